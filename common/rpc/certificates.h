@@ -1,0 +1,28 @@
+// A private authority and the certificates that it issues, for mTLS between Muster's processes and users.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/rpc/security.h"
+
+namespace muster {
+
+struct CertificateRequest {
+  Role role = Role::kUser;
+  std::string name;
+  std::vector<std::string> hosts = {"localhost", "127.0.0.1"};  // names and addresses of a server
+  absl::Duration lifetime = absl::Hours(24 * 365);
+};
+
+// Makes `folder`/ca.pem and ca-key.pem (mode 0600; ECDSA P-256) unless both are there already.
+absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration lifetime = absl::Hours(24 * 3650));
+
+// Issues a certificate of that authority into `target`: ca.pem, cert.pem, key.pem (mode 0600). Overwrites.
+absl::Status IssueCertificate(const std::filesystem::path& authority, const CertificateRequest& request,
+                              const std::filesystem::path& target);
+
+}  // namespace muster

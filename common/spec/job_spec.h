@@ -1,0 +1,26 @@
+// Rules of a job specification that hold without asking a server: defaults, ranges, and what excludes what.
+#pragma once
+
+#include "absl/status/status.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// Fills in every default that job.proto names (all optional scalars are set afterwards, except those whose absence
+// means something: positives.min_grade, model.normalize and model.dropout of a pushed model). Idempotent.
+void FillDefaults(muster::v1::JobSpec& spec);
+
+// INVALID_ARGUMENT with "field.path: what is wrong. What to do." for the first broken rule. Call after FillDefaults.
+absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
+
+// A job that trains nothing: duration.steps is 0.
+bool EvaluatesOnly(const muster::v1::JobSpec& spec);
+
+struct MetricName {
+  enum class Kind { kNdcg, kMrr, kRecall, kMap } kind;
+  int cutoff;  // 0: none (mrr over the whole ranking kept, at most 1000)
+};
+// "ndcg@10", "mrr", "mrr@10", "recall@100", "map@10" …
+absl::StatusOr<MetricName> ParseMetricName(std::string_view name);
+
+}  // namespace muster
