@@ -1,0 +1,76 @@
+// A BERT encoder over packed sequences: no padding anywhere. Float32 (or float64, for tests) on the CPU.
+//
+// Dropout masks are a pure function of (seed, step, global slot of the sequence, layer, site, element), so they depend
+// neither on the number of ranks nor on how micro-batches were cut.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/model/hf_config.h"
+
+namespace muster {
+
+// Sequences one after the other, in ascending order of length.
+struct PackedBatch {
+  at::Tensor tokens;              // int64 [total], on the encoder's device
+  std::vector<int64_t> lengths;   // of each sequence; sum is total
+  std::vector<uint32_t> slots;    // global slot of each: keys its dropout
+  int64_t size() const { return static_cast<int64_t>(lengths.size()); }
+};
+
+// Which masks to draw. probability 0: none (evaluation).
+struct Dropout {
+  double hidden = 0;     // embeddings, attention output, feed-forward output
+  double attention = 0;  // attention probabilities
+  uint64_t seed = 0;
+  uint64_t step = 0;
+};
+
+struct Parameter {
+  std::string name;   // as in the model's file, without "bert."
+  at::Tensor value;   // leaf that requires a gradient
+};
+
+class Encoder {
+ public:
+  // From a Hugging Face folder. `config` may override pooling and normalisation.
+  static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::filesystem::path& folder, EncoderConfig config,
+                                                       at::ScalarType type = at::kFloat);
+  // Random weights: normal(0, 0.02), LayerNorm 1 and 0, biases 0, each element a function of (seed, tensor, element).
+  static absl::StatusOr<std::unique_ptr<Encoder>> Random(EncoderConfig config, uint64_t seed,
+                                                         at::ScalarType type = at::kFloat);
+  ~Encoder();
+
+  // Embeddings [batch.size(), hidden_size], in the batch's order. Builds an autograd graph if gradients are enabled
+  // in the calling thread. Throws c10::Error only for broken invariants (a token id beyond the vocabulary is checked
+  // where shares arrive, not here).
+  at::Tensor Encode(const PackedBatch& batch, const Dropout& dropout) const;
+
+  const EncoderConfig& config() const;
+  std::vector<Parameter>& parameters();  // in the order of EncoderTensors(config)
+  const std::vector<Parameter>& parameters() const;
+
+  // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:
+  // which graphs are kept must not depend on the machine's state).
+  static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout);
+
+ private:
+  struct Impl;
+  explicit Encoder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Writes parameters as `file` (.safetensors, float32), in their order, plus `extra` tensors. Atomic.
+absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const Parameter> tensors);
+// Reads every tensor of a .safetensors file, copied to 64-byte alignment, in the file's dtype.
+absl::StatusOr<std::vector<Parameter>> ReadSafetensors(const std::filesystem::path& file);
+
+}  // namespace muster
