@@ -175,7 +175,7 @@ TEST(JobFile, WrongOverridesNameThemselves) {
             "--set loss.temperature=-1: loss.temperature: is -1. It must be larger than 0.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");
   EXPECT_EQ(ErrorOf(kShort, {"seed.x=1"}), "--set seed.x=1: seed has no fields.");
-  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 34), "--set data.positives.sources=[a: is");
+  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 44), "--set data.positives.sources=[a: is no YAML:");
 }
 
 TEST(JobFile, AMissingFileIsAWrongArgument) {
