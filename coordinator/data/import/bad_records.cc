@@ -4,13 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 
 absl::Status BadRecords::Add(std::string_view file, uint64_t line, std::string_view what) {
   constexpr size_t kKept = 20;
   ++count_;
-  const std::string message = absl::StrCat(file, ":", line, ": ", what, ".");
+  const std::string message = absl::StrCat(ToAbsl(file), ":", line, ": ", ToAbsl(what), ".");
   if (messages_.size() < kKept) messages_.push_back(message);
   if (count_ <= tolerated_) return absl::OkStatus();
   // How many more there are is not known: the number that is proposed is ten times what was not enough.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/view.h"
 #include "coordinator/data/import/json_record.h"
 #include "coordinator/data/import/schema.h"
 
@@ -60,7 +61,7 @@ class BeirReader final : public SchemaReader {
   }
 
  private:
-  static absl::Status Missing(std::string_view file) {
+  static absl::Status Missing(absl::string_view file) {
     return absl::InvalidArgumentError(absl::StrCat(
         file, ": there is no such file, or it is empty. A BEIR folder has corpus.jsonl, queries.jsonl and "
         "qrels/SPLIT.tsv."));
@@ -68,7 +69,7 @@ class BeirReader final : public SchemaReader {
 
   // Bad records are INVALID_ARGUMENT here and may be tolerated; other errors end the import.
   absl::Status Keep(const std::string& path, uint64_t line, const absl::Status& status) {
-    return absl::IsInvalidArgument(status) ? context_.bad.Add(path, line, status.message()) : status;
+    return absl::IsInvalidArgument(status) ? context_.bad.Add(path, line, ToStd(status.message())) : status;
   }
 
   absl::Status Document(std::string_view text) {
@@ -96,7 +97,7 @@ class BeirReader final : public SchemaReader {
   }
 
   static absl::Status QrelLine(std::vector<Qrel>& lines, uint64_t line, std::string_view text) {
-    const std::vector<std::string_view> fields = absl::StrSplit(text, '\t');
+    const std::vector<absl::string_view> fields = absl::StrSplit(ToAbsl(text), '\t');
     if (fields.size() != 3) {
       return absl::InvalidArgumentError(absl::StrCat(
           "expected 3 tab-separated fields (query-id, corpus-id, score), found ", fields.size()));
@@ -148,7 +149,7 @@ class BeirReader final : public SchemaReader {
     return absl::OkStatus();
   }
 
-  static absl::Status Unknown(std::string_view kind, std::string_view id, std::string_view file) {
+  static absl::Status Unknown(absl::string_view kind, absl::string_view id, absl::string_view file) {
     return absl::InvalidArgumentError(absl::StrCat("expected the id of a ", kind, " in ", file, ", found \"", id, "\""));
   }
 

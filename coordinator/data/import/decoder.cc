@@ -9,15 +9,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
 
-constexpr std::string_view kGzipMagic("\x1f\x8b", 2);
-constexpr std::string_view kZstdMagic("\x28\xb5\x2f\xfd", 4);
+constexpr absl::string_view kGzipMagic("\x1f\x8b", 2);
+constexpr absl::string_view kZstdMagic("\x28\xb5\x2f\xfd", 4);
 constexpr size_t kPiece = 1 << 18;
 
-absl::Status Broken(std::string_view format, std::string_view what) {
+absl::Status Broken(absl::string_view format, absl::string_view what) {
   return absl::InvalidArgumentError(
       absl::StrCat("the ", format, " stream ", what, ". Compress the file anew, or import it uncompressed."));
 }
@@ -96,8 +97,8 @@ class ZstdCodec final : public Decoder::Codec {
 };
 
 std::unique_ptr<Decoder::Codec> CodecFor(std::string_view head) {
-  if (absl::StartsWith(head, kGzipMagic)) return std::make_unique<GzipCodec>();
-  if (absl::StartsWith(head, kZstdMagic)) return std::make_unique<ZstdCodec>();
+  if (absl::StartsWith(ToAbsl(head), kGzipMagic)) return std::make_unique<GzipCodec>();
+  if (absl::StartsWith(ToAbsl(head), kZstdMagic)) return std::make_unique<ZstdCodec>();
   return std::make_unique<PlainCodec>();
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "common/view.h"
 #include "coordinator/data/import/json_record.h"
 #include "coordinator/data/import/schema.h"
 
@@ -20,7 +21,7 @@ struct Row {
   bool has_prompt = false;
 };
 
-absl::Status CheckScores(std::string_view scores_key, size_t scores, std::string_view texts_key, size_t texts) {
+absl::Status CheckScores(absl::string_view scores_key, size_t scores, absl::string_view texts_key, size_t texts) {
   if (scores == 0 || scores == texts) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("\"", scores_key, "\" must have as many entries as \"", texts_key,
                                                  "\", found ", scores, " and ", texts));
@@ -51,7 +52,7 @@ class FlagEmbeddingReader final : public SchemaReader {
 
   absl::Status Record(const std::string& path, uint64_t line, std::string_view text) override {
     const absl::StatusOr<Row> row = ParseRow(text);
-    if (!row.ok()) return context_.bad.Add(path, line, row.status().message());
+    if (!row.ok()) return context_.bad.Add(path, line, ToStd(row.status().message()));
     return Add(*row);
   }
 
@@ -119,7 +120,7 @@ class FlagEmbeddingReader final : public SchemaReader {
 }  // namespace
 
 bool IsJsonLinesPath(std::string_view path) {
-  return absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".json");
+  return absl::EndsWith(ToAbsl(path), ".jsonl") || absl::EndsWith(ToAbsl(path), ".json");
 }
 
 std::unique_ptr<SchemaReader> MakeFlagEmbeddingReader(ImportContext context) {

@@ -1,5 +1,7 @@
 #include "coordinator/data/import/importer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -15,20 +17,20 @@ namespace {
 
 constexpr std::string_view kBeir = "beir";
 constexpr std::string_view kFlagEmbedding = "flagembedding";
-constexpr std::string_view kSchemas =
+constexpr absl::string_view kSchemas =
     "beir (corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv), flagembedding (query, pos, neg)";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kMaxSourceName = 63;
 
-std::string WithoutCompressionSuffix(std::string_view path) {
-  for (const std::string_view suffix : {".gz", ".zst"}) {
+std::string WithoutCompressionSuffix(absl::string_view path) {
+  for (const absl::string_view suffix : {".gz", ".zst"}) {
     if (absl::ConsumeSuffix(&path, suffix)) break;
   }
   return std::string(path);
 }
 
 absl::Status CheckHeader(const muster::v1::ImportHeader& header) {
-  constexpr std::string_view kRule = "use 1 to 63 characters of [a-z0-9._-], the first a letter or digit.";
+  constexpr absl::string_view kRule = "use 1 to 63 characters of [a-z0-9._-], the first a letter or digit.";
   if (!IsValidName(header.name())) {
     return absl::InvalidArgumentError(absl::StrCat("name: \"", header.name(), "\" is no name of a dataset; ", kRule));
   }
@@ -53,6 +55,14 @@ std::string KeysOf(const nlohmann::json& record) {
     if (keys.size() < kShown) keys.push_back(key);
   }
   return keys.empty() ? "no keys" : absl::StrCat("the keys ", absl::StrJoin(keys, ", "));
+}
+
+// The paths for a message, the first few in their order.
+std::string NamesOf(const absl::btree_set<std::string>& paths) {
+  constexpr size_t kShown = 5;
+  const std::vector<std::string> shown(paths.begin(), std::next(paths.begin(), std::min(paths.size(), kShown)));
+  if (shown.empty()) return "import";
+  return absl::StrCat(absl::StrJoin(shown, ", "), paths.size() > kShown ? ", …" : "");
 }
 
 }  // namespace
@@ -143,8 +153,8 @@ absl::Status Importer::Record(uint64_t line, std::string_view text) {
 absl::StatusOr<muster::v1::ImportReport> Importer::Finish() {
   RETURN_IF_ERROR(EndFile());
   if (reader_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no file of a known schema came, or all are empty. Known: ", kSchemas, "."));
+    return absl::InvalidArgumentError(absl::StrCat(NamesOf(paths_), ": no file of a known schema, or it is empty. Known: ",
+                                                   kSchemas, "."));
   }
   RETURN_IF_ERROR(reader_->Finish());
   ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish());

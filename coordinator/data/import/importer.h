@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/data/import/bad_records.h"
@@ -53,7 +53,7 @@ class Importer {
   std::vector<std::string> notes_;
   std::string schema_;
   std::unique_ptr<SchemaReader> reader_;
-  absl::flat_hash_set<std::string> paths_;
+  absl::btree_set<std::string> paths_;
   // Of the file that is read now: its path as it came and without .gz or .zst; both splitters are empty while
   // it is left out.
   std::string path_, plain_path_;

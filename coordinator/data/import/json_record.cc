@@ -12,12 +12,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Expected(const char* key, std::string_view what, std::string_view found) {
+absl::Status Expected(const char* key, absl::string_view what, absl::string_view found) {
   return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" must be ", what, ", found ", found));
 }
 
 // What a value is, for people.
-std::string_view KindOf(const Json* value) {
+absl::string_view KindOf(const Json* value) {
   if (value == nullptr) return "nothing";
   switch (value->type()) {
     case Json::value_t::null: return "null";
@@ -100,7 +100,7 @@ absl::StatusOr<std::string> IdOf(const Json& record, const char* key) {
 }
 
 absl::StatusOr<std::vector<std::string>> TextsOf(const Json& record, const char* key, bool required) {
-  constexpr std::string_view kWhat = "a list of strings";
+  constexpr absl::string_view kWhat = "a list of strings";
   const Json* value = Find(record, key);
   if (!required && IsAbsent(value)) return std::vector<std::string>();
   if (value == nullptr || !value->is_array()) return Expected(key, kWhat, KindOf(value));
@@ -113,7 +113,7 @@ absl::StatusOr<std::vector<std::string>> TextsOf(const Json& record, const char*
 }
 
 absl::StatusOr<std::vector<float>> NumbersOf(const Json& record, const char* key) {
-  constexpr std::string_view kWhat = "a list of numbers";
+  constexpr absl::string_view kWhat = "a list of numbers";
   const Json* value = Find(record, key);
   if (IsAbsent(value)) return std::vector<float>();
   if (!value->is_array()) return Expected(key, kWhat, KindOf(value));

@@ -3,13 +3,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 
 absl::Status LineSplitter::Line(std::string_view text) {
   ++line_;
-  if (line_ == 1) text = absl::StripPrefix(text, "\xef\xbb\xbf");
-  text = absl::StripSuffix(text, "\r");
+  if (line_ == 1) text = ToStd(absl::StripPrefix(ToAbsl(text), "\xef\xbb\xbf"));
+  text = ToStd(absl::StripSuffix(ToAbsl(text), "\r"));
   return text.empty() ? absl::OkStatus() : sink_(line_, text);
 }
 

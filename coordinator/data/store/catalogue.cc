@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "common/view.h"
 #include "coordinator/data/store/nearest_name.h"
 
 namespace muster {
@@ -16,7 +17,7 @@ constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS entries ("
     "  kind TEXT NOT NULL, name TEXT NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;";
 
-absl::Status SqliteError(sqlite3* database, std::string_view what) {
+absl::Status SqliteError(sqlite3* database, absl::string_view what) {
   return absl::InternalError(absl::StrCat("catalogue: ", what, ": ", sqlite3_errmsg(database)));
 }
 
@@ -73,7 +74,7 @@ absl::StatusOr<Message> FindByName(const absl::StatusOr<std::vector<Message>>& e
     names.push_back(entry.name());
   }
   return WithReason(
-      absl::NotFoundError(absl::StrCat(kind, " \"", name, "\" does not exist. ", WhatExists(name, names))), reason);
+      absl::NotFoundError(absl::StrCat(ToAbsl(kind), " \"", name, "\" does not exist. ", WhatExists(name, names))), reason);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/view.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/store/dataset_format.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::Status Damaged(const std::filesystem::path& path, std::string_view what) {
+absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset anew."));
 }
 
@@ -32,7 +33,7 @@ class Table {
   absl::Status Open(const std::filesystem::path& folder, std::string_view name, const Json& files) {
     const std::filesystem::path path = folder / name;
     const auto entry = files.find(std::string(name));
-    if (entry == files.end()) return Damaged(folder / kManifestFile, absl::StrCat(name, " is not listed"));
+    if (entry == files.end()) return Damaged(folder / kManifestFile, absl::StrCat(ToAbsl(name), " is not listed"));
     const uint64_t expected = entry->value("bytes", uint64_t{0});
     std::error_code error;
     const uint64_t bytes = std::filesystem::file_size(path, error);
@@ -170,7 +171,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(const std::filesyst
 }
 
 std::string PassageText(std::string_view title, std::string_view body) {
-  return title.empty() ? std::string(body) : absl::StrCat(title, " ", body);
+  return title.empty() ? std::string(body) : absl::StrCat(ToAbsl(title), " ", ToAbsl(body));
 }
 
 }  // namespace muster

@@ -96,7 +96,7 @@ TEST_F(DatasetStoreTest, RefusesADatasetWithoutPositives) {
   const auto writer = DatasetWriter::Create(folder_).value();
   writer->AddQuery("q", "text").value();
   EXPECT_EQ(writer->Finish().status().message(),
-            "the dataset is empty: of 1 queries none has a positive in any split. Check the judgments.");
+            "the dataset is empty: no query of 1 has a positive in any split. Check the judgments.");
 }
 
 TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {

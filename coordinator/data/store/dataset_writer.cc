@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxSources = 1000;
 
-absl::Status CheckRoom(uint64_t count, std::string_view what) {
+absl::Status CheckRoom(uint64_t count, absl::string_view what) {
   if (count < std::numeric_limits<uint32_t>::max()) return absl::OkStatus();
   return absl::OutOfRangeError(absl::StrCat("a dataset holds at most 4294967295 ", what, ". Import it in parts."));
 }
@@ -195,8 +195,8 @@ absl::StatusOr<DatasetFacts> DatasetWriter::Finish() {
   RETURN_IF_ERROR(WriteJudgments(facts));
   const auto& splits = facts.dataset.splits();
   if (std::none_of(splits.begin(), splits.end(), [](const auto& split) { return split.positives() > 0; })) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the dataset is empty: of ", queries(), " queries none has a positive in any split. Check the judgments."));
+    return absl::InvalidArgumentError(absl::StrCat("the dataset is empty: no query of ", queries(),
+                                                   " has a positive in any split. Check the judgments."));
   }
   std::vector<uint32_t> documents_of(passages());
   for (const uint32_t passage : document_passages_) ++documents_of[passage];

@@ -47,7 +47,7 @@ class DatasetWriter {
   // All judgments, by split, as they were added; for rules that only the last record decides.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
 
-  // Writes tables and manifest and flushes all. FAILED_PRECONDITION if no query has a positive in any split.
+  // Writes tables and manifest and flushes all. INVALID_ARGUMENT if no query has a positive in any split.
   absl::StatusOr<DatasetFacts> Finish();
 
  private:
