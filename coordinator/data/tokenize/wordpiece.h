@@ -7,7 +7,6 @@
 // Source: huggingface/tokenizers, normalizers/bert.rs, pre_tokenizers/bert.rs, models/wordpiece/mod.rs.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -42,7 +41,8 @@ class WordPieceTokenizer {
   struct Tables;
   explicit WordPieceTokenizer(std::unique_ptr<const Tables> tables);
   void EncodeSegment(std::string_view utf8, std::vector<uint32_t>& ids) const;
-  void EncodeWord(std::string_view word, size_t characters, std::vector<uint32_t>& ids) const;
+  void EncodeUnicodeRun(std::string_view utf8, std::vector<uint32_t>& ids) const;
+  void EncodeWord(std::string_view word, std::vector<uint32_t>& ids) const;
 
   std::unique_ptr<const Tables> tables_;
   bool lower_case_ = true;
