@@ -73,7 +73,7 @@ struct Plan {
   Fail(error_fd);
 }
 
-absl::Status ErrnoStatus(int error, std::string_view what) {
+absl::Status ErrnoStatus(int error, const std::string& what) {
   return absl::ErrnoToStatus(error, what);
 }
 

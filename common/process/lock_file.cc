@@ -12,7 +12,7 @@
 
 namespace muster {
 
-absl::StatusOr<OwnedFd> LockFile(const std::filesystem::path& file, std::string_view what) {
+absl::StatusOr<OwnedFd> LockFile(const std::filesystem::path& file, const std::string& what) {
   OwnedFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!fd.valid()) return absl::ErrnoToStatus(errno, file.string());
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
