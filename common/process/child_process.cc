@@ -5,8 +5,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +93,12 @@ void OwnedFd::Close() {
   if (fd_ >= 0) close(Release());
 }
 
+absl::StatusOr<OwnedFd> OpenFd(const std::filesystem::path& path, int flags, unsigned mode) {
+  OwnedFd fd(open(path.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd.valid()) return ErrnoStatus(errno, path.string());
+  return fd;
+}
+
 absl::StatusOr<Pipe> MakePipe() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "cannot make a pipe");
@@ -151,7 +157,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   child.pid_ = pid;
   child.own_group_ = options.own_group;
   if (options.own_group) setpgid(pid, pid);  // here as well: a signal may be sent before the child has run
-  child.pidfd_ = OwnedFd(pidfd_open(pid, 0));
+  child.pidfd_ = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!child.pidfd_.valid()) {
     const int error = errno;
     kill(pid, SIGKILL);

@@ -32,6 +32,9 @@ class OwnedFd {
   int fd_ = -1;
 };
 
+// open(2), closed on exec. Errors name the path.
+absl::StatusOr<OwnedFd> OpenFd(const std::filesystem::path& path, int flags, unsigned mode = 0644);
+
 struct Pipe {
   OwnedFd read, write;
 };

@@ -9,12 +9,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/status.h"
 
 namespace muster {
 
 absl::StatusOr<OwnedFd> LockFile(const std::filesystem::path& file, const std::string& what) {
-  OwnedFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, file.string());
+  ASSIGN_OR_RETURN(OwnedFd fd, OpenFd(file, O_RDWR | O_CREAT));
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     char text[32] = {};
     [[maybe_unused]] const ssize_t count = pread(fd.get(), text, sizeof(text) - 1, 0);
