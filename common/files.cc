@@ -14,12 +14,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
 
 // ENOENT becomes NOT_FOUND, ENOSPC RESOURCE_EXHAUSTED and so on, with the path before the system's message.
-absl::Status SystemError(int error, const std::filesystem::path& path, std::string_view what) {
+absl::Status SystemError(int error, const std::filesystem::path& path, absl::string_view what) {
   return absl::ErrnoToStatus(error, absl::StrCat(path.string(), ": ", what));
 }
 
@@ -113,7 +114,7 @@ absl::Status MakeFolders(const std::filesystem::path& path) {
 }
 
 absl::StatusOr<std::filesystem::path> MakeScratchFolder(const std::filesystem::path& parent, std::string_view prefix) {
-  std::string name = (parent / absl::StrCat(prefix, "-XXXXXX")).string();
+  std::string name = (parent / absl::StrCat(ToAbsl(prefix), "-XXXXXX")).string();
   if (mkdtemp(name.data()) == nullptr) return SystemError(errno, parent, "cannot make a folder in it");
   return std::filesystem::path(name);
 }

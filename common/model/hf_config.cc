@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -20,7 +21,7 @@ using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 
-absl::Status WrongFile(const std::filesystem::path& file, std::string_view what) {
+absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
 }
 
@@ -80,7 +81,7 @@ class Keys {
     target = value_[key].get<std::string>();
     return absl::OkStatus();
   }
-  absl::Status Supported(const char* key, std::string_view value, std::initializer_list<std::string_view> names) const {
+  absl::Status Supported(const char* key, absl::string_view value, std::initializer_list<absl::string_view> names) const {
     if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
     return WrongFile(file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ",
                                          absl::StrJoin(names, ", "), "."));
@@ -169,9 +170,9 @@ absl::Status ReadModules(const std::filesystem::path& folder, EncoderConfig& con
   return absl::OkStatus();
 }
 
-bool IsFloat(std::string_view dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16" || dtype == "F64"; }
+bool IsFloat(absl::string_view dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16" || dtype == "F64"; }
 
-uint64_t BytesOf(std::string_view dtype) {
+uint64_t BytesOf(absl::string_view dtype) {
   if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
   if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
   if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
@@ -183,7 +184,7 @@ std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("
 
 absl::StatusOr<SafetensorsEntry> ParseEntry(const std::filesystem::path& file, const std::string& name,
                                             const json& value) {
-  const auto wrong = [&](std::string_view what) { return WrongFile(file, absl::StrCat("tensor ", name, ": ", what)); };
+  const auto wrong = [&](absl::string_view what) { return WrongFile(file, absl::StrCat("tensor ", name, ": ", what)); };
   if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() || !value.contains("shape") ||
       !value["shape"].is_array() || !value.contains("data_offsets") || !value["data_offsets"].is_array() ||
       value["data_offsets"].size() != 2) {
@@ -223,7 +224,7 @@ absl::Status CheckTensors(const std::filesystem::path& folder, const EncoderConf
   ASSIGN_OR_RETURN(const std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
   std::map<std::string, const SafetensorsEntry*, std::less<>> by_name;
   for (const SafetensorsEntry& entry : entries) {
-    by_name.emplace(absl::StripPrefix(entry.name, "bert."), &entry);
+    by_name.emplace(std::string(absl::StripPrefix(entry.name, "bert.")), &entry);
   }
   for (const TensorShape& tensor : EncoderTensors(config)) {
     const auto found = by_name.find(tensor.name);
@@ -247,7 +248,7 @@ absl::Status CheckTensors(const std::filesystem::path& folder, const EncoderConf
 
 absl::StatusOr<EncoderConfig> PresetConfig(std::string_view preset, int64_t vocabulary_size) {
   if (preset != "tiny") {
-    return absl::InvalidArgumentError(absl::StrCat("unknown preset \"", preset, "\". Allowed: tiny."));
+    return absl::InvalidArgumentError(absl::StrCat("unknown preset \"", ToAbsl(preset), "\". Allowed: tiny."));
   }
   if (vocabulary_size < 1) return absl::InvalidArgumentError("a preset needs a vocabulary with entries.");
   EncoderConfig config;
@@ -280,10 +281,10 @@ std::vector<TensorShape> EncoderTensors(const EncoderConfig& config) {
       {"embeddings.LayerNorm.bias", {hidden}},
   };
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const auto add = [&](std::string_view name, std::vector<int64_t> shape) {
+    const auto add = [&](absl::string_view name, std::vector<int64_t> shape) {
       tensors.push_back({absl::StrCat("encoder.layer.", layer, ".", name), std::move(shape)});
     };
-    for (const std::string_view part : {"query", "key", "value"}) {
+    for (const absl::string_view part : {"query", "key", "value"}) {
       add(absl::StrCat("attention.self.", part, ".weight"), {hidden, hidden});
       add(absl::StrCat("attention.self.", part, ".bias"), {hidden});
     }

@@ -1,6 +1,8 @@
 #include "common/rpc/blobs.h"
 
 #include <fcntl.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 #include <unistd.h>
 
 #include <algorithm>

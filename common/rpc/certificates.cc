@@ -26,7 +26,7 @@ using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION, &X509_
 using Memory = std::unique_ptr<BIO, Deleter<BIO, &BIO_free_all>>;
 using Number = std::unique_ptr<BIGNUM, Deleter<BIGNUM, &BN_free>>;
 
-absl::Status Failed(std::string_view what) { return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what)); }
+absl::Status Failed(absl::string_view what) { return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what)); }
 
 std::string Bytes(BIO* memory) {
   const char* data = nullptr;
@@ -89,7 +89,7 @@ absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration 
   ASN1_INTEGER* serial = X509_get_serialNumber(certificate.get());
   const Number number(ASN1_INTEGER_to_BN(serial, nullptr));
   char* digits = BN_bn2hex(number.get());
-  AddSubjectEntry(subject, "CN", absl::StrCat("Muster authority ", std::string_view(digits).substr(0, 16)));
+  AddSubjectEntry(subject, "CN", absl::StrCat("Muster authority ", absl::string_view(digits).substr(0, 16)));
   OPENSSL_free(digits);
   X509_set_issuer_name(certificate.get(), subject);
   X509* self = certificate.get();

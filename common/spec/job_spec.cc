@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -21,20 +22,20 @@ using muster::v1::JobSpec;
 #define MUSTER_DEFAULT(message, field, value) \
   if (!(message).has_##field()) (message).set_##field(value)
 
-void SetIfEmpty(std::string& field, std::string_view value) {
+void SetIfEmpty(std::string& field, absl::string_view value) {
   if (field.empty()) field = std::string(value);
 }
 
-absl::Status Wrong(std::string_view path, std::string_view what) {
+absl::Status Wrong(absl::string_view path, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
-absl::Status CheckReference(std::string_view path, std::string_view name) {
-  if (IsValidName(name)) return absl::OkStatus();
+absl::Status CheckReference(absl::string_view path, absl::string_view name) {
+  if (IsValidName(ToStd(name))) return absl::OkStatus();
   return Wrong(path, absl::StrCat("\"", name, "\" is no name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
 }
 
-absl::Status CheckRange(std::string_view path, double value, bool ok, std::string_view allowed) {
+absl::Status CheckRange(absl::string_view path, double value, bool ok, absl::string_view allowed) {
   if (ok && std::isfinite(value)) return absl::OkStatus();
   return Wrong(path, absl::StrCat("is ", value, ". It must be ", allowed, "."));
 }
@@ -250,11 +251,12 @@ bool EvaluatesOnly(const JobSpec& spec) {
   return spec.duration().length_case() == muster::v1::DurationSpec::kSteps && spec.duration().steps() == 0;
 }
 
-absl::StatusOr<MetricName> ParseMetricName(std::string_view name) {
+absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
+  const absl::string_view name = ToAbsl(text);
   using Kind = MetricName::Kind;
   constexpr int kMostKept = 1000;  // ranks of documents that an evaluation keeps
   if (name == "mrr") return MetricName{Kind::kMrr, 0};
-  for (const auto& [prefix, kind] : {std::pair<std::string_view, Kind>{"ndcg@", Kind::kNdcg},
+  for (const auto& [prefix, kind] : {std::pair<absl::string_view, Kind>{"ndcg@", Kind::kNdcg},
                                      {"mrr@", Kind::kMrr},
                                      {"recall@", Kind::kRecall},
                                      {"map@", Kind::kMap}}) {
