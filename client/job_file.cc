@@ -220,6 +220,13 @@ absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file,
   return absl::InvalidArgumentError(absl::StrCat(path.empty() ? file : places.at(path), ": ", message));
 }
 
+// Text is taken as it stands (it may hold ": "), unless it is quoted or null.
+YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
+  const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
+  const bool as_it_stands = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field.is_repeated();
+  return as_it_stands && !quoted && text != "null" ? YAML::Node(text) : YAML::Load(text);
+}
+
 absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& places) {
   const std::string place = absl::StrCat("--set ", text);
   const size_t equals = text.find('=');
@@ -238,7 +245,8 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
     }
     if (i + 1 == names.size()) {
       places[path] = place;
-      return Reader(place, false, places).ReadField(YAML::Load(text.substr(equals + 1)), path, *field, *message);
+      return Reader(place, false, places).ReadField(OverrideValue(text.substr(equals + 1), *field), path, *field,
+                                                    *message);
     }
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
       return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, " has no fields."));
@@ -254,7 +262,7 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
                                      const std::vector<std::string>& overrides) {
   JobSpec spec;
   Places places;
-  std::string place = name;  // of what is being parsed
+  std::string parsed;  // the override that is being parsed; empty: the file
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.size() != 1) {
@@ -262,11 +270,12 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
     }
     RETURN_IF_ERROR(Reader(name, true, places).ReadMessage(documents[0], "", spec));
     for (const std::string& assignment : overrides) {
-      place = absl::StrCat("--set ", assignment);
+      parsed = absl::StrCat("--set ", assignment);
       RETURN_IF_ERROR(ApplyOverride(assignment, spec, places));
     }
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(place, ":", error.mark.line + 1, ": is no YAML: ", error.msg, "."));
+    const std::string place = parsed.empty() ? absl::StrCat(name, ":", error.mark.line + 1) : parsed;
+    return absl::InvalidArgumentError(absl::StrCat(place, ": is no YAML: ", error.msg, "."));
   }
   JobSpec filled = spec;
   FillDefaults(filled);

@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   app.add_flag("--insecure", cli.connection.insecure, "No TLS: for clusters that were started so, on loopback");
   app.add_option("--output", cli.output, "table, json or yaml")
       ->type_name("FORMAT")
-      ->transform(CLI::Transformer(muster::OutputFormats()));
+      ->transform(CLI::CheckedTransformer(muster::OutputFormats()).description(""));
 
   muster::AddSubmitCommand(app, cli);
   muster::AddJobsCommands(app, cli);
