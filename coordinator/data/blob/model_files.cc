@@ -26,6 +26,9 @@ const FileEntry* Find(const FileManifest& files, absl::string_view path) {
   return found == files.files().end() ? nullptr : &*found;
 }
 
+constexpr absl::string_view kReads = "Muster reads WordPiece vocabularies.";
+constexpr std::string_view kPush = "models push";
+
 std::string PathsOf(const FileManifest& files) {
   constexpr int kShown = 10;
   std::vector<std::string> paths;
@@ -37,7 +40,19 @@ std::string PathsOf(const FileManifest& files) {
 
 absl::Status MissingFile(absl::string_view file, const FileManifest& files, absl::string_view remedy) {
   return absl::InvalidArgumentError(
-      absl::StrCat("models push: ", file, " is missing, the folder has ", PathsOf(files), ". ", remedy));
+      absl::StrCat(file, " is missing, the folder has ", PathsOf(files), ". ", remedy));
+}
+
+// The files without which a folder is neither a model nor a vocabulary.
+absl::Status CheckFiles(const FileManifest& files) {
+  const bool is_model = Find(files, "config.json") != nullptr, has_vocabulary = Find(files, "vocab.txt") != nullptr;
+  if (!is_model && !has_vocabulary) {
+    return MissingFile("config.json", files, "Push a Hugging Face folder, or a vocabulary (vocab.txt) alone.");
+  }
+  if (is_model && Find(files, "model.safetensors") == nullptr) {
+    return MissingFile("model.safetensors", files, "Save the model with safetensors.");
+  }
+  return has_vocabulary ? absl::OkStatus() : MissingFile("vocab.txt", files, kReads);
 }
 
 // The tokenizer_config.json beside vocab.txt says whether letters are lowered; without it they are.
@@ -113,13 +128,13 @@ absl::StatusOr<FileManifest> TokenizerFiles(const FileManifest& files) {
     }
   }
   if (Find(tokenizer, "vocab.txt") != nullptr) return tokenizer;
-  return MissingFile("vocab.txt", files, "Muster reads WordPiece vocabularies.");
+  return MissingFile("vocab.txt", files, kReads);
 }
 
 absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                         const FileManifest& files) {
   const FileEntry* entry = Find(files, "vocab.txt");
-  if (entry == nullptr) return MissingFile("vocab.txt", files, "Muster reads WordPiece vocabularies.");
+  if (entry == nullptr) return MissingFile("vocab.txt", files, kReads);
   ASSIGN_OR_RETURN(const bool lower_case, LowerCase(blobs, files));
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
   ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(path));
@@ -128,27 +143,21 @@ absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const Bl
 
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileManifest& files,
                                              const std::filesystem::path& scratch) {
+  RETURN_IF_ERROR(WithContext(CheckFiles(files), kPush));
   const bool is_model = Find(files, "config.json") != nullptr;
-  if (!is_model && Find(files, "vocab.txt") == nullptr) {
-    return MissingFile("config.json", files, "Push a Hugging Face folder, or a vocabulary (vocab.txt) alone.");
-  }
-  if (is_model && Find(files, "model.safetensors") == nullptr) {
-    return MissingFile("model.safetensors", files, "Save the model with safetensors.");
-  }
-  if (Find(files, "vocab.txt") == nullptr) {
-    return MissingFile("vocab.txt", files, "Muster reads WordPiece vocabularies.");
-  }
-  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(blobs, files, scratch));
+  const absl::StatusOr<ScratchFolder> folder = LayOut(blobs, files, scratch);
+  if (!folder.ok()) return WithContext(folder.status(), kPush);
   muster::v1::Model model;
   if (is_model) {
-    ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder.path()));
-    RETURN_IF_ERROR(CheckModelFolder(folder.path(), config));
-    model.set_architecture(config.architecture);
-    model.set_hidden_size(config.hidden_size);
-    model.set_layers(config.layers);
+    const absl::StatusOr<EncoderConfig> config = ReadEncoderConfig(folder->path());
+    if (!config.ok()) return WithContext(config.status(), kPush);
+    RETURN_IF_ERROR(WithContext(CheckModelFolder(folder->path(), *config), kPush));
+    model.set_architecture(config->architecture);
+    model.set_hidden_size(config->hidden_size);
+    model.set_layers(config->layers);
   }
   const auto tokenizer = LoadTokenizer(blobs, files);
-  if (!tokenizer.ok()) return WithContext(tokenizer.status(), "models push");
+  if (!tokenizer.ok()) return WithContext(tokenizer.status(), kPush);
   model.set_vocabulary_size((*tokenizer)->vocabulary_size());
   for (const FileEntry& file : files.files()) model.set_bytes(model.bytes() + file.size());
   return model;
