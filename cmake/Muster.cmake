@@ -3,6 +3,8 @@
 add_library(muster_warnings INTERFACE)
 target_compile_options(muster_warnings INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
   -Wnon-virtual-dtor -Woverloaded-virtual -Wno-sign-compare)
+# GCC 12 sees overlaps in std::string that are not there: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
+target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 # muster_cc_library(NAME [SRCS ...] [DEPS ...])   headers are found from the root of the project
 function(muster_cc_library name)

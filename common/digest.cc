@@ -30,7 +30,7 @@ std::array<uint8_t, 32> Sha256::Finish() {
 
 std::string Sha256::FinishHex() {
   const std::array<uint8_t, 32> digest = Finish();
-  return absl::BytesToHexString(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 std::string Sha256Hex(std::string_view bytes) {

@@ -1,21 +1,22 @@
 #include "common/status.h"
 
 #include "absl/strings/cord.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
-constexpr std::string_view kReasonUrl = "muster/reason";
+constexpr absl::string_view kReasonUrl = "muster/reason";
 }
 
 absl::Status WithContext(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  absl::Status result(status.code(), absl::StrCat(context, ": ", status.message()));
-  status.ForEachPayload([&](std::string_view url, const absl::Cord& payload) { result.SetPayload(url, payload); });
+  absl::Status result(status.code(), absl::StrCat(ToAbsl(context), ": ", status.message()));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { result.SetPayload(url, payload); });
   return result;
 }
 
 absl::Status WithReason(absl::Status status, std::string_view reason) {
-  if (!status.ok()) status.SetPayload(kReasonUrl, absl::Cord(reason));
+  if (!status.ok()) status.SetPayload(kReasonUrl, absl::Cord(ToAbsl(reason)));
   return status;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -33,7 +34,7 @@ absl::StatusOr<PemFiles> ReadPemFiles(const std::filesystem::path& folder) {
 }
 
 absl::Status CheckInsecureAddress(const std::string& address) {
-  for (const std::string_view loopback : {"127.", "localhost:", "[::1]:"}) {
+  for (const absl::string_view loopback : {"127.", "localhost:", "[::1]:"}) {
     if (absl::StartsWith(address, loopback)) return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -156,8 +157,8 @@ absl::Status Require(const grpc::ServerContext& context, std::initializer_list<R
   if (std::find(roles.begin(), roles.end(), principal.role) != roles.end()) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat("this call is for ", absl::StrJoin(roles, " or ", [](std::string* out, Role role) {
-        absl::StrAppend(out, RoleName(role));
-      }), "; the certificate shows ", RoleName(principal.role), " \"", principal.name, "\""));
+        absl::StrAppend(out, ToAbsl(RoleName(role)));
+      }), "; the certificate shows ", ToAbsl(RoleName(principal.role)), " \"", principal.name, "\""));
 }
 
 }  // namespace muster

@@ -1,7 +1,10 @@
 // Rules of a job specification that hold without asking a server: defaults, ranges, and what excludes what.
 #pragma once
 
+#include <string_view>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
 
 namespace muster {

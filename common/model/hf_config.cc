@@ -1,0 +1,346 @@
+#include "common/model/hf_config.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+
+absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
+}
+
+absl::StatusOr<json> ReadJson(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) return WrongFile(file, "is no JSON");
+  return value;
+}
+
+// An object, or an empty one where the file does not exist.
+absl::StatusOr<json> ReadOptionalObject(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return json::object();
+  ASSIGN_OR_RETURN(json value, ReadJson(file));
+  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
+  return value;
+}
+
+// Reads keys of one file; a wrong type is an error that names the key.
+class Keys {
+ public:
+  Keys(std::filesystem::path file, json value) : file_(std::move(file)), value_(std::move(value)) {}
+
+  bool Has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
+
+  absl::Status Size(const char* key, int64_t& target, int64_t least = 1) const {
+    if (!Has(key)) return absl::OkStatus();
+    if (!value_[key].is_number_integer() || value_[key].get<int64_t>() < least ||
+        value_[key].get<int64_t>() > (int64_t{1} << 31)) {
+      return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no size of at least ", least));
+    }
+    target = value_[key].get<int64_t>();
+    return absl::OkStatus();
+  }
+  absl::Status RequiredSize(const char* key, int64_t& target) const {
+    if (!Has(key)) return WrongFile(file_, absl::StrCat(key, " is missing"));
+    return Size(key, target);
+  }
+  absl::Status Number(const char* key, double& target) const {
+    if (!Has(key)) return absl::OkStatus();
+    if (!value_[key].is_number()) return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no number"));
+    target = value_[key].get<double>();
+    return absl::OkStatus();
+  }
+  absl::Status Boolean(const char* key, bool& target) const {
+    if (!Has(key)) return absl::OkStatus();
+    if (!value_[key].is_boolean()) {
+      return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is neither true nor false"));
+    }
+    target = value_[key].get<bool>();
+    return absl::OkStatus();
+  }
+  absl::Status Text(const char* key, std::string& target) const {
+    if (!Has(key)) return absl::OkStatus();
+    if (!value_[key].is_string()) return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no string"));
+    target = value_[key].get<std::string>();
+    return absl::OkStatus();
+  }
+  absl::Status Supported(const char* key, absl::string_view value, std::initializer_list<absl::string_view> names) const {
+    if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
+    return WrongFile(file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ",
+                                         absl::StrJoin(names, ", "), "."));
+  }
+
+ private:
+  std::filesystem::path file_;
+  json value_;
+};
+
+absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig& config) {
+  const std::filesystem::path file = folder / "config.json";
+  ASSIGN_OR_RETURN(json value, ReadJson(file));
+  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
+  const Keys keys(file, std::move(value));
+  std::string type, positions = "absolute";
+  RETURN_IF_ERROR(keys.Text("model_type", type));
+  RETURN_IF_ERROR(keys.Supported("model_type", type, {"bert"}));
+  RETURN_IF_ERROR(keys.Text("position_embedding_type", positions));
+  RETURN_IF_ERROR(keys.Supported("position_embedding_type", positions, {"absolute"}));
+  RETURN_IF_ERROR(keys.Text("hidden_act", config.activation));
+  RETURN_IF_ERROR(keys.Supported("hidden_act", config.activation, {"gelu"}));
+  RETURN_IF_ERROR(keys.RequiredSize("vocab_size", config.vocabulary_size));
+  RETURN_IF_ERROR(keys.RequiredSize("hidden_size", config.hidden_size));
+  RETURN_IF_ERROR(keys.RequiredSize("num_hidden_layers", config.layers));
+  RETURN_IF_ERROR(keys.RequiredSize("num_attention_heads", config.heads));
+  RETURN_IF_ERROR(keys.RequiredSize("intermediate_size", config.intermediate_size));
+  RETURN_IF_ERROR(keys.RequiredSize("max_position_embeddings", config.max_positions));
+  RETURN_IF_ERROR(keys.Size("type_vocab_size", config.type_vocabulary_size));
+  RETURN_IF_ERROR(keys.Number("layer_norm_eps", config.layer_norm_epsilon));
+  RETURN_IF_ERROR(keys.Number("hidden_dropout_prob", config.hidden_dropout));
+  RETURN_IF_ERROR(keys.Number("attention_probs_dropout_prob", config.attention_dropout));
+  if (config.hidden_size % config.heads != 0) {
+    return WrongFile(file, absl::StrCat("hidden_size ", config.hidden_size, " is no multiple of num_attention_heads ",
+                                        config.heads));
+  }
+  for (const double dropout : {config.hidden_dropout, config.attention_dropout}) {
+    if (!(dropout >= 0 && dropout < 1)) return WrongFile(file, absl::StrCat("dropout ", dropout, " is not in [0, 1)"));
+  }
+  config.max_sequence_length = config.max_positions;
+  return absl::OkStatus();
+}
+
+absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& config) {
+  const std::filesystem::path file = folder / "1_Pooling" / "config.json";
+  ASSIGN_OR_RETURN(json value, ReadOptionalObject(file));
+  const Keys keys(file, std::move(value));
+  bool cls = false, mean = false, last = false, other = false;
+  RETURN_IF_ERROR(keys.Boolean("pooling_mode_cls_token", cls));
+  RETURN_IF_ERROR(keys.Boolean("pooling_mode_mean_tokens", mean));
+  RETURN_IF_ERROR(keys.Boolean("pooling_mode_lasttoken", last));
+  for (const char* key :
+       {"pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens"}) {
+    bool on = false;
+    RETURN_IF_ERROR(keys.Boolean(key, on));
+    other |= on;
+  }
+  const int modes = cls + mean + last;
+  if (other || modes > 1) {
+    return WrongFile(file, "this pooling is not supported. Supported: one of pooling_mode_cls_token, "
+                           "pooling_mode_mean_tokens, pooling_mode_lasttoken.");
+  }
+  if (cls) config.pooling = PoolingMode::kCls;
+  if (last) config.pooling = PoolingMode::kLast;
+  return absl::OkStatus();
+}
+
+// modules.json: Transformer, Pooling and, if embeddings are normalised, Normalize.
+absl::Status ReadModules(const std::filesystem::path& folder, EncoderConfig& config) {
+  const std::filesystem::path file = folder / "modules.json";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const json modules, ReadJson(file));
+  if (!modules.is_array()) return WrongFile(file, "must be a JSON array");
+  config.normalize = false;
+  for (const json& module : modules) {
+    std::string type;
+    if (module.is_object() && module.contains("type") && module["type"].is_string()) type = module["type"];
+    if (absl::EndsWith(type, ".Normalize")) {
+      config.normalize = true;
+    } else if (!absl::EndsWith(type, ".Transformer") && !absl::EndsWith(type, ".Pooling")) {
+      return WrongFile(file, absl::StrCat("module \"", type, "\" is not supported. Supported: Transformer, Pooling, "
+                                          "Normalize."));
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool IsFloat(absl::string_view dtype) { return dtype == "F32" || dtype == "F16" || dtype == "BF16" || dtype == "F64"; }
+
+uint64_t BytesOf(absl::string_view dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL") return 1;
+  return 0;  // not known: its size is not checked
+}
+
+std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+
+absl::StatusOr<SafetensorsEntry> ParseEntry(const std::filesystem::path& file, const std::string& name,
+                                            const json& value) {
+  const auto wrong = [&](absl::string_view what) { return WrongFile(file, absl::StrCat("tensor ", name, ": ", what)); };
+  if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() || !value.contains("shape") ||
+      !value["shape"].is_array() || !value.contains("data_offsets") || !value["data_offsets"].is_array() ||
+      value["data_offsets"].size() != 2) {
+    return wrong("needs dtype, shape and data_offsets");
+  }
+  SafetensorsEntry entry;
+  entry.name = name;
+  entry.dtype = value["dtype"];
+  uint64_t elements = 1;
+  for (const json& size : value["shape"]) {
+    if (!size.is_number_unsigned() || size.get<uint64_t>() > (uint64_t{1} << 40)) return wrong("has a wrong shape");
+    entry.shape.push_back(size.get<int64_t>());
+    if (__builtin_mul_overflow(elements, size.get<uint64_t>(), &elements)) return wrong("is too large");
+  }
+  for (const json& offset : value["data_offsets"]) {
+    if (!offset.is_number_unsigned()) return wrong("has wrong data_offsets");
+  }
+  entry.begin = value["data_offsets"][0].get<uint64_t>();
+  entry.end = value["data_offsets"][1].get<uint64_t>();
+  if (entry.end < entry.begin) return wrong("has wrong data_offsets");
+  const uint64_t width = BytesOf(entry.dtype);
+  if (width != 0 && (entry.end - entry.begin) / width != elements) {
+    return wrong(absl::StrCat("has ", entry.end - entry.begin, " bytes, its shape ", ShapeText(entry.shape), " of ",
+                              entry.dtype, " needs ", elements * width));
+  }
+  return entry;
+}
+
+std::string WithThousands(uint64_t number) {
+  std::string digits = absl::StrCat(number);
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(i, ",");
+  return digits;
+}
+
+absl::Status CheckTensors(const std::filesystem::path& folder, const EncoderConfig& config) {
+  const std::filesystem::path file = folder / "model.safetensors";
+  ASSIGN_OR_RETURN(const std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
+  std::map<std::string, const SafetensorsEntry*, std::less<>> by_name;
+  for (const SafetensorsEntry& entry : entries) {
+    by_name.emplace(std::string(absl::StripPrefix(entry.name, "bert.")), &entry);
+  }
+  for (const TensorShape& tensor : EncoderTensors(config)) {
+    const auto found = by_name.find(tensor.name);
+    if (found == by_name.end()) {
+      return WrongFile(file, absl::StrCat(tensor.name, " ", ShapeText(tensor.shape),
+                                          " is missing. The weights must be those of config.json."));
+    }
+    const SafetensorsEntry& entry = *found->second;
+    if (entry.shape != tensor.shape) {
+      return WrongFile(file, absl::StrCat(tensor.name, " has shape ", ShapeText(entry.shape), ", config.json needs ",
+                                          ShapeText(tensor.shape), "."));
+    }
+    if (!IsFloat(entry.dtype)) {
+      return WrongFile(file, absl::StrCat(tensor.name, " is ", entry.dtype, ". It must be F32, F16, BF16 or F64."));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<EncoderConfig> PresetConfig(std::string_view preset, int64_t vocabulary_size) {
+  if (preset != "tiny") {
+    return absl::InvalidArgumentError(absl::StrCat("unknown preset \"", ToAbsl(preset), "\". Allowed: tiny."));
+  }
+  if (vocabulary_size < 1) return absl::InvalidArgumentError("a preset needs a vocabulary with entries.");
+  EncoderConfig config;
+  config.vocabulary_size = vocabulary_size;
+  return config;
+}
+
+absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& folder) {
+  EncoderConfig config;
+  RETURN_IF_ERROR(ReadTransformer(folder, config));
+  RETURN_IF_ERROR(ReadPooling(folder, config));
+  RETURN_IF_ERROR(ReadModules(folder, config));
+  ASSIGN_OR_RETURN(json sentence, ReadOptionalObject(folder / "sentence_bert_config.json"));
+  RETURN_IF_ERROR(
+      Keys(folder / "sentence_bert_config.json", std::move(sentence)).Size("max_seq_length", config.max_sequence_length, 3));
+  config.max_sequence_length = std::min(config.max_sequence_length, config.max_positions);
+  ASSIGN_OR_RETURN(json tokenizer, ReadOptionalObject(folder / "tokenizer_config.json"));
+  RETURN_IF_ERROR(
+      Keys(folder / "tokenizer_config.json", std::move(tokenizer)).Boolean("do_lower_case", config.lower_case));
+  return config;
+}
+
+std::vector<TensorShape> EncoderTensors(const EncoderConfig& config) {
+  const int64_t hidden = config.hidden_size, wide = config.intermediate_size;
+  std::vector<TensorShape> tensors = {
+      {"embeddings.word_embeddings.weight", {config.vocabulary_size, hidden}},
+      {"embeddings.position_embeddings.weight", {config.max_positions, hidden}},
+      {"embeddings.token_type_embeddings.weight", {config.type_vocabulary_size, hidden}},
+      {"embeddings.LayerNorm.weight", {hidden}},
+      {"embeddings.LayerNorm.bias", {hidden}},
+  };
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const auto add = [&](absl::string_view name, std::vector<int64_t> shape) {
+      tensors.push_back({absl::StrCat("encoder.layer.", layer, ".", name), std::move(shape)});
+    };
+    for (const absl::string_view part : {"query", "key", "value"}) {
+      add(absl::StrCat("attention.self.", part, ".weight"), {hidden, hidden});
+      add(absl::StrCat("attention.self.", part, ".bias"), {hidden});
+    }
+    add("attention.output.dense.weight", {hidden, hidden});
+    add("attention.output.dense.bias", {hidden});
+    add("attention.output.LayerNorm.weight", {hidden});
+    add("attention.output.LayerNorm.bias", {hidden});
+    add("intermediate.dense.weight", {wide, hidden});
+    add("intermediate.dense.bias", {wide});
+    add("output.dense.weight", {hidden, wide});
+    add("output.dense.bias", {hidden});
+    add("output.LayerNorm.weight", {hidden});
+    add("output.LayerNorm.bias", {hidden});
+  }
+  return tensors;
+}
+
+absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(file));
+  const std::string_view bytes = mapped.bytes();
+  uint64_t length = 0;  // little-endian, as every machine that Muster runs on
+  if (bytes.size() < sizeof(length)) return WrongFile(file, "is too short for a safetensors file");
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  if (length > kMaxHeaderBytes || length > bytes.size() - sizeof(length)) {
+    return WrongFile(file, absl::StrCat("header of ", length, " bytes does not fit in a file of ", bytes.size(),
+                                        ": the file is cut off or no safetensors file"));
+  }
+  const json header = json::parse(bytes.substr(sizeof(length), length), nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object()) return WrongFile(file, "header is no JSON object");
+  const uint64_t data = sizeof(length) + length;
+  std::vector<SafetensorsEntry> entries;
+  for (const auto& [name, value] : header.items()) {
+    if (name == "__metadata__") continue;
+    ASSIGN_OR_RETURN(SafetensorsEntry entry, ParseEntry(file, name, value));
+    if (entry.end > bytes.size() - data) {
+      return WrongFile(file, absl::StrCat("tensor ", name, " ends at byte ", data + entry.end, " of ", bytes.size(),
+                                          ": the file is cut off. Copy it again."));
+    }
+    entry.begin += data;
+    entry.end += data;
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+absl::Status CheckModelFolder(const std::filesystem::path& folder, const EncoderConfig& config) {
+  RETURN_IF_ERROR(CheckTensors(folder, config));
+  ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(folder / "vocab.txt"));
+  const int64_t lines = std::count(vocabulary.begin(), vocabulary.end(), '\n') +
+                        (!vocabulary.empty() && vocabulary.back() != '\n' ? 1 : 0);
+  if (lines != config.vocabulary_size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "vocab.txt has ", WithThousands(lines), " entries, embeddings.word_embeddings.weight has ",
+        WithThousands(config.vocabulary_size), " rows: the tokenizer belongs to another model."));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace muster

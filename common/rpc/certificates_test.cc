@@ -1,0 +1,142 @@
+#include "common/rpc/certificates.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <mutex>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/rpc/errors.h"
+#include "muster/v1/blob.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::BlobService;
+using ::testing::HasSubstr;
+
+// Answers Stat to users, and remembers who asked.
+class StatService final : public BlobService::Service {
+ public:
+  grpc::Status Stat(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
+                    muster::v1::StatBlobsResponse*) override {
+    const std::lock_guard lock(mutex_);
+    caller_ = PrincipalOf(*context);
+    return ToGrpc(Require(*context, {Role::kUser}));
+  }
+  Principal caller() {
+    const std::lock_guard lock(mutex_);
+    return caller_;
+  }
+
+ private:
+  std::mutex mutex_;
+  Principal caller_;
+};
+
+absl::Status Call(int port, const SecurityOptions& security) {
+  const auto channel = MakeChannel(absl::StrCat("localhost:", port), security);
+  if (!channel.ok()) return channel.status();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  muster::v1::StatBlobsRequest request;
+  muster::v1::StatBlobsResponse response;
+  return FromGrpc(BlobService::NewStub(*channel)->Stat(&context, request, &response));
+}
+
+class CertificatesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto folder = MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-certs");
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    folder_ = *folder;
+    ASSERT_TRUE(MakeAuthority(folder_ / "ca").ok());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  SecurityOptions Issue(const std::string& authority, Role role, const std::string& name) {
+    const auto target = folder_ / absl::StrCat(authority, "-", name);
+    const absl::Status status = IssueCertificate(folder_ / authority, {.role = role, .name = name}, target);
+    EXPECT_TRUE(status.ok()) << status;
+    return {.certificates = target};
+  }
+  std::unique_ptr<RpcServer> Serve(const SecurityOptions& security) {
+    auto server = RpcServer::Start({.address = "127.0.0.1:0", .security = security, .services = {&service_}});
+    EXPECT_TRUE(server.ok()) << server.status();
+    return *std::move(server);
+  }
+
+  std::filesystem::path folder_;
+  StatService service_;
+};
+
+TEST_F(CertificatesTest, AUserIsKnownByNameAndRole) {
+  const auto server = Serve(Issue("ca", Role::kData, "data"));
+  EXPECT_EQ(Call(server->port(), Issue("ca", Role::kUser, "ada")), absl::OkStatus());
+  EXPECT_EQ(service_.caller().role, Role::kUser);
+  EXPECT_EQ(service_.caller().name, "ada");
+}
+
+TEST_F(CertificatesTest, AnotherRoleIsRefusedWithWhatIsNeeded) {
+  const auto server = Serve(Issue("ca", Role::kData, "data"));
+  const absl::Status status = Call(server->port(), Issue("ca", Role::kWorker, "w1"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(status.message(), "this call is for user; the certificate shows worker \"w1\"");
+}
+
+TEST_F(CertificatesTest, AnotherAuthorityIsRefused) {
+  ASSERT_TRUE(MakeAuthority(folder_ / "other").ok());
+  const auto server = Serve(Issue("ca", Role::kData, "data"));
+  EXPECT_EQ(Call(server->port(), Issue("other", Role::kUser, "eve")).code(), absl::StatusCode::kUnavailable);
+  // Trusting the server is not enough: the client's own certificate must be of the authority too.
+  SecurityOptions mixed = Issue("other", Role::kUser, "mallory");
+  ASSERT_TRUE(WriteFileAtomically(mixed.certificates / "ca.pem", *ReadFile(folder_ / "ca" / "ca.pem")).ok());
+  EXPECT_EQ(Call(server->port(), mixed).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Call(server->port(), {.insecure = true}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(service_.caller().role, Role::kUnknown) << "no call got through";
+}
+
+TEST_F(CertificatesTest, AServerOfAnotherNameIsRefused) {
+  const CertificateRequest request = {.role = Role::kData, .name = "data", .hosts = {"data.example", "10.0.0.1"}};
+  ASSERT_TRUE(IssueCertificate(folder_ / "ca", request, folder_ / "elsewhere").ok());
+  const auto server = Serve({.certificates = folder_ / "elsewhere"});
+  EXPECT_EQ(Call(server->port(), Issue("ca", Role::kUser, "ada")).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(CertificatesTest, InsecureServersListenOnLoopbackOnly) {
+  const auto outside = RpcServer::Start({.address = "0.0.0.0:0", .security = {.insecure = true}});
+  EXPECT_EQ(outside.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(outside.status().message()), HasSubstr("0.0.0.0:0"));
+  const auto server = Serve({.insecure = true});
+  EXPECT_EQ(Call(server->port(), {.insecure = true}), absl::OkStatus());
+  EXPECT_EQ(service_.caller().name, "anonymous");
+}
+
+TEST_F(CertificatesTest, KeysArePrivateAndAuthoritiesAreKept) {
+  Issue("ca", Role::kUser, "ada");
+  for (const auto& path : {folder_ / "ca/ca-key.pem", folder_ / "ca-ada/key.pem"}) {
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << path;
+  }
+  const std::string before = *ReadFile(folder_ / "ca/ca.pem");
+  ASSERT_TRUE(MakeAuthority(folder_ / "ca").ok());
+  EXPECT_EQ(*ReadFile(folder_ / "ca/ca.pem"), before);
+  std::filesystem::remove(folder_ / "ca/ca-key.pem");
+  EXPECT_EQ(MakeAuthority(folder_ / "ca").code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CertificatesTest, RequestsAreChecked) {
+  const auto issue = [&](const CertificateRequest& request) {
+    return IssueCertificate(folder_ / "ca", request, folder_ / "x").code();
+  };
+  EXPECT_EQ(issue({.role = Role::kUnknown, .name = "a"}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(issue({.name = ""}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(issue({.name = "a", .hosts = {"a,DNS:b"}}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(IssueCertificate(folder_ / "none", {.name = "a"}, folder_ / "x").code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,273 @@
+#include "common/spec/job_spec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobSpec;
+
+// Sets an optional field of a message unless it is set.
+#define MUSTER_DEFAULT(message, field, value) \
+  if (!(message).has_##field()) (message).set_##field(value)
+
+void SetIfEmpty(std::string& field, absl::string_view value) {
+  if (field.empty()) field = std::string(value);
+}
+
+absl::Status Wrong(absl::string_view path, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+}
+
+absl::Status CheckReference(absl::string_view path, absl::string_view name) {
+  if (IsValidName(ToStd(name))) return absl::OkStatus();
+  return Wrong(path, absl::StrCat("\"", name, "\" is no name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
+}
+
+absl::Status CheckRange(absl::string_view path, double value, bool ok, absl::string_view allowed) {
+  if (ok && std::isfinite(value)) return absl::OkStatus();
+  return Wrong(path, absl::StrCat("is ", value, ". It must be ", allowed, "."));
+}
+
+absl::Status CheckModel(const muster::v1::ModelSpec& model) {
+  if (model.from().empty() && model.preset().empty()) {
+    return Wrong("model.from", "is missing. Name a pushed model, a job (job:ID), or use model.preset: tiny.");
+  }
+  if (!model.from().empty() && !model.preset().empty()) {
+    return Wrong("model.preset", "excludes model.from. Remove one of them.");
+  }
+  if (!model.preset().empty()) {
+    if (model.preset() != "tiny") {
+      return Wrong("model.preset", absl::StrCat("unknown preset \"", model.preset(), "\". Allowed: tiny."));
+    }
+    if (model.tokenizer().empty()) {
+      return Wrong("model.tokenizer", "is required with model.preset. Name a pushed model or vocabulary.");
+    }
+  } else if (absl::StartsWith(model.from(), "job:")) {
+    if (model.from().size() == 4) return Wrong("model.from", "job: needs the id of a job after the colon.");
+  } else {
+    RETURN_IF_ERROR(CheckReference("model.from", model.from()));
+  }
+  if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
+  if (model.pooling() == muster::v1::POOLING_LAST) {
+    return Wrong("model.pooling", "last is for causal models, which are not supported. Use cls or mean.");
+  }
+  for (const auto& [path, length] : {std::pair("model.max_length.query", model.max_length().query()),
+                                     std::pair("model.max_length.passage", model.max_length().passage())}) {
+    RETURN_IF_ERROR(CheckRange(path, length, length >= 3 && length <= 8192, "from 3 to 8192 tokens"));
+  }
+  if (model.has_dropout()) {
+    RETURN_IF_ERROR(
+        CheckRange("model.dropout", model.dropout(), model.dropout() >= 0 && model.dropout() < 1, "in [0, 1)"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckData(const JobSpec& spec) {
+  const muster::v1::DataSpec& data = spec.data();
+  if (data.train().empty()) {
+    if (EvaluatesOnly(spec)) return absl::OkStatus();
+    return Wrong("data.train", "is missing. Name an imported dataset.");
+  }
+  RETURN_IF_ERROR(CheckReference("data.train", data.train()));
+  RETURN_IF_ERROR(CheckReference("data.split", data.split()));
+  if (data.negatives().choose() == muster::v1::CHOOSE_TOP_GRADED) {
+    return Wrong("data.negatives.choose", "top_graded is for positives. Allowed: random, first, rotate.");
+  }
+  const auto& positives = data.positives();
+  RETURN_IF_ERROR(CheckRange("data.positives.per_query", positives.per_query(), positives.per_query() <= 4096,
+                             "at most 4096 (0: all)"));
+  RETURN_IF_ERROR(CheckRange("data.negatives.per_query", data.negatives().per_query(),
+                             data.negatives().per_query() <= 4096, "at most 4096"));
+  if (positives.has_min_grade() && !std::isfinite(positives.min_grade())) {
+    return Wrong("data.positives.min_grade", "must be a finite number.");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTraining(const JobSpec& spec) {
+  const auto& optimizer = spec.optimizer();
+  RETURN_IF_ERROR(
+      CheckRange("loss.temperature", spec.loss().temperature(), spec.loss().temperature() > 0, "larger than 0"));
+  RETURN_IF_ERROR(CheckRange("batch.queries", spec.batch().queries(),
+                             spec.batch().queries() >= 1 && spec.batch().queries() <= (1u << 20),
+                             "from 1 to 1048576"));
+  const uint32_t longest = std::max(spec.model().max_length().query(), spec.model().max_length().passage());
+  if (spec.batch().micro_batch_tokens() < longest) {
+    return Wrong("batch.micro_batch_tokens",
+                 absl::StrCat("is ", spec.batch().micro_batch_tokens(),
+                              ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
+  }
+  RETURN_IF_ERROR(CheckRange("optimizer.learning_rate", optimizer.learning_rate(), optimizer.learning_rate() >= 0,
+                             "at least 0"));
+  RETURN_IF_ERROR(
+      CheckRange("optimizer.weight_decay", optimizer.weight_decay(), optimizer.weight_decay() >= 0, "at least 0"));
+  RETURN_IF_ERROR(CheckRange("optimizer.warmup", optimizer.warmup(),
+                             optimizer.warmup() >= 0 && optimizer.warmup() <= 1, "a share of the steps, 0 to 1"));
+  RETURN_IF_ERROR(CheckRange("optimizer.max_grad_norm", optimizer.max_grad_norm(), optimizer.max_grad_norm() >= 0,
+                             "at least 0 (0: no clipping)"));
+  RETURN_IF_ERROR(
+      CheckRange("optimizer.beta1", optimizer.beta1(), optimizer.beta1() >= 0 && optimizer.beta1() < 1, "in [0, 1)"));
+  RETURN_IF_ERROR(
+      CheckRange("optimizer.beta2", optimizer.beta2(), optimizer.beta2() >= 0 && optimizer.beta2() < 1, "in [0, 1)"));
+  RETURN_IF_ERROR(CheckRange("optimizer.epsilon", optimizer.epsilon(), optimizer.epsilon() > 0, "larger than 0"));
+  if (spec.duration().length_case() == muster::v1::DurationSpec::kEpochs && spec.duration().epochs() == 0) {
+    return Wrong("duration.epochs", "is 0. Use at least 1, or duration.steps: 0 to evaluate alone.");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckEvaluation(const JobSpec& spec) {
+  if (spec.has_evaluate() && EvaluatesOnly(spec)) {
+    return Wrong("evaluate", "a job that trains nothing evaluates by report. Move dataset and split there.");
+  }
+  if (spec.has_evaluate()) {
+    const auto& evaluate = spec.evaluate();
+    RETURN_IF_ERROR(CheckReference("evaluate.dataset", evaluate.dataset()));
+    RETURN_IF_ERROR(CheckReference("evaluate.split", evaluate.split()));
+    RETURN_IF_ERROR(CheckRange("evaluate.every_steps", evaluate.every_steps(), evaluate.every_steps() >= 1,
+                               "at least 1"));
+    if (const auto metric = ParseMetricName(evaluate.metric()); !metric.ok()) {
+      return Wrong("evaluate.metric", metric.status().message());
+    }
+    if (evaluate.has_early_stop() && evaluate.early_stop().patience() == 0) {
+      return Wrong("evaluate.early_stop.patience", "is 0. Use at least 1, or remove early_stop.");
+    }
+  }
+  if (spec.has_report()) {
+    RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
+    RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
+  } else if (EvaluatesOnly(spec)) {
+    return Wrong("report", "is missing. A job with duration.steps 0 does nothing else.");
+  }
+  if (spec.has_evaluate() && spec.has_report() && spec.evaluate().dataset() == spec.report().dataset() &&
+      spec.evaluate().split() == spec.report().split() && !spec.report().allow_selection_split()) {
+    return Wrong("report.split",
+                 absl::StrCat("\"", spec.report().split(),
+                              "\" also selects the model (evaluate.split), so the figures would flatter it. Report "
+                              "another split, or set report.allow_selection_split: true."));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckResources(const JobSpec& spec) {
+  const auto& slots = spec.resources().slots();
+  RETURN_IF_ERROR(
+      CheckRange("resources.slots.min", slots.min(), slots.min() >= 1 && slots.min() <= 4096, "from 1 to 4096"));
+  if (slots.max() < slots.min() || slots.max() > 4096) {
+    return Wrong("resources.slots.max",
+                 absl::StrCat("is ", slots.max(), ". It must be from resources.slots.min, ", slots.min(), ", to 4096."));
+  }
+  RETURN_IF_ERROR(CheckReference("resources.queue", spec.resources().queue()));
+  if (spec.resources().threads() > 1024) return Wrong("resources.threads", "is more than 1024.");
+  RETURN_IF_ERROR(CheckRange("checkpoint.every_steps", spec.checkpoint().every_steps(),
+                             spec.checkpoint().every_steps() >= 1, "at least 1"));
+  return CheckRange("checkpoint.keep", spec.checkpoint().keep(),
+                    spec.checkpoint().keep() >= 1 && spec.checkpoint().keep() <= 1000, "from 1 to 1000");
+}
+
+}  // namespace
+
+void FillDefaults(JobSpec& spec) {
+  auto& model = *spec.mutable_model();
+  MUSTER_DEFAULT(*model.mutable_max_length(), query, 64);
+  MUSTER_DEFAULT(*model.mutable_max_length(), passage, 256);
+  if (!model.preset().empty()) {
+    MUSTER_DEFAULT(model, normalize, true);
+    if (model.pooling() == muster::v1::POOLING_DEFAULT) model.set_pooling(muster::v1::POOLING_MEAN);
+    MUSTER_DEFAULT(model, dropout, 0.1f);
+  }
+  model.mutable_prompts();
+
+  auto& data = *spec.mutable_data();
+  SetIfEmpty(*data.mutable_split(), "train");
+  MUSTER_DEFAULT(*data.mutable_positives(), per_query, 4);
+  MUSTER_DEFAULT(*data.mutable_positives(), weigh, false);
+  MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
+
+  MUSTER_DEFAULT(*spec.mutable_loss(), temperature, 0.05f);
+  auto& batch = *spec.mutable_batch();
+  MUSTER_DEFAULT(batch, queries, 32);
+  MUSTER_DEFAULT(batch, micro_batch_tokens, 16384);
+  MUSTER_DEFAULT(batch, keep_activations, uint64_t{4} << 30);
+
+  auto& optimizer = *spec.mutable_optimizer();
+  MUSTER_DEFAULT(optimizer, learning_rate, 2e-5);
+  MUSTER_DEFAULT(optimizer, weight_decay, 0.01);
+  MUSTER_DEFAULT(optimizer, warmup, 0.1);
+  MUSTER_DEFAULT(optimizer, max_grad_norm, 1.0);
+  MUSTER_DEFAULT(optimizer, beta1, 0.9);
+  MUSTER_DEFAULT(optimizer, beta2, 0.999);
+  MUSTER_DEFAULT(optimizer, epsilon, 1e-8);
+
+  if (spec.has_evaluate()) {
+    auto& evaluate = *spec.mutable_evaluate();
+    SetIfEmpty(*evaluate.mutable_split(), "dev");
+    MUSTER_DEFAULT(evaluate, every_steps, 100);
+    SetIfEmpty(*evaluate.mutable_metric(), "ndcg@10");
+  }
+  if (spec.has_report()) {
+    SetIfEmpty(*spec.mutable_report()->mutable_split(), "test");
+    MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
+  }
+
+  auto& resources = *spec.mutable_resources();
+  auto& slots = *resources.mutable_slots();
+  MUSTER_DEFAULT(slots, min, slots.has_max() ? std::min(1u, slots.max()) : 1u);
+  MUSTER_DEFAULT(slots, max, slots.min());
+  SetIfEmpty(*resources.mutable_queue(), "default");
+  MUSTER_DEFAULT(resources, priority, 0);
+  MUSTER_DEFAULT(resources, threads, 0);
+  MUSTER_DEFAULT(*spec.mutable_checkpoint(), every_steps, 100);
+  MUSTER_DEFAULT(*spec.mutable_checkpoint(), keep, 3);
+  MUSTER_DEFAULT(spec, seed, 17);
+}
+#undef MUSTER_DEFAULT
+
+absl::Status ValidateJobSpec(const JobSpec& spec) {
+  RETURN_IF_ERROR(CheckReference("name", spec.name()));
+  RETURN_IF_ERROR(CheckModel(spec.model()));
+  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
+    return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
+  }
+  RETURN_IF_ERROR(CheckData(spec));
+  RETURN_IF_ERROR(CheckTraining(spec));
+  RETURN_IF_ERROR(CheckEvaluation(spec));
+  return CheckResources(spec);
+}
+
+bool EvaluatesOnly(const JobSpec& spec) {
+  return spec.duration().length_case() == muster::v1::DurationSpec::kSteps && spec.duration().steps() == 0;
+}
+
+absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
+  const absl::string_view name = ToAbsl(text);
+  using Kind = MetricName::Kind;
+  constexpr int kMostKept = 1000;  // ranks of documents that an evaluation keeps
+  if (name == "mrr") return MetricName{Kind::kMrr, 0};
+  for (const auto& [prefix, kind] : {std::pair<absl::string_view, Kind>{"ndcg@", Kind::kNdcg},
+                                     {"mrr@", Kind::kMrr},
+                                     {"recall@", Kind::kRecall},
+                                     {"map@", Kind::kMap}}) {
+    int cutoff = 0;
+    if (absl::StartsWith(name, prefix) && absl::SimpleAtoi(name.substr(prefix.size()), &cutoff) && cutoff >= 1 &&
+        cutoff <= kMostKept && name.substr(prefix.size()) == absl::StrCat(cutoff)) {
+      return MetricName{kind, cutoff};
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("unknown metric \"", name,
+                                                 "\". Allowed: ndcg@K, mrr@K, recall@K, map@K (K from 1 to 1000), mrr."));
+}
+
+}  // namespace muster

@@ -1,0 +1,166 @@
+#include "common/spec/job_spec.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace muster {
+namespace {
+
+using muster::v1::JobSpec;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+JobSpec Good() {
+  JobSpec spec;
+  spec.set_name("scifact-lsepair");
+  spec.mutable_model()->set_from("all-minilm-l6-v2");
+  spec.mutable_data()->set_train("scifact");
+  spec.mutable_duration()->set_epochs(3);
+  return spec;
+}
+
+TEST(FillDefaults, FillsWhatTheProtoNames) {
+  JobSpec spec = Good();
+  spec.mutable_evaluate()->set_dataset("scifact");
+  FillDefaults(spec);
+  EXPECT_EQ(spec.model().max_length().query(), 64);
+  EXPECT_EQ(spec.data().positives().per_query(), 4);
+  EXPECT_EQ(spec.data().split(), "train");
+  EXPECT_FLOAT_EQ(spec.loss().temperature(), 0.05);
+  EXPECT_EQ(spec.batch().keep_activations(), 4294967296);
+  EXPECT_EQ(spec.evaluate().split(), "dev");
+  EXPECT_EQ(spec.evaluate().metric(), "ndcg@10");
+  EXPECT_EQ(spec.resources().queue(), "default");
+  EXPECT_EQ(spec.seed(), 17);
+  EXPECT_FALSE(spec.has_report());
+  EXPECT_FALSE(spec.model().has_normalize()) << "the pushed model decides";
+  EXPECT_FALSE(spec.model().has_dropout());
+  EXPECT_FALSE(spec.data().positives().has_min_grade());
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
+TEST(FillDefaults, IsIdempotentAndKeepsWhatIsGiven) {
+  JobSpec spec = Good();
+  spec.mutable_optimizer()->set_warmup(0);
+  spec.mutable_resources()->mutable_slots()->set_min(4);
+  FillDefaults(spec);
+  EXPECT_EQ(spec.optimizer().warmup(), 0);
+  EXPECT_EQ(spec.resources().slots().max(), 4);
+  JobSpec again = spec;
+  FillDefaults(again);
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(spec, again));
+}
+
+TEST(FillDefaults, DecidesForAPreset) {
+  JobSpec spec = Good();
+  spec.mutable_model()->clear_from();
+  spec.mutable_model()->set_preset("tiny");
+  spec.mutable_model()->set_tokenizer("minilm");
+  FillDefaults(spec);
+  EXPECT_TRUE(spec.model().normalize());
+  EXPECT_EQ(spec.model().pooling(), muster::v1::POOLING_MEAN);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok());
+}
+
+struct Broken {
+  const char* path;
+  std::function<void(JobSpec&)> breaks;
+};
+
+class ValidateJobSpecTest : public ::testing::TestWithParam<Broken> {};
+
+TEST_P(ValidateJobSpecTest, RefusesWithThePath) {
+  JobSpec spec = Good();
+  GetParam().breaks(spec);
+  FillDefaults(spec);
+  const absl::Status status = ValidateJobSpec(spec);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), StartsWith(std::string(GetParam().path) + ": "));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, ValidateJobSpecTest,
+    ::testing::Values(
+        Broken{"name", [](JobSpec& s) { s.set_name("A b"); }},
+        Broken{"model.from", [](JobSpec& s) { s.mutable_model()->clear_from(); }},
+        Broken{"model.from", [](JobSpec& s) { s.mutable_model()->set_from("job:"); }},
+        Broken{"model.preset", [](JobSpec& s) { s.mutable_model()->set_preset("tiny"); }},
+        Broken{"model.preset",
+               [](JobSpec& s) {
+                 s.mutable_model()->clear_from();
+                 s.mutable_model()->set_preset("huge");
+               }},
+        Broken{"model.tokenizer",
+               [](JobSpec& s) {
+                 s.mutable_model()->clear_from();
+                 s.mutable_model()->set_preset("tiny");
+               }},
+        Broken{"model.dropout", [](JobSpec& s) { s.mutable_model()->set_dropout(1); }},
+        Broken{"model.max_length.query", [](JobSpec& s) { s.mutable_model()->mutable_max_length()->set_query(2); }},
+        Broken{"data.train", [](JobSpec& s) { s.mutable_data()->clear_train(); }},
+        Broken{"data.negatives.choose",
+               [](JobSpec& s) { s.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_TOP_GRADED); }},
+        Broken{"loss.temperature", [](JobSpec& s) { s.mutable_loss()->set_temperature(0); }},
+        Broken{"batch.queries", [](JobSpec& s) { s.mutable_batch()->set_queries(0); }},
+        Broken{"batch.micro_batch_tokens", [](JobSpec& s) { s.mutable_batch()->set_micro_batch_tokens(255); }},
+        Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(-1); }},
+        Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(0.0 / 0.0); }},
+        Broken{"optimizer.beta1", [](JobSpec& s) { s.mutable_optimizer()->set_beta1(1); }},
+        Broken{"duration", [](JobSpec& s) { s.clear_duration(); }},
+        Broken{"duration.epochs", [](JobSpec& s) { s.mutable_duration()->set_epochs(0); }},
+        Broken{"report", [](JobSpec& s) { s.mutable_duration()->set_steps(0); }},
+        Broken{"evaluate.dataset", [](JobSpec& s) { s.mutable_evaluate(); }},
+        Broken{"evaluate.metric",
+               [](JobSpec& s) {
+                 s.mutable_evaluate()->set_dataset("scifact");
+                 s.mutable_evaluate()->set_metric("ndcg");
+               }},
+        Broken{"report.split",
+               [](JobSpec& s) {
+                 s.mutable_evaluate()->set_dataset("scifact");
+                 s.mutable_report()->set_dataset("scifact");
+                 s.mutable_report()->set_split("dev");
+               }},
+        Broken{"resources.slots.min", [](JobSpec& s) { s.mutable_resources()->mutable_slots()->set_min(0); }},
+        Broken{"resources.slots.max",
+               [](JobSpec& s) {
+                 s.mutable_resources()->mutable_slots()->set_min(2);
+                 s.mutable_resources()->mutable_slots()->set_max(1);
+               }},
+        Broken{"checkpoint.keep", [](JobSpec& s) { s.mutable_checkpoint()->set_keep(0); }}));
+
+TEST(ValidateJobSpec, LetsTheSelectionSplitBeReportedByName) {
+  JobSpec spec = Good();
+  spec.mutable_evaluate()->set_dataset("scifact");
+  spec.mutable_report()->set_dataset("scifact");
+  spec.mutable_report()->set_split("dev");
+  spec.mutable_report()->set_allow_selection_split(true);
+  FillDefaults(spec);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok());
+}
+
+TEST(ValidateJobSpec, TakesAJobThatOnlyEvaluates) {
+  JobSpec spec = Good();
+  spec.mutable_data()->clear_train();
+  spec.mutable_duration()->set_steps(0);
+  spec.mutable_report()->set_dataset("scifact");
+  FillDefaults(spec);
+  EXPECT_TRUE(EvaluatesOnly(spec));
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
+TEST(ParseMetricName, KnowsItsNames) {
+  EXPECT_EQ(ParseMetricName("ndcg@10")->kind, MetricName::Kind::kNdcg);
+  EXPECT_EQ(ParseMetricName("ndcg@10")->cutoff, 10);
+  EXPECT_EQ(ParseMetricName("mrr")->cutoff, 0);
+  EXPECT_EQ(ParseMetricName("recall@1000")->cutoff, 1000);
+  for (const char* name : {"", "ndcg", "ndcg@", "ndcg@0", "ndcg@1001", "ndcg@+1", "ndcg@ 1", "ndcg@01", "NDCG@10"}) {
+    EXPECT_THAT(std::string(ParseMetricName(name).status().message()), HasSubstr("unknown metric")) << name;
+  }
+}
+
+}  // namespace
+}  // namespace muster

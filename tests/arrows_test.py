@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Holds the #include lines, and what each library links, against the arrows of ARCHITECTURE.md.
+
+usage: arrows_test.py ROOT
+"""
+import pathlib
+import re
+import sys
+
+# folder → folders whose headers it may include. A longer folder name wins over a shorter one.
+ALLOWED = {
+    "common": {"common"},
+    "coordinator/core": {"common", "coordinator/core"},
+    "coordinator/state": {"common", "coordinator/core", "coordinator/state"},
+    "coordinator/data": {"common", "coordinator/data"},
+    "coordinator/service": {"common", "coordinator/core", "coordinator/state", "coordinator/service"},
+    "coordinator/runtime": {"common", "coordinator/core", "coordinator/state", "coordinator/service", "coordinator/runtime"},
+    "worker/agent": {"common", "worker/agent"},
+    "worker/rank": {"common", "worker/rank"},
+    "client": {"common", "client"},
+}
+# folder → patterns of foreign or generated headers that it must not include.
+FORBIDDEN = {
+    "common": [r"ATen/", r"torch/", r"c10/"],
+    "common/model": [r"grpc"],
+    "common/spec": [r"grpc"],
+    "coordinator": [r"ATen/", r"torch/", r"c10/"],
+    "coordinator/core": [r"grpc", r"sqlite3", r"<thread>", r"<mutex>", r"absl/time/clock\.h", r"<fstream>", r"<filesystem>"],
+    "worker/agent": [r"ATen/", r"torch/", r"c10/"],
+    "client": [r"ATen/", r"torch/", r"c10/"],
+    "worker/rank/model": [r"grpc"],
+    "worker/rank/loss": [r"grpc"],
+    "worker/rank/collective": [r"grpc"],
+    "worker/rank/train": [r"grpc"],
+    "worker/rank/evaluate": [r"grpc"],
+    "worker/rank/export": [r"grpc"],
+    "": [r"torch/torch\.h"],
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def inside(path, folder):
+    return folder == "" or path == folder or path.startswith(folder + "/")
+
+
+def check(root):
+    broken, files = [], 0
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.suffix not in (".h", ".cc", ".cu") or name.split("/")[0] not in ("common", "coordinator", "worker", "client"):
+            continue
+        files += 1
+        owner = max((folder for folder in ALLOWED if inside(name, folder)), key=len, default=None)
+        if owner is None:
+            broken.append(f"{name}: stands in no folder that the arrows know")
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            header = match.group(2)
+            ours = header.split("/")[0] in ("common", "coordinator", "worker", "client", "tests", "deploy")
+            if ours and not any(inside(header, folder) for folder in ALLOWED[owner]):
+                broken.append(f"{name}:{number}: {owner} may not include {header}")
+            spelled = f"<{header}>" if match.group(1) == "<" else header
+            for folder, patterns in FORBIDDEN.items():
+                if inside(name, folder) and any(re.search(pattern, spelled) for pattern in patterns):
+                    broken.append(f"{name}:{number}: {folder or 'the project'} may not include {header}")
+    return broken, files
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    broken, files = check(root)
+    for line in broken:
+        print(line)
+    print(f"{files} files, {len(broken)} broken arrows")
+    return 1 if broken or files < 40 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

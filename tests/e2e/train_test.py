@@ -1,0 +1,107 @@
+"""The whole path: import, push, submit, watch, export, through the CLI of a real cluster."""
+import json
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from cluster import Cluster, push_topics, topics_job  # noqa: E402
+
+
+class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(slots=2)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.start()
+        push_topics(cls.cluster)
+
+    def test_trains_reports_before_and_after_and_exports(self):
+        cluster = self.cluster
+        path = cluster.folder / "job.yaml"
+        path.write_text(json.dumps(topics_job("whole-path")))
+        done = cluster.ok("submit", path, "--wait", "--request-id", "whole-path-1")
+        for word in ("untrained", "trained", "ndcg@10", "loss"):
+            self.assertIn(word, done.out)
+        again = cluster.ok("submit", path, "--request-id", "whole-path-1", "--output", "json").json()
+        job = cluster.job(again["id"])
+        self.assertEqual(job["phase"], "JOB_PHASE_SUCCEEDED", job)
+        scores = {e["label"]: e["metrics"]["ndcg@10"] for e in job["evaluations"]}
+        print("ndcg@10", scores)
+        self.assertGreater(scores["trained"], scores["untrained"] + 0.2)
+        self.assertEqual(len(job["attempts"]), 1)
+        self.assertEqual(sorted(rank.get("rank", 0) for rank in job["attempts"][0]["ranks"]), [0, 1])
+
+        target = cluster.folder / "exported"
+        cluster.ok("export", again["id"], target)
+        for name in ("config.json", "model.safetensors", "modules.json", "vocab.txt", "1_Pooling/config.json", "README.md",
+                     "config_sentence_transformers.json", "sentence_bert_config.json"):
+            self.assertTrue((target / name).is_file(), name)
+        refused = cluster.muster("export", again["id"], target)
+        self.assertNotEqual(refused.code, 0)
+        self.assertIn(str(target), refused.err)
+
+        # What was exported is a model again: evaluated alone it scores what the report said.
+        cluster.ok("models", "push", "trained-topics", target)
+        alone = cluster.ok("eval", "trained-topics", "topics", "--split", "test", "--output", "json").json()
+        self.assertAlmostEqual(alone["ndcg@10"], scores["trained"], places=4)
+        self.assertIn("mrr", alone)
+        self.assertIn("recall@100", alone)
+
+    def test_every_objective_trains(self):
+        for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair"):
+            with self.subTest(objective):
+                rate = 3e-4 if objective == "jointlh_sum" else 1e-3
+                job = topics_job("objective-" + objective.replace("_", "-"), loss={"objective": objective},
+                                 optimizer={"learning_rate": rate}, checkpoint={"every_steps": 100})
+                job_id = self.cluster.submit(job)
+                done = self.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=120)
+                scores = {e["label"]: e["metrics"]["ndcg@10"] for e in done["evaluations"]}
+                print(objective, scores)
+                self.assertGreater(scores["trained"], scores["untrained"] + 0.1)
+
+    def test_a_flagembedding_file_trains(self):
+        cluster = self.cluster
+        path = cluster.folder / "pairs.jsonl"
+        with open(path, "w") as out:
+            for n in range(24):
+                topic = ("apple", "iron", "horse")[n % 3]
+                out.write(json.dumps({"query": f"{topic} {n}", "pos": [f"{topic} cherry {n}", f"{topic} zinc"], "neg": ["wolf"]}) + "\n")
+        cluster.ok("data", "import", "pairs", path)
+        shown = cluster.ok("data", "show", "pairs", "--output", "json").json()
+        self.assertEqual([(s["name"], int(s["queries"])) for s in shown["splits"]], [("train", 24)])
+        job = topics_job("flag", data={"train": "pairs", "negatives": {"per_query": 1}}, duration={"epochs": 2}, batch={"queries": 7})
+        del job["report"]
+        done = cluster.wait_for_phase(cluster.submit(job), "JOB_PHASE_SUCCEEDED")
+        self.assertEqual(int(done["progress"]["step"]), 2 * 4)
+
+    def test_a_cancelled_job_frees_its_slots(self):
+        cluster = self.cluster
+        long_job = topics_job("long", duration={"steps": 100000})
+        first = cluster.submit(long_job)
+        cluster.wait_for_step(first, 2)
+        second = cluster.submit(topics_job("second", duration={"steps": 3}))
+        waiting = cluster.job(second)
+        self.assertEqual(waiting["phase"], "JOB_PHASE_QUEUED")
+        self.assertRegex(waiting["reason"], r"needs 2 .*0 free")
+        cluster.ok("cancel", first)
+        cancelled = cluster.wait_for_phase(first, "JOB_PHASE_CANCELLED")
+        self.assertTrue(cancelled["reason"])
+        cluster.wait_for_phase(second, "JOB_PHASE_SUCCEEDED")
+        watched = cluster.muster("watch", first)
+        self.assertEqual(watched.code, 3, watched)
+
+    def test_lists_and_logs_are_readable(self):
+        cluster = self.cluster
+        job_id = cluster.submit(topics_job("listed", duration={"steps": 3}))
+        cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
+        self.assertIn(job_id, cluster.ok("jobs").out)
+        self.assertIn(job_id, json.dumps(cluster.ok("jobs", "--output", "json").json()))
+        self.assertIn("topics", cluster.ok("data", "list").out)
+        self.assertIn("small-vocab", cluster.ok("models", "list").out)
+        self.assertTrue(cluster.ok("logs", job_id).out.strip())
+        self.assertEqual(len(cluster.ok("workers", "--output", "json").json()["workers"][0]["slots"]), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
