@@ -31,7 +31,7 @@ struct Overloaded : Ts... {
 template <class... Ts>
 Overloaded(Ts...) -> Overloaded<Ts...>;
 
-std::string Count(size_t count, std::string_view noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
+std::string Count(size_t count, absl::string_view noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
 
 AttemptInfo* InfoOf(JobRecord& record, uint32_t number) {
   for (AttemptInfo& info : *record.mutable_job()->mutable_attempts()) {
@@ -218,7 +218,7 @@ absl::Status Machine::On(const Stuck& event) {
 }
 
 absl::Status Machine::On(const UserCommand& event) {
-  static constexpr std::string_view kVerbs[] = {"cancel", "pause", "resume"};
+  static constexpr absl::string_view kVerbs[] = {"cancel", "pause", "resume"};
   const std::string key = absl::StrCat(kVerbs[static_cast<int>(event.verb)], "/", event.user, "/", event.request_id);
   if (!event.request_id.empty()) {
     const auto& known = record().requests();
@@ -410,7 +410,7 @@ std::string DescribeExit(const JobRecord& job, uint32_t attempt, const RankExite
   }
   std::string message = exit.message();
   if (message.empty()) {
-    for (const std::string_view line : absl::StrSplit(exit.log_tail(), '\n')) {
+    for (const absl::string_view line : absl::StrSplit(exit.log_tail(), '\n')) {
       if (!absl::StripAsciiWhitespace(line).empty()) message = std::string(line);
     }
   }

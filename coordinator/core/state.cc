@@ -63,7 +63,7 @@ std::string SnapshotBytes(const State& state) {
   return DeterministicBytes(snapshot);
 }
 
-absl::StatusOr<State> StateFromSnapshot(std::string_view bytes) {
+absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes) {
   journal::v1::Snapshot snapshot;
   if (!snapshot.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the snapshot of the coordinator's state cannot be read. Restore the folder's backup.");
@@ -80,11 +80,11 @@ absl::StatusOr<State> StateFromSnapshot(std::string_view bytes) {
   return state;
 }
 
-std::string SubmissionKey(std::string_view owner, std::string_view request_id) {
+std::string SubmissionKey(absl::string_view owner, absl::string_view request_id) {
   return absl::StrCat(owner, "\n", request_id);
 }
 
-const JobRecord* FindJob(const State& state, std::string_view id) {
+const JobRecord* FindJob(const State& state, absl::string_view id) {
   const auto found = state.jobs.find(std::string(id));
   return found == state.jobs.end() ? nullptr : &found->second;
 }
@@ -94,7 +94,7 @@ bool IsFinal(JobPhase phase) {
          phase == JobPhase::JOB_PHASE_CANCELLED;
 }
 
-std::string_view PhaseName(JobPhase phase) {
+absl::string_view PhaseName(JobPhase phase) {
   switch (phase) {
     case JobPhase::JOB_PHASE_QUEUED: return "queued";
     case JobPhase::JOB_PHASE_RESERVING: return "reserving";

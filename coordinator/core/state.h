@@ -6,9 +6,9 @@
 #include <map>
 #include <set>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "muster/journal/v1/journal.pb.h"
@@ -36,19 +36,19 @@ absl::Status Apply(const Record& record, State& state);
 
 // The state as bytes, the same bytes for equal states; and back.
 std::string SnapshotBytes(const State& state);
-absl::StatusOr<State> StateFromSnapshot(std::string_view bytes);
+absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes);
 
 // Serialised with sorted maps, so that equal messages are equal bytes.
 std::string DeterministicBytes(const google::protobuf::MessageLite& message);
 
-std::string SubmissionKey(std::string_view owner, std::string_view request_id);
+std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);
 
-const JobRecord* FindJob(const State& state, std::string_view id);  // null: there is none
+const JobRecord* FindJob(const State& state, absl::string_view id);  // null: there is none
 
 // Whether a job in this phase has ended.
 bool IsFinal(muster::v1::JobPhase phase);
 // Lower case, for people and metrics: "queued".
-std::string_view PhaseName(muster::v1::JobPhase phase);
+absl::string_view PhaseName(muster::v1::JobPhase phase);
 
 google::protobuf::Timestamp ToProto(absl::Time time);
 absl::Time FromProto(const google::protobuf::Timestamp& time);
