@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "client/commands/commands.h"
+#include "client/local/local_command.h"
 #include "common/exit_code.h"
 
 int main(int argc, char** argv) {
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   muster::AddEvalCommand(app, cli);
   muster::AddClusterCommands(app, cli);
   muster::AddCertsCommands(app, cli);
+  muster::AddLocalCommand(app, cli.action);
   muster::AddVersionCommand(app, cli);
 
   try {

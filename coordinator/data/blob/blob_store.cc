@@ -56,6 +56,17 @@ absl::StatusOr<std::filesystem::path> BlobStore::PathOf(const std::string& diges
   return WithReason(absl::NotFoundError(absl::StrCat(Short(digest), " is not stored")), "BLOB_NOT_FOUND");
 }
 
+absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view bytes) {
+  muster::v1::PutHeader header;
+  header.set_digest(digest);
+  header.set_size(bytes.size());
+  const absl::StatusOr<std::unique_ptr<BlobUpload>> upload = Upload(header);
+  if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
+  if (!upload.ok()) return upload.status();
+  RETURN_IF_ERROR((*upload)->Append(bytes));
+  return (*upload)->Commit();
+}
+
 absl::StatusOr<bool> BlobStore::Delete(const std::string& digest) {
   RETURN_IF_ERROR(CheckDigest(digest));
   if (unlink(Whole(digest).c_str()) == 0) return true;

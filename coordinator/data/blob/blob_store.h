@@ -31,6 +31,7 @@ class BlobStore {
   absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest) const;
   // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
+  absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
   absl::StatusOr<bool> Delete(const std::string& digest);  // true: it was there
   // Removes partial uploads that were last written before `time`.
   absl::Status DropPartialsBefore(absl::Time time);

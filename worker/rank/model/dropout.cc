@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "common/random.h"
 
@@ -122,13 +123,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             double probability, int64_t layer, int64_t site, const SequencePlanPtr& plan) {
     context->saved_data["probability"] = probability;
     context->saved_data["layer"] = layer;
     context->saved_data["site"] = site;
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
-    return MaskRows(x, residual, DropoutRate(probability), {layer, static_cast<DropoutSite>(site)}, *plan);
+    context->saved_data["residual"] = residual.has_value();
+    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), {layer, static_cast<DropoutSite>(site)}, *plan);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -137,7 +139,8 @@ struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
     const DropoutRate rate(context->saved_data["probability"].toDouble());
     const DropoutPlace place{context->saved_data["layer"].toInt(),
                              static_cast<DropoutSite>(context->saved_data["site"].toInt())};
-    return {MaskRows(gradients[0], {}, rate, place, plan), gradients[0], {}, {}, {}, {}};
+    const bool has_residual = context->saved_data["residual"].toBool();
+    return {MaskRows(gradients[0], {}, rate, place, plan), has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
   }
 };
 
@@ -163,7 +166,8 @@ void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double
 at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
                       const DropoutPlace& place, const SequencePlanPtr& plan) {
   if (!rate.active()) return residual.defined() ? at::add(residual, x) : x;
-  return DropoutAddFunction::apply(x, residual, rate.threshold / 65536.0, place.layer,
+  const auto base = residual.defined() ? std::optional(residual) : std::nullopt;
+  return DropoutAddFunction::apply(x, base, rate.threshold / 65536.0, place.layer,
                                    static_cast<int64_t>(place.site), plan);
 }
 

@@ -1,7 +1,7 @@
 #include "worker/rank/model/encoder.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/add.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>

@@ -1,10 +1,12 @@
 // Format: https://github.com/huggingface/safetensors, "Format": a little-endian uint64 with the header's size, a JSON
 // header, the tensors' bytes.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -92,7 +94,8 @@ absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const
 }
 
 absl::StatusOr<std::vector<Parameter>> ReadSafetensors(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
+  ASSIGN_OR_RETURN(std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
+  std::ranges::sort(entries, {}, [](const SafetensorsEntry& entry) { return std::pair(entry.begin, entry.end); });
   ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(file));
   std::vector<Parameter> tensors;
   for (const SafetensorsEntry& entry : entries) {

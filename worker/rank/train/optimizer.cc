@@ -9,18 +9,17 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace muster {
 namespace {
 
-constexpr std::string_view kAverage = "exp_avg.", kSquare = "exp_avg_sq.", kStep = "step";
+constexpr char kAverage[] = "exp_avg.", kSquare[] = "exp_avg_sq.", kStep[] = "step";
 
 }  // namespace
 
 bool IsDecayed(std::string_view parameter_name) {
-  return !absl::EndsWith(parameter_name, ".bias") && !absl::StrContains(parameter_name, "LayerNorm");
+  return !parameter_name.ends_with(".bias") && parameter_name.find("LayerNorm") == std::string_view::npos;
 }
 
 AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
@@ -63,7 +62,7 @@ std::vector<Parameter> AdamW::State() const {
     state.push_back({absl::StrCat(kAverage, parameters_[i].name), averages_[i]});
     state.push_back({absl::StrCat(kSquare, parameters_[i].name), squares_[i]});
   }
-  state.push_back({std::string(kStep), at::full({}, static_cast<int64_t>(step_), at::kLong)});
+  state.push_back({kStep, at::full({}, static_cast<int64_t>(step_), at::kLong)});
   return state;
 }
 
