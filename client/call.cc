@@ -11,8 +11,8 @@ namespace muster {
 
 absl::Status ExplainUnreachable(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return status;
-  return absl::UnavailableError(
-      absl::StrCat("the cluster does not answer: ", status.message(), ". Is it running, and are address and certificates right?"));
+  return absl::UnavailableError(absl::StrCat("the cluster does not answer: ", status.message(),
+                                             ". Is it running, and are address and certificates right?"));
 }
 
 std::string NewRequestId() {

@@ -40,7 +40,8 @@ class FakeJobs final : public muster::v1::JobService::Service {
     *response->mutable_job() = job;
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*, muster::v1::GetJobResponse* response) override {
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
+                   muster::v1::GetJobResponse* response) override {
     const std::lock_guard lock(mutex);
     *response->mutable_job() = job;
     return grpc::Status::OK;
@@ -110,7 +111,9 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
 
 class FakeData final : public muster::v1::DataService::Service {
  public:
-  grpc::Status Import(grpc::ServerContext*, grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>* stream) override {
+  grpc::Status Import(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>* stream) override {
     muster::v1::ImportRequest request;
     std::string* bytes = nullptr;
     while (stream->Read(&request)) {
@@ -121,7 +124,8 @@ class FakeData final : public muster::v1::DataService::Service {
       }
       if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
       if (request.chunk() == "bad") {
-        return {grpc::StatusCode::INVALID_ARGUMENT, "corpus.jsonl:1: is no JSON. Fix the line, or import with --skip-bad 1."};
+        return {grpc::StatusCode::INVALID_ARGUMENT,
+                "corpus.jsonl:1: is no JSON. Fix the line, or import with --skip-bad 1."};
       }
     }
     muster::v1::ImportResponse response;
@@ -157,7 +161,8 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     }
     return grpc::Status::OK;
   }
-  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader, muster::v1::PutResponse*) override {
+  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
+                   muster::v1::PutResponse*) override {
     muster::v1::PutRequest request;
     std::string digest;
     while (reader->Read(&request)) {
@@ -208,9 +213,9 @@ class CliTest : public ::testing::Test {
     return (folder_ / name).string();
   }
   Result Muster(const std::string& arguments) {
-    const std::string command =
-        absl::StrCat("cd ", folder_.string(), " && env -u MUSTER_CERTS MUSTER_ADDRESS=", address_, " HOME=", folder_.string(), " ",
-                     MUSTER_BINARY_DIR, "/muster --insecure ", arguments, " >out 2>err </dev/null");
+    const std::string command = absl::StrCat(
+        "cd ", folder_.string(), " && env -u MUSTER_CERTS MUSTER_ADDRESS=", address_, " HOME=", folder_.string(), " ",
+        MUSTER_BINARY_DIR, "/muster --insecure ", arguments, " >out 2>err </dev/null");
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
   }

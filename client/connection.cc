@@ -74,8 +74,10 @@ absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
   endpoint.security.insecure = flags.insecure || (config.insecure && certificates.empty());
   if (endpoint.security.insecure) return endpoint;
   if (certificates.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("no certificates are named. Give --certs DIR, MUSTER_CERTS, or certs "
-                                                   "in ", kConfigName, "; or --insecure for a cluster without TLS."));
+    return absl::InvalidArgumentError(
+        absl::StrCat("no certificates are named. Give --certs DIR, MUSTER_CERTS, or certs "
+                     "in ",
+                     kConfigName, "; or --insecure for a cluster without TLS."));
   }
   endpoint.security.certificates = certificates;
   return endpoint;
@@ -108,8 +110,8 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connection::Data() const {
   const auto stub = muster::v1::ClusterService::NewStub(coordinator_);
-  ASSIGN_OR_RETURN(const auto cluster, Call(*stub, &muster::v1::ClusterService::Stub::GetCluster,
-                                            muster::v1::GetClusterRequest()));
+  ASSIGN_OR_RETURN(const auto cluster,
+                   Call(*stub, &muster::v1::ClusterService::Stub::GetCluster, muster::v1::GetClusterRequest()));
   if (cluster.data_addresses().empty()) {
     return absl::UnavailableError("the cluster has no data server at the moment. Is muster-data running?");
   }

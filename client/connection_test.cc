@@ -57,7 +57,8 @@ TEST(NewRequestId, IsARandomUuid) {
   std::set<std::string> ids;
   for (int i = 0; i < 100; ++i) ids.insert(NewRequestId());
   EXPECT_EQ(ids.size(), 100);
-  EXPECT_THAT(*ids.begin(), ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_THAT(*ids.begin(),
+              ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
 }
 
 }  // namespace

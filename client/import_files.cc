@@ -57,7 +57,8 @@ absl::Status AddFolder(const std::filesystem::path& folder, ImportPlan& plan) {
   }
   if (chosen.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(), ": has neither corpus.jsonl (a BEIR folder) nor any *.jsonl. Name the folder or file with the data."));
+        folder.string(),
+        ": has neither corpus.jsonl (a BEIR folder) nor any *.jsonl. Name the folder or file with the data."));
   }
   if (beir) {
     std::stable_sort(chosen.begin(), chosen.end(),

@@ -39,10 +39,10 @@ std::string PercentText(double share) { return absl::StrFormat("%.2f %%", 100 * 
 }  // namespace
 
 std::string DatasetText(const muster::v1::Dataset& dataset) {
-  std::string text = absl::StrCat(
-      "dataset ", dataset.name(), " (", dataset.digest().substr(0, 12), "): ", Plural(dataset.queries(), "query"), ", ",
-      Plural(dataset.passages(), "passage"), " (", Plural(dataset.unique_passages(), "unique text"), "), ",
-      SizeText(dataset.bytes()), "\n");
+  std::string text =
+      absl::StrCat("dataset ", dataset.name(), " (", dataset.digest().substr(0, 12),
+                   "): ", Plural(dataset.queries(), "query"), ", ", Plural(dataset.passages(), "passage"), " (",
+                   Plural(dataset.unique_passages(), "unique text"), "), ", SizeText(dataset.bytes()), "\n");
   for (const auto& split : dataset.splits()) {
     absl::StrAppend(&text, "  split ", split.name(), ": ", Plural(split.queries(), "query"), ", ",
                     Plural(split.positives(), "positive"), ", ", Plural(split.negatives(), "hard negative"), "\n");

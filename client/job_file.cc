@@ -240,13 +240,13 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
     path = Join(path, names[i]);
     const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
     if (field == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          place, ": ", path, ": unknown key.", Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
+      return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, ": unknown key.",
+                                                     Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
     }
     if (i + 1 == names.size()) {
       places[path] = place;
-      return Reader(place, false, places).ReadField(OverrideValue(text.substr(equals + 1), *field), path, *field,
-                                                    *message);
+      return Reader(place, false, places)
+          .ReadField(OverrideValue(text.substr(equals + 1), *field), path, *field, *message);
     }
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
       return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, " has no fields."));

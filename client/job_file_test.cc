@@ -100,9 +100,13 @@ TEST(JobFile, SizesHaveUnits) {
   EXPECT_EQ(keep("4096"), 4096);
   EXPECT_EQ(keep("1 MiB"), 1 << 20);
   EXPECT_EQ(keep("3GB"), 3000000000);
-  const auto wrong = [](const std::string& text) { return ErrorOf(std::string(kShort) + "batch: {keep_activations: " + text + "}\n"); };
-  EXPECT_EQ(wrong("4Gib"), "job.yaml:10: batch.keep_activations: \"4Gib\" is no whole number or size, such as 4096 or 4GiB.");
-  for (const char* text : {"-1", "1.5", "GiB", "20000000TiB", "99999999999999999999"}) EXPECT_NE(wrong(text), "") << text;
+  const auto wrong = [](const std::string& text) {
+    return ErrorOf(std::string(kShort) + "batch: {keep_activations: " + text + "}\n");
+  };
+  EXPECT_EQ(wrong("4Gib"),
+            "job.yaml:10: batch.keep_activations: \"4Gib\" is no whole number or size, such as 4096 or 4GiB.");
+  for (const char* text : {"-1", "1.5", "GiB", "20000000TiB", "99999999999999999999"})
+    EXPECT_NE(wrong(text), "") << text;
 }
 
 TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
@@ -114,21 +118,25 @@ TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
-  EXPECT_EQ(ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
-            "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: jointlh, jointlh_sum, rand1lh, summarglh, "
-            "lsepair. Did you mean \"lsepair\"?");
+  EXPECT_EQ(
+      ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
+      "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: jointlh, jointlh_sum, rand1lh, summarglh, "
+      "lsepair. Did you mean \"lsepair\"?");
 }
 
 TEST(JobFile, WrongTypesAreNamed) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: two")),
             "job.yaml:6: data.positives.per_query: \"two\" is no whole number from 0 to 4294967295.");
-  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: -2")).substr(0, 45), "job.yaml:6: data.positives.per_query: \"-2\" is");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: -2")).substr(0, 45),
+            "job.yaml:6: data.positives.per_query: \"-2\" is");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "weigh: yes")),
             "job.yaml:6: data.positives.weigh: \"yes\" is no truth value; true or false.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "sources: human")),
             "job.yaml:6: data.positives.sources: must be a list, such as [a, b].");
-  EXPECT_EQ(ErrorOf(Replaced(kShort, "model: {from: minilm}", "model: minilm")).substr(0, 34), "job.yaml:2: model: must have keys.");
-  EXPECT_EQ(ErrorOf(Replaced(kShort, "from: minilm", "from: [minilm]")), "job.yaml:2: model.from: must be a single value.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "model: {from: minilm}", "model: minilm")).substr(0, 34),
+            "job.yaml:2: model: must have keys.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "from: minilm", "from: [minilm]")),
+            "job.yaml:2: model.from: must be a single value.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: .nan")),
             "job.yaml:8: loss.temperature: \".nan\" is no number.");
 }
@@ -175,7 +183,8 @@ TEST(JobFile, WrongOverridesNameThemselves) {
             "--set loss.temperature=-1: loss.temperature: is -1. It must be larger than 0.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");
   EXPECT_EQ(ErrorOf(kShort, {"seed.x=1"}), "--set seed.x=1: seed has no fields.");
-  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 44), "--set data.positives.sources=[a: is no YAML:");
+  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 44),
+            "--set data.positives.sources=[a: is no YAML:");
 }
 
 TEST(JobFile, AMissingFileIsAWrongArgument) {

@@ -10,7 +10,8 @@ int main(int argc, char** argv) {
   CLI::App app("Trains dense retrievers on a Muster cluster.", "muster");
   app.require_subcommand(1);
   app.fallthrough();  // global flags may stand after the command, too
-  app.add_option("--address", cli.connection.address, "Coordinator, host:port (MUSTER_ADDRESS)")->type_name("HOST:PORT");
+  app.add_option("--address", cli.connection.address, "Coordinator, host:port (MUSTER_ADDRESS)")
+      ->type_name("HOST:PORT");
   app.add_option("--certs", cli.connection.certificates, "Folder with ca.pem, cert.pem, key.pem (MUSTER_CERTS)")
       ->type_name("DIR");
   app.add_flag("--insecure", cli.connection.insecure, "No TLS: for clusters that were started so, on loopback");

@@ -21,14 +21,17 @@ bool IsWanted(const std::filesystem::path& relative) {
 // A vocabulary is enough for a preset; a model needs all its parts.
 absl::Status Check(const std::filesystem::path& folder, bool has_config, bool has_weights, bool has_vocabulary) {
   if (!has_vocabulary) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(), ": has no vocab.txt. Save the tokenizer in the BERT form: tokenizer.save_vocabulary(folder)."));
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder.string(),
+                     ": has no vocab.txt. Save the tokenizer in the BERT form: tokenizer.save_vocabulary(folder)."));
   }
   if (!has_config && !has_weights) return absl::OkStatus();
-  if (!has_config) return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": has weights, but no config.json."));
+  if (!has_config)
+    return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": has weights, but no config.json."));
   if (!has_weights) {
     return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(), ": has no model.safetensors. Save it again: model.save_pretrained(folder, safe_serialization=True)."));
+        folder.string(),
+        ": has no model.safetensors. Save it again: model.save_pretrained(folder, safe_serialization=True)."));
   }
   absl::StatusOr<EncoderConfig> config = ReadEncoderConfig(folder);
   if (!config.ok()) return absl::InvalidArgumentError(config.status().message());

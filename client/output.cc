@@ -23,7 +23,10 @@ void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
     for (const auto& item : value) Emit(out, item);
     out << YAML::EndSeq;
   } else if (value.is_string()) {
-    out << value.get<std::string>();
+    const std::string text = value.get<std::string>();
+    // What would read as a number, a truth value or nothing is quoted, so that a string stays one.
+    const bool plain = nlohmann::json::parse(text, nullptr, false).is_discarded() && text != "" && text != "~";
+    out << (plain ? YAML::Auto : YAML::DoubleQuoted) << text;
   } else {
     out << value.dump();
   }

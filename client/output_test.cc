@@ -31,8 +31,9 @@ TEST(JsonText, KeepsNamesOfTheProtoAndDefaults) {
 }
 
 TEST(YamlText, IsYaml) {
-  const nlohmann::ordered_json value = {{"id", "j-1"}, {"list", {1, 2}}, {"empty", nlohmann::ordered_json::array()}, {"x", 0.5}};
-  EXPECT_EQ(YamlText(value), "id: j-1\nlist:\n  - 1\n  - 2\nempty: []\nx: 0.5\n");
+  const nlohmann::ordered_json value = {
+      {"id", "j-1"}, {"list", {1, 2}}, {"empty", nlohmann::ordered_json::array()}, {"x", 0.5}, {"digits", "17"}};
+  EXPECT_EQ(YamlText(value), "id: j-1\nlist:\n  - 1\n  - 2\nempty: []\nx: 0.5\ndigits: \"17\"\n");
 }
 
 TEST(Words, OfEnumerations) {
@@ -77,20 +78,22 @@ TEST(ImportReportText, IsForPeople) {
   split.set_name("train");
   split.set_queries(809);
   split.set_positives(919);
-  for (const auto& [positives, queries] : {std::pair(1, 700), std::pair(2, 80), std::pair(3, 20), std::pair(4, 5), std::pair(9, 4)}) {
+  for (const auto& [positives, queries] :
+       {std::pair(1, 700), std::pair(2, 80), std::pair(3, 20), std::pair(4, 5), std::pair(9, 4)}) {
     (*report.mutable_positives_per_query())[positives] = queries;
   }
   report.set_bad_records(1);
   report.add_bad_record_messages("qrels/train.tsv:12: needs 3 tab-separated fields");
-  EXPECT_EQ(ImportReportText(report),
-            "schema beir\n"
-            "dataset scifact (0123456789ab): 1,109 queries, 5,183 passages (5,178 unique texts), 0 B\n"
-            "  split train: 809 queries, 919 positives, 0 hard negatives\n"
-            "  sources: human\n"
-            "  queries by number of positives: 1: 700, 2: 80, 3-4: 25, 9-16: 4\n"
-            "  passages whose text is another's too: 0.00 %; hard negatives that are a positive: 0.00 %; empty texts: 0\n"
-            "  bad records left out: 1\n"
-            "    qrels/train.tsv:12: needs 3 tab-separated fields\n");
+  EXPECT_EQ(
+      ImportReportText(report),
+      "schema beir\n"
+      "dataset scifact (0123456789ab): 1,109 queries, 5,183 passages (5,178 unique texts), 0 B\n"
+      "  split train: 809 queries, 919 positives, 0 hard negatives\n"
+      "  sources: human\n"
+      "  queries by number of positives: 1: 700, 2: 80, 3-4: 25, 9-16: 4\n"
+      "  passages whose text is another's too: 0.00 %; hard negatives that are a positive: 0.00 %; empty texts: 0\n"
+      "  bad records left out: 1\n"
+      "    qrels/train.tsv:12: needs 3 tab-separated fields\n");
 }
 
 }  // namespace

@@ -68,10 +68,9 @@ std::vector<std::string> OrderedMetricNames(const Evaluation& evaluation) {
     return std::pair(9, 0);
   };
   std::vector<std::string> names;
-  for (const auto& [name, value]   : evaluation.metrics()) names.push_back(name);
-  std::sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    return std::pair(rank(a), a) < std::pair(rank(b), b);
-  });
+  for (const auto& [name, value] : evaluation.metrics()) names.push_back(name);
+  std::sort(names.begin(), names.end(),
+            [&](const std::string& a, const std::string& b) { return std::pair(rank(a), a) < std::pair(rank(b), b); });
   return names;
 }
 

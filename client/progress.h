@@ -13,7 +13,7 @@ namespace muster {
 struct ProgressStyle {
   bool terminal = false;  // rewrite one line; otherwise append lines, about one a second
   bool colour = false;
-  int width = 80;         // columns of the terminal
+  int width = 80;  // columns of the terminal
 };
 // Of a stream of this process: a terminal or not, its width, NO_COLOR.
 ProgressStyle StyleOf(FILE* stream);

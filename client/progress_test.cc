@@ -87,12 +87,14 @@ TEST(ProgressBar, FitsItsTerminal) {
   EXPECT_THAT(bar, HasSubstr("loss 1.2500"));
   EXPECT_THAT(bar, HasSubstr("ETA 1:05"));
   EXPECT_THAT(bar, Not(HasSubstr("\033")));
-  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .colour = true, .width = 120}), HasSubstr("\033[36m"));
+  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .colour = true, .width = 120}),
+              HasSubstr("\033[36m"));
 }
 
 TEST(EvaluationLine, PutsTheMainMetricFirst) {
-  EXPECT_EQ(EvaluationLine(Evaluated("untrained", 0.6451)),
-            "untrained:  ndcg@10 0.6451  mrr 0.5000  recall@100 0.9000  (scifact/test, 300 queries, 5,183 documents, 12 s)");
+  EXPECT_EQ(
+      EvaluationLine(Evaluated("untrained", 0.6451)),
+      "untrained:  ndcg@10 0.6451  mrr 0.5000  recall@100 0.9000  (scifact/test, 300 queries, 5,183 documents, 12 s)");
 }
 
 TEST(BeforeAfterTable, NeedsBoth) {

@@ -51,7 +51,8 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
     }
     if (!MayReconnect(status)) return status;
     if (clock.Monotonic() - last_heard > options.patience) {
-      return ExplainUnreachable(status.ok() ? absl::UnavailableError("the stream ended") : absl::UnavailableError(status.message()));
+      return ExplainUnreachable(status.ok() ? absl::UnavailableError("the stream ended")
+                                            : absl::UnavailableError(status.message()));
     }
     if (!told) printer.Note("the coordinator does not answer; trying again");
     told = true;

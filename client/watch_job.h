@@ -14,8 +14,8 @@
 namespace muster {
 
 struct WatchOptions {
-  absl::Duration patience = absl::Seconds(60);             // with a coordinator that does not answer
-  absl::Duration timeout = absl::InfiniteDuration();       // for the job's end; DEADLINE_EXCEEDED afterwards
+  absl::Duration patience = absl::Seconds(60);        // with a coordinator that does not answer
+  absl::Duration timeout = absl::InfiniteDuration();  // for the job's end; DEADLINE_EXCEEDED afterwards
 };
 
 // Returns the job in its last phase. Shows what happens on `printer`.

@@ -21,9 +21,9 @@ std::string WordOf(E value) {
 // The name nearest to `wrong` (edits), or "" if none is near.
 std::string NearestWord(const std::string& wrong, const std::vector<std::string>& names);
 
-std::string WithThousands(uint64_t number);         // 30,522
-std::string SizeText(uint64_t bytes);               // 90.9 MB
-std::string DurationText(double seconds);           // 12 s, 3:05, 1:02:03
+std::string WithThousands(uint64_t number);                     // 30,522
+std::string SizeText(uint64_t bytes);                           // 90.9 MB
+std::string DurationText(double seconds);                       // 12 s, 3:05, 1:02:03
 std::string TimeText(const google::protobuf::Timestamp& time);  // local time, to the second; "-" if unset
 std::string Plural(uint64_t count, const std::string& noun);    // 1 query, 2 queries, 3 steps
 

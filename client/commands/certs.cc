@@ -60,7 +60,10 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   issue->add_option("--out", flags->out, "Folder for ca.pem, cert.pem and key.pem")->required()->type_name("DIR");
   issue->add_option("--host", flags->hosts, "Name or address of a server; may be repeated (localhost, 127.0.0.1)")
       ->allow_extra_args(false);
-  issue->add_option("--days", flags->days, "Lifetime")->type_name("DAYS")->check(CLI::Range(1, 36500))->capture_default_str();
+  issue->add_option("--days", flags->days, "Lifetime")
+      ->type_name("DAYS")
+      ->check(CLI::Range(1, 36500))
+      ->capture_default_str();
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
 }
 

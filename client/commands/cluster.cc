@@ -32,7 +32,8 @@ absl::StatusOr<int> ListWorkers(const Cli& cli) {
   Table table({"NAME", "STATE", "DEVICE", "SLOTS USED", "CORES", "MEMORY", "HOST", "LAST HEARD", "REASON"});
   for (const auto& worker : response->workers()) {
     table.Add({worker.name(), WordOf(worker.state()),
-               worker.device_name().empty() ? worker.device() : absl::StrCat(worker.device(), " (", worker.device_name(), ")"),
+               worker.device_name().empty() ? worker.device()
+                                            : absl::StrCat(worker.device(), " (", worker.device_name(), ")"),
                SlotsText(worker), absl::StrCat(worker.cores()), SizeText(worker.memory_bytes()), worker.host(),
                TimeText(worker.last_heard()), worker.reason()});
   }

@@ -6,7 +6,7 @@
 namespace muster {
 
 void AddSubmitCommand(CLI::App& app, Cli& cli);
-void AddJobsCommands(CLI::App& app, Cli& cli);     // jobs, get
+void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
 void AddWatchCommand(CLI::App& app, Cli& cli);
 void AddLogsCommand(CLI::App& app, Cli& cli);
 void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume

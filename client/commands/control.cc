@@ -38,8 +38,9 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
       if (!response.ok()) return WithContext(response.status(), name);
       const muster::v1::Job& job = response->job();
       std::printf("%s", cli.output == OutputFormat::kTable
-                            ? absl::StrCat("job ", job.id(), " ", WordOf(job.phase()),
-                                           job.reason().empty() ? "" : ": ", job.reason(), "\n").c_str()
+                            ? absl::StrCat("job ", job.id(), " ", WordOf(job.phase()), job.reason().empty() ? "" : ": ",
+                                           job.reason(), "\n")
+                                  .c_str()
                             : Format(job, cli.output).c_str());
       return kExitSucceeded;
     };

@@ -28,8 +28,9 @@ struct EvalFlags {
 // "eval-MODEL-DATASET" with nothing that a name may not have.
 std::string NameOf(const EvalFlags& flags) {
   std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
-  std::replace_if(name.begin(), name.end(),
-                  [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; }, '-');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; },
+      '-');
   return name;
 }
 

@@ -28,8 +28,8 @@ absl::Status CheckTarget(const std::filesystem::path& target) {
 }
 
 // Written beside the target and renamed, so that the target is whole or absent.
-absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& manifest, const std::filesystem::path& target,
-                         TransferPrinter& printer) {
+absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& manifest,
+                         const std::filesystem::path& target, TransferPrinter& printer) {
   const std::filesystem::path parent = target.parent_path();
   RETURN_IF_ERROR(MakeFolders(parent));
   ASSIGN_OR_RETURN(const std::filesystem::path aside,
@@ -60,8 +60,9 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::str
   if (!response.ok()) return WithContext(response.status(), "export");
   const muster::v1::Job& job = response->job();
   if (job.export_manifest().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("export: job ", id, " has no model yet, it is ", WordOf(job.phase()),
-                                                      job.reason().empty() ? "" : ": ", job.reason()));
+    return absl::FailedPreconditionError(absl::StrCat("export: job ", id, " has no model to export, it is ",
+                                                      WordOf(job.phase()), job.reason().empty() ? "" : ": ",
+                                                      job.reason()));
   }
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
@@ -91,7 +92,8 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::str
 void AddExportCommand(CLI::App& app, Cli& cli) {
   auto id = std::make_shared<std::string>();
   auto folder = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
+  CLI::App* command =
+      app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
   command->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
   command->add_option("dir", *folder, "A new or empty folder")->required()->type_name("DIR");
   command->callback([&cli, id, folder] { cli.action = [&cli, id, folder] { return Export(cli, *id, *folder); }; });

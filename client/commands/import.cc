@@ -71,8 +71,8 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
         continue;
       }
       const auto& progress = response.progress();
-      const std::string detail =
-          absl::StrCat(Plural(progress.records(), "record"), progress.activity().empty() ? "" : "  ", progress.activity());
+      const std::string detail = absl::StrCat(Plural(progress.records(), "record"),
+                                              progress.activity().empty() ? "" : "  ", progress.activity());
       printer.Update(progress.bytes(), plan.total_bytes, detail, RealClock().Monotonic());
     }
   });
@@ -130,10 +130,15 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
 void AddImportCommand(CLI::App& data, Cli& cli) {
   auto flags = std::make_shared<ImportFlags>();
   CLI::App* command = data.add_subcommand("import", "Import a dataset from files or a folder")->fallthrough();
-  command->add_option("name", flags->name, "Name of the dataset; one of that name is replaced")->required()->type_name("NAME");
-  command->add_option("paths", flags->paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")->required()->type_name("PATH");
+  command->add_option("name", flags->name, "Name of the dataset; one of that name is replaced")
+      ->required()
+      ->type_name("NAME");
+  command->add_option("paths", flags->paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
+      ->required()
+      ->type_name("PATH");
   command->add_option("--schema", flags->schema, "beir or flagembedding; detected if left out")->type_name("SCHEMA");
-  command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")->type_name("SOURCE");
+  command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
+      ->type_name("SOURCE");
   command->add_option("--split", flags->split, "Split of records whose schema has none (train)")->type_name("SPLIT");
   command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });

@@ -17,7 +17,8 @@ using muster::v1::Job;
 using muster::v1::JobService;
 
 std::string StepText(const Job& job) {
-  const uint64_t total = job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps();
+  const uint64_t total =
+      job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps();
   return absl::StrCat(job.progress().step(), "/", total);
 }
 

@@ -25,8 +25,8 @@ struct PushFlags {
 
 std::string Describe(const muster::v1::Model& model) {
   if (model.architecture().empty()) return absl::StrCat("a vocabulary of ", WithThousands(model.vocabulary_size()));
-  return absl::StrCat(model.architecture(), ", ", Plural(model.layers(), "layer"), ", hidden size ", model.hidden_size(),
-                      ", vocabulary of ", WithThousands(model.vocabulary_size()));
+  return absl::StrCat(model.architecture(), ", ", Plural(model.layers(), "layer"), ", hidden size ",
+                      model.hidden_size(), ", vocabulary of ", WithThousands(model.vocabulary_size()));
 }
 
 absl::StatusOr<muster::v1::FileManifest> PutFiles(const std::shared_ptr<grpc::Channel>& channel,
@@ -113,7 +113,8 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   CLI::App* models = app.add_subcommand("models", "Push, list and remove models")->fallthrough();
   models->require_subcommand(1);
   auto flags = std::make_shared<PushFlags>();
-  CLI::App* push = models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a vocab.txt")->fallthrough();
+  CLI::App* push =
+      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a vocab.txt")->fallthrough();
   push->add_option("name", flags->name, "Name of the model; it may be pushed again")->required()->type_name("NAME");
   push->add_option("dir", flags->folder, "Folder of the model")->required()->type_name("DIR");
   push->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
