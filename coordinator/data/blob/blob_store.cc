@@ -1,0 +1,175 @@
+#include "coordinator/data/blob/blob_store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+std::string Short(const std::string& digest) { return absl::StrCat("blob ", digest.substr(0, 12)); }
+
+absl::Status CheckDigest(const std::string& digest) {
+  if (IsSha256Hex(digest)) return absl::OkStatus();
+  return absl::InvalidArgumentError("a blob's digest is a SHA-256 in 64 hexadecimal digits of lower case");
+}
+
+uint64_t SizeOrZero(const std::filesystem::path& path) {
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(path, error);
+  return error ? 0 : size;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::filesystem::path& folder) {
+  RETURN_IF_ERROR(MakeFolders(folder / "partial"));
+  return std::unique_ptr<BlobStore>(new BlobStore(folder));
+}
+
+absl::StatusOr<muster::v1::BlobStat> BlobStore::Stat(const std::string& digest) const {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  muster::v1::BlobStat stat;
+  stat.set_digest(digest);
+  std::error_code error;
+  const uint64_t size = std::filesystem::file_size(Whole(digest), error);
+  stat.set_present(!error);
+  if (error) {
+    stat.set_partial_size(SizeOrZero(Partial(digest)));
+  } else {
+    stat.set_size(size);
+  }
+  return stat;
+}
+
+absl::StatusOr<std::filesystem::path> BlobStore::PathOf(const std::string& digest) const {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  std::error_code error;
+  if (std::filesystem::is_regular_file(Whole(digest), error)) return Whole(digest);
+  return WithReason(absl::NotFoundError(absl::StrCat(Short(digest), " is not stored")), "BLOB_NOT_FOUND");
+}
+
+absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view bytes) {
+  muster::v1::PutHeader header;
+  header.set_digest(digest);
+  header.set_size(bytes.size());
+  const absl::StatusOr<std::unique_ptr<BlobUpload>> upload = Upload(header);
+  if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
+  if (!upload.ok()) return upload.status();
+  RETURN_IF_ERROR((*upload)->Append(bytes));
+  return (*upload)->Commit();
+}
+
+absl::StatusOr<bool> BlobStore::Delete(const std::string& digest) {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  if (unlink(Whole(digest).c_str()) == 0) return true;
+  if (errno == ENOENT) return false;
+  return absl::ErrnoToStatus(errno, absl::StrCat(Short(digest), ": cannot be removed"));
+}
+
+absl::Status BlobStore::DropPartialsBefore(absl::Time time) {
+  std::error_code error;
+  std::vector<std::filesystem::path> old;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "partial", error)) {
+    struct stat info {};
+    if (stat(entry.path().c_str(), &info) == 0 && absl::TimeFromTimespec(info.st_mtim) < time) old.push_back(entry.path());
+  }
+  for (const auto& path : old) std::filesystem::remove(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), (folder_ / "partial").string());
+}
+
+absl::StatusOr<std::unique_ptr<BlobUpload>> BlobStore::Upload(const muster::v1::PutHeader& header) {
+  ASSIGN_OR_RETURN(const muster::v1::BlobStat stat, Stat(header.digest()));
+  if (stat.present()) return absl::AlreadyExistsError(absl::StrCat(Short(header.digest()), " is stored already"));
+  if (header.size() > kMaxBlobBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(Short(header.digest()), ": ", header.size(),
+                                                   " bytes, a blob has at most 64 GiB. Split the file."));
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!uploading_.insert(header.digest()).second) {
+      return absl::UnavailableError(absl::StrCat(Short(header.digest()), ": another upload of it is running. Try again."));
+    }
+  }
+  std::unique_ptr<BlobUpload> upload(new BlobUpload(*this, header));
+  RETURN_IF_ERROR(upload->Begin());
+  return upload;
+}
+
+void BlobStore::Release(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  uploading_.erase(digest);
+}
+
+absl::Status BlobUpload::Begin() {
+  const std::filesystem::path path = store_.Partial(header_.digest());
+  const uint64_t there = SizeOrZero(path);
+  if (header_.offset() > there) {
+    return absl::OutOfRangeError(absl::StrCat(Short(header_.digest()), ": an upload from byte ", header_.offset(),
+                                              ", but ", there, " are there. Ask with Stat, and go on from there."));
+  }
+  file_.reset(std::fopen(path.c_str(), header_.offset() == 0 ? "wb" : "r+b"));
+  if (file_ == nullptr || ftruncate(fileno(file_.get()), static_cast<off_t>(header_.offset())) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(path.string(), ": cannot be written"));
+  }
+  std::vector<char> buffer(1 << 20);
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file_.get())) {
+    sha_.Update({buffer.data(), count});
+    size_ += count;
+  }
+  if (size_ != header_.offset() || std::fseek(file_.get(), 0, SEEK_END) != 0) {
+    return absl::DataLossError(absl::StrCat(path.string(), ": cannot be read"));
+  }
+  return absl::OkStatus();
+}
+
+BlobUpload::~BlobUpload() {
+  file_.reset();
+  store_.Release(header_.digest());
+}
+
+absl::Status BlobUpload::Append(std::string_view bytes) {
+  if (bytes.size() > header_.size() - size_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Short(header_.digest()), ": more than the ", header_.size(), " bytes that were announced"));
+  }
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) {
+    return absl::ResourceExhaustedError(absl::StrCat(Short(header_.digest()), ": cannot be written. Is the disk full?"));
+  }
+  sha_.Update(bytes);
+  size_ += bytes.size();
+  return absl::OkStatus();
+}
+
+absl::Status BlobUpload::Commit() {
+  const std::filesystem::path partial = store_.Partial(header_.digest());
+  if (size_ != header_.size()) {
+    return absl::AbortedError(absl::StrCat(Short(header_.digest()), ": ", size_, " of ", header_.size(),
+                                           " bytes came. Go on from there."));
+  }
+  if (sha_.FinishHex() != header_.digest()) {
+    file_.reset();
+    unlink(partial.c_str());
+    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": what came has another digest. Put it anew."));
+  }
+  if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) {
+    return absl::ResourceExhaustedError(absl::StrCat(Short(header_.digest()), ": cannot be flushed. Is the disk full?"));
+  }
+  fchmod(fileno(file_.get()), 0444);
+  const std::filesystem::path whole = store_.Whole(header_.digest());
+  RETURN_IF_ERROR(MakeFolders(whole.parent_path()));
+  std::error_code error;
+  std::filesystem::rename(partial, whole, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(whole.string(), ": cannot be published"));
+  return FlushToDisk(whole.parent_path());
+}
+
+}  // namespace muster

@@ -1,0 +1,77 @@
+// Blobs on disk: blobs/ab/abcd…, read-only once they are whole; broken uploads wait in blobs/partial/abcd….
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/digest.h"
+#include "muster/v1/blob.pb.h"
+
+namespace muster {
+
+class BlobUpload;
+
+// Thread-safe. Digests that come from outside are checked here.
+class BlobStore {
+ public:
+  static constexpr uint64_t kMaxBlobBytes = uint64_t{64} << 30;
+
+  static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder);
+
+  absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest) const;
+  // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
+  absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
+  absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
+  absl::StatusOr<bool> Delete(const std::string& digest);  // true: it was there
+  // Removes partial uploads that were last written before `time`.
+  absl::Status DropPartialsBefore(absl::Time time);
+
+  // Begins or goes on: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
+  // blob runs; ALREADY_EXISTS if it is there; OUT_OF_RANGE for an offset beyond what is there.
+  absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(const muster::v1::PutHeader& header);
+
+ private:
+  friend class BlobUpload;
+  explicit BlobStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  std::filesystem::path Whole(const std::string& digest) const { return folder_ / digest.substr(0, 2) / digest; }
+  std::filesystem::path Partial(const std::string& digest) const { return folder_ / "partial" / digest; }
+  void Release(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const std::filesystem::path folder_;
+  absl::Mutex mutex_;
+  absl::flat_hash_set<std::string> uploading_ ABSL_GUARDED_BY(mutex_);
+};
+
+// One stream of bytes into the store. What was appended stays as the partial upload if Commit is not reached.
+// Not thread-safe; must not outlive the store.
+class BlobUpload {
+ public:
+  ~BlobUpload();
+  absl::Status Append(std::string_view bytes);
+  // Verifies size and digest, flushes, and publishes. DATA_LOSS if the bytes are others: the partial upload is
+  // removed, so that the next one begins anew.
+  absl::Status Commit();
+
+ private:
+  friend class BlobStore;
+  BlobUpload(BlobStore& store, const muster::v1::PutHeader& header) : store_(store), header_(header) {}
+  absl::Status Begin();
+
+  BlobStore& store_;
+  const muster::v1::PutHeader header_;
+  std::unique_ptr<FILE, int (*)(FILE*)> file_{nullptr, &std::fclose};
+  Sha256 sha_;
+  uint64_t size_ = 0;
+};
+
+}  // namespace muster

@@ -1,0 +1,112 @@
+#include "coordinator/data/blob/blob_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/files.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using testing::HasSubstr;
+
+class BlobStoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = MakeScratchFolder(testing::TempDir(), "blobs").value();
+    store_ = BlobStore::Open(folder_).value();
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(uint64_t offset = 0, const std::string& text = "hello world") {
+    muster::v1::PutHeader header;
+    header.set_digest(Sha256Hex(text));
+    header.set_size(text.size());
+    header.set_offset(offset);
+    return store_->Upload(header);
+  }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<BlobStore> store_;
+  const std::string digest_ = Sha256Hex("hello world");
+};
+
+TEST_F(BlobStoreTest, KeepsWhatWasPut) {
+  {
+    const auto upload = Upload().value();
+    ASSERT_TRUE(upload->Append("hello ").ok());
+    ASSERT_TRUE(upload->Append("world").ok());
+    ASSERT_TRUE(upload->Commit().ok());
+  }
+  EXPECT_EQ(ReadFile(store_->PathOf(digest_).value()).value(), "hello world");
+  EXPECT_TRUE(store_->Stat(digest_)->present());
+  EXPECT_EQ(store_->Stat(digest_)->size(), 11u);
+  EXPECT_EQ(Upload().status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(store_->Delete(digest_).value());
+  EXPECT_FALSE(store_->Delete(digest_).value());
+  EXPECT_EQ(ReasonOf(store_->PathOf(digest_).status()), "BLOB_NOT_FOUND");
+}
+
+TEST_F(BlobStoreTest, ResumesABrokenUpload) {
+  ASSERT_TRUE(Upload().value()->Append("hello w").ok());
+  EXPECT_FALSE(store_->Stat(digest_)->present());
+  EXPECT_EQ(store_->Stat(digest_)->partial_size(), 7u);
+  EXPECT_EQ(Upload(8).status().code(), absl::StatusCode::kOutOfRange);
+  {
+    const auto upload = Upload(6).value();  // one byte is sent again
+    ASSERT_TRUE(upload->Append("world").ok());
+    ASSERT_TRUE(upload->Commit().ok());
+  }
+  EXPECT_EQ(ReadFile(store_->PathOf(digest_).value()).value(), "hello world");
+}
+
+TEST_F(BlobStoreTest, RefusesOtherBytesAndForgetsThem) {
+  {
+    const auto upload = Upload().value();
+    ASSERT_TRUE(upload->Append("hello earth").ok());
+    EXPECT_EQ(upload->Commit().code(), absl::StatusCode::kDataLoss);
+  }
+  EXPECT_EQ(store_->Stat(digest_)->partial_size(), 0u);
+  EXPECT_FALSE(store_->Stat(digest_)->present());
+}
+
+TEST_F(BlobStoreTest, RefusesWrongSizes) {
+  const auto upload = Upload().value();
+  EXPECT_THAT(std::string(upload->Append("hello world!").message()), HasSubstr("more than the 11 bytes"));
+  ASSERT_TRUE(upload->Append("hello").ok());
+  EXPECT_THAT(std::string(upload->Commit().message()), HasSubstr("5 of 11 bytes came"));
+  muster::v1::PutHeader header;
+  header.set_digest(Sha256Hex("x"));
+  header.set_size(BlobStore::kMaxBlobBytes + 1);
+  EXPECT_THAT(std::string(store_->Upload(header).status().message()), HasSubstr("at most 64 GiB"));
+}
+
+TEST_F(BlobStoreTest, OneUploadOfABlobAtATime) {
+  const auto upload = Upload().value();
+  EXPECT_EQ(Upload().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(Upload(0, "other").ok());
+}
+
+TEST_F(BlobStoreTest, RefusesNamesThatAreNoDigests) {
+  EXPECT_FALSE(store_->Stat("../../etc/passwd").ok());
+  EXPECT_FALSE(store_->PathOf("").ok());
+  EXPECT_FALSE(store_->Delete(std::string(64, 'G')).ok());
+}
+
+TEST_F(BlobStoreTest, DropsOldPartials) {
+  ASSERT_TRUE(Upload().value()->Append("hello").ok());
+  ASSERT_TRUE(store_->DropPartialsBefore(absl::UnixEpoch()).ok());
+  EXPECT_EQ(store_->Stat(digest_)->partial_size(), 5u);
+  ASSERT_TRUE(store_->DropPartialsBefore(absl::InfiniteFuture()).ok());
+  EXPECT_EQ(store_->Stat(digest_)->partial_size(), 0u);
+}
+
+TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
+  const auto upload = Upload(0, "").value();
+  ASSERT_TRUE(upload->Commit().ok());
+  EXPECT_EQ(ReadFile(store_->PathOf(Sha256Hex("")).value()).value(), "");
+}
+
+}  // namespace
+}  // namespace muster

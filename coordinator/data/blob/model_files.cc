@@ -1,0 +1,166 @@
+#include "coordinator/data/blob/model_files.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::FileEntry;
+using muster::v1::FileManifest;
+
+constexpr std::array<absl::string_view, 5> kTokenizerFiles = {
+    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"};
+
+const FileEntry* Find(const FileManifest& files, absl::string_view path) {
+  const auto found = std::find_if(files.files().begin(), files.files().end(),
+                                  [&](const FileEntry& file) { return file.path() == path; });
+  return found == files.files().end() ? nullptr : &*found;
+}
+
+constexpr absl::string_view kReads = "Muster reads WordPiece vocabularies.";
+constexpr std::string_view kPush = "models push";
+
+std::string PathsOf(const FileManifest& files) {
+  constexpr int kShown = 10;
+  std::vector<std::string> paths;
+  for (const FileEntry& file : files.files()) {
+    if (paths.size() < kShown) paths.push_back(file.path());
+  }
+  return paths.empty() ? "no file" : absl::StrCat(absl::StrJoin(paths, ", "), files.files_size() > kShown ? ", …" : "");
+}
+
+absl::Status MissingFile(absl::string_view file, const FileManifest& files, absl::string_view remedy) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(file, " is missing, the folder has ", PathsOf(files), ". ", remedy));
+}
+
+// The files without which a folder is neither a model nor a vocabulary.
+absl::Status CheckFiles(const FileManifest& files) {
+  const bool is_model = Find(files, "config.json") != nullptr, has_vocabulary = Find(files, "vocab.txt") != nullptr;
+  if (!is_model && !has_vocabulary) {
+    return MissingFile("config.json", files, "Push a Hugging Face folder, or a vocabulary (vocab.txt) alone.");
+  }
+  if (is_model && Find(files, "model.safetensors") == nullptr) {
+    return MissingFile("model.safetensors", files, "Save the model with safetensors.");
+  }
+  return has_vocabulary ? absl::OkStatus() : MissingFile("vocab.txt", files, kReads);
+}
+
+// The tokenizer_config.json beside vocab.txt says whether letters are lowered; without it they are.
+absl::StatusOr<bool> LowerCase(const BlobStore& blobs, const FileManifest& files) {
+  const FileEntry* entry = Find(files, "tokenizer_config.json");
+  if (entry == nullptr) return true;
+  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
+  if (!config.is_object()) return absl::InvalidArgumentError("tokenizer_config.json: is not a JSON object");
+  const auto lower_case = config.find("do_lower_case");
+  if (lower_case == config.end()) return true;
+  if (!lower_case->is_boolean()) {
+    return absl::InvalidArgumentError("tokenizer_config.json: \"do_lower_case\" must be true or false");
+  }
+  return lower_case->get<bool>();
+}
+
+}  // namespace
+
+absl::StatusOr<NamedManifest> CanonicalManifest(const FileManifest& files) {
+  NamedManifest manifest = {files, "", ""};
+  auto* entries = manifest.files.mutable_files();
+  std::sort(entries->begin(), entries->end(),
+            [](const FileEntry& a, const FileEntry& b) { return a.path() < b.path(); });
+  for (int i = 0; i < entries->size(); ++i) {
+    const std::string& path = entries->Get(i).path();
+    if (!IsSafeRelativePath(path) || !IsSha256Hex(entries->Get(i).digest())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\", and its digest a SHA-256"));
+    }
+    if (i > 0 && entries->Get(i - 1).path() == path) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": the file stands twice in the manifest"));
+    }
+  }
+  manifest.bytes = manifest.files.SerializeAsString();
+  manifest.digest = Sha256Hex(manifest.bytes);
+  return manifest;
+}
+
+absl::StatusOr<FileManifest> ReadManifestBlob(const BlobStore& blobs, const std::string& digest) {
+  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(digest));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  FileManifest files;
+  if (files.ParseFromString(bytes)) return files;
+  return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is no manifest of files"));
+}
+
+absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const FileManifest& files,
+                                     const std::filesystem::path& scratch) {
+  ASSIGN_OR_RETURN(ScratchFolder folder, ScratchFolder::Make(scratch, "model"));
+  for (const FileEntry& file : files.files()) {
+    const absl::StatusOr<std::filesystem::path> blob = blobs.PathOf(file.digest());
+    if (!blob.ok()) {
+      return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                            file.path(), ": blob ", file.digest().substr(0, 12), " is not stored. Put it first.")),
+                        "BLOB_NOT_FOUND");
+    }
+    const std::filesystem::path target = folder.path() / file.path();
+    RETURN_IF_ERROR(MakeFolders(target.parent_path()));
+    std::error_code error;
+    std::filesystem::create_hard_link(*blob, target, error);
+    if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(file.path(), ": cannot be laid out"));
+  }
+  return folder;
+}
+
+absl::StatusOr<FileManifest> TokenizerFiles(const FileManifest& files) {
+  FileManifest tokenizer;
+  for (const FileEntry& file : files.files()) {
+    if (std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), file.path()) != kTokenizerFiles.end()) {
+      *tokenizer.add_files() = file;
+    }
+  }
+  if (Find(tokenizer, "vocab.txt") != nullptr) return tokenizer;
+  return MissingFile("vocab.txt", files, kReads);
+}
+
+absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const BlobStore& blobs,
+                                                                        const FileManifest& files) {
+  const FileEntry* entry = Find(files, "vocab.txt");
+  if (entry == nullptr) return MissingFile("vocab.txt", files, kReads);
+  ASSIGN_OR_RETURN(const bool lower_case, LowerCase(blobs, files));
+  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
+  ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(path));
+  return WordPieceTokenizer::FromVocabulary(vocabulary, lower_case);
+}
+
+absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileManifest& files,
+                                             const std::filesystem::path& scratch) {
+  RETURN_IF_ERROR(WithContext(CheckFiles(files), kPush));
+  const bool is_model = Find(files, "config.json") != nullptr;
+  const absl::StatusOr<ScratchFolder> folder = LayOut(blobs, files, scratch);
+  if (!folder.ok()) return WithContext(folder.status(), kPush);
+  muster::v1::Model model;
+  if (is_model) {
+    const absl::StatusOr<EncoderConfig> config = ReadEncoderConfig(folder->path());
+    if (!config.ok()) return WithContext(config.status(), kPush);
+    RETURN_IF_ERROR(WithContext(CheckModelFolder(folder->path(), *config), kPush));
+    model.set_architecture(config->architecture);
+    model.set_hidden_size(config->hidden_size);
+    model.set_layers(config->layers);
+  }
+  const auto tokenizer = LoadTokenizer(blobs, files);
+  if (!tokenizer.ok()) return WithContext(tokenizer.status(), kPush);
+  model.set_vocabulary_size((*tokenizer)->vocabulary_size());
+  for (const FileEntry& file : files.files()) model.set_bytes(model.bytes() + file.size());
+  return model;
+}
+
+}  // namespace muster

@@ -1,0 +1,44 @@
+// A model as a manifest of blobs: laid out as a folder, checked, and its tokenizer.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/model/hf_config.h"
+#include "coordinator/data/blob/blob_store.h"
+#include "coordinator/data/store/state_folder.h"
+#include "coordinator/data/tokenize/wordpiece.h"
+#include "muster/v1/blob.pb.h"
+#include "muster/v1/model.pb.h"
+
+namespace muster {
+
+// The manifest with its files sorted, and the digest of its bytes. INVALID_ARGUMENT for a path that is not safe or
+// comes twice.
+struct NamedManifest {
+  muster::v1::FileManifest files;
+  std::string bytes, digest;
+};
+absl::StatusOr<NamedManifest> CanonicalManifest(const muster::v1::FileManifest& files);
+
+// Reads a manifest that is stored as a blob.
+absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs, const std::string& digest);
+
+// A scratch folder in which the manifest's files are links to the blobs. FAILED_PRECONDITION names a file whose blob
+// is not stored.
+absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
+                                     const std::filesystem::path& scratch);
+
+// Of the tokenizer: vocab.txt and what stands beside it. INVALID_ARGUMENT without vocab.txt.
+absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
+absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const BlobStore& blobs,
+                                                                        const muster::v1::FileManifest& files);
+
+// Checks a laid-out model, or a vocabulary alone (a folder without config.json): configuration, tensors, vocabulary.
+// Fills in all but name, manifest and time.
+absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const muster::v1::FileManifest& files,
+                                             const std::filesystem::path& scratch);
+
+}  // namespace muster

@@ -1,0 +1,23 @@
+#include "coordinator/data/import/bad_records.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+
+absl::Status BadRecords::Add(std::string_view file, uint64_t line, std::string_view what) {
+  constexpr size_t kKept = 20;
+  ++count_;
+  const std::string message = absl::StrCat(ToAbsl(file), ":", line, ": ", ToAbsl(what), ".");
+  if (messages_.size() < kKept) messages_.push_back(message);
+  if (count_ <= tolerated_) return absl::OkStatus();
+  // How many more there are is not known: the number that is proposed is ten times what was not enough.
+  return WithReason(absl::InvalidArgumentError(absl::StrCat(message, " Fix the line, or import with --skip-bad ",
+                                                            std::max<uint64_t>(1, tolerated_) * 10, ".")),
+                    "BAD_RECORD");
+}
+
+}  // namespace muster

@@ -1,0 +1,246 @@
+#include "coordinator/data/import/importer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "coordinator/data/dataset.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::ImportHeader;
+using muster::v1::ImportReport;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+struct File {
+  std::string path, content;
+};
+
+const std::string kCorpus =
+    R"({"_id": "d1", "title": "T", "text": "one"})" "\n"
+    R"({"_id": "d2", "text": "two"})" "\n"
+    R"({"_id": 3, "title": null, "text": "two ", "metadata": {}})" "\n";
+const std::string kQueries = R"({"_id": "q1", "text": "a"})" "\r\n" R"({"_id": "q2", "text": "a"})" "\r\n";
+const std::string kTrain = "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\t3\t1\n";
+
+std::vector<File> BeirFiles() {
+  return {{"corpus.jsonl", kCorpus}, {"queries.jsonl", kQueries}, {"qrels/train.tsv", kTrain}};
+}
+
+class ImporterTest : public testing::Test {
+ protected:
+  void SetUp() override { folder_ = MakeScratchFolder(testing::TempDir(), "import").value(); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // Feeds each file in pieces of `piece` bytes.
+  absl::StatusOr<ImportReport> Import(const std::vector<File>& files, ImportHeader header = {}, size_t piece = 7) {
+    if (header.name().empty()) header.set_name("set");
+    absl::StatusOr<std::unique_ptr<Importer>> importer = Importer::Create(header, folder_);
+    if (!importer.ok()) return importer.status();
+    for (const File& file : files) {
+      if (const absl::Status status = (*importer)->BeginFile(file.path); !status.ok()) return status;
+      for (size_t at = 0; at < file.content.size(); at += piece) {
+        const absl::Status status = (*importer)->Chunk(std::string_view(file.content).substr(at, piece));
+        if (!status.ok()) return status;
+      }
+    }
+    return (*importer)->Finish();
+  }
+  std::string ErrorOf(const std::vector<File>& files, const ImportHeader& header = {}) {
+    return std::string(Import(files, header).status().message());
+  }
+  // The error of a BEIR folder in which one file is replaced or added.
+  std::string BeirErrorWith(const std::string& path, const std::string& content) {
+    std::vector<File> files = {{path, content}};
+    for (const File& file : BeirFiles()) {
+      if (file.path != path) files.push_back(file);
+    }
+    return ErrorOf(files);
+  }
+  std::string RowError(const std::string& row) { return ErrorOf({{"t.jsonl", absl::StrCat(kRow, row, "\n")}}); }
+
+  const std::string kRow = R"({"query": "a", "pos": ["p"]})" "\n";
+  std::filesystem::path folder_;
+};
+
+TEST_F(ImporterTest, ReadsABeirFolder) {
+  const ImportReport report = Import(BeirFiles()).value();
+  EXPECT_EQ(report.schema(), "beir");
+  EXPECT_EQ(report.dataset().name(), "set");
+  EXPECT_EQ(report.dataset().queries(), 2u);
+  EXPECT_EQ(report.dataset().passages(), 3u);
+  EXPECT_EQ(report.dataset().unique_passages(), 2u);
+  EXPECT_THAT(report.dataset().sources(), ElementsAre("human"));
+  EXPECT_THAT(report.positives_per_query(), UnorderedElementsAre(Pair(1, 2)));
+  EXPECT_DOUBLE_EQ(report.duplicate_share(), 2.0 / 3);
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_EQ(dataset->document_id(2), "3");
+  EXPECT_EQ(dataset->query_text(1), "a");  // not merged by text: the queries have ids
+  ASSERT_EQ(dataset->judgments(0, 0).size(), 2u);
+  EXPECT_EQ(dataset->judgments(0, 0)[0].grade, 2.0f);
+  EXPECT_EQ(dataset->judgments(0, 0)[1].grade, 0.0f);
+  EXPECT_EQ(dataset->judgments(0, 0)[1].hard_negative, 0);
+}
+
+TEST_F(ImporterTest, GivesTheSameDatasetForAnyOrderOfFilesAndAnyPieces) {
+  std::vector<File> files = BeirFiles();
+  files.push_back({"qrels/dev.tsv", "q2\td1\t1"});  // neither header nor end of line
+  const std::string digest = Import(files)->dataset().digest();
+  std::reverse(files.begin(), files.end());
+  EXPECT_EQ(Import(files, {}, 1)->dataset().digest(), digest);
+  EXPECT_EQ(Import(files, {}, 1 << 20)->dataset().digest(), digest);
+  EXPECT_THAT(Dataset::Open(folder_).value()->splits(), ElementsAre("dev", "train"));
+}
+
+TEST_F(ImporterTest, LeavesOutOtherFilesWithANote) {
+  std::vector<File> files = BeirFiles();
+  files.insert(files.begin(), {"README.md", "# text"});
+  EXPECT_THAT(Import(files)->notes(), ElementsAre("README.md: left out, no file of the schema"));
+}
+
+TEST_F(ImporterTest, NamesABadCorpusOrQueryLine) {
+  const std::string remedy = " Fix the line, or import with --skip-bad 10.";
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", kCorpus + R"({"_id": "d4", "text": "x)"),
+            "corpus.jsonl:4: expected a JSON object, the record ends early." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d4", text: 1})"),
+            "corpus.jsonl:1: expected a JSON object, the text is no JSON from byte 16." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", "[1]"), "corpus.jsonl:1: expected a JSON object, found a list." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", "{\"_id\": \"d4\", \"text\": \"\xff\"}"),
+            "corpus.jsonl:1: expected UTF-8, byte 24 of the line is not." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"text": "x"})"),
+            "corpus.jsonl:1: \"_id\" must be an id (a string or an integer), found nothing." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "", "text": "x"})"),
+            "corpus.jsonl:1: \"_id\" must be an id (a string or an integer), found an empty string." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d", "text": ["x"]})"),
+            "corpus.jsonl:1: \"text\" must be a string, found a list." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d", "text": "x", "title": 1})"),
+            "corpus.jsonl:1: \"title\" must be a string, found a number." + remedy);
+  EXPECT_EQ(BeirErrorWith("queries.jsonl", kQueries + R"({"_id": "q1", "text": "x"})"),
+            "queries.jsonl:3: expected a new \"_id\", \"q1\" stands further up already." + remedy);
+}
+
+TEST_F(ImporterTest, NamesABadQrelsLine) {
+  const std::string place = "qrels/train.tsv:5: ", remedy = " Fix the line, or import with --skip-bad 10.";
+  const auto error_of = [&](const std::string& line) { return BeirErrorWith("qrels/train.tsv", kTrain + line); };
+  EXPECT_EQ(error_of("q1\td1\n"),
+            place + "expected 3 tab-separated fields (query-id, corpus-id, score), found 2." + remedy);
+  EXPECT_EQ(error_of("three words here\n"),
+            place + "expected 3 tab-separated fields (query-id, corpus-id, score), found 1." + remedy);
+  EXPECT_EQ(error_of("q1\t3\tgood"), place + "expected a number as score, found \"good\"." + remedy);
+  EXPECT_EQ(error_of("q1\t3\t-1"), place + "expected a finite score of at least 0, found -1." + remedy);
+  EXPECT_EQ(error_of("q1\t3\tnan"), place + "expected a finite score of at least 0, found nan." + remedy);
+  EXPECT_EQ(error_of("q9\td1\t1"), place + "expected the id of a query in queries.jsonl, found \"q9\"." + remedy);
+  EXPECT_EQ(error_of("q1\td9\t1"), place + "expected the id of a document in corpus.jsonl, found \"d9\"." + remedy);
+  EXPECT_EQ(error_of("q1\td1\t3"),
+            place + "expected one score of query \"q1\" and document \"d1\", found 3 after 2." + remedy);
+  EXPECT_EQ(error_of("q1\td1\t2"), "");  // the same once more
+}
+
+TEST_F(ImporterTest, ToleratesAsManyBadRecordsAsTheHeaderSays) {
+  std::vector<File> files = BeirFiles();
+  files[2].content += "bad\nq1\td9\t1\n";
+  ImportHeader header;
+  header.set_skip_bad(2);
+  const ImportReport report = Import(files, header).value();
+  EXPECT_EQ(report.bad_records(), 2u);
+  EXPECT_THAT(report.bad_record_messages(),
+              ElementsAre("qrels/train.tsv:5: expected 3 tab-separated fields (query-id, corpus-id, score), found 1.",
+                          "qrels/train.tsv:6: expected the id of a document in corpus.jsonl, found \"d9\"."));
+  files[2].content += "bad\n";
+  EXPECT_THAT(ErrorOf(files, header), HasSubstr("Fix the line, or import with --skip-bad 20."));
+}
+
+TEST_F(ImporterTest, RefusesAnIncompleteOrEmptyFolder) {
+  EXPECT_EQ(ErrorOf({{"queries.jsonl", kQueries}}),
+            "corpus.jsonl: there is no such file, or it is empty. A BEIR folder has corpus.jsonl, queries.jsonl and "
+            "qrels/SPLIT.tsv.");
+  EXPECT_EQ(BeirErrorWith("qrels/train.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0\n"),
+            "the dataset is empty: no query of 2 has a positive in any split. Check the judgments.");
+  EXPECT_EQ(ErrorOf({{"train.jsonl", ""}, {"a.txt", "x"}}),
+            "a.txt, train.jsonl: no file of a known schema, or it is empty. Known: beir (corpus.jsonl, queries.jsonl, "
+            "qrels/SPLIT.tsv), flagembedding (query, pos, neg).");
+}
+
+TEST_F(ImporterTest, RefusesAFirstRecordOfNoSchema) {
+  EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"q": 1, "a": 2})"}}),
+            "t.jsonl:1: the schema was not recognised, the first record has the keys a, q. Known: beir (corpus.jsonl, "
+            "queries.jsonl, qrels/SPLIT.tsv), flagembedding (query, pos, neg).");
+  EXPECT_EQ(ErrorOf({{"t.jsonl", "query,pos\n"}}),
+            "t.jsonl:1: expected a JSON object, the text is no JSON from byte 1. The first record shows the schema: "
+            "fix it, or use --schema.");
+}
+
+TEST_F(ImporterTest, RefusesWrongHeadersAndPaths) {
+  ImportHeader header;
+  header.set_name("No Name");
+  EXPECT_THAT(ErrorOf({}, header), HasSubstr("name: \"No Name\" is no name of a dataset"));
+  header.set_name("x");
+  header.set_schema("trec");
+  EXPECT_THAT(ErrorOf({}, header), HasSubstr("schema: unknown value \"trec\". Allowed: beir"));
+  EXPECT_THAT(ErrorOf({{"../corpus.jsonl", ""}}), HasSubstr("a file's path must be relative"));
+  EXPECT_EQ(ErrorOf({{"corpus.jsonl", ""}, {"corpus.jsonl.gz", ""}}),
+            "corpus.jsonl.gz: the file came twice. Name each file once.");
+}
+
+TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
+  ImportHeader header;
+  header.set_source("llm");
+  header.set_split("fit");
+  const ImportReport report =
+      Import({{"t.jsonl", R"({"query": "a b", "pos": ["p1"], "neg": ["n1", "p2"], "pos_scores": [2.5], "neg_scores": [0, 1], "prompt": "x"})"
+                          "\n"
+                          R"({"query": "a  b ", "pos": ["p2", "p1"], "pos_scores": [1, 3], "neg": null, "source": "human"})"
+                          "\n"
+                          R"({"query": "c", "pos": ["p3"], "neg": ["p1"]})"}},
+             header)
+          .value();
+  EXPECT_EQ(report.schema(), "flagembedding");
+  EXPECT_EQ(report.dataset().queries(), 2u);
+  EXPECT_EQ(report.dataset().unique_passages(), 4u);
+  EXPECT_EQ(report.dataset().splits(0).name(), "fit");
+  // "p2" of query 0 contradicts its positive; "p1" of query 1 is a positive of query 0; "n1" is neither.
+  EXPECT_DOUBLE_EQ(report.false_negative_share(), 2.0 / 3);
+  EXPECT_THAT(report.notes(), ElementsAre("neg_scores: left out (1 rows)",
+                                          "prompt: left out (1 rows); a job names its own in model.prompts"));
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_THAT(dataset->sources(), ElementsAre("llm", "human"));
+  const auto edges = dataset->judgments(0, 0);
+  ASSERT_EQ(edges.size(), 4u);  // p1 by llm, n1, p2 by human, p1 by human
+  EXPECT_EQ(edges[0].grade, 2.5f);
+  EXPECT_EQ(dataset->body(edges[1].passage), "n1");
+  EXPECT_EQ(edges[1].hard_negative, 1);
+  EXPECT_EQ(dataset->body(edges[2].passage), "p2");
+  EXPECT_EQ(edges[3].source, 1);
+  EXPECT_EQ(edges[3].grade, 3.0f);
+}
+
+TEST_F(ImporterTest, ScoresThatAreNoGradesAreLeftOut) {
+  const ImportReport report = Import({{"t.jsonl", R"({"query": "a", "pos": ["p", "r"], "pos_scores": [2, -1.5]})"}}).value();
+  EXPECT_THAT(report.notes(), ElementsAre("pos_scores: left out, since 1 rows hold scores that are not above 0; every "
+                                          "positive has grade 1"));
+  EXPECT_EQ(Dataset::Open(folder_).value()->judgments(0, 0)[0].grade, 1.0f);
+}
+
+TEST_F(ImporterTest, NamesABadRow) {
+  const std::string place = "t.jsonl:2: ", remedy = " Fix the line, or import with --skip-bad 10.";
+  EXPECT_EQ(RowError(R"({"pos": ["p"]})"), place + "\"query\" must be a string, found nothing." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": 3})"), place + "\"pos\" must be a list of strings, found a number." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": ["p", 3]})"),
+            place + "\"pos\" must be a list of strings, found a number in it." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": []})"), place + "\"pos\" must hold at least one text, found none." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": ["p"], "neg": "n"})"),
+            place + "\"neg\" must be a list of strings, found a string." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": ["p"], "pos_scores": ["x"]})"),
+            place + "\"pos_scores\" must be a list of numbers, found a string in it." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": ["p"], "pos_scores": [1, 2]})"),
+            place + "\"pos_scores\" must have as many entries as \"pos\", found 2 and 1." + remedy);
+  EXPECT_EQ(RowError(R"({"query": "a", "pos": ["p"])"), place + "expected a JSON object, the record ends early." + remedy);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,42 @@
+// What each schema of users' files knows: which files it takes, and what a record means.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/data/import/bad_records.h"
+#include "coordinator/data/store/dataset_writer.h"
+
+namespace muster {
+
+// What a reader works with. All outlive it.
+struct ImportContext {
+  DatasetWriter& writer;
+  BadRecords& bad;
+  std::vector<std::string>& notes;
+  std::string source;  // of judgments that name none
+  std::string split;   // of records whose schema has none
+};
+
+// Not thread-safe. Files come one after the other, each with its lines in order; then Finish, once.
+// Paths are without a suffix .gz or .zst.
+class SchemaReader {
+ public:
+  virtual ~SchemaReader() = default;
+  virtual bool Takes(std::string_view path) const = 0;
+  // OK after a bad record that is tolerated.
+  virtual absl::Status Record(const std::string& path, uint64_t line, std::string_view text) = 0;
+  virtual absl::Status Finish() = 0;
+};
+
+bool IsBeirPath(std::string_view path);  // corpus.jsonl, queries.jsonl or qrels/SPLIT.tsv, in any folder
+bool IsJsonLinesPath(std::string_view path);
+
+std::unique_ptr<SchemaReader> MakeBeirReader(ImportContext context);
+std::unique_ptr<SchemaReader> MakeFlagEmbeddingReader(ImportContext context);
+
+}  // namespace muster

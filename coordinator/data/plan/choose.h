@@ -1,0 +1,52 @@
+// Which of its judged passages a query brings to a step: a pure function of (seed, epoch, query).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/data/dataset.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// The part of a specification that decides; names turned into indices of the dataset.
+struct ChoiceRules {
+  uint64_t seed = 0;
+  uint32_t positives_per_query = 0;  // 0: all
+  muster::v1::Choose choose_positives = muster::v1::CHOOSE_RANDOM;
+  std::vector<bool> sources;  // by index of the dataset's sources; empty: all
+  float min_grade = 0;        // and above 0
+  bool draw_one = false;      // rand1lh: one positive, uniformly, whatever the two fields above say
+  uint32_t negatives_per_query = 0;
+  muster::v1::Choose choose_negatives = muster::v1::CHOOSE_RANDOM;
+};
+// A source that the dataset lacks selects nothing.
+ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& data);
+// INVALID_ARGUMENT if a source is named that the dataset lacks.
+absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec);
+
+// The judgments of a query by passage, so that equal texts under several ids are one. All in the order of the files.
+struct Judged {
+  struct Positive {
+    uint32_t passage;
+    float grade;  // the highest of the judgments that let it be selected
+  };
+  std::vector<Positive> selectable;
+  std::vector<uint32_t> relevant;   // judged relevant by any source, whatever the grade above 0: never a negative
+  std::vector<uint32_t> negatives;  // hard negatives that are not relevant
+};
+Judged JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules);
+
+// True if JudgedPassages gives a selectable positive, without making it.
+bool HasSelectablePositive(std::span<const Judgment> judgments, const ChoiceRules& rules);
+
+struct Choice {
+  std::vector<Judged::Positive> positives;  // not empty if there is a selectable one
+  std::vector<uint32_t> negatives;          // passages
+};
+Choice ChoosePassages(const Judged& judged, const ChoiceRules& rules, uint64_t epoch, uint32_t query);
+
+}  // namespace muster

@@ -1,0 +1,227 @@
+#include "coordinator/data/plan/share_source.h"
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "common/status.h"
+#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/sequences.h"
+#include "coordinator/data/plan/step_plan.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::StepShare;
+
+constexpr size_t kMaxShareBytes = 63 << 20;  // below kMaxMessageBytes of common/rpc/security.h
+constexpr size_t kCacheBytes = 64 << 20;  // plans that are kept, about
+constexpr size_t kCachePlans = 1024;
+
+// A step planned and dealt to the ranks of one world size.
+struct DealtStep {
+  StepPlan plan;
+  std::vector<RankLoad> ranks;
+};
+
+size_t MemoryBytes(const DealtStep& step) {
+  size_t bytes = step.plan.MemoryBytes();
+  for (const RankLoad& rank : step.ranks) {
+    bytes += sizeof rank + sizeof(uint32_t) * (rank.slots.capacity() + rank.micro_batch_ends.capacity());
+  }
+  return bytes;
+}
+
+DealtStep PlanAndDeal(const PlanInputs& inputs, const Sequences& sequences, uint32_t micro_batch_tokens, uint64_t step,
+                      uint32_t world_size) {
+  DealtStep dealt{PlanStep(inputs, step), {}};
+  std::vector<Sequence> all;
+  all.reserve(dealt.plan.queries.size() + dealt.plan.passages.size());
+  for (const uint32_t query : dealt.plan.queries) {
+    all.push_back({static_cast<uint32_t>(all.size()), sequences.QueryLength(query)});
+  }
+  for (const uint32_t passage : dealt.plan.passages) {
+    all.push_back({static_cast<uint32_t>(all.size()), sequences.PassageLength(passage)});
+  }
+  dealt.ranks = Deal(std::move(all), world_size, micro_batch_tokens);
+  return dealt;
+}
+
+// The part begin..end-1 of CSR edges, with offsets from 0.
+template <typename Field>
+void CopyEdges(const std::vector<uint32_t>& offsets, const std::vector<uint32_t>& columns, uint32_t begin, uint32_t end,
+               Field& offsets_out, Field& columns_out) {
+  for (uint32_t row = begin; row <= end; ++row) offsets_out.Add(offsets[row] - offsets[begin]);
+  columns_out.Add(columns.begin() + offsets[begin], columns.begin() + offsets[end]);
+}
+
+StepShare ShareOf(const DealtStep& dealt, const Dataset& dataset, const Sequences& sequences, uint32_t rank) {
+  const StepPlan& plan = dealt.plan;
+  StepShare share;
+  share.set_step(plan.step);
+  share.set_epoch(plan.epoch);
+  share.set_epoch_end(plan.epoch_end);
+  share.set_query_count(static_cast<uint32_t>(plan.queries.size()));
+  share.set_passage_count(static_cast<uint32_t>(plan.passages.size()));
+  const RankLoad& own = dealt.ranks[rank];
+  for (size_t i = 0; i < own.micro_batch_ends.size(); ++i) {
+    sequences.FillMicroBatch(plan.queries, plan.passages, own.MicroBatch(i), *share.add_micro_batches());
+  }
+  for (const RankLoad& load : dealt.ranks) {
+    share.add_rank_counts(static_cast<uint32_t>(load.slots.size()));
+    share.mutable_gather_slots()->Add(load.slots.begin(), load.slots.end());
+  }
+  const auto [begin, end] = EqualRange(share.query_count(), rank, static_cast<uint32_t>(dealt.ranks.size()));
+  share.set_row_begin(begin);
+  share.set_row_end(end);
+  CopyEdges(plan.positive_offsets, plan.positives, begin, end, *share.mutable_positive_offsets(),
+            *share.mutable_positives());
+  CopyEdges(plan.ignored_offsets, plan.ignored, begin, end, *share.mutable_ignored_offsets(),
+            *share.mutable_ignored());
+  if (!plan.positive_weights.empty()) {
+    share.mutable_positive_weights()->Add(plan.positive_weights.begin() + plan.positive_offsets[begin],
+                                          plan.positive_weights.begin() + plan.positive_offsets[end]);
+  }
+  if (!plan.row_weights.empty()) {
+    share.mutable_row_weights()->Add(plan.row_weights.begin() + begin, plan.row_weights.begin() + end);
+  }
+  share.set_total_weight(plan.total_weight);
+  share.set_plan_digest(plan.digest);
+  for (uint32_t row = begin; row < end; ++row) share.add_query_digests(dataset.query_digest(plan.queries[row]));
+  return share;
+}
+
+absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t queries) {
+  const auto& resolved = options.resolved;
+  if (resolved.train_dataset() != options.train->digest() ||
+      options.tokens->dataset_digest() != options.train->digest()) {
+    return absl::InternalError("the token store or the dataset is not the one that the job resolved");
+  }
+  if (queries == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data: no query of split \"", options.spec.data().split(),
+        "\" has a positive that may be selected. Check data.positives.sources and data.positives.min_grade."));
+  }
+  const uint64_t steps = StepsPerEpoch(queries, options.spec.batch().queries());
+  if (resolved.train_queries() != queries || resolved.steps_per_epoch() != steps) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data gives ", queries, " queries and ", steps, " steps an epoch, the job was submitted with ",
+                     resolved.train_queries(), " and ", resolved.steps_per_epoch(), ". Submit the job again."));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// Constant but for the cache of plans.
+class ShareSource::State {
+ public:
+  State(Options options, Sequences sequences, PlanInputs inputs)
+      : options_(std::move(options)), sequences_(std::move(sequences)), inputs_(std::move(inputs)) {}
+
+  StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size) ABSL_LOCKS_EXCLUDED(mutex_) {
+    const std::shared_ptr<Entry> entry = Find(step, world_size);
+    std::call_once(entry->once, [&] {
+      entry->dealt = PlanAndDeal(inputs_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
+      Account(*entry);
+    });
+    return ShareOf(entry->dealt, *options_.train, sequences_, rank);
+  }
+
+ private:
+  // Planned by whoever comes first, outside of the lock; the others wait for it.
+  struct Entry {
+    uint64_t step;
+    uint32_t world_size;
+    std::once_flag once;
+    DealtStep dealt;
+    size_t bytes = 0;  // guarded by State::mutex_; 0: not planned yet
+  };
+
+  std::shared_ptr<Entry> Find(uint64_t step, uint32_t world_size) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    const auto found = std::ranges::find_if(
+        recent_, [&](const auto& entry) { return entry->step == step && entry->world_size == world_size; });
+    if (found != recent_.end()) {
+      recent_.splice(recent_.begin(), recent_, found);
+      return recent_.front();
+    }
+    auto entry = std::make_shared<Entry>();
+    entry->step = step;
+    entry->world_size = world_size;
+    recent_.push_front(entry);
+    return entry;
+  }
+
+  // Drops the plans that were not used for longest. A rank that still needs one has it planned again.
+  void Account(Entry& entry) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    entry.bytes = MemoryBytes(entry.dealt);
+    bytes_ += entry.bytes;
+    while (recent_.size() > 2 && (bytes_ > kCacheBytes || recent_.size() > kCachePlans) &&
+           recent_.back()->bytes > 0) {
+      bytes_ -= recent_.back()->bytes;
+      recent_.pop_back();
+    }
+  }
+
+  const Options options_;
+  const Sequences sequences_;
+  const PlanInputs inputs_;
+  absl::Mutex mutex_;
+  std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+ShareSource::ShareSource(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ShareSource::~ShareSource() = default;
+
+absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options) {
+  if (options.train == nullptr) return std::shared_ptr<ShareSource>(new ShareSource(nullptr));
+  const muster::v1::JobSpec& spec = options.spec;
+  if (spec.batch().queries() == 0 || spec.batch().micro_batch_tokens() == 0) {
+    return absl::InvalidArgumentError("batch.queries, batch.micro_batch_tokens: must be 1 or more");
+  }
+  const std::vector<std::string>& splits = options.train->splits();
+  const auto split = std::ranges::find(splits, spec.data().split());
+  if (split == splits.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("data.split: the dataset has no split \"", spec.data().split(),
+                                                   "\". It has: ", absl::StrJoin(splits, ", "), "."));
+  }
+  PlanInputs inputs;
+  inputs.dataset = options.train.get();
+  inputs.split = static_cast<uint32_t>(split - splits.begin());
+  ASSIGN_OR_RETURN(inputs.rules, MakeChoiceRules(*options.train, spec));
+  inputs.queries = SelectableQueries(*options.train, inputs.split, inputs.rules);
+  RETURN_IF_ERROR(CheckTrainingData(options, inputs.queries.size()));
+  inputs.weigh = spec.data().positives().weigh();
+  inputs.batch = spec.batch().queries();
+  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model()));
+  inputs.identity = absl::StrCat(options.train->digest(), " ", sequences.identity());
+  return std::shared_ptr<ShareSource>(
+      new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));
+}
+
+absl::StatusOr<StepShare> ShareSource::Share(uint64_t step, uint32_t rank, uint32_t world_size) {
+  if (state_ == nullptr) return absl::FailedPreconditionError("the job evaluates only: it has no steps");
+  if (rank >= world_size) {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", world_size));
+  }
+  StepShare share = state_->Share(step, rank, world_size);
+  if (const size_t bytes = share.ByteSizeLong(); bytes > kMaxShareBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("step ", step, ": the share of rank ", rank, " has ", bytes >> 20,
+                                                     " MiB, at most ", kMaxShareBytes >> 20,
+                                                     " MiB can be sent. Lower batch.queries, or use more ranks."));
+  }
+  return share;
+}
+
+uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data) {
+  return SelectableQueries(dataset, split, PositiveRules(dataset, data)).size();
+}
+
+}  // namespace muster

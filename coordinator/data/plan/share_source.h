@@ -1,0 +1,49 @@
+// What a rank reads of each training step and of an evaluation, made from the dataset, its tokens and the plan.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/tokenize/token_store.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// Everything that one job's streams share: dataset, tokens, plan cache. Thread-safe.
+class ShareSource {
+ public:
+  struct Options {
+    std::shared_ptr<const Dataset> train;      // null: the job evaluates only, and Share() is refused
+    std::shared_ptr<const TokenStore> tokens;  // of `train`
+    muster::v1::JobSpec spec;                  // defaults filled in
+    muster::v1::ResolvedJob resolved;          // its train_queries and steps_per_epoch must be what the data gives
+  };
+  static absl::StatusOr<std::shared_ptr<ShareSource>> Create(Options options);
+  ~ShareSource();
+
+  // The share of `rank` of `world_size`. A step is planned once for all ranks of a world size; steps beyond an epoch
+  // go on into the next one, without end. A pure function of the options and arguments: the same bytes every time.
+  absl::StatusOr<muster::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size);
+
+ private:
+  class State;
+  explicit ShareSource(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Sends the header and then the micro-batches of the rank's part of an evaluation over all documents of the dataset,
+// and the queries that have a judgment in the split (index into splits()). `spec` gives max_length, prompts and
+// micro_batch_tokens. Ends with the first error of `send`.
+absl::Status StreamEvaluationShares(
+    const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec, uint32_t rank,
+    uint32_t world_size, const std::function<absl::Status(const muster::v1::StreamEvaluationResponse&)>& send);
+
+// Queries of the split with a positive that `data` lets be selected: an epoch's length.
+uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data);
+
+}  // namespace muster

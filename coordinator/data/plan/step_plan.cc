@@ -1,0 +1,120 @@
+#include "coordinator/data/plan/step_plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/digest.h"
+#include "coordinator/data/plan/keys.h"
+#include "coordinator/data/plan/permutation.h"
+
+namespace muster {
+namespace {
+
+template <typename T>
+void AddToDigest(Sha256& hash, const std::vector<T>& values) {
+  const uint64_t count = values.size();
+  hash.Update({reinterpret_cast<const char*>(&count), sizeof count});
+  hash.Update({reinterpret_cast<const char*>(values.data()), count * sizeof(T)});
+}
+
+uint64_t DigestOf(const StepPlan& plan, const std::string& identity) {
+  Sha256 hash;
+  hash.Update(identity);
+  const uint64_t numbers[] = {plan.step, plan.epoch, plan.epoch_end};
+  hash.Update({reinterpret_cast<const char*>(numbers), sizeof numbers});
+  AddToDigest(hash, plan.queries);
+  AddToDigest(hash, plan.passages);
+  AddToDigest(hash, plan.positive_offsets);
+  AddToDigest(hash, plan.positives);
+  AddToDigest(hash, plan.positive_weights);
+  AddToDigest(hash, plan.ignored_offsets);
+  AddToDigest(hash, plan.ignored);
+  AddToDigest(hash, plan.row_weights);
+  const auto bytes = hash.Finish();
+  uint64_t digest;
+  std::memcpy(&digest, bytes.data(), sizeof digest);
+  return digest;
+}
+
+}  // namespace
+
+std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules) {
+  std::vector<uint32_t> queries;
+  for (uint32_t query = 0; query < dataset.queries(); ++query) {
+    if (HasSelectablePositive(dataset.judgments(split, query), rules)) queries.push_back(query);
+  }
+  return queries;
+}
+
+size_t StepPlan::MemoryBytes() const {
+  return sizeof(StepPlan) + sizeof(uint32_t) * (queries.capacity() + passages.capacity() + positive_offsets.capacity() +
+                                                positives.capacity() + positive_weights.capacity() +
+                                                ignored_offsets.capacity() + ignored.capacity() +
+                                                row_weights.capacity());
+}
+
+StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
+  const Dataset& dataset = *inputs.dataset;
+  StepPlan plan;
+  const uint64_t steps = StepsPerEpoch(inputs.queries.size(), inputs.batch);
+  plan.step = step;
+  plan.epoch = step / steps;
+  plan.epoch_end = step % steps + 1 == steps;
+
+  const KeyedPermutation order(inputs.queries.size(), EpochKey(inputs.rules.seed, plan.epoch, Purpose::kOrder));
+  const uint64_t begin = step % steps * inputs.batch;
+  const uint64_t end = std::min<uint64_t>(inputs.queries.size(), begin + inputs.batch);
+  for (uint64_t position = begin; position < end; ++position) plan.queries.push_back(inputs.queries[order(position)]);
+
+  absl::flat_hash_map<uint32_t, uint32_t> column_of;
+  column_of.reserve(plan.queries.size() * 4);
+  const auto column = [&](uint32_t passage) {
+    const auto [found, is_new] = column_of.try_emplace(passage, static_cast<uint32_t>(plan.passages.size()));
+    if (is_new) plan.passages.push_back(passage);
+    return found->second;
+  };
+  // What is relevant to each row, for the second pass: a later row may bring it.
+  std::vector<std::vector<uint32_t>> relevant;
+  relevant.reserve(plan.queries.size());
+  plan.positive_offsets.push_back(0);
+  for (const uint32_t query : plan.queries) {
+    Judged judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules);
+    const Choice choice = ChoosePassages(judged, inputs.rules, plan.epoch, query);
+    for (const Judged::Positive& positive : choice.positives) {
+      plan.positives.push_back(column(positive.passage));
+      if (inputs.weigh) plan.positive_weights.push_back(positive.grade);
+    }
+    for (const uint32_t passage : choice.negatives) column(passage);
+    plan.positive_offsets.push_back(static_cast<uint32_t>(plan.positives.size()));
+    relevant.push_back(std::move(judged.relevant));
+  }
+
+  plan.ignored_offsets.push_back(0);
+  std::vector<uint32_t> selected;
+  for (size_t row = 0; row < plan.queries.size(); ++row) {
+    selected.assign(plan.positives.begin() + plan.positive_offsets[row],
+                    plan.positives.begin() + plan.positive_offsets[row + 1]);
+    std::ranges::sort(selected);
+    for (const uint32_t passage : relevant[row]) {
+      const auto found = column_of.find(passage);
+      if (found != column_of.end() && !std::ranges::binary_search(selected, found->second)) {
+        plan.ignored.push_back(found->second);
+      }
+    }
+    plan.ignored_offsets.push_back(static_cast<uint32_t>(plan.ignored.size()));
+  }
+
+  bool all_one = true;
+  for (size_t row = 0; row < plan.queries.size(); ++row) {
+    const float weight = dataset.query_weight(plan.queries[row]);
+    plan.row_weights.push_back(weight);
+    all_one &= weight == 1;
+    if (plan.positive_offsets[row] != plan.positive_offsets[row + 1]) plan.total_weight += weight;
+  }
+  if (all_one) plan.row_weights = {};
+  plan.digest = DigestOf(plan, inputs.identity);
+  return plan;
+}
+
+}  // namespace muster

@@ -1,0 +1,48 @@
+// The plan of a step: the global batch as a bipartite graph of queries and unique passages. Knows no ranks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/plan/choose.h"
+
+namespace muster {
+
+// What all plans of a job share.
+struct PlanInputs {
+  const Dataset* dataset = nullptr;
+  uint32_t split = 0;
+  std::vector<uint32_t> queries;  // those with a selectable positive, ascending; not empty
+  ChoiceRules rules;
+  bool weigh = false;      // grades weigh the positives
+  uint32_t batch = 0;      // queries of a step
+  std::string identity;    // digest of dataset, tokenizer, prompts and lengths: part of every plan's digest
+};
+// The queries of `split` that have a selectable positive, ascending.
+std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules);
+
+// The last step of an epoch takes what is left.
+constexpr uint64_t StepsPerEpoch(uint64_t queries, uint64_t batch) { return (queries + batch - 1) / batch; }
+
+// Rows are queries; columns are unique passages, numbered in order of first appearance (rows in order, each row's
+// positives and then its negatives). Edges as CSR over the rows; a column without an edge to a row is its negative.
+struct StepPlan {
+  uint64_t step = 0, epoch = 0;
+  bool epoch_end = false;
+  std::vector<uint32_t> queries;   // row → query of the dataset
+  std::vector<uint32_t> passages;  // column → passage of the dataset
+  std::vector<uint32_t> positive_offsets, positives;
+  std::vector<float> positive_weights;  // beside `positives`; empty: all equal
+  std::vector<uint32_t> ignored_offsets, ignored;
+  std::vector<float> row_weights;  // empty: all 1
+  double total_weight = 0;         // R
+  uint64_t digest = 0;             // of all of the above
+
+  size_t MemoryBytes() const;
+};
+StepPlan PlanStep(const PlanInputs& inputs, uint64_t step);
+
+}  // namespace muster

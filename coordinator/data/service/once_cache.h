@@ -1,0 +1,109 @@
+// Values that are costly to make and shared: made once a key, in a thread of their own, kept while they are used.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace muster {
+
+// Thread-safe. Holds the `capacity` values that were asked for last; others live on with those who hold them.
+template <typename Value>
+class OnceCache {
+ public:
+  using Make = std::function<absl::StatusOr<std::shared_ptr<Value>>()>;
+
+  explicit OnceCache(size_t capacity) : capacity_(capacity) {}
+  ~OnceCache() {  // waits for what is being made
+    for (auto& [key, entry] : entries_) Join(*entry);
+  }
+
+  // The value of the key; all who ask while it is made wait for the one making. `give_up` is asked now and then, and
+  // what it returns, if not OK, is returned at once; the making goes on. After an error the next call makes anew.
+  absl::StatusOr<std::shared_ptr<Value>> Get(const std::string& key, Make make,
+                                             const std::function<absl::Status()>& give_up) {
+    const std::shared_ptr<Entry> entry = EntryOf(key, std::move(make));
+    while (true) {
+      if (absl::Status status = give_up(); !status.ok()) return status;
+      absl::MutexLock lock(&entry->mutex);
+      const auto is_done = [&entry]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(entry->mutex) { return entry->done; };
+      if (entry->mutex.AwaitWithTimeout(absl::Condition(&is_done), absl::Milliseconds(50))) return entry->value;
+    }
+  }
+
+ private:
+  struct Entry {
+    absl::Mutex mutex;
+    bool done ABSL_GUARDED_BY(mutex) = false;
+    absl::StatusOr<std::shared_ptr<Value>> value ABSL_GUARDED_BY(mutex) = absl::UnknownError("not made yet");
+    std::thread thread;
+    uint64_t last_use = 0;
+  };
+
+  static void Join(Entry& entry) {
+    if (entry.thread.joinable()) entry.thread.join();
+  }
+  // What is done: true, and whether it is a value.
+  static std::pair<bool, bool> Look(Entry& entry) {
+    absl::MutexLock lock(&entry.mutex);
+    return {entry.done, entry.done && entry.value.ok()};
+  }
+
+  std::shared_ptr<Entry> EntryOf(const std::string& key, Make make) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    std::shared_ptr<Entry>& entry = entries_[key];
+    if (entry != nullptr) {
+      const auto [done, ok] = Look(*entry);
+      if (done && !ok) {
+        Join(*entry);
+        entry.reset();
+      }
+    }
+    if (entry == nullptr) {
+      entry = std::make_shared<Entry>();
+      // The entry outlives the thread: whoever drops it from the map joins first.
+      entry->thread = std::thread([made = entry.get(), make = std::move(make)] {
+        absl::StatusOr<std::shared_ptr<Value>> value = make();
+        absl::MutexLock made_lock(&made->mutex);
+        made->value = std::move(value);
+        made->done = true;
+      });
+    }
+    entry->last_use = ++uses_;
+    const std::shared_ptr<Entry> kept = entry;
+    DropOldest();
+    return kept;
+  }
+
+  // Those that are being made stay.
+  void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    while (entries_.size() > capacity_) {
+      auto oldest = entries_.end();
+      for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+        if (Look(*it->second).first && (oldest == entries_.end() || it->second->last_use < oldest->second->last_use)) {
+          oldest = it;
+        }
+      }
+      if (oldest == entries_.end()) return;
+      Join(*oldest->second);
+      entries_.erase(oldest);
+    }
+  }
+
+  const size_t capacity_;
+  absl::Mutex mutex_;
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster

@@ -1,0 +1,190 @@
+#include "coordinator/data/service/resolver.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/model/hf_config.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "common/view.h"
+#include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/share_source.h"
+#include "coordinator/data/store/judgment_table.h"
+#include "coordinator/data/store/nearest_name.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::FileManifest;
+using muster::v1::JobSpec;
+using muster::v1::ResolvedJob;
+
+absl::Status Wrong(absl::string_view field, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", what));
+}
+
+absl::StatusOr<std::shared_ptr<const Dataset>> OpenByName(DataStores& stores, const std::string& name,
+                                                          absl::string_view field) {
+  const auto entry = stores.catalogue->GetDataset(name);
+  if (!entry.ok()) return WithContext(entry.status(), ToStd(field));
+  auto dataset = stores.shelf->Open(entry->digest());
+  if (!dataset.ok()) return WithContext(dataset.status(), ToStd(field));
+  return dataset;
+}
+
+absl::StatusOr<uint32_t> SplitIndex(const Dataset& dataset, const std::string& name, const std::string& split,
+                                    absl::string_view field) {
+  const auto found = std::find(dataset.splits().begin(), dataset.splits().end(), split);
+  if (found != dataset.splits().end()) return static_cast<uint32_t>(found - dataset.splits().begin());
+  return Wrong(field, absl::StrCat("dataset \"", name, "\" has no split \"", split, "\". ",
+                                   WhatExists(split, dataset.splits())));
+}
+
+bool HasPositive(const Dataset& dataset, uint32_t split) {
+  for (uint32_t query = 0; query < dataset.queries(); ++query) {
+    const auto judgments = dataset.judgments(split, query);
+    if (std::any_of(judgments.begin(), judgments.end(), IsPositive)) return true;
+  }
+  return false;
+}
+
+// The digest of a dataset that is evaluated on: its split must have something to find.
+absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::string& name, const std::string& split,
+                                              absl::string_view section) {
+  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, absl::StrCat(section, ".dataset")));
+  const std::string field = absl::StrCat(section, ".split");
+  ASSIGN_OR_RETURN(const uint32_t index, SplitIndex(*dataset, name, split, field));
+  if (HasPositive(*dataset, index)) return dataset->digest();
+  return Wrong(field, absl::StrCat("no query of split \"", split, "\" has a positive. Choose another split."));
+}
+
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, ResolvedJob& resolved) {
+  const std::string& name = spec.data().train();
+  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
+  ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
+  for (const std::string& source : spec.data().positives().sources()) {
+    const auto& sources = dataset->sources();
+    if (std::find(sources.begin(), sources.end(), source) == sources.end()) {
+      return Wrong("data.positives.sources", absl::StrCat("dataset \"", name, "\" has no judgments of source \"",
+                                                          source, "\". ", WhatExists(source, sources)));
+    }
+  }
+  const uint64_t queries = TrainQueries(*dataset, split, spec.data());
+  if (queries == 0) {
+    return Wrong("data.split", absl::StrCat("no query of split \"", spec.data().split(), "\" of dataset \"", name,
+                                            "\" has a positive that may be chosen. Choose another split, or change "
+                                            "positives.sources or positives.min_grade."));
+  }
+  const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
+  resolved.set_train_dataset(dataset->digest());
+  resolved.set_train_queries(queries);
+  resolved.set_steps_per_epoch((queries + batch - 1) / batch);
+  resolved.set_total_steps(spec.duration().has_steps() ? spec.duration().steps()
+                                                       : resolved.steps_per_epoch() * spec.duration().epochs());
+  return absl::OkStatus();
+}
+
+struct ResolvedModel {
+  FileManifest tokenizer;  // files to take it from
+  std::optional<FileManifest> model;
+};
+
+absl::StatusOr<FileManifest> ManifestOfName(DataStores& stores, const std::string& name, absl::string_view field) {
+  const auto model = stores.catalogue->GetModel(name);
+  if (!model.ok()) return WithContext(model.status(), ToStd(field));
+  const auto files = ReadManifestBlob(*stores.blobs, model->manifest());
+  if (!files.ok()) return WithContext(files.status(), ToStd(field));
+  return files;
+}
+
+absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::v1::ResolveRequest& request,
+                                        ResolvedJob& resolved) {
+  const muster::v1::ModelSpec& spec = request.spec().model();
+  ResolvedModel found;
+  if (!spec.preset().empty()) {
+    ASSIGN_OR_RETURN(found.tokenizer, ManifestOfName(stores, spec.tokenizer(), "model.tokenizer"));
+    return found;
+  }
+  if (absl::StartsWith(spec.from(), "job:")) {
+    if (request.job_model_manifest().empty()) {
+      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" has exported no model yet. Wait until it ends."));
+    }
+    resolved.set_model_manifest(request.job_model_manifest());
+    const auto files = ReadManifestBlob(*stores.blobs, request.job_model_manifest());
+    if (!files.ok()) return WithContext(files.status(), "model.from");
+    found.model = *files;
+  } else {
+    ASSIGN_OR_RETURN(found.model, ManifestOfName(stores, spec.from(), "model.from"));
+    ASSIGN_OR_RETURN(const muster::v1::Model entry, stores.catalogue->GetModel(spec.from()));
+    if (entry.architecture().empty()) {
+      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" is a vocabulary alone, without weights. Name it as "
+                                              "model.tokenizer beside model.preset, or push a model."));
+    }
+    resolved.set_model_manifest(entry.manifest());
+  }
+  found.tokenizer = *found.model;
+  return found;
+}
+
+absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
+  const auto& lengths = spec.model().max_length();
+  const auto check = [&](absl::string_view field, uint32_t length) {
+    if (length <= config.max_positions) return absl::OkStatus();
+    return Wrong(field, absl::StrCat(length, " tokens, the model has ", config.max_positions,
+                                     " positions. Use at most that many."));
+  };
+  RETURN_IF_ERROR(check("model.max_length.query", lengths.query()));
+  return check("model.max_length.passage", lengths.passage());
+}
+
+absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, const ResolvedModel& found,
+                                       uint32_t vocabulary_size) {
+  if (!found.model.has_value()) return PresetConfig(spec.model().preset(), vocabulary_size);
+  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(*stores.blobs, *found.model, stores.state->scratch()));
+  return ReadEncoderConfig(folder.path());
+}
+
+// The tokenizer's manifest is stored as a blob of its own, since ranks read it when they write the export.
+absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
+  ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
+  RETURN_IF_ERROR(stores.blobs->PutBytes(manifest.digest, manifest.bytes));
+  return manifest.digest;
+}
+
+absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, ResolvedJob& resolved) {
+  ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
+  ASSIGN_OR_RETURN(const FileManifest files, TokenizerFiles(found.tokenizer));
+  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
+  resolved.set_tokenizer(tokenizer->digest());
+  resolved.set_vocabulary_size(tokenizer->vocabulary_size());
+  const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
+  if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
+  RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
+  ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
+  resolved.set_tokenizer_manifest(manifest);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ResolvedJob> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request) {
+  const JobSpec& spec = request.spec();
+  ResolvedJob resolved;
+  RETURN_IF_ERROR(ResolveModel(stores, request, resolved));
+  if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, resolved));
+  if (spec.has_evaluate()) {
+    ASSIGN_OR_RETURN(const std::string digest, ResolveEvaluation(stores, spec.evaluate().dataset(),
+                                                                 spec.evaluate().split(), "evaluate"));
+    resolved.set_evaluate_dataset(digest);
+  }
+  if (spec.has_report()) {
+    ASSIGN_OR_RETURN(const std::string digest,
+                     ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
+    resolved.set_report_dataset(digest);
+  }
+  return resolved;
+}
+
+}  // namespace muster

@@ -1,0 +1,36 @@
+// What the streams of a job share: dataset, tokens and plan, opened once and kept while they are used.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "coordinator/data/plan/share_source.h"
+#include "coordinator/data/service/data_stores.h"
+#include "coordinator/data/service/once_cache.h"
+#include "coordinator/data/tokenize/token_store.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// Thread-safe. `give_up` is asked now and then while a call waits (OnceCache::Get).
+class ShareSources {
+ public:
+  using GiveUp = std::function<absl::Status()>;
+  explicit ShareSources(DataStores& stores) : stores_(stores) {}
+
+  absl::StatusOr<std::shared_ptr<ShareSource>> Source(const muster::v1::JobSpec& spec,
+                                                      const muster::v1::ResolvedJob& resolved, const GiveUp& give_up);
+  // Tokens of a dataset by the job's tokenizer; built by the first that asks, all others wait.
+  absl::StatusOr<std::shared_ptr<const TokenStore>> Tokens(std::shared_ptr<const Dataset> dataset,
+                                                           const muster::v1::ResolvedJob& resolved,
+                                                           const GiveUp& give_up);
+
+ private:
+  DataStores& stores_;
+  OnceCache<const TokenStore> tokens_{8};
+  OnceCache<ShareSource> sources_{16};
+};
+
+}  // namespace muster

@@ -1,0 +1,150 @@
+#include "coordinator/data/store/catalogue.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "common/view.h"
+#include "coordinator/data/store/nearest_name.h"
+
+namespace muster {
+namespace {
+
+constexpr std::string_view kDatasetKind = "dataset";
+constexpr std::string_view kModelKind = "model";
+
+constexpr const char* kSchema =
+    "PRAGMA journal_mode = WAL;"
+    "PRAGMA synchronous = FULL;"
+    "CREATE TABLE IF NOT EXISTS entries ("
+    "  kind TEXT NOT NULL, name TEXT NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;";
+
+absl::Status SqliteError(sqlite3* database, absl::string_view what) {
+  return absl::InternalError(absl::StrCat("catalogue: ", what, ": ", sqlite3_errmsg(database)));
+}
+
+// A prepared statement; texts and blobs are bound by position, from 1.
+class Statement {
+ public:
+  Statement(sqlite3* database, const char* sql) : database_(database) {
+    sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() { sqlite3_finalize(statement_); }
+
+  void BindText(int at, std::string_view text) {
+    sqlite3_bind_text64(statement_, at, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  }
+  void BindBlob(int at, std::string_view bytes) {
+    sqlite3_bind_blob64(statement_, at, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+  }
+  // True: a row is there. False: done.
+  absl::StatusOr<bool> Step() {
+    const int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    return SqliteError(database_, "statement failed");
+  }
+  std::string Column(int at) const {
+    const void* bytes = sqlite3_column_blob(statement_, at);
+    return std::string(static_cast<const char*>(bytes), sqlite3_column_bytes(statement_, at));
+  }
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+template <typename Message>
+absl::StatusOr<std::vector<Message>> ParseEntries(const absl::StatusOr<std::vector<std::string>>& entries) {
+  if (!entries.ok()) return entries.status();
+  std::vector<Message> messages(entries->size());
+  for (size_t i = 0; i < entries->size(); ++i) {
+    if (!messages[i].ParseFromString((*entries)[i])) return absl::DataLossError("catalogue: an entry is damaged");
+  }
+  return messages;
+}
+
+template <typename Message>
+absl::StatusOr<Message> FindByName(const absl::StatusOr<std::vector<Message>>& entries, const std::string& name,
+                                   std::string_view kind, std::string_view reason) {
+  if (!entries.ok()) return entries.status();
+  std::vector<std::string> names;
+  for (const Message& entry : *entries) {
+    if (entry.name() == name) return entry;
+    names.push_back(entry.name());
+  }
+  return WithReason(
+      absl::NotFoundError(absl::StrCat(ToAbsl(kind), " \"", name, "\" does not exist. ", WhatExists(name, names))), reason);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Catalogue>> Catalogue::Open(const std::filesystem::path& file) {
+  sqlite3* database = nullptr;
+  const int code = sqlite3_open(file.c_str(), &database);
+  std::unique_ptr<Catalogue> catalogue(new Catalogue(database));
+  if (code != SQLITE_OK) return SqliteError(database, absl::StrCat(file.string(), " cannot be opened"));
+  sqlite3_busy_timeout(database, 10000);
+  if (sqlite3_exec(database, kSchema, nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return SqliteError(database, absl::StrCat(file.string(), " cannot be set up"));
+  }
+  return catalogue;
+}
+
+absl::Status Catalogue::Put(std::string_view kind, const std::string& name, const std::string& entry) {
+  absl::MutexLock lock(&mutex_);
+  Statement statement(database_.get(), "INSERT OR REPLACE INTO entries (kind, name, entry) VALUES (?, ?, ?)");
+  statement.BindText(1, kind);
+  statement.BindText(2, name);
+  statement.BindBlob(3, entry);
+  return statement.Step().status();
+}
+
+absl::StatusOr<std::vector<std::string>> Catalogue::Entries(std::string_view kind) const {
+  absl::MutexLock lock(&mutex_);
+  Statement statement(database_.get(), "SELECT entry FROM entries WHERE kind = ? ORDER BY name");
+  statement.BindText(1, kind);
+  std::vector<std::string> entries;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return entries;
+    entries.push_back(statement.Column(0));
+  }
+}
+
+absl::Status Catalogue::Delete(std::string_view kind, const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  Statement statement(database_.get(), "DELETE FROM entries WHERE kind = ? AND name = ?");
+  statement.BindText(1, kind);
+  statement.BindText(2, name);
+  return statement.Step().status();
+}
+
+absl::Status Catalogue::PutDataset(const muster::v1::Dataset& dataset) {
+  return Put(kDatasetKind, dataset.name(), dataset.SerializeAsString());
+}
+absl::Status Catalogue::PutModel(const muster::v1::Model& model) {
+  return Put(kModelKind, model.name(), model.SerializeAsString());
+}
+absl::StatusOr<std::vector<muster::v1::Dataset>> Catalogue::ListDatasets() const {
+  return ParseEntries<muster::v1::Dataset>(Entries(kDatasetKind));
+}
+absl::StatusOr<std::vector<muster::v1::Model>> Catalogue::ListModels() const {
+  return ParseEntries<muster::v1::Model>(Entries(kModelKind));
+}
+absl::StatusOr<muster::v1::Dataset> Catalogue::GetDataset(const std::string& name) const {
+  return FindByName(ListDatasets(), name, kDatasetKind, "DATASET_NOT_FOUND");
+}
+absl::StatusOr<muster::v1::Model> Catalogue::GetModel(const std::string& name) const {
+  return FindByName(ListModels(), name, kModelKind, "MODEL_NOT_FOUND");
+}
+absl::Status Catalogue::DeleteDataset(const std::string& name) {
+  RETURN_IF_ERROR(GetDataset(name).status());
+  return Delete(kDatasetKind, name);
+}
+absl::Status Catalogue::DeleteModel(const std::string& name) {
+  RETURN_IF_ERROR(GetModel(name).status());
+  return Delete(kModelKind, name);
+}
+
+}  // namespace muster

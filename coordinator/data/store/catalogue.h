@@ -1,0 +1,48 @@
+// Names of datasets and models, and what they stand for: one SQLite file in the state folder.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "muster/v1/data.pb.h"
+#include "muster/v1/model.pb.h"
+
+namespace muster {
+
+// Thread-safe. Every change is on disk when the call returns.
+class Catalogue {
+ public:
+  static absl::StatusOr<std::unique_ptr<Catalogue>> Open(const std::filesystem::path& file);
+
+  // Replaces an entry of the same name.
+  absl::Status PutDataset(const muster::v1::Dataset& dataset);
+  absl::Status PutModel(const muster::v1::Model& model);
+  // NOT_FOUND (DATASET_NOT_FOUND, MODEL_NOT_FOUND) says what exists and which name is nearest.
+  absl::StatusOr<muster::v1::Dataset> GetDataset(const std::string& name) const;
+  absl::StatusOr<muster::v1::Model> GetModel(const std::string& name) const;
+  absl::StatusOr<std::vector<muster::v1::Dataset>> ListDatasets() const;  // by name
+  absl::StatusOr<std::vector<muster::v1::Model>> ListModels() const;
+  absl::Status DeleteDataset(const std::string& name);  // NOT_FOUND as above
+  absl::Status DeleteModel(const std::string& name);
+
+ private:
+  explicit Catalogue(sqlite3* database) : database_(database, &sqlite3_close) {}
+  absl::Status Put(std::string_view kind, const std::string& name, const std::string& entry)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<std::vector<std::string>> Entries(std::string_view kind) const ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Delete(std::string_view kind, const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  mutable absl::Mutex mutex_;
+  std::unique_ptr<sqlite3, int (*)(sqlite3*)> database_ ABSL_PT_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster

@@ -1,0 +1,42 @@
+// The files of a dataset's folder. All numbers are little-endian, as the machines are that Muster runs on.
+//
+//   manifest.json        counts, names of sources and splits, and size and SHA-256 of every file below
+//   passages.text        title and body of each passage, one after the other
+//   passages.offsets     uint64[2 * passages + 1]: where title 0, body 0, title 1, … begin, and the end
+//   documents.ids        ids one after the other
+//   documents.offsets    uint64[documents + 1]
+//   documents.passages   uint32[documents]
+//   queries.text         id and text of each query
+//   queries.offsets      uint64[2 * queries + 1]
+//   queries.weights      float[queries]
+//   queries.digests      uint64[queries]
+//   judgments-K.offsets  uint64[queries + 1], for split K
+//   judgments-K.edges    Judgment[offsets[queries]]
+//
+// The digest of a dataset is the SHA-256 of its manifest without the key "digest", serialised without spaces and
+// with sorted keys; the folder carries it as its name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+
+namespace muster {
+
+inline constexpr int kDatasetFormat = 1;
+inline constexpr std::string_view kManifestFile = "manifest.json";
+inline constexpr std::string_view kPassageText = "passages.text";
+inline constexpr std::string_view kPassageOffsets = "passages.offsets";
+inline constexpr std::string_view kDocumentIds = "documents.ids";
+inline constexpr std::string_view kDocumentOffsets = "documents.offsets";
+inline constexpr std::string_view kDocumentPassages = "documents.passages";
+inline constexpr std::string_view kQueryText = "queries.text";
+inline constexpr std::string_view kQueryOffsets = "queries.offsets";
+inline constexpr std::string_view kQueryWeights = "queries.weights";
+inline constexpr std::string_view kQueryDigests = "queries.digests";
+inline std::string JudgmentOffsets(size_t split) { return absl::StrCat("judgments-", split, ".offsets"); }
+inline std::string JudgmentEdges(size_t split) { return absl::StrCat("judgments-", split, ".edges"); }
+
+}  // namespace muster

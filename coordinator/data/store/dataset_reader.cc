@@ -1,0 +1,177 @@
+// Dataset::Open: a dataset's folder, mapped.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "common/view.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/store/dataset_format.h"
+
+namespace muster {
+namespace {
+
+using Json = nlohmann::json;
+
+absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset anew."));
+}
+
+// An array in a mapped file. An empty file is no mapping at all.
+template <typename T>
+class Table {
+ public:
+  absl::Status Open(const std::filesystem::path& folder, std::string_view name, const Json& files, uint64_t count) {
+    RETURN_IF_ERROR(Open(folder, name, files));
+    if (size_ == count) return absl::OkStatus();
+    return Damaged(folder / name, absl::StrCat("holds ", size_, " entries, the manifest says ", count));
+  }
+  // Of any length.
+  absl::Status Open(const std::filesystem::path& folder, std::string_view name, const Json& files) {
+    const std::filesystem::path path = folder / name;
+    const auto entry = files.find(std::string(name));
+    if (entry == files.end()) return Damaged(folder / kManifestFile, absl::StrCat(ToAbsl(name), " is not listed"));
+    const uint64_t expected = entry->value("bytes", uint64_t{0});
+    std::error_code error;
+    const uint64_t bytes = std::filesystem::file_size(path, error);
+    if (error) return Damaged(path, error.message());
+    if (bytes != expected || bytes % sizeof(T) != 0) {
+      return Damaged(path, absl::StrCat("has ", bytes, " bytes, the manifest says ", expected));
+    }
+    if (bytes == 0) return absl::OkStatus();
+    ASSIGN_OR_RETURN(file_, MappedFile::Open(path));
+    size_ = bytes / sizeof(T);
+    return absl::OkStatus();
+  }
+
+  const T& operator[](size_t i) const { return file_.as<T>()[i]; }
+  const T* data() const { return file_.as<T>(); }
+  size_t size() const { return size_; }
+
+ private:
+  MappedFile file_;
+  size_t size_ = 0;
+};
+
+// Strings one after the other, with the offsets of their ends and begins.
+struct Strings {
+  Table<char> bytes;
+  Table<uint64_t> offsets;
+
+  absl::Status Open(const std::filesystem::path& folder, std::string_view text_name, std::string_view offsets_name,
+                    const Json& files, uint64_t count) {
+    RETURN_IF_ERROR(bytes.Open(folder, text_name, files));
+    RETURN_IF_ERROR(offsets.Open(folder, offsets_name, files, count + 1));
+    if (offsets[0] == 0 && offsets[count] == bytes.size()) return absl::OkStatus();
+    return Damaged(folder / offsets_name, "the offsets do not cover the texts");
+  }
+  std::string_view operator[](size_t i) const {
+    if (bytes.size() == 0) return {};
+    return {bytes.data() + offsets[i], offsets[i + 1] - offsets[i]};
+  }
+};
+
+struct Rows {
+  Table<uint64_t> offsets;
+  Table<Judgment> edges;
+};
+
+class MappedDataset final : public Dataset {
+ public:
+  absl::Status Map(const std::filesystem::path& folder, const Json& manifest) {
+    digest_ = manifest["digest"].get<std::string>();
+    passages_ = manifest.value("passages", 0u);
+    documents_ = manifest.value("documents", 0u);
+    queries_ = manifest.value("queries", 0u);
+    sources_ = manifest["sources"].get<std::vector<std::string>>();
+    splits_ = manifest["splits"].get<std::vector<std::string>>();
+    const Json& files = manifest["files"];
+    RETURN_IF_ERROR(passage_text_.Open(folder, kPassageText, kPassageOffsets, files, uint64_t{2} * passages_));
+    RETURN_IF_ERROR(document_ids_.Open(folder, kDocumentIds, kDocumentOffsets, files, documents_));
+    RETURN_IF_ERROR(query_text_.Open(folder, kQueryText, kQueryOffsets, files, uint64_t{2} * queries_));
+    RETURN_IF_ERROR(document_passages_.Open(folder, kDocumentPassages, files, documents_));
+    RETURN_IF_ERROR(query_weights_.Open(folder, kQueryWeights, files, queries_));
+    RETURN_IF_ERROR(query_digests_.Open(folder, kQueryDigests, files, queries_));
+    rows_.resize(splits_.size());
+    for (size_t split = 0; split < splits_.size(); ++split) {
+      RETURN_IF_ERROR(rows_[split].offsets.Open(folder, JudgmentOffsets(split), files, uint64_t{queries_} + 1));
+      RETURN_IF_ERROR(
+          rows_[split].edges.Open(folder, JudgmentEdges(split), files, rows_[split].offsets[queries_]));
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string& digest() const override { return digest_; }
+  uint32_t passages() const override { return passages_; }
+  std::string_view title(uint32_t passage) const override { return passage_text_[size_t{2} * passage]; }
+  std::string_view body(uint32_t passage) const override { return passage_text_[size_t{2} * passage + 1]; }
+  uint32_t documents() const override { return documents_; }
+  std::string_view document_id(uint32_t document) const override { return document_ids_[document]; }
+  uint32_t passage_of(uint32_t document) const override { return document_passages_[document]; }
+  uint32_t queries() const override { return queries_; }
+  std::string_view query_id(uint32_t query) const override { return query_text_[size_t{2} * query]; }
+  std::string_view query_text(uint32_t query) const override { return query_text_[size_t{2} * query + 1]; }
+  float query_weight(uint32_t query) const override { return query_weights_[query]; }
+  uint64_t query_digest(uint32_t query) const override { return query_digests_[query]; }
+  const std::vector<std::string>& sources() const override { return sources_; }
+  const std::vector<std::string>& splits() const override { return splits_; }
+  std::span<const Judgment> judgments(uint32_t split, uint32_t query) const override {
+    const Rows& rows = rows_[split];
+    const uint64_t begin = rows.offsets[query], end = rows.offsets[query + 1];
+    return {rows.edges.data() + begin, end - begin};
+  }
+
+ private:
+  std::string digest_;
+  uint32_t passages_ = 0, documents_ = 0, queries_ = 0;
+  std::vector<std::string> sources_, splits_;
+  Strings passage_text_, document_ids_, query_text_;
+  Table<uint32_t> document_passages_;
+  Table<float> query_weights_;
+  Table<uint64_t> query_digests_;
+  std::vector<Rows> rows_;
+};
+
+bool IsListOfStrings(const Json& value) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_string(); });
+}
+
+absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kManifestFile;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  Json manifest = Json::parse(text, nullptr, false);
+  if (!manifest.is_object()) return Damaged(path, "is not a JSON object");
+  if (manifest.value("format", 0) != kDatasetFormat) {
+    return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", manifest.value("format", 0),
+                                                      ", this program reads ", kDatasetFormat,
+                                                      ". Import the dataset anew."));
+  }
+  Json content = manifest;
+  content.erase("digest");
+  const auto digest = manifest.find("digest");
+  if (digest == manifest.end() || !digest->is_string() || *digest != Sha256Hex(content.dump())) {
+    return Damaged(path, "its digest is not that of its content");
+  }
+  if (!IsListOfStrings(manifest["sources"]) || !IsListOfStrings(manifest["splits"]) || !manifest["files"].is_object()) {
+    return Damaged(path, "lacks sources, splits or files");
+  }
+  return manifest;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(const std::filesystem::path& folder) {
+  ASSIGN_OR_RETURN(const Json manifest, ReadManifest(folder));
+  auto dataset = std::make_shared<MappedDataset>();
+  RETURN_IF_ERROR(dataset->Map(folder, manifest));
+  return dataset;
+}
+
+std::string PassageText(std::string_view title, std::string_view body) {
+  return title.empty() ? std::string(body) : absl::StrCat(ToAbsl(title), " ", ToAbsl(body));
+}
+
+}  // namespace muster

@@ -1,0 +1,74 @@
+#include "coordinator/data/store/dataset_shelf.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "coordinator/data/store/dataset_format.h"
+
+namespace muster {
+
+std::shared_ptr<const Dataset> DatasetShelf::Held(const std::string& digest) {
+  const auto found = open_.find(digest);
+  return found == open_.end() ? nullptr : found->second.lock();
+}
+
+absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const std::string& digest) {
+  const std::filesystem::path target = folder_ / digest;
+  absl::MutexLock lock(&mutex_);
+  std::error_code error;
+  if (std::filesystem::exists(target, error)) {
+    if (Held(digest) != nullptr || Dataset::Open(target).ok()) return absl::OkStatus();
+    std::filesystem::remove_all(target, error);  // damaged: the new one takes its place
+  }
+  std::filesystem::rename(scratch, target, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(target.string(), ": cannot be published"));
+  return FlushToDisk(folder_);
+}
+
+absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::string& digest) {
+  const std::filesystem::path path = folder_ / digest;
+  absl::MutexLock lock(&mutex_);
+  std::shared_ptr<const Dataset> dataset = Held(digest);
+  if (dataset != nullptr) return dataset;
+  std::error_code error;
+  if (!IsSha256Hex(digest) || !std::filesystem::exists(path, error)) {
+    return WithReason(absl::NotFoundError(absl::StrCat("dataset ", digest.substr(0, 12),
+                                                       " is not stored any more. Import it again and submit anew.")),
+                      "DATASET_NOT_FOUND");
+  }
+  ASSIGN_OR_RETURN(dataset, Dataset::Open(path));
+  utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // when it was last used, for sweeping
+  open_[digest] = dataset;
+  return dataset;
+}
+
+absl::Status DatasetShelf::RemoveIfUnused(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  if (!IsSha256Hex(digest) || Held(digest) != nullptr) return absl::OkStatus();
+  open_.erase(digest);
+  std::error_code error;
+  std::filesystem::remove_all(folder_ / digest, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), absl::StrCat((folder_ / digest).string(), ": cannot be removed"));
+}
+
+absl::StatusOr<std::vector<std::string>> DatasetShelf::NotUsedSince(absl::Time time) const {
+  std::vector<std::string> digests;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    struct stat info {};
+    const std::string name = entry.path().filename().string();
+    if (!IsSha256Hex(name) || stat(entry.path().c_str(), &info) != 0) continue;
+    if (absl::TimeFromTimespec(info.st_mtim) < time) digests.push_back(name);
+  }
+  if (error) return absl::ErrnoToStatus(error.value(), folder_.string());
+  return digests;
+}
+
+}  // namespace muster

@@ -1,0 +1,44 @@
+// The stored datasets by digest: published whole, opened once, removed when nothing needs them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "coordinator/data/dataset.h"
+
+namespace muster {
+
+// Thread-safe.
+class DatasetShelf {
+ public:
+  explicit DatasetShelf(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  // Renames a finished dataset's scratch folder to its digest. A dataset that is there and whole stays as it is.
+  absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
+
+  // Mapped once while anyone holds it. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
+  absl::StatusOr<std::shared_ptr<const Dataset>> Open(const std::string& digest);
+
+  // Removes the dataset's folder unless someone holds it; then it stays until a later sweep.
+  absl::Status RemoveIfUnused(const std::string& digest);
+
+  // Digests of all stored datasets whose folder was last opened or written before `time`.
+  absl::StatusOr<std::vector<std::string>> NotUsedSince(absl::Time time) const;
+
+ private:
+  std::shared_ptr<const Dataset> Held(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::filesystem::path folder_;
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, std::weak_ptr<const Dataset>> open_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster

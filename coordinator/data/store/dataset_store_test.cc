@@ -1,0 +1,126 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "common/files.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/store/dataset_format.h"
+#include "coordinator/data/store/dataset_writer.h"
+
+namespace muster {
+namespace {
+
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::Pair;
+
+class DatasetStoreTest : public testing::Test {
+ protected:
+  void SetUp() override { folder_ = MakeScratchFolder(testing::TempDir(), "dataset").value(); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // Three documents, two of one text; query 0 with one positive and two hard negatives (one contradicts it).
+  absl::StatusOr<DatasetFacts> Write() {
+    const auto writer = DatasetWriter::Create(folder_).value();
+    const uint32_t first = writer->AddPassage("Title", "one  text").value();
+    const uint32_t second = writer->AddPassage("", "another").value();
+    EXPECT_EQ(writer->AddPassage(" Title", "one text ").value(), first);
+    writer->AddDocument("d1", first).value();
+    writer->AddDocument("d2", second).value();
+    writer->AddDocument("d3", first).value();
+    writer->AddQuery("q1", "what?").value();
+    writer->AddQuery("q2", " ").value();
+    writer->AddSource("human").value();
+    EXPECT_EQ(writer->AddSource("llm").value(), 1);
+    EXPECT_EQ(writer->AddSource("human").value(), 0);
+    writer->AddJudgment("train", 0, {.document = 0, .passage = first, .grade = 2, .source = 1});
+    writer->AddJudgment("train", 0, {.document = 2, .passage = first, .hard_negative = 1});
+    writer->AddJudgment("train", 0, {.document = 1, .passage = second, .hard_negative = 1});
+    writer->AddJudgment("dev", 1, {.document = 1, .passage = second, .grade = 0});
+    return writer->Finish();
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(DatasetStoreTest, ReadsWhatWasWritten) {
+  const DatasetFacts facts = Write().value();
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_EQ(dataset->digest(), facts.dataset.digest());
+  EXPECT_EQ(dataset->passages(), 2u);
+  EXPECT_EQ(dataset->title(0), "Title");
+  EXPECT_EQ(dataset->body(0), "one  text");
+  EXPECT_EQ(dataset->title(1), "");
+  EXPECT_EQ(dataset->body(1), "another");
+  EXPECT_EQ(dataset->documents(), 3u);
+  EXPECT_EQ(dataset->document_id(2), "d3");
+  EXPECT_EQ(dataset->passage_of(2), 0u);
+  EXPECT_EQ(dataset->queries(), 2u);
+  EXPECT_EQ(dataset->query_id(1), "q2");
+  EXPECT_EQ(dataset->query_text(0), "what?");
+  EXPECT_EQ(dataset->query_weight(0), 1.0f);
+  EXPECT_NE(dataset->query_digest(0), dataset->query_digest(1));
+  EXPECT_THAT(dataset->sources(), ElementsAre("human", "llm"));
+  EXPECT_THAT(dataset->splits(), ElementsAre("dev", "train"));
+  EXPECT_TRUE(dataset->judgments(0, 0).empty());
+  ASSERT_EQ(dataset->judgments(0, 1).size(), 1u);
+  ASSERT_EQ(dataset->judgments(1, 0).size(), 2u);  // the contradicting hard negative is gone
+  EXPECT_EQ(dataset->judgments(1, 0)[0].grade, 2.0f);
+  EXPECT_EQ(dataset->judgments(1, 0)[0].source, 1);
+  EXPECT_EQ(dataset->judgments(1, 0)[1].document, 1u);
+  EXPECT_EQ(dataset->judgments(1, 0)[1].hard_negative, 1);
+}
+
+TEST_F(DatasetStoreTest, CountsWhatItHolds) {
+  const DatasetFacts facts = Write().value();
+  EXPECT_EQ(facts.dataset.passages(), 3u);
+  EXPECT_EQ(facts.dataset.unique_passages(), 2u);
+  EXPECT_EQ(facts.dataset.queries(), 2u);
+  EXPECT_EQ(facts.dataset.splits(1).name(), "train");
+  EXPECT_EQ(facts.dataset.splits(1).queries(), 1u);
+  EXPECT_EQ(facts.dataset.splits(1).positives(), 1u);
+  EXPECT_EQ(facts.dataset.splits(1).negatives(), 1u);
+  EXPECT_THAT(facts.positives_per_query, ElementsAre(Pair(0, 1), Pair(1, 1)));
+  EXPECT_DOUBLE_EQ(facts.duplicate_share, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(facts.false_negative_share, 0.5);
+  EXPECT_EQ(facts.empty_texts, 1u);
+}
+
+TEST_F(DatasetStoreTest, EqualContentHasAnEqualDigest) {
+  const std::string first = Write()->dataset.digest();
+  EXPECT_EQ(Write()->dataset.digest(), first);
+}
+
+TEST_F(DatasetStoreTest, RefusesADatasetWithoutPositives) {
+  const auto writer = DatasetWriter::Create(folder_).value();
+  writer->AddQuery("q", "text").value();
+  EXPECT_EQ(writer->Finish().status().message(),
+            "the dataset is empty: no query of 1 has a positive in any split. Check the judgments.");
+}
+
+TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {
+  ASSERT_TRUE(Write().ok());
+  std::filesystem::resize_file(folder_ / kPassageText, 3);
+  const absl::Status status = Dataset::Open(folder_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset anew."));
+}
+
+TEST_F(DatasetStoreTest, RefusesAnAlteredManifest) {
+  ASSERT_TRUE(Write().ok());
+  std::string manifest = ReadFile(folder_ / kManifestFile).value();
+  manifest.replace(manifest.find("human"), 5, "robot");
+  ASSERT_TRUE(WriteFileAtomically(folder_ / kManifestFile, manifest).ok());
+  EXPECT_THAT(std::string(Dataset::Open(folder_).status().message()),
+              EndsWith("its digest is not that of its content. The folder is damaged: import the dataset anew."));
+}
+
+TEST(PassageText, JoinsTitleAndBody) {
+  EXPECT_EQ(PassageText("T", "b"), "T b");
+  EXPECT_EQ(PassageText("", "b"), "b");
+}
+
+}  // namespace
+}  // namespace muster

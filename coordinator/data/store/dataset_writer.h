@@ -1,0 +1,73 @@
+// Writes a dataset's folder: texts go to disk as they come, tables are kept until Finish.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/store/judgment_table.h"
+#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/table_file.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// What is known of a dataset once it is written.
+struct DatasetFacts {
+  muster::v1::Dataset dataset;  // without name and time
+  std::map<uint32_t, uint64_t> positives_per_query;
+  double duplicate_share = 0;
+  double false_negative_share = 0;
+  uint64_t empty_texts = 0;  // documents and queries without a character that is not white space
+};
+
+// Not thread-safe. The folder is the caller's: it is scratch until the caller renames it to the dataset's digest.
+class DatasetWriter {
+ public:
+  static absl::StatusOr<std::unique_ptr<DatasetWriter>> Create(const std::filesystem::path& folder);
+
+  // The passage with this title and body by DigestOfPassage; of equal ones the first text is stored.
+  absl::StatusOr<uint32_t> AddPassage(std::string_view title, std::string_view body);
+  absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
+  absl::StatusOr<uint32_t> AddQuery(std::string_view id, std::string_view text);
+  uint32_t passages() const { return static_cast<uint32_t>(passage_by_digest_.size()); }
+  uint32_t queries() const { return static_cast<uint32_t>(query_digests_.size()); }
+  uint32_t passage_of(uint32_t document) const { return document_passages_[document]; }
+
+  absl::StatusOr<uint16_t> AddSource(std::string_view name);  // the index; names are kept once
+  void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment);
+  // All judgments, by split, as they were added; for rules that only the last record decides.
+  std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
+
+  // Writes tables and manifest and flushes all. INVALID_ARGUMENT if no query has a positive in any split.
+  absl::StatusOr<DatasetFacts> Finish();
+
+ private:
+  DatasetWriter() = default;
+  absl::Status CloseText();
+  absl::Status WriteTables();
+  absl::Status WriteJudgments(DatasetFacts& facts);
+  absl::StatusOr<std::string> WriteManifest();
+
+  std::filesystem::path folder_;
+  std::unique_ptr<TableFile> passage_text_, document_ids_, query_text_;
+  std::vector<uint64_t> passage_offsets_, document_offsets_, query_offsets_;
+  std::vector<uint32_t> document_passages_;
+  std::vector<uint64_t> query_digests_;
+  std::vector<bool> empty_passage_;
+  uint64_t empty_queries_ = 0;
+  absl::flat_hash_map<PassageDigest, uint32_t> passage_by_digest_;
+  std::vector<std::string> sources_;
+  std::map<std::string, std::vector<JudgmentEdge>> edges_;  // by split
+  std::map<std::string, TableFacts> files_;
+};
+
+}  // namespace muster

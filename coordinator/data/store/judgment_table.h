@@ -1,0 +1,29 @@
+// The judgments of one split while a dataset is written: edges in any order, then rows by query (CSR).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "coordinator/data/dataset.h"
+
+namespace muster {
+
+struct JudgmentEdge {
+  uint32_t query = 0;
+  Judgment judgment;
+};
+
+struct JudgmentTable {
+  std::vector<uint64_t> offsets;    // queries + 1
+  std::vector<Judgment> judgments;  // of query q: offsets[q] .. offsets[q + 1]
+  uint64_t contradicted = 0;        // hard negatives that were left out since the same query has the text as a positive
+};
+
+// Rows in ascending order of queries, the edges of a query in the order given. Of edges that say the same (document,
+// source and sign) the first stays, with the highest grade. A hard negative whose passage is a positive of the same
+// query in this split is left out.
+JudgmentTable TableFromEdges(std::vector<JudgmentEdge> edges, uint32_t queries);
+
+inline bool IsPositive(const Judgment& judgment) { return judgment.hard_negative == 0 && judgment.grade > 0; }
+
+}  // namespace muster

@@ -1,0 +1,31 @@
+#include "coordinator/data/store/normalise.h"
+
+#include <gtest/gtest.h>
+
+namespace muster {
+namespace {
+
+TEST(NormaliseText, TrimsAndCollapsesWhiteSpaceOfAnyScript) {
+  EXPECT_EQ(NormaliseText("  a\t\r\n b  "), "a b");
+  EXPECT_EQ(NormaliseText("\u00a0a\u2003\u3000b\u0085"), "a b");
+  EXPECT_EQ(NormaliseText(" \n "), "");
+}
+
+TEST(NormaliseText, ComposesAccents) { EXPECT_EQ(NormaliseText("Cafe\u0301"), "Caf\u00e9"); }
+
+TEST(NormaliseText, KeepsCaseAndPunctuation) { EXPECT_EQ(NormaliseText("Mr. X?"), "Mr. X?"); }
+
+TEST(DigestOfPassage, IsEqualForEqualNormalFormsOnly) {
+  EXPECT_EQ(DigestOfPassage("T", "a  b"), DigestOfPassage(" T", "a b\n"));
+  EXPECT_NE(DigestOfPassage("T", "a b"), DigestOfPassage("", "T a b"));
+  EXPECT_NE(DigestOfPassage("ab", "c"), DigestOfPassage("a", "bc"));
+}
+
+TEST(FirstInvalidUtf8, NamesTheByte) {
+  EXPECT_EQ(FirstInvalidUtf8("caf\u00e9"), std::string_view::npos);
+  EXPECT_EQ(FirstInvalidUtf8("ab\xff"), 2u);
+  EXPECT_EQ(FirstInvalidUtf8("ab\xc3"), 2u);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,209 @@
+#include "coordinator/data/tokenize/token_store.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <fstream>
+#include <span>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+// A file: this header, offsets (uint64 [queries + passages + 1]), ids (uint16 or uint32 [offsets.back()]).
+struct Header {
+  char magic[8];
+  char dataset[64];
+  char tokenizer[64];
+  uint32_t queries;
+  uint32_t passages;
+  uint32_t bytes_per_id;
+  uint32_t complete;  // 1: written last
+  uint64_t ids;
+};
+static_assert(sizeof(Header) == 160);
+constexpr char kMagic[8] = {'m', 'u', 's', 't', 'o', 'k', '1', '\n'};
+
+constexpr size_t kBlock = 64;           // texts that a thread takes at once
+constexpr size_t kRound = 256 * kBlock;  // texts that are in memory at once
+
+Header HeaderOf(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t ids) {
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  dataset.digest().copy(header.dataset, sizeof header.dataset);
+  tokenizer.digest().copy(header.tokenizer, sizeof header.tokenizer);
+  header.queries = dataset.queries();
+  header.passages = dataset.passages();
+  header.bytes_per_id = tokenizer.vocabulary_size() <= 1 << 16 ? 2 : 4;
+  header.complete = 1;
+  header.ids = ids;
+  return header;
+}
+
+void EncodeText(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t text,
+                std::vector<uint32_t>& ids) {
+  if (text < dataset.queries()) {
+    tokenizer.Encode(dataset.query_text(static_cast<uint32_t>(text)), ids);
+  } else {
+    const auto passage = static_cast<uint32_t>(text - dataset.queries());
+    tokenizer.Encode(PassageText(dataset.title(passage), dataset.body(passage)), ids);
+  }
+}
+
+// Ids and lengths of the texts begin..end-1, block by block.
+struct Block {
+  std::vector<uint32_t> ids;
+  std::vector<uint32_t> lengths;
+};
+std::vector<Block> EncodeRound(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t begin,
+                               uint64_t end) {
+  std::vector<Block> blocks((end - begin + kBlock - 1) / kBlock);
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t b = next++; b < blocks.size(); b = next++) {
+      Block& block = blocks[b];
+      for (uint64_t text = begin + b * kBlock; text < std::min(end, begin + (b + 1) * kBlock); ++text) {
+        const size_t before = block.ids.size();
+        EncodeText(dataset, tokenizer, text, block.ids);
+        block.lengths.push_back(static_cast<uint32_t>(block.ids.size() - before));
+      }
+    }
+  };
+  std::vector<std::thread> threads(std::min<size_t>(std::max(1u, std::thread::hardware_concurrency()),
+                                                    blocks.size()) - 1);
+  for (std::thread& thread : threads) thread = std::thread(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  return blocks;
+}
+
+template <typename T>
+void Write(std::ofstream& out, std::span<const T> values) {
+  out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+}
+
+absl::Status WriteStore(const Dataset& dataset, const WordPieceTokenizer& tokenizer,
+                        const std::filesystem::path& path, const std::function<void(double)>& progress) {
+  std::ofstream out(path, std::ios::binary);
+  const uint64_t texts = uint64_t{dataset.queries()} + dataset.passages();
+  std::vector<uint64_t> offsets = {0};
+  offsets.reserve(texts + 1);
+  const bool narrow = HeaderOf(dataset, tokenizer, 0).bytes_per_id == 2;
+  out.seekp(static_cast<std::streamoff>(sizeof(Header) + (texts + 1) * sizeof(uint64_t)));
+  for (uint64_t begin = 0; begin < texts && out.good(); begin += kRound) {
+    const uint64_t end = std::min(texts, begin + kRound);
+    for (const Block& block : EncodeRound(dataset, tokenizer, begin, end)) {
+      for (const uint32_t length : block.lengths) offsets.push_back(offsets.back() + length);
+      if (narrow) {
+        const std::vector<uint16_t> ids(block.ids.begin(), block.ids.end());
+        Write<uint16_t>(out, ids);
+      } else {
+        Write<uint32_t>(out, block.ids);
+      }
+    }
+    if (progress) progress(static_cast<double>(end) / static_cast<double>(texts));
+  }
+  out.seekp(sizeof(Header));
+  Write<uint64_t>(out, offsets);
+  out.seekp(0);
+  const Header header = HeaderOf(dataset, tokenizer, offsets.back());
+  Write<Header>(out, {&header, 1});
+  out.close();
+  if (!out) {
+    return absl::ResourceExhaustedError(absl::StrCat(path.string(), ": cannot write: ", std::strerror(errno),
+                                                     ". Free disk space or fix the folder's permissions."));
+  }
+  return FlushToDisk(path);
+}
+
+absl::Status BuildStore(const Dataset& dataset, const WordPieceTokenizer& tokenizer, const std::filesystem::path& file,
+                        const std::function<void(double)>& progress) {
+  RETURN_IF_ERROR(MakeFolders(file.parent_path()));
+  ASSIGN_OR_RETURN(const std::filesystem::path scratch, MakeScratchFolder(file.parent_path(), "building"));
+  absl::Status status = WriteStore(dataset, tokenizer, scratch / "tokens", progress);
+  std::error_code error;
+  if (status.ok()) {
+    std::filesystem::rename(scratch / "tokens", file, error);
+    if (error) status = absl::InternalError(absl::StrCat(file.string(), ": cannot rename: ", error.message()));
+  }
+  std::filesystem::remove_all(scratch, error);
+  RETURN_IF_ERROR(status);
+  return FlushToDisk(file.parent_path());
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::OpenOrBuild(
+    const Dataset& dataset, std::shared_ptr<const WordPieceTokenizer> tokenizer, const std::filesystem::path& folder,
+    const std::function<void(double share_done)>& progress) {
+  const std::filesystem::path file =
+      folder / absl::StrCat(dataset.digest(), "-", tokenizer->digest().substr(0, 16), ".tokens");
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) {
+    if (auto store = Map(dataset, tokenizer, file); store.ok()) return store;
+  }
+  RETURN_IF_ERROR(BuildStore(dataset, *tokenizer, file, progress));
+  return Map(dataset, tokenizer, file);
+}
+
+absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset& dataset,
+                                                                  std::shared_ptr<const WordPieceTokenizer> tokenizer,
+                                                                  const std::filesystem::path& file) {
+  std::shared_ptr<TokenStore> store(new TokenStore());
+  ASSIGN_OR_RETURN(store->file_, MappedFile::Open(file));
+  const std::string_view bytes = store->file_.bytes();
+  const absl::Status broken =
+      absl::DataLossError(absl::StrCat(file.string(), ": broken token store. Remove the file; it is made anew."));
+  const uint64_t texts = uint64_t{dataset.queries()} + dataset.passages();
+  const uint64_t ids_at = sizeof(Header) + (texts + 1) * sizeof(uint64_t);
+  if (bytes.size() < ids_at) return broken;
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const Header expected = HeaderOf(dataset, *tokenizer, header.ids);
+  if (std::memcmp(&header, &expected, sizeof header) != 0) return broken;
+  if (bytes.size() - ids_at != header.ids * header.bytes_per_id) return broken;
+  store->offsets_ = reinterpret_cast<const uint64_t*>(bytes.data() + sizeof(Header));
+  const std::span<const uint64_t> offsets(store->offsets_, texts + 1);
+  if (offsets.front() != 0 || offsets.back() != header.ids || !std::ranges::is_sorted(offsets)) return broken;
+  if (header.bytes_per_id == 2) {
+    store->narrow_ = reinterpret_cast<const uint16_t*>(bytes.data() + ids_at);
+  } else {
+    store->wide_ = reinterpret_cast<const uint32_t*>(bytes.data() + ids_at);
+  }
+  store->tokenizer_ = std::move(tokenizer);
+  store->dataset_digest_ = dataset.digest();
+  store->queries_ = dataset.queries();
+  store->passages_ = dataset.passages();
+  return store;
+}
+
+void TokenStore::Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const {
+  const uint64_t begin = offsets_[text];
+  const uint64_t end = begin + std::min(limit, Length(text));
+  if (narrow_ != nullptr) {
+    ids.insert(ids.end(), narrow_ + begin, narrow_ + end);
+  } else {
+    ids.insert(ids.end(), wide_ + begin, wide_ + end);
+  }
+}
+
+std::vector<uint32_t> TokenStore::Query(uint32_t query) const {
+  std::vector<uint32_t> ids;
+  AppendQuery(query, UINT32_MAX, ids);
+  return ids;
+}
+
+std::vector<uint32_t> TokenStore::Passage(uint32_t passage) const {
+  std::vector<uint32_t> ids;
+  AppendPassage(passage, UINT32_MAX, ids);
+  return ids;
+}
+
+}  // namespace muster

@@ -1,0 +1,65 @@
+// Token ids of every query and passage of a dataset, made once for a tokenizer, memory-mapped and shared by all jobs.
+// Special tokens, prompts and truncation are not in it: they are applied when a batch is planned.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/files.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/tokenize/wordpiece.h"
+
+namespace muster {
+
+// Thread-safe: immutable.
+class TokenStore {
+ public:
+  // `folder` holds the stores of any number of datasets and tokenizers, a file each, named by both digests. A store
+  // that is there is mapped; otherwise it is built with all cores, written aside and renamed, so that a crash leaves
+  // none or a whole one. A broken file is built anew. `progress` (may be empty) gets the share done, 0 to 1, now and
+  // then, from the calling thread.
+  static absl::StatusOr<std::shared_ptr<const TokenStore>> OpenOrBuild(
+      const Dataset& dataset, std::shared_ptr<const WordPieceTokenizer> tokenizer, const std::filesystem::path& folder,
+      const std::function<void(double share_done)>& progress);
+
+  const WordPieceTokenizer& tokenizer() const { return *tokenizer_; }
+  const std::string& dataset_digest() const { return dataset_digest_; }
+  uint32_t queries() const { return queries_; }
+  uint32_t passages() const { return passages_; }
+
+  // Number of ids, without special tokens.
+  uint32_t QueryLength(uint32_t query) const { return Length(query); }
+  uint32_t PassageLength(uint32_t passage) const { return Length(uint64_t{queries_} + passage); }
+
+  // Appends at most `limit` ids, the first of the text.
+  void AppendQuery(uint32_t query, uint32_t limit, std::vector<uint32_t>& ids) const { Append(query, limit, ids); }
+  void AppendPassage(uint32_t passage, uint32_t limit, std::vector<uint32_t>& ids) const {
+    Append(uint64_t{queries_} + passage, limit, ids);
+  }
+
+  std::vector<uint32_t> Query(uint32_t query) const;
+  std::vector<uint32_t> Passage(uint32_t passage) const;
+
+ private:
+  TokenStore() = default;
+  static absl::StatusOr<std::shared_ptr<const TokenStore>> Map(const Dataset& dataset,
+                                                               std::shared_ptr<const WordPieceTokenizer> tokenizer,
+                                                               const std::filesystem::path& file);
+  uint32_t Length(uint64_t text) const { return static_cast<uint32_t>(offsets_[text + 1] - offsets_[text]); }
+  void Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const;
+
+  std::shared_ptr<const WordPieceTokenizer> tokenizer_;
+  std::string dataset_digest_;
+  MappedFile file_;
+  uint32_t queries_ = 0, passages_ = 0;
+  const uint64_t* offsets_ = nullptr;  // [queries + passages + 1], in ids
+  const uint16_t* narrow_ = nullptr;   // the ids, if the vocabulary fits in 16 bits
+  const uint32_t* wide_ = nullptr;     // otherwise
+};
+
+}  // namespace muster
