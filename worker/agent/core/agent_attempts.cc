@@ -38,7 +38,7 @@ void AgentCore::Adopt(const AttemptKey& key, const muster::v1::Assignment& assig
   Attempt& attempt = entry->second;
   attempt.desired = true;
   attempt.assignment = assignment;
-  if (!is_new) return;
+  if (!is_new) return;  // its ranks keep the slots that they were prepared on
   for (const auto& placement : assignment.ranks()) attempt.ranks[placement.rank()].slot = placement.slot();
   if (assignment.phase() != muster::v1::ASSIGNMENT_PHASE_RUN) return;
   attempt.stage = Stage::kStarted;
@@ -105,24 +105,21 @@ AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& att
 
 void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
   attempt.stage = Stage::kStarted;
-  for (const auto& placement : attempt.assignment.ranks()) {
-    const auto rank = attempt.ranks.find(placement.rank());
-    if (rank == attempt.ranks.end()) continue;  // was not there when the attempt was prepared
-    rank->second.running = true;
-    actions_.push_back(StartRank{{key, placement.rank()}, ConfigFor(key, attempt, placement)});
+  for (auto& [number, rank] : attempt.ranks) {
+    rank.running = true;
+    actions_.push_back(StartRank{{key, number}, ConfigFor({key, number}, attempt, rank.slot)});
   }
 }
 
-muster::rank::v1::RankConfig AgentCore::ConfigFor(const AttemptKey& key, const Attempt& attempt,
-                                                  const muster::v1::RankPlacement& placement) const {
+muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const {
   const muster::v1::Assignment& assignment = attempt.assignment;
   const AgentFacts& facts = options_.facts;
   muster::rank::v1::RankConfig config;
-  config.set_job_id(key.job);
-  config.set_attempt(key.attempt);
-  config.set_rank(placement.rank());
+  config.set_job_id(key.attempt.job);
+  config.set_attempt(key.attempt.attempt);
+  config.set_rank(key.rank);
   config.set_world_size(assignment.world_size());
-  config.set_slot(placement.slot());
+  config.set_slot(slot);
   const uint32_t asked = assignment.spec().resources().threads();
   config.set_threads(asked > 0 ? asked : std::max(1u, facts.cores / std::max(1u, facts.slots)));
   config.set_device(DeviceOf(assignment, facts.device));
@@ -132,7 +129,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const AttemptKey& key, const A
   config.set_coordinator_address(options_.coordinator_address);
   config.mutable_data_addresses()->Assign(data_addresses_.begin(), data_addresses_.end());
   config.set_certificates(options_.certificates);
-  config.set_scratch((AttemptScratch(options_.state, key) / absl::StrCat("r", placement.rank())).string());
+  config.set_scratch((AttemptScratch(options_.state, key.attempt) / absl::StrCat("r", key.rank)).string());
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
   return config;

@@ -119,8 +119,7 @@ class AgentCore {
   enum class Slots { kFree, kBeingFreed, kRefused };
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
-  muster::rank::v1::RankConfig ConfigFor(const AttemptKey& key, const Attempt& attempt,
-                                         const muster::v1::RankPlacement& placement) const;
+  muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);
   void ReportExit(const RankEnded& ended, const RankHistory& history);
