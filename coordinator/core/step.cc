@@ -48,6 +48,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
     job.waiting.clear();
     job.changed = now_;  // any change of a running job is a sign of life
   }
+  if (before.has_running() && !record.has_running()) PresumeRunning(before);
   // A slot comes free, or a job comes to wait.
   if (before.has_running() != record.has_running() || before.job().phase() != record.job().phase()) {
     decision_.replan = true;
@@ -68,6 +69,15 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   for (Effect& effect : transition.effects) decision_.effects.push_back(std::move(effect));
   decision_.effects.push_back(JobChanged{id});
   jobs_[id] = std::move(record);
+}
+
+void Stepper::PresumeRunning(const JobRecord& job) {
+  if (!job.running().has_started() || job.job().attempts().empty()) return;
+  for (const muster::v1::RankPlacement& rank : job.job().attempts().rbegin()->ranks()) {
+    const auto worker = soft_.workers.find(rank.worker());
+    if (worker == soft_.workers.end() || job.running().ranks(static_cast<int>(rank.rank())).succeeded()) continue;
+    worker->second.observed[{job.job().id(), job.running().number()}].insert(rank.rank());
+  }
 }
 
 void Stepper::Drive(const std::string& id, const JobEvent& event) {

@@ -73,7 +73,6 @@ void Stepper::On(const AgentHello& event) {
   agent.last_heard = now_;
   agent.silent = false;
   agent.avoided_until = absl::InfinitePast();
-  Observe(event.hello.attempts(), agent);
 
   const auto known = state_.workers.find(name);
   if (known == state_.workers.end() || known->second.device() != event.hello.device()) {
@@ -86,6 +85,7 @@ void Stepper::On(const AgentHello& event) {
   LoseWorker(name, absl::StrCat("the agent of ", name, " restarted"), [&](const journal::v1::Grant& grant) {
     return grant.prepared() && grant.instance() != event.hello.instance();
   });
+  Observe(event.hello.attempts(), agent);
   decision_.effects.push_back(Welcome{name, event.session});
   decision_.effects.push_back(PushDesired{name});
   decision_.replan = true;
@@ -99,6 +99,14 @@ void Stepper::On(const AgentHeartbeat& event) {
   if (agent->observed != before) decision_.replan = true;
 }
 
+void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
+  const auto seen = agent.observed.find({report.job_id(), report.attempt()});
+  if (seen == agent.observed.end()) return;
+  seen->second.erase(report.rank_exited().rank());
+  if (seen->second.empty()) agent.observed.erase(seen);
+  decision_.replan = true;
+}
+
 void Stepper::On(const AgentReport& event) {
   SoftWorker* agent = Heard(event.worker, event.session);
   if (agent == nullptr) return;
@@ -109,14 +117,6 @@ void Stepper::On(const AgentReport& event) {
     return;
   }
   agent->last_report = report.sequence();
-  if (report.has_rank_exited()) {
-    const auto seen = agent->observed.find({report.job_id(), report.attempt()});
-    if (seen != agent->observed.end()) {
-      seen->second.erase(report.rank_exited().rank());
-      if (seen->second.empty()) agent->observed.erase(seen);
-      decision_.replan = true;
-    }
-  }
   const JobRecord* job = Job(report.job_id());
   const absl::Status fence = job == nullptr             ? absl::NotFoundError("no such job")
                              : !HasWorker(*job, event.worker) && job->has_running() &&
@@ -137,6 +137,7 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
   }
+  if (report.has_rank_exited()) ForgetRank(*agent, report);
   decision_.effects.push_back(ack);
 }
 

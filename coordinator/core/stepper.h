@@ -37,6 +37,10 @@ class Stepper {
   const JobRecord* Job(const std::string& id) const;
   // Takes a transition's record and effects.
   void Take(const JobRecord& before, Transition transition);
+  // The ranks of an attempt that ended hold their slots until their agent says that they have stopped.
+  void PresumeRunning(const JobRecord& job);
+  // A rank has exited: its slot is free.
+  void ForgetRank(SoftWorker& agent, const muster::v1::Report& report);
   // Advance and Take; a refusal is an event that came too late, and is dropped.
   void Drive(const std::string& id, const JobEvent& event);
   // The worker's agent, if it speaks on this session; a word from it ends its silence. Null: stale.
