@@ -26,8 +26,8 @@ TrainerOptions Options() {
   return options;
 }
 
-struct Run {
-  Run() : group(MakeSingleGroup()), encoder(*Encoder::Random(ProblemConfig(), 3)),
+struct Training {
+  Training() : group(MakeSingleGroup()), encoder(*Encoder::Random(ProblemConfig(), 3)),
           trainer(*encoder, *group, RealClock(), Options()) {}
   void Train(uint64_t from, uint64_t to) {
     for (uint64_t step = from; step < to; ++step) {
@@ -45,15 +45,15 @@ struct Run {
 std::filesystem::path Scratch() { return *MakeScratchFolder(testing::TempDir(), "checkpoint"); }
 
 TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
-  Run whole;
+  Training whole;
   whole.Train(0, 6);
-  Run first;
+  Training first;
   first.Train(0, 3);
   const auto folder = Scratch();
   const TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25};
   const auto best = CopyParameters(first.encoder->parameters());
   ASSERT_TRUE(WriteCheckpoint(folder, *first.encoder, first.trainer.optimizer(), cursor, best).ok());
-  Run second;
+  Training second;
   const auto restored = RestoreCheckpoint(folder, "d", *second.encoder, second.trainer.optimizer());
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(restored->cursor.step, 3);
@@ -66,11 +66,11 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
 }
 
 TEST(Checkpoint, ABrokenOrForeignOneIsRefusedAndChangesNothing) {
-  Run run;
+  Training run;
   run.Train(0, 1);
   const auto folder = Scratch();
   ASSERT_TRUE(WriteCheckpoint(folder, *run.encoder, run.trainer.optimizer(), {.spec_digest = "d"}, {}).ok());
-  Run other;
+  Training other;
   const std::string before = ParameterDigest(other.encoder->parameters());
   EXPECT_EQ(RestoreCheckpoint(folder, "e", *other.encoder, other.trainer.optimizer()).status().code(),
             absl::StatusCode::kFailedPrecondition);

@@ -1,5 +1,6 @@
 #include "worker/rank/train/trainer.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -31,6 +32,12 @@ using testing::HasSubstr;
 
 constexpr uint64_t kSeed = 11;
 constexpr double kTemperature = 0.2;
+
+// In-process ranks share the machine's cores: one thread each.
+[[maybe_unused]] const bool kOneThread = [] {
+  at::set_num_threads(1);
+  return true;
+}();
 
 TrainerOptions Options(Objective objective, double dropout, uint64_t keep) {
   TrainerOptions options;
