@@ -1,6 +1,7 @@
 """A client in another language, made from proto/muster/v1 alone: import, submit, watch, cancel over mTLS."""
 import hashlib
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,8 @@ from cluster import ROOT, Cluster, write_topics, write_vocabulary  # noqa: E402
 
 GENERATED = tempfile.TemporaryDirectory(prefix="muster-proto-")
 PROTOS = [str(path) for path in sorted((ROOT / "proto/muster/v1").glob("*.proto"))]
-subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"--python_out={GENERATED.name}",
-                f"--grpc_python_out={GENERATED.name}", *PROTOS], check=True)
+subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--python_out={GENERATED.name}", f"--grpc_out={GENERATED.name}",
+                f"--plugin=protoc-gen-grpc={shutil.which('grpc_python_plugin')}", *PROTOS], check=True)
 sys.path.insert(0, GENERATED.name)
 import grpc  # noqa: E402
 from muster.v1 import blob_pb2, blob_pb2_grpc, cluster_pb2, cluster_pb2_grpc, data_pb2, data_pb2_grpc  # noqa: E402
