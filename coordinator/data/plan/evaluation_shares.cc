@@ -122,6 +122,12 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
       header.add_alias_targets(numbering.targets[number]);
     }
   }
+  if (header.ByteSizeLong() > kMaxShareBytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("evaluation: judgments and duplicate documents take ", header.ByteSizeLong() >> 20,
+                     " MiB, at most ", kMaxShareBytes >> 20, " MiB can be sent. Use a smaller split, or import the ",
+                     "documents without their duplicates."));
+  }
   RETURN_IF_ERROR(send(response));
   for (size_t i = 0; i < own.micro_batch_ends.size(); ++i) {
     response.Clear();

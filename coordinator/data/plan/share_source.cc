@@ -18,7 +18,6 @@ namespace {
 
 using muster::v1::StepShare;
 
-constexpr size_t kMaxShareBytes = 63 << 20;  // below kMaxMessageBytes of common/rpc/security.h
 constexpr size_t kCacheBytes = 64 << 20;  // plans that are kept, about
 constexpr size_t kCachePlans = 1024;
 

@@ -1,6 +1,7 @@
 // What a rank reads of each training step and of an evaluation, made from the dataset, its tokens and the plan.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,9 @@
 #include "muster/v1/data.pb.h"
 
 namespace muster {
+
+// The largest message that is made here; below kMaxMessageBytes of common/rpc/security.h.
+inline constexpr size_t kMaxShareBytes = 63 << 20;
 
 // Everything that one job's streams share: dataset, tokens, plan cache. Thread-safe.
 class ShareSource {
