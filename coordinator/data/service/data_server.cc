@@ -14,7 +14,9 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
-  ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+  if (!options.metrics.empty()) {
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+  }
   RpcServer::Options rpc = {options.listen, options.security, {}};
   for (const auto& service : server->services_) rpc.services.push_back(service.get());
   ASSIGN_OR_RETURN(server->server_, RpcServer::Start(rpc));

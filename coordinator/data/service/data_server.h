@@ -26,7 +26,7 @@ class DataServer {
  public:
   struct Options {
     std::string listen = "127.0.0.1:7072";
-    std::string metrics = "127.0.0.1:7073";
+    std::string metrics = "127.0.0.1:7073";  // empty: none are served
     std::filesystem::path state;
     SecurityOptions security;
     const Clock* clock = &RealClock();
@@ -35,7 +35,7 @@ class DataServer {
   ~DataServer();
 
   int port() const { return server_->port(); }
-  int metrics_port() const { return metrics_server_->port(); }
+  int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
   // Ends streams at once (clients come again) and lets other calls end for `grace`.
   void Shutdown(absl::Duration grace);
 

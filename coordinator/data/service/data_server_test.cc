@@ -1,7 +1,10 @@
 // Resolve and streams through the server.
 #include "coordinator/data/service/data_server_test_base.h"
 
+#include <iostream>
+#include <map>
 #include <set>
+#include <thread>
 
 #include "common/spec/job_spec.h"
 
@@ -169,6 +172,60 @@ TEST_F(ServerStream, AServerThatGoesDownEndsStreamsAsUnavailable) {
   }
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   stop.join();
+}
+
+TEST_F(ServerStream, ManyRanksAtOnceSeeOnePlan) {
+  constexpr uint32_t kRanks = 8;
+  std::vector<Streamed> streamed(kRanks);
+  const v1::StreamRequest request = Request(1, 0, kRanks);
+  std::vector<std::thread> threads;
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    threads.emplace_back([&, rank] {
+      v1::StreamRequest own = request;
+      own.mutable_identity()->set_rank(rank);
+      streamed[rank] = Stream(own);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Streamed& rank : streamed) {
+    ASSERT_TRUE(rank.status.ok()) << rank.status;
+    ASSERT_EQ(rank.shares.size(), 6u);
+    for (size_t step = 0; step < 6; ++step) {
+      EXPECT_EQ(rank.shares[step].plan_digest(), streamed[0].shares[step].plan_digest());
+    }
+  }
+}
+
+TEST_F(ServerStream, StreamsTheSharedSetWhole) {
+  const auto source = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/banking77-intent";
+  const auto vocabulary = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/bert-vocab/vocab.txt";
+  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " is not there";
+  Files files;
+  for (const char* path : {"corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv"}) {
+    const std::string content = ReadFile(source / path).value();
+    files.push_back({path, content.substr(0, 1 << 20)});
+    for (size_t at = 1 << 20; at < content.size(); at += 1 << 20) files.push_back({"", content.substr(at, 1 << 20)});
+  }
+  ASSERT_TRUE(Import(Header("banking"), files).ok());
+  ASSERT_TRUE(Push("bert", {{"vocab.txt", ReadFile(vocabulary).value()}}).ok());
+  spec_.mutable_data()->set_train("banking");
+  spec_.mutable_report()->set_dataset("banking");
+  spec_.mutable_model()->set_tokenizer("bert");
+  spec_.mutable_batch()->set_queries(32);
+  const auto request = Request(1);
+  EXPECT_EQ(request.resolved().train_queries(), 7715u);
+  EXPECT_EQ(request.resolved().steps_per_epoch(), 242u);
+  const absl::Time start = RealClock().Now();
+  const Streamed streamed = Stream(request);
+  ASSERT_TRUE(streamed.status.ok()) << streamed.status;
+  EXPECT_EQ(streamed.shares.size(), 484u);
+  std::map<uint64_t, int> visits;
+  for (const v1::StepShare& share : streamed.shares) {
+    for (const uint64_t digest : share.query_digests()) ++visits[digest];
+  }
+  EXPECT_EQ(visits.size(), 7715u);
+  for (const auto& [digest, count] : visits) ASSERT_EQ(count, 2) << digest;
+  std::cout << "484 steps of 32 queries in " << RealClock().Now() - start << ", token store built\n";
 }
 
 TEST_F(ServerStream, IsForWorkers) {
