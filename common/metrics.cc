@@ -16,7 +16,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     server->exposer_ = std::make_unique<prometheus::Exposer>(address, 1);
   } catch (const std::exception&) {
     return absl::UnavailableError(absl::StrCat(
-        address, ": metrics cannot listen. Is the port taken by another process? Choose another, or 0 for a free one."));
+        address,
+        ": metrics cannot listen. Is the port taken by another process? Choose another, or 0 for a free one."));
   }
   server->registry_ = std::move(registry);
   server->exposer_->RegisterCollectable(server->registry_, "/metrics");

@@ -81,10 +81,11 @@ class Keys {
     target = value_[key].get<std::string>();
     return absl::OkStatus();
   }
-  absl::Status Supported(const char* key, absl::string_view value, std::initializer_list<absl::string_view> names) const {
+  absl::Status Supported(const char* key, absl::string_view value,
+                         std::initializer_list<absl::string_view> names) const {
     if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
-    return WrongFile(file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ",
-                                         absl::StrJoin(names, ", "), "."));
+    return WrongFile(
+        file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ", absl::StrJoin(names, ", "), "."));
   }
 
  private:
@@ -141,8 +142,9 @@ absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& con
   }
   const int modes = cls + mean + last;
   if (other || modes > 1) {
-    return WrongFile(file, "this pooling is not supported. Supported: one of pooling_mode_cls_token, "
-                           "pooling_mode_mean_tokens, pooling_mode_lasttoken.");
+    return WrongFile(file,
+                     "this pooling is not supported. Supported: one of pooling_mode_cls_token, "
+                     "pooling_mode_mean_tokens, pooling_mode_lasttoken.");
   }
   if (cls) config.pooling = PoolingMode::kCls;
   if (last) config.pooling = PoolingMode::kLast;
@@ -163,7 +165,8 @@ absl::Status ReadModules(const std::filesystem::path& folder, EncoderConfig& con
     if (absl::EndsWith(type, ".Normalize")) {
       config.normalize = true;
     } else if (!absl::EndsWith(type, ".Transformer") && !absl::EndsWith(type, ".Pooling")) {
-      return WrongFile(file, absl::StrCat("module \"", type, "\" is not supported. Supported: Transformer, Pooling, "
+      return WrongFile(file, absl::StrCat("module \"", type,
+                                          "\" is not supported. Supported: Transformer, Pooling, "
                                           "Normalize."));
     }
   }
@@ -262,8 +265,8 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
   RETURN_IF_ERROR(ReadPooling(folder, config));
   RETURN_IF_ERROR(ReadModules(folder, config));
   ASSIGN_OR_RETURN(json sentence, ReadOptionalObject(folder / "sentence_bert_config.json"));
-  RETURN_IF_ERROR(
-      Keys(folder / "sentence_bert_config.json", std::move(sentence)).Size("max_seq_length", config.max_sequence_length, 3));
+  RETURN_IF_ERROR(Keys(folder / "sentence_bert_config.json", std::move(sentence))
+                      .Size("max_seq_length", config.max_sequence_length, 3));
   config.max_sequence_length = std::min(config.max_sequence_length, config.max_positions);
   ASSIGN_OR_RETURN(json tokenizer, ReadOptionalObject(folder / "tokenizer_config.json"));
   RETURN_IF_ERROR(
@@ -336,9 +339,9 @@ absl::Status CheckModelFolder(const std::filesystem::path& folder, const Encoder
   const int64_t lines = std::count(vocabulary.begin(), vocabulary.end(), '\n') +
                         (!vocabulary.empty() && vocabulary.back() != '\n' ? 1 : 0);
   if (lines != config.vocabulary_size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "vocab.txt has ", WithThousands(lines), " entries, embeddings.word_embeddings.weight has ",
-        WithThousands(config.vocabulary_size), " rows: the tokenizer belongs to another model."));
+    return absl::InvalidArgumentError(
+        absl::StrCat("vocab.txt has ", WithThousands(lines), " entries, embeddings.word_embeddings.weight has ",
+                     WithThousands(config.vocabulary_size), " rows: the tokenizer belongs to another model."));
   }
   return absl::OkStatus();
 }

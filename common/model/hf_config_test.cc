@@ -22,8 +22,8 @@ class HfConfigTest : public ::testing::Test {
     auto folder = MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-hf");
     ASSERT_TRUE(folder.ok()) << folder.status();
     folder_ = *folder;
-    config_ = {{"model_type", "bert"},         {"vocab_size", 5},        {"hidden_size", 8},
-               {"num_hidden_layers", 1},       {"num_attention_heads", 2}, {"intermediate_size", 16},
+    config_ = {{"model_type", "bert"},          {"vocab_size", 5},          {"hidden_size", 8},
+               {"num_hidden_layers", 1},        {"num_attention_heads", 2}, {"intermediate_size", 16},
                {"max_position_embeddings", 12}, {"hidden_act", "gelu"}};
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -88,7 +88,8 @@ TEST_F(HfConfigTest, NamesWhatIsSupported) {
     Write("config.json", changed.dump());
     return std::string(ReadEncoderConfig(folder_).status().message());
   };
-  EXPECT_EQ(error_with("model_type", "roberta"), "config.json: model_type: \"roberta\" is not supported. Supported: bert.");
+  EXPECT_EQ(error_with("model_type", "roberta"),
+            "config.json: model_type: \"roberta\" is not supported. Supported: bert.");
   EXPECT_THAT(error_with("hidden_act", "relu"), HasSubstr("Supported: gelu."));
   EXPECT_THAT(error_with("position_embedding_type", "relative_key"), HasSubstr("Supported: absolute."));
   EXPECT_THAT(error_with("hidden_size", "8"), HasSubstr("hidden_size"));
@@ -114,7 +115,8 @@ TEST_F(HfConfigTest, ChecksWeightsAndVocabulary) {
   EncoderConfig other = config;
   other.intermediate_size = 32;
   WriteWeights(other, "");
-  EXPECT_THAT(error(), HasSubstr("encoder.layer.0.intermediate.dense.weight has shape [32, 8], config.json needs [16, 8]"));
+  EXPECT_THAT(error(),
+              HasSubstr("encoder.layer.0.intermediate.dense.weight has shape [32, 8], config.json needs [16, 8]"));
   WriteWeights(config, "");
   Write("vocab.txt", "a\nb\nc");
   EXPECT_EQ(error(),

@@ -125,8 +125,9 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   result->server_ = builder.BuildAndStart();
   if (result->server_ == nullptr || result->port_ == 0) {
-    return absl::UnavailableError(absl::StrCat(
-        options.address, ": cannot listen. Is the port taken by another process? Choose another, or 0 for a free one."));
+    return absl::UnavailableError(
+        absl::StrCat(options.address,
+                     ": cannot listen. Is the port taken by another process? Choose another, or 0 for a free one."));
   }
   return result;
 }
@@ -155,10 +156,10 @@ absl::Status Require(const grpc::ServerContext& context, std::initializer_list<R
     if (type.empty() || std::string_view(type[0].data(), type[0].size()) == kInsecureType) return absl::OkStatus();
   }
   if (std::find(roles.begin(), roles.end(), principal.role) != roles.end()) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      absl::StrCat("this call is for ", absl::StrJoin(roles, " or ", [](std::string* out, Role role) {
-        absl::StrAppend(out, ToAbsl(RoleName(role)));
-      }), "; the certificate shows ", ToAbsl(RoleName(principal.role)), " \"", principal.name, "\""));
+  return absl::PermissionDeniedError(absl::StrCat(
+      "this call is for ",
+      absl::StrJoin(roles, " or ", [](std::string* out, Role role) { absl::StrAppend(out, ToAbsl(RoleName(role))); }),
+      "; the certificate shows ", ToAbsl(RoleName(principal.role)), " \"", principal.name, "\""));
 }
 
 }  // namespace muster

@@ -101,20 +101,19 @@ absl::Status CheckTraining(const JobSpec& spec) {
   RETURN_IF_ERROR(
       CheckRange("loss.temperature", spec.loss().temperature(), spec.loss().temperature() > 0, "larger than 0"));
   RETURN_IF_ERROR(CheckRange("batch.queries", spec.batch().queries(),
-                             spec.batch().queries() >= 1 && spec.batch().queries() <= (1u << 20),
-                             "from 1 to 1048576"));
+                             spec.batch().queries() >= 1 && spec.batch().queries() <= (1u << 20), "from 1 to 1048576"));
   const uint32_t longest = std::max(spec.model().max_length().query(), spec.model().max_length().passage());
   if (spec.batch().micro_batch_tokens() < longest) {
     return Wrong("batch.micro_batch_tokens",
                  absl::StrCat("is ", spec.batch().micro_batch_tokens(),
                               ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
   }
-  RETURN_IF_ERROR(CheckRange("optimizer.learning_rate", optimizer.learning_rate(), optimizer.learning_rate() >= 0,
-                             "at least 0"));
+  RETURN_IF_ERROR(
+      CheckRange("optimizer.learning_rate", optimizer.learning_rate(), optimizer.learning_rate() >= 0, "at least 0"));
   RETURN_IF_ERROR(
       CheckRange("optimizer.weight_decay", optimizer.weight_decay(), optimizer.weight_decay() >= 0, "at least 0"));
-  RETURN_IF_ERROR(CheckRange("optimizer.warmup", optimizer.warmup(),
-                             optimizer.warmup() >= 0 && optimizer.warmup() <= 1, "a share of the steps, 0 to 1"));
+  RETURN_IF_ERROR(CheckRange("optimizer.warmup", optimizer.warmup(), optimizer.warmup() >= 0 && optimizer.warmup() <= 1,
+                             "a share of the steps, 0 to 1"));
   RETURN_IF_ERROR(CheckRange("optimizer.max_grad_norm", optimizer.max_grad_norm(), optimizer.max_grad_norm() >= 0,
                              "at least 0 (0: no clipping)"));
   RETURN_IF_ERROR(
@@ -136,8 +135,8 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
     const auto& evaluate = spec.evaluate();
     RETURN_IF_ERROR(CheckReference("evaluate.dataset", evaluate.dataset()));
     RETURN_IF_ERROR(CheckReference("evaluate.split", evaluate.split()));
-    RETURN_IF_ERROR(CheckRange("evaluate.every_steps", evaluate.every_steps(), evaluate.every_steps() >= 1,
-                               "at least 1"));
+    RETURN_IF_ERROR(
+        CheckRange("evaluate.every_steps", evaluate.every_steps(), evaluate.every_steps() >= 1, "at least 1"));
     if (const auto metric = ParseMetricName(evaluate.metric()); !metric.ok()) {
       return Wrong("evaluate.metric", metric.status().message());
     }
@@ -166,8 +165,8 @@ absl::Status CheckResources(const JobSpec& spec) {
   RETURN_IF_ERROR(
       CheckRange("resources.slots.min", slots.min(), slots.min() >= 1 && slots.min() <= 4096, "from 1 to 4096"));
   if (slots.max() < slots.min() || slots.max() > 4096) {
-    return Wrong("resources.slots.max",
-                 absl::StrCat("is ", slots.max(), ". It must be from resources.slots.min, ", slots.min(), ", to 4096."));
+    return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be from resources.slots.min, ",
+                                                     slots.min(), ", to 4096."));
   }
   RETURN_IF_ERROR(CheckReference("resources.queue", spec.resources().queue()));
   if (spec.resources().threads() > 1024) return Wrong("resources.threads", "is more than 1024.");
@@ -266,8 +265,8 @@ absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
       return MetricName{kind, cutoff};
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat("unknown metric \"", name,
-                                                 "\". Allowed: ndcg@K, mrr@K, recall@K, map@K (K from 1 to 1000), mrr."));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown metric \"", name, "\". Allowed: ndcg@K, mrr@K, recall@K, map@K (K from 1 to 1000), mrr."));
 }
 
 }  // namespace muster

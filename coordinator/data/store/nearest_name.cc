@@ -29,7 +29,7 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 std::string NearestName(std::string_view name, const std::vector<std::string>& names) {
   std::string nearest;
-  size_t least = std::max<size_t>(1, name.size() / 3) + 1;
+  size_t least = (name.size() <= 3 ? 1 : std::max<size_t>(2, name.size() / 3)) + 1;
   for (const std::string& candidate : names) {
     const size_t distance = EditDistance(name, candidate);
     if (distance < least) {

@@ -68,9 +68,10 @@ class Encoder {
   std::unique_ptr<Impl> impl_;
 };
 
-// Writes parameters as `file` (.safetensors, float32), in their order, plus `extra` tensors. Atomic.
+// Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: aside, flushed, renamed.
 absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const Parameter> tensors);
-// Reads every tensor of a .safetensors file, copied to 64-byte alignment, in the file's dtype.
+// Reads every tensor of a .safetensors file, in the order of their bytes and in the file's
+// dtypes, copied to 64-byte alignment.
 absl::StatusOr<std::vector<Parameter>> ReadSafetensors(const std::filesystem::path& file);
 
 }  // namespace muster

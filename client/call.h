@@ -1,0 +1,50 @@
+// One unary call with a deadline, repeated for a short while where no answer came. Every mutation carries a request
+// id, so that a repetition changes nothing.
+#pragma once
+
+#include <grpcpp/client_context.h>
+
+#include <algorithm>
+
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/rpc/errors.h"
+#include "common/status.h"
+
+namespace muster {
+
+struct CallOptions {
+  absl::Duration deadline = absl::Seconds(60);  // of one try
+  absl::Duration patience = absl::Seconds(5);   // for a cluster that does not answer
+};
+
+// Explains an UNAVAILABLE to people; other errors stay as they are.
+absl::Status ExplainUnreachable(const absl::Status& status);
+
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                              const Request& request, const CallOptions& options = {}) {
+  const absl::Duration start = RealClock().Monotonic();
+  absl::Duration wait = absl::Milliseconds(100);
+  while (true) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(RealClock().Now() + options.deadline));
+    Response response;
+    const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
+    if (status.ok()) return response;
+    if (!absl::IsUnavailable(status) || RealClock().Monotonic() - start + wait > options.patience) {
+      return ExplainUnreachable(status);
+    }
+    absl::SleepFor(wait);
+    wait = std::min(wait * 2, absl::Duration(absl::Seconds(1)));
+  }
+}
+
+// A random UUID, version 4 (RFC 9562).
+std::string NewRequestId();
+// `given`, or a new one where it is empty.
+std::string RequestIdOr(const std::string& given);
+
+}  // namespace muster

@@ -1,0 +1,21 @@
+// The commands of `muster`, one a file beside this one.
+#pragma once
+
+#include "client/cli.h"
+
+namespace muster {
+
+void AddSubmitCommand(CLI::App& app, Cli& cli);
+void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
+void AddWatchCommand(CLI::App& app, Cli& cli);
+void AddLogsCommand(CLI::App& app, Cli& cli);
+void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume
+void AddDataCommands(CLI::App& app, Cli& cli);
+void AddModelsCommands(CLI::App& app, Cli& cli);
+void AddExportCommand(CLI::App& app, Cli& cli);
+void AddEvalCommand(CLI::App& app, Cli& cli);
+void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain
+void AddCertsCommands(CLI::App& app, Cli& cli);
+void AddVersionCommand(CLI::App& app, Cli& cli);
+
+}  // namespace muster

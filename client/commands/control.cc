@@ -1,0 +1,58 @@
+// muster cancel, pause, resume JOB
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/words.h"
+#include "common/exit_code.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobService;
+
+struct ControlFlags {
+  std::string id;
+  std::string request_id;
+};
+
+// The three requests and responses have the same fields.
+template <typename Request, typename Response>
+void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::string& help,
+                grpc::Status (JobService::Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
+  auto flags = std::make_shared<ControlFlags>();
+  CLI::App* command = app.add_subcommand(name, help)->fallthrough();
+  command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
+  command->callback([&cli, flags, name, method] {
+    cli.action = [&cli, flags, name, method]() -> absl::StatusOr<int> {
+      ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+      const auto stub = JobService::NewStub(connection.coordinator());
+      Request request;
+      request.set_id(flags->id);
+      request.set_request_id(RequestIdOr(flags->request_id));
+      const auto response = Call(*stub, method, request, {.patience = absl::Seconds(20)});
+      if (!response.ok()) return WithContext(response.status(), name);
+      const muster::v1::Job& job = response->job();
+      std::printf("%s", cli.output == OutputFormat::kTable
+                            ? absl::StrCat("job ", job.id(), " ", WordOf(job.phase()), job.reason().empty() ? "" : ": ",
+                                           job.reason(), "\n")
+                                  .c_str()
+                            : Format(job, cli.output).c_str());
+      return kExitSucceeded;
+    };
+  });
+}
+
+}  // namespace
+
+void AddControlCommands(CLI::App& app, Cli& cli) {
+  AddControl(app, cli, "cancel", "End a job; its last checkpoint stays", &JobService::Stub::Cancel);
+  AddControl(app, cli, "pause", "Checkpoint a job and free its slots", &JobService::Stub::Pause);
+  AddControl(app, cli, "resume", "Queue a paused job again", &JobService::Stub::Resume);
+}
+
+}  // namespace muster

@@ -1,0 +1,84 @@
+// muster data import, list, show, rm
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/commands/import.h"
+#include "client/import_report.h"
+#include "client/words.h"
+#include "common/exit_code.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::DataService;
+
+absl::StatusOr<std::unique_ptr<DataService::Stub>> Open(const Cli& cli) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  return DataService::NewStub(channel);
+}
+
+absl::StatusOr<int> List(const Cli& cli) {
+  ASSIGN_OR_RETURN(const auto stub, Open(cli));
+  const auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
+  if (!response.ok()) return WithContext(response.status(), "data list");
+  if (cli.output != OutputFormat::kTable) {
+    std::printf("%s", Format(*response, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  Table table({"NAME", "QUERIES", "PASSAGES", "SPLITS", "SIZE", "IMPORTED", "DIGEST"});
+  for (const auto& dataset : response->datasets()) {
+    const auto name_of = [](std::string* out, const muster::v1::SplitInfo& split) { out->append(split.name()); };
+    table.Add({dataset.name(), WithThousands(dataset.queries()), WithThousands(dataset.passages()),
+               absl::StrJoin(dataset.splits(), ",", name_of), SizeText(dataset.bytes()), TimeText(dataset.imported()),
+               dataset.digest().substr(0, 12)});
+  }
+  std::printf("%s", table.Text().c_str());
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto stub, Open(cli));
+  muster::v1::GetDatasetRequest request;
+  request.set_name(name);
+  const auto response = Call(*stub, &DataService::Stub::Get, request);
+  if (!response.ok()) return WithContext(response.status(), "data show");
+  const bool table = cli.output == OutputFormat::kTable;
+  std::printf("%s", (table ? DatasetText(response->dataset()) : Format(response->dataset(), cli.output)).c_str());
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto stub, Open(cli));
+  muster::v1::DeleteDatasetRequest request;
+  request.set_name(name);
+  const auto response = Call(*stub, &DataService::Stub::Delete, request);
+  if (!response.ok()) return WithContext(response.status(), "data rm");
+  if (cli.output == OutputFormat::kTable) std::printf("removed dataset %s\n", name.c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddDataCommands(CLI::App& app, Cli& cli) {
+  CLI::App* data = app.add_subcommand("data", "Import, list and remove datasets")->fallthrough();
+  data->require_subcommand(1);
+  AddImportCommand(*data, cli);
+  data->add_subcommand("list", "List datasets")->fallthrough()->callback([&cli] {
+    cli.action = [&cli] { return List(cli); };
+  });
+  auto name = std::make_shared<std::string>();
+  CLI::App* show = data->add_subcommand("show", "Show one dataset")->fallthrough();
+  show->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
+  show->callback([&cli, name] { cli.action = [&cli, name] { return Show(cli, *name); }; });
+  CLI::App* remove = data->add_subcommand("rm", "Remove a dataset; running jobs keep theirs")->fallthrough();
+  remove->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+}
+
+}  // namespace muster

@@ -1,0 +1,79 @@
+// muster eval MODEL DATASET: a job that trains nothing.
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/job_file.h"
+#include "client/watch_job.h"
+#include "common/exit_code.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobService;
+
+struct EvalFlags {
+  std::string model, dataset;
+  std::string split = "test";
+  std::vector<std::string> overrides;
+  std::string request_id;
+};
+
+// "eval-MODEL-DATASET" with nothing that a name may not have.
+std::string NameOf(const EvalFlags& flags) {
+  std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; },
+      '-');
+  return name;
+}
+
+absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
+  const nlohmann::json job_file = {{"name", NameOf(flags)},
+                                   {"model", {{"from", flags.model}}},
+                                   {"duration", {{"steps", 0}}},
+                                   {"report", {{"dataset", flags.dataset}, {"split", flags.split}}}};
+  muster::v1::SubmitRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("eval", job_file.dump(), flags.overrides));
+  request.set_request_id(RequestIdOr(flags.request_id));
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  const auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  if (!submitted.ok()) return WithContext(submitted.status(), "eval");
+  const bool table = cli.output == OutputFormat::kTable;
+  FILE* out = table ? stdout : stderr;
+  ProgressPrinter printer(out, StyleOf(out));
+  ASSIGN_OR_RETURN(const muster::v1::Job job, WatchJob(connection.coordinator(), submitted->job().id(), printer));
+  if (job.phase() != muster::v1::JOB_PHASE_SUCCEEDED) return ExitCodeOf(job);
+  if (job.evaluations().empty()) return absl::InternalError("eval: the job ended without an evaluation");
+  if (!table) {
+    nlohmann::ordered_json metrics = nlohmann::ordered_json::object();
+    const auto& last = job.evaluations(job.evaluations_size() - 1);
+    for (const std::string& name : OrderedMetricNames(last)) metrics[name] = last.metrics().at(name);
+    std::printf("%s", Format(metrics, cli.output).c_str());
+  }
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddEvalCommand(CLI::App& app, Cli& cli) {
+  auto flags = std::make_shared<EvalFlags>();
+  CLI::App* command = app.add_subcommand("eval", "Measure a model on a dataset")->fallthrough();
+  command->add_option("model", flags->model, "A pushed model, or job:ID")->required()->type_name("MODEL");
+  command->add_option("dataset", flags->dataset, "An imported dataset")->required()->type_name("DATASET");
+  command->add_option("--split", flags->split, "Split of the dataset")->type_name("SPLIT")->capture_default_str();
+  command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Evaluate(cli, *flags); }; });
+}
+
+}  // namespace muster

@@ -1,0 +1,102 @@
+// muster export JOB DIR
+#include <cstdio>
+#include <memory>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/transfer.h"
+#include "client/words.h"
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "common/files.h"
+#include "common/rpc/blobs.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobService;
+
+absl::Status CheckTarget(const std::filesystem::path& target) {
+  std::error_code error;
+  if (!std::filesystem::exists(target, error)) return absl::OkStatus();
+  if (std::filesystem::is_directory(target, error) && std::filesystem::is_empty(target, error)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("export: ", target.string(), " is there already and not empty. Choose another folder."));
+}
+
+// Written beside the target and renamed, so that the target is whole or absent.
+absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& manifest,
+                         const std::filesystem::path& target, TransferPrinter& printer) {
+  const std::filesystem::path parent = target.parent_path();
+  RETURN_IF_ERROR(MakeFolders(parent));
+  ASSIGN_OR_RETURN(const std::filesystem::path aside,
+                   MakeScratchFolder(parent, absl::StrCat(target.filename().string(), ".new")));
+  absl::Status status = blobs.GetFolder(manifest, aside, [&](uint64_t bytes, uint64_t total) {
+    printer.Update(bytes, total, "", RealClock().Monotonic());
+  });
+  printer.Finish();
+  std::error_code error;
+  if (status.ok()) {
+    std::filesystem::permissions(aside, std::filesystem::perms(0755), error);
+    std::filesystem::rename(aside, target, error);
+    if (error) status = absl::ErrnoToStatus(error.value(), target.string());
+  }
+  if (!status.ok()) std::filesystem::remove_all(aside, error);
+  return status;
+}
+
+absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::string& folder) {
+  std::filesystem::path target = std::filesystem::absolute(folder).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();  // "DIR/"
+  RETURN_IF_ERROR(CheckTarget(target));
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  muster::v1::GetJobRequest request;
+  request.set_id(id);
+  const auto response = Call(*stub, &JobService::Stub::Get, request);
+  if (!response.ok()) return WithContext(response.status(), "export");
+  const muster::v1::Job& job = response->job();
+  if (job.export_manifest().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("export: job ", id, " has no model to export, it is ",
+                                                      WordOf(job.phase()), job.reason().empty() ? "" : ": ",
+                                                      job.reason()));
+  }
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  BlobClient blobs(channel);
+  const auto manifest = blobs.GetManifest(job.export_manifest());
+  if (!manifest.ok()) return WithContext(ExplainUnreachable(manifest.status()), "export");
+  const bool table = cli.output == OutputFormat::kTable;
+  TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "receiving", RealClock().Monotonic());
+  if (const absl::Status status = WriteFolder(blobs, *manifest, target, printer); !status.ok()) {
+    return WithContext(ExplainUnreachable(status), "export");
+  }
+  if (!table) {
+    std::printf("%s", Format(*manifest, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  uint64_t bytes = 0;
+  for (const auto& file : manifest->files()) {
+    std::printf("  %s  %s\n", file.path().c_str(), SizeText(file.size()).c_str());
+    bytes += file.size();
+  }
+  std::printf("exported job %s to %s: %s, %s\n", id.c_str(), target.c_str(),
+              Plural(manifest->files_size(), "file").c_str(), SizeText(bytes).c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddExportCommand(CLI::App& app, Cli& cli) {
+  auto id = std::make_shared<std::string>();
+  auto folder = std::make_shared<std::string>();
+  CLI::App* command =
+      app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
+  command->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("dir", *folder, "A new or empty folder")->required()->type_name("DIR");
+  command->callback([&cli, id, folder] { cli.action = [&cli, id, folder] { return Export(cli, *id, *folder); }; });
+}
+
+}  // namespace muster

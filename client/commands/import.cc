@@ -1,0 +1,147 @@
+#include "client/commands/import.h"
+
+#include <grpcpp/client_context.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/call.h"
+#include "client/import_files.h"
+#include "client/import_report.h"
+#include "client/transfer.h"
+#include "client/words.h"
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::DataService;
+using muster::v1::ImportReport;
+using muster::v1::ImportRequest;
+using muster::v1::ImportResponse;
+using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
+
+constexpr size_t kChunkBytes = 1 << 20;
+
+struct ImportFlags {
+  std::string name;
+  std::vector<std::string> paths;
+  std::string schema, source, split;
+  uint64_t skip_bad = 0;
+};
+
+// False: the server ended the stream; its status says why.
+absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
+  std::ifstream in(source.file, std::ios::binary);
+  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened"));
+  ImportRequest request;
+  request.mutable_file()->set_path(source.name);
+  bool open = stream.Write(request);
+  std::string chunk(kChunkBytes, '\0');
+  while (open && in) {
+    in.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+    if (in.gcount() == 0) break;
+    request.set_chunk(chunk.data(), in.gcount());
+    open = stream.Write(request);
+  }
+  if (in.bad()) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be read"));
+  return open;
+}
+
+absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan& plan,
+                                     const std::shared_ptr<grpc::Channel>& channel, TransferPrinter& printer) {
+  grpc::ClientContext context;
+  const auto stub = DataService::NewStub(channel);
+  const std::unique_ptr<Stream> stream = stub->Import(&context);
+  ImportReport report;
+  bool has_report = false;
+  // Progress comes back while files are still being sent.
+  std::thread reader([&] {
+    ImportResponse response;
+    while (stream->Read(&response)) {
+      if (response.has_report()) {
+        report = std::move(*response.mutable_report());
+        has_report = true;
+        continue;
+      }
+      const auto& progress = response.progress();
+      const std::string detail = absl::StrCat(Plural(progress.records(), "record"),
+                                              progress.activity().empty() ? "" : "  ", progress.activity());
+      printer.Update(progress.bytes(), plan.total_bytes, detail, RealClock().Monotonic());
+    }
+  });
+  ImportRequest request;
+  request.mutable_header()->set_name(flags.name);
+  request.mutable_header()->set_schema(flags.schema);
+  request.mutable_header()->set_source(flags.source);
+  request.mutable_header()->set_split(flags.split);
+  request.mutable_header()->set_skip_bad(flags.skip_bad);
+  request.mutable_header()->set_total_bytes(plan.total_bytes);
+  absl::Status local;
+  bool open = stream->Write(request);
+  for (const ImportSource& source : plan.sources) {
+    if (!open) break;
+    const auto sent = SendFile(source, *stream);
+    if (!sent.ok()) {
+      local = sent.status();
+      context.TryCancel();  // nothing of the import stays behind
+      break;
+    }
+    open = *sent;
+  }
+  stream->WritesDone();
+  reader.join();
+  const absl::Status status = FromGrpc(stream->Finish());
+  printer.Finish();
+  if (!local.ok()) return local;
+  if (!status.ok()) return ExplainUnreachable(status);
+  if (!has_report) return absl::InternalError("data import: the server ended without a report");
+  return report;
+}
+
+absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
+  ASSIGN_OR_RETURN(const ImportPlan plan, PlanImport(flags.paths));
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  const bool table = cli.output == OutputFormat::kTable;
+  if (table && !plan.left_out.empty()) {
+    std::printf("left out, as no schema knows them: %s\n", absl::StrJoin(plan.left_out, ", ").c_str());
+  }
+  const absl::Duration start = RealClock().Monotonic();
+  TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "importing", start);
+  ASSIGN_OR_RETURN(const ImportReport report, SendAll(flags, plan, channel, printer));
+  if (!table) {
+    std::printf("%s", Format(report, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  std::printf("%simported %s in %s\n", ImportReportText(report).c_str(), report.dataset().name().c_str(),
+              DurationText(absl::ToDoubleSeconds(RealClock().Monotonic() - start)).c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddImportCommand(CLI::App& data, Cli& cli) {
+  auto flags = std::make_shared<ImportFlags>();
+  CLI::App* command = data.add_subcommand("import", "Import a dataset from files or a folder")->fallthrough();
+  command->add_option("name", flags->name, "Name of the dataset; one of that name is replaced")
+      ->required()
+      ->type_name("NAME");
+  command->add_option("paths", flags->paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
+      ->required()
+      ->type_name("PATH");
+  command->add_option("--schema", flags->schema, "beir or flagembedding; detected if left out")->type_name("SCHEMA");
+  command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
+      ->type_name("SOURCE");
+  command->add_option("--split", flags->split, "Split of records whose schema has none (train)")->type_name("SPLIT");
+  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });
+}
+
+}  // namespace muster

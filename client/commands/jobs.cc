@@ -1,0 +1,104 @@
+// muster jobs, muster get JOB
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/progress.h"
+#include "client/words.h"
+#include "common/exit_code.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Job;
+using muster::v1::JobService;
+
+std::string StepText(const Job& job) {
+  const uint64_t total =
+      job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps();
+  return absl::StrCat(job.progress().step(), "/", total);
+}
+
+absl::StatusOr<int> ListJobs(const Cli& cli, bool active_only) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  muster::v1::ListJobsResponse all;
+  muster::v1::ListJobsRequest request;
+  request.set_active_only(active_only);
+  request.set_page_size(1000);
+  do {
+    auto page = Call(*stub, &JobService::Stub::List, request);
+    if (!page.ok()) return WithContext(page.status(), "jobs");
+    for (Job& job : *page->mutable_jobs()) *all.add_jobs() = std::move(job);
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+
+  if (cli.output != OutputFormat::kTable) {
+    std::printf("%s", Format(all, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  Table table({"ID", "NAME", "PHASE", "STEP", "QUEUE", "OWNER", "SUBMITTED", "REASON"});
+  for (const Job& job : all.jobs()) {
+    table.Add({job.id(), job.spec().name(), WordOf(job.phase()), StepText(job), job.spec().resources().queue(),
+               job.owner(), TimeText(job.submitted()), job.reason()});
+  }
+  std::printf("%s", table.Text().c_str());
+  return kExitSucceeded;
+}
+
+std::string Describe(const Job& job) {
+  Table facts({"id", job.id()});
+  facts.Add({"name", job.spec().name()});
+  facts.Add({"phase", WordOf(job.phase())});
+  if (!job.reason().empty()) facts.Add({"reason", job.reason()});
+  facts.Add({"owner", job.owner()});
+  facts.Add({"submitted", TimeText(job.submitted())});
+  facts.Add({"ended", TimeText(job.ended())});
+  facts.Add({"objective", WordOf(job.spec().loss().objective())});
+  facts.Add({"train", absl::StrCat(job.spec().data().train(), "/", job.spec().data().split(), ", ",
+                                   Plural(job.resolved().train_queries(), "query"))});
+  if (job.has_progress()) facts.Add({"progress", ProgressLine(job.progress())});
+  for (const auto& attempt : job.attempts()) {
+    facts.Add({absl::StrCat("attempt ", attempt.number()),
+               absl::StrCat(Plural(attempt.ranks_size(), "rank"), ", steps ", attempt.from_step(), " to ",
+                            attempt.last_step(), attempt.end_reason().empty() ? "" : ": ", attempt.end_reason())});
+  }
+  for (const auto& checkpoint : job.checkpoints()) {
+    facts.Add({"checkpoint", absl::StrCat("step ", checkpoint.step(), ", ", SizeText(checkpoint.bytes()), ", ",
+                                          TimeText(checkpoint.time()))});
+  }
+  for (const auto& evaluation : job.evaluations()) facts.Add({"evaluation", EvaluationLine(evaluation)});
+  if (!job.export_manifest().empty()) facts.Add({"model", absl::StrCat("muster export ", job.id(), " DIR")});
+  return facts.Text();
+}
+
+absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  muster::v1::GetJobRequest request;
+  request.set_id(id);
+  const auto response = Call(*stub, &JobService::Stub::Get, request);
+  if (!response.ok()) return WithContext(response.status(), "get");
+  const Job& job = response->job();
+  std::printf("%s", (cli.output == OutputFormat::kTable ? Describe(job) : Format(job, cli.output)).c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddJobsCommands(CLI::App& app, Cli& cli) {
+  auto active = std::make_shared<bool>(false);
+  CLI::App* jobs = app.add_subcommand("jobs", "List jobs, newest first")->fallthrough();
+  jobs->add_flag("--active", *active, "Only jobs that are not over");
+  jobs->callback([&cli, active] { cli.action = [&cli, active] { return ListJobs(cli, *active); }; });
+
+  auto id = std::make_shared<std::string>();
+  CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
+  get->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  get->callback([&cli, id] { cli.action = [&cli, id] { return GetJob(cli, *id); }; });
+}
+
+}  // namespace muster

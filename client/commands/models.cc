@@ -1,0 +1,131 @@
+// muster models push, list, rm
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/model_files.h"
+#include "client/transfer.h"
+#include "client/words.h"
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "common/rpc/blobs.h"
+#include "muster/v1/model.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::ModelService;
+
+struct PushFlags {
+  std::string name, folder, request_id;
+};
+
+std::string Describe(const muster::v1::Model& model) {
+  if (model.architecture().empty()) return absl::StrCat("a vocabulary of ", WithThousands(model.vocabulary_size()));
+  return absl::StrCat(model.architecture(), ", ", Plural(model.layers(), "layer"), ", hidden size ",
+                      model.hidden_size(), ", vocabulary of ", WithThousands(model.vocabulary_size()));
+}
+
+absl::StatusOr<muster::v1::FileManifest> PutFiles(const std::shared_ptr<grpc::Channel>& channel,
+                                                  const std::filesystem::path& folder, const ModelFiles& files,
+                                                  TransferPrinter& printer) {
+  BlobClient blobs(channel);
+  uint64_t total = 0, before = 0;
+  std::error_code error;
+  for (const std::string& name : files.chosen) total += std::filesystem::file_size(folder / name, error);
+  muster::v1::FileManifest manifest;
+  for (const std::string& name : files.chosen) {
+    const auto progress = [&](uint64_t bytes, uint64_t) {
+      printer.Update(before + bytes, total, name, RealClock().Monotonic());
+    };
+    ASSIGN_OR_RETURN(*manifest.add_files(), blobs.PutFile(folder / name, name, progress));
+    before += manifest.files().rbegin()->size();
+  }
+  return manifest;
+}
+
+absl::StatusOr<int> Push(const Cli& cli, const PushFlags& flags) {
+  const auto files = ChooseModelFiles(flags.folder);
+  if (!files.ok()) return WithContext(files.status(), "models push");
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  const bool table = cli.output == OutputFormat::kTable;
+  if (table && !files->left_out.empty()) {
+    std::printf("left out, as they are not needed: %s\n", absl::StrJoin(files->left_out, ", ").c_str());
+  }
+  TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "sending", RealClock().Monotonic());
+  auto manifest = PutFiles(channel, flags.folder, *files, printer);
+  printer.Finish();
+  if (!manifest.ok()) return WithContext(ExplainUnreachable(manifest.status()), "models push");
+  muster::v1::PushModelRequest request;
+  request.set_name(flags.name);
+  *request.mutable_files() = *std::move(manifest);
+  request.set_request_id(RequestIdOr(flags.request_id));
+  const auto stub = ModelService::NewStub(channel);
+  const auto response = Call(*stub, &ModelService::Stub::Push, request, {.patience = absl::Seconds(20)});
+  if (!response.ok()) return WithContext(response.status(), "models push");
+  const muster::v1::Model& model = response->model();
+  if (!table) {
+    std::printf("%s", Format(model, cli.output).c_str());
+  } else {
+    std::printf("pushed %s: %s, %s\n", model.name().c_str(), Describe(model).c_str(), SizeText(model.bytes()).c_str());
+  }
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> List(const Cli& cli) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  const auto stub = ModelService::NewStub(channel);
+  const auto response = Call(*stub, &ModelService::Stub::List, muster::v1::ListModelsRequest());
+  if (!response.ok()) return WithContext(response.status(), "models list");
+  if (cli.output != OutputFormat::kTable) {
+    std::printf("%s", Format(*response, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  Table table({"NAME", "WHAT", "SIZE", "PUSHED", "DIGEST"});
+  for (const auto& model : response->models()) {
+    table.Add({model.name(), Describe(model), SizeText(model.bytes()), TimeText(model.pushed()),
+               model.manifest().substr(0, 12)});
+  }
+  std::printf("%s", table.Text().c_str());
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  const auto stub = ModelService::NewStub(channel);
+  muster::v1::DeleteModelRequest request;
+  request.set_name(name);
+  const auto response = Call(*stub, &ModelService::Stub::Delete, request);
+  if (!response.ok()) return WithContext(response.status(), "models rm");
+  if (cli.output == OutputFormat::kTable) std::printf("removed model %s\n", name.c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddModelsCommands(CLI::App& app, Cli& cli) {
+  CLI::App* models = app.add_subcommand("models", "Push, list and remove models")->fallthrough();
+  models->require_subcommand(1);
+  auto flags = std::make_shared<PushFlags>();
+  CLI::App* push =
+      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a vocab.txt")->fallthrough();
+  push->add_option("name", flags->name, "Name of the model; it may be pushed again")->required()->type_name("NAME");
+  push->add_option("dir", flags->folder, "Folder of the model")->required()->type_name("DIR");
+  push->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
+  push->callback([&cli, flags] { cli.action = [&cli, flags] { return Push(cli, *flags); }; });
+  models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
+    cli.action = [&cli] { return List(cli); };
+  });
+  auto name = std::make_shared<std::string>();
+  CLI::App* remove = models->add_subcommand("rm", "Remove a model; submitted jobs keep theirs")->fallthrough();
+  remove->add_option("name", *name, "Name of the model")->required()->type_name("NAME");
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+}
+
+}  // namespace muster

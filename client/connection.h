@@ -1,0 +1,50 @@
+// Where the cluster is and how to prove who we are: flags over the environment over ~/.config/muster/config.yaml.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/security.h"
+
+namespace muster {
+
+struct ConnectionFlags {  // as given on the command line; empty: not given
+  std::string address;
+  std::string certificates;
+  bool insecure = false;
+};
+
+struct Endpoint {
+  std::string address;
+  SecurityOptions security;
+};
+
+// `environment`: value of a variable, if set. `config`: text of the configuration file, with keys address, certs and
+// insecure; empty: none. Each setting is taken from the first place that has it; --insecure overrules certificates.
+absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
+                                         const std::function<std::optional<std::string>(const char*)>& environment,
+                                         const std::string& config);
+
+// A server that listens on all addresses (0.0.0.0, [::]) is reached where the coordinator is.
+std::string ReachableAddress(const std::string& address, const std::string& coordinator_address);
+
+class Connection {
+ public:
+  static absl::StatusOr<Connection> Open(const ConnectionFlags& flags);
+
+  const std::shared_ptr<grpc::Channel>& coordinator() const { return coordinator_; }
+  // A channel to the cluster's data server; asks the coordinator where it is.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Data() const;
+  const std::string& address() const { return endpoint_.address; }
+
+ private:
+  Endpoint endpoint_;
+  std::shared_ptr<grpc::Channel> coordinator_;
+};
+
+}  // namespace muster

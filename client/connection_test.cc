@@ -1,0 +1,65 @@
+#include "client/connection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "client/call.h"
+
+namespace muster {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<Endpoint> Resolve(const ConnectionFlags& flags, const std::map<std::string, std::string>& variables,
+                                 const std::string& config) {
+  return ResolveEndpoint(
+      flags,
+      [&](const char* name) -> std::optional<std::string> {
+        const auto found = variables.find(name);
+        return found == variables.end() ? std::nullopt : std::optional(found->second);
+      },
+      config);
+}
+
+TEST(ResolveEndpoint, FlagsOverEnvironmentOverConfig) {
+  const std::string config = "address: config:1\ncerts: /config\n";
+  const std::map<std::string, std::string> variables = {{"MUSTER_ADDRESS", "env:1"}, {"MUSTER_CERTS", "/env"}};
+  EXPECT_EQ(Resolve({}, {}, config)->address, "config:1");
+  EXPECT_EQ(Resolve({}, variables, config)->address, "env:1");
+  EXPECT_EQ(Resolve({.address = "flag:1"}, variables, config)->address, "flag:1");
+  EXPECT_EQ(Resolve({.address = "flag:1"}, variables, config)->security.certificates, "/env");
+  EXPECT_EQ(Resolve({.certificates = "/flag"}, variables, config)->security.certificates, "/flag");
+}
+
+TEST(ResolveEndpoint, InsecureMustBeAskedFor) {
+  EXPECT_THAT(std::string(Resolve({.address = "a:1"}, {}, "").status().message()), HasSubstr("--insecure"));
+  EXPECT_TRUE(Resolve({.address = "a:1", .insecure = true}, {{"MUSTER_CERTS", "/env"}}, "")->security.insecure);
+  EXPECT_TRUE(Resolve({}, {}, "address: a:1\ninsecure: true\n")->security.insecure);
+  EXPECT_FALSE(Resolve({.certificates = "/c"}, {}, "address: a:1\ninsecure: true\n")->security.insecure);
+}
+
+TEST(ResolveEndpoint, ErrorsNameWhatToDo) {
+  EXPECT_THAT(std::string(Resolve({}, {}, "").status().message()), HasSubstr("MUSTER_ADDRESS"));
+  EXPECT_THAT(std::string(Resolve({}, {}, "adress: x\n").status().message()), HasSubstr("config.yaml:1: unknown key"));
+  EXPECT_EQ(Resolve({}, {}, "[").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ReachableAddress, ReplacesAnUnspecifiedHost) {
+  EXPECT_EQ(ReachableAddress("0.0.0.0:7071", "muster.example:7070"), "muster.example:7071");
+  EXPECT_EQ(ReachableAddress("[::]:7071", "10.0.0.1:7070"), "10.0.0.1:7071");
+  EXPECT_EQ(ReachableAddress("data:7071", "10.0.0.1:7070"), "data:7071");
+}
+
+TEST(NewRequestId, IsARandomUuid) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 100; ++i) ids.insert(NewRequestId());
+  EXPECT_EQ(ids.size(), 100);
+  EXPECT_THAT(*ids.begin(),
+              ::testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+}
+
+}  // namespace
+}  // namespace muster

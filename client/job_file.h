@@ -1,0 +1,24 @@
+// A job file: YAML whose keys are the field names of muster.v1.JobSpec, read by way of its descriptor. Values of an
+// enumeration are in lower case without prefix; 64-bit numbers may be sizes (4GiB, 512MB).
+//
+// Errors name file, line and field, what is allowed, and the nearest right name:
+//   job.yaml:7: loss.objective: unknown value "lse_pair". Allowed: jointlh, …, lsepair. Did you mean "lsepair"?
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// `name` stands in errors. Each override is "a.b=VALUE", VALUE in YAML (null: as if the field were left out), and is
+// applied after the file, in order. The result has no defaults filled in, but is known to be valid with them.
+absl::StatusOr<muster::v1::JobSpec> ParseJobFile(const std::string& name, const std::string& text,
+                                                 const std::vector<std::string>& overrides = {});
+absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& file,
+                                                const std::vector<std::string>& overrides = {});
+
+}  // namespace muster

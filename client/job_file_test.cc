@@ -1,0 +1,197 @@
+#include "client/job_file.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include "common/spec/job_spec.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobSpec;
+using ::testing::ElementsAre;
+
+// The complete job of the documentation.
+constexpr char kComplete[] = R"(name: scifact-lsepair
+model: {from: all-minilm-l6-v2, pooling: mean, normalize: true, max_length: {query: 64, passage: 256}}
+data: {train: scifact, positives: {per_query: 4, choose: random}, negatives: {per_query: 4}}
+loss: {objective: lsepair, temperature: 0.05}
+batch: {queries: 32, micro_batch_tokens: 16384, keep_activations: 4GiB}
+optimizer: {learning_rate: 2e-5, weight_decay: 0.01, warmup: 0.1, schedule: linear, max_grad_norm: 1.0}
+duration: {epochs: 3}
+evaluate: {dataset: scifact, split: dev, every_steps: 20, metric: ndcg@10, early_stop: {patience: 3}}
+report: {dataset: scifact, split: test}
+resources: {device: gpu, slots: {min: 4, max: 8}, queue: research, priority: 10}
+checkpoint: {every_steps: 20, keep: 3}
+seed: 17
+)";
+
+constexpr char kShort[] = R"(name: short
+model: {from: minilm}
+data:
+  train: scifact
+  positives:
+    per_query: 2
+loss:
+  objective: lsepair
+duration: {epochs: 1}
+)";
+
+JobSpec Parse(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const auto spec = ParseJobFile("job.yaml", text, overrides);
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return spec.value_or(JobSpec());
+}
+
+std::string ErrorOf(const std::string& text, const std::vector<std::string>& overrides = {}) {
+  const auto spec = ParseJobFile("job.yaml", text, overrides);
+  EXPECT_EQ(spec.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(spec.status().message());
+}
+
+std::string Replaced(const std::string& text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.substr(0, at) + to + text.substr(at + from.size());
+}
+
+TEST(JobFile, ReadsACompleteJob) {
+  const JobSpec spec = Parse(kComplete);
+  EXPECT_EQ(spec.name(), "scifact-lsepair");
+  EXPECT_EQ(spec.model().from(), "all-minilm-l6-v2");
+  EXPECT_EQ(spec.model().pooling(), muster::v1::POOLING_MEAN);
+  EXPECT_TRUE(spec.model().normalize());
+  EXPECT_EQ(spec.model().max_length().passage(), 256);
+  EXPECT_EQ(spec.data().positives().choose(), muster::v1::CHOOSE_RANDOM);
+  EXPECT_EQ(spec.data().negatives().per_query(), 4);
+  EXPECT_EQ(spec.loss().objective(), muster::v1::OBJECTIVE_LSEPAIR);
+  EXPECT_FLOAT_EQ(spec.loss().temperature(), 0.05f);
+  EXPECT_EQ(spec.batch().keep_activations(), uint64_t{4} << 30);
+  EXPECT_DOUBLE_EQ(spec.optimizer().learning_rate(), 2e-5);
+  EXPECT_EQ(spec.duration().epochs(), 3);
+  EXPECT_EQ(spec.evaluate().early_stop().patience(), 3);
+  EXPECT_EQ(spec.report().split(), "test");
+  EXPECT_EQ(spec.resources().device(), muster::v1::DEVICE_GPU);
+  EXPECT_EQ(spec.resources().slots().max(), 8);
+  EXPECT_EQ(spec.resources().priority(), 10);
+  EXPECT_EQ(spec.seed(), 17);
+}
+
+TEST(JobFile, LeavesDefaultsToTheCoordinator) {
+  const JobSpec spec = Parse(kShort);
+  EXPECT_FALSE(spec.loss().has_temperature());
+  EXPECT_FALSE(spec.has_resources());
+  EXPECT_FALSE(spec.has_evaluate());
+}
+
+TEST(JobFile, JsonIsYaml) {
+  const JobSpec spec = Parse(R"({"name": "x", "model": {"preset": "tiny", "tokenizer": "v"}, "data": {"train": "t",
+    "positives": {"sources": ["human", "llm"]}}, "duration": {"steps": 40}, "optimizer": {"learning_rate": 0.001}})");
+  EXPECT_THAT(spec.data().positives().sources(), ElementsAre("human", "llm"));
+  EXPECT_EQ(spec.duration().steps(), 40);
+}
+
+TEST(JobFile, SizesHaveUnits) {
+  const auto keep = [](const std::string& text) {
+    return Parse(std::string(kShort) + "batch: {keep_activations: " + text + "}\n").batch().keep_activations();
+  };
+  EXPECT_EQ(keep("0"), 0);
+  EXPECT_EQ(keep("4096"), 4096);
+  EXPECT_EQ(keep("1 MiB"), 1 << 20);
+  EXPECT_EQ(keep("3GB"), 3000000000);
+  const auto wrong = [](const std::string& text) {
+    return ErrorOf(std::string(kShort) + "batch: {keep_activations: " + text + "}\n");
+  };
+  EXPECT_EQ(wrong("4Gib"),
+            "job.yaml:10: batch.keep_activations: \"4Gib\" is no whole number or size, such as 4096 or 4GiB.");
+  for (const char* text : {"-1", "1.5", "GiB", "20000000TiB", "99999999999999999999"})
+    EXPECT_NE(wrong(text), "") << text;
+}
+
+TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "  objective", "  objectve")),
+            "job.yaml:8: loss.objectve: unknown key. Allowed: objective, temperature. Did you mean \"objective\"?");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "zzz: 2")),
+            "job.yaml:6: data.positives.zzz: unknown key. Allowed: per_query, choose, sources, min_grade, weigh.");
+  EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: true\n").substr(0, 34), "job.yaml:10: profile: unknown key.");
+}
+
+TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
+  EXPECT_EQ(
+      ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
+      "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: jointlh, jointlh_sum, rand1lh, summarglh, "
+      "lsepair. Did you mean \"lsepair\"?");
+}
+
+TEST(JobFile, WrongTypesAreNamed) {
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: two")),
+            "job.yaml:6: data.positives.per_query: \"two\" is no whole number from 0 to 4294967295.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: -2")).substr(0, 45),
+            "job.yaml:6: data.positives.per_query: \"-2\" is");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "weigh: yes")),
+            "job.yaml:6: data.positives.weigh: \"yes\" is no truth value; true or false.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "sources: human")),
+            "job.yaml:6: data.positives.sources: must be a list, such as [a, b].");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "model: {from: minilm}", "model: minilm")).substr(0, 34),
+            "job.yaml:2: model: must have keys.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "from: minilm", "from: [minilm]")),
+            "job.yaml:2: model.from: must be a single value.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: .nan")),
+            "job.yaml:8: loss.temperature: \".nan\" is no number.");
+}
+
+TEST(JobFile, DuplicatesAndAlternativesAreRefused) {
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "epochs: 1", "epochs: 1, steps: 2")),
+            "job.yaml:9: duration.steps: excludes duration.epochs. Remove one of them.");
+  EXPECT_EQ(ErrorOf(std::string(kShort) + "name: again\n"), "job.yaml:10: name: is given twice. Remove one.");
+}
+
+TEST(JobFile, BrokenRulesPointAtTheirLine) {
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: 0")),
+            "job.yaml:8: loss.temperature: is 0. It must be larger than 0.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "train: scifact", "split: train")),
+            "job.yaml:3: data.train: is missing. Name an imported dataset.");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, "name: short\n", "")).substr(0, 14), "job.yaml: name");
+}
+
+TEST(JobFile, BrokenYamlIsNamed) {
+  EXPECT_EQ(ErrorOf("name: [x\n").substr(0, 9), "job.yaml:");
+  EXPECT_EQ(ErrorOf(""), "job.yaml: must hold one job, found 0.");
+  EXPECT_EQ(ErrorOf("a: 1\n---\nb: 2\n"), "job.yaml: must hold one job, found 2.");
+  EXPECT_EQ(ErrorOf("- a\n").substr(0, 27), "job.yaml:1: must have keys.");
+}
+
+TEST(JobFile, OverridesOverrule) {
+  const JobSpec spec = Parse(kShort, {"loss.temperature=0.02", "duration.steps=7", "data.positives.sources=[llm]",
+                                      "evaluate={dataset: scifact, every_steps: 5}", "loss.objective=null",
+                                      "batch.keep_activations=1GiB", "model.prompts.query=query: "});
+  EXPECT_FLOAT_EQ(spec.loss().temperature(), 0.02f);
+  EXPECT_EQ(spec.duration().steps(), 7);
+  EXPECT_THAT(spec.data().positives().sources(), ElementsAre("llm"));
+  EXPECT_EQ(spec.evaluate().every_steps(), 5);
+  EXPECT_EQ(spec.loss().objective(), muster::v1::OBJECTIVE_JOINTLH);
+  EXPECT_EQ(spec.model().prompts().query(), "query: ");
+  EXPECT_EQ(spec.data().positives().per_query(), 2) << "what is not named stays";
+}
+
+TEST(JobFile, WrongOverridesNameThemselves) {
+  EXPECT_EQ(ErrorOf(kShort, {"loss.objectiv=lsepair"}),
+            "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature. Did you mean "
+            "\"objective\"?");
+  EXPECT_EQ(ErrorOf(kShort, {"loss.temperature=-1"}),
+            "--set loss.temperature=-1: loss.temperature: is -1. It must be larger than 0.");
+  EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");
+  EXPECT_EQ(ErrorOf(kShort, {"seed.x=1"}), "--set seed.x=1: seed has no fields.");
+  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 44),
+            "--set data.positives.sources=[a: is no YAML:");
+}
+
+TEST(JobFile, AMissingFileIsAWrongArgument) {
+  const auto spec = ReadJobFile("/nowhere/job.yaml");
+  EXPECT_EQ(spec.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(spec.status().message().find("/nowhere/job.yaml"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,69 @@
+// A cluster of one machine: data server, coordinator and one worker as supervised children.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/local/server_child.h"
+#include "common/clock.h"
+#include "common/process/poll_loop.h"
+
+namespace muster {
+
+// STATE: certs/{authority,coordinator,data,worker,user}, coordinator/, data/, worker/, logs/, run/ (port files), lock,
+// and local.json {address, certs, pids: {…}, metrics: {…}} while the cluster runs.
+class LocalCluster {
+ public:
+  struct Options {
+    std::filesystem::path state;       // absolute
+    std::filesystem::path bin_folder;  // of the server programs
+    std::optional<uint32_t> slots;
+    int port = 0;                      // the coordinator's; 0: a free one
+    absl::Duration start_timeout = absl::Seconds(60);
+    absl::Duration stop_timeout = absl::Seconds(15);  // an agent gives its ranks 10 s
+    // Does this server answer? And: does the coordinator list a worker that is ready?
+    std::function<bool(const std::string& address)> serves;
+    std::function<bool(const std::string& address)> has_worker;
+  };
+  // Signals SIGINT, SIGTERM and SIGHUP are delivered to the cluster from here on. Children end with the calling thread.
+  static absl::StatusOr<std::unique_ptr<LocalCluster>> Create(Options options, const Clock& clock);
+
+  // Starts one server after the other, each once the one before answers. CANCELLED if a signal came meanwhile.
+  absl::Status Start();
+
+  // Supervises until a signal comes, or until `command` has ended; returns the exit code.
+  absl::StatusOr<int> Run(const std::vector<std::string>& command);
+
+  // Ends the worker first, so that it can tell the coordinator, then the others.
+  void Stop();
+
+  std::string address() const;
+  std::filesystem::path user_certificates() const { return options_.state / "certs" / "user"; }
+  PollLoop& loop() { return *loop_; }
+
+ private:
+  LocalCluster(Options options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  ServerChild::Options ServerOptions(const std::string& name, ServerPorts ports, std::vector<std::string> more);
+  absl::Status StartServer(ServerChild& server, const std::function<bool()>& is_ready);
+  void Supervise();
+  absl::Status WriteInfo() const;
+  absl::StatusOr<int> RunCommand(const std::vector<std::string>& command);
+  absl::Duration NextRestart() const;
+  void StopServers(const std::vector<ServerChild*>& servers);
+  std::vector<ServerChild*> servers();
+
+  const Options options_;
+  const Clock& clock_;
+  OwnedFd lock_;
+  std::unique_ptr<PollLoop> loop_;
+  std::optional<ServerChild> data_, coordinator_, worker_;
+  bool started_ = false;
+  int signal_ = 0;
+};
+
+}  // namespace muster

@@ -1,0 +1,16 @@
+// Whether servers answer, asked over the wire as a user would.
+#pragma once
+
+#include <string>
+
+#include "common/rpc/security.h"
+
+namespace muster {
+
+// grpc.health.v1.Health/Check says SERVING.
+bool Serves(const std::string& address, const SecurityOptions& security);
+
+// The coordinator lists a worker that is ready.
+bool HasReadyWorker(const std::string& coordinator, const SecurityOptions& security);
+
+}  // namespace muster

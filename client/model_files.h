@@ -1,0 +1,21 @@
+// Which files of a model folder are pushed.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+struct ModelFiles {
+  std::vector<std::string> chosen;    // relative paths, sorted
+  std::vector<std::string> left_out;  // weights in other formats, and what else no encoder needs
+};
+
+// Configuration, tokenizer and model.safetensors of a Hugging Face or sentence-transformers folder, or a vocabulary
+// alone. Checks what can be checked before anything is sent: INVALID_ARGUMENT names what is wrong.
+absl::StatusOr<ModelFiles> ChooseModelFiles(const std::filesystem::path& folder);
+
+}  // namespace muster

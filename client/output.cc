@@ -1,0 +1,81 @@
+#include "client/output.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace muster {
+namespace {
+
+void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
+  if (value.is_object()) {
+    out << YAML::BeginMap;
+    for (const auto& [key, item] : value.items()) {
+      out << YAML::Key << key << YAML::Value;
+      Emit(out, item);
+    }
+    out << YAML::EndMap;
+  } else if (value.is_array()) {
+    if (value.empty()) out << YAML::Flow;
+    out << YAML::BeginSeq;
+    for (const auto& item : value) Emit(out, item);
+    out << YAML::EndSeq;
+  } else if (value.is_string()) {
+    const std::string text = value.get<std::string>();
+    // What would read as a number, a truth value or nothing is quoted, so that a string stays one.
+    const bool plain = nlohmann::json::parse(text, nullptr, false).is_discarded() && text != "" && text != "~";
+    out << (plain ? YAML::Auto : YAML::DoubleQuoted) << text;
+  } else {
+    out << value.dump();
+  }
+}
+
+}  // namespace
+
+std::map<std::string, OutputFormat> OutputFormats() {
+  return {{"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
+}
+
+std::string Table::Text() const {
+  std::vector<size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+std::string JsonText(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string text;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
+  return status.ok() ? text : "{}\n";  // fails on an Any of an unknown type alone; no message of ours has one
+}
+
+std::string YamlText(const nlohmann::ordered_json& value) {
+  YAML::Emitter out;
+  Emit(out, value);
+  return std::string(out.c_str(), out.size()) + "\n";
+}
+
+std::string Format(const google::protobuf::Message& message, OutputFormat format) {
+  const std::string json = JsonText(message);
+  return format == OutputFormat::kYaml ? YamlText(nlohmann::ordered_json::parse(json)) : json;
+}
+
+std::string Format(const nlohmann::ordered_json& value, OutputFormat format) {
+  return format == OutputFormat::kYaml ? YamlText(value) : value.dump(2) + "\n";
+}
+
+}  // namespace muster

@@ -1,0 +1,35 @@
+// How results are printed: a table for people, JSON or YAML for programs.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+enum class OutputFormat { kTable, kJson, kYaml };
+std::map<std::string, OutputFormat> OutputFormats();  // by name
+
+// Columns are as wide as their widest cell; numbers are the caller's to align.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+  void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string Text() const;  // lines without trailing blanks
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// JSON with the proto's field names; fields at their default are printed, too, so that keys can be relied upon.
+std::string JsonText(const google::protobuf::Message& message);
+std::string YamlText(const nlohmann::ordered_json& value);
+
+// JSON or YAML of the message; `format` is not kTable.
+std::string Format(const google::protobuf::Message& message, OutputFormat format);
+std::string Format(const nlohmann::ordered_json& value, OutputFormat format);
+
+}  // namespace muster

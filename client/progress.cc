@@ -1,0 +1,200 @@
+#include "client/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/output.h"
+#include "client/words.h"
+#include "common/spec/job_spec.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Evaluation;
+using muster::v1::Job;
+using muster::v1::JobPhase;
+using muster::v1::Progress;
+
+constexpr absl::Duration kBetweenLines = absl::Milliseconds(950);
+
+std::string LossText(double loss) { return absl::StrFormat("loss %.4f", loss); }
+
+std::string RateText(const Progress& progress) {
+  return absl::StrFormat("%.*f queries/s", progress.queries_per_second() < 10 ? 1 : 0, progress.queries_per_second());
+}
+
+std::string EtaText(const Progress& progress) { return absl::StrCat("ETA ", DurationText(progress.eta_seconds())); }
+
+bool HasSteps(const Progress& progress) { return progress.step() > 0; }
+
+// Eighths of a cell: as fine as a terminal can show.
+std::string Bar(double share, int cells) {
+  static const char* const kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const int eighths = static_cast<int>(std::clamp(share, 0.0, 1.0) * cells * 8);
+  std::string bar;
+  for (int i = 0; i < eighths / 8; ++i) bar += "█";
+  bar += kParts[eighths % 8];
+  const int used = eighths / 8 + (eighths % 8 != 0 ? 1 : 0);
+  return bar + std::string(cells - used, ' ');
+}
+
+const Evaluation* LastLabelled(const Job& job, const std::string& label) {
+  const Evaluation* found = nullptr;
+  for (const Evaluation& evaluation : job.evaluations()) {
+    if (evaluation.label() == label) found = &evaluation;
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> OrderedMetricNames(const Evaluation& evaluation) {
+  const auto rank = [](const std::string& name) {
+    const auto parsed = ParseMetricName(name);
+    if (!parsed.ok()) return std::pair(9, 0);
+    switch (parsed->kind) {
+      case MetricName::Kind::kNdcg: return std::pair(0, parsed->cutoff);
+      case MetricName::Kind::kMrr: return std::pair(1, parsed->cutoff);
+      case MetricName::Kind::kMap: return std::pair(2, parsed->cutoff);
+      case MetricName::Kind::kRecall: return std::pair(3, parsed->cutoff);
+    }
+    return std::pair(9, 0);
+  };
+  std::vector<std::string> names;
+  for (const auto& [name, value] : evaluation.metrics()) names.push_back(name);
+  std::sort(names.begin(), names.end(),
+            [&](const std::string& a, const std::string& b) { return std::pair(rank(a), a) < std::pair(rank(b), b); });
+  return names;
+}
+
+ProgressStyle StyleOf(FILE* stream) {
+  ProgressStyle style;
+  style.terminal = isatty(fileno(stream)) != 0;
+  const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
+  style.colour = style.terminal && (no_color == nullptr || *no_color == '\0');
+  winsize size{};
+  if (style.terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = size.ws_col;
+  return style;
+}
+
+std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
+  const std::string activity = progress.activity().empty() ? "training" : progress.activity();
+  const bool training = activity == "training";
+  const double share = training && progress.total_steps() > 0
+                           ? static_cast<double>(progress.step()) / static_cast<double>(progress.total_steps())
+                           : progress.done();
+  std::vector<std::string> facts = {absl::StrFormat("%3.0f %%", 100 * share)};
+  if (training && HasSteps(progress)) {
+    facts.push_back(absl::StrCat("step ", progress.step(), "/", progress.total_steps()));
+    facts.push_back(LossText(progress.loss()));
+    facts.push_back(RateText(progress));
+    facts.push_back(EtaText(progress));
+  }
+  // What does not fit is left out from the end; the bar takes what remains, 5 to 30 columns.
+  constexpr int kLeastBar = 5, kMostBar = 30;
+  std::string tail;
+  for (const std::string& fact : facts) {
+    if (static_cast<int>(activity.size() + tail.size() + fact.size()) + 4 + kLeastBar > style.width) break;
+    tail += "  " + fact;
+  }
+  const int cells = std::min<int>(kMostBar, style.width - static_cast<int>(activity.size() + tail.size()) - 2);
+  if (cells < kLeastBar) return (activity + tail).substr(0, style.width);
+  const std::string bar = Bar(share, cells);
+  return absl::StrCat(activity, "  ", style.colour ? absl::StrCat("\033[36m", bar, "\033[0m") : bar, tail);
+}
+
+std::string ProgressLine(const Progress& progress) {
+  if (!HasSteps(progress)) {
+    return absl::StrFormat("%s  %.0f %%", progress.activity().empty() ? "starting" : progress.activity(),
+                           100 * progress.done());
+  }
+  return absl::StrFormat("step %d/%d  epoch %.2f  %s  learning rate %.3g  %s  %s", progress.step(),
+                         progress.total_steps(), progress.epoch(), LossText(progress.loss()), progress.learning_rate(),
+                         RateText(progress), EtaText(progress));
+}
+
+std::string EvaluationLine(const Evaluation& evaluation) {
+  std::string line = absl::StrCat(evaluation.label(), ":");
+  for (const std::string& name : OrderedMetricNames(evaluation)) {
+    absl::StrAppendFormat(&line, "  %s %.4f", name, evaluation.metrics().at(name));
+  }
+  absl::StrAppend(&line, "  (", evaluation.dataset(), "/", evaluation.split(), ", ",
+                  Plural(evaluation.queries(), "query"), ", ", Plural(evaluation.documents(), "document"), ", ",
+                  DurationText(evaluation.seconds()), ")");
+  return line;
+}
+
+std::string BeforeAfterTable(const Job& job) {
+  const Evaluation* before = LastLabelled(job, "untrained");
+  const Evaluation* after = LastLabelled(job, "trained");
+  if (before == nullptr || after == nullptr) return "";
+  Table table({absl::StrCat(after->dataset(), "/", after->split()), "untrained", "trained", "change"});
+  for (const std::string& name : OrderedMetricNames(*after)) {
+    const auto old = before->metrics().find(name);
+    if (old == before->metrics().end()) continue;
+    const double now = after->metrics().at(name);
+    table.Add({name, absl::StrFormat("%9.4f", old->second), absl::StrFormat("%7.4f", now),
+               absl::StrFormat("%+.4f", now - old->second)});
+  }
+  return table.Text();
+}
+
+bool IsOver(JobPhase phase) {
+  return phase == muster::v1::JOB_PHASE_SUCCEEDED || phase == muster::v1::JOB_PHASE_FAILED ||
+         phase == muster::v1::JOB_PHASE_CANCELLED;
+}
+
+void ProgressPrinter::Update(const Job& job, absl::Duration now) {
+  for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
+    PrintLine(EvaluationLine(job.evaluations(static_cast<int>(evaluations_shown_))));
+  }
+  const Progress& progress = job.progress();
+  const bool active = job.phase() == muster::v1::JOB_PHASE_TRAINING;
+  const bool over = IsOver(job.phase());
+  const bool new_step = progress.step() != step_shown_;
+  const bool new_activity = progress.activity() != activity_shown_;
+  if (!style_.terminal && job.has_progress() && (active || over)) {
+    // The last step is always shown; in between about one line a second.
+    if ((over && new_step) || (active && (new_step || new_activity) && now - last_line_ >= kBetweenLines)) {
+      PrintLine(ProgressLine(progress));
+      last_line_ = now;
+      step_shown_ = progress.step();
+      activity_shown_ = progress.activity();
+    }
+  }
+  const std::string phase = absl::StrCat(WordOf(job.phase()), job.reason().empty() ? "" : ": ", job.reason());
+  if (phase != phase_shown_) {
+    PrintLine(phase);
+    phase_shown_ = phase;
+  }
+  if (style_.terminal && active && job.has_progress()) {
+    ClearBar();
+    absl::FPrintF(out_, "%s", ProgressBar(progress, style_));
+    bar_shown_ = true;
+  }
+  std::fflush(out_);
+}
+
+void ProgressPrinter::Note(const std::string& line) {
+  PrintLine(line);
+  std::fflush(out_);
+}
+
+void ProgressPrinter::PrintLine(const std::string& line) {
+  ClearBar();
+  absl::FPrintF(out_, "%s\n", line);
+}
+
+void ProgressPrinter::ClearBar() {
+  if (bar_shown_) absl::FPrintF(out_, "\r\033[K");
+  bar_shown_ = false;
+}
+
+}  // namespace muster

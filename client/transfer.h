@@ -1,0 +1,29 @@
+// Progress of bytes on their way: a rewritten line on a terminal, about one line a second in a pipe.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include "absl/time/time.h"
+#include "client/progress.h"
+
+namespace muster {
+
+class TransferPrinter {
+ public:
+  // `verb`: "sending", "receiving". Nothing is printed by a null `out`.
+  TransferPrinter(FILE* out, ProgressStyle style, std::string verb, absl::Duration now)
+      : out_(out), style_(style), verb_(std::move(verb)), start_(now), last_(now) {}
+  // `detail`: what else is known, such as "12,345 records".
+  void Update(uint64_t bytes, uint64_t total, const std::string& detail, absl::Duration now);
+  void Finish();  // removes the rewritten line
+
+ private:
+  FILE* out_;
+  ProgressStyle style_;
+  std::string verb_;
+  absl::Duration start_, last_;
+  bool shown_ = false;
+};
+
+}  // namespace muster

@@ -1,0 +1,28 @@
+// Follows a job to its end, over restarts of the coordinator.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/progress.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+struct WatchOptions {
+  absl::Duration patience = absl::Seconds(60);        // with a coordinator that does not answer
+  absl::Duration timeout = absl::InfiniteDuration();  // for the job's end; DEADLINE_EXCEEDED afterwards
+};
+
+// Returns the job in its last phase. Shows what happens on `printer`.
+absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& coordinator, const std::string& id,
+                                         ProgressPrinter& printer, const WatchOptions& options = {});
+
+// 0, 1 or 3 for a job that is over.
+int ExitCodeOf(const muster::v1::Job& job);
+
+}  // namespace muster

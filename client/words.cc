@@ -1,0 +1,99 @@
+#include "client/words.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+
+namespace muster {
+namespace {
+
+// WorkerState → WORKER_STATE_
+std::string PrefixOf(const google::protobuf::EnumDescriptor& type) {
+  std::string prefix;
+  for (const char c : type.name()) {
+    if (absl::ascii_isupper(c) && !prefix.empty()) prefix += '_';
+    prefix += absl::ascii_toupper(c);
+  }
+  return prefix + "_";
+}
+
+// Levenshtein's distance.
+size_t Edits(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string WordOf(const google::protobuf::EnumValueDescriptor& value) {
+  const std::string prefix = PrefixOf(*value.type());
+  const std::string& name = value.name();
+  return absl::AsciiStrToLower(absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name);
+}
+
+std::string NearestWord(const std::string& wrong, const std::vector<std::string>& names) {
+  std::string nearest;
+  size_t least = std::max<size_t>(2, wrong.size() / 3) + 1;
+  for (const std::string& name : names) {
+    if (const size_t edits = Edits(absl::AsciiStrToLower(wrong), name); edits < least) {
+      least = edits;
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+std::string WithThousands(uint64_t number) {
+  std::string digits = absl::StrCat(number);
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) digits.insert(i, ",");
+  return digits;
+}
+
+std::string SizeText(uint64_t bytes) {
+  if (bytes < 1000) return absl::StrCat(bytes, " B");
+  double size = static_cast<double>(bytes);
+  for (const char* unit : {"kB", "MB", "GB", "TB"}) {
+    size /= 1000;
+    if (size < 999.95) return absl::StrFormat("%.1f %s", size, unit);
+  }
+  return absl::StrFormat("%.1f PB", size / 1000);
+}
+
+std::string DurationText(double seconds) {
+  if (!(seconds >= 0)) return "-";
+  if (seconds < 10) return absl::StrFormat("%.1f s", seconds);
+  const int64_t whole = std::llround(std::min(seconds, 1e12));
+  if (whole < 60) return absl::StrCat(whole, " s");
+  if (whole < 3600) return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
+  return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  if (time.seconds() == 0) return "-";
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
+}
+
+std::string Plural(uint64_t count, const std::string& noun) {
+  if (count == 1) return absl::StrCat("1 ", noun);
+  const bool ends_in_y = absl::EndsWith(noun, "y");
+  return absl::StrCat(WithThousands(count), " ", ends_in_y ? noun.substr(0, noun.size() - 1) : noun,
+                      ends_in_y ? "ies" : "s");
+}
+
+}  // namespace muster

@@ -1,0 +1,30 @@
+// Words for people: enumerations in lower case without prefix, sizes, times, near misses.
+#pragma once
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+// OBJECTIVE_LSEPAIR → lsepair.
+std::string WordOf(const google::protobuf::EnumValueDescriptor& value);
+template <typename E>
+std::string WordOf(E value) {
+  const auto* found = google::protobuf::GetEnumDescriptor<E>()->FindValueByNumber(value);
+  return found != nullptr ? WordOf(*found) : std::to_string(value);
+}
+
+// The name nearest to `wrong` (edits), or "" if none is near.
+std::string NearestWord(const std::string& wrong, const std::vector<std::string>& names);
+
+std::string WithThousands(uint64_t number);                     // 30,522
+std::string SizeText(uint64_t bytes);                           // 90.9 MB
+std::string DurationText(double seconds);                       // 12 s, 3:05, 1:02:03
+std::string TimeText(const google::protobuf::Timestamp& time);  // local time, to the second; "-" if unset
+std::string Plural(uint64_t count, const std::string& noun);    // 1 query, 2 queries, 3 steps
+
+}  // namespace muster

@@ -1,0 +1,32 @@
+// Protobuf messages out of a byte stream, each with its length before it as a varint
+// (google/protobuf/util/delimited_message_util.h writes them).
+#pragma once
+
+#include <google/protobuf/message_lite.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+class DelimitedReader {
+ public:
+  explicit DelimitedReader(size_t max_message_bytes = 16 << 20) : max_message_bytes_(max_message_bytes) {}
+
+  void Append(std::string_view bytes) { buffer_.append(bytes); }
+
+  // Takes the next whole message into `message`. False: more bytes are needed. DATA_LOSS: the stream is not what it
+  // should be; nothing after it can be read.
+  absl::StatusOr<bool> Next(google::protobuf::MessageLite& message);
+
+ private:
+  size_t max_message_bytes_;
+  std::string buffer_;
+};
+
+// `message` as the bytes that DelimitedReader reads.
+std::string Delimited(const google::protobuf::MessageLite& message);
+
+}  // namespace muster

@@ -1,0 +1,34 @@
+#include "coordinator/core/desired.h"
+
+namespace muster {
+
+muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
+  muster::v1::DesiredState desired;
+  desired.set_epoch(state.epoch);
+  for (const std::string& id : state.active) {
+    const JobRecord& record = state.jobs.at(id);
+    if (!record.has_running() || record.job().attempts().empty()) continue;
+    const muster::v1::AttemptInfo& info = *record.job().attempts().rbegin();
+    muster::v1::Assignment assignment;
+    for (const muster::v1::RankPlacement& rank : info.ranks()) {
+      if (rank.worker() == worker) *assignment.add_ranks() = rank;
+    }
+    if (assignment.ranks().empty()) continue;
+    assignment.set_job_id(id);
+    assignment.set_attempt(info.number());
+    assignment.set_phase(record.running().has_started() ? muster::v1::ASSIGNMENT_PHASE_RUN
+                                                        : muster::v1::ASSIGNMENT_PHASE_PREPARE);
+    assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
+    *assignment.mutable_spec() = record.job().spec();
+    *assignment.mutable_resolved() = record.job().resolved();
+    // Those that the attempt began with: what it saves itself does not change its assignment.
+    const auto& checkpoints = record.job().checkpoints();
+    for (auto it = checkpoints.rbegin(); it != checkpoints.rend(); ++it) {
+      if (it->attempt() < info.number()) *assignment.add_checkpoints() = *it;
+    }
+    *desired.add_assignments() = std::move(assignment);
+  }
+  return desired;
+}
+
+}  // namespace muster

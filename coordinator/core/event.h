@@ -1,0 +1,128 @@
+// What can happen (events), and what the coordinator does beside writing records (effects).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "coordinator/core/state.h"
+#include "muster/v1/worker.pb.h"
+
+namespace muster {
+
+// --- Events ---------------------------------------------------------------------------------------------------------
+
+// `token` names the caller that waits for the Reply.
+struct SubmitJob {
+  uint64_t token = 0;
+  std::string job_id;  // drawn at random by the caller
+  std::string owner, request_id;
+  muster::v1::JobSpec spec;  // validated, defaults filled in
+  muster::v1::ResolvedJob resolved;
+};
+enum class Verb { kCancel, kPause, kResume };
+struct JobCommand {
+  uint64_t token = 0;
+  Verb verb = Verb::kCancel;
+  std::string job_id, user, request_id;
+};
+struct DrainWorker {
+  uint64_t token = 0;
+  std::string worker;
+  bool undo = false;
+  std::string user, request_id;
+};
+// `session` names the stream: words of a stream that a newer one replaced are without effect.
+struct AgentHello {
+  uint64_t session = 0;
+  muster::v1::Hello hello;
+};
+struct AgentHeartbeat {
+  std::string worker;
+  uint64_t session = 0;
+  muster::v1::Heartbeat heartbeat;
+};
+struct AgentReport {
+  std::string worker;
+  uint64_t session = 0;
+  muster::v1::Report report;
+};
+struct AgentProgress {
+  std::string worker;
+  uint64_t session = 0;
+  muster::v1::ProgressReport progress;
+};
+struct AgentGone {
+  std::string worker;
+  uint64_t session = 0;
+};
+struct BlobsCollected {
+  std::string manifest;
+};
+struct Tick {};  // looks for silent workers and missed deadlines; once a second is enough
+struct Plan {};  // places what can be placed; due after every decision with `replan`
+
+using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
+                           AgentGone, BlobsCollected, Tick, Plan>;
+
+// --- Effects: carried out once the decision's records are durable ---------------------------------------------------
+
+struct Reply {
+  uint64_t token = 0;
+  absl::Status status;
+  std::string subject;  // id of the job, or name of the worker, that the caller gets to see
+};
+struct Welcome {
+  std::string worker;
+  uint64_t session = 0;
+};
+struct AckReport {
+  std::string worker;
+  uint64_t session = 0;
+  uint64_t sequence = 0;
+};
+struct PushDesired {
+  std::string worker;
+};
+struct CloseSession {  // replaced by a newer one
+  uint64_t session = 0;
+};
+struct OpenRendezvous {
+  std::string job_id;
+  uint32_t attempt = 0;
+};
+struct CloseRendezvous {
+  std::string job_id;
+  uint32_t attempt = 0;
+};
+struct CollectBlobs {
+  std::string manifest;
+};
+struct CountStale {
+  std::string kind;    // report, progress, rank_exited, …: a closed set
+  std::string detail;  // FAILED_PRECONDITION "attempt 1 ended", for the log
+};
+enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused };
+struct CountAttempt {
+  AttemptEnd end = AttemptEnd::kFailed;
+};
+struct ObserveQueueWait {
+  absl::Duration wait;
+};
+struct JobChanged {  // durable or soft: watchers want to see it
+  std::string job_id;
+};
+
+using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession, OpenRendezvous, CloseRendezvous,
+                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, JobChanged>;
+
+struct Decision {
+  std::vector<Record> records;  // commit these, then
+  std::vector<Effect> effects;  // do these, and
+  bool replan = false;          // then let Step see a Plan
+};
+
+}  // namespace muster

@@ -1,0 +1,65 @@
+// Gang placement: all ranks of a job at once, or none of them.
+//
+// Jobs are taken by priority (high first), then in the order of submission. A job with slots {min, max} gets max if
+// that many are free, otherwise as many as are free, if at least min. A job that could run on this cluster but has to
+// wait holds back those behind it on the same kind of device, so that small jobs cannot starve a large one; a job
+// that is larger than the whole cluster holds back nobody.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/core/soft.h"
+#include "coordinator/core/state.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+struct WorkerSlots {
+  std::string name;
+  muster::v1::Device device = muster::v1::DEVICE_CPU;
+  uint32_t total = 0;
+  std::vector<uint32_t> free;  // ascending
+  uint32_t withheld = 0;       // neither free nor used by a running attempt
+  std::string withheld_reason;  // "w2 silent", "w1 draining", "w1 stopping old ranks"
+};
+struct ClusterSnapshot {
+  std::vector<WorkerSlots> workers;  // by name
+};
+
+struct QueuedJob {
+  std::string id;
+  int32_t priority = 0;
+  uint64_t sequence = 0;
+  muster::v1::Device device = muster::v1::DEVICE_CPU;
+  uint32_t min = 1, max = 1;  // slots
+};
+using JobQueue = std::vector<QueuedJob>;  // in any order
+
+struct Placement {
+  std::string job;
+  std::vector<muster::v1::RankPlacement> ranks;  // by rank
+  bool operator==(const Placement& other) const;
+};
+struct Waiting {
+  std::string job;
+  std::string reason;
+  bool operator==(const Waiting&) const = default;
+};
+struct GangPlan {
+  std::vector<Placement> placements;
+  std::vector<Waiting> waiting;
+};
+
+GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
+
+inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats and a little
+
+// What is free now. Derived from the running attempts and from what agents say they run, never counted by hand: a
+// slot is free when no attempt holds it and no rank of an older attempt is still seen on it.
+ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now);
+JobQueue QueueOf(const State& state);
+
+}  // namespace muster

@@ -1,0 +1,93 @@
+// The life of a job, as a pure function. No clock, no I/O, no locks: Step() asks Advance() what an event means for a
+// job, has the record committed, and only then are the effects carried out.
+//
+//            (1)            (2)             (3)             (5)
+//   QUEUED ──────► RESERVING ─────► STARTING ──────► TRAINING ─────► SUCCEEDED
+//     ▲ ▲            │ ▲  │ (6)        │ (4)           │ (4)
+//     │ └────────────┼─┼──┘            ▼               │
+//     │              │ └────────── RECOVERING ◄────────┘          any but the last ones: (9) ──► CANCELLED
+//     │ (8)          │      (1)        │
+//   PAUSED ◄─────────┴─────────────────┴── (7) from any phase     (4) ──► FAILED
+//
+//   (1) the plan places every rank: attempt N + 1, which fences all before it
+//   (2) every worker answered "prepared"
+//   (3) every rank reported that it is about to take its first step
+//   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to go on from the last checkpoint;
+//       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent
+//   (5) every rank succeeded, and the export is there if the job trains
+//   (6) a worker refused, was late or was lost: every reservation is released. Not a failure of the job
+//   (7) pause    (8) resume    (9) cancel
+//
+// Example. Attempt 1 of job a trains on w1 and w2, and w2 falls silent:
+//   Advance(a, WorkerLost{"w2", "w2 silent for 15 s"}, t) → record: RECOVERING, attempt 1 ended by "w2 silent for 15 s"
+//                                        effects: PushDesired{w1}, PushDesired{w2}, CloseRendezvous{a, 1}
+// The next DesiredState of w1 no longer holds attempt 1, so its agent stops those ranks. A message of attempt 1 that
+// arrives later is refused by Fence(), whatever it says.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/core/event.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+inline constexpr int kMaxFailures = 3;     // without a new checkpoint between them
+inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
+
+struct Placed {
+  std::vector<muster::v1::RankPlacement> ranks;  // by rank
+};
+struct WorkerPrepared {
+  std::string worker, instance;
+};
+struct WorkerRefused {  // or was late; also a reservation whose worker was lost
+  std::string worker, reason;
+};
+struct WorkerLost {
+  std::string worker, reason;  // reason: a whole phrase, "w2 silent for 15 s"
+};
+struct Stuck {
+  std::string reason;  // "no progress for 120 s"
+};
+struct UserCommand {
+  Verb verb = Verb::kCancel;
+  std::string user, request_id;
+};
+
+using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, Stuck, UserCommand,
+                              muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
+                              muster::v1::Evaluation, muster::v1::Exported>;
+
+struct Transition {
+  JobRecord record;
+  std::vector<Effect> effects;
+  std::vector<std::string> garbage;   // manifests of checkpoints that the job let go
+  std::vector<std::string> restored;  // manifests that the job refers to (again)
+  bool changed = false;               // otherwise the event was known already, and `record` is what it was
+};
+
+// What the event does to the job. FAILED_PRECONDITION: the event does not fit the phase ("job a has ended").
+// Events of agents must have passed Fence().
+absl::StatusOr<Transition> Advance(const JobRecord& job, const JobEvent& event, absl::Time now);
+
+// OK if the attempt is the one that runs; otherwise FAILED_PRECONDITION "attempt 1 ended".
+absl::Status Fence(const JobRecord& job, uint32_t attempt);
+
+// The last attempt ended with no cause but a collective's (survivors only see "connection closed"), and this is the
+// rank's own failure: the record with the better cause, FAILED if it is permanent. Nothing: not so.
+absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, const JobEvent& event, absl::Time now);
+
+// The newest checkpoint's step; 0: none.
+uint64_t CheckpointStep(const JobRecord& job);
+
+// "rank 1 on w2 was killed by signal 9", "rank 0 on w1: loss is not finite".
+std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
+
+}  // namespace muster

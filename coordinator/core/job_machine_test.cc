@@ -1,0 +1,135 @@
+#include "coordinator/core/job_machine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster {
+namespace {
+
+using muster::v1::JobPhase;
+using testing::HasSubstr;
+
+const absl::Time kNow = absl::FromUnixSeconds(1000);
+
+JobRecord Queued() {
+  JobRecord record;
+  record.mutable_job()->set_id("a");
+  record.mutable_job()->set_phase(JobPhase::JOB_PHASE_QUEUED);
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(60);
+  record.mutable_job()->mutable_spec()->mutable_checkpoint()->set_keep(3);
+  record.set_sequence(1);
+  return record;
+}
+
+JobRecord After(const JobRecord& record, const JobEvent& event) {
+  absl::StatusOr<Transition> transition = Advance(record, event, kNow);
+  EXPECT_TRUE(transition.ok()) << transition.status();
+  return transition.ok() ? transition->record : record;
+}
+
+Placed OnOneWorker(uint32_t ranks) {
+  Placed placed;
+  for (uint32_t rank = 0; rank < ranks; ++rank) {
+    muster::v1::RankPlacement placement;
+    placement.set_rank(rank);
+    placement.set_worker("w1");
+    placement.set_slot(rank);
+    placed.ranks.push_back(placement);
+  }
+  return placed;
+}
+
+muster::v1::RankStarted Started(uint32_t rank) {
+  muster::v1::RankStarted event;
+  event.set_rank(rank);
+  return event;
+}
+
+muster::v1::RankExited Exited(uint32_t rank, muster::v1::ExitCause cause) {
+  muster::v1::RankExited event;
+  event.set_rank(rank);
+  event.set_cause(cause);
+  return event;
+}
+
+JobRecord Training(uint32_t ranks) {
+  JobRecord record = After(After(Queued(), OnOneWorker(ranks)), WorkerPrepared{"w1", "i"});
+  for (uint32_t rank = 0; rank < ranks; ++rank) record = After(record, Started(rank));
+  return record;
+}
+
+TEST(Advance, TrainsOnlyWhenEveryRankStarted) {
+  JobRecord record = After(After(Queued(), OnOneWorker(2)), WorkerPrepared{"w1", "i"});
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_STARTING);
+  record = After(record, Started(0));
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_STARTING);
+  record = After(record, Started(1));
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_TRAINING);
+  EXPECT_EQ(record.job().reason(), "training on 2 slots of w1");
+}
+
+TEST(Advance, KnowsAnEventThatItHasSeen) {
+  const JobRecord record = Training(2);
+  const absl::StatusOr<Transition> transition = Advance(record, Started(1), kNow);
+  ASSERT_TRUE(transition.ok());
+  EXPECT_FALSE(transition->changed);
+  EXPECT_EQ(DeterministicBytes(transition->record), DeterministicBytes(record));
+}
+
+TEST(Advance, RaisesTheRevisionWithEveryChange) {
+  const JobRecord record = Training(1);
+  EXPECT_EQ(After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR)).job().revision(), record.job().revision() + 1);
+}
+
+TEST(Advance, NeedsAnExportToSucceed) {
+  JobRecord record = After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_SUCCESS));
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
+  EXPECT_THAT(record.job().reason(), HasSubstr("none reported an export"));
+}
+
+TEST(Advance, NeedsNoExportToEvaluateAlone) {
+  JobRecord record = Training(1);
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  EXPECT_EQ(After(record, Exited(0, muster::v1::EXIT_CAUSE_SUCCESS)).job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+}
+
+TEST(Advance, DoesNotCountAStoppedRankAsTheJobsFailure) {
+  const JobRecord record = After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_STOPPED));
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
+  EXPECT_EQ(record.causes_size(), 0);
+}
+
+TEST(Advance, RefusesToPlaceARunningJob) {
+  EXPECT_EQ(Advance(Training(1), OnOneWorker(1), kNow).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Advance, RefusesARankThatTheAttemptDoesNotHave) {
+  EXPECT_FALSE(Advance(Training(1), Exited(1, muster::v1::EXIT_CAUSE_ERROR), kNow).ok());
+}
+
+TEST(Advance, RemembersTheNewestRequestsOnly) {
+  JobRecord record = Queued();
+  for (int i = 0; i < 50; ++i) {
+    record = After(record, UserCommand{Verb::kPause, "ada", std::to_string(i)});
+    record = After(record, UserCommand{Verb::kResume, "ada", std::to_string(i)});
+  }
+  EXPECT_EQ(record.requests_size(), 32);
+}
+
+TEST(Fence, LetsTheRunningAttemptPassAlone) {
+  const JobRecord record = After(After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_ERROR)), OnOneWorker(1));
+  EXPECT_TRUE(Fence(record, 2).ok());
+  EXPECT_EQ(Fence(record, 1).message(), "attempt 1 ended");
+  EXPECT_EQ(Fence(record, 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Fence(record, 3).message(), "attempt 3 was never begun");
+}
+
+TEST(DescribeExit, TakesTheLastLineOfTheLogWhereThereIsNoMessage) {
+  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_ERROR);
+  exit.set_exit_code(3);
+  exit.set_log_tail("one\nout of memory\n\n");
+  EXPECT_EQ(DescribeExit(Training(1), 1, exit), "rank 0 on w1 exited with code 3: out of memory");
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,63 @@
+#include "coordinator/core/retention.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace muster {
+
+using muster::v1::CheckpointInfo;
+
+std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep, muster::v1::Job& job) {
+  std::vector<CheckpointInfo> all;
+  std::set<std::string> before;
+  for (const CheckpointInfo& known : job.checkpoints()) {
+    before.insert(known.manifest());
+    if (known.step() != checkpoint.step()) all.push_back(known);
+  }
+  all.push_back(std::move(checkpoint));
+  std::sort(all.begin(), all.end(),
+            [](const CheckpointInfo& a, const CheckpointInfo& b) { return a.step() < b.step(); });
+  const size_t kept = std::min<size_t>(all.size(), std::max<uint32_t>(keep, 1));
+  job.clear_checkpoints();
+  for (size_t i = all.size() - kept; i < all.size(); ++i) *job.add_checkpoints() = all[i];
+  std::set<std::string> after = {job.export_manifest()};
+  for (const CheckpointInfo& known : job.checkpoints()) after.insert(known.manifest());
+  std::vector<std::string> dropped;
+  for (const CheckpointInfo& known : all) before.insert(known.manifest());
+  std::set_difference(before.begin(), before.end(), after.begin(), after.end(), std::back_inserter(dropped));
+  return dropped;
+}
+
+std::set<std::string> ReferencedManifests(const State& state) {
+  std::set<std::string> result;
+  for (const auto& [id, record] : state.jobs) {
+    const muster::v1::Job& job = record.job();
+    for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
+    result.insert(job.export_manifest());
+    result.insert(job.resolved().model_manifest());
+    result.insert(job.resolved().tokenizer_manifest());
+  }
+  result.erase("");
+  return result;
+}
+
+std::set<std::string> ReferencedBlobs(const State& state) {
+  std::set<std::string> result;
+  for (const auto& [id, record] : state.jobs) result.insert(record.job().resolved().tokenizer());
+  result.erase("");
+  return result;
+}
+
+std::vector<std::string> BlobsToDelete(const std::string& dropped_digest, const muster::v1::FileManifest& dropped,
+                                       const std::vector<muster::v1::FileManifest>& kept,
+                                       const std::set<std::string>& kept_blobs) {
+  std::set<std::string> gone = {dropped_digest};
+  for (const muster::v1::FileEntry& file : dropped.files()) gone.insert(file.digest());
+  for (const muster::v1::FileManifest& manifest : kept) {
+    for (const muster::v1::FileEntry& file : manifest.files()) gone.erase(file.digest());
+  }
+  for (const std::string& blob : kept_blobs) gone.erase(blob);
+  return {gone.begin(), gone.end()};
+}
+
+}  // namespace muster

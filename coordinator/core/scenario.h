@@ -1,0 +1,32 @@
+// Runs scenario scripts: the protocol between coordinator and agents, readable in review.
+//
+//   # A comment.
+//   worker w1 slots=2
+//   submit a slots=2         -> reserve a#1 w1[0,1]
+//   prepared a#1 w1          -> start a#1 world=2
+//
+// Left of the arrow stand commands, right of it everything that came of them, in order; no arrow: nothing came of
+// them. `;` separates several. The commands:
+//
+//   worker W slots=N | worker W gpus=N          an agent says hello, instance 1
+//   submit J slots=N[-M] [priority=P] [keep=K] [request=R] [device=auto|cpu|gpu]
+//   prepared J#A W…       refused J#A W REASON   started J#A [W…]    stopped J#A W
+//   step J#A N            checkpoint J#A N W     evaluated J#A W     exported J#A W
+//   exit J#A RANK CAUSE [MESSAGE]                CAUSE: success, error, signal, collective, permanent
+//   silent W   heard W    the agent is cut off; it is heard again     new-agent W   it restarts: its ranks are dead
+//   again                 the last report once more
+//   advance 15s           heartbeats every 3 s of those that are not silent, a tick every second
+//   cancel J   pause J   resume J   drain W   undrain W
+//   restart               of the coordinator: replay, and check that the state is the same bytes; agents say hello again
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+// The first line that did not go as written, with what came instead.
+absl::Status RunScenario(const std::string& script);
+
+}  // namespace muster

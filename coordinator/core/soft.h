@@ -1,0 +1,58 @@
+// What the coordinator knows for the moment: heartbeats, progress, what agents say they run. Never journalled; after
+// a restart it grows again from the agents' reports. Step() reads and changes it; so it depends on events alone.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "muster/v1/worker.pb.h"
+
+namespace muster {
+
+using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
+
+struct SoftWorker {
+  muster::v1::Hello hello;    // its `attempts` are in `observed`
+  uint64_t session = 0;       // the stream it speaks on; 0: none
+  absl::Time last_heard;
+  bool silent = false;        // found silent, and not heard since
+  uint64_t last_report = 0;   // highest sequence of this instance that took effect
+  absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
+  std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
+};
+
+struct SoftJob {
+  uint32_t attempt = 0;
+  muster::v1::Progress progress;
+  absl::Time changed;   // last sign of progress of the attempt
+  std::string waiting;  // why it is not placed: "needs 2 slots, 1 free"
+};
+
+struct Soft {
+  absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
+  std::map<std::string, SoftWorker> workers;
+  std::map<std::string, SoftJob> jobs;  // of active jobs
+};
+
+// Replaces what a worker is known to run.
+template <typename Attempts>
+void Observe(const Attempts& attempts, SoftWorker& worker) {
+  worker.observed.clear();
+  for (const muster::v1::ObservedAttempt& attempt : attempts) {
+    if (attempt.running_ranks().empty()) continue;
+    worker.observed[{attempt.job_id(), attempt.attempt()}].insert(attempt.running_ranks().begin(),
+                                                                  attempt.running_ranks().end());
+  }
+}
+
+// Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its share done.
+bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, SoftJob& job);
+
+// When a worker was last heard, or this coordinator began to listen, whichever is later.
+absl::Time LastHeard(const Soft& soft, const std::string& worker);
+
+}  // namespace muster

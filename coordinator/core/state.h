@@ -1,0 +1,59 @@
+// The coordinator's durable state as a value. The one that counts lives in coordinator/state, which alone can change
+// it (Store::Commit); everybody else sees it as const.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "muster/journal/v1/journal.pb.h"
+
+namespace muster {
+
+using journal::v1::JobRecord;
+using journal::v1::Record;
+using journal::v1::WorkerRecord;
+
+struct State {
+  uint64_t epoch = 0;
+  std::map<std::string, JobRecord> jobs;
+  std::map<std::string, WorkerRecord> workers;
+  std::set<std::string> garbage;  // manifests
+
+  // Derived by Apply, never written down.
+  std::set<std::string> active;                    // ids of jobs that have not ended
+  std::map<std::string, std::string> submissions;  // SubmissionKey → job id
+  uint64_t last_sequence = 0;                      // of submission
+};
+
+// What a record means. Total: an unknown record (of a newer version) is INVALID_ARGUMENT and changes nothing.
+absl::Status Apply(const Record& record, State& state);
+
+// The state as bytes, the same bytes for equal states; and back.
+std::string SnapshotBytes(const State& state);
+absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes);
+
+// Serialised with sorted maps, so that equal messages are equal bytes.
+std::string DeterministicBytes(const google::protobuf::MessageLite& message);
+
+std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);
+
+const JobRecord* FindJob(const State& state, absl::string_view id);  // null: there is none
+
+// Whether a job in this phase has ended.
+bool IsFinal(muster::v1::JobPhase phase);
+// Lower case, for people and metrics: "queued".
+absl::string_view PhaseName(muster::v1::JobPhase phase);
+
+google::protobuf::Timestamp ToProto(absl::Time time);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+
+Record RecordOf(JobRecord job);
+Record RecordOf(WorkerRecord worker);
+
+}  // namespace muster

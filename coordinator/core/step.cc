@@ -1,0 +1,253 @@
+#include "coordinator/core/step.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/retention.h"
+#include "coordinator/core/stepper.h"
+
+namespace muster {
+
+using muster::v1::JobPhase;
+
+Decision Step(const State& state, Soft& soft, const Event& event, absl::Time now) {
+  Stepper stepper(state, soft, now);
+  std::visit([&](const auto& specific) { stepper.On(specific); }, event);
+  return stepper.Finish();
+}
+
+Decision Stepper::Finish() {
+  for (auto& [id, record] : jobs_) decision_.records.push_back(RecordOf(std::move(record)));
+  return std::move(decision_);
+}
+
+const JobRecord* Stepper::Job(const std::string& id) const {
+  const auto changed = jobs_.find(id);
+  return changed != jobs_.end() ? &changed->second : FindJob(state_, id);
+}
+
+void Stepper::Take(const JobRecord& before, Transition transition) {
+  if (!transition.changed) return;
+  JobRecord& record = transition.record;
+  const std::string id = record.job().id();
+  const auto soft = soft_.jobs.find(id);
+  if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&
+      soft->second.attempt == before.running().number()) {
+    for (muster::v1::AttemptInfo& info : *record.mutable_job()->mutable_attempts()) {
+      if (info.number() != soft->second.attempt) continue;
+      info.set_last_step(std::max<uint64_t>(info.from_step(), soft->second.progress.step()));
+    }
+  }
+  if (IsFinal(record.job().phase()) && soft != soft_.jobs.end()) {
+    soft->second.waiting.clear();
+  } else if (record.has_running()) {
+    SoftJob& job = soft_.jobs[id];
+    job.waiting.clear();
+    job.changed = now_;  // any change of a running job is a sign of life
+  }
+  if (before.has_running() && !record.has_running()) PresumeRunning(before);
+  // A slot comes free, or a job comes to wait.
+  if (before.has_running() != record.has_running() || before.job().phase() != record.job().phase()) {
+    decision_.replan = true;
+  }
+  for (const std::string& manifest : transition.restored) {
+    if (!state_.garbage.contains(manifest)) continue;
+    Record used;
+    used.mutable_garbage()->set_manifest(manifest);
+    used.mutable_garbage()->set_collected(true);
+    decision_.records.push_back(std::move(used));
+  }
+  for (const std::string& manifest : transition.garbage) {
+    Record unused;
+    unused.mutable_garbage()->set_manifest(manifest);
+    decision_.records.push_back(std::move(unused));
+    decision_.effects.push_back(CollectBlobs{manifest});
+  }
+  for (Effect& effect : transition.effects) decision_.effects.push_back(std::move(effect));
+  decision_.effects.push_back(JobChanged{id});
+  jobs_[id] = std::move(record);
+}
+
+void Stepper::PresumeRunning(const JobRecord& job) {
+  if (!job.running().has_started() || job.job().attempts().empty()) return;
+  for (const muster::v1::RankPlacement& rank : job.job().attempts().rbegin()->ranks()) {
+    const auto worker = soft_.workers.find(rank.worker());
+    if (worker == soft_.workers.end() || job.running().ranks(static_cast<int>(rank.rank())).succeeded()) continue;
+    worker->second.observed[{job.job().id(), job.running().number()}].insert(rank.rank());
+  }
+}
+
+void Stepper::Drive(const std::string& id, const JobEvent& event) {
+  const JobRecord before = *Job(id);
+  absl::StatusOr<Transition> transition = Advance(before, event, now_);
+  if (transition.ok()) Take(before, *std::move(transition));
+}
+
+void Stepper::On(const SubmitJob& event) {
+  if (!event.request_id.empty()) {
+    const auto known = state_.submissions.find(SubmissionKey(event.owner, event.request_id));
+    if (known != state_.submissions.end()) {
+      decision_.effects.push_back(Reply{event.token, absl::OkStatus(), known->second});
+      return;
+    }
+  }
+  if (FindJob(state_, event.job_id) != nullptr) {
+    decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
+    return;
+  }
+  JobRecord record;
+  muster::v1::Job& job = *record.mutable_job();
+  job.set_id(event.job_id);
+  *job.mutable_spec() = event.spec;
+  *job.mutable_resolved() = event.resolved;
+  job.set_owner(event.owner);
+  *job.mutable_submitted() = ToProto(now_);
+  job.set_phase(JobPhase::JOB_PHASE_QUEUED);
+  job.set_reason("waits to be placed");
+  job.set_revision(1);
+  record.set_sequence(state_.last_sequence + 1);
+  record.set_submit_request(event.request_id);
+  *record.mutable_waiting_since() = ToProto(now_);
+  muster::v1::ResourcesSpec& resources = *job.mutable_spec()->mutable_resources();
+  if (resources.device() == muster::v1::DEVICE_AUTO) {
+    resources.set_device(muster::v1::DEVICE_CPU);
+    for (const auto& [name, worker] : state_.workers) {
+      if (worker.device() == "gpu") resources.set_device(muster::v1::DEVICE_GPU);
+    }
+  }
+  decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
+  decision_.effects.push_back(JobChanged{event.job_id});
+  decision_.replan = true;
+  jobs_[event.job_id] = std::move(record);
+}
+
+void Stepper::On(const JobCommand& event) {
+  const JobRecord* record = Job(event.job_id);
+  if (record == nullptr) {
+    decision_.effects.push_back(Reply{
+        event.token, absl::NotFoundError(absl::StrCat("there is no job \"", event.job_id, "\". See muster jobs.")), ""});
+    return;
+  }
+  const JobRecord before = *record;
+  absl::StatusOr<Transition> transition =
+      Advance(before, UserCommand{event.verb, event.user, event.request_id}, now_);
+  if (transition.ok()) Take(before, *std::move(transition));
+  decision_.effects.push_back(Reply{event.token, transition.status(), event.job_id});
+}
+
+void Stepper::On(const DrainWorker& event) {
+  const auto known = state_.workers.find(event.worker);
+  if (known == state_.workers.end()) {
+    decision_.effects.push_back(
+        Reply{event.token,
+              absl::NotFoundError(absl::StrCat("there is no worker \"", event.worker, "\". See muster workers.")), ""});
+    return;
+  }
+  WorkerRecord record = known->second;
+  const std::string key = absl::StrCat(event.undo ? "undo" : "drain", "/", event.user, "/", event.request_id);
+  const bool repeated = !event.request_id.empty() &&
+                        std::find(record.requests().begin(), record.requests().end(), key) != record.requests().end();
+  if (!repeated && record.draining() == event.undo) {
+    record.set_draining(!event.undo);
+    if (!event.request_id.empty()) record.add_requests(key);
+    while (record.requests_size() > 32) record.mutable_requests()->DeleteSubrange(0, 1);
+    decision_.records.push_back(RecordOf(std::move(record)));
+    decision_.replan = true;
+  }
+  decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.worker});
+}
+
+void Stepper::On(const BlobsCollected& event) {
+  if (!state_.garbage.contains(event.manifest)) return;
+  Record record;
+  record.mutable_garbage()->set_manifest(event.manifest);
+  record.mutable_garbage()->set_collected(true);
+  decision_.records.push_back(std::move(record));
+}
+
+void Stepper::On(const Tick&) {
+  FindSilentWorkers();
+  FindMissedDeadlines();
+  decision_.replan = true;  // holds of refusers end, workers become fresh
+}
+
+void Stepper::FindSilentWorkers() {
+  std::set<std::string> names;
+  for (const auto& [name, worker] : soft_.workers) names.insert(name);
+  for (const std::string& id : state_.active) {
+    for (const journal::v1::Grant& grant : state_.jobs.at(id).running().grants()) names.insert(grant.worker());
+  }
+  for (const std::string& name : names) {
+    const absl::Duration age = now_ - LastHeard(soft_, name);
+    if (age < kLostAfter) continue;
+    const auto known = soft_.workers.find(name);
+    if (known != soft_.workers.end()) known->second.silent = true;
+    const std::string reason = absl::StrCat(name, " silent for ", absl::ToInt64Seconds(age), " s");
+    LoseWorker(name, reason, [](const journal::v1::Grant&) { return true; });
+    const std::set<std::string> active = state_.active;
+    for (const std::string& id : active) {  // its peers' collectives failed first
+      const JobRecord before = *Job(id);
+      if (!before.cause_pending()) continue;
+      const muster::v1::AttemptInfo* ended = nullptr;
+      for (const muster::v1::AttemptInfo& info : before.job().attempts()) {
+        if (info.has_ended()) ended = &info;
+      }
+      if (ended == nullptr) continue;
+      const bool had = std::any_of(ended->ranks().begin(), ended->ranks().end(),
+                                   [&](const muster::v1::RankPlacement& rank) { return rank.worker() == name; });
+      if (!had) continue;
+      absl::StatusOr<Transition> transition = AmendCause(before, ended->number(), WorkerLost{name, reason}, now_);
+      if (transition.ok()) Take(before, *std::move(transition));
+    }
+    if (known != soft_.workers.end() && age >= kForgetAfter) soft_.workers.erase(known);
+  }
+}
+
+void Stepper::FindMissedDeadlines() {
+  const std::set<std::string> active = state_.active;
+  for (const std::string& id : active) {
+    const JobRecord& record = *Job(id);
+    if (!record.has_running()) continue;
+    const journal::v1::RunningAttempt& running = record.running();
+    if (!running.has_started()) {
+      const absl::Time since = std::max(FromProto(running.reserved()), soft_.started);
+      if (now_ - since < kPrepareWithin) continue;
+      for (const journal::v1::Grant& grant : running.grants()) {
+        if (grant.prepared()) continue;
+        const auto worker = soft_.workers.find(grant.worker());
+        if (worker != soft_.workers.end()) worker->second.avoided_until = now_ + kAvoidRefuser;
+        Drive(id, WorkerRefused{grant.worker(), absl::StrCat(grant.worker(), " did not prepare within ",
+                                                             absl::ToInt64Seconds(kPrepareWithin), " s")});
+        break;
+      }
+      continue;
+    }
+    const auto soft = soft_.jobs.find(id);
+    absl::Time since = std::max(FromProto(running.started()), soft_.started);
+    if (soft != soft_.jobs.end()) since = std::max(since, soft->second.changed);
+    if (now_ - since < kProgressWithin) continue;
+    std::string where;
+    if (soft != soft_.jobs.end() && soft->second.attempt == running.number()) {
+      where = absl::StrCat(" at step ", soft->second.progress.step());
+      if (!soft->second.progress.activity().empty()) absl::StrAppend(&where, ", ", soft->second.progress.activity());
+    }
+    Drive(id, Stuck{absl::StrCat("no progress for ", absl::ToInt64Seconds(kProgressWithin), " s", where)});
+  }
+}
+
+void Stepper::On(const Plan&) {
+  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_));
+  for (const Placement& placement : plan.placements) Drive(placement.job, Placed{placement.ranks});
+  decision_.replan = false;
+  for (const Waiting& waiting : plan.waiting) {
+    std::string& reason = soft_.jobs[waiting.job].waiting;
+    if (reason == waiting.reason) continue;
+    reason = waiting.reason;
+    decision_.effects.push_back(JobChanged{waiting.job});
+  }
+}
+
+}  // namespace muster

@@ -1,0 +1,162 @@
+// Step's half that listens to agents.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/stepper.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Report;
+
+// The closed set of kinds of a report, for metrics.
+std::string KindOf(const Report& report) {
+  switch (report.event_case()) {
+    case Report::kPrepared: return "prepared";
+    case Report::kRefused: return "refused";
+    case Report::kRankStarted: return "rank_started";
+    case Report::kRankExited: return "rank_exited";
+    case Report::kCheckpoint: return "checkpoint";
+    case Report::kEvaluation: return "evaluation";
+    case Report::kExported: return "exported";
+    case Report::EVENT_NOT_SET: break;
+  }
+  return "unknown";
+}
+
+JobEvent JobEventOf(const Report& report, const std::string& worker, const std::string& instance) {
+  switch (report.event_case()) {
+    case Report::kPrepared: return WorkerPrepared{worker, instance};
+    case Report::kRefused: return WorkerRefused{worker, absl::StrCat(worker, " refused: ", report.refused().reason())};
+    case Report::kRankStarted: return report.rank_started();
+    case Report::kRankExited: return report.rank_exited();
+    case Report::kCheckpoint: return report.checkpoint();
+    case Report::kEvaluation: return report.evaluation();
+    case Report::kExported: return report.exported();
+    case Report::EVENT_NOT_SET: break;
+  }
+  return report.evaluation();  // callers check that there is an event
+}
+
+bool HasWorker(const JobRecord& job, const std::string& worker) {
+  return std::any_of(job.running().grants().begin(), job.running().grants().end(),
+                     [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
+}
+
+}  // namespace
+
+SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
+  const auto found = soft_.workers.find(worker);
+  if (found == soft_.workers.end() || found->second.session != session) return nullptr;
+  SoftWorker& agent = found->second;
+  if (agent.silent) decision_.effects.push_back(PushDesired{worker});
+  if (agent.silent || now_ - agent.last_heard > kHeartbeat) decision_.replan = true;
+  agent.silent = false;
+  agent.last_heard = now_;
+  return &agent;
+}
+
+void Stepper::Stale(std::string kind, const absl::Status& status, const std::string& worker) {
+  decision_.effects.push_back(CountStale{std::move(kind), absl::StrCat(worker, ": ", status.message())});
+}
+
+void Stepper::On(const AgentHello& event) {
+  const std::string& name = event.hello.worker();
+  SoftWorker& agent = soft_.workers[name];
+  if (agent.session != 0 && agent.session != event.session) decision_.effects.push_back(CloseSession{agent.session});
+  if (agent.hello.instance() != event.hello.instance()) agent.last_report = 0;
+  agent.hello = event.hello;
+  agent.hello.clear_attempts();
+  agent.session = event.session;
+  agent.last_heard = now_;
+  agent.silent = false;
+  agent.avoided_until = absl::InfinitePast();
+
+  const auto known = state_.workers.find(name);
+  if (known == state_.workers.end() || known->second.device() != event.hello.device()) {
+    WorkerRecord record;
+    if (known != state_.workers.end()) record = known->second;
+    record.set_name(name);
+    record.set_device(event.hello.device());
+    decision_.records.push_back(RecordOf(std::move(record)));
+  }
+  LoseWorker(name, absl::StrCat("the agent of ", name, " restarted"), [&](const journal::v1::Grant& grant) {
+    return grant.prepared() && grant.instance() != event.hello.instance();
+  });
+  Observe(event.hello.attempts(), agent);
+  decision_.effects.push_back(Welcome{name, event.session});
+  decision_.effects.push_back(PushDesired{name});
+  decision_.replan = true;
+}
+
+void Stepper::On(const AgentHeartbeat& event) {
+  SoftWorker* agent = Heard(event.worker, event.session);
+  if (agent == nullptr) return;
+  const auto before = agent->observed;
+  Observe(event.heartbeat.attempts(), *agent);
+  if (agent->observed != before) decision_.replan = true;
+}
+
+void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
+  const auto seen = agent.observed.find({report.job_id(), report.attempt()});
+  if (seen == agent.observed.end()) return;
+  seen->second.erase(report.rank_exited().rank());
+  if (seen->second.empty()) agent.observed.erase(seen);
+  decision_.replan = true;
+}
+
+void Stepper::On(const AgentReport& event) {
+  SoftWorker* agent = Heard(event.worker, event.session);
+  if (agent == nullptr) return;
+  const Report& report = event.report;
+  const AckReport ack{event.worker, event.session, report.sequence()};
+  if (report.event_case() == Report::EVENT_NOT_SET || report.sequence() <= agent->last_report) {
+    decision_.effects.push_back(ack);
+    return;
+  }
+  agent->last_report = report.sequence();
+  const JobRecord* job = Job(report.job_id());
+  const absl::Status fence = job == nullptr             ? absl::NotFoundError("no such job")
+                             : !HasWorker(*job, event.worker) && job->has_running() &&
+                                     job->running().number() == report.attempt()
+                                 ? absl::FailedPreconditionError("the worker has no rank of this attempt")
+                                 : Fence(*job, report.attempt());
+  if (!fence.ok()) {
+    // A rank that was asked to stop reports its end: expected, not stale.
+    const bool expected =
+        report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
+    if (!expected) Stale(KindOf(report), fence, event.worker);
+    if (job != nullptr && report.has_rank_exited()) {
+      const JobRecord before = *job;
+      absl::StatusOr<Transition> amended = AmendCause(before, report.attempt(), report.rank_exited(), now_);
+      if (amended.ok()) Take(before, *std::move(amended));
+    }
+  } else {
+    if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
+    Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+  }
+  if (report.has_rank_exited()) ForgetRank(*agent, report);
+  decision_.effects.push_back(ack);
+}
+
+void Stepper::On(const AgentProgress& event) {
+  if (Heard(event.worker, event.session) == nullptr) return;
+  const JobRecord* job = Job(event.progress.job_id());
+  const absl::Status fence =
+      job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  if (!fence.ok()) {
+    Stale("progress", fence, event.worker);
+    return;
+  }
+  NoteProgress(event.progress, now_, soft_.jobs[event.progress.job_id()]);
+  decision_.effects.push_back(JobChanged{event.progress.job_id()});
+}
+
+void Stepper::On(const AgentGone& event) {
+  const auto found = soft_.workers.find(event.worker);
+  if (found != soft_.workers.end() && found->second.session == event.session) found->second.session = 0;
+}
+
+}  // namespace muster

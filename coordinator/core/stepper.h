@@ -1,0 +1,75 @@
+// One call of Step(), cut into one method an event. Private to coordinator/core.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "coordinator/core/event.h"
+#include "coordinator/core/job_machine.h"
+#include "coordinator/core/soft.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+class Stepper {
+ public:
+  Stepper(const State& state, Soft& soft, absl::Time now) : state_(state), soft_(soft), now_(now) {}
+
+  // step.cc
+  void On(const SubmitJob& event);
+  void On(const JobCommand& event);
+  void On(const DrainWorker& event);
+  void On(const BlobsCollected& event);
+  void On(const Tick& event);
+  void On(const Plan& event);
+  // step_agents.cc
+  void On(const AgentHello& event);
+  void On(const AgentHeartbeat& event);
+  void On(const AgentReport& event);
+  void On(const AgentProgress& event);
+  void On(const AgentGone& event);
+
+  Decision Finish();
+
+ private:
+  // The job as this decision leaves it so far: one decision may change a job more than once.
+  const JobRecord* Job(const std::string& id) const;
+  // Takes a transition's record and effects.
+  void Take(const JobRecord& before, Transition transition);
+  // The ranks of an attempt that ended hold their slots until their agent says that they have stopped.
+  void PresumeRunning(const JobRecord& job);
+  // A rank has exited: its slot is free.
+  void ForgetRank(SoftWorker& agent, const muster::v1::Report& report);
+  // Advance and Take; a refusal is an event that came too late, and is dropped.
+  void Drive(const std::string& id, const JobEvent& event);
+  // The worker's agent, if it speaks on this session; a word from it ends its silence. Null: stale.
+  SoftWorker* Heard(const std::string& worker, uint64_t session);
+  // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
+  template <typename Predicate>
+  void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
+  void Stale(std::string kind, const absl::Status& status, const std::string& worker);
+  void FindSilentWorkers();
+  void FindMissedDeadlines();
+
+  const State& state_;
+  Soft& soft_;
+  const absl::Time now_;
+  std::map<std::string, JobRecord> jobs_;  // changed by this decision
+  Decision decision_;
+};
+
+template <typename Predicate>
+void Stepper::LoseWorker(const std::string& worker, const std::string& reason, Predicate lost) {
+  const std::set<std::string> active = state_.active;
+  for (const std::string& id : active) {
+    const JobRecord* record = Job(id);
+    bool has = false;
+    for (const journal::v1::Grant& grant : record->running().grants()) {
+      has = has || (grant.worker() == worker && lost(grant));
+    }
+    if (has) Drive(id, WorkerLost{worker, reason});
+  }
+}
+
+}  // namespace muster

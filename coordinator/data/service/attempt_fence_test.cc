@@ -1,0 +1,24 @@
+#include "coordinator/data/service/attempt_fence.h"
+
+#include <gtest/gtest.h>
+
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+TEST(AttemptFence, RefusesWhatIsOlderThanTheNewestOfTheSameJob) {
+  AttemptFence fence;
+  EXPECT_TRUE(fence.Admit("a", 2).ok());
+  EXPECT_TRUE(fence.Admit("a", 2).ok());
+  EXPECT_TRUE(fence.Admit("b", 1).ok());
+  const absl::Status status = fence.Admit("a", 1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "job a: attempt 1 is over, attempt 2 was seen");
+  EXPECT_EQ(ReasonOf(status), "STALE_ATTEMPT");
+  EXPECT_TRUE(fence.Admit("a", 3).ok());
+  EXPECT_FALSE(fence.Admit("a", 2).ok());
+}
+
+}  // namespace
+}  // namespace muster

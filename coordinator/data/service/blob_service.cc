@@ -1,0 +1,145 @@
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/status.h"
+#include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/service/services.h"
+#include "muster/v1/blob.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+
+constexpr size_t kChunk = 1 << 20;
+constexpr int kMaxDigests = 1000;
+
+absl::Status CheckCount(int digests) {
+  if (digests <= kMaxDigests) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
+}
+
+// Blobs that a model with a name is made of: they are not deleted by digest.
+absl::StatusOr<absl::flat_hash_set<std::string>> BlobsOfModels(const DataStores& stores) {
+  absl::flat_hash_set<std::string> kept;
+  ASSIGN_OR_RETURN(const auto models, stores.catalogue->ListModels());
+  for (const v1::Model& model : models) {
+    kept.insert(model.manifest());
+    ASSIGN_OR_RETURN(const v1::FileManifest files, ReadManifestBlob(*stores.blobs, model.manifest()));
+    for (const v1::FileEntry& file : files.files()) kept.insert(file.digest());
+    ASSIGN_OR_RETURN(const v1::FileManifest tokenizer, TokenizerFiles(files));
+    ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(tokenizer));
+    kept.insert(manifest.digest);
+  }
+  return kept;
+}
+
+class BlobServiceImpl final : public v1::BlobService::Service {
+ public:
+  explicit BlobServiceImpl(DataContext data) : data_(data) {}
+
+  grpc::Status Put(grpc::ServerContext* call, grpc::ServerReader<v1::PutRequest>* reader,
+                   v1::PutResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+      v1::PutRequest request;
+      if (!reader->Read(&request) || !request.has_header()) {
+        return absl::InvalidArgumentError("put: the first message must be the header");
+      }
+      response->set_digest(request.header().digest());
+      return Take(request.header(), *call, *reader);
+    }());
+  }
+
+  grpc::Status Get(grpc::ServerContext* call, const v1::GetRequest* request,
+                   grpc::ServerWriter<v1::GetResponse>* writer) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+      return Send(*request, *call, *writer);
+    }());
+  }
+
+  grpc::Status Stat(grpc::ServerContext* call, const v1::StatBlobsRequest* request,
+                    v1::StatBlobsResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+      RETURN_IF_ERROR(CheckCount(request->digests_size()));
+      for (const std::string& digest : request->digests()) {
+        ASSIGN_OR_RETURN(*response->add_blobs(), data_.stores.blobs->Stat(digest));
+      }
+      return absl::OkStatus();
+    }());
+  }
+
+  grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteBlobsRequest* request,
+                      v1::DeleteBlobsResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      RETURN_IF_ERROR(CheckCount(request->digests_size()));
+      ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
+      for (const std::string& digest : request->digests()) {
+        if (kept.contains(digest)) continue;
+        ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->Delete(digest));
+        response->set_deleted(response->deleted() + deleted);
+      }
+      spdlog::info("{} deleted {} blobs", PrincipalOf(*call).name, response->deleted());
+      return absl::OkStatus();
+    }());
+  }
+
+ private:
+  absl::Status Take(const v1::PutHeader& header, const grpc::ServerContext& call,
+                    grpc::ServerReader<v1::PutRequest>& reader) const {
+    auto upload = data_.stores.blobs->Upload(header);
+    if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
+    if (!upload.ok()) return upload.status();
+    RETURN_IF_ERROR(data_.stores.state->CheckRoom(header.size() - std::min(header.size(), header.offset())));
+    v1::PutRequest request;
+    while (reader.Read(&request)) {
+      RETURN_IF_ERROR(CheckAlive(data_, call));
+      if (request.chunk().size() > kChunk) return absl::InvalidArgumentError("put: a chunk has at most 1 MiB");
+      RETURN_IF_ERROR((*upload)->Append(request.chunk()));
+      data_.metrics.blob_bytes_in.Increment(static_cast<double>(request.chunk().size()));
+    }
+    RETURN_IF_ERROR(CheckAlive(data_, call));
+    return (*upload)->Commit();
+  }
+
+  absl::Status Send(const v1::GetRequest& request, const grpc::ServerContext& call,
+                    grpc::ServerWriter<v1::GetResponse>& writer) const {
+    ASSIGN_OR_RETURN(const auto path, data_.stores.blobs->PathOf(request.digest()));
+    ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+    if (request.offset() > file.size()) {
+      return absl::OutOfRangeError(absl::StrCat("offset: ", request.offset(), ", the blob has ", file.size(), " bytes"));
+    }
+    v1::GetResponse response;
+    response.set_size(file.size());
+    uint64_t at = request.offset();
+    do {  // an empty blob is one message too
+      RETURN_IF_ERROR(CheckAlive(data_, call));
+      const std::string_view chunk = file.bytes().substr(at, kChunk);
+      response.set_chunk(chunk.data(), chunk.size());
+      if (!writer.Write(response)) return absl::CancelledError("the client has gone");
+      data_.metrics.blob_bytes_out.Increment(static_cast<double>(chunk.size()));
+      response.clear_size();
+      at += chunk.size();
+    } while (at < file.size());
+    return absl::OkStatus();
+  }
+
+  const DataContext data_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeBlobService(DataContext context) {
+  return std::make_unique<BlobServiceImpl>(context);
+}
+
+}  // namespace muster

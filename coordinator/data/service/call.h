@@ -1,0 +1,34 @@
+// What every handler of the data server has at hand.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <atomic>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "coordinator/data/service/attempt_fence.h"
+#include "coordinator/data/service/data_metrics.h"
+#include "coordinator/data/service/data_stores.h"
+#include "coordinator/data/service/share_sources.h"
+
+namespace muster {
+
+// All outlive the services.
+struct DataContext {
+  DataStores& stores;
+  ShareSources& sources;
+  AttemptFence& fence;
+  DataMetrics& metrics;
+  const Clock& clock;
+  const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
+};
+
+// Not OK as soon as going on with the call is of no use.
+inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
+  if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
+  if (data.stopping) return absl::UnavailableError("the data server goes down. Try again.");
+  return absl::OkStatus();
+}
+
+}  // namespace muster

@@ -1,0 +1,35 @@
+#include "coordinator/data/service/data_server.h"
+
+#include "common/status.h"
+#include "coordinator/data/service/services.h"
+
+namespace muster {
+
+absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
+  std::unique_ptr<DataServer> server(new DataServer());
+  ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
+  server->sources_ = std::make_unique<ShareSources>(*server->stores_);
+  const DataContext context = {*server->stores_, *server->sources_, server->fence_,
+                               server->metrics_, *options.clock,    server->stopping_};
+  server->services_.push_back(MakeDataService(context));
+  server->services_.push_back(MakeBlobService(context));
+  server->services_.push_back(MakeModelService(context));
+  if (!options.metrics.empty()) {
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+  }
+  RpcServer::Options rpc = {options.listen, options.security, {}};
+  for (const auto& service : server->services_) rpc.services.push_back(service.get());
+  ASSIGN_OR_RETURN(server->server_, RpcServer::Start(rpc));
+  return server;
+}
+
+DataServer::~DataServer() {
+  if (server_ != nullptr) Shutdown(absl::ZeroDuration());
+}
+
+void DataServer::Shutdown(absl::Duration grace) {
+  stopping_ = true;
+  server_->Shutdown(grace);
+}
+
+}  // namespace muster

@@ -1,0 +1,56 @@
+// The process muster-data without its command line: stores, services and metrics, started together.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+#include <prometheus/registry.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/rpc/security.h"
+#include "coordinator/data/service/attempt_fence.h"
+#include "coordinator/data/service/data_metrics.h"
+#include "coordinator/data/service/data_stores.h"
+#include "coordinator/data/service/share_sources.h"
+
+namespace muster {
+
+class DataServer {
+ public:
+  struct Options {
+    std::string listen = "127.0.0.1:7072";
+    std::string metrics = "127.0.0.1:7073";  // empty: none are served
+    std::filesystem::path state;
+    SecurityOptions security;
+    const Clock* clock = &RealClock();
+  };
+  static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
+  ~DataServer();
+
+  int port() const { return server_->port(); }
+  int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
+  // Ends streams at once (clients come again) and lets other calls end for `grace`.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  DataServer() : registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
+
+  std::atomic<bool> stopping_ = false;
+  std::shared_ptr<prometheus::Registry> registry_;
+  DataMetrics metrics_;
+  AttemptFence fence_;
+  std::unique_ptr<DataStores> stores_;
+  std::unique_ptr<ShareSources> sources_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<RpcServer> server_;
+};
+
+}  // namespace muster

@@ -1,0 +1,259 @@
+// Resolve and streams through the server.
+#include "coordinator/data/service/data_server_test_base.h"
+
+#include <iostream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "common/spec/job_spec.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+using testing::HasSubstr;
+
+class ServerStream : public DataServerTest {
+ protected:
+  void SetUp() override {
+    DataServerTest::SetUp();
+    ASSERT_TRUE(Import(Header("set"), BeirFiles(10)).ok());
+    ASSERT_TRUE(Push("vocab", Vocabulary()).ok());
+    spec_.set_name("job");
+    spec_.mutable_model()->set_preset("tiny");
+    spec_.mutable_model()->set_tokenizer("vocab");
+    spec_.mutable_data()->set_train("set");
+    spec_.mutable_batch()->set_queries(4);
+    spec_.mutable_duration()->set_epochs(2);
+    spec_.mutable_report()->set_dataset("set");
+    spec_.mutable_report()->set_split("dev");
+    FillDefaults(spec_);
+  }
+
+  absl::StatusOr<v1::ResolvedJob> Resolve() {
+    grpc::ClientContext call;
+    v1::ResolveRequest request;
+    *request.mutable_spec() = spec_;
+    v1::ResolveResponse response;
+    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response)));
+    return response.resolved();
+  }
+  std::string ResolveError() { return std::string(Resolve().status().message()); }
+
+  v1::StreamRequest Request(uint32_t attempt, uint32_t rank = 0, uint32_t world_size = 1, uint64_t from_step = 0) {
+    v1::StreamRequest request;
+    request.mutable_identity()->set_job_id("job-1");
+    request.mutable_identity()->set_attempt(attempt);
+    request.mutable_identity()->set_rank(rank);
+    request.mutable_identity()->set_world_size(world_size);
+    *request.mutable_spec() = spec_;
+    *request.mutable_resolved() = Resolve().value();
+    request.set_from_step(from_step);
+    return request;
+  }
+  struct Streamed {
+    std::vector<v1::StepShare> shares;
+    absl::Status status;
+  };
+  Streamed Stream(const v1::StreamRequest& request) {
+    grpc::ClientContext call;
+    const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, request);
+    Streamed streamed;
+    v1::StepShare share;
+    while (reader->Read(&share)) streamed.shares.push_back(share);
+    streamed.status = FromGrpc(reader->Finish());
+    return streamed;
+  }
+
+  v1::JobSpec spec_;
+};
+
+TEST_F(ServerStream, ResolvesNamesAndSteps) {
+  const auto resolved = Resolve();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->train_dataset().size(), 64u);
+  EXPECT_EQ(resolved->report_dataset(), resolved->train_dataset());
+  EXPECT_EQ(resolved->evaluate_dataset(), "");
+  EXPECT_EQ(resolved->model_manifest(), "");
+  EXPECT_EQ(resolved->vocabulary_size(), 12u);
+  EXPECT_EQ(resolved->train_queries(), 10u);
+  EXPECT_EQ(resolved->steps_per_epoch(), 3u);
+  EXPECT_EQ(resolved->total_steps(), 6u);
+  EXPECT_EQ(BlobClient(worker_).GetManifest(resolved->tokenizer_manifest()).value().files(0).path(), "vocab.txt");
+}
+
+TEST_F(ServerStream, NamesWhatCannotBeResolved) {
+  const v1::JobSpec good = spec_;
+  spec_.mutable_data()->set_train("sett");
+  EXPECT_EQ(ResolveError(), "data.train: dataset \"sett\" does not exist. There are: set. Did you mean \"set\"?");
+  EXPECT_EQ(ReasonOf(Resolve().status()), "DATASET_NOT_FOUND");
+  spec_ = good;
+  spec_.mutable_data()->set_split("trian");
+  EXPECT_EQ(ResolveError(),
+            "data.split: dataset \"set\" has no split \"trian\". There are: dev, none, train. Did you mean \"train\"?");
+  spec_.mutable_data()->set_split("none");
+  EXPECT_THAT(ResolveError(), HasSubstr("data.split: no query of split \"none\" of dataset \"set\" has a positive"));
+  spec_ = good;
+  spec_.mutable_data()->mutable_positives()->add_sources("llm");
+  EXPECT_EQ(ResolveError(),
+            "data.positives.sources: dataset \"set\" has no judgments of source \"llm\". There are: human.");
+  spec_ = good;
+  spec_.mutable_report()->set_split("none");
+  EXPECT_EQ(ResolveError(), "report.split: no query of split \"none\" has a positive. Choose another split.");
+  spec_ = good;
+  spec_.mutable_model()->set_tokenizer("vocabulary");
+  EXPECT_EQ(ResolveError(), "model.tokenizer: model \"vocabulary\" does not exist. There are: vocab.");
+  spec_ = good;
+  spec_.mutable_model()->mutable_max_length()->set_passage(1024);
+  EXPECT_THAT(ResolveError(), HasSubstr("model.max_length.passage: 1024"));
+  spec_ = good;
+  spec_.mutable_model()->clear_preset();
+  spec_.mutable_model()->clear_tokenizer();
+  spec_.mutable_model()->set_from("vocab");
+  EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is a vocabulary alone, without weights."));
+}
+
+TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {
+  const Streamed streamed = Stream(Request(1));
+  ASSERT_TRUE(streamed.status.ok()) << streamed.status;
+  ASSERT_EQ(streamed.shares.size(), 6u);
+  std::multiset<uint64_t> queries;
+  for (size_t step = 0; step < 6; ++step) {
+    EXPECT_EQ(streamed.shares[step].step(), step);
+    EXPECT_EQ(streamed.shares[step].epoch(), step / 3);
+    for (const uint64_t digest : streamed.shares[step].query_digests()) queries.insert(digest);
+  }
+  EXPECT_EQ(queries.size(), 20u);
+  for (const uint64_t digest : queries) EXPECT_EQ(queries.count(digest), 2u);
+}
+
+TEST_F(ServerStream, GoesOnFromAnyStepWithTheSameBytes) {
+  const Streamed whole = Stream(Request(1, 1, 2)), rest = Stream(Request(1, 1, 2, 4));
+  ASSERT_EQ(rest.shares.size(), 2u);
+  EXPECT_EQ(rest.shares[0].SerializeAsString(), whole.shares[4].SerializeAsString());
+  EXPECT_EQ(Stream(Request(1, 1, 2, 6)).shares.size(), 0u);
+}
+
+TEST_F(ServerStream, RefusesAStaleAttempt) {
+  ASSERT_TRUE(Stream(Request(2)).status.ok());
+  const Streamed stale = Stream(Request(1));
+  EXPECT_EQ(stale.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(stale.status), "STALE_ATTEMPT");
+  EXPECT_TRUE(stale.shares.empty());
+}
+
+TEST_F(ServerStream, ANewAttemptEndsTheStreamsOfTheOld) {
+  spec_.mutable_duration()->set_steps(10000000);
+  grpc::ClientContext call;
+  const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, Request(1));
+  v1::StepShare share;
+  ASSERT_TRUE(reader->Read(&share));
+  grpc::ClientContext newer;
+  const auto next = v1::DataService::NewStub(worker_)->Stream(&newer, Request(2));
+  ASSERT_TRUE(next->Read(&share));
+  newer.TryCancel();
+  while (next->Read(&share)) {
+  }
+  EXPECT_EQ(next->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  while (reader->Read(&share)) {
+  }
+  EXPECT_EQ(ReasonOf(FromGrpc(reader->Finish())), "STALE_ATTEMPT");
+}
+
+TEST_F(ServerStream, AServerThatGoesDownEndsStreamsAsUnavailable) {
+  spec_.mutable_duration()->set_steps(10000000);
+  grpc::ClientContext call;
+  const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, Request(1));
+  v1::StepShare share;
+  ASSERT_TRUE(reader->Read(&share));
+  std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
+  while (reader->Read(&share)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  stop.join();
+}
+
+TEST_F(ServerStream, ManyRanksAtOnceSeeOnePlan) {
+  constexpr uint32_t kRanks = 8;
+  std::vector<Streamed> streamed(kRanks);
+  const v1::StreamRequest request = Request(1, 0, kRanks);
+  std::vector<std::thread> threads;
+  for (uint32_t rank = 0; rank < kRanks; ++rank) {
+    threads.emplace_back([&, rank] {
+      v1::StreamRequest own = request;
+      own.mutable_identity()->set_rank(rank);
+      streamed[rank] = Stream(own);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Streamed& rank : streamed) {
+    ASSERT_TRUE(rank.status.ok()) << rank.status;
+    ASSERT_EQ(rank.shares.size(), 6u);
+    for (size_t step = 0; step < 6; ++step) {
+      EXPECT_EQ(rank.shares[step].plan_digest(), streamed[0].shares[step].plan_digest());
+    }
+  }
+}
+
+TEST_F(ServerStream, StreamsTheSharedSetWhole) {
+  const auto source = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/banking77-intent";
+  const auto vocabulary = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/bert-vocab/vocab.txt";
+  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " is not there";
+  Files files;
+  for (const char* path : {"corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv"}) {
+    const std::string content = ReadFile(source / path).value();
+    files.push_back({path, content.substr(0, 1 << 20)});
+    for (size_t at = 1 << 20; at < content.size(); at += 1 << 20) files.push_back({"", content.substr(at, 1 << 20)});
+  }
+  ASSERT_TRUE(Import(Header("banking"), files).ok());
+  ASSERT_TRUE(Push("bert", {{"vocab.txt", ReadFile(vocabulary).value()}}).ok());
+  spec_.mutable_data()->set_train("banking");
+  spec_.mutable_report()->set_dataset("banking");
+  spec_.mutable_model()->set_tokenizer("bert");
+  spec_.mutable_batch()->set_queries(32);
+  const auto request = Request(1);
+  EXPECT_EQ(request.resolved().train_queries(), 7715u);
+  EXPECT_EQ(request.resolved().steps_per_epoch(), 242u);
+  const absl::Time start = RealClock().Now();
+  const Streamed streamed = Stream(request);
+  ASSERT_TRUE(streamed.status.ok()) << streamed.status;
+  EXPECT_EQ(streamed.shares.size(), 484u);
+  std::map<uint64_t, int> visits;
+  for (const v1::StepShare& share : streamed.shares) {
+    for (const uint64_t digest : share.query_digests()) ++visits[digest];
+  }
+  EXPECT_EQ(visits.size(), 7715u);
+  for (const auto& [digest, count] : visits) ASSERT_EQ(count, 2) << digest;
+  std::cout << "484 steps of 32 queries in " << RealClock().Now() - start << ", token store built\n";
+}
+
+TEST_F(ServerStream, IsForWorkers) {
+  grpc::ClientContext call;
+  const auto reader = v1::DataService::NewStub(user_)->Stream(&call, Request(1));
+  v1::StepShare share;
+  EXPECT_FALSE(reader->Read(&share));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ServerStream, SendsAnEvaluation) {
+  v1::StreamEvaluationRequest request;
+  *request.mutable_identity() = Request(1).identity();
+  *request.mutable_spec() = spec_;
+  *request.mutable_resolved() = Resolve().value();
+  request.set_dataset(request.resolved().report_dataset());
+  request.set_split("dev");
+  grpc::ClientContext call;
+  const auto reader = v1::DataService::NewStub(worker_)->StreamEvaluation(&call, request);
+  v1::StreamEvaluationResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  EXPECT_EQ(response.header().query_count(), 1u);
+  EXPECT_EQ(response.header().document_count(), 10u);
+  int sequences = 0;
+  while (reader->Read(&response)) sequences += response.micro_batch().lengths_size();
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(sequences, 11);
+}
+
+}  // namespace
+}  // namespace muster

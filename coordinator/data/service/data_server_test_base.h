@@ -1,0 +1,140 @@
+// A data server over mTLS on loopback with a client of each role, and small data; for tests.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/rpc/blobs.h"
+#include "common/rpc/certificates.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/status.h"
+#include "coordinator/data/service/data_server.h"
+#include "muster/v1/data.grpc.pb.h"
+#include "muster/v1/model.grpc.pb.h"
+
+namespace muster {
+
+class DataServerTest : public testing::Test {
+ protected:
+  using Files = std::vector<std::pair<std::string, std::string>>;  // path, content
+
+  void SetUp() override {
+    root_ = MakeScratchFolder(testing::TempDir(), "server").value();
+    ASSERT_TRUE(MakeAuthority(root_ / "ca").ok());
+    for (const Role role : {Role::kData, Role::kUser, Role::kWorker, Role::kCoordinator}) {
+      const std::string name(RoleName(role));
+      ASSERT_TRUE(IssueCertificate(root_ / "ca", {.role = role, .name = name}, root_ / name).ok());
+    }
+    StartServer();
+  }
+  void TearDown() override {
+    server_.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  void StartServer() {
+    DataServer::Options options;
+    options.listen = "127.0.0.1:0";
+    options.metrics = "";  // its web server takes 2 s to stop
+    options.state = root_ / "state";
+    options.security.certificates = root_ / "data";
+    server_.reset();
+    server_ = DataServer::Start(options).value();
+    user_ = Channel("user");
+    worker_ = Channel("worker");
+    coordinator_ = Channel("coordinator");
+  }
+  std::shared_ptr<grpc::Channel> Channel(const std::string& role) {
+    SecurityOptions security;
+    security.certificates = root_ / role;
+    return MakeChannel(absl::StrCat("127.0.0.1:", server_->port()), security).value();
+  }
+
+  absl::StatusOr<muster::v1::ImportReport> Import(const muster::v1::ImportHeader& header, const Files& files) {
+    const auto stub = muster::v1::DataService::NewStub(user_);
+    grpc::ClientContext call;
+    const auto stream = stub->Import(&call);
+    muster::v1::ImportRequest request;
+    *request.mutable_header() = header;
+    bool open = stream->Write(request);
+    for (const auto& [path, content] : files) {
+      if (!path.empty()) {  // otherwise the content goes on with the file before
+        request.mutable_file()->set_path(path);
+        open = open && stream->Write(request);
+      }
+      request.set_chunk(content);
+      open = open && stream->Write(request);
+    }
+    stream->WritesDone();
+    muster::v1::ImportResponse response;
+    muster::v1::ImportReport report;
+    while (stream->Read(&response)) {
+      if (response.has_report()) report = response.report();
+    }
+    const absl::Status status = FromGrpc(stream->Finish());
+    if (!status.ok()) return status;
+    return report;
+  }
+  static muster::v1::ImportHeader Header(const std::string& name) {
+    muster::v1::ImportHeader header;
+    header.set_name(name);
+    return header;
+  }
+  // Queries q0..q(n-1) with one positive each in train; q0 in dev too; an empty split "none".
+  static Files BeirFiles(int queries) {
+    std::string corpus, lines, train = "query-id\tcorpus-id\tscore\n";
+    for (int i = 0; i < queries; ++i) {
+      absl::StrAppend(&corpus, R"({"_id": "d)", i, R"(", "title": "", "text": "told word)", i, "\"}\n");
+      absl::StrAppend(&lines, R"({"_id": "q)", i, R"(", "text": "asked word)", i, "\"}\n");
+      absl::StrAppend(&train, "q", i, "\td", i, "\t1\n");
+    }
+    return {{"corpus.jsonl", corpus}, {"queries.jsonl", lines}, {"qrels/train.tsv", train},
+            {"qrels/dev.tsv", "q0\td0\t1\n"}, {"qrels/none.tsv", "q0\td0\t0\n"}};
+  }
+
+  // Stores the files and pushes them as a model.
+  absl::StatusOr<muster::v1::Model> Push(const std::string& name, const Files& files) {
+    BlobClient blobs(user_);
+    const auto folder = MakeScratchFolder(root_, "push").value();
+    for (const auto& [path, content] : files) {
+      if (absl::Status status = WriteFileAtomically(folder / path, content); !status.ok()) return status;
+    }
+    muster::v1::PushModelRequest request;
+    request.set_name(name);
+    ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(folder));
+    grpc::ClientContext call;
+    muster::v1::PushModelResponse response;
+    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(user_)->Push(&call, request, &response)));
+    return response.model();
+  }
+  static Files Vocabulary() {
+    return {{"vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nasked\ntold\nword\n##0\n##1\n##2\n##3\n"}};
+  }
+
+  std::vector<std::string> StateListing() {
+    std::vector<std::string> paths;
+    for (const char* part : {"datasets", "scratch", "tokens"}) {
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "state" / part)) {
+        paths.push_back(entry.path().string());
+      }
+    }
+    std::sort(paths.begin(), paths.end());
+    return paths;
+  }
+
+  std::filesystem::path root_;
+  std::unique_ptr<DataServer> server_;
+  std::shared_ptr<grpc::Channel> user_, worker_, coordinator_;
+};
+
+}  // namespace muster

@@ -1,0 +1,96 @@
+#include <spdlog/spdlog.h>
+
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "coordinator/data/service/import_call.h"
+#include "coordinator/data/service/resolver.h"
+#include "coordinator/data/service/services.h"
+#include "coordinator/data/service/stream_calls.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+
+class DataServiceImpl final : public v1::DataService::Service {
+ public:
+  explicit DataServiceImpl(DataContext data) : data_(data) {}
+
+  grpc::Status Import(grpc::ServerContext* call, ImportStream* stream) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      return RunImport(data_, *call, *stream);
+    }());
+  }
+
+  grpc::Status List(grpc::ServerContext* call, const v1::ListDatasetsRequest*,
+                    v1::ListDatasetsResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      ASSIGN_OR_RETURN(const auto datasets, data_.stores.catalogue->ListDatasets());
+      for (const v1::Dataset& dataset : datasets) *response->add_datasets() = dataset;
+      return absl::OkStatus();
+    }());
+  }
+
+  grpc::Status Get(grpc::ServerContext* call, const v1::GetDatasetRequest* request,
+                   v1::GetDatasetResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      ASSIGN_OR_RETURN(*response->mutable_dataset(), data_.stores.catalogue->GetDataset(request->name()));
+      return absl::OkStatus();
+    }());
+  }
+
+  grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteDatasetRequest* request,
+                      v1::DeleteDatasetResponse*) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      RETURN_IF_ERROR(DeleteDataset(data_.stores, request->name()));
+      spdlog::info("{} deleted dataset {}", PrincipalOf(*call).name, request->name());
+      return absl::OkStatus();
+    }());
+  }
+
+  grpc::Status Resolve(grpc::ServerContext* call, const v1::ResolveRequest* request,
+                       v1::ResolveResponse* response) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+      v1::ResolveRequest filled = *request;
+      FillDefaults(*filled.mutable_spec());
+      RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
+      ASSIGN_OR_RETURN(*response->mutable_resolved(), ResolveJob(data_.stores, filled));
+      return absl::OkStatus();
+    }());
+  }
+
+  grpc::Status Stream(grpc::ServerContext* call, const v1::StreamRequest* request,
+                      grpc::ServerWriter<v1::StepShare>* writer) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kWorker}));
+      return RunStream(data_, *call, *request, *writer);
+    }());
+  }
+
+  grpc::Status StreamEvaluation(grpc::ServerContext* call, const v1::StreamEvaluationRequest* request,
+                                grpc::ServerWriter<v1::StreamEvaluationResponse>* writer) override {
+    return ToGrpc([&]() -> absl::Status {
+      RETURN_IF_ERROR(Require(*call, {Role::kWorker}));
+      return RunStreamEvaluation(data_, *call, *request, *writer);
+    }());
+  }
+
+ private:
+  const DataContext data_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeDataService(DataContext context) {
+  return std::make_unique<DataServiceImpl>(context);
+}
+
+}  // namespace muster

@@ -1,0 +1,154 @@
+// Imports, models and blobs through the server.
+#include "coordinator/data/service/data_server_test_base.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ServerImport : public DataServerTest {};
+
+TEST_F(ServerImport, StoresADatasetUnderItsName) {
+  const auto report = Import(Header("set"), BeirFiles(5));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->dataset().queries(), 5u);
+  EXPECT_GT(report->dataset().imported().seconds(), 0);
+  StartServer();  // names and contents are there after a restart
+  grpc::ClientContext call;
+  v1::GetDatasetRequest request;
+  request.set_name("set");
+  v1::GetDatasetResponse response;
+  ASSERT_TRUE(v1::DataService::NewStub(user_)->Get(&call, request, &response).ok());
+  EXPECT_EQ(response.dataset().digest(), report->dataset().digest());
+}
+
+TEST_F(ServerImport, ThatFailsLeavesNothing) {
+  ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
+  const auto before = StateListing();
+  Files files = BeirFiles(6);
+  files[2].second += "q1\td99\t1\n";
+  const absl::Status status = Import(Header("set"), files).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(),
+            "qrels/train.tsv:8: expected the id of a document in corpus.jsonl, found \"d99\". Fix the line, or import "
+            "with --skip-bad 10.");
+  EXPECT_EQ(ReasonOf(status), "BAD_RECORD");
+  EXPECT_EQ(StateListing(), before);
+}
+
+TEST_F(ServerImport, ThatBreaksLeavesNothing) {
+  const auto before = StateListing();
+  v1::ImportHeader header = Header("set");
+  header.set_total_bytes(1 << 20);
+  EXPECT_THAT(std::string(Import(header, BeirFiles(5)).status().message()), HasSubstr("bytes came"));
+  {
+    grpc::ClientContext call;
+    const auto stream = v1::DataService::NewStub(user_)->Import(&call);
+    v1::ImportRequest request;
+    *request.mutable_header() = Header("set");
+    ASSERT_TRUE(stream->Write(request));
+    call.TryCancel();
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  server_->Shutdown(absl::Seconds(10));  // waits for the handler
+  EXPECT_EQ(StateListing(), before);
+}
+
+TEST_F(ServerImport, DeletesNameAndContent) {
+  ASSERT_TRUE(Import(Header("a"), BeirFiles(5)).ok());
+  const auto after_first = StateListing();
+  ASSERT_TRUE(Import(Header("b"), BeirFiles(5)).ok());
+  EXPECT_EQ(StateListing(), after_first);  // the same content
+  const auto remove = [&](const std::string& name) {
+    grpc::ClientContext call;
+    v1::DeleteDatasetRequest request;
+    request.set_name(name);
+    v1::DeleteDatasetResponse response;
+    return FromGrpc(v1::DataService::NewStub(user_)->Delete(&call, request, &response));
+  };
+  ASSERT_TRUE(remove("a").ok());
+  EXPECT_EQ(StateListing(), after_first);
+  ASSERT_TRUE(remove("b").ok());
+  EXPECT_TRUE(StateListing().empty());
+  EXPECT_EQ(remove("b").message(), "dataset \"b\" does not exist. There are none.");
+}
+
+TEST_F(ServerImport, IsNotForWorkers) {
+  grpc::ClientContext call;
+  v1::ListDatasetsResponse response;
+  const grpc::Status status = v1::DataService::NewStub(worker_)->List(&call, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
+  const auto model = Push("vocab", Vocabulary());
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->vocabulary_size(), 12u);
+  const auto stub = v1::ModelService::NewStub(user_);
+  grpc::ClientContext pull, list, remove;
+  v1::PullModelRequest request;
+  request.set_name("vocab");
+  v1::PullModelResponse pulled;
+  ASSERT_TRUE(stub->Pull(&pull, request, &pulled).ok());
+  EXPECT_EQ(pulled.files().files(0).path(), "vocab.txt");
+  // Its blobs are not deleted by digest.
+  v1::DeleteBlobsRequest blobs;
+  blobs.add_digests(pulled.files().files(0).digest());
+  v1::DeleteBlobsResponse deleted;
+  ASSERT_TRUE(v1::BlobService::NewStub(coordinator_)->Delete(&remove, blobs, &deleted).ok());
+  EXPECT_EQ(deleted.deleted(), 0u);
+  v1::ListModelsResponse models;
+  ASSERT_TRUE(stub->List(&list, {}, &models).ok());
+  EXPECT_EQ(models.models_size(), 1);
+}
+
+TEST_F(ServerImport, RefusesAModelThatIsNone) {
+  EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
+            "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a vocabulary "
+            "(vocab.txt) alone.");
+  EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is no name of a model"));
+}
+
+TEST_F(ServerImport, BlobsGoBothWays) {
+  BlobClient blobs(worker_);
+  std::string bytes(3 << 20, 'a');
+  bytes += "end";
+  const std::string digest = blobs.PutBytes(bytes).value();
+  EXPECT_TRUE(blobs.GetBytes(digest).value() == bytes);
+  EXPECT_EQ(blobs.PutBytes(bytes).value(), digest);
+  EXPECT_EQ(blobs.GetBytes(blobs.PutBytes("").value()).value(), "");
+  EXPECT_EQ(ReasonOf(blobs.GetBytes(std::string(64, '0')).status()), "BLOB_NOT_FOUND");
+}
+
+TEST_F(ServerImport, ABrokenPutGoesOnWhereItStopped) {
+  const std::string text = "hello world", digest = Sha256Hex(text);
+  const auto stub = v1::BlobService::NewStub(worker_);
+  const auto put = [&](uint64_t offset, std::string_view part) {
+    grpc::ClientContext call;
+    v1::PutResponse response;
+    const auto writer = stub->Put(&call, &response);
+    v1::PutRequest request;
+    request.mutable_header()->set_digest(digest);
+    request.mutable_header()->set_size(text.size());
+    request.mutable_header()->set_offset(offset);
+    writer->Write(request);
+    request.set_chunk(part.data(), part.size());
+    writer->Write(request);
+    writer->WritesDone();
+    return FromGrpc(writer->Finish());
+  };
+  EXPECT_EQ(put(0, "hello w").code(), absl::StatusCode::kAborted);
+  grpc::ClientContext call;
+  v1::StatBlobsRequest request;
+  request.add_digests(digest);
+  v1::StatBlobsResponse response;
+  ASSERT_TRUE(stub->Stat(&call, request, &response).ok());
+  EXPECT_EQ(response.blobs(0).partial_size(), 7u);
+  EXPECT_TRUE(put(7, "orld").ok());
+  EXPECT_EQ(BlobClient(worker_).GetBytes(digest).value(), text);
+}
+
+}  // namespace
+}  // namespace muster

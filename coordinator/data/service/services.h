@@ -1,0 +1,16 @@
+// The gRPC services of the data server. Handlers check who asks, and hand on; the work is done behind them.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+
+#include "coordinator/data/service/call.h"
+
+namespace muster {
+
+std::unique_ptr<grpc::Service> MakeDataService(DataContext context);
+std::unique_ptr<grpc::Service> MakeBlobService(DataContext context);
+std::unique_ptr<grpc::Service> MakeModelService(DataContext context);
+
+}  // namespace muster

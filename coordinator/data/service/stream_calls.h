@@ -1,0 +1,19 @@
+// DataService.Stream and StreamEvaluation: a rank's shares, sent ahead of use.
+#pragma once
+
+#include <grpcpp/support/sync_stream.h>
+
+#include "absl/status/status.h"
+#include "coordinator/data/service/call.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// Both end at once when the client cancels, when a newer attempt of the job asks, and when the server goes down.
+absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
+                       const muster::v1::StreamRequest& request, grpc::ServerWriter<muster::v1::StepShare>& writer);
+absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerContext& call,
+                                 const muster::v1::StreamEvaluationRequest& request,
+                                 grpc::ServerWriter<muster::v1::StreamEvaluationResponse>& writer);
+
+}  // namespace muster

@@ -1,0 +1,120 @@
+#include "coordinator/runtime/blob_collector.h"
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <set>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/rpc/blobs.h"
+#include "common/rpc/errors.h"
+#include "common/status.h"
+#include "coordinator/core/retention.h"
+#include "muster/v1/blob.grpc.pb.h"
+#include "muster/v1/model.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+constexpr absl::Duration kRetry = absl::Seconds(5);
+constexpr absl::Duration kPatience = absl::Seconds(10);
+
+void SetDeadline(grpc::ClientContext& context) {
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kPatience));
+}
+
+}  // namespace
+
+BlobCollector::BlobCollector(std::vector<std::shared_ptr<grpc::Channel>> data_servers)
+    : servers_(std::move(data_servers)) {}
+
+BlobCollector::~BlobCollector() { Stop(); }
+
+void BlobCollector::Start(Backend* backend) {
+  backend_ = backend;
+  thread_ = std::thread([this] { Run(); });
+}
+
+void BlobCollector::Collect(const std::string& manifest) {
+  absl::MutexLock lock(&mutex_);
+  queue_.push_back(manifest);
+}
+
+void BlobCollector::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void BlobCollector::Run() {
+  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); };
+  while (true) {
+    std::string manifest;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(&ready));
+      if (stopping_) return;
+      manifest = queue_.front();
+    }
+    absl::Status status;
+    for (const auto& server : servers_) {
+      if (status.ok()) status = CollectFrom(server, manifest);
+    }
+    if (status.ok()) backend_->Post(BlobsCollected{manifest});
+    absl::MutexLock lock(&mutex_);
+    if (status.ok()) {
+      queue_.pop_front();
+    } else {
+      spdlog::warn("blobs of checkpoint {} are not deleted yet: {}", manifest, status.ToString());
+      mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kRetry);
+    }
+  }
+}
+
+absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& server, const std::string& manifest) {
+  std::set<std::string> manifests, blobs;
+  bool dropped = false;
+  RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft&, absl::Time) {
+    manifests = ReferencedManifests(state);
+    blobs = ReferencedBlobs(state);
+    dropped = state.garbage.contains(manifest);
+  }));
+  if (!dropped || manifests.contains(manifest)) return absl::OkStatus();
+  {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    muster::v1::ListModelsResponse models;
+    const auto stub = muster::v1::ModelService::NewStub(server);
+    RETURN_IF_ERROR(FromGrpc(stub->List(&context, {}, &models)));
+    for (const muster::v1::Model& model : models.models()) manifests.insert(model.manifest());
+  }
+  if (manifests.contains(manifest)) return absl::OkStatus();
+  BlobClient client(server, kPatience);
+  std::vector<muster::v1::FileManifest> kept;
+  for (const std::string& digest : manifests) {
+    if (!known_.contains(digest)) {
+      absl::StatusOr<muster::v1::FileManifest> read = client.GetManifest(digest);
+      if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs to lose
+      RETURN_IF_ERROR(read.status());
+      known_[digest] = *std::move(read);
+    }
+    kept.push_back(known_[digest]);
+    blobs.insert(digest);
+  }
+  absl::StatusOr<muster::v1::FileManifest> gone = client.GetManifest(manifest);
+  if (absl::IsNotFound(gone.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(gone.status());
+  muster::v1::DeleteBlobsRequest request;
+  for (const std::string& digest : BlobsToDelete(manifest, *gone, kept, blobs)) request.add_digests(digest);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  muster::v1::DeleteBlobsResponse response;
+  RETURN_IF_ERROR(FromGrpc(muster::v1::BlobService::NewStub(server)->Delete(&context, request, &response)));
+  known_.erase(manifest);
+  return absl::OkStatus();
+}
+
+}  // namespace muster

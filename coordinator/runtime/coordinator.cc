@@ -1,0 +1,139 @@
+#include "coordinator/runtime/coordinator.h"
+
+#include <openssl/rand.h>
+
+#include <atomic>
+#include <utility>
+
+#include "common/metrics.h"
+#include "common/rpc/errors.h"
+#include "common/status.h"
+#include "coordinator/runtime/blob_collector.h"
+#include "coordinator/runtime/event_loop.h"
+#include "coordinator/runtime/metrics.h"
+#include "coordinator/service/cluster_service.h"
+#include "coordinator/service/job_service.h"
+#include "coordinator/service/worker_service.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+constexpr absl::Duration kResolveWithin = absl::Seconds(20);
+
+// Eight characters, the first a letter: 26 · 36^7 ids.
+std::string DrawJobId() {
+  static constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::string id;
+  while (id.size() < 8) {
+    unsigned char byte = 0;
+    if (RAND_bytes(&byte, 1) != 1) continue;
+    const int range = id.empty() ? 26 : 36;
+    if (byte < 256 / range * range) id.push_back(kLetters[byte % range]);
+  }
+  return id;
+}
+
+absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Channel>& server,
+                                                  const std::string& address,
+                                                  const muster::v1::ResolveRequest& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
+  muster::v1::ResolveResponse response;
+  const absl::Status status =
+      FromGrpc(muster::v1::DataService::NewStub(server)->Resolve(&context, request, &response));
+  if (absl::IsUnavailable(status)) {
+    return absl::UnavailableError(
+        absl::StrCat("the data server ", address, " does not answer. Is muster-data running? (", std::string(status.message()), ")"));
+  }
+  if (!status.ok()) return status;
+  return response.resolved();
+}
+
+}  // namespace
+
+struct Coordinator::Parts {
+  std::atomic<bool> stopping = false;
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  std::unique_ptr<CoordinatorMetrics> metrics;
+  Sessions sessions;
+  RendezvousStore rendezvous;
+  WatchFeed feed;
+  std::unique_ptr<LogStore> logs;
+  std::unique_ptr<BlobCollector> collector;
+  std::unique_ptr<EventLoop> loop;
+  std::unique_ptr<JobServiceImpl> jobs;
+  std::unique_ptr<ClusterServiceImpl> cluster;
+  std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<MetricsServer> metrics_server;
+  std::unique_ptr<RpcServer> server;
+};
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& options) {
+  if (options.data_addresses.empty()) {
+    return absl::InvalidArgumentError("--data: name at least one data server, as HOST:PORT");
+  }
+  auto parts = std::make_unique<Parts>();
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (const std::string& address : options.data_addresses) {
+    ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
+    channels.push_back(std::move(channel));
+  }
+  parts->metrics = std::make_unique<CoordinatorMetrics>(parts->registry, MUSTER_VERSION);
+  parts->logs = std::make_unique<LogStore>(options.state / "logs");
+  parts->collector = std::make_unique<BlobCollector>(channels);
+
+  EventLoop::Options loop;
+  loop.store.folder = options.state;
+  loop.sessions = &parts->sessions;
+  loop.rendezvous = &parts->rendezvous;
+  loop.feed = &parts->feed;
+  loop.metrics = parts->metrics.get();
+  loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
+  loop.data_addresses = options.data_addresses;
+  loop.min_free_bytes = options.min_free_bytes;
+  loop.tick = options.tick;
+  loop.clock = options.clock;
+  ASSIGN_OR_RETURN(parts->loop, EventLoop::Start(std::move(loop)));
+  parts->collector->Start(parts->loop.get());
+
+  JobServiceImpl::Options jobs;
+  jobs.backend = parts->loop.get();
+  jobs.feed = &parts->feed;
+  jobs.logs = parts->logs.get();
+  jobs.resolve = [channel = channels[0], address = options.data_addresses[0]](
+                     const muster::v1::ResolveRequest& request) { return ResolveAt(channel, address, request); };
+  jobs.draw_id = DrawJobId;
+  jobs.stopping = &parts->stopping;
+  parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
+  parts->cluster =
+      std::make_unique<ClusterServiceImpl>(parts->loop.get(), MUSTER_VERSION, options.data_addresses);
+  parts->workers = std::make_unique<WorkerServiceImpl>(
+      WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
+
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
+  Parts& p = *coordinator->parts_;
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
+  ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
+                                               {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
+  return coordinator;
+}
+
+Coordinator::Coordinator(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Coordinator::~Coordinator() { Shutdown(); }
+
+int Coordinator::port() const { return parts_->server->port(); }
+int Coordinator::metrics_port() const { return parts_->metrics_server->port(); }
+
+void Coordinator::Shutdown(absl::Duration grace) {
+  if (parts_->stopping.exchange(true)) return;
+  parts_->feed.Stop();
+  parts_->logs->Stop();
+  parts_->sessions.CloseAll();
+  parts_->rendezvous.CloseAll();
+  if (parts_->server != nullptr) parts_->server->Shutdown(grace);
+  parts_->loop->Stop();
+  parts_->collector->Stop();
+}
+
+}  // namespace muster

@@ -1,0 +1,43 @@
+// The whole coordinator in one object: state, event loop, services, metrics. The program and the tests start this.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/rpc/security.h"
+
+namespace muster {
+
+class Coordinator {
+ public:
+  struct Options {
+    std::string listen = "127.0.0.1:7070";
+    std::string metrics = "127.0.0.1:7071";
+    std::filesystem::path state;
+    SecurityOptions security;
+    std::vector<std::string> data_addresses;  // at least one; the first resolves names
+    uint64_t min_free_bytes = 64 << 20;
+    absl::Duration tick = absl::Seconds(1);
+    const Clock* clock = &RealClock();
+  };
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Start(const Options& options);
+  ~Coordinator();
+
+  int port() const;
+  int metrics_port() const;
+  // Ends streams, lets running calls finish for `grace`, and flushes. Jobs are not touched. Idempotent.
+  void Shutdown(absl::Duration grace = absl::Seconds(2));
+
+ private:
+  struct Parts;
+  explicit Coordinator(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace muster

@@ -1,0 +1,294 @@
+#include "coordinator/runtime/event_loop.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/view.h"
+
+namespace muster {
+namespace {
+
+constexpr size_t kBatch = 256;
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+}
+
+}  // namespace
+
+EventLoop::EventLoop(Options options)
+    : options_(std::move(options)),
+      wall_start_(options_.clock->Now()),
+      monotonic_start_(options_.clock->Monotonic()) {}
+
+absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Start(Options options) {
+  std::unique_ptr<EventLoop> loop(new EventLoop(std::move(options)));
+  Store::Options store = loop->options_.store;
+  store.on_durable = [raw = loop.get()](uint64_t sequence) { raw->OnDurable(sequence); };
+  store.on_flush_time = [metrics = loop->options_.metrics](absl::Duration time) { metrics->ObserveJournalWrite(time); };
+  ASSIGN_OR_RETURN(loop->store_, Store::Open(std::move(store)));
+  loop->thread_ = std::thread([raw = loop.get()] { raw->Run(); });
+  return loop;
+}
+
+EventLoop::~EventLoop() { Stop(); }
+
+// Wall time that never goes back and never jumps: deadlines survive a corrected clock.
+absl::Time EventLoop::Now() const { return wall_start_ + (options_.clock->Monotonic() - monotonic_start_); }
+
+absl::Status EventLoop::CheckRoom() const {
+  ASSIGN_OR_RETURN(const uint64_t free, FreeBytes(options_.store.folder));
+  if (free >= options_.min_free_bytes) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                        "the coordinator's disk has ", free >> 20, " MiB free, and takes no new work below ",
+                        options_.min_free_bytes >> 20, " MiB. Free some space in its state folder.")),
+                    "DISK_FULL");
+}
+
+absl::StatusOr<std::string> EventLoop::Call(Event event) {
+  Waiter waiter;
+  const auto done = [&waiter] { return waiter.done; };
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) return ShuttingDown();
+  if (queue_.size() >= options_.capacity) {
+    return absl::ResourceExhaustedError("the coordinator's queue is full. Try again in a moment.");
+  }
+  const uint64_t token = ++last_token_;
+  if (auto* submit = std::get_if<SubmitJob>(&event)) submit->token = token;
+  if (auto* command = std::get_if<JobCommand>(&event)) command->token = token;
+  if (auto* drain = std::get_if<DrainWorker>(&event)) drain->token = token;
+  waiters_[token] = &waiter;
+  queue_.push_back(std::move(event));
+  mutex_.Await(absl::Condition(&done));
+  if (!waiter.status.ok()) return waiter.status;
+  return waiter.subject;
+}
+
+absl::Status EventLoop::Query(const Look& look) {
+  Waiter waiter;
+  const auto done = [&waiter] { return waiter.done; };
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) return ShuttingDown();
+  const uint64_t token = ++last_token_;
+  waiters_[token] = &waiter;
+  queue_.push_back(Question{&look, token});
+  mutex_.Await(absl::Condition(&done));
+  return waiter.status;
+}
+
+void EventLoop::Post(Event event) {
+  const auto room = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || queue_.size() < options_.capacity;
+  };
+  absl::MutexLock lock(&mutex_);
+  if (std::holds_alternative<AgentHeartbeat>(event)) {
+    heartbeats_.push_back(std::move(event));
+    return;
+  }
+  mutex_.Await(absl::Condition(&room));
+  if (!stopping_) queue_.push_back(std::move(event));
+}
+
+void EventLoop::Finish(uint64_t token, absl::Status status, std::string subject) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = waiters_.find(token);
+  if (found == waiters_.end()) return;
+  found->second->status = std::move(status);
+  found->second->subject = std::move(subject);
+  found->second->done = true;
+  waiters_.erase(found);
+}
+
+void EventLoop::OnDurable(uint64_t sequence) {
+  absl::MutexLock lock(&mutex_);
+  durable_ = std::max(durable_, sequence);
+  news_ = true;
+}
+
+void EventLoop::Stop() {
+  if (!thread_.joinable()) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  thread_.join();
+  store_->Flush();
+  {
+    absl::MutexLock lock(&mutex_);
+    durable_ = store_->committed();
+  }
+  RunDelayed(store_->committed());
+  absl::MutexLock lock(&mutex_);
+  for (auto& [token, waiter] : waiters_) {
+    waiter->status = ShuttingDown();
+    waiter->done = true;
+  }
+  waiters_.clear();
+}
+
+void EventLoop::Run() {
+  Begin();
+  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || news_ || !queue_.empty() || !heartbeats_.empty();
+  };
+  absl::Duration next_tick = options_.clock->Monotonic();
+  while (true) {
+    std::deque<Event> heartbeats;
+    std::vector<Item> items;
+    uint64_t durable = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.AwaitWithTimeout(absl::Condition(&ready), next_tick - options_.clock->Monotonic());
+      if (stopping_) return;
+      news_ = false;
+      durable = durable_;
+      heartbeats.swap(heartbeats_);
+      while (!queue_.empty() && items.size() < kBatch) {
+        items.push_back(std::move(queue_.front()));
+        queue_.pop_front();
+      }
+    }
+    RunDelayed(durable);
+    for (const Event& event : heartbeats) Handle(event);
+    for (const Item& item : items) {
+      if (const auto* event = std::get_if<Event>(&item)) {
+        Handle(*event);
+      } else {
+        const Question& question = std::get<Question>(item);
+        (*question.look)(store_->state(), soft_, Now());
+        Later([this, token = question.token] { Finish(token, absl::OkStatus(), ""); });
+      }
+    }
+    if (options_.clock->Monotonic() >= next_tick) {
+      next_tick = options_.clock->Monotonic() + options_.tick;
+      Handle(Tick{});
+      options_.metrics->Refresh(store_->state(), soft_, Now());
+    }
+    if (replan_) Plan();
+  }
+}
+
+void EventLoop::Begin() {
+  soft_.started = Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    durable_ = store_->committed();
+  }
+  const State& state = store_->state();
+  for (const std::string& id : state.active) {
+    const JobRecord& job = state.jobs.at(id);
+    if (job.running().has_started()) options_.rendezvous->Open(id, job.running().number());
+  }
+  for (const std::string& manifest : state.garbage) options_.collect(manifest);
+  spdlog::info("epoch {}: {} jobs, {} of them active", state.epoch, state.jobs.size(), state.active.size());
+}
+
+void EventLoop::Plan() {
+  replan_ = false;
+  Handle(muster::Plan{});
+}
+
+void EventLoop::CountTransitions(const std::vector<Record>& records) {
+  for (const Record& record : records) {
+    if (!record.has_job()) continue;
+    const muster::v1::Job& job = record.job().job();
+    const JobRecord* before = FindJob(store_->state(), job.id());
+    if (before != nullptr && before->job().phase() == job.phase()) continue;
+    options_.metrics->CountTransition(job.phase());
+    spdlog::info("job {} ({}, {}) {}: {}", job.id(), job.spec().name(), job.owner(),
+                 std::string(PhaseName(job.phase())), job.reason());
+    if (IsFinal(job.phase())) soft_.jobs[job.id()].waiting.clear();
+  }
+}
+
+void EventLoop::Handle(const Event& event) {
+  Decision decision = Step(store_->state(), soft_, event, Now());
+  if (!decision.records.empty()) {
+    CountTransitions(decision.records);
+    store_->Commit(std::move(decision.records));
+  }
+  for (Effect& effect : decision.effects) Schedule(std::move(effect));
+  replan_ = replan_ || decision.replan;
+}
+
+void EventLoop::Later(std::function<void()> act) {
+  delayed_.push_back({store_->committed(), std::move(act)});
+  uint64_t durable;
+  {
+    absl::MutexLock lock(&mutex_);
+    durable = durable_;
+  }
+  RunDelayed(durable);
+}
+
+void EventLoop::RunDelayed(uint64_t durable) {
+  while (!delayed_.empty() && delayed_.front().after <= durable) {
+    const std::function<void()> act = std::move(delayed_.front().act);
+    delayed_.pop_front();
+    act();
+  }
+}
+
+// Values are made now, from the state as decided; they go out when it is durable.
+void EventLoop::Schedule(Effect effect) {
+  struct Visitor {
+    EventLoop* loop;
+    Options& o;
+    void operator()(Reply& reply) {
+      loop->Later([loop = loop, r = std::move(reply)] { loop->Finish(r.token, r.status, r.subject); });
+    }
+    void operator()(const Welcome& welcome) {
+      muster::v1::CoordinatorMessage message;
+      message.mutable_welcome()->set_epoch(loop->store_->state().epoch);
+      message.mutable_welcome()->set_heartbeat_milliseconds(
+          static_cast<uint32_t>(absl::ToInt64Milliseconds(kHeartbeat)));
+      for (const std::string& address : o.data_addresses) message.mutable_welcome()->add_data_addresses(address);
+      loop->Later([&o = o, session = welcome.session, message] {
+        if (const auto outbox = o.sessions->Find(session)) outbox->Push(message);
+      });
+    }
+    void operator()(const AckReport& ack) {
+      loop->Later([&o = o, ack] {
+        if (const auto outbox = o.sessions->Find(ack.session)) outbox->PushAck(ack.sequence);
+      });
+    }
+    void operator()(const PushDesired& push) {
+      loop->Later([&o = o, worker = push.worker, desired = DesiredStateOf(loop->store_->state(), push.worker)] {
+        if (const auto outbox = o.sessions->FindWorker(worker)) outbox->PushDesired(desired);
+      });
+    }
+    void operator()(const CloseSession& close) {
+      loop->Later([&o = o, session = close.session] { o.sessions->Close(session); });
+    }
+    void operator()(const OpenRendezvous& open) {
+      loop->Later([&o = o, open] { o.rendezvous->Open(open.job_id, open.attempt); });
+    }
+    void operator()(const CloseRendezvous& close) {
+      loop->Later([&o = o, close] { o.rendezvous->Close(close.job_id, close.attempt); });
+    }
+    void operator()(const CollectBlobs& collect) {
+      loop->Later([&o = o, manifest = collect.manifest] { o.collect(manifest); });
+    }
+    void operator()(const CountStale& stale) {
+      o.metrics->CountStaleRequest(stale.kind);
+      spdlog::warn("refused a stale {} from {}", stale.kind, stale.detail);
+    }
+    void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
+    void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
+    void operator()(const JobChanged& changed) {
+      if (!o.feed->Watched(changed.job_id)) return;
+      absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);
+      if (job.ok()) loop->Later([&o = o, job = *std::move(job)] { o.feed->Publish(job); });
+    }
+  };
+  std::visit(Visitor{this, options_}, effect);
+}
+
+}  // namespace muster

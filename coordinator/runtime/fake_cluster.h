@@ -1,0 +1,119 @@
+// For tests: a data server and agents that do as they are told, over real gRPC with mTLS.
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/rpc/security.h"
+#include "coordinator/runtime/coordinator.h"
+#include "muster/v1/blob.grpc.pb.h"
+#include "muster/v1/data.grpc.pb.h"
+#include "muster/v1/job.grpc.pb.h"
+#include "muster/v1/model.grpc.pb.h"
+#include "muster/v1/worker.grpc.pb.h"
+
+namespace muster {
+
+// Answers Resolve, and keeps blobs in memory.
+class FakeData final : public muster::v1::DataService::Service {
+ public:
+  grpc::Status Resolve(grpc::ServerContext* context, const muster::v1::ResolveRequest* request,
+                       muster::v1::ResolveResponse* response) override;
+
+  class Blobs final : public muster::v1::BlobService::Service {
+   public:
+    grpc::Status Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
+                     grpc::ServerWriter<muster::v1::GetResponse>* writer) override;
+    grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteBlobsRequest* request,
+                        muster::v1::DeleteBlobsResponse*) override;
+    std::string Put(const std::string& bytes);
+    bool Has(const std::string& digest);
+    bool WaitUntilGone(const std::string& digest, absl::Duration wait);
+
+   private:
+    absl::Mutex mutex_;
+    std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);
+  };
+  class Models final : public muster::v1::ModelService::Service {
+   public:
+    grpc::Status List(grpc::ServerContext*, const muster::v1::ListModelsRequest*,
+                      muster::v1::ListModelsResponse*) override {
+      return grpc::Status::OK;
+    }
+  };
+  Blobs blobs;
+  Models models;
+  std::string last_job_model_manifest;
+};
+
+// One agent's session. Reads in a thread of its own; the test says what it reports.
+class FakeAgent {
+ public:
+  FakeAgent(std::shared_ptr<grpc::Channel> channel, const std::string& name, uint32_t slots,
+            const std::string& instance = "one");
+  ~FakeAgent();
+
+  // Waits until the newest desired state fits, at most 10 s.
+  bool WaitForDesired(const std::function<bool(const muster::v1::DesiredState&)>& fits);
+  bool WaitForAck(uint64_t sequence);
+  bool WaitForAssignment(const std::string& job, muster::v1::AssignmentPhase phase, uint32_t attempt = 1);
+  bool WaitForNothing();  // no assignments
+  uint64_t epoch();
+
+  uint64_t Send(muster::v1::Report report);  // returns its sequence
+  void Send(muster::v1::AgentMessage message);
+  // Prepared; then, once told to run, RankStarted of `ranks`. False: not told in time.
+  bool Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt = 1);
+  uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::v1::ExitCause cause,
+                const std::string& message = "");
+  grpc::Status Finish();  // closes and returns the stream's status
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<muster::v1::WorkerService::Stub> stub_;
+  std::unique_ptr<grpc::ClientReaderWriter<muster::v1::AgentMessage, muster::v1::CoordinatorMessage>> stream_;
+  absl::Mutex mutex_;
+  muster::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
+  uint64_t acked_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool told_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t sequence_ = 0;
+  bool finished_ = false;
+  std::thread reader_;
+};
+
+// Authority, certificates, data server, and a coordinator that can be restarted.
+class FakeCluster {
+ public:
+  static absl::StatusOr<std::unique_ptr<FakeCluster>> Start();
+  ~FakeCluster();
+
+  absl::Status StartCoordinator();
+  void StopCoordinator() { coordinator_.reset(); }
+  std::shared_ptr<grpc::Channel> ChannelAs(Role role, const std::string& name);
+  std::unique_ptr<muster::v1::JobService::Stub> Jobs();
+  const Coordinator& coordinator() const { return *coordinator_; }
+  FakeData& data() { return data_; }
+  uint64_t min_free_bytes = 0;
+
+ private:
+  std::filesystem::path folder_;
+  FakeData data_;
+  std::unique_ptr<RpcServer> data_server_;
+  std::unique_ptr<Coordinator> coordinator_;
+};
+
+// A valid specification of a job that trains on `slots` CPU slots.
+muster::v1::JobSpec SmallJob(uint32_t slots);
+
+}  // namespace muster

@@ -1,0 +1,32 @@
+// ClusterService. Include in sources only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/service/backend.h"
+#include "muster/v1/cluster.grpc.pb.h"
+
+namespace muster {
+
+class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
+ public:
+  ClusterServiceImpl(Backend* backend, std::string version, std::vector<std::string> data_addresses)
+      : backend_(backend), version_(std::move(version)), data_addresses_(std::move(data_addresses)) {}
+
+  grpc::Status GetCluster(grpc::ServerContext* context, const muster::v1::GetClusterRequest* request,
+                          muster::v1::GetClusterResponse* response) override;
+  grpc::Status ListWorkers(grpc::ServerContext* context, const muster::v1::ListWorkersRequest* request,
+                           muster::v1::ListWorkersResponse* response) override;
+  grpc::Status ListQueues(grpc::ServerContext* context, const muster::v1::ListQueuesRequest* request,
+                          muster::v1::ListQueuesResponse* response) override;
+  grpc::Status Drain(grpc::ServerContext* context, const muster::v1::DrainRequest* request,
+                     muster::v1::DrainResponse* response) override;
+
+ private:
+  Backend* const backend_;
+  const std::string version_;
+  const std::vector<std::string> data_addresses_;
+};
+
+}  // namespace muster

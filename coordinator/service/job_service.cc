@@ -1,0 +1,199 @@
+#include "coordinator/service/job_service.h"
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "coordinator/core/view.h"
+
+namespace muster {
+namespace {
+
+using grpc::ServerContext;
+using muster::v1::Job;
+
+constexpr absl::Duration kWatchPace = absl::Milliseconds(200);  // at most five views a second
+constexpr absl::Duration kLook = absl::Milliseconds(500);       // how often a stream looks whether its client is there
+constexpr size_t kMaxRequestId = 128;
+
+absl::Status CheckRequestId(const std::string& request_id) {
+  if (request_id.size() <= kMaxRequestId) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
+}
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+}
+
+template <typename Response>
+grpc::Status Answer(absl::StatusOr<Job> job, Response& response) {
+  if (job.ok()) *response.mutable_job() = *std::move(job);
+  return ToGrpc(job.status());
+}
+
+// Whether following a log of this job can still bring anything.
+bool LogMayGrow(const Job& job) { return !IsFinal(job.phase()); }
+
+}  // namespace
+
+absl::StatusOr<Job> JobServiceImpl::View(const std::string& id) {
+  absl::StatusOr<Job> job;
+  RETURN_IF_ERROR(options_.backend->Query(
+      [&](const State& state, const Soft& soft, absl::Time) { job = ViewJob(state, soft, id); }));
+  return job;
+}
+
+absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& from) {
+  if (!absl::StartsWith(from, "job:")) return std::string();
+  const std::string id(absl::StripPrefix(from, "job:"));
+  absl::StatusOr<Job> job = View(id);
+  if (!job.ok()) return WithContext(job.status(), "model.from");
+  if (job->export_manifest().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()),
+                                                      " and has no exported model. Wait until it has succeeded."));
+  }
+  return job->export_manifest();
+}
+
+absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request) {
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  if (!request.request_id().empty()) {
+    std::string known;
+    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
+      const auto found = state.submissions.find(SubmissionKey(owner, request.request_id()));
+      if (found != state.submissions.end()) known = found->second;
+    }));
+    if (!known.empty()) return View(known);
+  }
+  SubmitJob submit;
+  submit.job_id = options_.draw_id();
+  submit.owner = owner;
+  submit.request_id = request.request_id();
+  submit.spec = request.spec();
+  FillDefaults(submit.spec);
+  RETURN_IF_ERROR(ValidateJobSpec(submit.spec));
+  RETURN_IF_ERROR(options_.backend->CheckRoom());
+  muster::v1::ResolveRequest resolve;
+  *resolve.mutable_spec() = submit.spec;
+  ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(submit.spec.model().from()));
+  ASSIGN_OR_RETURN(submit.resolved, options_.resolve(resolve));
+  ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));
+  return View(id);
+}
+
+grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::SubmitRequest* request,
+                                    muster::v1::SubmitResponse* response) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  return Answer(SubmitJobFor(PrincipalOf(*context).name, *request), *response);
+}
+
+grpc::Status JobServiceImpl::Get(ServerContext* context, const muster::v1::GetJobRequest* request,
+                                 muster::v1::GetJobResponse* response) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  return Answer(View(request->id()), *response);
+}
+
+grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::ListJobsRequest* request,
+                                  muster::v1::ListJobsResponse* response) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  absl::StatusOr<muster::v1::ListJobsResponse> page;
+  absl::Status status = options_.backend->Query(
+      [&](const State& state, const Soft& soft, absl::Time) { page = ViewJobs(state, soft, *request); });
+  if (!status.ok()) return ToGrpc(status);
+  if (page.ok()) *response = *std::move(page);
+  return ToGrpc(page.status());
+}
+
+grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::WatchRequest* request,
+                                   grpc::ServerWriter<muster::v1::WatchResponse>* writer) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  const std::string& id = request->id();
+  options_.feed->Join(id);
+  absl::StatusOr<Job> first = View(id);
+  absl::Status status = first.status();
+  Job job;
+  if (first.ok()) job = *std::move(first);
+  uint64_t version = 0;
+  bool send = true;
+  while (status.ok()) {
+    if (send) {
+      muster::v1::WatchResponse response;
+      *response.mutable_job() = job;
+      if (!writer->Write(response) || IsFinal(job.phase())) break;
+      if (options_.feed->Pace(kWatchPace)) status = ShuttingDown();
+    }
+    if (context->IsCancelled() || !status.ok()) break;
+    const WatchFeed::News news = options_.feed->Next(id, kLook, version, job);
+    if (news == WatchFeed::News::kStopped) status = ShuttingDown();
+    send = news == WatchFeed::News::kChanged;
+  }
+  options_.feed->Leave(id);
+  return ToGrpc(status);
+}
+
+absl::StatusOr<Job> JobServiceImpl::Command(ServerContext& context, Verb verb, const std::string& id,
+                                            const std::string& request_id) {
+  RETURN_IF_ERROR(Require(context, {Role::kUser}));
+  RETURN_IF_ERROR(CheckRequestId(request_id));
+  ASSIGN_OR_RETURN(const std::string subject,
+                   options_.backend->Call(JobCommand{0, verb, id, PrincipalOf(context).name, request_id}));
+  return View(subject);
+}
+
+grpc::Status JobServiceImpl::Cancel(ServerContext* context, const muster::v1::CancelRequest* request,
+                                    muster::v1::CancelResponse* response) {
+  return Answer(Command(*context, Verb::kCancel, request->id(), request->request_id()), *response);
+}
+
+grpc::Status JobServiceImpl::Pause(ServerContext* context, const muster::v1::PauseRequest* request,
+                                   muster::v1::PauseResponse* response) {
+  return Answer(Command(*context, Verb::kPause, request->id(), request->request_id()), *response);
+}
+
+grpc::Status JobServiceImpl::Resume(ServerContext* context, const muster::v1::ResumeRequest* request,
+                                    muster::v1::ResumeResponse* response) {
+  return Answer(Command(*context, Verb::kResume, request->id(), request->request_id()), *response);
+}
+
+grpc::Status JobServiceImpl::Logs(ServerContext* context, const muster::v1::LogsRequest* request,
+                                  grpc::ServerWriter<muster::v1::LogsResponse>* writer) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
+  uint64_t version = 0;
+  while (!context->IsCancelled()) {
+    absl::StatusOr<Job> job = View(request->id());
+    if (!job.ok()) return ToGrpc(job.status());
+    if (options_.stopping->load()) return ToGrpc(ShuttingDown());
+    const bool last_look = !request->follow() || !LogMayGrow(*job);
+    bool sent = false;
+    for (const LogStore::File& file : options_.logs->List(request->id())) {
+      if (request->has_rank() && request->rank() != file.rank) continue;
+      if (request->has_attempt() && request->attempt() != file.attempt) continue;
+      uint64_t& offset = offsets[{file.attempt, file.rank}];
+      while (offset < file.size) {
+        absl::StatusOr<std::string> text = options_.logs->Read(request->id(), file, offset, last_look);
+        if (!text.ok()) return ToGrpc(text.status());
+        if (text->empty()) break;
+        offset += text->size();
+        muster::v1::LogsResponse response;
+        response.set_attempt(file.attempt);
+        response.set_rank(file.rank);
+        response.set_text(*std::move(text));
+        if (!writer->Write(response)) return grpc::Status::OK;
+        sent = true;
+      }
+    }
+    if (last_look) break;
+    if (!sent) version = options_.logs->WaitForMore(version, kLook);
+  }
+  return grpc::Status::OK;
+}
+
+}  // namespace muster

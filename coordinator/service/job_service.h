@@ -1,0 +1,59 @@
+// JobService: parse, check who calls, enqueue, reply. Include in sources only.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "coordinator/service/backend.h"
+#include "coordinator/service/log_store.h"
+#include "coordinator/service/watch_feed.h"
+#include "muster/v1/data.pb.h"
+#include "muster/v1/job.grpc.pb.h"
+
+namespace muster {
+
+class JobServiceImpl final : public muster::v1::JobService::Service {
+ public:
+  // Asks a data server what the names in a specification mean.
+  using Resolver = std::function<absl::StatusOr<muster::v1::ResolvedJob>(const muster::v1::ResolveRequest& request)>;
+  struct Options {
+    Backend* backend = nullptr;
+    WatchFeed* feed = nullptr;
+    LogStore* logs = nullptr;
+    Resolver resolve;
+    std::function<std::string()> draw_id;  // a new job id at random
+    const std::atomic<bool>* stopping = nullptr;
+  };
+  explicit JobServiceImpl(Options options) : options_(std::move(options)) {}
+
+  grpc::Status Submit(grpc::ServerContext* context, const muster::v1::SubmitRequest* request,
+                      muster::v1::SubmitResponse* response) override;
+  grpc::Status Get(grpc::ServerContext* context, const muster::v1::GetJobRequest* request,
+                   muster::v1::GetJobResponse* response) override;
+  grpc::Status List(grpc::ServerContext* context, const muster::v1::ListJobsRequest* request,
+                    muster::v1::ListJobsResponse* response) override;
+  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest* request,
+                     grpc::ServerWriter<muster::v1::WatchResponse>* writer) override;
+  grpc::Status Cancel(grpc::ServerContext* context, const muster::v1::CancelRequest* request,
+                      muster::v1::CancelResponse* response) override;
+  grpc::Status Pause(grpc::ServerContext* context, const muster::v1::PauseRequest* request,
+                     muster::v1::PauseResponse* response) override;
+  grpc::Status Resume(grpc::ServerContext* context, const muster::v1::ResumeRequest* request,
+                      muster::v1::ResumeResponse* response) override;
+  grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
+                    grpc::ServerWriter<muster::v1::LogsResponse>* writer) override;
+
+ private:
+  absl::StatusOr<muster::v1::Job> View(const std::string& id);
+  absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request);
+  absl::StatusOr<muster::v1::Job> Command(grpc::ServerContext& context, Verb verb, const std::string& id,
+                                          const std::string& request_id);
+  absl::StatusOr<std::string> ModelManifestFor(const std::string& from);
+
+  const Options options_;
+};
+
+}  // namespace muster

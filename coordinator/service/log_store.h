@@ -1,0 +1,52 @@
+// What the ranks print, one file a rank: FOLDER/JOB/ATTEMPT-RANK.log, at most 16 MiB each. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace muster {
+
+class LogStore {
+ public:
+  static constexpr uint64_t kMaxFile = 16 << 20;  // bytes
+
+  explicit LogStore(std::filesystem::path folder, uint64_t max_file = kMaxFile)
+      : folder_(std::move(folder)), max_file_(max_file) {}
+
+  // `job_id` must be a valid name (common/files.h). Past the file's limit the text is dropped, with a last line that
+  // says so.
+  absl::Status Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text);
+
+  struct File {
+    uint32_t attempt = 0, rank = 0;
+    uint64_t size = 0;
+  };
+  std::vector<File> List(const std::string& job_id) const;  // by attempt, then rank
+
+  // Whole lines from `offset` on, at most 256 KiB; the rest of a line that never ended only if `ended`.
+  absl::StatusOr<std::string> Read(const std::string& job_id, const File& file, uint64_t offset, bool ended) const;
+
+  // Waits until something was appended to any log since `version`, at most `wait`; returns the version now.
+  uint64_t WaitForMore(uint64_t version, absl::Duration wait);
+  void Stop();  // every wait ends
+
+ private:
+  std::filesystem::path PathOf(const std::string& job_id, uint32_t attempt, uint32_t rank) const;
+
+  const std::filesystem::path folder_;
+  const uint64_t max_file_;
+  absl::Mutex mutex_;
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace muster

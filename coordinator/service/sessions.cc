@@ -1,0 +1,92 @@
+#include "coordinator/service/sessions.h"
+
+#include <utility>
+
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+using muster::v1::CoordinatorMessage;
+
+bool Sessions::Outbox::Next(CoordinatorMessage& message) {
+  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !messages_.empty(); };
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&ready));
+  if (closed_) return false;
+  message = std::move(messages_.front());
+  messages_.pop_front();
+  return true;
+}
+
+void Sessions::Outbox::Push(CoordinatorMessage message) {
+  absl::MutexLock lock(&mutex_);
+  messages_.push_back(std::move(message));
+}
+
+void Sessions::Outbox::PushDesired(const muster::v1::DesiredState& desired) {
+  std::string bytes = DeterministicBytes(desired);
+  absl::MutexLock lock(&mutex_);
+  if (bytes == last_desired_) return;
+  last_desired_ = std::move(bytes);
+  CoordinatorMessage message;
+  *message.mutable_desired() = desired;
+  messages_.push_back(std::move(message));
+}
+
+void Sessions::Outbox::PushAck(uint64_t sequence) {
+  absl::MutexLock lock(&mutex_);
+  if (!messages_.empty() && messages_.back().has_ack()) {
+    messages_.back().mutable_ack()->set_sequence(sequence);
+    return;
+  }
+  CoordinatorMessage message;
+  message.mutable_ack()->set_sequence(sequence);
+  messages_.push_back(std::move(message));
+}
+
+void Sessions::Outbox::Close() {
+  absl::MutexLock lock(&mutex_);
+  closed_ = true;
+}
+
+std::pair<uint64_t, std::shared_ptr<Sessions::Outbox>> Sessions::Open(const std::string& worker) {
+  auto outbox = std::make_shared<Outbox>();
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) outbox->Close();
+  open_[++last_] = {worker, outbox};
+  return {last_, outbox};
+}
+
+void Sessions::Close(uint64_t session) {
+  std::shared_ptr<Outbox> outbox;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = open_.find(session);
+    if (found == open_.end()) return;
+    outbox = found->second.outbox;
+    open_.erase(found);
+  }
+  outbox->Close();
+}
+
+void Sessions::CloseAll() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  for (auto& [session, entry] : open_) entry.outbox->Close();
+}
+
+std::shared_ptr<Sessions::Outbox> Sessions::Find(uint64_t session) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = open_.find(session);
+  return found == open_.end() ? nullptr : found->second.outbox;
+}
+
+std::shared_ptr<Sessions::Outbox> Sessions::FindWorker(const std::string& worker) {
+  absl::MutexLock lock(&mutex_);
+  for (auto entry = open_.rbegin(); entry != open_.rend(); ++entry) {
+    if (entry->second.worker == worker) return entry->second.outbox;
+  }
+  return nullptr;
+}
+
+}  // namespace muster

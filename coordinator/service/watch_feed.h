@@ -1,0 +1,43 @@
+// The newest view of each job, for Watch streams. Thread-safe: the event loop publishes, streams wait.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+class WatchFeed {
+ public:
+  // A view that the loop made; ended jobs leave the feed when their last watcher has seen them.
+  void Publish(muster::v1::Job job);
+  void Stop();  // every wait ends
+
+  // Registers interest: only watched jobs are kept. Balanced by Leave.
+  void Join(const std::string& job_id);
+  void Leave(const std::string& job_id);
+  bool Watched(const std::string& job_id);
+
+  enum class News { kChanged, kNone, kStopped };
+  // Lets `pace` pass between two views of one stream. True: stopped.
+  bool Pace(absl::Duration pace);
+  // Waits for a view newer than `version` (which it then is), at most `wait`.
+  News Next(const std::string& job_id, absl::Duration wait, uint64_t& version, muster::v1::Job& job);
+
+ private:
+  struct Entry {
+    int watchers = 0;
+    uint64_t version = 0;
+    muster::v1::Job job;
+  };
+  absl::Mutex mutex_;
+  std::map<std::string, Entry> jobs_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace muster

@@ -1,0 +1,115 @@
+#include "coordinator/service/worker_service.h"
+
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::AgentMessage;
+using muster::v1::CoordinatorMessage;
+using muster::v1::Hello;
+
+constexpr uint32_t kMaxSlots = 1024;  // of one worker
+
+bool IsInsecure(const Principal& principal) { return principal.role == Role::kUser; }  // passed Require(kWorker)
+
+absl::Status CheckHello(const Hello& hello, const Principal& principal) {
+  if (!IsValidName(hello.worker())) {
+    return absl::InvalidArgumentError("hello.worker: must be 1 to 63 of [a-z0-9._-], beginning with a letter or digit");
+  }
+  if (!IsInsecure(principal) && principal.name != hello.worker()) {
+    return absl::PermissionDeniedError(absl::StrCat("hello.worker: \"", hello.worker(), "\", but the certificate is of \"",
+                                                    principal.name, "\". Use that worker's certificate."));
+  }
+  if (hello.device() != "cpu" && hello.device() != "gpu") {
+    return absl::InvalidArgumentError("hello.device: must be cpu or gpu");
+  }
+  if (hello.slots() == 0 || hello.slots() > kMaxSlots) {
+    return absl::InvalidArgumentError(absl::StrCat("hello.slots: must be 1 to ", kMaxSlots));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, AgentMessage& message) {
+  switch (message.message_case()) {
+    case AgentMessage::kHeartbeat:
+      options_.backend->Post(AgentHeartbeat{worker, session, std::move(*message.mutable_heartbeat())});
+      return;
+    case AgentMessage::kReport:
+      options_.backend->Post(AgentReport{worker, session, std::move(*message.mutable_report())});
+      return;
+    case AgentMessage::kProgress:
+      options_.backend->Post(AgentProgress{worker, session, std::move(*message.mutable_progress())});
+      return;
+    case AgentMessage::kLog: {
+      const muster::v1::LogText& log = message.log();
+      bool runs = false;  // no path of a client is ever opened: the job must be one of ours
+      absl::Status status = options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
+        const JobRecord* job = FindJob(state, log.job_id());
+        if (job == nullptr) return;
+        for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+          for (const muster::v1::RankPlacement& rank : info.ranks()) {
+            runs = runs || (info.number() == log.attempt() && rank.rank() == log.rank() && rank.worker() == worker);
+          }
+        }
+      });
+      if (!status.ok() || !runs) return;
+      status = options_.logs->Append(log.job_id(), log.attempt(), log.rank(), log.text());
+      if (!status.ok()) spdlog::warn("log text of job {} is lost: {}", log.job_id(), status.ToString());
+      return;
+    }
+    case AgentMessage::kHello:  // once is enough
+    case AgentMessage::MESSAGE_NOT_SET: return;
+  }
+}
+
+grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
+                                        grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>* stream) {
+  if (absl::Status allowed = Require(*context, {Role::kWorker}); !allowed.ok()) return ToGrpc(allowed);
+  AgentMessage message;
+  if (!stream->Read(&message)) return grpc::Status::OK;
+  if (!message.has_hello()) return ToGrpc(absl::InvalidArgumentError("the first message must be Hello"));
+  const Hello hello = message.hello();
+  const std::string worker = hello.worker();
+  if (absl::Status status = CheckHello(hello, PrincipalOf(*context)); !status.ok()) return ToGrpc(status);
+
+  const auto [session, outbox] = options_.sessions->Open(worker);
+  spdlog::info("worker {} connected: {} slots of {} on {}", worker, hello.slots(), hello.device(), hello.host());
+  options_.backend->Post(AgentHello{session, hello});
+  std::thread writer([&, outbox = outbox] {
+    CoordinatorMessage next;
+    while (outbox->Next(next)) {
+      if (!stream->Write(next)) break;
+    }
+    context->TryCancel();  // ends the reader below, too
+  });
+  while (stream->Read(&message)) Forward(worker, session, message);
+  options_.sessions->Close(session);
+  writer.join();
+  options_.backend->Post(AgentGone{worker, session});
+  spdlog::info("worker {} disconnected", worker);
+  return ToGrpc(absl::UnavailableError("the session ended. Connect again."));
+}
+
+grpc::Status WorkerServiceImpl::Rendezvous(grpc::ServerContext* context, const muster::v1::RendezvousRequest* request,
+                                           muster::v1::RendezvousResponse* response) {
+  if (absl::Status allowed = Require(*context, {Role::kWorker}); !allowed.ok()) return ToGrpc(allowed);
+  absl::StatusOr<muster::v1::RendezvousResponse> result =
+      options_.rendezvous->Do(*request, [context] { return context->IsCancelled(); });
+  if (result.ok()) *response = *std::move(result);
+  return ToGrpc(result.status());
+}
+
+}  // namespace muster

@@ -1,0 +1,39 @@
+// WorkerService: the agents' sessions, and the ranks' rendezvous. Include in sources only.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "coordinator/service/backend.h"
+#include "coordinator/service/log_store.h"
+#include "coordinator/service/rendezvous.h"
+#include "coordinator/service/sessions.h"
+#include "muster/v1/worker.grpc.pb.h"
+
+namespace muster {
+
+class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
+ public:
+  struct Options {
+    Backend* backend = nullptr;
+    Sessions* sessions = nullptr;
+    RendezvousStore* rendezvous = nullptr;
+    LogStore* logs = nullptr;
+  };
+  explicit WorkerServiceImpl(Options options) : options_(options) {}
+
+  // The handler's thread reads, a second one writes. Ends when either side closes, a newer session of the same worker
+  // begins, or the coordinator stops.
+  grpc::Status Session(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>* stream) override;
+  grpc::Status Rendezvous(grpc::ServerContext* context, const muster::v1::RendezvousRequest* request,
+                          muster::v1::RendezvousResponse* response) override;
+
+ private:
+  void Forward(const std::string& worker, uint64_t session, muster::v1::AgentMessage& message);
+
+  const Options options_;
+};
+
+}  // namespace muster

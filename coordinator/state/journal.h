@@ -1,0 +1,53 @@
+// The journal and its snapshots in one SQLite file (WAL, synchronous FULL): after Append returns, the records survive
+// a crash of the process and of the machine.
+//
+//   journal(sequence INTEGER PRIMARY KEY, record BLOB)   records after the snapshot
+//   snapshot(sequence INTEGER, state BLOB)               one row: the state after that record
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+struct sqlite3;
+
+namespace muster {
+
+struct JournalEntry {
+  uint64_t sequence = 0;
+  std::string bytes;  // a Record
+};
+struct JournalSnapshot {
+  uint64_t sequence = 0;
+  std::string bytes;  // a Snapshot; empty: none yet
+};
+
+// Not thread-safe: opened and loaded by one thread, then written by one thread.
+class Journal {
+ public:
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::filesystem::path& file);
+  ~Journal();
+
+  absl::StatusOr<JournalSnapshot> LoadSnapshot();
+  absl::StatusOr<std::vector<JournalEntry>> LoadEntries(uint64_t after);
+  // All of them or none, in one transaction.
+  absl::Status Append(absl::Span<const JournalEntry> entries);
+  // Replaces the snapshot and drops the entries that it covers.
+  absl::Status WriteSnapshot(const JournalSnapshot& snapshot);
+
+ private:
+  explicit Journal(std::filesystem::path file) : file_(std::move(file)) {}
+  absl::Status Execute(const char* sql);
+  absl::Status Error(const char* what) const;
+
+  std::filesystem::path file_;
+  sqlite3* database_ = nullptr;
+};
+
+}  // namespace muster

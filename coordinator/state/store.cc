@@ -1,0 +1,152 @@
+#include "coordinator/state/store.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "common/files.h"
+#include "common/status.h"
+
+namespace muster {
+
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
+  if (!options.on_failure) {
+    options.on_failure = [](const absl::Status& status) {
+      spdlog::critical("the journal cannot be written, the coordinator ends: {}", status.ToString());
+      std::_Exit(kExitJobFailed);
+    };
+  }
+  RETURN_IF_ERROR(MakeFolders(options.folder));
+  std::unique_ptr<Store> store(new Store(std::move(options)));
+  RETURN_IF_ERROR(store->Lock());
+  ASSIGN_OR_RETURN(store->journal_, Journal::Open(store->options_.folder / "coordinator.db"));
+  RETURN_IF_ERROR(store->Replay());
+  store->writer_ = std::thread([raw = store.get()] { raw->Write(); });
+  Record raised;
+  raised.mutable_epoch()->set_epoch(store->state_.epoch + 1);
+  store->Commit({raised});
+  store->Flush();
+  return store;
+}
+
+Store::~Store() {
+  if (writer_.joinable()) {
+    {
+      absl::MutexLock lock(&mutex_);
+      closing_ = true;
+    }
+    writer_.join();
+  }
+  journal_.reset();
+  if (lock_ >= 0) close(lock_);
+}
+
+absl::Status Store::Lock() {
+  const std::filesystem::path file = options_.folder / "lock";
+  lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) return absl::PermissionDeniedError(absl::StrCat(file.string(), ": cannot be opened for writing"));
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        options_.folder.string(), ": another coordinator has this folder. Stop it, or choose another --state."));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Store::Replay() {
+  ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadSnapshot());
+  if (!snapshot.bytes.empty()) {
+    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes));
+  }
+  committed_ = snapshot_at_ = snapshot.sequence;
+  ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(snapshot.sequence));
+  for (const JournalEntry& entry : entries) {
+    Record record;
+    if (!record.ParseFromString(entry.bytes)) {
+      return absl::DataLossError(absl::StrCat((options_.folder / "coordinator.db").string(), ": record ",
+                                              entry.sequence, " cannot be read. Restore the folder's backup."));
+    }
+    RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
+    committed_ = entry.sequence;
+  }
+  absl::MutexLock lock(&mutex_);
+  durable_ = queued_ = committed_;
+  return absl::OkStatus();
+}
+
+uint64_t Store::Commit(std::vector<Record> records) {
+  std::vector<JournalEntry> entries;
+  for (const Record& record : records) {
+    const absl::Status applied = Apply(record, state_);
+    if (!applied.ok()) {
+      options_.on_failure(applied);
+      return committed_;
+    }
+    entries.push_back({++committed_, DeterministicBytes(record)});
+  }
+  std::optional<JournalSnapshot> snapshot;
+  if (committed_ - snapshot_at_ >= options_.snapshot_every) {
+    snapshot = JournalSnapshot{committed_, SnapshotBytes(state_)};
+    snapshot_at_ = committed_;
+  }
+  absl::MutexLock lock(&mutex_);
+  for (JournalEntry& entry : entries) pending_.entries.push_back(std::move(entry));
+  if (snapshot.has_value()) pending_.snapshot = std::move(snapshot);
+  queued_ = committed_;
+  return committed_;
+}
+
+void Store::Flush() {
+  const auto done = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return durable_ >= queued_ || failed_; };
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&done));
+}
+
+bool Store::WriteGroup(const Pending& pending) {
+  const absl::Duration begin = RealClock().Monotonic();
+  absl::Status status = journal_->Append(pending.entries);
+  if (status.ok() && pending.snapshot.has_value()) status = journal_->WriteSnapshot(*pending.snapshot);
+  if (!status.ok()) {
+    {
+      absl::MutexLock lock(&mutex_);
+      failed_ = true;
+    }
+    options_.on_failure(status);
+    return false;
+  }
+  options_.on_flush_time(RealClock().Monotonic() - begin);
+  return true;
+}
+
+void Store::Write() {
+  const auto due = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !pending_.entries.empty() || closing_; };
+  const auto full = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return pending_.entries.size() >= options_.group_size || closing_;
+  };
+  while (true) {
+    Pending group;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(&due));
+      if (pending_.entries.empty()) return;
+      mutex_.AwaitWithTimeout(absl::Condition(&full), options_.group_delay);
+      std::swap(group, pending_);
+    }
+    if (!WriteGroup(group)) return;
+    const uint64_t last = group.entries.back().sequence;
+    {
+      absl::MutexLock lock(&mutex_);
+      durable_ = last;
+    }
+    options_.on_durable(last);
+  }
+}
+
+}  // namespace muster

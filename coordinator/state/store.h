@@ -1,0 +1,90 @@
+// The one owner of the coordinator's durable state.
+//
+// Commit() applies records at once, so that the next event is decided on the newest state, and hands them to a writer
+// thread, which flushes them in groups (at most `group_delay` or `group_size` records together). Whatever speaks of a
+// record (a reply, a word to a worker) waits until on_durable has named its sequence number.
+//
+//   loop thread:   Commit(r1, r2) → 2    Commit(r3) → 3
+//   writer thread:                 [r1 r2 r3] one transaction, one fsync  → on_durable(3)
+//
+// A flush that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
+// The folder is locked, so that no second coordinator opens it; a kill releases the lock.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "coordinator/core/state.h"
+#include "coordinator/state/journal.h"
+
+namespace muster {
+
+class Store {
+ public:
+  struct Options {
+    std::filesystem::path folder;  // made if absent; on a local disk
+    absl::Duration group_delay = absl::Milliseconds(2);
+    size_t group_size = 256;
+    uint64_t snapshot_every = 1000;  // records
+    // Called by the writer thread, with the highest sequence number that is on disk.
+    std::function<void(uint64_t sequence)> on_durable = [](uint64_t) {};
+    // Called by the writer thread after each flush.
+    std::function<void(absl::Duration)> on_flush_time = [](absl::Duration) {};
+    // Ends the process; tests look instead.
+    std::function<void(const absl::Status&)> on_failure;
+  };
+
+  // Replays snapshot and journal, and raises the epoch (durable when this returns). FAILED_PRECONDITION: another
+  // coordinator has the folder.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
+  ~Store();  // flushes what is pending
+
+  // Only the thread that commits may look.
+  const State& state() const { return state_; }
+
+  // Applies the records, and queues them for the disk. Returns the sequence number of the last one. Never blocks.
+  uint64_t Commit(std::vector<Record> records);
+  uint64_t committed() const { return committed_; }
+
+  // Waits until everything that was committed is on disk.
+  void Flush();
+
+ private:
+  struct Pending {
+    std::vector<JournalEntry> entries;
+    std::optional<JournalSnapshot> snapshot;
+  };
+  explicit Store(Options options) : options_(std::move(options)) {}
+  absl::Status Lock();
+  absl::Status Replay();
+  void Write();  // the writer thread
+  bool WriteGroup(const Pending& pending);
+
+  const Options options_;
+  State state_;  // changed by Commit (and Replay) alone
+  uint64_t committed_ = 0;
+  uint64_t snapshot_at_ = 0;
+  int lock_ = -1;
+  std::unique_ptr<Journal> journal_;  // the writer thread's, once it runs
+
+  absl::Mutex mutex_;
+  Pending pending_ ABSL_GUARDED_BY(mutex_);
+  uint64_t durable_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread writer_;
+};
+
+}  // namespace muster

@@ -1,0 +1,130 @@
+#include "worker/agent/agent.h"
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status.h"
+
+namespace muster {
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Clock& clock,
+                                                     prometheus::Registry& registry) {
+  const std::filesystem::path& state = options.core.state;
+  std::error_code error;
+  std::filesystem::remove_all(state / "scratch", error);
+  if (error) {
+    return absl::FailedPreconditionError(absl::StrCat((state / "scratch").string(), ": cannot be emptied: ", error.message()));
+  }
+  for (const char* folder : {"scratch", "cache", "logs"}) RETURN_IF_ERROR(MakeFolders(state / folder));
+  PruneLogs(state / "logs", options.kept_logs);
+
+  std::unique_ptr<Agent> agent(new Agent(std::move(options), clock, registry));
+  ASSIGN_OR_RETURN(agent->loop_, PollLoop::Create());
+  // Before gRPC starts its threads: they inherit the blocked signals.
+  RETURN_IF_ERROR(agent->loop_->WatchSignals({SIGTERM, SIGINT}, [agent = agent.get()](int signal) {
+    spdlog::info("signal {}: stopping", signal);
+    agent->Handle(StopAsked{});
+  }));
+  ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
+  return agent;
+}
+
+absl::Status Agent::Run() {
+  Handle(Tick{});
+  while (!ended_) {
+    const absl::Duration now = clock_.Monotonic();
+    if (core_.next_tick() <= now) {
+      Handle(Tick{});
+    } else {
+      loop_->RunOnce(core_.next_tick() - now);
+    }
+  }
+  while (session_ != nullptr) loop_->RunOnce(absl::InfiniteDuration());  // it calls back here until it has ended
+  return absl::OkStatus();
+}
+
+void Agent::Handle(const Event& event) {
+  for (const Action& action : core_.Step(event, clock_.Monotonic())) {
+    std::visit([this](const auto& concrete) { Do(concrete); }, action);
+  }
+  if (const auto* ended = std::get_if<RankEnded>(&event)) {
+    // It is in one of this process's callbacks just now.
+    loop_->Post([this, key = ended->rank] { ranks_.erase(key); });
+  }
+  metrics_.Publish(core_);
+}
+
+void Agent::Do(const OpenSession& action) {
+  session_ = Session::Open(
+      channel_, action.hello,
+      {.on_message =
+           [this](muster::v1::CoordinatorMessage message) {
+             loop_->Post([this, message = std::move(message)] {
+               if (message.has_welcome()) {
+                 spdlog::info("session with the coordinator, epoch {}", message.welcome().epoch());
+                 last_session_error_.clear();
+               }
+               Handle(MessageReceived{message});
+             });
+           },
+       .on_end =
+           [this](std::string reason) {
+             loop_->Post([this, reason = std::move(reason)] {
+               session_.reset();
+               if (reason != last_session_error_) spdlog::warn("no session with the coordinator: {}", reason);
+               last_session_error_ = reason;  // said once, not at every try
+               Handle(SessionEnded{reason});
+             });
+           }});
+}
+
+void Agent::Do(const CloseSession& action) {
+  if (session_ == nullptr) return;
+  spdlog::info("session closed: {}", action.reason);
+  session_->Cancel();
+}
+
+void Agent::Do(const Send& action) {
+  if (session_ != nullptr) session_->Send(action.message);
+}
+
+void Agent::Do(const StartRank& action) {
+  RankProcess::Options options;
+  options.binary = options_.rank_binary;
+  options.log_folder = options_.core.state / "logs";
+  options.environment = options_.environment;
+  options.loop = loop_.get();
+  options.on_event = [this](Event event) { Handle(event); };
+  options.on_log_bytes = [this](size_t bytes) { metrics_.AddLogBytes(bytes); };
+  auto rank = RankProcess::Start(action.rank, action.config, options);
+  if (rank.ok()) {
+    spdlog::info("{} started on slot {}", ToString(action.rank), action.config.slot());
+    ranks_[action.rank] = *std::move(rank);
+    return;
+  }
+  spdlog::error("{} cannot be started: {}", ToString(action.rank), std::string(rank.status().message()));
+  loop_->Post([this, key = action.rank, error = std::string(rank.status().message())] {
+    Handle(RankEnded{key, {-1, 0}, "", error});
+  });
+}
+
+void Agent::Do(const SignalRank& action) {
+  const auto rank = ranks_.find(action.rank);
+  if (rank == ranks_.end()) return;
+  spdlog::info("{}: signal {}", ToString(action.rank), action.signal);
+  rank->second->Signal(action.signal);
+}
+
+void Agent::Do(const RemoveScratch& action) {
+  std::error_code error;
+  std::filesystem::remove_all(AttemptScratch(options_.core.state, action.attempt), error);
+  if (error) spdlog::warn("{}: scratch not removed: {}", ToString(action.attempt), error.message());
+  PruneLogs(options_.core.state / "logs", options_.kept_logs);
+}
+
+}  // namespace muster

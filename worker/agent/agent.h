@@ -1,0 +1,64 @@
+// The agent at work: carries out what AgentCore decides, and tells it what happens.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/process/poll_loop.h"
+#include "common/rpc/security.h"
+#include "worker/agent/agent_metrics.h"
+#include "worker/agent/core/agent_core.h"
+#include "worker/agent/rank_process.h"
+#include "worker/agent/session.h"
+
+namespace muster {
+
+// All of it belongs to one thread, which must live as long as the process: ranks die with it. gRPC's threads only post.
+class Agent {
+ public:
+  struct Options {
+    AgentCoreOptions core;
+    SecurityOptions security;
+    std::filesystem::path rank_binary;
+    std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
+    size_t kept_logs = 200;                // files of ranks in STATE/logs
+  };
+
+  // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options, const Clock& clock,
+                                                       prometheus::Registry& registry);
+
+  // Until SIGTERM or SIGINT came and all ranks have ended.
+  absl::Status Run();
+
+ private:
+  Agent(Options options, const Clock& clock, prometheus::Registry& registry)
+      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(registry, options_.core.facts.version) {}
+
+  void Handle(const Event& event);
+  void Do(const OpenSession& action);
+  void Do(const CloseSession& action);
+  void Do(const Send& action);
+  void Do(const StartRank& action);
+  void Do(const SignalRank& action);
+  void Do(const RemoveScratch& action);
+  void Do(const EndAgent&) { ended_ = true; }
+
+  Options options_;
+  const Clock& clock_;
+  std::unique_ptr<PollLoop> loop_;
+  std::shared_ptr<grpc::Channel> channel_;
+  AgentCore core_;
+  AgentMetrics metrics_;
+  std::shared_ptr<Session> session_;
+  std::string last_session_error_;
+  std::map<RankKey, std::unique_ptr<RankProcess>> ranks_;
+  bool ended_ = false;
+};
+
+}  // namespace muster

@@ -1,0 +1,257 @@
+#include "worker/agent/core/agent_core.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/random.h"
+
+namespace muster {
+
+std::string ToString(const AttemptKey& key) { return absl::StrCat(key.job, "#", key.attempt); }
+std::string ToString(const RankKey& key) { return absl::StrCat(ToString(key.attempt), " rank ", key.rank); }
+
+std::filesystem::path AttemptScratch(const std::filesystem::path& state, const AttemptKey& attempt) {
+  return state / "scratch" / absl::StrCat(attempt.job, "-a", attempt.attempt);
+}
+
+AgentCore::AgentCore(AgentCoreOptions options)
+    : options_(std::move(options)), backoff_(options_.min_backoff), open_at_(-absl::InfiniteDuration()) {}
+
+Actions AgentCore::Step(const Event& event, absl::Duration now) {
+  now_ = now;
+  if (ended_) return {};
+  std::visit([this](const auto& concrete) { On(concrete); }, event);
+  Settle();
+  return std::exchange(actions_, {});
+}
+
+absl::Duration AgentCore::next_tick() const {
+  absl::Duration next = absl::InfiniteDuration();
+  for (const auto& due : {open_at_, welcome_by_, heartbeat_at_, orphan_at_, relay_at_, farewell_at_}) {
+    if (due.has_value()) next = std::min(next, *due);
+  }
+  for (const auto& [key, attempt] : attempts_) {
+    for (const auto& [number, rank] : attempt.ranks) {
+      if (rank.kill_at.has_value()) next = std::min(next, *rank.kill_at);
+    }
+  }
+  return next;
+}
+
+size_t AgentCore::ranks_running() const {
+  size_t count = 0;
+  for (const auto& [key, attempt] : attempts_) {
+    for (const auto& [number, rank] : attempt.ranks) count += rank.running;
+  }
+  return count;
+}
+
+void AgentCore::On(const MessageReceived& event) {
+  if (session_ == Session::kNone) return;
+  switch (event.message.message_case()) {
+    case muster::v1::CoordinatorMessage::kWelcome: return Welcome(event.message.welcome());
+    case muster::v1::CoordinatorMessage::kDesired: return Desire(event.message.desired());
+    case muster::v1::CoordinatorMessage::kAck: return outbox_.Acknowledge(event.message.ack().sequence());
+    case muster::v1::CoordinatorMessage::MESSAGE_NOT_SET: return;  // of a newer coordinator
+  }
+}
+
+void AgentCore::Welcome(const muster::v1::Welcome& welcome) {
+  if (welcome.epoch() < epoch_) {
+    actions_.push_back(CloseSession{absl::StrCat("the coordinator's epoch ", welcome.epoch(), " is older than ", epoch_,
+                                                 " of the one before. If its state was reset: restart this worker.")});
+    return;
+  }
+  epoch_ = welcome.epoch();
+  data_addresses_.assign(welcome.data_addresses().begin(), welcome.data_addresses().end());
+  if (welcome.heartbeat_milliseconds() > 0) heartbeat_every_ = absl::Milliseconds(welcome.heartbeat_milliseconds());
+  session_ = Session::kWelcomed;
+  welcome_by_.reset();
+  orphan_at_.reset();
+  backoff_ = options_.min_backoff;
+  heartbeat_at_ = now_ + heartbeat_every_;
+  ++counters_.sessions;
+  for (const auto& report : outbox_.pending()) {
+    muster::v1::AgentMessage message;
+    *message.mutable_report() = report;
+    SendNow(std::move(message));
+  }
+}
+
+void AgentCore::On(const SessionEnded&) {
+  if (session_ == Session::kWelcomed) orphan_at_ = now_ + options_.orphan_after;
+  session_ = Session::kNone;
+  welcome_by_.reset();
+  heartbeat_at_.reset();
+  // Workers that lost the same coordinator do not all come back at the same moment.
+  const uint64_t draw = MixKey(std::hash<std::string>{}(options_.facts.instance), counters_.sessions + attempts_.size());
+  const double spread = 0.75 + 0.5 * static_cast<double>(draw >> 11) * 0x1.0p-53;
+  open_at_ = now_ + backoff_ * spread;
+  backoff_ = std::min(backoff_ * 2, options_.max_backoff);
+}
+
+void AgentCore::On(const RankSaid& event) {
+  Rank* rank = RankFromKey(event.rank);
+  if (rank == nullptr || !rank->running) return;
+  muster::v1::Report report;
+  switch (event.message.message_case()) {
+    case muster::rank::v1::RankMessage::kProgress:
+      return relay_.AddProgress(event.rank.attempt, event.message.progress());
+    case muster::rank::v1::RankMessage::kStarted:
+      report.mutable_rank_started()->set_rank(event.rank.rank);
+      break;
+    case muster::rank::v1::RankMessage::kCheckpoint:
+      *report.mutable_checkpoint()->mutable_checkpoint() = event.message.checkpoint().checkpoint();
+      break;
+    case muster::rank::v1::RankMessage::kEvaluation:
+      *report.mutable_evaluation() = event.message.evaluation();
+      break;
+    case muster::rank::v1::RankMessage::kExported:
+      *report.mutable_exported() = event.message.exported();
+      break;
+    case muster::rank::v1::RankMessage::kResult:
+      rank->history.result = event.message.result();
+      if (!rank->kill_at.has_value() && !rank->killed) {
+        rank->kill_at = now_ + options_.exit_grace;
+        rank->late = absl::StrCat("did not end within ", absl::FormatDuration(options_.exit_grace), " after its result");
+      }
+      return;
+    case muster::rank::v1::RankMessage::MESSAGE_NOT_SET: return;
+  }
+  SendReport(event.rank.attempt, std::move(report));
+}
+
+void AgentCore::On(const RankSaidNonsense& event) {
+  Rank* rank = RankFromKey(event.rank);
+  if (rank == nullptr || !rank->running || rank->killed) return;
+  rank->history.nonsense = true;
+  KillRank(event.rank, *rank, absl::StrCat("killed: what it reported cannot be read: ", event.reason));
+}
+
+void AgentCore::On(const RankWrote& event) { relay_.AddLog(event.rank, event.text); }
+
+void AgentCore::On(const RankEnded& event) {
+  Rank* rank = RankFromKey(event.rank);
+  if (rank == nullptr || !rank->running) return;
+  rank->running = false;
+  rank->kill_at.reset();
+  FlushRelay();  // its last lines stand before the news of its end
+  ReportExit(event, rank->history);
+}
+
+void AgentCore::On(const StopAsked&) {
+  stopping_ = true;
+  for (auto& [key, attempt] : attempts_) StopAttempt(key, attempt, "the worker is stopping");
+}
+
+void AgentCore::Settle() {
+  RunTimers();
+  for (auto& [key, attempt] : attempts_) SettleAttempt(key, attempt);
+  for (auto it = attempts_.begin(); it != attempts_.end();) {
+    const bool gone = !it->second.desired && std::none_of(it->second.ranks.begin(), it->second.ranks.end(),
+                                                          [](const auto& entry) { return entry.second.running; });
+    if (gone) actions_.push_back(RemoveScratch{it->first});
+    it = gone ? attempts_.erase(it) : std::next(it);
+  }
+  if (!relay_.empty() && !relay_at_.has_value()) relay_at_ = now_ + options_.relay_interval;
+  MaybeEnd();
+}
+
+void AgentCore::RunTimers() {
+  const auto due = [this](std::optional<absl::Duration>& at) {
+    const bool is_due = at.has_value() && now_ >= *at;
+    if (is_due) at.reset();
+    return is_due;
+  };
+  if (due(open_at_) && !stopping_) {
+    session_ = Session::kOpening;
+    welcome_by_ = now_ + options_.welcome_timeout;
+    actions_.push_back(OpenSession{MakeHello()});
+  }
+  if (due(welcome_by_)) actions_.push_back(CloseSession{"the coordinator does not answer"});
+  if (due(heartbeat_at_)) {
+    muster::v1::AgentMessage message;
+    AddObserved(*message.mutable_heartbeat());
+    SendNow(std::move(message));
+    heartbeat_at_ = now_ + heartbeat_every_;
+  }
+  if (due(orphan_at_)) {
+    const std::string reason = absl::StrCat("no coordinator for ", absl::FormatDuration(options_.orphan_after));
+    for (auto& [key, attempt] : attempts_) StopAttempt(key, attempt, reason);
+  }
+  if (due(relay_at_)) FlushRelay();
+  for (auto& [key, attempt] : attempts_) {
+    for (auto& [number, rank] : attempt.ranks) {
+      if (due(rank.kill_at)) KillRank({key, number}, rank, rank.late);
+    }
+  }
+}
+
+void AgentCore::FlushRelay() {
+  relay_at_.reset();
+  if (session_ != Session::kWelcomed) return;  // kept, up to its limit
+  for (auto& message : relay_.Take()) SendNow(std::move(message));
+}
+
+void AgentCore::MaybeEnd() {
+  if (!stopping_ || ranks_running() > 0) return;
+  if (!farewell_at_.has_value()) farewell_at_ = now_ + options_.farewell;
+  const bool told = session_ != Session::kWelcomed || outbox_.pending().empty();
+  if (!told && now_ < *farewell_at_) return;
+  FlushRelay();
+  ended_ = true;
+  if (session_ != Session::kNone) actions_.push_back(CloseSession{"the worker is stopping"});
+  actions_.push_back(EndAgent{});
+}
+
+void AgentCore::SendReport(const AttemptKey& key, muster::v1::Report report) {
+  report.set_job_id(key.job);
+  report.set_attempt(key.attempt);
+  muster::v1::AgentMessage message;
+  *message.mutable_report() = outbox_.Add(std::move(report));
+  if (session_ == Session::kWelcomed) SendNow(std::move(message));
+}
+
+void AgentCore::SendNow(muster::v1::AgentMessage message) { actions_.push_back(Send{std::move(message)}); }
+
+muster::v1::Hello AgentCore::MakeHello() const {
+  muster::v1::Hello hello;
+  hello.set_worker(options_.facts.worker);
+  hello.set_host(options_.facts.host);
+  hello.set_device(options_.facts.device);
+  hello.set_device_name(options_.facts.device_name);
+  hello.set_slots(options_.facts.slots);
+  hello.set_cores(options_.facts.cores);
+  hello.set_memory_bytes(options_.facts.memory_bytes);
+  hello.set_instance(options_.facts.instance);
+  hello.set_version(options_.facts.version);
+  AddObserved(hello);
+  return hello;
+}
+
+template <typename Message>
+void AgentCore::AddObserved(Message& message) const {
+  for (const auto& [key, attempt] : attempts_) {
+    if (attempt.stage != Stage::kPrepared && attempt.stage != Stage::kStarted) continue;
+    muster::v1::ObservedAttempt& observed = *message.add_attempts();
+    observed.set_job_id(key.job);
+    observed.set_attempt(key.attempt);
+    observed.set_phase(attempt.stage == Stage::kPrepared ? muster::v1::ASSIGNMENT_PHASE_PREPARE
+                                                         : muster::v1::ASSIGNMENT_PHASE_RUN);
+    for (const auto& [number, rank] : attempt.ranks) {
+      if (rank.running) observed.add_running_ranks(number);
+    }
+  }
+}
+
+AgentCore::Rank* AgentCore::RankFromKey(const RankKey& key) {
+  const auto attempt = attempts_.find(key.attempt);
+  if (attempt == attempts_.end()) return nullptr;
+  const auto rank = attempt->second.ranks.find(key.rank);
+  return rank == attempt->second.ranks.end() ? nullptr : &rank->second;
+}
+
+}  // namespace muster

@@ -1,0 +1,80 @@
+// What goes into the agent's core (events) and what comes out of it (actions): values only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/process/child_process.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "muster/v1/worker.pb.h"
+
+namespace muster {
+
+struct AttemptKey {
+  std::string job;
+  uint32_t attempt = 0;
+  auto operator<=>(const AttemptKey&) const = default;
+};
+struct RankKey {
+  AttemptKey attempt;
+  uint32_t rank = 0;
+  auto operator<=>(const RankKey&) const = default;
+};
+std::string ToString(const AttemptKey& key);  // "j7#1"
+std::string ToString(const RankKey& key);     // "j7#1 rank 0"
+
+struct MessageReceived {  // from the coordinator, over the session that was opened last
+  muster::v1::CoordinatorMessage message;
+};
+struct SessionEnded {
+  std::string reason;
+};
+struct RankSaid {
+  RankKey rank;
+  muster::rank::v1::RankMessage message;
+};
+struct RankSaidNonsense {  // what came over its pipe is no message
+  RankKey rank;
+  std::string reason;
+};
+struct RankWrote {  // whole lines, valid UTF-8
+  RankKey rank;
+  std::string text;
+};
+struct RankEnded {  // the last event of a rank
+  RankKey rank;
+  ExitStatus status;
+  std::string log_tail;     // at most 4 KiB of whole lines, valid UTF-8
+  std::string start_error;  // not empty: it could not be started
+};
+struct Tick {};
+struct StopAsked {};  // the agent is to end
+using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Tick, StopAsked>;
+
+struct OpenSession {
+  muster::v1::Hello hello;
+};
+struct CloseSession {  // SessionEnded follows
+  std::string reason;
+};
+struct Send {
+  muster::v1::AgentMessage message;
+};
+struct StartRank {  // RankEnded follows, sooner or later
+  RankKey rank;
+  muster::rank::v1::RankConfig config;
+};
+struct SignalRank {
+  RankKey rank;
+  int signal;
+};
+struct RemoveScratch {
+  AttemptKey attempt;
+};
+struct EndAgent {};
+using Action = std::variant<OpenSession, CloseSession, Send, StartRank, SignalRank, RemoveScratch, EndAgent>;
+using Actions = std::vector<Action>;
+
+}  // namespace muster

@@ -1,0 +1,21 @@
+// Why a rank ended, from what it said, what was asked of it, and how its process ended.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "worker/agent/core/agent_types.h"
+
+namespace muster {
+
+struct RankHistory {
+  std::optional<muster::rank::v1::RankResult> result;  // its own last word
+  std::string stop_reason;  // why the agent asked it to stop; empty: it did not
+  std::string kill_reason;  // why the agent killed it; empty: it did not
+  bool nonsense = false;    // it was killed for what it sent
+};
+
+// Its own word counts before anything else; then what the agent did to it; then the signal or the exit code.
+muster::v1::RankExited DescribeRankExit(const RankEnded& ended, const RankHistory& history);
+
+}  // namespace muster

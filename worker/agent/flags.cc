@@ -1,0 +1,75 @@
+#include "worker/agent/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+
+namespace muster {
+
+void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
+  app.add_option("--coordinator", flags.coordinator, "Address of the coordinator, HOST:PORT")->required();
+  app.add_option("--name", flags.name, "This worker's name, as in its certificate (default: the host's)");
+  app.add_option("--slots", flags.slots, "Ranks that may run here at once (default: one a GPU; without GPUs 1)");
+  app.add_option("--device", flags.device, "What ranks run on (auto: GPUs if there are any)")
+      ->check(CLI::IsMember({"auto", "cpu", "gpu"}))
+      ->capture_default_str();
+  app.add_option("--state", flags.state, "Folder for scratch files, cached models and logs")->required();
+  app.add_option("--certs", flags.certs, "Folder with ca.pem, cert.pem and key.pem");
+  app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
+  app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
+  app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
+  app.add_option("--port-file", flags.port_file, "Written once ready: {\"metrics_port\": N}");
+  app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
+  app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
+}
+
+absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const HostFacts& host) {
+  if (flags.insecure == !flags.certs.empty()) {
+    return absl::InvalidArgumentError("give either --certs DIR or --insecure");
+  }
+  Agent::Options options;
+  AgentFacts& facts = options.core.facts;
+  facts.worker = flags.name.empty() ? absl::AsciiStrToLower(host.name) : flags.name;
+  if (!IsValidName(facts.worker)) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", facts.worker, "\" is no valid name: up to 63 of a-z, 0-9, \".\", "
+                                                   "\"_\" and \"-\". Give another with --name."));
+  }
+  facts.host = host.name;
+  facts.cores = host.cores;
+  facts.memory_bytes = host.memory_bytes;
+  const bool gpu = flags.device == "gpu" || (flags.device == "auto" && !host.gpus.empty());
+  if (gpu && host.gpus.empty()) {
+    return absl::FailedPreconditionError("--device gpu: this host has no GPU that the NVIDIA driver shows. Check nvidia-smi.");
+  }
+  facts.device = gpu ? "gpu" : "cpu";
+  facts.device_name = gpu ? host.gpus.front() : "";
+  facts.slots = flags.slots.value_or(gpu ? static_cast<uint32_t>(host.gpus.size()) : 1);
+  if (facts.slots == 0) return absl::InvalidArgumentError("--slots: at least 1");
+  if (gpu && facts.slots > host.gpus.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("--slots ", facts.slots, ": this host has ", host.gpus.size(),
+                                                   " GPUs, and a slot is one of them"));
+  }
+  options.core.coordinator_address = flags.coordinator;
+  options.core.state = std::filesystem::absolute(flags.state);
+  if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();
+  options.security = {.certificates = options.core.certificates, .insecure = flags.insecure};
+  options.core.interface_address =
+      flags.interface_address.empty() ? host.interface_towards_coordinator : flags.interface_address;
+  if (options.core.interface_address.empty()) {
+    return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
+                                               "host be resolved? Otherwise name an address of this host with --interface."));
+  }
+  options.rank_binary = std::filesystem::absolute(
+      flags.rank_binary.empty() ? host.program_folder / "muster-rank" : flags.rank_binary);
+  if (!std::filesystem::exists(options.rank_binary)) {
+    return absl::NotFoundError(absl::StrCat(options.rank_binary.string(), ": not found. Name the rank's program with --rank-binary."));
+  }
+  return options;
+}
+
+}  // namespace muster

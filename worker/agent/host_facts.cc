@@ -1,0 +1,129 @@
+#include "worker/agent/host_facts.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "common/process/child_process.h"
+
+namespace muster {
+namespace {
+
+// NVML's C interface (nvml.h, stable since driver 418), opened at run time: the agent runs on hosts without a driver.
+using NvmlDevice = struct NvmlDeviceHandle*;
+struct Nvml {
+  int (*init)();
+  int (*shutdown)();
+  int (*count)(unsigned*);
+  int (*device)(unsigned, NvmlDevice*);
+  int (*name)(NvmlDevice, char*, unsigned);
+  int (*uuid)(NvmlDevice, char*, unsigned);
+};
+
+template <typename Function>
+bool Load(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  return function != nullptr;
+}
+
+}  // namespace
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? std::string(name) : std::string("localhost");
+}
+
+uint32_t CoreCount() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+uint64_t MemoryBytes() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+}
+
+std::vector<std::string> GpuNames() {
+  void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return {};
+  std::vector<std::string> names, uuids;
+  Nvml nvml = {};
+  unsigned count = 0;
+  if (Load(library, "nvmlInit_v2", nvml.init) && Load(library, "nvmlShutdown", nvml.shutdown) &&
+      Load(library, "nvmlDeviceGetCount_v2", nvml.count) &&
+      Load(library, "nvmlDeviceGetHandleByIndex_v2", nvml.device) &&
+      Load(library, "nvmlDeviceGetName", nvml.name) && Load(library, "nvmlDeviceGetUUID", nvml.uuid) &&
+      nvml.init() == 0) {
+    if (nvml.count(&count) != 0) count = 0;
+    for (unsigned i = 0; i < count; ++i) {
+      NvmlDevice device = nullptr;
+      char name[96] = {}, uuid[96] = {};
+      if (nvml.device(i, &device) != 0 || nvml.name(device, name, sizeof(name)) != 0) continue;
+      nvml.uuid(device, uuid, sizeof(uuid));
+      names.emplace_back(name);
+      uuids.emplace_back(uuid);
+    }
+    nvml.shutdown();
+  }
+  dlclose(library);
+  return VisibleDevices(names, uuids, std::getenv("CUDA_VISIBLE_DEVICES"));
+}
+
+std::vector<std::string> VisibleDevices(const std::vector<std::string>& names, const std::vector<std::string>& uuids,
+                                        const char* visible) {
+  if (visible == nullptr) return names;
+  std::vector<std::string> seen;
+  for (const absl::string_view part : absl::StrSplit(visible, ',')) {
+    const std::string entry(absl::StripAsciiWhitespace(part));
+    size_t index = names.size();
+    int number;
+    if (absl::SimpleAtoi(entry, &number)) {
+      if (number >= 0) index = static_cast<size_t>(number);
+    } else if (!entry.empty()) {
+      const auto found = std::find_if(uuids.begin(), uuids.end(),
+                                      [&](const std::string& uuid) { return absl::StartsWith(uuid, entry); });
+      index = static_cast<size_t>(found - uuids.begin());
+    }
+    if (index >= names.size()) break;
+    seen.push_back(names[index]);
+  }
+  return seen;
+}
+
+std::string InterfaceTowards(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return "";
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  addrinfo hints = {}, *list = nullptr;
+  hints.ai_socktype = SOCK_DGRAM;
+  if (getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) return "";
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    // Connecting a datagram socket sends nothing; it chooses the route, and with it our address.
+    const OwnedFd socket_fd(socket(entry->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage own = {};
+    socklen_t length = sizeof(own);
+    char text[NI_MAXHOST] = {};
+    if (socket_fd.valid() && connect(socket_fd.get(), entry->ai_addr, entry->ai_addrlen) == 0 &&
+        getsockname(socket_fd.get(), reinterpret_cast<sockaddr*>(&own), &length) == 0 &&
+        getnameinfo(reinterpret_cast<sockaddr*>(&own), length, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0) {
+      return text;
+    }
+  }
+  return "";
+}
+
+}  // namespace muster

@@ -1,0 +1,23 @@
+// What this host has.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace muster {
+
+std::string HostName();
+uint32_t CoreCount();       // that this process may use
+uint64_t MemoryBytes();
+std::vector<std::string> GpuNames();  // by NVML; empty where there is no driver. Heeds CUDA_VISIBLE_DEVICES.
+
+// Of the devices of a host, those that CUDA_VISIBLE_DEVICES names (absent: all), in its order. As CUDA does, an entry that
+// names no device ends the list.
+std::vector<std::string> VisibleDevices(const std::vector<std::string>& names, const std::vector<std::string>& uuids,
+                                        const char* visible);
+
+// The address of the interface that leads to host:port; "" if there is none.
+std::string InterfaceTowards(const std::string& address);
+
+}  // namespace muster

@@ -1,0 +1,39 @@
+// Bytes that a rank writes, as lines that can travel and be shown.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace muster {
+
+// Every byte that is not part of valid UTF-8 becomes "?", and so does NUL: protobuf refuses strings that are not UTF-8.
+std::string CleanUtf8(std::string_view bytes);
+
+// Cuts a byte stream into whole, clean lines.
+class LineCutter {
+ public:
+  // A longer line is cut, so that a rank that writes no end of line cannot fill the memory.
+  explicit LineCutter(size_t max_line_bytes = 8 << 10) : max_line_bytes_(max_line_bytes) {}
+
+  // Returns the lines that `bytes` completes, each with its end of line.
+  std::string Add(std::string_view bytes);
+  std::string Finish();  // what is left, as a line
+
+ private:
+  size_t max_line_bytes_;
+  std::string rest_;
+};
+
+// The last whole lines of what was added, at most `max_bytes`.
+class LogTail {
+ public:
+  explicit LogTail(size_t max_bytes = 4096) : max_bytes_(max_bytes) {}
+  void Add(std::string_view lines);
+  const std::string& text() const { return text_; }
+
+ private:
+  size_t max_bytes_;
+  std::string text_;
+};
+
+}  // namespace muster

@@ -1,0 +1,69 @@
+// muster-worker: the agent of one host.
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "absl/strings/str_format.h"
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/process/lock_file.h"
+#include "common/status.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/flags.h"
+#include "worker/agent/host_facts.h"
+#include "worker/agent/rank_environment.h"
+
+namespace muster {
+namespace {
+
+absl::Status RunWorker(const WorkerFlags& flags) {
+  const HostFacts host = {HostName(), CoreCount(), MemoryBytes(),
+                          flags.device == "cpu" ? std::vector<std::string>() : GpuNames(),
+                          std::filesystem::read_symlink("/proc/self/exe").parent_path(),
+                          InterfaceTowards(flags.coordinator)};
+  ASSIGN_OR_RETURN(Agent::Options options, ResolveFlags(flags, host));
+  std::random_device random;
+  options.core.facts.instance = absl::StrFormat("%08x%08x", random(), random());
+  options.core.facts.version = MUSTER_VERSION;
+  options.environment = OwnEnvironment();
+  const AgentFacts facts = options.core.facts;
+
+  RETURN_IF_ERROR(MakeFolders(options.core.state));
+  ASSIGN_OR_RETURN(const OwnedFd lock, LockFile(options.core.state / "lock", "muster-worker"));
+  const auto registry = std::make_shared<prometheus::Registry>();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options), RealClock(), *registry));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics, MetricsServer::Start(flags.metrics, registry));
+  if (!flags.port_file.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, nlohmann::json{{"metrics_port", metrics->port()}}.dump() + "\n"));
+  }
+  spdlog::info("worker {}: {} {} slots, {} cores, coordinator {}", facts.worker, facts.slots, facts.device, facts.cores,
+               flags.coordinator);
+  return agent->Run();
+}
+
+}  // namespace
+}  // namespace muster
+
+int main(int argc, char** argv) {
+  muster::WorkerFlags flags;
+  CLI::App app("The agent of one host: takes ranks from the coordinator, starts, watches and stops them.", "muster-worker");
+  app.set_version_flag("--version", MUSTER_VERSION);
+  muster::AddWorkerFlags(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  muster::InitLog("muster-worker", flags.log_level);
+  const absl::Status status = muster::RunWorker(flags);
+  if (!status.ok()) std::fprintf(stderr, "muster-worker: %s\n", std::string(status.message()).c_str());
+  return muster::ExitCodeFor(status);
+}

@@ -1,0 +1,120 @@
+#include "worker/agent/rank_process.h"
+
+#include <fcntl.h>
+#include <google/protobuf/text_format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "worker/agent/rank_environment.h"
+
+namespace muster {
+namespace {
+
+constexpr int kMessageFd = 3;  // in the rank; see rank.proto
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& key,
+                                                                const muster::rank::v1::RankConfig& config,
+                                                                const Options& options) {
+  const std::filesystem::path scratch = config.scratch();
+  RETURN_IF_ERROR(MakeFolders(scratch));
+  RETURN_IF_ERROR(MakeFolders(config.cache()));
+  const std::filesystem::path config_file = scratch.parent_path() / absl::StrCat("rank-", key.rank, ".textproto");
+  std::string text;
+  if (!google::protobuf::TextFormat::PrintToString(config, &text)) {
+    return absl::InternalError(absl::StrCat(ToString(key), ": its configuration cannot be written as text"));
+  }
+  RETURN_IF_ERROR(WriteFileAtomically(config_file, text, 0600));
+
+  ASSIGN_OR_RETURN(Pipe messages, MakePipe());
+  ASSIGN_OR_RETURN(Pipe output, MakePipe());
+  ASSIGN_OR_RETURN(OwnedFd nothing, OpenFd("/dev/null", O_RDONLY));
+  ChildProcess::Options child;
+  child.argv = {options.binary.string(), "--config", config_file.string()};
+  child.environment = RankEnvironment(options.environment, scratch.string());
+  child.working_directory = scratch;
+  child.fds = {{0, nothing.get()}, {1, output.write.get()}, {2, output.write.get()}, {kMessageFd, messages.write.get()}};
+  ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(child));
+
+  std::unique_ptr<RankProcess> rank(new RankProcess(key, options, std::move(process)));
+  rank->messages_ = std::move(messages.read);
+  rank->output_ = std::move(output.read);
+  auto log = LogFile::Open(options.log_folder /
+                           absl::StrCat(key.attempt.job, "-a", key.attempt.attempt, "-r", key.rank, ".log"));
+  if (log.ok()) {
+    rank->log_.emplace(*std::move(log));
+  } else {
+    spdlog::warn("{}: no log file: {}", ToString(key), std::string(log.status().message()));
+  }
+  options.loop->Watch(rank->messages_.get(), [rank = rank.get()] { rank->ReadMessages(); });
+  options.loop->Watch(rank->output_.get(), [rank = rank.get()] { rank->ReadOutput(); });
+  options.loop->Watch(rank->process_.pidfd(), [rank = rank.get()] { rank->OnEnd(); });
+  return rank;
+}
+
+RankProcess::~RankProcess() {
+  options_.loop->Forget(messages_.get());
+  options_.loop->Forget(output_.get());
+  options_.loop->Forget(process_.pidfd());
+}
+
+void RankProcess::ReadMessages() {
+  if (!messages_.valid()) return;
+  std::string bytes;
+  const bool open = ReadAvailable(messages_.get(), bytes);
+  reader_.Append(bytes);
+  bool readable = true;
+  while (readable) {
+    RankSaid said{key_, {}};
+    const absl::StatusOr<bool> next = reader_.Next(said.message);
+    if (!next.ok()) {
+      options_.on_event(RankSaidNonsense{key_, std::string(next.status().message())});
+      readable = false;
+    } else if (*next) {
+      options_.on_event(std::move(said));
+    } else {
+      break;
+    }
+  }
+  if (!open || !readable) {
+    options_.loop->Forget(messages_.get());
+    messages_.Close();
+  }
+}
+
+void RankProcess::ReadOutput() {
+  if (!output_.valid()) return;
+  std::string bytes;
+  const bool open = ReadAvailable(output_.get(), bytes);
+  options_.on_log_bytes(bytes.size());
+  Pass(cutter_.Add(bytes));
+  if (!open) {
+    options_.loop->Forget(output_.get());
+    output_.Close();
+  }
+}
+
+void RankProcess::Pass(const std::string& lines) {
+  if (lines.empty()) return;
+  if (log_.has_value()) log_->Append(lines);
+  tail_.Add(lines);
+  options_.on_event(RankWrote{key_, lines});
+}
+
+void RankProcess::OnEnd() {
+  const std::optional<ExitStatus> status = process_.TryReap();
+  if (!status.has_value()) return;
+  options_.loop->Forget(process_.pidfd());
+  // What it left in the pipes. They may not be closed yet, if a process outside of its group holds them.
+  ReadMessages();
+  ReadOutput();
+  Pass(cutter_.Finish());
+  options_.on_event(RankEnded{key_, *status, tail_.text(), ""});
+}
+
+}  // namespace muster

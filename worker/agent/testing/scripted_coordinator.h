@@ -1,0 +1,54 @@
+// A WorkerService that says what a test tells it to, and keeps what it hears.
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/rpc/security.h"
+#include "muster/v1/worker.grpc.pb.h"
+
+namespace muster {
+
+class ScriptedCoordinator final : public muster::v1::WorkerService::Service {
+ public:
+  explicit ScriptedCoordinator(SecurityOptions security) : security_(std::move(security)) {}
+  ~ScriptedCoordinator() override { Stop(); }
+
+  absl::Status Start(int port = 0);  // a session is welcomed at once
+  void Stop();                       // ends sessions and closes the port
+  int port() const { return port_; }
+  std::string address() const;
+
+  void SetAcknowledging(bool on);
+  void Desire(const std::vector<muster::v1::Assignment>& assignments);
+
+  // Waits (at most 30 s) for a message that `matches`, in the order in which they came; those before it are skipped.
+  // Fails the test with `what` otherwise.
+  using Matches = std::function<bool(const muster::v1::AgentMessage&)>;
+  muster::v1::AgentMessage WaitFor(const std::string& what, const Matches& matches);
+  muster::v1::Report WaitForReport(muster::v1::Report::EventCase event);
+  std::vector<muster::v1::AgentMessage> Heard();
+
+ private:
+  using Stream = grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>;
+  grpc::Status Session(grpc::ServerContext* context, Stream* stream) override;
+  void SendDesired(Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const SecurityOptions security_;
+  std::unique_ptr<RpcServer> server_;
+  int port_ = 0;
+  absl::Mutex mutex_;
+  bool acknowledging_ ABSL_GUARDED_BY(mutex_) = true;
+  Stream* stream_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  muster::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
+  std::vector<muster::v1::AgentMessage> heard_ ABSL_GUARDED_BY(mutex_);
+  size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace muster

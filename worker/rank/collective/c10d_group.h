@@ -1,0 +1,17 @@
+// A Group over a c10d backend. For .cc files of worker/rank alone: Backend.hpp is slow to compile.
+#pragma once
+
+#include <memory>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+
+#include "worker/rank/collective/group.h"
+
+namespace muster {
+
+// `device`: where the backend wants its tensors.
+std::unique_ptr<Group> MakeC10dGroup(c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+
+// The first line of what a torch exception says, as UNAVAILABLE "collective failed: OPERATION: ...".
+absl::Status CollectiveError(const char* operation, const std::exception& error);
+
+}  // namespace muster

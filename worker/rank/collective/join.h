@@ -1,0 +1,30 @@
+// Joining a group through a c10d store.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/rank/collective/group.h"
+
+namespace muster {
+
+struct JoinOptions {
+  c10::intrusive_ptr<c10d::Store> store;  // fresh: no group has met through it
+  int64_t rank = 0;
+  int64_t world_size = 1;
+  std::string interface_address = "127.0.0.1";  // that Gloo binds to
+  absl::Duration timeout = absl::Minutes(10);   // of the meeting, and of each operation
+};
+
+// CPU tensors. UNAVAILABLE if not all ranks are there in time.
+absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options);
+
+// Tensors of the GPU `device`. Defined in a build with LibTorch's CUDA libraries; otherwise FAILED_PRECONDITION.
+absl::StatusOr<std::unique_ptr<Group>> JoinNcclGroup(const JoinOptions& options, at::Device device);
+
+}  // namespace muster

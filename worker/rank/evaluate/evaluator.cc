@@ -1,0 +1,208 @@
+#include "worker/rank/evaluate/evaluator.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/sort.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <unordered_map>
+
+#include "absl/strings/str_cat.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "worker/rank/evaluate/metrics.h"
+#include "worker/rank/evaluate/top_documents.h"
+#include "worker/rank/train/batch.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Evaluation;
+using muster::v1::EvaluationHeader;
+
+at::Tensor Indices(const std::vector<int64_t>& values) {
+  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
+                       at::TensorOptions().dtype(at::kLong))
+      .clone();
+}
+
+// Own embeddings, in ascending order of number.
+struct Own {
+  at::Tensor queries, query_numbers, documents, document_numbers;
+};
+
+absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
+  const EvaluationHeader& header = source.header;
+  const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
+  const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().hidden_size;
+  std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
+  std::vector<at::Tensor> parts = {at::empty({0, width}, like)};
+  int64_t row = 0;
+  muster::v1::MicroBatch micro;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, source.next(&micro));
+    if (!more) break;
+    ASSIGN_OR_RETURN(const PackedBatch packed, PackedFromMicroBatch(micro, slots, encoder.config(), like.device()));
+    parts.push_back(encoder.Encode(packed, Dropout()));
+    for (const int64_t slot : packed.slots) {
+      const bool is_query = slot < header.query_count();
+      (is_query ? query_rows : document_rows).push_back(row++);
+      (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
+    }
+    if (options.progress) options.progress(static_cast<double>(row) / std::max<uint32_t>(1, header.own_sequences()));
+  }
+  if (row != header.own_sequences() || static_cast<int64_t>(query_rows.size()) != header.own_queries()) {
+    return absl::InvalidArgumentError(absl::StrCat("evaluation: ", row, " sequences arrived, the header said ",
+                                                   header.own_sequences()));
+  }
+  const at::Tensor all = at::cat(parts);
+  const auto select = [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& numbers) {
+    const auto [sorted, order] = at::sort(Indices(numbers));
+    return std::pair(all.index_select(0, Indices(rows).index_select(0, order).to(all.device())), sorted);
+  };
+  Own own;
+  std::tie(own.queries, own.query_numbers) = select(query_rows, query_numbers);
+  std::tie(own.documents, own.document_numbers) = select(document_rows, document_numbers);
+  return own;
+}
+
+absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t own) {
+  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(absl::StrCat(own)));
+  std::vector<int64_t> counts;
+  for (const std::string& text : texts) counts.push_back(std::stoll(text));
+  return counts;
+}
+
+// Judgments and aliases, on rank 0.
+class Judge {
+ public:
+  static absl::StatusOr<Judge> Make(const EvaluationHeader& header, const std::vector<std::string>& metrics) {
+    Judge judge(header);
+    const auto& offsets = header.judged_offsets();
+    if (offsets.size() != int64_t{header.query_count()} + 1 || offsets[0] != 0 ||
+        !std::is_sorted(offsets.begin(), offsets.end()) ||
+        offsets[header.query_count()] != static_cast<uint32_t>(header.judged_documents_size()) ||
+        header.judged_grades_size() != header.judged_documents_size() ||
+        header.alias_documents_size() != header.alias_targets_size()) {
+      return absl::InvalidArgumentError("evaluation: judgments or aliases of the header do not fit together");
+    }
+    for (int i = 0; i < header.alias_targets_size(); ++i) {
+      judge.aliases_.emplace(header.alias_targets(i), header.alias_documents(i));
+    }
+    for (const std::string& name : metrics) {
+      ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
+      judge.metrics_.emplace_back(name, metric);
+    }
+    return judge;
+  }
+
+  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents that they stand for.
+  void Add(int64_t query, const float* scores, const int64_t* numbers, int64_t count, int64_t kept) {
+    std::unordered_map<int64_t, float> grades;
+    std::vector<float> judged;
+    for (uint32_t e = header_.judged_offsets(query); e < header_.judged_offsets(query + 1); ++e) {
+      grades[header_.judged_documents(e)] = header_.judged_grades(e);
+      judged.push_back(header_.judged_grades(e));
+    }
+    if (std::none_of(judged.begin(), judged.end(), [](float grade) { return grade > 0; })) return;
+    std::vector<std::pair<float, int64_t>> ranking;  // (-score, number)
+    for (int64_t i = 0; i < count && numbers[i] >= 0; ++i) {
+      ranking.emplace_back(-scores[i], numbers[i]);
+      const auto [first, last] = aliases_.equal_range(numbers[i]);
+      for (auto alias = first; alias != last; ++alias) ranking.emplace_back(-scores[i], alias->second);
+    }
+    std::sort(ranking.begin(), ranking.end());
+    ranking.resize(std::min<size_t>(ranking.size(), kept));
+    std::vector<float> ranked;
+    for (const auto& [score, number] : ranking) {
+      const auto found = grades.find(number);
+      ranked.push_back(found == grades.end() ? 0 : found->second);
+    }
+    for (const auto& [name, metric] : metrics_) sums_[name] += EvaluateMetric(metric, ranked, judged);
+    ++queries_;
+  }
+
+  Evaluation Result() const {
+    Evaluation result;
+    for (const auto& [name, sum] : sums_) (*result.mutable_metrics())[name] = sum / queries_;
+    result.set_queries(queries_);
+    result.set_documents(header_.document_count());
+    return result;
+  }
+
+ private:
+  explicit Judge(const EvaluationHeader& header) : header_(header) {}
+  const EvaluationHeader& header_;
+  std::unordered_multimap<int64_t, int64_t> aliases_;  // encoded document → documents with its text
+  std::vector<std::pair<std::string, MetricName>> metrics_;
+  std::map<std::string, double> sums_;
+  uint64_t queries_ = 0;
+};
+
+// All query embeddings on every rank, in order.
+absl::StatusOr<at::Tensor> GatherQueries(Group& group, const Own& own, int64_t query_count) {
+  ASSIGN_OR_RETURN(const auto counts, GatherCounts(group, own.queries.size(0)));
+  ASSIGN_OR_RETURN(const at::Tensor rows, group.AllGatherRows(own.queries, counts));
+  ASSIGN_OR_RETURN(const at::Tensor numbers,
+                   group.AllGatherRows(own.query_numbers.to(own.queries.device()), counts));
+  if (rows.size(0) != query_count || !std::get<0>(at::sort(numbers)).equal(at::arange(query_count, numbers.options()))) {
+    return absl::InvalidArgumentError("evaluation: a query is encoded by no rank, or by several");
+  }
+  return at::empty_like(rows).index_copy_(0, numbers, rows);
+}
+
+}  // namespace
+
+absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, EvaluationSource source,
+                                    const EvaluatorOptions& options) try {
+  at::NoGradGuard no_gradient;
+  const EvaluationHeader& header = source.header;
+  std::unique_ptr<Judge> judge;
+  if (group.rank() == 0) {
+    ASSIGN_OR_RETURN(Judge made, Judge::Make(header, options.metrics));
+    judge = std::make_unique<Judge>(std::move(made));
+  }
+  ASSIGN_OR_RETURN(const Own own, EncodeAll(encoder, source, options));
+  ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, own, header.query_count()));
+  const at::Tensor numbers = own.document_numbers.to(queries.device());
+  for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {
+    const int64_t count = std::min(options.queries_at_once, queries.size(0) - first);
+    const TopDocuments top =
+        FindTopDocuments(queries.narrow(0, first, count), own.documents, numbers, options.kept);
+    const std::vector<int64_t> counts(group.world_size(), count);
+    ASSIGN_OR_RETURN(const at::Tensor scores, group.AllGatherRows(top.scores, counts));
+    ASSIGN_OR_RETURN(const at::Tensor documents, group.AllGatherRows(top.numbers, counts));
+    if (judge == nullptr) continue;
+    TopDocuments best = top;
+    for (int64_t r = 1; r < group.world_size(); ++r) {
+      best = MergeTopDocuments(best, {scores.narrow(0, r * count, count), documents.narrow(0, r * count, count)},
+                               options.kept);
+    }
+    const at::Tensor host_scores = best.scores.to(at::kCPU, at::kFloat).contiguous();
+    const at::Tensor host_numbers = best.numbers.to(at::kCPU).contiguous();
+    for (int64_t q = 0; q < count; ++q) {
+      judge->Add(first + q, host_scores.const_data_ptr<float>() + q * options.kept,
+                 host_numbers.const_data_ptr<int64_t>() + q * options.kept, options.kept, options.kept);
+    }
+  }
+  ASSIGN_OR_RETURN(const auto results, group.AllGatherBytes(judge ? judge->Result().SerializeAsString() : ""));
+  Evaluation result;
+  if (!result.ParseFromString(results[0])) return absl::InternalError("evaluation: rank 0's result cannot be read");
+  if (result.queries() == 0) {
+    return absl::InvalidArgumentError("evaluation: no query of the split has a relevant document");
+  }
+  return result;
+} catch (const std::exception& error) {
+  const std::string text = error.what();
+  return absl::InternalError(absl::StrCat("evaluation: ", text.substr(0, text.find('\n'))));
+}
+
+}  // namespace muster

@@ -1,0 +1,34 @@
+// Retrieval quality of an encoder on a dataset's split: own documents are searched exactly for all queries, rank 0
+// merges and measures.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/data.pb.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+struct EvaluationSource {
+  muster::v1::EvaluationHeader header;
+  // The next micro-batch of this rank into *micro; false after the last.
+  std::function<absl::StatusOr<bool>(muster::v1::MicroBatch* micro)> next;
+};
+
+struct EvaluatorOptions {
+  std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
+  int64_t kept = 1000;               // documents of a ranking; at least every cutoff
+  int64_t queries_at_once = 256;
+  std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty
+};
+
+// Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with
+// a relevant document. INVALID_ARGUMENT: what arrived is out of range, or no query has a relevant document.
+absl::StatusOr<muster::v1::Evaluation> Evaluate(const Encoder& encoder, Group& group, EvaluationSource source,
+                                                const EvaluatorOptions& options);
+
+}  // namespace muster

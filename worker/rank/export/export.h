@@ -1,0 +1,44 @@
+// A trained encoder as a folder that sentence-transformers and transformers load.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// One evaluation, as a row of the model card's table.
+struct ModelCardScore {
+  std::string label;    // untrained, trained
+  std::string dataset;  // with its split: "scifact (test)"
+  std::map<std::string, double> metrics;
+};
+
+// What README.md says. Pairs are printed in order, as a table of name and value.
+struct ModelCard {
+  std::string title;
+  std::string base_model;  // empty: random weights
+  std::vector<std::pair<std::string, std::string>> data;
+  std::vector<std::pair<std::string, std::string>> settings;
+  std::vector<ModelCardScore> scores;
+};
+
+struct ExportOptions {
+  std::filesystem::path folder;     // new; its parent exists
+  std::filesystem::path tokenizer;  // folder with vocab.txt, and tokenizer.json and others if it has them
+  std::string query_prompt;         // put before queries and passages
+  std::string passage_prompt;
+  PackedBatch probe;  // embedded by the encoder and by the reloaded folder, to compare
+  ModelCard card;
+};
+
+// Writes the folder aside, reloads it, compares the embeddings of `probe`, and then renames it to `options.folder`.
+// ALREADY_EXISTS if the folder is there; DATA_LOSS if an embedding differs by more than 1e-6; INVALID_ARGUMENT if
+// vocab.txt has another number of entries than the encoder has word embeddings.
+absl::Status ExportFolder(const Encoder& encoder, const ExportOptions& options);
+
+}  // namespace muster

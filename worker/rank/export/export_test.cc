@@ -1,0 +1,118 @@
+#include "worker/rank/export/export.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <limits>
+
+#include "common/files.h"
+#include "nlohmann/json.hpp"
+#include "worker/rank/export/folder_files.h"
+
+namespace muster {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ExportTest : public testing::Test {
+ protected:
+  ExportTest() {
+    config_.vocabulary_size = 12;
+    config_.hidden_size = 8;
+    config_.intermediate_size = 16;
+    config_.max_positions = config_.max_sequence_length = 16;
+    root_ = MakeScratchFolder(testing::TempDir(), "export").value();
+    fs::create_directories(root_ / "tokenizer");
+    std::ofstream(root_ / "tokenizer/vocab.txt") << "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\ne\nf\ng\n";
+    options_.folder = root_ / "model";
+    options_.tokenizer = root_ / "tokenizer";
+    options_.query_prompt = "query: ";
+    options_.probe = {.tokens = at::tensor({2, 5, 3, 2, 7, 8, 3}, at::kLong), .lengths = {3, 4}, .slots = {0, 1}};
+    options_.card = {.title = "Tiny | retriever",
+                     .settings = {{"objective", "lsepair"}},
+                     .scores = {{"untrained", "facets (test)", {{"ndcg@10", 0.125}}},
+                                {"trained", "facets (test)", {{"ndcg@10", 0.75}, {"mrr", 0.5}}}}};
+  }
+  ~ExportTest() override { fs::remove_all(root_); }
+
+  std::unique_ptr<Encoder> MakeEncoder(at::ScalarType type = at::kFloat) const {
+    return Encoder::Random(config_, 1, type).value();
+  }
+
+  EncoderConfig config_;
+  fs::path root_;
+  ExportOptions options_;
+};
+
+TEST_F(ExportTest, FolderReadsBackAsTheSameModel) {
+  config_.pooling = PoolingMode::kCls;
+  const auto encoder = MakeEncoder();
+  const absl::Status status = ExportFolder(*encoder, options_);
+  ASSERT_TRUE(status.ok()) << status;
+  const EncoderConfig read = ReadEncoderConfig(options_.folder).value();
+  EXPECT_EQ(read.pooling, PoolingMode::kCls);
+  EXPECT_TRUE(read.normalize);
+  EXPECT_EQ(read.max_sequence_length, 16);
+  EXPECT_EQ(read.layer_norm_epsilon, config_.layer_norm_epsilon);
+  const auto again = Encoder::Load(options_.folder, read).value();
+  EXPECT_TRUE(at::equal(again->Encode(options_.probe, {}), encoder->Encode(options_.probe, {})));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_), {}), 2) << "something was left aside";
+}
+
+TEST_F(ExportTest, WithoutNormalisationTheModuleIsLeftOut) {
+  config_.normalize = false;
+  ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
+  EXPECT_FALSE(fs::exists(options_.folder / "2_Normalize"));
+  EXPECT_FALSE(ReadEncoderConfig(options_.folder).value().normalize);
+  EXPECT_THAT(ReadFile(options_.folder / "config_sentence_transformers.json").value(), HasSubstr("\"dot\""));
+}
+
+TEST_F(ExportTest, ModelCardNamesScoresSettingsAndPrompts) {
+  ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
+  const std::string card = ReadFile(options_.folder / "README.md").value();
+  EXPECT_THAT(card, HasSubstr("| model | data | mrr | ndcg@10 |"));
+  EXPECT_THAT(card, HasSubstr("| untrained | facets (test) | | 0.1250 |"));
+  EXPECT_THAT(card, HasSubstr("| trained | facets (test) | 0.5000 | 0.7500 |"));
+  EXPECT_THAT(card, HasSubstr("| objective | lsepair |"));
+  const auto st = nlohmann::json::parse(ReadFile(options_.folder / "config_sentence_transformers.json").value());
+  EXPECT_EQ(st["prompts"]["query"], "query: ");
+}
+
+TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
+  std::ofstream(root_ / "tokenizer/tokenizer.json") << R"({"version":"1.0","truncation":{"max_length":128},"padding":{},"model":{}})";
+  ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
+  const auto json = nlohmann::json::parse(ReadFile(options_.folder / "tokenizer.json").value());
+  EXPECT_TRUE(json["truncation"].is_null());
+  EXPECT_TRUE(json["padding"].is_null());
+  EXPECT_EQ(json["version"], "1.0");
+}
+
+TEST_F(ExportTest, RefusesAFolderThatIsThere) {
+  fs::create_directories(options_.folder);
+  EXPECT_EQ(ExportFolder(*MakeEncoder(), options_).code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(ExportTest, RefusesAnotherModelsVocabularyAndLeavesNothing) {
+  std::ofstream(root_ / "tokenizer/vocab.txt") << "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+  EXPECT_FALSE(ExportFolder(*MakeEncoder(), options_).ok());
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_), {}), 1);
+}
+
+// Weights that single precision cannot hold are a difference that the reload must notice.
+TEST_F(ExportTest, AFolderThatEmbedsDifferentlyIsDataLossAndIsNotKept) {
+  const auto encoder = MakeEncoder(at::kDouble);
+  {
+    const at::NoGradGuard no_grad;
+    encoder->parameters()[0].value.fill_(1e300);
+  }
+  EXPECT_EQ(ExportFolder(*encoder, options_).code(), absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(fs::exists(options_.folder));
+}
+
+}  // namespace
+}  // namespace muster

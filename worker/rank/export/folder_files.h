@@ -1,0 +1,27 @@
+// The text files of an exported folder, as pure functions of what was trained.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/model/hf_config.h"
+#include "worker/rank/export/export.h"
+
+namespace muster {
+
+// Path within the folder → bytes: config.json, modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+// config_sentence_transformers.json, README.md. Formats: what sentence-transformers 2 to 6 read.
+std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, const ExportOptions& options);
+
+// tokenizer.json without truncation and padding, which are the caller's business. INVALID_ARGUMENT if it is no JSON.
+absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_json);
+
+// What a folder with vocab.txt alone lacks.
+std::string TokenizerConfig(const EncoderConfig& config);
+std::string SpecialTokensMap();
+
+// README.md: front matter, data, settings and scores as tables.
+std::string ModelCardText(const EncoderConfig& config, const ExportOptions& options);
+
+}  // namespace muster

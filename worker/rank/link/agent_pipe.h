@@ -1,0 +1,28 @@
+// What a rank tells its agent, over a pipe: muster.rank.v1.RankMessage, each with its length before it as a varint.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "muster/rank/v1/rank.pb.h"
+
+namespace muster {
+
+// Thread-safe.
+class AgentPipe {
+ public:
+  explicit AgentPipe(int descriptor) : descriptor_(descriptor) {}
+
+  // Blocks while the pipe is full. UNAVAILABLE: the agent is gone.
+  absl::Status Send(const muster::rank::v1::RankMessage& message);
+
+  // Returns when the agent has closed its end. For a thread of its own.
+  void WaitUntilClosed() const;
+
+ private:
+  const int descriptor_;
+  absl::Mutex writing_;  // held over write(): a message must not be cut by another thread's
+};
+
+}  // namespace muster

@@ -1,0 +1,93 @@
+#include "worker/rank/link/evaluation_stream.h"
+
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/rpc/errors.h"
+#include "common/status.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::StreamEvaluationResponse;
+
+class EvaluationStream {
+ public:
+  EvaluationStream(std::vector<std::shared_ptr<grpc::Channel>> servers,
+                   const muster::v1::StreamEvaluationRequest& request)
+      : servers_(std::move(servers)), request_(request) {}
+  ~EvaluationStream() {
+    if (context_ != nullptr) context_->TryCancel();
+  }
+
+  // The next message; false after the last.
+  absl::StatusOr<bool> Next(StreamEvaluationResponse* message) {
+    absl::Duration pause = absl::Milliseconds(100);
+    while (true) {
+      if (reader_ == nullptr) Connect();
+      uint64_t skipped = 0;
+      while (reader_->Read(message)) {
+        if (seen_here_++ < taken_) {
+          ++skipped;
+          continue;
+        }
+        ++taken_;
+        return true;
+      }
+      const absl::Status status = FromGrpc(reader_->Finish());
+      reader_.reset();
+      if (status.ok()) return false;
+      if (!IsRetryable(status)) return WithContext(status, "stream of an evaluation");
+      spdlog::warn("the stream of an evaluation stopped: {}; trying again", std::string(status.message()));
+      absl::SleepFor(pause);
+      pause = skipped > 0 ? absl::Milliseconds(100) : std::min(2 * pause, absl::Duration(absl::Seconds(5)));
+    }
+  }
+
+ private:
+  void Connect() {
+    context_ = std::make_unique<grpc::ClientContext>();
+    stub_ = muster::v1::DataService::NewStub(servers_[connections_++ % servers_.size()]);
+    reader_ = stub_->StreamEvaluation(context_.get(), request_);
+    seen_here_ = 0;
+  }
+
+  const std::vector<std::shared_ptr<grpc::Channel>> servers_;
+  const muster::v1::StreamEvaluationRequest request_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  std::unique_ptr<muster::v1::DataService::Stub> stub_;
+  std::unique_ptr<grpc::ClientReader<StreamEvaluationResponse>> reader_;
+  size_t connections_ = 0;
+  uint64_t taken_ = 0;      // messages handed on
+  uint64_t seen_here_ = 0;  // messages of this connection
+};
+
+}  // namespace
+
+absl::StatusOr<EvaluationSource> OpenEvaluation(std::vector<std::shared_ptr<grpc::Channel>> servers,
+                                                const muster::v1::StreamEvaluationRequest& request) {
+  auto stream = std::make_shared<EvaluationStream>(std::move(servers), request);
+  StreamEvaluationResponse first;
+  ASSIGN_OR_RETURN(const bool any, stream->Next(&first));
+  if (!any || !first.has_header()) {
+    return absl::InternalError("the data server sent an evaluation without a header");
+  }
+  EvaluationSource source;
+  source.header = std::move(*first.mutable_header());
+  source.next = [stream](muster::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
+    StreamEvaluationResponse message;
+    ASSIGN_OR_RETURN(const bool more, stream->Next(&message));
+    if (!more) return false;
+    if (!message.has_micro_batch()) return absl::InternalError("the data server sent no micro-batch in an evaluation");
+    *micro = std::move(*message.mutable_micro_batch());
+    return true;
+  };
+  return source;
+}
+
+}  // namespace muster

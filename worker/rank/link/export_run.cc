@@ -1,0 +1,71 @@
+#include "worker/rank/link/export_run.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "worker/rank/export/export.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::Evaluation;
+
+std::string Number(double value) { return absl::StrCat(value); }
+
+ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optional<Evaluation>& untrained,
+                  const std::optional<Evaluation>& trained) {
+  const muster::v1::JobSpec& spec = config.spec();
+  ModelCard card{.title = spec.name(), .base_model = spec.model().from()};
+  card.data = {{"training set", absl::StrCat(spec.data().train(), " (", spec.data().split(), ")")},
+               {"queries", absl::StrCat(config.resolved().train_queries())},
+               {"positives a query", absl::StrCat(spec.data().positives().per_query())},
+               {"negatives a query", absl::StrCat(spec.data().negatives().per_query())}};
+  std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
+  std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });
+  card.settings = {{"objective", objective},
+                   {"temperature", Number(spec.loss().temperature())},
+                   {"queries a step", absl::StrCat(spec.batch().queries())},
+                   {"learning rate", Number(spec.optimizer().learning_rate())},
+                   {"steps", absl::StrCat(config.resolved().total_steps())},
+                   {"seed", absl::StrCat(spec.seed())}};
+  for (const auto* evaluation : {&untrained, &trained}) {
+    if (!evaluation->has_value()) continue;
+    const Evaluation& e = **evaluation;
+    card.scores.push_back({e.label(), absl::StrCat(e.dataset(), " (", e.split(), ")"),
+                           {e.metrics().begin(), e.metrics().end()}});
+  }
+  return card;
+}
+
+// Two sequences of different lengths, of any vocabulary.
+PackedBatch Probe(const EncoderConfig& config) {
+  const int64_t longer = std::min<int64_t>({16, config.max_sequence_length, config.vocabulary_size});
+  const int64_t shorter = (longer + 1) / 2;
+  return {.tokens = at::arange(shorter + longer, at::kLong) % longer, .lengths = {shorter, longer}, .slots = {0, 1}};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
+                                        const std::filesystem::path& tokenizer,
+                                        const std::optional<Evaluation>& untrained,
+                                        const std::optional<Evaluation>& trained, BlobClient& blobs) {
+  const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
+  const auto& prompts = config.spec().model().prompts();
+  RETURN_IF_ERROR(WithContext(ExportFolder(encoder, {.folder = folder,
+                                                     .tokenizer = tokenizer,
+                                                     .query_prompt = prompts.query(),
+                                                     .passage_prompt = prompts.passage(),
+                                                     .probe = Probe(encoder.config()),
+                                                     .card = CardFor(config, untrained, trained)}),
+                              "export"));
+  ASSIGN_OR_RETURN(const auto manifest, blobs.PutFolder(folder));
+  return blobs.PutManifest(manifest);
+}
+
+}  // namespace muster

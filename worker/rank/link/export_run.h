@@ -1,0 +1,22 @@
+// The trained model as a folder at the blob store.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/blobs.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// Exports into the rank's scratch folder, puts the folder, and returns its manifest's digest. The evaluations go into
+// the model card.
+absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
+                                        const std::filesystem::path& tokenizer,
+                                        const std::optional<muster::v1::Evaluation>& untrained,
+                                        const std::optional<muster::v1::Evaluation>& trained, BlobClient& blobs);
+
+}  // namespace muster

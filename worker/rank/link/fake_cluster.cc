@@ -1,0 +1,174 @@
+#include "worker/rank/link/fake_cluster.h"
+
+#include <stdexcept>
+
+#include "absl/strings/str_cat.h"
+#include "common/digest.h"
+#include "worker/rank/train/problem.h"
+
+namespace muster {
+namespace {
+
+constexpr size_t kChunk = 1 << 20;
+
+grpc::Status Stale() { return {grpc::StatusCode::FAILED_PRECONDITION, "the attempt is stale"}; }
+grpc::Status Broken() { return {grpc::StatusCode::UNAVAILABLE, "the connection broke"}; }
+
+}  // namespace
+
+grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::v1::RendezvousRequest* request,
+                                        muster::v1::RendezvousResponse* response) {
+  if (request->attempt() != attempt) return Stale();
+  absl::MutexLock lock(&mutex_);
+  if (request->has_set()) values_[request->set().key()] = request->set().value();
+  if (request->has_get()) {
+    const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      for (const std::string& key : request->get().keys()) {
+        if (!values_.contains(key)) return false;
+      }
+      return true;
+    };
+    response->set_found(mutex_.AwaitWithTimeout(absl::Condition(&there),
+                                                absl::Milliseconds(request->get().timeout_milliseconds())));
+    for (const std::string& key : request->get().keys()) {
+      if (response->found() && !request->get().keys_only()) response->add_values(values_[key]);
+    }
+  }
+  if (request->has_add()) {
+    std::string& value = values_[request->add().key()];
+    response->set_number((value.empty() ? 0 : std::stoll(value)) + request->add().amount());
+    value = std::to_string(response->number());
+  }
+  if (request->has_compare_set()) {
+    std::string& value = values_[request->compare_set().key()];
+    if (value == request->compare_set().expected()) value = request->compare_set().desired();
+    response->add_values(value);
+  }
+  if (request->has_delete_()) response->set_found(values_.erase(request->delete_().key()) > 0);
+  if (request->has_count()) response->set_number(values_.size());
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
+                              grpc::ServerWriter<muster::v1::StepShare>* writer) {
+  if (request->identity().attempt() != attempt) return Stale();
+  {
+    absl::MutexLock lock(&mutex_);
+    asked_.push_back(request->from_step());
+  }
+  int sent = 0;
+  for (uint64_t step = request->from_step(); step < request->resolved().total_steps(); ++step) {
+    if (break_after > 0 && sent++ == break_after) return Broken();
+    Problem problem = MakeProblem(step, false);
+    problem.step = step;
+    if (!writer->Write(ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40))) break;
+  }
+  return grpc::Status::OK;
+}
+
+// Queries are the problem's; documents its passages; a query's positives are relevant.
+grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*, const muster::v1::StreamEvaluationRequest* request,
+                                        grpc::ServerWriter<muster::v1::StreamEvaluationResponse>* writer) {
+  if (request->identity().attempt() != attempt) return Stale();
+  const Problem problem = MakeProblem(1000, false);
+  muster::v1::StreamEvaluationResponse message;
+  auto& header = *message.mutable_header();
+  header.set_query_count(problem.queries);
+  header.set_document_count(problem.passages);
+  header.set_max_aliases(1);
+  const auto slots = SlotsOfRank(problem, request->identity().rank(), request->identity().world_size());
+  header.set_own_sequences(slots.size());
+  for (const uint32_t slot : slots) header.set_own_queries(header.own_queries() + (slot < problem.queries));
+  if (request->identity().rank() == 0) {
+    header.add_judged_offsets(0);
+    for (const auto& positives : problem.positives) {
+      for (const uint32_t column : positives) {
+        header.add_judged_documents(column);
+        header.add_judged_grades(1);
+      }
+      header.add_judged_offsets(header.judged_documents_size());
+    }
+  }
+  writer->Write(message);
+  int sent = 1;
+  for (const uint32_t slot : slots) {
+    if (break_after > 0 && sent++ > break_after + 20) return Broken();
+    auto& micro = *message.mutable_micro_batch();
+    micro.Clear();
+    micro.add_lengths(problem.tokens[slot].size());
+    micro.add_slots(slot);
+    micro.set_tokens(problem.tokens[slot].data(), 4 * problem.tokens[slot].size());
+    writer->Write(message);
+  }
+  return grpc::Status::OK;
+}
+
+std::vector<uint64_t> FakeData::asked() const {
+  absl::MutexLock lock(&mutex_);
+  return asked_;
+}
+
+grpc::Status FakeBlobs::Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
+                            muster::v1::PutResponse* response) {
+  muster::v1::PutRequest request;
+  std::string digest, bytes;
+  while (reader->Read(&request)) {
+    if (request.has_header()) digest = request.header().digest();
+    if (request.has_chunk()) bytes += request.chunk();
+  }
+  if (Sha256Hex(bytes) != digest) return {grpc::StatusCode::DATA_LOSS, "another digest"};
+  absl::MutexLock lock(&mutex_);
+  blobs_[digest] = bytes;
+  response->set_digest(digest);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeBlobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
+                            grpc::ServerWriter<muster::v1::GetResponse>* writer) {
+  std::string bytes;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = blobs_.find(request->digest());
+    if (found == blobs_.end()) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
+    bytes = found->second;
+  }
+  muster::v1::GetResponse response;
+  response.set_size(bytes.size());
+  for (size_t offset = request->offset(); offset < bytes.size() || response.size() > 0; offset += kChunk) {
+    if (offset < bytes.size()) response.set_chunk(bytes.substr(offset, kChunk));
+    writer->Write(response);
+    response.Clear();
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeBlobs::Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                             muster::v1::StatBlobsResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& digest : request->digests()) {
+    auto& stat = *response->add_blobs();
+    stat.set_digest(digest);
+    stat.set_present(blobs_.contains(digest));
+    if (stat.present()) stat.set_size(blobs_[digest].size());
+  }
+  return grpc::Status::OK;
+}
+
+void FakeBlobs::Forget(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  blobs_.erase(digest);
+}
+
+FakeCluster::FakeCluster() {
+  auto started = RpcServer::Start({.address = "127.0.0.1:0",
+                                   .security = {.insecure = true},
+                                   .services = {&rendezvous, &data, &blobs}});
+  if (!started.ok()) throw std::runtime_error(std::string(started.status().message()));
+  server = *std::move(started);
+}
+
+std::string FakeCluster::address() const { return absl::StrCat("127.0.0.1:", server->port()); }
+
+std::shared_ptr<grpc::Channel> FakeCluster::Channel() const { return *MakeChannel(address(), {.insecure = true}); }
+
+}  // namespace muster

@@ -1,0 +1,57 @@
+#include "worker/rank/link/progress.h"
+
+#include <algorithm>
+
+namespace muster {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Milliseconds(200);
+constexpr double kMemory = 0.9;  // of the running mean of step times
+
+}  // namespace
+
+ProgressReporter::ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock)
+    : silent_(config.rank() != 0),
+      agent_(agent),
+      clock_(clock),
+      steps_per_epoch_(static_cast<double>(std::max<uint64_t>(1, config.resolved().steps_per_epoch()))) {
+  progress_.set_total_steps(config.resolved().total_steps());
+}
+
+void ProgressReporter::Activity(const std::string& activity, double done) {
+  const bool changed = progress_.activity() != activity;
+  progress_.set_activity(activity);
+  progress_.set_done(done);
+  Send(changed);
+}
+
+void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, double seconds, bool always) {
+  mean_step_seconds_ = mean_step_seconds_ == 0 ? seconds : kMemory * mean_step_seconds_ + (1 - kMemory) * seconds;
+  const bool changed = progress_.activity() != "training";
+  progress_.set_activity("training");
+  progress_.set_step(steps_done);
+  progress_.set_epoch(static_cast<double>(steps_done) / steps_per_epoch_);
+  progress_.set_done(static_cast<double>(steps_done) / std::max<uint64_t>(1, progress_.total_steps()));
+  progress_.set_loss(report.loss);
+  progress_.set_learning_rate(report.learning_rate);
+  progress_.set_gradient_norm(report.gradient_norm);
+  if (seconds > 0) {
+    progress_.set_queries_per_second(static_cast<double>(report.queries) / seconds);
+    progress_.set_tokens_per_second(static_cast<double>(report.tokens) / seconds);
+  }
+  progress_.set_eta_seconds(mean_step_seconds_ * static_cast<double>(progress_.total_steps() - steps_done));
+  progress_.mutable_seconds()->clear();
+  for (const auto& [phase, spent] : report.seconds) (*progress_.mutable_seconds())[phase] = spent;
+  Send(always || changed);
+}
+
+void ProgressReporter::Send(bool always) {
+  const absl::Duration now = clock_.Monotonic();
+  if (silent_ || (!always && now - last_sent_ < kInterval)) return;
+  last_sent_ = now;
+  muster::rank::v1::RankMessage message;
+  *message.mutable_progress() = progress_;
+  agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+}
+
+}  // namespace muster

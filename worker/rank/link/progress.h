@@ -1,0 +1,35 @@
+// What rank 0 tells its agent about the run, not more often than people and metrics can use.
+#pragma once
+
+#include <string>
+
+#include "common/clock.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/link/agent_pipe.h"
+#include "worker/rank/train/trainer.h"
+
+namespace muster {
+
+// Not thread-safe. Other ranks than 0 are silent: their steps are rank 0's.
+class ProgressReporter {
+ public:
+  ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock);
+
+  // Something else than training begins or goes on; a new activity is always sent.
+  void Activity(const std::string& activity, double done = 0);
+  // `steps_done` steps are done, the last in `seconds`. `always`: send it even if one was sent just now.
+  void Step(const StepReport& report, uint64_t steps_done, double seconds, bool always);
+
+ private:
+  void Send(bool always);
+
+  const bool silent_;
+  AgentPipe& agent_;
+  const Clock& clock_;
+  const double steps_per_epoch_;
+  muster::v1::Progress progress_;
+  double mean_step_seconds_ = 0;
+  absl::Duration last_sent_ = -absl::InfiniteDuration();
+};
+
+}  // namespace muster

@@ -1,0 +1,296 @@
+#include "worker/rank/link/rank_run.h"
+
+#include <spdlog/spdlog.h>
+
+#include <optional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/rpc/blobs.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "worker/rank/evaluate/metrics.h"
+#include "worker/rank/export/export.h"
+#include "worker/rank/link/checkpoints.h"
+#include "worker/rank/link/evaluation_stream.h"
+#include "worker/rank/link/export_run.h"
+#include "worker/rank/link/progress.h"
+#include "worker/rank/link/rank_setup.h"
+#include "worker/rank/link/share_stream.h"
+#include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/trainer.h"
+
+namespace muster {
+namespace {
+
+using muster::rank::v1::RankConfig;
+using muster::rank::v1::RankMessage;
+using muster::rank::v1::RankResult;
+using muster::v1::Evaluation;
+
+constexpr absl::Duration kDataPatience = absl::Seconds(5);
+
+class RankRun {
+ public:
+  RankRun(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop)
+      : config_(config),
+        spec_(config.spec()),
+        agent_(agent),
+        clock_(clock),
+        stop_(stop),
+        progress_(config, agent, clock) {}
+
+  absl::Status Run() {
+    RETURN_IF_ERROR(SetUp());
+    RETURN_IF_ERROR(Restore());
+    RankMessage started;
+    started.mutable_started()->set_rank(config_.rank());
+    RETURN_IF_ERROR(agent_.Send(started));
+    if (cursor_.step == 0 && spec_.has_report()) {
+      ASSIGN_OR_RETURN(untrained_, Evaluate("untrained", spec_.report().dataset(), spec_.report().split(),
+                                            config_.resolved().report_dataset()));
+    }
+    if (EvaluatesOnly(spec_)) return absl::OkStatus();
+    RETURN_IF_ERROR(Train());
+    return Finish();
+  }
+
+ private:
+  absl::Status SetUp() {
+    if (config_.device() == "gpu") {
+      return absl::FailedPreconditionError(
+          "this build trains on the CPU alone: submit the job with resources.device: cpu");
+    }
+    progress_.Activity("connecting");
+    ASSIGN_OR_RETURN(channels_, Connect(config_));
+    blobs_ = std::make_unique<BlobClient>(channels_.data.front());
+    ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_));
+    progress_.Activity("loading the model");
+    ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_));
+    encoder_ = std::move(loaded.encoder);
+    tokenizer_ = std::move(loaded.tokenizer);
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
+                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    cursor_ = {.total_steps = TotalSteps(), .seed = spec_.seed(), .spec_digest = SpecDigest(spec_, config_.resolved())};
+    uploader_ = std::make_unique<CheckpointUploader>(
+        *blobs_, config_.attempt(), [this](const muster::v1::CheckpointInfo& checkpoint) {
+          RankMessage message;
+          *message.mutable_checkpoint()->mutable_checkpoint() = checkpoint;
+          agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+        });
+    return absl::OkStatus();
+  }
+
+  uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
+
+  // The newest checkpoint that is whole for every rank. All of them broken: from the start.
+  absl::Status Restore() {
+    for (const muster::v1::CheckpointInfo& checkpoint : config_.checkpoints()) {
+      progress_.Activity("restoring a checkpoint");
+      const auto restored = RestoreOne(checkpoint);
+      if (!restored.ok() && !IsBrokenCheckpoint(restored.status())) return restored.status();
+      ASSIGN_OR_RETURN(const auto all, group_->AllGatherBytes(restored.ok() ? "whole" : "broken"));
+      bool whole = true;
+      for (const std::string& one : all) whole = whole && one == "whole";
+      if (whole) {
+        cursor_ = restored->cursor;
+        best_ = restored->best;
+        spdlog::info("goes on from the checkpoint of step {}", cursor_.step);
+        return absl::OkStatus();
+      }
+      spdlog::warn("the checkpoint of step {} is skipped: {}", checkpoint.step(),
+                   restored.ok() ? "another rank found it broken" : std::string(restored.status().message()));
+    }
+    if (config_.checkpoints_size() == 0) return absl::OkStatus();
+    // A rank may have restored what another refused: back to the weights that all ranks start from.
+    ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_));
+    RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
+                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<RestoredCheckpoint> RestoreOne(const muster::v1::CheckpointInfo& checkpoint) {
+    const std::filesystem::path folder =
+        std::filesystem::path(config_.scratch()) / absl::StrCat("restore-", checkpoint.step());
+    ASSIGN_OR_RETURN(const auto manifest, blobs_->GetManifest(checkpoint.manifest()));
+    RETURN_IF_ERROR(blobs_->GetFolder(manifest, folder));
+    auto restored = RestoreCheckpoint(folder, cursor_.spec_digest, *encoder_, trainer_->optimizer());
+    std::error_code ignored;  // the agent removes the scratch folder in any case
+    std::filesystem::remove_all(folder, ignored);
+    return restored;
+  }
+
+  absl::StatusOr<Evaluation> Evaluate(const std::string& label, const std::string& dataset, const std::string& split,
+                                      const std::string& digest) {
+    const absl::Duration start = clock_.Monotonic();
+    const std::string activity = absl::StrCat("evaluating (", label, ")");
+    progress_.Activity(activity);
+    muster::v1::StreamEvaluationRequest request;
+    *request.mutable_identity() = Identity();
+    *request.mutable_spec() = spec_;
+    *request.mutable_resolved() = config_.resolved();
+    request.set_dataset(digest);
+    request.set_split(split);
+    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request));
+    EvaluatorOptions options{.metrics = StandardMetrics(),
+                             .progress = [&](double done) { progress_.Activity(activity, done); }};
+    if (spec_.has_evaluate()) options.metrics.push_back(spec_.evaluate().metric());
+    ASSIGN_OR_RETURN(Evaluation result, muster::Evaluate(*encoder_, *group_, std::move(source), options));
+    result.set_label(label);
+    result.set_step(cursor_.step);
+    result.set_dataset(dataset);
+    result.set_split(split);
+    result.set_seconds(absl::ToDoubleSeconds(clock_.Monotonic() - start));
+    if (config_.rank() == 0) {
+      RankMessage message;
+      *message.mutable_evaluation() = result;
+      RETURN_IF_ERROR(agent_.Send(message));
+    }
+    return result;
+  }
+
+  muster::v1::RankIdentity Identity() const {
+    muster::v1::RankIdentity identity;
+    identity.set_job_id(config_.job_id());
+    identity.set_attempt(config_.attempt());
+    identity.set_rank(config_.rank());
+    identity.set_world_size(config_.world_size());
+    return identity;
+  }
+
+  bool StoppedEarly() const {
+    return spec_.has_evaluate() && spec_.evaluate().has_early_stop() &&
+           cursor_.evaluations_without_better >= spec_.evaluate().early_stop().patience();
+  }
+
+  absl::Status Train() {
+    muster::v1::StreamRequest request;
+    *request.mutable_identity() = Identity();
+    *request.mutable_spec() = spec_;
+    *request.mutable_resolved() = config_.resolved();
+    request.set_from_step(cursor_.step);
+    const auto shares =
+        ShareStream::Start({.servers = channels_.data, .request = request, .total_steps = TotalSteps()});
+    while (cursor_.step < TotalSteps() && !StoppedEarly()) {
+      const absl::Duration start = clock_.Monotonic();
+      ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
+      ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, config_.rank(), config_.world_size(),
+                                                             encoder_->config(), at::kCPU));
+      const double data_seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
+      ASSIGN_OR_RETURN(StepReport report, trainer_->Step(batch, stop_.load()));
+      report.seconds["data"] = data_seconds;
+      cursor_.step = batch.step + 1;
+      const bool last = cursor_.step == TotalSteps();
+      progress_.Step(report, cursor_.step, absl::ToDoubleSeconds(clock_.Monotonic() - start), last);
+      if (report.stop) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
+      RETURN_IF_ERROR(EvaluateIfDue(last));
+      if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<muster::v1::StepShare> NextShare(ShareStream& shares) {
+    while (true) {
+      ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
+      if (share.has_value()) return *std::move(share);
+      if (stop_.load()) return absl::CancelledError("stopped while waiting for data");
+      progress_.Activity("waiting for the data server");
+    }
+  }
+
+  absl::Status EvaluateIfDue(bool last) {
+    if (!spec_.has_evaluate() || (!last && cursor_.step % spec_.evaluate().every_steps() != 0)) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Evaluation result,
+                     Evaluate(absl::StrCat("step-", cursor_.step), spec_.evaluate().dataset(),
+                              spec_.evaluate().split(), config_.resolved().evaluate_dataset()));
+    const double metric = result.metrics().at(spec_.evaluate().metric());
+    ++cursor_.evaluations_done;
+    ++cursor_.evaluations_without_better;
+    if (!cursor_.best_metric.has_value() || metric > *cursor_.best_metric) {
+      cursor_.best_metric = metric;
+      cursor_.best_step = cursor_.step;
+      cursor_.evaluations_without_better = 0;
+      best_ = CopyParameters(encoder_->parameters());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Checkpoint() {
+    ASSIGN_OR_RETURN(const auto digests, group_->AllGatherBytes(ParameterDigest(encoder_->parameters())));
+    for (size_t r = 1; r < digests.size(); ++r) {
+      if (digests[r] != digests[0]) {
+        return absl::InternalError(absl::StrCat("step ", cursor_.step, ": the parameters of rank ", r,
+                                                " are not those of rank 0; the checkpoint is not written"));
+      }
+    }
+    if (config_.rank() != 0) return absl::OkStatus();
+    const std::filesystem::path folder =
+        std::filesystem::path(config_.scratch()) / absl::StrCat("checkpoint-", cursor_.step);
+    RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder_, trainer_->optimizer(), cursor_, best_));
+    uploader_->Start(cursor_.step, folder);
+    return absl::OkStatus();
+  }
+
+  // The best parameters if an evaluation chose them, the last otherwise: report and export are of the same weights.
+  absl::Status Finish() {
+    if (!best_.empty()) RETURN_IF_ERROR(AssignParameters(best_, encoder_->parameters()));
+    std::optional<Evaluation> trained;
+    if (spec_.has_report()) {
+      ASSIGN_OR_RETURN(trained, Evaluate("trained", spec_.report().dataset(), spec_.report().split(),
+                                         config_.resolved().report_dataset()));
+    }
+    if (config_.rank() == 0) {
+      uploader_->Wait();
+      progress_.Activity("exporting");
+      ASSIGN_OR_RETURN(const std::string manifest,
+                       ExportModel(config_, *encoder_, tokenizer_, untrained_, trained, *blobs_));
+      RankMessage message;
+      message.mutable_exported()->set_manifest(manifest);
+      RETURN_IF_ERROR(agent_.Send(message));
+    }
+    // The others' end is the job's end only if the export is there.
+    const absl::Status together = group_->Barrier();
+    return config_.rank() == 0 ? absl::OkStatus() : together;
+  }
+
+  const RankConfig& config_;
+  const muster::v1::JobSpec& spec_;
+  AgentPipe& agent_;
+  const Clock& clock_;
+  const std::atomic<bool>& stop_;
+  ProgressReporter progress_;
+  RankChannels channels_;
+  std::unique_ptr<BlobClient> blobs_;
+  std::unique_ptr<Group> group_;
+  std::unique_ptr<Encoder> encoder_;
+  std::filesystem::path tokenizer_;
+  std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<CheckpointUploader> uploader_;
+  TrainingCursor cursor_;
+  std::vector<Parameter> best_;  // empty: no evaluation has chosen yet
+  std::optional<Evaluation> untrained_;
+};
+
+}  // namespace
+
+muster::v1::ExitCause CauseOf(const absl::Status& status) {
+  if (status.ok()) return muster::v1::EXIT_CAUSE_SUCCESS;
+  if (absl::IsCancelled(status)) return muster::v1::EXIT_CAUSE_STOPPED;
+  if (absl::StrContains(status.message(), "collective failed: ")) return muster::v1::EXIT_CAUSE_COLLECTIVE;
+  // A refused model, a wrong share, non-finite scores: every attempt would meet them again.
+  if (absl::IsInvalidArgument(status)) return muster::v1::EXIT_CAUSE_PERMANENT;
+  return muster::v1::EXIT_CAUSE_ERROR;
+}
+
+RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop) {
+  absl::Status status = RankRun(config, agent, clock, stop).Run();
+  // A rank that was asked to stop may see a peer leave first.
+  if (!status.ok() && stop.load()) status = absl::CancelledError(status.message());
+  RankResult result;
+  result.set_cause(CauseOf(status));
+  result.set_message(std::string(status.message()));
+  return result;
+}
+
+}  // namespace muster

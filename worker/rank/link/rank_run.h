@@ -1,0 +1,26 @@
+// One rank of one attempt, from its configuration to its last word.
+//
+//   connect → join the group → load the model → restore the newest whole checkpoint → Started
+//     → from step 0: evaluate the untrained model on the report split
+//     → steps, with evaluations, early stop and checkpoints between them
+//     → the best parameters (or the last) → evaluate on the report split → export
+#pragma once
+
+#include <atomic>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/link/agent_pipe.h"
+
+namespace muster {
+
+// `stop` is set when the rank is asked to stop: it finishes the step in progress. Returns the last message of the
+// rank; it has not been sent yet.
+muster::rank::v1::RankResult RunRank(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
+                                     const std::atomic<bool>& stop);
+
+// How an attempt's end is to be read. CANCELLED: asked to stop.
+muster::v1::ExitCause CauseOf(const absl::Status& status);
+
+}  // namespace muster

@@ -1,0 +1,51 @@
+#include "worker/rank/link/rank_setup.h"
+
+#include "common/rpc/security.h"
+#include "common/status.h"
+#include "worker/rank/collective/join.h"
+#include "worker/rank/link/cache.h"
+#include "worker/rank/link/grpc_store.h"
+#include "worker/rank/train/model_spec.h"
+
+namespace muster {
+
+using muster::rank::v1::RankConfig;
+
+absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
+  const SecurityOptions security{.certificates = config.certificates(), .insecure = config.certificates().empty()};
+  RankChannels channels;
+  ASSIGN_OR_RETURN(channels.coordinator, MakeChannel(config.coordinator_address(), security));
+  for (const std::string& address : config.data_addresses()) {
+    ASSIGN_OR_RETURN(auto channel, MakeChannel(address, security));
+    channels.data.push_back(std::move(channel));
+  }
+  if (channels.data.empty()) return absl::InvalidArgumentError("the rank's configuration names no data server");
+  return channels;
+}
+
+absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, const RankChannels& channels) {
+  if (config.world_size() == 1) return MakeSingleGroup();
+  return JoinGlooGroup(
+      {.store = MakeGrpcStore(channels.coordinator, config.job_id(), config.attempt()),
+       .rank = config.rank(),
+       .world_size = config.world_size(),
+       .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address()});
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blobs) {
+  const std::filesystem::path cache = config.cache();
+  LoadedModel loaded;
+  std::filesystem::path folder;
+  if (config.spec().model().preset().empty()) {
+    ASSIGN_OR_RETURN(folder, FetchIntoCache(blobs, config.resolved().model_manifest(), cache));
+  }
+  if (!config.resolved().tokenizer_manifest().empty()) {
+    ASSIGN_OR_RETURN(loaded.tokenizer, FetchIntoCache(blobs, config.resolved().tokenizer_manifest(), cache));
+  } else {
+    loaded.tokenizer = folder;
+  }
+  ASSIGN_OR_RETURN(loaded.encoder, EncoderFromSpec(config.spec(), folder, config.resolved().vocabulary_size()));
+  return loaded;
+}
+
+}  // namespace muster

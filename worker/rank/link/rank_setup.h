@@ -1,0 +1,34 @@
+// What a rank needs before its first step, made from its configuration.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/blobs.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+struct RankChannels {
+  std::shared_ptr<grpc::Channel> coordinator;
+  std::vector<std::shared_ptr<grpc::Channel>> data;
+};
+absl::StatusOr<RankChannels> Connect(const muster::rank::v1::RankConfig& config);
+
+// Meets the attempt's other ranks through the coordinator.
+absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const muster::rank::v1::RankConfig& config,
+                                                   const RankChannels& channels);
+
+struct LoadedModel {
+  std::unique_ptr<Encoder> encoder;
+  std::filesystem::path tokenizer;  // folder whose files go into the export
+};
+// A preset with random weights of the job's seed, or a pushed model's files, fetched into the host's cache.
+absl::StatusOr<LoadedModel> LoadModel(const muster::rank::v1::RankConfig& config, BlobClient& blobs);
+
+}  // namespace muster

@@ -1,0 +1,36 @@
+// Reference cases of the objectives, from a file: what `muster-loss-cases` and the tests compare against.
+//
+// A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and
+// `ignored` (columns a query), optional `query_weights` and `grades` (beside positives), and `expect`: `loss`,
+// `valid_rows`, `d_queries`, `d_passages`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+struct LossCaseOptions {
+  int64_t world_size = 1;  // the rows are split over so many ranks
+  int64_t tile_rows = 1024;
+  int64_t tile_columns = 4096;
+  bool double_precision = false;
+};
+
+// Differences of loss, d_queries and d_passages: max|x - y| / max|y|; infinite where y is all zero and x is not.
+struct LossCaseOutcome {
+  std::string name;
+  double difference = 0;  // the largest of the three
+  double limit = 0;       // that it may reach in float32
+  bool passed = false;
+};
+
+// Every case of the file. INVALID_ARGUMENT with the case's name where one has not the form above.
+absl::StatusOr<std::vector<LossCaseOutcome>> RunLossCases(const std::filesystem::path& file,
+                                                          const LossCaseOptions& options);
+
+}  // namespace muster

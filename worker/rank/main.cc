@@ -1,0 +1,81 @@
+// muster-rank: one training process of an attempt. Started by an agent, which reads what it says on descriptor 3.
+#include <ATen/Parallel.h>
+#include <google/protobuf/text_format.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "common/clock.h"
+#include "common/exit_code.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/link/agent_pipe.h"
+#include "worker/rank/link/rank_run.h"
+
+namespace {
+
+constexpr int kAgentDescriptor = 3;
+
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
+
+// Without waiting for the group's threads: Gloo's would block while an operation is pending.
+[[noreturn]] void Leave(int code) {
+  std::fflush(nullptr);
+  std::_Exit(code);
+}
+
+int ExitCodeOf(muster::v1::ExitCause cause) {
+  if (cause == muster::v1::EXIT_CAUSE_SUCCESS) return muster::kExitSucceeded;
+  return cause == muster::v1::EXIT_CAUSE_STOPPED ? muster::kExitCancelled : muster::kExitJobFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string file;
+  CLI::App app("One training process of an attempt; started by muster-worker.", "muster-rank");
+  app.add_option("--config", file, "RankConfig as protobuf text")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
+  }
+  const auto text = muster::ReadFile(file);
+  muster::rank::v1::RankConfig config;
+  if (!text.ok() || !google::protobuf::TextFormat::ParseFromString(*text, &config)) {
+    std::fprintf(stderr, "muster-rank: %s: %s\n", file.c_str(),
+                 text.ok() ? "is no RankConfig in text format" : std::string(text.status().message()).c_str());
+    return muster::kExitUsage;
+  }
+  // A rank never outlives its agent: the kernel sees to it, and below the pipe, should the agent have died before.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGTERM, [](int) { stop_requested = true; });
+  std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
+  // MKL rounds alike from run to run; must stand before its first use.
+  setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);
+  if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
+  muster::InitLog("muster-rank");
+
+  muster::AgentPipe agent(kAgentDescriptor);
+  std::thread([&agent] {
+    agent.WaitUntilClosed();
+    spdlog::error("the agent is gone: this rank ends");
+    Leave(muster::kExitJobFailed);
+  }).detach();
+
+  muster::rank::v1::RankMessage last;
+  *last.mutable_result() = muster::RunRank(config, agent, muster::RealClock(), stop_requested);
+  if (last.result().cause() != muster::v1::EXIT_CAUSE_SUCCESS) spdlog::error("{}", last.result().message());
+  agent.Send(last).IgnoreError();
+  Leave(ExitCodeOf(last.result().cause()));
+}

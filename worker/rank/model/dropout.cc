@@ -1,0 +1,174 @@
+#include "worker/rank/model/dropout.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "common/random.h"
+
+namespace muster {
+namespace {
+
+constexpr int64_t kDecisionsPerBlock = 8;
+constexpr int64_t kBlocksPerTile = 16;
+constexpr int64_t kTile = kDecisionsPerBlock * kBlocksPerTile;
+constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs more than it saves
+
+// Blocks [first, first + 16) of Philox(counter = {block, 0, 0}, key), lane by lane so that the compiler vectorises;
+// the same numbers as common/random.h's, which a test compares.
+[[gnu::always_inline]] inline void PhiloxTile(uint64_t key, uint64_t first, uint16_t* decisions) {
+  uint32_t c0[kBlocksPerTile], c1[kBlocksPerTile], c2[kBlocksPerTile], c3[kBlocksPerTile];
+  for (int64_t i = 0; i < kBlocksPerTile; ++i) {
+    c0[i] = static_cast<uint32_t>(first + i);
+    c1[i] = static_cast<uint32_t>((first + i) >> 32);
+    c2[i] = c3[i] = 0;
+  }
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (int64_t i = 0; i < kBlocksPerTile; ++i) {
+      const uint64_t p0 = uint64_t{0xD2511F53} * c0[i];
+      const uint64_t p1 = uint64_t{0xCD9E8D57} * c2[i];
+      c0[i] = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
+      c1[i] = static_cast<uint32_t>(p1);
+      c2[i] = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
+      c3[i] = static_cast<uint32_t>(p0);
+    }
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  for (int64_t i = 0; i < kBlocksPerTile; ++i) {
+    const uint32_t words[4] = {c0[i], c1[i], c2[i], c3[i]};
+    for (int64_t w = 0; w < 4; ++w) {
+      decisions[i * 8 + 2 * w] = static_cast<uint16_t>(words[w]);
+      decisions[i * 8 + 2 * w + 1] = static_cast<uint16_t>(words[w] >> 16);
+    }
+  }
+}
+
+template <typename T>
+[[gnu::always_inline]] inline void ApplyMaskBody(uint64_t key, uint32_t threshold, T scale, int64_t size, const T* x,
+                                                 const T* residual, T* out) {
+  alignas(64) uint16_t decisions[kTile];
+  for (int64_t begin = 0; begin < size; begin += kTile) {
+    PhiloxTile(key, static_cast<uint64_t>(begin / kDecisionsPerBlock), decisions);
+    const int64_t count = std::min(kTile, size - begin);
+    if (residual == nullptr) {
+      for (int64_t i = 0; i < count; ++i) {
+        out[begin + i] = x[begin + i] * (decisions[i] < threshold ? T{0} : scale);
+      }
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        out[begin + i] = residual[begin + i] + x[begin + i] * (decisions[i] < threshold ? T{0} : scale);
+      }
+    }
+  }
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define MUSTER_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define MUSTER_VECTOR_CLONES
+#endif
+
+MUSTER_VECTOR_CLONES
+void ApplyMaskFloat(uint64_t key, uint32_t threshold, float scale, int64_t size, const float* x, const float* residual,
+                    float* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
+}
+
+MUSTER_VECTOR_CLONES
+void ApplyMaskDouble(uint64_t key, uint32_t threshold, double scale, int64_t size, const double* x,
+                     const double* residual, double* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
+}
+
+template <typename T>
+void ApplyMaskToRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
+                     const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) {
+  const int64_t width = x.size(1);
+  const T* in = x.const_data_ptr<T>();
+  const T* base = residual.defined() ? residual.const_data_ptr<T>() : nullptr;
+  T* to = out.mutable_data_ptr<T>();
+  const int64_t sequences = static_cast<int64_t>(plan.lengths.size());
+  const int64_t grain = std::max<int64_t>(1, kElementsPerThread * sequences / std::max<int64_t>(1, plan.rows * width));
+  at::parallel_for(0, sequences, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const int64_t at = plan.first_rows[s] * width;
+      ApplyMask(DropoutKey(plan.keys[s], place), rate, plan.lengths[s] * width, in + at,
+                base == nullptr ? nullptr : base + at, to + at);
+    }
+  });
+}
+
+at::Tensor MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
+                    const DropoutPlace& place, const SequencePlan& plan) {
+  const at::Tensor in = x.contiguous();
+  const at::Tensor base = residual.defined() ? residual.contiguous() : residual;
+  at::Tensor out = at::empty_like(in);
+  if (in.scalar_type() == at::kDouble) {
+    ApplyMaskToRows<double>(in, base, rate, place, plan, out);
+  } else {
+    ApplyMaskToRows<float>(in, base, rate, place, plan, out);
+  }
+  return out;
+}
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
+                            double probability, int64_t layer, int64_t site, const SequencePlanPtr& plan) {
+    context->saved_data["probability"] = probability;
+    context->saved_data["layer"] = layer;
+    context->saved_data["site"] = site;
+    context->saved_data["plan"] = c10::IValue::make_capsule(plan);
+    context->saved_data["residual"] = residual.has_value();
+    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), {layer, static_cast<DropoutSite>(site)}, *plan);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto capsule = context->saved_data["plan"].toCapsule();
+    const auto& plan = static_cast<const SequencePlan&>(*capsule);
+    const DropoutRate rate(context->saved_data["probability"].toDouble());
+    const DropoutPlace place{context->saved_data["layer"].toInt(),
+                             static_cast<DropoutSite>(context->saved_data["site"].toInt())};
+    const bool has_residual = context->saved_data["residual"].toBool();
+    return {MaskRows(gradients[0], {}, rate, place, plan), has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+DropoutRate::DropoutRate(double probability)
+    : threshold(static_cast<uint32_t>(std::lround(probability * 65536))), scale(65536.0 / (65536.0 - threshold)) {
+  TORCH_CHECK(probability >= 0 && threshold < 65536, "dropout probability ", probability, " is not in [0, 1)");
+}
+
+uint64_t DropoutKey(uint64_t sequence_key, const DropoutPlace& place) {
+  return MixKey(MixKey(sequence_key, static_cast<uint64_t>(place.layer)), static_cast<uint64_t>(place.site));
+}
+
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, const float* residual, float* out) {
+  ApplyMaskFloat(key, rate.threshold, static_cast<float>(rate.scale), size, x, residual, out);
+}
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
+               double* out) {
+  ApplyMaskDouble(key, rate.threshold, rate.scale, size, x, residual, out);
+}
+
+at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
+                      const DropoutPlace& place, const SequencePlanPtr& plan) {
+  if (!rate.active()) return residual.defined() ? at::add(residual, x) : x;
+  const auto base = residual.defined() ? std::optional(residual) : std::nullopt;
+  return DropoutAddFunction::apply(x, base, rate.threshold / 65536.0, place.layer,
+                                   static_cast<int64_t>(place.site), plan);
+}
+
+}  // namespace muster

@@ -1,0 +1,50 @@
+// Dropout whose mask is a pure function of (seed, step, slot, layer, site, element).
+//
+// Element e of a site belongs to block e / 8 of Philox4x32-10, keyed by
+// MixKey(MixKey(MixKey(MixKey(seed, step), slot), layer), site); its decision is the 16-bit half e % 2 (low first) of
+// word e / 2 % 4. It is dropped where that number is below round(65536 * probability), so probabilities are quantised
+// to 1/65536; kept values are scaled by exactly the inverse of the quantised probability of keeping.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "worker/rank/model/sequence_plan.h"
+
+namespace muster {
+
+// Where a mask is applied, and what `element` counts within a sequence of length L.
+enum class DropoutSite : uint64_t {
+  kEmbeddings = 0,       // row * hidden_size + column; layer 0
+  kAttentionOutput = 1,  // row * hidden_size + column
+  kFeedForward = 2,      // row * hidden_size + column
+  kProbabilities = 3,    // (head * L + query) * L + key
+};
+
+struct DropoutRate {
+  explicit DropoutRate(double probability);
+  bool active() const { return threshold > 0; }
+  uint32_t threshold;  // of 65536
+  double scale;        // of what is kept
+};
+
+struct DropoutPlace {
+  int64_t layer = 0;
+  DropoutSite site = DropoutSite::kEmbeddings;
+};
+
+uint64_t DropoutKey(uint64_t sequence_key, const DropoutPlace& place);
+
+// out[i] = residual[i] + mask(i) * scale * x[i] for the elements 0 <= i < size of one sequence. residual may be null
+// (0); out may be x.
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, const float* residual, float* out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
+               double* out);
+
+// residual + dropout(x) over packed rows [T, width]; residual may be undefined. Differentiable; the backward draws the
+// mask again instead of keeping it.
+at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
+                      const DropoutPlace& place, const SequencePlanPtr& plan);
+
+}  // namespace muster

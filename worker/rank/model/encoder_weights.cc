@@ -1,0 +1,102 @@
+#include "worker/rank/model/encoder_weights.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+#include <numbers>
+#include <span>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/random.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+constexpr double kInitialDeviation = 0.02;
+
+// Two normal numbers a Philox block. Source: Box, Muller, "A note on the generation of random normal deviates", 1958.
+at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key) {
+  at::Tensor tensor = at::empty(shape, at::kDouble);
+  double* out = tensor.mutable_data_ptr<double>();
+  const int64_t size = tensor.numel();
+  at::parallel_for(0, (size + 1) / 2, 4096, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const auto words = Philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0}, key);
+      const auto uniform = [&](int i) {
+        return (static_cast<double>((uint64_t{words[i]} | uint64_t{words[i + 1]} << 32) >> 11) + 0.5) * 0x1.0p-53;
+      };
+      const double radius = kInitialDeviation * std::sqrt(-2 * std::log(uniform(0)));
+      const double angle = 2 * std::numbers::pi * uniform(2);
+      out[2 * block] = radius * std::cos(angle);
+      if (2 * block + 1 < size) out[2 * block + 1] = radius * std::sin(angle);
+    }
+  });
+  return tensor;
+}
+
+at::Tensor Leaf(const at::Tensor& value, at::ScalarType type) {
+  return value.to(type).contiguous().detach().set_requires_grad(true);
+}
+
+std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+
+}  // namespace
+
+absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
+                                                      at::ScalarType type) {
+  const at::NoGradGuard no_grad;
+  const std::filesystem::path file = folder / "model.safetensors";
+  ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
+  absl::flat_hash_map<std::string, at::Tensor> by_name;
+  for (Parameter& tensor : stored) by_name[absl::StripPrefix(tensor.name, "bert.")] = std::move(tensor.value);
+  stored.clear();
+
+  std::vector<Parameter> parameters;
+  for (const TensorShape& expected : EncoderTensors(config)) {
+    const auto found = by_name.find(expected.name);
+    if (found == by_name.end()) {
+      return absl::NotFoundError(
+          absl::StrCat(file.string(), ": tensor ", expected.name, " is missing: config.json describes another model"));
+    }
+    const at::Tensor& value = found->second;
+    if (!std::ranges::equal(value.sizes(), expected.shape)) {
+      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " has shape ",
+                                                     ShapeText({value.sizes().data(), value.sizes().size()}),
+                                                     ", config.json asks for ", ShapeText(expected.shape)));
+    }
+    if (!value.is_floating_point()) {
+      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " holds integers"));
+    }
+    parameters.push_back({expected.name, Leaf(value, type)});
+    by_name.erase(found);
+  }
+  return parameters;
+}
+
+std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type) {
+  const at::NoGradGuard no_grad;
+  std::vector<Parameter> parameters;
+  for (const TensorShape& tensor : EncoderTensors(config)) {
+    at::Tensor value;
+    if (absl::EndsWith(tensor.name, ".bias")) {
+      value = at::zeros(tensor.shape, type);
+    } else if (absl::StrContains(tensor.name, "LayerNorm")) {
+      value = at::full(tensor.shape, 1, type);
+    } else {
+      value = NormalTensor(tensor.shape, MixKey(seed, parameters.size()));
+    }
+    parameters.push_back({tensor.name, Leaf(value, type)});
+  }
+  return parameters;
+}
+
+}  // namespace muster

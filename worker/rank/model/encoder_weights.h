@@ -1,0 +1,21 @@
+// Where an encoder's parameters come from: a Hugging Face folder, or random numbers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// Every tensor of EncoderTensors(config), in that order, as leaves of `type` that require gradients. The file's names
+// may begin with "bert.". NOT_FOUND or INVALID_ARGUMENT name the file, the tensor and both shapes.
+absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
+                                                      at::ScalarType type);
+
+// normal(0, 0.02); LayerNorm weights 1, biases 0. Element e of tensor t is a pure function of (seed, t, e).
+std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type);
+
+}  // namespace muster

@@ -1,0 +1,59 @@
+// GraphBytes against what torch's allocator really hands out.
+#include <ATen/ATen.h>
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <iostream>
+
+#include "worker/rank/model/encoder.h"
+#include "worker/rank/model/reference_encoder.h"
+
+namespace muster {
+namespace {
+
+// Sums what the CPU allocator hands out and takes back in this thread.
+class Meter : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
+    live_ += bytes;
+    peak_ = std::max(peak_, live_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t live() const { return live_; }
+  int64_t peak() const { return peak_; }
+
+ private:
+  int64_t live_ = 0, peak_ = 0;
+};
+
+TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
+  EncoderConfig config;
+  config.vocabulary_size = 1000;
+  config.hidden_size = 384;
+  config.layers = 6;
+  config.heads = 12;
+  config.intermediate_size = 1536;
+  const auto encoder = Encoder::Random(config, 1).value();
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < 60; ++i) lengths.push_back(8 + i);
+  const PackedBatch batch = RandomBatch(config, lengths, 1);
+  for (const double dropout : {0.0, 0.1}) {
+    auto meter = std::make_shared<Meter>();
+    at::Tensor embeddings;
+    {
+      const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
+      embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
+    }
+    const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0));
+    std::cout << "dropout " << dropout << ": estimate " << estimate / 1e6 << " MB, kept " << meter->live() / 1e6
+              << " MB, peak " << meter->peak() / 1e6 << " MB\n";
+    EXPECT_NEAR(estimate / meter->live(), 1, 0.05);
+    EXPECT_NEAR(estimate / meter->peak(), 1, 0.3);
+    EXPECT_GE(estimate, meter->live() * 0.999);
+  }
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,32 @@
+// Where the sequences of a packed batch lie, in runs of equal length, and what keys their dropout.
+#pragma once
+
+#include <ATen/core/ivalue.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// Consecutive sequences of one length: rows [first_row, first_row + count * length) are a dense [count, length].
+struct Run {
+  int64_t first_row = 0;
+  int64_t first_sequence = 0;
+  int64_t count = 0;
+  int64_t length = 0;
+};
+
+// Shared by the autograd nodes of one Encode.
+struct SequencePlan : torch::CustomClassHolder {
+  int64_t rows = 0;
+  std::vector<Run> runs;
+  std::vector<int64_t> first_rows, lengths;  // of each sequence
+  std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
+};
+using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;
+
+SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout);
+
+}  // namespace muster

@@ -1,0 +1,180 @@
+#include "worker/rank/train/batch.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::MicroBatch;
+using muster::v1::StepShare;
+template <typename T>
+using Field = google::protobuf::RepeatedField<T>;
+
+absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
+
+absl::StatusOr<RowEdges> EdgesFrom(const char* name, const Field<uint32_t>& offsets, const Field<uint32_t>& columns,
+                                   int64_t rows, int64_t column_count) {
+  RowEdges edges;
+  edges.offsets.assign(offsets.begin(), offsets.end());
+  edges.columns.assign(columns.begin(), columns.end());
+  if (edges.rows() != rows || edges.offsets.front() != 0 || edges.offsets.back() != columns.size() ||
+      !std::is_sorted(edges.offsets.begin(), edges.offsets.end())) {
+    return Bad(absl::StrCat(name, "_offsets do not divide ", columns.size(), " columns into ", rows, " rows"));
+  }
+  for (const int64_t column : edges.columns) {
+    if (column >= column_count) return Bad(absl::StrCat(name, ": column ", column, " of ", column_count));
+  }
+  return edges;
+}
+
+// A column stands once in a row: twice positive would count twice, positive and ignored would be both.
+absl::Status CheckDisjoint(const StepBatch& batch) {
+  std::vector<int64_t> columns;
+  for (int64_t row = 0; row < batch.positives.rows(); ++row) {
+    columns.clear();
+    for (const RowEdges* edges : {&batch.positives, &batch.ignored}) {
+      columns.insert(columns.end(), edges->columns.begin() + edges->begin(row),
+                     edges->columns.begin() + edges->end(row));
+    }
+    std::sort(columns.begin(), columns.end());
+    if (std::adjacent_find(columns.begin(), columns.end()) != columns.end()) {
+      return Bad(absl::StrCat("row ", batch.row_begin + row, " names a column twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWeights(const StepBatch& batch) {
+  if (!batch.positive_weights.empty() && batch.positive_weights.size() != batch.positives.columns.size()) {
+    return Bad("positive_weights do not stand beside positives");
+  }
+  for (const float weight : batch.positive_weights) {
+    if (!(weight > 0) || !std::isfinite(weight)) return Bad(absl::StrCat("positive_weights: ", weight));
+  }
+  if (!batch.row_weights.empty() && static_cast<int64_t>(batch.row_weights.size()) != batch.positives.rows()) {
+    return Bad("row_weights do not stand beside rows");
+  }
+  for (const float weight : batch.row_weights) {
+    if (!(weight >= 0) || !std::isfinite(weight)) return Bad(absl::StrCat("row_weights: ", weight));
+  }
+  if (!(batch.total_weight >= 0) || !std::isfinite(batch.total_weight)) {
+    return Bad(absl::StrCat("total_weight: ", batch.total_weight));
+  }
+  return absl::OkStatus();
+}
+
+// Gathered rows are a permutation of the slots, and own micro-batches are this rank's part of it.
+absl::Status CheckSlots(const StepBatch& batch, int64_t rank, int64_t world_size) {
+  const int64_t slots = batch.query_count + batch.passage_count;
+  if (static_cast<int64_t>(batch.rank_counts.size()) != world_size) {
+    return Bad(absl::StrCat("rank_counts of ", batch.rank_counts.size(), " ranks, the group has ", world_size));
+  }
+  if (std::accumulate(batch.rank_counts.begin(), batch.rank_counts.end(), int64_t{0}) != slots ||
+      static_cast<int64_t>(batch.gather_slots.size()) != slots) {
+    return Bad(absl::StrCat("rank_counts and gather_slots must cover ", slots, " slots"));
+  }
+  std::vector<bool> seen(slots, false);
+  for (const int64_t slot : batch.gather_slots) {
+    if (slot >= slots || seen[slot]) return Bad(absl::StrCat("gather_slots: slot ", slot, " is no slot, or twice"));
+    seen[slot] = true;
+  }
+  auto next = batch.gather_slots.begin() +
+              std::accumulate(batch.rank_counts.begin(), batch.rank_counts.begin() + rank, int64_t{0});
+  const auto end = next + batch.rank_counts[rank];
+  for (const PackedBatch& micro : batch.micro_batches) {
+    for (const uint32_t slot : micro.slots) {
+      if (next == end || *next++ != slot) return Bad("micro_batches are not the rank's part of gather_slots");
+    }
+  }
+  return next == end ? absl::OkStatus() : Bad("micro_batches lack sequences of the rank's part of gather_slots");
+}
+
+absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t world_size, const EncoderConfig& config,
+                                at::Device device) {
+  StepBatch batch{.step = share.step(),
+                  .epoch = share.epoch(),
+                  .query_count = share.query_count(),
+                  .passage_count = share.passage_count(),
+                  .rank_counts = {share.rank_counts().begin(), share.rank_counts().end()},
+                  .gather_slots = {share.gather_slots().begin(), share.gather_slots().end()},
+                  .row_begin = share.row_begin(),
+                  .row_end = share.row_end(),
+                  .positive_weights = {share.positive_weights().begin(), share.positive_weights().end()},
+                  .row_weights = {share.row_weights().begin(), share.row_weights().end()},
+                  .total_weight = share.total_weight(),
+                  .plan_digest = share.plan_digest(),
+                  .epoch_end = share.epoch_end(),
+                  .query_digests = {share.query_digests().begin(), share.query_digests().end()}};
+  for (const MicroBatch& micro : share.micro_batches()) {
+    ASSIGN_OR_RETURN(PackedBatch packed,
+                     PackedFromMicroBatch(micro, batch.query_count + batch.passage_count, config, device));
+    batch.tokens += packed.tokens.numel();
+    batch.micro_batches.push_back(std::move(packed));
+  }
+  RETURN_IF_ERROR(CheckSlots(batch, rank, world_size));
+  if (batch.row_begin > batch.row_end || batch.row_end > batch.query_count) {
+    return Bad(absl::StrCat("rows ", batch.row_begin, " to ", batch.row_end, " of ", batch.query_count));
+  }
+  const int64_t rows = batch.row_end - batch.row_begin;
+  ASSIGN_OR_RETURN(batch.positives,
+                   EdgesFrom("positive", share.positive_offsets(), share.positives(), rows, batch.passage_count));
+  ASSIGN_OR_RETURN(batch.ignored,
+                   EdgesFrom("ignored", share.ignored_offsets(), share.ignored(), rows, batch.passage_count));
+  RETURN_IF_ERROR(CheckDisjoint(batch));
+  RETURN_IF_ERROR(CheckWeights(batch));
+  return batch;
+}
+
+}  // namespace
+
+absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_t slots, const EncoderConfig& config,
+                                                 at::Device device) {
+  PackedBatch packed;
+  packed.lengths.assign(micro.lengths().begin(), micro.lengths().end());
+  packed.slots.assign(micro.slots().begin(), micro.slots().end());
+  if (packed.lengths.empty() || packed.lengths.size() != packed.slots.size()) {
+    return Bad("micro_batches: lengths and slots must be as many, and at least one");
+  }
+  int64_t total = 0;
+  for (const int64_t length : packed.lengths) {
+    if (length < 1 || length > config.max_positions) {
+      return Bad(absl::StrCat("micro_batches: a sequence of ", length, " tokens, the model takes 1 to ",
+                              config.max_positions));
+    }
+    total += length;
+  }
+  if (static_cast<int64_t>(micro.tokens().size()) != 4 * total) {
+    return Bad(absl::StrCat("micro_batches: ", micro.tokens().size(), " bytes of tokens for ", total, " tokens"));
+  }
+  for (const uint32_t slot : packed.slots) {
+    if (slot >= slots) return Bad(absl::StrCat("micro_batches: slot ", slot, " of ", slots));
+  }
+  const at::Tensor tokens = at::empty({total}, at::kLong);
+  int64_t* out = tokens.data_ptr<int64_t>();
+  const auto* bytes = reinterpret_cast<const uint8_t*>(micro.tokens().data());
+  for (int64_t i = 0; i < total; ++i, bytes += 4) {
+    out[i] = uint32_t{bytes[0]} | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
+    if (out[i] >= config.vocabulary_size) {
+      return Bad(absl::StrCat("micro_batches: token ", out[i], ", the model's vocabulary has ", config.vocabulary_size,
+                              ": the tokenizer belongs to another model"));
+    }
+  }
+  packed.tokens = tokens.to(device);
+  return packed;
+}
+
+absl::StatusOr<StepBatch> BatchFromShare(const StepShare& share, int64_t rank, int64_t world_size,
+                                         const EncoderConfig& config, at::Device device) {
+  auto batch = Parse(share, rank, world_size, config, device);
+  if (!batch.ok()) return WithContext(batch.status(), absl::StrCat("share of step ", share.step()));
+  return batch;
+}
+
+}  // namespace muster

@@ -1,0 +1,40 @@
+// What arrives over a stream, checked and as tensors. Nothing of it is trusted: a token id, slot or column that is out
+// of range is refused here, so that the encoder and the loss need not look again.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/data.pb.h"
+#include "worker/rank/loss/streaming_loss.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// A rank's share of one step.
+struct StepBatch {
+  uint64_t step = 0, epoch = 0;
+  int64_t query_count = 0, passage_count = 0;
+  std::vector<PackedBatch> micro_batches;
+  std::vector<int64_t> rank_counts;   // sequences that each rank encodes
+  std::vector<int64_t> gather_slots;  // slot of each gathered row
+  int64_t row_begin = 0, row_end = 0;
+  RowEdges positives, ignored;  // of own rows
+  std::vector<float> positive_weights, row_weights;
+  double total_weight = 0;
+  uint64_t plan_digest = 0;
+  bool epoch_end = false;
+  std::vector<uint64_t> query_digests;  // of own rows
+  int64_t tokens = 0;                   // own
+};
+
+// INVALID_ARGUMENT that names the step and the field.
+absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
+                                         const EncoderConfig& config, at::Device device);
+
+// Slots must be below `slots`. INVALID_ARGUMENT that names the field.
+absl::StatusOr<PackedBatch> PackedFromMicroBatch(const muster::v1::MicroBatch& micro, int64_t slots,
+                                                 const EncoderConfig& config, at::Device device);
+
+}  // namespace muster

@@ -1,0 +1,65 @@
+#include "worker/rank/train/batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "worker/rank/train/problem.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::StepShare;
+using testing::HasSubstr;
+
+StepShare Good() { return ShareOf(MakeProblem(1, false), 1, 2, 40); }
+
+absl::Status Parse(const StepShare& share) {
+  return BatchFromShare(share, 1, 2, ProblemConfig(), at::kCPU).status();
+}
+
+TEST(BatchFromShare, TakesAGoodShare) {
+  const auto batch = BatchFromShare(Good(), 1, 2, ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(batch->positives.rows(), batch->row_end - batch->row_begin);
+  EXPECT_EQ(batch->gather_slots.size(), 24);
+  EXPECT_GT(batch->tokens, 0);
+}
+
+TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
+  const std::vector<std::pair<std::string, std::function<void(StepShare&)>>> wrongs = {
+      {"token 50", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[0] = 50; }},
+      {"token 4278190", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[3] = '\xff'; }},
+      {"bytes of tokens", [](StepShare& s) { s.mutable_micro_batches(0)->mutable_tokens()->pop_back(); }},
+      {"a sequence of 0 tokens", [](StepShare& s) { s.mutable_micro_batches(0)->set_lengths(0, 0); }},
+      {"slot 24 of 24", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 24); }},
+      {"not the rank's part", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 23); }},
+      {"lengths and slots", [](StepShare& s) { s.mutable_micro_batches(0)->add_slots(0); }},
+      {"lack sequences", [](StepShare& s) { s.mutable_micro_batches()->RemoveLast(); }},
+      {"gather_slots: slot", [](StepShare& s) { s.set_gather_slots(0, s.gather_slots(1)); }},
+      {"rank_counts of 3", [](StepShare& s) { s.add_rank_counts(0); }},
+      {"must cover", [](StepShare& s) { s.set_rank_counts(0, 1000); }},
+      {"rows", [](StepShare& s) { s.set_row_end(8); }},
+      {"positive: column 17 of 17", [](StepShare& s) { s.set_positives(0, 17); }},
+      {"positive_offsets", [](StepShare& s) { s.set_positive_offsets(1, 1000); }},
+      {"ignored_offsets", [](StepShare& s) { s.add_ignored_offsets(0); }},
+      {"names a column twice", [](StepShare& s) { s.set_positives(1, s.positives(0)), s.set_positive_offsets(1, 2); }},
+      {"row_weights", [](StepShare& s) { s.set_row_weights(0, -1); }},
+      {"row_weights", [](StepShare& s) { s.set_row_weights(0, NAN); }},
+      {"positive_weights", [](StepShare& s) { s.add_positive_weights(1); }},
+      {"total_weight", [](StepShare& s) { s.set_total_weight(NAN); }},
+  };
+  for (const auto& [message, spoil] : wrongs) {
+    StepShare share = Good();
+    spoil(share);
+    const absl::Status status = Parse(share);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << message;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("share of step 3"));
+  }
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,139 @@
+#include "worker/rank/train/checkpoint.h"
+
+#include <ATen/core/grad_mode.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kModel[] = "model.safetensors", kOptimizer[] = "optimizer.safetensors", kBest[] = "best.safetensors",
+               kState[] = "state.json";
+
+std::string SerializeDeterministically(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+Json JsonFrom(const TrainingCursor& cursor) {
+  return {{"format", 1},
+          {"step", cursor.step},
+          {"total_steps", cursor.total_steps},
+          {"seed", cursor.seed},
+          {"spec_digest", cursor.spec_digest},
+          {"evaluations_done", cursor.evaluations_done},
+          {"evaluations_without_better", cursor.evaluations_without_better},
+          {"best_metric", cursor.best_metric.has_value() ? Json(*cursor.best_metric) : Json()},
+          {"best_step", cursor.best_step}};
+}
+
+absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
+  try {
+    const Json json = Json::parse(text);
+    if (json.at("format").get<int>() != 1) return absl::InvalidArgumentError("written by another version");
+    TrainingCursor cursor{.step = json.at("step").get<uint64_t>(),
+                          .total_steps = json.at("total_steps").get<uint64_t>(),
+                          .seed = json.at("seed").get<uint64_t>(),
+                          .spec_digest = json.at("spec_digest").get<std::string>(),
+                          .evaluations_done = json.at("evaluations_done").get<uint64_t>(),
+                          .evaluations_without_better = json.at("evaluations_without_better").get<uint64_t>(),
+                          .best_step = json.at("best_step").get<uint64_t>()};
+    if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
+    return cursor;
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+}
+
+}  // namespace
+
+std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  muster::v1::JobSpec own = spec;
+  own.clear_resources();
+  own.clear_checkpoint();
+  return Sha256Hex(SerializeDeterministically(own) + SerializeDeterministically(resolved));
+}
+
+std::string ParameterDigest(const std::vector<Parameter>& parameters) {
+  Sha256 sha;
+  for (const Parameter& parameter : parameters) {
+    const at::Tensor host = parameter.value.detach().to(at::kCPU).contiguous();
+    sha.Update(parameter.name);
+    sha.Update({static_cast<const char*>(host.const_data_ptr()), host.nbytes()});
+  }
+  return sha.FinishHex();
+}
+
+std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters) {
+  std::vector<Parameter> copies;
+  for (const Parameter& parameter : parameters) {
+    copies.push_back({parameter.name, parameter.value.detach().to(parameter.value.options().device(at::kCPU), false,
+                                                                  /*copy=*/true)});
+  }
+  return copies;
+}
+
+absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<Parameter>& parameters) {
+  std::map<std::string, at::Tensor> by_name;
+  for (const Parameter& value : values) by_name[value.name] = value.value;
+  for (const Parameter& parameter : parameters) {
+    const auto found = by_name.find(parameter.name);
+    if (found == by_name.end()) return absl::InvalidArgumentError(absl::StrCat(parameter.name, " is absent"));
+    if (found->second.sizes() != parameter.value.sizes()) {
+      return absl::InvalidArgumentError(absl::StrCat(parameter.name, " has another shape"));
+    }
+  }
+  at::NoGradGuard no_gradient;
+  for (Parameter& parameter : parameters) parameter.value.copy_(by_name[parameter.name]);
+  return absl::OkStatus();
+}
+
+absl::Status WriteCheckpoint(const std::filesystem::path& folder, const Encoder& encoder, const AdamW& optimizer,
+                             const TrainingCursor& cursor, const std::vector<Parameter>& best) {
+  RETURN_IF_ERROR(MakeFolders(folder));
+  RETURN_IF_ERROR(WriteSafetensors(folder / kModel, encoder.parameters()));
+  RETURN_IF_ERROR(WriteSafetensors(folder / kOptimizer, optimizer.State()));
+  if (!best.empty()) RETURN_IF_ERROR(WriteSafetensors(folder / kBest, best));
+  return WriteFileAtomically(folder / kState, JsonFrom(cursor).dump(2) + "\n");
+}
+
+absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path& folder,
+                                                     const std::string& spec_digest, Encoder& encoder,
+                                                     AdamW& optimizer) {
+  ASSIGN_OR_RETURN(const std::string state, ReadFile(folder / kState));
+  auto cursor = CursorFrom(state);
+  if (!cursor.ok()) return WithContext(cursor.status(), (folder / kState).string());
+  if (cursor->spec_digest != spec_digest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the checkpoint of step ", cursor->step, " was written under another specification"));
+  }
+  RestoredCheckpoint restored{.cursor = *std::move(cursor)};
+  if (restored.cursor.best_metric.has_value()) {
+    ASSIGN_OR_RETURN(restored.best, ReadSafetensors(folder / kBest));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Parameter> model, ReadSafetensors(folder / kModel));
+  ASSIGN_OR_RETURN(const std::vector<Parameter> moments, ReadSafetensors(folder / kOptimizer));
+  const std::vector<Parameter> before = CopyParameters(encoder.parameters());
+  RETURN_IF_ERROR(AssignParameters(model, encoder.parameters()));
+  if (const absl::Status status = optimizer.Restore(moments); !status.ok()) {
+    RETURN_IF_ERROR(AssignParameters(before, encoder.parameters()));
+    return status;
+  }
+  return restored;
+}
+
+}  // namespace muster

@@ -1,0 +1,56 @@
+// Everything that resuming to the same bytes needs, as a folder: model.safetensors, optimizer.safetensors, state.json,
+// and best.safetensors once an evaluation has chosen one.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/job.pb.h"
+#include "worker/rank/model/encoder.h"
+#include "worker/rank/train/optimizer.h"
+
+namespace muster {
+
+// Where training stands.
+struct TrainingCursor {
+  uint64_t step = 0;  // steps done: the next step to take
+  uint64_t total_steps = 0;
+  uint64_t seed = 0;
+  std::string spec_digest;
+  uint64_t evaluations_done = 0;
+  uint64_t evaluations_without_better = 0;
+  std::optional<double> best_metric;  // of the best evaluation so far
+  uint64_t best_step = 0;
+};
+
+// Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.
+std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
+
+// Of all parameters' names and bytes: equal on all ranks, or training has gone wrong.
+std::string ParameterDigest(const std::vector<Parameter>& parameters);
+
+// A copy of the parameters, on the CPU.
+std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters);
+// Copies `values` into `parameters` by name. INVALID_ARGUMENT if one is absent or has another shape; nothing has
+// changed then.
+absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<Parameter>& parameters);
+
+// Into `folder`, which is made. `best`: empty if there is none yet.
+absl::Status WriteCheckpoint(const std::filesystem::path& folder, const Encoder& encoder, const AdamW& optimizer,
+                             const TrainingCursor& cursor, const std::vector<Parameter>& best);
+
+struct RestoredCheckpoint {
+  TrainingCursor cursor;
+  std::vector<Parameter> best;
+};
+// FAILED_PRECONDITION if it was written under another specification, INVALID_ARGUMENT if a file is broken. Encoder and
+// optimiser are changed only by a success.
+absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path& folder,
+                                                     const std::string& spec_digest, Encoder& encoder,
+                                                     AdamW& optimizer);
+
+}  // namespace muster

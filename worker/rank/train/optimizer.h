@@ -1,0 +1,61 @@
+// AdamW with decoupled weight decay over an encoder's parameters.
+// Source: Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019; kernel: torch's fused AdamW.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+struct AdamWOptions {
+  double weight_decay = 0.01;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+};
+
+// Biases and LayerNorm weights are not decayed.
+bool IsDecayed(std::string_view parameter_name);
+
+// Not thread-safe.
+class AdamW {
+ public:
+  // Keeps references to the parameters' storage and updates them in place.
+  AdamW(std::span<const Parameter> parameters, const AdamWOptions& options);
+
+  // One update. gradients[i] belongs to parameter i and has its shape and type; they are read, not changed.
+  //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+  //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+  void Update(std::span<const at::Tensor> gradients, double learning_rate);
+
+  // Updates done so far.
+  uint64_t step() const { return step_; }
+
+  // What a checkpoint needs, in the parameters' order: "exp_avg.NAME" and "exp_avg_sq.NAME" of each, then "step"
+  // (int64 []). The moments share storage with the optimiser: copy them before the next Update.
+  std::vector<Parameter> State() const;
+  // Takes State()'s tensors by name. INVALID_ARGUMENT if one is absent or has another shape: nothing has changed then.
+  absl::Status Restore(std::span<const Parameter> state);
+
+ private:
+  struct Group {
+    double weight_decay = 0;
+    std::vector<size_t> indices;  // into parameters_
+    std::vector<at::Tensor> values, averages, squares, steps;
+  };
+
+  AdamWOptions options_;
+  std::vector<Parameter> parameters_;
+  std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
+  std::vector<Group> groups_;
+  uint64_t step_ = 0;
+};
+
+}  // namespace muster

@@ -1,0 +1,101 @@
+#include "worker/rank/train/optimizer.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <iostream>
+
+namespace muster {
+namespace {
+
+constexpr AdamWOptions kOptions{.weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6};
+
+std::vector<Parameter> SomeParameters() {
+  std::vector<Parameter> parameters;
+  for (const char* name : {"encoder.layer.0.output.dense.weight", "encoder.layer.0.output.dense.bias",
+                           "encoder.layer.0.output.LayerNorm.weight", "encoder.layer.0.output.LayerNorm.bias"}) {
+    parameters.push_back({name, at::randn({5, 3}, at::kDouble).set_requires_grad(true)});
+  }
+  return parameters;
+}
+
+std::vector<at::Tensor> SomeGradients(int step) {
+  std::vector<at::Tensor> gradients;
+  for (int i = 0; i < 4; ++i) gradients.push_back(at::sin(at::arange(15, at::kDouble) * (step + 2 * i + 1)).view({5, 3}));
+  return gradients;
+}
+
+TEST(AdamW, EqualsTheFormulaByHand) {
+  const std::vector<Parameter> parameters = SomeParameters();
+  std::vector<std::vector<double>> values, m(4, std::vector<double>(15)), v(4, std::vector<double>(15));
+  for (const Parameter& p : parameters) {
+    const double* data = p.value.const_data_ptr<double>();
+    values.emplace_back(data, data + 15);
+  }
+  AdamW optimizer(parameters, kOptions);
+  double largest = 0;
+  for (int step = 0; step < 20; ++step) {
+    const double rate = 0.01 / (step + 1);
+    const std::vector<at::Tensor> gradients = SomeGradients(step), before = SomeGradients(step);
+    optimizer.Update(gradients, rate);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_TRUE(at::equal(gradients[i], before[i]));
+      for (int e = 0; e < 15; ++e) {
+        const double g = before[i].const_data_ptr<double>()[e];
+        m[i][e] = kOptions.beta1 * m[i][e] + (1 - kOptions.beta1) * g;
+        v[i][e] = kOptions.beta2 * v[i][e] + (1 - kOptions.beta2) * g * g;
+        const double average = m[i][e] / (1 - std::pow(kOptions.beta1, step + 1));
+        const double square = v[i][e] / (1 - std::pow(kOptions.beta2, step + 1));
+        if (i == 0) values[i][e] *= 1 - rate * kOptions.weight_decay;
+        values[i][e] -= rate * average / (std::sqrt(square) + kOptions.epsilon);
+        largest = std::max(largest, std::abs(values[i][e] - parameters[i].value.const_data_ptr<double>()[e]));
+      }
+    }
+  }
+  std::cout << "largest difference " << largest << "\n";
+  EXPECT_LE(largest, 1e-12);
+  EXPECT_EQ(optimizer.step(), 20);
+}
+
+TEST(AdamW, ContinuesBitForBitFromItsState) {
+  const std::vector<Parameter> parameters = SomeParameters();
+  AdamW optimizer(parameters, kOptions);
+  for (int step = 0; step < 3; ++step) optimizer.Update(SomeGradients(step), 0.01);
+
+  std::vector<Parameter> copies, state;
+  for (const Parameter& p : parameters) copies.push_back({p.name, p.value.detach().clone().set_requires_grad(true)});
+  for (const Parameter& p : optimizer.State()) state.push_back({p.name, p.value.clone()});
+  AdamW resumed(copies, kOptions);
+  ASSERT_TRUE(resumed.Restore(state).ok());
+  EXPECT_EQ(resumed.step(), 3);
+  for (int step = 3; step < 6; ++step) {
+    optimizer.Update(SomeGradients(step), 0.01);
+    resumed.Update(SomeGradients(step), 0.01);
+  }
+  for (size_t i = 0; i < copies.size(); ++i) EXPECT_TRUE(at::equal(copies[i].value, parameters[i].value));
+}
+
+TEST(AdamW, RestoreRefusesAnIncompleteOrForeignStateAndChangesNothing) {
+  const std::vector<Parameter> parameters = SomeParameters();
+  AdamW optimizer(parameters, kOptions);
+  optimizer.Update(SomeGradients(0), 0.01);
+  std::vector<Parameter> state;
+  for (const Parameter& p : optimizer.State()) state.push_back({p.name, at::zeros_like(p.value)});
+  state.back().value = at::zeros({2}, at::kLong);
+  EXPECT_EQ(optimizer.Restore(state).code(), absl::StatusCode::kInvalidArgument);
+  state.pop_back();
+  EXPECT_EQ(optimizer.Restore(state).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(optimizer.step(), 1);
+  EXPECT_GT(optimizer.State()[0].value.abs().max().item<double>(), 0);
+}
+
+TEST(AdamW, DecaysMatricesOnly) {
+  EXPECT_TRUE(IsDecayed("embeddings.word_embeddings.weight"));
+  EXPECT_TRUE(IsDecayed("encoder.layer.0.attention.self.query.weight"));
+  EXPECT_FALSE(IsDecayed("encoder.layer.0.attention.self.query.bias"));
+  EXPECT_FALSE(IsDecayed("embeddings.LayerNorm.weight"));
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,284 @@
+#include "worker/rank/train/trainer.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/status.h"
+#include "worker/rank/train/schedule.h"
+
+namespace muster {
+namespace {
+
+// What each rank tells the others after its rows. Plain bytes: all ranks run one build.
+struct Tally {
+  double loss = 0, positive_sum = 0, negative_sum = 0, entropy_sum = 0;
+  int64_t valid_rows = 0, positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0, tokens = 0;
+  int64_t non_finite_row = -1;  // of the global batch
+  uint64_t non_finite_query = 0;
+  int64_t stop = 0;
+};
+
+template <typename T>
+absl::StatusOr<std::vector<T>> GatherValues(Group& group, const T& own) {
+  ASSIGN_OR_RETURN(const auto all, group.AllGatherBytes(std::string(reinterpret_cast<const char*>(&own), sizeof(T))));
+  std::vector<T> values(all.size());
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (all[r].size() != sizeof(T)) return absl::FailedPreconditionError("ranks of different builds are in one group");
+    std::memcpy(&values[r], all[r].data(), sizeof(T));
+  }
+  return values;
+}
+
+class PhaseTimer {
+ public:
+  PhaseTimer(const Clock& clock, std::map<std::string, double>& seconds)
+      : clock_(clock), seconds_(seconds), last_(clock.Monotonic()) {}
+  void Mark(const char* phase) {
+    const absl::Duration now = clock_.Monotonic();
+    seconds_[phase] += absl::ToDoubleSeconds(now - last_);
+    last_ = now;
+  }
+
+ private:
+  const Clock& clock_;
+  std::map<std::string, double>& seconds_;
+  absl::Duration last_;
+};
+
+at::Tensor SlotIndices(const StepBatch& batch, at::Device device) {
+  return at::from_blob(const_cast<int64_t*>(batch.gather_slots.data()),
+                       {static_cast<int64_t>(batch.gather_slots.size())}, at::TensorOptions().dtype(at::kLong))
+      .to(device, /*non_blocking=*/false, /*copy=*/true);
+}
+
+// Sums in rank order, so that all ranks hold equal bits.
+absl::Status Summarise(const std::vector<Tally>& tallies, StepReport& report) {
+  Tally sum;
+  for (const Tally& tally : tallies) {
+    if (tally.non_finite_row >= 0) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "step %d: a score of query %d of the batch (query digest %016x) is not finite. Lower "
+          "optimizer.learning_rate, or look at the texts of that query.",
+          report.step, tally.non_finite_row, tally.non_finite_query));
+    }
+    sum.loss += tally.loss;
+    sum.positive_sum += tally.positive_sum;
+    sum.negative_sum += tally.negative_sum;
+    sum.entropy_sum += tally.entropy_sum;
+    sum.valid_rows += tally.valid_rows;
+    sum.positive_pairs += tally.positive_pairs;
+    sum.negative_pairs += tally.negative_pairs;
+    sum.ignored_pairs += tally.ignored_pairs;
+    sum.tokens += tally.tokens;
+    report.stop = report.stop || tally.stop != 0;
+  }
+  const auto mean = [](double total, int64_t count) { return count > 0 ? total / count : 0; };
+  report.loss = sum.loss;
+  report.valid_rows = sum.valid_rows;
+  report.ignored_pairs = sum.ignored_pairs;
+  report.tokens = sum.tokens;
+  report.mean_positive = mean(sum.positive_sum, sum.positive_pairs);
+  report.mean_negative = mean(sum.negative_sum, sum.negative_pairs);
+  report.positive_entropy = mean(sum.entropy_sum, sum.valid_rows);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps) {
+  const bool own = spec.model().has_dropout();
+  return {.optimizer = spec.optimizer(),
+          .loss = spec.loss(),
+          .keep_activations = spec.batch().keep_activations(),
+          .seed = spec.seed(),
+          .hidden_dropout = own ? spec.model().dropout() : config.hidden_dropout,
+          .attention_dropout = own ? spec.model().dropout() : config.attention_dropout,
+          .total_steps = total_steps};
+}
+
+// Embeddings of own sequences, in the order of the micro-batches.
+struct Trainer::Encoded {
+  std::vector<at::Tensor> graphs;  // of each micro-batch, with its graph; undefined: to be replayed
+  at::Tensor rows;                 // [own sequences, d], without a graph
+};
+
+Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options)
+    : encoder_(encoder),
+      group_(group),
+      clock_(clock),
+      options_(options),
+      optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
+                                        .beta1 = options.optimizer.beta1(),
+                                        .beta2 = options.optimizer.beta2(),
+                                        .epsilon = options.optimizer.epsilon()}) {}
+
+Dropout Trainer::DropoutAt(uint64_t step) const {
+  return {.hidden = options_.hidden_dropout,
+          .attention = options_.attention_dropout,
+          .seed = options_.seed,
+          .step = step};
+}
+
+Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
+  const Dropout dropout = DropoutAt(batch.step);
+  const at::Tensor& like = encoder_.parameters().front().value;
+  Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size())};
+  std::vector<at::Tensor> rows = {at::empty({0, encoder_.config().hidden_size}, like.options().requires_grad(false))};
+  uint64_t kept = 0;
+  for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
+    const PackedBatch& micro = batch.micro_batches[i];
+    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0);
+    at::AutoGradMode with_graph(kept <= options_.keep_activations);
+    const at::Tensor embeddings = encoder_.Encode(micro, dropout);
+    if (embeddings.requires_grad()) own.graphs[i] = embeddings;
+    rows.push_back(embeddings.detach());
+  }
+  own.rows = at::cat(rows);
+  return own;
+}
+
+// In the order of the micro-batches, kept or replayed: the sums have equal bits either way.
+void Trainer::Backward(const StepBatch& batch, const Encoded& own, const at::Tensor& gradient) {
+  at::AutoGradMode with_graph(true);
+  int64_t first = 0;
+  for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
+    const PackedBatch& micro = batch.micro_batches[i];
+    const at::Tensor embeddings =
+        own.graphs[i].defined() ? own.graphs[i] : encoder_.Encode(micro, DropoutAt(batch.step));
+    torch::autograd::backward({embeddings}, {gradient.narrow(0, first, micro.size()).to(embeddings.dtype())});
+    first += micro.size();
+  }
+}
+
+absl::Status Trainer::ComparePlans(const StepBatch& batch) {
+  struct Plan {
+    uint64_t step, digest;
+  };
+  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest}));
+  for (size_t r = 0; r < plans.size(); ++r) {
+    if (plans[r].step != plans[0].step || plans[r].digest != plans[0].digest) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "rank %d holds step %d with plan %016x, rank 0 holds step %d with plan %016x: the data servers differ", r,
+          plans[r].step, plans[r].digest, plans[0].step, plans[0].digest));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
+  StepReport report{.step = batch.step, .queries = batch.query_count};
+  PhaseTimer timer(clock_, report.seconds);
+  RETURN_IF_ERROR(ComparePlans(batch));
+  for (Parameter& parameter : encoder_.parameters()) parameter.value.mutable_grad() = at::Tensor();
+  Encoded own = Encode(batch);
+  timer.Mark("encode");
+
+  at::NoGradGuard no_gradient;
+  const at::Tensor slots = SlotIndices(batch, own.rows.device());
+  ASSIGN_OR_RETURN(const at::Tensor gathered, group_.AllGatherRows(own.rows, batch.rank_counts));
+  const at::Tensor all = at::empty_like(gathered).index_copy_(0, slots, gathered);
+  timer.Mark("gather");
+
+  const int64_t rows = batch.row_end - batch.row_begin;
+  const LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
+                                        .passages = all.narrow(0, batch.query_count, batch.passage_count),
+                                        .positives = batch.positives,
+                                        .ignored = batch.ignored,
+                                        .positive_weights = batch.positive_weights,
+                                        .row_weights = batch.row_weights,
+                                        .total_weight = batch.total_weight,
+                                        .objective = options_.loss.objective(),
+                                        .temperature = options_.loss.temperature(),
+                                        .tile_rows = options_.tile_rows,
+                                        .tile_columns = options_.tile_columns});
+  Tally tally{.loss = loss.loss_sum,
+              .positive_sum = loss.positive_sum,
+              .negative_sum = loss.negative_sum,
+              .entropy_sum = loss.entropy_sum,
+              .valid_rows = loss.valid_rows,
+              .positive_pairs = loss.positive_pairs,
+              .negative_pairs = loss.negative_pairs,
+              .ignored_pairs = loss.ignored_pairs,
+              .tokens = batch.tokens,
+              .stop = stop_requested};
+  if (const int64_t bad = loss.first_non_finite_row; bad >= 0) {
+    tally.non_finite_row = batch.row_begin + bad;
+    if (bad < static_cast<int64_t>(batch.query_digests.size())) tally.non_finite_query = batch.query_digests[bad];
+  }
+  ASSIGN_OR_RETURN(const std::vector<Tally> tallies, GatherValues(group_, tally));
+  RETURN_IF_ERROR(Summarise(tallies, report));
+  at::Tensor d_all = at::zeros(all.sizes(), loss.d_passages.options());
+  d_all.narrow(0, batch.row_begin, rows).copy_(loss.d_queries);
+  d_all.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
+  timer.Mark("loss");
+
+  ASSIGN_OR_RETURN(const at::Tensor d_own,
+                   group_.ReduceScatterRowsSum(d_all.index_select(0, slots), batch.rank_counts));
+  timer.Mark("gather");
+  Backward(batch, own, d_own);
+  timer.Mark("backward");
+
+  gradients_.clear();
+  for (Parameter& parameter : encoder_.parameters()) {
+    const at::Tensor gradient = parameter.value.grad();
+    gradients_.push_back(gradient.defined() ? gradient : at::zeros_like(parameter.value));
+    parameter.value.mutable_grad() = at::Tensor();
+  }
+  RETURN_IF_ERROR(group_.AllReduceSum(gradients_));
+  timer.Mark("reduce");
+  return report;
+} catch (const std::exception& error) {
+  const std::string text = error.what();
+  return absl::InternalError(absl::StrCat("step ", batch.step, ": ", text.substr(0, text.find('\n'))));
+}
+
+absl::Status Trainer::Update(StepReport& report) {
+  at::NoGradGuard no_gradient;
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients_) {
+    const double norm = at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
+    squares += norm * norm;
+  }
+  // Rank 0's word, since a host with another number of threads may round the sum otherwise.
+  ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, std::sqrt(squares)));
+  report.gradient_norm = norms[0];
+  if (!std::isfinite(report.gradient_norm)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step ", report.step, ": the gradient is not finite. Lower optimizer.learning_rate."));
+  }
+  const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
+  if (factor != 1) {
+    for (at::Tensor& gradient : gradients_) gradient.mul_(factor);
+  }
+  report.learning_rate = LearningRateAt(options_.optimizer, report.step, options_.total_steps);
+  optimizer_.Update(gradients_, report.learning_rate);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
+  ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
+  PhaseTimer timer(clock_, report.seconds);
+  try {
+    RETURN_IF_ERROR(Update(report));
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return absl::InternalError(absl::StrCat("step ", batch.step, ": ", text.substr(0, text.find('\n'))));
+  }
+  timer.Mark("optimise");
+  return report;
+}
+
+}  // namespace muster

@@ -1,0 +1,78 @@
+// One optimiser update over the global batch, the same on any number of ranks.
+//
+// Law: gradients are sums; the only normaliser is R, the weight of the valid rows of the whole batch, which comes with
+// the batch. There is no factor W anywhere.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "muster/v1/job.pb.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/model/encoder.h"
+#include "worker/rank/train/batch.h"
+#include "worker/rank/train/optimizer.h"
+
+namespace muster {
+
+struct TrainerOptions {
+  muster::v1::OptimizerSpec optimizer;
+  muster::v1::LossSpec loss;
+  uint64_t keep_activations = 0;  // bytes of graphs that are kept; the other micro-batches are replayed
+  uint64_t seed = 0;
+  double hidden_dropout = 0, attention_dropout = 0;
+  uint64_t total_steps = 1;
+  int64_t tile_rows = 1024, tile_columns = 4096;
+};
+
+// From a specification with its defaults filled in.
+TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
+
+// What a step says about itself. Counts and means are of the global batch, alike on all ranks; seconds are own.
+struct StepReport {
+  uint64_t step = 0;
+  double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
+  int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
+  double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
+  double positive_entropy = 0;                  // mean over valid rows, in nats
+  bool stop = false;                            // a rank was asked to stop: all do, after this step
+  std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
+};
+
+// Not thread-safe; encoder and group must outlive it.
+class Trainer {
+ public:
+  Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
+
+  // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: a
+  // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans.
+  absl::StatusOr<StepReport> Step(const StepBatch& batch, bool stop_requested = false);
+
+  // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order.
+  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, bool stop_requested = false);
+  const std::vector<at::Tensor>& gradients() const { return gradients_; }
+
+  AdamW& optimizer() { return optimizer_; }
+
+ private:
+  struct Encoded;
+  Encoded Encode(const StepBatch& batch);
+  void Backward(const StepBatch& batch, const Encoded& own, const at::Tensor& gradient);
+  absl::Status ComparePlans(const StepBatch& batch);
+  absl::Status Update(StepReport& report);
+  Dropout DropoutAt(uint64_t step) const;
+
+  Encoder& encoder_;
+  Group& group_;
+  const Clock& clock_;
+  const TrainerOptions options_;
+  AdamW optimizer_;
+  std::vector<at::Tensor> gradients_;
+};
+
+}  // namespace muster
