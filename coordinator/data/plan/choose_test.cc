@@ -25,7 +25,9 @@ std::vector<uint32_t> Passages(const std::vector<Judged::Positive>& positives) {
   return passages;
 }
 
-Judgment Positive(uint32_t passage, float grade = 1, uint16_t source = 0) { return {passage, passage, grade, source, 0}; }
+Judgment Positive(uint32_t passage, float grade = 1, uint16_t source = 0) {
+  return {passage, passage, grade, source, 0};
+}
 Judgment HardNegative(uint32_t passage) { return {passage, passage, 0, 0, 1}; }
 
 TEST(JudgedPassages, KeepsTheOrderOfTheFilesAndMergesEqualTexts) {
@@ -49,7 +51,9 @@ TEST(JudgedPassages, RelevantButNotSelectableIsNeverANegative) {
   EXPECT_THAT(judged.negatives, ElementsAre(4)) << "judged not relevant";
 }
 
-std::vector<Judgment> Five() { return {Positive(0, 1), Positive(1, 3), Positive(2, 2), Positive(3, 3), Positive(4, 1)}; }
+std::vector<Judgment> Five() {
+  return {Positive(0, 1), Positive(1, 3), Positive(2, 2), Positive(3, 3), Positive(4, 1)};
+}
 
 TEST(ChoosePassages, FirstAndTopGraded) {
   ChoiceRules rules;

@@ -67,7 +67,9 @@ TEST_F(TokenStoreTest, AppendsAtMostTheLimit) {
 TEST_F(TokenStoreTest, IsMadeOnceAndMadeAnewWhenBroken) {
   const auto dataset = RandomDataset(17, 10, 10);
   int built = 0;
-  const auto open = [&] { return TokenStore::OpenOrBuild(*dataset, TestTokenizer(), folder_, [&](double) { ++built; }); };
+  const auto open = [&] {
+    return TokenStore::OpenOrBuild(*dataset, TestTokenizer(), folder_, [&](double) { ++built; });
+  };
   const auto expected = (*open())->Passage(3);
   EXPECT_EQ(built, 1);
   EXPECT_EQ((*open())->Passage(3), expected);
