@@ -52,6 +52,7 @@ class ServerChild {
   pid_t pid() const { return process_.has_value() ? process_->pid() : 0; }
   const std::string& name() const { return options_.name; }
   const std::optional<absl::Duration>& restart_at() const { return restart_at_; }
+  const std::string& end() const { return end_; }  // how it ended last
   std::string last_words() const;  // how it ended, and the last line of its log
 
   void Signal(int signal);  // it is asked to end, and not started again

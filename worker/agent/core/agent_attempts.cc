@@ -74,7 +74,7 @@ void AgentCore::SettleAttempt(const AttemptKey& key, Attempt& attempt) {
 
 AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const {
   const auto refuse = [&](const std::string& why) {
-    reason = absl::StrCat(options_.facts.worker, ": ", why);
+    reason = why;
     return Slots::kRefused;
   };
   if (stopping_) return refuse("the worker is stopping");

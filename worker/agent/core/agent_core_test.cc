@@ -130,13 +130,13 @@ TEST_F(AgentCoreTest, RefusesOnceWhatItCannotHold) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}, {"b", 1, kPrepare, {0}}});
   ASSERT_EQ(reports_.size(), 2);
-  EXPECT_EQ(reports_[1].refused().reason(), "w1: slot 0 is held by a#1");
+  EXPECT_EQ(reports_[1].refused().reason(), "slot 0 is held by a#1");
   Desire({{"a", 1, kPrepare, {0}}, {"b", 1, kPrepare, {0}}});
   EXPECT_EQ(reports_.size(), 2);
   Desire({{"c", 1, kPrepare, {1}, muster::v1::DEVICE_GPU}});
-  EXPECT_EQ(reports_.back().refused().reason(), "w1: the job needs a GPU, this worker has none");
+  EXPECT_EQ(reports_.back().refused().reason(), "the job needs a GPU, this worker has none");
   Desire({{"d", 1, kPrepare, {2}}});
-  EXPECT_EQ(reports_.back().refused().reason(), "w1: slot 2 does not exist, there are 2");
+  EXPECT_EQ(reports_.back().refused().reason(), "slot 2 does not exist, there are 2");
   Desire({{"../e", 1, kPrepare, {1}}});
   EXPECT_THAT(reports_.back().refused().reason(), HasSubstr("no valid name"));
 }
@@ -298,7 +298,7 @@ TEST_F(AgentCoreTest, EndsAfterItsRanksAndItsLastReports) {
   Desire({{"a", 1, kRun, {0}}});
   EXPECT_THAT(Words(Step(StopAsked{})), ElementsAre("term a#1 rank 0"));
   Desire({{"a", 1, kRun, {0}}, {"b", 1, kPrepare, {1}}});
-  EXPECT_EQ(reports_.back().refused().reason(), "w1: the worker is stopping");
+  EXPECT_EQ(reports_.back().refused().reason(), "the worker is stopping");
   EXPECT_THAT(Words(End({{"a", 1}, 0})), IsEmpty()) << "the coordinator has not acknowledged it yet";
   MessageReceived ack;
   ack.message.mutable_ack()->set_sequence(reports_.back().sequence());
