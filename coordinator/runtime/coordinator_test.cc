@@ -110,7 +110,7 @@ TEST_F(CoordinatorTest, RunsTheNextAttemptWhenARankIsKilled) {
   again.join();
   const Job job = WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
   ASSERT_EQ(job.attempts_size(), 2);
-  EXPECT_EQ(job.attempts(0).end_reason(), "rank 1 on w2 failed: killed");
+  EXPECT_EQ(job.attempts(0).end_reason(), "rank 1 on w2: killed");
 }
 
 TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
