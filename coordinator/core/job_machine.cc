@@ -4,10 +4,8 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "coordinator/core/retention.h"
 
 namespace muster {
@@ -38,10 +36,6 @@ AttemptInfo* InfoOf(JobRecord& record, uint32_t number) {
     if (info.number() == number) return &info;
   }
   return nullptr;
-}
-
-const AttemptInfo* InfoOf(const JobRecord& record, uint32_t number) {
-  return InfoOf(const_cast<JobRecord&>(record), number);
 }
 
 bool EvaluatesAlone(const JobRecord& record) {
@@ -401,32 +395,6 @@ uint64_t CheckpointStep(const JobRecord& job) {
   uint64_t step = 0;
   for (const muster::v1::CheckpointInfo& checkpoint : job.job().checkpoints()) step = std::max(step, checkpoint.step());
   return step;
-}
-
-std::string DescribeExit(const JobRecord& job, uint32_t attempt, const RankExited& exit) {
-  std::string who = absl::StrCat("rank ", exit.rank());
-  if (const AttemptInfo* info = InfoOf(job, attempt); info != nullptr && exit.rank() < info->ranks_size()) {
-    absl::StrAppend(&who, " on ", info->ranks(exit.rank()).worker());
-  }
-  std::string message = exit.message();
-  if (message.empty()) {
-    for (const absl::string_view line : absl::StrSplit(exit.log_tail(), '\n')) {
-      if (!absl::StripAsciiWhitespace(line).empty()) message = std::string(line);
-    }
-  }
-  std::string what;
-  if (exit.signal() != 0) {
-    what = absl::StrCat("was killed by signal ", exit.signal());
-  } else if (exit.cause() == muster::v1::EXIT_CAUSE_STOPPED) {
-    what = "was stopped by its agent";
-  } else if (exit.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE) {
-    what = "lost its peers";
-  } else if (exit.exit_code() != 0) {
-    what = absl::StrCat("exited with code ", exit.exit_code());
-  } else {
-    what = "failed";
-  }
-  return absl::StrCat(who, " ", what, message.empty() ? "" : ": ", message);
 }
 
 }  // namespace muster

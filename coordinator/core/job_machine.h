@@ -87,7 +87,7 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
 // The newest checkpoint's step; 0: none.
 uint64_t CheckpointStep(const JobRecord& job);
 
-// "rank 1 on w2 was killed by signal 9", "rank 0 on w1: loss is not finite".
+// "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".
 std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
 
 }  // namespace muster

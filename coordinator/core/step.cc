@@ -40,9 +40,10 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
       if (info.number() != soft->second.attempt) continue;
       info.set_last_step(std::max<uint64_t>(info.from_step(), soft->second.progress.step()));
     }
+    *record.mutable_job()->mutable_progress() = soft->second.progress;
   }
-  if (IsFinal(record.job().phase()) && soft != soft_.jobs.end()) {
-    soft->second.waiting.clear();
+  if (IsFinal(record.job().phase())) {
+    soft_.jobs.erase(id);
   } else if (record.has_running()) {
     SoftJob& job = soft_.jobs[id];
     job.waiting.clear();

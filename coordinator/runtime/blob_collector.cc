@@ -18,7 +18,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kRetry = absl::Seconds(5);
-constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr absl::Duration kPatience = absl::Seconds(3);
 
 void SetDeadline(grpc::ClientContext& context) {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kPatience));

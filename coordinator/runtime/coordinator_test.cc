@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "coordinator/core/state.h"
+#include <thread>
+
 #include "coordinator/runtime/fake_cluster.h"
+#include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -12,7 +14,6 @@ namespace {
 using muster::v1::Job;
 using muster::v1::JobPhase;
 using muster::v1::JobService;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 class CoordinatorTest : public testing::Test {
@@ -93,6 +94,255 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
   EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED) << job.reason();
   EXPECT_EQ(job.export_manifest(), std::string(64, 'e'));
   EXPECT_TRUE(agent->WaitForNothing());
+}
+
+TEST_F(CoordinatorTest, RunsTheNextAttemptWhenARankIsKilled) {
+  auto agent1 = Agent("w1", 1), agent2 = Agent("w2", 1);
+  const std::string id = Submit(SmallJob(2));
+  std::thread other([&] { EXPECT_TRUE(agent2->Begin(id, {1})); });
+  EXPECT_TRUE(agent1->Begin(id, {0}));
+  other.join();
+  agent2->Exit(id, 1, 1, muster::v1::EXIT_CAUSE_SIGNAL, "killed");
+  ASSERT_TRUE(agent1->WaitForNothing());
+  agent1->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_STOPPED);
+  std::thread again([&] { EXPECT_TRUE(agent2->Begin(id, {1}, 2)); });
+  EXPECT_TRUE(agent1->Begin(id, {0}, 2));
+  again.join();
+  const Job job = WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
+  ASSERT_EQ(job.attempts_size(), 2);
+  EXPECT_EQ(job.attempts(0).end_reason(), "rank 1 on w2: killed");
+}
+
+TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1), "request-1");
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  EXPECT_EQ(agent->epoch(), 1);
+  cluster_->StopCoordinator();
+  EXPECT_FALSE(agent->Finish().ok());
+  ASSERT_TRUE(cluster_->StartCoordinator().ok());
+  jobs_ = cluster_->Jobs();
+  EXPECT_EQ(Get(id).phase(), JobPhase::JOB_PHASE_TRAINING);
+  EXPECT_EQ(Submit(SmallJob(1), "request-1"), id);
+  auto same = Agent("w1", 1);
+  ASSERT_TRUE(same->WaitForAssignment(id, muster::v1::ASSIGNMENT_PHASE_RUN));
+  EXPECT_EQ(same->epoch(), 2);
+  Export(*same, id);
+  same->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
+  const Job job = WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(job.attempts_size(), 1);
+}
+
+TEST_F(CoordinatorTest, CancelsOnceForARepeatedRequest) {
+  const std::string id = Submit(SmallJob(1));
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    muster::v1::CancelRequest request;
+    muster::v1::CancelResponse response;
+    request.set_id(id);
+    request.set_request_id("c");
+    ASSERT_TRUE(jobs_->Cancel(&context, request, &response).ok());
+    EXPECT_EQ(response.job().phase(), JobPhase::JOB_PHASE_CANCELLED);
+    EXPECT_EQ(response.job().revision(), 2);
+  }
+}
+
+TEST_F(CoordinatorTest, RefusesWhatIsWrong) {
+  const auto submit = [&](muster::v1::JobSpec spec) {
+    grpc::ClientContext context;
+    muster::v1::SubmitRequest request;
+    muster::v1::SubmitResponse response;
+    *request.mutable_spec() = std::move(spec);
+    return jobs_->Submit(&context, request, &response);
+  };
+  muster::v1::JobSpec spec = SmallJob(1);
+  spec.set_name("No Name");
+  EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  spec = SmallJob(1);
+  spec.mutable_data()->set_train("absent");
+  EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::NOT_FOUND);
+  spec = SmallJob(1);
+  spec.mutable_model()->clear_preset();
+  spec.mutable_model()->set_from("job:nothing");
+  EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::NOT_FOUND);
+  const std::string id = Submit(SmallJob(1));
+  spec.mutable_model()->set_from("job:" + id);
+  EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(CoordinatorTest, TakesNoNewWorkWithoutRoom) {
+  cluster_->StopCoordinator();
+  cluster_->min_free_bytes = uint64_t{1} << 60;
+  ASSERT_TRUE(cluster_->StartCoordinator().ok());
+  jobs_ = cluster_->Jobs();
+  grpc::ClientContext context;
+  muster::v1::SubmitRequest request;
+  muster::v1::SubmitResponse response;
+  *request.mutable_spec() = SmallJob(1);
+  const grpc::Status status = jobs_->Submit(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("MiB free"));
+}
+
+TEST_F(CoordinatorTest, KnowsWhoCalls) {
+  const auto as_worker = JobService::NewStub(cluster_->ChannelAs(Role::kWorker, "w1"));
+  grpc::ClientContext context;
+  muster::v1::ListJobsResponse jobs;
+  EXPECT_EQ(as_worker->List(&context, {}, &jobs).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  FakeAgent liar(cluster_->ChannelAs(Role::kWorker, "w1"), "w2", 1);
+  EXPECT_EQ(liar.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  FakeAgent user(cluster_->ChannelAs(Role::kUser, "ada"), "ada", 1);
+  EXPECT_EQ(user.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(CoordinatorTest, ListsInPagesNewestFirst) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.insert(ids.begin(), Submit(SmallJob(1)));
+  std::vector<std::string> listed;
+  std::string token;
+  do {
+    grpc::ClientContext context;
+    muster::v1::ListJobsRequest request;
+    muster::v1::ListJobsResponse page;
+    request.set_page_size(2);
+    request.set_page_token(token);
+    ASSERT_TRUE(jobs_->List(&context, request, &page).ok());
+    for (const Job& job : page.jobs()) listed.push_back(job.id());
+    token = page.next_page_token();
+  } while (!token.empty());
+  EXPECT_EQ(listed, ids);
+}
+
+TEST_F(CoordinatorTest, FollowsLogsToTheEnd) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  const auto say = [&](const std::string& text) {
+    muster::v1::AgentMessage message;
+    message.mutable_log()->set_job_id(id);
+    message.mutable_log()->set_attempt(1);
+    message.mutable_log()->set_text(text);
+    agent->Send(message);
+  };
+  say("one\n");
+  grpc::ClientContext context;
+  muster::v1::LogsRequest request;
+  request.set_id(id);
+  request.set_follow(true);
+  const auto stream = jobs_->Logs(&context, request);
+  muster::v1::LogsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.text(), "one\n");
+  say("two\n");
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.text(), "two\n");
+  say("last");
+  agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_PERMANENT, "no");
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.text(), "last");
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(CoordinatorTest, LetsRanksMeetUntilTheAttemptEnds) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  const auto stub = muster::v1::WorkerService::NewStub(cluster_->ChannelAs(Role::kWorker, "w1"));
+  muster::v1::RendezvousRequest request;
+  request.set_job_id(id);
+  request.set_attempt(1);
+  muster::v1::RendezvousResponse response;
+  {
+    grpc::ClientContext context;
+    request.mutable_add()->set_key("ranks");
+    request.mutable_add()->set_amount(1);
+    ASSERT_TRUE(stub->Rendezvous(&context, request, &response).ok());
+    EXPECT_EQ(response.number(), 1);
+  }
+  request.mutable_get()->add_keys("never");
+  request.mutable_get()->set_timeout_milliseconds(30000);
+  std::thread exit([&] { agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_ERROR, "x"); });
+  grpc::ClientContext context;
+  EXPECT_EQ(stub->Rendezvous(&context, request, &response).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  exit.join();
+}
+
+TEST_F(CoordinatorTest, DeletesBlobsOfDroppedCheckpointsAlone) {
+  auto agent = Agent("w1", 1);
+  muster::v1::JobSpec spec = SmallJob(1);
+  spec.mutable_checkpoint()->set_keep(1);
+  const std::string id = Submit(spec);
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  auto& blobs = cluster_->data().blobs;
+  const std::string shared = blobs.Put("configuration");
+  std::vector<std::string> own, manifests;
+  for (int step : {20, 40}) {
+    own.push_back(blobs.Put("weights " + std::to_string(step)));
+    muster::v1::FileManifest manifest;
+    for (const std::string& digest : {shared, own.back()}) {
+      manifest.add_files()->set_digest(digest);
+      manifest.mutable_files(manifest.files_size() - 1)->set_path("file" + std::to_string(manifest.files_size()));
+    }
+    manifests.push_back(blobs.Put(manifest.SerializeAsString()));
+    muster::v1::Report report;
+    report.set_job_id(id);
+    report.set_attempt(1);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(manifests.back());
+    agent->Send(report);
+  }
+  EXPECT_TRUE(blobs.WaitUntilGone(own[0], absl::Seconds(20)));
+  EXPECT_FALSE(blobs.Has(manifests[0]));
+  EXPECT_TRUE(blobs.Has(shared));
+  EXPECT_TRUE(blobs.Has(own[1]));
+  EXPECT_TRUE(blobs.Has(manifests[1]));
+}
+
+TEST_F(CoordinatorTest, ShowsWorkersAndDrainsThem) {
+  auto agent = Agent("w1", 2);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kUser, "ada"));
+  grpc::ClientContext drain_context, list_context, queue_context;
+  muster::v1::DrainRequest drain;
+  muster::v1::DrainResponse drained;
+  drain.set_worker("w1");
+  ASSERT_TRUE(cluster->Drain(&drain_context, drain, &drained).ok());
+  EXPECT_EQ(drained.worker().state(), muster::v1::WORKER_STATE_DRAINING);
+  muster::v1::ListWorkersResponse workers;
+  ASSERT_TRUE(cluster->ListWorkers(&list_context, {}, &workers).ok());
+  ASSERT_EQ(workers.workers_size(), 1);
+  EXPECT_EQ(workers.workers(0).slots(0).job_id(), id);
+  EXPECT_EQ(workers.workers(0).slots(1).job_id(), "");
+  muster::v1::ListQueuesResponse queues;
+  ASSERT_TRUE(cluster->ListQueues(&queue_context, {}, &queues).ok());
+  ASSERT_EQ(queues.queues_size(), 1);
+  EXPECT_EQ(queues.queues(0).name(), "default");
+  EXPECT_EQ(queues.queues(0).slots_used(), 1);
+}
+
+TEST_F(CoordinatorTest, ShowsProgressToWatchers) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  grpc::ClientContext context;
+  muster::v1::WatchRequest request;
+  request.set_id(id);
+  const auto stream = jobs_->Watch(&context, request);
+  muster::v1::WatchResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  muster::v1::AgentMessage message;
+  message.mutable_progress()->set_job_id(id);
+  message.mutable_progress()->set_attempt(1);
+  message.mutable_progress()->mutable_progress()->set_step(7);
+  message.mutable_progress()->mutable_progress()->set_loss(0.5);
+  agent->Send(message);
+  while (response.job().progress().step() != 7) ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.job().progress().loss(), 0.5);
+  context.TryCancel();
+  stream->Finish();
 }
 
 }  // namespace

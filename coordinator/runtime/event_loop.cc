@@ -119,12 +119,7 @@ void EventLoop::Stop() {
     stopping_ = true;
   }
   thread_.join();
-  store_->Flush();
-  {
-    absl::MutexLock lock(&mutex_);
-    durable_ = store_->committed();
-  }
-  RunDelayed(store_->committed());
+  RunDelayed(store_->Flush());
   absl::MutexLock lock(&mutex_);
   for (auto& [token, waiter] : waiters_) {
     waiter->status = ShuttingDown();
@@ -204,7 +199,6 @@ void EventLoop::CountTransitions(const std::vector<Record>& records) {
     options_.metrics->CountTransition(job.phase());
     spdlog::info("job {} ({}, {}) {}: {}", job.id(), job.spec().name(), job.owner(),
                  std::string(PhaseName(job.phase())), job.reason());
-    if (IsFinal(job.phase())) soft_.jobs[job.id()].waiting.clear();
   }
 }
 

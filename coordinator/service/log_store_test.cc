@@ -1,0 +1,65 @@
+#include "coordinator/service/log_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/files.h"
+
+namespace muster {
+namespace {
+
+class LogStoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto folder = MakeScratchFolder(std::filesystem::temp_directory_path(), "logs");
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    folder_ = *folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path folder_;
+};
+
+TEST_F(LogStoreTest, ReadsWholeLinesFromWhereTheReaderIs) {
+  LogStore logs(folder_);
+  ASSERT_TRUE(logs.Append("a", 1, 0, "one\ntwo\nthr").ok());
+  const auto files = logs.List("a");
+  ASSERT_EQ(files.size(), 1);
+  EXPECT_EQ(*logs.Read("a", files[0], 0, false), "one\ntwo\n");
+  EXPECT_EQ(*logs.Read("a", files[0], 8, false), "");
+  EXPECT_EQ(*logs.Read("a", files[0], 8, true), "thr");
+}
+
+TEST_F(LogStoreTest, ListsByAttemptThenRank) {
+  LogStore logs(folder_);
+  for (const auto& [attempt, rank] : {std::pair{2, 0}, {1, 10}, {1, 2}}) {
+    ASSERT_TRUE(logs.Append("a", attempt, rank, "x\n").ok());
+  }
+  std::vector<std::pair<uint32_t, uint32_t>> order;
+  for (const LogStore::File& file : logs.List("a")) order.push_back({file.attempt, file.rank});
+  EXPECT_THAT(order, testing::ElementsAre(std::pair(1, 2), std::pair(1, 10), std::pair(2, 0)));
+}
+
+TEST_F(LogStoreTest, StopsAtTheLimitAndSaysSo) {
+  LogStore logs(folder_, 10);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(logs.Append("a", 1, 0, "12345\n").ok());
+  const std::string text = *logs.Read("a", logs.List("a")[0], 0, true);
+  EXPECT_THAT(text, testing::StartsWith("12345\n12345\n[muster] this log is full"));
+  EXPECT_THAT(text, testing::EndsWith("left out\n"));
+}
+
+TEST_F(LogStoreTest, OpensNoPathOfAClient) {
+  LogStore logs(folder_);
+  EXPECT_FALSE(logs.Append("../a", 1, 0, "x").ok());
+  EXPECT_TRUE(logs.List("../..").empty());
+}
+
+TEST_F(LogStoreTest, WakesFollowers) {
+  LogStore logs(folder_);
+  ASSERT_TRUE(logs.Append("a", 1, 0, "x\n").ok());
+  EXPECT_EQ(logs.WaitForMore(0, absl::Hours(1)), 1);
+  logs.Stop();
+  EXPECT_EQ(logs.WaitForMore(1, absl::Hours(1)), 1);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,128 @@
+#include "coordinator/service/rendezvous.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::RendezvousRequest;
+using muster::v1::RendezvousResponse;
+
+const auto kHere = [] { return false; };
+
+RendezvousRequest Request(uint32_t attempt = 1) {
+  RendezvousRequest request;
+  request.set_job_id("a");
+  request.set_attempt(attempt);
+  return request;
+}
+RendezvousRequest Set(const std::string& key, const std::string& value) {
+  RendezvousRequest request = Request();
+  request.mutable_set()->set_key(key);
+  request.mutable_set()->set_value(value);
+  return request;
+}
+RendezvousRequest Get(const std::vector<std::string>& keys, uint32_t milliseconds) {
+  RendezvousRequest request = Request();
+  for (const std::string& key : keys) request.mutable_get()->add_keys(key);
+  request.mutable_get()->set_timeout_milliseconds(milliseconds);
+  return request;
+}
+
+TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  ASSERT_TRUE(store.Do(Set("x", "1"), kHere).ok());
+  std::thread other([&] { EXPECT_TRUE(store.Do(Set("y", "2"), kHere).ok()); });
+  const auto both = store.Do(Get({"x", "y"}, 10000), kHere);
+  other.join();
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_TRUE(both->found());
+  EXPECT_THAT(both->values(), testing::ElementsAre("1", "2"));
+}
+
+TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  const auto none = store.Do(Get({"x"}, 1), kHere);
+  ASSERT_TRUE(none.ok());
+  EXPECT_FALSE(none->found());
+}
+
+TEST(Rendezvous, RefusesAttemptsThatDoNotRun) {
+  RendezvousStore store;
+  store.Open("a", 2);
+  EXPECT_EQ(store.Do(Set("x", "1"), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
+  store.Close("a", 2);
+  EXPECT_EQ(store.Do(Request(2), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Rendezvous, WakesWhoWaitsWhenTheAttemptEnds) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  absl::Notification waits;
+  std::thread other([&] {
+    waits.WaitForNotification();
+    store.Close("a", 1);
+  });
+  const auto ended = store.Do(Get({"x"}, 30000), [&] {
+    if (!waits.HasBeenNotified()) waits.Notify();
+    return false;
+  });
+  other.join();
+  EXPECT_EQ(ended.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Rendezvous, LetsACallerGo) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  EXPECT_EQ(store.Do(Get({"x"}, 30000), [] { return true; }).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(Rendezvous, AddsComparesDeletesAndCounts) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  RendezvousRequest request = Request();
+  request.mutable_add()->set_key("n");
+  request.mutable_add()->set_amount(2);
+  EXPECT_EQ(store.Do(request, kHere)->number(), 2);
+  EXPECT_EQ(store.Do(request, kHere)->number(), 4);
+  EXPECT_THAT(store.Do(Get({"n"}, 0), kHere)->values(), testing::ElementsAre("4"));
+
+  request.mutable_compare_set()->set_key("n");
+  request.mutable_compare_set()->set_expected("5");
+  request.mutable_compare_set()->set_desired("6");
+  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("4"));
+  request.mutable_compare_set()->set_expected("4");
+  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("6"));
+  request.mutable_compare_set()->set_key("absent");
+  request.mutable_compare_set()->set_expected("");
+  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("6"));
+
+  request.mutable_count();
+  EXPECT_EQ(store.Do(request, kHere)->number(), 2);
+  request.mutable_delete_()->set_key("n");
+  EXPECT_TRUE(store.Do(request, kHere)->found());
+  EXPECT_FALSE(store.Do(request, kHere)->found());
+}
+
+TEST(Rendezvous, HasLimits) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  EXPECT_EQ(store.Do(Set(std::string(kMaxStoreKey + 1, 'k'), ""), kHere).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store.Do(Set("k", std::string(kMaxStoreValue + 1, 'v')), kHere).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const std::string large(kMaxStoreValue, 'v');
+  absl::Status status;
+  for (int i = 0; i < 70 && status.ok(); ++i) status = store.Do(Set(std::to_string(i), large), kHere).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace muster

@@ -103,10 +103,11 @@ uint64_t Store::Commit(std::vector<Record> records) {
   return committed_;
 }
 
-void Store::Flush() {
+uint64_t Store::Flush() {
   const auto done = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return durable_ >= queued_ || failed_; };
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(&done));
+  return durable_;
 }
 
 bool Store::WriteGroup(const Pending& pending) {
@@ -114,11 +115,9 @@ bool Store::WriteGroup(const Pending& pending) {
   absl::Status status = journal_->Append(pending.entries);
   if (status.ok() && pending.snapshot.has_value()) status = journal_->WriteSnapshot(*pending.snapshot);
   if (!status.ok()) {
-    {
-      absl::MutexLock lock(&mutex_);
-      failed_ = true;
-    }
     options_.on_failure(status);
+    absl::MutexLock lock(&mutex_);
+    failed_ = true;
     return false;
   }
   options_.on_flush_time(RealClock().Monotonic() - begin);

@@ -57,8 +57,8 @@ class Store {
   uint64_t Commit(std::vector<Record> records);
   uint64_t committed() const { return committed_; }
 
-  // Waits until everything that was committed is on disk.
-  void Flush();
+  // Waits until everything that was committed is on disk (or a flush failed); returns the highest number that is.
+  uint64_t Flush();
 
  private:
   struct Pending {

@@ -1,0 +1,197 @@
+#include "coordinator/state/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+
+namespace muster {
+namespace {
+
+using testing::HasSubstr;
+
+class StoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto folder = MakeScratchFolder(std::filesystem::temp_directory_path(), "store");
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    folder_ = *folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  Store::Options Options() {
+    Store::Options options;
+    options.folder = folder_;
+    return options;
+  }
+  std::unique_ptr<Store> Open(Store::Options options) {
+    auto store = Store::Open(std::move(options));
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+
+  std::filesystem::path folder_;
+};
+
+Record JobNumber(uint64_t number) {
+  JobRecord record;
+  record.mutable_job()->set_id(absl::StrCat("j", number));
+  record.mutable_job()->set_phase(muster::v1::JOB_PHASE_QUEUED);
+  record.set_sequence(number);
+  return RecordOf(record);
+}
+
+TEST_F(StoreTest, RaisesTheEpochAtEveryStart) {
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) EXPECT_EQ(Open(Options())->state().epoch, epoch);
+}
+
+TEST_F(StoreTest, RefusesASecondOwner) {
+  const auto first = Open(Options());
+  const auto second = Store::Open(Options());
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another coordinator has this folder"));
+}
+
+TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
+  const auto store = Open(Options());
+  store->Commit({JobNumber(1)});
+  EXPECT_NE(FindJob(store->state(), "j1"), nullptr);
+}
+
+TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutSnapshots) {
+  for (const uint64_t every : {3, 1000}) {
+    SetUp();
+    Store::Options options = Options();
+    options.snapshot_every = every;
+    std::string before;
+    {
+      const auto store = Open(options);
+      for (uint64_t i = 1; i <= 20; ++i) store->Commit({JobNumber(i), JobNumber(i / 2 + 1)});
+      before = SnapshotBytes(store->state());
+    }
+    const auto store = Open(options);
+    State expected = *StateFromSnapshot(before);
+    ++expected.epoch;
+    EXPECT_EQ(SnapshotBytes(store->state()), SnapshotBytes(expected)) << "a snapshot every " << every;
+    EXPECT_EQ(store->state().jobs.size(), 20);
+  }
+}
+
+TEST_F(StoreTest, FlushesInGroupsAndSaysSo) {
+  absl::Mutex mutex;
+  uint64_t durable = 0;
+  int flushes = 0;
+  Store::Options options = Options();
+  options.group_delay = absl::Milliseconds(20);
+  options.on_durable = [&](uint64_t sequence) {
+    absl::MutexLock lock(&mutex);
+    EXPECT_GT(sequence, durable);
+    durable = sequence;
+    ++flushes;
+  };
+  const auto store = Open(options);
+  uint64_t last = 0;
+  for (uint64_t i = 1; i <= 1000; ++i) last = store->Commit({JobNumber(i)});
+  store->Flush();
+  const auto told = [&] { return durable == last; };
+  absl::MutexLock lock(&mutex);
+  EXPECT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&told), absl::Seconds(5)));
+  EXPECT_LT(flushes, 500);
+}
+
+// A child commits and prints what it was told to be durable; it is killed in the middle of it.
+TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
+  for (int round = 0; round < 3; ++round) {
+    int pipe_ends[2];
+    ASSERT_EQ(pipe(pipe_ends), 0);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      close(pipe_ends[0]);
+      Store::Options options = Options();
+      options.snapshot_every = 50;
+      options.on_durable = [&](uint64_t sequence) {
+        if (write(pipe_ends[1], &sequence, sizeof(sequence)) != sizeof(sequence)) _exit(1);
+      };
+      auto store = Store::Open(options);
+      if (!store.ok()) _exit(1);
+      const uint64_t base = (*store)->state().last_sequence;
+      for (uint64_t i = 1;; ++i) {
+        (*store)->Commit({JobNumber(base + i)});
+        if (i % 16 == 0) (*store)->Flush();
+      }
+    }
+    close(pipe_ends[1]);
+    uint64_t acknowledged = 0, next = 0;
+    for (int i = 0; i < 40 + round; ++i) {
+      if (read(pipe_ends[0], &next, sizeof(next)) != sizeof(next)) break;
+      acknowledged = next;
+    }
+    kill(child, SIGKILL);
+    while (read(pipe_ends[0], &next, sizeof(next)) == sizeof(next)) acknowledged = next;
+    close(pipe_ends[0]);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    const auto store = Open(Options());
+    ASSERT_NE(store, nullptr);
+    // Every record but the epochs, one a start, is a job of its own.
+    const uint64_t epochs_before = store->state().epoch - 1;
+    EXPECT_GE(store->state().jobs.size() + epochs_before, acknowledged) << "round " << round;
+    EXPECT_EQ(store->state().jobs.size(), store->state().last_sequence) << "a hole in the journal, round " << round;
+  }
+}
+
+// The machine stops while the write-ahead log is being written: every cut of it opens, and shows a prefix.
+TEST_F(StoreTest, OpensWithATornWriteAheadLog) {
+  const auto store = Open(Options());
+  for (uint64_t i = 1; i <= 10; ++i) {
+    store->Commit({JobNumber(i)});
+    store->Flush();
+  }
+  const std::filesystem::path copy = folder_ / "copy";
+  const uint64_t size = std::filesystem::file_size(folder_ / "coordinator.db-wal");
+  size_t most = 0;
+  for (uint64_t cut = 0; cut <= size; cut += size / 17 + 1) {
+    std::filesystem::remove_all(copy);
+    std::filesystem::create_directory(copy);
+    std::filesystem::copy_file(folder_ / "coordinator.db", copy / "coordinator.db");
+    std::filesystem::copy_file(folder_ / "coordinator.db-wal", copy / "coordinator.db-wal");
+    std::filesystem::resize_file(copy / "coordinator.db-wal", cut);
+    Store::Options options;
+    options.folder = copy;
+    const auto torn = Open(options);
+    ASSERT_NE(torn, nullptr) << "cut at " << cut;
+    EXPECT_EQ(torn->state().jobs.size(), torn->state().last_sequence) << "cut at " << cut;
+    EXPECT_GE(torn->state().jobs.size(), most) << "cut at " << cut;
+    most = torn->state().jobs.size();
+  }
+  EXPECT_GE(most, 8);
+}
+
+TEST_F(StoreTest, EndsTheProcessWhenAFlushFails) {
+  EXPECT_EXIT(
+      {
+        Store::Options options = Options();
+        auto store = Store::Open(options);
+        // A second connection drops the table under the store's feet: the next append fails.
+        sqlite3* database = nullptr;
+        sqlite3_open((folder_ / "coordinator.db").c_str(), &database);
+        sqlite3_exec(database, "DROP TABLE journal", nullptr, nullptr, nullptr);
+        (*store)->Commit({JobNumber(1)});
+        (*store)->Flush();
+        _exit(0);
+      },
+      testing::ExitedWithCode(1), "");
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,47 @@
+#include <string.h>
+
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/core/job_machine.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::RankExited;
+
+std::string LastLine(const std::string& text) {
+  std::string last;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!absl::StripAsciiWhitespace(line).empty()) last = std::string(line);
+  }
+  return last;
+}
+
+std::string What(const RankExited& exit) {
+  if (exit.signal() != 0) {
+    const char* name = sigabbrev_np(exit.signal());
+    return name == nullptr ? absl::StrCat("was killed by signal ", exit.signal()) : absl::StrCat("was killed by SIG", name);
+  }
+  if (exit.cause() == muster::v1::EXIT_CAUSE_STOPPED) return "was stopped by its agent";
+  if (exit.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE) return "lost its peers";
+  return exit.exit_code() != 0 ? absl::StrCat("exited with code ", exit.exit_code()) : "failed";
+}
+
+}  // namespace
+
+std::string DescribeExit(const JobRecord& job, uint32_t attempt, const RankExited& exit) {
+  std::string who = absl::StrCat("rank ", exit.rank());
+  for (const muster::v1::AttemptInfo& info : job.job().attempts()) {
+    if (info.number() != attempt || exit.rank() >= info.ranks_size()) continue;
+    absl::StrAppend(&who, " on ", info.ranks(static_cast<int>(exit.rank())).worker());
+  }
+  if (!exit.message().empty()) return absl::StrCat(who, ": ", exit.message());
+  const std::string line = LastLine(exit.log_tail());
+  return absl::StrCat(who, " ", What(exit), line.empty() ? "" : ": ", line);
+}
+
+}  // namespace muster
