@@ -140,7 +140,8 @@ struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
     const DropoutPlace place{context->saved_data["layer"].toInt(),
                              static_cast<DropoutSite>(context->saved_data["site"].toInt())};
     const bool has_residual = context->saved_data["residual"].toBool();
-    return {MaskRows(gradients[0], {}, rate, place, plan), has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
+    const at::Tensor d_x = MaskRows(gradients[0], {}, rate, place, plan);
+    return {d_x, has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
   }
 };
 
