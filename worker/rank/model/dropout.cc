@@ -130,7 +130,8 @@ struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
     context->saved_data["site"] = site;
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
     context->saved_data["residual"] = residual.has_value();
-    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), {layer, static_cast<DropoutSite>(site)}, *plan);
+    const DropoutPlace place{layer, static_cast<DropoutSite>(site)};
+    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), place, *plan);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
