@@ -6,7 +6,7 @@ needs: requirements.txt beside this file and torch (requirements-torch.txt, or o
 
 50 texts of 1 to about 200 words are tokenised by the folder's own tokenizer. Exit code 1 if an embedding differs
   (a) by more than 1e-5 between muster-encode and sentence-transformers, both on MODEL_FOLDER, or
-  (b) by more than 1e-4 between sentence-transformers on MODEL_FOLDER and on an export, with and without tokenizer.json, or
+  (b) by more than 1e-4 between sentence-transformers on MODEL_FOLDER and on an export (tokenizer.json or vocab.txt), or
   (c) by more than 1e-4 between transformers' AutoModel, pooled here, and sentence-transformers on the export.
 """
 import pathlib
@@ -21,8 +21,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer
 
-WORDS = ("retrieval passage relevant the of a query model dense positive Several naïve Zürich 東京 2024 don't e-mail COVID-19 "
-         "annotation multilingual ﬁnance µ-opioid x² \"quoted\" (brackets) unbelievably antidisestablishmentarianism").split()
+WORDS = ("retrieval passage relevant the of a query model dense positive Several naïve Zürich 東京 2024 don't e-mail "
+         "COVID-19 annotation multilingual ﬁnance µ-opioid x² \"quoted\" (brackets) unbelievably "
+         "antidisestablishmentarianism").split()
 
 
 def texts(count=50, seed=17):

@@ -84,7 +84,8 @@ TEST_F(ExportTest, ModelCardNamesScoresSettingsAndPrompts) {
 }
 
 TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
-  std::ofstream(root_ / "tokenizer/tokenizer.json") << R"({"version":"1.0","truncation":{"max_length":128},"padding":{},"model":{}})";
+  std::ofstream(root_ / "tokenizer/tokenizer.json") << R"({"version":"1.0",
+      "truncation":{"max_length":128},"padding":{},"model":{}})";
   ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
   const auto json = nlohmann::json::parse(ReadFile(options_.folder / "tokenizer.json").value());
   EXPECT_TRUE(json["truncation"].is_null());

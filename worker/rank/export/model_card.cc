@@ -59,7 +59,8 @@ std::string ModelCardText(const EncoderConfig& config, const ExportOptions& opti
   std::string text = "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\n"
                      "tags:\n- sentence-transformers\n- feature-extraction\n- dense-retrieval\n---\n";
   absl::StrAppend(&text, "\n# ", card.title, "\n\nA dense retriever trained with Muster from ",
-                  card.base_model.empty() ? "random weights" : absl::StrCat("`", card.base_model, "`"), ". It maps a text of at most ",
+                  card.base_model.empty() ? "random weights" : absl::StrCat("`", card.base_model, "`"),
+                  ". It maps a text of at most ",
                   config.max_sequence_length, " tokens to ", config.hidden_size, " numbers: ",
                   PoolingName(config.pooling), config.normalize ? ", normalised to length 1" : "", ".\n");
   absl::StrAppend(&text, "\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"

@@ -130,7 +130,8 @@ struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
     context->saved_data["site"] = site;
     context->saved_data["plan"] = c10::IValue::make_capsule(plan);
     context->saved_data["residual"] = residual.has_value();
-    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), {layer, static_cast<DropoutSite>(site)}, *plan);
+    const DropoutPlace place{layer, static_cast<DropoutSite>(site)};
+    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), place, *plan);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -140,7 +141,8 @@ struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
     const DropoutPlace place{context->saved_data["layer"].toInt(),
                              static_cast<DropoutSite>(context->saved_data["site"].toInt())};
     const bool has_residual = context->saved_data["residual"].toBool();
-    return {MaskRows(gradients[0], {}, rate, place, plan), has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
+    const at::Tensor d_x = MaskRows(gradients[0], {}, rate, place, plan);
+    return {d_x, has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
   }
 };
 

@@ -1,4 +1,5 @@
-// Tokens a second of the encoder's forward and backward, MiniLM-sized: muster-encoder-bench [LENGTH] [TOKENS] [DROPOUT].
+// Tokens a second of the encoder's forward and backward, MiniLM-sized, in one thread:
+// muster-encoder-bench [LENGTH] [TOKENS] [DROPOUT].
 #include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>
 #include <torch/csrc/autograd/autograd.h>

@@ -4,9 +4,9 @@ namespace muster {
 
 // What the autograd nodes save for their backward, in elements. A row's own: embeddings: the sum before LayerNorm and
 // its output (with dropout the dropped output; LayerNorm keeps its input). A layer: q, k, v (3 H), context (H), the two
-// sums (2 H) and outputs (2 H) of LayerNorm, the feed-forward's inside before and after gelu (2 I), LayerNorms' mean and
-// reciprocal deviation (4), attention's log-sum-exp (one a head; none with dropout, which computes probabilities again).
-// A batch's own: the layers' joined query, key and value weights, token ids and positions (int64), and pooling.
+// sums (2 H) and outputs (2 H) of LayerNorm, the feed-forward's inside before and after gelu (2 I), LayerNorms' mean
+// and reciprocal deviation (4), attention's log-sum-exp (one a head; none with dropout, which computes probabilities
+// again). A batch's own: the layers' joined query, key and value weights, token ids and positions (int64), and pooling.
 uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   const uint64_t lse = dropout ? 0 : config.heads;

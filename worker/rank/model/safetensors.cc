@@ -54,7 +54,9 @@ absl::StatusOr<std::string> HeaderBytes(std::span<const Parameter> tensors) {
           absl::StrCat("tensor ", name, " has type ", c10::toString(value.scalar_type()), ", which is not written"));
     }
     if (header.contains(name)) return absl::InvalidArgumentError(absl::StrCat("two tensors are named ", name));
-    header[name] = {{"dtype", known->name}, {"shape", value.sizes().vec()}, {"data_offsets", {offset, offset + value.nbytes()}}};
+    header[name] = {{"dtype", known->name},
+                    {"shape", value.sizes().vec()},
+                    {"data_offsets", {offset, offset + value.nbytes()}}};
     offset += value.nbytes();
   }
   std::string bytes = header.dump();

@@ -19,8 +19,8 @@ SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropou
     ++plan->runs.back().count;
     plan->rows += length;
   }
-  TORCH_CHECK(plan->rows == batch.tokens.numel(), "a packed batch has ", batch.tokens.numel(), " tokens, its lengths add up to ",
-              plan->rows);
+  TORCH_CHECK(plan->rows == batch.tokens.numel(), "a packed batch has ", batch.tokens.numel(),
+              " tokens, its lengths add up to ", plan->rows);
   TORCH_CHECK((dropout.hidden == 0 && dropout.attention == 0) || plan->keys.size() == plan->lengths.size(),
               "dropout needs a slot for each sequence");
   return plan;

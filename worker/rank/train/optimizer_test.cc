@@ -22,7 +22,9 @@ std::vector<Parameter> SomeParameters() {
 
 std::vector<at::Tensor> SomeGradients(int step) {
   std::vector<at::Tensor> gradients;
-  for (int i = 0; i < 4; ++i) gradients.push_back(at::sin(at::arange(15, at::kDouble) * (step + 2 * i + 1)).view({5, 3}));
+  for (int i = 0; i < 4; ++i) {
+    gradients.push_back(at::sin(at::arange(15, at::kDouble) * (step + 2 * i + 1)).view({5, 3}));
+  }
   return gradients;
 }
 
