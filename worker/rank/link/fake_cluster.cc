@@ -20,32 +20,33 @@ grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::v1::
                                         muster::v1::RendezvousResponse* response) {
   if (request->attempt() != attempt) return Stale();
   absl::MutexLock lock(&mutex_);
-  if (request->has_set()) values_[request->set().key()] = request->set().value();
+  std::map<std::string, std::string>& values = attempts_[request->attempt()];
+  if (request->has_set()) values[request->set().key()] = request->set().value();
   if (request->has_get()) {
     const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       for (const std::string& key : request->get().keys()) {
-        if (!values_.contains(key)) return false;
+        if (!values.contains(key)) return false;
       }
       return true;
     };
     response->set_found(mutex_.AwaitWithTimeout(absl::Condition(&there),
                                                 absl::Milliseconds(request->get().timeout_milliseconds())));
     for (const std::string& key : request->get().keys()) {
-      if (response->found() && !request->get().keys_only()) response->add_values(values_[key]);
+      if (response->found() && !request->get().keys_only()) response->add_values(values[key]);
     }
   }
   if (request->has_add()) {
-    std::string& value = values_[request->add().key()];
+    std::string& value = values[request->add().key()];
     response->set_number((value.empty() ? 0 : std::stoll(value)) + request->add().amount());
     value = std::to_string(response->number());
   }
   if (request->has_compare_set()) {
-    std::string& value = values_[request->compare_set().key()];
+    std::string& value = values[request->compare_set().key()];
     if (value == request->compare_set().expected()) value = request->compare_set().desired();
     response->add_values(value);
   }
-  if (request->has_delete_()) response->set_found(values_.erase(request->delete_().key()) > 0);
-  if (request->has_count()) response->set_number(values_.size());
+  if (request->has_delete_()) response->set_found(values.erase(request->delete_().key()) > 0);
+  if (request->has_count()) response->set_number(values.size());
   return grpc::Status::OK;
 }
 

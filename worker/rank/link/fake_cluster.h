@@ -26,7 +26,7 @@ class FakeRendezvous final : public muster::v1::WorkerService::Service {
 
  private:
   absl::Mutex mutex_;
-  std::map<std::string, std::string> values_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, std::map<std::string, std::string>> attempts_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Steps and evaluations of train/problem.h.

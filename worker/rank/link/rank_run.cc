@@ -47,8 +47,8 @@ class RankRun {
     started.mutable_started()->set_rank(config_.rank());
     RETURN_IF_ERROR(agent_.Send(started));
     if (cursor_.step == 0 && spec_.has_report()) {
-      ASSIGN_OR_RETURN(untrained_, Evaluate("untrained", spec_.report().dataset(), spec_.report().split(),
-                                            config_.resolved().report_dataset()));
+      ASSIGN_OR_RETURN(cursor_.untrained, Evaluate("untrained", spec_.report().dataset(), spec_.report().split(),
+                                                    config_.resolved().report_dataset()));
     }
     if (EvaluatesOnly(spec_)) return absl::OkStatus();
     RETURN_IF_ERROR(Train());
@@ -244,7 +244,7 @@ class RankRun {
       uploader_->Wait();
       progress_.Activity("exporting");
       ASSIGN_OR_RETURN(const std::string manifest,
-                       ExportModel(config_, *encoder_, tokenizer_, untrained_, trained, *blobs_));
+                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, *blobs_));
       RankMessage message;
       message.mutable_exported()->set_manifest(manifest);
       RETURN_IF_ERROR(agent_.Send(message));
@@ -269,7 +269,6 @@ class RankRun {
   std::unique_ptr<CheckpointUploader> uploader_;
   TrainingCursor cursor_;
   std::vector<Parameter> best_;  // empty: no evaluation has chosen yet
-  std::optional<Evaluation> untrained_;
 };
 
 }  // namespace

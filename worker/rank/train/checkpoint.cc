@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -30,7 +31,12 @@ std::string SerializeDeterministically(const google::protobuf::Message& message)
 }
 
 Json JsonFrom(const TrainingCursor& cursor) {
-  return {{"format", 1},
+  std::string untrained;
+  if (cursor.untrained.has_value()) {
+    (void)google::protobuf::util::MessageToJsonString(*cursor.untrained, &untrained);  // fails for an Any alone
+  }
+  return {{"untrained", untrained.empty() ? Json() : Json::parse(untrained)},
+          {"format", 1},
           {"step", cursor.step},
           {"total_steps", cursor.total_steps},
           {"seed", cursor.seed},
@@ -53,6 +59,10 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                           .evaluations_without_better = json.at("evaluations_without_better").get<uint64_t>(),
                           .best_step = json.at("best_step").get<uint64_t>()};
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
+    if (!json.at("untrained").is_null() &&
+        !google::protobuf::util::JsonStringToMessage(json["untrained"].dump(), &cursor.untrained.emplace()).ok()) {
+      return absl::InvalidArgumentError("untrained is no evaluation");
+    }
     return cursor;
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(error.what());

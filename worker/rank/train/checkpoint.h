@@ -25,6 +25,7 @@ struct TrainingCursor {
   uint64_t evaluations_without_better = 0;
   std::optional<double> best_metric;  // of the best evaluation so far
   uint64_t best_step = 0;
+  std::optional<muster::v1::Evaluation> untrained;  // for the model card
 };
 
 // Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.

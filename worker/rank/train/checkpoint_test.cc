@@ -50,7 +50,8 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   Training first;
   first.Train(0, 3);
   const auto folder = Scratch();
-  const TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25};
+  TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25};
+  (*cursor.untrained.emplace().mutable_metrics())["mrr"] = 0.1;
   const auto best = CopyParameters(first.encoder->parameters());
   ASSERT_TRUE(WriteCheckpoint(folder, *first.encoder, first.trainer.optimizer(), cursor, best).ok());
   Training second;
@@ -59,6 +60,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   EXPECT_EQ(restored->cursor.step, 3);
   EXPECT_EQ(restored->cursor.best_metric, 0.25);
   EXPECT_EQ(restored->best.size(), best.size());
+  EXPECT_EQ(restored->cursor.untrained->metrics().at("mrr"), 0.1);
   second.Train(restored->cursor.step, 6);
   EXPECT_EQ(ParameterDigest(second.encoder->parameters()), ParameterDigest(whole.encoder->parameters()));
   EXPECT_NE(ParameterDigest(first.encoder->parameters()), ParameterDigest(whole.encoder->parameters()));

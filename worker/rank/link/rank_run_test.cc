@@ -1,0 +1,191 @@
+// Whole runs of ranks, as threads, against the fake cluster.
+#include "worker/rank/link/rank_run.h"
+
+#include <ATen/Parallel.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <google/protobuf/util/delimited_message_util.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "common/rpc/blobs.h"
+#include "common/spec/job_spec.h"
+#include "worker/rank/link/fake_cluster.h"
+
+namespace muster {
+namespace {
+
+using muster::rank::v1::RankConfig;
+using muster::rank::v1::RankMessage;
+using muster::rank::v1::RankResult;
+
+struct Ended {
+  RankResult result;
+  std::vector<RankMessage> messages;
+  std::vector<std::string> Labels() const {
+    std::vector<std::string> labels;
+    for (const RankMessage& message : messages) {
+      if (message.has_evaluation()) labels.push_back(message.evaluation().label());
+    }
+    return labels;
+  }
+  std::vector<muster::v1::CheckpointInfo> Checkpoints() const {
+    std::vector<muster::v1::CheckpointInfo> checkpoints;
+    for (const RankMessage& message : messages) {
+      if (message.has_checkpoint()) checkpoints.insert(checkpoints.begin(), message.checkpoint().checkpoint());
+    }
+    return checkpoints;
+  }
+  std::string Manifest() const {
+    for (const RankMessage& message : messages) {
+      if (message.has_exported()) return message.exported().manifest();
+    }
+    return "";
+  }
+};
+
+class RunRankTest : public testing::Test {
+ protected:
+  RunRankTest() : folder_(*MakeScratchFolder(testing::TempDir(), "rank")), blobs_(cluster_.Channel()) {
+    std::signal(SIGPIPE, SIG_IGN);
+    at::set_num_threads(1);
+    std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+    for (int i = 5; i < 50; ++i) absl::StrAppend(&vocabulary, "word", i, "\n");
+    std::filesystem::create_directories(folder_ / "tokenizer");
+    EXPECT_TRUE(WriteFileAtomically(folder_ / "tokenizer" / "vocab.txt", vocabulary).ok());
+    config_.set_job_id("job-1");
+    config_.set_attempt(1);
+    config_.set_device("cpu");
+    config_.set_coordinator_address(cluster_.address());
+    config_.add_data_addresses(cluster_.address());
+    config_.set_cache((folder_ / "cache").string());
+    config_.mutable_resolved()->set_total_steps(6);
+    config_.mutable_resolved()->set_steps_per_epoch(3);
+    config_.mutable_resolved()->set_vocabulary_size(50);
+    config_.mutable_resolved()->set_tokenizer_manifest(
+        *blobs_.PutManifest(*blobs_.PutFolder(folder_ / "tokenizer")));
+    auto& spec = *config_.mutable_spec();
+    spec.set_name("small");
+    spec.mutable_model()->set_preset("tiny");
+    spec.mutable_evaluate()->set_dataset("d");
+    spec.mutable_evaluate()->set_every_steps(2);
+    spec.mutable_evaluate()->set_metric("mrr@5");
+    spec.mutable_report()->set_dataset("d");
+    spec.mutable_checkpoint()->set_every_steps(2);
+    spec.mutable_optimizer()->set_learning_rate(1e-3);
+    spec.mutable_duration()->set_steps(6);
+    FillDefaults(spec);
+  }
+  ~RunRankTest() override { std::filesystem::remove_all(folder_); }
+
+  std::vector<Ended> Run(RankConfig config, uint32_t world_size) {
+    config.set_world_size(world_size);
+    ++runs_;
+    std::vector<Ended> ended(world_size);
+    std::vector<std::thread> ranks;
+    for (uint32_t rank = 0; rank < world_size; ++rank) {
+      ranks.emplace_back([&, rank] {
+        RankConfig own = config;
+        own.set_rank(rank);
+        own.set_scratch((folder_ / absl::StrCat("scratch-", runs_, "-", rank)).string());
+        std::filesystem::create_directories(own.scratch());
+        ended[rank] = RunOne(own);
+      });
+    }
+    for (std::thread& rank : ranks) rank.join();
+    return ended;
+  }
+
+  Ended RunOne(const RankConfig& config) {
+    Ended ended;
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    std::thread reader([&] {
+      google::protobuf::io::FileInputStream stream(ends[0]);
+      RankMessage message;
+      while (google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr)) {
+        ended.messages.push_back(message);
+      }
+    });
+    {
+      AgentPipe agent(ends[1]);
+      ended.result = RunRank(config, agent, RealClock(), stop_);
+    }
+    close(ends[1]);
+    reader.join();
+    close(ends[0]);
+    return ended;
+  }
+
+  std::string ModelDigest(const Ended& ended) {
+    const auto manifest = blobs_.GetManifest(ended.Manifest());
+    if (!manifest.ok()) return std::string(manifest.status().message());
+    for (const auto& file : manifest->files()) {
+      if (file.path() == "model.safetensors") return file.digest();
+    }
+    return "no model.safetensors";
+  }
+
+  const std::filesystem::path folder_;
+  FakeCluster cluster_;
+  BlobClient blobs_;
+  RankConfig config_;
+  std::atomic<bool> stop_ = false;
+  int runs_ = 0;
+};
+
+TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
+  for (const uint32_t world_size : {1, 2}) {
+    const std::vector<Ended> ended = Run(config_, world_size);
+    for (const Ended& one : ended) {
+      EXPECT_EQ(one.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << one.result.message();
+    }
+    EXPECT_THAT(ended[0].Labels(), testing::ElementsAre("untrained", "step-2", "step-4", "step-6", "trained"));
+    ASSERT_EQ(ended[0].Checkpoints().size(), 3);
+    EXPECT_EQ(ended[0].Checkpoints()[0].step(), 6);
+    EXPECT_EQ(ModelDigest(ended[0]).size(), 64) << ModelDigest(ended[0]);
+  }
+}
+
+TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsABrokenCheckpoint) {
+  const Ended whole = Run(config_, 2)[0];
+  const auto checkpoints = whole.Checkpoints();
+  ASSERT_EQ(checkpoints.size(), 3) << whole.result.message();
+  RankConfig resumed = config_;
+  resumed.set_attempt(2);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
+  *resumed.add_checkpoints() = checkpoints[1];
+  *resumed.add_checkpoints() = checkpoints[2];
+  cluster_.blobs.Forget(checkpoints[1].manifest());  // that of step 4 is gone
+  const Ended again = Run(resumed, 2)[0];
+  EXPECT_EQ(again.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  EXPECT_THAT(again.Labels(), testing::ElementsAre("step-4", "step-6", "trained"));
+  EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
+  EXPECT_EQ(again.Manifest(), whole.Manifest()) << "the model card too";
+}
+
+TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {
+  stop_ = true;
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
+    EXPECT_EQ(ended.result.message(), "stopped after step 1");
+  }
+}
+
+TEST_F(RunRankTest, AWrongTokenIsPermanentAndAStaleAttemptIsNot) {
+  RankConfig wrong = config_;
+  wrong.mutable_resolved()->set_vocabulary_size(20);
+  wrong.mutable_spec()->clear_report();
+  EXPECT_EQ(Run(wrong, 1)[0].result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+  cluster_.data.attempt = 2;
+  EXPECT_EQ(Run(config_, 1)[0].result.cause(), muster::v1::EXIT_CAUSE_ERROR);
+}
+
+}  // namespace
+}  // namespace muster
