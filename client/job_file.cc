@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/words.h"
+#include "common/nearest_name.h"
 #include "common/files.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
@@ -34,7 +35,7 @@ std::string Join(const std::string& path, const std::string& name) {
 }
 
 std::string Suggestion(const std::string& wrong, const std::vector<std::string>& names) {
-  const std::string nearest = NearestWord(wrong, names);
+  const std::string nearest = NearestName(wrong, names);
   return absl::StrCat(" Allowed: ", absl::StrJoin(names, ", "), ".",
                       nearest.empty() ? "" : absl::StrCat(" Did you mean \"", nearest, "\"?"));
 }

@@ -6,6 +6,7 @@
 
 #include "client/import_report.h"
 #include "client/words.h"
+#include "common/nearest_name.h"
 #include "muster/v1/cluster.pb.h"
 #include "muster/v1/job.pb.h"
 
@@ -58,10 +59,10 @@ TEST(Words, OfNumbers) {
   EXPECT_EQ(Plural(0, "rank"), "0 ranks");
 }
 
-TEST(NearestWord, KnowsWhenNothingIsNear) {
-  EXPECT_EQ(NearestWord("lse_pair", {"jointlh", "lsepair"}), "lsepair");
-  EXPECT_EQ(NearestWord("LSEPair", {"jointlh", "lsepair"}), "lsepair");
-  EXPECT_EQ(NearestWord("triplet", {"jointlh", "lsepair"}), "");
+TEST(NearestName, KnowsWhenNothingIsNear) {
+  EXPECT_EQ(NearestName("lse_pair", {"jointlh", "lsepair"}), "lsepair");
+  EXPECT_EQ(NearestName("LSEPair", {"jointlh", "lsepair"}), "lsepair");
+  EXPECT_EQ(NearestName("triplet", {"jointlh", "lsepair"}), "");
 }
 
 TEST(ImportReportText, IsForPeople) {

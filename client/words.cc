@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -23,40 +22,12 @@ std::string PrefixOf(const google::protobuf::EnumDescriptor& type) {
   return prefix + "_";
 }
 
-// Levenshtein's distance.
-size_t Edits(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::string WordOf(const google::protobuf::EnumValueDescriptor& value) {
   const std::string prefix = PrefixOf(*value.type());
   const std::string& name = value.name();
   return absl::AsciiStrToLower(absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name);
-}
-
-std::string NearestWord(const std::string& wrong, const std::vector<std::string>& names) {
-  std::string nearest;
-  size_t least = std::max<size_t>(2, wrong.size() / 3) + 1;
-  for (const std::string& name : names) {
-    if (const size_t edits = Edits(absl::AsciiStrToLower(wrong), name); edits < least) {
-      least = edits;
-      nearest = name;
-    }
-  }
-  return nearest;
 }
 
 std::string WithThousands(uint64_t number) {

@@ -1,4 +1,4 @@
-// Words for people: enumerations in lower case without prefix, sizes, times, near misses.
+// Words for people: enumerations in lower case without prefix, sizes, times.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
@@ -17,9 +17,6 @@ std::string WordOf(E value) {
   const auto* found = google::protobuf::GetEnumDescriptor<E>()->FindValueByNumber(value);
   return found != nullptr ? WordOf(*found) : std::to_string(value);
 }
-
-// The name nearest to `wrong` (edits), or "" if none is near.
-std::string NearestWord(const std::string& wrong, const std::vector<std::string>& names);
 
 std::string WithThousands(uint64_t number);                     // 30,522
 std::string SizeText(uint64_t bytes);                           // 90.9 MB

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/deterministic_bytes.h"
 #include "coordinator/core/retention.h"
 
 namespace muster {

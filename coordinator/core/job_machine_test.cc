@@ -1,4 +1,5 @@
 #include "coordinator/core/job_machine.h"
+#include "common/deterministic_bytes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

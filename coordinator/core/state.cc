@@ -1,12 +1,10 @@
 #include "coordinator/core/state.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/deterministic_bytes.h"
 
 namespace muster {
 
@@ -42,16 +40,6 @@ absl::Status Apply(const Record& record, State& state) {
   }
   return absl::InvalidArgumentError(
       "a journal record of an unknown kind: the state was written by a newer version. Start that version.");
-}
-
-std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 std::string SnapshotBytes(const State& state) {

@@ -38,9 +38,6 @@ absl::Status Apply(const Record& record, State& state);
 std::string SnapshotBytes(const State& state);
 absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes);
 
-// Serialised with sorted maps, so that equal messages are equal bytes.
-std::string DeterministicBytes(const google::protobuf::MessageLite& message);
-
 std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);
 
 const JobRecord* FindJob(const State& state, absl::string_view id);  // null: there is none

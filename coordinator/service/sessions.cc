@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "coordinator/core/state.h"
+#include "common/deterministic_bytes.h"
 
 namespace muster {
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/clock.h"
+#include "common/deterministic_bytes.h"
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/status.h"

@@ -50,10 +50,10 @@ def job_on_facets():
     return {
         "name": "quickstart",
         "model": {"from": "all-minilm-l6-v2", "max_length": {"query": 32, "passage": 48}},
-        "data": {"train": "debtags-train", "positives": {"per_query": 4, "choose": "random"}},
+        "data": {"train": "debtags-train", "positives": {"per_query": 2, "choose": "random"}},
         "loss": {"objective": "lsepair", "temperature": 0.05},
-        "batch": {"queries": 32},
-        "optimizer": {"learning_rate": 1e-4, "warmup": 0.1, "schedule": "linear"},
+        "batch": {"queries": 56},
+        "optimizer": {"learning_rate": 1.5e-4, "warmup": 0.1, "schedule": "linear"},
         "duration": {"steps": 220},
         "report": {"dataset": "debtags-test", "split": "test"},
         "resources": {"device": "cpu", "slots": {"min": 2, "max": 2}},
@@ -72,6 +72,8 @@ def job_on_own_data(path):
     job = job_on_facets()
     job["data"]["train"] = "mine"
     job["model"]["max_length"] = {"query": 64, "passage": 256}
+    job["data"]["positives"]["per_query"] = 4
+    job["batch"]["queries"] = 32
     job["optimizer"]["learning_rate"] = 2e-5
     reported = next((split for split in ("test", "dev") if split in splits), None)
     if reported:

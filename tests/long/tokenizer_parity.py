@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares muster-tokenize with Hugging Face's tokenizers: every text of the data sets, every code point, odd texts.
 
-usage: tokenizer_parity.py MUSTER_TOKENIZE VOCAB TEXTS...
+usage: tokenizer_parity.py MUSTER_TOKENIZE VOCAB [TEXTS...]
   TEXTS: .jsonl files (title, text) or folders that hold some
 needs: pip install tokenizers==0.23.3
 
@@ -66,7 +66,7 @@ def ours(binary, vocab, lower, texts):
 
 
 def main():
-    if len(sys.argv) < 4:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     binary, vocab, paths = sys.argv[1], sys.argv[2], sys.argv[3:]
     vocabulary = pathlib.Path(vocab).read_text(encoding="utf-8").split("\n")

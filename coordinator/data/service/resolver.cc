@@ -12,7 +12,7 @@
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/store/judgment_table.h"
-#include "coordinator/data/store/nearest_name.h"
+#include "common/nearest_name.h"
 
 namespace muster {
 namespace {

@@ -7,7 +7,7 @@
 #include "common/status.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/service/share_queue.h"
-#include "coordinator/data/store/nearest_name.h"
+#include "common/nearest_name.h"
 #include "muster/v1/data.grpc.pb.h"
 
 namespace muster {

@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "common/view.h"
-#include "coordinator/data/store/nearest_name.h"
+#include "common/nearest_name.h"
 
 namespace muster {
 namespace {

@@ -1,11 +1,14 @@
 #include "worker/rank/link/progress.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 namespace muster {
 namespace {
 
 constexpr absl::Duration kInterval = absl::Milliseconds(200);
+constexpr absl::Duration kLogInterval = absl::Seconds(10);
 constexpr double kMemory = 0.9;  // of the running mean of step times
 
 }  // namespace
@@ -20,6 +23,7 @@ ProgressReporter::ProgressReporter(const muster::rank::v1::RankConfig& config, A
 
 void ProgressReporter::Activity(const std::string& activity, double done) {
   const bool changed = progress_.activity() != activity;
+  if (changed && !silent_) spdlog::info("{}", activity);
   progress_.set_activity(activity);
   progress_.set_done(done);
   Send(changed);
@@ -42,7 +46,18 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   progress_.set_eta_seconds(mean_step_seconds_ * static_cast<double>(progress_.total_steps() - steps_done));
   progress_.mutable_seconds()->clear();
   for (const auto& [phase, spent] : report.seconds) (*progress_.mutable_seconds())[phase] = spent;
+  progress_.set_train_seconds(progress_.train_seconds() + seconds);
+  LogStep(always || changed);
   Send(always || changed);
+}
+
+void ProgressReporter::LogStep(bool always) {
+  const absl::Duration now = clock_.Monotonic();
+  if (silent_ || (!always && now - last_logged_ < kLogInterval)) return;
+  last_logged_ = now;
+  spdlog::info("step {}/{}: loss {:.4f}, learning rate {:.3g}, gradient norm {:.4f}, {:.1f} queries/s", progress_.step(),
+               progress_.total_steps(), progress_.loss(), progress_.learning_rate(), progress_.gradient_norm(),
+               progress_.queries_per_second());
 }
 
 void ProgressReporter::Send(bool always) {

@@ -1,4 +1,4 @@
-// What rank 0 tells its agent about the run, not more often than people and metrics can use.
+// What rank 0 tells its agent and its log about the run, not more often than people and metrics can use.
 #pragma once
 
 #include <string>
@@ -22,6 +22,7 @@ class ProgressReporter {
 
  private:
   void Send(bool always);
+  void LogStep(bool always);
 
   const bool silent_;
   AgentPipe& agent_;
@@ -30,6 +31,7 @@ class ProgressReporter {
   muster::v1::Progress progress_;
   double mean_step_seconds_ = 0;
   absl::Duration last_sent_ = -absl::InfiniteDuration();
+  absl::Duration last_logged_ = -absl::InfiniteDuration();
 };
 
 }  // namespace muster

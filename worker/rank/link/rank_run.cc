@@ -61,6 +61,8 @@ class RankRun {
       return absl::FailedPreconditionError(
           "this build trains on the CPU alone: submit the job with resources.device: cpu");
     }
+    spdlog::info("job {} attempt {}: rank {} of {}, {} threads", config_.job_id(), config_.attempt(), config_.rank(),
+                 config_.world_size(), config_.threads());
     progress_.Activity("connecting");
     ASSIGN_OR_RETURN(channels_, Connect(config_));
     blobs_ = std::make_unique<BlobClient>(channels_.data.front());
@@ -143,6 +145,9 @@ class RankRun {
     result.set_split(split);
     result.set_seconds(absl::ToDoubleSeconds(clock_.Monotonic() - start));
     if (config_.rank() == 0) {
+      spdlog::info("{} on {} {}: ndcg@10 {:.4f}, mrr {:.4f}, recall@100 {:.4f} ({:.1f} s)", label, dataset, split,
+                   result.metrics().at("ndcg@10"), result.metrics().at("mrr"), result.metrics().at("recall@100"),
+                   result.seconds());
       RankMessage message;
       *message.mutable_evaluation() = result;
       RETURN_IF_ERROR(agent_.Send(message));

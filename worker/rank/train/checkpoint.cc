@@ -1,13 +1,12 @@
 #include "worker/rank/train/checkpoint.h"
 
 #include <ATen/core/grad_mode.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/status.h"
@@ -19,16 +18,6 @@ using Json = nlohmann::json;
 
 constexpr char kModel[] = "model.safetensors", kOptimizer[] = "optimizer.safetensors", kBest[] = "best.safetensors",
                kState[] = "state.json";
-
-std::string SerializeDeterministically(const google::protobuf::Message& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
 
 Json JsonFrom(const TrainingCursor& cursor) {
   std::string untrained;
@@ -75,7 +64,7 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   muster::v1::JobSpec own = spec;
   own.clear_resources();
   own.clear_checkpoint();
-  return Sha256Hex(SerializeDeterministically(own) + SerializeDeterministically(resolved));
+  return Sha256Hex(DeterministicBytes(own) + DeterministicBytes(resolved));
 }
 
 std::string ParameterDigest(const std::vector<Parameter>& parameters) {

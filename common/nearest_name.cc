@@ -1,10 +1,12 @@
-#include "coordinator/data/store/nearest_name.h"
+#include "common/nearest_name.h"
 
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -28,10 +30,11 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string NearestName(std::string_view name, const std::vector<std::string>& names) {
+  const std::string lower = absl::AsciiStrToLower(ToAbsl(name));
   std::string nearest;
   size_t least = (name.size() <= 3 ? 1 : std::max<size_t>(2, name.size() / 3)) + 1;
   for (const std::string& candidate : names) {
-    const size_t distance = EditDistance(name, candidate);
+    const size_t distance = EditDistance(lower, absl::AsciiStrToLower(candidate));
     if (distance < least) {
       least = distance;
       nearest = candidate;

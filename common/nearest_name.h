@@ -7,7 +7,8 @@
 
 namespace muster {
 
-// The name nearest to `name`, within a third of its length in edits (two swapped letters are near); empty: none is near.
+// The name nearest to `name`, within a third of its length in edits (two swapped letters are near; case does not count);
+// empty: none is near.
 std::string NearestName(std::string_view name, const std::vector<std::string>& names);
 
 // `There are: a, b. Did you mean "a"?`, or `There are none.`; at most ten names are shown.
