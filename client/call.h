@@ -27,18 +27,21 @@ template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                               const Request& request, const CallOptions& options = {}) {
   const absl::Duration start = RealClock().Monotonic();
-  absl::Duration wait = absl::Milliseconds(100);
+  absl::Duration deadline = options.deadline;
+  absl::Status unreachable;  // of the first try
   while (true) {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(RealClock().Now() + options.deadline));
+    context.set_deadline(absl::ToChronoTime(RealClock().Now() + deadline));
+    // The first try fails fast; the next ones wait for the connection, and so drive it (common/rpc/retry.h).
+    context.set_wait_for_ready(!unreachable.ok());
     Response response;
     const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
     if (status.ok()) return response;
-    if (!absl::IsUnavailable(status) || RealClock().Monotonic() - start + wait > options.patience) {
-      return ExplainUnreachable(status);
-    }
-    absl::SleepFor(wait);
-    wait = std::min(wait * 2, absl::Duration(absl::Seconds(1)));
+    if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
+    if (!absl::IsUnavailable(status)) return status;
+    unreachable = status;
+    deadline = options.patience - (RealClock().Monotonic() - start);
+    if (deadline <= absl::ZeroDuration()) return ExplainUnreachable(unreachable);
   }
 }
 

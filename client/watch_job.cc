@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/retry.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -56,7 +57,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
     }
     if (!told) printer.Note("the coordinator does not answer; trying again");
     told = true;
-    absl::SleepFor(wait);
+    PauseBeforeRetry(*coordinator, wait);
     wait = std::min(wait * 2, absl::Duration(absl::Seconds(5)));
   }
 }

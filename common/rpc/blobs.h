@@ -37,6 +37,7 @@ class BlobClient {
                          const Progress& progress = {});
 
  private:
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<muster::v1::BlobService::Stub> stub_;
   absl::Duration patience_;
 };

@@ -21,6 +21,7 @@ constexpr absl::Duration kRetry = absl::Seconds(5);
 constexpr absl::Duration kPatience = absl::Seconds(3);
 
 void SetDeadline(grpc::ClientContext& context) {
+  context.set_wait_for_ready(true);  // see common/rpc/retry.h
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kPatience));
 }
 

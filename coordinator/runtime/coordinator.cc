@@ -38,11 +38,12 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
                                                   const std::string& address,
                                                   const muster::v1::ResolveRequest& request) {
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);  // see common/rpc/retry.h
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
   muster::v1::ResolveResponse response;
   const absl::Status status =
       FromGrpc(muster::v1::DataService::NewStub(server)->Resolve(&context, request, &response));
-  if (absl::IsUnavailable(status)) {
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
     return absl::UnavailableError(
         absl::StrCat("the data server ", address, " does not answer. Is muster-data running? (", std::string(status.message()), ")"));
   }

@@ -6,7 +6,7 @@ import unittest
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job  # noqa: E402
+from cluster import Cluster, push_topics, topics_job, wait_until  # noqa: E402
 
 import grpc  # noqa: E402
 
@@ -39,7 +39,8 @@ class Metrics(unittest.TestCase):
         samples = scrape(self.metrics["coordinator"])
         succeeded = [value for labels, value in samples["muster_job_transitions_total"].items() if "succeeded" in labels.lower()]
         self.assertEqual(succeeded, [1.0])
-        self.assertTrue(any(value == 1 for value in samples["muster_workers"].values()))
+        # Gauges follow the coordinator's tick.
+        wait_until("one worker is ready", lambda: scrape(self.metrics["coordinator"])["muster_workers"]['{state="ready"}'] == 1, 10)
 
     def test_the_agent_counts_ranks(self):
         samples = scrape(self.metrics["worker"])

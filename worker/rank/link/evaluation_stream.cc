@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/retry.h"
 #include "common/status.h"
 #include "muster/v1/data.grpc.pb.h"
 
@@ -44,7 +45,7 @@ class EvaluationStream {
       if (status.ok()) return false;
       if (!IsRetryable(status)) return WithContext(status, "stream of an evaluation");
       spdlog::warn("the stream of an evaluation stopped: {}; trying again", std::string(status.message()));
-      absl::SleepFor(pause);
+      PauseBeforeRetry(*servers_[connections_ % servers_.size()], pause);
       pause = skipped > 0 ? absl::Milliseconds(100) : std::min(2 * pause, absl::Duration(absl::Seconds(5)));
     }
   }

@@ -109,6 +109,7 @@ class GrpcStore final : public c10d::Store {
     const absl::Duration end = RealClock().Monotonic() + absl::FromChrono(timeout_);
     for (absl::Duration pause = absl::Milliseconds(100);; pause = std::min(2 * pause, absl::Duration(absl::Seconds(5)))) {
       grpc::ClientContext context;
+      context.set_wait_for_ready(true);
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + wait + kGrace));
       RendezvousResponse response;
       const absl::Status status = FromGrpc(stub_->Rendezvous(&context, request, &response));

@@ -66,6 +66,7 @@ void ShareStream::Read() {
 absl::Status ShareStream::ReadOnce(const std::shared_ptr<grpc::Channel>& server, uint64_t& next) {
   const auto stub = muster::v1::DataService::NewStub(server);
   grpc::ClientContext context;
+  context.set_wait_for_ready(true);  // a call that fails fast would not drive the connection (common/rpc/retry.h)
   {
     absl::MutexLock lock(&mutex_);
     if (stop_) return absl::CancelledError("stopped");

@@ -46,8 +46,8 @@ double Difference(const at::Tensor& x, const at::Tensor& y) {
 struct Case {
   LossInput input;  // of all rows
   std::vector<std::vector<int64_t>> positives, ignored;
-  std::vector<std::vector<float>> grades;
-  std::vector<float> weights;
+  std::vector<std::vector<double>> grades;
+  std::vector<double> weights;
 };
 
 Case ParseCase(const Json& json, const LossCaseOptions& options) {

@@ -26,7 +26,7 @@ double LogSumExp(std::span<const double> values) {
 }
 
 // log(g_p / mean g); all 0 where grades are equal or absent.
-std::vector<double> LogRelativeGrades(std::span<const float> weights, size_t count) {
+std::vector<double> LogRelativeGrades(std::span<const double> weights, size_t count) {
   std::vector<double> logs(count, 0.0);
   if (weights.empty()) return logs;
   const double mean = std::accumulate(weights.begin(), weights.end(), 0.0) / count;
@@ -46,7 +46,7 @@ RowGradient Rand1Lh(std::span<const double> s, double a, std::span<double> ds) {
   return row;
 }
 
-RowGradient JointLh(std::span<const double> s, std::span<const float> weights, double a, double scale,
+RowGradient JointLh(std::span<const double> s, std::span<const double> weights, double a, double scale,
                     std::span<double> ds) {
   const double positive_lse = LogSumExp(s);
   const double top = std::max(a, positive_lse);
@@ -62,7 +62,7 @@ RowGradient JointLh(std::span<const double> s, std::span<const float> weights, d
 }
 
 // softplus(A + sign * logsumexp(sign * -s_p + log(g_p / mean g))): sign -1 is summarglh, +1 is lsepair.
-RowGradient Soft(std::span<const double> s, std::span<const float> weights, double a, double sign,
+RowGradient Soft(std::span<const double> s, std::span<const double> weights, double a, double sign,
                  std::span<double> ds) {
   std::vector<double> terms = LogRelativeGrades(weights, s.size());
   for (size_t p = 0; p < s.size(); ++p) terms[p] -= sign * s[p];
@@ -75,7 +75,7 @@ RowGradient Soft(std::span<const double> s, std::span<const float> weights, doub
 
 }  // namespace
 
-RowGradient EvaluateRow(Objective objective, std::span<const double> positives, std::span<const float> weights,
+RowGradient EvaluateRow(Objective objective, std::span<const double> positives, std::span<const double> weights,
                         double negative_lse, std::span<double> d_positives) {
   switch (objective) {
     case Objective::OBJECTIVE_RAND1LH:

@@ -27,6 +27,6 @@ struct RowGradient {
 // where the row has no negative. Writes d loss / d s_p to `d_positives` (as many as positives). In double: finite for
 // scores of +-1e4. rand1lh takes the mean over its positives, which is its loss where one was drawn.
 RowGradient EvaluateRow(muster::v1::Objective objective, std::span<const double> positives,
-                        std::span<const float> weights, double negative_lse, std::span<double> d_positives);
+                        std::span<const double> weights, double negative_lse, std::span<double> d_positives);
 
 }  // namespace muster

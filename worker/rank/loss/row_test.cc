@@ -23,7 +23,7 @@ struct Row {
   std::vector<double> d;
 };
 Row Evaluate(Objective objective, const std::vector<double>& positives, double a,
-             const std::vector<float>& weights = {}) {
+             const std::vector<double>& weights = {}) {
   Row row{.d = std::vector<double>(positives.size())};
   row.out = EvaluateRow(objective, positives, weights, a, row.d);
   return row;
@@ -41,8 +41,8 @@ TEST(LossRow, GradientsSumToZero) {
   CounterRandom random(1);
   for (const Objective objective : kAll) {
     for (size_t m = 1; m <= 5; ++m) {
-      for (const std::vector<float>& weights : {std::vector<float>(), std::vector<float>{1, 2, 3, 1, 2}}) {
-        const std::vector<float> own(weights.begin(), weights.begin() + (weights.empty() ? 0 : m));
+      for (const std::vector<double>& weights : {std::vector<double>(), std::vector<double>{1, 2, 3, 1, 2}}) {
+        const std::vector<double> own(weights.begin(), weights.begin() + (weights.empty() ? 0 : m));
         const Row row = Evaluate(objective, Scores(random, m, 6), 6 * random.Uniform(), own);
         double sum = row.out.push;  // times the sum of exp(s_n - A), which is 1
         for (const double d : row.d) sum += d;
@@ -63,7 +63,7 @@ TEST(LossRow, AllObjectivesAgreeOnOnePositive) {
 TEST(LossRow, MatchesFiniteDifferences) {
   CounterRandom random(2);
   for (const Objective objective : kAll) {
-    for (const std::vector<float>& weights : {std::vector<float>(), std::vector<float>{1, 3, 2}}) {
+    for (const std::vector<double>& weights : {std::vector<double>(), std::vector<double>{1, 3, 2}}) {
       std::vector<double> s = Scores(random, 3, 3);
       const double a = random.Uniform(), h = 1e-6;
       const Row row = Evaluate(objective, s, a, weights);

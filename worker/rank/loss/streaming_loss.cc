@@ -101,8 +101,8 @@ class Streamer {
       const RowGradient out =
           EvaluateRow(in_.objective, {positive_scores.data() + begin, static_cast<size_t>(count)},
                       in_.positive_weights.empty()
-                          ? std::span<const float>()
-                          : std::span<const float>(in_.positive_weights.data() + begin, count),
+                          ? std::span<const double>()
+                          : std::span<const double>(in_.positive_weights.data() + begin, count),
                       negative_lse[row], gradient);
       result.entropy_sum += Entropy(gradient);
       // R = 0: every valid row has weight 0, and the batch counts as one without a valid row.

@@ -21,7 +21,7 @@ struct StepBatch {
   std::vector<int64_t> gather_slots;  // slot of each gathered row
   int64_t row_begin = 0, row_end = 0;
   RowEdges positives, ignored;  // of own rows
-  std::vector<float> positive_weights, row_weights;
+  std::vector<double> positive_weights, row_weights;
   double total_weight = 0;
   uint64_t plan_digest = 0;
   bool epoch_end = false;
