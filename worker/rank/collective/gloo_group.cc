@@ -1,4 +1,6 @@
 // The only file that sees ProcessGroupGloo: its header needs the shim in gloo_shim/.
+#include <cstdlib>
+#include <mutex>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "worker/rank/collective/c10d_group.h"
@@ -6,7 +8,19 @@
 
 namespace muster {
 
+namespace {
+
+// c10d's flight recorder is one for the whole process, and its record of a collective races when several groups of one
+// process enqueue at once (2.11.0: a crash or an endless loop). 0 entries switch it off; c10d reads this once.
+void SwitchFlightRecorderOff() {
+  static std::once_flag once;
+  std::call_once(once, [] { setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1); });
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options) {
+  SwitchFlightRecorderOff();
   try {
     const auto timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(options.timeout));
     auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
