@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/call.h"
 #include "common/clock.h"
 #include "common/exit_code.h"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/retry.h"
