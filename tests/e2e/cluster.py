@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("MUSTER_BIN", ROOT / "build/dev/bin"))
@@ -208,3 +209,15 @@ def topics_job(name="topics", **changes):
 def push_topics(cluster):
     cluster.ok("models", "push", "small-vocab", write_vocabulary(cluster.folder / "vocab"))
     cluster.ok("data", "import", "topics", write_topics(cluster.folder / "topics"))
+
+
+class TopicsCase(unittest.TestCase):
+    """The cases of a class share one cluster, which has the topics set and its vocabulary."""
+    slots = 2
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(slots=cls.slots)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.start()
+        push_topics(cls.cluster)

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job, wait_until  # noqa: E402
+from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 
 def slow_job(name, steps=120):
@@ -16,14 +16,7 @@ def slow_job(name, steps=120):
                       checkpoint={"every_steps": 5, "keep": 2})
 
 
-class Faults(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(slots=2)
-        cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.start()
-        push_topics(cls.cluster)
-
+class Faults(TopicsCase):
     def test_a_killed_rank_resumes_from_the_last_checkpoint(self):
         cluster = self.cluster
         job_id = cluster.submit(slow_job("killed-rank"))

@@ -6,7 +6,7 @@ import unittest
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job, wait_until  # noqa: E402
+from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 import grpc  # noqa: E402
 
@@ -25,14 +25,14 @@ def scrape(address):
     return samples
 
 
-class Metrics(unittest.TestCase):
+class Metrics(TopicsCase):
+    slots = 1
+
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(slots=1)
-        cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.start()
-        push_topics(cls.cluster)
-        cls.cluster.wait_for_phase(cls.cluster.submit(topics_job("measured", duration={"steps": 3}, resources={"device": "cpu"})), "JOB_PHASE_SUCCEEDED")
+        super().setUpClass()
+        job_id = cls.cluster.submit(topics_job("measured", duration={"steps": 3}, resources={"device": "cpu"}))
+        cls.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
         cls.metrics = cls.cluster.info()["metrics"]
 
     def test_the_coordinator_counts_jobs_by_phase(self):

@@ -5,17 +5,10 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job  # noqa: E402
+from cluster import TopicsCase, topics_job  # noqa: E402
 
 
-class Train(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(slots=2)
-        cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.start()
-        push_topics(cls.cluster)
-
+class Train(TopicsCase):
     def test_trains_reports_before_and_after_and_exports(self):
         cluster = self.cluster
         path = cluster.folder / "job.yaml"

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/retry.h"
 #include "muster/v1/worker.grpc.pb.h"
 
 namespace muster {
@@ -117,7 +117,7 @@ class GrpcStore final : public c10d::Store {
       if (repeat == Repeat::kNo || !IsRetryable(status) || RealClock().Monotonic() >= end) {
         C10_THROW_ERROR(DistStoreError, "rendezvous at the coordinator: " + std::string(status.message()));
       }
-      std::this_thread::sleep_for(absl::ToChronoMilliseconds(pause));
+      PauseBeforeRetry(*channel_, pause);
     }
   }
 
