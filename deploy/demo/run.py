@@ -52,12 +52,12 @@ def job_on_facets():
         "model": {"from": "all-minilm-l6-v2", "max_length": {"query": 32, "passage": 48}},
         "data": {"train": "debtags-train", "positives": {"per_query": 2, "choose": "random"}},
         "loss": {"objective": "lsepair", "temperature": 0.05},
-        "batch": {"queries": 56},
-        "optimizer": {"learning_rate": 1.5e-4, "warmup": 0.1, "schedule": "linear"},
-        "duration": {"steps": 220},
+        "batch": {"queries": 48},
+        "optimizer": {"learning_rate": 2e-4, "warmup": 0.1, "schedule": "linear"},
+        "duration": {"steps": 180},
         "report": {"dataset": "debtags-test", "split": "test"},
         "resources": {"device": "cpu", "slots": {"min": 2, "max": 2}},
-        "checkpoint": {"every_steps": 110, "keep": 1},
+        "checkpoint": {"every_steps": 90, "keep": 1},
         "seed": 17,
     }
 
