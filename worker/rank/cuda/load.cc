@@ -56,7 +56,7 @@ void MakeDeterministic() {
   context.setDeterministicCuDNN(true);
   context.setAllowTF32CuBLAS(false);
   context.setAllowTF32CuDNN(false);
-  context.setAllowBF16ReductionCuBLAS(at::CuBLASReductionOption::DisallowReducedPrecisionAllowSplitK);
+  context.setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false, /*allow_splitk=*/true);
 }
 
 absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
