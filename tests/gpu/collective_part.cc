@@ -54,14 +54,18 @@ absl::Status ScatterRows(Group& group, at::Device device, at::ScalarType type, s
   return own.numel() == 0 ? absl::OkStatus() : NearSum(own, sum.narrow(0, first, own.size(0)), type);
 }
 
+at::Tensor Repeated(const at::Tensor& tensor, int64_t times) { return times == 1 ? tensor : tensor.repeat({times}); }
+
 // A scalar, an empty one, a small one and one that is larger than a bucket.
 absl::Status ReduceAll(Group& group, at::Device device, at::ScalarType type, std::string& bytes) {
-  const std::vector<std::vector<int64_t>> shapes = {{}, {0}, {7, 5}, {9, 1 << 20}, {33}};
+  const std::vector<std::vector<int64_t>> shapes = {{}, {0}, {7, 5}, {1 << 16}, {33}};
+  const int64_t repeats[] = {1, 1, 1, 144, 1};
   std::vector<at::Tensor> own, sums;
-  for (const auto& shape : shapes) {
-    own.push_back(RandomOf(group.rank(), shape, type).to(device));
-    sums.push_back(at::zeros(shape, at::kDouble));
-    for (int64_t r = 0; r < kWorld; ++r) sums.back() += RandomOf(r, shape, type).to(at::kDouble);
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    own.push_back(Repeated(RandomOf(group.rank(), shapes[i], type), repeats[i]).to(device));
+    at::Tensor sum = at::zeros(shapes[i], at::kDouble);
+    for (int64_t r = 0; r < kWorld; ++r) sum += RandomOf(r, shapes[i], type).to(at::kDouble);
+    sums.push_back(Repeated(sum, repeats[i]));
   }
   RETURN_IF_ERROR(group.AllReduceSum(own));
   for (size_t i = 0; i < own.size(); ++i) {

@@ -1,5 +1,6 @@
 // The encoder: float32 against float64 on the CPU, bfloat16 against float32.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "absl/strings/match.h"

@@ -1,6 +1,7 @@
 #include "tests/gpu/models.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <numeric>
@@ -17,7 +18,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> EncoderOn(at::Device device, const Enco
   for (Parameter& parameter : encoder->parameters()) {
     if (wide) {
       auto generator = at::detail::createCPUGenerator(++tensor);
-      parameter.value.add_(at::randn(parameter.value.sizes(), generator, at::kFloat).to(type), 0.2);
+      parameter.value.add_(at::randn(parameter.value.sizes(), generator, at::kFloat).to(type), 0.08);
     }
     if (!device.is_cpu()) parameter.value.set_data(parameter.value.to(device));
   }

@@ -1,5 +1,6 @@
 #include "tests/gpu/session.h"
 
+#include <ATen/TensorOperators.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 

@@ -73,7 +73,7 @@ double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
 
 absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figures& figures) {
   const EncoderConfig config = session.on_gpu() ? BertBase() : SmallEncoder();
-  const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{8, 16, 512};
+  const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
   ASSIGN_OR_RETURN(const auto encoder, EncoderOn(session.device(), config, 1, at::kFloat));
   const auto group = MakeSingleGroup();
   TrainerOptions options;
