@@ -11,7 +11,4 @@ namespace muster {
 // `device`: where the backend wants its tensors.
 std::unique_ptr<Group> MakeC10dGroup(c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
 
-// The first line of what a torch exception says, as UNAVAILABLE "collective failed: OPERATION: ...".
-absl::Status CollectiveError(const char* operation, const std::exception& error);
-
 }  // namespace muster

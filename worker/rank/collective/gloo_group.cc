@@ -5,6 +5,7 @@
 
 #include "worker/rank/collective/c10d_group.h"
 #include "worker/rank/collective/join.h"
+#include "worker/rank/collective/padded_group.h"
 
 namespace muster {
 
@@ -31,7 +32,7 @@ absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options)
                              options.store, static_cast<int>(options.rank), static_cast<int>(options.world_size), gloo),
                          at::kCPU);
   } catch (const std::exception& error) {
-    return CollectiveError("join", error);
+    return CollectiveError("join", error.what());
   }
 }
 

@@ -24,7 +24,4 @@ struct JoinOptions {
 // CPU tensors. UNAVAILABLE if not all ranks are there in time.
 absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options);
 
-// Tensors of the GPU `device`. Defined in a build with LibTorch's CUDA libraries; otherwise FAILED_PRECONDITION.
-absl::StatusOr<std::unique_ptr<Group>> JoinNcclGroup(const JoinOptions& options, at::Device device);
-
 }  // namespace muster

@@ -16,8 +16,8 @@ namespace muster {
 
 struct LossCaseOptions {
   int64_t world_size = 1;  // the rows are split over so many ranks
-  int64_t tile_rows = 1024;
-  int64_t tile_columns = 4096;
+  int64_t tile_rows = 512;
+  int64_t tile_columns = 2048;
   bool double_precision = false;
 };
 

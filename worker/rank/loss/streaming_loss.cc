@@ -2,253 +2,198 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/amax.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/exp.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/log.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/maximum.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "worker/rank/loss/pair_scores.h"
 #include "worker/rank/loss/row.h"
+#include "worker/rank/loss/tile_ops.h"
+#include "worker/rank/loss/tile_products.h"
 
 namespace muster {
 namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
-constexpr int64_t kPairsAtOnce = 65536;  // gathered pairs of rows: 65536 * d numbers at most
+constexpr int64_t kPassagesAtOnce = 512;  // copied to float64
 
-template <typename T>
-at::Tensor Upload(const T* data, int64_t size, at::ScalarType type, at::Device device) {
-  const at::Tensor view = at::from_blob(const_cast<T*>(data), {size}, at::TensorOptions().dtype(type));
-  return device.is_cpu() ? view.clone() : view.to(device);
-}
-at::Tensor UploadIndices(const std::vector<int64_t>& values, at::Device device) {
-  return Upload(values.data(), static_cast<int64_t>(values.size()), at::kLong, device);
-}
-
-std::vector<double> ToHost(const at::Tensor& tensor) {
-  const at::Tensor host = tensor.to(at::kCPU, at::kDouble).contiguous();
-  return {host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel()};
-}
-
-std::vector<int64_t> RowOfEach(const RowEdges& edges) {
-  std::vector<int64_t> rows(edges.columns.size());
-  for (int64_t row = 0; row < edges.rows(); ++row) {
-    std::fill(rows.begin() + edges.begin(row), rows.begin() + edges.end(row), row);
+double EntropyOf(std::span<const double> gradient) {
+  double total = 0, entropy = 0;
+  for (const double d : gradient) total += std::abs(d);
+  if (total <= 0) return 0;
+  for (const double d : gradient) {
+    const double share = std::abs(d) / total;
+    if (share > 0) entropy -= share * std::log(share);
   }
-  return rows;
-}
-
-// The pairs that a tile must leave out: those of a run of rows, in ascending order of column.
-struct Excluded {
-  std::vector<int64_t> rows, columns;  // rows counted from the first of the run
-};
-Excluded ExcludedOf(const LossInput& input, int64_t first, int64_t last) {
-  std::vector<std::pair<int64_t, int64_t>> pairs;
-  for (int64_t row = first; row < last; ++row) {
-    for (const RowEdges* edges : {&input.positives, &input.ignored}) {
-      for (int64_t e = edges->begin(row); e < edges->end(row); ++e) pairs.emplace_back(edges->columns[e], row - first);
-    }
-  }
-  std::sort(pairs.begin(), pairs.end());
-  Excluded excluded;
-  for (const auto& [column, row] : pairs) {
-    excluded.columns.push_back(column);
-    excluded.rows.push_back(row);
-  }
-  return excluded;
+  return entropy;
 }
 
 class Streamer {
  public:
   explicit Streamer(const LossInput& input)
       : in_(input),
+        ops_(TileOpsOf(input.queries.device().type())),
         type_(input.queries.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
         device_(input.queries.device()),
         rows_(input.queries.size(0)),
         columns_(input.passages.size(0)),
-        queries_(input.queries.to(type_)),
-        passages_(input.passages) {}
+        tile_rows_(std::min(input.tile_rows, std::max<int64_t>(1, rows_))),
+        tile_columns_(std::min(input.tile_columns, std::max<int64_t>(1, columns_))),
+        tiles_((columns_ + tile_columns_ - 1) / tile_columns_) {}
 
   LossResult Run() {
-    LossResult result;
-    result.first_non_finite_row = FirstBadQuery();
-    if (result.first_non_finite_row >= 0) return result;
-    const std::vector<double> negative_lse = NegativeLse();
-    const std::vector<double> positive_scores = PairScores(in_.positives);
-    std::vector<double> push(rows_, 0), d_positives(positive_scores.size(), 0);
-    for (int64_t row = 0; row < rows_; ++row) {
-      const int64_t begin = in_.positives.begin(row), count = in_.positives.end(row) - begin;
-      bool finite = negative_lse[row] < std::numeric_limits<double>::infinity();  // false for NaN too
-      for (int64_t e = begin; e < begin + count; ++e) finite = finite && std::isfinite(positive_scores[e]);
-      if (!finite) {
-        result.first_non_finite_row = row;
-        return result;
-      }
-      if (count == 0) continue;
-      ++result.valid_rows;
-      const std::span<double> gradient(d_positives.data() + begin, count);
-      const RowGradient out =
-          EvaluateRow(in_.objective, {positive_scores.data() + begin, static_cast<size_t>(count)},
-                      in_.positive_weights.empty()
-                          ? std::span<const double>()
-                          : std::span<const double>(in_.positive_weights.data() + begin, count),
-                      negative_lse[row], gradient);
-      result.entropy_sum += Entropy(gradient);
-      // R = 0: every valid row has weight 0, and the batch counts as one without a valid row.
-      const double weight = in_.row_weights.empty() ? 1.0 : in_.row_weights[row];
-      const double scale = in_.total_weight > 0 ? weight / in_.total_weight : 0;
-      result.loss_sum += scale * out.loss;
-      push[row] = scale * out.push / in_.temperature;
-      for (double& d : gradient) d *= scale / in_.temperature;
+    const auto options = in_.queries.options().dtype(type_);
+    result_.d_queries = at::zeros(in_.queries.sizes(), options);
+    result_.d_passages = at::zeros(in_.passages.sizes(), options);
+    if (rows_ == 0) return std::move(result_);
+    MeasurePassages();
+    const int64_t tile_bytes = tile_rows_ * tile_columns_ * static_cast<int64_t>(c10::elementSize(type_));
+    const int64_t slots = std::clamp<int64_t>(in_.kept_bytes / tile_bytes, 1, std::max<int64_t>(1, tiles_));
+    for (int64_t i = 0; i < slots; ++i) slots_.push_back(at::empty({tile_rows_ * tile_columns_}, options));
+    for (int64_t first = 0; first < rows_; first += tile_rows_) {
+      const int64_t height = std::min(tile_rows_, rows_ - first);
+      const int64_t bad = MeasureQueries(first, height);
+      if (bad >= 0) return {.first_non_finite_row = bad};
+      Block(first, height);
     }
-    Backward(negative_lse, push, d_positives, result);
-    CountPairs(positive_scores, result);
-    return result;
+    return std::move(result_);
   }
 
  private:
-  static double Entropy(std::span<const double> gradient) {
-    double total = 0, entropy = 0;
-    for (const double d : gradient) total += std::abs(d);
-    if (total <= 0) return 0;
-    for (const double d : gradient) {
-      const double share = std::abs(d) / total;
-      if (share > 0) entropy -= share * std::log(share);
+  // The sum of all passages, and the length of the longest; NaN or infinite where a passage is not finite.
+  void MeasurePassages() {
+    const auto options = in_.queries.options().dtype(at::kDouble);
+    passage_sum_ = at::zeros({in_.passages.size(1)}, options);
+    at::Tensor longest = at::zeros({}, options);
+    for (int64_t c = 0; c < columns_; c += kPassagesAtOnce) {
+      at::Tensor some = in_.passages.narrow(0, c, std::min(kPassagesAtOnce, columns_ - c)).to(at::kDouble);
+      passage_sum_ += some.sum(0);
+      longest = at::maximum(longest, (some * some).sum(1).max());
     }
-    return entropy;
+    longest_passage_ = std::sqrt(longest.item<double>());
   }
 
-  // A non-finite passage makes a score of every row non-finite, and so names the first.
-  int64_t FirstBadQuery() const {
-    if (rows_ == 0) return -1;
-    if (columns_ > 0 && !at::isfinite(passages_).all().item<bool>()) return 0;
-    const at::Tensor bad = at::isfinite(queries_).all(1).logical_not();
-    if (!bad.any().item<bool>()) return -1;
-    return bad.to(at::kInt).argmax().item<int64_t>();
+  // Sums of similarities over all columns, without visiting them. The first row whose scores may not be finite, or -1.
+  int64_t MeasureQueries(int64_t first, int64_t height) {
+    const double limit = type_ == at::kDouble ? 1e300 : 1e38;
+    const at::Tensor some = in_.queries.narrow(0, first, height).to(at::kDouble);
+    const std::vector<double> squares = ToHost((some * some).sum(1));
+    for (int64_t row = 0; row < height; ++row) {
+      const double bound = std::sqrt(squares[row]) * longest_passage_ / in_.temperature;
+      if (!(bound <= limit)) return first + row;
+    }
+    similarity_sums_ = ToHost(at::matmul(some, passage_sum_));
+    return -1;
   }
 
-  // Calls visit(first row, rows, first column, passages of the tile, scores with -inf at pairs left out).
-  template <typename Visit>
-  void ForEachTile(const Visit& visit) const {
-    for (int64_t r = 0; r < rows_; r += in_.tile_rows) {
-      const int64_t height = std::min(in_.tile_rows, rows_ - r);
-      const Excluded excluded = ExcludedOf(in_, r, r + height);
-      const at::Tensor queries = queries_.narrow(0, r, height) / in_.temperature;
-      for (int64_t c = 0; c < columns_; c += in_.tile_columns) {
-        const int64_t width = std::min(in_.tile_columns, columns_ - c);
-        const at::Tensor passages = passages_.narrow(0, c, width).to(type_);
-        at::Tensor scores = at::matmul(queries, passages.t());
-        const auto begin = std::lower_bound(excluded.columns.begin(), excluded.columns.end(), c);
-        const auto end = std::lower_bound(begin, excluded.columns.end(), c + width);
-        if (begin != end) {
-          std::vector<int64_t> flat;
-          for (auto it = begin; it != end; ++it) {
-            flat.push_back(excluded.rows[it - excluded.columns.begin()] * width + (*it - c));
-          }
-          scores.view(-1).index_fill_(0, UploadIndices(flat, device_), kMinusInfinity);
-        }
-        visit(r, height, c, passages, scores);
+  void Block(int64_t first, int64_t height) {
+    const at::Tensor queries = in_.queries.narrow(0, first, height);
+    const BlockEdges edges(in_.positives, in_.ignored, first, height, columns_, tile_columns_, device_);
+    at::Tensor top = at::full({height}, kMinusInfinity, result_.d_queries.options());
+    at::Tensor sum = at::zeros({height}, result_.d_queries.options());
+    for (int64_t tile = 0; tile < tiles_; ++tile) {
+      at::Tensor scores = ScoresOf(queries, tile);
+      ops_.AccumulateLse(scores, edges.Excluded(tile), top, sum);
+    }
+    EvaluateRows(first, height, ToHost(top), ToHost(sum));
+    // exp(s - A) as exp(s - top) / sum: `top` is exact in float32, A would not be.
+    const at::Tensor base = UploadNumbers(base_, type_, device_), scale = UploadNumbers(scale_, type_, device_);
+    const at::Tensor d_positives = edges.InTileOrder(d_positives_, type_);
+    // From the last tile, which the forward pass left in the slot that tiles share.
+    for (int64_t tile = tiles_ - 1; tile >= 0; --tile) {
+      const bool kept = tile < static_cast<int64_t>(slots_.size()) - 1 || tile == tiles_ - 1;
+      at::Tensor scores = kept ? SlotOf(height, tile) : ScoresOf(queries, tile);
+      ops_.Weigh(scores, edges.Excluded(tile), base, scale);
+      if (const at::Tensor at = edges.Positives(tile); at.defined()) {
+        scores.view(-1).index_copy_(0, at, edges.OfTile(d_positives, tile));
       }
+      AddWeighted(scores, PassagesOf(tile), result_.d_queries.narrow(0, first, height));
+      AddWeighted(scores.t(), queries, result_.d_passages.narrow(0, tile * tile_columns_, scores.size(1)));
     }
   }
 
-  std::vector<double> NegativeLse() const {
-    const auto options = queries_.options();
-    at::Tensor top = at::full({rows_}, kMinusInfinity, options), sum = at::zeros({rows_}, options);
-    ForEachTile([&](int64_t r, int64_t height, int64_t, const at::Tensor&, at::Tensor& scores) {
-      at::Tensor row_top = top.narrow(0, r, height), row_sum = sum.narrow(0, r, height);
-      const at::Tensor next = at::maximum(row_top, scores.amax(1));
-      // exp(-inf - -inf) is no number: a row without a negative so far is measured from 0.
-      const at::Tensor base = at::where(next == kMinusInfinity, at::zeros_like(next), next);
-      row_sum.mul_((row_top - base).exp_()).add_(scores.sub_(base.unsqueeze(1)).exp_().sum(1));
-      row_top.copy_(next);
-    });
-    std::vector<double> lse = ToHost(top);
-    const std::vector<double> sums = ToHost(sum);
-    for (int64_t row = 0; row < rows_; ++row) {
-      if (lse[row] != kMinusInfinity) lse[row] += std::log(sums[row]);
-    }
-    return lse;
+  at::Tensor PassagesOf(int64_t tile) const {
+    const int64_t begin = tile * tile_columns_;
+    return in_.passages.narrow(0, begin, std::min(tile_columns_, columns_ - begin));
   }
 
-  // Scores of the named pairs, after temperature, in float64: there are few.
-  std::vector<double> PairScores(const RowEdges& edges) const {
-    const std::vector<int64_t> rows = RowOfEach(edges);
-    std::vector<double> scores;
-    scores.reserve(rows.size());
-    for (size_t first = 0; first < rows.size(); first += kPairsAtOnce) {
-      const int64_t count = std::min<int64_t>(kPairsAtOnce, rows.size() - first);
-      const at::Tensor q = queries_.index_select(0, Upload(rows.data() + first, count, at::kLong, device_));
-      const at::Tensor p = passages_.index_select(0, Upload(edges.columns.data() + first, count, at::kLong, device_));
-      const std::vector<double> some = ToHost((q.to(at::kDouble) * p.to(at::kDouble)).sum(1) / in_.temperature);
-      scores.insert(scores.end(), some.begin(), some.end());
-    }
+  // Where the tile's scores stand. Tiles beyond the slots share the last one.
+  at::Tensor SlotOf(int64_t height, int64_t tile) const {
+    const int64_t width = std::min(tile_columns_, columns_ - tile * tile_columns_);
+    const at::Tensor& slot = slots_[std::min<size_t>(tile, slots_.size() - 1)];
+    return slot.narrow(0, 0, height * width).view({height, width});
+  }
+
+  at::Tensor ScoresOf(const at::Tensor& queries, int64_t tile) const {
+    at::Tensor scores = SlotOf(queries.size(0), tile);
+    Scores(queries, PassagesOf(tile), 1 / in_.temperature, scores);
     return scores;
   }
 
-  void Backward(const std::vector<double>& negative_lse, const std::vector<double>& push,
-                const std::vector<double>& d_positives, LossResult& result) const {
-    result.d_queries = at::zeros_like(queries_);
-    result.d_passages = at::zeros(passages_.sizes(), queries_.options());
-    std::vector<double> base(rows_);
-    for (int64_t row = 0; row < rows_; ++row) base[row] = negative_lse[row] == kMinusInfinity ? 0 : negative_lse[row];
-    const at::Tensor lse = Upload(base.data(), rows_, at::kDouble, device_).to(type_).unsqueeze(1);
-    const at::Tensor scale = Upload(push.data(), rows_, at::kDouble, device_).to(type_).unsqueeze(1);
-    ForEachTile([&](int64_t r, int64_t height, int64_t c, const at::Tensor& passages, at::Tensor& scores) {
-      const at::Tensor d = scores.sub_(lse.narrow(0, r, height)).exp_().mul_(scale.narrow(0, r, height));
-      result.d_queries.narrow(0, r, height).addmm_(d, passages);
-      result.d_passages.narrow(0, c, passages.size(0)).addmm_(d.t(), queries_.narrow(0, r, height));
-    });
-    const std::vector<int64_t> rows = RowOfEach(in_.positives);
-    for (size_t first = 0; first < rows.size(); first += kPairsAtOnce) {
-      const int64_t count = std::min<int64_t>(kPairsAtOnce, rows.size() - first);
-      const at::Tensor row = Upload(rows.data() + first, count, at::kLong, device_);
-      const at::Tensor column = Upload(in_.positives.columns.data() + first, count, at::kLong, device_);
-      const at::Tensor d = Upload(d_positives.data() + first, count, at::kDouble, device_).to(type_).unsqueeze(1);
-      result.d_queries.index_add_(0, row, passages_.index_select(0, column).to(type_) * d);
-      result.d_passages.index_add_(0, column, queries_.index_select(0, row) * d);
+  // Loss and counts of a block's rows; scale_, base_ and d_positives_ for its gradient.
+  void EvaluateRows(int64_t first, int64_t height, const std::vector<double>& top, const std::vector<double>& sum) {
+    const std::vector<double> positives = PairScores(in_.queries, in_.passages, in_.positives, first, height);
+    const std::vector<double> ignored = PairScores(in_.queries, in_.passages, in_.ignored, first, height);
+    base_.assign(height, 0);
+    scale_.assign(height, 0);
+    d_positives_.assign(positives.size(), 0);
+    for (int64_t r = 0; r < height; ++r) {
+      const int64_t row = first + r, begin = in_.positives.begin(row), count = in_.positives.end(row) - begin;
+      if (count == 0) continue;
+      const bool negatives = top[r] != kMinusInfinity;
+      const int64_t at = begin - in_.positives.begin(first);
+      const std::span similarities(positives.data() + at, count);
+      CountPairs(r, similarities, {ignored.data() + in_.ignored.begin(row) - in_.ignored.begin(first),
+                                        static_cast<size_t>(in_.ignored.end(row) - in_.ignored.begin(row))});
+      std::vector<double> scores(similarities.begin(), similarities.end());
+      for (double& score : scores) score /= in_.temperature;
+      const std::span<double> gradient(d_positives_.data() + at, count);
+      const std::span<const double> weights(in_.positive_weights.data() + (in_.positive_weights.empty() ? 0 : begin),
+                                            in_.positive_weights.empty() ? 0 : count);
+      const RowGradient out = EvaluateRow(in_.objective, scores, weights,
+                                          negatives ? top[r] + std::log(sum[r]) : kMinusInfinity, gradient);
+      result_.entropy_sum += EntropyOf(gradient);
+      // R = 0: every valid row has weight 0, and the batch counts as one without a valid row.
+      const double weight = in_.row_weights.empty() ? 1.0 : in_.row_weights[row];
+      const double share = in_.total_weight > 0 ? weight / in_.total_weight : 0;
+      result_.loss_sum += share * out.loss;
+      for (double& d : gradient) d *= share / in_.temperature;
+      if (!negatives) continue;
+      base_[r] = top[r];
+      scale_[r] = share * out.push / in_.temperature / sum[r];
     }
   }
 
-  // Sums over negatives without visiting them: all pairs less the excluded ones.
-  void CountPairs(const std::vector<double>& positive_scores, LossResult& result) const {
-    const std::vector<double> ignored_scores = PairScores(in_.ignored);
-    const at::Tensor passage_sum = passages_.sum(0, false, at::kDouble);
-    const std::vector<double> all = ToHost(at::matmul(queries_.to(at::kDouble), passage_sum));
-    const auto sum = [this](const RowEdges& edges, const std::vector<double>& scores, int64_t row) {
-      double total = 0;
-      for (int64_t e = edges.begin(row); e < edges.end(row); ++e) total += scores[e] * in_.temperature;
-      return total;
-    };
-    for (int64_t row = 0; row < rows_; ++row) {
-      const int64_t positives = in_.positives.end(row) - in_.positives.begin(row);
-      const int64_t ignored = in_.ignored.end(row) - in_.ignored.begin(row);
-      if (positives == 0) continue;
-      const double positive_sum = sum(in_.positives, positive_scores, row);
-      result.positive_pairs += positives;
-      result.ignored_pairs += ignored;
-      result.negative_pairs += columns_ - positives - ignored;
-      result.positive_sum += positive_sum;
-      result.negative_sum += all[row] - positive_sum - sum(in_.ignored, ignored_scores, row);
-    }
+  // Sums over negatives are those over all pairs less the excluded ones.
+  void CountPairs(int64_t r, std::span<const double> positives, std::span<const double> ignored) {
+    double positive_sum = 0, ignored_sum = 0;
+    for (const double similarity : positives) positive_sum += similarity;
+    for (const double similarity : ignored) ignored_sum += similarity;
+    ++result_.valid_rows;
+    result_.positive_pairs += static_cast<int64_t>(positives.size());
+    result_.ignored_pairs += static_cast<int64_t>(ignored.size());
+    result_.negative_pairs += columns_ - static_cast<int64_t>(positives.size() + ignored.size());
+    result_.positive_sum += positive_sum;
+    result_.negative_sum += similarity_sums_[r] - positive_sum - ignored_sum;
   }
 
   const LossInput& in_;
+  const TileOps& ops_;
   const at::ScalarType type_;
   const at::Device device_;
-  const int64_t rows_, columns_;
-  const at::Tensor queries_, passages_;
+  const int64_t rows_, columns_, tile_rows_, tile_columns_, tiles_;
+  LossResult result_;
+  at::Tensor passage_sum_;
+  double longest_passage_ = 0;
+  std::vector<at::Tensor> slots_;
+  // Of the block at hand.
+  std::vector<double> similarity_sums_, base_, scale_, d_positives_;
 };
 
 }  // namespace

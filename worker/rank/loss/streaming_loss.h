@@ -1,8 +1,11 @@
 // The multi-positive loss of a range of rows against all columns of the global batch, without the score matrix.
 //
-// Forward: tile by tile a running (max, sum) a row gives A, the logsumexp over its negatives; the m positive scores
-// give the rest (loss/row.h). Backward recomputes each tile: d score = weight * push / (R * temperature) *
-// exp(s - A) for negatives, a sparse correction for positives. Memory is O(rows + columns) * d + one tile.
+// By blocks of rows. Forward: tile by tile a running (max, sum) a row gives A, the logsumexp over its negatives; the m
+// positive scores give the rest (loss/row.h). Backward turns each tile into weight * push / (R * temperature) *
+// exp(s - A) at negatives and the sparse gradients at positives, and multiplies it into both gradients. The block's
+// tiles that fit `kept_bytes` stay from forward to backward, the others are computed again. Memory beside inputs and
+// outputs is kept_bytes or one tile, whatever the batch. For one machine, number of threads and choice of tiles the
+// result is bitwise the same.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,17 +14,9 @@
 #include <vector>
 
 #include "muster/v1/job.pb.h"
+#include "worker/rank/loss/row_edges.h"
 
 namespace muster {
-
-// Which columns each row names: those of row r are columns[offsets[r]] .. columns[offsets[r + 1] - 1].
-struct RowEdges {
-  std::vector<int64_t> offsets = {0};  // rows + 1
-  std::vector<int64_t> columns;
-  int64_t rows() const { return static_cast<int64_t>(offsets.size()) - 1; }
-  int64_t begin(int64_t row) const { return offsets[row]; }
-  int64_t end(int64_t row) const { return offsets[row + 1]; }
-};
 
 // All of one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
 struct LossInput {
@@ -33,8 +28,9 @@ struct LossInput {
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
-  int64_t tile_rows = 1024;
-  int64_t tile_columns = 4096;
+  int64_t tile_rows = 512;
+  int64_t tile_columns = 2048;
+  int64_t kept_bytes = 32 << 20;
 };
 
 struct LossResult {
@@ -42,7 +38,9 @@ struct LossResult {
   at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
   at::Tensor d_passages;   // [columns, d], own rows' part
   int64_t valid_rows = 0;  // rows with a positive
-  int64_t first_non_finite_row = -1;  // a score of this row is not finite: the gradients are undefined tensors then
+  // A row that has scores which are not finite, or need not be: its length times the longest passage's, after
+  // temperature, is beyond 1e38 (1e300 in float64). The gradients are undefined tensors then.
+  int64_t first_non_finite_row = -1;
 
   // Of valid rows, over all their pairs: similarities before temperature.
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;

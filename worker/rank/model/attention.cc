@@ -1,6 +1,5 @@
 #include "worker/rank/model/attention.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/ops/_softmax.h>
@@ -103,27 +102,9 @@ at::Tensor Probabilities(const at::Tensor& q, const at::Tensor& k) {
   return at::_softmax(at::baddbmm(scores, q, k.transpose(1, 2), /*beta=*/0, 1 / std::sqrt(q.size(2))), -1, false);
 }
 
-template <typename T>
-void MaskInto(const at::Tensor& from, const Run& run, const DropoutRate& rate, int64_t layer, const SequencePlan& plan,
-              at::Tensor& to) {
-  const int64_t each = from.numel() / run.count;
-  const T* in = from.const_data_ptr<T>();
-  T* out = to.mutable_data_ptr<T>();
-  at::parallel_for(0, run.count, std::max<int64_t>(1, 32768 / each), [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s) {
-      const uint64_t key = DropoutKey(plan.keys[run.first_sequence + s], {layer, DropoutSite::kProbabilities});
-      ApplyMask(key, rate, each, in + s * each, nullptr, out + s * each);
-    }
-  });
-}
-
 void MaskProbabilities(const at::Tensor& from, const Run& run, const DropoutRate& rate, int64_t layer,
                        const SequencePlan& plan, at::Tensor& to) {
-  if (from.scalar_type() == at::kDouble) {
-    MaskInto<double>(from, run, rate, layer, plan, to);
-  } else {
-    MaskInto<float>(from, run, rate, layer, plan, to);
-  }
+  DropoutOpsOf(from.device().type()).MaskProbabilities(from, run, rate, layer, plan, to);
 }
 
 struct DropoutAttention : torch::autograd::Function<DropoutAttention> {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <optional>
 
@@ -51,8 +52,9 @@ constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs 
   }
 }
 
-template <typename T>
-[[gnu::always_inline]] inline void ApplyMaskBody(uint64_t key, uint32_t threshold, T scale, int64_t size, const T* x,
+// A: what T is computed in.
+template <typename A, typename T>
+[[gnu::always_inline]] inline void ApplyMaskBody(uint64_t key, uint32_t threshold, A scale, int64_t size, const T* x,
                                                  const T* residual, T* out) {
   alignas(64) uint16_t decisions[kTile];
   for (int64_t begin = 0; begin < size; begin += kTile) {
@@ -60,11 +62,12 @@ template <typename T>
     const int64_t count = std::min(kTile, size - begin);
     if (residual == nullptr) {
       for (int64_t i = 0; i < count; ++i) {
-        out[begin + i] = x[begin + i] * (decisions[i] < threshold ? T{0} : scale);
+        out[begin + i] = static_cast<A>(x[begin + i]) * (decisions[i] < threshold ? A{0} : scale);
       }
     } else {
       for (int64_t i = 0; i < count; ++i) {
-        out[begin + i] = residual[begin + i] + x[begin + i] * (decisions[i] < threshold ? T{0} : scale);
+        out[begin + i] = static_cast<A>(residual[begin + i]) +
+                         static_cast<A>(x[begin + i]) * (decisions[i] < threshold ? A{0} : scale);
       }
     }
   }
@@ -88,6 +91,12 @@ void ApplyMaskDouble(uint64_t key, uint32_t threshold, double scale, int64_t siz
   ApplyMaskBody(key, threshold, scale, size, x, residual, out);
 }
 
+MUSTER_VECTOR_CLONES
+void ApplyMaskBfloat16(uint64_t key, uint32_t threshold, float scale, int64_t size, const c10::BFloat16* x,
+                       const c10::BFloat16* residual, c10::BFloat16* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
+}
+
 template <typename T>
 void ApplyMaskToRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
                      const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) {
@@ -106,16 +115,62 @@ void ApplyMaskToRows(const at::Tensor& x, const at::Tensor& residual, const Drop
   });
 }
 
+template <typename T>
+void ApplyMaskToProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
+                              const SequencePlan& plan, at::Tensor& out) {
+  const int64_t each = p.numel() / run.count;
+  const T* in = p.const_data_ptr<T>();
+  T* to = out.mutable_data_ptr<T>();
+  const int64_t grain = std::max<int64_t>(1, kElementsPerThread / each);
+  at::parallel_for(0, run.count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const uint64_t key = DropoutKey(plan.keys[run.first_sequence + s], {layer, DropoutSite::kProbabilities});
+      ApplyMask(key, rate, each, in + s * each, nullptr, to + s * each);
+    }
+  });
+}
+
+// Calls operation(T{}) with the type of the tensor's elements.
+template <typename Operation>
+void WithElementType(const at::Tensor& tensor, const Operation& operation) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return operation(float{});
+    case at::kDouble:
+      return operation(double{});
+    case at::kBFloat16:
+      return operation(c10::BFloat16{});
+    default:
+      TORCH_CHECK(false, "dropout of ", tensor.scalar_type(), ": float, double and bfloat16 are known");
+  }
+}
+
+class CpuDropoutOps final : public DropoutOps {
+ public:
+  void MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate, const DropoutPlace& place,
+                const SequencePlan& plan, at::Tensor& out) const override {
+    WithElementType(x, [&](auto zero) { ApplyMaskToRows<decltype(zero)>(x, residual, rate, place, plan, out); });
+  }
+  void MaskProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
+                         const SequencePlan& plan, at::Tensor& out) const override {
+    WithElementType(p, [&](auto zero) { ApplyMaskToProbabilities<decltype(zero)>(p, run, rate, layer, plan, out); });
+  }
+};
+
+// Of each type of device.
+std::array<std::atomic<const DropoutOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
+  static const CpuDropoutOps cpu;
+  static std::array<std::atomic<const DropoutOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {&cpu};
+  static_assert(static_cast<int>(c10::DeviceType::CPU) == 0);
+  return registered;
+}
+
 at::Tensor MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
                     const DropoutPlace& place, const SequencePlan& plan) {
   const at::Tensor in = x.contiguous();
   const at::Tensor base = residual.defined() ? residual.contiguous() : residual;
   at::Tensor out = at::empty_like(in);
-  if (in.scalar_type() == at::kDouble) {
-    ApplyMaskToRows<double>(in, base, rate, place, plan, out);
-  } else {
-    ApplyMaskToRows<float>(in, base, rate, place, plan, out);
-  }
+  DropoutOpsOf(in.device().type()).MaskRows(in, base, rate, place, plan, out);
   return out;
 }
 
@@ -163,6 +218,21 @@ void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float*
 void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
                double* out) {
   ApplyMaskDouble(key, rate.threshold, rate.scale, size, x, residual, out);
+}
+
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
+               const c10::BFloat16* residual, c10::BFloat16* out) {
+  ApplyMaskBfloat16(key, rate.threshold, static_cast<float>(rate.scale), size, x, residual, out);
+}
+
+const DropoutOps& DropoutOpsOf(c10::DeviceType device) {
+  const DropoutOps* ops = Registered()[static_cast<size_t>(device)].load();
+  TORCH_CHECK(ops != nullptr, "no dropout is registered for ", device);
+  return *ops;
+}
+
+void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops) {
+  Registered()[static_cast<size_t>(device)].store(&ops);
 }
 
 at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,

@@ -37,10 +37,27 @@ struct DropoutPlace {
 uint64_t DropoutKey(uint64_t sequence_key, const DropoutPlace& place);
 
 // out[i] = residual[i] + mask(i) * scale * x[i] for the elements 0 <= i < size of one sequence. residual may be null
-// (0); out may be x.
+// (0); out may be x. bfloat16 is computed in float.
 void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, const float* residual, float* out);
 void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
                double* out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
+               const c10::BFloat16* residual, c10::BFloat16* out);
+
+// What draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
+class DropoutOps {
+ public:
+  virtual ~DropoutOps() = default;
+  // out = residual + mask * scale * x over packed rows [T, width]; residual may be undefined (0).
+  virtual void MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
+                        const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) const = 0;
+  // out = mask * scale * p, site kProbabilities, of the run's sequences: [count * heads, length, length].
+  virtual void MaskProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
+                                 const SequencePlan& plan, at::Tensor& out) const = 0;
+};
+const DropoutOps& DropoutOpsOf(c10::DeviceType device);  // throws c10::Error where none is registered
+// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops);
 
 // residual + dropout(x) over packed rows [T, width]; residual may be undefined. Differentiable; the backward draws the
 // mask again instead of keeping it.

@@ -1,8 +1,20 @@
 #include "worker/rank/model/sequence_plan.h"
 
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <bit>
+
 #include "common/random.h"
 
 namespace muster {
+
+at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values) {
+  const at::Tensor host = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), host.mutable_data_ptr<int64_t>());
+  // From memory that is not pinned, CUDA has taken its own copy when the call returns.
+  return host.to(device, /*non_blocking=*/true);
+}
 
 SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout) {
   auto plan = c10::make_intrusive<SequencePlan>();
@@ -18,11 +30,19 @@ SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropou
     }
     ++plan->runs.back().count;
     plan->rows += length;
+    plan->longest = std::max(plan->longest, length);
   }
   TORCH_CHECK(plan->rows == batch.tokens.numel(), "a packed batch has ", batch.tokens.numel(),
               " tokens, its lengths add up to ", plan->rows);
   TORCH_CHECK((dropout.hidden == 0 && dropout.attention == 0) || plan->keys.size() == plan->lengths.size(),
               "dropout needs a slot for each sequence");
+  if (const at::Device device = batch.tokens.device(); !device.is_cpu()) {
+    std::vector<int64_t> first_rows = plan->first_rows, keys(plan->keys.size());
+    first_rows.push_back(plan->rows);
+    std::transform(plan->keys.begin(), plan->keys.end(), keys.begin(), [](uint64_t k) { return std::bit_cast<int64_t>(k); });
+    plan->device_first_rows = IndicesOn(device, first_rows);
+    plan->device_keys = IndicesOn(device, keys);
+  }
   return plan;
 }
 

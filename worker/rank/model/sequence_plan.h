@@ -4,6 +4,7 @@
 #include <ATen/core/ivalue.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "worker/rank/model/encoder.h"
@@ -24,8 +25,15 @@ struct SequencePlan : torch::CustomClassHolder {
   std::vector<Run> runs;
   std::vector<int64_t> first_rows, lengths;  // of each sequence
   std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
+  int64_t longest = 0;                       // length of the longest sequence
+  // The same for kernels of a GPU; undefined on the CPU. int64 [sequences + 1] (the last is `rows`), and the bits of
+  // the keys as int64 [sequences].
+  at::Tensor device_first_rows, device_keys;
 };
 using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;
+
+// `values` as int64 [n] on `device`. Does not wait for the device.
+at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values);
 
 SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout);
 

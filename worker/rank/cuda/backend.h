@@ -1,0 +1,31 @@
+// What libmuster_cuda.so offers. Made by the same build as the program that opens it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/collective/join.h"
+#include "worker/rank/loss/tile_ops.h"
+#include "worker/rank/model/dropout.h"
+
+namespace muster {
+
+class CudaBackend {
+ public:
+  virtual ~CudaBackend() = default;
+  virtual const TileOps& tile_ops() = 0;
+  virtual const DropoutOps& dropout_ops() = 0;
+  virtual absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) = 0;
+  // GPUs that this process may use. FAILED_PRECONDITION with CUDA's own word where there is none.
+  virtual absl::StatusOr<int> CountDevices() = 0;
+  // Makes `device` the calling thread's. Autograd's own threads follow their tensors.
+  virtual absl::Status SetDevice(at::Device device) = 0;
+};
+
+}  // namespace muster
+
+extern "C" muster::CudaBackend* MusterCudaBackend();  // exported by the plug-in

@@ -1,0 +1,84 @@
+#include "worker/rank/cuda/cuda_tile_ops.h"
+
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "worker/rank/cuda/check.h"
+#include "worker/rank/cuda/tile_kernels.h"
+
+namespace muster {
+namespace {
+
+// A vector beside the tile's rows.
+void CheckBeside(const at::Tensor& scores, const at::Tensor& vector, const char* name) {
+  TORCH_CHECK(vector.device() == scores.device() && vector.scalar_type() == scores.scalar_type() &&
+                  vector.is_contiguous() && vector.dim() == 1 && vector.size(0) == scores.size(0),
+              name, " must be dense, [", scores.size(0), "], of the scores' type and device");
+}
+
+void CheckTile(const at::Tensor& scores, const at::Tensor& excluded) {
+  TORCH_CHECK(scores.is_cuda() && scores.dim() == 2 && scores.is_contiguous(), "a tile of scores must be dense, on CUDA");
+  TORCH_CHECK(scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble, "a tile of scores of ",
+              scores.scalar_type(), ": float32 and float64 are known");
+  TORCH_CHECK(!excluded.defined() || (excluded.device() == scores.device() && excluded.scalar_type() == at::kLong &&
+                                      excluded.is_contiguous()),
+              "excluded must be dense int64 of the scores' device");
+}
+
+template <typename T>
+void Accumulate(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top, at::Tensor& sum, void* stream) {
+  CheckCuda(cuda::AccumulateLse<T>(scores.mutable_data_ptr<T>(), scores.size(0), scores.size(1),
+                                   excluded.defined() ? excluded.const_data_ptr<int64_t>() : nullptr,
+                                   excluded.defined() ? excluded.numel() : 0, top.mutable_data_ptr<T>(),
+                                   sum.mutable_data_ptr<T>(), stream),
+            "the sums of a tile");
+}
+
+template <typename T>
+void WeighAll(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& lse, const at::Tensor& scale,
+              void* stream) {
+  CheckCuda(cuda::Weigh<T>(scores.mutable_data_ptr<T>(), scores.size(0), scores.size(1),
+                           excluded.defined() ? excluded.const_data_ptr<int64_t>() : nullptr,
+                           excluded.defined() ? excluded.numel() : 0, lse.const_data_ptr<T>(),
+                           scale.const_data_ptr<T>(), stream),
+            "the weights of a tile");
+}
+
+class Ops final : public TileOps {
+ public:
+  void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top, at::Tensor& sum) const override {
+    CheckTile(scores, excluded);
+    CheckBeside(scores, top, "top");
+    CheckBeside(scores, sum, "sum");
+    const c10::cuda::CUDAGuard guard(scores.device());
+    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    if (scores.scalar_type() == at::kDouble) {
+      Accumulate<double>(scores, excluded, top, sum, stream);
+    } else {
+      Accumulate<float>(scores, excluded, top, sum, stream);
+    }
+  }
+
+  void Weigh(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& lse,
+             const at::Tensor& scale) const override {
+    CheckTile(scores, excluded);
+    CheckBeside(scores, lse, "lse");
+    CheckBeside(scores, scale, "scale");
+    const c10::cuda::CUDAGuard guard(scores.device());
+    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    if (scores.scalar_type() == at::kDouble) {
+      WeighAll<double>(scores, excluded, lse, scale, stream);
+    } else {
+      WeighAll<float>(scores, excluded, lse, scale, stream);
+    }
+  }
+};
+
+}  // namespace
+
+const TileOps& CudaTileOps() {
+  static const Ops ops;
+  return ops;
+}
+
+}  // namespace muster

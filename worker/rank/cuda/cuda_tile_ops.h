@@ -1,0 +1,9 @@
+#pragma once
+
+#include "worker/rank/loss/tile_ops.h"
+
+namespace muster {
+
+const TileOps& CudaTileOps();
+
+}  // namespace muster
