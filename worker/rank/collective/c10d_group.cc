@@ -128,6 +128,11 @@ class C10dGroup final : public Group {
   }
 
   void ReduceBucket(std::span<at::Tensor> tensors, int64_t elements) {
+    if (tensors.size() == 1 && tensors[0].is_contiguous()) {  // a bucket already
+      std::vector<at::Tensor> bucket = {tensors[0]};
+      backend_->allreduce(bucket)->wait();
+      return;
+    }
     at::Tensor flat = at::empty({elements}, tensors[0].options());
     int64_t first = 0;
     for (const at::Tensor& tensor : tensors) {
