@@ -6,6 +6,7 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/progress.h"
+#include "client/step_log.h"
 #include "client/words.h"
 #include "common/exit_code.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -15,6 +16,8 @@ namespace {
 
 using muster::v1::Job;
 using muster::v1::JobService;
+
+constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between two calls
 
 std::string StepText(const Job& job) {
   const uint64_t total =
@@ -75,15 +78,35 @@ std::string Describe(const Job& job) {
   return facts.Text();
 }
 
-absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
-  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+absl::StatusOr<Job> AskForJob(const Connection& connection, const std::string& id) {
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::GetJobRequest request;
   request.set_id(id);
-  const auto response = Call(*stub, &JobService::Stub::Get, request);
-  if (!response.ok()) return WithContext(response.status(), "get");
-  const Job& job = response->job();
-  std::printf("%s", (cli.output == OutputFormat::kTable ? Describe(job) : Format(job, cli.output)).c_str());
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &JobService::Stub::Get, request));
+  return response.job();
+}
+
+absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto job = AskForJob(connection, id);
+  if (!job.ok()) return WithContext(job.status(), "get");
+  std::printf("%s", (cli.output == OutputFormat::kTable ? Describe(*job) : Format(*job, cli.output)).c_str());
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  BlobClient blobs(channel);
+  absl::StatusOr<std::string> text;
+  for (int tries = 0; tries < kStepLogTries; ++tries) {
+    const auto job = AskForJob(connection, id);
+    if (!job.ok()) return WithContext(job.status(), "get");
+    text = FetchStepLog(blobs, *job);
+    if (!absl::IsNotFound(text.status())) break;
+  }
+  if (!text.ok()) return WithContext(ExplainUnreachable(text.status()), "get");
+  std::fwrite(text->data(), 1, text->size(), stdout);
   return kExitSucceeded;
 }
 
@@ -98,7 +121,13 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
   auto id = std::make_shared<std::string>();
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
   get->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
-  get->callback([&cli, id] { cli.action = [&cli, id] { return GetJob(cli, *id); }; });
+  auto metrics = std::make_shared<std::string>();
+  get->add_option("--metrics", *metrics, "Print the step log up to the newest checkpoint instead: csv")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"csv"}));
+  get->callback([&cli, id, metrics] {
+    cli.action = [&cli, id, metrics] { return metrics->empty() ? GetJob(cli, *id) : GetStepLog(cli, *id); };
+  });
 }
 
 }  // namespace muster

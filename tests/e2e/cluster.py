@@ -45,6 +45,7 @@ class Cluster:
         self.slots = slots
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-e2e-"))
         self.state = self.folder / "state"
+        self.audit = self.folder / "audit"  # what the ranks say of their queries, for audit.py
         self.process = None
 
     def __enter__(self):
@@ -65,7 +66,8 @@ class Cluster:
     def start(self):
         self.output = open(self.folder / "local.log", "ab")
         self.process = subprocess.Popen([str(BIN / "muster"), "local", "--slots", str(self.slots), "--state", str(self.state)],
-                                        stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL)
+                                        stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, "MUSTER_AUDIT_DIR": str(self.audit)})
         wait_until("the cluster is ready", self.is_ready, 60)
 
     def is_ready(self):

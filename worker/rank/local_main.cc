@@ -129,7 +129,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
   }
-  setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);  // MKL rounds alike from run to run
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds alike from run to run
   const absl::Status status = muster::TrainLocally(options);
   if (status.ok()) return muster::kExitSucceeded;
   std::fprintf(stderr, "muster-train-local: %s\n", std::string(status.message()).c_str());

@@ -1,16 +1,19 @@
 #include "worker/rank/link/rank_run.h"
 
+#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
 #include <optional>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/export/export.h"
+#include "worker/rank/link/audit_log.h"
 #include "worker/rank/link/checkpoints.h"
 #include "worker/rank/link/evaluation_stream.h"
 #include "worker/rank/link/export_run.h"
@@ -18,6 +21,7 @@
 #include "worker/rank/link/rank_setup.h"
 #include "worker/rank/link/share_stream.h"
 #include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/step_log.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -38,7 +42,9 @@ class RankRun {
         agent_(agent),
         clock_(clock),
         stop_(stop),
-        progress_(config, agent, clock) {}
+        progress_(config, agent, clock),
+        audit_(config),
+        steps_(std::filesystem::path(config.scratch()) / kStepLogFile) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(SetUp());
@@ -67,13 +73,18 @@ class RankRun {
     ASSIGN_OR_RETURN(channels_, Connect(config_));
     blobs_ = std::make_unique<BlobClient>(channels_.data.front());
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_));
+    ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks());
+    RETURN_IF_ERROR(steps_.Clear());
     progress_.Activity("loading the model");
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
     trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
                                          TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
-    cursor_ = {.total_steps = TotalSteps(), .seed = spec_.seed(), .spec_digest = SpecDigest(spec_, config_.resolved())};
+    cursor_ = {.total_steps = TotalSteps(),
+               .seed = spec_.seed(),
+               .spec_digest = SpecDigest(spec_, config_.resolved()),
+               .threads = threads_};
     uploader_ = std::make_unique<CheckpointUploader>(
         *blobs_, config_.attempt(), [this](const muster::v1::CheckpointInfo& checkpoint) {
           RankMessage message;
@@ -81,6 +92,15 @@ class RankRun {
           agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
         });
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks() {
+    ASSIGN_OR_RETURN(const auto all, group_->AllGatherBytes(absl::StrCat(at::get_num_threads())));
+    std::vector<uint32_t> threads(all.size());
+    for (size_t r = 0; r < all.size(); ++r) {
+      if (!absl::SimpleAtoi(all[r], &threads[r])) return absl::InternalError("a rank sent no number of threads");
+    }
+    return threads;
   }
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
@@ -98,6 +118,8 @@ class RankRun {
         cursor_ = restored->cursor;
         best_ = restored->best;
         spdlog::info("goes on from the checkpoint of step {}", cursor_.step);
+        if (const std::string note = RoundingNote(cursor_.threads, threads_); !note.empty()) spdlog::warn("{}", note);
+        cursor_.threads = threads_;
         return absl::OkStatus();
       }
       spdlog::warn("the checkpoint of step {} is skipped: {}", checkpoint.step(),
@@ -107,6 +129,7 @@ class RankRun {
     // A rank may have restored what another refused: back to the weights that all ranks start from.
     ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_));
     RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
+    RETURN_IF_ERROR(steps_.Clear());
     trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
                                          TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
     return absl::OkStatus();
@@ -118,6 +141,7 @@ class RankRun {
     ASSIGN_OR_RETURN(const auto manifest, blobs_->GetManifest(checkpoint.manifest()));
     RETURN_IF_ERROR(blobs_->GetFolder(manifest, folder));
     auto restored = RestoreCheckpoint(folder, cursor_.spec_digest, *encoder_, trainer_->optimizer());
+    if (restored.ok()) RETURN_IF_ERROR(steps_.ReadFrom(folder, restored->cursor.step));
     std::error_code ignored;  // the agent removes the scratch folder in any case
     std::filesystem::remove_all(folder, ignored);
     return restored;
@@ -187,7 +211,10 @@ class RankRun {
       report.seconds["data"] = data_seconds;
       cursor_.step = batch.step + 1;
       const bool last = cursor_.step == TotalSteps();
-      progress_.Step(report, cursor_.step, absl::ToDoubleSeconds(clock_.Monotonic() - start), last);
+      const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
+      progress_.Step(report, cursor_.step, seconds, last);
+      RETURN_IF_ERROR(audit_.Append(batch));
+      if (config_.rank() == 0) RETURN_IF_ERROR(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
       if (report.stop) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
       RETURN_IF_ERROR(EvaluateIfDue(last));
       if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
@@ -232,6 +259,7 @@ class RankRun {
     if (config_.rank() != 0) return absl::OkStatus();
     const std::filesystem::path folder =
         std::filesystem::path(config_.scratch()) / absl::StrCat("checkpoint-", cursor_.step);
+    RETURN_IF_ERROR(steps_.WriteTo(folder));
     RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder_, trainer_->optimizer(), cursor_, best_));
     uploader_->Start(cursor_.step, folder);
     return absl::OkStatus();
@@ -265,6 +293,8 @@ class RankRun {
   const Clock& clock_;
   const std::atomic<bool>& stop_;
   ProgressReporter progress_;
+  AuditLog audit_;
+  StepLog steps_;  // rank 0's alone is used
   RankChannels channels_;
   std::unique_ptr<BlobClient> blobs_;
   std::unique_ptr<Group> group_;
@@ -273,6 +303,7 @@ class RankRun {
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<CheckpointUploader> uploader_;
   TrainingCursor cursor_;
+  std::vector<uint32_t> threads_;  // of each rank
   std::vector<Parameter> best_;  // empty: no evaluation has chosen yet
 };
 

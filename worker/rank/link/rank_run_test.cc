@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/files.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
@@ -132,6 +133,23 @@ class RunRankTest : public testing::Test {
     return "no model.safetensors";
   }
 
+  // The attempt of each step in the step log of the newest checkpoint, in the order of its lines.
+  std::vector<std::string> AttemptsOfSteps(const Ended& ended) {
+    const auto manifest = blobs_.GetManifest(ended.Checkpoints().front().manifest());
+    if (!manifest.ok()) return {std::string(manifest.status().message())};
+    for (const auto& file : manifest->files()) {
+      if (file.path() != "steps.csv") continue;
+      std::vector<std::string> found;
+      const std::vector<std::string> lines = absl::StrSplit(*blobs_.GetBytes(file.digest()), '\n', absl::SkipEmpty());
+      for (const std::string& line : lines) {
+        const std::vector<std::string> values = absl::StrSplit(line, ',');
+        if (values[0] != "step") found.push_back(absl::StrCat(values[0], " by ", values[1]));
+      }
+      return found;
+    }
+    return {"no steps.csv"};
+  }
+
   const std::filesystem::path folder_;
   FakeCluster cluster_;
   BlobClient blobs_;
@@ -168,6 +186,38 @@ TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsABrokenC
   EXPECT_THAT(again.Labels(), testing::ElementsAre("step-4", "step-6", "trained"));
   EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
   EXPECT_EQ(again.Manifest(), whole.Manifest()) << "the model card too";
+  EXPECT_THAT(AttemptsOfSteps(whole),
+              testing::ElementsAre("1 by 1", "2 by 1", "3 by 1", "4 by 1", "5 by 1", "6 by 1"));
+  EXPECT_THAT(AttemptsOfSteps(again),
+              testing::ElementsAre("1 by 1", "2 by 1", "3 by 2", "4 by 2", "5 by 2", "6 by 2"));
+}
+
+TEST_F(RunRankTest, WithNoWholeCheckpointStartsAgainWithAnEmptyStepLog) {
+  const Ended whole = Run(config_, 1)[0];
+  RankConfig resumed = config_;
+  resumed.set_attempt(2);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
+  for (const auto& checkpoint : whole.Checkpoints()) {
+    *resumed.add_checkpoints() = checkpoint;
+    cluster_.blobs.Forget(checkpoint.manifest());
+  }
+  const Ended again = Run(resumed, 1)[0];
+  EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
+  EXPECT_THAT(AttemptsOfSteps(again),
+              testing::ElementsAre("1 by 2", "2 by 2", "3 by 2", "4 by 2", "5 by 2", "6 by 2"));
+}
+
+TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {
+  config_.set_audit((folder_ / "audit").string());
+  ASSERT_EQ(Run(config_, 2)[0].result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+  for (const int rank : {0, 1}) {
+    const auto log = ReadFile(folder_ / "audit" / absl::StrCat("job-1-a1-r", rank, ".audit"));
+    ASSERT_TRUE(log.ok()) << log.status();
+    const std::vector<std::string> lines = absl::StrSplit(*log, '\n', absl::SkipEmpty());
+    ASSERT_EQ(lines.size(), 7);
+    EXPECT_EQ(lines[0], absl::StrCat("muster-audit 1 job-1 1 ", rank, " 2"));
+    EXPECT_THAT(lines[6], testing::StartsWith("6 "));
+  }
 }
 
 TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {

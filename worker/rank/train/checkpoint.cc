@@ -6,6 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/files.h"
@@ -33,7 +35,8 @@ Json JsonFrom(const TrainingCursor& cursor) {
           {"evaluations_done", cursor.evaluations_done},
           {"evaluations_without_better", cursor.evaluations_without_better},
           {"best_metric", cursor.best_metric.has_value() ? Json(*cursor.best_metric) : Json()},
-          {"best_step", cursor.best_step}};
+          {"best_step", cursor.best_step},
+          {"threads", cursor.threads}};
 }
 
 absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
@@ -46,7 +49,8 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                           .spec_digest = json.at("spec_digest").get<std::string>(),
                           .evaluations_done = json.at("evaluations_done").get<uint64_t>(),
                           .evaluations_without_better = json.at("evaluations_without_better").get<uint64_t>(),
-                          .best_step = json.at("best_step").get<uint64_t>()};
+                          .best_step = json.at("best_step").get<uint64_t>(),
+                          .threads = json.at("threads").get<std::vector<uint32_t>>()};
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
         !google::protobuf::util::JsonStringToMessage(json["untrained"].dump(), &cursor.untrained.emplace()).ok()) {
@@ -65,6 +69,14 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   own.clear_resources();
   own.clear_checkpoint();
   return Sha256Hex(DeterministicBytes(own) + DeterministicBytes(resolved));
+}
+
+std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now) {
+  if (before == now) return "";
+  return absl::StrCat("the checkpoint was written with ", absl::StrJoin(before, ", "),
+                      " threads on its ranks, this attempt has ", absl::StrJoin(now, ", "),
+                      ": what follows equals an undisturbed run up to rounding, not to the byte. Set "
+                      "resources.threads and equal slots.min and slots.max for the same bytes.");
 }
 
 std::string ParameterDigest(const std::vector<Parameter>& parameters) {

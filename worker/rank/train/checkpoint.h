@@ -26,7 +26,12 @@ struct TrainingCursor {
   std::optional<double> best_metric;  // of the best evaluation so far
   uint64_t best_step = 0;
   std::optional<muster::v1::Evaluation> untrained;  // for the model card
+  std::vector<uint32_t> threads;                    // CPU threads of each rank
 };
+
+// For people, where an attempt with `now` threads a rank goes on from a checkpoint of an attempt with `before`: another
+// number of threads or ranks sums in another order. Empty if they are equal.
+std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now);
 
 // Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);

@@ -50,7 +50,8 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   Training first;
   first.Train(0, 3);
   const auto folder = Scratch();
-  TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25};
+  TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25,
+                        .threads = {2, 1}};
   (*cursor.untrained.emplace().mutable_metrics())["mrr"] = 0.1;
   const auto best = CopyParameters(first.encoder->parameters());
   ASSERT_TRUE(WriteCheckpoint(folder, *first.encoder, first.trainer.optimizer(), cursor, best).ok());
@@ -59,6 +60,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(restored->cursor.step, 3);
   EXPECT_EQ(restored->cursor.best_metric, 0.25);
+  EXPECT_EQ(restored->cursor.threads, (std::vector<uint32_t>{2, 1}));
   EXPECT_EQ(restored->best.size(), best.size());
   EXPECT_EQ(restored->cursor.untrained->metrics().at("mrr"), 0.1);
   second.Train(restored->cursor.step, 6);
@@ -80,6 +82,42 @@ TEST(Checkpoint, ABrokenOrForeignOneIsRefusedAndChangesNothing) {
   EXPECT_FALSE(RestoreCheckpoint(folder, "d", *other.encoder, other.trainer.optimizer()).ok());
   EXPECT_EQ(ParameterDigest(other.encoder->parameters()), before);
   std::filesystem::remove_all(folder);
+}
+
+bool IsAligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64 == 0; }
+
+// MKL's sums depend on the alignment of what they sum.
+TEST(Checkpoint, FreshAndRestoredTensorsBeginAtMultiplesOf64Bytes) {
+  Training fresh;
+  fresh.Train(0, 1);
+  const auto folder = Scratch();
+  const auto best = CopyParameters(fresh.encoder->parameters());
+  ASSERT_TRUE(WriteCheckpoint(folder, *fresh.encoder, fresh.trainer.optimizer(), {.spec_digest = "d", .best_metric = 1},
+                              best).ok());
+  Training again;
+  const auto restored = RestoreCheckpoint(folder, "d", *again.encoder, again.trainer.optimizer());
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  const auto read = ReadSafetensors(folder / "model.safetensors");
+  ASSERT_TRUE(read.ok()) << read.status();
+  int checked = 0;
+  for (const std::vector<Parameter>& tensors :
+       {fresh.encoder->parameters(), again.encoder->parameters(), fresh.trainer.optimizer().State(),
+        again.trainer.optimizer().State(), best, restored->best, *read}) {
+    for (const Parameter& tensor : tensors) {
+      EXPECT_TRUE(IsAligned(tensor.value)) << tensor.name;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 100);
+  again.Train(1, 2);  // gradients are fresh tensors, too
+  for (const at::Tensor& gradient : again.trainer.gradients()) EXPECT_TRUE(IsAligned(gradient));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Checkpoint, AnotherNumberOfThreadsOrRanksIsNoted) {
+  EXPECT_EQ(RoundingNote({1, 2}, {1, 2}), "");
+  EXPECT_NE(RoundingNote({1, 2}, {1, 1}).find("1, 2 threads on its ranks, this attempt has 1, 1"), std::string::npos);
+  EXPECT_NE(RoundingNote({1, 1}, {1}), "");
 }
 
 TEST(Checkpoint, TheDigestOfASpecificationIgnoresWhereItRuns) {

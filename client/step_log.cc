@@ -1,0 +1,36 @@
+#include "client/step_log.h"
+
+#include <filesystem>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "client/words.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "common/step_log_file.h"
+
+namespace muster {
+
+absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job) {
+  if (job.checkpoints().empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("job ", job.id(), " has no checkpoint, and so no step log. It is ", WordOf(job.phase()),
+                     "; its first checkpoint is that of step ", job.spec().checkpoint().every_steps(), "."));
+  }
+  const muster::v1::CheckpointInfo& newest = *job.checkpoints().rbegin();
+  ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(newest.manifest()));
+  for (const muster::v1::FileEntry& file : manifest.files()) {
+    if (file.path() != kStepLogFile) continue;
+    // By way of a file: a long job's log may be larger than a message of bytes.
+    ASSIGN_OR_RETURN(const auto folder, MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-steps"));
+    const absl::Cleanup remove = [&folder] {
+      std::error_code ignored;
+      std::filesystem::remove_all(folder, ignored);
+    };
+    RETURN_IF_ERROR(blobs.GetFile(file.digest(), folder / kStepLogFile));
+    return ReadFile(folder / kStepLogFile);
+  }
+  return absl::DataLossError(absl::StrCat("the checkpoint of step ", newest.step(), " has no ", kStepLogFile));
+}
+
+}  // namespace muster

@@ -1,0 +1,16 @@
+// A job's step log, from its newest checkpoint.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/rpc/blobs.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// CSV up to the newest checkpoint's step (docs/data-schemas.md). FAILED_PRECONDITION: the job has no checkpoint.
+// NOT_FOUND: the checkpoint has given way to a newer one since `job` was asked for.
+absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job);
+
+}  // namespace muster
