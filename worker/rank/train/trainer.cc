@@ -7,12 +7,14 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -140,7 +142,8 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   uint64_t kept = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0);
+    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
+                                encoder_.options().bfloat16);
     at::AutoGradMode with_graph(kept <= options_.keep_activations);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
     if (embeddings.requires_grad()) own.graphs[i] = embeddings;
@@ -247,11 +250,13 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
 
 absl::Status Trainer::Update(StepReport& report) {
   at::NoGradGuard no_gradient;
-  double squares = 0;
+  std::vector<at::Tensor> norms_of_tensors;
   for (const at::Tensor& gradient : gradients_) {
-    const double norm = at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
-    squares += norm * norm;
+    norms_of_tensors.push_back(at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble));
   }
+  const at::Tensor host = at::stack(norms_of_tensors).to(at::kCPU);  // one wait for a device, not one a tensor
+  double squares = 0;
+  for (const double norm : std::span(host.const_data_ptr<double>(), host.numel())) squares += norm * norm;
   // Rank 0's word, since a host with another number of threads may round the sum otherwise.
   ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, std::sqrt(squares)));
   report.gradient_norm = norms[0];
