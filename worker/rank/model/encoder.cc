@@ -123,6 +123,7 @@ struct Encoder::Impl {
 
 Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors)
     : config(std::move(encoder_config)), options(encoder_options), parameters(std::move(tensors)) {
+  options.device = parameters.front().value.device();  // with its index
   absl::flat_hash_map<std::string, at::Tensor> by_name;
   for (const Parameter& parameter : parameters) by_name[parameter.name] = parameter.value;
   const auto affine = [&](const std::string& name) {

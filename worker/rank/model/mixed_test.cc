@@ -111,7 +111,7 @@ TEST(EncoderInBfloat16, IsNearFloat32WithAndWithoutDropout) {
     EXPECT_EQ(mixed.scalar_type(), at::kFloat);
     const double distance = RelativeDistance(mixed, single);
     std::cout << "embeddings: relative distance " << distance << "\n";
-    EXPECT_LT(distance, 0.02);
+    EXPECT_LT(distance, 0.011);
     EXPECT_GT(distance, 1e-4) << "not computed in bfloat16";
     const auto own = Gradients(*pair.mixed, mixed, batch), expected = Gradients(*pair.single, single, batch);
     double largest = 0;
@@ -120,7 +120,7 @@ TEST(EncoderInBfloat16, IsNearFloat32WithAndWithoutDropout) {
       EXPECT_EQ(own[i].scalar_type(), at::kFloat) << name;
       if (name.ends_with("key.bias")) continue;  // exactly 0 in theory
       largest = std::max(largest, RelativeDistance(own[i], expected[i]));
-      EXPECT_LT(RelativeDistance(own[i], expected[i]), 0.08) << name;
+      EXPECT_LT(RelativeDistance(own[i], expected[i]), 0.04) << name;
     }
     std::cout << "gradients: largest relative distance " << largest << "\n";
   }
@@ -150,10 +150,12 @@ TEST(EncoderInBfloat16, SeesEveryChangeOfItsParametersAndKeptGraphsDoNot) {
 
 // Sums over micro-batches are float32: many equal parts must add up to as many times one part.
 TEST(EncoderInBfloat16, GradientsOfMicroBatchesAddUpInFloat32) {
-  const Pair pair = MakePair(SmallConfig());
-  const PackedBatch batch = RandomBatch(SmallConfig(), {5}, 1);
+  EncoderConfig config = SmallConfig();
+  config.layers = 1;
+  const Pair pair = MakePair(config);
+  const PackedBatch batch = RandomBatch(config, {2}, 1);
   const auto one = Gradients(*pair.mixed, pair.mixed->Encode(batch, {}), batch);
-  constexpr int kParts = 600;  // bfloat16 stops to grow at 256 equal parts
+  constexpr int kParts = 300;  // bfloat16 stops to grow at 256 equal parts
   for (int i = 0; i < kParts; ++i) {
     const at::Tensor embeddings = pair.mixed->Encode(batch, {});
     const at::Tensor row = at::sin(at::arange(embeddings.size(1), embeddings.options()) * (batch.slots[0] + 1) * 0.7);

@@ -12,6 +12,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <cmath>
 #include <cstring>
 #include <span>
@@ -46,9 +48,11 @@ absl::StatusOr<std::vector<T>> GatherValues(Group& group, const T& own) {
 
 class PhaseTimer {
  public:
-  PhaseTimer(const Clock& clock, std::map<std::string, double>& seconds)
-      : clock_(clock), seconds_(seconds), last_(clock.Monotonic()) {}
+  PhaseTimer(const Clock& clock, at::Device device, std::map<std::string, double>& seconds)
+      : clock_(clock), device_(device), seconds_(seconds), last_(clock.Monotonic()) {}
+  // Waits for a GPU, so that a phase is charged with its own work.
   void Mark(const char* phase) {
+    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
     const absl::Duration now = clock_.Monotonic();
     seconds_[phase] += absl::ToDoubleSeconds(now - last_);
     last_ = now;
@@ -56,6 +60,7 @@ class PhaseTimer {
 
  private:
   const Clock& clock_;
+  const at::Device device_;
   std::map<std::string, double>& seconds_;
   absl::Duration last_;
 };
@@ -183,7 +188,7 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
   for (Parameter& parameter : encoder_.parameters()) parameter.value.mutable_grad() = at::Tensor();
   Encoded own = Encode(batch);
@@ -275,7 +280,7 @@ absl::Status Trainer::Update(StepReport& report) {
 
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   try {
     RETURN_IF_ERROR(Update(report));
   } catch (const std::exception& error) {
