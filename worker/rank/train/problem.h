@@ -31,9 +31,9 @@ inline EncoderConfig ProblemConfig() {
   return config;
 }
 
-inline Problem MakeProblem(uint64_t seed, bool one_positive) {
+inline Problem MakeProblem(uint64_t seed, bool one_positive, int64_t queries = 7, int64_t passages = 17) {
   CounterRandom random(seed);
-  Problem problem;
+  Problem problem{.queries = queries, .passages = passages};
   for (int64_t slot = 0; slot < problem.queries + problem.passages; ++slot) {
     std::vector<uint32_t> ids(3 + random.Below(15));
     for (uint32_t& id : ids) id = static_cast<uint32_t>(random.Below(50));
@@ -43,7 +43,8 @@ inline Problem MakeProblem(uint64_t seed, bool one_positive) {
     std::vector<uint32_t> columns(problem.passages);
     for (uint32_t c = 0; c < columns.size(); ++c) columns[c] = c;
     for (size_t c = 0; c < columns.size(); ++c) std::swap(columns[c], columns[c + random.Below(columns.size() - c)]);
-    const size_t positives = q == 2 ? 0 : one_positive ? 1 : 1 + random.Below(4), ignored = random.Below(4);
+    const size_t positives = q == 2 ? 0 : one_positive ? 1 : 1 + random.Below(4);
+    const size_t ignored = std::min(random.Below(4), columns.size() - positives);
     problem.positives.emplace_back(columns.begin(), columns.begin() + positives);
     problem.ignored.emplace_back(columns.begin() + positives, columns.begin() + positives + ignored);
     problem.weights.push_back(0.5f + static_cast<float>(random.Uniform()));
@@ -53,11 +54,11 @@ inline Problem MakeProblem(uint64_t seed, bool one_positive) {
 
 inline float GradeOf(uint32_t query, uint32_t column) { return 1.0f + (query + column) % 3; }
 
-// Slots of a rank, ascending in length. Rank 0 has more than the others.
+// Slots of a rank, ascending in length. Rank 0 has more than the others; every rank has one if there are enough.
 inline std::vector<uint32_t> SlotsOfRank(const Problem& problem, int64_t rank, int64_t world_size) {
   std::vector<uint32_t> slots;
   for (uint32_t slot = 0; slot < problem.tokens.size(); ++slot) {
-    const int64_t owner = slot % 5 == 0 ? 0 : (slot * 7 + slot / 3) % world_size;
+    const int64_t owner = slot < world_size ? slot : slot % 5 == 0 ? 0 : (slot * 7 + slot / 3) % world_size;
     if (owner == rank) slots.push_back(slot);
   }
   std::stable_sort(slots.begin(), slots.end(), [&](uint32_t a, uint32_t b) {

@@ -1,0 +1,143 @@
+// The law of the step: loss and every parameter's gradient are those of one process in float64, on any number of
+// ranks, however micro-batches are cut, and whether graphs are kept or replayed.
+#include <ATen/Parallel.h>
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "worker/rank/train/trained_step.h"
+
+namespace muster {
+namespace {
+
+using namespace muster::v1;  // NOLINT: the objectives
+
+constexpr double kFloatRelative = 1e-5, kFloatAbsolute = 1e-6;  // the second for key biases: theirs is 0
+constexpr int64_t kWorldSizes[] = {1, 2, 3, 4, 8};
+const std::vector<size_t> kAllCuts = {1, 40, 1000};  // tokens of a micro-batch: one sequence each, a few, all
+const std::vector<size_t> kOneCut = {40};
+constexpr Keep kKeeps[] = {Keep::kNone, Keep::kHalf, Keep::kAll};
+
+// In-process ranks share the machine's cores: one thread each.
+[[maybe_unused]] const bool kOneThread = [] {
+  at::set_num_threads(1);
+  return true;
+}();
+
+StepGradients Reference(const Problem& problem, const TrainerOptions& options) {
+  const auto single = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+  const auto encoder = DoubleEncoder(*single).value();
+  return ReferenceStep(*encoder, problem, options.loss.objective(), kTemperature,
+                       {options.hidden_dropout, options.attention_dropout, options.seed, problem.step})
+      .value();
+}
+
+void ExpectEqualBits(const StepGradients& a, const StepGradients& b, const char* what) {
+  EXPECT_EQ(a.loss, b.loss) << what;
+  ASSERT_EQ(a.gradients.size(), b.gradients.size());
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TRUE(at::equal(a.gradients[i], b.gradients[i])) << what << " in tensor " << i;
+  }
+}
+
+// One problem at all world sizes against the reference. Ranks hold equal bits; kept or replayed makes no bit of difference.
+StepDifference LargestOver(const std::vector<size_t>& cuts, const Problem& problem, const TrainerOptions& options) {
+  const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+  const StepGradients reference = Reference(problem, options);
+  StepDifference largest;
+  for (const int64_t world_size : kWorldSizes) {
+    for (const size_t micro_tokens : cuts) {
+      std::vector<StepGradients> replayed;
+      for (const Keep keep : kKeeps) {
+        const auto outcomes = TrainedStep(problem, {world_size, micro_tokens, keep}, options);
+        if (testing::Test::HasFailure()) return largest;
+        for (const StepGradients& other : outcomes) ExpectEqualBits(other, outcomes[0], "ranks differ");
+        if (keep == Keep::kNone) replayed = outcomes;
+        ExpectEqualBits(outcomes[0], replayed[0], "kept and replayed differ");
+        const StepDifference own = DifferenceOf(encoder->parameters(), outcomes[0], reference);
+        EXPECT_LE(own.relative, kFloatRelative) << own.worst << ", " << world_size << " ranks, micro-batches of "
+                                                << micro_tokens << " tokens, " << KeepName(keep);
+        EXPECT_LE(own.absolute, kFloatAbsolute);
+        if (own.relative > largest.relative) largest.relative = own.relative, largest.worst = own.worst;
+        largest.absolute = std::max(largest.absolute, own.absolute);
+      }
+    }
+  }
+  return largest;
+}
+
+void ExpectTheLaw(const char* name, const Problem& problem, Objective objective, double dropout,
+                  const std::vector<size_t>& cuts) {
+  const StepDifference largest = LargestOver(cuts, problem, ProblemOptions(objective, dropout));
+  std::printf("%-22s %-22s dropout %.1f: largest difference %.1e (%s), of key biases %.1e absolute\n", name,
+              Objective_Name(objective).c_str(), dropout, largest.relative, largest.worst.c_str(), largest.absolute);
+}
+
+class GradientLaw : public testing::TestWithParam<Objective> {
+ protected:
+  static bool OnePositive() { return GetParam() == OBJECTIVE_RAND1LH; }
+};
+
+// 7 queries, of which one has no positive, 17 passages, 0 to 4 positives a row, weights, grades.
+TEST_P(GradientLaw, HoldsForRaggedWeighedGradedRows) {
+  Problem problem = MakeProblem(1, OnePositive());
+  problem.graded = !OnePositive();
+  ExpectTheLaw("ragged, seed 1", problem, GetParam(), 0, kOneCut);
+  ExpectTheLaw("ragged, seed 1", problem, GetParam(), 0.1, kAllCuts);
+}
+
+TEST_P(GradientLaw, HoldsForAnotherDrawWithoutGrades) {
+  ExpectTheLaw("no grades, seed 2", MakeProblem(2, OnePositive()), GetParam(), 0.1, kOneCut);
+}
+
+// The last batch of an epoch: 3 queries, one without a positive, so that with 4 and 8 ranks some hold no row.
+TEST_P(GradientLaw, HoldsForASmallerLastBatch) {
+  const Problem problem = MakeProblem(3, OnePositive(), /*queries=*/3, /*passages=*/6);
+  ExpectTheLaw("last batch, seed 3", problem, GetParam(), 0.1, kOneCut);
+}
+
+INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,
+                         testing::Values(OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH,
+                                         OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR),
+                         [](const auto& info) { return Objective_Name(info.param); });
+
+// 5 sequences on 8 ranks: three encode nothing, and hold the same gradient.
+TEST(GradientLawCorner, RanksWithoutASequenceHoldTheSameGradient) {
+  const Problem problem = MakeProblem(4, false, /*queries=*/1, /*passages=*/4);
+  const TrainerOptions options = ProblemOptions(OBJECTIVE_JOINTLH, 0.1);
+  std::vector<StepGradients> outcomes(8);
+  const auto statuses = RunInProcessRanks(8, [&](Group& group) -> absl::Status {
+    const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 8, 40), group.rank(), 8, ProblemConfig(), at::kCPU);
+    if (!batch.ok()) return batch.status();
+    EXPECT_EQ(batch->tokens == 0, group.rank() >= 5);
+    Trainer trainer(*encoder, group, RealClock(), options);
+    const auto report = trainer.Differentiate(*batch);
+    if (!report.ok()) return report.status();
+    outcomes[group.rank()] = {report->loss, trainer.gradients()};
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) ASSERT_TRUE(status.ok()) << status;
+  for (const StepGradients& other : outcomes) ExpectEqualBits(other, outcomes[0], "ranks differ");
+  const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+  const StepDifference difference = DifferenceOf(encoder->parameters(), outcomes[7], Reference(problem, options));
+  std::printf("5 sequences on 8 ranks, seed 4: largest difference %.1e (%s)\n", difference.relative,
+              difference.worst.c_str());
+  EXPECT_LE(difference.relative, kFloatRelative) << difference.worst;
+}
+
+// What the comparison is worth: a gradient that is wrong by a hundredth of a percent in one tensor is seen.
+TEST(GradientLawCorner, TheComparisonSeesASmallError) {
+  const Problem problem = MakeProblem(1, false);
+  const TrainerOptions options = ProblemOptions(OBJECTIVE_JOINTLH, 0);
+  const StepGradients reference = Reference(problem, options);
+  StepGradients wrong = TrainedStep(problem, {}, options)[0];
+  wrong.gradients[0].mul_(1.0001);
+  const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+  EXPECT_GT(DifferenceOf(encoder->parameters(), wrong, reference).relative, kFloatRelative);
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,137 @@
+#include "worker/rank/train/reference_step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softplus.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "worker/rank/train/batch.h"
+
+namespace muster {
+namespace {
+
+using namespace muster::v1;  // NOLINT: the objectives
+
+bool Contains(const std::vector<uint32_t>& list, uint32_t value) { return std::ranges::find(list, value) != list.end(); }
+
+// Differentiable; an empty list is -inf under logsumexp.
+at::Tensor Stack(const std::vector<at::Tensor>& list) {
+  std::vector<at::Tensor> rows = {at::zeros({0}, at::kDouble)};
+  for (const at::Tensor& one : list) rows.push_back(one.reshape({1}));
+  return at::cat(rows);
+}
+
+// Loss of one query from its row of dense scores, after temperature.
+at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem& problem, uint32_t query) {
+  const auto &positives = problem.positives[query], &ignored = problem.ignored[query];
+  std::vector<at::Tensor> s, logs, negatives;
+  std::vector<double> shares;
+  double total = 0;
+  const auto grade = [&](uint32_t p) { return problem.graded ? GradeOf(query, p) : 1.0; };
+  for (const uint32_t p : positives) total += grade(p);
+  for (const uint32_t p : positives) {
+    s.push_back(scores[p]);
+    shares.push_back(grade(p) / total);
+    logs.push_back(at::full({}, std::log(shares.back() * positives.size()), at::kDouble));
+  }
+  for (uint32_t c = 0; c < problem.passages; ++c) {
+    if (!Contains(positives, c) && !Contains(ignored, c)) negatives.push_back(scores[c]);
+  }
+  const at::Tensor a = at::logsumexp(Stack(negatives), 0);
+  const at::Tensor z = at::logsumexp(at::cat({Stack(s), Stack(negatives)}), 0);
+  at::Tensor mean = at::zeros({}, at::kDouble);
+  for (size_t p = 0; p < s.size(); ++p) mean = mean + s[p] * shares[p];
+  switch (objective) {
+    case OBJECTIVE_JOINTLH:
+      return z - mean;
+    case OBJECTIVE_JOINTLH_SUM:
+      return (z - mean) * static_cast<double>(s.size());
+    case OBJECTIVE_SUMMARGLH:
+      return at::softplus(a - at::logsumexp(Stack(s) + Stack(logs), 0), 1, 1e9);
+    case OBJECTIVE_LSEPAIR:
+      return at::softplus(a + at::logsumexp(Stack(logs) - Stack(s), 0), 1, 1e9);
+    default:  // rand1lh: the one that was drawn
+      return at::softplus(a - s[0], 1, 1e9);
+  }
+}
+
+absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, const Dropout& dropout) {
+  std::vector<at::Tensor> rows;
+  for (uint32_t slot = 0; slot < problem.tokens.size(); ++slot) {
+    MicroBatch micro;
+    micro.add_lengths(problem.tokens[slot].size());
+    micro.add_slots(slot);
+    micro.set_tokens(problem.tokens[slot].data(), 4 * problem.tokens[slot].size());
+    ASSIGN_OR_RETURN(const PackedBatch packed,
+                     PackedFromMicroBatch(micro, problem.tokens.size(), encoder.config(), at::kCPU));
+    rows.push_back(encoder.Encode(packed, dropout));
+  }
+  return at::cat(rows);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder) {
+  at::NoGradGuard no_gradient;
+  ASSIGN_OR_RETURN(auto copy, Encoder::Random(encoder.config(), 0, at::kDouble));
+  for (size_t i = 0; i < copy->parameters().size(); ++i) {
+    copy->parameters()[i].value.copy_(encoder.parameters()[i].value);
+  }
+  return copy;
+}
+
+absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, Objective objective,
+                                            double temperature, const Dropout& dropout) {
+  at::AutoGradMode with_graph(true);
+  for (Parameter& parameter : encoder.parameters()) parameter.value.mutable_grad() = at::Tensor();
+  ASSIGN_OR_RETURN(const at::Tensor all, EncodeEach(encoder, problem, dropout));
+  const at::Tensor passages = all.narrow(0, problem.queries, problem.passages);
+  const at::Tensor scores = at::matmul(all.narrow(0, 0, problem.queries), passages.t()) / temperature;
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  double total = 0;
+  for (uint32_t q = 0; q < problem.queries; ++q) {
+    if (problem.positives[q].empty()) continue;
+    loss = loss + DenseRow(objective, scores[q], problem, q) * static_cast<double>(problem.weights[q]);
+    total += problem.weights[q];
+  }
+  if (total == 0) return absl::InvalidArgumentError("the problem has no valid row: its gradient is 0");
+  loss = loss / total;
+  torch::autograd::backward({loss}, {});
+  StepGradients outcome{.loss = loss.item<double>()};
+  for (const Parameter& parameter : encoder.parameters()) outcome.gradients.push_back(parameter.value.grad());
+  return outcome;
+}
+
+bool HasZeroGradient(const std::string& parameter_name) { return parameter_name.ends_with("key.bias"); }
+
+StepDifference DifferenceOf(const std::vector<Parameter>& parameters, const StepGradients& own,
+                            const StepGradients& reference) {
+  at::NoGradGuard no_gradient;
+  StepDifference difference{.relative = std::abs(own.loss - reference.loss) / std::abs(reference.loss), .worst = "loss"};
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const at::Tensor &mine = own.gradients.at(i), &other = reference.gradients.at(i);
+    const double error = (mine.to(at::kCPU, at::kDouble) - other).norm().item<double>();
+    if (HasZeroGradient(parameters[i].name)) {
+      difference.absolute = std::max(difference.absolute, error);
+      continue;
+    }
+    const double relative = error / other.norm().item<double>();
+    if (!(relative <= difference.relative)) {
+      difference.relative = relative;
+      difference.worst = parameters[i].name;
+    }
+  }
+  return difference;
+}
+
+}  // namespace muster

@@ -1,0 +1,43 @@
+// For tests: the gradient of one step in the plainest way, to hold the trainer against. One process, float64, one
+// sequence at a time, no graph freed, autograd through the dense score matrix and the formulas of arXiv 2602.12727.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/job.pb.h"
+#include "worker/rank/model/encoder.h"
+#include "worker/rank/train/problem.h"
+
+namespace muster {
+
+// Of the global batch, in the order of Encoder::parameters().
+struct StepGradients {
+  double loss = 0;
+  std::vector<at::Tensor> gradients;
+};
+
+// An encoder in float64 on the CPU that holds the values of `encoder`'s parameters.
+absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder);
+
+// `encoder` is of float64 on the CPU; its .grad() tensors are replaced. dropout.step is the problem's.
+absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, muster::v1::Objective objective,
+                                            double temperature, const Dropout& dropout);
+
+// Attention key biases have exactly zero gradient in theory (a constant added to a row of scores): rounding is all
+// that is there, so they are compared absolutely, and left out where trained weights are compared.
+bool HasZeroGradient(const std::string& parameter_name);
+
+// The largest norm(own - reference) / norm(reference) over the loss and all tensors but the key biases; `absolute`:
+// the largest norm of a key bias's difference.
+struct StepDifference {
+  double relative = 0, absolute = 0;
+  std::string worst;  // the tensor of `relative`
+};
+StepDifference DifferenceOf(const std::vector<Parameter>& parameters, const StepGradients& own,
+                            const StepGradients& reference);
+
+}  // namespace muster

@@ -1,0 +1,78 @@
+// For tests: one step of the trainer on in-process ranks, each with its share of a problem.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "worker/rank/collective/in_process.h"
+#include "worker/rank/train/problem.h"
+#include "worker/rank/train/reference_step.h"
+#include "worker/rank/train/trainer.h"
+
+namespace muster {
+
+inline constexpr uint64_t kWeightSeed = 11;
+inline constexpr double kTemperature = 0.2;
+
+// How many of a rank's graphs are kept.
+enum class Keep { kNone, kHalf, kAll };
+inline const char* KeepName(Keep keep) {
+  return keep == Keep::kNone ? "replayed" : keep == Keep::kHalf ? "half kept" : "kept";
+}
+inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool dropout) {
+  uint64_t all = 0;
+  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout);
+  return keep == Keep::kNone ? 0 : keep == Keep::kHalf ? all / 2 : all;
+}
+
+inline TrainerOptions ProblemOptions(muster::v1::Objective objective, double dropout) {
+  TrainerOptions options;
+  options.loss.set_objective(objective);
+  options.loss.set_temperature(kTemperature);
+  options.optimizer.set_learning_rate(1e-2);
+  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
+  options.optimizer.set_max_grad_norm(1);
+  options.optimizer.set_weight_decay(0.01);
+  options.optimizer.set_beta1(0.9);
+  options.optimizer.set_beta2(0.999);
+  options.optimizer.set_epsilon(1e-8);
+  options.seed = 5;
+  options.hidden_dropout = options.attention_dropout = dropout;
+  options.total_steps = 100;
+  options.tile_rows = 2;
+  options.tile_columns = 5;
+  return options;
+}
+
+struct Cut {
+  int64_t world_size = 1;
+  size_t micro_tokens = 40;
+  Keep keep = Keep::kHalf;
+};
+
+// Loss and gradients on each rank. Expects every rank to encode something.
+inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut& cut, TrainerOptions options,
+                                              at::ScalarType type = at::kFloat) {
+  std::vector<StepGradients> outcomes(cut.world_size);
+  const auto statuses = RunInProcessRanks(cut.world_size, [&](Group& group) -> absl::Status {
+    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed, type);
+    if (!encoder.ok()) return encoder.status();
+    const auto share = ShareOf(problem, group.rank(), cut.world_size, cut.micro_tokens);
+    const auto batch = BatchFromShare(share, group.rank(), cut.world_size, ProblemConfig(), at::kCPU);
+    if (!batch.ok()) return batch.status();
+    EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
+    TrainerOptions own = options;
+    own.keep_activations = KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0);
+    Trainer trainer(**encoder, group, RealClock(), own);
+    const auto report = trainer.Differentiate(*batch);
+    if (!report.ok()) return report.status();
+    outcomes[group.rank()] = {report->loss, trainer.gradients()};
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+  return outcomes;
+}
+
+}  // namespace muster
