@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
   // MKL rounds alike from run to run; must stand before its first use.
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS, too
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
   muster::InitLog("muster-rank");
 

@@ -7,12 +7,16 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -44,9 +48,11 @@ absl::StatusOr<std::vector<T>> GatherValues(Group& group, const T& own) {
 
 class PhaseTimer {
  public:
-  PhaseTimer(const Clock& clock, std::map<std::string, double>& seconds)
-      : clock_(clock), seconds_(seconds), last_(clock.Monotonic()) {}
+  PhaseTimer(const Clock& clock, at::Device device, std::map<std::string, double>& seconds)
+      : clock_(clock), device_(device), seconds_(seconds), last_(clock.Monotonic()) {}
+  // Waits for a GPU, so that a phase is charged with its own work.
   void Mark(const char* phase) {
+    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
     const absl::Duration now = clock_.Monotonic();
     seconds_[phase] += absl::ToDoubleSeconds(now - last_);
     last_ = now;
@@ -54,6 +60,7 @@ class PhaseTimer {
 
  private:
   const Clock& clock_;
+  const at::Device device_;
   std::map<std::string, double>& seconds_;
   absl::Duration last_;
 };
@@ -140,7 +147,8 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   uint64_t kept = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0);
+    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
+                                encoder_.options().bfloat16);
     at::AutoGradMode with_graph(kept <= options_.keep_activations);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
     if (embeddings.requires_grad()) own.graphs[i] = embeddings;
@@ -180,7 +188,7 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
   for (Parameter& parameter : encoder_.parameters()) parameter.value.mutable_grad() = at::Tensor();
   Encoded own = Encode(batch);
@@ -247,11 +255,13 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
 
 absl::Status Trainer::Update(StepReport& report) {
   at::NoGradGuard no_gradient;
-  double squares = 0;
+  std::vector<at::Tensor> norms_of_tensors;
   for (const at::Tensor& gradient : gradients_) {
-    const double norm = at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
-    squares += norm * norm;
+    norms_of_tensors.push_back(at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble));
   }
+  const at::Tensor host = at::stack(norms_of_tensors).to(at::kCPU);  // one wait for a device, not one a tensor
+  double squares = 0;
+  for (const double norm : std::span(host.const_data_ptr<double>(), host.numel())) squares += norm * norm;
   // Rank 0's word, since a host with another number of threads may round the sum otherwise.
   ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, std::sqrt(squares)));
   report.gradient_norm = norms[0];
@@ -270,7 +280,7 @@ absl::Status Trainer::Update(StepReport& report) {
 
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   try {
     RETURN_IF_ERROR(Update(report));
   } catch (const std::exception& error) {
