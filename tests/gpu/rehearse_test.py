@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""Rehearses tests/gpu without a GPU: packs, makes a root that holds Python, torch and nothing else of this machine,
+and runs tests/gpu/run --rehearse in it.
+
+usage: rehearse_test.py BUILD LIBTORCH NCCL_LIBRARY
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD, LIBTORCH, NCCL = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
+SKIPPED = 77  # what ctest calls skipped
+LIMIT = 64 * 2**20
+SITE = pathlib.Path("/usr/local/lib/python3/site-packages")
+
+
+def link_tree(source, target):
+    """The tree again by hard links: no bytes are copied where both are on one file system."""
+    subprocess.run(["cp", "-aL", "--link", str(source), str(target)], check=False, stderr=subprocess.DEVNULL)
+    if not target.exists() or sum(1 for _ in target.rglob("*")) < sum(1 for _ in source.rglob("*")):
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "-aL", "--reflink=auto", str(source), str(target)], check=True)
+
+
+def libraries_of(file):
+    listing = subprocess.run(["ldd", str(file)], check=False, capture_output=True, text=True).stdout
+    return {word for line in listing.splitlines() for word in line.split() if word.startswith("/")}
+
+
+def bring(root, files):
+    """Files of this machine, with the libraries that they need, at their own paths."""
+    for file in files:
+        for path in {str(file)} | libraries_of(os.path.realpath(file)):
+            target = root / path.lstrip("/")
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(os.path.realpath(path), target)
+
+
+def make_root(root, packed):
+    for folder in ("tmp", "proc", "dev"):
+        (root / folder).mkdir()
+    (root / "dev/null").touch()
+    python = pathlib.Path("/usr/bin/python3")
+    library = pathlib.Path(sysconfig.get_path("stdlib"))
+    bring(root, [python, "/bin/sh", "/usr/bin/env", *library.glob("lib-dynload/*.so")])
+    shutil.copytree(library, root / str(library).lstrip("/"), dirs_exist_ok=True, symlinks=True,
+                    ignore=shutil.ignore_patterns("test", "*.so", "__pycache__", "config-*", "idlelib", "dist-packages"))
+    site = root / str(SITE).lstrip("/")
+    (site / "nvidia/nccl").mkdir(parents=True)
+    (site / "torch").mkdir()
+    link_tree(LIBTORCH / "torch/lib", site / "torch/lib")
+    shutil.copy2(LIBTORCH / "torch/version.py", site / "torch/version.py")
+    (site / "torch/__init__.py").touch()
+    link_tree(LIBTORCH / "nvidia/cu13", site / "nvidia/cu13")
+    link_tree(NCCL.parent, site / "nvidia/nccl/lib")
+    checkout = root / "checkout"
+    (checkout / "tests/gpu").mkdir(parents=True)
+    shutil.copy2(ROOT / "tests/gpu/run", checkout / "tests/gpu/run")
+    shutil.copytree(packed, checkout / "build/gpu")
+
+
+class Rehearsal(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Beside torch's tree, so that hard links reach it.
+        cls.folder = tempfile.TemporaryDirectory(prefix="muster-gpu-rehearsal-", dir=BUILD)
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.packed = pathlib.Path(cls.folder.name) / "packed"
+        subprocess.run([ROOT / "tests/gpu/pack", "--build", BUILD, "--out", cls.packed], check=True)
+        cls.root = pathlib.Path(cls.folder.name) / "root"
+        cls.root.mkdir()
+        make_root(cls.root, cls.packed)
+
+    def in_root(self, *arguments):
+        # What Gloo and Python ask the kernel for; mounts of a namespace of its own, gone with the command.
+        script = ('mount -t proc proc "$0/proc" && mount --bind /dev/null "$0/dev/null" && '
+                  'exec chroot "$0" /usr/bin/env -i PATH=/usr/bin:/bin PYTHONPATH="$1" PYTHONDONTWRITEBYTECODE=1 '
+                  '/usr/bin/python3 /checkout/tests/gpu/run "${@:2}"')
+        return subprocess.run(["unshare", "--mount", "bash", "-c", script, self.root, str(SITE), *arguments],
+                              capture_output=True, text=True, timeout=560)
+
+    def test_the_pack_is_small_and_carries_no_path_of_this_machine(self):
+        files = [file for file in self.packed.rglob("*") if file.is_file()]
+        self.assertLess(sum(file.stat().st_size for file in files), LIMIT)
+        for file in (self.packed / "bin").iterdir():
+            dynamic = subprocess.run(["readelf", "-d", file], check=True, capture_output=True, text=True).stdout
+            self.assertNotRegex(dynamic, "RUNPATH|RPATH")
+        self.assertFalse([file for file in files if file.name.startswith(("libtorch", "libc10", "libc.so", "libnccl"))])
+
+    def test_without_a_gpu_it_says_so(self):
+        done = self.in_root()
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertIn("no GPU: ", done.stdout)
+
+    def test_the_rehearsal_passes_with_what_was_packed_alone(self):
+        done = self.in_root("--rehearse", "--json", "/tmp/report.json")
+        print(done.stdout, done.stderr)
+        self.assertEqual(done.returncode, 0)
+        report = json.loads((self.root / "tmp/report.json").read_text(encoding="utf-8"))
+        self.assertEqual(report["failed"], 0)
+        self.assertIsNone(report["gpu"])
+        self.assertTrue(report["torch"].startswith("2.11.0"), report["torch"])
+        by_name = {test["name"]: test for test in report["tests"]}
+        self.assertEqual(len(by_name), len(report["tests"]), "two tests of one name")
+        gpu_tests = [test for test in report["tests"] if test["passed"] is None]
+        self.assertGreater(len(gpu_tests), 40)
+        for test in gpu_tests:
+            self.assertEqual(test["message"], "not run: no GPU")
+            self.assertTrue(by_name[test["name"] + " (cpu)"]["passed"], test["name"])
+        for part in ("loss", "loss_size", "dropout", "encoder", "collective", "failure", "step", "resume", "speed"):
+            self.assertTrue([test for test in gpu_tests if test["name"].startswith(part + ".")], part)
+        # Our own libraries come from the pack; of this machine's, glibc alone.
+        for library in by_name["libraries"]["mapped"]:
+            if library.startswith(("/checkout/build/gpu/", str(SITE))):
+                continue
+            self.assertRegex(library, r"/(libc|libm|libdl|librt|libpthread|ld-linux-x86-64|libstdc\+\+|libgcc_s)\.so\.\d+$")
+        self.assertTrue([name for name in by_name["libraries"]["mapped"] if name.endswith("/libmuster_cuda.so")])
+
+    def test_a_part_that_overruns_is_a_failure(self):
+        run = (self.root / "checkout/tests/gpu/run")
+        text = run.read_text(encoding="utf-8")
+        self.addCleanup(run.write_text, text, encoding="utf-8")
+        run.write_text(text.replace("ALL_SECONDS = 540", "ALL_SECONDS = 0"), encoding="utf-8")
+        done = self.in_root("--rehearse", "--part", "loss", "--json", "/tmp/short.json")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("stopped after its", done.stdout)
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        print("skipped: a root folder of its own and its mounts need root")
+        sys.exit(SKIPPED)
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,127 @@
+// What a step of BERT-base with random weights costs. Figures only.
+#include <ATen/ATen.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/random.h"
+#include "common/status.h"
+#include "tests/gpu/models.h"
+#include "tests/gpu/session.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/train/trainer.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::StepShare;
+
+// Queries of 8 to 24 tokens, passages of 64 to 192; each query names one positive.
+struct Workload {
+  int64_t queries = 0, passages = 0;
+  int64_t micro_tokens = 0;
+};
+
+StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint64_t step) {
+  CounterRandom random(17);
+  const int64_t slots = work.queries + work.passages;
+  std::vector<std::pair<int64_t, uint32_t>> by_length;  // length, slot
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    by_length.emplace_back(slot < work.queries ? 8 + random.Below(17) : 64 + random.Below(129), slot);
+  }
+  std::sort(by_length.begin(), by_length.end());
+  StepShare share;
+  share.set_step(step);
+  share.set_query_count(work.queries);
+  share.set_passage_count(work.passages);
+  share.add_rank_counts(slots);
+  int64_t used = work.micro_tokens;
+  for (const auto& [length, slot] : by_length) {
+    share.add_gather_slots(slot);
+    if (used + length > work.micro_tokens) share.add_micro_batches(), used = 0;
+    used += length;
+    auto& micro = *share.mutable_micro_batches(share.micro_batches_size() - 1);
+    micro.add_lengths(length);
+    micro.add_slots(slot);
+    std::vector<uint32_t> ids(length);
+    for (uint32_t& id : ids) id = static_cast<uint32_t>(random.Below(config.vocabulary_size));
+    micro.mutable_tokens()->append(reinterpret_cast<const char*>(ids.data()), 4 * ids.size());
+  }
+  share.set_row_end(work.queries);
+  share.add_positive_offsets(0);
+  share.add_ignored_offsets(0);
+  for (int64_t q = 0; q < work.queries; ++q) {
+    share.add_positives(q % work.passages);
+    share.add_positive_offsets(q + 1);
+    share.add_ignored_offsets(0);
+    share.add_row_weights(1);
+    share.add_query_digests(q);
+  }
+  share.set_total_weight(static_cast<double>(work.queries));
+  return share;
+}
+
+// Floating-point operations of forward and backward, products alone: 6 a weight and token, and for attention's two
+// products 12 * length * hidden a layer and token (the backward is twice the forward).
+double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
+  const double hidden = static_cast<double>(config.hidden_size);
+  const double weights = config.layers * (4 * hidden * hidden + 2 * hidden * config.intermediate_size);
+  double flops = 0;
+  for (const PackedBatch& micro : batch.micro_batches) {
+    for (const int64_t length : micro.lengths) flops += length * (6 * weights + config.layers * 12.0 * length * hidden);
+  }
+  return flops;
+}
+
+absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figures& figures) {
+  const EncoderConfig config = session.on_gpu() ? BertBase() : SmallEncoder();
+  const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
+  ASSIGN_OR_RETURN(const auto encoder, EncoderOn(session.device(), config, 1, at::kFloat));
+  const auto group = MakeSingleGroup();
+  TrainerOptions options;
+  options.loss.set_objective(muster::v1::OBJECTIVE_JOINTLH);
+  options.loss.set_temperature(0.05);
+  options.optimizer.set_learning_rate(1e-5);
+  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
+  options.optimizer.set_max_grad_norm(1);
+  options.optimizer.set_beta1(0.9);
+  options.optimizer.set_beta2(0.999);
+  options.optimizer.set_epsilon(1e-8);
+  options.keep_activations = keep ? uint64_t{1} << 62 : 0;
+  options.hidden_dropout = options.attention_dropout = dropout;
+  options.total_steps = 1000;
+  Trainer trainer(*encoder, *group, RealClock(), options);
+  ASSIGN_OR_RETURN(const StepBatch batch,
+                   BatchFromShare(ShareOfOneRank(work, config, 0), 0, 1, config, session.device()));
+  absl::Status status;
+  StepReport last;
+  const auto step = [&] {
+    auto report = trainer.Step(batch);
+    if (report.ok()) last = *report;
+    status = Both(status, report.status());
+  };
+  const double seconds = LeastSeconds(session.device(), 2, step);
+  RETURN_IF_ERROR(status);
+  const double flops = StepFlops(config, batch) / seconds;
+  figures["queries"] = work.queries;
+  figures["passages"] = work.passages;
+  figures["tokens"] = batch.tokens;
+  figures["milliseconds"] = 1e3 * seconds;
+  figures["queries_per_second"] = work.queries / seconds;
+  figures["tokens_per_second"] = batch.tokens / seconds;
+  figures["tflops"] = flops / 1e12;  // a replayed forward does not count
+  if (session.on_gpu()) figures["peak_mib"] = PeakBytes(session.device(), step) / 1048576.0;
+  for (const auto& [phase, spent] : last.seconds) figures["seconds"][phase] = spent;
+  return status;
+}
+
+}  // namespace
+
+void RunSpeedPart(Session& session) {
+  for (const bool keep : {true, false}) {
+    for (const double dropout : {0.0, 0.1}) {
+      session.Test(absl::StrCat("speed.float32.", keep ? "kept" : "replayed", dropout > 0 ? ".dropout" : ""),
+                   [&](Figures& figures) { return MeasureStep(session, dropout, keep, figures); });
+    }
+  }
+}
+
+}  // namespace muster

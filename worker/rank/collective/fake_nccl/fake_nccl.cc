@@ -1,0 +1,222 @@
+#include <c10/util/BFloat16.h>
+#include <nccl.h>
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace {
+
+using muster::fake_nccl::TheWorld;
+
+// One collective: what each rank gave. Done once all ranks have and the last one has computed it.
+struct Operation {
+  std::vector<const void*> sends;
+  std::vector<void*> receives;
+  int arrived = 0;
+  std::atomic<bool> done{false};
+};
+
+struct Meeting {
+  std::mutex lock;
+  std::vector<ncclComm*> comms;  // by rank; null: not there, or gone
+  int joined = 0;
+  std::vector<std::shared_ptr<Operation>> operations;
+};
+
+std::mutex meetings_lock;
+std::vector<std::shared_ptr<Meeting>> meetings;  // an id holds an index
+thread_local std::shared_ptr<Operation> last_operation;
+thread_local int calls = 0;
+
+size_t SizeOf(ncclDataType_t type) {
+  return type == ncclUint8 ? 1 : type == ncclBfloat16 ? 2 : type == ncclFloat32 ? 4 : 8;
+}
+
+template <typename T>
+void Sum(const std::vector<const void*>& sends, size_t first, size_t count, void* out) {
+  for (size_t i = 0; i < count; ++i) {
+    T sum{};
+    for (const void* send : sends) sum = static_cast<T>(sum + static_cast<const T*>(send)[first + i]);
+    static_cast<T*>(out)[i] = sum;
+  }
+}
+
+void SumOf(ncclDataType_t type, const std::vector<const void*>& sends, size_t first, size_t count, void* out) {
+  switch (type) {
+    case ncclUint8:
+      return Sum<uint8_t>(sends, first, count, out);
+    case ncclInt64:
+      return Sum<int64_t>(sends, first, count, out);
+    case ncclFloat32:
+      return Sum<float>(sends, first, count, out);
+    case ncclFloat64:
+      return Sum<double>(sends, first, count, out);
+    case ncclBfloat16:
+      return Sum<c10::BFloat16>(sends, first, count, out);
+  }
+}
+
+}  // namespace
+
+struct ncclComm {
+  std::shared_ptr<Meeting> meeting;
+  int rank = 0;
+  size_t next = 0;                           // operation of this rank
+  int polls = 0;                             // answers of "in progress" that are still to come
+  std::atomic<ncclResult_t> failure{ncclSuccess};
+};
+struct FakeEvent {
+  std::shared_ptr<Operation> operation;
+};
+
+namespace {
+
+// A call to a communicator that does not block: it has ended a few polls later.
+ncclResult_t Later(ncclComm_t comm) {
+  comm->polls = 3;
+  return ncclInProgress;
+}
+
+ncclResult_t Enqueue(ncclComm_t comm, const void* send, void* receive, std::function<void(const Operation&)> compute) {
+  ++calls;
+  const std::lock_guard guard(comm->meeting->lock);
+  Meeting& meeting = *comm->meeting;
+  if (comm->next == meeting.operations.size()) {
+    meeting.operations.push_back(std::make_shared<Operation>());
+    meeting.operations.back()->sends.resize(meeting.comms.size());
+    meeting.operations.back()->receives.resize(meeting.comms.size());
+  }
+  last_operation = meeting.operations[comm->next++];
+  last_operation->sends[comm->rank] = send;
+  last_operation->receives[comm->rank] = receive;
+  if (++last_operation->arrived == static_cast<int>(meeting.comms.size())) {
+    compute(*last_operation);
+    last_operation->done = true;
+  }
+  return Later(comm);
+}
+
+void Leave(ncclComm_t comm, ncclResult_t of_peers) {
+  const std::lock_guard guard(comm->meeting->lock);
+  comm->meeting->comms[comm->rank] = nullptr;
+  // What this rank gave is freed now: an operation that waits for others never ends.
+  for (const auto& operation : comm->meeting->operations) {
+    if (!operation->done) operation->arrived = INT_MIN;
+  }
+  for (ncclComm* peer : comm->meeting->comms) {
+    if (peer != nullptr && of_peers != ncclSuccess) peer->failure = of_peers;
+  }
+}
+
+}  // namespace
+
+namespace muster::fake_nccl {
+World& TheWorld() {
+  static World world;
+  return world;
+}
+int CallsOfThisThread() { return calls; }
+}  // namespace muster::fake_nccl
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
+  const std::lock_guard guard(meetings_lock);
+  const size_t index = meetings.size();
+  meetings.push_back(std::make_shared<Meeting>());
+  std::memset(id->internal, 0, sizeof(id->internal));
+  std::memcpy(id->internal, &index, sizeof(index));
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
+  if (config->blocking != 0) return ncclSystemError;
+  size_t index = 0;
+  std::memcpy(&index, id.internal, sizeof(index));
+  const std::lock_guard guard(meetings_lock);
+  *comm = new ncclComm{.meeting = meetings.at(index), .rank = rank};
+  const std::lock_guard meeting_guard((*comm)->meeting->lock);
+  (*comm)->meeting->comms.resize(ranks);
+  (*comm)->meeting->comms[rank] = *comm;
+  ++(*comm)->meeting->joined;
+  return Later(*comm);
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
+  const std::lock_guard guard(comm->meeting->lock);
+  const bool met = comm->meeting->joined == static_cast<int>(comm->meeting->comms.size());
+  *state = comm->failure != ncclSuccess ? comm->failure.load() : !met || comm->polls-- > 0 ? ncclInProgress : ncclSuccess;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm,
+                           cudaStream_t) {
+  return Enqueue(comm, send, receive, [bytes = count * SizeOf(type)](const Operation& operation) {
+    for (void* out : operation.receives) {
+      for (size_t r = 0; r < operation.sends.size(); ++r) {
+        std::memcpy(static_cast<char*>(out) + r * bytes, operation.sends[r], bytes);
+      }
+    }
+  });
+}
+
+ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
+                               ncclComm_t comm, cudaStream_t) {
+  return Enqueue(comm, send, receive, [=](const Operation& operation) {
+    for (size_t r = 0; r < operation.receives.size(); ++r) {
+      SumOf(type, operation.sends, r * count, count, operation.receives[r]);
+    }
+  });
+}
+
+ncclResult_t ncclAllReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
+                           ncclComm_t comm, cudaStream_t) {
+  return Enqueue(comm, send, receive, [=](const Operation& operation) {
+    std::vector<char> sum(count * SizeOf(type));  // operations are in place
+    SumOf(type, operation.sends, 0, count, sum.data());
+    for (void* out : operation.receives) std::memcpy(out, sum.data(), sum.size());
+  });
+}
+
+ncclResult_t ncclCommFinalize(ncclComm_t comm) { return Later(comm); }
+
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  ++TheWorld().destroyed;
+  Leave(comm, ncclSuccess);
+  delete comm;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  ++TheWorld().aborted;
+  Leave(comm, TheWorld().notice_aborts ? ncclRemoteError : ncclSuccess);
+  delete comm;
+  return ncclSuccess;
+}
+
+const char* ncclGetErrorString(ncclResult_t result) {
+  return result == ncclRemoteError ? "remote process exited or there was a network error" : "some error of NCCL";
+}
+const char* ncclGetLastError(ncclComm_t) { return "socket closed\nby peer"; }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new FakeEvent;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->operation = last_operation;
+  return cudaSuccess;
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (TheWorld().broken_gpu) return cudaErrorLaunchFailure;
+  return event->operation->done ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t) { return "unspecified launch failure"; }

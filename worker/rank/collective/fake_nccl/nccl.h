@@ -1,0 +1,62 @@
+// For tests: the names of NCCL and of CUDA's runtime that nccl_group.cc uses, over ranks that are threads of one process
+// and tensors of the CPU. Values of the constants are NCCL's and CUDA's.
+#pragma once
+
+#include <atomic>
+#include <climits>
+#include <cstddef>
+
+struct ncclComm;
+using ncclComm_t = ncclComm*;
+struct ncclUniqueId {
+  char internal[128];
+};
+enum ncclResult_t { ncclSuccess = 0, ncclUnhandledCudaError = 1, ncclSystemError = 2, ncclRemoteError = 6, ncclInProgress = 7 };
+enum ncclDataType_t { ncclUint8 = 1, ncclInt64 = 4, ncclFloat32 = 7, ncclFloat64 = 8, ncclBfloat16 = 9 };
+enum ncclRedOp_t { ncclSum = 0 };
+struct ncclConfig_t {
+  int blocking = INT_MIN;
+};
+#define NCCL_CONFIG_INITIALIZER {}
+
+struct FakeEvent;
+using cudaEvent_t = FakeEvent*;
+using cudaStream_t = int;
+enum cudaError_t { cudaSuccess = 0, cudaErrorNotReady = 600, cudaErrorLaunchFailure = 719 };
+inline constexpr unsigned cudaEventDisableTiming = 2;
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config);
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state);
+ncclResult_t ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm,
+                           cudaStream_t stream);
+ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                               ncclComm_t comm, cudaStream_t stream);
+ncclResult_t ncclAllReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream);
+ncclResult_t ncclCommFinalize(ncclComm_t comm);
+ncclResult_t ncclCommDestroy(ncclComm_t comm);
+ncclResult_t ncclCommAbort(ncclComm_t comm);
+const char* ncclGetErrorString(ncclResult_t result);
+const char* ncclGetLastError(ncclComm_t comm);
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaGetLastError();
+cudaError_t cudaSetDevice(int device);
+const char* cudaGetErrorString(cudaError_t error);
+
+namespace muster::fake_nccl {
+
+// What happened, and what shall happen, in all communicators of the process.
+struct World {
+  std::atomic<int> aborted{0}, destroyed{0};
+  std::atomic<bool> notice_aborts{false};  // an abort is a remote error for the peers, as where their sockets close
+  std::atomic<bool> broken_gpu{false};     // events end with an error
+};
+World& TheWorld();
+int CallsOfThisThread();  // of collectives
+
+}  // namespace muster::fake_nccl
