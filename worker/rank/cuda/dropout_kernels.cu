@@ -40,8 +40,10 @@ template <typename T>
 __device__ void Load(const T* from, int64_t count, T (&values)[kDecisions]) {
   if (count == kDecisions && IsAligned(from)) {
     const Packet<T> packet = *reinterpret_cast<const Packet<T>*>(from);
+#pragma unroll
     for (int i = 0; i < kDecisions; ++i) values[i] = packet.values[i];
   } else {
+#pragma unroll
     for (int i = 0; i < kDecisions; ++i) {
       if (i < count) values[i] = from[i];
     }
@@ -52,9 +54,11 @@ template <typename T>
 __device__ void Store(const T (&values)[kDecisions], int64_t count, T* to) {
   if (count == kDecisions && IsAligned(to)) {
     Packet<T> packet;
+#pragma unroll
     for (int i = 0; i < kDecisions; ++i) packet.values[i] = values[i];
     *reinterpret_cast<Packet<T>*>(to) = packet;
   } else {
+#pragma unroll
     for (int i = 0; i < kDecisions; ++i) {
       if (i < count) to[i] = values[i];
     }
@@ -81,6 +85,7 @@ __global__ void ApplyMaskKernel(const MaskJob job) {
     T values[kDecisions] = {}, base[kDecisions] = {};
     Load(x + first, count, values);
     if (residual != nullptr) Load(residual + first, count, base);
+#pragma unroll
     for (int i = 0; i < kDecisions; ++i) {
       const uint32_t decision = words[i / 2] >> (i % 2 * 16) & 0xffff;
       const A kept = Convert<A>(values[i]) * (decision < job.threshold ? A{0} : scale);

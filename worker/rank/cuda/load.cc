@@ -67,6 +67,7 @@ absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
   if (!at::detail::getCUDAHooks().hasCUDA()) {
     return absl::FailedPreconditionError("torch asked for its CUDA half before LoadCuda(), and keeps to the answer");
   }
+  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
   MakeDeterministic();
   RegisterTileOps(c10::DeviceType::CUDA, backend->tile_ops());
   RegisterDropoutOps(c10::DeviceType::CUDA, backend->dropout_ops());

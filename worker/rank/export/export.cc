@@ -61,8 +61,10 @@ absl::Status CheckFolder(const Encoder& encoder, const PackedBatch& probe, const
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder));
   RETURN_IF_ERROR(CheckModelFolder(folder, config));
   ASSIGN_OR_RETURN(const std::unique_ptr<Encoder> reloaded,
-                   Encoder::Load(folder, config, encoder.parameters().front().value.scalar_type()));
-  const at::Tensor difference = encoder.Encode(probe, {}) - reloaded->Encode(probe, {});
+                   Encoder::Load(folder, config, encoder.options()));
+  PackedBatch batch = probe;
+  batch.tokens = probe.tokens.to(encoder.options().device);
+  const at::Tensor difference = encoder.Encode(batch, {}) - reloaded->Encode(batch, {});
   const double largest = difference.abs().max().item<double>();
   if (!(largest <= kTolerance)) {  // a NaN is a difference, too
     return absl::DataLossError(absl::StrCat("the reloaded folder's embeddings differ by ", largest, ", more than ",

@@ -63,20 +63,17 @@ class RankRun {
 
  private:
   absl::Status SetUp() {
-    if (config_.device() == "gpu") {
-      return absl::FailedPreconditionError(
-          "this build trains on the CPU alone: submit the job with resources.device: cpu");
-    }
-    spdlog::info("job {} attempt {}: rank {} of {}, {} threads", config_.job_id(), config_.attempt(), config_.rank(),
-                 config_.world_size(), config_.threads());
+    ASSIGN_OR_RETURN(device_, OpenDevice(config_));
+    spdlog::info("job {} attempt {}: rank {} of {}, on {}, {} threads", config_.job_id(), config_.attempt(),
+                 config_.rank(), config_.world_size(), device_.device.str(), config_.threads());
     progress_.Activity("connecting");
     ASSIGN_OR_RETURN(channels_, Connect(config_));
     blobs_ = std::make_unique<BlobClient>(channels_.data.front());
-    ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_));
+    ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
     ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks());
     RETURN_IF_ERROR(steps_.Clear());
     progress_.Activity("loading the model");
-    ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_));
+    ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
     trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
@@ -127,7 +124,7 @@ class RankRun {
     }
     if (config_.checkpoints_size() == 0) return absl::OkStatus();
     // A rank may have restored what another refused: back to the weights that all ranks start from.
-    ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_));
+    ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_, device_.device));
     RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
     RETURN_IF_ERROR(steps_.Clear());
     trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
@@ -205,7 +202,7 @@ class RankRun {
       const absl::Duration start = clock_.Monotonic();
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
       ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, config_.rank(), config_.world_size(),
-                                                             encoder_->config(), at::kCPU));
+                                                             encoder_->config(), device_.device));
       const double data_seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
       ASSIGN_OR_RETURN(StepReport report, trainer_->Step(batch, stop_.load()));
       report.seconds["data"] = data_seconds;
@@ -295,6 +292,7 @@ class RankRun {
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
+  RankDevice device_;
   RankChannels channels_;
   std::unique_ptr<BlobClient> blobs_;
   std::unique_ptr<Group> group_;

@@ -228,6 +228,17 @@ TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {
   }
 }
 
+// Slot 1000 has no GPU anywhere, so that the test is the same on a machine with some.
+TEST_F(RunRankTest, AGpuThatIsNotThereIsPermanentAndNamesTheRemedy) {
+  RankConfig wrong = config_;
+  wrong.set_device("gpu");
+  wrong.set_slot(1000);
+  const RankResult result = Run(wrong, 1)[0].result;
+  EXPECT_EQ(result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+  EXPECT_THAT(result.message(), testing::StartsWith("resources.device: gpu: "));
+  EXPECT_THAT(result.message(), testing::EndsWith("submit with resources.device: cpu"));
+}
+
 TEST_F(RunRankTest, AWrongTokenIsPermanentAndAStaleAttemptIsNot) {
   RankConfig wrong = config_;
   wrong.mutable_resolved()->set_vocabulary_size(20);

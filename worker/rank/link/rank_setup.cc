@@ -1,5 +1,6 @@
 #include "worker/rank/link/rank_setup.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
 #include "worker/rank/collective/join.h"
@@ -23,16 +24,37 @@ absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
   return channels;
 }
 
-absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, const RankChannels& channels) {
-  if (config.world_size() == 1) return MakeSingleGroup();
-  return JoinGlooGroup(
-      {.store = MakeGrpcStore(channels.coordinator, config.job_id(), config.attempt()),
-       .rank = config.rank(),
-       .world_size = config.world_size(),
-       .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address()});
+absl::StatusOr<RankDevice> OpenDevice(const RankConfig& config) {
+  if (config.device() != "gpu") return RankDevice();
+  const auto refuse = [](absl::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("resources.device: gpu: ", why, "; or submit with resources.device: cpu"));
+  };
+  const auto cuda = LoadCuda();
+  if (!cuda.ok()) return refuse(cuda.status().message());
+  const auto count = (*cuda)->CountDevices();
+  if (!count.ok()) return refuse(count.status().message());
+  if (config.slot() >= static_cast<uint32_t>(*count)) {
+    return refuse(absl::StrCat("slot ", config.slot(), " wants a GPU of its own, CUDA shows ", *count,
+                               " here. Start muster-worker with --slots ", *count));
+  }
+  const RankDevice device{.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(config.slot())), .cuda = *cuda};
+  if (const absl::Status status = device.cuda->SetDevice(device.device); !status.ok()) return refuse(status.message());
+  return device;
 }
 
-absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blobs) {
+absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, const RankChannels& channels,
+                                                   const RankDevice& device) {
+  if (config.world_size() == 1) return MakeSingleGroup();
+  const JoinOptions options{
+      .store = MakeGrpcStore(channels.coordinator, config.job_id(), config.attempt()),
+      .rank = config.rank(),
+      .world_size = config.world_size(),
+      .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address()};
+  return device.cuda != nullptr ? device.cuda->JoinNccl(options, device.device) : JoinGlooGroup(options);
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blobs, at::Device device) {
   const std::filesystem::path cache = config.cache();
   LoadedModel loaded;
   std::filesystem::path folder;
@@ -44,7 +66,7 @@ absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blob
   } else {
     loaded.tokenizer = folder;
   }
-  ASSIGN_OR_RETURN(loaded.encoder, EncoderFromSpec(config.spec(), folder, config.resolved().vocabulary_size()));
+  ASSIGN_OR_RETURN(loaded.encoder, EncoderFromSpec(config.spec(), folder, config.resolved().vocabulary_size(), device));
   return loaded;
 }
 

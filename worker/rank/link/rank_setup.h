@@ -10,6 +10,7 @@
 #include "common/rpc/blobs.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/collective/group.h"
+#include "worker/rank/cuda/load.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
@@ -20,15 +21,26 @@ struct RankChannels {
 };
 absl::StatusOr<RankChannels> Connect(const muster::rank::v1::RankConfig& config);
 
-// Meets the attempt's other ranks through the coordinator.
+// Where a rank computes.
+struct RankDevice {
+  at::Device device = at::kCPU;
+  CudaBackend* cuda = nullptr;  // null on the CPU
+};
+// The CPU, or the GPU of the rank's slot: the slots of a host are the devices that CUDA_VISIBLE_DEVICES leaves, in its
+// order. INVALID_ARGUMENT where the host has no such GPU, or this build no CUDA side: trying again would not help.
+// Must come before the rank's other use of torch.
+absl::StatusOr<RankDevice> OpenDevice(const muster::rank::v1::RankConfig& config);
+
+// Meets the attempt's other ranks through the coordinator: over Gloo, or NCCL for tensors of a GPU.
 absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const muster::rank::v1::RankConfig& config,
-                                                   const RankChannels& channels);
+                                                   const RankChannels& channels, const RankDevice& device);
 
 struct LoadedModel {
   std::unique_ptr<Encoder> encoder;
   std::filesystem::path tokenizer;  // folder whose files go into the export
 };
 // A preset with random weights of the job's seed, or a pushed model's files, fetched into the host's cache.
-absl::StatusOr<LoadedModel> LoadModel(const muster::rank::v1::RankConfig& config, BlobClient& blobs);
+absl::StatusOr<LoadedModel> LoadModel(const muster::rank::v1::RankConfig& config, BlobClient& blobs,
+                                      at::Device device);
 
 }  // namespace muster

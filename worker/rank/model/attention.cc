@@ -2,12 +2,15 @@
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/_flash_attention_backward.h>
+#include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_softmax.h>
 #include <ATen/ops/_softmax_backward_data.h>
 #include <ATen/ops/baddbmm.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -19,7 +22,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kProbabilitiesAtOnce = int64_t{1} << 20;  // elements of one buffer of probabilities
+// Elements of one buffer of probabilities: on the CPU it stays in a cache, on a GPU it fills the device.
+constexpr int64_t kProbabilitiesAtOnceCpu = int64_t{1} << 20, kProbabilitiesAtOnceGpu = int64_t{1} << 27;
 
 // The part `which` (of `parts` side by side in a row) of a run, as [count, heads, length, d]; no copy.
 at::Tensor HeadsView(const at::Tensor& rows, const Run& run, int64_t heads, int64_t which, int64_t parts) {
@@ -35,11 +39,16 @@ at::Tensor LseView(const at::Tensor& lse, const Run& run) {
                         lse.storage_offset() + run.first_row * heads);
 }
 
-// Runs cut so that their probabilities, [count, heads, length, length], stay within a buffer that fits a cache.
-std::vector<Run> CutRuns(const std::vector<Run>& runs, int64_t heads) {
+at::ScalarType LseType(const at::Tensor& qkv) {
+  return qkv.scalar_type() == at::kBFloat16 ? at::kFloat : qkv.scalar_type();
+}
+
+// Runs cut so that their probabilities, [count, heads, length, length], stay within a buffer.
+std::vector<Run> CutRuns(const std::vector<Run>& runs, int64_t heads, at::Device device) {
+  const int64_t buffer = device.is_cpu() ? kProbabilitiesAtOnceCpu : kProbabilitiesAtOnceGpu;
   std::vector<Run> pieces;
   for (const Run& run : runs) {
-    const int64_t at_once = std::max<int64_t>(1, kProbabilitiesAtOnce / (heads * run.length * run.length));
+    const int64_t at_once = std::max<int64_t>(1, buffer / (heads * run.length * run.length));
     for (int64_t done = 0; done < run.count; done += at_once) {
       pieces.push_back({.first_row = run.first_row + done * run.length,
                         .first_sequence = run.first_sequence + done,
@@ -50,11 +59,12 @@ std::vector<Run> CutRuns(const std::vector<Run>& runs, int64_t heads) {
   return pieces;
 }
 
+// The CPU's, without dropout.
 struct FlashAttention : torch::autograd::Function<FlashAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, int64_t heads,
                             const SequencePlanPtr& plan) {
     at::Tensor out = at::empty({qkv.size(0), qkv.size(1) / 3}, qkv.options());
-    at::Tensor lse = at::empty({qkv.size(0), heads}, qkv.options());
+    at::Tensor lse = at::empty({qkv.size(0), heads}, qkv.options().dtype(LseType(qkv)));
     for (const Run& run : plan->runs) {
       auto [o, l] = at::_scaled_dot_product_flash_attention_for_cpu(
           HeadsView(qkv, run, heads, 0, 3), HeadsView(qkv, run, heads, 1, 3), HeadsView(qkv, run, heads, 2, 3));
@@ -86,6 +96,49 @@ struct FlashAttention : torch::autograd::Function<FlashAttention> {
   }
 };
 
+// A GPU's in bfloat16, without dropout: the whole batch at once. Its backward is deterministic where
+// at::globalContext() asks for that, as LoadCuda() has it.
+struct VarlenFlashAttention : torch::autograd::Function<VarlenFlashAttention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, int64_t heads,
+                            const SequencePlanPtr& plan) {
+    const at::Tensor parts = Parts(qkv, heads), ends = plan->device_first_rows_int32;
+    const auto [out, lse, random_state, unused, mask] =
+        at::_flash_attention_forward(parts.select(1, 0), parts.select(1, 1), parts.select(1, 2), ends, ends,
+                                     plan->longest, plan->longest, /*dropout_p=*/0, /*is_causal=*/false,
+                                     /*return_debug_mask=*/false);
+    const at::Tensor rows = out.reshape({qkv.size(0), qkv.size(1) / 3});
+    context->save_for_backward({qkv, rows, lse, ends, random_state, unused});
+    context->saved_data["heads"] = heads;
+    context->saved_data["longest"] = plan->longest;
+    return rows;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &qkv = saved[0], &lse = saved[2], &ends = saved[3];
+    const int64_t heads = context->saved_data["heads"].toInt(), longest = context->saved_data["longest"].toInt();
+    const at::Tensor parts = Parts(qkv, heads);
+    const std::vector<int64_t> shape = {qkv.size(0), heads, parts.size(3)};
+    const auto [d_q, d_k, d_v] = at::_flash_attention_backward(
+        gradients[0].contiguous().view(shape), parts.select(1, 0), parts.select(1, 1), parts.select(1, 2),
+        saved[1].view(shape), lse, ends, ends, longest, longest, /*dropout_p=*/0, /*is_causal=*/false, saved[4],
+        saved[5]);
+    return {at::stack({d_q, d_k, d_v}, 1).view(qkv.sizes()), {}, {}};
+  }
+
+ private:
+  // [T, 3, heads, d] of [T, 3 * hidden]; no copy.
+  static at::Tensor Parts(const at::Tensor& qkv, int64_t heads) {
+    return qkv.view({qkv.size(0), 3, heads, qkv.size(1) / 3 / heads});
+  }
+};
+
+// Whether torch's flash attention takes heads of this size.
+bool HasVarlenFlash(const at::Tensor& qkv, int64_t heads) {
+  const int64_t d = qkv.size(1) / 3 / heads;
+  return qkv.is_cuda() && qkv.scalar_type() == at::kBFloat16 && d % 8 == 0 && d <= 256;
+}
+
 // [count * heads, length, d], dense.
 at::Tensor DenseHeads(const at::Tensor& rows, const Run& run, int64_t heads, int64_t which, int64_t parts) {
   const at::Tensor view = HeadsView(rows, run, heads, which, parts);
@@ -107,14 +160,15 @@ void MaskProbabilities(const at::Tensor& from, const Run& run, const DropoutRate
   DropoutOpsOf(from.device().type()).MaskProbabilities(from, run, rate, layer, plan, to);
 }
 
-struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
+// On any device, with or without dropout. Dropout never is the flash kernel's own, whose masks depend on the launch.
+struct ExactAttention : torch::autograd::Function<ExactAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, int64_t heads, double probability,
                             int64_t layer, const SequencePlanPtr& plan) {
     const DropoutRate rate(probability);
     at::Tensor out = at::empty({qkv.size(0), qkv.size(1) / 3}, qkv.options());
-    for (const Run& run : CutRuns(plan->runs, heads)) {
+    for (const Run& run : CutRuns(plan->runs, heads, qkv.device())) {
       at::Tensor p = Probabilities(DenseHeads(qkv, run, heads, 0, 3), DenseHeads(qkv, run, heads, 1, 3));
-      MaskProbabilities(p, run, rate, layer, *plan, p);
+      if (rate.active()) MaskProbabilities(p, run, rate, layer, *plan, p);
       StoreHeads(at::bmm(p, DenseHeads(qkv, run, heads, 2, 3)), run, heads, 0, 1, out);
     }
     context->save_for_backward({qkv});
@@ -132,15 +186,15 @@ struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
     const auto capsule = context->saved_data["plan"].toCapsule();
     const auto& plan = static_cast<const SequencePlan&>(*capsule);
     at::Tensor d_qkv = at::empty_like(qkv);
-    for (const Run& run : CutRuns(plan.runs, heads)) {
+    for (const Run& run : CutRuns(plan.runs, heads, qkv.device())) {
       const at::Tensor q = DenseHeads(qkv, run, heads, 0, 3), k = DenseHeads(qkv, run, heads, 1, 3),
                        v = DenseHeads(qkv, run, heads, 2, 3), d_o = DenseHeads(d_out, run, heads, 0, 1);
       const at::Tensor p = Probabilities(q, k);
-      at::Tensor dropped = at::empty_like(p);
-      MaskProbabilities(p, run, rate, layer, plan, dropped);
+      at::Tensor dropped = p;
+      if (rate.active()) MaskProbabilities(p, run, rate, layer, plan, dropped = at::empty_like(p));
       StoreHeads(at::bmm(dropped.transpose(1, 2), d_o), run, heads, 2, 3, d_qkv);
       at::Tensor d_p = at::bmm(d_o, v.transpose(1, 2));
-      MaskProbabilities(d_p, run, rate, layer, plan, d_p);
+      if (rate.active()) MaskProbabilities(d_p, run, rate, layer, plan, d_p);
       const at::Tensor d_scores = at::_softmax_backward_data(d_p, p, -1, p.scalar_type());
       const double scale = 1 / std::sqrt(q.size(2));
       StoreHeads(at::baddbmm(at::empty_like(q), d_scores, k, 0, scale), run, heads, 0, 3, d_qkv);
@@ -155,8 +209,9 @@ struct DropoutAttention : torch::autograd::Function<DropoutAttention> {
 at::Tensor PackedAttention(const at::Tensor& qkv, int64_t heads, const DropoutRate& dropout, int64_t layer,
                            const SequencePlanPtr& plan) {
   const at::Tensor rows = qkv.contiguous();
-  if (!dropout.active()) return FlashAttention::apply(rows, heads, plan);
-  return DropoutAttention::apply(rows, heads, dropout.threshold / 65536.0, layer, plan);
+  if (!dropout.active() && rows.is_cpu()) return FlashAttention::apply(rows, heads, plan);
+  if (!dropout.active() && HasVarlenFlash(rows, heads)) return VarlenFlashAttention::apply(rows, heads, plan);
+  return ExactAttention::apply(rows, heads, dropout.threshold / 65536.0, layer, plan);
 }
 
 }  // namespace muster

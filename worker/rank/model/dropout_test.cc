@@ -36,6 +36,33 @@ TEST(Dropout, SingleAndDoubleDropTheSameElementsAndAddTheResidual) {
   EXPECT_EQ(LargestDifference(out, out32), 0);
 }
 
+TEST(Dropout, Bfloat16DropsTheSameElementsAndRoundsOnce) {
+  const DropoutRate rate(0.3);
+  const at::Tensor x = at::linspace(-3, 3, 1000).to(at::kBFloat16), residual = at::linspace(5, 7, 1000).to(at::kBFloat16);
+  const at::Tensor x32 = x.to(at::kFloat), residual32 = residual.to(at::kFloat);
+  at::Tensor out = at::empty_like(x), out32 = at::empty_like(x32);
+  ApplyMask(3, rate, 1000, x.const_data_ptr<c10::BFloat16>(), residual.const_data_ptr<c10::BFloat16>(),
+            out.data_ptr<c10::BFloat16>());
+  ApplyMask(3, rate, 1000, x32.const_data_ptr<float>(), residual32.const_data_ptr<float>(), out32.data_ptr<float>());
+  EXPECT_TRUE(at::equal(out, out32.to(at::kBFloat16)));
+}
+
+TEST(Dropout, KnowsTheCpuFromTheStartAndNoOtherDevice) {
+  const PackedBatch batch = RandomBatch(SmallConfig(), {3, 5}, 1);
+  const SequencePlanPtr plan = MakeSequencePlan(batch, {.hidden = 0.5, .seed = 1, .step = 1});
+  const at::Tensor x = at::ones({8, 24});
+  at::Tensor out = at::empty_like(x);
+  DropoutOpsOf(c10::DeviceType::CPU).MaskRows(x, {}, DropoutRate(0.5), {1, DropoutSite::kFeedForward}, *plan, out);
+  at::Tensor expected = at::empty({8 * 24});
+  for (int64_t s = 0; s < 2; ++s) {
+    const int64_t first = s == 0 ? 0 : 3 * 24;
+    ApplyMask(DropoutKey(plan->keys[s], {1, DropoutSite::kFeedForward}), DropoutRate(0.5), batch.lengths[s] * 24,
+              x.const_data_ptr<float>() + first, nullptr, expected.data_ptr<float>() + first);
+  }
+  EXPECT_TRUE(at::equal(out.flatten(), expected));
+  EXPECT_THROW(DropoutOpsOf(c10::DeviceType::XPU), c10::Error);
+}
+
 // 10^6 decisions: the share dropped is within 5 standard deviations, and so are its pairs at small distances.
 TEST(Dropout, DropsItsShareIndependently) {
   constexpr int64_t kSize = 1'000'000;

@@ -1,4 +1,5 @@
-// A BERT encoder over packed sequences: no padding anywhere. Float32 (or float64, for tests) on the CPU.
+// A BERT encoder over packed sequences: no padding anywhere. Float32, float64 (for tests), or bfloat16 over float32
+// parameters, on the CPU or a GPU.
 //
 // Dropout masks are a pure function of (seed, step, global slot of the sequence, layer, site, element), so they depend
 // neither on the number of ranks nor on how micro-batches were cut.
@@ -39,28 +40,41 @@ struct Parameter {
   at::Tensor value;   // leaf that requires a gradient
 };
 
+// In what an encoder computes, and where.
+struct EncoderOptions {
+  EncoderOptions(at::ScalarType parameter_type = at::kFloat, at::Device on = at::kCPU, bool in_bfloat16 = false)
+      : type(parameter_type), device(on), bfloat16(in_bfloat16) {}
+  at::ScalarType type;  // of parameters, their gradients and embeddings: float32 or float64
+  at::Device device;
+  // Products, activations and attention in bfloat16 (mixed.h); LayerNorm, softmax inside, pooling and embeddings in
+  // float32. Parameters must be float32.
+  bool bfloat16;
+};
+
+// Not thread-safe.
 class Encoder {
  public:
   // From a Hugging Face folder. `config` may override pooling and normalisation.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::filesystem::path& folder, EncoderConfig config,
-                                                       at::ScalarType type = at::kFloat);
+                                                       const EncoderOptions& options = {});
   // Random weights: normal(0, 0.02), LayerNorm 1 and 0, biases 0, each element a function of (seed, tensor, element).
   static absl::StatusOr<std::unique_ptr<Encoder>> Random(EncoderConfig config, uint64_t seed,
-                                                         at::ScalarType type = at::kFloat);
+                                                         const EncoderOptions& options = {});
   ~Encoder();
 
-  // Embeddings [batch.size(), hidden_size], in the batch's order. Builds an autograd graph if gradients are enabled
+  // Embeddings [batch.size(), hidden_size] of options().type, in the batch's order. Builds an autograd graph if gradients are enabled
   // in the calling thread. Throws c10::Error only for broken invariants (a token id beyond the vocabulary is checked
   // where shares arrive, not here).
   at::Tensor Encode(const PackedBatch& batch, const Dropout& dropout) const;
 
   const EncoderConfig& config() const;
+  const EncoderOptions& options() const;
   std::vector<Parameter>& parameters();  // in the order of EncoderTensors(config)
   const std::vector<Parameter>& parameters() const;
 
   // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:
   // which graphs are kept must not depend on the machine's state).
-  static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout);
+  static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout, bool bfloat16);
 
  private:
   struct Impl;

@@ -43,8 +43,8 @@ at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key) {
   return tensor;
 }
 
-at::Tensor Leaf(const at::Tensor& value, at::ScalarType type) {
-  return value.to(type).contiguous().detach().set_requires_grad(true);
+at::Tensor Leaf(const at::Tensor& value, at::ScalarType type, at::Device device) {
+  return value.to(type).to(device).contiguous().detach().set_requires_grad(true);
 }
 
 std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
@@ -52,7 +52,7 @@ std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[",
 }  // namespace
 
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
-                                                      at::ScalarType type) {
+                                                      at::ScalarType type, at::Device device) {
   const at::NoGradGuard no_grad;
   const std::filesystem::path file = folder / "model.safetensors";
   ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
@@ -76,13 +76,14 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
     if (!value.is_floating_point()) {
       return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " holds integers"));
     }
-    parameters.push_back({expected.name, Leaf(value, type)});
+    parameters.push_back({expected.name, Leaf(value, type, device)});
     by_name.erase(found);
   }
   return parameters;
 }
 
-std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type) {
+std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
+                                        at::Device device) {
   const at::NoGradGuard no_grad;
   std::vector<Parameter> parameters;
   for (const TensorShape& tensor : EncoderTensors(config)) {
@@ -94,7 +95,7 @@ std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t se
     } else {
       value = NormalTensor(tensor.shape, MixKey(seed, parameters.size()));
     }
-    parameters.push_back({tensor.name, Leaf(value, type)});
+    parameters.push_back({tensor.name, Leaf(value, type, device)});
   }
   return parameters;
 }

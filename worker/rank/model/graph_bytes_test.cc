@@ -1,5 +1,6 @@
 // GraphBytes against what torch's allocator really hands out.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
@@ -35,19 +36,23 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
   config.layers = 6;
   config.heads = 12;
   config.intermediate_size = 1536;
-  const auto encoder = Encoder::Random(config, 1).value();
   std::vector<int64_t> lengths;
   for (int64_t i = 0; i < 60; ++i) lengths.push_back(8 + i);
   const PackedBatch batch = RandomBatch(config, lengths, 1);
-  for (const double dropout : {0.0, 0.1}) {
+  for (const auto& [dropout, bfloat16] : std::vector<std::pair<double, bool>>{{0.0, false}, {0.1, false}, {0.0, true}, {0.1, true}}) {
+    const auto encoder = Encoder::Random(config, 1, {at::kFloat, at::kCPU, bfloat16}).value();
+    {
+      const at::NoGradGuard no_grad;
+      encoder->Encode(RandomBatch(config, {1}, 1), {});  // makes the weights' copies, which are no graph's
+    }
     auto meter = std::make_shared<Meter>();
     at::Tensor embeddings;
     {
       const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
       embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
     }
-    const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0));
-    std::cout << "dropout " << dropout << ": estimate " << estimate / 1e6 << " MB, kept " << meter->live() / 1e6
+    const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0, bfloat16));
+    std::cout << "dropout " << dropout << (bfloat16 ? ", bfloat16" : "") << ": estimate " << estimate / 1e6 << " MB, kept " << meter->live() / 1e6
               << " MB, peak " << meter->peak() / 1e6 << " MB\n";
     EXPECT_NEAR(estimate / meter->live(), 1, 0.05);
     EXPECT_NEAR(estimate / meter->peak(), 1, 0.3);

@@ -69,7 +69,7 @@ absl::Status WriteBody(int file, std::string_view header, std::span<const Parame
   RETURN_IF_ERROR(WriteAll(file, {reinterpret_cast<const char*>(&size), sizeof(size)}));
   RETURN_IF_ERROR(WriteAll(file, header));
   for (const Parameter& tensor : tensors) {
-    const at::Tensor dense = tensor.value.detach().contiguous();
+    const at::Tensor dense = tensor.value.detach().to(at::kCPU).contiguous();
     RETURN_IF_ERROR(WriteAll(file, {static_cast<const char*>(dense.const_data_ptr()), dense.nbytes()}));
   }
   return absl::OkStatus();

@@ -41,6 +41,7 @@ SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropou
     first_rows.push_back(plan->rows);
     std::transform(plan->keys.begin(), plan->keys.end(), keys.begin(), [](uint64_t k) { return std::bit_cast<int64_t>(k); });
     plan->device_first_rows = IndicesOn(device, first_rows);
+    plan->device_first_rows_int32 = plan->device_first_rows.to(at::kInt);
     plan->device_keys = IndicesOn(device, keys);
   }
   return plan;

@@ -26,9 +26,9 @@ struct SequencePlan : torch::CustomClassHolder {
   std::vector<int64_t> first_rows, lengths;  // of each sequence
   std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
   int64_t longest = 0;                       // length of the longest sequence
-  // The same for kernels of a GPU; undefined on the CPU. int64 [sequences + 1] (the last is `rows`), and the bits of
-  // the keys as int64 [sequences].
-  at::Tensor device_first_rows, device_keys;
+  // The same for kernels of a GPU; undefined on the CPU. First rows with `rows` at the end: [sequences + 1], int64 and,
+  // for flash attention, int32; the bits of the keys: int64 [sequences].
+  at::Tensor device_first_rows, device_first_rows_int32, device_keys;
 };
 using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;
 

@@ -25,20 +25,32 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   return config;
 }
 
+bool InBfloat16(muster::v1::Precision precision, at::Device device) {
+  switch (precision) {
+    case muster::v1::PRECISION_BF16:
+      return true;
+    case muster::v1::PRECISION_FP32:
+      return false;
+    case muster::v1::PRECISION_AUTO:
+    case muster::v1::Precision_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case muster::v1::Precision_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  return device.is_cuda();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Encoder>> EncoderFromSpec(const muster::v1::JobSpec& spec,
                                                          const std::filesystem::path& folder,
-                                                         int64_t vocabulary_size) {
-  if (spec.precision() == muster::v1::PRECISION_BF16) {
-    return absl::FailedPreconditionError("precision: bf16 needs a GPU. Use auto or fp32.");
-  }
+                                                         int64_t vocabulary_size, at::Device device) {
+  const EncoderOptions options(at::kFloat, device, InBfloat16(spec.precision(), device));
   if (!spec.model().preset().empty()) {
     ASSIGN_OR_RETURN(const EncoderConfig config, PresetConfig(spec.model().preset(), vocabulary_size));
-    return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed());
+    return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed(), options);
   }
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder));
-  return Encoder::Load(folder, WithModelSpec(config, spec.model()));
+  return Encoder::Load(folder, WithModelSpec(config, spec.model()), options);
 }
 
 }  // namespace muster

@@ -36,7 +36,9 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
     group.values.push_back(value.detach());  // shares storage; a leaf that requires gradients is not updated in place
     group.averages.push_back(averages_.back());
     group.squares.push_back(squares_.back());
-    group.steps.push_back(at::zeros({}, at::kFloat));
+    // One counter for all: the kernel reads it alone.
+    if (!steps_.defined()) steps_ = at::zeros({}, value.options().dtype(at::kFloat).requires_grad(false));
+    group.steps.push_back(steps_);
   }
 }
 
@@ -45,14 +47,16 @@ void AdamW::Update(std::span<const at::Tensor> gradients, double learning_rate) 
   TORCH_CHECK(gradients.size() == parameters_.size(), gradients.size(), " gradients for ", parameters_.size(),
               " parameters");
   ++step_;
+  if (steps_.defined()) steps_.fill_(static_cast<double>(step_));
   for (Group& group : groups_) {
     if (group.indices.empty()) continue;
     std::vector<at::Tensor> own;
     for (const size_t i : group.indices) own.push_back(gradients[i]);
-    for (const at::Tensor& step : group.steps) step.fill_(static_cast<double>(step_));
     at::_fused_adamw_(group.values, own, group.averages, group.squares, /*max_exp_avg_sqs=*/{}, group.steps,
                       learning_rate, options_.beta1, options_.beta2, group.weight_decay, options_.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
+    // So that copies of the parameters know themselves outdated, whatever the kernel does about it.
+    for (const at::Tensor& value : group.values) value.unsafeGetTensorImpl()->bump_version();
   }
 }
 

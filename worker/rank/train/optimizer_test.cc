@@ -28,6 +28,17 @@ std::vector<at::Tensor> SomeGradients(int step) {
   return gradients;
 }
 
+TEST(AdamW, CountsUpTheVersionsOfWhatItUpdates) {
+  const std::vector<Parameter> parameters = SomeParameters();
+  AdamW optimizer(parameters, kOptions);
+  for (int step = 0; step < 3; ++step) {
+    std::vector<uint32_t> before;
+    for (const Parameter& parameter : parameters) before.push_back(parameter.value._version());
+    optimizer.Update(SomeGradients(step), 0.1);
+    for (size_t i = 0; i < parameters.size(); ++i) EXPECT_GT(parameters[i].value._version(), before[i]);
+  }
+}
+
 TEST(AdamW, EqualsTheFormulaByHand) {
   const std::vector<Parameter> parameters = SomeParameters();
   std::vector<std::vector<double>> values, m(4, std::vector<double>(15)), v(4, std::vector<double>(15));

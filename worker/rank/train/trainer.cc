@@ -6,6 +6,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
@@ -42,9 +43,11 @@ absl::StatusOr<std::vector<T>> GatherValues(Group& group, const T& own) {
 
 class PhaseTimer {
  public:
-  PhaseTimer(const Clock& clock, std::map<std::string, double>& seconds)
-      : clock_(clock), seconds_(seconds), last_(clock.Monotonic()) {}
+  PhaseTimer(const Clock& clock, at::Device device, std::map<std::string, double>& seconds)
+      : clock_(clock), device_(device), seconds_(seconds), last_(clock.Monotonic()) {}
+  // Waits for a GPU, so that a phase is charged with its own work.
   void Mark(const char* phase) {
+    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
     const absl::Duration now = clock_.Monotonic();
     seconds_[phase] += absl::ToDoubleSeconds(now - last_);
     last_ = now;
@@ -52,6 +55,7 @@ class PhaseTimer {
 
  private:
   const Clock& clock_;
+  const at::Device device_;
   std::map<std::string, double>& seconds_;
   absl::Duration last_;
 };
@@ -156,7 +160,8 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0);
+    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
+                                encoder_.options().bfloat16);
     at::AutoGradMode with_graph(kept <= options_.keep_activations);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
     if (embeddings.requires_grad()) own.graphs[i] = embeddings;
@@ -196,7 +201,7 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
   const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
   Encoded own = Encode(batch);
@@ -270,7 +275,7 @@ absl::Status Trainer::Update(StepReport& report) {
 
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
-  PhaseTimer timer(clock_, report.seconds);
+  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   try {
     RETURN_IF_ERROR(Update(report));
   } catch (const std::exception& error) {

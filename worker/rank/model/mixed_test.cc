@@ -1,0 +1,177 @@
+// bfloat16 over float32 masters. Whole numbers below 256 are exact in bfloat16, which makes the casting testable bit
+// for bit; the encoder is compared with its own float32 by what rounding allows.
+#include "worker/rank/model/mixed.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <iostream>
+
+#include "worker/rank/model/reference_encoder.h"
+
+namespace muster {
+namespace {
+
+const std::vector<int64_t> kLengths = {1, 1, 2, 3, 3, 3, 7, 8, 8, 21};
+
+// Whole numbers in [-2, 2].
+at::Tensor Whole(at::IntArrayRef shape, uint64_t seed) {
+  auto generator = at::detail::createCPUGenerator(seed);
+  return at::randint(-2, 3, shape, generator, at::TensorOptions().dtype(at::kFloat));
+}
+
+TEST(MixedLinear, EqualsFloat32WhereNumbersAreExactInBfloat16) {
+  std::vector<Affine> masters;
+  std::vector<at::Tensor> leaves;
+  for (uint64_t i = 0; i < 3; ++i) {
+    masters.push_back({Whole({4, 8}, 10 + i).set_requires_grad(true), Whole({4}, 20 + i).set_requires_grad(true)});
+    leaves.insert(leaves.end(), {masters[i].weight, masters[i].bias});
+  }
+  const at::Tensor x = Whole({5, 8}, 1).set_requires_grad(true), d_out = Whole({5, 12}, 2);
+  leaves.push_back(x);
+  const at::Tensor mixed = MixedLinear(x.to(at::kBFloat16), masters, CastJoined(masters));
+  EXPECT_EQ(mixed.scalar_type(), at::kBFloat16);
+  const at::Tensor plain = at::linear(x, at::cat({masters[0].weight, masters[1].weight, masters[2].weight}),
+                                      at::cat({masters[0].bias, masters[1].bias, masters[2].bias}));
+  EXPECT_TRUE(at::equal(mixed.to(at::kFloat), plain));
+  const auto own = torch::autograd::grad({mixed}, leaves, {d_out.to(at::kBFloat16)});
+  const auto expected = torch::autograd::grad({plain}, leaves, {d_out});
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    EXPECT_EQ(own[i].scalar_type(), at::kFloat);
+    EXPECT_TRUE(at::equal(own[i], expected[i])) << "leaf " << i;
+  }
+}
+
+// 300 rows of ones: a sum that bfloat16 cannot hold (its whole numbers beyond 256 are even) must come out whole.
+TEST(MixedLinear, BiasGradientsAreSummedInFloat32) {
+  const std::vector<Affine> masters = {{Whole({1, 8}, 1).set_requires_grad(true), Whole({1}, 2).set_requires_grad(true)}};
+  const at::Tensor out = MixedLinear(at::ones({301, 8}, at::kBFloat16), masters, CastJoined(masters));
+  const auto gradients = torch::autograd::grad({out}, {masters[0].bias}, {at::ones({301, 1}, at::kBFloat16)});
+  EXPECT_EQ(gradients[0].item<float>(), 301);
+}
+
+TEST(MixedLayerNorm, IsFloat32InsideAndRoundsOnce) {
+  auto generator = at::detail::createCPUGenerator(3);
+  const at::Tensor x = (at::randn({6, 40}, generator) * 3 + 100).to(at::kBFloat16).set_requires_grad(true);
+  const Affine affine = {(at::randn({40}, generator) + 1).set_requires_grad(true),
+                         at::randn({40}, generator).set_requires_grad(true)};
+  const at::Tensor d_out = at::randn({6, 40}, generator).to(at::kBFloat16);
+  const at::Tensor own = MixedLayerNorm(x, affine, 1e-5);
+  const at::Tensor expected = at::layer_norm(x.to(at::kFloat), {40}, affine.weight, affine.bias, 1e-5);
+  EXPECT_TRUE(at::equal(own, expected.to(at::kBFloat16)));
+  const std::vector<at::Tensor> leaves = {x, affine.weight, affine.bias};
+  const auto gradients = torch::autograd::grad({own}, leaves, {d_out});
+  const auto wanted = torch::autograd::grad({expected}, leaves, {d_out.to(at::kFloat)});
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    EXPECT_EQ(gradients[i].scalar_type(), leaves[i].scalar_type());
+    EXPECT_TRUE(at::equal(gradients[i], wanted[i])) << "leaf " << i;
+  }
+}
+
+// Two encoders of the same weights.
+struct Pair {
+  std::unique_ptr<Encoder> mixed, single;
+};
+Pair MakePair(EncoderConfig config) {
+  Pair pair{Encoder::Random(config, 5, {at::kFloat, at::kCPU, /*bfloat16=*/true}).value(),
+            Encoder::Random(config, 5).value()};
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < pair.single->parameters().size(); ++i) {
+    auto generator = at::detail::createCPUGenerator(i + 1);
+    const at::Tensor& value = pair.single->parameters()[i].value;
+    value.add_(at::randn(value.sizes(), generator), 0.1);
+    pair.mixed->parameters()[i].value.copy_(value);
+  }
+  return pair;
+}
+
+std::vector<at::Tensor> Gradients(const Encoder& encoder, const at::Tensor& embeddings, const PackedBatch& batch) {
+  std::vector<at::Tensor> rows, leaves;
+  for (const uint32_t slot : batch.slots) {
+    rows.push_back(at::sin(at::arange(embeddings.size(1), embeddings.options()) * (slot + 1) * 0.7));
+  }
+  for (const Parameter& parameter : encoder.parameters()) leaves.push_back(parameter.value);
+  return torch::autograd::grad({(embeddings * at::stack(rows).detach()).sum()}, leaves);
+}
+
+double RelativeDistance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
+}
+
+// bfloat16 rounds by up to 2^-9 of a number. A path through 3 layers has some 30 roundings that are independent of each
+// other: sqrt(30) * 2^-9 = 1.1% of an embedding; gradients pass them twice and are differences of larger numbers. A
+// weight, mask or gradient in the wrong place changes results by their own size.
+TEST(EncoderInBfloat16, IsNearFloat32WithAndWithoutDropout) {
+  const Pair pair = MakePair(SmallConfig());
+  const PackedBatch batch = RandomBatch(SmallConfig(), kLengths, 1);
+  for (const Dropout& dropout : {Dropout{}, Dropout{.hidden = 0.1, .attention = 0.1, .seed = 5, .step = 2}}) {
+    const at::Tensor mixed = pair.mixed->Encode(batch, dropout), single = pair.single->Encode(batch, dropout);
+    EXPECT_EQ(mixed.scalar_type(), at::kFloat);
+    const double distance = RelativeDistance(mixed, single);
+    std::cout << "embeddings: relative distance " << distance << "\n";
+    EXPECT_LT(distance, 0.011);
+    EXPECT_GT(distance, 1e-4) << "not computed in bfloat16";
+    const auto own = Gradients(*pair.mixed, mixed, batch), expected = Gradients(*pair.single, single, batch);
+    double largest = 0;
+    for (size_t i = 0; i < own.size(); ++i) {
+      const std::string& name = pair.mixed->parameters()[i].name;
+      EXPECT_EQ(own[i].scalar_type(), at::kFloat) << name;
+      if (name.ends_with("key.bias")) continue;  // exactly 0 in theory
+      largest = std::max(largest, RelativeDistance(own[i], expected[i]));
+      EXPECT_LT(RelativeDistance(own[i], expected[i]), 0.04) << name;
+    }
+    std::cout << "gradients: largest relative distance " << largest << "\n";
+  }
+}
+
+TEST(EncoderInBfloat16, SeesEveryChangeOfItsParametersAndKeptGraphsDoNot) {
+  const Pair pair = MakePair(SmallConfig());
+  const PackedBatch batch = RandomBatch(SmallConfig(), kLengths, 1);
+  const at::Tensor before = pair.mixed->Encode(batch, {}), kept = pair.mixed->Encode(batch, {});
+  const auto expected = Gradients(*pair.mixed, before, batch);
+  {
+    const at::NoGradGuard no_grad;
+    for (Parameter& parameter : pair.mixed->parameters()) {
+      if (parameter.name.ends_with("query.weight")) parameter.value.mul_(2);
+    }
+  }
+  EXPECT_GT(RelativeDistance(pair.mixed->Encode(batch, {}), before), 0.02);
+  // Masters are not part of a graph's saved tensors: the kept one is still differentiable, with the weights it ran on.
+  const auto gradients = Gradients(*pair.mixed, kept, batch);
+  for (size_t i = 0; i < gradients.size(); ++i) EXPECT_TRUE(at::equal(gradients[i], expected[i]));
+  const at::NoGradGuard no_grad;
+  for (Parameter& parameter : pair.mixed->parameters()) {
+    if (parameter.name.ends_with("query.weight")) parameter.value.mul_(0.5);
+  }
+  EXPECT_TRUE(at::equal(pair.mixed->Encode(batch, {}), before));
+}
+
+// Sums over micro-batches are float32: many equal parts must add up to as many times one part.
+TEST(EncoderInBfloat16, GradientsOfMicroBatchesAddUpInFloat32) {
+  EncoderConfig config = SmallConfig();
+  config.layers = 1;
+  const Pair pair = MakePair(config);
+  const PackedBatch batch = RandomBatch(config, {2}, 1);
+  const auto one = Gradients(*pair.mixed, pair.mixed->Encode(batch, {}), batch);
+  constexpr int kParts = 300;  // bfloat16 stops to grow at 256 equal parts
+  for (int i = 0; i < kParts; ++i) {
+    const at::Tensor embeddings = pair.mixed->Encode(batch, {});
+    const at::Tensor row = at::sin(at::arange(embeddings.size(1), embeddings.options()) * (batch.slots[0] + 1) * 0.7);
+    torch::autograd::backward({(embeddings * row).sum()}, {});
+  }
+  for (size_t i = 0; i < one.size(); ++i) {
+    const Parameter& parameter = pair.mixed->parameters()[i];
+    const double scale = one[i].norm().item<double>() * kParts;
+    EXPECT_LE((parameter.value.grad() - one[i] * kParts).norm().item<double>(), 1e-5 * scale + 1e-12) << parameter.name;
+  }
+}
+
+TEST(EncoderInBfloat16, NeedsFloat32Parameters) {
+  EXPECT_FALSE(Encoder::Random(SmallConfig(), 1, {at::kDouble, at::kCPU, true}).ok());
+  EXPECT_FALSE(Encoder::Random(SmallConfig(), 1, at::kBFloat16).ok());
+}
+
+}  // namespace
+}  // namespace muster
