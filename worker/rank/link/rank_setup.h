@@ -24,6 +24,9 @@ absl::StatusOr<RankChannels> Connect(const muster::rank::v1::RankConfig& config)
 absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const muster::rank::v1::RankConfig& config,
                                                    const RankChannels& channels);
 
+// CPU threads of each rank, in the ranks' order.
+absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks(Group& group);
+
 struct LoadedModel {
   std::unique_ptr<Encoder> encoder;
   std::filesystem::path tokenizer;  // folder whose files go into the export
