@@ -358,6 +358,30 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "some"), {}), 1) << "nothing is left aside";
 }
 
+TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
+  jobs_.job.set_id("j1");
+  jobs_.job.mutable_spec()->mutable_checkpoint()->set_every_steps(10);
+  Result result = Muster("get j1 --metrics csv");
+  EXPECT_EQ(result.code, 6);
+  EXPECT_THAT(result.err, HasSubstr("job j1 has no checkpoint"));
+  EXPECT_THAT(result.err, HasSubstr("its first checkpoint is that of step 10"));
+  for (const uint64_t step : {1, 2}) {
+    muster::v1::FileManifest manifest;
+    auto& file = *manifest.add_files();
+    file.set_path("steps.csv");
+    file.set_digest(blobs_.Add(absl::StrCat("step,loss\n", step, ",0.5\n")));
+    auto& checkpoint = *jobs_.job.add_checkpoints();  // ascending
+    checkpoint.set_step(step);
+    checkpoint.set_manifest(blobs_.Add(manifest.SerializeAsString()));
+  }
+  result = Muster("get j1 --metrics csv");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "step,loss\n2,0.5\n");
+  EXPECT_EQ(Muster("get j1 --metrics xml").code, 2);
+  blobs_.blobs.erase(jobs_.job.checkpoints(1).manifest());
+  EXPECT_EQ(Muster("get j1 --metrics csv").code, 6) << "not the older one's, as if it were the newest";
+}
+
 TEST_F(CliTest, IssuesCertificates) {
   EXPECT_EQ(Muster("certs init ca").code, 0);
   EXPECT_EQ(Muster("certs issue ca --role user --name ada --out ada --host localhost --host 10.0.0.1").code, 0);

@@ -180,7 +180,7 @@ nlohmann::json MeasureCost(const Options& options, double dropout) {
   const StepBatch batch = RandomStep(options, options.cost_queries, options.cost_length, options.cost_micro_tokens);
   uint64_t all = 0;
   for (const PackedBatch& micro : batch.micro_batches) {
-    all += Encoder::GraphBytes(encoder->config(), micro, dropout > 0);
+    all += Encoder::GraphBytes(encoder->config(), micro, dropout > 0, /*bfloat16=*/false);
   }
   const char* names[] = {"kept", "half", "replayed"};
   const uint64_t budgets[] = {all, all / 2, 0};

