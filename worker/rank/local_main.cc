@@ -17,6 +17,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/collective/in_process.h"
+#include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/model_spec.h"
 #include "worker/rank/train/trainer.h"
 
@@ -129,6 +130,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
   }
+  muster::UseBlockAllocator();
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);  // MKL rounds alike from run to run
   const absl::Status status = muster::TrainLocally(options);
   if (status.ok()) return muster::kExitSucceeded;

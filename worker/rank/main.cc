@@ -19,6 +19,7 @@
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/rank_run.h"
+#include "worker/rank/model/block_allocator.h"
 
 namespace {
 
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, [](int) { stop_requested = true; });
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
+  muster::UseBlockAllocator();
   // MKL rounds alike from run to run; must stand before its first use.
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
