@@ -29,16 +29,16 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
 
 absl::StatusOr<std::unique_ptr<Encoder>> EncoderFromSpec(const muster::v1::JobSpec& spec,
                                                          const std::filesystem::path& folder,
-                                                         int64_t vocabulary_size) {
+                                                         int64_t vocabulary_size, at::ScalarType type) {
   if (spec.precision() == muster::v1::PRECISION_BF16) {
     return absl::FailedPreconditionError("precision: bf16 needs a GPU. Use auto or fp32.");
   }
   if (!spec.model().preset().empty()) {
     ASSIGN_OR_RETURN(const EncoderConfig config, PresetConfig(spec.model().preset(), vocabulary_size));
-    return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed());
+    return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed(), type);
   }
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder));
-  return Encoder::Load(folder, WithModelSpec(config, spec.model()));
+  return Encoder::Load(folder, WithModelSpec(config, spec.model()), type);
 }
 
 }  // namespace muster

@@ -11,9 +11,10 @@
 namespace muster {
 
 // A preset with random weights of the job's seed, or the model in `folder`, with the specification's pooling and
-// normalisation. FAILED_PRECONDITION where the specification wants what this build cannot do.
+// normalisation, in `type` throughout (float64 only to check arithmetic: muster-train-local --float64). FAILED_PRECONDITION where the specification wants what this build cannot do.
 absl::StatusOr<std::unique_ptr<Encoder>> EncoderFromSpec(const muster::v1::JobSpec& spec,
                                                          const std::filesystem::path& folder,
-                                                         int64_t vocabulary_size);
+                                                         int64_t vocabulary_size,
+                                                         at::ScalarType type = at::kFloat);
 
 }  // namespace muster
