@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/random.h"
+#include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -125,6 +126,7 @@ void MeasurePeak(const Options& options) {
   const StepBatch batch = RandomStep(options, options.child, options.length, options.micro_tokens);
   // The warm step has the smallest size: gradients exist, code and libraries' own buffers are in memory.
   StepOrExit(trainer, RandomStep(options, 16, options.length, 64));
+  ReturnIdleBlocks();
   malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << "5";  // VmHWM is from here on
   const double base = StatusKib("VmRSS") / 1024;
@@ -240,6 +242,7 @@ int main(int argc, char** argv) {
   app.add_option("--child", options.child, "for its own use: one step of so many queries")->group("");
   app.add_option("--json", options.json, "the figures are written to this file too");
   CLI11_PARSE(app, argc, argv);
+  muster::UseBlockAllocator();
   at::set_num_threads(options.threads);
   if (options.child > 0) {
     muster::MeasurePeak(options);

@@ -17,6 +17,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/collective/in_process.h"
+#include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/model_spec.h"
 #include "worker/rank/train/trainer.h"
 
@@ -29,6 +30,7 @@ struct Options {
   std::string spec, shares, model, out;
   int64_t vocabulary = 30522;
   int threads = 1;
+  bool float64 = false;
 };
 
 // Shares of one rank: StepShare messages, each with its length before it as a varint.
@@ -69,7 +71,8 @@ absl::StatusOr<std::vector<std::vector<muster::v1::StepShare>>> ReadAllShares(co
 absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
                        const std::vector<muster::v1::StepShare>& shares, Group& group) {
   at::set_num_threads(options.threads);
-  ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary));
+  ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary, at::kCPU,
+                                                       options.float64 ? at::kDouble : at::kFloat));
   Trainer trainer(*encoder, group, RealClock(), TrainerOptionsFrom(spec, encoder->config(), shares.size()));
   for (const muster::v1::StepShare& share : shares) {
     const absl::Duration start = RealClock().Monotonic();
@@ -123,12 +126,14 @@ int main(int argc, char** argv) {
   app.add_option("--model", options.model, "model folder; without it the specification names a preset");
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "CPU threads a rank")->check(CLI::PositiveNumber);
+  app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
   }
+  muster::UseBlockAllocator();
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds alike from run to run
   const absl::Status status = muster::TrainLocally(options);
   if (status.ok()) return muster::kExitSucceeded;

@@ -19,6 +19,7 @@
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/rank_run.h"
+#include "worker/rank/model/block_allocator.h"
 
 namespace {
 
@@ -61,11 +62,12 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, [](int) { stop_requested = true; });
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
+  muster::UseBlockAllocator();
   // MKL rounds alike from run to run, whatever the alignment; must stand before its first use. AUTO: the fastest code of
   // this kind of processor, so that another kind may round otherwise.
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
-  if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS, too
+  if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
   muster::InitLog("muster-rank");
 

@@ -81,6 +81,8 @@ Graph GraphOf(ShareSource& source, uint64_t step, uint32_t world_size) {
     EXPECT_EQ(own, share.rank_counts(rank));
     EXPECT_TRUE(own > 0 || share.query_count() + share.passage_count() < world_size);
     const uint32_t rows = share.row_end() - share.row_begin();
+    EXPECT_GE(rows, share.query_count() / world_size);  // rows are split evenly
+    EXPECT_LE(rows, share.query_count() / world_size + 1);
     EXPECT_EQ(share.positive_offsets_size(), rows + 1);
     EXPECT_EQ(share.ignored_offsets_size(), rows + 1);
     EXPECT_EQ(share.query_digests_size(), rows);
@@ -111,6 +113,72 @@ RC_GTEST_PROP(ShareSource, GivesTheSameGraphOnAnyNumberOfRanks, ()) {
   const uint64_t step = *rc::gen::inRange<uint64_t>(0, 30);
   const Graph one = GraphOf(*source, step, 1);
   for (uint32_t world_size : {2, 3, 4, 8}) RC_ASSERT(GraphOf(*source, step, world_size) == one);
+}
+
+// What the ranks receive against losses.md: columns are unique texts, a row's positives and ignored columns are
+// disjoint, R is the weight of the valid rows, micro-batches keep the token budget, and all of it is a pure function of
+// seed, step and dataset.
+RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {
+  const auto dataset = RandomDataset(*rc::gen::arbitrary<uint64_t>(), *rc::gen::inRange<uint32_t>(1, 30),
+                                     *rc::gen::inRange<uint32_t>(1, 30));
+  muster::v1::JobSpec spec = TestJob(*rc::gen::inRange<uint32_t>(1, 12));
+  spec.set_seed(*rc::gen::arbitrary<uint64_t>());
+  spec.mutable_data()->mutable_negatives()->set_per_query(*rc::gen::inRange<uint32_t>(0, 3));
+  const uint32_t budget = *rc::gen::inRange<uint32_t>(1, 300);
+  spec.mutable_batch()->set_micro_batch_tokens(budget);
+  RC_PRE(TrainQueries(*dataset, 0, spec.data()) > 0);
+  const auto source = *TestSource(dataset, spec), again = *TestSource(dataset, spec);
+  const uint64_t step = *rc::gen::inRange<uint64_t>(0, 30);
+  const uint32_t world_size = *rc::gen::inRange<uint32_t>(1, 9);
+  std::map<uint64_t, float> weight_of;
+  for (uint32_t q = 0; q < dataset->queries(); ++q) weight_of[dataset->query_digest(q)] = dataset->query_weight(q);
+  double total = 0, announced = 0;
+  for (uint32_t rank = 0; rank < world_size; ++rank) {
+    const StepShare share = *source->Share(step, rank, world_size);
+    RC_ASSERT(share.SerializeAsString() == again->Share(step, rank, world_size)->SerializeAsString());
+    announced = share.total_weight();
+    for (const MicroBatch& batch : share.micro_batches()) {
+      uint64_t tokens = 0;
+      for (const uint32_t length : batch.lengths()) tokens += length;
+      RC_ASSERT(tokens <= budget || batch.lengths_size() == 1);
+    }
+    for (int row = 0; row < share.query_digests_size(); ++row) {
+      std::set<uint32_t> columns;
+      const auto add = [&](const auto& values, const auto& offsets) {
+        for (uint32_t e = offsets[row]; e < offsets[row + 1]; ++e) {
+          RC_ASSERT(values[e] < share.passage_count());
+          RC_ASSERT(columns.insert(values[e]).second);
+        }
+      };
+      add(share.positives(), share.positive_offsets());
+      add(share.ignored(), share.ignored_offsets());
+      if (share.positive_offsets(row) != share.positive_offsets(row + 1)) total += weight_of.at(share.query_digests(row));
+    }
+  }
+  RC_ASSERT(total == announced);
+}
+
+// Equal texts under two ids, judged by different queries: one column, encoded once, positive to both.
+TEST(ShareSource, EqualTextsUnderTwoIdsAreEncodedOnceAndPositiveToBothQueries) {
+  auto dataset = std::make_shared<FakeDataset>();
+  dataset->Query("w1");
+  dataset->Query("w2");
+  dataset->Judge(0, dataset->Document("a", "w10 w11"));
+  dataset->Judge(1, dataset->Document("b", "w10 w11"));
+  dataset->Judge(1, dataset->Document("c", "w12"));
+  const auto source = *TestSource(dataset, TestJob());
+  for (const uint32_t world_size : {1u, 2u, 3u}) {
+    const Graph graph = GraphOf(*source, 0, world_size);
+    ASSERT_EQ(graph.sequences.size(), 2 + 2);  // two queries, two texts
+    std::set<Tokens> texts;
+    for (const auto& [slot, ids] : graph.sequences) texts.insert(ids);
+    EXPECT_EQ(texts.size(), 4);
+    std::map<uint32_t, int> rows_of_column;
+    for (const auto& row : graph.positives) {
+      for (const uint32_t column : row) ++rows_of_column[column];
+    }
+    EXPECT_THAT(rows_of_column, testing::UnorderedElementsAre(testing::Pair(testing::_, 2), testing::Pair(testing::_, 1)));
+  }
 }
 
 RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {

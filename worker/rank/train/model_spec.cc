@@ -43,8 +43,9 @@ bool InBfloat16(muster::v1::Precision precision, at::Device device) {
 
 absl::StatusOr<std::unique_ptr<Encoder>> EncoderFromSpec(const muster::v1::JobSpec& spec,
                                                          const std::filesystem::path& folder,
-                                                         int64_t vocabulary_size, at::Device device) {
-  const EncoderOptions options(at::kFloat, device, InBfloat16(spec.precision(), device));
+                                                         int64_t vocabulary_size, at::Device device,
+                                                         at::ScalarType type) {
+  const EncoderOptions options(type, device, type == at::kFloat && InBfloat16(spec.precision(), device));
   if (!spec.model().preset().empty()) {
     ASSIGN_OR_RETURN(const EncoderConfig config, PresetConfig(spec.model().preset(), vocabulary_size));
     return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed(), options);

@@ -1,0 +1,32 @@
+// Memory for large CPU tensors: blocks that are mapped once and handed out again.
+//
+// glibc either maps and unmaps every large block, so that each step pays for all its pages anew, or keeps them in a
+// heap that ragged sizes break up, so that the peak grows with the number of micro-batches. Here a block goes back to
+// a list of its size class (eight to a doubling), and new memory is mapped only for what no idle block serves, after
+// as much idle memory has been returned: the total never exceeds the largest amount that was in use at once, rounded
+// up to size classes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace muster {
+
+inline constexpr size_t kSmallestBlock = size_t{256} << 10;  // smaller tensors stay with malloc
+
+// The size class of `bytes` >= kSmallestBlock: at most an eighth larger, a multiple of 4096.
+size_t BlockSize(size_t bytes);
+
+// From now on, for all CPU tensors of the process. Call it in main(), before the first tensor. Thread-safe ever after.
+void UseBlockAllocator();
+
+// Gives all idle memory back to the system, as malloc_trim does for malloc's.
+void ReturnIdleBlocks();
+
+// What it holds now, in bytes.
+struct BlockUse {
+  size_t in_use = 0, idle = 0, mapped_ever = 0;
+};
+BlockUse CurrentBlockUse();
+
+}  // namespace muster
