@@ -1,4 +1,6 @@
 // muster-loss-cases: compares the production kernels with a file of reference cases.
+#include <ATen/Parallel.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -19,6 +21,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
   }
+  at::set_num_threads(1);  // the ranks are threads already, and cases are small
   const auto outcomes = muster::RunLossCases(file, options);
   if (!outcomes.ok()) {
     std::fprintf(stderr, "muster-loss-cases: %s\n", std::string(outcomes.status().message()).c_str());

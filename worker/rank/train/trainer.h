@@ -28,7 +28,7 @@ struct TrainerOptions {
   uint64_t seed = 0;
   double hidden_dropout = 0, attention_dropout = 0;
   uint64_t total_steps = 1;
-  int64_t tile_rows = 1024, tile_columns = 4096;
+  int64_t tile_rows = 512, tile_columns = 2048;
 };
 
 // From a specification with its defaults filled in.
