@@ -17,9 +17,9 @@ namespace {
 
 constexpr int64_t kWorld = 4, kVictim = 2;
 constexpr int64_t kRoundsBefore = 20;
-constexpr absl::Duration kTimeout = absl::Seconds(8);
+constexpr absl::Duration kTimeout = absl::Seconds(12);
 // Beyond the timeout: to abort, to refuse the next operation, to write the report and to end a process with CUDA.
-constexpr absl::Duration kGrace = absl::Seconds(12);
+constexpr absl::Duration kGrace = absl::Seconds(10);
 
 std::filesystem::path MarkOf(const std::filesystem::path& folder) { return folder / "on-the-way"; }
 

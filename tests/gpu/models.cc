@@ -10,17 +10,16 @@
 
 namespace muster {
 
-absl::StatusOr<std::unique_ptr<Encoder>> EncoderOn(at::Device device, const EncoderConfig& config, uint64_t seed,
-                                                   at::ScalarType type, bool wide) {
-  ASSIGN_OR_RETURN(auto encoder, Encoder::Random(config, seed, type));
+absl::StatusOr<std::unique_ptr<Encoder>> WideEncoder(const EncoderConfig& config, const EncoderOptions& options) {
+  ASSIGN_OR_RETURN(auto encoder, Encoder::Random(config, 7, options));
   const at::NoGradGuard no_gradient;
   uint64_t tensor = 0;
   for (Parameter& parameter : encoder->parameters()) {
-    if (wide) {
-      auto generator = at::detail::createCPUGenerator(++tensor);
-      parameter.value.add_(at::randn(parameter.value.sizes(), generator, at::kFloat).to(type), 0.08);
-    }
-    if (!device.is_cpu()) parameter.value.set_data(parameter.value.to(device));
+    auto generator = at::detail::createCPUGenerator(++tensor);
+    const at::Tensor noise = at::randn(parameter.value.sizes(), generator, at::kFloat);
+    // Computed on the CPU in float32 for all: the values are the same everywhere.
+    const at::Tensor value = parameter.value.to(at::kCPU, at::kFloat).add(noise, 0.08);
+    parameter.value.copy_(value);
   }
   return encoder;
 }

@@ -8,10 +8,9 @@
 
 namespace muster {
 
-// Random weights of `seed`, alike on every device and in every type but for its rounding. `wide`: further from zero, so
-// that attention is far from uniform and every gradient far from rounding.
-absl::StatusOr<std::unique_ptr<Encoder>> EncoderOn(at::Device device, const EncoderConfig& config, uint64_t seed,
-                                                   at::ScalarType type, bool wide = false);
+// Random weights, further from zero than Encoder::Random's: attention is far from uniform and every gradient far from
+// rounding. Alike for all options but for the rounding to their type.
+absl::StatusOr<std::unique_ptr<Encoder>> WideEncoder(const EncoderConfig& config, const EncoderOptions& options);
 
 // Sequences of these lengths with random tokens and slots 100, 101, …
 PackedBatch RandomBatchOn(at::Device device, const EncoderConfig& config, std::vector<int64_t> lengths, uint64_t seed);

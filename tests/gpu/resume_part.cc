@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "tests/gpu/models.h"
 #include "tests/gpu/problem_step.h"
 #include "tests/gpu/ranks.h"
 #include "worker/rank/train/checkpoint.h"
@@ -29,7 +28,7 @@ absl::Status TakeSteps(Trainer& trainer, Group& group, at::Device device, uint64
 }
 
 absl::StatusOr<std::string> Undisturbed(Group& group, at::Device device, const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(const auto encoder, EncoderOn(device, ProblemConfig(), 11, at::kFloat));
+  ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 11, {at::kFloat, device}));
   Trainer trainer(*encoder, group, RealClock(), StepOptions(muster::v1::OBJECTIVE_LSEPAIR));
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, 0, kCheckpoint));
   if (group.rank() == 0) {
@@ -41,7 +40,7 @@ absl::StatusOr<std::string> Undisturbed(Group& group, at::Device device, const s
 }
 
 absl::StatusOr<std::string> Resumed(Group& group, at::Device device, const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(const auto encoder, EncoderOn(device, ProblemConfig(), 99, at::kFloat));  // other weights at first
+  ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 99, {at::kFloat, device}));  // other weights at first
   Trainer trainer(*encoder, group, RealClock(), StepOptions(muster::v1::OBJECTIVE_LSEPAIR));
   ASSIGN_OR_RETURN(const RestoredCheckpoint restored, RestoreCheckpoint(folder, "x", *encoder, trainer.optimizer()));
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, restored.cursor.step, kSteps));

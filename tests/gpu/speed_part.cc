@@ -71,10 +71,20 @@ double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   return flops;
 }
 
-absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figures& figures) {
-  const EncoderConfig config = session.on_gpu() ? BertBase() : SmallEncoder();
+// Of a product of large square matrices in the encoder's type: what the device reaches at best.
+double ProductFlops(const Session& session, bool bfloat16) {
+  const int64_t size = session.on_gpu() ? 8192 : 256;
+  const auto options = at::TensorOptions().device(session.device()).dtype(bfloat16 ? at::kBFloat16 : at::kFloat);
+  const at::Tensor a = at::randn({size, size}, options), b = at::randn({size, size}, options);
+  at::Tensor c = at::empty({size, size}, options);
+  const double seconds = LeastSeconds(session.device(), 10, [&] { at::mm_out(c, a, b); });
+  return 2.0 * size * size * size / seconds;
+}
+
+absl::Status MeasureStep(const Session& session, Encoder& encoder, double product_flops, double dropout, bool keep,
+                         Figures& figures) {
+  const EncoderConfig& config = encoder.config();
   const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
-  ASSIGN_OR_RETURN(const auto encoder, EncoderOn(session.device(), config, 1, at::kFloat));
   const auto group = MakeSingleGroup();
   TrainerOptions options;
   options.loss.set_objective(muster::v1::OBJECTIVE_JOINTLH);
@@ -85,10 +95,10 @@ absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figu
   options.optimizer.set_beta1(0.9);
   options.optimizer.set_beta2(0.999);
   options.optimizer.set_epsilon(1e-8);
-  options.keep_activations = keep ? uint64_t{1} << 62 : 0;
+  options.keep_activations = keep ? uint64_t{64} << 30 : 0;
   options.hidden_dropout = options.attention_dropout = dropout;
   options.total_steps = 1000;
-  Trainer trainer(*encoder, *group, RealClock(), options);
+  Trainer trainer(encoder, *group, RealClock(), options);
   ASSIGN_OR_RETURN(const StepBatch batch,
                    BatchFromShare(ShareOfOneRank(work, config, 0), 0, 1, config, session.device()));
   absl::Status status;
@@ -98,7 +108,7 @@ absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figu
     if (report.ok()) last = *report;
     status = Both(status, report.status());
   };
-  const double seconds = LeastSeconds(session.device(), 2, step);
+  const double seconds = LeastSeconds(session.device(), encoder.options().bfloat16 ? 2 : 1, step);
   RETURN_IF_ERROR(status);
   const double flops = StepFlops(config, batch) / seconds;
   figures["queries"] = work.queries;
@@ -108,6 +118,7 @@ absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figu
   figures["queries_per_second"] = work.queries / seconds;
   figures["tokens_per_second"] = batch.tokens / seconds;
   figures["tflops"] = flops / 1e12;  // a replayed forward does not count
+  figures["share_of_product_rate"] = flops / product_flops;
   if (session.on_gpu()) figures["peak_mib"] = PeakBytes(session.device(), step) / 1048576.0;
   for (const auto& [phase, spent] : last.seconds) figures["seconds"][phase] = spent;
   return status;
@@ -116,10 +127,24 @@ absl::Status MeasureStep(const Session& session, double dropout, bool keep, Figu
 }  // namespace
 
 void RunSpeedPart(Session& session) {
-  for (const bool keep : {true, false}) {
-    for (const double dropout : {0.0, 0.1}) {
-      session.Test(absl::StrCat("speed.float32.", keep ? "kept" : "replayed", dropout > 0 ? ".dropout" : ""),
-                   [&](Figures& figures) { return MeasureStep(session, dropout, keep, figures); });
+  const EncoderConfig config = session.on_gpu() ? BertBase() : SmallEncoder();
+  for (const bool bfloat16 : {true, false}) {
+    const std::string type = bfloat16 ? "bfloat16" : "float32";
+    double product_flops = 0;
+    session.Test(absl::StrCat("speed.", type, ".product"), [&](Figures& figures) {
+      product_flops = ProductFlops(session, bfloat16);
+      figures["tflops"] = product_flops / 1e12;
+      return absl::OkStatus();
+    });
+    const auto encoder = Encoder::Random(config, 1, {at::kFloat, session.device(), bfloat16});
+    for (const bool keep : {true, false}) {
+      for (const double dropout : {0.0, 0.1}) {
+        session.Test(absl::StrCat("speed.", type, keep ? ".kept" : ".replayed", dropout > 0 ? ".dropout" : ""),
+                     [&](Figures& figures) {
+                       if (!encoder.ok()) return encoder.status();
+                       return MeasureStep(session, **encoder, product_flops, dropout, keep, figures);
+                     });
+      }
     }
   }
 }

@@ -6,7 +6,6 @@
 #include "absl/strings/strip.h"
 #include "common/digest.h"
 #include "common/status.h"
-#include "tests/gpu/models.h"
 #include "tests/gpu/problem_step.h"
 #include "tests/gpu/ranks.h"
 
@@ -22,7 +21,7 @@ constexpr Objective kObjectives[] = {OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, O
 absl::Status CompareStep(Objective objective, Group& group, at::Device device, Figures& figures) {
   const Problem problem = StepProblem(objective);
   const TrainerOptions options = StepOptions(objective);
-  ASSIGN_OR_RETURN(const auto encoder, EncoderOn(device, ProblemConfig(), 11, at::kFloat));
+  ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 11, {at::kFloat, device}));
   ASSIGN_OR_RETURN(const auto wide, DoubleEncoder(*encoder));
   ASSIGN_OR_RETURN(const StepGradients reference,
                    ReferenceStep(*wide, problem, objective, options.loss.temperature(),

@@ -116,6 +116,7 @@ class NcclGroup final : public PaddedGroup {
 
   void Leave();
   absl::Status Run(absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue);
+  absl::Status RunIn(cudaStream_t stream, absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue);
   absl::StatusOr<ncclUniqueId> ShareId(c10d::Store& store);
   ncclResult_t State() const;
   absl::Status Await(absl::Duration deadline, absl::FunctionRef<absl::StatusOr<bool>(ncclResult_t)> ended);
@@ -208,10 +209,16 @@ absl::Status NcclGroup::Meet(c10d::Store& store) {
 }
 
 absl::Status NcclGroup::Run(absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue) {
-  const absl::Duration deadline = RealClock().Monotonic() + timeout_;
   const c10::cuda::CUDAGuard on_device(device());
   // In the stream of the caller's own work: tensors need no other care, and what frees them comes after.
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream(device().index()).stream();
+  const absl::Status status = RunIn(stream, enqueue);
+  if (!status.ok()) Abandon();  // while the tensors of the operation are still there
+  return status;
+}
+
+absl::Status NcclGroup::RunIn(cudaStream_t stream, absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue) {
+  const absl::Duration deadline = RealClock().Monotonic() + timeout_;
   RETURN_IF_ERROR(AwaitEnqueued(enqueue(stream), deadline));
   if (const cudaError_t error = cudaEventRecord(done_, stream); error != cudaSuccess) return CudaError(error);
   return AwaitEvent(deadline);

@@ -23,7 +23,7 @@ inline const char* KeepName(Keep keep) {
 }
 inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool dropout) {
   uint64_t all = 0;
-  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout);
+  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout, /*bfloat16=*/false);
   return keep == Keep::kNone ? 0 : keep == Keep::kHalf ? all / 2 : all;
 }
 
