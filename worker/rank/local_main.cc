@@ -17,6 +17,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/collective/in_process.h"
+#include "worker/rank/cuda/load.h"
 #include "worker/rank/train/model_spec.h"
 #include "worker/rank/train/trainer.h"
 
@@ -29,6 +30,7 @@ struct Options {
   std::string spec, shares, model, out;
   int64_t vocabulary = 30522;
   int threads = 1;
+  bool gpu = false;
 };
 
 // Shares of one rank: StepShare messages, each with its length before it as a varint.
@@ -69,12 +71,13 @@ absl::StatusOr<std::vector<std::vector<muster::v1::StepShare>>> ReadAllShares(co
 absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
                        const std::vector<muster::v1::StepShare>& shares, Group& group) {
   at::set_num_threads(options.threads);
-  ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary));
+  const at::Device device = options.gpu ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+  ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary, device));
   Trainer trainer(*encoder, group, RealClock(), TrainerOptionsFrom(spec, encoder->config(), shares.size()));
   for (const muster::v1::StepShare& share : shares) {
     const absl::Duration start = RealClock().Monotonic();
     ASSIGN_OR_RETURN(const StepBatch batch,
-                     BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), at::kCPU));
+                     BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), device));
     ASSIGN_OR_RETURN(const StepReport report, trainer.Step(batch));
     if (group.rank() != 0) continue;
     const double seconds = absl::ToDoubleSeconds(RealClock().Monotonic() - start);
@@ -102,6 +105,11 @@ absl::Status TrainLocally(const Options& options) {
       return absl::InvalidArgumentError(absl::StrCat(options.shares, ": ranks hold different numbers of steps"));
     }
   }
+  if (options.gpu) {
+    if (shares.size() != 1) return absl::InvalidArgumentError("--gpu takes the shares of one rank");
+    RETURN_IF_ERROR(LoadCuda().status());
+    return TrainRank(options, spec, shares[0], *MakeSingleGroup());
+  }
   absl::Status first;
   for (const absl::Status& status :
        RunInProcessRanks(shares.size(), [&](Group& group) { return TrainRank(options, spec, shares[group.rank()], group); })) {
@@ -123,6 +131,7 @@ int main(int argc, char** argv) {
   app.add_option("--model", options.model, "model folder; without it the specification names a preset");
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "CPU threads a rank")->check(CLI::PositiveNumber);
+  app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");
   try {
     app.parse(argc, argv);

@@ -26,7 +26,7 @@ absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
 
 absl::StatusOr<RankDevice> OpenDevice(const RankConfig& config) {
   if (config.device() != "gpu") return RankDevice();
-  const auto refuse = [](std::string_view why) {
+  const auto refuse = [](absl::string_view why) {
     return absl::InvalidArgumentError(
         absl::StrCat("resources.device: gpu: ", why, "; or submit with resources.device: cpu"));
   };

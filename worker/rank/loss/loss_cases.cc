@@ -1,7 +1,6 @@
 #include "worker/rank/loss/loss_cases.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -10,11 +9,13 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "worker/rank/collective/in_process.h"
 #include "worker/rank/loss/streaming_loss.h"
 
 namespace muster {
@@ -35,7 +36,6 @@ at::Tensor MatrixFrom(const Json& rows, at::ScalarType type) {
 }
 
 double Difference(const at::Tensor& x, const at::Tensor& y) {
-  if (x.sizes() != y.sizes()) throw std::runtime_error("a gradient has another shape than expected");
   if (y.numel() == 0) return 0;
   const double top = y.abs().max().item<double>();
   const double error = (x.to(at::kDouble) - y).abs().max().item<double>();
@@ -44,15 +44,44 @@ double Difference(const at::Tensor& x, const at::Tensor& y) {
 }
 
 struct Case {
-  LossInput input;  // of all rows
+  std::string name;
+  LossInput input;  // of all rows, but for the edges, weights and grades
   std::vector<std::vector<int64_t>> positives, ignored;
   std::vector<std::vector<double>> grades;
   std::vector<double> weights;
+  double expected_loss = 0;
+  int64_t expected_valid_rows = 0;
+  at::Tensor expected_d_queries, expected_d_passages;
 };
+
+void Require(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error(what);
+}
+
+// Every value is checked that the kernel takes for granted.
+void Check(const Case& c) {
+  const size_t rows = c.input.queries.size(0);
+  Require(c.input.temperature > 0, "temperature must be above 0");
+  Require(c.input.queries.size(1) == c.input.passages.size(1), "queries and passages must be equally long");
+  Require(c.positives.size() == rows && c.ignored.size() == rows && (c.weights.empty() || c.weights.size() == rows) &&
+              (c.grades.empty() || c.grades.size() == rows),
+          "positives, ignored, grades and weights must have as many rows as queries");
+  for (size_t r = 0; r < rows; ++r) {
+    std::vector<int64_t> named = c.positives[r];
+    named.insert(named.end(), c.ignored[r].begin(), c.ignored[r].end());
+    std::ranges::sort(named);
+    Require(named.empty() || (named.front() >= 0 && named.back() < c.input.passages.size(0)), "a column is out of range");
+    Require(std::ranges::adjacent_find(named) == named.end(), "a row names a column twice");
+    Require(c.weights.empty() || c.weights[r] >= 0, "a weight is below 0");
+    if (c.grades.empty()) continue;
+    Require(c.grades[r].size() == c.positives[r].size(), "grades must stand beside positives");
+    for (const double grade : c.grades[r]) Require(grade > 0, "a grade is not above 0");
+  }
+}
 
 Case ParseCase(const Json& json, const LossCaseOptions& options) {
   const at::ScalarType type = options.double_precision ? at::kDouble : at::kFloat;
-  Case c;
+  Case c{.name = json.at("name").get<std::string>()};
   const auto objective = json.at("objective").get<std::string>();
   if (!muster::v1::Objective_Parse("OBJECTIVE_" + absl::AsciiStrToUpper(objective), &c.input.objective)) {
     throw std::runtime_error("unknown objective " + objective);
@@ -62,26 +91,23 @@ Case ParseCase(const Json& json, const LossCaseOptions& options) {
   c.input.passages = MatrixFrom(json.at("passages"), type);
   c.input.tile_rows = options.tile_rows;
   c.input.tile_columns = options.tile_columns;
+  c.input.kept_bytes = options.kept_bytes;
   json.at("positives").get_to(c.positives);
   json.at("ignored").get_to(c.ignored);
   if (json.contains("grades") && !json["grades"].is_null()) json["grades"].get_to(c.grades);
   if (json.contains("query_weights") && !json["query_weights"].is_null()) json["query_weights"].get_to(c.weights);
-  const size_t rows = c.input.queries.size(0);
-  if (c.positives.size() != rows || c.ignored.size() != rows || (!c.weights.empty() && c.weights.size() != rows) ||
-      (!c.grades.empty() && c.grades.size() != rows)) {
-    throw std::runtime_error("positives, ignored, grades and weights must have as many rows as queries");
-  }
-  for (size_t r = 0; r < rows; ++r) {
-    for (const auto* columns : {&c.positives[r], &c.ignored[r]}) {
-      for (const int64_t column : *columns) {
-        if (column < 0 || column >= c.input.passages.size(0)) throw std::runtime_error("a column is out of range");
-      }
-    }
-    if (!c.grades.empty() && c.grades[r].size() != c.positives[r].size()) {
-      throw std::runtime_error("grades must stand beside positives");
-    }
+  Check(c);
+  for (size_t r = 0; r < c.positives.size(); ++r) {
     if (!c.positives[r].empty()) c.input.total_weight += c.weights.empty() ? 1.0 : c.weights[r];
   }
+  const Json& expect = json.at("expect");
+  c.expected_loss = expect.at("loss").get<double>();
+  c.expected_valid_rows = expect.at("valid_rows").get<int64_t>();
+  c.expected_d_queries = MatrixFrom(expect.at("d_queries"), at::kDouble);
+  c.expected_d_passages = MatrixFrom(expect.at("d_passages"), at::kDouble);
+  Require(c.expected_d_queries.sizes() == c.input.queries.sizes() &&
+              c.expected_d_passages.sizes() == c.input.passages.sizes(),
+          "expected gradients must have the shapes of queries and passages");
   return c;
 }
 
@@ -90,10 +116,33 @@ void Append(const std::vector<int64_t>& columns, RowEdges& edges) {
   edges.offsets.push_back(static_cast<int64_t>(edges.columns.size()));
 }
 
-LossResult RunRows(const Case& c, int64_t first, int64_t last) {
+// How many of `total` each rank has, as evenly as can be.
+std::vector<int64_t> Shares(int64_t total, int64_t world_size) {
+  std::vector<int64_t> shares;
+  for (int64_t rank = 0; rank < world_size; ++rank) {
+    shares.push_back(total * (rank + 1) / world_size - total * rank / world_size);
+  }
+  return shares;
+}
+
+at::Tensor Own(const at::Tensor& all, const std::vector<int64_t>& shares, int64_t rank) {
+  return all.narrow(0, std::accumulate(shares.begin(), shares.begin() + rank, int64_t{0}), shares[rank]);
+}
+
+at::Tensor Scalar(double value) { return at::zeros({1}, at::kDouble).fill_(value); }
+
+// What a step does with the embeddings: every rank has some queries and some passages, sees all passages, and gets the
+// sum over ranks of its own passages' gradients.
+absl::StatusOr<LossCaseOutcome> RunCase(const Case& c, Group& group) {
+  const auto row_shares = Shares(c.input.queries.size(0), group.world_size());
+  const auto column_shares = Shares(c.input.passages.size(0), group.world_size());
+  const int64_t rank = group.rank();
   LossInput input = c.input;
-  input.queries = c.input.queries.narrow(0, first, last - first);
-  for (int64_t r = first; r < last; ++r) {
+  input.queries = Own(c.input.queries, row_shares, rank);
+  ASSIGN_OR_RETURN(input.passages,
+                   group.AllGatherRows(Own(c.input.passages, column_shares, rank).contiguous(), column_shares));
+  const int64_t first = std::accumulate(row_shares.begin(), row_shares.begin() + rank, int64_t{0});
+  for (int64_t r = first; r < first + row_shares[rank]; ++r) {
     Append(c.positives[r], input.positives);
     Append(c.ignored[r], input.ignored);
     if (!c.grades.empty()) {
@@ -101,37 +150,23 @@ LossResult RunRows(const Case& c, int64_t first, int64_t last) {
     }
     if (!c.weights.empty()) input.row_weights.push_back(c.weights[r]);
   }
-  return EvaluateLoss(input);
-}
-
-LossCaseOutcome RunCase(const Json& json, const LossCaseOptions& options) {
-  const Case c = ParseCase(json, options);
-  const int64_t rows = c.input.queries.size(0);
-  double loss = 0;
-  int64_t valid_rows = 0;
-  std::vector<at::Tensor> d_queries;
-  at::Tensor d_passages = at::zeros_like(c.input.passages);
-  for (int64_t rank = 0; rank < options.world_size; ++rank) {
-    const LossResult part =
-        RunRows(c, rows * rank / options.world_size, rows * (rank + 1) / options.world_size);
-    if (part.first_non_finite_row >= 0) throw std::runtime_error("a score is not finite");
-    loss += part.loss_sum;
-    valid_rows += part.valid_rows;
-    d_queries.push_back(part.d_queries);
-    d_passages += part.d_passages;
+  const LossResult own = EvaluateLoss(input);
+  const bool bad = own.first_non_finite_row >= 0;
+  at::Tensor sums[] = {Scalar(own.loss_sum), Scalar(static_cast<double>(own.valid_rows)), Scalar(bad)};
+  RETURN_IF_ERROR(group.AllReduceSum(sums));
+  if (sums[2].item<double>() > 0) {
+    return absl::InvalidArgumentError(absl::StrCat("case ", c.name, ": a score is not finite"));
   }
-  const Json& expect = json.at("expect");
-  LossCaseOutcome outcome{.name = json.at("name").get<std::string>()};
-  outcome.limit = absl::EndsWith(outcome.name, "-large-scores") ? 2e-4 : 1e-5;
-  at::Tensor own_loss = at::zeros({1}, at::kDouble), expected_loss = at::zeros({1}, at::kDouble);
-  own_loss.fill_(loss);
-  expected_loss.fill_(expect.at("loss").get<double>());
-  const double differences[] = {
-      Difference(own_loss, expected_loss),
-      Difference(at::cat(d_queries), MatrixFrom(expect.at("d_queries"), at::kDouble)),
-      Difference(d_passages, MatrixFrom(expect.at("d_passages"), at::kDouble))};
-  outcome.difference = *std::max_element(std::begin(differences), std::end(differences));
-  outcome.passed = outcome.difference <= outcome.limit && valid_rows == expect.at("valid_rows").get<int64_t>();
+  ASSIGN_OR_RETURN(const at::Tensor d_queries, group.AllGatherRows(own.d_queries, row_shares));
+  ASSIGN_OR_RETURN(const at::Tensor d_own, group.ReduceScatterRowsSum(own.d_passages, column_shares));
+  ASSIGN_OR_RETURN(const at::Tensor d_passages, group.AllGatherRows(d_own, column_shares));
+
+  LossCaseOutcome outcome{.name = c.name, .limit = absl::EndsWith(c.name, "-large-scores") ? 2e-4 : 1e-5};
+  outcome.difference = std::max({Difference(sums[0], Scalar(c.expected_loss)),
+                                 Difference(d_queries, c.expected_d_queries),
+                                 Difference(d_passages, c.expected_d_passages)});
+  outcome.valid_rows_agree = sums[1].item<double>() == static_cast<double>(c.expected_valid_rows);
+  outcome.passed = outcome.difference <= outcome.limit && outcome.valid_rows_agree;
   return outcome;
 }
 
@@ -141,16 +176,28 @@ absl::StatusOr<std::vector<LossCaseOutcome>> RunLossCases(const std::filesystem:
                                                           const LossCaseOptions& options) {
   std::ifstream stream(file);
   if (!stream) return absl::NotFoundError(absl::StrCat(file.string(), ": cannot be read"));
-  const Json cases = Json::parse(stream, nullptr, /*allow_exceptions=*/false);
-  if (!cases.is_array()) return absl::InvalidArgumentError(absl::StrCat(file.string(), ": must be a JSON list of cases"));
-  std::vector<LossCaseOutcome> outcomes;
-  for (const Json& one : cases) {
+  const Json list = Json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) return absl::InvalidArgumentError(absl::StrCat(file.string(), ": must be a JSON list of cases"));
+  std::vector<Case> cases;
+  for (const Json& one : list) {
     try {
-      outcomes.push_back(RunCase(one, options));
+      cases.push_back(ParseCase(one, options));
     } catch (const std::exception& error) {
-      const std::string name = one.is_object() ? one.value("name", "without a name") : "that is no object";
+      const bool named = one.is_object() && one.contains("name") && one["name"].is_string();
+      const std::string name = named ? one["name"].get<std::string>() : absl::StrCat("number ", cases.size() + 1);
       return absl::InvalidArgumentError(absl::StrCat(file.string(), ": case ", name, ": ", error.what()));
     }
+  }
+  std::vector<LossCaseOutcome> outcomes;  // of rank 0; every rank finds the same
+  const auto statuses = RunInProcessRanks(options.world_size, [&](Group& group) -> absl::Status {
+    for (const Case& c : cases) {
+      ASSIGN_OR_RETURN(LossCaseOutcome outcome, RunCase(c, group));
+      if (group.rank() == 0) outcomes.push_back(std::move(outcome));
+    }
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) {
+    if (!status.ok()) return absl::Status(status.code(), absl::StrCat(file.string(), ": ", status.message()));
   }
   return outcomes;
 }

@@ -15,9 +15,10 @@
 namespace muster {
 
 struct LossCaseOptions {
-  int64_t world_size = 1;  // the rows are split over so many ranks
+  int64_t world_size = 1;  // ranks in this process, over which rows and columns are split
   int64_t tile_rows = 512;
   int64_t tile_columns = 2048;
+  int64_t kept_bytes = 32 << 20;
   bool double_precision = false;
 };
 
@@ -26,6 +27,7 @@ struct LossCaseOutcome {
   std::string name;
   double difference = 0;  // the largest of the three
   double limit = 0;       // that it may reach in float32
+  bool valid_rows_agree = false;
   bool passed = false;
 };
 

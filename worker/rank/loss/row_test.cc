@@ -91,10 +91,25 @@ TEST(LossRow, LsePairIsNeverBelowSumMargLh) {
   }
 }
 
-TEST(LossRow, JointLhPushesADominantPositiveDownAndLsePairNever) {
-  const std::vector<double> s = {8, 0, 0};
-  EXPECT_GT(Evaluate(OBJECTIVE_JOINTLH, s, 0).d[0], 0);
-  for (const double d : Evaluate(OBJECTIVE_LSEPAIR, s, 0).d) EXPECT_LE(d, 0);
+TEST(LossRow, JointLhPushesAPositiveDownOnceItsShareIsAboveOneOverMAndLsePairNever) {
+  CounterRandom random(5);
+  int64_t down = 0, up = 0;
+  for (int trial = 0; trial < 500; ++trial) {
+    const auto s = Scores(random, 1 + random.Below(6), 8);
+    const double a = 16 * random.Uniform() - 8;
+    double z = std::exp(a);
+    for (const double score : s) z += std::exp(score);
+    const Row joint = Evaluate(OBJECTIVE_JOINTLH, s, a), pair = Evaluate(OBJECTIVE_LSEPAIR, s, a);
+    for (size_t p = 0; p < s.size(); ++p) {
+      const double excess = std::exp(s[p]) / z - 1.0 / static_cast<double>(s.size());
+      if (std::abs(excess) < 1e-9) continue;
+      EXPECT_EQ(joint.d[p] > 0, excess > 0);
+      ++(excess > 0 ? down : up);
+      EXPECT_LE(pair.d[p], 0);
+    }
+  }
+  EXPECT_GT(down, 100);
+  EXPECT_GT(up, 100);
 }
 
 TEST(LossRow, AConstantOnAllScoresChangesNothing) {

@@ -159,7 +159,11 @@ void Encoder::Impl::RefreshCasts() {
 }
 
 at::Tensor Encoder::Impl::Embed(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {
-  const at::Tensor words = at::embedding(word_embeddings, tokens);
+  // Where a dense gradient is there to be added to, the backward sends the few rows that the tokens name; it would
+  // otherwise make one of the vocabulary's size for each batch.
+  const bool rows_only = word_embeddings.grad().defined();
+  const at::Tensor words = at::embedding(word_embeddings, tokens, /*padding_idx=*/-1, /*scale_grad_by_freq=*/false,
+                                         /*sparse=*/rows_only);
   const at::Tensor places =
       at::embedding(position_embeddings, Positions(*plan, tokens.device())) + type_embeddings.select(0, 0);
   at::Tensor x = LayerNorm(embedding_norm, words + places, config.layer_norm_epsilon);

@@ -21,9 +21,10 @@ enum class Keep { kNone, kHalf, kAll };
 inline const char* KeepName(Keep keep) {
   return keep == Keep::kNone ? "replayed" : keep == Keep::kHalf ? "half kept" : "kept";
 }
-inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool dropout) {
+inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool dropout,
+                          bool bfloat16 = false) {
   uint64_t all = 0;
-  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout, /*bfloat16=*/false);
+  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout, bfloat16);
   return keep == Keep::kNone ? 0 : keep == Keep::kHalf ? all / 2 : all;
 }
 
@@ -54,17 +55,17 @@ struct Cut {
 
 // Loss and gradients on each rank. Expects every rank to encode something.
 inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut& cut, TrainerOptions options,
-                                              at::ScalarType type = at::kFloat) {
+                                              const EncoderOptions& encoder_options = {}) {
   std::vector<StepGradients> outcomes(cut.world_size);
   const auto statuses = RunInProcessRanks(cut.world_size, [&](Group& group) -> absl::Status {
-    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed, type);
+    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed, encoder_options);
     if (!encoder.ok()) return encoder.status();
     const auto share = ShareOf(problem, group.rank(), cut.world_size, cut.micro_tokens);
     const auto batch = BatchFromShare(share, group.rank(), cut.world_size, ProblemConfig(), at::kCPU);
     if (!batch.ok()) return batch.status();
     EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
     TrainerOptions own = options;
-    own.keep_activations = KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0);
+    own.keep_activations = KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
     Trainer trainer(**encoder, group, RealClock(), own);
     const auto report = trainer.Differentiate(*batch);
     if (!report.ok()) return report.status();

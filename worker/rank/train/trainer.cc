@@ -2,21 +2,16 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
-#include <torch/csrc/autograd/autograd.h>
-
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <cstring>
-#include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -65,10 +60,26 @@ class PhaseTimer {
   absl::Duration last_;
 };
 
-at::Tensor SlotIndices(const StepBatch& batch, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(batch.gather_slots.data()),
-                       {static_cast<int64_t>(batch.gather_slots.size())}, at::TensorOptions().dtype(at::kLong))
+at::Tensor Indices(const std::vector<int64_t>& values, at::Device device) {
+  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
+                       at::TensorOptions().dtype(at::kLong))
       .to(device, /*non_blocking=*/false, /*copy=*/true);
+}
+
+// Rows as the ranks send them → rows by slot. Takes its argument, so that no more than two copies exist.
+at::Tensor BySlot(at::Tensor gathered, const StepBatch& batch) {
+  return at::empty_like(gathered).index_copy_(0, Indices(batch.gather_slots, gathered.device()), gathered);
+}
+
+// The loss's gradients as the ranks send them; rows of other ranks' queries are 0.
+at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
+  std::vector<int64_t> place(batch.gather_slots.size());
+  for (size_t i = 0; i < place.size(); ++i) place[batch.gather_slots[i]] = static_cast<int64_t>(i);
+  const at::Tensor places = Indices(place, loss.d_passages.device());
+  at::Tensor sent = at::zeros({static_cast<int64_t>(place.size()), loss.d_passages.size(1)}, loss.d_passages.options());
+  sent.index_copy_(0, places.narrow(0, batch.query_count, batch.passage_count), loss.d_passages);
+  sent.index_copy_(0, places.narrow(0, batch.row_begin, batch.row_end - batch.row_begin), loss.d_queries);
+  return sent;
 }
 
 // Sums in rank order, so that all ranks hold equal bits.
@@ -130,7 +141,8 @@ Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const Train
       optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
                                         .beta1 = options.optimizer.beta1(),
                                         .beta2 = options.optimizer.beta2(),
-                                        .epsilon = options.optimizer.epsilon()}) {}
+                                        .epsilon = options.optimizer.epsilon()}),
+      gradients_(encoder.parameters()) {}
 
 Dropout Trainer::DropoutAt(uint64_t step) const {
   return {.hidden = options_.hidden_dropout,
@@ -141,10 +153,11 @@ Dropout Trainer::DropoutAt(uint64_t step) const {
 
 Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   const Dropout dropout = DropoutAt(batch.step);
-  const at::Tensor& like = encoder_.parameters().front().value;
-  Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size())};
-  std::vector<at::Tensor> rows = {at::empty({0, encoder_.config().hidden_size}, like.options().requires_grad(false))};
+  const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
+  Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size()),
+              .rows = at::empty({batch.rank_counts[group_.rank()], encoder_.config().hidden_size}, like)};
   uint64_t kept = 0;
+  int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
     kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
@@ -152,20 +165,20 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
     at::AutoGradMode with_graph(kept <= options_.keep_activations);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
     if (embeddings.requires_grad()) own.graphs[i] = embeddings;
-    rows.push_back(embeddings.detach());
+    own.rows.narrow(0, first, micro.size()).copy_(embeddings.detach());
+    first += micro.size();
   }
-  own.rows = at::cat(rows);
   return own;
 }
 
 // In the order of the micro-batches, kept or replayed: the sums have equal bits either way.
-void Trainer::Backward(const StepBatch& batch, const Encoded& own, const at::Tensor& gradient) {
+void Trainer::Backward(const StepBatch& batch, Encoded own, const at::Tensor& gradient) {
   at::AutoGradMode with_graph(true);
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    const at::Tensor embeddings =
-        own.graphs[i].defined() ? own.graphs[i] : encoder_.Encode(micro, DropoutAt(batch.step));
+    at::Tensor embeddings = std::move(own.graphs[i]);
+    if (!embeddings.defined()) embeddings = encoder_.Encode(micro, DropoutAt(batch.step));
     torch::autograd::backward({embeddings}, {gradient.narrow(0, first, micro.size()).to(embeddings.dtype())});
     first += micro.size();
   }
@@ -190,18 +203,17 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
   StepReport report{.step = batch.step, .queries = batch.query_count};
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
-  for (Parameter& parameter : encoder_.parameters()) parameter.value.mutable_grad() = at::Tensor();
+  const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
   Encoded own = Encode(batch);
   timer.Mark("encode");
 
   at::NoGradGuard no_gradient;
-  const at::Tensor slots = SlotIndices(batch, own.rows.device());
-  ASSIGN_OR_RETURN(const at::Tensor gathered, group_.AllGatherRows(own.rows, batch.rank_counts));
-  const at::Tensor all = at::empty_like(gathered).index_copy_(0, slots, gathered);
+  ASSIGN_OR_RETURN(at::Tensor gathered, group_.AllGatherRows(std::exchange(own.rows, at::Tensor()), batch.rank_counts));
+  at::Tensor all = BySlot(std::move(gathered), batch);
   timer.Mark("gather");
 
   const int64_t rows = batch.row_end - batch.row_begin;
-  const LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
+  LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
                                         .passages = all.narrow(0, batch.query_count, batch.passage_count),
                                         .positives = batch.positives,
                                         .ignored = batch.ignored,
@@ -228,24 +240,16 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
   }
   ASSIGN_OR_RETURN(const std::vector<Tally> tallies, GatherValues(group_, tally));
   RETURN_IF_ERROR(Summarise(tallies, report));
-  at::Tensor d_all = at::zeros(all.sizes(), loss.d_passages.options());
-  d_all.narrow(0, batch.row_begin, rows).copy_(loss.d_queries);
-  d_all.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
+  all.reset();
+  at::Tensor sent = InGatherOrder(std::move(loss), batch);
   timer.Mark("loss");
 
-  ASSIGN_OR_RETURN(const at::Tensor d_own,
-                   group_.ReduceScatterRowsSum(d_all.index_select(0, slots), batch.rank_counts));
+  ASSIGN_OR_RETURN(const at::Tensor d_own, group_.ReduceScatterRowsSum(std::exchange(sent, at::Tensor()), batch.rank_counts));
   timer.Mark("gather");
-  Backward(batch, own, d_own);
+  Backward(batch, std::move(own), d_own);
   timer.Mark("backward");
 
-  gradients_.clear();
-  for (Parameter& parameter : encoder_.parameters()) {
-    const at::Tensor gradient = parameter.value.grad();
-    gradients_.push_back(gradient.defined() ? gradient : at::zeros_like(parameter.value));
-    parameter.value.mutable_grad() = at::Tensor();
-  }
-  RETURN_IF_ERROR(group_.AllReduceSum(gradients_));
+  RETURN_IF_ERROR(group_.AllReduceSum(gradients_.buckets()));
   timer.Mark("reduce");
   return report;
 } catch (const std::exception& error) {
@@ -255,26 +259,17 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
 
 absl::Status Trainer::Update(StepReport& report) {
   at::NoGradGuard no_gradient;
-  std::vector<at::Tensor> norms_of_tensors;
-  for (const at::Tensor& gradient : gradients_) {
-    norms_of_tensors.push_back(at::linalg_vector_norm(gradient, 2, at::OptionalIntArrayRef(), false, at::kDouble));
-  }
-  const at::Tensor host = at::stack(norms_of_tensors).to(at::kCPU);  // one wait for a device, not one a tensor
-  double squares = 0;
-  for (const double norm : std::span(host.const_data_ptr<double>(), host.numel())) squares += norm * norm;
   // Rank 0's word, since a host with another number of threads may round the sum otherwise.
-  ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, std::sqrt(squares)));
+  ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, gradients_.Norm()));
   report.gradient_norm = norms[0];
   if (!std::isfinite(report.gradient_norm)) {
     return absl::InvalidArgumentError(
         absl::StrCat("step ", report.step, ": the gradient is not finite. Lower optimizer.learning_rate."));
   }
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
-  if (factor != 1) {
-    for (at::Tensor& gradient : gradients_) gradient.mul_(factor);
-  }
+  if (factor != 1) gradients_.Scale(factor);
   report.learning_rate = LearningRateAt(options_.optimizer, report.step, options_.total_steps);
-  optimizer_.Update(gradients_, report.learning_rate);
+  optimizer_.Update(gradients_.views(), report.learning_rate);
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "worker/rank/collective/group.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
+#include "worker/rank/train/flat_gradients.h"
 #include "worker/rank/train/optimizer.h"
 
 namespace muster {
@@ -53,16 +54,17 @@ class Trainer {
   // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans.
   absl::StatusOr<StepReport> Step(const StepBatch& batch, bool stop_requested = false);
 
-  // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order.
+  // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
+  // until the next step.
   absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, bool stop_requested = false);
-  const std::vector<at::Tensor>& gradients() const { return gradients_; }
+  const std::vector<at::Tensor>& gradients() const { return gradients_.views(); }
 
   AdamW& optimizer() { return optimizer_; }
 
  private:
   struct Encoded;
   Encoded Encode(const StepBatch& batch);
-  void Backward(const StepBatch& batch, const Encoded& own, const at::Tensor& gradient);
+  void Backward(const StepBatch& batch, Encoded own, const at::Tensor& gradient);
   absl::Status ComparePlans(const StepBatch& batch);
   absl::Status Update(StepReport& report);
   Dropout DropoutAt(uint64_t step) const;
@@ -72,7 +74,7 @@ class Trainer {
   const Clock& clock_;
   const TrainerOptions options_;
   AdamW optimizer_;
-  std::vector<at::Tensor> gradients_;
+  FlatGradients gradients_;
 };
 
 }  // namespace muster

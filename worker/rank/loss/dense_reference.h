@@ -1,0 +1,42 @@
+// The objectives by their definitions, in float64 over the whole score matrix: what tests compare the kernel with.
+// Shares no code with it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "muster/v1/job.pb.h"
+#include "worker/rank/loss/streaming_loss.h"
+
+namespace muster {
+
+using Matrix = std::vector<std::vector<double>>;
+
+struct DenseBatch {
+  muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
+  double temperature = 0.5;
+  Matrix queries, passages;
+  std::vector<std::vector<int64_t>> positives, ignored;
+  Matrix grades;                // beside positives; empty: none
+  std::vector<double> weights;  // empty: all 1
+};
+
+struct DenseResult {
+  double loss = 0;
+  int64_t valid_rows = 0;
+  Matrix d_queries, d_passages;
+};
+DenseResult EvaluateDense(const DenseBatch& batch);
+
+// Ragged: rows without positives, rows without negatives, grades, and weights (0 among them) come up.
+DenseBatch RandomBatch(uint64_t seed, muster::v1::Objective objective);
+
+// The whole batch as the kernel's input; embeddings of `type`.
+LossInput InputFrom(const DenseBatch& batch, at::ScalarType type);
+at::Tensor TensorFrom(const Matrix& matrix);  // float64
+
+// max|x - y| / max|y| (max|x| where y is all zero) over loss and both gradients.
+double LargestDifference(const LossResult& result, const DenseResult& expected);
+double LargestDifference(const at::Tensor& x, const at::Tensor& y);
+
+}  // namespace muster

@@ -1,0 +1,183 @@
+// Laws of docs/losses.md, of the whole kernel on batches that RapidCheck draws.
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/isfinite.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+
+#include "common/random.h"
+#include "worker/rank/loss/dense_reference.h"
+
+namespace muster {
+namespace {
+
+v1::Objective AnyObjective() {
+  return static_cast<v1::Objective>(*rc::gen::inRange<int>(v1::Objective_MIN, v1::Objective_MAX + 1));
+}
+DenseBatch AnyBatch(v1::Objective objective) { return RandomBatch(*rc::gen::arbitrary<uint64_t>(), objective); }
+
+void AnyTiles(LossInput& input) {
+  input.tile_rows = *rc::gen::inRange<int64_t>(1, 15);
+  input.tile_columns = *rc::gen::inRange<int64_t>(1, 35);
+  input.kept_bytes = *rc::gen::inRange<int64_t>(0, 4000);
+}
+
+// Every passage ends in 1: what is added to a query's last number is added to all scores of its row, and the last
+// number of its gradient is the sum of its scores' gradients.
+DenseBatch WithConstant(DenseBatch batch, double constant) {
+  for (auto& query : batch.queries) query.push_back(constant);
+  for (auto& passage : batch.passages) passage.push_back(1);
+  return batch;
+}
+
+RC_GTEST_PROP(LossLaws, AnyBatchInAnyTilesMatchesTheDenseFormInFloat64, ()) {
+  const DenseBatch batch = AnyBatch(AnyObjective());
+  LossInput input = InputFrom(batch, at::kDouble);
+  AnyTiles(input);
+  const LossResult result = EvaluateLoss(input);
+  const DenseResult expected = EvaluateDense(batch);
+  RC_ASSERT(result.valid_rows == expected.valid_rows);
+  RC_ASSERT(LargestDifference(result, expected) < 1e-11);
+}
+
+RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
+  LossInput input = InputFrom(AnyBatch(AnyObjective()), at::kFloat);
+  const LossResult whole = EvaluateLoss(input);
+  AnyTiles(input);
+  const LossResult tiled = EvaluateLoss(input);
+  RC_ASSERT(std::abs(tiled.loss_sum - whole.loss_sum) <= 1e-6 * (1 + std::abs(whole.loss_sum)));
+  RC_ASSERT(LargestDifference(tiled.d_queries, whole.d_queries) < 1e-5);
+  RC_ASSERT(LargestDifference(tiled.d_passages, whole.d_passages) < 1e-5);
+}
+
+RC_GTEST_PROP(LossLaws, ARowsScoreGradientsSumToZero, ()) {
+  LossInput input = InputFrom(WithConstant(AnyBatch(AnyObjective()), 0), at::kDouble);
+  AnyTiles(input);
+  const at::Tensor sums = EvaluateLoss(input).d_queries.select(1, input.queries.size(1) - 1);
+  RC_ASSERT(sums.abs().max().item<double>() * input.temperature < 1e-12 * static_cast<double>(sums.numel() + 10));
+}
+
+RC_GTEST_PROP(LossLaws, AConstantAddedToARowsScoresChangesNothing, ()) {
+  const DenseBatch batch = AnyBatch(AnyObjective());
+  const LossResult plain = EvaluateLoss(InputFrom(WithConstant(batch, 0), at::kDouble));
+  const LossResult moved = EvaluateLoss(InputFrom(WithConstant(batch, *rc::gen::inRange(-50, 50)), at::kDouble));
+  RC_ASSERT(std::abs(plain.loss_sum - moved.loss_sum) < 1e-10 * (1 + std::abs(plain.loss_sum)));
+  RC_ASSERT(LargestDifference(moved.d_queries, plain.d_queries) < 1e-9);
+}
+
+RC_GTEST_PROP(LossLaws, EqualGradesGiveTheUnweightedLoss, ()) {
+  DenseBatch batch = AnyBatch(AnyObjective());
+  batch.grades.clear();
+  const LossResult plain = EvaluateLoss(InputFrom(batch, at::kDouble));
+  for (const auto& columns : batch.positives) batch.grades.emplace_back(columns.size(), 3.0);
+  const LossResult graded = EvaluateLoss(InputFrom(batch, at::kDouble));
+  RC_ASSERT(std::abs(plain.loss_sum - graded.loss_sum) < 1e-12 * (1 + std::abs(plain.loss_sum)));
+  RC_ASSERT(LargestDifference(graded.d_queries, plain.d_queries) < 1e-12);
+}
+
+RC_GTEST_PROP(LossLaws, AllObjectivesAgreeOnOnePositiveARow, ()) {
+  DenseBatch batch = AnyBatch(v1::OBJECTIVE_JOINTLH);
+  batch.grades.clear();
+  for (auto& columns : batch.positives) columns.resize(std::min<size_t>(columns.size(), 1));
+  const LossResult joint = EvaluateLoss(InputFrom(batch, at::kDouble));
+  batch.objective = AnyObjective();
+  const LossResult other = EvaluateLoss(InputFrom(batch, at::kDouble));
+  RC_ASSERT(std::abs(joint.loss_sum - other.loss_sum) < 1e-12 * (1 + std::abs(joint.loss_sum)));
+  RC_ASSERT(LargestDifference(other.d_passages, joint.d_passages) < 1e-11);
+}
+
+RC_GTEST_PROP(LossLaws, LsePairIsNeverBelowSumMargLh, ()) {
+  DenseBatch batch = AnyBatch(v1::OBJECTIVE_LSEPAIR);
+  batch.grades.clear();
+  const double pair = EvaluateLoss(InputFrom(batch, at::kDouble)).loss_sum;
+  batch.objective = v1::OBJECTIVE_SUMMARGLH;
+  RC_ASSERT(pair >= EvaluateLoss(InputFrom(batch, at::kDouble)).loss_sum - 1e-12);
+}
+
+RC_GTEST_PROP(LossLaws, TheMeanOfRand1LhOverItsChoicesIsTheMeanOverPositives, ()) {
+  DenseBatch batch = AnyBatch(v1::OBJECTIVE_RAND1LH);
+  batch.weights.clear();
+  const size_t row = *rc::gen::inRange<size_t>(0, batch.queries.size());
+  const std::vector<int64_t> positives = batch.positives[row];
+  RC_PRE(!positives.empty());
+  for (size_t other = 0; other < batch.positives.size(); ++other) {
+    if (other != row) batch.positives[other].clear();
+  }
+  const double all = EvaluateLoss(InputFrom(batch, at::kDouble)).loss_sum;
+  double mean = 0;
+  const std::vector<int64_t> ignored = batch.ignored[row];
+  for (const int64_t drawn : positives) {
+    batch.positives[row] = {drawn};
+    batch.ignored[row] = ignored;
+    for (const int64_t column : positives) {
+      if (column != drawn) batch.ignored[row].push_back(column);
+    }
+    mean += EvaluateLoss(InputFrom(batch, at::kDouble)).loss_sum / static_cast<double>(positives.size());
+  }
+  RC_ASSERT(std::abs(all - mean) < 1e-12 * (1 + all));
+}
+
+RC_GTEST_PROP(LossLaws, ScoresOfTenThousandAreFiniteAndRight, ()) {
+  DenseBatch batch = AnyBatch(AnyObjective());
+  // Numbers with few bits: float32 and float64 have the same scores.
+  for (Matrix* matrix : {&batch.queries, &batch.passages}) {
+    for (auto& row : *matrix) {
+      for (double& x : row) x = std::round(64 * x);
+    }
+  }
+  batch.temperature = 0.5;
+  LossInput input = InputFrom(batch, at::kFloat);
+  AnyTiles(input);
+  const LossResult result = EvaluateLoss(input);
+  RC_ASSERT(result.first_non_finite_row == -1);
+  RC_ASSERT(at::isfinite(result.d_queries).all().item<bool>() && at::isfinite(result.d_passages).all().item<bool>());
+  RC_ASSERT(LargestDifference(result, EvaluateDense(batch)) < 1e-5);
+}
+
+RC_GTEST_PROP(LossLaws, BFloat16EmbeddingsAreAccumulatedInFloat32, ()) {
+  const DenseBatch batch = AnyBatch(AnyObjective());
+  const LossInput narrow = InputFrom(batch, at::kBFloat16);
+  LossInput wide = InputFrom(batch, at::kFloat);
+  wide.queries = narrow.queries.to(at::kFloat);
+  wide.passages = narrow.passages.to(at::kFloat);
+  const LossResult x = EvaluateLoss(narrow), y = EvaluateLoss(wide);
+  RC_ASSERT(x.d_queries.scalar_type() == at::kFloat && x.d_passages.scalar_type() == at::kFloat);
+  RC_ASSERT(LargestDifference(x.d_queries, y.d_queries) < 1e-6);
+  RC_ASSERT(LargestDifference(x.d_passages, y.d_passages) < 1e-6);
+}
+
+DenseBatch Large(uint64_t seed) {
+  CounterRandom random(seed);
+  DenseBatch batch{.objective = v1::OBJECTIVE_LSEPAIR, .temperature = 0.2};
+  for (Matrix* matrix : {&batch.queries, &batch.passages}) {
+    matrix->assign(matrix == &batch.queries ? 300 : 700, std::vector<double>(48));
+    for (auto& row : *matrix) {
+      for (double& x : row) x = 2 * random.Uniform() - 1;
+    }
+  }
+  for (int64_t row = 0; row < 300; ++row) {
+    batch.positives.push_back({row, row + 200, row + 400});
+    batch.ignored.push_back({row + 1, row + 300});
+  }
+  return batch;
+}
+
+// Enough rows and columns that several threads share each product and each pass.
+TEST(LossLaws, TheSameTilesGiveTheSameBitsKeptOrComputedAgain) {
+  LossInput input = InputFrom(Large(11), at::kFloat);
+  input.tile_rows = 128;
+  input.tile_columns = 256;
+  const LossResult first = EvaluateLoss(input);
+  for (const int64_t kept_bytes : {int64_t{32} << 20, int64_t{2} * 128 * 256 * 4, int64_t{0}}) {
+    input.kept_bytes = kept_bytes;
+    const LossResult again = EvaluateLoss(input);
+    EXPECT_EQ(first.loss_sum, again.loss_sum) << kept_bytes;
+    EXPECT_TRUE(first.d_queries.equal(again.d_queries)) << kept_bytes;
+    EXPECT_TRUE(first.d_passages.equal(again.d_passages)) << kept_bytes;
+  }
+}
+
+}  // namespace
+}  // namespace muster
