@@ -27,7 +27,8 @@ Encoded EncodeWithGradients(const Encoder& encoder, const PackedBatch& batch, co
   // The same weights in float32 and float64 but for their rounding. Random ones: a gradient is no small difference.
   auto generator = at::detail::createCPUGenerator(3);
   const at::Tensor weights = at::randn(result.embeddings.sizes(), generator, at::kDouble);
-  const at::Tensor sum = (result.embeddings * weights.to(result.embeddings.device(), result.embeddings.scalar_type())).sum();
+  const at::Tensor& out = result.embeddings;
+  const at::Tensor sum = (out * weights.to(out.device(), out.scalar_type())).sum();
   result.gradients = torch::autograd::grad({sum}, values, {}, std::nullopt, false, /*allow_unused=*/false);
   return result;
 }

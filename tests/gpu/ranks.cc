@@ -84,6 +84,7 @@ absl::StatusOr<Ranks> Ranks::Start(const Session& session, const std::string& ta
       if (!absl::StartsWith(*variable, "NCCL_HOSTID=")) environment.emplace_back(*variable);
     }
     environment.push_back(absl::StrCat("NCCL_HOSTID=muster-rank-", rank));
+    if (std::getenv("NCCL_DEBUG") == nullptr) environment.push_back("NCCL_DEBUG=WARN");
     ASSIGN_OR_RETURN(ChildProcess child,
                      ChildProcess::Start({.argv = {self, "--task", task, "--rank", absl::StrCat(rank), "--world",
                                                    absl::StrCat(world_size), "--folder", folder, "--timeout",

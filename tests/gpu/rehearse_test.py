@@ -56,7 +56,7 @@ def make_root(root, packed):
     glibc = [path for name in ("rt", "dl", "m", "pthread", "util") for path in libc.parent.glob(f"lib{name}.so.[0-9]")]
     bring(root, [python, "/bin/sh", "/usr/bin/env", *glibc, *library.glob("lib-dynload/*.so")])
     shutil.copytree(library, root / str(library).lstrip("/"), dirs_exist_ok=True, symlinks=True,
-                    ignore=shutil.ignore_patterns("test", "*.so", "__pycache__", "config-*", "idlelib", "dist-packages"))
+                    ignore=shutil.ignore_patterns("test", "*.so", "__pycache__", "config-*", "dist-packages"))
     site = root / str(SITE).lstrip("/")
     (site / "nvidia/nccl").mkdir(parents=True)
     (site / "torch").mkdir()
