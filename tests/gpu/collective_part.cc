@@ -46,7 +46,8 @@ absl::Status NearSum(const at::Tensor& own, const at::Tensor& wide, at::ScalarTy
 absl::Status ScatterRows(Group& group, at::Device device, at::ScalarType type, std::string& bytes) {
   at::Tensor sum = at::zeros({14, 3}, at::kDouble);
   for (int64_t r = 0; r < kWorld; ++r) sum += RandomOf(r, {14, 3}, type).to(at::kDouble);
-  ASSIGN_OR_RETURN(const at::Tensor own, group.ReduceScatterRowsSum(RandomOf(group.rank(), {14, 3}, type).to(device), kCounts));
+  const at::Tensor full = RandomOf(group.rank(), {14, 3}, type).to(device);
+  ASSIGN_OR_RETURN(const at::Tensor own, group.ReduceScatterRowsSum(full, kCounts));
   int64_t first = 0;
   for (int64_t r = 0; r < group.rank(); ++r) first += kCounts[r];
   bytes += BytesOf(own);
@@ -93,7 +94,8 @@ absl::Status CollectiveTask(const RankOrder&, Group& group, at::Device device, F
         RETURN_IF_ERROR(WithContext(ReduceAll(group, device, type, reduced[time]), name));
       }
     }
-    RETURN_IF_ERROR(Expect(scattered[0] == scattered[1], absl::StrCat(name, ": a second reduce-scatter has other bits")));
+    RETURN_IF_ERROR(
+        Expect(scattered[0] == scattered[1], absl::StrCat(name, ": a second reduce-scatter has other bits")));
     RETURN_IF_ERROR(Expect(reduced[0] == reduced[1], absl::StrCat(name, ": a second all-reduce has other bits")));
     report["reduced"][name] = Sha256Hex(reduced[0]);
   }

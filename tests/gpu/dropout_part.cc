@@ -25,7 +25,8 @@ PackedBatch BatchOn(at::Device device) {
 }
 
 SequencePlanPtr PlanOn(at::Device device) {
-  return MakeSequencePlan(BatchOn(device), {.hidden = 0.1, .attention = 0.1, .seed = 0xfeedfacecafebeef, .step = 12345});
+  return MakeSequencePlan(BatchOn(device),
+                          {.hidden = 0.1, .attention = 0.1, .seed = 0xfeedfacecafebeef, .step = 12345});
 }
 
 absl::Status Same(const at::Tensor& own, const at::Tensor& expected, Figures& figures) {

@@ -24,10 +24,11 @@ Encoded EncodeWithGradients(const Encoder& encoder, const PackedBatch& batch, co
   Encoded result{.embeddings = encoder.Encode(batch, dropout)};
   std::vector<at::Tensor> values;
   for (const Parameter& parameter : encoder.parameters()) values.push_back(parameter.value);
-  // Weights of order 1 that are alike in float32 and float64 but for their rounding.
-  const at::Tensor weights =
-      at::sin(at::arange(result.embeddings.numel(), at::kDouble) * 0.7).view(result.embeddings.sizes());
-  const at::Tensor sum = (result.embeddings * weights.to(result.embeddings.device(), result.embeddings.scalar_type())).sum();
+  // The same weights in float32 and float64 but for their rounding. Random ones: a gradient is no small difference.
+  auto generator = at::detail::createCPUGenerator(3);
+  const at::Tensor weights = at::randn(result.embeddings.sizes(), generator, at::kDouble);
+  const at::Tensor& out = result.embeddings;
+  const at::Tensor sum = (out * weights.to(out.device(), out.scalar_type())).sum();
   result.gradients = torch::autograd::grad({sum}, values, {}, std::nullopt, false, /*allow_unused=*/false);
   return result;
 }

@@ -52,7 +52,9 @@ absl::Status Disturb(const Session& session, int signal, Figures& figures) {
     const auto exit = ranks.process(rank).WaitFor(std::max(left, absl::ZeroDuration()));
     const double seconds = absl::ToDoubleSeconds(RealClock().Monotonic() - start);
     longest = std::max(longest, seconds);
-    if (!exit.has_value()) return absl::InternalError(absl::StrCat("rank ", rank, " had not ended after ", seconds, " s"));
+    if (!exit.has_value()) {
+      return absl::InternalError(absl::StrCat("rank ", rank, " had not ended after ", seconds, " s"));
+    }
     ASSIGN_OR_RETURN(const Figures report, ranks.ReportOf(rank));
     const std::string message = report.value("message", "");
     figures["messages"].push_back(message);

@@ -69,7 +69,8 @@ absl::Status CompareLoss(const Session& session, Objective objective, at::Scalar
   figures["difference_d_queries"] = queries;
   figures["difference_d_passages"] = passages;
   return Both(AtMost("difference of the loss", loss, 1e-5),
-              Both(AtMost("difference of d_queries", queries, 1e-5), AtMost("difference of d_passages", passages, 1e-5)));
+              Both(AtMost("difference of d_queries", queries, 1e-5),
+                   AtMost("difference of d_passages", passages, 1e-5)));
 }
 
 // Jointlh over one dense matrix, in float32: what the streaming loss is measured beside. Positives on the diagonal.

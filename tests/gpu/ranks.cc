@@ -84,6 +84,7 @@ absl::StatusOr<Ranks> Ranks::Start(const Session& session, const std::string& ta
       if (!absl::StartsWith(*variable, "NCCL_HOSTID=")) environment.emplace_back(*variable);
     }
     environment.push_back(absl::StrCat("NCCL_HOSTID=muster-rank-", rank));
+    if (std::getenv("NCCL_DEBUG") == nullptr) environment.push_back("NCCL_DEBUG=WARN");
     ASSIGN_OR_RETURN(ChildProcess child,
                      ChildProcess::Start({.argv = {self, "--task", task, "--rank", absl::StrCat(rank), "--world",
                                                    absl::StrCat(world_size), "--folder", folder, "--timeout",
@@ -111,20 +112,23 @@ absl::StatusOr<Figures> Ranks::ReportOf(int64_t rank) const {
 absl::StatusOr<std::vector<Figures>> Ranks::Finish(absl::Duration at_most) {
   const absl::Duration deadline = RealClock().Monotonic() + at_most;
   std::vector<Figures> reports;
+  absl::Status first;
   for (int64_t rank = 0; rank < size(); ++rank) {
     const auto exit = processes_[rank].WaitFor(std::max(deadline - RealClock().Monotonic(), absl::ZeroDuration()));
+    const Figures report = ReportOf(rank).value_or(Figures({{"code", "none"}, {"message", "it left no report"}}));
+    reports.push_back(report);
+    absl::Status own;
     if (!exit.has_value()) {
-      return absl::DeadlineExceededError(absl::StrCat("rank ", rank, " had not ended after ",
-                                                      absl::FormatDuration(at_most)));
+      own = absl::UnavailableError(absl::StrCat("rank ", rank, " had not ended after ", absl::FormatDuration(at_most)));
+    } else if (exit->exit_code != 0) {
+      const std::string code = report.value("code", ""), message = report.value("message", "");
+      const std::string text = absl::StrCat("rank ", rank, ": ", DescribeExit(*exit), ": ", message);
+      own = code == "UNAVAILABLE" ? absl::UnavailableError(text) : absl::InternalError(text);
     }
-    const auto report = ReportOf(rank);
-    if (exit->exit_code != 0) {
-      return absl::InternalError(absl::StrCat("rank ", rank, ": ", DescribeExit(*exit), ": ",
-                                              report.ok() ? report->value("message", "") : "no report"));
-    }
-    RETURN_IF_ERROR(report.status());
-    reports.push_back(*report);
+    // A rank that fails alone makes the others' collectives fail: its own reason says more.
+    if (first.ok() || (absl::IsUnavailable(first) && !own.ok())) first = own;
   }
+  if (!first.ok()) return first;
   return reports;
 }
 

@@ -32,7 +32,8 @@ absl::StatusOr<std::string> Undisturbed(Group& group, at::Device device, const s
   Trainer trainer(*encoder, group, RealClock(), StepOptions(muster::v1::OBJECTIVE_LSEPAIR));
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, 0, kCheckpoint));
   if (group.rank() == 0) {
-    RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder, trainer.optimizer(), {.step = kCheckpoint, .spec_digest = "x"}, {}));
+    const TrainingCursor cursor{.step = kCheckpoint, .spec_digest = "x"};
+    RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder, trainer.optimizer(), cursor, {}));
   }
   RETURN_IF_ERROR(group.Barrier());
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, kCheckpoint, kSteps));
@@ -40,7 +41,8 @@ absl::StatusOr<std::string> Undisturbed(Group& group, at::Device device, const s
 }
 
 absl::StatusOr<std::string> Resumed(Group& group, at::Device device, const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 99, {at::kFloat, device}));  // other weights at first
+  // Other weights at first.
+  ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 99, {at::kFloat, device}));
   Trainer trainer(*encoder, group, RealClock(), StepOptions(muster::v1::OBJECTIVE_LSEPAIR));
   ASSIGN_OR_RETURN(const RestoredCheckpoint restored, RestoreCheckpoint(folder, "x", *encoder, trainer.optimizer()));
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, restored.cursor.step, kSteps));

@@ -81,7 +81,11 @@ class NcclGroup final : public PaddedGroup {
   NcclGroup(const JoinOptions& options, at::Device device)
       : PaddedGroup(device), rank_(options.rank), world_size_(options.world_size), timeout_(options.timeout) {}
   ~NcclGroup() override {
-    if (comm_ != nullptr) Leave();
+    try {
+      if (comm_ != nullptr) Leave();
+    } catch (const std::exception&) {  // CUDA itself is broken
+      Abandon();
+    }
     if (done_ != nullptr) cudaEventDestroy(done_);
   }
   NcclGroup(const NcclGroup&) = delete;

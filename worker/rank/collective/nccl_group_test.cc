@@ -19,7 +19,6 @@
 namespace muster {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -86,7 +85,8 @@ TEST(NcclGroup, AnErrorOfAPeerEndsTheOperationAndEveryLaterOneAtOnce) {
   for (const int r : {0, 2}) {
     EXPECT_EQ(statuses[r].code(), absl::StatusCode::kUnavailable);
     EXPECT_EQ(statuses[r].message(),
-              "collective failed: all-reduce: remote process exited or there was a network error: socket closed; by peer");
+              "collective failed: all-reduce: remote process exited or there was a network error: "
+              "socket closed; by peer");
   }
   EXPECT_THAT(std::string(statuses[1].message()), HasSubstr("Half are not sent through NCCL"));
   EXPECT_EQ(fake_nccl::TheWorld().aborted, kWorld);

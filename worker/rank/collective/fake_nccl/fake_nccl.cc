@@ -147,7 +147,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   const std::lock_guard guard(comm->meeting->lock);
   const bool met = comm->meeting->joined == static_cast<int>(comm->meeting->comms.size());
-  *state = comm->failure != ncclSuccess ? comm->failure.load() : !met || comm->polls-- > 0 ? ncclInProgress : ncclSuccess;
+  *state = comm->failure;
+  if (*state == ncclSuccess && (!met || comm->polls-- > 0)) *state = ncclInProgress;
   return ncclSuccess;
 }
 

@@ -1,5 +1,5 @@
-// For tests: the names of NCCL and of CUDA's runtime that nccl_group.cc uses, over ranks that are threads of one process
-// and tensors of the CPU. Values of the constants are NCCL's and CUDA's.
+// For tests: the names of NCCL and of CUDA's runtime that nccl_group.cc uses, over ranks that are threads of one
+// process and tensors of the CPU. Values of the constants are NCCL's and CUDA's.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@ using ncclComm_t = ncclComm*;
 struct ncclUniqueId {
   char internal[128];
 };
-enum ncclResult_t { ncclSuccess = 0, ncclUnhandledCudaError = 1, ncclSystemError = 2, ncclRemoteError = 6, ncclInProgress = 7 };
+enum ncclResult_t { ncclSuccess = 0, ncclSystemError = 2, ncclRemoteError = 6, ncclInProgress = 7 };
 enum ncclDataType_t { ncclUint8 = 1, ncclInt64 = 4, ncclFloat32 = 7, ncclFloat64 = 8, ncclBfloat16 = 9 };
 enum ncclRedOp_t { ncclSum = 0 };
 struct ncclConfig_t {
