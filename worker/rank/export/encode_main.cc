@@ -1,11 +1,15 @@
-// muster-encode FOLDER [EXPORT_TO TOKENIZER_FOLDER] < lines of token ids
+// muster-encode FOLDER [EXPORT_TO TOKENIZER_FOLDER | --gradients FILE] < lines of token ids
 //
 // Prints the embedding of each line (ids separated by spaces, with [CLS] and [SEP]), in the lines' order, as numbers
-// that read back exactly. With EXPORT_TO, exports the model there first. Used by tests/long/export_parity.py.
+// that read back exactly. With EXPORT_TO, exports the model there first. With --gradients, writes the gradients of the
+// parameters to FILE (.safetensors), of the sum of embedding[line][column] * cos(line + 0.37 * column), all lines
+// packed into one batch without dropout. Used by tests/long/export_parity.py and encoder_parity.py.
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -47,6 +51,25 @@ PackedBatch Pack(const std::vector<Line>& lines, std::vector<size_t>& order) {
   return batch;
 }
 
+// What the embeddings are multiplied with, in the batch's order.
+at::Tensor Cotangent(const std::vector<size_t>& order, int64_t width) {
+  std::vector<double> values;
+  for (const size_t line : order) {
+    for (int64_t c = 0; c < width; ++c) values.push_back(std::cos(static_cast<double>(line) + 0.37 * c));
+  }
+  return at::tensor(values, at::kDouble).view({static_cast<int64_t>(order.size()), width}).to(at::kFloat);
+}
+
+absl::Status WriteGradients(Encoder& encoder, const PackedBatch& batch, const std::vector<size_t>& order,
+                            const std::string& file) {
+  const at::AutoGradMode with_graph(true);
+  const at::Tensor embeddings = encoder.Encode(batch, {});
+  torch::autograd::backward({embeddings}, {Cotangent(order, encoder.config().hidden_size)});
+  std::vector<Parameter> gradients;
+  for (const Parameter& parameter : encoder.parameters()) gradients.push_back({parameter.name, parameter.value.grad()});
+  return WriteSafetensors(file, gradients);
+}
+
 absl::Status Run(const std::vector<std::string>& arguments) {
   const at::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(arguments[0]));
@@ -61,7 +84,9 @@ absl::Status Run(const std::vector<std::string>& arguments) {
   if (lines.empty()) return absl::InvalidArgumentError("standard input has no lines of token ids");
   std::vector<size_t> order;
   const PackedBatch batch = Pack(lines, order);
-  if (arguments.size() == 3) {
+  if (arguments.size() == 3 && arguments[1] == "--gradients") {
+    RETURN_IF_ERROR(WriteGradients(*encoder, batch, order, arguments[2]));
+  } else if (arguments.size() == 3) {
     ExportOptions options{.folder = arguments[1], .tokenizer = arguments[2], .probe = batch};
     options.card = {.title = "Parity check", .base_model = arguments[0]};
     RETURN_IF_ERROR(ExportFolder(*encoder, options));
@@ -83,7 +108,7 @@ absl::Status Run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() != 1 && arguments.size() != 3) {
-    std::fprintf(stderr, "usage: muster-encode FOLDER [EXPORT_TO TOKENIZER_FOLDER] < lines of token ids\n");
+    std::fprintf(stderr, "usage: muster-encode FOLDER [EXPORT_TO TOKENIZER_FOLDER | --gradients FILE] < lines of token ids\n");
     return 2;
   }
   const absl::Status status = muster::Run(arguments);
