@@ -1,7 +1,8 @@
 # The CUDA compiler, cudart and NCCL of the wheels that deploy/bootstrap unpacks; never a toolkit of the machine.
 # Defines, where the compiler, libcudart, NCCL and torch's libc10_cuda are all there:
 #   MUSTER_CUDA      ON
-#   CUDA             the language, with nvcc from ${MUSTER_DEPS}/cuda (CUDA_STANDARD 17: CMake 3.25 knows no later one for it)
+#   CUDA             the language, with nvcc from ${MUSTER_DEPS}/cuda (CUDA_STANDARD 17: CMake 3.25.1
+#                    knows no later one for it)
 #   muster_cuda_api  cudart, c10_cuda and NCCL, with their headers
 # A CUDA machine is not needed, and what stands on it is not looked at.
 set(_cuda "${MUSTER_DEPS}/cuda/nvidia/cu13")

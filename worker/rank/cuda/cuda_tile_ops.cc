@@ -17,7 +17,8 @@ void CheckBeside(const at::Tensor& scores, const at::Tensor& vector, const char*
 }
 
 void CheckTile(const at::Tensor& scores, const at::Tensor& excluded) {
-  TORCH_CHECK(scores.is_cuda() && scores.dim() == 2 && scores.is_contiguous(), "a tile of scores must be dense, on CUDA");
+  TORCH_CHECK(scores.is_cuda() && scores.dim() == 2 && scores.is_contiguous(),
+              "a tile of scores must be dense, on CUDA");
   TORCH_CHECK(scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble, "a tile of scores of ",
               scores.scalar_type(), ": float32 and float64 are known");
   TORCH_CHECK(!excluded.defined() || (excluded.device() == scores.device() && excluded.scalar_type() == at::kLong &&

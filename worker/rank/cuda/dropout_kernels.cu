@@ -99,7 +99,8 @@ template <typename T>
 cudaError_t Launch(const MaskJob& job, cudaStream_t stream) {
   const int64_t blocks = (job.longest + kDecisions - 1) / kDecisions;
   const int64_t chunks = (blocks + kThreads - 1) / kThreads;
-  const dim3 grid(static_cast<unsigned>(job.sequences), static_cast<unsigned>(chunks < kMostChunks ? chunks : kMostChunks));
+  const dim3 grid(static_cast<unsigned>(job.sequences),
+                  static_cast<unsigned>(chunks < kMostChunks ? chunks : kMostChunks));
   ApplyMaskKernel<T><<<grid, kThreads, 0, stream>>>(job);
   return cudaGetLastError();
 }

@@ -38,7 +38,8 @@ TEST(Dropout, SingleAndDoubleDropTheSameElementsAndAddTheResidual) {
 
 TEST(Dropout, Bfloat16DropsTheSameElementsAndRoundsOnce) {
   const DropoutRate rate(0.3);
-  const at::Tensor x = at::linspace(-3, 3, 1000).to(at::kBFloat16), residual = at::linspace(5, 7, 1000).to(at::kBFloat16);
+  const at::Tensor x = at::linspace(-3, 3, 1000).to(at::kBFloat16);
+  const at::Tensor residual = at::linspace(5, 7, 1000).to(at::kBFloat16);
   const at::Tensor x32 = x.to(at::kFloat), residual32 = residual.to(at::kFloat);
   at::Tensor out = at::empty_like(x), out32 = at::empty_like(x32);
   ApplyMask(3, rate, 1000, x.const_data_ptr<c10::BFloat16>(), residual.const_data_ptr<c10::BFloat16>(),

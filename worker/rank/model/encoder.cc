@@ -212,8 +212,8 @@ Encoder::~Encoder() = default;
 at::Tensor Encoder::Encode(const PackedBatch& batch, const Dropout& dropout) const {
   const SequencePlanPtr plan = MakeSequencePlan(batch, dropout);
   TORCH_CHECK(plan->rows > 0, "a packed batch without sequences");
-  TORCH_CHECK(batch.tokens.device() == impl_->options.device, "a batch on ", batch.tokens.device(), ", the encoder is on ",
-              impl_->options.device);
+  TORCH_CHECK(batch.tokens.device() == impl_->options.device, "a batch on ", batch.tokens.device(),
+              ", the encoder is on ", impl_->options.device);
   if (impl_->options.bfloat16) impl_->RefreshCasts();
   at::Tensor hidden = impl_->Embed(batch.tokens, dropout, plan);
   for (int64_t i = 0; i < impl_->config.layers; ++i) hidden = impl_->RunLayer(i, hidden, dropout, plan);

@@ -62,8 +62,8 @@ class Encoder {
                                                          const EncoderOptions& options = {});
   ~Encoder();
 
-  // Embeddings [batch.size(), hidden_size] of options().type, in the batch's order. Builds an autograd graph if gradients are enabled
-  // in the calling thread. Throws c10::Error only for broken invariants (a token id beyond the vocabulary is checked
+  // Embeddings [batch.size(), hidden_size] of options().type, in the batch's order. Builds an autograd graph if
+  // gradients are enabled in the calling thread. Throws c10::Error only for broken invariants (a token id beyond the vocabulary is checked
   // where shares arrive, not here).
   at::Tensor Encode(const PackedBatch& batch, const Dropout& dropout) const;
 

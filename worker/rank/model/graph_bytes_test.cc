@@ -39,7 +39,8 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
   std::vector<int64_t> lengths;
   for (int64_t i = 0; i < 60; ++i) lengths.push_back(8 + i);
   const PackedBatch batch = RandomBatch(config, lengths, 1);
-  for (const auto& [dropout, bfloat16] : std::vector<std::pair<double, bool>>{{0.0, false}, {0.1, false}, {0.0, true}, {0.1, true}}) {
+  const std::vector<std::pair<double, bool>> cases = {{0.0, false}, {0.1, false}, {0.0, true}, {0.1, true}};
+  for (const auto& [dropout, bfloat16] : cases) {
     const auto encoder = Encoder::Random(config, 1, {at::kFloat, at::kCPU, bfloat16}).value();
     {
       const at::NoGradGuard no_grad;
@@ -52,7 +53,8 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
       embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
     }
     const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0, bfloat16));
-    std::cout << "dropout " << dropout << (bfloat16 ? ", bfloat16" : "") << ": estimate " << estimate / 1e6 << " MB, kept " << meter->live() / 1e6
+    std::cout << "dropout " << dropout << (bfloat16 ? ", bfloat16" : "") << ": estimate " << estimate / 1e6
+              << " MB, kept " << meter->live() / 1e6
               << " MB, peak " << meter->peak() / 1e6 << " MB\n";
     EXPECT_NEAR(estimate / meter->live(), 1, 0.05);
     EXPECT_NEAR(estimate / meter->peak(), 1, 0.3);

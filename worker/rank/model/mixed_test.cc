@@ -46,7 +46,8 @@ TEST(MixedLinear, EqualsFloat32WhereNumbersAreExactInBfloat16) {
 
 // 300 rows of ones: a sum that bfloat16 cannot hold (its whole numbers beyond 256 are even) must come out whole.
 TEST(MixedLinear, BiasGradientsAreSummedInFloat32) {
-  const std::vector<Affine> masters = {{Whole({1, 8}, 1).set_requires_grad(true), Whole({1}, 2).set_requires_grad(true)}};
+  const std::vector<Affine> masters = {
+      {Whole({1, 8}, 1).set_requires_grad(true), Whole({1}, 2).set_requires_grad(true)}};
   const at::Tensor out = MixedLinear(at::ones({301, 8}, at::kBFloat16), masters, CastJoined(masters));
   const auto gradients = torch::autograd::grad({out}, {masters[0].bias}, {at::ones({301, 1}, at::kBFloat16)});
   EXPECT_EQ(gradients[0].item<float>(), 301);

@@ -39,7 +39,8 @@ SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropou
   if (const at::Device device = batch.tokens.device(); !device.is_cpu()) {
     std::vector<int64_t> first_rows = plan->first_rows, keys(plan->keys.size());
     first_rows.push_back(plan->rows);
-    std::transform(plan->keys.begin(), plan->keys.end(), keys.begin(), [](uint64_t k) { return std::bit_cast<int64_t>(k); });
+    std::transform(plan->keys.begin(), plan->keys.end(), keys.begin(),
+                   [](uint64_t key) { return std::bit_cast<int64_t>(key); });
     plan->device_first_rows = IndicesOn(device, first_rows);
     plan->device_first_rows_int32 = plan->device_first_rows.to(at::kInt);
     plan->device_keys = IndicesOn(device, keys);

@@ -1,4 +1,5 @@
 // The step in bfloat16 on the CPU: near float32's, and the same on any number of ranks, up to bfloat16's rounding.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <iostream>

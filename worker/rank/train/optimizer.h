@@ -30,7 +30,8 @@ class AdamW {
   // Keeps references to the parameters' storage and updates them in place.
   AdamW(std::span<const Parameter> parameters, const AdamWOptions& options);
 
-  // One update, which counts up the parameters' versions. gradients[i] belongs to parameter i and has its shape and type; they are read, not changed.
+  // One update, which counts up the parameters' versions. gradients[i] belongs to parameter i and has its shape and
+  // type; they are read, not changed.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
   void Update(std::span<const at::Tensor> gradients, double learning_rate);

@@ -65,7 +65,8 @@ inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut&
     if (!batch.ok()) return batch.status();
     EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
     TrainerOptions own = options;
-    own.keep_activations = KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
+    own.keep_activations =
+        KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
     Trainer trainer(**encoder, group, RealClock(), own);
     const auto report = trainer.Differentiate(*batch);
     if (!report.ok()) return report.status();
