@@ -126,7 +126,7 @@ class Rehearsal(unittest.TestCase):
         for library in by_name["libraries"]["mapped"]:
             if library.startswith(("/checkout/build/gpu/", str(SITE))):
                 continue
-            self.assertRegex(library, r"/(libc|libm|libdl|librt|libpthread|ld-linux-x86-64)\.so\.\d+$")
+            self.assertRegex(library, r"/(libc|libm|libdl|librt|libpthread|libutil|ld-linux-x86-64)\.so\.\d+$")
         self.assertTrue([name for name in by_name["libraries"]["mapped"] if name.endswith("/libmuster_cuda.so")])
 
     def test_a_part_that_overruns_is_a_failure(self):
