@@ -211,7 +211,8 @@ nlohmann::json MeasureCost(const Options& options, double dropout) {
                     {"cpu_seconds", Median(cpu[i])}, {"cpu_ratio", cpu_ratio}});
   }
   std::fflush(stdout);
-  return {{"dropout", dropout}, {"tokens", batch.tokens}, {"micro_batches", batch.micro_batches.size()}, {"rows", rows}};
+  return {{"dropout", dropout}, {"tokens", batch.tokens}, {"micro_batches", batch.micro_batches.size()},
+          {"rows", rows}};
 }
 
 nlohmann::json MeasureCosts(const Options& options) {
@@ -249,7 +250,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   nlohmann::json result;
-  if (options.memory) result["memory"] = muster::MeasureMemory(options, std::filesystem::read_symlink("/proc/self/exe"));
+  if (options.memory) {
+    result["memory"] = muster::MeasureMemory(options, std::filesystem::read_symlink("/proc/self/exe"));
+  }
   if (options.cost) result["cost"] = muster::MeasureCosts(options);
   if (!options.json.empty()) std::ofstream(options.json) << result.dump(2) << "\n";
 }
