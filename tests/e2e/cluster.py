@@ -155,8 +155,9 @@ WORDS = {
 }
 
 
-def write_topics(folder, queries_per_topic=12, documents_per_topic=10, seed=7):
-    """A small set that a random model must learn: queries and documents of a topic share no word."""
+def write_topics(folder, queries_per_topic=12, documents_per_topic=10, seed=7, twins=False):
+    """A small set that a random model must learn: queries and documents of a topic share no word. With `twins` each
+    topic's first text stands in it under a second id too, and is judged under either."""
     print(f"topics: seed {seed}")
     draw = random.Random(seed)
     folder.mkdir(parents=True)
@@ -167,6 +168,9 @@ def write_topics(folder, queries_per_topic=12, documents_per_topic=10, seed=7):
         documents = [f"{topic}-d{n}" for n in range(documents_per_topic)]
         for document in documents:
             corpus.append({"_id": document, "title": "", "text": " ".join(draw.choices(told, k=draw.randint(3, 12)))})
+        if twins:
+            documents.append(f"{topic}-twin")
+            corpus.append({**corpus[-documents_per_topic], "_id": documents[-1]})
         for n in range(queries_per_topic):
             query, split = f"{topic}-q{n}", "test" if n % 4 == 0 else "train"
             queries.append({"_id": query, "text": " ".join(draw.choices(asked, k=draw.randint(2, 5)))})
@@ -208,18 +212,18 @@ def topics_job(name="topics", **changes):
     return job
 
 
-def push_topics(cluster):
+def push_topics(cluster, twins=False):
     cluster.ok("models", "push", "small-vocab", write_vocabulary(cluster.folder / "vocab"))
-    cluster.ok("data", "import", "topics", write_topics(cluster.folder / "topics"))
+    cluster.ok("data", "import", "topics", write_topics(cluster.folder / "topics", twins=twins))
 
 
 class TopicsCase(unittest.TestCase):
     """The cases of a class share one cluster, which has the topics set and its vocabulary."""
-    slots = 2
+    slots, twins = 2, False
 
     @classmethod
     def setUpClass(cls):
         cls.cluster = Cluster(slots=cls.slots)
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
-        push_topics(cls.cluster)
+        push_topics(cls.cluster, cls.twins)

@@ -45,7 +45,11 @@ def job_on(ranks, name, steps, every):
 
 
 class WorldSizes(TopicsCase):
-    slots = 4
+    slots, twins = 4, True
+
+    def test_equal_texts_under_two_ids_are_one_passage(self):
+        topics = self.cluster.ok("data", "show", "topics", "--output", "json").json()
+        self.assertEqual(int(topics["passages"]) - int(topics["unique_passages"]), 6, "one twin a topic")
 
     def run_on(self, ranks, *job):
         job_id = self.cluster.submit(job_on(ranks, *job))
