@@ -17,6 +17,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD, LIBTORCH, NCCL = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
 SKIPPED = 77  # what ctest calls skipped
+NAMESPACE = ("unshare", "--mount", "--propagation", "unchanged")
 LIMIT = 64 * 2**20
 DEVICES = ("null", "urandom")
 SITE = pathlib.Path("/usr/local/lib/python3/site-packages")
@@ -76,20 +77,29 @@ class Rehearsal(unittest.TestCase):
     def setUpClass(cls):
         # Beside torch's tree, so that hard links reach it.
         cls.folder = tempfile.TemporaryDirectory(prefix="muster-gpu-rehearsal-", dir=BUILD)
-        cls.addClassCleanup(cls.folder.cleanup)
+        cls.addClassCleanup(cls.clean_up)
         cls.packed = pathlib.Path(cls.folder.name) / "packed"
         subprocess.run([ROOT / "tests/gpu/pack", "--build", BUILD, "--out", cls.packed], check=True)
         cls.root = pathlib.Path(cls.folder.name) / "root"
         cls.root.mkdir()
         make_root(cls.root, cls.packed)
 
+    @classmethod
+    def clean_up(cls):
+        # Where the namespace could not be made private, mounts are seen outside it: never delete through one.
+        for point in ("proc", *(f"dev/{device}" for device in DEVICES)):
+            if os.path.ismount(cls.root / point):
+                subprocess.run(["umount", cls.root / point], check=True)
+        cls.folder.cleanup()
+
     def in_root(self, *arguments):
         # Mounts of a namespace of its own, gone with the command.
         binds = "".join(f'mount --bind /dev/{device} "$0/dev/{device}" && ' for device in DEVICES)
-        script = ('mount -t proc proc "$0/proc" && ' + binds +
+        # Private where / is a mount; in a chroot it may not be one.
+        script = ('{ mount --make-rprivate / 2>/dev/null || true; } && mount -t proc proc "$0/proc" && ' + binds +
                   'exec chroot "$0" /usr/bin/env -i PATH=/usr/bin:/bin PYTHONPATH="$1" PYTHONDONTWRITEBYTECODE=1 '
                   '/usr/bin/python3 /checkout/tests/gpu/run "${@:2}"')
-        return subprocess.run(["unshare", "--mount", "bash", "-c", script, self.root, str(SITE), *arguments],
+        return subprocess.run([*NAMESPACE, "bash", "-c", script, self.root, str(SITE), *arguments],
                               capture_output=True, text=True, timeout=560)
 
     def test_the_pack_is_small_and_carries_no_path_of_this_machine(self):
@@ -142,5 +152,10 @@ class Rehearsal(unittest.TestCase):
 if __name__ == "__main__":
     if os.geteuid() != 0:
         print("skipped: a root folder of its own and its mounts need root")
+        sys.exit(SKIPPED)
+    probe = subprocess.run([*NAMESPACE, "bash", "-c", "d=$(mktemp -d) && mount -t tmpfs none $d && umount $d; e=$?; rmdir $d; exit $e"],
+                           capture_output=True, text=True)
+    if probe.returncode != 0:
+        print(f"skipped: this machine permits no mounts: {probe.stderr.strip()}")
         sys.exit(SKIPPED)
     unittest.main(argv=sys.argv[:1])
