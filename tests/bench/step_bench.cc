@@ -23,7 +23,7 @@
 #include "common/clock.h"
 #include "common/random.h"
 #include "worker/rank/model/block_allocator.h"
-#include "worker/rank/train/trainer.h"
+#include "worker/rank/train/problem_options.h"
 
 namespace muster {
 namespace {
@@ -88,16 +88,9 @@ StepBatch RandomStep(const Options& options, int64_t queries, int64_t mean_lengt
 }
 
 TrainerOptions TrainerOptionsOf(double dropout, uint64_t keep) {
-  TrainerOptions options{.keep_activations = keep, .hidden_dropout = dropout, .attention_dropout = dropout,
-                         .total_steps = 1000};
-  options.loss.set_objective(muster::v1::OBJECTIVE_JOINTLH);
-  options.loss.set_temperature(0.05);
-  options.optimizer.set_learning_rate(1e-5);
-  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
-  options.optimizer.set_max_grad_norm(1);
-  options.optimizer.set_beta1(0.9);
-  options.optimizer.set_beta2(0.999);
-  options.optimizer.set_epsilon(1e-8);
+  TrainerOptions options =
+      PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, dropout);
+  options.keep_activations = keep;
   return options;
 }
 

@@ -4,8 +4,8 @@
 #include "absl/status/statusor.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/train/problem.h"
+#include "worker/rank/train/problem_options.h"
 #include "worker/rank/train/reference_step.h"
-#include "worker/rank/train/trainer.h"
 
 namespace muster {
 
@@ -19,22 +19,8 @@ inline Problem StepProblem(muster::v1::Objective objective) {
 
 // Dropout 0.1, small tiles, some graphs kept and some replayed.
 inline TrainerOptions StepOptions(muster::v1::Objective objective) {
-  TrainerOptions options;
-  options.loss.set_objective(objective);
-  options.loss.set_temperature(0.2);
-  options.optimizer.set_learning_rate(1e-2);
-  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
-  options.optimizer.set_max_grad_norm(1);
-  options.optimizer.set_weight_decay(0.01);
-  options.optimizer.set_beta1(0.9);
-  options.optimizer.set_beta2(0.999);
-  options.optimizer.set_epsilon(1e-8);
+  TrainerOptions options = ProblemOptions(objective, 0.1);
   options.keep_activations = 60000;
-  options.seed = 5;
-  options.hidden_dropout = options.attention_dropout = 0.1;
-  options.total_steps = 100;
-  options.tile_rows = 2;
-  options.tile_columns = 5;
   return options;
 }
 

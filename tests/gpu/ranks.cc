@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/files.h"
 #include "common/status.h"
 #include "worker/rank/collective/join.h"
 #include "worker/rank/cuda/load.h"
@@ -74,9 +75,7 @@ int RunRank(const RankOrder& order) {
 absl::StatusOr<Ranks> Ranks::Start(const Session& session, const std::string& task, int64_t world_size,
                                    absl::Duration timeout) {
   Ranks ranks;
-  std::string folder = (fs::temp_directory_path() / "muster-gpu-ranks-XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("making ", folder));
-  ranks.folder_ = folder;
+  ASSIGN_OR_RETURN(ranks.folder_, MakeScratchFolder(fs::temp_directory_path(), "muster-gpu-ranks"));
   const std::string self = fs::read_symlink("/proc/self/exe").string();
   for (int64_t rank = 0; rank < world_size; ++rank) {
     std::vector<std::string> environment;
@@ -87,9 +86,9 @@ absl::StatusOr<Ranks> Ranks::Start(const Session& session, const std::string& ta
     if (std::getenv("NCCL_DEBUG") == nullptr) environment.push_back("NCCL_DEBUG=WARN");
     ASSIGN_OR_RETURN(ChildProcess child,
                      ChildProcess::Start({.argv = {self, "--task", task, "--rank", absl::StrCat(rank), "--world",
-                                                   absl::StrCat(world_size), "--folder", folder, "--timeout",
-                                                   absl::StrCat(absl::ToDoubleSeconds(timeout)), "--device",
-                                                   session.on_gpu() ? "gpu" : "cpu"},
+                                                   absl::StrCat(world_size), "--folder", ranks.folder_.string(),
+                                                   "--timeout", absl::StrCat(absl::ToDoubleSeconds(timeout)),
+                                                   "--device", session.on_gpu() ? "gpu" : "cpu"},
                                           .environment = environment}));
     ranks.processes_.push_back(std::move(child));
   }

@@ -1,11 +1,9 @@
 // Resuming: a run that stops at a checkpoint and goes on in fresh objects ends in the bytes of the undisturbed run.
 #include <ATen/ATen.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 
-#include "absl/strings/str_cat.h"
+#include "common/files.h"
 #include "common/status.h"
 #include "tests/gpu/problem_step.h"
 #include "tests/gpu/ranks.h"
@@ -67,11 +65,9 @@ absl::Status ResumeTask(const RankOrder& order, Group& group, at::Device device,
 
 void RunResumePart(Session& session) {
   session.Test("resume.one_rank", [&](Figures& figures) -> absl::Status {
-    std::string folder = (std::filesystem::temp_directory_path() / "muster-gpu-resume-XXXXXX").string();
-    if (mkdtemp(folder.data()) == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("making ", folder));
+    ASSIGN_OR_RETURN(const auto folder, MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-gpu-resume"));
     const auto group = MakeSingleGroup();
-    const absl::Status status =
-        CompareRuns(*group, session.device(), std::filesystem::path(folder) / "checkpoint", figures);
+    const absl::Status status = CompareRuns(*group, session.device(), folder / "checkpoint", figures);
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
     return status;

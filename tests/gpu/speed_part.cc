@@ -7,7 +7,7 @@
 #include "tests/gpu/models.h"
 #include "tests/gpu/session.h"
 #include "worker/rank/collective/group.h"
-#include "worker/rank/train/trainer.h"
+#include "worker/rank/train/problem_options.h"
 
 namespace muster {
 namespace {
@@ -86,18 +86,9 @@ absl::Status MeasureStep(const Session& session, Encoder& encoder, double produc
   const EncoderConfig& config = encoder.config();
   const Workload work = session.on_gpu() ? Workload{512, 1024, 16384} : Workload{4, 6, 512};
   const auto group = MakeSingleGroup();
-  TrainerOptions options;
-  options.loss.set_objective(muster::v1::OBJECTIVE_JOINTLH);
-  options.loss.set_temperature(0.05);
-  options.optimizer.set_learning_rate(1e-5);
-  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
-  options.optimizer.set_max_grad_norm(1);
-  options.optimizer.set_beta1(0.9);
-  options.optimizer.set_beta2(0.999);
-  options.optimizer.set_epsilon(1e-8);
+  TrainerOptions options =
+      PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, dropout);
   options.keep_activations = keep ? uint64_t{64} << 30 : 0;
-  options.hidden_dropout = options.attention_dropout = dropout;
-  options.total_steps = 1000;
   Trainer trainer(encoder, *group, RealClock(), options);
   ASSIGN_OR_RETURN(const StepBatch batch,
                    BatchFromShare(ShareOfOneRank(work, config, 0), 0, 1, config, session.device()));

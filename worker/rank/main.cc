@@ -66,7 +66,6 @@ int main(int argc, char** argv) {
   // MKL rounds alike from run to run, whatever the alignment; must stand before its first use. AUTO: the fastest code of
   // this kind of processor, so that another kind may round otherwise.
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS, too
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
   muster::InitLog("muster-rank");

@@ -8,13 +8,12 @@
 
 #include "worker/rank/collective/in_process.h"
 #include "worker/rank/train/problem.h"
+#include "worker/rank/train/problem_options.h"
 #include "worker/rank/train/reference_step.h"
-#include "worker/rank/train/trainer.h"
 
 namespace muster {
 
 inline constexpr uint64_t kWeightSeed = 11;
-inline constexpr double kTemperature = 0.2;
 
 // How many of a rank's graphs are kept.
 enum class Keep { kNone, kHalf, kAll };
@@ -26,25 +25,6 @@ inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatc
   uint64_t all = 0;
   for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout, bfloat16);
   return keep == Keep::kNone ? 0 : keep == Keep::kHalf ? all / 2 : all;
-}
-
-inline TrainerOptions ProblemOptions(muster::v1::Objective objective, double dropout) {
-  TrainerOptions options;
-  options.loss.set_objective(objective);
-  options.loss.set_temperature(kTemperature);
-  options.optimizer.set_learning_rate(1e-2);
-  options.optimizer.set_schedule(muster::v1::SCHEDULE_CONSTANT);
-  options.optimizer.set_max_grad_norm(1);
-  options.optimizer.set_weight_decay(0.01);
-  options.optimizer.set_beta1(0.9);
-  options.optimizer.set_beta2(0.999);
-  options.optimizer.set_epsilon(1e-8);
-  options.seed = 5;
-  options.hidden_dropout = options.attention_dropout = dropout;
-  options.total_steps = 100;
-  options.tile_rows = 2;
-  options.tile_columns = 5;
-  return options;
 }
 
 struct Cut {
