@@ -33,6 +33,16 @@ int main(int argc, char** argv) {
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
+  double keep_ended_days = 90, collect_unused_hours = 24, collect_every_minutes = 60;
+  app.add_option("--keep-ended-jobs", keep_ended_days, "Days that a job is remembered after its end; 0: for ever")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--collect-unused", collect_unused_hours, "Hours that stored things stay which nothing refers to")
+      ->check(CLI::Range(1.0, 24.0 * 365))
+      ->capture_default_str();
+  app.add_option("--collect-every", collect_every_minutes, "Minutes between two collections of garbage")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…}");
   app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
   try {
@@ -44,6 +54,9 @@ int main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
   }
   options.security.certificates = certs;
+  options.keep_ended_jobs = keep_ended_days > 0 ? absl::Hours(24 * keep_ended_days) : absl::InfiniteDuration();
+  options.collect_unused = absl::Hours(collect_unused_hours);
+  options.collect_every = absl::Minutes(collect_every_minutes);
   muster::InitLog("muster-coordinator", log_level);
 
   // Blocked before any thread starts, so that only sigwait below takes them.

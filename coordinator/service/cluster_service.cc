@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/clock.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/security.h"
 #include "coordinator/core/view.h"
@@ -16,6 +17,7 @@ grpc::Status ClusterServiceImpl::GetCluster(ServerContext* context, const muster
   absl::Status status = Require(*context, {Role::kUser, Role::kWorker, Role::kData, Role::kCoordinator});
   if (!status.ok()) return ToGrpc(status);
   response->set_version(version_);
+  *response->mutable_time() = ToProto(RealClock().Now());
   for (const std::string& address : data_addresses_) response->add_data_addresses(address);
   return ToGrpc(backend_->Query(
       [&](const State& state, const Soft&, absl::Time) { response->set_epoch(state.epoch); }));
@@ -55,6 +57,15 @@ grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1:
     response->mutable_worker()->set_reason("not connected");
   }
   return grpc::Status::OK;
+}
+
+grpc::Status ClusterServiceImpl::CollectGarbage(ServerContext* context,
+                                                const muster::v1::CollectGarbageRequest* request,
+                                                muster::v1::CollectGarbageResponse* response) {
+  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  absl::StatusOr<muster::v1::CollectGarbageResponse> collected = collect_(request->dry_run());
+  if (collected.ok()) *response = *std::move(collected);
+  return ToGrpc(collected.status());
 }
 
 }  // namespace muster

@@ -3,12 +3,14 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 
+#include <set>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "worker/agent/model_cache.h"
 
 namespace muster {
 
@@ -30,6 +32,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
     spdlog::info("signal {}: stopping", signal);
     agent->Handle(StopAsked{});
   }));
+  agent->PruneModels();
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }
@@ -55,6 +58,7 @@ void Agent::Handle(const Event& event) {
   if (const auto* ended = std::get_if<RankEnded>(&event)) {
     // It is in one of this process's callbacks just now.
     loop_->Post([this, key = ended->rank] { ranks_.erase(key); });
+    models_.erase(ended->rank);
   }
   metrics_.Publish(core_);
 }
@@ -101,6 +105,12 @@ void Agent::Do(const StartRank& action) {
   options.loop = loop_.get();
   options.on_event = [this](Event event) { Handle(event); };
   options.on_log_bytes = [this](size_t bytes) { metrics_.AddLogBytes(bytes); };
+  const muster::v1::ResolvedJob& resolved = action.config.resolved();
+  for (const std::string& digest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
+    if (digest.empty()) continue;
+    MarkUsed(options_.core.state / "cache", digest, clock_.Now());
+    models_[action.rank].push_back(digest);
+  }
   auto rank = RankProcess::Start(action.rank, action.config, options);
   if (rank.ok()) {
     spdlog::info("{} started on slot {}", ToString(action.rank), action.config.slot());
@@ -125,6 +135,14 @@ void Agent::Do(const RemoveScratch& action) {
   std::filesystem::remove_all(AttemptScratch(options_.core.state, action.attempt), error);
   if (error) spdlog::warn("{}: scratch not removed: {}", ToString(action.attempt), error.message());
   PruneLogs(options_.core.state / "logs", options_.kept_logs);
+  PruneModels();
+}
+
+void Agent::PruneModels() {
+  std::set<std::string> in_use;
+  for (const auto& [rank, digests] : models_) in_use.insert(digests.begin(), digests.end());
+  const uint64_t freed = PruneCache(options_.core.state / "cache", options_.cache_bytes, in_use);
+  if (freed > 0) spdlog::info("removed {} bytes of cached models that were not used for the longest time", freed);
 }
 
 }  // namespace muster

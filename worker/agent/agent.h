@@ -27,6 +27,7 @@ class Agent {
     std::filesystem::path rank_binary;
     std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
     size_t kept_logs = 200;                // files of ranks in STATE/logs
+    uint64_t cache_bytes = 20000000000;    // of models in STATE/cache, beyond those that ranks use
   };
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
@@ -48,6 +49,7 @@ class Agent {
   void Do(const SignalRank& action);
   void Do(const RemoveScratch& action);
   void Do(const EndAgent&) { ended_ = true; }
+  void PruneModels();
 
   Options options_;
   const Clock& clock_;
@@ -58,6 +60,7 @@ class Agent {
   std::shared_ptr<Session> session_;
   std::string last_session_error_;
   std::map<RankKey, std::unique_ptr<RankProcess>> ranks_;
+  std::map<RankKey, std::vector<std::string>> models_;  // digests of cached folders that a rank uses
   bool ended_ = false;
 };
 

@@ -20,6 +20,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--certs", flags.certs, "Folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
+  app.add_option("--cache-bytes", flags.cache_bytes, "Most bytes of cached models to keep, such as 20GB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->capture_default_str();
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
   app.add_option("--port-file", flags.port_file, "Written once ready: {\"metrics_port\": N}");
   app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
@@ -64,6 +67,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
     return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
                                                "host be resolved? Otherwise name an address of this host with --interface."));
   }
+  options.cache_bytes = flags.cache_bytes;
   options.rank_binary = std::filesystem::absolute(
       flags.rank_binary.empty() ? host.program_folder / "muster-rank" : flags.rank_binary);
   if (!std::filesystem::exists(options.rank_binary)) {

@@ -28,6 +28,7 @@ struct WorkerFlags {
   std::filesystem::path port_file;
   std::string interface_address;  // empty: the one that leads to the coordinator
   std::string log_level = "info";
+  uint64_t cache_bytes = 20000000000;
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

@@ -11,6 +11,7 @@
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
+#include "coordinator/data/service/store_budget.h"
 
 namespace muster {
 
@@ -20,6 +21,7 @@ struct DataContext {
   ShareSources& sources;
   AttemptFence& fence;
   DataMetrics& metrics;
+  StoreBudget& budget;
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
 };

@@ -31,6 +31,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
+  app.add_option("--store-budget", flags.server.store_budget,
+                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: as the disk has room")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\"} to when ready");
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))

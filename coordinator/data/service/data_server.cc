@@ -7,10 +7,11 @@ namespace muster {
 
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
-  ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
+  ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, *options.clock));
   server->sources_ = std::make_unique<ShareSources>(*server->stores_);
-  const DataContext context = {*server->stores_, *server->sources_, server->fence_,
-                               server->metrics_, *options.clock,    server->stopping_};
+  server->budget_ = std::make_unique<StoreBudget>(*server->stores_, options.store_budget, *options.clock);
+  const DataContext context = {*server->stores_, *server->sources_, server->fence_,   server->metrics_,
+                               *server->budget_, *options.clock,    server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));

@@ -19,6 +19,7 @@
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
+#include "coordinator/data/service/store_budget.h"
 
 namespace muster {
 
@@ -29,6 +30,7 @@ class DataServer {
     std::string metrics = "127.0.0.1:7073";  // empty: none are served
     std::filesystem::path state;
     SecurityOptions security;
+    uint64_t store_budget = 0;  // bytes; 0: as much as the disk holds
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -48,6 +50,7 @@ class DataServer {
   AttemptFence fence_;
   std::unique_ptr<DataStores> stores_;
   std::unique_ptr<ShareSources> sources_;
+  std::unique_ptr<StoreBudget> budget_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<RpcServer> server_;
