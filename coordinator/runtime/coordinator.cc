@@ -7,6 +7,7 @@
 
 #include "common/metrics.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/health.h"
 #include "common/status.h"
 #include "coordinator/runtime/blob_collector.h"
 #include "coordinator/runtime/event_loop.h"
@@ -60,6 +61,7 @@ struct Coordinator::Parts {
   Sessions sessions;
   RendezvousStore rendezvous;
   WatchFeed feed;
+  std::unique_ptr<HealthServer> health;
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
@@ -75,6 +77,8 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     return absl::InvalidArgumentError("--data: name at least one data server, as HOST:PORT");
   }
   auto parts = std::make_unique<Parts>();
+  // First of all: a long replay is a start, not a death.
+  ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& address : options.data_addresses) {
     ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
@@ -91,6 +95,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.feed = &parts->feed;
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
+  loop.on_turn = [health = parts->health.get()] { health->Beat(); };
   loop.data_addresses = options.data_addresses;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
@@ -117,6 +122,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
                                                {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
+  p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }
 
@@ -125,9 +131,12 @@ Coordinator::~Coordinator() { Shutdown(); }
 
 int Coordinator::port() const { return parts_->server->port(); }
 int Coordinator::metrics_port() const { return parts_->metrics_server->port(); }
+int Coordinator::health_port() const { return parts_->health->port(); }
 
 void Coordinator::Shutdown(absl::Duration grace) {
   if (parts_->stopping.exchange(true)) return;
+  parts_->health->SetReady(false, "the coordinator shuts down");
+  if (parts_->server != nullptr) parts_->server->SetServing(false);
   parts_->feed.Stop();
   parts_->logs->Stop();
   parts_->sessions.CloseAll();

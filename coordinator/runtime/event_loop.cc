@@ -163,6 +163,7 @@ void EventLoop::Run() {
     }
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
+      options_.on_turn();
       Handle(Tick{});
       options_.metrics->Refresh(store_->state(), soft_, Now());
     }
