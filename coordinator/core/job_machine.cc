@@ -277,6 +277,9 @@ absl::Status Machine::On(const RankExited& event) {
     const bool stopped = event.cause() == muster::v1::EXIT_CAUSE_STOPPED;
     Fail(DescribeExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
          event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
+    if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) {
+      result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1});
+    }
     return absl::OkStatus();
   }
   if (running.ranks(event.rank()).succeeded()) return absl::OkStatus();
@@ -304,6 +307,11 @@ absl::Status Machine::On(const CheckpointSaved& event) {
     if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
   }
   result_.restored.push_back(checkpoint.manifest());
+  result_.effects.push_back(Measured{Measure::kCheckpoints, "", 1});
+  result_.effects.push_back(Measured{Measure::kCheckpointBytes, "", static_cast<double>(checkpoint.bytes())});
+  if (checkpoint.seconds() > 0) {
+    result_.effects.push_back(Measured{Measure::kCheckpointSeconds, "", checkpoint.seconds()});
+  }
   result_.garbage = AddCheckpoint(std::move(checkpoint), job().spec().checkpoint().keep(), job());
   if (further) {
     record().clear_causes();

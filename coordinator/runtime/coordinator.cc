@@ -56,7 +56,6 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
 
 struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
-  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::unique_ptr<CoordinatorMetrics> metrics;
   Sessions sessions;
   RendezvousStore rendezvous;
@@ -84,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
     channels.push_back(std::move(channel));
   }
-  parts->metrics = std::make_unique<CoordinatorMetrics>(parts->registry, MUSTER_VERSION);
+  parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
 
@@ -119,7 +118,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
-  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
                                                {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
   p.health->SetReady(true, "the state is replayed, and the services listen");
