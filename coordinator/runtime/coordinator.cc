@@ -9,6 +9,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
 #include "common/status.h"
+#include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
 #include "coordinator/runtime/event_loop.h"
 #include "coordinator/runtime/metrics.h"
@@ -67,6 +68,7 @@ struct Coordinator::Parts {
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
   std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<grpc::Service> backup;
   std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<RpcServer> server;
 };
@@ -116,11 +118,14 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->workers = std::make_unique<WorkerServiceImpl>(
       WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
+  ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
+  parts->backup = MakeBackupService(std::move(backup));
+
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
   ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
-                                               {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
+                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
   p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }
