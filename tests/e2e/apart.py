@@ -10,8 +10,9 @@ from cluster import BIN, Cluster, wait_until
 class Server:
     """One process of Muster. Started again it listens where it listened before."""
 
-    def __init__(self, cluster, program, name, words, listens=True):
+    def __init__(self, cluster, program, name, words, listens=True, variables=None, prefix=()):
         self.cluster, self.program, self.name, self.words, self.listens = cluster, program, name, words, listens
+        self.variables, self.prefix = variables or {}, prefix
         self.port_file = cluster.folder / f"{name}.json"
         self.log = cluster.folder / f"{name}.log"
         self.ports, self.process = {}, None
@@ -22,8 +23,9 @@ class Server:
         if self.listens:
             ports += ["--listen", f"127.0.0.1:{self.ports.get('port', 0)}"]
         with open(self.log, "ab") as output:
-            self.process = subprocess.Popen([str(BIN / f"muster-{self.program}"), *map(str, self.words), *ports], stdout=output,
-                                            stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **self.cluster.variables})
+            words = [*self.prefix, BIN / f"muster-{self.program}", *self.words, *ports]
+            self.process = subprocess.Popen([str(word) for word in words], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                                            env={**os.environ, **self.cluster.variables, **self.variables})
         self.ports = wait_until(f"{self.name} is ready", self.read_ports, 60)
         return self
 
@@ -74,9 +76,9 @@ class Apart(Cluster):
         assert done.returncode == 0, done.stderr
         return folder
 
-    def server(self, program, name, *words, state=None, **more):
+    def server(self, program, name, *words, state=None, certs=None, **more):
         self.servers.append(Server(self, program, name, ["--state", state or self.folder / "states" / name, "--certs",
-                                                         self.certs(program, name), *words], **more))
+                                                         certs or self.certs(program, name), *words], **more))
         return self.servers[-1].start()
 
     def start(self):
