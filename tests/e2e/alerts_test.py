@@ -75,7 +75,7 @@ class Watched:
             known = self.cluster.job(job)
             assert known["phase"] != "JOB_PHASE_FAILED", known
             return known["phase"] == "JOB_PHASE_TRAINING" and len(known["attempts"]) == attempt and \
-                int(known["progress"]["step"]) >= step
+                int(known.get("progress", {}).get("step", 0)) >= step
         wait_until(f"{job} trains in attempt {attempt}", there, 60)
 
     def hang(self):

@@ -19,7 +19,8 @@ class Server:
 
     def start(self):
         self.port_file.unlink(missing_ok=True)
-        ports = ["--metrics", f"127.0.0.1:{self.ports.get('metrics_port', 0)}", "--port-file", str(self.port_file)]
+        ports = ["--metrics", f"127.0.0.1:{self.ports.get('metrics_port', 0)}", "--health", "127.0.0.1:0",
+                 "--port-file", str(self.port_file)]
         if self.listens:
             ports += ["--listen", f"127.0.0.1:{self.ports.get('port', 0)}"]
         with open(self.log, "ab") as output:
