@@ -67,6 +67,7 @@ ServerChild::Options LocalCluster::ServerOptions(const std::string& name, Server
   server.arguments = [this, name, more = std::move(more), port_file = server.port_file](const ServerPorts& known) {
     std::vector<std::string> arguments = {(options_.bin_folder / ("muster-" + name)).string(),
                                           "--metrics", absl::StrCat(kLoopback, known.metrics_port),
+                                          "--health", absl::StrCat(kLoopback, known.health_port),
                                           "--state", (options_.state / name).string(),
                                           "--certs", (options_.state / "certs" / name).string(),
                                           "--port-file", port_file.string()};
@@ -83,7 +84,7 @@ absl::Status LocalCluster::Start() {
     return server.LearnPorts() && options_.serves(absl::StrCat(kLoopback, server.ports().port));
   };
   RETURN_IF_ERROR(StartServer(*data_, [&] { return serves(*data_); }));
-  coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
+  coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
   RETURN_IF_ERROR(StartServer(*coordinator_, [&] { return serves(*coordinator_); }));
   std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName};
   if (options_.slots.has_value()) worker.insert(worker.end(), {"--slots", absl::StrCat(*options_.slots)});
@@ -213,6 +214,7 @@ absl::Status LocalCluster::WriteInfo() const {
   for (const auto* server : {&coordinator_, &data_, &worker_}) {
     info["pids"][(*server)->name()] = (*server)->pid();
     info["metrics"][(*server)->name()] = absl::StrCat(kLoopback, (*server)->ports().metrics_port);
+    info["health"][(*server)->name()] = absl::StrCat(kLoopback, (*server)->ports().health_port);
   }
   return WriteFileAtomically(options_.state / "local.json", info.dump(2) + "\n");
 }

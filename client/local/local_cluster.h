@@ -16,7 +16,7 @@
 namespace muster {
 
 // STATE: certs/{authority,coordinator,data,worker,user}, coordinator/, data/, worker/, logs/, run/ (port files), lock,
-// and local.json {address, certs, pids: {…}, metrics: {…}} while the cluster runs.
+// and local.json {address, certs, pids: {…}, metrics: {…}, health: {…}} while the cluster runs.
 class LocalCluster {
  public:
   struct Options {

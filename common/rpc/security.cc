@@ -133,6 +133,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   return result;
 }
 
+void RpcServer::SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus("", serving); }
+
 RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }
 
 void RpcServer::Shutdown(absl::Duration grace) {

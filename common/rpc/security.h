@@ -49,11 +49,13 @@ class RpcServer {
     SecurityOptions security;
     std::vector<grpc::Service*> services;  // must outlive the server
   };
-  // Listens, with the standard health service on the same port ("" and each service SERVING).
+  // Listens, with the standard health service on the same port ("" is SERVING).
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const Options& options);
   ~RpcServer();  // Shutdown(0) unless it was called
 
   int port() const { return port_; }
+  // What the health service on this port answers for "". After Shutdown it is NOT_SERVING whatever is set.
+  void SetServing(bool serving);
   // Stops taking calls, lets running ones end for `grace`, then cancels them.
   void Shutdown(absl::Duration grace);
   void Wait() { server_->Wait(); }

@@ -7,7 +7,9 @@
 
 #include "common/metrics.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/health.h"
 #include "common/status.h"
+#include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
 #include "coordinator/runtime/event_loop.h"
 #include "coordinator/runtime/metrics.h"
@@ -55,17 +57,18 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
 
 struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
-  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::unique_ptr<CoordinatorMetrics> metrics;
   Sessions sessions;
   RendezvousStore rendezvous;
   WatchFeed feed;
+  std::unique_ptr<HealthServer> health;
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
   std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<grpc::Service> backup;
   std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<RpcServer> server;
 };
@@ -75,12 +78,14 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     return absl::InvalidArgumentError("--data: name at least one data server, as HOST:PORT");
   }
   auto parts = std::make_unique<Parts>();
+  // First of all: a long replay is a start, not a death.
+  ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& address : options.data_addresses) {
     ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
     channels.push_back(std::move(channel));
   }
-  parts->metrics = std::make_unique<CoordinatorMetrics>(parts->registry, MUSTER_VERSION);
+  parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
 
@@ -91,6 +96,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.feed = &parts->feed;
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
+  loop.on_turn = [health = parts->health.get()] { health->Beat(); };
   loop.data_addresses = options.data_addresses;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
@@ -112,11 +118,15 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->workers = std::make_unique<WorkerServiceImpl>(
       WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
+  ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
+  parts->backup = MakeBackupService(std::move(backup));
+
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
-  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
-                                               {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
+                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
+  p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }
 
@@ -125,9 +135,12 @@ Coordinator::~Coordinator() { Shutdown(); }
 
 int Coordinator::port() const { return parts_->server->port(); }
 int Coordinator::metrics_port() const { return parts_->metrics_server->port(); }
+int Coordinator::health_port() const { return parts_->health->port(); }
 
 void Coordinator::Shutdown(absl::Duration grace) {
   if (parts_->stopping.exchange(true)) return;
+  parts_->health->SetReady(false, "the coordinator shuts down");
+  if (parts_->server != nullptr) parts_->server->SetServing(false);
   parts_->feed.Stop();
   parts_->logs->Stop();
   parts_->sessions.CloseAll();

@@ -19,6 +19,7 @@ class Coordinator {
   struct Options {
     std::string listen = "127.0.0.1:7070";
     std::string metrics = "127.0.0.1:7071";
+    std::string health;  // HOST:PORT of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
     std::vector<std::string> data_addresses;  // at least one; the first resolves names
@@ -31,6 +32,7 @@ class Coordinator {
 
   int port() const;
   int metrics_port() const;
+  int health_port() const;
   // Ends streams, lets running calls finish for `grace`, and flushes. Jobs are not touched. Idempotent.
   void Shutdown(absl::Duration grace = absl::Seconds(2));
 

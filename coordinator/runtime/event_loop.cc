@@ -163,6 +163,7 @@ void EventLoop::Run() {
     }
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
+      options_.on_turn();
       Handle(Tick{});
       options_.metrics->Refresh(store_->state(), soft_, Now());
     }
@@ -276,6 +277,7 @@ void EventLoop::Schedule(Effect effect) {
     }
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
+    void operator()(const Measured& measured) { o.metrics->Take(measured); }
     void operator()(const JobChanged& changed) {
       if (!o.feed->Watched(changed.job_id)) return;
       absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);

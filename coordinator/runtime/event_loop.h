@@ -40,6 +40,7 @@ class EventLoop final : public Backend {
     WatchFeed* feed = nullptr;
     CoordinatorMetrics* metrics = nullptr;
     std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, some time
+    std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
     std::vector<std::string> data_addresses;                   // told to every agent
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);

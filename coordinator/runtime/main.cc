@@ -24,16 +24,19 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   muster::Coordinator::Options options;
+  options.health = "127.0.0.1:7080";
   std::string certs, port_file, log_level = "info";
   CLI::App app{"Takes training jobs, places them on workers, and sees them through."};
   app.name("muster-coordinator");
   app.add_option("--listen", options.listen, "HOST:PORT of the services; port 0 picks a free one")->capture_default_str();
   app.add_option("--metrics", options.metrics, "HOST:PORT of /metrics")->capture_default_str();
+  app.add_option("--health", options.health, "HOST:PORT of probes: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
   app.add_option("--state", options.state, "Folder of jobs and logs, on a local disk; made if absent")->required();
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
-  app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…}");
+  app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
   app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
   try {
     app.parse(argc, argv);
@@ -56,11 +59,13 @@ int main(int argc, char** argv) {
 
   absl::StatusOr<std::unique_ptr<muster::Coordinator>> coordinator = muster::Coordinator::Start(options);
   if (!coordinator.ok()) return Fail(coordinator.status());
-  spdlog::info("listens on port {}, metrics on port {}", (*coordinator)->port(), (*coordinator)->metrics_port());
+  spdlog::info("listens on port {}, metrics on port {}, health on port {}", (*coordinator)->port(),
+               (*coordinator)->metrics_port(), (*coordinator)->health_port());
   if (!port_file.empty()) {
     const absl::Status written = muster::WriteFileAtomically(
         port_file, absl::StrCat("{\"port\":", (*coordinator)->port(),
-                                ",\"metrics_port\":", (*coordinator)->metrics_port(), "}\n"));
+                                ",\"metrics_port\":", (*coordinator)->metrics_port(),
+                                ",\"health_port\":", (*coordinator)->health_port(), "}\n"));
     if (!written.ok()) return Fail(written);
   }
   int signal_number = 0;

@@ -64,6 +64,18 @@ class Metrics(TopicsCase):
             check = channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes)
             self.assertEqual(check(b"", timeout=10), b"\x08\x01")
 
+    def test_probes_without_a_certificate_are_answered_and_nothing_else_is(self):
+        for server, address in self.cluster.info()["health"].items():
+            with self.subTest(server), grpc.insecure_channel(address) as channel:
+                def call(method, message):
+                    unary = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+                    return unary(message, timeout=10)
+                self.assertEqual(call("/grpc.health.v1.Health/Check", b""), b"\x08\x01")
+                self.assertEqual(call("/grpc.health.v1.Health/Check", b"\x0a\x04live"), b"\x08\x01")
+                with self.assertRaises(grpc.RpcError) as refused:
+                    call("/muster.v1.JobService/List", b"")
+                self.assertEqual(refused.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -11,6 +12,11 @@
 #include "common/status.h"
 
 namespace muster {
+namespace {
+
+constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop turns that often at least, and is seen to be alive
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Clock& clock,
                                                      prometheus::Registry& registry) {
@@ -30,6 +36,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
     spdlog::info("signal {}: stopping", signal);
     agent->Handle(StopAsked{});
   }));
+  ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }
@@ -37,11 +44,12 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
 absl::Status Agent::Run() {
   Handle(Tick{});
   while (!ended_) {
+    health_->Beat();
     const absl::Duration now = clock_.Monotonic();
     if (core_.next_tick() <= now) {
       Handle(Tick{});
     } else {
-      loop_->RunOnce(core_.next_tick() - now);
+      loop_->RunOnce(std::min(core_.next_tick() - now, kTurn));
     }
   }
   while (session_ != nullptr) loop_->RunOnce(absl::InfiniteDuration());  // it calls back here until it has ended
@@ -57,6 +65,13 @@ void Agent::Handle(const Event& event) {
     loop_->Post([this, key = ended->rank] { ranks_.erase(key); });
   }
   metrics_.Publish(core_);
+  TellHealth();
+}
+
+void Agent::TellHealth() {
+  if (core_.stopping()) return health_->SetReady(false, "the worker is stopping");
+  if (!core_.connected()) return health_->SetReady(false, "no session with the coordinator");
+  health_->SetReady(true, "the coordinator has welcomed this worker");
 }
 
 void Agent::Do(const OpenSession& action) {

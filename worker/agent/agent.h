@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/process/poll_loop.h"
+#include "common/rpc/health.h"
 #include "common/rpc/security.h"
 #include "worker/agent/agent_metrics.h"
 #include "worker/agent/core/agent_core.h"
@@ -26,12 +27,15 @@ class Agent {
     SecurityOptions security;
     std::filesystem::path rank_binary;
     std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
+    std::string health;                    // HOST:PORT of the probes (common/rpc/health.h); empty: none
     size_t kept_logs = 200;                // files of ranks in STATE/logs
   };
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options, const Clock& clock,
                                                        prometheus::Registry& registry);
+
+  int health_port() const { return health_->port(); }
 
   // Until SIGTERM or SIGINT came and all ranks have ended.
   absl::Status Run();
@@ -41,6 +45,7 @@ class Agent {
       : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(registry, options_.core.facts.version) {}
 
   void Handle(const Event& event);
+  void TellHealth();
   void Do(const OpenSession& action);
   void Do(const CloseSession& action);
   void Do(const Send& action);
@@ -52,6 +57,7 @@ class Agent {
   Options options_;
   const Clock& clock_;
   std::unique_ptr<PollLoop> loop_;
+  std::unique_ptr<HealthServer> health_;
   std::shared_ptr<grpc::Channel> channel_;
   AgentCore core_;
   AgentMetrics metrics_;

@@ -21,7 +21,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
-  app.add_option("--port-file", flags.port_file, "Written once ready: {\"metrics_port\": N}");
+  app.add_option("--health", flags.health, "Where probes are answered, HOST:PORT: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
+  app.add_option("--port-file", flags.port_file, "Written once it runs: {\"metrics_port\": N, \"health_port\": N}");
   app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
@@ -54,6 +56,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
     return absl::InvalidArgumentError(absl::StrCat("--slots ", facts.slots, ": this host has ", host.gpus.size(),
                                                    " GPUs, and a slot is one of them"));
   }
+  options.health = flags.health;
   options.core.coordinator_address = flags.coordinator;
   options.core.state = std::filesystem::absolute(flags.state);
   if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();

@@ -25,6 +25,7 @@ struct WorkerFlags {
   bool insecure = false;
   std::filesystem::path rank_binary;  // empty: muster-rank beside this program
   std::string metrics = "127.0.0.1:7075";
+  std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
   std::string interface_address;  // empty: the one that leads to the coordinator
   std::string log_level = "info";

@@ -41,7 +41,8 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options), RealClock(), *registry));
   ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics, MetricsServer::Start(flags.metrics, registry));
   if (!flags.port_file.empty()) {
-    RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, nlohmann::json{{"metrics_port", metrics->port()}}.dump() + "\n"));
+    const nlohmann::json ports = {{"metrics_port", metrics->port()}, {"health_port", agent->health_port()}};
+    RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, ports.dump() + "\n"));
   }
   spdlog::info("worker {}: {} {} slots, {} cores, coordinator {}", facts.worker, facts.slots, facts.device, facts.cores,
                flags.coordinator);

@@ -20,6 +20,8 @@ namespace {
 constexpr absl::Duration kGrace = absl::Seconds(5);
 
 struct Flags {
+  Flags() { server.health = "127.0.0.1:7082"; }
+
   DataServer::Options server;
   std::string port_file, log_level = "info";
 };
@@ -28,10 +30,12 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--listen", flags.server.listen, "host:port of the gRPC server; port 0: a free one")->capture_default_str();
   app.add_option("--metrics", flags.server.metrics, "host:port of Prometheus metrics; port 0: a free one")
       ->capture_default_str();
+  app.add_option("--health", flags.server.health, "host:port of probes: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
-  app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\"} to when ready");
+  app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -42,10 +46,11 @@ absl::Status Serve(const Flags& flags, const sigset_t& signals) {
     return absl::InvalidArgumentError("--certs DIR is needed (or --insecure, for loopback)");
   }
   ASSIGN_OR_RETURN(const auto server, DataServer::Start(flags.server));
-  spdlog::info("serving on port {}, metrics on port {}, state in {}", server->port(), server->metrics_port(),
-               flags.server.state.string());
+  spdlog::info("serving on port {}, metrics on port {}, health on port {}, state in {}", server->port(),
+               server->metrics_port(), server->health_port(), flags.server.state.string());
   if (!flags.port_file.empty()) {
-    const nlohmann::json ports = {{"port", server->port()}, {"metrics_port", server->metrics_port()}};
+    const nlohmann::json ports = {
+        {"port", server->port()}, {"metrics_port", server->metrics_port()}, {"health_port", server->health_port()}};
     RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, ports.dump() + "\n"));
   }
   int signal = 0;

@@ -7,19 +7,23 @@ namespace muster {
 
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
+  ASSIGN_OR_RETURN(server->health_, HealthServer::Start({.address = options.health, .clock = options.clock}));
   ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
+  server->probe_ = std::make_unique<StoreProbe>(*server->stores_->catalogue, *server->health_);
   server->sources_ = std::make_unique<ShareSources>(*server->stores_);
   const DataContext context = {*server->stores_, *server->sources_, server->fence_,
                                server->metrics_, *options.clock,    server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
+  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_)));
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
   }
   RpcServer::Options rpc = {options.listen, options.security, {}};
   for (const auto& service : server->services_) rpc.services.push_back(service.get());
   ASSIGN_OR_RETURN(server->server_, RpcServer::Start(rpc));
+  server->health_->SetReady(true, "the stores are open, and the services listen");
   return server;
 }
 
@@ -29,6 +33,8 @@ DataServer::~DataServer() {
 
 void DataServer::Shutdown(absl::Duration grace) {
   stopping_ = true;
+  health_->SetReady(false, "the data server shuts down");
+  server_->SetServing(false);
   server_->Shutdown(grace);
 }
 

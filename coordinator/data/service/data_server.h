@@ -14,11 +14,13 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "common/rpc/health.h"
 #include "common/rpc/security.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
+#include "coordinator/data/service/store_probe.h"
 
 namespace muster {
 
@@ -27,6 +29,7 @@ class DataServer {
   struct Options {
     std::string listen = "127.0.0.1:7072";
     std::string metrics = "127.0.0.1:7073";  // empty: none are served
+    std::string health;  // host:port of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
     const Clock* clock = &RealClock();
@@ -36,6 +39,7 @@ class DataServer {
 
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
+  int health_port() const { return health_->port(); }
   // Ends streams at once (clients come again) and lets other calls end for `grace`.
   void Shutdown(absl::Duration grace);
 
@@ -43,10 +47,12 @@ class DataServer {
   DataServer() : registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
 
   std::atomic<bool> stopping_ = false;
+  std::unique_ptr<HealthServer> health_;
   std::shared_ptr<prometheus::Registry> registry_;
   DataMetrics metrics_;
   AttemptFence fence_;
   std::unique_ptr<DataStores> stores_;
+  std::unique_ptr<StoreProbe> probe_;
   std::unique_ptr<ShareSources> sources_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<MetricsServer> metrics_server_;

@@ -74,6 +74,7 @@ class AgentCore {
   };
   const Counters& counters() const { return counters_; }
   bool connected() const { return session_ == Session::kWelcomed; }
+  bool stopping() const { return stopping_; }
   size_t reports_pending() const { return outbox_.pending().size(); }
   size_t ranks_running() const;
 
