@@ -153,7 +153,11 @@ class Images(unittest.TestCase):
             if mount["path"] == "/dev/shm":
                 words += ["--shm-size", mount["tmpfs"]]
             elif "tmpfs" in mount:
-                words += ["--tmpfs", f"{mount['path']}:size={mount['tmpfs']},mode=1777"]
+                empty = folder / f"empty-{name}-{mount['path'].replace('/', '-')}"  # an emptyDir lies on the node's disk
+                empty.mkdir()
+                os.chown(empty, 0, pod.user)
+                empty.chmod(0o2777)
+                words += ["--volume", f"{empty}:{mount['path']}:rw"]
             else:
                 words += ["--volume", f"{mount['source']}:{mount['path']}:{'ro' if mount['read_only'] else 'rw'}"]
         image = f"localhost/{container['image']}"
