@@ -98,6 +98,34 @@ class Validity(unittest.TestCase):
         self.assertTrue(all(image.startswith("registry.example/") for image in images), images)
 
 
+class Monitoring(unittest.TestCase):
+    def test_rules_are_those_of_the_prometheus_folder(self):
+        with tempfile.TemporaryDirectory() as folder:
+            manifests.run(manifests.KUBERNETES / "generate", pathlib.Path(folder) / "rules.yaml")
+            made = (pathlib.Path(folder) / "rules.yaml").read_text()
+        self.assertEqual(made, (manifests.KUBERNETES / "components/monitoring/rules.yaml").read_text(),
+                         "run deploy/kubernetes/generate")
+        shipped = {o["metadata"]["name"]: o["spec"] for o in manifests.overlay("gpu-pool") if o["kind"] == "PrometheusRule"}
+        files = {f.stem: yaml.safe_load(f.read_text()) for f in (manifests.ROOT / "deploy/prometheus/rules").glob("*.yml")}
+        self.assertEqual(files, shipped)
+
+    def test_every_dashboard_is_in_the_config_map(self):
+        shipped, = (o["data"] for o in manifests.overlay("gpu-pool") if o["kind"] == "ConfigMap")
+        files = {f.name: f.read_text() for f in (manifests.ROOT / "deploy/grafana/dashboards").glob("*.json")}
+        self.assertEqual(files, shipped)
+        self.assertLess(sum(map(len, shipped.values())), 2**20, "a ConfigMap holds at most 1 MiB")
+
+    def test_scraped_jobs_have_the_names_that_rules_ask_for(self):
+        names = set()
+        for thing in manifests.overlay("gpu-pool"):
+            for endpoint in thing["spec"].get("endpoints", []) + thing["spec"].get("podMetricsEndpoints", []) \
+                    if thing["kind"] in ("ServiceMonitor", "PodMonitor") else []:
+                self.assertTrue(endpoint["honorLabels"], "muster_job_* carry the label job themselves")
+                names.add(endpoint["relabelings"][0]["replacement"])
+        configuration = yaml.safe_load((manifests.ROOT / "deploy/prometheus/prometheus.yml").read_text())
+        self.assertEqual({job["job_name"] for job in configuration["scrape_configs"]}, names)
+
+
 class Chart(unittest.TestCase):
     def test_renders_to_the_objects_of_each_overlay(self):
         self.assertEqual(sorted(manifests.VALUES), manifests.OVERLAYS)
@@ -113,8 +141,7 @@ class Chart(unittest.TestCase):
         objects = manifests.helm_template("--values", manifests.ROOT / "deploy/helm/values/gpu-pool.yaml",
                                           release="two", namespace="ml")
         for thing in objects:
-            if thing["kind"] != "PrometheusRule":
-                self.assertTrue(thing["metadata"]["name"].startswith("two-muster-"), manifests.title(thing))
+            self.assertTrue(thing["metadata"]["name"].startswith("two-muster-"), manifests.title(thing))
             self.assertEqual("ml", thing["metadata"]["namespace"])
         self.assertEqual([], policy.findings(objects))
 

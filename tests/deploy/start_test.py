@@ -24,37 +24,9 @@ if not os.environ.get(INSIDE):
 
 import manifests  # noqa: E402
 import pods  # noqa: E402
+from secrets_for_tests import make_secrets, muster  # noqa: E402
 sys.path.insert(0, str(manifests.ROOT / "tests/e2e"))
 from cluster import BIN, wait_until  # noqa: E402
-
-USER = "ana"
-
-
-def muster(*words, **changes):
-    done = subprocess.run([BIN / "muster", *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "NO_COLOR": "1", **changes}, timeout=60)
-    if done.returncode != 0:
-        raise AssertionError(f"muster {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def make_secrets(folder, namespace):
-    """The Secrets as docs/kubernetes.md makes them, and the file with USER's token."""
-    authority = folder / "authority"
-    muster("certs", "init", authority)
-    secrets = {}
-    for role in ("coordinator", "data", "worker"):
-        name = "muster-worker-*" if role == "worker" else role
-        service = f"muster-{role}"
-        hosts = [] if role == "worker" else [service, f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local"]
-        out = folder / role
-        muster("certs", "issue", authority, "--role", role, "--name", name, "--out", out, *(w for h in hosts for w in ("--host", h)))
-        secrets[f"muster-{role}-tls"] = {new: (out / old).read_bytes() for old, new in
-                                         (("ca.pem", "ca.crt"), ("cert.pem", "tls.crt"), ("key.pem", "tls.key"))}
-    muster("tokens", "issue", folder / "tokens.yaml", "--user", USER, "--role", "operator", "--out", folder / "token")
-    secrets["muster-tokens"] = {"tokens.yaml": (folder / "tokens.yaml").read_bytes()}
-    return secrets
-
 
 class Start(unittest.TestCase):
     def setUp(self):
