@@ -126,7 +126,7 @@ class Prometheus:
                 if alert["state"] == "firing" and alert["labels"]["alertname"] == name
                 and all(alert["labels"].get(key) == value for key, value in labels.items())]
 
-    def wait_until_fires(self, name, seconds=40, **labels):
+    def wait_until_fires(self, name, seconds=60, **labels):
         def fires():
             found = self.alerts(name, **labels)
             return found[0] if found else None
