@@ -82,7 +82,7 @@ class Soak:
         process = subprocess.Popen(
             [BIN / "muster-soak", "--address", self.address, "--certs", self.folder / "certs", "--report", report,
              "--clients", str(self.clients), "--seconds", str(self.seconds), "--submit-seconds", str(int(self.seconds * 0.75)),
-             "--seed", str(self.seed)], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+             "--submit-share", "0.2" if self.seconds < 60 else "0.03", "--seed", str(self.seed)], stdout=output, stderr=output, stdin=subprocess.DEVNULL)
         before = {server.name: server.measure() for server in self.servers}
         while time.monotonic() < at["end"] and process.poll() is None:
             now = time.monotonic()
