@@ -31,16 +31,17 @@ class Agent {
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options, const Clock& clock,
-                                                       prometheus::Registry& registry);
+                                                       MetricRegistry& metrics);
 
   // Until SIGTERM or SIGINT came and all ranks have ended.
   absl::Status Run();
 
  private:
-  Agent(Options options, const Clock& clock, prometheus::Registry& registry)
-      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(registry, options_.core.facts.version) {}
+  Agent(Options options, const Clock& clock, MetricRegistry& metrics)
+      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(metrics) {}
 
   void Handle(const Event& event);
+  void SampleUsage();
   void Do(const OpenSession& action);
   void Do(const CloseSession& action);
   void Do(const Send& action);
@@ -57,7 +58,12 @@ class Agent {
   AgentMetrics metrics_;
   std::shared_ptr<Session> session_;
   std::string last_session_error_;
-  std::map<RankKey, std::unique_ptr<RankProcess>> ranks_;
+  struct RunningRank {
+    uint32_t slot = 0;
+    std::unique_ptr<RankProcess> process;
+  };
+  std::map<RankKey, RunningRank> ranks_;
+  absl::Duration last_sample_ = -absl::InfiniteDuration();
   bool ended_ = false;
 };
 

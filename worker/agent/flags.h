@@ -27,7 +27,7 @@ struct WorkerFlags {
   std::string metrics = "127.0.0.1:7075";
   std::filesystem::path port_file;
   std::string interface_address;  // empty: the one that leads to the coordinator
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

@@ -5,17 +5,23 @@
 
 namespace muster {
 
+DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metrics_(registry_) {}
+
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
   ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
-  server->sources_ = std::make_unique<ShareSources>(*server->stores_);
+  server->watch_ = std::make_unique<StoreWatch>(*server->stores_, options.state, server->registry_);
+  server->sources_ = std::make_unique<ShareSources>(
+      *server->stores_, *options.clock, [&metrics = server->metrics_](absl::Duration time) {
+        metrics.plan_seconds.Observe(absl::ToDoubleSeconds(time));
+      });
   const DataContext context = {*server->stores_, *server->sources_, server->fence_,
                                server->metrics_, *options.clock,    server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
   if (!options.metrics.empty()) {
-    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_.registry()));
   }
   RpcServer::Options rpc = {options.listen, options.security, {}};
   for (const auto& service : server->services_) rpc.services.push_back(service.get());
