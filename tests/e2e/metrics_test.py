@@ -68,7 +68,8 @@ class Metrics(TopicsCase):
         # Long enough for some ticks of the coordinator; of 54 queries in steps of 16, so that an epoch has 4 steps.
         cls.job = cls.cluster.submit(topics_job(
             "measured", duration={"steps": 400}, checkpoint={"every_steps": 50, "keep": 2},
-            evaluate={"dataset": "topics", "split": "test", "every_steps": 50}))
+            evaluate={"dataset": "topics", "split": "test", "every_steps": 50},
+            report={"dataset": "topics", "split": "test", "allow_selection_split": True}))
         # Evaluations and steps come one after the other: what was there once was there.
         cls.live = {}
 
