@@ -104,6 +104,8 @@ struct CollectBlobs {
 struct CountStale {
   std::string kind;    // report, progress, rank_exited, …: a closed set
   std::string detail;  // FAILED_PRECONDITION "attempt 1 ended", for the log
+  std::string job;     // of which it speaks
+  uint32_t attempt = 0;
 };
 enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused };
 struct CountAttempt {

@@ -60,8 +60,9 @@ SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
   return &agent;
 }
 
-void Stepper::Stale(std::string kind, const absl::Status& status, const std::string& worker) {
-  decision_.effects.push_back(CountStale{std::move(kind), absl::StrCat(worker, ": ", status.message())});
+void Stepper::Stale(CountStale stale, const absl::Status& status, const std::string& worker) {
+  stale.detail = absl::StrCat(worker, ": ", status.message());
+  decision_.effects.push_back(std::move(stale));
 }
 
 void Stepper::On(const AgentHello& event) {
@@ -129,7 +130,7 @@ void Stepper::On(const AgentReport& event) {
     // A rank that was asked to stop reports its end: expected, not stale.
     const bool expected =
         report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
-    if (!expected) Stale(KindOf(report), fence, event.worker);
+    if (!expected) Stale({KindOf(report), "", report.job_id(), report.attempt()}, fence, event.worker);
     if (job != nullptr && report.has_rank_exited()) {
       const JobRecord before = *job;
       absl::StatusOr<Transition> amended = AmendCause(before, report.attempt(), report.rank_exited(), now_);
@@ -153,7 +154,7 @@ void Stepper::On(const AgentProgress& event) {
   const absl::Status fence =
       job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
   if (!fence.ok()) {
-    Stale("progress", fence, event.worker);
+    Stale({"progress", "", event.progress.job_id(), event.progress.attempt()}, fence, event.worker);
     return;
   }
   SoftJob& soft = soft_.jobs[event.progress.job_id()];

@@ -48,7 +48,8 @@ class Stepper {
   // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
   template <typename Predicate>
   void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
-  void Stale(std::string kind, const absl::Status& status, const std::string& worker);
+  // With the worker and the status as its detail.
+  void Stale(CountStale stale, const absl::Status& status, const std::string& worker);
   void FindSilentWorkers();
   void FindMissedDeadlines();
   // measure.cc: what metrics are to know.

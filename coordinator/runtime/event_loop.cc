@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
@@ -198,8 +199,10 @@ void EventLoop::CountTransitions(const std::vector<Record>& records) {
     const JobRecord* before = FindJob(store_->state(), job.id());
     if (before != nullptr && before->job().phase() == job.phase()) continue;
     options_.metrics->CountTransition(job.phase());
-    spdlog::info("job {} ({}, {}) {}: {}", job.id(), job.spec().name(), job.owner(),
-                 std::string(PhaseName(job.phase())), job.reason());
+    LogFields about{.job = job.id()};
+    if (record.job().last_attempt() > 0) about.attempt = record.job().last_attempt();
+    const ScopedLogFields scope(about);
+    spdlog::info("{} ({}) {}: {}", job.spec().name(), job.owner(), std::string(PhaseName(job.phase())), job.reason());
   }
 }
 
@@ -273,6 +276,7 @@ void EventLoop::Schedule(Effect effect) {
     }
     void operator()(const CountStale& stale) {
       o.metrics->CountStaleRequest(stale.kind);
+      const ScopedLogFields scope({.job = stale.job, .attempt = stale.attempt});
       spdlog::warn("refused a stale {} from {}", stale.kind, stale.detail);
     }
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }

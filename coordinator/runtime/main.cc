@@ -25,7 +25,7 @@ int Fail(const absl::Status& status) {
 int main(int argc, char** argv) {
   muster::Coordinator::Options options;
   options.health = "127.0.0.1:7080";
-  std::string certs, port_file, log_level = "info";
+  std::string certs, port_file, log_level = "info", log_format = "text";
   CLI::App app{"Takes training jobs, places them on workers, and sees them through."};
   app.name("muster-coordinator");
   app.add_option("--listen", options.listen, "HOST:PORT of the services; port 0 picks a free one")->capture_default_str();
@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
   app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
   app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
+  app.add_option("--log-format", log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -47,7 +50,7 @@ int main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
   }
   options.security.certificates = certs;
-  muster::InitLog("muster-coordinator", log_level);
+  muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
 
   // Blocked before any thread starts, so that only sigwait below takes them.
   sigset_t signals;

@@ -28,6 +28,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
 }
 
 absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const HostFacts& host) {
@@ -58,6 +61,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
   }
   options.health = flags.health;
   options.core.coordinator_address = flags.coordinator;
+  options.core.log_format = flags.log_format;
   options.core.state = std::filesystem::absolute(flags.state);
   if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();
   options.security = {.certificates = options.core.certificates, .insecure = flags.insecure};

@@ -28,7 +28,7 @@ struct WorkerFlags {
   std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
   std::string interface_address;  // empty: the one that leads to the coordinator
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

@@ -23,7 +23,7 @@ struct Flags {
   Flags() { server.health = "127.0.0.1:7082"; }
 
   DataServer::Options server;
-  std::string port_file, log_level = "info";
+  std::string port_file, log_level = "info", log_format = "text";
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -38,6 +38,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }
 
@@ -70,7 +73,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
   }
-  InitLog("muster-data", flags.log_level);
+  InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
   // Before any thread starts, so that all of them leave these signals to sigwait.
   sigset_t signals;
   sigemptyset(&signals);

@@ -132,6 +132,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_scratch((AttemptScratch(options_.state, key.attempt) / absl::StrCat("r", key.rank)).string());
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
+  if (options_.log_format != "text") config.set_log_format(options_.log_format);
   return config;
 }
 

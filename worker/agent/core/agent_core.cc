@@ -112,6 +112,9 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::kExported:
       *report.mutable_exported() = event.message.exported();
       break;
+    case muster::rank::v1::RankMessage::kEpochClosed:
+      *report.mutable_epoch_closed() = event.message.epoch_closed();
+      break;
     case muster::rank::v1::RankMessage::kResult:
       rank->history.result = event.message.result();
       if (!rank->kill_at.has_value() && !rank->killed) {

@@ -44,6 +44,7 @@ struct AgentCoreOptions {
   std::string coordinator_address;
   std::string certificates;       // folder; empty: insecure
   std::string interface_address;  // that Gloo binds
+  std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;
   absl::Duration stop_grace = absl::Seconds(10);
   absl::Duration exit_grace = absl::Seconds(30);     // from a rank's result to its exit

@@ -123,6 +123,7 @@ TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   EXPECT_EQ(config.slot(), 1);
   EXPECT_EQ(config.world_size(), 2);
   EXPECT_EQ(config.scratch(), "/state/scratch/a-a1/r1");
+  EXPECT_EQ(config.log_format(), "") << "text: what an older rank reads too";
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty()) << "the same wish again changes nothing";
 }
 
