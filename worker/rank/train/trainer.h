@@ -18,6 +18,7 @@
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/flat_gradients.h"
 #include "worker/rank/train/optimizer.h"
+#include "worker/rank/train/stop_request.h"
 
 namespace muster {
 
@@ -41,7 +42,7 @@ struct StepReport {
   int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
   double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
   double positive_entropy = 0;                  // mean over valid rows, in nats
-  bool stop = false;                            // a rank was asked to stop: all do, after this step
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
   std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
 };
 
@@ -52,11 +53,11 @@ class Trainer {
 
   // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: a
   // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans.
-  absl::StatusOr<StepReport> Step(const StepBatch& batch, bool stop_requested = false);
+  absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
   // until the next step.
-  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, bool stop_requested = false);
+  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
   const std::vector<at::Tensor>& gradients() const { return gradients_.views(); }
 
   AdamW& optimizer() { return optimizer_; }
