@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   muster::AddEvalCommand(app, cli);
   muster::AddClusterCommands(app, cli);
   muster::AddCertsCommands(app, cli);
+  muster::AddBackupCommands(app, cli);
   muster::AddLocalCommand(app, cli.action);
   muster::AddVersionCommand(app, cli);
 

@@ -23,6 +23,17 @@ void AddDetail(const char* url, const Message& message, google::rpc::Status& det
   any.set_value(message.SerializeAsString());
 }
 
+// A message travels in the trailing metadata, which clients refuse whole above 8 KiB; every byte of it may take three,
+// and with a reason it stands there twice. Messages that quote what a caller sent may be of any length.
+constexpr size_t kMaxMessage = 1024;
+
+std::string Shortened(absl::string_view message) {
+  if (message.size() <= kMaxMessage) return std::string(message);
+  size_t end = kMaxMessage;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;  // between two characters
+  return absl::StrCat(message.substr(0, end), "…");
+}
+
 }  // namespace
 
 // Both enumerations are the canonical codes with the same numbers.
@@ -31,10 +42,11 @@ grpc::Status ToGrpc(const absl::Status& status) {
   const auto code = static_cast<grpc::StatusCode>(status.code());
   const std::string reason = ReasonOf(status);
   const std::optional<absl::Duration> wait = RetryAfterOf(status);
-  if (reason.empty() && !wait.has_value()) return grpc::Status(code, std::string(status.message()));
+  const std::string message = Shortened(status.message());
+  if (reason.empty() && !wait.has_value()) return grpc::Status(code, message);
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(std::string(status.message()));
+  details.set_message(message);
   if (!reason.empty()) {
     google::rpc::ErrorInfo info;
     info.set_reason(reason);
@@ -48,7 +60,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
     retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
     AddDetail(kRetryInfoUrl, retry, details);
   }
-  return grpc::Status(code, std::string(status.message()), details.SerializeAsString());
+  return grpc::Status(code, message, details.SerializeAsString());
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

@@ -27,6 +27,15 @@ TEST(Errors, CarryHowLongToWait) {
   EXPECT_EQ(RetryAfterOf(FromGrpc(ToGrpc(absl::UnavailableError("x")))), std::nullopt);
 }
 
+TEST(Errors, LongMessagesAreCutBetweenCharacters) {
+  std::string message = "x";
+  while (message.size() < 100000) message += "\xC3\xA4";
+  const grpc::Status wire = ToGrpc(WithReason(absl::NotFoundError(message), "DATASET_NOT_FOUND"));
+  EXPECT_LT(wire.error_message().size(), 1100);
+  EXPECT_EQ(wire.error_message(), message.substr(0, 1023) + "…");
+  EXPECT_EQ(ReasonOf(FromGrpc(wire)), "DATASET_NOT_FOUND");
+}
+
 TEST(Errors, WithoutReasonHaveNoDetails) {
   EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
   EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());

@@ -113,12 +113,30 @@ struct CountAttempt {
 struct ObserveQueueWait {
   absl::Duration wait;
 };
+// One observation for a metric of the catalogue: added to a counter, or to a histogram.
+enum class Measure {
+  kDecisions,           // {result}
+  kSilences,
+  kRecoverySeconds,
+  kGoodputSeconds,      // {phase}
+  kEpochQueries,        // {kind}
+  kRankDisagreements,
+  kCheckpoints,
+  kCheckpointBytes,
+  kCheckpointSeconds,
+  kCount,
+};
+struct Measured {
+  Measure measure = Measure::kCount;
+  std::string label;  // empty: the family has none
+  double value = 1;
+};
 struct JobChanged {  // durable or soft: watchers want to see it
   std::string job_id;
 };
 
 using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession, OpenRendezvous, CloseRendezvous,
-                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, JobChanged>;
+                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, JobChanged>;
 
 struct Decision {
   std::vector<Record> records;  // commit these, then

@@ -64,6 +64,7 @@ class Machine {
   absl::Status On(const Exported& event);
 
   void Amend(uint32_t attempt, const std::string& cause, bool permanent);
+  void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }
 
   Transition Finish() {
     if (result_.changed) record().mutable_job()->set_revision(record().job().revision() + 1);
@@ -374,6 +375,7 @@ absl::Status Machine::On(const RankExited& event) {
     }
     Fail(DescribeExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
          event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
+    if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
     return absl::OkStatus();
   }
   if (running.ranks(event.rank()).succeeded()) return absl::OkStatus();
@@ -401,6 +403,11 @@ absl::Status Machine::On(const CheckpointSaved& event) {
     if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
   }
   result_.restored.push_back(checkpoint.manifest());
+  result_.effects.push_back(Measured{Measure::kCheckpoints, "", 1});
+  result_.effects.push_back(Measured{Measure::kCheckpointBytes, "", static_cast<double>(checkpoint.bytes())});
+  if (checkpoint.seconds() > 0) {
+    result_.effects.push_back(Measured{Measure::kCheckpointSeconds, "", checkpoint.seconds()});
+  }
   result_.garbage = AddCheckpoint(std::move(checkpoint), job().spec().checkpoint().keep(), job());
   if (further) {
     record().clear_causes();
@@ -481,6 +488,7 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
           exit != nullptr && exit->cause() != muster::v1::EXIT_CAUSE_SUCCESS &&
           exit->cause() != muster::v1::EXIT_CAUSE_STOPPED && exit->cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) {
         machine.Amend(attempt, DescribeExit(job, attempt, *exit), exit->cause() == muster::v1::EXIT_CAUSE_PERMANENT);
+        if (exit->cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) machine.CountDisagreement();
       } else if (const auto* lost = std::get_if<WorkerLost>(&event); lost != nullptr) {
         machine.Amend(attempt, lost->reason, /*permanent=*/false);
       }

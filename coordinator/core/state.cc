@@ -34,7 +34,10 @@ absl::Status Apply(const Record& record, State& state) {
       } else {
         state.active.insert(id);
       }
-      state.jobs[id] = job;
+      JobRecord& known = state.jobs[id];
+      if (known.has_job()) --state.phases[known.job().phase()];
+      ++state.phases[job.job().phase()];
+      known = job;
       return absl::OkStatus();
     }
     case Record::kWorker: state.workers[record.worker().name()] = record.worker(); return absl::OkStatus();

@@ -39,6 +39,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   if (!transition.changed) return;
   JobRecord& record = transition.record;
   const std::string id = record.job().id();
+  MeasureTransition(before, record);
   const auto soft = soft_.jobs.find(id);
   if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&
       soft->second.attempt == before.running().number()) {
@@ -195,6 +196,7 @@ void Stepper::On(const BlobsCollected& event) {
 }
 
 void Stepper::On(const Tick&) {
+  MeasureGoodput();
   FindSilentWorkers();
   FindMissedDeadlines();
   decision_.replan = true;  // holds of refusers end, workers become fresh
@@ -211,7 +213,10 @@ void Stepper::FindSilentWorkers() {
     const absl::Duration age = now_ - LastHeard(soft_, name);
     if (age < kLostAfter) continue;
     const auto known = soft_.workers.find(name);
-    if (known != soft_.workers.end()) known->second.silent = true;
+    if (known != soft_.workers.end()) {
+      if (!known->second.silent) Count(Measure::kSilences);
+      known->second.silent = true;
+    }
     const std::string reason = absl::StrCat(name, " silent for ", absl::ToInt64Seconds(age), " s");
     LoseWorker(name, reason, [](const journal::v1::Grant&) { return true; });
     const std::set<std::string> active = state_.active;
@@ -272,12 +277,16 @@ void Stepper::FindMissedDeadlines() {
 
 void Stepper::On(const Plan&) {
   const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_));
-  for (const Placement& placement : plan.placements) Drive(placement.job, Placed{placement.ranks});
+  for (const Placement& placement : plan.placements) {
+    Drive(placement.job, Placed{placement.ranks});
+    Count(Measure::kDecisions, "placed");
+  }
   decision_.replan = false;
   for (const Waiting& waiting : plan.waiting) {
     std::string& reason = soft_.jobs[waiting.job].waiting;
     if (reason == waiting.reason) continue;
     reason = waiting.reason;
+    Count(Measure::kDecisions, "waiting");
     decision_.effects.push_back(JobChanged{waiting.job});
   }
 }

@@ -21,6 +21,7 @@ std::string KindOf(const Report& report) {
     case Report::kCheckpoint: return "checkpoint";
     case Report::kEvaluation: return "evaluation";
     case Report::kExported: return "exported";
+    case Report::kEpochClosed: return "epoch_closed";
     case Report::EVENT_NOT_SET: break;
   }
   return "unknown";
@@ -35,9 +36,10 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kCheckpoint: return report.checkpoint();
     case Report::kEvaluation: return report.evaluation();
     case Report::kExported: return report.exported();
+    case Report::kEpochClosed:
     case Report::EVENT_NOT_SET: break;
   }
-  return report.evaluation();  // callers check that there is an event
+  return report.evaluation();  // callers check that there is an event of a job
 }
 
 bool HasWorker(const JobRecord& job, const std::string& worker) {
@@ -145,7 +147,11 @@ void Stepper::On(const AgentReport& event) {
     }
   } else {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
-    Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+    if (report.has_epoch_closed()) {
+      MeasureEpoch(report.job_id(), report.epoch_closed());
+    } else {
+      Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+    }
   }
   if (report.has_rank_exited()) ForgetRank(*agent, report);
   decision_.effects.push_back(ack);
@@ -160,7 +166,9 @@ void Stepper::On(const AgentProgress& event) {
     Stale("progress", fence, event.worker);
     return;
   }
-  NoteProgress(event.progress, now_, soft_.jobs[event.progress.job_id()]);
+  SoftJob& soft = soft_.jobs[event.progress.job_id()];
+  NoteProgress(event.progress, now_, soft);
+  MeasureProgress(*job, soft);
   decision_.effects.push_back(JobChanged{event.progress.job_id()});
 }
 

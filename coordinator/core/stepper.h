@@ -60,6 +60,12 @@ class Stepper {
   void ForgetIfGone(const std::string& worker);
   void FindSilentWorkers();
   void FindMissedDeadlines();
+  // measure.cc: what metrics are to know.
+  void Count(Measure measure, std::string label = "", double value = 1);
+  void MeasureTransition(const JobRecord& before, const JobRecord& after);
+  void MeasureProgress(const JobRecord& job, SoftJob& soft);
+  void MeasureEpoch(const std::string& id, const muster::v1::EpochClosed& closed);
+  void MeasureGoodput();
 
   const State& state_;
   Soft& soft_;

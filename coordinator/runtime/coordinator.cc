@@ -9,6 +9,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
 #include "common/status.h"
+#include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
 #include "coordinator/runtime/event_loop.h"
 #include "coordinator/runtime/metrics.h"
@@ -56,7 +57,6 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
 
 struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
-  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::unique_ptr<CoordinatorMetrics> metrics;
   Sessions sessions;
   RendezvousStore rendezvous;
@@ -68,6 +68,7 @@ struct Coordinator::Parts {
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
   std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<grpc::Service> backup;
   std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<RpcServer> server;
 };
@@ -84,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
     channels.push_back(std::move(channel));
   }
-  parts->metrics = std::make_unique<CoordinatorMetrics>(parts->registry, MUSTER_VERSION);
+  parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
 
@@ -117,11 +118,14 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->workers = std::make_unique<WorkerServiceImpl>(
       WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
+  ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
+  parts->backup = MakeBackupService(std::move(backup));
+
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
-  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
-                                               {p.jobs.get(), p.cluster.get(), p.workers.get()}}));
+                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
   p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }

@@ -284,6 +284,7 @@ void EventLoop::Schedule(Effect effect) {
     }
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
+    void operator()(const Measured& measured) { o.metrics->Take(measured); }
     void operator()(const JobChanged& changed) {
       if (!o.feed->Watched(changed.job_id)) return;
       absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);

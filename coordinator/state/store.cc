@@ -10,11 +10,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/backup/restore_mark.h"
 #include "common/clock.h"
 #include "common/deterministic_bytes.h"
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "coordinator/core/restore.h"
+#include "coordinator/core/check_state.h"
 
 namespace muster {
 
@@ -28,9 +31,14 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
   RETURN_IF_ERROR(MakeFolders(options.folder));
   std::unique_ptr<Store> store(new Store(std::move(options)));
   RETURN_IF_ERROR(store->Lock());
+  ASSIGN_OR_RETURN(const std::optional<RestoreMark> mark, ReadRestoreMark(store->options_.folder));
   ASSIGN_OR_RETURN(store->journal_, Journal::Open(store->options_.folder / "coordinator.db"));
   RETURN_IF_ERROR(store->Replay());
   store->writer_ = std::thread([raw = store.get()] { raw->Write(); });
+  if (mark.has_value()) {
+    std::vector<Record> restored = AfterRestore(store->state_, mark->epoch, mark->backup, RealClock().Now());
+    if (!restored.empty()) store->Commit(std::move(restored));
+  }
   Record raised;
   raised.mutable_epoch()->set_epoch(store->state_.epoch + 1);
   store->Commit({raised});
@@ -77,6 +85,7 @@ absl::Status Store::Replay() {
     RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
     committed_ = entry.sequence;
   }
+  RETURN_IF_ERROR(CheckState(state_));
   absl::MutexLock lock(&mutex_);
   durable_ = queued_ = committed_;
   return absl::OkStatus();

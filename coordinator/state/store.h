@@ -45,8 +45,9 @@ class Store {
     std::function<void(const absl::Status&)> on_failure;
   };
 
-  // Replays snapshot and journal, and raises the epoch (durable when this returns). FAILED_PRECONDITION: another
-  // coordinator has the folder.
+  // Replays snapshot and journal, and raises the epoch (durable when this returns); a folder that was restored from a
+  // backup begins as core/restore.h says. FAILED_PRECONDITION: another coordinator has the folder, or its restore
+  // was not finished.
   static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
   ~Store();  // flushes what is pending
 

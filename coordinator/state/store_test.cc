@@ -60,6 +60,19 @@ TEST_F(StoreTest, RefusesASecondOwner) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("another coordinator has this folder"));
 }
 
+TEST_F(StoreTest, RefusesAStateThatIsNotWhole) {
+  {
+    Record broken = JobNumber(1);
+    broken.mutable_job()->mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);  // on nothing
+    const auto store = Open(Options());
+    store->Commit({broken});
+    store->Flush();
+  }
+  const auto again = Store::Open(Options());
+  EXPECT_EQ(again.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training beside its attempt"));
+}
+
 TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
   const auto store = Open(Options());
   store->Commit({JobNumber(1)});

@@ -63,7 +63,7 @@ class OldServer(Server):
     new = False
 
     def start(self):
-        self.binary = BIN if self.new else self.cluster.old
+        self.programs, self.has_health = (BIN, True) if self.new else (self.cluster.old, False)
         return super().start()
 
     def replace(self, new=True):

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/process/child_process.h"
+#include "worker/agent/cgroup_limits.h"
 
 namespace muster {
 namespace {
@@ -48,11 +49,13 @@ uint32_t CoreCount() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  const uint32_t allowed = static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  return std::min(allowed, ReadCgroupLimits().cores.value_or(allowed));
 }
 
 uint64_t MemoryBytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  const uint64_t installed = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  return std::min(installed, ReadCgroupLimits().memory_bytes.value_or(installed));
 }
 
 std::vector<std::string> GpuNames() {

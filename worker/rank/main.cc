@@ -72,7 +72,8 @@ int main(int argc, char** argv) {
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
-  muster::InitLog("muster-rank");
+  muster::InitLog("muster-rank", "info", muster::LogFormatFrom(config.log_format()));
+  muster::SetLogFields({.job = config.job_id(), .attempt = config.attempt(), .rank = config.rank()});
 
   muster::AgentPipe agent(kAgentDescriptor);
   std::thread([&agent] {

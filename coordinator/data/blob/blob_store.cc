@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <vector>
@@ -65,6 +66,20 @@ absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view byt
   if (!upload.ok()) return upload.status();
   RETURN_IF_ERROR((*upload)->Append(bytes));
   return (*upload)->Commit();
+}
+
+absl::StatusOr<std::vector<StoredBlob>> BlobStore::List() const {
+  std::vector<StoredBlob> blobs;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    struct stat info {};
+    if (!IsSha256Hex(name) || entry.path() != Whole(name) || stat(entry.path().c_str(), &info) != 0) continue;
+    blobs.push_back({name, static_cast<uint64_t>(info.st_size), absl::TimeFromTimespec(info.st_mtim)});
+  }
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(folder_.string(), ": cannot be listed"));
+  std::sort(blobs.begin(), blobs.end(), [](const StoredBlob& a, const StoredBlob& b) { return a.digest < b.digest; });
+  return blobs;
 }
 
 absl::StatusOr<bool> BlobStore::Delete(const std::string& digest) {

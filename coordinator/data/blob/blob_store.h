@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
@@ -21,6 +22,12 @@ namespace muster {
 
 class BlobUpload;
 
+struct StoredBlob {
+  std::string digest;
+  uint64_t size = 0;
+  absl::Time stored;  // when it was put, or was asked for by an upload that found it there
+};
+
 // Thread-safe. Digests that come from outside are checked here.
 class BlobStore {
  public:
@@ -32,6 +39,7 @@ class BlobStore {
   // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
+  absl::StatusOr<std::vector<StoredBlob>> List() const;  // whole ones, by digest
   absl::StatusOr<bool> Delete(const std::string& digest);  // true: it was there
   // Removes partial uploads that were last written before `time`.
   absl::Status DropPartialsBefore(absl::Time time);

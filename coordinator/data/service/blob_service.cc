@@ -82,6 +82,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     return ToGrpc([&]() -> absl::Status {
       RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
+      ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
       ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
       for (const std::string& digest : request->digests()) {
         if (kept.contains(digest)) continue;

@@ -16,6 +16,7 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
+  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_)));
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
   }

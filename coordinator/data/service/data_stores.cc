@@ -42,7 +42,10 @@ absl::Status DeleteDataset(DataStores& stores, const std::string& name) {
   ASSIGN_OR_RETURN(const muster::v1::Dataset dataset, stores.catalogue->GetDataset(name));
   RETURN_IF_ERROR(stores.catalogue->DeleteDataset(name));
   ASSIGN_OR_RETURN(const auto named, NamedDigests(*stores.catalogue));
-  return named.contains(dataset.digest()) ? absl::OkStatus() : stores.shelf->RemoveIfUnused(dataset.digest());
+  if (named.contains(dataset.digest())) return absl::OkStatus();
+  const absl::StatusOr<RemovalGate::Pass> pass = stores.removals.BeginRemoval();
+  // During a backup the name goes alone, and a later sweep takes the content.
+  return pass.ok() ? stores.shelf->RemoveIfUnused(dataset.digest()) : absl::OkStatus();
 }
 
 }  // namespace muster

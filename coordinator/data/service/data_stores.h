@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/data/blob/blob_store.h"
+#include "coordinator/data/service/removal_gate.h"
 #include "coordinator/data/store/catalogue.h"
 #include "coordinator/data/store/dataset_shelf.h"
 #include "coordinator/data/store/state_folder.h"
@@ -19,6 +20,7 @@ struct DataStores {
   std::unique_ptr<Catalogue> catalogue;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<DatasetShelf> shelf;
+  RemovalGate removals;  // asked before anything that may be needed is removed
 };
 
 // Opens the state folder and removes what nothing needs any more: partial uploads after 7 days, and datasets without

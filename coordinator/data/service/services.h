@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "common/rpc/backup_service.h"
 #include "coordinator/data/service/call.h"
 
 namespace muster {
@@ -12,5 +13,8 @@ namespace muster {
 std::unique_ptr<grpc::Service> MakeDataService(DataContext context);
 std::unique_ptr<grpc::Service> MakeBlobService(DataContext context);
 std::unique_ptr<grpc::Service> MakeModelService(DataContext context);
+
+// What a backup of the data server holds: names, datasets and blobs. Token stores are left out: they are made again.
+BackupSource DataBackup(DataStores& stores);
 
 }  // namespace muster

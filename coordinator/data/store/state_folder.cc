@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/backup/restore_mark.h"
 #include "common/files.h"
 #include "common/status.h"
 
@@ -37,6 +38,7 @@ absl::StatusOr<std::unique_ptr<StateFolder>> StateFolder::Open(const std::filesy
     return absl::FailedPreconditionError(
         absl::StrCat(root.string(), ": another muster-data has this state folder. Stop it, or use another folder."));
   }
+  RETURN_IF_ERROR(ReadRestoreMark(root).status());
   std::error_code error;
   std::filesystem::remove_all(state->scratch(), error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(state->scratch().string(), ": cannot be emptied"));

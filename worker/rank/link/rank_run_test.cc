@@ -43,6 +43,16 @@ struct Ended {
     }
     return checkpoints;
   }
+  std::vector<std::string> Epochs() const {
+    std::vector<std::string> epochs;
+    for (const RankMessage& message : messages) {
+      if (!message.has_epoch_closed()) continue;
+      const muster::v1::EpochClosed& closed = message.epoch_closed();
+      epochs.push_back(absl::StrCat(closed.epoch(), ": ", closed.committed() > 0 ? "some" : "none", " ",
+                                    closed.duplicated(), " ", closed.missing()));
+    }
+    return epochs;
+  }
   std::string Manifest() const {
     for (const RankMessage& message : messages) {
       if (message.has_exported()) return message.exported().manifest();
@@ -217,6 +227,36 @@ TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {
     ASSERT_EQ(lines.size(), 7);
     EXPECT_EQ(lines[0], absl::StrCat("muster-audit 1 job-1 1 ", rank, " 2"));
     EXPECT_THAT(lines[6], testing::StartsWith("6 "));
+  }
+}
+
+TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
+  for (const uint32_t world_size : {1, 2}) {
+    cluster_.data.other_query = false;
+    std::vector<Ended> ended = Run(config_, world_size);
+    EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
+    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "rank 0 alone tells";
+    cluster_.data.other_query = true;
+    ended = Run(config_, world_size);
+    EXPECT_EQ(ended[0].result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();
+    EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 1 1", "1: some 0 0"));
+  }
+}
+
+TEST_F(RunRankTest, TheLedgerGoesOnFromACheckpointInTheMiddleOfAnEpoch) {
+  const Ended whole = Run(config_, 2)[0];
+  RankConfig resumed = config_;
+  resumed.set_attempt(2);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
+  *resumed.add_checkpoints() = whole.Checkpoints().back();  // of step 2, where an epoch has 3
+  EXPECT_GT(whole.Checkpoints().back().seconds(), 0);
+  EXPECT_THAT(Run(resumed, 1)[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
+}
+
+TEST_F(RunRankTest, RanksWithOtherPlansEndWithDisagreement) {
+  cluster_.data.other_plan = true;
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_DISAGREEMENT) << ended.result.message();
   }
 }
 

@@ -1,0 +1,48 @@
+// A folder of backups:
+//
+//   files/ab/abcd…        contents by their SHA-256, shared by all backups
+//   backups/NAME.json     a BackupManifest: written last, so that a backup that broke off is none
+//   lock                  one writer at a time
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "muster/v1/backup.pb.h"
+
+namespace muster {
+
+class BackupRepository {
+ public:
+  explicit BackupRepository(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const std::filesystem::path& folder() const { return folder_; }
+  absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; none where the folder is absent
+  // `name`: "latest" or empty is the newest. NOT_FOUND says what is there. The manifest is checked: paths stay inside.
+  absl::StatusOr<muster::v1::BackupManifest> Read(const std::string& name) const;
+
+  bool Has(const std::string& digest, uint64_t size) const;
+  std::filesystem::path PathOf(const std::string& digest) const { return folder_ / "files" / digest.substr(0, 2) / digest; }
+
+  // For the writer.
+  absl::Status Prepare();
+  // Stores what `fill` hands to its argument, and returns the digest. With `expected`, DATA_LOSS if it is another.
+  using Sink = std::function<absl::Status(std::string_view chunk)>;
+  absl::StatusOr<std::string> Store(const std::function<absl::Status(const Sink&)>& fill, const std::string& expected);
+  absl::Status Write(const muster::v1::BackupManifest& manifest);
+  // Removes all but the `keep` newest backups, and contents that none of those has. Returns the bytes that came free.
+  absl::StatusOr<uint64_t> Prune(size_t keep);
+
+ private:
+  const std::filesystem::path folder_;
+};
+
+// Reads every file of the backup, and compares its digest. DATA_LOSS names the first that is missing or another.
+absl::Status VerifyBackup(const BackupRepository& repository, const muster::v1::BackupManifest& manifest);
+
+}  // namespace muster

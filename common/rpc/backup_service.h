@@ -1,0 +1,38 @@
+// The server's half of a backup (proto/muster/v1/backup.proto): what a server has to say is a BackupSource.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "muster/v1/backup.pb.h"
+
+namespace muster {
+
+struct BackupFile {
+  muster::v1::CopyFile entry;
+  std::filesystem::path from;  // where its bytes are
+};
+
+struct BackupSource {
+  std::string server, version;
+  // From now on, and until the returned value goes, nothing that the server stores is removed.
+  std::function<std::shared_ptr<void>()> hold = [] { return std::shared_ptr<void>(); };
+  std::filesystem::path scratch;  // a folder for copies of databases
+  // Copies databases into `folder`, an empty one, and lists every file of the backup.
+  std::function<absl::StatusOr<std::vector<BackupFile>>(const std::filesystem::path& folder)> list;
+};
+
+std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source);
+
+// Lists the regular files below root/folder as "folder/…", with stamps.
+absl::Status ListFolder(const std::filesystem::path& root, const std::string& folder, std::vector<BackupFile>& files);
+// A file that is listed as `path` and lies at `from`.
+absl::StatusOr<BackupFile> ListFile(const std::string& path, const std::filesystem::path& from);
+
+}  // namespace muster

@@ -1,0 +1,21 @@
+// What a state that comes from a backup needs before anybody hears of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+// Attempts that the cluster began after the backup are not known: numbers up to here above the last known one are never
+// given again, so that nothing that their ranks still say is taken for a new attempt's.
+inline constexpr uint32_t kAttemptsAfterBackup = 1000;
+
+// Records that raise the epoch to `epoch`, end every attempt that ran when the backup was taken (no failure of its job,
+// which goes on from its newest checkpoint that is whole), and skip attempt numbers. Nothing if the epoch is that far.
+std::vector<Record> AfterRestore(const State& state, uint64_t epoch, const std::string& backup, absl::Time now);
+
+}  // namespace muster
