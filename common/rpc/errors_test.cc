@@ -18,6 +18,15 @@ TEST(Errors, SurviveTheWire) {
   EXPECT_EQ(ReasonOf(back), "DATASET_NOT_FOUND");
 }
 
+TEST(Errors, CarryHowLongToWait) {
+  const absl::Status status =
+      WithRetryAfter(WithReason(absl::UnavailableError("shuts down"), "SHUTTING_DOWN"), absl::Milliseconds(2500));
+  const absl::Status back = FromGrpc(ToGrpc(status));
+  EXPECT_EQ(RetryAfterOf(back), absl::Milliseconds(2500));
+  EXPECT_EQ(ReasonOf(back), "SHUTTING_DOWN");
+  EXPECT_EQ(RetryAfterOf(FromGrpc(ToGrpc(absl::UnavailableError("x")))), std::nullopt);
+}
+
 TEST(Errors, LongMessagesAreCutBetweenCharacters) {
   std::string message = "x";
   while (message.size() < 100000) message += "\xC3\xA4";

@@ -34,6 +34,7 @@ struct DrainWorker {
   std::string worker;
   bool undo = false;
   std::string user, request_id;
+  bool evict = false;  // what runs there saves, stops, and is placed elsewhere
 };
 // `session` names the stream: words of a stream that a newer one replaced are without effect.
 struct AgentHello {

@@ -89,6 +89,7 @@ void Stepper::On(const AgentHello& event) {
     return grant.prepared() && grant.instance() != event.hello.instance();
   });
   Observe(event.hello.attempts(), agent);
+  NoteDraining(name, agent, event.hello.draining());
   decision_.effects.push_back(Welcome{name, event.session});
   decision_.effects.push_back(PushDesired{name});
   decision_.replan = true;
@@ -100,6 +101,15 @@ void Stepper::On(const AgentHeartbeat& event) {
   const auto before = agent->observed;
   Observe(event.heartbeat.attempts(), *agent);
   if (agent->observed != before) decision_.replan = true;
+  NoteDraining(event.worker, *agent, event.heartbeat.draining());
+}
+
+void Stepper::NoteDraining(const std::string& name, SoftWorker& worker, bool draining) {
+  const bool begins = draining && !worker.draining;
+  worker.draining = draining;
+  if (!begins) return;
+  decision_.replan = true;
+  Evict(name);
 }
 
 void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
@@ -165,7 +175,19 @@ void Stepper::On(const AgentProgress& event) {
 
 void Stepper::On(const AgentGone& event) {
   const auto found = soft_.workers.find(event.worker);
-  if (found != soft_.workers.end() && found->second.session == event.session) found->second.session = 0;
+  if (found == soft_.workers.end() || found->second.session != event.session) return;
+  found->second.session = 0;
+  ForgetIfGone(event.worker);
+}
+
+void Stepper::ForgetIfGone(const std::string& worker) {
+  const auto found = soft_.workers.find(worker);
+  if (found == soft_.workers.end() || found->second.session != 0 || !found->second.draining) return;
+  const bool granted = std::any_of(state_.active.begin(), state_.active.end(),
+                                   [&](const std::string& id) { return HasWorker(*Job(id), worker); });
+  if (granted || !found->second.observed.empty()) return;
+  soft_.workers.erase(found);
+  decision_.replan = true;
 }
 
 }  // namespace muster

@@ -19,7 +19,9 @@ namespace {
 constexpr size_t kBatch = 256;
 
 absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+  return WithRetryAfter(
+      WithReason(absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again."), "SHUTTING_DOWN"),
+      absl::Seconds(2));
 }
 
 }  // namespace
@@ -57,7 +59,7 @@ absl::StatusOr<std::string> EventLoop::Call(Event event) {
   Waiter waiter;
   const auto done = [&waiter] { return waiter.done; };
   absl::MutexLock lock(&mutex_);
-  if (stopping_) return ShuttingDown();
+  if (stopping_ || refusing_) return ShuttingDown();
   if (queue_.size() >= options_.capacity) {
     return absl::ResourceExhaustedError("the coordinator's queue is full. Try again in a moment.");
   }
@@ -111,6 +113,11 @@ void EventLoop::OnDurable(uint64_t sequence) {
   absl::MutexLock lock(&mutex_);
   durable_ = std::max(durable_, sequence);
   news_ = true;
+}
+
+void EventLoop::RefuseChanges() {
+  absl::MutexLock lock(&mutex_);
+  refusing_ = true;
 }
 
 void EventLoop::Stop() {

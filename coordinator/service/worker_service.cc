@@ -12,6 +12,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -38,7 +39,9 @@ absl::Status CheckHello(const Hello& hello, const Principal& principal) {
   if (hello.slots() == 0 || hello.slots() > kMaxSlots) {
     return absl::InvalidArgumentError(absl::StrCat("hello.slots: must be 1 to ", kMaxSlots));
   }
-  return absl::OkStatus();
+  const auto version = ParseVersion(hello.version());
+  if (!version.has_value()) return absl::OkStatus();
+  return CheckVersions(absl::StrCat("worker ", hello.worker()), *version, "this coordinator", OwnVersion());
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
   ASSIGN_OR_RETURN(agent->loop_, PollLoop::Create());
   // Before gRPC starts its threads: they inherit the blocked signals.
   RETURN_IF_ERROR(agent->loop_->WatchSignals({SIGTERM, SIGINT}, [agent = agent.get()](int signal) {
-    spdlog::info("signal {}: stopping", signal);
+    spdlog::info("signal {}: {}", signal, agent->core_.stopping() ? "stopping at once" : "draining");
     agent->Handle(StopAsked{});
   }));
   ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
@@ -80,7 +80,7 @@ void Agent::Handle(const Event& event) {
 }
 
 void Agent::TellHealth() {
-  if (core_.stopping()) return health_->SetReady(false, "the worker is stopping");
+  if (core_.stopping()) return health_->SetReady(false, "the worker drains");
   if (!core_.connected()) return health_->SetReady(false, "no session with the coordinator");
   health_->SetReady(true, "the coordinator has welcomed this worker");
 }
