@@ -86,7 +86,7 @@ absl::Status LocalCluster::Start() {
   RETURN_IF_ERROR(StartServer(*data_, [&] { return serves(*data_); }));
   coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
   RETURN_IF_ERROR(StartServer(*coordinator_, [&] { return serves(*coordinator_); }));
-  std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName};
+  std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName, "--drain-timeout", "10"};
   if (options_.slots.has_value()) worker.insert(worker.end(), {"--slots", absl::StrCat(*options_.slots)});
   worker_.emplace(ServerOptions("worker", {}, std::move(worker)));
   RETURN_IF_ERROR(StartServer(*worker_, [this] { return worker_->LearnPorts() && options_.has_worker(address()); }));

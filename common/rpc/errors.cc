@@ -11,9 +11,28 @@
 namespace muster {
 namespace {
 
-// The type that other gRPC clients know ErrorInfo by.
-constexpr std::string_view kErrorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
+// The types that other gRPC clients know these details by.
+constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr std::string_view kDomain = "muster";
+
+template <typename Message>
+void AddDetail(const char* url, const Message& message, google::rpc::Status& details) {
+  google::protobuf::Any& any = *details.add_details();
+  any.set_type_url(url);
+  any.set_value(message.SerializeAsString());
+}
+
+// A message travels in the trailing metadata, which clients refuse whole above 8 KiB; every byte of it may take three,
+// and with a reason it stands there twice. Messages that quote what a caller sent may be of any length.
+constexpr size_t kMaxMessage = 1024;
+
+std::string Shortened(absl::string_view message) {
+  if (message.size() <= kMaxMessage) return std::string(message);
+  size_t end = kMaxMessage;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;  // between two characters
+  return absl::StrCat(message.substr(0, end), "…");
+}
 
 }  // namespace
 
@@ -22,17 +41,26 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const auto code = static_cast<grpc::StatusCode>(status.code());
   const std::string reason = ReasonOf(status);
-  if (reason.empty()) return grpc::Status(code, std::string(status.message()));
-  google::rpc::ErrorInfo info;
-  info.set_reason(reason);
-  info.set_domain(std::string(kDomain));
+  const std::optional<absl::Duration> wait = RetryAfterOf(status);
+  const std::string message = Shortened(status.message());
+  if (reason.empty() && !wait.has_value()) return grpc::Status(code, message);
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
-  details.set_message(std::string(status.message()));
-  google::protobuf::Any& any = *details.add_details();
-  any.set_type_url(std::string(kErrorInfoUrl));
-  any.set_value(info.SerializeAsString());
-  return grpc::Status(code, std::string(status.message()), details.SerializeAsString());
+  details.set_message(message);
+  if (!reason.empty()) {
+    google::rpc::ErrorInfo info;
+    info.set_reason(reason);
+    info.set_domain(std::string(kDomain));
+    AddDetail(kErrorInfoUrl, info, details);
+  }
+  if (wait.has_value()) {
+    google::rpc::RetryInfo retry;
+    absl::Duration rest;
+    retry.mutable_retry_delay()->set_seconds(absl::IDivDuration(*wait, absl::Seconds(1), &rest));
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+    AddDetail(kRetryInfoUrl, retry, details);
+  }
+  return grpc::Status(code, message, details.SerializeAsString());
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
@@ -43,7 +71,12 @@ absl::Status FromGrpc(const grpc::Status& status) {
   for (const google::protobuf::Any& any : details.details()) {
     google::rpc::ErrorInfo info;
     if (any.type_url() == kErrorInfoUrl && info.ParseFromString(any.value()) && info.domain() == kDomain) {
-      return WithReason(std::move(result), info.reason());
+      result = WithReason(std::move(result), info.reason());
+    }
+    google::rpc::RetryInfo retry;
+    if (any.type_url() == kRetryInfoUrl && retry.ParseFromString(any.value())) {
+      result = WithRetryAfter(std::move(result), absl::Seconds(retry.retry_delay().seconds()) +
+                                                     absl::Nanoseconds(retry.retry_delay().nanos()));
     }
   }
   return result;

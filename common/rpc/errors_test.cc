@@ -18,6 +18,24 @@ TEST(Errors, SurviveTheWire) {
   EXPECT_EQ(ReasonOf(back), "DATASET_NOT_FOUND");
 }
 
+TEST(Errors, CarryHowLongToWait) {
+  const absl::Status status =
+      WithRetryAfter(WithReason(absl::UnavailableError("shuts down"), "SHUTTING_DOWN"), absl::Milliseconds(2500));
+  const absl::Status back = FromGrpc(ToGrpc(status));
+  EXPECT_EQ(RetryAfterOf(back), absl::Milliseconds(2500));
+  EXPECT_EQ(ReasonOf(back), "SHUTTING_DOWN");
+  EXPECT_EQ(RetryAfterOf(FromGrpc(ToGrpc(absl::UnavailableError("x")))), std::nullopt);
+}
+
+TEST(Errors, LongMessagesAreCutBetweenCharacters) {
+  std::string message = "x";
+  while (message.size() < 100000) message += "\xC3\xA4";
+  const grpc::Status wire = ToGrpc(WithReason(absl::NotFoundError(message), "DATASET_NOT_FOUND"));
+  EXPECT_LT(wire.error_message().size(), 1100);
+  EXPECT_EQ(wire.error_message(), message.substr(0, 1023) + "…");
+  EXPECT_EQ(ReasonOf(FromGrpc(wire)), "DATASET_NOT_FOUND");
+}
+
 TEST(Errors, WithoutReasonHaveNoDetails) {
   EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
   EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/files.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "common/view.h"
 
 namespace muster {
@@ -54,6 +55,14 @@ Principal PrincipalFromCertificate(std::string_view pem) {
   if (certificate == nullptr) return {};
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   return {RoleFromName(SubjectEntry(subject, NID_organizationalUnitName)), SubjectEntry(subject, NID_commonName)};
+}
+
+// A peer that says its version, and is too far from this one's.
+absl::Status CheckPeerVersion(const grpc::ServerContext& context) {
+  const auto agent = context.client_metadata().find("user-agent");
+  if (agent == context.client_metadata().end()) return absl::OkStatus();
+  const auto version = VersionOfUserAgent({agent->second.data(), agent->second.size()});
+  return version.has_value() ? CheckVersions("the client", *version, "this server", OwnVersion()) : absl::OkStatus();
 }
 
 }  // namespace
@@ -99,6 +108,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& ad
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetUserAgentPrefix(absl::StrCat("muster/", OwnVersionText()));
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
@@ -153,6 +163,7 @@ Principal PrincipalOf(const grpc::ServerContext& context) {
 }
 
 absl::Status Require(const grpc::ServerContext& context, std::initializer_list<Role> roles) {
+  RETURN_IF_ERROR(CheckPeerVersion(context));
   const Principal principal = PrincipalOf(context);
   if (principal.role == Role::kUser && principal.name == "anonymous") {
     const auto type = context.auth_context()->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);

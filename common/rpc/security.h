@@ -69,7 +69,8 @@ class RpcServer {
 // From the peer's certificate; on an insecure server {kUser, "anonymous"} that passes every Require.
 Principal PrincipalOf(const grpc::ServerContext& context);
 
-// OK if the peer has one of the roles; otherwise PERMISSION_DENIED that names what is needed.
+// OK if the peer has one of the roles; otherwise PERMISSION_DENIED that names what is needed. FAILED_PRECONDITION: the
+// peer says a version (common/version.h) that does not work with this one.
 absl::Status Require(const grpc::ServerContext& context, std::initializer_list<Role> roles);
 
 }  // namespace muster

@@ -18,6 +18,7 @@ muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& w
     assignment.set_attempt(info.number());
     assignment.set_phase(record.running().has_started() ? muster::v1::ASSIGNMENT_PHASE_RUN
                                                         : muster::v1::ASSIGNMENT_PHASE_PREPARE);
+    assignment.set_save_and_stop(record.running().has_stop());
     assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
     *assignment.mutable_spec() = record.job().spec();
     *assignment.mutable_resolved() = record.job().resolved();

@@ -34,6 +34,7 @@ struct DrainWorker {
   std::string worker;
   bool undo = false;
   std::string user, request_id;
+  bool evict = false;  // what runs there saves, stops, and is placed elsewhere
 };
 // `session` names the stream: words of a stream that a newer one replaced are without effect.
 struct AgentHello {
@@ -104,6 +105,8 @@ struct CollectBlobs {
 struct CountStale {
   std::string kind;    // report, progress, rank_exited, …: a closed set
   std::string detail;  // FAILED_PRECONDITION "attempt 1 ended", for the log
+  std::string job;     // of which it speaks
+  uint32_t attempt = 0;
 };
 enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused };
 struct CountAttempt {

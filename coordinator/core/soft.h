@@ -20,6 +20,7 @@ struct SoftWorker {
   uint64_t session = 0;       // the stream it speaks on; 0: none
   absl::Time last_heard;
   bool silent = false;        // found silent, and not heard since
+  bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running

@@ -32,7 +32,7 @@ struct State {
   uint64_t last_sequence = 0;                      // of submission
 };
 
-// What a record means. Total: an unknown record (of a newer version) is INVALID_ARGUMENT and changes nothing.
+// What a record means. Total: an unknown record (of a newer version) is FAILED_PRECONDITION and changes nothing.
 absl::Status Apply(const Record& record, State& state);
 
 // The state as bytes, the same bytes for equal states; and back.

@@ -5,11 +5,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/version.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
 
 namespace muster {
+namespace {
+
+bool IsOver(const journal::v1::RankState& rank) { return rank.succeeded() || rank.stopped(); }
+
+}  // namespace
 
 using muster::v1::JobPhase;
 
@@ -77,7 +83,7 @@ void Stepper::PresumeRunning(const JobRecord& job) {
   if (!job.running().has_started() || job.job().attempts().empty()) return;
   for (const muster::v1::RankPlacement& rank : job.job().attempts().rbegin()->ranks()) {
     const auto worker = soft_.workers.find(rank.worker());
-    if (worker == soft_.workers.end() || job.running().ranks(static_cast<int>(rank.rank())).succeeded()) continue;
+    if (worker == soft_.workers.end() || IsOver(job.running().ranks(static_cast<int>(rank.rank())))) continue;
     worker->second.observed[{job.job().id(), job.running().number()}].insert(rank.rank());
   }
 }
@@ -135,7 +141,7 @@ void Stepper::On(const JobCommand& event) {
   }
   const JobRecord before = *record;
   absl::StatusOr<Transition> transition =
-      Advance(before, UserCommand{event.verb, event.user, event.request_id}, now_);
+      Advance(before, UserCommand{event.verb, event.user, event.request_id, AgentsCanSave(before)}, now_);
   if (transition.ok()) Take(before, *std::move(transition));
   decision_.effects.push_back(Reply{event.token, transition.status(), event.job_id});
 }
@@ -152,14 +158,33 @@ void Stepper::On(const DrainWorker& event) {
   const std::string key = absl::StrCat(event.undo ? "undo" : "drain", "/", event.user, "/", event.request_id);
   const bool repeated = !event.request_id.empty() &&
                         std::find(record.requests().begin(), record.requests().end(), key) != record.requests().end();
-  if (!repeated && record.draining() == event.undo) {
+  if (!repeated && (record.draining() == event.undo || event.evict)) {
     record.set_draining(!event.undo);
     if (!event.request_id.empty()) record.add_requests(key);
     while (record.requests_size() > 32) record.mutable_requests()->DeleteSubrange(0, 1);
     decision_.records.push_back(RecordOf(std::move(record)));
     decision_.replan = true;
+    if (event.evict) Evict(event.worker);
   }
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.worker});
+}
+
+bool Stepper::AgentsCanSave(const JobRecord& job) const {
+  return std::all_of(job.running().grants().begin(), job.running().grants().end(), [&](const journal::v1::Grant& grant) {
+    const auto worker = soft_.workers.find(grant.worker());
+    return worker != soft_.workers.end() && worker->second.session != 0 && !worker->second.silent &&
+           worker->second.hello.protocol() >= kSaveAndStopProtocol;
+  });
+}
+
+void Stepper::Evict(const std::string& worker) {
+  const std::set<std::string> active = state_.active;
+  for (const std::string& id : active) {
+    const JobRecord& job = *Job(id);
+    const bool has = std::any_of(job.running().grants().begin(), job.running().grants().end(),
+                                 [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
+    if (has) Drive(id, SaveAndStop{worker, absl::StrCat(worker, " drains"), AgentsCanSave(job)});
+  }
 }
 
 void Stepper::On(const BlobsCollected& event) {
@@ -184,6 +209,7 @@ void Stepper::FindSilentWorkers() {
     for (const journal::v1::Grant& grant : state_.jobs.at(id).running().grants()) names.insert(grant.worker());
   }
   for (const std::string& name : names) {
+    ForgetIfGone(name);
     const absl::Duration age = now_ - LastHeard(soft_, name);
     if (age < kLostAfter) continue;
     const auto known = soft_.workers.find(name);
@@ -229,6 +255,11 @@ void Stepper::FindMissedDeadlines() {
                                                              absl::ToInt64Seconds(kPrepareWithin), " s")});
         break;
       }
+      continue;
+    }
+    if (running.has_stop()) {
+      const absl::Time asked = std::max(FromProto(running.stop().since()), soft_.started);
+      if (now_ - asked >= kStopWithin) Drive(id, StopOverdue{});
       continue;
     }
     const auto soft = soft_.jobs.find(id);

@@ -60,8 +60,9 @@ SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
   return &agent;
 }
 
-void Stepper::Stale(std::string kind, const absl::Status& status, const std::string& worker) {
-  decision_.effects.push_back(CountStale{std::move(kind), absl::StrCat(worker, ": ", status.message())});
+void Stepper::Stale(CountStale stale, const absl::Status& status, const std::string& worker) {
+  stale.detail = absl::StrCat(worker, ": ", status.message());
+  decision_.effects.push_back(std::move(stale));
 }
 
 void Stepper::On(const AgentHello& event) {
@@ -88,6 +89,7 @@ void Stepper::On(const AgentHello& event) {
     return grant.prepared() && grant.instance() != event.hello.instance();
   });
   Observe(event.hello.attempts(), agent);
+  NoteDraining(name, agent, event.hello.draining());
   decision_.effects.push_back(Welcome{name, event.session});
   decision_.effects.push_back(PushDesired{name});
   decision_.replan = true;
@@ -99,6 +101,15 @@ void Stepper::On(const AgentHeartbeat& event) {
   const auto before = agent->observed;
   Observe(event.heartbeat.attempts(), *agent);
   if (agent->observed != before) decision_.replan = true;
+  NoteDraining(event.worker, *agent, event.heartbeat.draining());
+}
+
+void Stepper::NoteDraining(const std::string& name, SoftWorker& worker, bool draining) {
+  const bool begins = draining && !worker.draining;
+  worker.draining = draining;
+  if (!begins) return;
+  decision_.replan = true;
+  Evict(name);
 }
 
 void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
@@ -129,7 +140,7 @@ void Stepper::On(const AgentReport& event) {
     // A rank that was asked to stop reports its end: expected, not stale.
     const bool expected =
         report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
-    if (!expected) Stale(KindOf(report), fence, event.worker);
+    if (!expected) Stale({KindOf(report), "", report.job_id(), report.attempt()}, fence, event.worker);
     if (job != nullptr && report.has_rank_exited()) {
       const JobRecord before = *job;
       absl::StatusOr<Transition> amended = AmendCause(before, report.attempt(), report.rank_exited(), now_);
@@ -153,7 +164,7 @@ void Stepper::On(const AgentProgress& event) {
   const absl::Status fence =
       job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
   if (!fence.ok()) {
-    Stale("progress", fence, event.worker);
+    Stale({"progress", "", event.progress.job_id(), event.progress.attempt()}, fence, event.worker);
     return;
   }
   SoftJob& soft = soft_.jobs[event.progress.job_id()];
@@ -164,7 +175,19 @@ void Stepper::On(const AgentProgress& event) {
 
 void Stepper::On(const AgentGone& event) {
   const auto found = soft_.workers.find(event.worker);
-  if (found != soft_.workers.end() && found->second.session == event.session) found->second.session = 0;
+  if (found == soft_.workers.end() || found->second.session != event.session) return;
+  found->second.session = 0;
+  ForgetIfGone(event.worker);
+}
+
+void Stepper::ForgetIfGone(const std::string& worker) {
+  const auto found = soft_.workers.find(worker);
+  if (found == soft_.workers.end() || found->second.session != 0 || !found->second.draining) return;
+  const bool granted = std::any_of(state_.active.begin(), state_.active.end(),
+                                   [&](const std::string& id) { return HasWorker(*Job(id), worker); });
+  if (granted || !found->second.observed.empty()) return;
+  soft_.workers.erase(found);
+  decision_.replan = true;
 }
 
 }  // namespace muster

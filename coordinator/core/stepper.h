@@ -48,7 +48,17 @@ class Stepper {
   // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
   template <typename Predicate>
   void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
-  void Stale(std::string kind, const absl::Status& status, const std::string& worker);
+  // With the worker and the status as its detail.
+  void Stale(CountStale stale, const absl::Status& status, const std::string& worker);
+  // Whether every agent of the job's attempt is there and can let its ranks save and stop.
+  bool AgentsCanSave(const JobRecord& job) const;
+  // What runs on the worker saves, stops, and is placed elsewhere.
+  void Evict(const std::string& worker);
+  // The agent says whether it is about to end.
+  void NoteDraining(const std::string& name, SoftWorker& worker, bool draining);
+  // A worker that drained, whose agent has ended, and of which nothing is waited for any more, is not missed: it is neither
+  // silent after a while nor counted with its slots.
+  void ForgetIfGone(const std::string& worker);
   void FindSilentWorkers();
   void FindMissedDeadlines();
   // measure.cc: what metrics are to know.

@@ -141,6 +141,7 @@ void Coordinator::Shutdown(absl::Duration grace) {
   if (parts_->stopping.exchange(true)) return;
   parts_->health->SetReady(false, "the coordinator shuts down");
   if (parts_->server != nullptr) parts_->server->SetServing(false);
+  parts_->loop->RefuseChanges();
   parts_->feed.Stop();
   parts_->logs->Stop();
   parts_->sessions.CloseAll();

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
@@ -18,7 +19,9 @@ namespace {
 constexpr size_t kBatch = 256;
 
 absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+  return WithRetryAfter(
+      WithReason(absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again."), "SHUTTING_DOWN"),
+      absl::Seconds(2));
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ absl::StatusOr<std::string> EventLoop::Call(Event event) {
   Waiter waiter;
   const auto done = [&waiter] { return waiter.done; };
   absl::MutexLock lock(&mutex_);
-  if (stopping_) return ShuttingDown();
+  if (stopping_ || refusing_) return ShuttingDown();
   if (queue_.size() >= options_.capacity) {
     return absl::ResourceExhaustedError("the coordinator's queue is full. Try again in a moment.");
   }
@@ -110,6 +113,11 @@ void EventLoop::OnDurable(uint64_t sequence) {
   absl::MutexLock lock(&mutex_);
   durable_ = std::max(durable_, sequence);
   news_ = true;
+}
+
+void EventLoop::RefuseChanges() {
+  absl::MutexLock lock(&mutex_);
+  refusing_ = true;
 }
 
 void EventLoop::Stop() {
@@ -198,8 +206,10 @@ void EventLoop::CountTransitions(const std::vector<Record>& records) {
     const JobRecord* before = FindJob(store_->state(), job.id());
     if (before != nullptr && before->job().phase() == job.phase()) continue;
     options_.metrics->CountTransition(job.phase());
-    spdlog::info("job {} ({}, {}) {}: {}", job.id(), job.spec().name(), job.owner(),
-                 std::string(PhaseName(job.phase())), job.reason());
+    LogFields about{.job = job.id()};
+    if (record.job().last_attempt() > 0) about.attempt = record.job().last_attempt();
+    const ScopedLogFields scope(about);
+    spdlog::info("{} ({}) {}: {}", job.spec().name(), job.owner(), std::string(PhaseName(job.phase())), job.reason());
   }
 }
 
@@ -273,6 +283,7 @@ void EventLoop::Schedule(Effect effect) {
     }
     void operator()(const CountStale& stale) {
       o.metrics->CountStaleRequest(stale.kind);
+      const ScopedLogFields scope({.job = stale.job, .attempt = stale.attempt});
       spdlog::warn("refused a stale {} from {}", stale.kind, stale.detail);
     }
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }

@@ -55,6 +55,9 @@ class EventLoop final : public Backend {
   void Post(Event event) override;
   absl::Status CheckRoom() const override;
 
+  // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Questions and agents are still heard.
+  void RefuseChanges();
+
   // Takes no more events, answers those that wait with UNAVAILABLE, flushes, and ends the thread. Idempotent.
   void Stop();
 
@@ -104,6 +107,7 @@ class EventLoop final : public Backend {
   uint64_t last_token_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t durable_ ABSL_GUARDED_BY(mutex_) = 0;
   bool news_ ABSL_GUARDED_BY(mutex_) = false;  // durable_ grew
+  bool refusing_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -7,6 +7,7 @@
 #include "common/files.h"
 #include "common/rpc/certificates.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace muster {
 
@@ -76,6 +77,7 @@ FakeAgent::FakeAgent(std::shared_ptr<grpc::Channel> channel, const std::string& 
   hello.mutable_hello()->set_slots(slots);
   hello.mutable_hello()->set_cores(slots);
   hello.mutable_hello()->set_instance(instance);
+  hello.mutable_hello()->set_protocol(kProtocol);
   stream_->Write(hello);
   reader_ = std::thread([this] {
     CoordinatorMessage message;

@@ -11,6 +11,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process/stop_signals.h"
 #include "coordinator/runtime/coordinator.h"
 
 namespace {
@@ -25,7 +26,8 @@ int Fail(const absl::Status& status) {
 int main(int argc, char** argv) {
   muster::Coordinator::Options options;
   options.health = "127.0.0.1:7080";
-  std::string certs, port_file, log_level = "info";
+  double shutdown_grace = 5;
+  std::string certs, port_file, log_level = "info", log_format = "text";
   CLI::App app{"Takes training jobs, places them on workers, and sees them through."};
   app.name("muster-coordinator");
   app.add_option("--listen", options.listen, "HOST:PORT of the services; port 0 picks a free one")->capture_default_str();
@@ -37,7 +39,13 @@ int main(int argc, char** argv) {
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
   app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
+  app.add_option("--shutdown-grace", shutdown_grace, "Seconds that running calls have after SIGTERM; a second one ends it at once")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
+  app.add_option("--log-format", log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -47,14 +55,9 @@ int main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
   }
   options.security.certificates = certs;
-  muster::InitLog("muster-coordinator", log_level);
+  muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
 
-  // Blocked before any thread starts, so that only sigwait below takes them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  muster::StopSignals signals;
   signal(SIGPIPE, SIG_IGN);
 
   absl::StatusOr<std::unique_ptr<muster::Coordinator>> coordinator = muster::Coordinator::Start(options);
@@ -68,9 +71,9 @@ int main(int argc, char** argv) {
                                 ",\"health_port\":", (*coordinator)->health_port(), "}\n"));
     if (!written.ok()) return Fail(written);
   }
-  int signal_number = 0;
-  sigwait(&signals, &signal_number);
-  spdlog::info("shuts down; running jobs are not touched");
-  (*coordinator)->Shutdown();
+  const int signal_number = signals.Wait();
+  spdlog::info("signal {}: shuts down; running jobs are not touched", signal_number);
+  signals.ExitOnNext(muster::kExitCancelled);
+  (*coordinator)->Shutdown(absl::Seconds(shutdown_grace));
   return muster::kExitSucceeded;
 }

@@ -40,8 +40,11 @@ grpc::Status ClusterServiceImpl::ListQueues(ServerContext* context, const muster
 grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1::DrainRequest* request,
                                        muster::v1::DrainResponse* response) {
   if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
-  absl::StatusOr<std::string> drained = backend_->Call(
-      DrainWorker{0, request->worker(), request->undo(), PrincipalOf(*context).name, request->request_id()});
+  if (request->undo() && request->evict()) {
+    return ToGrpc(absl::InvalidArgumentError("drain: either undo or evict"));
+  }
+  absl::StatusOr<std::string> drained = backend_->Call(DrainWorker{
+      0, request->worker(), request->undo(), PrincipalOf(*context).name, request->request_id(), request->evict()});
   if (!drained.ok()) return ToGrpc(drained.status());
   absl::StatusOr<muster::v1::Worker> worker;
   absl::Status status = backend_->Query([&](const State& state, const Soft& soft, absl::Time now) {

@@ -121,7 +121,9 @@ absl::StatusOr<RendezvousResponse> RendezvousStore::Do(const RendezvousRequest& 
       if (found != values.end() && !absl::SimpleAtoi(found->second, &sum)) {
         return absl::InvalidArgumentError(absl::StrCat("add: the value of \"", request.add().key(), "\" is no number"));
       }
-      sum += request.add().amount();
+      if (__builtin_add_overflow(sum, request.add().amount(), &sum)) {
+        return absl::InvalidArgumentError(absl::StrCat("add: the sum of \"", request.add().key(), "\" does not fit"));
+      }
       RETURN_IF_ERROR(space->Put(request.add().key(), absl::StrCat(sum)));
       response.set_number(sum);
       return response;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -44,6 +45,18 @@ TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
   ASSERT_TRUE(both.ok()) << both.status();
   EXPECT_TRUE(both->found());
   EXPECT_THAT(both->values(), testing::ElementsAre("1", "2"));
+}
+
+TEST(Rendezvous, RefusesASumThatDoesNotFit) {
+  RendezvousStore store;
+  store.Open("a", 1);
+  RendezvousRequest add = Request();
+  add.mutable_add()->set_key("n");
+  add.mutable_add()->set_amount(std::numeric_limits<int64_t>::max());
+  ASSERT_TRUE(store.Do(add, kHere).ok());
+  EXPECT_EQ(store.Do(add, kHere).status().code(), absl::StatusCode::kInvalidArgument);
+  add.mutable_add()->set_amount(0);
+  EXPECT_EQ(store.Do(add, kHere)->number(), std::numeric_limits<int64_t>::max());
 }
 
 TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {

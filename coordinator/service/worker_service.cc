@@ -8,9 +8,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
+#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -37,7 +39,9 @@ absl::Status CheckHello(const Hello& hello, const Principal& principal) {
   if (hello.slots() == 0 || hello.slots() > kMaxSlots) {
     return absl::InvalidArgumentError(absl::StrCat("hello.slots: must be 1 to ", kMaxSlots));
   }
-  return absl::OkStatus();
+  const auto version = ParseVersion(hello.version());
+  if (!version.has_value()) return absl::OkStatus();
+  return CheckVersions(absl::StrCat("worker ", hello.worker()), *version, "this coordinator", OwnVersion());
 }
 
 }  // namespace
@@ -67,7 +71,8 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
       });
       if (!status.ok() || !runs) return;
       status = options_.logs->Append(log.job_id(), log.attempt(), log.rank(), log.text());
-      if (!status.ok()) spdlog::warn("log text of job {} is lost: {}", log.job_id(), status.ToString());
+      const ScopedLogFields about({.job = log.job_id(), .attempt = log.attempt(), .rank = log.rank()});
+      if (!status.ok()) spdlog::warn("log text is lost: {}", status.ToString());
       return;
     }
     case AgentMessage::kHello:  // once is enough
@@ -86,7 +91,8 @@ grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
   if (absl::Status status = CheckHello(hello, PrincipalOf(*context)); !status.ok()) return ToGrpc(status);
 
   const auto [session, outbox] = options_.sessions->Open(worker);
-  spdlog::info("worker {} connected: {} slots of {} on {}", worker, hello.slots(), hello.device(), hello.host());
+  const ScopedLogFields about({.worker = worker});
+  spdlog::info("connected: {} slots of {} on {}", hello.slots(), hello.device(), hello.host());
   options_.backend->Post(AgentHello{session, hello});
   std::thread writer([&, outbox = outbox] {
     CoordinatorMessage next;
@@ -99,7 +105,7 @@ grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
   options_.sessions->Close(session);
   writer.join();
   options_.backend->Post(AgentGone{worker, session});
-  spdlog::info("worker {} disconnected", worker);
+  spdlog::info("disconnected");
   return ToGrpc(absl::UnavailableError("the session ended. Connect again."));
 }
 

@@ -198,6 +198,10 @@ def restricted(objects):
             yield owner, "host", "shares the host's namespaces"
         if not spec.get("terminationGracePeriodSeconds", 30) > 30:
             yield owner, "grace", "the default of 30 s is shorter than a save"
+        # A worker's ranks have 100 s to save, unless --drain-timeout says otherwise, and 10 s more to end.
+        save = max(float(flag(c, "drain-timeout") or 100) + 10 if flag(c, "coordinator") else 0 for c in spec["containers"])
+        if spec.get("terminationGracePeriodSeconds", 30) <= save:
+            yield owner, "grace", f"is no longer than a save, {save:.0f} s"
         for volume in spec.get("volumes", []):
             if not set(volume) & {"emptyDir", "secret", "configMap", "projected"}:
                 yield owner, "volume", f"{volume['name']} is of a kind that pods may not have"

@@ -15,6 +15,8 @@ def role_of_people():
 
 class Server:
     """One process of Muster. Started again it listens where it listened before."""
+    programs = BIN  # the folder with the programs
+    has_health = True  # older programs have no --health
 
     def __init__(self, cluster, program, name, words, listens=True, variables=None, prefix=()):
         self.cluster, self.program, self.name, self.words, self.listens = cluster, program, name, words, listens
@@ -25,12 +27,13 @@ class Server:
 
     def start(self):
         self.port_file.unlink(missing_ok=True)
-        ports = ["--metrics", f"127.0.0.1:{self.ports.get('metrics_port', 0)}", "--health", "127.0.0.1:0",
-                 "--port-file", str(self.port_file)]
+        ports = ["--metrics", f"127.0.0.1:{self.ports.get('metrics_port', 0)}", "--port-file", str(self.port_file)]
+        if self.has_health:
+            ports += ["--health", "127.0.0.1:0"]
         if self.listens:
             ports += ["--listen", f"127.0.0.1:{self.ports.get('port', 0)}"]
         with open(self.log, "ab") as output:
-            words = [*self.prefix, BIN / f"muster-{self.program}", *self.words, *ports]
+            words = [*self.prefix, self.programs / f"muster-{self.program}", *self.words, *ports]
             self.process = subprocess.Popen([str(word) for word in words], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
                                             env={**os.environ, **self.cluster.variables, **self.variables})
         self.ports = wait_until(f"{self.name} is ready", self.read_ports, 60)

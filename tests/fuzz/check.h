@@ -1,6 +1,8 @@
 // What a fuzz target holds to be true. A broken law ends the process, which libFuzzer and ctest both see.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>

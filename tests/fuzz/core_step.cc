@@ -5,7 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "common/spec/job_spec.h"
+#include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/view.h"
@@ -198,6 +198,7 @@ class Cluster {
   void CheckReplay() const {
     State replayed;
     for (const Record& record : journal_) FUZZ_CHECK(Apply(record, replayed).ok(), "replay");
+    FUZZ_CHECK(CheckState(state_).ok(), CheckState(state_).ToString());
     const std::string bytes = SnapshotBytes(state_);
     FUZZ_CHECK(SnapshotBytes(replayed) == bytes, "the replayed state differs");
     const absl::StatusOr<State> loaded = StateFromSnapshot(bytes);

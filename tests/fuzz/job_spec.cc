@@ -20,5 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FUZZ_CHECK(spec.ByteSizeLong() == again.ByteSizeLong(), "defaults are filled in twice");
   const absl::Status status = muster::ValidateJobSpec(spec);
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without words");
+  if (!status.ok()) return 0;
+  FUZZ_CHECK(spec.ByteSizeLong() <= 64 << 10, "a specification that is too large to keep");
+  FUZZ_CHECK(muster::v1::Device_IsValid(spec.resources().device()), "a device that there is not");
+  FUZZ_CHECK(muster::v1::Objective_IsValid(spec.loss().objective()), "an objective that there is not");
   return 0;
 }

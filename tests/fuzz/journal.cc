@@ -1,5 +1,6 @@
 // A coordinator's state that came back from anywhere: a snapshot and records of any content. Laws: it is refused with
-// words, or it is a state with which the coordinator can go on.
+// words (as Store::Open does), or it is a state with which the coordinator can go on, and which stays whole.
+#include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/step.h"
@@ -43,6 +44,7 @@ void GoOn(State state, ByteSource& source) {
   ReferencedManifests(state);
   ReferencedBlobs(state);
   FUZZ_CHECK(StateFromSnapshot(SnapshotBytes(state)).ok(), "its own snapshot is refused");
+  FUZZ_CHECK(CheckState(state).ok(), CheckState(state).ToString());
 }
 
 }  // namespace
@@ -63,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(!state.status().message().empty(), "an error without words");
     return 0;
   }
+  if (const absl::Status whole = muster::CheckState(*state); !whole.ok()) return 0;
   muster::GoOn(*std::move(state), source);
   return 0;
 }

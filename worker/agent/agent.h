@@ -33,7 +33,7 @@ class Agent {
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options, const Clock& clock,
-                                                       prometheus::Registry& registry);
+                                                       MetricRegistry& metrics);
 
   int health_port() const { return health_->port(); }
 
@@ -41,11 +41,12 @@ class Agent {
   absl::Status Run();
 
  private:
-  Agent(Options options, const Clock& clock, prometheus::Registry& registry)
-      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(registry, options_.core.facts.version) {}
+  Agent(Options options, const Clock& clock, MetricRegistry& metrics)
+      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(metrics) {}
 
   void Handle(const Event& event);
   void TellHealth();
+  void SampleUsage();
   void Do(const OpenSession& action);
   void Do(const CloseSession& action);
   void Do(const Send& action);
@@ -63,7 +64,12 @@ class Agent {
   AgentMetrics metrics_;
   std::shared_ptr<Session> session_;
   std::string last_session_error_;
-  std::map<RankKey, std::unique_ptr<RankProcess>> ranks_;
+  struct RunningRank {
+    uint32_t slot = 0;
+    std::unique_ptr<RankProcess> process;
+  };
+  std::map<RankKey, RunningRank> ranks_;
+  absl::Duration last_sample_ = -absl::InfiniteDuration();
   bool ended_ = false;
 };
 

@@ -242,10 +242,12 @@ TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1")) << "left by the earlier agent";
 }
 
-TEST_F(AgentTest, OnSigtermStopsItsRanksTellsTheCoordinatorAndExitsWithZero) {
+TEST_F(AgentTest, OnSigtermDrainsAndExitsWithZero) {
   Run("wait");
   coordinator_->WaitForReport(Report::kRankStarted);
   worker_->Signal(SIGTERM);
+  coordinator_->WaitFor("it drains", [](const AgentMessage& m) { return m.heartbeat().draining(); });
+  EXPECT_EQ(coordinator_->WaitForReport(Report::kCheckpoint).checkpoint().checkpoint().step(), 7);
   EXPECT_EQ(WaitForExit().cause(), muster::v1::EXIT_CAUSE_STOPPED);
   const auto status = worker_->WaitFor(kPatience);
   ASSERT_TRUE(status.has_value());

@@ -24,9 +24,15 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--health", flags.health, "Where probes are answered, HOST:PORT: grpc.health.v1 in plain text; empty: none")
       ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "Written once it runs: {\"metrics_port\": N, \"health_port\": N}");
+  app.add_option("--drain-timeout", flags.drain_timeout, "Seconds that ranks have after SIGTERM to save a checkpoint and stop; 0: none")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }
 
@@ -57,7 +63,9 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
                                                    " GPUs, and a slot is one of them"));
   }
   options.health = flags.health;
+  options.core.drain_timeout = absl::Seconds(flags.drain_timeout);
   options.core.coordinator_address = flags.coordinator;
+  options.core.log_format = flags.log_format;
   options.core.state = std::filesystem::absolute(flags.state);
   if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();
   options.security = {.certificates = options.core.certificates, .insecure = flags.insecure};

@@ -27,8 +27,9 @@ struct WorkerFlags {
   std::string metrics = "127.0.0.1:7075";
   std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
+  double drain_timeout = 100;  // seconds
   std::string interface_address;  // empty: the one that leads to the coordinator
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
+#include "common/status.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
@@ -27,7 +28,10 @@ struct DataContext {
 // Not OK as soon as going on with the call is of no use.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
   if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
-  if (data.stopping) return absl::UnavailableError("the data server goes down. Try again.");
+  if (data.stopping) {
+    return WithRetryAfter(WithReason(absl::UnavailableError("the data server shuts down. Try again."), "SHUTTING_DOWN"),
+                          absl::Seconds(2));
+  }
   return absl::OkStatus();
 }
 

@@ -1,6 +1,4 @@
 // muster-data: datasets, models and checkpoints, and each rank's share of every step.
-#include <pthread.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -11,19 +9,19 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process/stop_signals.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
 
 namespace muster {
 namespace {
 
-constexpr absl::Duration kGrace = absl::Seconds(5);
-
 struct Flags {
   Flags() { server.health = "127.0.0.1:7082"; }
 
   DataServer::Options server;
-  std::string port_file, log_level = "info";
+  double shutdown_grace = 5;  // seconds
+  std::string port_file, log_level = "info", log_format = "text";
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -36,12 +34,19 @@ void AddFlags(CLI::App& app, Flags& flags) {
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
+  app.add_option("--shutdown-grace", flags.shutdown_grace,
+                 "seconds that running calls have after SIGTERM; a second one ends it at once")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
 }
 
-absl::Status Serve(const Flags& flags, const sigset_t& signals) {
+absl::Status Serve(const Flags& flags, StopSignals& signals) {
   if (!flags.server.security.insecure && flags.server.security.certificates.empty()) {
     return absl::InvalidArgumentError("--certs DIR is needed (or --insecure, for loopback)");
   }
@@ -53,10 +58,10 @@ absl::Status Serve(const Flags& flags, const sigset_t& signals) {
         {"port", server->port()}, {"metrics_port", server->metrics_port()}, {"health_port", server->health_port()}};
     RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, ports.dump() + "\n"));
   }
-  int signal = 0;
-  sigwait(&signals, &signal);
-  spdlog::info("signal {}: going down", signal);
-  server->Shutdown(kGrace);
+  const int signal = signals.Wait();
+  spdlog::info("signal {}: shuts down", signal);
+  signals.ExitOnNext(kExitCancelled);
+  server->Shutdown(absl::Seconds(flags.shutdown_grace));
   return absl::OkStatus();
 }
 
@@ -70,13 +75,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
   }
-  InitLog("muster-data", flags.log_level);
-  // Before any thread starts, so that all of them leave these signals to sigwait.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
+  StopSignals signals;
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return kExitSucceeded;
   std::fprintf(stderr, "muster-data: %s\n", std::string(status.message()).c_str());

@@ -5,12 +5,18 @@
 
 namespace muster {
 
+DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metrics_(registry_) {}
+
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
   ASSIGN_OR_RETURN(server->health_, HealthServer::Start({.address = options.health, .clock = options.clock}));
   ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
   server->probe_ = std::make_unique<StoreProbe>(*server->stores_->catalogue, *server->health_);
-  server->sources_ = std::make_unique<ShareSources>(*server->stores_);
+  server->watch_ = std::make_unique<StoreWatch>(*server->stores_, options.state, server->registry_);
+  server->sources_ = std::make_unique<ShareSources>(
+      *server->stores_, *options.clock, [&metrics = server->metrics_](absl::Duration time) {
+        metrics.plan_seconds.Observe(absl::ToDoubleSeconds(time));
+      });
   const DataContext context = {*server->stores_, *server->sources_, server->fence_,
                                server->metrics_, *options.clock,    server->stopping_};
   server->services_.push_back(MakeDataService(context));
@@ -18,7 +24,7 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
   server->services_.push_back(MakeModelService(context));
   server->services_.push_back(MakeBackupService(DataBackup(*server->stores_)));
   if (!options.metrics.empty()) {
-    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_.registry()));
   }
   RpcServer::Options rpc = {options.listen, options.security, {}};
   for (const auto& service : server->services_) rpc.services.push_back(service.get());

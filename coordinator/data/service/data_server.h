@@ -2,7 +2,6 @@
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
-#include <prometheus/registry.h>
 
 #include <atomic>
 #include <filesystem>
@@ -21,6 +20,7 @@
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
 #include "coordinator/data/service/store_probe.h"
+#include "coordinator/data/service/store_watch.h"
 
 namespace muster {
 
@@ -44,15 +44,16 @@ class DataServer {
   void Shutdown(absl::Duration grace);
 
  private:
-  DataServer() : registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
+  DataServer();
 
   std::atomic<bool> stopping_ = false;
   std::unique_ptr<HealthServer> health_;
-  std::shared_ptr<prometheus::Registry> registry_;
+  MetricRegistry registry_;
   DataMetrics metrics_;
   AttemptFence fence_;
   std::unique_ptr<DataStores> stores_;
   std::unique_ptr<StoreProbe> probe_;
+  std::unique_ptr<StoreWatch> watch_;
   std::unique_ptr<ShareSources> sources_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<MetricsServer> metrics_server_;

@@ -108,6 +108,11 @@ absl::Status RunImport(const DataContext& data, const grpc::ServerContext& call,
   }
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, call, request.header(), stream);
   if (!report.ok()) {
+    if (data.stopping) {
+      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import anew "
+                                                 "once it is back."),
+                          "SHUTTING_DOWN");
+    }
     spdlog::info("import of {} refused: {}", request.header().name(), report.status().ToString());
     return report.status();
   }

@@ -56,6 +56,30 @@ TEST_F(ServerImport, ThatBreaksLeavesNothing) {
   EXPECT_EQ(StateListing(), before);
 }
 
+TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
+  const auto before = StateListing();
+  grpc::ClientContext call;
+  const auto stream = v1::DataService::NewStub(user_)->Import(&call);
+  v1::ImportRequest request;
+  *request.mutable_header() = Header("set");
+  ASSERT_TRUE(stream->Write(request));
+  request.mutable_file()->set_path("corpus.jsonl");
+  ASSERT_TRUE(stream->Write(request));
+  v1::ImportResponse response;
+  request.set_chunk(R"({"_id": "1", "text": "a"})" "\n");
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(stream->Read(&response)) << "it reads";
+  std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
+  while (stream->Write(request)) {
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(ReasonOf(status), "SHUTTING_DOWN");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Import anew"));
+  stop.join();
+  EXPECT_EQ(StateListing(), before);
+}
+
 TEST_F(ServerImport, DeletesNameAndContent) {
   ASSERT_TRUE(Import(Header("a"), BeirFiles(5)).ok());
   const auto after_first = StateListing();

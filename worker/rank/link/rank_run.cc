@@ -35,7 +35,7 @@ constexpr absl::Duration kDataPatience = absl::Seconds(5);
 
 class RankRun {
  public:
-  RankRun(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop)
+  RankRun(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop)
       : config_(config),
         spec_(config.spec()),
         agent_(agent),
@@ -188,6 +188,10 @@ class RankRun {
     request.set_from_step(cursor_.step);
     const auto shares =
         ShareStream::Start({.servers = channels_.data, .request = request, .total_steps = TotalSteps()});
+    // An attempt that was asked to stop after a step saved it before its evaluation.
+    if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(cursor_.step)) {
+      RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
+    }
     while (cursor_.step < TotalSteps() && !StoppedEarly()) {
       const absl::Duration start = clock_.Monotonic();
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
@@ -203,11 +207,28 @@ class RankRun {
       RETURN_IF_ERROR(audit_.Append(batch));
       RETURN_IF_ERROR(KeepLedger(share, report));
       if (config_.rank() == 0) RETURN_IF_ERROR(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
-      if (report.stop) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
+      if (report.stop != StopRequest::kNone) return Stop(report.stop);
       RETURN_IF_ERROR(EvaluateIfDue(last));
       if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
     }
     return absl::OkStatus();
+  }
+
+  // All ranks are here after the same step.
+  absl::Status Stop(StopRequest stop) {
+    if (stop == StopRequest::kNow) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
+    progress_.Activity("saving a checkpoint, to stop");
+    RETURN_IF_ERROR(Checkpoint());
+    if (config_.rank() == 0) uploader_->Wait();
+    group_->Barrier().IgnoreError();  // a peer that is gone has nothing to wait for
+    return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step, ", which is saved"));
+  }
+
+  // How many evaluations have been done once those of `step` are.
+  uint64_t EvaluationsDue(uint64_t step) const {
+    if (!spec_.has_evaluate()) return 0;
+    const uint64_t every = spec_.evaluate().every_steps();
+    return step / every + (step == TotalSteps() && step % every != 0 ? 1 : 0);
   }
 
   // Whether the epoch's queries were applied once each. A fault is reported and counted, and training goes on: what it
@@ -236,7 +257,7 @@ class RankRun {
     while (true) {
       ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
       if (share.has_value()) return *std::move(share);
-      if (stop_.load()) return absl::CancelledError("stopped while waiting for data");
+      if (stop_.load() != StopRequest::kNone) return absl::CancelledError("stopped while waiting for data");
       progress_.Activity("waiting for the data server");
     }
   }
@@ -305,7 +326,7 @@ class RankRun {
   const muster::v1::JobSpec& spec_;
   AgentPipe& agent_;
   const Clock& clock_;
-  const std::atomic<bool>& stop_;
+  const std::atomic<StopRequest>& stop_;
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
@@ -334,10 +355,10 @@ muster::v1::ExitCause CauseOf(const absl::Status& status) {
   return muster::v1::EXIT_CAUSE_ERROR;
 }
 
-RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop) {
+RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop) {
   absl::Status status = RankRun(config, agent, clock, stop).Run();
   // A rank that was asked to stop may see a peer leave first.
-  if (!status.ok() && stop.load()) status = absl::CancelledError(status.message());
+  if (!status.ok() && stop.load() != StopRequest::kNone) status = absl::CancelledError(status.message());
   RankResult result;
   result.set_cause(CauseOf(status));
   result.set_message(std::string(status.message()));

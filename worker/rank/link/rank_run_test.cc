@@ -164,7 +164,7 @@ class RunRankTest : public testing::Test {
   FakeCluster cluster_;
   BlobClient blobs_;
   RankConfig config_;
-  std::atomic<bool> stop_ = false;
+  std::atomic<StopRequest> stop_ = StopRequest::kNone;
   int runs_ = 0;
 };
 
@@ -261,11 +261,43 @@ TEST_F(RunRankTest, RanksWithOtherPlansEndWithDisagreement) {
 }
 
 TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {
-  stop_ = true;
+  stop_ = StopRequest::kNow;
   for (const Ended& ended : Run(config_, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
     EXPECT_EQ(ended.result.message(), "stopped after step 1");
   }
+}
+
+// Steps 1, 2, … of a job that evaluates at each second step and begins each attempt with a request to stop and save.
+TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
+  const Ended whole = Run(config_, 2)[0];
+  RankConfig next = config_;
+  std::vector<std::string> labels;
+  for (uint32_t attempt = 1; attempt <= 3; ++attempt) {
+    next.set_attempt(attempt);
+    cluster_.rendezvous.attempt = cluster_.data.attempt = attempt;
+    stop_ = StopRequest::kSave;
+    const std::vector<Ended> ended = Run(next, 2);
+    for (const Ended& one : ended) {
+      EXPECT_EQ(one.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << one.result.message();
+      EXPECT_EQ(one.result.message(), absl::StrCat("stopped after step ", attempt, ", which is saved"));
+    }
+    ASSERT_EQ(ended[0].Checkpoints().size(), 1);
+    EXPECT_EQ(ended[0].Checkpoints()[0].step(), attempt);
+    for (const std::string& label : ended[0].Labels()) labels.push_back(label);
+    next.clear_checkpoints();
+    *next.add_checkpoints() = ended[0].Checkpoints()[0];
+  }
+  stop_ = StopRequest::kNone;
+  next.set_attempt(4);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 4;
+  const Ended last = Run(next, 2)[0];
+  EXPECT_EQ(last.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << last.result.message();
+  for (const std::string& label : last.Labels()) labels.push_back(label);
+  EXPECT_THAT(labels, testing::ElementsAre("untrained", "step-2", "step-4", "step-6", "trained"));
+  EXPECT_THAT(AttemptsOfSteps(last),
+              testing::ElementsAre("1 by 1", "2 by 2", "3 by 3", "4 by 4", "5 by 4", "6 by 4"));
+  EXPECT_EQ(last.Manifest(), whole.Manifest()) << "the bytes of an undisturbed job";
 }
 
 // Slot 1000 has no GPU anywhere, so that the test is the same on a machine with some.

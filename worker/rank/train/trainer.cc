@@ -106,7 +106,7 @@ absl::Status Summarise(const std::vector<Tally>& tallies, StepReport& report) {
     sum.negative_pairs += tally.negative_pairs;
     sum.ignored_pairs += tally.ignored_pairs;
     sum.tokens += tally.tokens;
-    report.stop = report.stop || tally.stop != 0;
+    report.stop = Together(report.stop, static_cast<StopRequest>(tally.stop));
     report.applied.Add(tally.queries);
   }
   const auto [fastest, slowest] = std::minmax_element(
@@ -210,7 +210,7 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
+absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRequest stop) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
@@ -246,7 +246,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
               .negative_pairs = loss.negative_pairs,
               .ignored_pairs = loss.ignored_pairs,
               .tokens = batch.tokens,
-              .stop = stop_requested,
+              .stop = static_cast<int64_t>(stop),
               .work_seconds = own_work_};
   for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
   work += timer.Since();
@@ -290,8 +290,8 @@ absl::Status Trainer::Update(StepReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
-  ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
+absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, StopRequest stop) {
+  ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop));
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   try {
     RETURN_IF_ERROR(Update(report));

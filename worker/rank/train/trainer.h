@@ -19,6 +19,7 @@
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/flat_gradients.h"
 #include "worker/rank/train/optimizer.h"
+#include "worker/rank/train/stop_request.h"
 
 namespace muster {
 
@@ -45,7 +46,7 @@ struct StepReport {
   QuerySum applied;                             // whose rows the update holds, of all ranks
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
   double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
-  bool stop = false;                            // a rank was asked to stop: all do, after this step
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
   std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
 };
 
@@ -57,11 +58,11 @@ class Trainer {
   // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: a
   // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans
   // (reason RANKS_DISAGREE).
-  absl::StatusOr<StepReport> Step(const StepBatch& batch, bool stop_requested = false);
+  absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
   // until the next step.
-  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, bool stop_requested = false);
+  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
   const std::vector<at::Tensor>& gradients() const { return gradients_.views(); }
 
   AdamW& optimizer() { return optimizer_; }

@@ -48,7 +48,7 @@ TEST(Trainer, StepsLowerTheLossAndLeaveEqualWeightsOnAllRanks) {
     const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 3, 40), group.rank(), 3, ProblemConfig(), at::kCPU);
     double first = 0, last = 0;
     for (int step = 0; step < 8; ++step) {
-      const auto report = trainer.Step(*batch, /*stop_requested=*/step == 7 && group.rank() == 1);
+      const auto report = trainer.Step(*batch, step == 7 && group.rank() == 1 ? StopRequest::kSave : StopRequest::kNone);
       if (!report.ok()) return report.status();
       if (step == 0) first = report->loss;
       last = report->loss;
