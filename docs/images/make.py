@@ -28,9 +28,9 @@ def facets(folder):
     return folder
 
 
-def job(name, slots, steps, queries=24, queue="default"):
-    return {"name": name, "model": {"from": "all-minilm-l6-v2", "max_length": {"query": 24, "passage": 32}},
-            "data": {"train": "debtags-train", "positives": {"per_query": 4}},
+def job(name, slots, steps, queries=12, queue="default"):
+    return {"name": name, "model": {"from": "all-minilm-l6-v2", "max_length": {"query": 16, "passage": 24}},
+            "data": {"train": "debtags-train", "positives": {"per_query": 3}},
             "loss": {"objective": "lsepair", "temperature": 0.05}, "batch": {"queries": queries},
             "optimizer": {"learning_rate": 2e-4}, "duration": {"steps": steps},
             "evaluate": {"dataset": "small-test", "split": "test", "every_steps": 20},
@@ -74,8 +74,8 @@ def main():
         prometheus.watch("worker", [worker.metrics for worker in cluster.workers])
         start = time.time()
         main_job = cluster.submit(job("facets", 2, 100))
-        cluster.submit(job("small", 1, 30, 8, "research"))
-        cluster.submit(job("behind", 1, 30, 8, "research"))
+        cluster.submit(job("small", 1, 30, 6, "research"))
+        cluster.submit(job("behind", 1, 30, 6, "research"))
         cluster.wait_for_step(main_job, 45, seconds=600)
         os.kill(cluster.rank_pids()[0], signal.SIGKILL)
         cluster.wait_for_step(main_job, 96, seconds=900)
