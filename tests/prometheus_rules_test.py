@@ -40,7 +40,8 @@ class PrometheusRules(unittest.TestCase):
         self.assertEqual({rule["alert"] for rule in alerts()}, ALERTS)
 
     def test_each_alert_has_a_unit_test_that_fires_it_for_each_of_its_severities(self):
-        tests = yaml.safe_load((PROMETHEUS / "tests/alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+        tests = [test for path in (PROMETHEUS / "tests").glob("*_test.yml")
+                 for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
         fired = set()
         for test in tests:
             for check in test["promql_expr_test"]:

@@ -105,18 +105,20 @@ def draw_lines(axes, panel, series, options):
     axes.set_xticks(ticks, [f"{tick / 60:g} min" if tick else "0" for tick in ticks])
     axes.yaxis.set_major_locator(plt.MaxNLocator(4) if axes.get_yscale() == "linear" else axes.yaxis.get_major_locator())
     axes.yaxis.set_major_formatter(lambda value, _: human(value, unit))
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
     axes.tick_params(colors=FAINT, labelsize=7, length=0, which="both")
     axes.grid(color="#33363d", linewidth=0.5)
     for spine in axes.spines.values():
         spine.set_visible(False)
     legends = [legend for legend, _, _ in series if legend]
     if legends:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=min(4, len(legends)), fontsize=7, frameon=False, labelcolor=INK,
-                    handlelength=1, columnspacing=1, handletextpad=0.5)
+        across = max(1, int(axes.bbox.width / (24 + 6 * max(map(len, legends)))))  # pixels of a handle and of letters
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncol=min(across, len(legends)), fontsize=6.5, frameon=False,
+                    labelcolor=INK, handlelength=1, columnspacing=1, handletextpad=0.5, labelspacing=0.25)
 
 
 def chosen_panels(board, rows):
-    """Panels of the rows of these titles, moved up so that no gap is left. Returns them and the height in grid lines."""
+    """Numbers and lines of the rows of these titles, moved up so that no gap is left, and the height in grid lines."""
     chosen, row, top, shift = [], None, 0, 0
     for panel in board["panels"]:
         place = panel["gridPos"]
@@ -124,7 +126,9 @@ def chosen_panels(board, rows):
             row = panel["title"]
             if row in rows:
                 shift = place["y"] + place["h"] - top
-        elif row in rows and panel["type"] in ("stat", "timeseries"):
+        elif row in rows and panel["type"] not in ("stat", "timeseries"):
+            shift += place["h"]  # a table over the whole width
+        elif row in rows:
             chosen.append((panel, {**place, "y": place["y"] - shift}))
             top = max(top, place["y"] - shift + place["h"])
     return chosen, top

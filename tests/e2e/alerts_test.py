@@ -296,6 +296,8 @@ class Alerts(unittest.TestCase):
                     elif not found and panel["title"] not in NO_DATA_HERE:
                         empty.append(f"{path.stem}: {panel['title']}: {expression}")
         self.assertEqual(empty, [])
+        measured = self.watched.prometheus.query_range("muster_job_evaluation", self.watched.started, time.time(), 1)
+        self.assertLessEqual(max(max(values) for _, values in measured), 1, "a measure of retrieval is at most 1")
 
 
 if __name__ == "__main__":
