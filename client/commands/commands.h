@@ -16,6 +16,7 @@ void AddExportCommand(CLI::App& app, Cli& cli);
 void AddEvalCommand(CLI::App& app, Cli& cli);
 void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain
 void AddCertsCommands(CLI::App& app, Cli& cli);
+void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddVersionCommand(CLI::App& app, Cli& cli);
 
 }  // namespace muster

@@ -1,11 +1,14 @@
 #include "coordinator/runtime/coordinator.h"
 
 #include <openssl/rand.h>
+#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <utility>
 
 #include "common/metrics.h"
+#include "common/rpc/access/ticket.h"
+#include "common/rpc/certificate_watch.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/runtime/blob_collector.h"
@@ -57,6 +60,7 @@ struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::unique_ptr<CoordinatorMetrics> metrics;
+  std::unique_ptr<Admission> admission;
   Sessions sessions;
   RendezvousStore rendezvous;
   WatchFeed feed;
@@ -91,6 +95,16 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.feed = &parts->feed;
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
+  if (options.security.insecure) {
+    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and nobody asks for tickets
+  } else {
+    ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
+    loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](muster::v1::DesiredState& desired,
+                                                                                       const std::string& worker) {
+      const absl::Status status = book->Fill(desired, worker, watch->current(), clock->Now());
+      if (!status.ok()) spdlog::error("assignments of worker {}: {}", worker, std::string(status.message()));
+    };
+  }
   loop.data_addresses = options.data_addresses;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
@@ -98,19 +112,25 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   ASSIGN_OR_RETURN(parts->loop, EventLoop::Start(std::move(loop)));
   parts->collector->Start(parts->loop.get());
 
+  ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
+                                                        .audit = options.state / "audit",
+                                                        .limits = options.limits,
+                                                        .clock = options.clock}));
   JobServiceImpl::Options jobs;
+  jobs.admission = parts->admission.get();
   jobs.backend = parts->loop.get();
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
   jobs.resolve = [channel = channels[0], address = options.data_addresses[0]](
                      const muster::v1::ResolveRequest& request) { return ResolveAt(channel, address, request); };
   jobs.draw_id = DrawJobId;
+  jobs.max_active_jobs = options.max_active_jobs;
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
-      std::make_unique<ClusterServiceImpl>(parts->loop.get(), MUSTER_VERSION, options.data_addresses);
+      std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION, options.data_addresses);
   parts->workers = std::make_unique<WorkerServiceImpl>(
-      WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
+      WorkerServiceImpl::Options{parts->admission.get(), parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;

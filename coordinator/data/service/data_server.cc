@@ -9,8 +9,17 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
   std::unique_ptr<DataServer> server(new DataServer());
   ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
   server->sources_ = std::make_unique<ShareSources>(*server->stores_);
+  ASSIGN_OR_RETURN(server->admission_, Admission::Create({.tokens = options.tokens,
+                                                          .audit = options.state / "audit",
+                                                          .limits = options.limits,
+                                                          .clock = options.clock}));
+  ASSIGN_OR_RETURN(server->gate_,
+                   AssignmentGate::Create({.certificates = options.security.certificates,
+                                           .allow_without_ticket = options.allow_without_ticket,
+                                           .fence = &server->fence_,
+                                           .clock = options.clock}));
   const DataContext context = {*server->stores_, *server->sources_, server->fence_,
-                               server->metrics_, *options.clock,    server->stopping_};
+                               server->metrics_, *server->admission_, *server->gate_, *options.clock, server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,9 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "common/rpc/access/admission.h"
 #include "common/rpc/security.h"
+#include "coordinator/data/service/assignment_gate.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
@@ -29,6 +32,9 @@ class DataServer {
     std::string metrics = "127.0.0.1:7073";  // empty: none are served
     std::filesystem::path state;
     SecurityOptions security;
+    std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
+    UserLimits limits;
+    bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -46,6 +52,8 @@ class DataServer {
   std::shared_ptr<prometheus::Registry> registry_;
   DataMetrics metrics_;
   AttemptFence fence_;
+  std::unique_ptr<Admission> admission_;
+  std::optional<AssignmentGate> gate_;
   std::unique_ptr<DataStores> stores_;
   std::unique_ptr<ShareSources> sources_;
   std::vector<std::unique_ptr<grpc::Service>> services_;

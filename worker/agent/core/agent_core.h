@@ -43,6 +43,7 @@ struct AgentCoreOptions {
   AgentFacts facts;
   std::string coordinator_address;
   std::string certificates;       // folder; empty: insecure
+  std::string token_file;         // of a worker without a certificate of its own; empty: none
   std::string interface_address;  // that Gloo binds
   std::filesystem::path state;
   absl::Duration stop_grace = absl::Seconds(10);
