@@ -159,9 +159,10 @@ void Stepper::On(const AgentReport& event) {
 void Stepper::On(const AgentProgress& event) {
   if (Heard(event.worker, event.session) == nullptr) return;
   const JobRecord* job = Job(event.progress.job_id());
-  const absl::Status fence = job == nullptr                  ? absl::NotFoundError("no such job")
-                             : !HasWorker(*job, event.worker) ? absl::FailedPreconditionError("the worker has no rank of it")
-                                                              : Fence(*job, event.progress.attempt());
+  absl::Status fence = job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  if (fence.ok() && !HasWorker(*job, event.worker)) {
+    fence = absl::FailedPreconditionError("the worker has no rank of this attempt");
+  }
   if (!fence.ok()) {
     Stale("progress", fence, event.worker);
     return;
