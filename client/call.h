@@ -38,8 +38,9 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
     if (status.ok()) return response;
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
-    if (!absl::IsUnavailable(status)) return status;
-    unreachable = status;
+    // A server that goes down cancels what it is still at when its time of grace is over.
+    if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
+    unreachable = absl::UnavailableError(status.message());
     deadline = options.patience - (RealClock().Monotonic() - start);
     if (deadline <= absl::ZeroDuration()) return ExplainUnreachable(unreachable);
   }

@@ -172,8 +172,9 @@ void Stepper::On(const DrainWorker& event) {
 bool Stepper::AgentsCanSave(const JobRecord& job) const {
   return std::all_of(job.running().grants().begin(), job.running().grants().end(), [&](const journal::v1::Grant& grant) {
     const auto worker = soft_.workers.find(grant.worker());
-    return worker != soft_.workers.end() && worker->second.session != 0 && !worker->second.silent &&
-           worker->second.hello.protocol() >= kSaveAndStopProtocol;
+    // One that has not said hello since this coordinator started will, and is told then.
+    if (worker == soft_.workers.end()) return true;
+    return !worker->second.silent && worker->second.hello.protocol() >= kSaveAndStopProtocol;
   });
 }
 

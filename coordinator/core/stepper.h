@@ -50,7 +50,7 @@ class Stepper {
   void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
   // With the worker and the status as its detail.
   void Stale(CountStale stale, const absl::Status& status, const std::string& worker);
-  // Whether every agent of the job's attempt is there and can let its ranks save and stop.
+  // Whether no agent of the job's attempt is known to be silent, or unable to let its ranks save and stop.
   bool AgentsCanSave(const JobRecord& job) const;
   // What runs on the worker saves, stops, and is placed elsewhere.
   void Evict(const std::string& worker);

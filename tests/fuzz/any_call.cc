@@ -15,7 +15,7 @@ using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
 
 constexpr int kMaxResponses = 32;
-constexpr std::chrono::milliseconds kMayWait{50}, kAnswersWithin{10000};
+constexpr std::chrono::milliseconds kMayWait{20}, kAnswersWithin{10000};
 
 std::unique_ptr<Message> NewMessage(const google::protobuf::Descriptor* type) {
   return std::unique_ptr<Message>(

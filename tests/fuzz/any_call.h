@@ -25,7 +25,7 @@ struct AnyCall {
 AnyCall DrawCall(const std::vector<const google::protobuf::MethodDescriptor*>& methods, const KnownStrings& known,
                  ByteSource& source);
 
-// Makes the call, and ends it after 32 responses or, where it may rightly wait (streams, rendezvous), 50 ms. Laws: the
+// Makes the call, and ends it after 32 responses or, where it may rightly wait (streams, rendezvous), 20 ms. Laws: the
 // server answers within 10 s, with a status that docs/errors.md knows and responses that are messages of their type.
 // Returns the responses' bytes.
 std::vector<std::string> MakeAnyCall(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call);

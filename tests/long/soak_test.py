@@ -106,6 +106,9 @@ class Soak:
                 self.failures.append(f"undocumented: {error}")
         self.failures += self.report["broken"]
         counts = self.report["counts"]
+        for what in ("submissions repeated", "cancels acknowledged", "log bytes"):  # what was not tried proves nothing
+            if not counts.get(what):
+                self.failures.append(f"no {what}: {counts}")
         if counts.get("submissions acknowledged", 0) == 0 or counts.get("jobs listed", 0) < counts.get("submissions acknowledged", 0):
             self.failures.append(f"jobs: {counts}")
         for server in self.servers:

@@ -55,7 +55,7 @@ absl::Status SoakClient::Patient(const char* rpc,
   const absl::Duration start = RealClock().Monotonic();
   while (true) {
     const absl::Status status = Once(rpc, method, request, response);
-    const bool again = IsRetryable(status) || absl::IsResourceExhausted(status);
+    const bool again = IsRetryable(status) || absl::IsCancelled(status) || absl::IsResourceExhausted(status);
     if (!again || RealClock().Monotonic() - start > plan_.patience) return status;
     PauseBeforeRetry(*channel_, kPauseMost);
   }
@@ -67,10 +67,13 @@ void SoakClient::Run(const absl::Notification& stop, const absl::Notification& s
     return plan_.least_pause + share * (plan_.most_pause - plan_.least_pause);
   };
   while (!stop.WaitForNotificationWithTimeout(pause())) {
-    const double pick = std::uniform_real_distribution<double>(0, 1)(draw_);
-    if (pick < plan_.submit_share) {
-      if (!stop_submitting.HasBeenNotified()) Submit();
-    } else if (pick < 0.05) {
+    std::uniform_real_distribution<double> share(0, 1);
+    if (share(draw_) < plan_.submit_share && !stop_submitting.HasBeenNotified()) {
+      Submit();
+      continue;
+    }
+    const double pick = share(draw_);
+    if (pick < 0.05) {
       Resubmit();
     } else if (pick < 0.30) {
       List();
