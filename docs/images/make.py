@@ -34,7 +34,7 @@ def job(name, slots, steps, queries=24, queue="default"):
             "data": {"train": "debtags-train", "positives": {"per_query": 4}},
             "loss": {"objective": "lsepair", "temperature": 0.05}, "batch": {"queries": queries},
             "optimizer": {"learning_rate": 1e-3}, "duration": {"steps": steps},
-            "evaluate": {"dataset": "small-test", "split": "test", "every_steps": 40},
+            "evaluate": {"dataset": "small-test", "split": "test", "every_steps": 40, "metric": "ndcg@20"},
             "resources": {"device": "cpu", "slots": {"min": slots, "max": slots}, "threads": 1, "queue": queue},
             "checkpoint": {"every_steps": 30, "keep": 1}, "seed": 17}
 
