@@ -26,7 +26,7 @@ struct TakeOptions {
 };
 
 // The data server holds first, then the coordinator's journal is copied, then the data server's names and contents: so
-// that what the journal refers to is in the backup (docs/decisions/0015-backup.md).
+// that what the journal refers to is in the backup (docs/decisions/0015-keeping-state.md).
 absl::StatusOr<BackupSummary> TakeBackup(const Connection& connection, BackupRepository& repository,
                                          const TakeOptions& options);
 

@@ -64,11 +64,14 @@ struct AgentGone {
 struct BlobsCollected {
   std::string manifest;
 };
+struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
+  absl::Duration keep_ended;
+};
 struct Tick {};  // looks for silent workers and missed deadlines; once a second is enough
 struct Plan {};  // places what can be placed; due after every decision with `replan`
 
 using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
-                           AgentGone, BlobsCollected, Tick, Plan>;
+                           AgentGone, BlobsCollected, RetireJobs, Tick, Plan>;
 
 // --- Effects: carried out once the decision's records are durable ---------------------------------------------------
 

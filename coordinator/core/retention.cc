@@ -48,6 +48,31 @@ std::set<std::string> ReferencedBlobs(const State& state) {
   return result;
 }
 
+Roots RootsOf(const State& state) {
+  Roots roots;
+  for (const auto& [id, record] : state.jobs) {
+    const muster::v1::Job& job = record.job();
+    for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
+    roots.manifests.insert(job.export_manifest());
+    if (IsFinal(job.phase())) continue;
+    const muster::v1::ResolvedJob& resolved = job.resolved();
+    roots.manifests.insert({resolved.model_manifest(), resolved.tokenizer_manifest()});
+    roots.blobs.insert(resolved.tokenizer());
+    roots.datasets.insert({resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset()});
+  }
+  for (std::set<std::string>* digests : {&roots.manifests, &roots.blobs, &roots.datasets}) digests->erase("");
+  return roots;
+}
+
+std::vector<std::string> ExpiredJobs(const State& state, absl::Time time, size_t most) {
+  std::vector<std::string> ids;
+  for (const auto& [id, record] : state.jobs) {
+    if (ids.size() == most) break;
+    if (IsFinal(record.job().phase()) && FromProto(record.job().ended()) < time) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::vector<std::string> BlobsToDelete(const std::string& dropped_digest, const muster::v1::FileManifest& dropped,
                                        const std::vector<muster::v1::FileManifest>& kept,
                                        const std::set<std::string>& kept_blobs) {

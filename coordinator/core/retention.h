@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "coordinator/core/state.h"
 #include "muster/v1/blob.pb.h"
 #include "muster/v1/job.pb.h"
@@ -21,6 +22,17 @@ std::set<std::string> ReferencedManifests(const State& state);
 
 // Digests of blobs that jobs name without a manifest (vocabularies). They are never deleted.
 std::set<std::string> ReferencedBlobs(const State& state);
+
+// What the data server must keep for jobs. A job that has ended needs its checkpoints (its step log is in them) and its
+// export; one that has not, also what it resolved.
+struct Roots {
+  std::set<std::string> manifests, blobs, datasets;  // digests
+};
+Roots RootsOf(const State& state);
+
+inline constexpr size_t kMostRetired = 100;  // jobs in one decision
+// Ids of jobs that ended before `time`, at most `most`.
+std::vector<std::string> ExpiredJobs(const State& state, absl::Time time, size_t most);
 
 // The blobs of a dropped manifest that no kept one shares; with the dropped manifest's own digest.
 std::vector<std::string> BlobsToDelete(const std::string& dropped_digest, const muster::v1::FileManifest& dropped,

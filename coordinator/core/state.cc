@@ -48,6 +48,14 @@ absl::Status Apply(const Record& record, State& state) {
         state.garbage.insert(record.garbage().manifest());
       }
       return absl::OkStatus();
+    case Record::kRemoved: {
+      const auto job = state.jobs.find(record.removed().id());
+      if (job == state.jobs.end()) return absl::OkStatus();
+      state.submissions.erase(SubmissionKey(job->second.job().owner(), job->second.submit_request()));
+      state.active.erase(job->first);
+      state.jobs.erase(job);
+      return absl::OkStatus();
+    }
     case Record::RECORD_NOT_SET: break;
   }
   return OfANewerVersion("a journal record");

@@ -216,6 +216,14 @@ void Stepper::On(const BlobsCollected& event) {
   decision_.records.push_back(std::move(record));
 }
 
+void Stepper::On(const RetireJobs& event) {
+  for (const std::string& id : ExpiredJobs(state_, now_ - event.keep_ended, kMostRetired)) {
+    Record record;
+    record.mutable_removed()->set_id(id);
+    decision_.records.push_back(std::move(record));
+  }
+}
+
 void Stepper::On(const Tick&) {
   MeasureGoodput();
   FindSilentWorkers();

@@ -21,6 +21,7 @@ class Stepper {
   void On(const JobCommand& event);
   void On(const DrainWorker& event);
   void On(const BlobsCollected& event);
+  void On(const RetireJobs& event);
   void On(const Tick& event);
   void On(const Plan& event);
   // step_agents.cc

@@ -76,6 +76,7 @@ std::vector<Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time
     const muster::v1::Hello& hello = soft_worker.hello;
     worker.set_name(name);
     worker.set_host(hello.host());
+    worker.set_version(hello.version());
     worker.set_device(hello.device());
     worker.set_device_name(hello.device_name());
     worker.set_cores(hello.cores());

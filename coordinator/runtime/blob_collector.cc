@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "common/rpc/blobs.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
@@ -39,7 +40,7 @@ void BlobCollector::Start(Backend* backend) {
 
 void BlobCollector::Collect(const std::string& manifest) {
   absl::MutexLock lock(&mutex_);
-  queue_.push_back(manifest);
+  queue_.push_back({manifest, RealClock().Monotonic()});
 }
 
 void BlobCollector::Stop() {
@@ -53,29 +54,30 @@ void BlobCollector::Stop() {
 void BlobCollector::Run() {
   const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); };
   while (true) {
-    std::string manifest;
+    Dropped dropped;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&ready));
       if (stopping_) return;
-      manifest = queue_.front();
+      dropped = queue_.front();
     }
     absl::Status status;
     for (const auto& server : servers_) {
-      if (status.ok()) status = CollectFrom(server, manifest);
+      if (status.ok()) status = CollectFrom(server, dropped);
     }
-    if (status.ok()) backend_->Post(BlobsCollected{manifest});
+    if (status.ok()) backend_->Post(BlobsCollected{dropped.manifest});
     absl::MutexLock lock(&mutex_);
     if (status.ok()) {
       queue_.pop_front();
     } else {
-      spdlog::warn("blobs of checkpoint {} are not deleted yet: {}", manifest, status.ToString());
+      spdlog::warn("blobs of checkpoint {} are not deleted yet: {}", dropped.manifest, status.ToString());
       mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kRetry);
     }
   }
 }
 
-absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& server, const std::string& manifest) {
+absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& server, const Dropped& taken) {
+  const std::string& manifest = taken.manifest;
   std::set<std::string> manifests, blobs;
   bool dropped = false;
   RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft&, absl::Time) {
@@ -110,6 +112,7 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   RETURN_IF_ERROR(gone.status());
   muster::v1::DeleteBlobsRequest request;
   for (const std::string& digest : BlobsToDelete(manifest, *gone, kept, blobs)) request.add_digests(digest);
+  request.set_let_go_milliseconds(absl::ToInt64Milliseconds(RealClock().Monotonic() - taken.let_go));
   grpc::ClientContext context;
   SetDeadline(context);
   muster::v1::DeleteBlobsResponse response;

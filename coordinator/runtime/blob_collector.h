@@ -33,15 +33,19 @@ class BlobCollector {
   void Stop();
 
  private:
+  struct Dropped {
+    std::string manifest;
+    absl::Duration let_go;  // monotonic
+  };
   void Run();
-  absl::Status CollectFrom(const std::shared_ptr<grpc::Channel>& server, const std::string& manifest);
+  absl::Status CollectFrom(const std::shared_ptr<grpc::Channel>& server, const Dropped& dropped);
 
   const std::vector<std::shared_ptr<grpc::Channel>> servers_;
   Backend* backend_ = nullptr;
   std::map<std::string, muster::v1::FileManifest> known_;  // by digest; the thread's own
 
   absl::Mutex mutex_;
-  std::deque<std::string> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Dropped> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -16,6 +16,7 @@
 #include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
 #include "coordinator/runtime/event_loop.h"
+#include "coordinator/runtime/janitor.h"
 #include "coordinator/runtime/metrics.h"
 #include "coordinator/service/cluster_service.h"
 #include "coordinator/service/job_service.h"
@@ -71,6 +72,7 @@ struct Coordinator::Parts {
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
+  std::unique_ptr<Janitor> janitor;
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
   std::unique_ptr<WorkerServiceImpl> workers;
@@ -119,6 +121,10 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.clock = options.clock;
   ASSIGN_OR_RETURN(parts->loop, EventLoop::Start(std::move(loop)));
   parts->collector->Start(parts->loop.get());
+  parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), channels, options.state / "logs",
+                                                              options.collect_every, options.collect_unused,
+                                                              options.keep_ended_jobs});
+  parts->janitor->Start();
 
   parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
   ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
@@ -138,7 +144,10 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
-      std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION, options.data_addresses);
+      std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION,
+                                           options.data_addresses, [janitor = parts->janitor.get()](bool dry_run) {
+                                             return janitor->Collect(dry_run);
+                                           });
   parts->workers = std::make_unique<WorkerServiceImpl>(
       WorkerServiceImpl::Options{parts->admission.get(), parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
@@ -172,6 +181,7 @@ void Coordinator::Shutdown(absl::Duration grace) {
   parts_->rendezvous.CloseAll();
   if (parts_->server != nullptr) parts_->server->Shutdown(grace);
   parts_->loop->Stop();
+  parts_->janitor->Stop();
   parts_->collector->Stop();
 }
 

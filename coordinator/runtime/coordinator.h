@@ -28,6 +28,10 @@ class Coordinator {
     uint32_t max_active_jobs = 0;  // of one owner; 0: no limit
     std::vector<std::string> data_addresses;  // at least one; the first resolves names
     uint64_t min_free_bytes = 64 << 20;
+    // Garbage: see janitor.h.
+    absl::Duration collect_every = absl::Hours(1);
+    absl::Duration collect_unused = absl::Hours(24);
+    absl::Duration keep_ended_jobs = absl::Hours(24 * 90);  // infinite: for ever
     absl::Duration tick = absl::Seconds(1);
     const Clock* clock = &RealClock();
   };

@@ -44,6 +44,16 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
+  double keep_ended_days = 90, collect_unused_hours = 24, collect_every_minutes = 60;
+  app.add_option("--keep-ended-jobs", keep_ended_days, "Days that a job is remembered after its end; 0: for ever")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--collect-unused", collect_unused_hours, "Hours that stored things stay which nothing refers to")
+      ->check(CLI::Range(1.0, 24.0 * 365))
+      ->capture_default_str();
+  app.add_option("--collect-every", collect_every_minutes, "Minutes between two collections of garbage")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
   app.add_option("--shutdown-grace", shutdown_grace, "Seconds that running calls have after SIGTERM; a second one ends it at once")
       ->check(CLI::Range(0.0, 3600.0))
@@ -64,6 +74,9 @@ int main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure"));
   }
   options.security.certificates = certs;
+  options.keep_ended_jobs = keep_ended_days > 0 ? absl::Hours(24 * keep_ended_days) : absl::InfiniteDuration();
+  options.collect_unused = absl::Hours(collect_unused_hours);
+  options.collect_every = absl::Minutes(collect_every_minutes);
   muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
 
   muster::StopSignals signals;

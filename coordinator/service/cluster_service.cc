@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/clock.h"
 #include "common/status.h"
 #include "coordinator/core/view.h"
 
@@ -13,6 +14,7 @@ grpc::Status ClusterServiceImpl::GetCluster(ServerContext* context, const muster
                                             muster::v1::GetClusterResponse* response) {
   return admission_->Serve(*context, "ClusterService/GetCluster", request, [&](AdmittedCall&) {
     response->set_version(version_);
+    *response->mutable_time() = ToProto(RealClock().Now());
     for (const std::string& address : data_addresses_) response->add_data_addresses(address);
     return backend_->Query([&](const State& state, const Soft&, absl::Time) { response->set_epoch(state.epoch); });
   });
@@ -54,6 +56,15 @@ grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1:
       response->mutable_worker()->set_name(drained);
       response->mutable_worker()->set_reason("not connected");
     }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status ClusterServiceImpl::CollectGarbage(ServerContext* context,
+                                                const muster::v1::CollectGarbageRequest* request,
+                                                muster::v1::CollectGarbageResponse* response) {
+  return admission_->Serve(*context, "ClusterService/CollectGarbage", request, [&](AdmittedCall&) -> absl::Status {
+    ASSIGN_OR_RETURN(*response, collect_(request->dry_run()));
     return absl::OkStatus();
   });
 }

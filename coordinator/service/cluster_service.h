@@ -1,6 +1,7 @@
 // ClusterService. Include in sources only.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,14 @@ namespace muster {
 
 class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
+  using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(bool dry_run)>;
   ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
-                     std::vector<std::string> data_addresses)
-      : admission_(admission), backend_(backend), version_(std::move(version)), data_addresses_(std::move(data_addresses)) {}
+                     std::vector<std::string> data_addresses, Collect collect)
+      : admission_(admission),
+        backend_(backend),
+        version_(std::move(version)),
+        data_addresses_(std::move(data_addresses)),
+        collect_(std::move(collect)) {}
 
   grpc::Status GetCluster(grpc::ServerContext* context, const muster::v1::GetClusterRequest* request,
                           muster::v1::GetClusterResponse* response) override;
@@ -24,12 +30,15 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
                           muster::v1::ListQueuesResponse* response) override;
   grpc::Status Drain(grpc::ServerContext* context, const muster::v1::DrainRequest* request,
                      muster::v1::DrainResponse* response) override;
+  grpc::Status CollectGarbage(grpc::ServerContext* context, const muster::v1::CollectGarbageRequest* request,
+                              muster::v1::CollectGarbageResponse* response) override;
 
  private:
   Admission* const admission_;
   Backend* const backend_;
   const std::string version_;
   const std::vector<std::string> data_addresses_;
+  const Collect collect_;
 };
 
 }  // namespace muster

@@ -64,14 +64,14 @@ TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
 
 TEST(Rendezvous, RefusesASumThatDoesNotFit) {
   RendezvousStore store;
-  store.Open("a", 1);
+  store.Open("a", 1, {"w1"});
   RendezvousRequest add = Request();
   add.mutable_add()->set_key("n");
   add.mutable_add()->set_amount(std::numeric_limits<int64_t>::max());
-  ASSERT_TRUE(store.Do(add, kHere).ok());
-  EXPECT_EQ(store.Do(add, kHere).status().code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(Do(store, add, kHere).ok());
+  EXPECT_EQ(Do(store, add, kHere).status().code(), absl::StatusCode::kInvalidArgument);
   add.mutable_add()->set_amount(0);
-  EXPECT_EQ(store.Do(add, kHere)->number(), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(Do(store, add, kHere)->number(), std::numeric_limits<int64_t>::max());
 }
 
 TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {

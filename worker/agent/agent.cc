@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
+#include "worker/agent/model_cache.h"
 
 namespace muster {
 namespace {
@@ -44,6 +46,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
     agent->Handle(StopAsked{});
   }));
   ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
+  agent->PruneModels();
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }
@@ -73,6 +76,7 @@ void Agent::Handle(const Event& event) {
       ranks_.erase(key);
       SampleUsage();
     });
+    models_.erase(ended->rank);
   }
   metrics_.Publish(core_);
   if (clock_.Monotonic() - last_sample_ >= kSampleInterval) SampleUsage();
@@ -137,6 +141,12 @@ void Agent::Do(const StartRank& action) {
   options.loop = loop_.get();
   options.on_event = [this](Event event) { Handle(event); };
   options.on_log_bytes = [this](size_t bytes) { metrics_.AddLogBytes(bytes); };
+  const muster::v1::ResolvedJob& resolved = action.config.resolved();
+  for (const std::string& digest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
+    if (digest.empty()) continue;
+    MarkUsed(options_.core.state / "cache", digest, clock_.Now());
+    models_[action.rank].push_back(digest);
+  }
   const ScopedLogFields about(FieldsOf(action.rank));
   auto rank = RankProcess::Start(action.rank, action.config, options);
   if (rank.ok()) {
@@ -164,6 +174,14 @@ void Agent::Do(const RemoveScratch& action) {
   const ScopedLogFields about(FieldsOf(action.attempt));
   if (error) spdlog::warn("scratch not removed: {}", error.message());
   PruneLogs(options_.core.state / "logs", options_.kept_logs);
+  PruneModels();
+}
+
+void Agent::PruneModels() {
+  std::set<std::string> in_use;
+  for (const auto& [rank, digests] : models_) in_use.insert(digests.begin(), digests.end());
+  const uint64_t freed = PruneCache(options_.core.state / "cache", options_.cache_bytes, in_use);
+  if (freed > 0) spdlog::info("removed {} bytes of cached models that were not used for the longest time", freed);
 }
 
 }  // namespace muster

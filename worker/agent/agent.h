@@ -29,6 +29,7 @@ class Agent {
     std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
     std::string health;                    // HOST:PORT of the probes (common/rpc/health.h); empty: none
     size_t kept_logs = 200;                // files of ranks in STATE/logs
+    uint64_t cache_bytes = 20000000000;    // of models in STATE/cache, beyond those that ranks use
   };
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
@@ -54,6 +55,7 @@ class Agent {
   void Do(const SignalRank& action);
   void Do(const RemoveScratch& action);
   void Do(const EndAgent&) { ended_ = true; }
+  void PruneModels();
 
   Options options_;
   const Clock& clock_;
@@ -70,6 +72,7 @@ class Agent {
   };
   std::map<RankKey, RunningRank> ranks_;
   absl::Duration last_sample_ = -absl::InfiniteDuration();
+  std::map<RankKey, std::vector<std::string>> models_;  // digests of cached folders that a rank uses
   bool ended_ = false;
 };
 

@@ -21,6 +21,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate of its own");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
+  app.add_option("--cache-bytes", flags.cache_bytes, "Most bytes of cached models to keep, such as 20GB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->capture_default_str();
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
   app.add_option("--health", flags.health, "Where probes are answered, HOST:PORT: grpc.health.v1 in plain text; empty: none")
       ->capture_default_str();
@@ -79,6 +82,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
     return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
                                                "host be resolved? Otherwise name an address of this host with --interface."));
   }
+  options.cache_bytes = flags.cache_bytes;
   options.rank_binary = std::filesystem::absolute(
       flags.rank_binary.empty() ? host.program_folder / "muster-rank" : flags.rank_binary);
   if (!std::filesystem::exists(options.rank_binary)) {

@@ -31,6 +31,7 @@ struct WorkerFlags {
   double drain_timeout = 100;  // seconds
   std::string interface_address;  // empty: the one that leads to the coordinator
   std::string log_level = "info", log_format = "text";
+  uint64_t cache_bytes = 20000000000;
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags);

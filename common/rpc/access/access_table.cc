@@ -16,6 +16,7 @@ constexpr RoleSet kCoordinators = {Role::kCoordinator};
 constexpr bool kStreams = true, kOnce = false;
 constexpr size_t kSmall = 64 << 10;
 constexpr size_t kDescription = 1 << 20;  // a job, a manifest, a thousand digests
+constexpr size_t kSweep = 60 << 20;             // what all known jobs need
 constexpr size_t kChunk = (1 << 20) + (64 << 10);
 
 constexpr AccessRule kRules[] = {
@@ -33,6 +34,7 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/ListWorkers", kReaders, Effect::kReads, kOnce, kSmall},
     {"ClusterService/ListQueues", kReaders, Effect::kReads, kOnce, kSmall},
     {"ClusterService/Drain", kOperators, Effect::kChanges, kOnce, kSmall},
+    {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
     // A worker's own session; ranks of attempts that it has a rank of.
     {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunk},
@@ -43,6 +45,7 @@ constexpr AccessRule kRules[] = {
     {"DataService/Get", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/Delete", kOperators, Effect::kChanges, kOnce, kSmall},
     {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
+    {"DataService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
     // With a ticket of the attempt (common/rpc/access/ticket.h).
     {"DataService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},
     {"DataService/StreamEvaluation", kWorkers, Effect::kWorks, kStreams, kDescription},

@@ -1,5 +1,6 @@
 #include "coordinator/data/blob/blob_store.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,11 +16,18 @@
 namespace muster {
 namespace {
 
+constexpr absl::Duration kClaimLife = absl::Minutes(10);
+constexpr size_t kMaxClaims = 10000;  // before old ones are dropped
+
 std::string Short(const std::string& digest) { return absl::StrCat("blob ", digest.substr(0, 12)); }
 
 absl::Status CheckDigest(const std::string& digest) {
   if (IsSha256Hex(digest)) return absl::OkStatus();
   return absl::InvalidArgumentError("a blob's digest is a SHA-256 in 64 hexadecimal digits of lower case");
+}
+
+absl::Status NotStored(const std::string& digest) {
+  return WithReason(absl::NotFoundError(absl::StrCat(Short(digest), " is not stored")), "BLOB_NOT_FOUND");
 }
 
 uint64_t SizeOrZero(const std::filesystem::path& path) {
@@ -30,31 +38,48 @@ uint64_t SizeOrZero(const std::filesystem::path& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::filesystem::path& folder) {
+absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(const std::filesystem::path& folder, const Clock& clock) {
   RETURN_IF_ERROR(MakeFolders(folder / "partial"));
-  return std::unique_ptr<BlobStore>(new BlobStore(folder));
+  return std::unique_ptr<BlobStore>(new BlobStore(folder, clock));
 }
 
-absl::StatusOr<muster::v1::BlobStat> BlobStore::Stat(const std::string& digest) const {
+bool BlobStore::MakeNew(const std::string& digest) {
+  const absl::Time now = clock_.Now();
+  const timespec time = absl::ToTimespec(now);
+  const timespec times[2] = {time, time};
+  if (utimensat(AT_FDCWD, Whole(digest).c_str(), times, 0) != 0) return false;
+  if (claims_.size() >= kMaxClaims) {
+    absl::erase_if(claims_, [&](const auto& claim) { return claim.second < now - kClaimLife; });
+  }
+  claims_[digest] = now;
+  return true;
+}
+
+absl::StatusOr<muster::v1::BlobStat> BlobStore::Stat(const std::string& digest) {
   RETURN_IF_ERROR(CheckDigest(digest));
+  absl::MutexLock lock(&mutex_);
   muster::v1::BlobStat stat;
   stat.set_digest(digest);
-  std::error_code error;
-  const uint64_t size = std::filesystem::file_size(Whole(digest), error);
-  stat.set_present(!error);
-  if (error) {
-    stat.set_partial_size(SizeOrZero(Partial(digest)));
+  stat.set_present(MakeNew(digest));
+  if (stat.present()) {
+    stat.set_size(SizeOrZero(Whole(digest)));
   } else {
-    stat.set_size(size);
+    stat.set_partial_size(SizeOrZero(Partial(digest)));
   }
   return stat;
+}
+
+absl::Status BlobStore::Touch(const std::string& digest) {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  absl::MutexLock lock(&mutex_);
+  return MakeNew(digest) ? absl::OkStatus() : NotStored(digest);
 }
 
 absl::StatusOr<std::filesystem::path> BlobStore::PathOf(const std::string& digest) const {
   RETURN_IF_ERROR(CheckDigest(digest));
   std::error_code error;
   if (std::filesystem::is_regular_file(Whole(digest), error)) return Whole(digest);
-  return WithReason(absl::NotFoundError(absl::StrCat(Short(digest), " is not stored")), "BLOB_NOT_FOUND");
+  return NotStored(digest);
 }
 
 absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view bytes) {
@@ -82,21 +107,48 @@ absl::StatusOr<std::vector<StoredBlob>> BlobStore::List() const {
   return blobs;
 }
 
-absl::StatusOr<bool> BlobStore::Delete(const std::string& digest) {
-  RETURN_IF_ERROR(CheckDigest(digest));
+bool BlobStore::IsOlder(const std::string& digest, absl::Time time) const {
+  struct stat info {};
+  return stat(Whole(digest).c_str(), &info) == 0 && absl::TimeFromTimespec(info.st_mtim) < time;
+}
+
+absl::StatusOr<bool> BlobStore::Unlink(const std::string& digest) {
   if (unlink(Whole(digest).c_str()) == 0) return true;
   if (errno == ENOENT) return false;
   return absl::ErrnoToStatus(errno, absl::StrCat(Short(digest), ": cannot be removed"));
 }
 
-absl::Status BlobStore::DropPartialsBefore(absl::Time time) {
+absl::StatusOr<bool> BlobStore::DeleteUnlessClaimed(const std::string& digest, absl::Time let_go) {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  absl::MutexLock lock(&mutex_);
+  const auto claim = claims_.find(digest);
+  if (claim != claims_.end() && claim->second >= clock_.Now() - kClaimLife) return false;
+  return IsOlder(digest, let_go) ? Unlink(digest) : false;
+}
+
+absl::StatusOr<bool> BlobStore::DeleteUnlessUsedSince(const std::string& digest, absl::Time time) {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  absl::MutexLock lock(&mutex_);
+  return IsOlder(digest, time) ? Unlink(digest) : false;
+}
+
+absl::StatusOr<std::vector<StoredBlob>> BlobStore::PartialsBefore(absl::Time time) const {
   std::error_code error;
-  std::vector<std::filesystem::path> old;
+  std::vector<StoredBlob> old;
   for (const auto& entry : std::filesystem::directory_iterator(folder_ / "partial", error)) {
     struct stat info {};
-    if (stat(entry.path().c_str(), &info) == 0 && absl::TimeFromTimespec(info.st_mtim) < time) old.push_back(entry.path());
+    if (stat(entry.path().c_str(), &info) != 0) continue;
+    const absl::Time written = absl::TimeFromTimespec(info.st_mtim);
+    if (written < time) old.push_back({entry.path().filename().string(), static_cast<uint64_t>(info.st_size), written});
   }
-  for (const auto& path : old) std::filesystem::remove(path, error);
+  if (error) return absl::ErrnoToStatus(error.value(), (folder_ / "partial").string());
+  return old;
+}
+
+absl::Status BlobStore::DropPartialsBefore(absl::Time time) {
+  ASSIGN_OR_RETURN(const std::vector<StoredBlob> old, PartialsBefore(time));
+  std::error_code error;
+  for (const StoredBlob& upload : old) std::filesystem::remove(Partial(upload.digest), error);
   if (!error) return absl::OkStatus();
   return absl::ErrnoToStatus(error.value(), (folder_ / "partial").string());
 }
@@ -181,6 +233,9 @@ absl::Status BlobUpload::Commit() {
   fchmod(fileno(file_.get()), 0444);
   const std::filesystem::path whole = store_.Whole(header_.digest());
   RETURN_IF_ERROR(MakeFolders(whole.parent_path()));
+  const timespec now = absl::ToTimespec(store_.clock_.Now());
+  const timespec times[2] = {now, now};
+  futimens(fileno(file_.get()), times);  // when it was put: a sweep looks at it
   std::error_code error;
   std::filesystem::rename(partial, whole, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(whole.string(), ": cannot be published"));

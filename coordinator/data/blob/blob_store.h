@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "common/digest.h"
 #include "muster/v1/blob.pb.h"
 
@@ -33,15 +35,24 @@ class BlobStore {
  public:
   static constexpr uint64_t kMaxBlobBytes = uint64_t{64} << 30;
 
-  static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder);
+  static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder,
+                                                         const Clock& clock = RealClock());
 
-  absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest) const;
+  // Whoever is told that a blob is there may refer to it without putting it again: Stat makes it as new as a put one.
+  absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest);
+  // Makes it as new as a put one. NOT_FOUND (BLOB_NOT_FOUND) if it is not stored.
+  absl::Status Touch(const std::string& digest);
   // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
   absl::StatusOr<std::vector<StoredBlob>> List() const;  // whole ones, by digest
-  absl::StatusOr<bool> Delete(const std::string& digest);  // true: it was there
+  // Deletes what somebody let go at `let_go`. True: it went. One that was put since, or was asked for (Stat, Touch)
+  // within 10 minutes, stays: somebody else may be about to refer to it.
+  absl::StatusOr<bool> DeleteUnlessClaimed(const std::string& digest, absl::Time let_go);
+  // Deletes one that was neither put nor asked for since `time`. True: it went.
+  absl::StatusOr<bool> DeleteUnlessUsedSince(const std::string& digest, absl::Time time);
   // Removes partial uploads that were last written before `time`.
+  absl::StatusOr<std::vector<StoredBlob>> PartialsBefore(absl::Time time) const;
   absl::Status DropPartialsBefore(absl::Time time);
 
   // Begins or goes on: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
@@ -50,13 +61,18 @@ class BlobStore {
 
  private:
   friend class BlobUpload;
-  explicit BlobStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  BlobStore(std::filesystem::path folder, const Clock& clock) : folder_(std::move(folder)), clock_(clock) {}
+  bool MakeNew(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // false: it is not there
+  bool IsOlder(const std::string& digest, absl::Time time) const;
+  absl::StatusOr<bool> Unlink(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::filesystem::path Whole(const std::string& digest) const { return folder_ / digest.substr(0, 2) / digest; }
   std::filesystem::path Partial(const std::string& digest) const { return folder_ / "partial" / digest; }
   void Release(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::filesystem::path folder_;
+  const Clock& clock_;
   absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, absl::Time> claims_ ABSL_GUARDED_BY(mutex_);  // asked for, and there
   absl::flat_hash_set<std::string> uploading_ ABSL_GUARDED_BY(mutex_);
 };
 

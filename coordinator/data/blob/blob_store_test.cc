@@ -43,8 +43,8 @@ TEST_F(BlobStoreTest, KeepsWhatWasPut) {
   EXPECT_TRUE(store_->Stat(digest_)->present());
   EXPECT_EQ(store_->Stat(digest_)->size(), 11u);
   EXPECT_EQ(Upload().status().code(), absl::StatusCode::kAlreadyExists);
-  EXPECT_TRUE(store_->Delete(digest_).value());
-  EXPECT_FALSE(store_->Delete(digest_).value());
+  EXPECT_TRUE(store_->DeleteUnlessUsedSince(digest_, absl::InfiniteFuture()).value());
+  EXPECT_FALSE(store_->DeleteUnlessUsedSince(digest_, absl::InfiniteFuture()).value());
   EXPECT_EQ(ReasonOf(store_->PathOf(digest_).status()), "BLOB_NOT_FOUND");
 }
 
@@ -91,7 +91,7 @@ TEST_F(BlobStoreTest, OneUploadOfABlobAtATime) {
 TEST_F(BlobStoreTest, RefusesNamesThatAreNoDigests) {
   EXPECT_FALSE(store_->Stat("../../etc/passwd").ok());
   EXPECT_FALSE(store_->PathOf("").ok());
-  EXPECT_FALSE(store_->Delete(std::string(64, 'G')).ok());
+  EXPECT_FALSE(store_->DeleteUnlessUsedSince(std::string(64, 'G'), absl::InfiniteFuture()).ok());
 }
 
 TEST_F(BlobStoreTest, DropsOldPartials) {
@@ -106,6 +106,45 @@ TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
   const auto upload = Upload(0, "").value();
   ASSERT_TRUE(upload->Commit().ok());
   EXPECT_EQ(ReadFile(store_->PathOf(Sha256Hex("")).value()).value(), "");
+}
+
+// What may be deleted, by the time of the last put or question.
+class BlobAgeTest : public BlobStoreTest {
+ protected:
+  void SetUp() override {
+    BlobStoreTest::SetUp();
+    store_ = BlobStore::Open(folder_, clock_).value();
+    ASSERT_TRUE(store_->PutBytes(digest_, "hello world").ok());
+  }
+  FakeClock clock_{absl::FromUnixSeconds(1800000000)};
+};
+
+TEST_F(BlobAgeTest, WhatWasLetGoGoes) {
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_TRUE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());
+}
+
+TEST_F(BlobAgeTest, WhatWasPutAgainSinceItWasLetGoStays) {
+  const absl::Time let_go = clock_.Now() - absl::Seconds(1);
+  EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, let_go).value());
+}
+
+TEST_F(BlobAgeTest, WhatSomebodyWasToldOfStaysForAWhile) {
+  ASSERT_TRUE(store_->Stat(digest_)->present());
+  clock_.Advance(absl::Minutes(9));
+  EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());
+  clock_.Advance(absl::Minutes(2));
+  EXPECT_TRUE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());
+}
+
+TEST_F(BlobAgeTest, AQuestionMakesItNew) {
+  clock_.Advance(absl::Hours(30));
+  const absl::Time before = clock_.Now() - absl::Hours(24);
+  ASSERT_TRUE(store_->Touch(digest_).ok());
+  EXPECT_FALSE(store_->DeleteUnlessUsedSince(digest_, before).value());
+  clock_.Advance(absl::Hours(25));
+  EXPECT_TRUE(store_->DeleteUnlessUsedSince(digest_, clock_.Now() - absl::Hours(24)).value());
+  EXPECT_EQ(ReasonOf(store_->Touch(digest_)), "BLOB_NOT_FOUND");
 }
 
 }  // namespace

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/status.h"
-#include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/service/services.h"
+#include "coordinator/data/service/sweep.h"
 #include "muster/v1/blob.grpc.pb.h"
 
 namespace muster {
@@ -21,21 +20,6 @@ constexpr int kMaxDigests = 1000;
 absl::Status CheckCount(int digests) {
   if (digests <= kMaxDigests) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
-}
-
-// Blobs that a model with a name is made of: they are not deleted by digest.
-absl::StatusOr<absl::flat_hash_set<std::string>> BlobsOfModels(const DataStores& stores) {
-  absl::flat_hash_set<std::string> kept;
-  ASSIGN_OR_RETURN(const auto models, stores.catalogue->ListModels());
-  for (const v1::Model& model : models) {
-    kept.insert(model.manifest());
-    ASSIGN_OR_RETURN(const v1::FileManifest files, ReadManifestBlob(*stores.blobs, model.manifest()));
-    for (const v1::FileEntry& file : files.files()) kept.insert(file.digest());
-    ASSIGN_OR_RETURN(const v1::FileManifest tokenizer, TokenizerFiles(files));
-    ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(tokenizer));
-    kept.insert(manifest.digest);
-  }
-  return kept;
 }
 
 class BlobServiceImpl final : public v1::BlobService::Service {
@@ -83,9 +67,10 @@ class BlobServiceImpl final : public v1::BlobService::Service {
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
       ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
       ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
+      const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
       for (const std::string& digest : request->digests()) {
         if (kept.contains(digest)) continue;
-        ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->Delete(digest));
+        ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->DeleteUnlessClaimed(digest, let_go));
         response->set_deleted(response->deleted() + deleted);
       }
       admitted.subject = absl::StrCat(response->deleted(), " blobs");
@@ -100,7 +85,10 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     auto upload = data_.stores.blobs->Upload(header);
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
-    RETURN_IF_ERROR(data_.stores.state->CheckRoom(header.size() - std::min(header.size(), header.offset())));
+    const uint64_t bytes = header.size() - std::min(header.size(), header.offset());
+    // The budget is for what users bring: jobs that run go on as long as the disk has room for their checkpoints.
+    const bool is_rank = PrincipalOf(call).role == Role::kWorker;
+    RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
     v1::PutRequest request;
     while (reader.Read(&request)) {
       RETURN_IF_ERROR(CheckAlive(data_, call));

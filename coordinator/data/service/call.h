@@ -14,6 +14,7 @@
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
+#include "coordinator/data/service/store_budget.h"
 
 namespace muster {
 
@@ -25,6 +26,7 @@ struct DataContext {
   DataMetrics& metrics;
   Admission& admission;
   const AssignmentGate& gate;
+  StoreBudget& budget;
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
 };

@@ -39,6 +39,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
                "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
+  app.add_option("--store-budget", flags.server.store_budget,
+                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: as the disk has room")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
   app.add_option("--shutdown-grace", flags.shutdown_grace,
                  "seconds that running calls have after SIGTERM; a second one ends it at once")

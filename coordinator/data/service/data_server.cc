@@ -10,7 +10,7 @@ DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metr
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
   ASSIGN_OR_RETURN(server->health_, HealthServer::Start({.address = options.health, .clock = options.clock}));
-  ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, options.clock->Now()));
+  ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, *options.clock));
   server->probe_ = std::make_unique<StoreProbe>(*server->stores_->catalogue, *server->health_);
   server->watch_ = std::make_unique<StoreWatch>(*server->stores_, options.state, server->registry_);
   server->sources_ = std::make_unique<ShareSources>(
@@ -27,8 +27,10 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
                                            .allow_without_ticket = options.allow_without_ticket,
                                            .fence = &server->fence_,
                                            .clock = options.clock}));
-  const DataContext context = {*server->stores_, *server->sources_, server->fence_,
-                               server->metrics_, *server->admission_, *server->gate_, *options.clock, server->stopping_};
+  server->budget_ = std::make_unique<StoreBudget>(*server->stores_, options.store_budget, *options.clock);
+  const DataContext context = {*server->stores_,    *server->sources_, server->fence_,   server->metrics_,
+                               *server->admission_, *server->gate_,    *server->budget_, *options.clock,
+                               server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));

@@ -23,6 +23,7 @@
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
+#include "coordinator/data/service/store_budget.h"
 #include "coordinator/data/service/store_probe.h"
 #include "coordinator/data/service/store_watch.h"
 
@@ -39,6 +40,7 @@ class DataServer {
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
     bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
+    uint64_t store_budget = 0;  // bytes; 0: as much as the disk holds
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -65,6 +67,7 @@ class DataServer {
   std::unique_ptr<StoreProbe> probe_;
   std::unique_ptr<StoreWatch> watch_;
   std::unique_ptr<ShareSources> sources_;
+  std::unique_ptr<StoreBudget> budget_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<RpcServer> server_;

@@ -44,8 +44,9 @@ class DataServerTest : public testing::Test {
     std::filesystem::remove_all(root_);
   }
 
-  void StartServer() {
+  void StartServer(uint64_t store_budget = 0) {
     DataServer::Options options;
+    options.store_budget = store_budget;
     options.listen = "127.0.0.1:0";
     options.metrics = "";  // its web server takes 2 s to stop
     options.state = root_ / "state";

@@ -7,6 +7,7 @@
 #include "coordinator/data/service/resolver.h"
 #include "coordinator/data/service/services.h"
 #include "coordinator/data/service/stream_calls.h"
+#include "coordinator/data/service/sweep.h"
 #include "muster/v1/data.grpc.pb.h"
 
 namespace muster {
@@ -29,6 +30,10 @@ class DataServiceImpl final : public v1::DataService::Service {
     return data_.admission.Serve(*call, "DataService/List", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(const auto datasets, data_.stores.catalogue->ListDatasets());
       for (const v1::Dataset& dataset : datasets) *response->add_datasets() = dataset;
+      response->set_server_version(MUSTER_VERSION);
+      const int64_t now = absl::ToUnixNanos(data_.clock.Now());
+      response->mutable_server_time()->set_seconds(now / 1000000000);
+      response->mutable_server_time()->set_nanos(static_cast<int32_t>(now % 1000000000));
       return absl::OkStatus();
     });
   }
@@ -45,7 +50,8 @@ class DataServiceImpl final : public v1::DataService::Service {
                       v1::DeleteDatasetResponse*) override {
     return data_.admission.Serve(*call, "DataService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->name();
-      RETURN_IF_ERROR(DeleteDataset(data_.stores, request->name()));
+      // The content goes with a later sweep, when no job needs it.
+      RETURN_IF_ERROR(data_.stores.catalogue->DeleteDataset(request->name()));
       spdlog::info("{} deleted dataset {}", admitted.principal.name, request->name());
       return absl::OkStatus();
     });
@@ -58,6 +64,17 @@ class DataServiceImpl final : public v1::DataService::Service {
       FillDefaults(*filled.mutable_spec());
       RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
       ASSIGN_OR_RETURN(*response->mutable_resolved(), ResolveJob(data_.stores, filled));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Sweep(grpc::ServerContext* call, const v1::SweepRequest* request, v1::SweepResponse* response) override {
+    return data_.admission.Serve(*call, "DataService/Sweep", request, [&](AdmittedCall&) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, *request, data_.clock.Now()));
+      for (const v1::GarbageKind& kind : response->kinds()) {
+        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
+                     kind.bytes());
+      }
       return absl::OkStatus();
     });
   }

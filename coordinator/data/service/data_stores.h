@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "common/clock.h"
 #include "coordinator/data/blob/blob_store.h"
 #include "coordinator/data/service/removal_gate.h"
 #include "coordinator/data/store/catalogue.h"
@@ -23,11 +23,10 @@ struct DataStores {
   RemovalGate removals;  // asked before anything that may be needed is removed
 };
 
-// Opens the state folder and removes what nothing needs any more: partial uploads after 7 days, and datasets without
-// a name (replaced, or deleted while a job trained on them) 30 days after they were last opened.
-absl::StatusOr<std::unique_ptr<DataStores>> OpenDataStores(const std::filesystem::path& root, absl::Time now);
+// Opens the state folder.
+absl::StatusOr<std::unique_ptr<DataStores>> OpenDataStores(const std::filesystem::path& root, const Clock& clock);
 
-// Removes the name, and its content unless it has another name or is in use.
-absl::Status DeleteDataset(DataStores& stores, const std::string& name);
+// Makes the blobs of a manifest, and its own, as new as put ones. NOT_FOUND if one is not stored.
+absl::Status TouchManifest(DataStores& stores, const std::string& digest);
 
 }  // namespace muster

@@ -87,6 +87,7 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc:
   ImportReader reader(data, stream, *importer);
   RETURN_IF_ERROR(reader.ReadAll(call));
   RETURN_IF_ERROR(CheckComplete(importer->bytes(), header.total_bytes()));
+  if (header.total_bytes() == 0) RETURN_IF_ERROR(data.budget.CheckRoom(importer->bytes()));
   reader.Tell("writing");
   ASSIGN_OR_RETURN(ImportReport report, importer->Finish());
   RETURN_IF_ERROR(CheckAlive(data, call));
@@ -102,12 +103,12 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc:
 absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,
                        ImportStream& stream) {
   const absl::Duration start = data.clock.Monotonic();
-  RETURN_IF_ERROR(data.stores.state->CheckRoom(0));
   ImportRequest request;
   if (!stream.Read(&request) || !request.has_header()) {
     return absl::InvalidArgumentError("import: the first message must be the header");
   }
   admitted.subject = request.header().name();
+  RETURN_IF_ERROR(data.budget.CheckRoom(request.header().total_bytes()));
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, call, request.header(), stream);
   if (!report.ok()) {
     if (data.stopping) {

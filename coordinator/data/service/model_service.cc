@@ -66,9 +66,10 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     }
     const absl::StatusOr<NamedManifest> manifest = CanonicalManifest(request.files());
     if (!manifest.ok()) return WithContext(manifest.status(), "models push");
-    RETURN_IF_ERROR(data_.stores.state->CheckRoom(manifest->bytes.size()));
+    RETURN_IF_ERROR(data_.budget.CheckRoom(manifest->bytes.size()));
     ASSIGN_OR_RETURN(v1::Model model, CheckModel(*data_.stores.blobs, manifest->files, data_.stores.state->scratch()));
     RETURN_IF_ERROR(data_.stores.blobs->PutBytes(manifest->digest, manifest->bytes));
+    RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // it is named in a moment
     model.set_name(request.name());
     model.set_manifest(manifest->digest);
     model.mutable_pushed()->set_seconds(absl::ToUnixSeconds(data_.clock.Now()));

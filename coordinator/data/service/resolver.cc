@@ -184,6 +184,10 @@ absl::StatusOr<ResolvedJob> ResolveJob(DataStores& stores, const muster::v1::Res
                      ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
     resolved.set_report_dataset(digest);
   }
+  // The coordinator writes the job down in a moment. Until it says so itself, what was resolved counts as just used.
+  for (const std::string& manifest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
+    if (!manifest.empty()) RETURN_IF_ERROR(TouchManifest(stores, manifest));
+  }
   return resolved;
 }
 

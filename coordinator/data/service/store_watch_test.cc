@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "common/digest.h"
+#include "common/clock.h"
 #include "common/files.h"
 
 namespace muster {
@@ -12,7 +13,7 @@ namespace {
 
 TEST(StoreWatch, FollowsWhatIsStored) {
   const std::filesystem::path folder = *MakeScratchFolder(testing::TempDir(), "watch");
-  auto stores = OpenDataStores(folder, absl::Now());
+  auto stores = OpenDataStores(folder, RealClock());
   ASSERT_TRUE(stores.ok()) << stores.status();
   MetricRegistry metrics(MetricProgram::kData, "1");
   const auto text = [&] { return prometheus::TextSerializer().Serialize(metrics.registry()->Collect()); };

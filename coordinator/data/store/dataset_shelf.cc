@@ -13,6 +13,12 @@
 
 namespace muster {
 
+void DatasetShelf::MakeNew(const std::filesystem::path& path) const {
+  const timespec now = absl::ToTimespec(clock_.Now());
+  const timespec times[2] = {now, now};
+  utimensat(AT_FDCWD, path.c_str(), times, 0);
+}
+
 std::shared_ptr<const Dataset> DatasetShelf::Held(const std::string& digest) {
   const auto found = open_.find(digest);
   return found == open_.end() ? nullptr : found->second.lock();
@@ -23,9 +29,13 @@ absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const s
   absl::MutexLock lock(&mutex_);
   std::error_code error;
   if (std::filesystem::exists(target, error)) {
-    if (Held(digest) != nullptr || Dataset::Open(target).ok()) return absl::OkStatus();
+    if (Held(digest) != nullptr || Dataset::Open(target).ok()) {
+      MakeNew(target);
+      return absl::OkStatus();
+    }
     std::filesystem::remove_all(target, error);  // damaged: the new one takes its place
   }
+  MakeNew(scratch);
   std::filesystem::rename(scratch, target, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(target.string(), ": cannot be published"));
   return FlushToDisk(folder_);
@@ -35,7 +45,10 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::str
   const std::filesystem::path path = folder_ / digest;
   absl::MutexLock lock(&mutex_);
   std::shared_ptr<const Dataset> dataset = Held(digest);
-  if (dataset != nullptr) return dataset;
+  if (dataset != nullptr) {
+    MakeNew(path);
+    return dataset;
+  }
   std::error_code error;
   if (!IsSha256Hex(digest) || !std::filesystem::exists(path, error)) {
     return WithReason(absl::NotFoundError(absl::StrCat("dataset ", digest.substr(0, 12),
@@ -43,7 +56,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::str
                       "DATASET_NOT_FOUND");
   }
   ASSIGN_OR_RETURN(dataset, Dataset::Open(path));
-  utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // when it was last used, for sweeping
+  MakeNew(path);
   open_[digest] = dataset;
   return dataset;
 }
@@ -56,6 +69,23 @@ absl::Status DatasetShelf::RemoveIfUnused(const std::string& digest) {
   std::filesystem::remove_all(folder_ / digest, error);
   if (!error) return absl::OkStatus();
   return absl::ErrnoToStatus(error.value(), absl::StrCat((folder_ / digest).string(), ": cannot be removed"));
+}
+
+absl::StatusOr<bool> DatasetShelf::RemoveUnlessUsedSince(const std::string& digest, absl::Time time) {
+  const std::filesystem::path path = folder_ / digest;
+  absl::MutexLock lock(&mutex_);
+  struct stat info {};
+  if (!IsSha256Hex(digest) || Held(digest) != nullptr || stat(path.c_str(), &info) != 0) return false;
+  if (absl::TimeFromTimespec(info.st_mtim) >= time) return false;
+  open_.erase(digest);
+  // Out of the way first: a removal that breaks off leaves no half of a dataset under its digest.
+  std::filesystem::path aside = path;
+  aside += ".removed";
+  std::error_code error;
+  std::filesystem::rename(path, aside, error);
+  if (!error) std::filesystem::remove_all(aside, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(path.string(), ": cannot be removed"));
+  return true;
 }
 
 absl::StatusOr<std::vector<std::string>> DatasetShelf::NotUsedSince(absl::Time time) const {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "coordinator/data/dataset.h"
 
 namespace muster {
@@ -19,7 +20,8 @@ namespace muster {
 // Thread-safe.
 class DatasetShelf {
  public:
-  explicit DatasetShelf(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  explicit DatasetShelf(std::filesystem::path folder, const Clock& clock = RealClock())
+      : folder_(std::move(folder)), clock_(clock) {}
 
   // Renames a finished dataset's scratch folder to its digest. A dataset that is there and whole stays as it is.
   absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
@@ -30,13 +32,19 @@ class DatasetShelf {
   // Removes the dataset's folder unless someone holds it; then it stays until a later sweep.
   absl::Status RemoveIfUnused(const std::string& digest);
 
+  // The same, unless it was opened or published since `time`. True: it went.
+  absl::StatusOr<bool> RemoveUnlessUsedSince(const std::string& digest, absl::Time time);
+
   // Digests of all stored datasets whose folder was last opened or written before `time`.
   absl::StatusOr<std::vector<std::string>> NotUsedSince(absl::Time time) const;
 
  private:
   std::shared_ptr<const Dataset> Held(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  void MakeNew(const std::filesystem::path& path) const;  // when it was last used, for sweeping
+
   const std::filesystem::path folder_;
+  const Clock& clock_;
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, std::weak_ptr<const Dataset>> open_ ABSL_GUARDED_BY(mutex_);
 };

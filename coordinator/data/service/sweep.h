@@ -1,0 +1,62 @@
+// Mark and sweep over everything that the data server stores. The marks: names (its own), and what the coordinator says
+// that jobs need. Whatever else was not used for a while goes.
+//
+// Names and jobs come up while a sweep runs. None of them is harmed, since everybody who is about to refer to something
+// makes it as new as a stored one first (BlobStore::Stat and Touch, DatasetShelf::Open and Publish), the sweep reads
+// the names after it has chosen its candidates, and a candidate that became newer meanwhile stays (…UnlessUsedSince).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "coordinator/data/service/data_stores.h"
+#include "muster/v1/garbage.pb.h"
+
+namespace muster {
+
+inline constexpr absl::Duration kLeastUnused = absl::Hours(1);
+inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of broken uploads: they may go on
+
+// FAILED_PRECONDITION (OLD_COORDINATOR): a newer coordinator has been here. UNAVAILABLE: a backup runs.
+// INVALID_ARGUMENT: less than kLeastUnused. DATA_LOSS: something that is needed is damaged; then nothing is removed.
+class Sweep {
+ public:
+  struct Candidate {
+    muster::v1::GarbageItem item;
+    std::function<absl::StatusOr<bool>()> remove;  // true: it went
+  };
+
+  static absl::StatusOr<std::unique_ptr<Sweep>> Begin(DataStores& stores, const muster::v1::SweepRequest& request,
+                                                      absl::Time now);  // chooses what is old enough
+  absl::Status Mark();                                                  // leaves out what is needed
+  bool done() const { return next_ == candidates_.size(); }
+  absl::Status RemoveNext();
+  absl::StatusOr<muster::v1::SweepResponse> Finish();
+
+ private:
+  Sweep(DataStores& stores, const muster::v1::SweepRequest& request, absl::Time now)
+      : stores_(stores), request_(request), now_(now) {}
+
+  DataStores& stores_;
+  const muster::v1::SweepRequest request_;
+  const absl::Time now_;
+  RemovalGate::Pass pass_;
+  std::vector<Candidate> candidates_;
+  size_t next_ = 0;
+  std::vector<muster::v1::GarbageItem> gone_;
+  muster::v1::SweepResponse response_;
+};
+
+// All of it.
+absl::StatusOr<muster::v1::SweepResponse> SweepStores(DataStores& stores, const muster::v1::SweepRequest& request,
+                                                      absl::Time now);
+
+// Digests of all blobs that models with a name are made of.
+absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores);
+
+}  // namespace muster

@@ -1,0 +1,138 @@
+// Sweeps and the budget through the server.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <map>
+
+#include "coordinator/data/service/data_server_test_base.h"
+#include "muster/v1/backup.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+using testing::HasSubstr;
+
+class ServerSweep : public DataServerTest {
+ protected:
+  // As if everything that is stored had not been used for two days.
+  void Age() {
+    const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "state")) {
+      std::filesystem::last_write_time(entry.path(), then);
+    }
+  }
+  static v1::SweepRequest Request(uint64_t epoch = 1) {
+    v1::SweepRequest request;
+    request.set_epoch(epoch);
+    request.set_unused_seconds(24 * 3600);
+    return request;
+  }
+  absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const v1::SweepRequest& request) {  // kind → count
+    grpc::ClientContext call;
+    v1::SweepResponse response;
+    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Sweep(&call, request, &response)));
+    std::map<std::string, uint64_t> counts;
+    for (const v1::GarbageKind& kind : response.kinds()) counts[kind.kind()] = kind.count();
+    return counts;
+  }
+  void RemoveDataset(const std::string& name) {
+    grpc::ClientContext call;
+    v1::DeleteDatasetRequest request;
+    request.set_name(name);
+    v1::DeleteDatasetResponse response;
+    ASSERT_TRUE(v1::DataService::NewStub(operator_)->Delete(&call, request, &response).ok());
+  }
+};
+
+TEST_F(ServerSweep, TakesWhatNoNameAndNoJobNeeds) {
+  const std::string set = Import(Header("set"), BeirFiles(3))->dataset().digest();
+  const std::string replaced = Import(Header("other"), BeirFiles(4))->dataset().digest();
+  ASSERT_TRUE(Import(Header("other"), BeirFiles(5)).ok());
+  ASSERT_TRUE(Push("vocab", Vocabulary()).ok());
+  BlobClient blobs(operator_);
+  const std::string loose = blobs.PutBytes("of a push that never got its name").value();
+  const std::string needed = blobs.PutBytes("of a job").value();
+  Age();
+  v1::SweepRequest request = Request();
+  request.add_blobs(needed);
+  EXPECT_EQ(Sweep(request).value(), (std::map<std::string, uint64_t>{{"blobs", 1}, {"datasets", 1}}));
+  EXPECT_EQ(ReasonOf(blobs.GetBytes(loose).status()), "BLOB_NOT_FOUND");
+  EXPECT_EQ(blobs.GetBytes(needed).value(), "of a job");
+  EXPECT_FALSE(std::filesystem::exists(root_ / "state/datasets" / replaced));
+  EXPECT_TRUE(std::filesystem::exists(root_ / "state/datasets" / set));
+  EXPECT_EQ(Sweep(request).value(), (std::map<std::string, uint64_t>()));
+}
+
+TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
+  const std::string digest = Import(Header("set"), BeirFiles(3))->dataset().digest();
+  RemoveDataset("set");
+  Age();
+  v1::SweepRequest request = Request();
+  request.add_datasets(digest);
+  EXPECT_TRUE(Sweep(request)->empty());
+  EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job is over";
+}
+
+TEST_F(ServerSweep, LeavesWhatIsNew) {
+  BlobClient(operator_).PutBytes("loose").value();
+  EXPECT_TRUE(Sweep(Request())->empty());
+}
+
+TEST_F(ServerSweep, ADryRunRemovesNothing) {
+  const std::string digest = BlobClient(operator_).PutBytes("loose").value();
+  Age();
+  v1::SweepRequest request = Request();
+  request.set_dry_run(true);
+  EXPECT_EQ(Sweep(request)->at("blobs"), 1u);
+  EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
+}
+
+// A coordinator whose state was lost knows no jobs.
+TEST_F(ServerSweep, ACoordinatorOfAnOlderEpochRemovesNothing) {
+  ASSERT_TRUE(Sweep(Request(7)).ok());
+  const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
+  Age();
+  StartServer();  // it is remembered
+  EXPECT_EQ(ReasonOf(Sweep(Request(1)).status()), "OLD_COORDINATOR");
+  EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
+  EXPECT_EQ(Sweep(Request(8))->at("blobs"), 1u);
+}
+
+TEST_F(ServerSweep, NothingGoesDuringABackup) {
+  BlobClient(operator_).PutBytes("loose").value();
+  Age();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
+  const auto stream = v1::BackupService::NewStub(operator_)->Copy(&context);
+  v1::CopyRequest hold;
+  hold.mutable_hold();
+  v1::CopyResponse held;
+  ASSERT_TRUE(stream->Write(hold) && stream->Read(&held));
+  EXPECT_EQ(ReasonOf(Sweep(Request()).status()), "BACKUP_RUNS");
+  stream->WritesDone();
+  ASSERT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(Sweep(Request())->at("blobs"), 1u);
+}
+
+TEST_F(ServerSweep, AShorterTimeThanAnHourIsRefused) {
+  v1::SweepRequest request = Request();
+  request.set_unused_seconds(60);
+  EXPECT_TRUE(absl::IsInvalidArgument(Sweep(request).status()));
+}
+
+TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
+  ASSERT_TRUE(Import(Header("set"), BeirFiles(200)).ok());
+  StartServer(/*store_budget=*/100000);
+  EXPECT_TRUE(Push("vocab", Vocabulary()).ok()) << "there is room";
+  const auto refused = BlobClient(operator_, absl::ZeroDuration()).PutBytes(std::string(90000, 'x'));
+  EXPECT_EQ(ReasonOf(refused.status()), "STORE_BUDGET");
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("Largest: dataset set"));
+  v1::ImportHeader header = Header("more");
+  header.set_total_bytes(90000);
+  EXPECT_EQ(ReasonOf(Import(header, BeirFiles(2)).status()), "STORE_BUDGET");
+  EXPECT_TRUE(BlobClient(worker_).PutBytes(std::string(90000, 'y')).ok()) << "jobs that run go on";
+}
+
+}  // namespace
+}  // namespace muster
