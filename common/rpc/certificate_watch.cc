@@ -79,6 +79,11 @@ CertificateFiles CertificateWatch::current() const {
   return current_;
 }
 
+void CertificateWatch::WhenChanged(std::function<bool(const CertificateFiles&)> tell) {
+  absl::MutexLock lock(&mutex_);
+  if (tell(current_)) listeners_.push_back(std::move(tell));
+}
+
 absl::Status CertificateWatch::Refresh() {
   absl::StatusOr<CertificateFiles> files = ReadCertificateFolder(folder_);
   absl::MutexLock lock(&mutex_);
@@ -94,6 +99,7 @@ absl::Status CertificateWatch::Refresh() {
     RETURN_IF_ERROR(Replace(pair_fd_, files->key + files->certificate));
   }
   current_ = *std::move(files);
+  std::erase_if(listeners_, [this](const auto& tell) { return !tell(current_); });
   if (!first) spdlog::info("{}: certificates were read again", folder_.string());
   return absl::OkStatus();
 }

@@ -4,7 +4,10 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -28,6 +31,9 @@ class CertificateWatch {
   CertificateFiles current() const;
   bool has_certificate() const { return !current().certificate.empty(); }
 
+  // Calls `tell` now and after every change, until it returns false. Not from within `tell`.
+  void WhenChanged(std::function<bool(const CertificateFiles&)> tell);
+
   // Reads the folder again. An error: it is not whole, and what was current stays.
   absl::Status Refresh();
 
@@ -40,6 +46,7 @@ class CertificateWatch {
   mutable absl::Mutex mutex_;
   CertificateFiles current_ ABSL_GUARDED_BY(mutex_);
   std::string last_error_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<bool(const CertificateFiles&)>> listeners_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/rpc/certificate_expiry.h"
 #include "common/rpc/certificates.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/security.h"
@@ -176,6 +177,38 @@ TEST_F(CertificateWatchTest, AFolderThatIsHalfWrittenIsNotUsed) {
   for (const char* file : {"ca.pem", "cert.pem", "key.pem"}) std::filesystem::remove(folder_ / "server" / file);
   EXPECT_EQ(Call(Fresh("client")), "client");
   EXPECT_EQ(watch->current(), before);
+}
+
+TEST_F(CertificateWatchTest, TellsWhoListensUntilTheyHaveHeardEnough) {
+  CertificateWatch* const watch = CertificateWatch::Of(folder_ / "client").value();
+  std::vector<std::string> names;
+  watch->WhenChanged([&](const CertificateFiles& files) {
+    names.push_back(FactsOf(files)->subject.name);
+    return names.size() < 2;
+  });
+  for (const char* name : {"second", "third"}) {
+    ASSERT_TRUE(IssueCertificate(folder_ / "old", {.role = Role::kViewer, .name = name}, folder_ / "client").ok());
+    ASSERT_TRUE(watch->Refresh().ok());
+  }
+  EXPECT_THAT(names, testing::ElementsAre("client", "second"));
+}
+
+TEST_F(CertificateWatchTest, TheGaugeOfItsEndFollowsWhileTheRegistryLives) {
+  auto registry = std::make_shared<prometheus::Registry>();
+  prometheus::Gauge& gauge = prometheus::BuildGauge().Name("end").Register(*registry).Add({});
+  ASSERT_TRUE(PublishCertificateExpiry(folder_ / "client", registry, gauge).ok());
+  const auto end = [&] {
+    return absl::ToDoubleSeconds(FactsOf(ReadCertificateFolder(folder_ / "client").value())->not_after - absl::UnixEpoch());
+  };
+  EXPECT_EQ(gauge.Value(), end());
+  const CertificateRequest request = {.role = Role::kViewer, .name = "client", .lifetime = absl::Hours(1)};
+  ASSERT_TRUE(IssueCertificate(folder_ / "old", request, folder_ / "client").ok());
+  CertificateWatch* const watch = CertificateWatch::Of(folder_ / "client").value();
+  EXPECT_LT(end(), absl::ToDoubleSeconds(RealClock().Now() + absl::Hours(2) - absl::UnixEpoch()));
+  EXPECT_EQ(gauge.Value(), end());
+  registry.reset();
+  ASSERT_TRUE(IssueCertificate(folder_ / "old", {.role = Role::kViewer, .name = "client"}, folder_ / "client").ok());
+  EXPECT_TRUE(watch->Refresh().ok()) << "and nothing is written to what is gone";
 }
 
 }  // namespace

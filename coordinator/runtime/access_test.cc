@@ -57,7 +57,7 @@ class CoordinatorAccess : public testing::Test {
 
 TEST_F(CoordinatorAccess, EveryRpcIsForItsRolesAlone) {
   Start();
-  matrix_->Check({"JobService/", "ClusterService/", "WorkerService/"});
+  matrix_->Check({"JobService/", "ClusterService/", "WorkerService/", "BackupService/"});
 }
 
 TEST_F(CoordinatorAccess, ASubmittersCommandsAreForJobsOfHisOwn) {

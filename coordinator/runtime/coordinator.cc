@@ -9,6 +9,7 @@
 #include "common/metrics.h"
 #include "common/rpc/access/call_metrics.h"
 #include "common/rpc/access/ticket.h"
+#include "common/rpc/certificate_expiry.h"
 #include "common/rpc/certificate_watch.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
@@ -126,6 +127,11 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
                                                               options.keep_ended_jobs});
   parts->janitor->Start();
 
+  if (!options.security.insecure) {
+    RETURN_IF_ERROR(PublishCertificateExpiry(
+        options.security.certificates, parts->metrics->registry().registry(),
+        parts->metrics->registry().AddGauge("muster_certificate_expiry_timestamp_seconds")));
+  }
   parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
   ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
                                                         .audit = options.state / "audit",

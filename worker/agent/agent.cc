@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/rpc/certificate_expiry.h"
 #include "common/status.h"
 #include "worker/agent/model_cache.h"
 
@@ -47,6 +48,10 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
   }));
   ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
   agent->PruneModels();
+  if (!agent->options_.security.insecure) {
+    RETURN_IF_ERROR(PublishCertificateExpiry(agent->options_.security.certificates, metrics.registry(),
+                                             metrics.AddGauge("muster_certificate_expiry_timestamp_seconds")));
+  }
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
+#include "muster/v1/backup.pb.h"
 #include "muster/v1/blob.pb.h"
 #include "muster/v1/cluster.pb.h"
 #include "muster/v1/data.pb.h"
@@ -56,7 +57,8 @@ std::vector<std::string> EveryRpc() {
   for (const google::protobuf::FileDescriptor* file :
        {muster::v1::SubmitRequest::descriptor()->file(), muster::v1::ListWorkersRequest::descriptor()->file(),
         muster::v1::AgentMessage::descriptor()->file(), muster::v1::ImportRequest::descriptor()->file(),
-        muster::v1::PushModelRequest::descriptor()->file(), muster::v1::PutRequest::descriptor()->file()}) {
+        muster::v1::PushModelRequest::descriptor()->file(), muster::v1::PutRequest::descriptor()->file(),
+        muster::v1::CopyRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       const google::protobuf::ServiceDescriptor* service = file->service(s);
       for (int m = 0; m < service->method_count(); ++m) {

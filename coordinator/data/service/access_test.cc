@@ -47,7 +47,7 @@ TEST_F(DataAccess, EveryRpcIsForItsRolesAlone) {
   tokens_ = root_ / "tokens.yaml";
   StartServer();
   AccessMatrix matrix(root_, absl::StrCat("127.0.0.1:", server_->port()));
-  matrix.Check({"DataService/", "BlobService/", "ModelService/"});
+  matrix.Check({"DataService/", "BlobService/", "ModelService/", "BackupService/"});
 }
 
 TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {

@@ -36,7 +36,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
       }
       admitted.subject = request.header().digest();
       response->set_digest(request.header().digest());
-      return Take(request.header(), *call, *reader);
+      return Take(request.header(), admitted.principal, *call, *reader);
     });
   }
 
@@ -80,14 +80,14 @@ class BlobServiceImpl final : public v1::BlobService::Service {
   }
 
  private:
-  absl::Status Take(const v1::PutHeader& header, const grpc::ServerContext& call,
+  absl::Status Take(const v1::PutHeader& header, const Principal& caller, const grpc::ServerContext& call,
                     grpc::ServerReader<v1::PutRequest>& reader) const {
     auto upload = data_.stores.blobs->Upload(header);
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
     const uint64_t bytes = header.size() - std::min(header.size(), header.offset());
     // The budget is for what users bring: jobs that run go on as long as the disk has room for their checkpoints.
-    const bool is_rank = PrincipalOf(call).role == Role::kWorker;
+    const bool is_rank = caller.role == Role::kWorker;
     RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
     v1::PutRequest request;
     while (reader.Read(&request)) {
