@@ -10,7 +10,7 @@
 namespace muster {
 
 absl::Status ExplainUnreachable(const absl::Status& status) {
-  if (!absl::IsUnavailable(status)) return status;
+  if (!absl::IsUnavailable(status) || ReasonOf(status) == "SHUTTING_DOWN") return status;
   return absl::UnavailableError(absl::StrCat("the cluster does not answer: ", status.message(),
                                              ". Is it running, and are address and certificates right?"));
 }

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -221,6 +223,29 @@ absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file,
   return absl::InvalidArgumentError(absl::StrCat(path.empty() ? file : places.at(path), ": ", message));
 }
 
+// Counts documents up to two. YAML::LoadAll never ends on some texts that are no YAML, such as "!!binnamey, x".
+class DocumentCounter final : public YAML::EventHandler {
+ public:
+  static int Count(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    DocumentCounter counter;
+    int documents = 0;
+    while (documents < 2 && parser.HandleNextDocument(counter)) ++documents;
+    return documents;
+  }
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
 // Text is taken as it stands (it may hold ": "), unless it is quoted or null.
 YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
   const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
@@ -265,11 +290,12 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
   Places places;
   std::string parsed;  // the override that is being parsed; empty: the file
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() != 1) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": must hold one job, found ", documents.size(), "."));
+    const int documents = DocumentCounter::Count(text);
+    if (documents != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": must hold one job, found ", documents == 0 ? "none." : "several."));
     }
-    RETURN_IF_ERROR(Reader(name, true, places).ReadMessage(documents[0], "", spec));
+    RETURN_IF_ERROR(Reader(name, true, places).ReadMessage(YAML::Load(text), "", spec));
     for (const std::string& assignment : overrides) {
       parsed = absl::StrCat("--set ", assignment);
       RETURN_IF_ERROR(ApplyOverride(assignment, spec, places));

@@ -1,12 +1,65 @@
 // Logging of the server programs: one line an event on standard error, through spdlog.
-// Use spdlog::info("job {} attempt {} ended: {}", …) after InitLog.
+//
+//   InitLog("muster-worker", "info", LogFormat::kJson);
+//   SetLogFields({.worker = "w1"});                        // of every line of this process
+//   const ScopedLogFields scope({.job = "a", .attempt = 1});  // of this thread's lines, until the scope ends
+//   spdlog::info("started on slot {}", 0);
+//
+//   text  2026-03-01T12:00:00.000Z muster-worker info started on slot 0 [job=a attempt=1]
+//   json  {"time":"2026-03-01T12:00:00.000Z","level":"info","program":"muster-worker","message":"started on slot 0",
+//          "worker":"w1","job":"a","attempt":1}
+//
+// A text line shows the fields of scopes alone: those of the process are known where it is read.
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+
+namespace spdlog {
+class formatter;
+}
 
 namespace muster {
 
+enum class LogFormat { kText, kJson };
+// "json" is kJson, everything else kText; flags are checked where they are read.
+LogFormat LogFormatFrom(std::string_view name);
+
+// What a line is about. Empty fields are left out.
+struct LogFields {
+  std::string job;
+  std::optional<uint32_t> attempt, rank;
+  std::string worker;
+  std::string request_id;
+};
+
 // Once, in main. `program` stands in every line. Level: trace, debug, info, warning, error.
-void InitLog(std::string_view program, std::string_view level = "info");
+void InitLog(std::string_view program, std::string_view level = "info", LogFormat format = LogFormat::kText);
+
+// Once, in main, before other threads log: of every line of this process.
+void SetLogFields(LogFields fields);
+
+// Adds to this thread's lines while it lives; an inner scope's fields go before an outer one's. Lives on the stack.
+class ScopedLogFields {
+ public:
+  explicit ScopedLogFields(LogFields fields);
+  ~ScopedLogFields();
+  ScopedLogFields(const ScopedLogFields&) = delete;
+  ScopedLogFields& operator=(const ScopedLogFields&) = delete;
+
+ private:
+  friend LogFields CurrentLogFields();
+  const LogFields fields_;
+  const ScopedLogFields* const outer_;
+};
+
+// Of the scopes around the caller.
+LogFields CurrentLogFields();
+
+// For InitLog and its test.
+std::unique_ptr<spdlog::formatter> MakeLogFormatter(LogFormat format);
 
 }  // namespace muster

@@ -6,6 +6,7 @@
 namespace muster {
 namespace {
 constexpr absl::string_view kReasonUrl = "muster/reason";
+constexpr absl::string_view kRetryUrl = "muster/retry-after";
 }
 
 absl::Status WithContext(const absl::Status& status, std::string_view context) {
@@ -23,6 +24,18 @@ absl::Status WithReason(absl::Status status, std::string_view reason) {
 std::string ReasonOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kReasonUrl);
   return payload.has_value() ? std::string(*payload) : std::string();
+}
+
+absl::Status WithRetryAfter(absl::Status status, absl::Duration wait) {
+  if (!status.ok()) status.SetPayload(kRetryUrl, absl::Cord(absl::FormatDuration(wait)));
+  return status;
+}
+
+std::optional<absl::Duration> RetryAfterOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kRetryUrl);
+  absl::Duration wait;
+  if (!payload.has_value() || !absl::ParseDuration(std::string(*payload), &wait)) return std::nullopt;
+  return wait;
 }
 
 }  // namespace muster

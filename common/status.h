@@ -1,12 +1,15 @@
 // Status helpers. Errors name the place and the remedy: "train.jsonl:4182: … Fix the line, or …".
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 
 namespace muster {
 
@@ -16,6 +19,10 @@ namespace muster {
 // A stable, machine-readable reason ("DATASET_NOT_FOUND") beside the message; travels as google.rpc.ErrorInfo.
 [[nodiscard]] absl::Status WithReason(absl::Status status, std::string_view reason);
 std::string ReasonOf(const absl::Status& status);  // empty: none
+
+// How long a client had better wait before its next try; travels as google.rpc.RetryInfo.
+[[nodiscard]] absl::Status WithRetryAfter(absl::Status status, absl::Duration wait);
+std::optional<absl::Duration> RetryAfterOf(const absl::Status& status);
 
 }  // namespace muster
 

@@ -61,7 +61,7 @@ absl::StatusOr<int> ListQueues(const Cli& cli) {
 
 struct DrainFlags {
   std::string worker;
-  bool undo = false;
+  bool undo = false, now = false;
   std::string request_id;
 };
 
@@ -71,6 +71,7 @@ absl::StatusOr<int> Drain(const Cli& cli, const DrainFlags& flags) {
   muster::v1::DrainRequest request;
   request.set_worker(flags.worker);
   request.set_undo(flags.undo);
+  request.set_evict(flags.now);
   request.set_request_id(RequestIdOr(flags.request_id));
   const auto response = Call(*stub, &ClusterService::Stub::Drain, request, {.patience = absl::Seconds(20)});
   if (!response.ok()) return WithContext(response.status(), "drain");
@@ -93,7 +94,8 @@ void AddClusterCommands(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<DrainFlags>();
   CLI::App* drain = app.add_subcommand("drain", "Give a worker no new ranks")->fallthrough();
   drain->add_option("worker", flags->worker, "Name of the worker")->required()->type_name("WORKER");
-  drain->add_flag("--undo", flags->undo, "Let it take ranks again");
+  CLI::Option* undo = drain->add_flag("--undo", flags->undo, "Let it take ranks again");
+  drain->add_flag("--now", flags->now, "What runs there saves a checkpoint, stops, and goes on elsewhere")->excludes(undo);
   drain->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
   drain->callback([&cli, flags] { cli.action = [&cli, flags] { return Drain(cli, *flags); }; });
 }

@@ -19,6 +19,7 @@ void AddCertsCommands(CLI::App& app, Cli& cli);
 void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore
 void AddGcCommand(CLI::App& app, Cli& cli);
 void AddDoctorCommand(CLI::App& app, Cli& cli);
+void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddVersionCommand(CLI::App& app, Cli& cli);
 
 }  // namespace muster

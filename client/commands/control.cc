@@ -51,7 +51,7 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
 
 void AddControlCommands(CLI::App& app, Cli& cli) {
   AddControl(app, cli, "cancel", "End a job; its last checkpoint stays", &JobService::Stub::Cancel);
-  AddControl(app, cli, "pause", "Stop a job at its last checkpoint and free its slots", &JobService::Stub::Pause);
+  AddControl(app, cli, "pause", "Stop a job with a checkpoint and free its slots", &JobService::Stub::Pause);
   AddControl(app, cli, "resume", "Queue a paused job again", &JobService::Stub::Resume);
 }
 

@@ -31,9 +31,10 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
-                                         {Role::kUser, "local"}};
+                                         {Role::kOperator, "local"}};
   for (const CertificateRequest& request : requests) {
-    RETURN_IF_ERROR(IssueCertificate(certs / "authority", request, certs / std::string(RoleName(request.role))));
+    const bool person = IsPerson(request.role);
+    RETURN_IF_ERROR(IssueCertificate(certs / "authority", request, certs / (person ? "user" : std::string(RoleName(request.role)))));
   }
   return absl::OkStatus();
 }
@@ -67,6 +68,7 @@ ServerChild::Options LocalCluster::ServerOptions(const std::string& name, Server
   server.arguments = [this, name, more = std::move(more), port_file = server.port_file](const ServerPorts& known) {
     std::vector<std::string> arguments = {(options_.bin_folder / ("muster-" + name)).string(),
                                           "--metrics", absl::StrCat(kLoopback, known.metrics_port),
+                                          "--health", absl::StrCat(kLoopback, known.health_port),
                                           "--state", (options_.state / name).string(),
                                           "--certs", (options_.state / "certs" / name).string(),
                                           "--port-file", port_file.string()};
@@ -83,9 +85,9 @@ absl::Status LocalCluster::Start() {
     return server.LearnPorts() && options_.serves(absl::StrCat(kLoopback, server.ports().port));
   };
   RETURN_IF_ERROR(StartServer(*data_, [&] { return serves(*data_); }));
-  coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
+  coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
   RETURN_IF_ERROR(StartServer(*coordinator_, [&] { return serves(*coordinator_); }));
-  std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName};
+  std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName, "--drain-timeout", "10"};
   if (options_.slots.has_value()) worker.insert(worker.end(), {"--slots", absl::StrCat(*options_.slots)});
   worker_.emplace(ServerOptions("worker", {}, std::move(worker)));
   RETURN_IF_ERROR(StartServer(*worker_, [this] { return worker_->LearnPorts() && options_.has_worker(address()); }));
@@ -213,6 +215,7 @@ absl::Status LocalCluster::WriteInfo() const {
   for (const auto* server : {&coordinator_, &data_, &worker_}) {
     info["pids"][(*server)->name()] = (*server)->pid();
     info["metrics"][(*server)->name()] = absl::StrCat(kLoopback, (*server)->ports().metrics_port);
+    info["health"][(*server)->name()] = absl::StrCat(kLoopback, (*server)->ports().health_port);
   }
   return WriteFileAtomically(options_.state / "local.json", info.dump(2) + "\n");
 }

@@ -16,7 +16,7 @@
 namespace muster {
 
 // STATE: certs/{authority,coordinator,data,worker,user}, coordinator/, data/, worker/, logs/, run/ (port files), lock,
-// and local.json {address, certs, pids: {…}, metrics: {…}} while the cluster runs.
+// and local.json {address, certs, pids: {…}, metrics: {…}, health: {…}} while the cluster runs.
 class LocalCluster {
  public:
   struct Options {
@@ -25,7 +25,7 @@ class LocalCluster {
     std::optional<uint32_t> slots;
     int port = 0;                      // the coordinator's; 0: a free one
     absl::Duration start_timeout = absl::Seconds(60);
-    absl::Duration stop_timeout = absl::Seconds(15);  // an agent gives its ranks 10 s
+    absl::Duration stop_timeout = absl::Seconds(25);  // an agent gives its ranks 10 s to save, and then 10 s to end
     // Does this server answer? And: does the coordinator list a worker that is ready?
     std::function<bool(const std::string& address)> serves;
     std::function<bool(const std::string& address)> has_worker;

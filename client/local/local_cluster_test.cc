@@ -19,7 +19,7 @@ using testing::HasSubstr;
 constexpr char kServer[] = R"(#!/bin/sh
 # Notes its arguments, writes its port file (a given port stays, a free one is 4711), and runs until SIGTERM.
 name=$(basename "$0"); echo "$name $*" >> "$(dirname "$0")/calls"
-port=4711; metrics=4712
+port=4711; metrics=4712; health=4713
 while [ $# -gt 0 ]; do
   case "$1" in
     --port-file) file=$2;;
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-echo "{\"port\": $port, \"metrics_port\": $metrics}" > "$file.new"; mv "$file.new" "$file"
+echo "{\"port\": $port, \"metrics_port\": $metrics, \"health_port\": $health}" > "$file.new"; mv "$file.new" "$file"
 exec sleep 1000
 )";
 
@@ -64,6 +64,7 @@ TEST_F(LocalClusterTest, StartsServersInOrderAndSaysWhereTheyAre) {
   const auto info = Info();
   EXPECT_EQ(info["address"], "127.0.0.1:4711");
   EXPECT_EQ(info["metrics"]["worker"], "127.0.0.1:4712");
+  EXPECT_EQ(info["health"]["worker"], "127.0.0.1:4713");
   EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(info["certs"].get<std::string>()) / "key.pem"));
   const std::string calls = *ReadFile(folder_ / "calls");
   EXPECT_LT(calls.find("muster-data"), calls.find("muster-coordinator"));

@@ -24,11 +24,12 @@ constexpr uint64_t kMaxLogBytes = 16 << 20;
 absl::StatusOr<ServerPorts> ReadPortFile(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
   const nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
-  if (!value.is_object() || !value.contains("metrics_port") || !value["metrics_port"].is_number_integer() ||
-      !value.value("port", nlohmann::json(0)).is_number_integer()) {
-    return absl::DataLossError(absl::StrCat(file.string(), ": not {\"port\": N, \"metrics_port\": N}"));
+  const auto is_port = [&](const char* key) { return value.value(key, nlohmann::json(0)).is_number_integer(); };
+  if (!value.is_object() || !value.contains("metrics_port") || !is_port("port") || !is_port("metrics_port") ||
+      !is_port("health_port")) {
+    return absl::DataLossError(absl::StrCat(file.string(), ": not {\"port\": N, \"metrics_port\": N, \"health_port\": N}"));
   }
-  return ServerPorts{value.value("port", 0), value["metrics_port"].get<int>()};
+  return ServerPorts{value.value("port", 0), value["metrics_port"].get<int>(), value.value("health_port", 0)};
 }
 
 absl::Duration RestartDelay(int failures) {

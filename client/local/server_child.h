@@ -17,9 +17,10 @@ namespace muster {
 struct ServerPorts {
   int port = 0;  // 0: a free one, and remembered
   int metrics_port = 0;
+  int health_port = 0;
 };
 
-// A port file: {"port": 7070, "metrics_port": 7071}; `port` is left out by a program that serves metrics alone.
+// A port file: {"port": 7070, "metrics_port": 7071, "health_port": 7080}; `port` is left out by a program that serves none.
 absl::StatusOr<ServerPorts> ReadPortFile(const std::filesystem::path& file);
 
 // How long to wait before the next start, after `failures` ends in a row: 200 ms, doubled up to 5 s.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
+#include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
 
@@ -19,17 +20,26 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // of 1024 layers it has 3 MB; the format's own limit is 100 MB
+constexpr uint64_t kMaxJsonBytes = 1 << 20;
+constexpr uint64_t kMaxVocabularyBytes = 64 << 20;
+constexpr int64_t kMaxLayers = 1024;
 
 absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
 }
 
 absl::StatusOr<json> ReadJson(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, kMaxJsonBytes));
   json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return WrongFile(file, "is no JSON");
   return value;
+}
+
+// A value for a message. A list may be nested deeper than dump() can go.
+std::string Shown(const json& value) {
+  if (value.is_primitive()) return value.dump();
+  return value.is_array() ? "a list" : "an object";
 }
 
 // An object, or an empty one where the file does not exist.
@@ -52,7 +62,7 @@ class Keys {
     if (!Has(key)) return absl::OkStatus();
     if (!value_[key].is_number_integer() || value_[key].get<int64_t>() < least ||
         value_[key].get<int64_t>() > (int64_t{1} << 31)) {
-      return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no size of at least ", least));
+      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no size of at least ", least));
     }
     target = value_[key].get<int64_t>();
     return absl::OkStatus();
@@ -63,21 +73,21 @@ class Keys {
   }
   absl::Status Number(const char* key, double& target) const {
     if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_number()) return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no number"));
+    if (!value_[key].is_number()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no number"));
     target = value_[key].get<double>();
     return absl::OkStatus();
   }
   absl::Status Boolean(const char* key, bool& target) const {
     if (!Has(key)) return absl::OkStatus();
     if (!value_[key].is_boolean()) {
-      return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is neither true nor false"));
+      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is neither true nor false"));
     }
     target = value_[key].get<bool>();
     return absl::OkStatus();
   }
   absl::Status Text(const char* key, std::string& target) const {
     if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_string()) return WrongFile(file_, absl::StrCat(key, ": ", value_[key].dump(), " is no string"));
+    if (!value_[key].is_string()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no string"));
     target = value_[key].get<std::string>();
     return absl::OkStatus();
   }
@@ -115,6 +125,9 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
   RETURN_IF_ERROR(keys.Number("layer_norm_eps", config.layer_norm_epsilon));
   RETURN_IF_ERROR(keys.Number("hidden_dropout_prob", config.hidden_dropout));
   RETURN_IF_ERROR(keys.Number("attention_probs_dropout_prob", config.attention_dropout));
+  if (config.layers > kMaxLayers) {
+    return WrongFile(file, absl::StrCat("num_hidden_layers: ", config.layers, ", at most ", kMaxLayers, " are supported"));
+  }
   if (config.hidden_size % config.heads != 0) {
     return WrongFile(file, absl::StrCat("hidden_size ", config.hidden_size, " is no multiple of num_attention_heads ",
                                         config.heads));
@@ -335,7 +348,8 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::f
 
 absl::Status CheckModelFolder(const std::filesystem::path& folder, const EncoderConfig& config) {
   RETURN_IF_ERROR(CheckTensors(folder, config));
-  ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(folder / "vocab.txt"));
+  ASSIGN_OR_RETURN(const std::string vocabulary,
+                   ReadSmallFile(folder / "vocab.txt", kMaxVocabularyBytes));
   const int64_t lines = std::count(vocabulary.begin(), vocabulary.end(), '\n') +
                         (!vocabulary.empty() && vocabulary.back() != '\n' ? 1 : 0);
   if (lines != config.vocabulary_size) {

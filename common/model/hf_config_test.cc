@@ -145,6 +145,17 @@ TEST_F(HfConfigTest, RefusesBrokenSafetensors) {
             absl::StatusCode::kOk);
 }
 
+TEST_F(HfConfigTest, BoundsWhatAFolderCosts) {
+  config_["num_hidden_layers"] = 1 << 30;  // each layer is sixteen tensors to look for
+  Write("config.json", config_.dump());
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("at most 1024 are supported"));
+  config_["num_hidden_layers"] = 1;
+  Write("config.json", absl::StrCat("{\"model_type\": ", std::string(400000, '['), std::string(400000, ']'), "}"));
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("a list is no string"));
+  Write("config.json", std::string(2 << 20, ' '));
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("config.json: has 2097152 bytes"));
+}
+
 TEST_F(HfConfigTest, FuzzedHeadersAreErrorsNotCrashes) {
   const std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
   std::string good(8, '\0');

@@ -1,10 +1,14 @@
 #include "common/spec/job_spec.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -17,6 +21,8 @@ namespace muster {
 namespace {
 
 using muster::v1::JobSpec;
+
+constexpr size_t kMaxSpecBytes = 64 << 10;
 
 // Sets an optional field of a message unless it is set.
 #define MUSTER_DEFAULT(message, field, value) \
@@ -38,6 +44,26 @@ absl::Status CheckReference(absl::string_view path, absl::string_view name) {
 absl::Status CheckRange(absl::string_view path, double value, bool ok, absl::string_view allowed) {
   if (ok && std::isfinite(value)) return absl::OkStatus();
   return Wrong(path, absl::StrCat("is ", value, ". It must be ", allowed, "."));
+}
+
+// Values of an enumeration that no version of this program knows come over the wire as their numbers.
+absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::Message& message) {
+  using google::protobuf::FieldDescriptor;
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
+    if (field->is_repeated()) continue;  // lists of words
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      RETURN_IF_ERROR(CheckEnumerations(name, message.GetReflection()->GetMessage(message, field)));
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+      const int value = message.GetReflection()->GetEnumValue(message, field);
+      if (field->enum_type()->FindValueByNumber(value) == nullptr) {
+        return Wrong(name, absl::StrCat("unknown value ", value, ". Use a client of the server's version."));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckModel(const muster::v1::ModelSpec& model) {
@@ -235,6 +261,12 @@ void FillDefaults(JobSpec& spec) {
 #undef MUSTER_DEFAULT
 
 absl::Status ValidateJobSpec(const JobSpec& spec) {
+  // It is kept for ever, and every list of jobs carries it.
+  if (spec.ByteSizeLong() > kMaxSpecBytes) {
+    return Wrong("job", absl::StrCat("has ", spec.ByteSizeLong(), " bytes, at most ", kMaxSpecBytes,
+                                     " are taken. Shorten model.prompts or data.positives.sources."));
+  }
+  RETURN_IF_ERROR(CheckEnumerations("", spec));
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
   RETURN_IF_ERROR(CheckModel(spec.model()));
   if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {

@@ -152,6 +152,23 @@ TEST(ValidateJobSpec, TakesAJobThatOnlyEvaluates) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
+TEST(ValidateJobSpec, RefusesNumbersOfNoEnumeration) {
+  JobSpec spec = Good();
+  FillDefaults(spec);
+  spec.mutable_resources()->set_device(static_cast<muster::v1::Device>(99));
+  EXPECT_EQ(ValidateJobSpec(spec).message(), "resources.device: unknown value 99. Use a client of the server's version.");
+}
+
+TEST(ValidateJobSpec, RefusesWhatIsTooLargeToKeep) {
+  JobSpec spec = Good();
+  FillDefaults(spec);
+  spec.mutable_model()->mutable_prompts()->set_query(std::string(1 << 20, 'x'));
+  EXPECT_THAT(std::string(ValidateJobSpec(spec).message()), HasSubstr("at most 65536 are taken"));
+  spec.mutable_model()->mutable_prompts()->clear_query();
+  spec.GetReflection()->MutableUnknownFields(&spec)->AddLengthDelimited(1000, std::string(1 << 20, 'x'));
+  EXPECT_THAT(std::string(ValidateJobSpec(spec).message()), HasSubstr("at most 65536 are taken"));
+}
+
 TEST(ParseMetricName, KnowsItsNames) {
   EXPECT_EQ(ParseMetricName("ndcg@10")->kind, MetricName::Kind::kNdcg);
   EXPECT_EQ(ParseMetricName("ndcg@10")->cutoff, 10);

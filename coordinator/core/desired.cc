@@ -1,5 +1,7 @@
 #include "coordinator/core/desired.h"
 
+#include <set>
+
 namespace muster {
 
 muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
@@ -18,6 +20,7 @@ muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& w
     assignment.set_attempt(info.number());
     assignment.set_phase(record.running().has_started() ? muster::v1::ASSIGNMENT_PHASE_RUN
                                                         : muster::v1::ASSIGNMENT_PHASE_PREPARE);
+    assignment.set_save_and_stop(record.running().has_stop());
     assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
     *assignment.mutable_spec() = record.job().spec();
     *assignment.mutable_resolved() = record.job().resolved();
@@ -29,6 +32,17 @@ muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& w
     *desired.add_assignments() = std::move(assignment);
   }
   return desired;
+}
+
+std::vector<std::string> WorkersOf(const State& state, const std::string& job_id, uint32_t attempt) {
+  std::set<std::string> workers;
+  const JobRecord* job = FindJob(state, job_id);
+  if (job == nullptr) return {};
+  for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+    if (info.number() != attempt) continue;
+    for (const muster::v1::RankPlacement& rank : info.ranks()) workers.insert(rank.worker());
+  }
+  return {workers.begin(), workers.end()};
 }
 
 }  // namespace muster

@@ -22,6 +22,7 @@ struct SubmitJob {
   std::string owner, request_id;
   muster::v1::JobSpec spec;  // validated, defaults filled in
   muster::v1::ResolvedJob resolved;
+  uint32_t max_active_jobs = 0;  // of the owner; 0: no limit
 };
 enum class Verb { kCancel, kPause, kResume };
 struct JobCommand {
@@ -34,6 +35,7 @@ struct DrainWorker {
   std::string worker;
   bool undo = false;
   std::string user, request_id;
+  bool evict = false;  // what runs there saves, stops, and is placed elsewhere
 };
 // `session` names the stream: words of a stream that a newer one replaced are without effect.
 struct AgentHello {
@@ -107,6 +109,8 @@ struct CollectBlobs {
 struct CountStale {
   std::string kind;    // report, progress, rank_exited, …: a closed set
   std::string detail;  // FAILED_PRECONDITION "attempt 1 ended", for the log
+  std::string job;     // of which it speaks
+  uint32_t attempt = 0;
 };
 enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused };
 struct CountAttempt {
@@ -115,12 +119,30 @@ struct CountAttempt {
 struct ObserveQueueWait {
   absl::Duration wait;
 };
+// One observation for a metric of the catalogue: added to a counter, or to a histogram.
+enum class Measure {
+  kDecisions,           // {result}
+  kSilences,
+  kRecoverySeconds,
+  kGoodputSeconds,      // {phase}
+  kEpochQueries,        // {kind}
+  kRankDisagreements,
+  kCheckpoints,
+  kCheckpointBytes,
+  kCheckpointSeconds,
+  kCount,
+};
+struct Measured {
+  Measure measure = Measure::kCount;
+  std::string label;  // empty: the family has none
+  double value = 1;
+};
 struct JobChanged {  // durable or soft: watchers want to see it
   std::string job_id;
 };
 
 using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession, OpenRendezvous, CloseRendezvous,
-                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, JobChanged>;
+                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, JobChanged>;
 
 struct Decision {
   std::vector<Record> records;  // commit these, then

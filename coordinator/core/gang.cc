@@ -129,7 +129,7 @@ ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now)
     const auto durable = state.workers.find(name);
     if (worker.silent) {
       slots.withheld_reason = absl::StrCat(name, " silent");
-    } else if (durable != state.workers.end() && durable->second.draining()) {
+    } else if (worker.draining || (durable != state.workers.end() && durable->second.draining())) {
       slots.withheld_reason = absl::StrCat(name, " draining");
     } else if (worker.session == 0 || now - worker.last_heard > kFresh) {
       slots.withheld_reason = absl::StrCat(name, " not heard for ", absl::ToInt64Seconds(now - worker.last_heard), " s");

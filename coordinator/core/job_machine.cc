@@ -53,6 +53,8 @@ class Machine {
   absl::Status On(const WorkerPrepared& event);
   absl::Status On(const WorkerRefused& event);
   absl::Status On(const WorkerLost& event);
+  absl::Status On(const SaveAndStop& event);
+  absl::Status On(const StopOverdue& event);
   absl::Status On(const Stuck& event);
   absl::Status On(const UserCommand& event);
   absl::Status On(const RankStarted& event);
@@ -62,6 +64,7 @@ class Machine {
   absl::Status On(const Exported& event);
 
   void Amend(uint32_t attempt, const std::string& cause, bool permanent);
+  void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }
 
   Transition Finish() {
     if (result_.changed) record().mutable_job()->set_revision(record().job().revision() + 1);
@@ -87,6 +90,16 @@ class Machine {
   void EndAttempt(const std::string& reason, AttemptEnd end);
   void Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending);
   void GiveUpOrRecover(const std::string& cause);
+
+  // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
+  bool CanSave(bool agents_can) const {
+    return agents_can && phase() == JobPhase::JOB_PHASE_TRAINING && !EvaluatesAlone(result_.record);
+  }
+  void OrderStop(const std::string& reason, bool pause);
+  // A rank ended otherwise than with success while its attempt is asked to stop.
+  void StopRankInOrder(const RankExited& event);
+  // `more`: what cut it short; empty: all ranks stopped as they were asked to.
+  void FinishStop(const std::string& more);
 
   absl::Time now_;
   Transition result_;
@@ -201,8 +214,66 @@ absl::Status Machine::On(const WorkerRefused& event) {
   return absl::OkStatus();
 }
 
+void Machine::OrderStop(const std::string& reason, bool pause) {
+  journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
+  stop.set_reason(reason);
+  *stop.mutable_since() = ToProto(now_);
+  stop.set_pause(pause);
+  for (const journal::v1::Grant& grant : record().running().grants()) {
+    result_.effects.push_back(PushDesired{grant.worker()});
+  }
+  MoveTo(phase(), absl::StrCat(reason, ": saves a checkpoint and stops"));
+}
+
+void Machine::StopRankInOrder(const RankExited& event) {
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  if (event.cause() != muster::v1::EXIT_CAUSE_STOPPED) {
+    return FinishStop(DescribeExit(record(), running.number(), event));
+  }
+  if (running.ranks(static_cast<int>(event.rank())).stopped()) return;
+  running.mutable_ranks(static_cast<int>(event.rank()))->set_stopped(true);
+  result_.changed = true;
+  const bool all = std::all_of(running.ranks().begin(), running.ranks().end(), [](const journal::v1::RankState& rank) {
+    return rank.stopped() || rank.succeeded();
+  });
+  if (all) FinishStop("");
+}
+
+void Machine::FinishStop(const std::string& more) {
+  const journal::v1::StopOrder stop = record().running().stop();
+  const std::string reason = more.empty() ? stop.reason() : absl::StrCat(stop.reason(), "; ", more);
+  EndAttempt(reason, stop.pause() ? AttemptEnd::kPaused : AttemptEnd::kStopped);
+  record().set_cause_pending(false);
+  MoveTo(stop.pause() ? JobPhase::JOB_PHASE_PAUSED : JobPhase::JOB_PHASE_RECOVERING, reason);
+}
+
+absl::Status Machine::On(const SaveAndStop& event) {
+  if (record().running().has_stop()) return absl::OkStatus();
+  if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  if (CanSave(event.can_save)) {
+    OrderStop(event.reason, /*pause=*/false);
+  } else {
+    Fail(event.reason, AttemptEnd::kStopped, /*permanent=*/false, /*pending=*/false);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const StopOverdue&) {
+  if (!record().running().has_stop()) return absl::OkStatus();
+  FinishStop(absl::StrCat("not all ranks stopped within ", absl::ToInt64Seconds(kStopWithin), " s"));
+  return absl::OkStatus();
+}
+
 absl::Status Machine::On(const WorkerLost& event) {
   if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  if (record().running().has_stop()) {
+    const AttemptInfo* info = InfoOf(record(), record().running().number());
+    const bool needed = info == nullptr || std::any_of(info->ranks().begin(), info->ranks().end(), [&](const auto& rank) {
+      return rank.worker() == event.worker && !record().running().ranks(static_cast<int>(rank.rank())).stopped();
+    });
+    if (needed) FinishStop(event.reason);  // otherwise its part is done: it may go
+    return absl::OkStatus();
+  }
   Fail(event.reason, AttemptEnd::kLost, /*permanent=*/false, /*pending=*/false);
   return absl::OkStatus();
 }
@@ -231,11 +302,28 @@ absl::Status Machine::On(const UserCommand& event) {
     case Verb::kPause:
       if (paused) return absl::OkStatus();
       if (ended) break;
+      if (record().running().has_stop()) {
+        if (record().running().stop().pause()) return absl::OkStatus();
+        record().mutable_running()->mutable_stop()->set_pause(true);
+        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
+        MoveTo(phase(), absl::StrCat("paused ", by, ": saves a checkpoint and stops"));
+        break;
+      }
+      if (CanSave(event.can_save)) {
+        OrderStop(absl::StrCat("paused ", by), /*pause=*/true);
+        break;
+      }
       EndAttempt(absl::StrCat("paused ", by), AttemptEnd::kPaused);
       MoveTo(JobPhase::JOB_PHASE_PAUSED, absl::StrCat("paused ", by));
       break;
     case Verb::kResume:
       if (ended) break;
+      if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
+        record().mutable_running()->mutable_stop()->set_pause(false);
+        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
+        MoveTo(phase(), absl::StrCat("resumed ", by, " while it stops"));
+        break;
+      }
       if (!paused) return absl::OkStatus();  // it runs, or waits for slots, already
       MoveTo(JobPhase::JOB_PHASE_QUEUED, absl::StrCat("resumed ", by));
       break;
@@ -275,8 +363,19 @@ absl::Status Machine::On(const RankExited& event) {
   if (event.rank() >= running.ranks_size()) return absl::InvalidArgumentError("no such rank");
   if (event.cause() != muster::v1::EXIT_CAUSE_SUCCESS) {
     const bool stopped = event.cause() == muster::v1::EXIT_CAUSE_STOPPED;
+    if (event.cause() != muster::v1::EXIT_CAUSE_PERMANENT) {
+      // Its agent stops, and has told its ranks before it told the coordinator: all ranks stop after the same step.
+      if (stopped && !running.has_stop() && CanSave(true)) {
+        OrderStop(DescribeExit(record(), running.number(), event), /*pause=*/false);
+      }
+      if (running.has_stop()) {
+        StopRankInOrder(event);
+        return absl::OkStatus();
+      }
+    }
     Fail(DescribeExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
          event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
+    if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
     return absl::OkStatus();
   }
   if (running.ranks(event.rank()).succeeded()) return absl::OkStatus();
@@ -304,6 +403,11 @@ absl::Status Machine::On(const CheckpointSaved& event) {
     if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
   }
   result_.restored.push_back(checkpoint.manifest());
+  result_.effects.push_back(Measured{Measure::kCheckpoints, "", 1});
+  result_.effects.push_back(Measured{Measure::kCheckpointBytes, "", static_cast<double>(checkpoint.bytes())});
+  if (checkpoint.seconds() > 0) {
+    result_.effects.push_back(Measured{Measure::kCheckpointSeconds, "", checkpoint.seconds()});
+  }
   result_.garbage = AddCheckpoint(std::move(checkpoint), job().spec().checkpoint().keep(), job());
   if (further) {
     record().clear_causes();
@@ -384,6 +488,7 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
           exit != nullptr && exit->cause() != muster::v1::EXIT_CAUSE_SUCCESS &&
           exit->cause() != muster::v1::EXIT_CAUSE_STOPPED && exit->cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) {
         machine.Amend(attempt, DescribeExit(job, attempt, *exit), exit->cause() == muster::v1::EXIT_CAUSE_PERMANENT);
+        if (exit->cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) machine.CountDisagreement();
       } else if (const auto* lost = std::get_if<WorkerLost>(&event); lost != nullptr) {
         machine.Amend(attempt, lost->reason, /*permanent=*/false);
       }

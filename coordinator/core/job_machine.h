@@ -15,6 +15,8 @@
 //   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to go on from the last checkpoint;
 //       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent
 //   (5) every rank succeeded, and the export is there if the job trains
+//   (5') TRAINING, asked to save and stop (a worker drains, a user pauses): every rank stopped after a step that is saved,
+//       or 90 s have passed: RECOVERING or PAUSED. Not a failure of the job
 //   (6) a worker refused, was late or was lost: every reservation is released. Not a failure of the job
 //   (7) pause    (8) resume    (9) cancel
 //
@@ -39,6 +41,8 @@
 namespace muster {
 
 inline constexpr int kMaxFailures = 3;     // without a new checkpoint between them
+// Ranks that are asked to save and stop have so long; the agent of a worker that drains a little longer.
+inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
 inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
 
 struct Placed {
@@ -53,15 +57,22 @@ struct WorkerRefused {  // or was late; also a reservation whose worker was lost
 struct WorkerLost {
   std::string worker, reason;  // reason: a whole phrase, "w2 silent for 15 s"
 };
+struct SaveAndStop {  // the attempt has to leave a worker
+  std::string worker, reason;  // reason: a whole phrase, "w2 drains"
+  bool can_save = true;        // its agents know how to let ranks save and stop
+};
+struct StopOverdue {};  // the ranks had kStopWithin
 struct Stuck {
   std::string reason;  // "no progress for 120 s"
 };
 struct UserCommand {
   Verb verb = Verb::kCancel;
   std::string user, request_id;
+  bool can_save = true;  // as in SaveAndStop
 };
 
-using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, Stuck, UserCommand,
+using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck,
+                              UserCommand,
                               muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
                               muster::v1::Evaluation, muster::v1::Exported>;
 

@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/step.h"
@@ -60,11 +61,23 @@ uint32_t Number(const std::string& text) {
 
 struct Agent {
   muster::v1::Hello hello;
-  bool silent = false;
+  bool silent = false, draining = false;
   uint64_t session = 0, sequence = 0;
   int instance = 1;
   std::map<AttemptKey, std::set<uint32_t>> running;
 };
+
+AgentHeartbeat HeartbeatOf(const std::string& name, const Agent& agent) {
+  AgentHeartbeat heartbeat{name, agent.session, {}};
+  heartbeat.heartbeat.set_draining(agent.draining);
+  for (const auto& [attempt, ranks] : agent.running) {
+    auto* observed = heartbeat.heartbeat.add_attempts();
+    observed->set_job_id(attempt.first);
+    observed->set_attempt(attempt.second);
+    for (const uint32_t rank : ranks) observed->add_running_ranks(rank);
+  }
+  return heartbeat;
+}
 
 class Runner {
  public:
@@ -79,7 +92,8 @@ class Runner {
   void Tell(const JobRecord* before, const JobRecord& after);
   void TellStops(const std::map<std::string, std::set<AttemptKey>>& before);
   void Note(const Effect& effect);
-  std::map<std::string, std::set<AttemptKey>> Desired() const;
+  // By worker: what it is to run, and of that what is to save and stop.
+  std::map<std::string, std::set<AttemptKey>> Desired(bool saving = false) const;
   void Hello(Agent& agent);
   void Send(const std::string& worker, Report report);
   void Advance(absl::Duration time);
@@ -97,11 +111,12 @@ class Runner {
   uint64_t last_session_ = 0;
 };
 
-std::map<std::string, std::set<AttemptKey>> Runner::Desired() const {
+std::map<std::string, std::set<AttemptKey>> Runner::Desired(bool saving) const {
   std::map<std::string, std::set<AttemptKey>> result;
   for (const auto& [name, agent] : agents_) {
     const muster::v1::DesiredState desired = DesiredStateOf(state_, name);
     for (const auto& assignment : desired.assignments()) {
+      if (saving && !assignment.save_and_stop()) continue;
       result[name].insert({assignment.job_id(), assignment.attempt()});
     }
   }
@@ -177,7 +192,7 @@ void Runner::Commit(const std::vector<Record>& records) {
 void Runner::Give(const Event& event) {
   std::vector<Event> events = {event};
   while (!events.empty()) {
-    const auto desired = Desired();
+    const auto desired = Desired(), saving = Desired(/*saving=*/true);
     std::map<std::string, std::string> waiting;
     for (const auto& [id, job] : soft_->jobs) waiting[id] = job.waiting;
     const Decision decision = Step(state_, *soft_, events.back(), now_);
@@ -185,6 +200,13 @@ void Runner::Give(const Event& event) {
     Commit(decision.records);
     for (const Effect& effect : decision.effects) Note(effect);
     TellStops(desired);
+    for (const auto& [worker, attempts] : Desired(/*saving=*/true)) {
+      const auto known = saving.find(worker);
+      for (const AttemptKey& attempt : attempts) {
+        if (known != saving.end() && known->second.contains(attempt)) continue;
+        outcome_.push_back(absl::StrCat("save ", attempt.first, "#", attempt.second, " ", worker));
+      }
+    }
     for (const auto& [id, job] : soft_->jobs) {
       if (!job.waiting.empty() && job.waiting != waiting[id]) {
         outcome_.push_back(absl::StrCat("wait ", id, " \"", job.waiting, "\""));
@@ -197,6 +219,7 @@ void Runner::Give(const Event& event) {
 void Runner::Hello(Agent& agent) {
   agent.session = ++last_session_;
   agent.hello.set_instance(absl::StrCat(agent.instance));
+  agent.hello.set_draining(agent.draining);
   muster::v1::Hello hello = agent.hello;
   for (const auto& [attempt, ranks] : agent.running) {
     auto* observed = hello.add_attempts();
@@ -219,14 +242,7 @@ void Runner::Advance(absl::Duration time) {
     now_ += absl::Seconds(1);
     for (auto& [name, agent] : agents_) {
       if (agent.silent || absl::ToUnixSeconds(now_) % 3 != 0) continue;
-      AgentHeartbeat heartbeat{name, agent.session, {}};
-      for (const auto& [attempt, ranks] : agent.running) {
-        auto* observed = heartbeat.heartbeat.add_attempts();
-        observed->set_job_id(attempt.first);
-        observed->set_attempt(attempt.second);
-        for (const uint32_t rank : ranks) observed->add_running_ranks(rank);
-      }
-      Give(heartbeat);
+      Give(HeartbeatOf(name, agent));
     }
     Give(Tick{});
   }
@@ -300,7 +316,7 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
     static const std::map<std::string, muster::v1::ExitCause> kCauses = {
         {"success", muster::v1::EXIT_CAUSE_SUCCESS},       {"error", muster::v1::EXIT_CAUSE_ERROR},
         {"signal", muster::v1::EXIT_CAUSE_SIGNAL},         {"collective", muster::v1::EXIT_CAUSE_COLLECTIVE},
-        {"permanent", muster::v1::EXIT_CAUSE_PERMANENT}};
+        {"permanent", muster::v1::EXIT_CAUSE_PERMANENT},   {"stopped", muster::v1::EXIT_CAUSE_STOPPED}};
     const uint32_t rank = Number(words.at(2));
     report.mutable_rank_exited()->set_rank(rank);
     report.mutable_rank_exited()->set_cause(kCauses.at(words.at(3)));
@@ -348,6 +364,7 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     agent.hello.set_worker(words[1]);
     agent.hello.set_device(gpus.empty() ? "cpu" : "gpu");
     agent.hello.set_slots(Number(gpus.empty() ? Option(words, "slots", "1") : gpus));
+    agent.hello.set_protocol(Number(Option(words, "protocol", absl::StrCat(kProtocol))));
     Hello(agent);
   } else if (verb == "submit") {
     SubmitJob submit;
@@ -372,7 +389,14 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     const Verb kind = verb == "cancel" ? Verb::kCancel : verb == "pause" ? Verb::kPause : Verb::kResume;
     Give(JobCommand{0, kind, words.at(1), "ada", Option(words, "request", "")});
   } else if (verb == "drain" || verb == "undrain") {
-    Give(DrainWorker{0, words.at(1), verb == "undrain", "ada", ""});
+    Give(DrainWorker{0, words.at(1), verb == "undrain", "ada", Option(words, "request", ""), words.back() == "now"});
+  } else if (verb == "draining") {  // its agent got SIGTERM
+    Agent& agent = agents_.at(words.at(1));
+    agent.draining = true;
+    Give(HeartbeatOf(words[1], agent));
+  } else if (verb == "gone") {
+    agents_.at(words.at(1)).silent = true;
+    Give(AgentGone{words[1], agents_.at(words[1]).session});
   } else if (verb == "silent") {
     agents_.at(words.at(1)).silent = true;
   } else if (verb == "heard") {
@@ -381,6 +405,7 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
   } else if (verb == "new-agent") {
     Agent& agent = agents_.at(words.at(1));
     agent.running.clear();
+    agent.silent = agent.draining = false;
     agent.sequence = 0;
     ++agent.instance;
     Hello(agent);

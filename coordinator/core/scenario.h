@@ -8,15 +8,16 @@
 // Left of the arrow stand commands, right of it everything that came of them, in order; no arrow: nothing came of
 // them. `;` separates several. The commands:
 //
-//   worker W slots=N | worker W gpus=N          an agent says hello, instance 1
+//   worker W slots=N | worker W gpus=N [protocol=0]   an agent says hello, instance 1
 //   submit J slots=N[-M] [priority=P] [keep=K] [request=R] [device=auto|cpu|gpu]
 //   prepared J#A W…       refused J#A W REASON   started J#A [W…]    stopped J#A W
 //   step J#A N            checkpoint J#A N W     evaluated J#A W     exported J#A W
-//   exit J#A RANK CAUSE [MESSAGE]                CAUSE: success, error, signal, collective, permanent
+//   exit J#A RANK CAUSE [MESSAGE]                CAUSE: success, error, signal, collective, permanent, stopped
 //   silent W   heard W    the agent is cut off; it is heard again     new-agent W   it restarts: its ranks are dead
 //   again                 the last report once more
 //   advance 15s           heartbeats every 3 s of those that are not silent, a tick every second
-//   cancel J   pause J   resume J   drain W   undrain W
+//   draining W            its agent got SIGTERM                      gone W       it closed its session and ended
+//   cancel J   pause J   resume J   drain W [request=R] [now]   undrain W
 //   restart               of the coordinator: replay, and check that the state is the same bytes; agents say hello again
 #pragma once
 

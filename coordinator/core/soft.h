@@ -20,6 +20,7 @@ struct SoftWorker {
   uint64_t session = 0;       // the stream it speaks on; 0: none
   absl::Time last_heard;
   bool silent = false;        // found silent, and not heard since
+  bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
@@ -30,12 +31,18 @@ struct SoftJob {
   muster::v1::Progress progress;
   absl::Time changed;   // last sign of progress of the attempt
   std::string waiting;  // why it is not placed: "needs 2 slots, 1 free"
+
+  // For metrics.
+  absl::Time failed_at = absl::InfinitePast();  // end of an attempt that failed; past: no recovery is under way
+  double at_risk = 0;          // slot-seconds of training since the last checkpoint of the attempt
+  uint64_t last_closed = 0;    // 1 + the last epoch whose ledger was counted; 0: none
 };
 
 struct Soft {
   absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
+  absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
 };
 
 // Replaces what a worker is known to run.

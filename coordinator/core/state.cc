@@ -10,6 +10,15 @@ namespace muster {
 
 using muster::v1::JobPhase;
 
+namespace {
+
+absl::Status OfANewerVersion(absl::string_view what) {
+  return absl::FailedPreconditionError(absl::StrCat(what, " of an unknown kind: the state was written by a newer version. "
+                                                    "Start that version, or restore the backup from before the upgrade."));
+}
+
+}  // namespace
+
 absl::Status Apply(const Record& record, State& state) {
   switch (record.record_case()) {
     case Record::kEpoch: state.epoch = record.epoch().epoch(); return absl::OkStatus();
@@ -25,7 +34,10 @@ absl::Status Apply(const Record& record, State& state) {
       } else {
         state.active.insert(id);
       }
-      state.jobs[id] = job;
+      JobRecord& known = state.jobs[id];
+      if (known.has_job()) --state.phases[known.job().phase()];
+      ++state.phases[job.job().phase()];
+      known = job;
       return absl::OkStatus();
     }
     case Record::kWorker: state.workers[record.worker().name()] = record.worker(); return absl::OkStatus();
@@ -46,8 +58,7 @@ absl::Status Apply(const Record& record, State& state) {
     }
     case Record::RECORD_NOT_SET: break;
   }
-  return absl::InvalidArgumentError(
-      "a journal record of an unknown kind: the state was written by a newer version. Start that version.");
+  return OfANewerVersion("a journal record");
 }
 
 std::string SnapshotBytes(const State& state) {
@@ -64,6 +75,8 @@ absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes) {
   if (!snapshot.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the snapshot of the coordinator's state cannot be read. Restore the folder's backup.");
   }
+  // Kinds of records that this version does not know would be lost with its next snapshot.
+  if (!snapshot.GetReflection()->GetUnknownFields(snapshot).empty()) return OfANewerVersion("a part of the snapshot");
   State state;
   state.epoch = snapshot.epoch();
   for (JobRecord& job : *snapshot.mutable_jobs()) {

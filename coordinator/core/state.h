@@ -28,10 +28,11 @@ struct State {
   // Derived by Apply, never written down.
   std::set<std::string> active;                    // ids of jobs that have not ended
   std::map<std::string, std::string> submissions;  // SubmissionKey → job id
+  std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each
   uint64_t last_sequence = 0;                      // of submission
 };
 
-// What a record means. Total: an unknown record (of a newer version) is INVALID_ARGUMENT and changes nothing.
+// What a record means. Total: an unknown record (of a newer version) is FAILED_PRECONDITION and changes nothing.
 absl::Status Apply(const Record& record, State& state);
 
 // The state as bytes, the same bytes for equal states; and back.

@@ -45,7 +45,7 @@ TEST(State, ReplayedTwiceIsTheSame) {
 
 TEST(State, RefusesARecordThatItDoesNotKnow) {
   State state;
-  EXPECT_EQ(Apply(Record(), state).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Apply(Record(), state).code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(State, RefusesABrokenSnapshot) { EXPECT_FALSE(StateFromSnapshot("\xff\xff").ok()); }

@@ -5,13 +5,35 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "common/version.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
 
 namespace muster {
+namespace {
+
+bool IsOver(const journal::v1::RankState& rank) { return rank.succeeded() || rank.stopped(); }
+
+}  // namespace
 
 using muster::v1::JobPhase;
+
+namespace {
+
+absl::Status CheckActiveJobs(const State& state, const SubmitJob& event) {
+  if (event.max_active_jobs == 0) return absl::OkStatus();
+  const auto own = std::count_if(state.active.begin(), state.active.end(), [&](const std::string& id) {
+    return state.jobs.at(id).job().owner() == event.owner;
+  });
+  if (own < static_cast<ptrdiff_t>(event.max_active_jobs)) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat("user ", event.owner, " has ", own, " jobs that are not over, ",
+                                                              "which is the limit. Cancel one, or wait for one to end.")),
+                    "TOO_MANY_JOBS");
+}
+
+}  // namespace
 
 Decision Step(const State& state, Soft& soft, const Event& event, absl::Time now) {
   Stepper stepper(state, soft, now);
@@ -33,6 +55,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   if (!transition.changed) return;
   JobRecord& record = transition.record;
   const std::string id = record.job().id();
+  MeasureTransition(before, record);
   const auto soft = soft_.jobs.find(id);
   if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&
       soft->second.attempt == before.running().number()) {
@@ -76,7 +99,7 @@ void Stepper::PresumeRunning(const JobRecord& job) {
   if (!job.running().has_started() || job.job().attempts().empty()) return;
   for (const muster::v1::RankPlacement& rank : job.job().attempts().rbegin()->ranks()) {
     const auto worker = soft_.workers.find(rank.worker());
-    if (worker == soft_.workers.end() || job.running().ranks(static_cast<int>(rank.rank())).succeeded()) continue;
+    if (worker == soft_.workers.end() || IsOver(job.running().ranks(static_cast<int>(rank.rank())))) continue;
     worker->second.observed[{job.job().id(), job.running().number()}].insert(rank.rank());
   }
 }
@@ -97,6 +120,10 @@ void Stepper::On(const SubmitJob& event) {
   }
   if (FindJob(state_, event.job_id) != nullptr) {
     decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
+    return;
+  }
+  if (const absl::Status status = CheckActiveJobs(state_, event); !status.ok()) {
+    decision_.effects.push_back(Reply{event.token, status, ""});
     return;
   }
   JobRecord record;
@@ -134,7 +161,7 @@ void Stepper::On(const JobCommand& event) {
   }
   const JobRecord before = *record;
   absl::StatusOr<Transition> transition =
-      Advance(before, UserCommand{event.verb, event.user, event.request_id}, now_);
+      Advance(before, UserCommand{event.verb, event.user, event.request_id, AgentsCanSave(before)}, now_);
   if (transition.ok()) Take(before, *std::move(transition));
   decision_.effects.push_back(Reply{event.token, transition.status(), event.job_id});
 }
@@ -151,14 +178,34 @@ void Stepper::On(const DrainWorker& event) {
   const std::string key = absl::StrCat(event.undo ? "undo" : "drain", "/", event.user, "/", event.request_id);
   const bool repeated = !event.request_id.empty() &&
                         std::find(record.requests().begin(), record.requests().end(), key) != record.requests().end();
-  if (!repeated && record.draining() == event.undo) {
+  if (!repeated && (record.draining() == event.undo || event.evict)) {
     record.set_draining(!event.undo);
     if (!event.request_id.empty()) record.add_requests(key);
     while (record.requests_size() > 32) record.mutable_requests()->DeleteSubrange(0, 1);
     decision_.records.push_back(RecordOf(std::move(record)));
     decision_.replan = true;
+    if (event.evict) Evict(event.worker);
   }
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.worker});
+}
+
+bool Stepper::AgentsCanSave(const JobRecord& job) const {
+  return std::all_of(job.running().grants().begin(), job.running().grants().end(), [&](const journal::v1::Grant& grant) {
+    const auto worker = soft_.workers.find(grant.worker());
+    // One that has not said hello since this coordinator started will, and is told then.
+    if (worker == soft_.workers.end()) return true;
+    return !worker->second.silent && worker->second.hello.protocol() >= kSaveAndStopProtocol;
+  });
+}
+
+void Stepper::Evict(const std::string& worker) {
+  const std::set<std::string> active = state_.active;
+  for (const std::string& id : active) {
+    const JobRecord& job = *Job(id);
+    const bool has = std::any_of(job.running().grants().begin(), job.running().grants().end(),
+                                 [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
+    if (has) Drive(id, SaveAndStop{worker, absl::StrCat(worker, " drains"), AgentsCanSave(job)});
+  }
 }
 
 void Stepper::On(const BlobsCollected& event) {
@@ -178,6 +225,7 @@ void Stepper::On(const RetireJobs& event) {
 }
 
 void Stepper::On(const Tick&) {
+  MeasureGoodput();
   FindSilentWorkers();
   FindMissedDeadlines();
   decision_.replan = true;  // holds of refusers end, workers become fresh
@@ -190,10 +238,14 @@ void Stepper::FindSilentWorkers() {
     for (const journal::v1::Grant& grant : state_.jobs.at(id).running().grants()) names.insert(grant.worker());
   }
   for (const std::string& name : names) {
+    ForgetIfGone(name);
     const absl::Duration age = now_ - LastHeard(soft_, name);
     if (age < kLostAfter) continue;
     const auto known = soft_.workers.find(name);
-    if (known != soft_.workers.end()) known->second.silent = true;
+    if (known != soft_.workers.end()) {
+      if (!known->second.silent) Count(Measure::kSilences);
+      known->second.silent = true;
+    }
     const std::string reason = absl::StrCat(name, " silent for ", absl::ToInt64Seconds(age), " s");
     LoseWorker(name, reason, [](const journal::v1::Grant&) { return true; });
     const std::set<std::string> active = state_.active;
@@ -234,6 +286,11 @@ void Stepper::FindMissedDeadlines() {
       }
       continue;
     }
+    if (running.has_stop()) {
+      const absl::Time asked = std::max(FromProto(running.stop().since()), soft_.started);
+      if (now_ - asked >= kStopWithin) Drive(id, StopOverdue{});
+      continue;
+    }
     const auto soft = soft_.jobs.find(id);
     absl::Time since = std::max(FromProto(running.started()), soft_.started);
     if (soft != soft_.jobs.end()) since = std::max(since, soft->second.changed);
@@ -249,12 +306,16 @@ void Stepper::FindMissedDeadlines() {
 
 void Stepper::On(const Plan&) {
   const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_));
-  for (const Placement& placement : plan.placements) Drive(placement.job, Placed{placement.ranks});
+  for (const Placement& placement : plan.placements) {
+    Drive(placement.job, Placed{placement.ranks});
+    Count(Measure::kDecisions, "placed");
+  }
   decision_.replan = false;
   for (const Waiting& waiting : plan.waiting) {
     std::string& reason = soft_.jobs[waiting.job].waiting;
     if (reason == waiting.reason) continue;
     reason = waiting.reason;
+    Count(Measure::kDecisions, "waiting");
     decision_.effects.push_back(JobChanged{waiting.job});
   }
 }

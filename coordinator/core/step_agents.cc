@@ -21,6 +21,7 @@ std::string KindOf(const Report& report) {
     case Report::kCheckpoint: return "checkpoint";
     case Report::kEvaluation: return "evaluation";
     case Report::kExported: return "exported";
+    case Report::kEpochClosed: return "epoch_closed";
     case Report::EVENT_NOT_SET: break;
   }
   return "unknown";
@@ -35,14 +36,28 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kCheckpoint: return report.checkpoint();
     case Report::kEvaluation: return report.evaluation();
     case Report::kExported: return report.exported();
+    case Report::kEpochClosed:
     case Report::EVENT_NOT_SET: break;
   }
-  return report.evaluation();  // callers check that there is an event
+  return report.evaluation();  // callers check that there is an event of a job
 }
 
 bool HasWorker(const JobRecord& job, const std::string& worker) {
   return std::any_of(job.running().grants().begin(), job.running().grants().end(),
                      [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
+}
+
+// A report about a rank that the attempt has, or had, on another worker or not at all.
+bool IsOfForeignRank(const JobRecord& job, const Report& report, const std::string& worker) {
+  if (!report.has_rank_started() && !report.has_rank_exited()) return false;
+  const uint32_t rank = report.has_rank_started() ? report.rank_started().rank() : report.rank_exited().rank();
+  for (const muster::v1::AttemptInfo& info : job.job().attempts()) {
+    if (info.number() != report.attempt()) continue;
+    return std::none_of(info.ranks().begin(), info.ranks().end(), [&](const muster::v1::RankPlacement& placement) {
+      return placement.rank() == rank && placement.worker() == worker;
+    });
+  }
+  return true;
 }
 
 }  // namespace
@@ -58,8 +73,9 @@ SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
   return &agent;
 }
 
-void Stepper::Stale(std::string kind, const absl::Status& status, const std::string& worker) {
-  decision_.effects.push_back(CountStale{std::move(kind), absl::StrCat(worker, ": ", status.message())});
+void Stepper::Stale(CountStale stale, const absl::Status& status, const std::string& worker) {
+  stale.detail = absl::StrCat(worker, ": ", status.message());
+  decision_.effects.push_back(std::move(stale));
 }
 
 void Stepper::On(const AgentHello& event) {
@@ -86,6 +102,7 @@ void Stepper::On(const AgentHello& event) {
     return grant.prepared() && grant.instance() != event.hello.instance();
   });
   Observe(event.hello.attempts(), agent);
+  NoteDraining(name, agent, event.hello.draining());
   decision_.effects.push_back(Welcome{name, event.session});
   decision_.effects.push_back(PushDesired{name});
   decision_.replan = true;
@@ -97,6 +114,15 @@ void Stepper::On(const AgentHeartbeat& event) {
   const auto before = agent->observed;
   Observe(event.heartbeat.attempts(), *agent);
   if (agent->observed != before) decision_.replan = true;
+  NoteDraining(event.worker, *agent, event.heartbeat.draining());
+}
+
+void Stepper::NoteDraining(const std::string& name, SoftWorker& worker, bool draining) {
+  const bool begins = draining && !worker.draining;
+  worker.draining = draining;
+  if (!begins) return;
+  decision_.replan = true;
+  Evict(name);
 }
 
 void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
@@ -118,7 +144,9 @@ void Stepper::On(const AgentReport& event) {
   }
   agent->last_report = report.sequence();
   const JobRecord* job = Job(report.job_id());
+  const bool foreign = job != nullptr && IsOfForeignRank(*job, report, event.worker);
   const absl::Status fence = job == nullptr             ? absl::NotFoundError("no such job")
+                             : foreign ? absl::FailedPreconditionError("the rank is not on this worker")
                              : !HasWorker(*job, event.worker) && job->has_running() &&
                                      job->running().number() == report.attempt()
                                  ? absl::FailedPreconditionError("the worker has no rank of this attempt")
@@ -127,15 +155,19 @@ void Stepper::On(const AgentReport& event) {
     // A rank that was asked to stop reports its end: expected, not stale.
     const bool expected =
         report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
-    if (!expected) Stale(KindOf(report), fence, event.worker);
-    if (job != nullptr && report.has_rank_exited()) {
+    if (!expected) Stale({KindOf(report), "", report.job_id(), report.attempt()}, fence, event.worker);
+    if (job != nullptr && !foreign && report.has_rank_exited()) {
       const JobRecord before = *job;
       absl::StatusOr<Transition> amended = AmendCause(before, report.attempt(), report.rank_exited(), now_);
       if (amended.ok()) Take(before, *std::move(amended));
     }
   } else {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
-    Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+    if (report.has_epoch_closed()) {
+      MeasureEpoch(report.job_id(), report.epoch_closed());
+    } else {
+      Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+    }
   }
   if (report.has_rank_exited()) ForgetRank(*agent, report);
   decision_.effects.push_back(ack);
@@ -144,19 +176,35 @@ void Stepper::On(const AgentReport& event) {
 void Stepper::On(const AgentProgress& event) {
   if (Heard(event.worker, event.session) == nullptr) return;
   const JobRecord* job = Job(event.progress.job_id());
-  const absl::Status fence =
-      job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  absl::Status fence = job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  if (fence.ok() && !HasWorker(*job, event.worker)) {
+    fence = absl::FailedPreconditionError("the worker has no rank of this attempt");
+  }
   if (!fence.ok()) {
-    Stale("progress", fence, event.worker);
+    Stale({"progress", "", event.progress.job_id(), event.progress.attempt()}, fence, event.worker);
     return;
   }
-  NoteProgress(event.progress, now_, soft_.jobs[event.progress.job_id()]);
+  SoftJob& soft = soft_.jobs[event.progress.job_id()];
+  NoteProgress(event.progress, now_, soft);
+  MeasureProgress(*job, soft);
   decision_.effects.push_back(JobChanged{event.progress.job_id()});
 }
 
 void Stepper::On(const AgentGone& event) {
   const auto found = soft_.workers.find(event.worker);
-  if (found != soft_.workers.end() && found->second.session == event.session) found->second.session = 0;
+  if (found == soft_.workers.end() || found->second.session != event.session) return;
+  found->second.session = 0;
+  ForgetIfGone(event.worker);
+}
+
+void Stepper::ForgetIfGone(const std::string& worker) {
+  const auto found = soft_.workers.find(worker);
+  if (found == soft_.workers.end() || found->second.session != 0 || !found->second.draining) return;
+  const bool granted = std::any_of(state_.active.begin(), state_.active.end(),
+                                   [&](const std::string& id) { return HasWorker(*Job(id), worker); });
+  if (granted || !found->second.observed.empty()) return;
+  soft_.workers.erase(found);
+  decision_.replan = true;
 }
 
 }  // namespace muster

@@ -49,9 +49,25 @@ class Stepper {
   // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
   template <typename Predicate>
   void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
-  void Stale(std::string kind, const absl::Status& status, const std::string& worker);
+  // With the worker and the status as its detail.
+  void Stale(CountStale stale, const absl::Status& status, const std::string& worker);
+  // Whether no agent of the job's attempt is known to be silent, or unable to let its ranks save and stop.
+  bool AgentsCanSave(const JobRecord& job) const;
+  // What runs on the worker saves, stops, and is placed elsewhere.
+  void Evict(const std::string& worker);
+  // The agent says whether it is about to end.
+  void NoteDraining(const std::string& name, SoftWorker& worker, bool draining);
+  // A worker that drained, whose agent has ended, and of which nothing is waited for any more, is not missed: it is neither
+  // silent after a while nor counted with its slots.
+  void ForgetIfGone(const std::string& worker);
   void FindSilentWorkers();
   void FindMissedDeadlines();
+  // measure.cc: what metrics are to know.
+  void Count(Measure measure, std::string label = "", double value = 1);
+  void MeasureTransition(const JobRecord& before, const JobRecord& after);
+  void MeasureProgress(const JobRecord& job, SoftJob& soft);
+  void MeasureEpoch(const std::string& id, const muster::v1::EpochClosed& closed);
+  void MeasureGoodput();
 
   const State& state_;
   Soft& soft_;

@@ -85,9 +85,9 @@ std::vector<Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time
     for (uint32_t slot = 0; slot < hello.slots(); ++slot) worker.add_slots()->set_slot(slot);
     worker.set_state(muster::v1::WORKER_STATE_READY);
     const auto durable = state.workers.find(name);
-    if (durable != state.workers.end() && durable->second.draining()) {
+    if (soft_worker.draining || (durable != state.workers.end() && durable->second.draining())) {
       worker.set_state(muster::v1::WORKER_STATE_DRAINING);
-      worker.set_reason("takes no new ranks");
+      worker.set_reason(soft_worker.draining ? "is stopping, and takes no new ranks" : "takes no new ranks");
     }
     if (soft_worker.silent) {
       worker.set_state(muster::v1::WORKER_STATE_SILENT);

@@ -1,12 +1,18 @@
 #include "coordinator/runtime/coordinator.h"
 
 #include <openssl/rand.h>
+#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <utility>
 
 #include "common/metrics.h"
+#include "common/rpc/access/call_metrics.h"
+#include "common/rpc/access/ticket.h"
+#include "common/rpc/certificate_expiry.h"
+#include "common/rpc/certificate_watch.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/health.h"
 #include "common/status.h"
 #include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
@@ -57,11 +63,13 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
 
 struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
-  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   std::unique_ptr<CoordinatorMetrics> metrics;
+  std::unique_ptr<CallMetrics> calls;
+  std::unique_ptr<Admission> admission;
   Sessions sessions;
   RendezvousStore rendezvous;
   WatchFeed feed;
+  std::unique_ptr<HealthServer> health;
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
@@ -79,12 +87,14 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     return absl::InvalidArgumentError("--data: name at least one data server, as HOST:PORT");
   }
   auto parts = std::make_unique<Parts>();
+  // First of all: a long replay is a start, not a death.
+  ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (const std::string& address : options.data_addresses) {
     ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
     channels.push_back(std::move(channel));
   }
-  parts->metrics = std::make_unique<CoordinatorMetrics>(parts->registry, MUSTER_VERSION);
+  parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
 
@@ -95,6 +105,17 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.feed = &parts->feed;
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
+  loop.on_turn = [health = parts->health.get()] { health->Beat(); };
+  if (options.security.insecure) {
+    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and nobody asks for tickets
+  } else {
+    ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
+    loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](muster::v1::DesiredState& desired,
+                                                                                       const std::string& worker) {
+      const absl::Status status = book->Fill(desired, worker, watch->current(), clock->Now());
+      if (!status.ok()) spdlog::error("assignments of worker {}: {}", worker, std::string(status.message()));
+    };
+  }
   loop.data_addresses = options.data_addresses;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
@@ -106,31 +127,45 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
                                                               options.keep_ended_jobs});
   parts->janitor->Start();
 
+  if (!options.security.insecure) {
+    RETURN_IF_ERROR(PublishCertificateExpiry(
+        options.security.certificates, parts->metrics->registry().registry(),
+        parts->metrics->registry().AddGauge("muster_certificate_expiry_timestamp_seconds")));
+  }
+  parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
+  ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
+                                                        .audit = options.state / "audit",
+                                                        .limits = options.limits,
+                                                        .observer = parts->calls.get(),
+                                                        .clock = options.clock}));
   JobServiceImpl::Options jobs;
+  jobs.admission = parts->admission.get();
   jobs.backend = parts->loop.get();
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
   jobs.resolve = [channel = channels[0], address = options.data_addresses[0]](
                      const muster::v1::ResolveRequest& request) { return ResolveAt(channel, address, request); };
   jobs.draw_id = DrawJobId;
+  jobs.max_active_jobs = options.max_active_jobs;
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
-      std::make_unique<ClusterServiceImpl>(parts->loop.get(), MUSTER_VERSION, options.data_addresses,
-                                           [janitor = parts->janitor.get()](bool dry_run) {
+      std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION,
+                                           options.data_addresses, [janitor = parts->janitor.get()](bool dry_run) {
                                              return janitor->Collect(dry_run);
                                            });
   parts->workers = std::make_unique<WorkerServiceImpl>(
-      WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
+      WorkerServiceImpl::Options{parts->admission.get(), parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
   ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
-  parts->backup = MakeBackupService(std::move(backup));
+  parts->backup = MakeBackupService(std::move(backup), *parts->admission);
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
-  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.registry));
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
                                                {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
+  p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }
 
@@ -139,9 +174,13 @@ Coordinator::~Coordinator() { Shutdown(); }
 
 int Coordinator::port() const { return parts_->server->port(); }
 int Coordinator::metrics_port() const { return parts_->metrics_server->port(); }
+int Coordinator::health_port() const { return parts_->health->port(); }
 
 void Coordinator::Shutdown(absl::Duration grace) {
   if (parts_->stopping.exchange(true)) return;
+  parts_->health->SetReady(false, "the coordinator shuts down");
+  if (parts_->server != nullptr) parts_->server->SetServing(false);
+  parts_->loop->RefuseChanges();
   parts_->feed.Stop();
   parts_->logs->Stop();
   parts_->sessions.CloseAll();

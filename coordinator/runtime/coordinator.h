@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/rpc/access/rate_limit.h"
 #include "common/rpc/security.h"
 
 namespace muster {
@@ -19,8 +20,12 @@ class Coordinator {
   struct Options {
     std::string listen = "127.0.0.1:7070";
     std::string metrics = "127.0.0.1:7071";
+    std::string health;  // HOST:PORT of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
+    std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
+    UserLimits limits;
+    uint32_t max_active_jobs = 0;  // of one owner; 0: no limit
     std::vector<std::string> data_addresses;  // at least one; the first resolves names
     uint64_t min_free_bytes = 64 << 20;
     // Garbage: see janitor.h.
@@ -35,6 +40,7 @@ class Coordinator {
 
   int port() const;
   int metrics_port() const;
+  int health_port() const;
   // Ends streams, lets running calls finish for `grace`, and flushes. Jobs are not touched. Idempotent.
   void Shutdown(absl::Duration grace = absl::Seconds(2));
 

@@ -134,6 +134,32 @@ TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
   EXPECT_EQ(job.attempts_size(), 1);
 }
 
+TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndGoesOnElsewhere) {
+  auto agent1 = Agent("w1", 1);
+  FakeAgent& leaving = *agent1;
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(leaving.Begin(id, {0}));
+  auto agent2 = Agent("w2", 1);
+  muster::v1::AgentMessage draining;
+  draining.mutable_heartbeat()->set_draining(true);
+  leaving.Send(draining);
+  ASSERT_TRUE(leaving.WaitForDesired([](const muster::v1::DesiredState& desired) {
+    return desired.assignments_size() == 1 && desired.assignments(0).save_and_stop();
+  }));
+  muster::v1::Report saved;
+  saved.set_job_id(id);
+  saved.set_attempt(1);
+  saved.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
+  saved.mutable_checkpoint()->mutable_checkpoint()->set_manifest(std::string(64, 'c'));
+  leaving.Send(saved);
+  leaving.Exit(id, 1, 0, muster::v1::EXIT_CAUSE_STOPPED);
+  ASSERT_TRUE(agent2->Begin(id, {0}, 2));
+  const Job job = WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
+  ASSERT_EQ(job.attempts_size(), 2);
+  EXPECT_EQ(job.attempts(1).from_step(), 7);
+  EXPECT_THAT(job.attempts(0).end_reason(), HasSubstr("drains"));
+}
+
 TEST_F(CoordinatorTest, CancelsOnceForARepeatedRequest) {
   const std::string id = Submit(SmallJob(1));
   for (int i = 0; i < 2; ++i) {
@@ -192,7 +218,7 @@ TEST_F(CoordinatorTest, KnowsWhoCalls) {
   EXPECT_EQ(as_worker->List(&context, {}, &jobs).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   FakeAgent liar(cluster_->ChannelAs(Role::kWorker, "w1"), "w2", 1);
   EXPECT_EQ(liar.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
-  FakeAgent user(cluster_->ChannelAs(Role::kUser, "ada"), "ada", 1);
+  FakeAgent user(cluster_->ChannelAs(Role::kOperator, "ada"), "ada", 1);
   EXPECT_EQ(user.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
@@ -304,7 +330,7 @@ TEST_F(CoordinatorTest, ShowsWorkersAndDrainsThem) {
   auto agent = Agent("w1", 2);
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
-  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kUser, "ada"));
+  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kOperator, "ada"));
   grpc::ClientContext drain_context, list_context, queue_context;
   muster::v1::DrainRequest drain;
   muster::v1::DrainResponse drained;

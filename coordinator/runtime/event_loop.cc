@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/status.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
@@ -18,7 +19,9 @@ namespace {
 constexpr size_t kBatch = 256;
 
 absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+  return WithRetryAfter(
+      WithReason(absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again."), "SHUTTING_DOWN"),
+      absl::Seconds(2));
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ absl::StatusOr<std::string> EventLoop::Call(Event event) {
   Waiter waiter;
   const auto done = [&waiter] { return waiter.done; };
   absl::MutexLock lock(&mutex_);
-  if (stopping_) return ShuttingDown();
+  if (stopping_ || refusing_) return ShuttingDown();
   if (queue_.size() >= options_.capacity) {
     return absl::ResourceExhaustedError("the coordinator's queue is full. Try again in a moment.");
   }
@@ -112,6 +115,11 @@ void EventLoop::OnDurable(uint64_t sequence) {
   news_ = true;
 }
 
+void EventLoop::RefuseChanges() {
+  absl::MutexLock lock(&mutex_);
+  refusing_ = true;
+}
+
 void EventLoop::Stop() {
   if (!thread_.joinable()) return;
   {
@@ -163,6 +171,7 @@ void EventLoop::Run() {
     }
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
+      options_.on_turn();
       Handle(Tick{});
       options_.metrics->Refresh(store_->state(), soft_, Now());
     }
@@ -179,7 +188,7 @@ void EventLoop::Begin() {
   const State& state = store_->state();
   for (const std::string& id : state.active) {
     const JobRecord& job = state.jobs.at(id);
-    if (job.running().has_started()) options_.rendezvous->Open(id, job.running().number());
+    if (job.running().has_started()) options_.rendezvous->Open(id, job.running().number(), WorkersOf(store_->state(), id, job.running().number()));
   }
   for (const std::string& manifest : state.garbage) options_.collect(manifest);
   spdlog::info("epoch {}: {} jobs, {} of them active", state.epoch, state.jobs.size(), state.active.size());
@@ -197,8 +206,10 @@ void EventLoop::CountTransitions(const std::vector<Record>& records) {
     const JobRecord* before = FindJob(store_->state(), job.id());
     if (before != nullptr && before->job().phase() == job.phase()) continue;
     options_.metrics->CountTransition(job.phase());
-    spdlog::info("job {} ({}, {}) {}: {}", job.id(), job.spec().name(), job.owner(),
-                 std::string(PhaseName(job.phase())), job.reason());
+    LogFields about{.job = job.id()};
+    if (record.job().last_attempt() > 0) about.attempt = record.job().last_attempt();
+    const ScopedLogFields scope(about);
+    spdlog::info("{} ({}) {}: {}", job.spec().name(), job.owner(), std::string(PhaseName(job.phase())), job.reason());
   }
 }
 
@@ -254,7 +265,9 @@ void EventLoop::Schedule(Effect effect) {
       });
     }
     void operator()(const PushDesired& push) {
-      loop->Later([&o = o, worker = push.worker, desired = DesiredStateOf(loop->store_->state(), push.worker)] {
+      muster::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
+      o.sign(desired, push.worker);
+      loop->Later([&o = o, worker = push.worker, desired = std::move(desired)] {
         if (const auto outbox = o.sessions->FindWorker(worker)) outbox->PushDesired(desired);
       });
     }
@@ -262,7 +275,9 @@ void EventLoop::Schedule(Effect effect) {
       loop->Later([&o = o, session = close.session] { o.sessions->Close(session); });
     }
     void operator()(const OpenRendezvous& open) {
-      loop->Later([&o = o, open] { o.rendezvous->Open(open.job_id, open.attempt); });
+      loop->Later([&o = o, open, workers = WorkersOf(loop->store_->state(), open.job_id, open.attempt)] {
+        o.rendezvous->Open(open.job_id, open.attempt, workers);
+      });
     }
     void operator()(const CloseRendezvous& close) {
       loop->Later([&o = o, close] { o.rendezvous->Close(close.job_id, close.attempt); });
@@ -272,10 +287,12 @@ void EventLoop::Schedule(Effect effect) {
     }
     void operator()(const CountStale& stale) {
       o.metrics->CountStaleRequest(stale.kind);
+      const ScopedLogFields scope({.job = stale.job, .attempt = stale.attempt});
       spdlog::warn("refused a stale {} from {}", stale.kind, stale.detail);
     }
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
+    void operator()(const Measured& measured) { o.metrics->Take(measured); }
     void operator()(const JobChanged& changed) {
       if (!o.feed->Watched(changed.job_id)) return;
       absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);

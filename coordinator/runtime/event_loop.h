@@ -40,6 +40,9 @@ class EventLoop final : public Backend {
     WatchFeed* feed = nullptr;
     CoordinatorMetrics* metrics = nullptr;
     std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, some time
+    std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
+    // Adds each assignment's ticket to what a worker is told; called on the loop's thread.
+    std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
     std::vector<std::string> data_addresses;                   // told to every agent
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);
@@ -53,6 +56,9 @@ class EventLoop final : public Backend {
   absl::Status Query(const Look& look) override;
   void Post(Event event) override;
   absl::Status CheckRoom() const override;
+
+  // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Questions and agents are still heard.
+  void RefuseChanges();
 
   // Takes no more events, answers those that wait with UNAVAILABLE, flushes, and ends the thread. Idempotent.
   void Stop();
@@ -103,6 +109,7 @@ class EventLoop final : public Backend {
   uint64_t last_token_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t durable_ ABSL_GUARDED_BY(mutex_) = 0;
   bool news_ ABSL_GUARDED_BY(mutex_) = false;  // durable_ grew
+  bool refusing_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

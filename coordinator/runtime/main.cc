@@ -11,6 +11,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process/stop_signals.h"
 #include "coordinator/runtime/coordinator.h"
 
 namespace {
@@ -24,13 +25,23 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   muster::Coordinator::Options options;
-  std::string certs, port_file, log_level = "info";
+  options.health = "127.0.0.1:7080";
+  double shutdown_grace = 5;
+  std::string certs, port_file, log_level = "info", log_format = "text";
   CLI::App app{"Takes training jobs, places them on workers, and sees them through."};
   app.name("muster-coordinator");
   app.add_option("--listen", options.listen, "HOST:PORT of the services; port 0 picks a free one")->capture_default_str();
   app.add_option("--metrics", options.metrics, "HOST:PORT of /metrics")->capture_default_str();
+  app.add_option("--health", options.health, "HOST:PORT of probes: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
   app.add_option("--state", options.state, "Folder of jobs and logs, on a local disk; made if absent")->required();
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--tokens", options.tokens, "File of tokens, made by `muster tokens`");
+  app.add_option("--calls-per-second", options.limits.calls_per_second, "Of one user, in the long run; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--streams", options.limits.streams, "Of one user, at once; 0: no limit")->capture_default_str();
+  app.add_option("--active-jobs", options.max_active_jobs, "Of one user, that are not over; 0: no limit")
+      ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
   double keep_ended_days = 90, collect_unused_hours = 24, collect_every_minutes = 60;
@@ -43,8 +54,14 @@ int main(int argc, char** argv) {
   app.add_option("--collect-every", collect_every_minutes, "Minutes between two collections of garbage")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…}");
+  app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
+  app.add_option("--shutdown-grace", shutdown_grace, "Seconds that running calls have after SIGTERM; a second one ends it at once")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
+  app.add_option("--log-format", log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -53,32 +70,32 @@ int main(int argc, char** argv) {
   if (certs.empty() && !options.security.insecure) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
   }
+  if (options.security.insecure && !options.tokens.empty()) {
+    return Fail(absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure"));
+  }
   options.security.certificates = certs;
   options.keep_ended_jobs = keep_ended_days > 0 ? absl::Hours(24 * keep_ended_days) : absl::InfiniteDuration();
   options.collect_unused = absl::Hours(collect_unused_hours);
   options.collect_every = absl::Minutes(collect_every_minutes);
-  muster::InitLog("muster-coordinator", log_level);
+  muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
 
-  // Blocked before any thread starts, so that only sigwait below takes them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  muster::StopSignals signals;
   signal(SIGPIPE, SIG_IGN);
 
   absl::StatusOr<std::unique_ptr<muster::Coordinator>> coordinator = muster::Coordinator::Start(options);
   if (!coordinator.ok()) return Fail(coordinator.status());
-  spdlog::info("listens on port {}, metrics on port {}", (*coordinator)->port(), (*coordinator)->metrics_port());
+  spdlog::info("listens on port {}, metrics on port {}, health on port {}", (*coordinator)->port(),
+               (*coordinator)->metrics_port(), (*coordinator)->health_port());
   if (!port_file.empty()) {
     const absl::Status written = muster::WriteFileAtomically(
         port_file, absl::StrCat("{\"port\":", (*coordinator)->port(),
-                                ",\"metrics_port\":", (*coordinator)->metrics_port(), "}\n"));
+                                ",\"metrics_port\":", (*coordinator)->metrics_port(),
+                                ",\"health_port\":", (*coordinator)->health_port(), "}\n"));
     if (!written.ok()) return Fail(written);
   }
-  int signal_number = 0;
-  sigwait(&signals, &signal_number);
-  spdlog::info("shuts down; running jobs are not touched");
-  (*coordinator)->Shutdown();
+  const int signal_number = signals.Wait();
+  spdlog::info("signal {}: shuts down; running jobs are not touched", signal_number);
+  signals.ExitOnNext(muster::kExitCancelled);
+  (*coordinator)->Shutdown(absl::Seconds(shutdown_grace));
   return muster::kExitSucceeded;
 }

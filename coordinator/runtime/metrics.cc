@@ -1,26 +1,12 @@
 #include "coordinator/runtime/metrics.h"
 
-#include "coordinator/core/gang.h"
-#include "coordinator/core/view.h"
+#include <system_error>
+#include <utility>
 
 namespace muster {
 namespace {
 
-using prometheus::BuildCounter;
-using prometheus::BuildGauge;
-using prometheus::BuildHistogram;
 using muster::v1::JobPhase;
-
-prometheus::Family<prometheus::Gauge>& Gauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return BuildGauge().Name(name).Help(help).Register(registry);
-}
-prometheus::Family<prometheus::Counter>& Counter(prometheus::Registry& registry, const char* name, const char* help) {
-  return BuildCounter().Name(name).Help(help).Register(registry);
-}
-prometheus::Histogram& Histogram(prometheus::Registry& registry, const char* name, const char* help,
-                                 prometheus::Histogram::BucketBoundaries buckets) {
-  return BuildHistogram().Name(name).Help(help).Register(registry).Add({}, std::move(buckets));
-}
 
 const char* EndName(AttemptEnd end) {
   switch (end) {
@@ -33,111 +19,96 @@ const char* EndName(AttemptEnd end) {
     case AttemptEnd::kCancelled: return "cancelled";
     case AttemptEnd::kPaused: return "paused";
   }
-  return "unknown";
+  return "failed";
 }
 
-constexpr JobPhase kPhases[] = {
-    JobPhase::JOB_PHASE_QUEUED,    JobPhase::JOB_PHASE_RESERVING, JobPhase::JOB_PHASE_STARTING,
-    JobPhase::JOB_PHASE_TRAINING,  JobPhase::JOB_PHASE_RECOVERING, JobPhase::JOB_PHASE_SUCCEEDED,
-    JobPhase::JOB_PHASE_FAILED,    JobPhase::JOB_PHASE_CANCELLED, JobPhase::JOB_PHASE_PAUSED};
+std::vector<std::string> LabelOf(const Measured& measured) {
+  if (measured.label.empty()) return {};
+  return {measured.label};
+}
 
 }  // namespace
 
-CoordinatorMetrics::CoordinatorMetrics(std::shared_ptr<prometheus::Registry> registry, const std::string& version)
-    : registry_(std::move(registry)),
-      transitions_(Counter(*registry_, "muster_job_transitions_total", "Changes of jobs' phases, by the new phase")),
-      stale_(Counter(*registry_, "muster_stale_requests_total", "Messages of attempts that had ended, refused")),
-      attempts_(Counter(*registry_, "muster_attempts_total", "Attempts that ended, by how")),
-      queue_wait_(Histogram(*registry_, "muster_queue_wait_seconds", "From waiting for slots to reserving them",
-                            {0.01, 0.1, 1, 5, 15, 60, 300, 1800, 7200, 43200})),
-      journal_write_(Histogram(*registry_, "muster_journal_write_seconds", "One flush of a group of records",
-                               {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2})),
-      epoch_(Gauge(*registry_, "muster_coordinator_epoch", "Raised at every start of the coordinator").Add({})),
-      jobs_(Gauge(*registry_, "muster_jobs", "Jobs by phase"), "phase"),
-      workers_(Gauge(*registry_, "muster_workers", "Workers by state"), "state"),
-      slots_(Gauge(*registry_, "muster_slots", "Slots of known workers by state"), "state"),
-      heartbeat_age_(Gauge(*registry_, "muster_heartbeat_age_seconds", "Since a worker was last heard"), "worker"),
-      job_step_(Gauge(*registry_, "muster_job_step", "Steps done by a running job"), "job"),
-      job_loss_(Gauge(*registry_, "muster_job_loss", "Loss of the last step of a running job"), "job") {
-  Gauge(*registry_, "muster_build_info", "1, with the version").Add({{"version", version}, {"program", "coordinator"}}).Set(1);
-  for (const JobPhase phase : kPhases) transitions_.Add({{"phase", std::string(PhaseName(phase))}});
-  for (const AttemptEnd end : {AttemptEnd::kSucceeded, AttemptEnd::kFailed, AttemptEnd::kLost, AttemptEnd::kNoProgress,
-                               AttemptEnd::kStopped, AttemptEnd::kRefused, AttemptEnd::kCancelled, AttemptEnd::kPaused}) {
-    attempts_.Add({{"end", EndName(end)}});
+const char* FamilyOf(Measure measure) {
+  switch (measure) {
+    case Measure::kDecisions: return "muster_scheduling_decisions_total";
+    case Measure::kSilences: return "muster_worker_silences_total";
+    case Measure::kRecoverySeconds: return "muster_recovery_seconds";
+    case Measure::kGoodputSeconds: return "muster_goodput_seconds_total";
+    case Measure::kEpochQueries: return "muster_epoch_queries_total";
+    case Measure::kRankDisagreements: return "muster_rank_disagreements_total";
+    case Measure::kCheckpoints: return "muster_checkpoints_total";
+    case Measure::kCheckpointBytes: return "muster_checkpoint_bytes_total";
+    case Measure::kCheckpointSeconds: return "muster_checkpoint_seconds";
+    case Measure::kCount: break;
   }
+  return "";
+}
+
+CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesystem::path folder)
+    : metrics_(MetricProgram::kCoordinator, version),
+      folder_(std::move(folder)),
+      transitions_(metrics_.Counters("muster_job_transitions_total")),
+      stale_(metrics_.Counters("muster_stale_requests_total", /*preset=*/false)),
+      attempts_(metrics_.Counters("muster_attempts_total")),
+      queue_wait_(metrics_.AddHistogram("muster_queue_wait_seconds")),
+      journal_write_(metrics_.AddHistogram("muster_journal_write_seconds")),
+      state_free_(metrics_.AddGauge("muster_state_free_bytes")),
+      state_size_(metrics_.AddGauge("muster_state_size_bytes")) {
   for (const char* kind : {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "evaluation", "exported",
-                           "progress"}) {
-    stale_.Add({{"kind", kind}});
+                           "epoch_closed", "progress", "unknown"}) {
+    stale_.With({kind});
+  }
+  for (int i = 0; i < static_cast<int>(Measure::kCount); ++i) {
+    const auto measure = static_cast<Measure>(i);
+    const MetricFamily* family = FindMetric(FamilyOf(measure));
+    if (family != nullptr && family->type == MetricType::kHistogram) {
+      HistogramFamily histograms = metrics_.Histograms(family->name);
+      if (family->labels.empty()) histograms.With({});
+      histograms_.emplace(measure, histograms);
+    } else {
+      CounterFamily counters = metrics_.Counters(FamilyOf(measure));  // ends the program where it is not declared
+      if (family->labels.empty()) counters.With({});
+      counters_.emplace(measure, counters);
+    }
+  }
+  // Whatever GaugesOf may set.
+  for (const MetricFamily& family : MetricCatalogue()) {
+    const bool served_elsewhere = (family.programs & ~kCoordinatorServes) != 0;
+    if (family.type != MetricType::kGauge || (family.programs & kCoordinatorServes) == 0 || served_elsewhere) continue;
+    gauges_.emplace(std::string(family.name), metrics_.Gauges(family.name));
   }
 }
 
 void CoordinatorMetrics::CountTransition(JobPhase phase) {
-  transitions_.Add({{"phase", std::string(PhaseName(phase))}}).Increment();
+  transitions_.With({std::string(PhaseName(phase))}).Increment();
 }
-void CoordinatorMetrics::CountStaleRequest(const std::string& kind) { stale_.Add({{"kind", kind}}).Increment(); }
-void CoordinatorMetrics::CountAttemptEnd(AttemptEnd end) { attempts_.Add({{"end", EndName(end)}}).Increment(); }
+void CoordinatorMetrics::CountStaleRequest(const std::string& kind) { stale_.With({kind}).Increment(); }
+void CoordinatorMetrics::CountAttemptEnd(AttemptEnd end) { attempts_.With({EndName(end)}).Increment(); }
 void CoordinatorMetrics::ObserveQueueWaiting(absl::Duration wait) { queue_wait_.Observe(absl::ToDoubleSeconds(wait)); }
 void CoordinatorMetrics::ObserveJournalWrite(absl::Duration time) {
   journal_write_.Observe(absl::ToDoubleSeconds(time));
 }
 
-void CoordinatorMetrics::Round::Set(const std::string& value, double number) { next_[value] = number; }
-
-void CoordinatorMetrics::Round::End() {
-  for (auto it = gauges_.begin(); it != gauges_.end();) {
-    if (next_.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    family_.Remove(it->second);
-    it = gauges_.erase(it);
+void CoordinatorMetrics::Take(const Measured& measured) {
+  if (const auto counter = counters_.find(measured.measure); counter != counters_.end()) {
+    counter->second.With(LabelOf(measured)).Increment(measured.value);
+  } else if (const auto histogram = histograms_.find(measured.measure); histogram != histograms_.end()) {
+    histogram->second.With(LabelOf(measured)).Observe(measured.value);
   }
-  for (const auto& [value, number] : next_) {
-    prometheus::Gauge*& gauge = gauges_[value];
-    if (gauge == nullptr) gauge = &family_.Add({{label_, value}});
-    gauge->Set(number);
-  }
-  next_.clear();
 }
 
 void CoordinatorMetrics::Refresh(const State& state, const Soft& soft, absl::Time now) {
-  epoch_.Set(static_cast<double>(state.epoch));
-  std::map<JobPhase, int> phases;
-  for (const auto& [id, record] : state.jobs) ++phases[record.job().phase()];
-  for (const JobPhase phase : kPhases) jobs_.Set(std::string(PhaseName(phase)), phases[phase]);
-  jobs_.End();
-
-  int ready = 0, silent = 0, draining = 0, used = 0;
-  for (const muster::v1::Worker& worker : ViewWorkers(state, soft, now)) {
-    ready += worker.state() == muster::v1::WORKER_STATE_READY;
-    silent += worker.state() == muster::v1::WORKER_STATE_SILENT;
-    draining += worker.state() == muster::v1::WORKER_STATE_DRAINING;
-    for (const muster::v1::SlotInfo& slot : worker.slots()) used += !slot.job_id().empty();
-    heartbeat_age_.Set(worker.name(), absl::ToDoubleSeconds(now - FromProto(worker.last_heard())));
+  for (const GaugeSample& sample : GaugesOf(state, soft, now)) {
+    gauges_.at(sample.family).Set(sample.labels, sample.value);
   }
-  heartbeat_age_.End();
-  workers_.Set("ready", ready);
-  workers_.Set("silent", silent);
-  workers_.Set("draining", draining);
-  workers_.End();
-  size_t free = 0, withheld = 0;
-  for (const WorkerSlots& worker : SnapshotOf(state, soft, now).workers) {
-    free += worker.free.size();
-    withheld += worker.withheld;
-  }
-  slots_.Set("used", used);
-  slots_.Set("free", static_cast<double>(free));
-  slots_.Set("withheld", static_cast<double>(withheld));
-  slots_.End();
-
-  for (const std::string& id : state.active) {
-    const auto job = soft.jobs.find(id);
-    if (job == soft.jobs.end() || job->second.attempt == 0) continue;
-    job_step_.Set(id, static_cast<double>(job->second.progress.step()));
-    job_loss_.Set(id, job->second.progress.loss());
-  }
-  job_step_.End();
-  job_loss_.End();
+  for (auto& [name, round] : gauges_) round.End();
+  if (folder_.empty()) return;
+  std::error_code error;
+  const std::filesystem::space_info volume = std::filesystem::space(folder_, error);
+  if (error) return;
+  state_free_.Set(static_cast<double>(volume.available));
+  state_size_.Set(static_cast<double>(volume.capacity));
 }
 
 }  // namespace muster

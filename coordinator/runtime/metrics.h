@@ -1,62 +1,53 @@
-// Every metric of the coordinator, declared once. Thread-safe.
+// The coordinator's metrics, from common/metrics/catalogue.h.
 #pragma once
 
-#include <prometheus/counter.h>
-#include <prometheus/family.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "common/metrics/registry.h"
 #include "coordinator/core/event.h"
+#include "coordinator/core/gauges.h"
 #include "coordinator/core/soft.h"
 #include "coordinator/core/state.h"
 
 namespace muster {
 
+// Name in the catalogue of what Step() measures.
+const char* FamilyOf(Measure measure);
+
+// Counters and histograms are thread-safe; Refresh is not concurrent with itself.
 class CoordinatorMetrics {
  public:
-  CoordinatorMetrics(std::shared_ptr<prometheus::Registry> registry, const std::string& version);
+  // `folder`: of the state, whose volume is watched; empty: none is.
+  CoordinatorMetrics(const std::string& version, std::filesystem::path folder);
 
   void CountTransition(muster::v1::JobPhase phase);
   void CountStaleRequest(const std::string& kind);
   void CountAttemptEnd(AttemptEnd end);
   void ObserveQueueWaiting(absl::Duration wait);
   void ObserveJournalWrite(absl::Duration time);
+  void Take(const Measured& measured);
 
-  // Sets every gauge from the state as it is; labels of ended jobs and forgotten workers go away. Not concurrently.
+  // Sets every gauge from the state as it is; series of ended jobs and forgotten workers go away.
   void Refresh(const State& state, const Soft& soft, absl::Time now);
 
+  MetricRegistry& registry() { return metrics_; }
+
  private:
-  template <typename T>
-  using Family = prometheus::Family<T>;
-  // Gauges with one label of changing values; what is not set in a round is removed.
-  class Round {
-   public:
-    Round(Family<prometheus::Gauge>& family, std::string label) : family_(family), label_(std::move(label)) {}
-    void Set(const std::string& value, double number);
-    void End();
-
-   private:
-    Family<prometheus::Gauge>& family_;
-    const std::string label_;
-    std::map<std::string, prometheus::Gauge*> gauges_;
-    std::map<std::string, double> next_;
-  };
-
-  std::shared_ptr<prometheus::Registry> registry_;
-  Family<prometheus::Counter>& transitions_;
-  Family<prometheus::Counter>& stale_;
-  Family<prometheus::Counter>& attempts_;
+  MetricRegistry metrics_;
+  const std::filesystem::path folder_;
+  CounterFamily transitions_, stale_, attempts_;
   prometheus::Histogram& queue_wait_;
   prometheus::Histogram& journal_write_;
-  prometheus::Gauge& epoch_;
-  Round jobs_, workers_, slots_, heartbeat_age_, job_step_, job_loss_;
+  prometheus::Gauge& state_free_;
+  prometheus::Gauge& state_size_;
+  std::map<Measure, CounterFamily> counters_;
+  std::map<Measure, HistogramFamily> histograms_;
+  std::map<std::string, GaugeRound> gauges_;  // by family
 };
 
 }  // namespace muster

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
@@ -13,8 +14,10 @@ namespace muster {
 class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
   using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(bool dry_run)>;
-  ClusterServiceImpl(Backend* backend, std::string version, std::vector<std::string> data_addresses, Collect collect)
-      : backend_(backend),
+  ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
+                     std::vector<std::string> data_addresses, Collect collect)
+      : admission_(admission),
+        backend_(backend),
         version_(std::move(version)),
         data_addresses_(std::move(data_addresses)),
         collect_(std::move(collect)) {}
@@ -31,6 +34,7 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
                               muster::v1::CollectGarbageResponse* response) override;
 
  private:
+  Admission* const admission_;
   Backend* const backend_;
   const std::string version_;
   const std::vector<std::string> data_addresses_;

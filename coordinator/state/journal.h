@@ -2,6 +2,7 @@
 // a crash of the process and of the machine.
 //
 //   journal(sequence INTEGER PRIMARY KEY, record BLOB)   records after the snapshot
+//   PRAGMA user_version                                  the format; 0: format 1, before it was written down
 //   snapshot(sequence INTEGER, state BLOB)               one row: the state after that record
 #pragma once
 
@@ -19,6 +20,10 @@ struct sqlite3;
 
 namespace muster {
 
+// Raised where a coordinator of the version before could no longer read what this one writes, or would lose some of it.
+// Additions that it may ignore (new fields) leave it as it is.
+inline constexpr int kJournalFormat = 1;
+
 struct JournalEntry {
   uint64_t sequence = 0;
   std::string bytes;  // a Record
@@ -31,6 +36,7 @@ struct JournalSnapshot {
 // Not thread-safe: opened and loaded by one thread, then written by one thread.
 class Journal {
  public:
+  // FAILED_PRECONDITION: a newer version has written it.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::filesystem::path& file);
   ~Journal();
 
@@ -44,6 +50,7 @@ class Journal {
  private:
   explicit Journal(std::filesystem::path file) : file_(std::move(file)) {}
   absl::Status Execute(const char* sql);
+  absl::Status CheckFormat();
   absl::Status Error(const char* what) const;
 
   std::filesystem::path file_;

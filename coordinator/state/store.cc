@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/core/restore.h"
+#include "coordinator/core/check_state.h"
 
 namespace muster {
 
@@ -84,6 +85,7 @@ absl::Status Store::Replay() {
     RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
     committed_ = entry.sequence;
   }
+  RETURN_IF_ERROR(CheckState(state_));
   absl::MutexLock lock(&mutex_);
   durable_ = queued_ = committed_;
   return absl::OkStatus();

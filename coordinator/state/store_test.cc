@@ -60,6 +60,19 @@ TEST_F(StoreTest, RefusesASecondOwner) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("another coordinator has this folder"));
 }
 
+TEST_F(StoreTest, RefusesAStateThatIsNotWhole) {
+  {
+    Record broken = JobNumber(1);
+    broken.mutable_job()->mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);  // on nothing
+    const auto store = Open(Options());
+    store->Commit({broken});
+    store->Flush();
+  }
+  const auto again = Store::Open(Options());
+  EXPECT_EQ(again.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training beside its attempt"));
+}
+
 TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
   const auto store = Open(Options());
   store->Commit({JobNumber(1)});
@@ -83,6 +96,35 @@ TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutSnapshots) {
     EXPECT_EQ(SnapshotBytes(store->state()), SnapshotBytes(expected)) << "a snapshot every " << every;
     EXPECT_EQ(store->state().jobs.size(), 20);
   }
+}
+
+// Runs SQL on the file of a store that is closed.
+void Tamper(const std::filesystem::path& folder, const std::string& sql) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((folder / "coordinator.db").c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  sqlite3_close(database);
+}
+
+TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
+  Open(Options()).reset();
+  Tamper(folder_, absl::StrCat("PRAGMA user_version=", kJournalFormat + 1));
+  const absl::Status status = Store::Open(Options()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("written by a newer version (format 2; this version reads up to 1)"));
+}
+
+// Field 15 of Record and of Snapshot, with no content: a kind that a later version may add.
+TEST_F(StoreTest, RefusesRecordsAndSnapshotsOfKindsThatItDoesNotKnow) {
+  Open(Options()).reset();
+  Tamper(folder_, "INSERT INTO journal(sequence, record) VALUES(1000, x'7a00')");
+  const absl::Status record = Store::Open(Options()).status();
+  EXPECT_EQ(record.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(record.message()), HasSubstr("a journal record of an unknown kind"));
+  Tamper(folder_, "DELETE FROM journal; INSERT INTO snapshot(sequence, state) VALUES(1000, x'7a00')");
+  const absl::Status snapshot = Store::Open(Options()).status();
+  EXPECT_EQ(snapshot.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(snapshot.message()), HasSubstr("a part of the snapshot of an unknown kind"));
 }
 
 TEST_F(StoreTest, FlushesInGroupsAndSaysSo) {

@@ -21,9 +21,9 @@ from muster.v1 import blob_pb2, blob_pb2_grpc, cluster_pb2, cluster_pb2_grpc, da
 from muster.v1 import job_pb2, job_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402
 
 
-def channel(address, certs):
+def channel(address, certs, **options):
     credentials = grpc.ssl_channel_credentials(*[(certs / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem")])
-    return grpc.secure_channel(address, credentials)
+    return grpc.secure_channel(address, credentials, [(f"grpc.{name}", value) for name, value in options.items()])
 
 
 class ForeignClient(unittest.TestCase):
@@ -85,6 +85,22 @@ class ForeignClient(unittest.TestCase):
                 self.jobs.Cancel(job_pb2.CancelRequest(id=long.id, request_id="foreign-3"))
         self.assertTrue(cancelled)
         self.assertEqual(last.phase, job_pb2.JOB_PHASE_CANCELLED, last.reason)
+
+    def test_a_client_more_than_one_minor_version_away_is_refused_by_both_servers(self):
+        info = self.cluster.info()
+        cluster = cluster_pb2_grpc.ClusterServiceStub(self.front).GetCluster(cluster_pb2.GetClusterRequest())
+        major, minor, _ = map(int, cluster.version.split("."))
+        for address, stub, request in ((info["address"], job_pb2_grpc.JobServiceStub, job_pb2.ListJobsRequest()),
+                                       (cluster.data_addresses[0], data_pb2_grpc.DataServiceStub, data_pb2.ListDatasetsRequest())):
+            def list_as(version):
+                with channel(address, pathlib.Path(info["certs"]), primary_user_agent=f"muster/{version}") as other:
+                    stub(other).List(request, timeout=20)
+            list_as(f"{major}.{minor + 1}.7")
+            with self.assertRaises(grpc.RpcError) as refused:
+                list_as(f"{major}.{minor + 2}.0")
+            self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+            self.assertIn(f"is version {major}.{minor + 2}.0, this server is {major}.{minor}.", refused.exception.details())
+            self.assertIn("Upgrade this server", refused.exception.details())
 
     def test_a_wrong_specification_is_an_invalid_argument(self):
         spec = self.spec("wrong", 5)

@@ -3,19 +3,33 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/log.h"
+#include "common/rpc/certificate_expiry.h"
 #include "common/status.h"
 #include "worker/agent/model_cache.h"
 
 namespace muster {
+namespace {
+
+constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop turns that often at least, and is seen to be alive
+constexpr absl::Duration kSampleInterval = absl::Seconds(2);  // of /proc
+
+LogFields FieldsOf(const AttemptKey& key) { return {.job = key.job, .attempt = key.attempt}; }
+LogFields FieldsOf(const RankKey& key) {
+  return {.job = key.attempt.job, .attempt = key.attempt.attempt, .rank = key.rank};
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Clock& clock,
-                                                     prometheus::Registry& registry) {
+                                                     MetricRegistry& metrics) {
   const std::filesystem::path& state = options.core.state;
   std::error_code error;
   std::filesystem::remove_all(state / "scratch", error);
@@ -25,14 +39,19 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
   for (const char* folder : {"scratch", "cache", "logs"}) RETURN_IF_ERROR(MakeFolders(state / folder));
   PruneLogs(state / "logs", options.kept_logs);
 
-  std::unique_ptr<Agent> agent(new Agent(std::move(options), clock, registry));
+  std::unique_ptr<Agent> agent(new Agent(std::move(options), clock, metrics));
   ASSIGN_OR_RETURN(agent->loop_, PollLoop::Create());
   // Before gRPC starts its threads: they inherit the blocked signals.
   RETURN_IF_ERROR(agent->loop_->WatchSignals({SIGTERM, SIGINT}, [agent = agent.get()](int signal) {
-    spdlog::info("signal {}: stopping", signal);
+    spdlog::info("signal {}: {}", signal, agent->core_.stopping() ? "stopping at once" : "draining");
     agent->Handle(StopAsked{});
   }));
+  ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
   agent->PruneModels();
+  if (!agent->options_.security.insecure) {
+    RETURN_IF_ERROR(PublishCertificateExpiry(agent->options_.security.certificates, metrics.registry(),
+                                             metrics.AddGauge("muster_certificate_expiry_timestamp_seconds")));
+  }
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }
@@ -40,11 +59,12 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
 absl::Status Agent::Run() {
   Handle(Tick{});
   while (!ended_) {
+    health_->Beat();
     const absl::Duration now = clock_.Monotonic();
     if (core_.next_tick() <= now) {
       Handle(Tick{});
     } else {
-      loop_->RunOnce(core_.next_tick() - now);
+      loop_->RunOnce(std::min(core_.next_tick() - now, kTurn));
     }
   }
   while (session_ != nullptr) loop_->RunOnce(absl::InfiniteDuration());  // it calls back here until it has ended
@@ -57,10 +77,31 @@ void Agent::Handle(const Event& event) {
   }
   if (const auto* ended = std::get_if<RankEnded>(&event)) {
     // It is in one of this process's callbacks just now.
-    loop_->Post([this, key = ended->rank] { ranks_.erase(key); });
+    loop_->Post([this, key = ended->rank] {
+      ranks_.erase(key);
+      SampleUsage();
+    });
     models_.erase(ended->rank);
   }
   metrics_.Publish(core_);
+  if (clock_.Monotonic() - last_sample_ >= kSampleInterval) SampleUsage();
+  TellHealth();
+}
+
+void Agent::TellHealth() {
+  if (core_.stopping()) return health_->SetReady(false, "the worker drains");
+  if (!core_.connected()) return health_->SetReady(false, "no session with the coordinator");
+  health_->SetReady(true, "the coordinator has welcomed this worker");
+}
+
+// Heartbeats see to it that it is called every few seconds.
+void Agent::SampleUsage() {
+  last_sample_ = clock_.Monotonic();
+  std::map<RankKey, AgentMetrics::RankUsage> usage;
+  for (const auto& [key, rank] : ranks_) {
+    if (const auto used = UsageOf(rank.process->pid()); used.has_value()) usage[key] = {rank.slot, *used};
+  }
+  metrics_.SetUsage(usage);
 }
 
 void Agent::Do(const OpenSession& action) {
@@ -111,13 +152,14 @@ void Agent::Do(const StartRank& action) {
     MarkUsed(options_.core.state / "cache", digest, clock_.Now());
     models_[action.rank].push_back(digest);
   }
+  const ScopedLogFields about(FieldsOf(action.rank));
   auto rank = RankProcess::Start(action.rank, action.config, options);
   if (rank.ok()) {
-    spdlog::info("{} started on slot {}", ToString(action.rank), action.config.slot());
-    ranks_[action.rank] = *std::move(rank);
+    spdlog::info("rank started on slot {}", action.config.slot());
+    ranks_[action.rank] = {action.config.slot(), *std::move(rank)};
     return;
   }
-  spdlog::error("{} cannot be started: {}", ToString(action.rank), std::string(rank.status().message()));
+  spdlog::error("the rank cannot be started: {}", std::string(rank.status().message()));
   loop_->Post([this, key = action.rank, error = std::string(rank.status().message())] {
     Handle(RankEnded{key, {-1, 0}, "", error});
   });
@@ -126,14 +168,16 @@ void Agent::Do(const StartRank& action) {
 void Agent::Do(const SignalRank& action) {
   const auto rank = ranks_.find(action.rank);
   if (rank == ranks_.end()) return;
-  spdlog::info("{}: signal {}", ToString(action.rank), action.signal);
-  rank->second->Signal(action.signal);
+  const ScopedLogFields about(FieldsOf(action.rank));
+  spdlog::info("signal {}", action.signal);
+  rank->second.process->Signal(action.signal);
 }
 
 void Agent::Do(const RemoveScratch& action) {
   std::error_code error;
   std::filesystem::remove_all(AttemptScratch(options_.core.state, action.attempt), error);
-  if (error) spdlog::warn("{}: scratch not removed: {}", ToString(action.attempt), error.message());
+  const ScopedLogFields about(FieldsOf(action.attempt));
+  if (error) spdlog::warn("scratch not removed: {}", error.message());
   PruneLogs(options_.core.state / "logs", options_.kept_logs);
   PruneModels();
 }

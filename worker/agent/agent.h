@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/process/poll_loop.h"
+#include "common/rpc/health.h"
 #include "common/rpc/security.h"
 #include "worker/agent/agent_metrics.h"
 #include "worker/agent/core/agent_core.h"
@@ -26,22 +27,27 @@ class Agent {
     SecurityOptions security;
     std::filesystem::path rank_binary;
     std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
+    std::string health;                    // HOST:PORT of the probes (common/rpc/health.h); empty: none
     size_t kept_logs = 200;                // files of ranks in STATE/logs
     uint64_t cache_bytes = 20000000000;    // of models in STATE/cache, beyond those that ranks use
   };
 
   // Removes what an earlier agent left in STATE/scratch; the caller holds the lock on STATE.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(Options options, const Clock& clock,
-                                                       prometheus::Registry& registry);
+                                                       MetricRegistry& metrics);
+
+  int health_port() const { return health_->port(); }
 
   // Until SIGTERM or SIGINT came and all ranks have ended.
   absl::Status Run();
 
  private:
-  Agent(Options options, const Clock& clock, prometheus::Registry& registry)
-      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(registry, options_.core.facts.version) {}
+  Agent(Options options, const Clock& clock, MetricRegistry& metrics)
+      : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(metrics) {}
 
   void Handle(const Event& event);
+  void TellHealth();
+  void SampleUsage();
   void Do(const OpenSession& action);
   void Do(const CloseSession& action);
   void Do(const Send& action);
@@ -54,12 +60,18 @@ class Agent {
   Options options_;
   const Clock& clock_;
   std::unique_ptr<PollLoop> loop_;
+  std::unique_ptr<HealthServer> health_;
   std::shared_ptr<grpc::Channel> channel_;
   AgentCore core_;
   AgentMetrics metrics_;
   std::shared_ptr<Session> session_;
   std::string last_session_error_;
-  std::map<RankKey, std::unique_ptr<RankProcess>> ranks_;
+  struct RunningRank {
+    uint32_t slot = 0;
+    std::unique_ptr<RankProcess> process;
+  };
+  std::map<RankKey, RunningRank> ranks_;
+  absl::Duration last_sample_ = -absl::InfiniteDuration();
   std::map<RankKey, std::vector<std::string>> models_;  // digests of cached folders that a rank uses
   bool ended_ = false;
 };

@@ -1,21 +1,28 @@
-// Every metric of the agent.
+// The agent's metrics, but for the GPUs' (gpu_watch.h).
 #pragma once
 
-#include <prometheus/registry.h>
-
 #include <map>
-#include <memory>
 #include <string>
 
+#include "absl/time/time.h"
+#include "common/metrics/registry.h"
 #include "worker/agent/core/agent_core.h"
+#include "worker/agent/process_usage.h"
 
 namespace muster {
 
 class AgentMetrics {
  public:
-  AgentMetrics(prometheus::Registry& registry, const std::string& version);
+  explicit AgentMetrics(MetricRegistry& metrics);
   void Publish(const AgentCore& core);
   void AddLogBytes(size_t bytes);
+
+  // What the running ranks take, by rank. A slot's CPU time goes on over the ranks that it has one after the other.
+  struct RankUsage {
+    uint32_t slot = 0;
+    ProcessUsage usage;
+  };
+  void SetUsage(const std::map<RankKey, RankUsage>& ranks);
 
  private:
   prometheus::Gauge& ranks_running_;
@@ -23,7 +30,9 @@ class AgentMetrics {
   prometheus::Gauge& reports_pending_;
   prometheus::Counter& sessions_;
   prometheus::Counter& log_bytes_;
-  std::map<muster::v1::ExitCause, prometheus::Counter*> exits_;
+  CounterFamily exits_, cpu_seconds_;
+  GaugeRound resident_;
+  std::map<RankKey, double> cpu_seen_;  // of running ranks
 };
 
 // "EXIT_CAUSE_SIGNAL" → "signal"

@@ -13,6 +13,7 @@
 #include "common/files.h"
 #include "common/process/child_process.h"
 #include "common/rpc/certificates.h"
+#include "common/rpc/health.h"
 #include "worker/agent/testing/scripted_coordinator.h"
 
 namespace muster {
@@ -46,7 +47,7 @@ class AgentTest : public testing::Test {
     auto worker = ChildProcess::Start(
         {.argv = {MUSTER_BINARY_DIR "/muster-worker", "--coordinator", coordinator_->address(), "--name", "w1", "--slots", "2",
                   "--device", "cpu", "--state", State().string(), "--certs", (folder_ / "worker").string(), "--metrics",
-                  "127.0.0.1:0", "--port-file", (folder_ / "ports.json").string(), "--rank-binary",
+                  "127.0.0.1:0", "--health", "127.0.0.1:0", "--port-file", (folder_ / "ports.json").string(), "--rank-binary",
                   MUSTER_BINARY_DIR "/muster-fake-rank"}});
     ASSERT_TRUE(worker.ok()) << worker.status();
     worker_.emplace(*std::move(worker));
@@ -241,10 +242,12 @@ TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1")) << "left by the earlier agent";
 }
 
-TEST_F(AgentTest, OnSigtermStopsItsRanksTellsTheCoordinatorAndExitsWithZero) {
+TEST_F(AgentTest, OnSigtermDrainsAndExitsWithZero) {
   Run("wait");
   coordinator_->WaitForReport(Report::kRankStarted);
   worker_->Signal(SIGTERM);
+  coordinator_->WaitFor("it drains", [](const AgentMessage& m) { return m.heartbeat().draining(); });
+  EXPECT_EQ(coordinator_->WaitForReport(Report::kCheckpoint).checkpoint().checkpoint().step(), 7);
   EXPECT_EQ(WaitForExit().cause(), muster::v1::EXIT_CAUSE_STOPPED);
   const auto status = worker_->WaitFor(kPatience);
   ASSERT_TRUE(status.has_value());
@@ -255,6 +258,20 @@ TEST_F(AgentTest, SaysWhereItsMetricsAre) {
   coordinator_->WaitFor("heartbeat", [](const AgentMessage& m) { return m.has_heartbeat(); });
   const auto ports = nlohmann::json::parse(*ReadFile(folder_ / "ports.json"));
   EXPECT_GT(ports["metrics_port"].get<int>(), 0);
+}
+
+TEST_F(AgentTest, IsReadyOnlyWithASession) {
+  coordinator_->WaitFor("heartbeat", [](const AgentMessage& m) { return m.has_heartbeat(); });
+  const auto ports = nlohmann::json::parse(*ReadFile(folder_ / "ports.json"));
+  const auto channel =
+      *MakeChannel(absl::StrCat("127.0.0.1:", ports["health_port"].get<int>()), SecurityOptions{.insecure = true});
+  EXPECT_TRUE(CheckHealth(channel, "", kPatience).value());
+  coordinator_->Stop();
+  const absl::Duration deadline = RealClock().Monotonic() + kPatience;
+  bool ready = true;
+  while (ready && RealClock().Monotonic() < deadline) ready = CheckHealth(channel, "", kPatience).value();
+  EXPECT_FALSE(ready);
+  EXPECT_TRUE(CheckHealth(channel, "live", kPatience).value()) << "without a coordinator it is alive all the same";
 }
 
 TEST_F(AgentTest, RefusesToShareItsStateFolder) {

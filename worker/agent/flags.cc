@@ -18,16 +18,25 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
       ->capture_default_str();
   app.add_option("--state", flags.state, "Folder for scratch files, cached models and logs")->required();
   app.add_option("--certs", flags.certs, "Folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate of its own");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
   app.add_option("--cache-bytes", flags.cache_bytes, "Most bytes of cached models to keep, such as 20GB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
-  app.add_option("--port-file", flags.port_file, "Written once ready: {\"metrics_port\": N}");
+  app.add_option("--health", flags.health, "Where probes are answered, HOST:PORT: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
+  app.add_option("--port-file", flags.port_file, "Written once it runs: {\"metrics_port\": N, \"health_port\": N}");
+  app.add_option("--drain-timeout", flags.drain_timeout, "Seconds that ranks have after SIGTERM to save a checkpoint and stop; 0: none")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }
 
@@ -57,10 +66,16 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
     return absl::InvalidArgumentError(absl::StrCat("--slots ", facts.slots, ": this host has ", host.gpus.size(),
                                                    " GPUs, and a slot is one of them"));
   }
+  options.health = flags.health;
+  options.core.drain_timeout = absl::Seconds(flags.drain_timeout);
   options.core.coordinator_address = flags.coordinator;
+  options.core.log_format = flags.log_format;
   options.core.state = std::filesystem::absolute(flags.state);
   if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();
-  options.security = {.certificates = options.core.certificates, .insecure = flags.insecure};
+  if (!flags.token_file.empty()) options.core.token_file = std::filesystem::absolute(flags.token_file).string();
+  options.security = {.certificates = options.core.certificates,
+                      .insecure = flags.insecure,
+                      .token_file = options.core.token_file};
   options.core.interface_address =
       flags.interface_address.empty() ? host.interface_towards_coordinator : flags.interface_address;
   if (options.core.interface_address.empty()) {

@@ -22,12 +22,15 @@ struct WorkerFlags {
   std::string device = "auto";
   std::filesystem::path state;
   std::filesystem::path certs;
+  std::filesystem::path token_file;
   bool insecure = false;
   std::filesystem::path rank_binary;  // empty: muster-rank beside this program
   std::string metrics = "127.0.0.1:7075";
+  std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
+  double drain_timeout = 100;  // seconds
   std::string interface_address;  // empty: the one that leads to the coordinator
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
   uint64_t cache_bytes = 20000000000;
 };
 

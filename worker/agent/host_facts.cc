@@ -1,7 +1,6 @@
 #include "worker/agent/host_facts.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <netdb.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -16,28 +15,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/process/child_process.h"
+#include "worker/agent/cgroup_limits.h"
+#include "worker/agent/nvml.h"
 
 namespace muster {
-namespace {
-
-// NVML's C interface (nvml.h, stable since driver 418), opened at run time: the agent runs on hosts without a driver.
-using NvmlDevice = struct NvmlDeviceHandle*;
-struct Nvml {
-  int (*init)();
-  int (*shutdown)();
-  int (*count)(unsigned*);
-  int (*device)(unsigned, NvmlDevice*);
-  int (*name)(NvmlDevice, char*, unsigned);
-  int (*uuid)(NvmlDevice, char*, unsigned);
-};
-
-template <typename Function>
-bool Load(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
-}  // namespace
 
 std::string HostName() {
   char name[256] = {};
@@ -48,36 +29,24 @@ uint32_t CoreCount() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  const uint32_t allowed = static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  return std::min(allowed, ReadCgroupLimits().cores.value_or(allowed));
 }
 
 uint64_t MemoryBytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  const uint64_t installed = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  return std::min(installed, ReadCgroupLimits().memory_bytes.value_or(installed));
 }
 
 std::vector<std::string> GpuNames() {
-  void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return {};
+  const std::unique_ptr<Nvml> nvml = Nvml::Open();
   std::vector<std::string> names, uuids;
-  Nvml nvml = {};
-  unsigned count = 0;
-  if (Load(library, "nvmlInit_v2", nvml.init) && Load(library, "nvmlShutdown", nvml.shutdown) &&
-      Load(library, "nvmlDeviceGetCount_v2", nvml.count) &&
-      Load(library, "nvmlDeviceGetHandleByIndex_v2", nvml.device) &&
-      Load(library, "nvmlDeviceGetName", nvml.name) && Load(library, "nvmlDeviceGetUUID", nvml.uuid) &&
-      nvml.init() == 0) {
-    if (nvml.count(&count) != 0) count = 0;
-    for (unsigned i = 0; i < count; ++i) {
-      NvmlDevice device = nullptr;
-      char name[96] = {}, uuid[96] = {};
-      if (nvml.device(i, &device) != 0 || nvml.name(device, name, sizeof(name)) != 0) continue;
-      nvml.uuid(device, uuid, sizeof(uuid));
-      names.emplace_back(name);
-      uuids.emplace_back(uuid);
-    }
-    nvml.shutdown();
+  for (uint32_t i = 0; nvml != nullptr && i < nvml->count(); ++i) {
+    const std::optional<std::string> name = nvml->Name(i);
+    if (!name.has_value()) continue;
+    names.push_back(*name);
+    uuids.push_back(nvml->Uuid(i));
   }
-  dlclose(library);
   return VisibleDevices(names, uuids, std::getenv("CUDA_VISIBLE_DEVICES"));
 }
 

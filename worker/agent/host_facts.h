@@ -8,8 +8,8 @@
 namespace muster {
 
 std::string HostName();
-uint32_t CoreCount();       // that this process may use
-uint64_t MemoryBytes();
+uint32_t CoreCount();    // that this process may use: by its affinity and its container's limit
+uint64_t MemoryBytes();  // the host's, or its container's limit
 std::vector<std::string> GpuNames();  // by NVML; empty where there is no driver. Heeds CUDA_VISIBLE_DEVICES.
 
 // Of the devices of a host, those that CUDA_VISIBLE_DEVICES names (absent: all), in its order. As CUDA does, an entry that

@@ -64,8 +64,12 @@ std::string LineCutter::Finish() {
 void LogTail::Add(std::string_view lines) {
   text_.append(lines);
   if (text_.size() <= max_bytes_) return;
-  const size_t cut = text_.find('\n', text_.size() - max_bytes_ - 1);
-  text_.erase(0, cut == std::string::npos ? text_.size() - max_bytes_ : cut + 1);
+  const size_t least = text_.size() - max_bytes_;
+  const size_t end = text_.find('\n', least - 1);
+  // Of a last line above the limit the end stays, from a character on.
+  size_t cut = end == std::string::npos || end + 1 == text_.size() ? least : end + 1;
+  while (cut < text_.size() && (static_cast<unsigned char>(text_[cut]) & 0xC0) == 0x80) ++cut;
+  text_.erase(0, cut);
 }
 
 }  // namespace muster

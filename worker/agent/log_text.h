@@ -24,7 +24,7 @@ class LineCutter {
   std::string rest_;
 };
 
-// The last whole lines of what was added, at most `max_bytes`.
+// The last whole lines of what was added, at most `max_bytes`; of a last line that is longer, its end.
 class LogTail {
  public:
   explicit LogTail(size_t max_bytes = 4096) : max_bytes_(max_bytes) {}

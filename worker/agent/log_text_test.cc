@@ -38,6 +38,15 @@ TEST(LogTail, KeepsTheLastWholeLines) {
   EXPECT_LE(tail.text().size(), 10);
 }
 
+TEST(LogTail, KeepsTheEndOfALongLineFromACharacterOn) {
+  LogTail tail(4);
+  tail.Add("\xE2\x82\xAC\xE2\x82\xAC\n");  // two of three bytes
+  EXPECT_EQ(tail.text(), "\xE2\x82\xAC\n");
+  tail = LogTail(3);
+  tail.Add("\xE2\x82\xAC\n");
+  EXPECT_EQ(tail.text(), "\n");
+}
+
 TEST(LogFile, StaysBelowTwiceItsLimit) {
   const auto folder = MakeScratchFolder(testing::TempDir(), "log");
   ASSERT_TRUE(folder.ok());

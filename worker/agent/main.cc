@@ -17,6 +17,7 @@
 #include "common/status.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/flags.h"
+#include "worker/agent/gpu_watch.h"
 #include "worker/agent/host_facts.h"
 #include "worker/agent/rank_environment.h"
 
@@ -37,12 +38,19 @@ absl::Status RunWorker(const WorkerFlags& flags) {
 
   RETURN_IF_ERROR(MakeFolders(options.core.state));
   ASSIGN_OR_RETURN(const OwnedFd lock, LockFile(options.core.state / "lock", "muster-worker"));
-  const auto registry = std::make_shared<prometheus::Registry>();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options), RealClock(), *registry));
-  ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics, MetricsServer::Start(flags.metrics, registry));
-  if (!flags.port_file.empty()) {
-    RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, nlohmann::json{{"metrics_port", metrics->port()}}.dump() + "\n"));
+  MetricRegistry registry(MetricProgram::kWorker, MUSTER_VERSION);
+  ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options), RealClock(), registry));
+  std::unique_ptr<GpuWatch> gpus;
+  if (facts.device == "gpu") {
+    if (auto nvml = Nvml::Open(); nvml != nullptr) gpus = std::make_unique<GpuWatch>(std::move(nvml), registry);
   }
+  ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics,
+                   MetricsServer::Start(flags.metrics, registry.registry()));
+  if (!flags.port_file.empty()) {
+    const nlohmann::json ports = {{"metrics_port", metrics->port()}, {"health_port", agent->health_port()}};
+    RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, ports.dump() + "\n"));
+  }
+  SetLogFields({.worker = facts.worker});
   spdlog::info("worker {}: {} {} slots, {} cores, coordinator {}", facts.worker, facts.slots, facts.device, facts.cores,
                flags.coordinator);
   return agent->Run();
@@ -62,7 +70,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
   }
   signal(SIGPIPE, SIG_IGN);
-  muster::InitLog("muster-worker", flags.log_level);
+  muster::InitLog("muster-worker", flags.log_level, muster::LogFormatFrom(flags.log_format));
   const absl::Status status = muster::RunWorker(flags);
   if (!status.ok()) std::fprintf(stderr, "muster-worker: %s\n", std::string(status.message()).c_str());
   return muster::ExitCodeFor(status);

@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& k
   if (log.ok()) {
     rank->log_.emplace(*std::move(log));
   } else {
-    spdlog::warn("{}: no log file: {}", ToString(key), std::string(log.status().message()));
+    spdlog::warn("no log file: {}", std::string(log.status().message()));
   }
   options.loop->Watch(rank->messages_.get(), [rank = rank.get()] { rank->ReadMessages(); });
   options.loop->Watch(rank->output_.get(), [rank = rank.get()] { rank->ReadOutput(); });

@@ -35,6 +35,7 @@ class RankProcess {
   ~RankProcess();
 
   void Signal(int signal) { process_.Signal(signal); }
+  pid_t pid() const { return process_.pid(); }
 
  private:
   RankProcess(const RankKey& key, const Options& options, ChildProcess process)

@@ -25,8 +25,8 @@ namespace {
 
 constexpr int kAgentDescriptor = 3;
 
-std::atomic<bool> stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
+std::atomic<muster::StopRequest> stop_requested = muster::StopRequest::kNone;
+static_assert(std::atomic<muster::StopRequest>::is_always_lock_free, "set in a signal handler");
 
 // Without waiting for the group's threads: Gloo's would block while an operation is pending.
 [[noreturn]] void Leave(int code) {
@@ -60,7 +60,11 @@ int main(int argc, char** argv) {
   // A rank never outlives its agent: the kernel sees to it, and below the pipe, should the agent have died before.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGTERM, [](int) { stop_requested = true; });
+  std::signal(SIGTERM, [](int) { stop_requested = muster::StopRequest::kNow; });
+  std::signal(SIGUSR1, [](int) {
+    auto none = muster::StopRequest::kNone;  // a stop without a checkpoint stays one
+    stop_requested.compare_exchange_strong(none, muster::StopRequest::kSave);
+  });
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
   muster::UseBlockAllocator();
   // MKL rounds alike from run to run, whatever the alignment; must stand before its first use. AUTO: the fastest code of
@@ -68,7 +72,8 @@ int main(int argc, char** argv) {
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));
-  muster::InitLog("muster-rank");
+  muster::InitLog("muster-rank", "info", muster::LogFormatFrom(config.log_format()));
+  muster::SetLogFields({.job = config.job_id(), .attempt = config.attempt(), .rank = config.rank()});
 
   muster::AgentPipe agent(kAgentDescriptor);
   std::thread([&agent] {

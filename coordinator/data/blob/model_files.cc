@@ -8,6 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/model/tokenizer_json.h"
+#include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
 
@@ -19,6 +21,9 @@ using muster::v1::FileManifest;
 
 constexpr std::array<absl::string_view, 5> kTokenizerFiles = {
     "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"};
+
+// What clients send is not read into memory whatever its size.
+constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
 
 const FileEntry* Find(const FileManifest& files, absl::string_view path) {
   const auto found = std::find_if(files.files().begin(), files.files().end(),
@@ -60,7 +65,7 @@ absl::StatusOr<bool> LowerCase(const BlobStore& blobs, const FileManifest& files
   const FileEntry* entry = Find(files, "tokenizer_config.json");
   if (entry == nullptr) return true;
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxJsonBytes));
   const nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
   if (!config.is_object()) return absl::InvalidArgumentError("tokenizer_config.json: is not a JSON object");
   const auto lower_case = config.find("do_lower_case");
@@ -69,6 +74,15 @@ absl::StatusOr<bool> LowerCase(const BlobStore& blobs, const FileManifest& files
     return absl::InvalidArgumentError("tokenizer_config.json: \"do_lower_case\" must be true or false");
   }
   return lower_case->get<bool>();
+}
+
+// Ranks write it into the export, after all training: it had better be one.
+absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
+  const FileEntry* entry = Find(files, "tokenizer.json");
+  if (entry == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxVocabularyBytes));
+  return UntruncatedTokenizer(text).status();
 }
 
 }  // namespace
@@ -95,7 +109,7 @@ absl::StatusOr<NamedManifest> CanonicalManifest(const FileManifest& files) {
 
 absl::StatusOr<FileManifest> ReadManifestBlob(const BlobStore& blobs, const std::string& digest) {
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(digest));
-  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadSmallFile(path, kMaxManifestBytes));
   FileManifest files;
   if (files.ParseFromString(bytes)) return files;
   return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is no manifest of files"));
@@ -137,7 +151,7 @@ absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const Bl
   if (entry == nullptr) return MissingFile("vocab.txt", files, kReads);
   ASSIGN_OR_RETURN(const bool lower_case, LowerCase(blobs, files));
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
-  ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string vocabulary, ReadSmallFile(path, kMaxVocabularyBytes));
   return WordPieceTokenizer::FromVocabulary(vocabulary, lower_case);
 }
 
@@ -158,6 +172,7 @@ absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileM
   }
   const auto tokenizer = LoadTokenizer(blobs, files);
   if (!tokenizer.ok()) return WithContext(tokenizer.status(), kPush);
+  RETURN_IF_ERROR(WithContext(CheckTokenizerJson(blobs, files), kPush));
   model.set_vocabulary_size((*tokenizer)->vocabulary_size());
   for (const FileEntry& file : files.files()) model.set_bytes(model.bytes() + file.size());
   return model;

@@ -131,6 +131,18 @@ TEST_F(ModelFilesTest, NamesAMissingFile) {
             "vocabulary (vocab.txt) alone.");
 }
 
+TEST_F(ModelFilesTest, RefusesATokenizerThatCannotBeExported) {
+  Put("tokenizer.json", "{\"version\": \"1.0\"}");
+  EXPECT_TRUE(Check().ok()) << Check().status();
+  Put("tokenizer.json", "[1]");
+  EXPECT_EQ(Error(), "models push: tokenizer.json: is no JSON object");
+}
+
+TEST_F(ModelFilesTest, RefusesLargeFilesUnread) {
+  Put("tokenizer_config.json", std::string(2 << 20, ' '));
+  EXPECT_EQ(Error(), "models push: tokenizer_config.json: has 2097152 bytes, at most 1048576 are read");
+}
+
 TEST_F(ModelFilesTest, NamesAFileWhoseBlobIsNotThere) {
   auto* file = files_.add_files();
   file->set_path("README.md");

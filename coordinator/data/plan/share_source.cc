@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
+#include "common/sample_ledger.h"
 #include "common/status.h"
 #include "coordinator/data/plan/deal.h"
 #include "coordinator/data/plan/sequences.h"
@@ -120,15 +121,24 @@ absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t que
 class ShareSource::State {
  public:
   State(Options options, Sequences sequences, PlanInputs inputs)
-      : options_(std::move(options)), sequences_(std::move(sequences)), inputs_(std::move(inputs)) {}
+      : options_(std::move(options)), sequences_(std::move(sequences)), inputs_(std::move(inputs)) {
+    for (const uint32_t query : inputs_.queries) epoch_.Add(options_.train->query_digest(query));
+  }
 
   StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size) ABSL_LOCKS_EXCLUDED(mutex_) {
     const std::shared_ptr<Entry> entry = Find(step, world_size);
     std::call_once(entry->once, [&] {
+      const absl::Duration start = options_.clock->Monotonic();
       entry->dealt = PlanAndDeal(inputs_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
+      if (options_.on_plan) options_.on_plan(options_.clock->Monotonic() - start);
       Account(*entry);
     });
-    return ShareOf(entry->dealt, *options_.train, sequences_, rank);
+    StepShare share = ShareOf(entry->dealt, *options_.train, sequences_, rank);
+    if (share.epoch_end()) {
+      share.set_epoch_queries(epoch_.queries);
+      share.set_epoch_query_sum(epoch_.sum);
+    }
+    return share;
   }
 
  private:
@@ -171,6 +181,7 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const PlanInputs inputs_;
+  QuerySum epoch_;  // what every epoch holds: from the dataset, so that a wrong plan does not agree with itself
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

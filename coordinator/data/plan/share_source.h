@@ -9,6 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/tokenize/token_store.h"
 #include "muster/v1/data.pb.h"
@@ -26,6 +28,8 @@ class ShareSource {
     std::shared_ptr<const TokenStore> tokens;  // of `train`
     muster::v1::JobSpec spec;                  // defaults filled in
     muster::v1::ResolvedJob resolved;          // its train_queries and steps_per_epoch must be what the data gives
+    const Clock* clock = &RealClock();              // for `on_plan` alone: plans do not depend on time
+    std::function<void(absl::Duration)> on_plan;    // how long a step's plan took; called from any thread
   };
   static absl::StatusOr<std::shared_ptr<ShareSource>> Create(Options options);
   ~ShareSource();

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "common/sample_ledger.h"
 #include "coordinator/data/plan/deal.h"
 #include "coordinator/data/plan/plan_test_data.h"
 
@@ -191,6 +192,7 @@ RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {
   const uint64_t epoch = *rc::gen::inRange<uint64_t>(0, 3), steps = resolved.steps_per_epoch();
   const uint64_t resume = *rc::gen::inRange<uint64_t>(0, steps + 1);
   std::map<uint64_t, int> visits;
+  QuerySum expected, applied;
   // Until `resume` one server and world size, from there on another.
   const auto visit = [&](uint64_t from, uint64_t to, uint32_t world_size) {
     const auto source = *TestSource(dataset, spec);
@@ -200,6 +202,8 @@ RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {
         RC_ASSERT(share.epoch() == epoch);
         RC_ASSERT(share.epoch_end() == (step + 1 == (epoch + 1) * steps));
         for (const uint64_t digest : share.query_digests()) ++visits[digest];
+        if (share.epoch_end()) expected = {share.epoch_queries(), share.epoch_query_sum()};
+        RC_ASSERT(share.epoch_end() || share.epoch_queries() == 0);
       }
     }
   };
@@ -207,6 +211,8 @@ RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {
   visit(resume, steps, *rc::gen::inRange<uint32_t>(1, 5));
   RC_ASSERT(visits.size() == resolved.train_queries());
   for (const auto& [digest, count] : visits) RC_ASSERT(count == 1);
+  for (const auto& [digest, count] : visits) applied.Add(digest);
+  if (resume < steps) RC_ASSERT(JudgeEpoch(applied, expected) == (LedgerVerdict{resolved.train_queries(), 0, 0}));
 }
 
 TEST(ShareSource, SameSeedSameBytesOtherSeedOthers) {

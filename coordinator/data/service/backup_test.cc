@@ -21,7 +21,7 @@ class DataBackupTest : public DataServerTest {
   std::unique_ptr<Call> Begin(absl::Duration within) {
     auto call = std::make_unique<Call>();
     call->context.set_deadline(absl::ToChronoTime(absl::Now() + within));
-    call->stream = v1::BackupService::NewStub(user_)->Copy(&call->context);
+    call->stream = v1::BackupService::NewStub(operator_)->Copy(&call->context);
     return call;
   }
   static v1::CopyRequest Hold() {
@@ -50,7 +50,7 @@ class DataBackupTest : public DataServerTest {
 };
 
 TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
-  const std::string digest = BlobClient(user_).PutBytes("a checkpoint").value();
+  const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
   const auto report = Import(Header("set"), BeirFiles(4));
   ASSERT_TRUE(report.ok());
   const auto call = Begin(absl::Minutes(5));
@@ -64,7 +64,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
   v1::DeleteDatasetRequest request;
   request.set_name("set");
   v1::DeleteDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(user_)->Delete(&context, request, &response).ok()) << "a name may go";
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->Delete(&context, request, &response).ok()) << "a name may go";
   const std::set<std::string> listed = List(*call);
   EXPECT_TRUE(listed.contains("catalogue.db"));
   EXPECT_TRUE(listed.contains(absl::StrCat("blobs/", digest.substr(0, 2), "/", digest)));
@@ -78,7 +78,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
 }
 
 TEST_F(DataBackupTest, AClientThatDiesHoldsNoLonger) {
-  const std::string digest = BlobClient(user_).PutBytes("a checkpoint").value();
+  const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
   const auto call = Begin(absl::Minutes(5));
   ASSERT_TRUE(call->stream->Write(Hold()));
   v1::CopyResponse held;

@@ -4,8 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/status.h"
 #include "coordinator/data/service/services.h"
 #include "coordinator/data/service/sweep.h"
@@ -30,41 +28,42 @@ class BlobServiceImpl final : public v1::BlobService::Service {
 
   grpc::Status Put(grpc::ServerContext* call, grpc::ServerReader<v1::PutRequest>* reader,
                    v1::PutResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Put", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
+      RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
       v1::PutRequest request;
       if (!reader->Read(&request) || !request.has_header()) {
         return absl::InvalidArgumentError("put: the first message must be the header");
       }
+      admitted.subject = request.header().digest();
       response->set_digest(request.header().digest());
-      return Take(request.header(), *call, *reader);
-    }());
+      return Take(request.header(), admitted.principal, *call, *reader);
+    });
   }
 
   grpc::Status Get(grpc::ServerContext* call, const v1::GetRequest* request,
                    grpc::ServerWriter<v1::GetResponse>* writer) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Get", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->digest();
+      RETURN_IF_ERROR(data_.gate.AdmitRead(*call, admitted.principal, request->digest(), *data_.stores.blobs));
       return Send(*request, *call, *writer);
-    }());
+    });
   }
 
   grpc::Status Stat(grpc::ServerContext* call, const v1::StatBlobsRequest* request,
                     v1::StatBlobsResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Stat", request, [&](AdmittedCall& admitted) -> absl::Status {
+      RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
       for (const std::string& digest : request->digests()) {
         ASSIGN_OR_RETURN(*response->add_blobs(), data_.stores.blobs->Stat(digest));
       }
       return absl::OkStatus();
-    }());
+    });
   }
 
   grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteBlobsRequest* request,
                       v1::DeleteBlobsResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+    return data_.admission.Serve(*call, "BlobService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
       ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
       ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
@@ -74,20 +73,21 @@ class BlobServiceImpl final : public v1::BlobService::Service {
         ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->DeleteUnlessClaimed(digest, let_go));
         response->set_deleted(response->deleted() + deleted);
       }
-      spdlog::info("{} deleted {} blobs", PrincipalOf(*call).name, response->deleted());
+      admitted.subject = absl::StrCat(response->deleted(), " blobs");
+      spdlog::info("{} deleted {} blobs", admitted.principal.name, response->deleted());
       return absl::OkStatus();
-    }());
+    });
   }
 
  private:
-  absl::Status Take(const v1::PutHeader& header, const grpc::ServerContext& call,
+  absl::Status Take(const v1::PutHeader& header, const Principal& caller, const grpc::ServerContext& call,
                     grpc::ServerReader<v1::PutRequest>& reader) const {
     auto upload = data_.stores.blobs->Upload(header);
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
     const uint64_t bytes = header.size() - std::min(header.size(), header.offset());
     // The budget is for what users bring: jobs that run go on as long as the disk has room for their checkpoints.
-    const bool is_rank = PrincipalOf(call).role == Role::kWorker;
+    const bool is_rank = caller.role == Role::kWorker;
     RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
     v1::PutRequest request;
     while (reader.Read(&request)) {

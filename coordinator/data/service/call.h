@@ -7,6 +7,9 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
+#include "common/rpc/access/admission.h"
+#include "coordinator/data/service/assignment_gate.h"
+#include "common/status.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
@@ -21,6 +24,8 @@ struct DataContext {
   ShareSources& sources;
   AttemptFence& fence;
   DataMetrics& metrics;
+  Admission& admission;
+  const AssignmentGate& gate;
   StoreBudget& budget;
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
@@ -29,7 +34,10 @@ struct DataContext {
 // Not OK as soon as going on with the call is of no use.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
   if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
-  if (data.stopping) return absl::UnavailableError("the data server goes down. Try again.");
+  if (data.stopping) {
+    return WithRetryAfter(WithReason(absl::UnavailableError("the data server shuts down. Try again."), "SHUTTING_DOWN"),
+                          absl::Seconds(2));
+  }
   return absl::OkStatus();
 }
 

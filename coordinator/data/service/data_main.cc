@@ -1,6 +1,4 @@
 // muster-data: datasets, models and checkpoints, and each rank's share of every step.
-#include <pthread.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -11,51 +9,72 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/process/stop_signals.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
 
 namespace muster {
 namespace {
 
-constexpr absl::Duration kGrace = absl::Seconds(5);
-
 struct Flags {
+  Flags() { server.health = "127.0.0.1:7082"; }
+
   DataServer::Options server;
-  std::string port_file, log_level = "info";
+  double shutdown_grace = 5;  // seconds
+  std::string port_file, log_level = "info", log_format = "text";
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--listen", flags.server.listen, "host:port of the gRPC server; port 0: a free one")->capture_default_str();
   app.add_option("--metrics", flags.server.metrics, "host:port of Prometheus metrics; port 0: a free one")
       ->capture_default_str();
+  app.add_option("--health", flags.server.health, "host:port of probes: grpc.health.v1 in plain text; empty: none")
+      ->capture_default_str();
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--tokens", flags.server.tokens, "file of tokens, made by `muster tokens`");
+  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "of one user, in the long run; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")->capture_default_str();
+  app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
+               "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--store-budget", flags.server.store_budget,
                  "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: as the disk has room")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
-  app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\"} to when ready");
+  app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
+  app.add_option("--shutdown-grace", flags.shutdown_grace,
+                 "seconds that running calls have after SIGTERM; a second one ends it at once")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
 }
 
-absl::Status Serve(const Flags& flags, const sigset_t& signals) {
+absl::Status Serve(const Flags& flags, StopSignals& signals) {
   if (!flags.server.security.insecure && flags.server.security.certificates.empty()) {
     return absl::InvalidArgumentError("--certs DIR is needed (or --insecure, for loopback)");
   }
+  if (flags.server.security.insecure && !flags.server.tokens.empty()) {
+    return absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure.");
+  }
   ASSIGN_OR_RETURN(const auto server, DataServer::Start(flags.server));
-  spdlog::info("serving on port {}, metrics on port {}, state in {}", server->port(), server->metrics_port(),
-               flags.server.state.string());
+  spdlog::info("serving on port {}, metrics on port {}, health on port {}, state in {}", server->port(),
+               server->metrics_port(), server->health_port(), flags.server.state.string());
   if (!flags.port_file.empty()) {
-    const nlohmann::json ports = {{"port", server->port()}, {"metrics_port", server->metrics_port()}};
+    const nlohmann::json ports = {
+        {"port", server->port()}, {"metrics_port", server->metrics_port()}, {"health_port", server->health_port()}};
     RETURN_IF_ERROR(WriteFileAtomically(flags.port_file, ports.dump() + "\n"));
   }
-  int signal = 0;
-  sigwait(&signals, &signal);
-  spdlog::info("signal {}: going down", signal);
-  server->Shutdown(kGrace);
+  const int signal = signals.Wait();
+  spdlog::info("signal {}: shuts down", signal);
+  signals.ExitOnNext(kExitCancelled);
+  server->Shutdown(absl::Seconds(flags.shutdown_grace));
   return absl::OkStatus();
 }
 
@@ -69,13 +88,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
   }
-  InitLog("muster-data", flags.log_level);
-  // Before any thread starts, so that all of them leave these signals to sigwait.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
+  StopSignals signals;
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return kExitSucceeded;
   std::fprintf(stderr, "muster-data: %s\n", std::string(status.message()).c_str());

@@ -1,26 +1,24 @@
-// Every metric of the data server.
+// The data server's metrics, but for those of its stores (store_watch.h).
 #pragma once
 
-#include <prometheus/counter.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-
-#include <memory>
+#include "common/metrics/registry.h"
 
 namespace muster {
 
 struct DataMetrics {
-  explicit DataMetrics(prometheus::Registry& registry);
+  explicit DataMetrics(MetricRegistry& metrics);
 
   prometheus::Counter& import_records;
   prometheus::Histogram& import_seconds;
   prometheus::Counter& stream_steps;
   prometheus::Counter& stream_bytes;
-  prometheus::Histogram& stream_seconds;  // planning of one rank's share of a step
+  prometheus::Histogram& stream_seconds;  // making of one rank's share of a step
+  prometheus::Histogram& plan_seconds;    // planning of a step for all ranks
   prometheus::Counter& blob_bytes_in;
   prometheus::Counter& blob_bytes_out;
   prometheus::Counter& stale_streams;
   prometheus::Counter& stale_evaluations;
+  CounterFamily garbage_bytes;  // by kind
 };
 
 }  // namespace muster

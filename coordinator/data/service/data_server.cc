@@ -1,27 +1,53 @@
 #include "coordinator/data/service/data_server.h"
 
+#include "common/rpc/certificate_expiry.h"
 #include "common/status.h"
 #include "coordinator/data/service/services.h"
 
 namespace muster {
 
+DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metrics_(registry_), calls_(registry_) {}
+
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
+  ASSIGN_OR_RETURN(server->health_, HealthServer::Start({.address = options.health, .clock = options.clock}));
   ASSIGN_OR_RETURN(server->stores_, OpenDataStores(options.state, *options.clock));
-  server->sources_ = std::make_unique<ShareSources>(*server->stores_);
+  server->probe_ = std::make_unique<StoreProbe>(*server->stores_->catalogue, *server->health_);
+  server->watch_ = std::make_unique<StoreWatch>(*server->stores_, options.state, server->registry_);
+  server->sources_ = std::make_unique<ShareSources>(
+      *server->stores_, *options.clock, [&metrics = server->metrics_](absl::Duration time) {
+        metrics.plan_seconds.Observe(absl::ToDoubleSeconds(time));
+      });
+  if (!options.security.insecure) {
+    RETURN_IF_ERROR(
+        PublishCertificateExpiry(options.security.certificates, server->registry_.registry(),
+                                 server->registry_.AddGauge("muster_certificate_expiry_timestamp_seconds")));
+  }
+  ASSIGN_OR_RETURN(server->admission_, Admission::Create({.tokens = options.tokens,
+                                                          .audit = options.state / "audit",
+                                                          .limits = options.limits,
+                                                          .observer = &server->calls_,
+                                                          .clock = options.clock}));
+  ASSIGN_OR_RETURN(server->gate_,
+                   AssignmentGate::Create({.certificates = options.security.certificates,
+                                           .allow_without_ticket = options.allow_without_ticket,
+                                           .fence = &server->fence_,
+                                           .clock = options.clock}));
   server->budget_ = std::make_unique<StoreBudget>(*server->stores_, options.store_budget, *options.clock);
-  const DataContext context = {*server->stores_, *server->sources_, server->fence_,   server->metrics_,
-                               *server->budget_, *options.clock,    server->stopping_};
+  const DataContext context = {*server->stores_,    *server->sources_, server->fence_,   server->metrics_,
+                               *server->admission_, *server->gate_,    *server->budget_, *options.clock,
+                               server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
-  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_)));
+  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_), *server->admission_));
   if (!options.metrics.empty()) {
-    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_));
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_.registry()));
   }
   RpcServer::Options rpc = {options.listen, options.security, {}};
   for (const auto& service : server->services_) rpc.services.push_back(service.get());
   ASSIGN_OR_RETURN(server->server_, RpcServer::Start(rpc));
+  server->health_->SetReady(true, "the stores are open, and the services listen");
   return server;
 }
 
@@ -31,6 +57,8 @@ DataServer::~DataServer() {
 
 void DataServer::Shutdown(absl::Duration grace) {
   stopping_ = true;
+  health_->SetReady(false, "the data server shuts down");
+  server_->SetServing(false);
   server_->Shutdown(grace);
 }
 

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
-#include <prometheus/registry.h>
 
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,12 +14,18 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "common/rpc/access/admission.h"
+#include "common/rpc/access/call_metrics.h"
+#include "common/rpc/health.h"
 #include "common/rpc/security.h"
+#include "coordinator/data/service/assignment_gate.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/share_sources.h"
 #include "coordinator/data/service/store_budget.h"
+#include "coordinator/data/service/store_probe.h"
+#include "coordinator/data/service/store_watch.h"
 
 namespace muster {
 
@@ -28,8 +34,12 @@ class DataServer {
   struct Options {
     std::string listen = "127.0.0.1:7072";
     std::string metrics = "127.0.0.1:7073";  // empty: none are served
+    std::string health;  // host:port of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
+    std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
+    UserLimits limits;
+    bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
     uint64_t store_budget = 0;  // bytes; 0: as much as the disk holds
     const Clock* clock = &RealClock();
   };
@@ -38,17 +48,24 @@ class DataServer {
 
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
+  int health_port() const { return health_->port(); }
   // Ends streams at once (clients come again) and lets other calls end for `grace`.
   void Shutdown(absl::Duration grace);
 
  private:
-  DataServer() : registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
+  DataServer();
 
   std::atomic<bool> stopping_ = false;
-  std::shared_ptr<prometheus::Registry> registry_;
+  std::unique_ptr<HealthServer> health_;
+  MetricRegistry registry_;
   DataMetrics metrics_;
+  CallMetrics calls_;
   AttemptFence fence_;
+  std::unique_ptr<Admission> admission_;
+  std::optional<AssignmentGate> gate_;
   std::unique_ptr<DataStores> stores_;
+  std::unique_ptr<StoreProbe> probe_;
+  std::unique_ptr<StoreWatch> watch_;
   std::unique_ptr<ShareSources> sources_;
   std::unique_ptr<StoreBudget> budget_;
   std::vector<std::unique_ptr<grpc::Service>> services_;

@@ -100,15 +100,22 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc:
 
 }  // namespace
 
-absl::Status RunImport(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream) {
+absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,
+                       ImportStream& stream) {
   const absl::Duration start = data.clock.Monotonic();
   ImportRequest request;
   if (!stream.Read(&request) || !request.has_header()) {
     return absl::InvalidArgumentError("import: the first message must be the header");
   }
+  admitted.subject = request.header().name();
   RETURN_IF_ERROR(data.budget.CheckRoom(request.header().total_bytes()));
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, call, request.header(), stream);
   if (!report.ok()) {
+    if (data.stopping) {
+      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import anew "
+                                                 "once it is back."),
+                          "SHUTTING_DOWN");
+    }
     spdlog::info("import of {} refused: {}", request.header().name(), report.status().ToString());
     return report.status();
   }

@@ -38,8 +38,13 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::
   ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, resolved, give_up));
   // Equal messages mostly have equal bytes; if not, a job has two sources, which plan the same.
   const std::string key = Sha256Hex(absl::StrCat(spec.SerializeAsString(), "\n", resolved.SerializeAsString()));
-  const auto create = [dataset, tokens, spec, resolved] {
-    return ShareSource::Create({.train = dataset, .tokens = tokens, .spec = spec, .resolved = resolved});
+  const auto create = [this, dataset, tokens, spec, resolved] {
+    return ShareSource::Create({.train = dataset,
+                                .tokens = tokens,
+                                .spec = spec,
+                                .resolved = resolved,
+                                .clock = &clock_,
+                                .on_plan = on_plan_});
   };
   return sources_.Get(key, create, give_up);
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "coordinator/data/plan/share_source.h"
@@ -18,7 +19,9 @@ namespace muster {
 class ShareSources {
  public:
   using GiveUp = std::function<absl::Status()>;
-  explicit ShareSources(DataStores& stores) : stores_(stores) {}
+  // `on_plan`: how long the plan of a step took, from any thread.
+  ShareSources(DataStores& stores, const Clock& clock, std::function<void(absl::Duration)> on_plan)
+      : stores_(stores), clock_(clock), on_plan_(std::move(on_plan)) {}
 
   absl::StatusOr<std::shared_ptr<ShareSource>> Source(const muster::v1::JobSpec& spec,
                                                       const muster::v1::ResolvedJob& resolved, const GiveUp& give_up);
@@ -29,6 +32,8 @@ class ShareSources {
 
  private:
   DataStores& stores_;
+  const Clock& clock_;
+  const std::function<void(absl::Duration)> on_plan_;
   OnceCache<const TokenStore> tokens_{8};
   OnceCache<ShareSource> sources_{16};
 };

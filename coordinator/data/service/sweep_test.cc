@@ -41,7 +41,7 @@ class ServerSweep : public DataServerTest {
     v1::DeleteDatasetRequest request;
     request.set_name(name);
     v1::DeleteDatasetResponse response;
-    ASSERT_TRUE(v1::DataService::NewStub(user_)->Delete(&call, request, &response).ok());
+    ASSERT_TRUE(v1::DataService::NewStub(operator_)->Delete(&call, request, &response).ok());
   }
 };
 
@@ -50,7 +50,7 @@ TEST_F(ServerSweep, TakesWhatNoNameAndNoJobNeeds) {
   const std::string replaced = Import(Header("other"), BeirFiles(4))->dataset().digest();
   ASSERT_TRUE(Import(Header("other"), BeirFiles(5)).ok());
   ASSERT_TRUE(Push("vocab", Vocabulary()).ok());
-  BlobClient blobs(user_);
+  BlobClient blobs(operator_);
   const std::string loose = blobs.PutBytes("of a push that never got its name").value();
   const std::string needed = blobs.PutBytes("of a job").value();
   Age();
@@ -75,36 +75,36 @@ TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
 }
 
 TEST_F(ServerSweep, LeavesWhatIsNew) {
-  BlobClient(user_).PutBytes("loose").value();
+  BlobClient(operator_).PutBytes("loose").value();
   EXPECT_TRUE(Sweep(Request())->empty());
 }
 
 TEST_F(ServerSweep, ADryRunRemovesNothing) {
-  const std::string digest = BlobClient(user_).PutBytes("loose").value();
+  const std::string digest = BlobClient(operator_).PutBytes("loose").value();
   Age();
   v1::SweepRequest request = Request();
   request.set_dry_run(true);
   EXPECT_EQ(Sweep(request)->at("blobs"), 1u);
-  EXPECT_TRUE(BlobClient(user_).GetBytes(digest).ok());
+  EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
 }
 
 // A coordinator whose state was lost knows no jobs.
 TEST_F(ServerSweep, ACoordinatorOfAnOlderEpochRemovesNothing) {
   ASSERT_TRUE(Sweep(Request(7)).ok());
-  const std::string digest = BlobClient(user_).PutBytes("a checkpoint").value();
+  const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
   Age();
   StartServer();  // it is remembered
   EXPECT_EQ(ReasonOf(Sweep(Request(1)).status()), "OLD_COORDINATOR");
-  EXPECT_TRUE(BlobClient(user_).GetBytes(digest).ok());
+  EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
   EXPECT_EQ(Sweep(Request(8))->at("blobs"), 1u);
 }
 
 TEST_F(ServerSweep, NothingGoesDuringABackup) {
-  BlobClient(user_).PutBytes("loose").value();
+  BlobClient(operator_).PutBytes("loose").value();
   Age();
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
-  const auto stream = v1::BackupService::NewStub(user_)->Copy(&context);
+  const auto stream = v1::BackupService::NewStub(operator_)->Copy(&context);
   v1::CopyRequest hold;
   hold.mutable_hold();
   v1::CopyResponse held;
@@ -125,7 +125,7 @@ TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(200)).ok());
   StartServer(/*store_budget=*/100000);
   EXPECT_TRUE(Push("vocab", Vocabulary()).ok()) << "there is room";
-  const auto refused = BlobClient(user_, absl::ZeroDuration()).PutBytes(std::string(90000, 'x'));
+  const auto refused = BlobClient(operator_, absl::ZeroDuration()).PutBytes(std::string(90000, 'x'));
   EXPECT_EQ(ReasonOf(refused.status()), "STORE_BUDGET");
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("Largest: dataset set"));
   v1::ImportHeader header = Header("more");

@@ -147,4 +147,9 @@ absl::Status Catalogue::DeleteModel(const std::string& name) {
   return Delete(kModelKind, name);
 }
 
+absl::Status Catalogue::Probe() const {
+  absl::MutexLock lock(&mutex_);
+  return Statement(database_.get(), "SELECT kind FROM entries LIMIT 1").Step().status();
+}
+
 }  // namespace muster

@@ -33,6 +33,7 @@ class Catalogue {
   absl::StatusOr<std::vector<muster::v1::Model>> ListModels() const;
   absl::Status DeleteDataset(const std::string& name);  // NOT_FOUND as above
   absl::Status DeleteModel(const std::string& name);
+  absl::Status Probe() const;  // OK: the database reads
 
  private:
   explicit Catalogue(sqlite3* database) : database_(database, &sqlite3_close) {}

@@ -1,5 +1,6 @@
 // Dataset::Open: a dataset's folder, mapped.
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -34,7 +35,10 @@ class Table {
     const std::filesystem::path path = folder / name;
     const auto entry = files.find(std::string(name));
     if (entry == files.end()) return Damaged(folder / kManifestFile, absl::StrCat(ToAbsl(name), " is not listed"));
-    const uint64_t expected = entry->value("bytes", uint64_t{0});
+    if (!entry->is_object() || !entry->contains("bytes") || !(*entry)["bytes"].is_number_unsigned()) {
+      return Damaged(folder / kManifestFile, absl::StrCat(ToAbsl(name), " has no size"));
+    }
+    const uint64_t expected = (*entry)["bytes"].get<uint64_t>();
     std::error_code error;
     const uint64_t bytes = std::filesystem::file_size(path, error);
     if (error) return Damaged(path, error.message());
@@ -50,6 +54,7 @@ class Table {
   const T& operator[](size_t i) const { return file_.as<T>()[i]; }
   const T* data() const { return file_.as<T>(); }
   size_t size() const { return size_; }
+  std::span<const T> values() const { return {data(), size_}; }
 
  private:
   MappedFile file_;
@@ -65,7 +70,9 @@ struct Strings {
                     const Json& files, uint64_t count) {
     RETURN_IF_ERROR(bytes.Open(folder, text_name, files));
     RETURN_IF_ERROR(offsets.Open(folder, offsets_name, files, count + 1));
-    if (offsets[0] == 0 && offsets[count] == bytes.size()) return absl::OkStatus();
+    if (offsets[0] == 0 && offsets[count] == bytes.size() && std::ranges::is_sorted(offsets.values())) {
+      return absl::OkStatus();
+    }
     return Damaged(folder / offsets_name, "the offsets do not cover the texts");
   }
   std::string_view operator[](size_t i) const {
@@ -83,9 +90,14 @@ class MappedDataset final : public Dataset {
  public:
   absl::Status Map(const std::filesystem::path& folder, const Json& manifest) {
     digest_ = manifest["digest"].get<std::string>();
-    passages_ = manifest.value("passages", 0u);
-    documents_ = manifest.value("documents", 0u);
-    queries_ = manifest.value("queries", 0u);
+    for (const auto& [key, count] : {std::pair("passages", &passages_), std::pair("documents", &documents_),
+                                     std::pair("queries", &queries_)}) {
+      const Json value = manifest.value(key, Json());
+      if (!value.is_number_unsigned() || value.get<uint64_t>() > std::numeric_limits<uint32_t>::max()) {
+        return Damaged(folder / kManifestFile, absl::StrCat(key, " is no count"));
+      }
+      *count = value.get<uint32_t>();
+    }
     sources_ = manifest["sources"].get<std::vector<std::string>>();
     splits_ = manifest["splits"].get<std::vector<std::string>>();
     const Json& files = manifest["files"];
@@ -95,12 +107,12 @@ class MappedDataset final : public Dataset {
     RETURN_IF_ERROR(document_passages_.Open(folder, kDocumentPassages, files, documents_));
     RETURN_IF_ERROR(query_weights_.Open(folder, kQueryWeights, files, queries_));
     RETURN_IF_ERROR(query_digests_.Open(folder, kQueryDigests, files, queries_));
-    rows_.resize(splits_.size());
-    for (size_t split = 0; split < splits_.size(); ++split) {
-      RETURN_IF_ERROR(rows_[split].offsets.Open(folder, JudgmentOffsets(split), files, uint64_t{queries_} + 1));
-      RETURN_IF_ERROR(
-          rows_[split].edges.Open(folder, JudgmentEdges(split), files, rows_[split].offsets[queries_]));
+    const auto documents = document_passages_.values();
+    if (std::ranges::any_of(documents, [this](uint32_t passage) { return passage >= passages_; })) {
+      return Damaged(folder / kDocumentPassages, "a document's passage does not exist");
     }
+    rows_.resize(splits_.size());
+    for (size_t split = 0; split < splits_.size(); ++split) RETURN_IF_ERROR(MapRows(folder, files, split));
     return absl::OkStatus();
   }
 
@@ -125,6 +137,22 @@ class MappedDataset final : public Dataset {
   }
 
  private:
+  // Offsets and indices are checked once, here, so that no reader has to.
+  absl::Status MapRows(const std::filesystem::path& folder, const Json& files, size_t split) {
+    Rows& rows = rows_[split];
+    RETURN_IF_ERROR(rows.offsets.Open(folder, JudgmentOffsets(split), files, uint64_t{queries_} + 1));
+    if (rows.offsets[0] != 0 || !std::ranges::is_sorted(rows.offsets.values())) {
+      return Damaged(folder / JudgmentOffsets(split), "the offsets do not ascend");
+    }
+    RETURN_IF_ERROR(rows.edges.Open(folder, JudgmentEdges(split), files, rows.offsets[queries_]));
+    for (const Judgment& edge : rows.edges.values()) {
+      if (edge.document >= documents_ || edge.passage >= passages_ || edge.source >= sources_.size()) {
+        return Damaged(folder / JudgmentEdges(split), "a judgment names a document, passage or source that does not exist");
+      }
+    }
+    return absl::OkStatus();
+  }
+
   std::string digest_;
   uint32_t passages_ = 0, documents_ = 0, queries_ = 0;
   std::vector<std::string> sources_, splits_;
@@ -142,10 +170,14 @@ bool IsListOfStrings(const Json& value) {
 absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kManifestFile;
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  Json manifest = Json::parse(text, nullptr, false);
+  // Deeper than any manifest: dump() below is recursive.
+  const auto flat = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
+  Json manifest = Json::parse(text, flat, false);
   if (!manifest.is_object()) return Damaged(path, "is not a JSON object");
-  if (manifest.value("format", 0) != kDatasetFormat) {
-    return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", manifest.value("format", 0),
+  const Json format = manifest.contains("format") ? manifest["format"] : Json();
+  if (!format.is_number_unsigned()) return Damaged(path, "lacks its format");
+  if (format.get<uint64_t>() != kDatasetFormat) {
+    return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", format.get<uint64_t>(),
                                                       ", this program reads ", kDatasetFormat,
                                                       ". Import the dataset anew."));
   }

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
+#include "common/digest.h"
 #include "common/files.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/store/dataset_format.h"
@@ -106,6 +108,41 @@ TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
               EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset anew."));
+}
+
+TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
+  const std::pair<std::string, size_t> places[] = {  // where eight bytes of ones break a table
+      {std::string(kPassageOffsets), 8}, {std::string(kDocumentOffsets), 8}, {std::string(kQueryOffsets), 8},
+      {JudgmentOffsets(0), 8},           {JudgmentEdges(1), 0},              {JudgmentEdges(1), 4},
+      {std::string(kDocumentPassages), 0}};
+  for (const auto& [name, at] : places) {
+    ASSERT_TRUE(Write().ok());
+    std::string bytes = ReadFile(folder_ / name).value();
+    ASSERT_GE(bytes.size(), at + 8) << name;
+    bytes.replace(at, 8, 8, '\xFF');
+    ASSERT_TRUE(WriteFileAtomically(folder_ / name, bytes).ok());
+    EXPECT_EQ(Dataset::Open(folder_).status().code(), absl::StatusCode::kDataLoss) << name;
+  }
+}
+
+// A manifest with a true digest, so that its content is what is judged.
+TEST_F(DatasetStoreTest, RefusesAManifestOfOtherTypes) {
+  const std::pair<const char*, nlohmann::json> changes[] = {
+      {"format", "1"},      {"format", nullptr},        {"passages", "2"},   {"passages", -1},
+      {"queries", nullptr}, {"documents", 1ull << 40},  {"sources", 3},      {"files", nullptr},
+      {"files", {{std::string(kPassageText), "x"}}},    {"files", {{std::string(kPassageText), {{"bytes", "21"}}}}}};
+  for (const auto& [key, value] : changes) {
+    ASSERT_TRUE(Write().ok());
+    nlohmann::json manifest = nlohmann::json::parse(ReadFile(folder_ / kManifestFile).value());
+    manifest[key] = value;
+    manifest.erase("digest");
+    manifest["digest"] = Sha256Hex(manifest.dump());
+    ASSERT_TRUE(WriteFileAtomically(folder_ / kManifestFile, manifest.dump()).ok());
+    EXPECT_EQ(Dataset::Open(folder_).status().code(), absl::StatusCode::kDataLoss) << key << ": " << value;
+  }
+  const std::string nested = std::string(400000, '[') + std::string(400000, ']');
+  ASSERT_TRUE(WriteFileAtomically(folder_ / kManifestFile, "{\"format\": 1, \"digest\": " + nested + "}").ok());
+  EXPECT_EQ(Dataset::Open(folder_).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(DatasetStoreTest, RefusesAnAlteredManifest) {

@@ -30,6 +30,9 @@ void AgentCore::Desire(const muster::v1::DesiredState& desired) {
   for (const auto& assignment : desired.assignments()) Adopt({assignment.job_id(), assignment.attempt()}, assignment);
   for (auto& [key, attempt] : attempts_) {
     if (!attempt.desired) StopAttempt(key, attempt, "asked to stop by the coordinator");
+    if (attempt.desired && attempt.assignment.save_and_stop()) {
+      SaveAttempt(key, attempt, "asked to save and stop by the coordinator");
+    }
   }
 }
 
@@ -129,10 +132,22 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_coordinator_address(options_.coordinator_address);
   config.mutable_data_addresses()->Assign(data_addresses_.begin(), data_addresses_.end());
   config.set_certificates(options_.certificates);
+  config.set_token_file(options_.token_file);
+  config.set_ticket(assignment.ticket());
   config.set_scratch((AttemptScratch(options_.state, key.attempt) / absl::StrCat("r", key.rank)).string());
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
+  if (options_.log_format != "text") config.set_log_format(options_.log_format);
   return config;
+}
+
+void AgentCore::SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {
+  for (auto& [number, rank] : attempt.ranks) {
+    if (!rank.running || rank.asked_to_save || rank.signalled || rank.killed) continue;
+    rank.asked_to_save = true;
+    rank.history.stop_reason = reason;
+    actions_.push_back(SignalRank{{key, number}, SIGUSR1});
+  }
 }
 
 void AgentCore::StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/random.h"
+#include "common/version.h"
 
 namespace muster {
 
@@ -30,7 +31,7 @@ Actions AgentCore::Step(const Event& event, absl::Duration now) {
 
 absl::Duration AgentCore::next_tick() const {
   absl::Duration next = absl::InfiniteDuration();
-  for (const auto& due : {open_at_, welcome_by_, heartbeat_at_, orphan_at_, relay_at_, farewell_at_}) {
+  for (const auto& due : {open_at_, welcome_by_, heartbeat_at_, orphan_at_, relay_at_, farewell_at_, drained_by_}) {
     if (due.has_value()) next = std::min(next, *due);
   }
   for (const auto& [key, attempt] : attempts_) {
@@ -112,6 +113,9 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::kExported:
       *report.mutable_exported() = event.message.exported();
       break;
+    case muster::rank::v1::RankMessage::kEpochClosed:
+      *report.mutable_epoch_closed() = event.message.epoch_closed();
+      break;
     case muster::rank::v1::RankMessage::kResult:
       rank->history.result = event.message.result();
       if (!rank->kill_at.has_value() && !rank->killed) {
@@ -143,8 +147,16 @@ void AgentCore::On(const RankEnded& event) {
 }
 
 void AgentCore::On(const StopAsked&) {
+  if (stopping_ || options_.drain_timeout <= absl::ZeroDuration()) {
+    stopping_ = true;
+    drained_by_.reset();
+    for (auto& [key, attempt] : attempts_) StopAttempt(key, attempt, "the worker is stopping");
+    return;
+  }
   stopping_ = true;
-  for (auto& [key, attempt] : attempts_) StopAttempt(key, attempt, "the worker is stopping");
+  drained_by_ = now_ + options_.drain_timeout;
+  if (session_ == Session::kWelcomed) SendHeartbeat();  // the coordinator hears of it before ranks end
+  for (auto& [key, attempt] : attempts_) SaveAttempt(key, attempt, "the worker drains");
 }
 
 void AgentCore::Settle() {
@@ -166,17 +178,17 @@ void AgentCore::RunTimers() {
     if (is_due) at.reset();
     return is_due;
   };
-  if (due(open_at_) && !stopping_) {
+  if (due(open_at_) && !ended_) {
     session_ = Session::kOpening;
     welcome_by_ = now_ + options_.welcome_timeout;
     actions_.push_back(OpenSession{MakeHello()});
   }
   if (due(welcome_by_)) actions_.push_back(CloseSession{"the coordinator does not answer"});
-  if (due(heartbeat_at_)) {
-    muster::v1::AgentMessage message;
-    AddObserved(*message.mutable_heartbeat());
-    SendNow(std::move(message));
-    heartbeat_at_ = now_ + heartbeat_every_;
+  if (due(heartbeat_at_)) SendHeartbeat();
+  if (due(drained_by_)) {
+    const std::string reason = absl::StrCat("the worker is stopping, and its ranks had ",
+                                            absl::FormatDuration(options_.drain_timeout), " to save");
+    for (auto& [key, attempt] : attempts_) StopAttempt(key, attempt, reason);
   }
   if (due(orphan_at_)) {
     const std::string reason = absl::StrCat("no coordinator for ", absl::FormatDuration(options_.orphan_after));
@@ -190,6 +202,14 @@ void AgentCore::RunTimers() {
   }
 }
 
+void AgentCore::SendHeartbeat() {
+  muster::v1::AgentMessage message;
+  AddObserved(*message.mutable_heartbeat());
+  message.mutable_heartbeat()->set_draining(stopping_);
+  SendNow(std::move(message));
+  heartbeat_at_ = now_ + heartbeat_every_;
+}
+
 void AgentCore::FlushRelay() {
   relay_at_.reset();
   if (session_ != Session::kWelcomed) return;  // kept, up to its limit
@@ -198,9 +218,13 @@ void AgentCore::FlushRelay() {
 
 void AgentCore::MaybeEnd() {
   if (!stopping_ || ranks_running() > 0) return;
+  const bool pending = !outbox_.pending().empty();
+  if (pending && session_ != Session::kWelcomed && drained_by_.has_value()) {
+    farewell_at_.reset();
+    return;  // what ranks saved is to be known: a coordinator that is being replaced comes back
+  }
   if (!farewell_at_.has_value()) farewell_at_ = now_ + options_.farewell;
-  const bool told = session_ != Session::kWelcomed || outbox_.pending().empty();
-  if (!told && now_ < *farewell_at_) return;
+  if (pending && session_ == Session::kWelcomed && now_ < *farewell_at_) return;
   FlushRelay();
   ended_ = true;
   if (session_ != Session::kNone) actions_.push_back(CloseSession{"the worker is stopping"});
@@ -228,6 +252,8 @@ muster::v1::Hello AgentCore::MakeHello() const {
   hello.set_memory_bytes(options_.facts.memory_bytes);
   hello.set_instance(options_.facts.instance);
   hello.set_version(options_.facts.version);
+  hello.set_protocol(kProtocol);
+  hello.set_draining(stopping_);
   AddObserved(hello);
   return hello;
 }

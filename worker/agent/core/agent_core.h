@@ -13,6 +13,9 @@
 //
 // When a rank dies the agent only reports it: what happens to the others is the coordinator's decision.
 //
+// An agent that is asked to end drains: it says so, its ranks save the step where they stop (SIGUSR1), and it ends with
+// the last of them. After `drain_timeout`, or when it is asked again, they are stopped as above.
+//
 // A lost session changes nothing at first: ranks go on, reports are kept, and a new session is tried for ever. After
 // `orphan_after` without one all ranks are stopped, before the coordinator gives their slots to others.
 //
@@ -43,9 +46,12 @@ struct AgentCoreOptions {
   AgentFacts facts;
   std::string coordinator_address;
   std::string certificates;       // folder; empty: insecure
+  std::string token_file;         // of a worker without a certificate of its own; empty: none
   std::string interface_address;  // that Gloo binds
+  std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;
   absl::Duration stop_grace = absl::Seconds(10);
+  absl::Duration drain_timeout = absl::Seconds(100);  // from StopAsked on ranks have so long to save and stop
   absl::Duration exit_grace = absl::Seconds(30);     // from a rank's result to its exit
   absl::Duration welcome_timeout = absl::Seconds(15);
   // The coordinator withholds a silent worker's slots for 10 minutes. Of these go: 30 s until a dead connection is
@@ -74,6 +80,7 @@ class AgentCore {
   };
   const Counters& counters() const { return counters_; }
   bool connected() const { return session_ == Session::kWelcomed; }
+  bool stopping() const { return stopping_; }
   size_t reports_pending() const { return outbox_.pending().size(); }
   size_t ranks_running() const;
 
@@ -83,7 +90,7 @@ class AgentCore {
   struct Rank {
     uint32_t slot = 0;
     bool running = false;
-    bool signalled = false, killed = false;
+    bool asked_to_save = false, signalled = false, killed = false;
     std::optional<absl::Duration> kill_at;
     std::string late;  // what is said of it if it is still there at kill_at
     RankHistory history;
@@ -113,6 +120,7 @@ class AgentCore {
   void Settle();
   void SettleAttempt(const AttemptKey& key, Attempt& attempt);
   void RunTimers();
+  void SendHeartbeat();
   void FlushRelay();
   void MaybeEnd();
 
@@ -120,6 +128,8 @@ class AgentCore {
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
   muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
+  // The ranks finish their step and save it; they all do, wherever they were asked.
+  void SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);
   void ReportExit(const RankEnded& ended, const RankHistory& history);
@@ -139,7 +149,7 @@ class AgentCore {
   std::vector<std::string> data_addresses_;
   absl::Duration heartbeat_every_ = absl::Seconds(3);
   absl::Duration backoff_;
-  std::optional<absl::Duration> open_at_, welcome_by_, heartbeat_at_, orphan_at_, relay_at_, farewell_at_;
+  std::optional<absl::Duration> open_at_, welcome_by_, heartbeat_at_, orphan_at_, relay_at_, farewell_at_, drained_by_;
   bool stopping_ = false, ended_ = false;
 
   Attempts attempts_;

@@ -25,6 +25,7 @@ struct Wish {
   muster::v1::AssignmentPhase phase;
   std::vector<uint32_t> slots;
   muster::v1::Device device = muster::v1::DEVICE_CPU;
+  bool save_and_stop = false;
 };
 
 // One agent with two CPU slots on four cores, a clock, and short words for what happens.
@@ -72,6 +73,7 @@ class AgentCoreTest : public testing::Test {
       assignment.set_job_id(wish.job);
       assignment.set_attempt(wish.attempt);
       assignment.set_phase(wish.phase);
+      assignment.set_save_and_stop(wish.save_and_stop);
       assignment.set_world_size(static_cast<uint32_t>(wish.slots.size()));
       assignment.mutable_spec()->mutable_resources()->set_device(wish.device);
       for (uint32_t i = 0; i < wish.slots.size(); ++i) {
@@ -98,7 +100,7 @@ class AgentCoreTest : public testing::Test {
     for (const Action& action : actions) {
       if (const auto* start = std::get_if<StartRank>(&action)) words.push_back("start " + ToString(start->rank));
       if (const auto* stop = std::get_if<SignalRank>(&action)) {
-        words.push_back((stop->signal == SIGTERM ? "term " : "kill ") + ToString(stop->rank));
+        words.push_back((stop->signal == SIGTERM ? "term " : stop->signal == SIGUSR1 ? "save " : "kill ") + ToString(stop->rank));
       }
       if (const auto* remove = std::get_if<RemoveScratch>(&action)) words.push_back("remove " + ToString(remove->attempt));
       if (Has<EndAgent>({action})) words.push_back("end");
@@ -123,6 +125,7 @@ TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   EXPECT_EQ(config.slot(), 1);
   EXPECT_EQ(config.world_size(), 2);
   EXPECT_EQ(config.scratch(), "/state/scratch/a-a1/r1");
+  EXPECT_EQ(config.log_format(), "") << "text: what an older rank reads too";
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty()) << "the same wish again changes nothing";
 }
 
@@ -296,13 +299,72 @@ TEST_F(AgentCoreTest, EndsAfterItsRanksAndItsLastReports) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
-  EXPECT_THAT(Words(Step(StopAsked{})), ElementsAre("term a#1 rank 0"));
+  EXPECT_THAT(Words(Step(StopAsked{})), ElementsAre("save a#1 rank 0"));
   Desire({{"a", 1, kRun, {0}}, {"b", 1, kPrepare, {1}}});
   EXPECT_EQ(reports_.back().refused().reason(), "the worker is stopping");
   EXPECT_THAT(Words(End({{"a", 1}, 0})), IsEmpty()) << "the coordinator has not acknowledged it yet";
   MessageReceived ack;
   ack.message.mutable_ack()->set_sequence(reports_.back().sequence());
   EXPECT_THAT(Words(Step(ack)), ElementsAre("end"));
+}
+
+TEST_F(AgentCoreTest, SaysThatItDrainsBeforeItsRanksAreAsked) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  const Actions actions = Step(StopAsked{});
+  const auto* first = std::get_if<Send>(&actions.front());
+  ASSERT_NE(first, nullptr);
+  EXPECT_TRUE(first->message.heartbeat().draining());
+}
+
+TEST_F(AgentCoreTest, RanksThatDoNotSaveInTimeAreStopped) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  EXPECT_THAT(Words(Step(StopAsked{})), ElementsAre("save a#1 rank 0"));
+  EXPECT_THAT(Words(Advance(absl::Seconds(99))), IsEmpty());
+  EXPECT_THAT(Words(Advance(absl::Seconds(1))), ElementsAre("term a#1 rank 0"));
+  EXPECT_THAT(Words(Advance(absl::Seconds(10))), ElementsAre("kill a#1 rank 0"));
+  End({{"a", 1}, 0}, {-1, SIGKILL});
+  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_STOPPED);
+}
+
+TEST_F(AgentCoreTest, AskedToEndASecondTimeItStopsRanksAtOnce) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  Step(StopAsked{});
+  EXPECT_THAT(Words(Step(StopAsked{})), ElementsAre("term a#1 rank 0"));
+  EXPECT_THAT(Words(Advance(absl::Seconds(10))), ElementsAre("kill a#1 rank 0"));
+}
+
+TEST_F(AgentCoreTest, WhatRanksSavedWaitsForACoordinatorThatIsBeingReplaced) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  Step(StopAsked{});
+  Step(SessionEnded{"replaced"});
+  RankSaid saved{{{"a", 1}, 0}, {}};
+  saved.message.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
+  Step(saved);
+  EXPECT_THAT(Words(End({{"a", 1}, 0})), IsEmpty());
+  Connect(2);
+  ASSERT_GE(reports_.size(), 2);
+  EXPECT_EQ(reports_[reports_.size() - 2].checkpoint().checkpoint().step(), 7);
+  EXPECT_EQ(LastReport(), Report::kRankExited);
+  MessageReceived ack;
+  ack.message.mutable_ack()->set_sequence(reports_.back().sequence());
+  EXPECT_THAT(Words(Step(ack)), ElementsAre("end"));
+}
+
+TEST_F(AgentCoreTest, ASavedAttemptIsAskedOnce) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0}, muster::v1::DEVICE_CPU, true}})), ElementsAre("save a#1 rank 0"));
+  EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0}, muster::v1::DEVICE_CPU, true}})), IsEmpty());
+  EXPECT_THAT(Words(Desire({})), ElementsAre("term a#1 rank 0")) << "cancelled meanwhile";
 }
 
 TEST_F(AgentCoreTest, EndsWithoutAnAnswerAfterTwoSeconds) {

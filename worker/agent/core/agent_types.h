@@ -50,7 +50,7 @@ struct RankEnded {  // the last event of a rank
   std::string start_error;  // not empty: it could not be started
 };
 struct Tick {};
-struct StopAsked {};  // the agent is to end
+struct StopAsked {};  // the agent is to end: its ranks save and stop; a second time: they stop at once
 using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Tick, StopAsked>;
 
 struct OpenSession {

@@ -102,11 +102,17 @@ int main(int argc, char** argv) {
   sigset_t stop;  // wait
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGUSR1);
   sigprocmask(SIG_BLOCK, &stop, nullptr);
   SayStarted();
   std::fprintf(stderr, "pid %d\n", getpid());
   int signal = 0;
   sigwait(&stop, &signal);
+  if (signal == SIGUSR1) {
+    RankMessage message;
+    message.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
+    Say(message);
+  }
   SayResult(muster::v1::EXIT_CAUSE_STOPPED, "stopped after step 7");
   return 0;
 }

@@ -99,7 +99,7 @@ class Judge {
     }
     for (const std::string& name : metrics) {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
-      judge.metrics_.emplace_back(name, metric);
+      judge.metrics_.emplace(name, metric);  // one that is named twice counts once
     }
     return judge;
   }
@@ -142,7 +142,7 @@ class Judge {
   explicit Judge(const EvaluationHeader& header) : header_(header) {}
   const EvaluationHeader& header_;
   std::unordered_multimap<int64_t, int64_t> aliases_;  // encoded document → documents with its text
-  std::vector<std::pair<std::string, MetricName>> metrics_;
+  std::map<std::string, MetricName> metrics_;
   std::map<std::string, double> sums_;
   uint64_t queries_ = 0;
 };

@@ -75,6 +75,14 @@ TEST(Evaluate, EqualsHandComputedMetricsOnAnyNumberOfRanks) {
   }
 }
 
+TEST(Evaluate, AMetricThatIsNamedTwiceCountsOnce) {
+  // A job's selecting metric is usually a standard one too.
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  const auto result = Evaluate(**encoder, *MakeSingleGroup(), Source(0, 1), {.metrics = {"mrr", "ndcg@10", "mrr"}});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_NEAR(result->metrics().at("mrr"), (1 + 0.5 + 1) / 3, 1e-12);
+}
+
 TEST(Evaluate, RefusesAStreamThatEndsEarly) {
   auto encoder = Encoder::Random(ProblemConfig(), 1);
   EvaluationSource source = Source(0, 1);

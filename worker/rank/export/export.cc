@@ -6,6 +6,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/tokenizer_json.h"
 #include "common/status.h"
 #include "worker/rank/export/folder_files.h"
 

@@ -77,14 +77,6 @@ std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, cons
           {"README.md", ModelCardText(config, options)}};
 }
 
-absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_json) {
-  Json tokenizer = Json::parse(tokenizer_json, nullptr, /*allow_exceptions=*/false);
-  if (!tokenizer.is_object()) return absl::InvalidArgumentError("tokenizer.json: is no JSON object");
-  tokenizer["truncation"] = nullptr;
-  tokenizer["padding"] = nullptr;
-  return tokenizer.dump();
-}
-
 std::string TokenizerConfig(const EncoderConfig& config) {
   return Pretty({{"tokenizer_class", "BertTokenizer"},
                  {"do_lower_case", config.lower_case},

@@ -14,9 +14,6 @@ namespace muster {
 // config_sentence_transformers.json, README.md. Formats: what sentence-transformers 2 to 6 read.
 std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, const ExportOptions& options);
 
-// tokenizer.json without truncation and padding, which are the caller's business. INVALID_ARGUMENT if it is no JSON.
-absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_json);
-
 // What a folder with vocab.txt alone lacks.
 std::string TokenizerConfig(const EncoderConfig& config);
 std::string SpecialTokensMap();

@@ -17,13 +17,14 @@ void CheckpointUploader::Wait() {
   if (thread_.joinable()) thread_.join();
 }
 
-void CheckpointUploader::Start(uint64_t step, const std::filesystem::path& folder) {
+void CheckpointUploader::Start(uint64_t step, const std::filesystem::path& folder, absl::Duration began) {
   Wait();
-  thread_ = std::thread([this, step, folder] {
-    const auto checkpoint = Put(step, folder);
+  thread_ = std::thread([this, step, folder, began] {
+    auto checkpoint = Put(step, folder);
     std::error_code ignored;  // the agent removes the scratch folder in any case
     std::filesystem::remove_all(folder, ignored);
     if (checkpoint.ok()) {
+      checkpoint->set_seconds(absl::ToDoubleSeconds(RealClock().Monotonic() - began));
       done_(*checkpoint);
     } else {
       spdlog::warn("the checkpoint of step {} was not stored: {}", step, std::string(checkpoint.status().message()));

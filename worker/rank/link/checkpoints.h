@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/rpc/blobs.h"
 #include "muster/v1/job.pb.h"
 
@@ -20,8 +21,9 @@ class CheckpointUploader {
   ~CheckpointUploader() { Wait(); }
 
   // Waits for the one before, then begins to put `folder`, which is removed afterwards. A checkpoint that cannot be
-  // put is logged and left out: training goes on, and the next one is tried.
-  void Start(uint64_t step, const std::filesystem::path& folder);
+  // put is logged and left out: training goes on, and the next one is tried. `began`: when the checkpoint did, on
+  // RealClock().Monotonic().
+  void Start(uint64_t step, const std::filesystem::path& folder, absl::Duration began);
   void Wait();
 
  private:

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
+#include "common/sample_ledger.h"
 #include "worker/rank/train/problem.h"
 
 namespace muster {
@@ -50,6 +51,21 @@ grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::v1::
   return grpc::Status::OK;
 }
 
+namespace {
+
+// What the steps of an epoch hold, as ShareOf numbers them.
+void FillEpoch(uint64_t first, uint64_t steps, muster::v1::StepShare& share) {
+  QuerySum sum;
+  for (uint64_t step = first; step < first + steps; ++step) {
+    const int64_t queries = MakeProblem(step, false).queries;
+    for (int64_t q = 0; q < queries; ++q) sum.Add(1000 + static_cast<uint64_t>(q));
+  }
+  share.set_epoch_queries(sum.queries);
+  share.set_epoch_query_sum(sum.sum);
+}
+
+}  // namespace
+
 grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
                               grpc::ServerWriter<muster::v1::StepShare>* writer) {
   if (request->identity().attempt() != attempt) return Stale();
@@ -62,7 +78,15 @@ grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequ
     if (break_after > 0 && sent++ == break_after) return Broken();
     Problem problem = MakeProblem(step, false);
     problem.step = step;
-    if (!writer->Write(ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40))) break;
+    muster::v1::StepShare share = ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
+    if (const uint64_t steps = request->resolved().steps_per_epoch(); steps > 0) {
+      share.set_epoch(step / steps);
+      share.set_epoch_end(step % steps + 1 == steps);
+      if (share.epoch_end()) FillEpoch(share.epoch() * steps, steps, share);
+    }
+    if (other_query && step == 1 && share.query_digests_size() > 0) share.set_query_digests(0, 999);
+    if (other_plan && request->identity().rank() == 1) share.set_plan_digest(78);
+    if (!writer->Write(share)) break;
   }
   return grpc::Status::OK;
 }

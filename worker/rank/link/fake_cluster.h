@@ -29,10 +29,12 @@ class FakeRendezvous final : public muster::v1::WorkerService::Service {
   std::map<uint32_t, std::map<std::string, std::string>> attempts_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Steps and evaluations of train/problem.h.
+// Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them.
 class FakeData final : public muster::v1::DataService::Service {
  public:
   uint32_t attempt = 1;
+  std::atomic<bool> other_query = false;  // step 1 holds another query than its epoch says
+  std::atomic<bool> other_plan = false;   // rank 1's plans are others than rank 0's
   std::atomic<int> break_after = 0;  // a stream is UNAVAILABLE after so many messages; 0: never
   grpc::Status Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
                       grpc::ServerWriter<muster::v1::StepShare>* writer) override;

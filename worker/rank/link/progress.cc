@@ -45,7 +45,18 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   }
   progress_.set_eta_seconds(mean_step_seconds_ * static_cast<double>(progress_.total_steps() - steps_done));
   progress_.mutable_seconds()->clear();
-  for (const auto& [phase, spent] : report.seconds) (*progress_.mutable_seconds())[phase] = spent;
+  double other = seconds;
+  for (const auto& [phase, spent] : report.seconds) {
+    (*progress_.mutable_seconds())[phase] = spent;
+    other -= spent;
+  }
+  (*progress_.mutable_seconds())["other"] = std::max(0.0, other);
+  progress_.set_positive_entropy(report.positive_entropy);
+  progress_.set_mean_positive(report.mean_positive);
+  progress_.set_mean_negative(report.mean_negative);
+  progress_.set_ignored_pairs(static_cast<uint64_t>(report.ignored_pairs));
+  progress_.set_gathered_bytes(report.gathered_bytes);
+  progress_.set_rank_skew_seconds(report.rank_skew_seconds);
   progress_.set_train_seconds(progress_.train_seconds() + seconds);
   LogStep(always || changed);
   Send(always || changed);

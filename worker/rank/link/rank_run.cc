@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/match.h"
@@ -34,7 +35,7 @@ constexpr absl::Duration kDataPatience = absl::Seconds(5);
 
 class RankRun {
  public:
-  RankRun(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop)
+  RankRun(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop)
       : config_(config),
         spec_(config.spec()),
         agent_(agent),
@@ -187,6 +188,10 @@ class RankRun {
     request.set_from_step(cursor_.step);
     const auto shares =
         ShareStream::Start({.servers = channels_.data, .request = request, .total_steps = TotalSteps()});
+    // An attempt that was asked to stop after a step saved it before its evaluation.
+    if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(cursor_.step)) {
+      RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
+    }
     while (cursor_.step < TotalSteps() && !StoppedEarly()) {
       const absl::Duration start = clock_.Monotonic();
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
@@ -200,19 +205,59 @@ class RankRun {
       const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
       progress_.Step(report, cursor_.step, seconds, last);
       RETURN_IF_ERROR(audit_.Append(batch));
+      RETURN_IF_ERROR(KeepLedger(share, report));
       if (config_.rank() == 0) RETURN_IF_ERROR(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
-      if (report.stop) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
+      if (report.stop != StopRequest::kNone) return Stop(report.stop);
       RETURN_IF_ERROR(EvaluateIfDue(last));
       if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
     }
     return absl::OkStatus();
   }
 
+  // All ranks are here after the same step.
+  absl::Status Stop(StopRequest stop) {
+    if (stop == StopRequest::kNow) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
+    progress_.Activity("saving a checkpoint, to stop");
+    RETURN_IF_ERROR(Checkpoint());
+    if (config_.rank() == 0) uploader_->Wait();
+    group_->Barrier().IgnoreError();  // a peer that is gone has nothing to wait for
+    return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step, ", which is saved"));
+  }
+
+  // How many evaluations have been done once those of `step` are.
+  uint64_t EvaluationsDue(uint64_t step) const {
+    if (!spec_.has_evaluate()) return 0;
+    const uint64_t every = spec_.evaluate().every_steps();
+    return step / every + (step == TotalSteps() && step % every != 0 ? 1 : 0);
+  }
+
+  // Whether the epoch's queries were applied once each. A fault is reported and counted, and training goes on: what it
+  // means for the model is for people to judge.
+  absl::Status KeepLedger(const muster::v1::StepShare& share, const StepReport& report) {
+    const uint64_t steps = std::max<uint64_t>(1, config_.resolved().steps_per_epoch());
+    cursor_.ledger.Apply(share.epoch(), share.step() % steps == 0, report.applied);
+    if (!share.epoch_end() || share.epoch_queries() == 0 || !cursor_.ledger.whole || config_.rank() != 0) {
+      return absl::OkStatus();
+    }
+    const LedgerVerdict verdict =
+        JudgeEpoch(cursor_.ledger.applied, {share.epoch_queries(), share.epoch_query_sum()});
+    if (verdict.duplicated + verdict.missing > 0) {
+      spdlog::error("epoch {}: of {} queries at least {} were applied more than once and {} not at all", share.epoch(),
+                    share.epoch_queries(), verdict.duplicated, verdict.missing);
+    }
+    RankMessage message;
+    message.mutable_epoch_closed()->set_epoch(share.epoch());
+    message.mutable_epoch_closed()->set_committed(verdict.committed);
+    message.mutable_epoch_closed()->set_duplicated(verdict.duplicated);
+    message.mutable_epoch_closed()->set_missing(verdict.missing);
+    return agent_.Send(message);
+  }
+
   absl::StatusOr<muster::v1::StepShare> NextShare(ShareStream& shares) {
     while (true) {
       ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
       if (share.has_value()) return *std::move(share);
-      if (stop_.load()) return absl::CancelledError("stopped while waiting for data");
+      if (stop_.load() != StopRequest::kNone) return absl::CancelledError("stopped while waiting for data");
       progress_.Activity("waiting for the data server");
     }
   }
@@ -235,11 +280,15 @@ class RankRun {
   }
 
   absl::Status Checkpoint() {
+    const absl::Duration began = clock_.Monotonic();
+    progress_.Activity("saving a checkpoint");
     ASSIGN_OR_RETURN(const auto digests, group_->AllGatherBytes(ParameterDigest(encoder_->parameters())));
     for (size_t r = 1; r < digests.size(); ++r) {
       if (digests[r] != digests[0]) {
-        return absl::InternalError(absl::StrCat("step ", cursor_.step, ": the parameters of rank ", r,
-                                                " are not those of rank 0; the checkpoint is not written"));
+        return WithReason(
+            absl::InternalError(absl::StrCat("step ", cursor_.step, ": the parameters of rank ", r,
+                                             " are not those of rank 0; the checkpoint is not written")),
+            kRanksDisagree);
       }
     }
     if (config_.rank() != 0) return absl::OkStatus();
@@ -247,7 +296,7 @@ class RankRun {
         std::filesystem::path(config_.scratch()) / absl::StrCat("checkpoint-", cursor_.step);
     RETURN_IF_ERROR(steps_.WriteTo(folder));
     RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder_, trainer_->optimizer(), cursor_, best_));
-    uploader_->Start(cursor_.step, folder);
+    uploader_->Start(cursor_.step, folder, began);
     return absl::OkStatus();
   }
 
@@ -277,7 +326,7 @@ class RankRun {
   const muster::v1::JobSpec& spec_;
   AgentPipe& agent_;
   const Clock& clock_;
-  const std::atomic<bool>& stop_;
+  const std::atomic<StopRequest>& stop_;
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
@@ -299,16 +348,17 @@ class RankRun {
 muster::v1::ExitCause CauseOf(const absl::Status& status) {
   if (status.ok()) return muster::v1::EXIT_CAUSE_SUCCESS;
   if (absl::IsCancelled(status)) return muster::v1::EXIT_CAUSE_STOPPED;
+  if (ReasonOf(status) == kRanksDisagree) return muster::v1::EXIT_CAUSE_DISAGREEMENT;
   if (absl::StrContains(status.message(), "collective failed: ")) return muster::v1::EXIT_CAUSE_COLLECTIVE;
   // A refused model, a wrong share, non-finite scores: every attempt would meet them again.
   if (absl::IsInvalidArgument(status)) return muster::v1::EXIT_CAUSE_PERMANENT;
   return muster::v1::EXIT_CAUSE_ERROR;
 }
 
-RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<bool>& stop) {
+RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop) {
   absl::Status status = RankRun(config, agent, clock, stop).Run();
   // A rank that was asked to stop may see a peer leave first.
-  if (!status.ok() && stop.load()) status = absl::CancelledError(status.message());
+  if (!status.ok() && stop.load() != StopRequest::kNone) status = absl::CancelledError(status.message());
   RankResult result;
   result.set_cause(CauseOf(status));
   result.set_message(std::string(status.message()));

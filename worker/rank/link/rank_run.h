@@ -12,13 +12,15 @@
 #include "common/clock.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
+#include "worker/rank/train/stop_request.h"
 
 namespace muster {
 
-// `stop` is set when the rank is asked to stop: it finishes the step in progress. Returns the last message of the
+// `stop` is set when the rank is asked to stop: it finishes the step in progress, and with kSave the checkpoint of that
+// step is whole at the store before any rank of the attempt ends. Returns the last message of the
 // rank; it has not been sent yet.
 muster::rank::v1::RankResult RunRank(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
-                                     const std::atomic<bool>& stop);
+                                     const std::atomic<StopRequest>& stop);
 
 // How an attempt's end is to be read. CANCELLED: asked to stop.
 muster::v1::ExitCause CauseOf(const absl::Status& status);

@@ -43,6 +43,16 @@ struct Ended {
     }
     return checkpoints;
   }
+  std::vector<std::string> Epochs() const {
+    std::vector<std::string> epochs;
+    for (const RankMessage& message : messages) {
+      if (!message.has_epoch_closed()) continue;
+      const muster::v1::EpochClosed& closed = message.epoch_closed();
+      epochs.push_back(absl::StrCat(closed.epoch(), ": ", closed.committed() > 0 ? "some" : "none", " ",
+                                    closed.duplicated(), " ", closed.missing()));
+    }
+    return epochs;
+  }
   std::string Manifest() const {
     for (const RankMessage& message : messages) {
       if (message.has_exported()) return message.exported().manifest();
@@ -154,7 +164,7 @@ class RunRankTest : public testing::Test {
   FakeCluster cluster_;
   BlobClient blobs_;
   RankConfig config_;
-  std::atomic<bool> stop_ = false;
+  std::atomic<StopRequest> stop_ = StopRequest::kNone;
   int runs_ = 0;
 };
 
@@ -220,12 +230,74 @@ TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {
   }
 }
 
+TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
+  for (const uint32_t world_size : {1, 2}) {
+    cluster_.data.other_query = false;
+    std::vector<Ended> ended = Run(config_, world_size);
+    EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
+    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "rank 0 alone tells";
+    cluster_.data.other_query = true;
+    ended = Run(config_, world_size);
+    EXPECT_EQ(ended[0].result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();
+    EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 1 1", "1: some 0 0"));
+  }
+}
+
+TEST_F(RunRankTest, TheLedgerGoesOnFromACheckpointInTheMiddleOfAnEpoch) {
+  const Ended whole = Run(config_, 2)[0];
+  RankConfig resumed = config_;
+  resumed.set_attempt(2);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
+  *resumed.add_checkpoints() = whole.Checkpoints().back();  // of step 2, where an epoch has 3
+  EXPECT_GT(whole.Checkpoints().back().seconds(), 0);
+  EXPECT_THAT(Run(resumed, 1)[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
+}
+
+TEST_F(RunRankTest, RanksWithOtherPlansEndWithDisagreement) {
+  cluster_.data.other_plan = true;
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_DISAGREEMENT) << ended.result.message();
+  }
+}
+
 TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {
-  stop_ = true;
+  stop_ = StopRequest::kNow;
   for (const Ended& ended : Run(config_, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
     EXPECT_EQ(ended.result.message(), "stopped after step 1");
   }
+}
+
+// Steps 1, 2, … of a job that evaluates at each second step and begins each attempt with a request to stop and save.
+TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
+  const Ended whole = Run(config_, 2)[0];
+  RankConfig next = config_;
+  std::vector<std::string> labels;
+  for (uint32_t attempt = 1; attempt <= 3; ++attempt) {
+    next.set_attempt(attempt);
+    cluster_.rendezvous.attempt = cluster_.data.attempt = attempt;
+    stop_ = StopRequest::kSave;
+    const std::vector<Ended> ended = Run(next, 2);
+    for (const Ended& one : ended) {
+      EXPECT_EQ(one.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << one.result.message();
+      EXPECT_EQ(one.result.message(), absl::StrCat("stopped after step ", attempt, ", which is saved"));
+    }
+    ASSERT_EQ(ended[0].Checkpoints().size(), 1);
+    EXPECT_EQ(ended[0].Checkpoints()[0].step(), attempt);
+    for (const std::string& label : ended[0].Labels()) labels.push_back(label);
+    next.clear_checkpoints();
+    *next.add_checkpoints() = ended[0].Checkpoints()[0];
+  }
+  stop_ = StopRequest::kNone;
+  next.set_attempt(4);
+  cluster_.rendezvous.attempt = cluster_.data.attempt = 4;
+  const Ended last = Run(next, 2)[0];
+  EXPECT_EQ(last.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << last.result.message();
+  for (const std::string& label : last.Labels()) labels.push_back(label);
+  EXPECT_THAT(labels, testing::ElementsAre("untrained", "step-2", "step-4", "step-6", "trained"));
+  EXPECT_THAT(AttemptsOfSteps(last),
+              testing::ElementsAre("1 by 1", "2 by 2", "3 by 3", "4 by 4", "5 by 4", "6 by 4"));
+  EXPECT_EQ(last.Manifest(), whole.Manifest()) << "the bytes of an undisturbed job";
 }
 
 // Slot 1000 has no GPU anywhere, so that the test is the same on a machine with some.

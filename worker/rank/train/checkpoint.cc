@@ -36,7 +36,12 @@ Json JsonFrom(const TrainingCursor& cursor) {
           {"evaluations_without_better", cursor.evaluations_without_better},
           {"best_metric", cursor.best_metric.has_value() ? Json(*cursor.best_metric) : Json()},
           {"best_step", cursor.best_step},
-          {"threads", cursor.threads}};
+          {"threads", cursor.threads},
+          {"ledger",
+           {{"epoch", cursor.ledger.epoch},
+            {"queries", cursor.ledger.applied.queries},
+            {"sum", cursor.ledger.applied.sum},
+            {"whole", cursor.ledger.whole}}}};
 }
 
 absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
@@ -51,6 +56,14 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                           .evaluations_without_better = json.at("evaluations_without_better").get<uint64_t>(),
                           .best_step = json.at("best_step").get<uint64_t>(),
                           .threads = json.at("threads").get<std::vector<uint32_t>>()};
+    if (json.contains("ledger")) {
+      const Json& ledger = json["ledger"];
+      cursor.ledger = {.epoch = ledger.at("epoch").get<uint64_t>(),
+                       .applied = {ledger.at("queries").get<uint64_t>(), ledger.at("sum").get<uint64_t>()},
+                       .whole = ledger.at("whole").get<bool>()};
+    } else {
+      cursor.ledger.whole = false;  // written before there were ledgers: the epoch under way cannot be judged
+    }
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
         !google::protobuf::util::JsonStringToMessage(json["untrained"].dump(), &cursor.untrained.emplace()).ok()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/sample_ledger.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/optimizer.h"
@@ -27,6 +28,7 @@ struct TrainingCursor {
   uint64_t best_step = 0;
   std::optional<muster::v1::Evaluation> untrained;  // for the model card
   std::vector<uint32_t> threads;                    // CPU threads of each rank
+  SampleLedger ledger;                              // of the epoch under way
 };
 
 // For people, where an attempt with `now` threads a rank goes on from a checkpoint of an attempt with `before`: another

@@ -51,7 +51,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   first.Train(0, 3);
   const auto folder = Scratch();
   TrainingCursor cursor{.step = 3, .total_steps = 6, .seed = 17, .spec_digest = "d", .best_metric = 0.25,
-                        .threads = {2, 1}};
+                        .threads = {2, 1}, .ledger = {.epoch = 1, .applied = {96, ~uint64_t{5}}, .whole = true}};
   (*cursor.untrained.emplace().mutable_metrics())["mrr"] = 0.1;
   const auto best = CopyParameters(first.encoder->parameters());
   ASSERT_TRUE(WriteCheckpoint(folder, *first.encoder, first.trainer.optimizer(), cursor, best).ok());
@@ -61,6 +61,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   EXPECT_EQ(restored->cursor.step, 3);
   EXPECT_EQ(restored->cursor.best_metric, 0.25);
   EXPECT_EQ(restored->cursor.threads, (std::vector<uint32_t>{2, 1}));
+  EXPECT_EQ(restored->cursor.ledger, cursor.ledger);
   EXPECT_EQ(restored->best.size(), best.size());
   EXPECT_EQ(restored->cursor.untrained->metrics().at("mrr"), 0.1);
   second.Train(restored->cursor.step, 6);

@@ -9,6 +9,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -28,6 +29,8 @@ struct Tally {
   int64_t non_finite_row = -1;  // of the global batch
   uint64_t non_finite_query = 0;
   int64_t stop = 0;
+  QuerySum queries;  // of own rows
+  double work_seconds = 0;  // own, of the step before; 0: there was none
 };
 
 template <typename T>
@@ -52,6 +55,8 @@ class PhaseTimer {
     seconds_[phase] += absl::ToDoubleSeconds(now - last_);
     last_ = now;
   }
+  // Since the last mark; for what has just waited for the GPU's result.
+  double Since() const { return absl::ToDoubleSeconds(clock_.Monotonic() - last_); }
 
  private:
   const Clock& clock_;
@@ -101,8 +106,12 @@ absl::Status Summarise(const std::vector<Tally>& tallies, StepReport& report) {
     sum.negative_pairs += tally.negative_pairs;
     sum.ignored_pairs += tally.ignored_pairs;
     sum.tokens += tally.tokens;
-    report.stop = report.stop || tally.stop != 0;
+    report.stop = Together(report.stop, static_cast<StopRequest>(tally.stop));
+    report.applied.Add(tally.queries);
   }
+  const auto [fastest, slowest] = std::minmax_element(
+      tallies.begin(), tallies.end(), [](const Tally& a, const Tally& b) { return a.work_seconds < b.work_seconds; });
+  if (fastest->work_seconds > 0) report.rank_skew_seconds = slowest->work_seconds - fastest->work_seconds;
   const auto mean = [](double total, int64_t count) { return count > 0 ? total / count : 0; };
   report.loss = sum.loss;
   report.valid_rows = sum.valid_rows;
@@ -191,24 +200,28 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
   ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest}));
   for (size_t r = 0; r < plans.size(); ++r) {
     if (plans[r].step != plans[0].step || plans[r].digest != plans[0].digest) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "rank %d holds step %d with plan %016x, rank 0 holds step %d with plan %016x: the data servers differ", r,
-          plans[r].step, plans[r].digest, plans[0].step, plans[0].digest));
+      return WithReason(
+          absl::FailedPreconditionError(absl::StrFormat(
+              "rank %d holds step %d with plan %016x, rank 0 holds step %d with plan %016x: the data servers differ", r,
+              plans[r].step, plans[r].digest, plans[0].step, plans[0].digest)),
+          kRanksDisagree);
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool stop_requested) try {
+absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRequest stop) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
   const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
   Encoded own = Encode(batch);
   timer.Mark("encode");
+  double work = report.seconds["encode"];
 
   at::NoGradGuard no_gradient;
   ASSIGN_OR_RETURN(at::Tensor gathered, group_.AllGatherRows(std::exchange(own.rows, at::Tensor()), batch.rank_counts));
+  report.gathered_bytes = gathered.nbytes();
   at::Tensor all = BySlot(std::move(gathered), batch);
   timer.Mark("gather");
 
@@ -233,7 +246,10 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
               .negative_pairs = loss.negative_pairs,
               .ignored_pairs = loss.ignored_pairs,
               .tokens = batch.tokens,
-              .stop = stop_requested};
+              .stop = static_cast<int64_t>(stop),
+              .work_seconds = own_work_};
+  for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
+  work += timer.Since();
   if (const int64_t bad = loss.first_non_finite_row; bad >= 0) {
     tally.non_finite_row = batch.row_begin + bad;
     if (bad < static_cast<int64_t>(batch.query_digests.size())) tally.non_finite_query = batch.query_digests[bad];
@@ -248,6 +264,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, bool s
   timer.Mark("gather");
   Backward(batch, std::move(own), d_own);
   timer.Mark("backward");
+  own_work_ = work + report.seconds["backward"];
 
   RETURN_IF_ERROR(group_.AllReduceSum(gradients_.buckets()));
   timer.Mark("reduce");
@@ -273,8 +290,8 @@ absl::Status Trainer::Update(StepReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, bool stop_requested) {
-  ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop_requested));
+absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, StopRequest stop) {
+  ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop));
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   try {
     RETURN_IF_ERROR(Update(report));

@@ -12,12 +12,14 @@
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "common/sample_ledger.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/flat_gradients.h"
 #include "worker/rank/train/optimizer.h"
+#include "worker/rank/train/stop_request.h"
 
 namespace muster {
 
@@ -41,7 +43,10 @@ struct StepReport {
   int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
   double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
   double positive_entropy = 0;                  // mean over valid rows, in nats
-  bool stop = false;                            // a rank was asked to stop: all do, after this step
+  QuerySum applied;                             // whose rows the update holds, of all ranks
+  uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
+  double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
   std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
 };
 
@@ -51,12 +56,13 @@ class Trainer {
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
   // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: a
-  // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans.
-  absl::StatusOr<StepReport> Step(const StepBatch& batch, bool stop_requested = false);
+  // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans
+  // (reason RANKS_DISAGREE).
+  absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
   // until the next step.
-  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, bool stop_requested = false);
+  absl::StatusOr<StepReport> Differentiate(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
   const std::vector<at::Tensor>& gradients() const { return gradients_.views(); }
 
   AdamW& optimizer() { return optimizer_; }
@@ -75,6 +81,10 @@ class Trainer {
   const TrainerOptions options_;
   AdamW optimizer_;
   FlatGradients gradients_;
+  double own_work_ = 0;  // seconds of the last step that waited for nobody
 };
+
+// Reason of an error that says that the ranks hold different plans or parameters.
+inline constexpr char kRanksDisagree[] = "RANKS_DISAGREE";
 
 }  // namespace muster

@@ -8,6 +8,8 @@
 
 #include <limits>
 
+#include "common/sample_ledger.h"
+#include "common/status.h"
 #include "worker/rank/train/trained_step.h"
 
 namespace muster {
@@ -46,7 +48,7 @@ TEST(Trainer, StepsLowerTheLossAndLeaveEqualWeightsOnAllRanks) {
     const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 3, 40), group.rank(), 3, ProblemConfig(), at::kCPU);
     double first = 0, last = 0;
     for (int step = 0; step < 8; ++step) {
-      const auto report = trainer.Step(*batch, /*stop_requested=*/step == 7 && group.rank() == 1);
+      const auto report = trainer.Step(*batch, step == 7 && group.rank() == 1 ? StopRequest::kSave : StopRequest::kNone);
       if (!report.ok()) return report.status();
       if (step == 0) first = report->loss;
       last = report->loss;
@@ -91,7 +93,33 @@ TEST(Trainer, RefusesRanksWithDifferentPlans) {
     share.set_plan_digest(group.rank());
     return trainer.Step(*BatchFromShare(share, group.rank(), 2, ProblemConfig(), at::kCPU)).status();
   });
-  for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  for (const absl::Status& status : statuses) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_EQ(ReasonOf(status), kRanksDisagree);
+  }
+}
+
+TEST(Trainer, TellsWhoseRowsWereAppliedHowMuchWasGatheredAndTheSkewOfTheStepBefore) {
+  const Problem problem = MakeProblem(8, false);
+  QuerySum expected;
+  for (int64_t q = 0; q < problem.queries; ++q) expected.Add(1000 + static_cast<uint64_t>(q));
+  for (const int64_t world_size : {1, 3}) {
+    const auto statuses = RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
+      auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
+      Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
+      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world_size, 40), group.rank(), world_size,
+                                        ProblemConfig(), at::kCPU);
+      for (int step = 0; step < 2; ++step) {
+        const auto report = trainer.Step(*batch);
+        if (!report.ok()) return report.status();
+        EXPECT_EQ(report->applied, expected);
+        EXPECT_EQ(report->gathered_bytes, (problem.queries + problem.passages) * ProblemConfig().hidden_size * 4);
+        EXPECT_EQ(report->rank_skew_seconds > 0, step == 1 && world_size > 1);
+      }
+      return absl::OkStatus();
+    });
+    for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,108 @@
+// Families with a job's id: their series come with the job and go with its end. At most 1000 jobs have series: those
+// that hold slots before those that wait, each in the order of submission.
+#include <utility>
+
+#include "common/metrics/catalogue.h"
+
+namespace muster {
+namespace {
+
+constexpr std::string_view kJobs =
+    "jobs that have not ended, at most 1000: those that hold slots first, then by submission; gone at the job's end";
+constexpr std::string_view kSteps =
+    "jobs that have not ended and whose attempt has done a step, at most 1000; gone at the job's end";
+
+MetricFamily OfJob(std::string_view name, std::string_view unit, std::string_view help, std::string_view source,
+                   std::vector<MetricLabel> labels = {}) {
+  labels.insert(labels.begin(), {"job", {}, source});
+  return {.name = name,
+          .type = MetricType::kGauge,
+          .unit = unit,
+          .help = help,
+          .labels = std::move(labels),
+          .buckets = {},
+          .programs = kCoordinatorServes,
+          .presence = MetricPresence::kEvent};
+}
+
+}  // namespace
+
+std::vector<MetricFamily> JobMetricFamilies() {
+  return {
+      OfJob("muster_job_info", "1",
+            "Always 1; the labels say which job the id is.",
+            kJobs, {{"name", {}, "the job's own"}, {"queue", {}, "the job's own"}, {"owner", {}, "the job's own"}}),
+      OfJob("muster_job_attempt", "number",
+            "Number of the newest attempt; 0 before the first.",
+            kJobs),
+      OfJob("muster_job_slots", "slots",
+            "Slots that the job holds.",
+            kJobs),
+      OfJob("muster_job_waiting_seconds", "seconds",
+            "How long the job has waited for slots; 0 while it does not wait.",
+            kJobs),
+      OfJob("muster_job_placeable", "boolean",
+            "1 while the job waits and as many slots of its kind are free as it needs at least; 0 otherwise.",
+            kJobs),
+      OfJob("muster_job_step", "steps",
+            "Steps done.",
+            kSteps),
+      OfJob("muster_job_total_steps", "steps",
+            "Steps that the job will have done at its end.",
+            kJobs),
+      OfJob("muster_job_epoch", "epochs",
+            "Passes over the training data, as a fraction.",
+            kSteps),
+      OfJob("muster_job_loss", "nats",
+            "Loss of the last step.",
+            kSteps),
+      OfJob("muster_job_learning_rate", "1",
+            "Learning rate of the last step.",
+            kSteps),
+      OfJob("muster_job_gradient_norm", "1",
+            "Norm of the gradient of the last step, before clipping.",
+            kSteps),
+      OfJob("muster_job_evaluation", "ratio",
+            "Measures of the newest evaluation of the job.",
+            kSteps, {{"metric", {}, "the measures that the job's evaluations report, as ndcg@10"}}),
+      OfJob("muster_job_queries_per_second", "queries per second",
+            "Queries of the last step over its seconds.",
+            kSteps),
+      OfJob("muster_job_tokens_per_second", "tokens per second",
+            "Tokens of the last step over its seconds.",
+            kSteps),
+      OfJob("muster_job_progress_age_seconds", "seconds",
+            "Since the last sign of progress, while the job trains.",
+            kSteps),
+      OfJob("muster_job_checkpoint_age_seconds", "seconds",
+            "While the job trains, since its last checkpoint or, before the attempt's first, since the attempt's start: "
+            "what a failure would lose.",
+            kSteps),
+      OfJob("muster_job_checkpoint_step", "steps",
+            "Step of the newest checkpoint.",
+            kJobs),
+      OfJob("muster_job_positive_entropy_nats", "nats",
+            "Mean entropy of the weights over a query's positives in the last step's gradient.",
+            kSteps),
+      OfJob("muster_job_effective_positives", "positives",
+            "How many positives carry the weight of the last step's gradient: exp of the entropy.",
+            kSteps),
+      OfJob("muster_job_mean_similarity", "similarity",
+            "Mean similarity of the last step's pairs, before the temperature.",
+            kSteps, {{"kind", {"positive", "negative"}, ""}}),
+      OfJob("muster_job_ignored_pairs", "pairs",
+            "Pairs that the last step ignored, since they may be positives.",
+            kSteps),
+      OfJob("muster_job_step_seconds", "seconds",
+            "Seconds of rank 0 in the last step, by phase.",
+            kSteps, {{"phase", {"data", "encode", "gather", "loss", "backward", "reduce", "optimise", "other"}, ""}}),
+      OfJob("muster_job_rank_skew_seconds", "seconds",
+            "The slowest rank's own work less the fastest one's, of the step before the last.",
+            kSteps),
+      OfJob("muster_job_gathered_bytes", "bytes",
+            "Bytes of embeddings that a rank gathered in the last step.",
+            kSteps),
+  };
+}
+
+}  // namespace muster

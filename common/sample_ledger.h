@@ -1,0 +1,42 @@
+// The sample ledger: which queries of an epoch were applied to the weights, as a count and a sum that does not depend
+// on their order, against the same of what the epoch must hold. Cheap enough for every step, and part of a checkpoint,
+// so that it rolls back with the weights.
+//
+// Example. An epoch must hold the queries {a, b, c}; applied were a, b, b: the counts are equal, the sums are not:
+// {committed 2, duplicated 1, missing 1}. Applied a, b: {committed 2, duplicated 0, missing 1}.
+#pragma once
+
+#include <cstdint>
+
+namespace muster {
+
+struct QuerySum {
+  uint64_t queries = 0;
+  uint64_t sum = 0;  // of MixedDigest, modulo 2^64
+  void Add(uint64_t query_digest);
+  void Add(const QuerySum& other);
+  bool operator==(const QuerySum&) const = default;
+};
+
+// Digests are mixed before they are added, so that two wrong ones hardly make a right sum.
+uint64_t MixedDigest(uint64_t query_digest);
+
+struct LedgerVerdict {
+  uint64_t committed = 0;
+  uint64_t duplicated = 0, missing = 0;  // at least so many; both 0 if and only if applied == expected
+  bool operator==(const LedgerVerdict&) const = default;
+};
+LedgerVerdict JudgeEpoch(const QuerySum& applied, const QuerySum& expected);
+
+// Of a run. A ledger that did not see its epoch's beginning (a checkpoint without one) judges from the next epoch on.
+struct SampleLedger {
+  uint64_t epoch = 0;
+  QuerySum applied;
+  bool whole = true;  // it has seen `epoch` from its first step on
+
+  // A step of `epoch` was applied. `first`: it is its epoch's first.
+  void Apply(uint64_t of_epoch, bool first, const QuerySum& step);
+  bool operator==(const SampleLedger&) const = default;
+};
+
+}  // namespace muster

@@ -1,0 +1,40 @@
+// Which versions of Muster's programs work together: of one major version, those whose minor versions differ by one at
+// most. So a cluster is upgraded one program after the other, and one minor version after the other.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+struct Version {
+  uint32_t major = 0, minor = 0, patch = 0;
+  auto operator<=>(const Version&) const = default;
+};
+std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is none
+std::string ToString(const Version& version);
+
+// Of this build.
+std::string OwnVersionText();
+Version OwnVersion();
+
+// OK if `peer` may speak to `own`. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
+// upgrade first. `who` is the peer and `us` is this program, for people: "the worker w1", "this coordinator".
+absl::Status CheckVersions(std::string_view who, const Version& peer, std::string_view us, const Version& own);
+
+// The version in a gRPC user agent that MakeChannel sets ("muster/0.1.0 grpc-c++/1.51.1 …"); nothing: a client of another
+// make, or of a version that did not say so.
+std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
+
+// What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
+// other side has to know of.
+inline constexpr uint32_t kProtocol = 1;
+
+// From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).
+inline constexpr uint32_t kSaveAndStopProtocol = 1;
+
+}  // namespace muster

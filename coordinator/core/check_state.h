@@ -1,0 +1,14 @@
+// Whether a state that was read from disk is one that decisions can go on from.
+#pragma once
+
+#include "absl/status/status.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+// The laws that Step() keeps and relies on: a job holds an attempt exactly in the phases that need one, its newest
+// attempt is the one that runs, ranks are numbered from 0 and belong to workers with a grant, and no slot has two
+// ranks. DATA_LOSS names the job and what is wrong.
+absl::Status CheckState(const State& state);
+
+}  // namespace muster

@@ -1,0 +1,62 @@
+"""What the overlays and the chart render to, as lists of objects. Needs what `deploy/bootstrap --tests` installs."""
+import functools
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = ROOT / ".deps/kubernetes"
+if not (TOOLS / "tools/helm").exists():
+    sys.exit(f"{TOOLS}/tools: kubectl and helm are not there. Run deploy/bootstrap --tests.")
+sys.path.insert(0, str(TOOLS))
+import yaml  # noqa: E402  the pinned one
+
+KUBERNETES = ROOT / "deploy/kubernetes"
+CHART = ROOT / "deploy/helm/muster"
+OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
+# The values that make the chart render what an overlay renders.
+VALUES = {"single-node": [], "gpu-pool": ["gpu-pool.yaml"], "shared-store": ["gpu-pool.yaml", "shared-store.yaml"]}
+
+
+def run(*words):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def parse(text):
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def kustomize(folder):
+    return parse(run(TOOLS / "tools/kubectl", "kustomize", folder))
+
+
+@functools.lru_cache(None)
+def overlay_text(name):
+    return run(TOOLS / "tools/kubectl", "kustomize", KUBERNETES / "overlays" / name)
+
+
+def overlay(name):
+    return parse(overlay_text(name))
+
+
+def helm_template(*words, release="muster", namespace="muster"):
+    return parse(run(TOOLS / "tools/helm", "template", release, CHART, "--namespace", namespace, *words))
+
+
+def chart(name):
+    return helm_template(*(word for file in VALUES[name] for word in ("--values", ROOT / "deploy/helm/values" / file)))
+
+
+def rendered():
+    """Name and objects of all that is shipped."""
+    for name in OVERLAYS:
+        yield f"overlay {name}", overlay(name)
+    for name in VALUES:
+        yield f"chart as {name}", chart(name)
+
+
+def title(thing):
+    return f"{thing['kind']} {thing['metadata']['name']}"

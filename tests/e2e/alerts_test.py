@@ -1,0 +1,304 @@
+"""Every alert, from a fault that is caused for real: it fires, and clears when the fault is over. And every panel of the
+dashboards has data. Real servers, Debian's Prometheus, the shipped rules with shorter times (watching.py).
+
+Faults that do not touch each other run at the same time; each has a test that waits for it and reports it."""
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+import unittest
+from concurrent import futures
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import fake_nvml  # noqa: E402
+import tiny_volume  # noqa: E402
+from apart import Apart  # noqa: E402
+from cluster import ROOT, push_topics, topics_job, wait_until  # noqa: E402
+from watching import Prometheus  # noqa: E402
+from wire import Proxy, channel, data_pb2, data_pb2_grpc, grpc  # noqa: E402
+
+LONG = {"steps": 100000}
+ONE_SLOT = {"device": "cpu", "slots": {"min": 1, "max": 1}, "threads": 1}
+MIB = 1024 * 1024
+
+# Panels that need what does not happen here. Their expressions are known to Prometheus (tests/dashboards_test.py).
+NO_DATA_HERE = {"Garbage collected": "nothing is old enough to be collected"}
+
+
+# Families that come with the admission of calls. Where the servers have none of them, what needs them is left out by name.
+ADMISSION = ("muster_rpc_requests_total", "muster_rpc_rejections_total", "muster_rpc_seconds", "muster:rpc_",
+             "muster_certificate_expiry_timestamp_seconds")
+
+
+class Watched:
+    """The cluster, with a proxy before its data server, and the Prometheus that scrapes it."""
+
+    def __init__(self):
+        self.proxy = None
+        self.cluster = Apart((2, 1), self.put_proxy_before)
+        self.prometheus = Prometheus(self.cluster.folder / "prometheus")
+        self.extra = {"data": [], "worker": []}
+
+    def put_proxy_before(self, cluster, address):
+        self.proxy = Proxy(address, cluster.certs("data", "proxy"), lambda name: cluster.folder / "certs" / name)
+        return self.proxy.address
+
+    def start(self):
+        self.cluster.start()
+        push_topics(self.cluster)
+        self.prometheus.start()
+        self.tell_targets()
+        wait_until("all targets are up", lambda: sum(value for _, value in self.prometheus.query("up")) == 4, 30)
+        self.started = time.time()
+
+    def tell_targets(self):
+        self.prometheus.watch("coordinator", [self.cluster.coordinator.metrics])
+        self.prometheus.watch("data", [server.metrics for server in (self.cluster.data, *self.extra["data"])])
+        self.prometheus.watch("worker", [server.metrics for server in (*self.cluster.workers, *self.extra["worker"])])
+
+    def serves(self, family):
+        return bool(self.prometheus.query(f"count({family})"))
+
+    def close(self):
+        self.prometheus.stop()
+        self.cluster.close()
+        if self.proxy:
+            self.proxy.stop()
+
+    def add_server(self, program, name, *words, **more):
+        server = self.cluster.server(program, name, *words, **more)
+        self.extra[program].append(server)
+        self.tell_targets()
+        return server
+
+    # ---- faults of jobs, one after the other on worker w1 and the free slot of w2
+
+    def submit(self, name, **changes):
+        return self.cluster.submit(topics_job(name, **{"duration": LONG, **changes}))
+
+    def training(self, job, attempt=1, step=3):
+        def there():
+            known = self.cluster.job(job)
+            assert known["phase"] != "JOB_PHASE_FAILED", known
+            return known["phase"] == "JOB_PHASE_TRAINING" and len(known["attempts"]) == attempt and \
+                int(known.get("progress", {}).get("step", 0)) >= step
+        wait_until(f"{job} trains in attempt {attempt}", there, 60)
+
+    def hang(self):
+        """A rank that hangs: no progress, and no checkpoint."""
+        job = self.submit("hangs", checkpoint={"every_steps": 5, "keep": 2})
+        self.training(job)
+        rank = self.cluster.rank_pids()[-1]
+        os.kill(rank, signal.SIGSTOP)
+        try:
+            self.prometheus.wait_until_fires("MusterNoStepProgress", job=job)
+            self.prometheus.wait_until_fires("MusterCheckpointTooOld", job=job)
+        finally:
+            os.kill(rank, signal.SIGCONT)
+        self.prometheus.wait_until_clear("MusterNoStepProgress", job=job)
+        self.prometheus.wait_until_clear("MusterCheckpointTooOld", job=job)
+        self.cluster.ok("cancel", job)
+
+    def wait_behind(self):
+        """A small job behind one that is too large for the slots that are left."""
+        holder = self.submit("holds-two")
+        self.training(holder)
+        large = self.submit("wants-two")
+        small = self.submit("wants-one", resources=ONE_SLOT)
+        self.prometheus.wait_until_fires("MusterJobWaitsWhileSlotsAreFree", job=small)
+        assert not self.prometheus.alerts("MusterJobWaitsWhileSlotsAreFree", job=large), "that one waits rightly"
+        self.cluster.ok("cancel", large)
+        self.prometheus.wait_until_clear("MusterJobWaitsWhileSlotsAreFree", job=small)
+        self.cluster.ok("cancel", small)
+        self.cluster.ok("cancel", holder)
+
+    def restart_and_replay(self):
+        """Ranks that are killed; then a process of the first attempt that goes on asking for its steps."""
+        job = self.submit("restarts", checkpoint={"every_steps": 5, "keep": 2})
+        for attempt in (1, 2):
+            self.training(job, attempt, step=6 * attempt)
+            os.kill(self.cluster.rank_pids()[-1], signal.SIGKILL)
+        self.training(job, 3, step=13)
+        self.prometheus.wait_until_fires("MusterAttemptsRestarting", job=job)
+        known = self.cluster.job(job)
+        self.replay(data_pb2.StreamRequest(identity=data_pb2.RankIdentity(job_id=job, attempt=1, rank=0, world_size=2)))
+        self.prometheus.wait_until_clear("MusterAttemptsRestarting", job=job)
+        self.prometheus.wait_until_clear("MusterStaleWriteBurst", kind="stream")
+        assert len(self.cluster.job(job)["attempts"]) == len(known["attempts"]), "what the old attempt asked changed nothing"
+        self.cluster.ok("cancel", job)
+
+    def replay(self, request):
+        with channel(self.cluster.data.address, self.cluster.folder / "certs/w1") as old:
+            stub = data_pb2_grpc.DataServiceStub(old)
+
+            def fires():
+                try:
+                    next(stub.Stream(request, timeout=10))
+                    raise AssertionError("a stream of an ended attempt was served")
+                except grpc.RpcError as error:
+                    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION, error
+                return self.prometheus.alerts("MusterStaleWriteBurst", kind="stream")
+            wait_until("MusterStaleWriteBurst fires", fires, 60, every=0.1)
+
+    def tamper(self):
+        """Something on the way changes what ranks are sent: a query in another's place; another plan for one of them."""
+        def change(request, share):
+            rank = request.identity
+            if request.spec.name == "swapped" and rank.rank == 0 and len(share.query_digests) > 1:
+                share.query_digests[0] = share.query_digests[1]
+            if request.spec.name == "other-plan" and rank.rank == 1 and rank.attempt == 1 and share.step == 3:
+                share.plan_digest ^= 1
+
+        self.proxy.tamper = change
+        job = self.submit("swapped")
+        for kind in ("duplicated", "missing"):
+            self.prometheus.wait_until_fires("MusterSamplesMissingOrRepeated", kind=kind)
+        self.cluster.ok("cancel", job)
+        job = self.submit("other-plan", checkpoint={"every_steps": 2, "keep": 1})
+        self.prometheus.wait_until_fires("MusterRanksDisagree")
+        self.training(job, attempt=2, step=5)
+        self.cluster.ok("cancel", job)
+        self.prometheus.wait_until_clear("MusterSamplesMissingOrRepeated")
+        self.prometheus.wait_until_clear("MusterRanksDisagree")
+
+    # ---- faults of servers that no job uses
+
+    def frozen_worker(self):
+        """A host that freezes: no heartbeat, no scrape. Its GPU, of a fake driver, reports errors first."""
+        state = self.cluster.folder / "gpu-state"
+        state.write_text("xid 0 ecc 0 throttle 64\n")
+        worker = self.add_server("worker", "w3", "--coordinator", self.cluster.coordinator.address, "--name", "w3", "--device", "gpu",
+                                 listens=False, variables={"LD_LIBRARY_PATH": str(fake_nvml.build(self.cluster.folder)),
+                                                           "FAKE_NVML_STATE": str(state)})
+        wait_until("the GPU is scraped", lambda: self.prometheus.query("muster_gpu_errors_total"), 30)
+        for kind, text in (("xid", "xid 1 ecc 0 throttle 64\n"), ("ecc", "xid 1 ecc 2 throttle 0\n")):
+            state.write_text(text)
+            self.prometheus.wait_until_fires("MusterGpuErrors", kind=kind, gpu="0", instance=worker.metrics)
+        worker.signal(signal.SIGSTOP)
+        self.prometheus.wait_until_fires("MusterWorkerLost", worker="w3")
+        self.prometheus.wait_until_fires("MusterWorkerLost", instance=worker.metrics)
+        worker.signal(signal.SIGCONT)
+        self.prometheus.wait_until_clear("MusterWorkerLost")
+        self.prometheus.wait_until_clear("MusterGpuErrors", instance=worker.metrics)
+
+    def full_volume(self):
+        """A state folder on a small volume that fills: first slowly, then to the brim."""
+        folder = self.cluster.folder / "states/small"
+        server = self.add_server("data", "small", state=folder, prefix=tiny_volume.prefix(folder, 48 * MIB))
+        inside = pathlib.Path(f"/proc/{server.process.pid}/root{folder}")
+        wait_until("it is scraped", lambda: self.prometheus.query(f'muster_state_free_bytes{{instance="{server.metrics}"}}'), 30)
+        with open(inside / "ballast", "wb") as ballast:
+            def grows():
+                if ballast.tell() < 38 * MIB:
+                    ballast.write(bytes(MIB))
+                    ballast.flush()
+                return self.prometheus.alerts("MusterStateVolumeFilling", severity="warning", instance=server.metrics)
+            wait_until("MusterStateVolumeFilling warns", grows, 60, every=0.2)
+            assert not self.prometheus.alerts("MusterStateVolumeFilling", severity="page", instance=server.metrics), "it is not full yet"
+            ballast.write(bytes(8 * MIB))
+        self.prometheus.wait_until_fires("MusterStateVolumeFilling", severity="page", instance=server.metrics)
+        (inside / "ballast").unlink()
+        self.prometheus.wait_until_clear("MusterStateVolumeFilling", instance=server.metrics)
+
+    def old_certificate(self):
+        """A certificate of one day, and then a new one in its place; the process is not restarted."""
+        certs = self.cluster.certs("data", "short", "--days", "1")
+        server = self.add_server("data", "short", certs=certs)
+        for severity in ("page", "warning"):
+            self.prometheus.wait_until_fires("MusterCertificateExpires", severity=severity, instance=server.metrics)
+        self.cluster.certs("data", "short", "--days", "30")
+        self.prometheus.wait_until_clear("MusterCertificateExpires", instance=server.metrics)
+
+    # ---- faults that everybody feels
+
+    def stopped(self, server, name):
+        server.stop()
+        self.prometheus.wait_until_fires(name, instance=server.metrics)
+        server.start()
+        self.prometheus.wait_until_clear(name)
+
+
+class Alerts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.watched = Watched()
+        cls.addClassCleanup(cls.watched.close)
+        cls.watched.start()
+        cls.pool = futures.ThreadPoolExecutor(8)
+        cls.addClassCleanup(cls.pool.shutdown)
+        watched, chain = cls.watched, {}
+        for fault in (watched.hang, watched.wait_behind, watched.restart_and_replay, watched.tamper):
+            chain[fault.__name__] = futures.Future()
+        cls.faults = chain
+        cls.pool.submit(cls.one_after_the_other, chain)
+        for fault in (watched.frozen_worker, watched.full_volume, watched.old_certificate):
+            cls.faults[fault.__name__] = cls.pool.submit(fault)
+
+    @classmethod
+    def one_after_the_other(cls, chain):
+        """Faults of jobs need the same slots."""
+        for name in list(chain):
+            done = chain[name]
+            if done.running() or done.done():
+                continue
+            try:
+                getattr(cls.watched, name)()
+                done.set_result(None)
+            except BaseException as error:  # noqa: BLE001: the test of the fault's name raises it
+                done.set_exception(error)
+
+    def test_a_rank_that_hangs(self):
+        self.faults["hang"].result()
+
+    def test_a_job_that_waits_while_slots_are_free(self):
+        self.faults["wait_behind"].result()
+
+    def test_attempts_that_restart_and_an_old_one_that_goes_on(self):
+        self.faults["restart_and_replay"].result()
+
+    def test_samples_and_plans_that_are_tampered_with(self):
+        self.faults["tamper"].result()
+
+    def test_a_worker_that_freezes_and_a_gpu_with_errors(self):
+        self.faults["frozen_worker"].result()
+
+    def test_a_volume_that_fills(self):
+        if not tiny_volume.possible():
+            self.skipTest("a state volume that fills: neither root nor user namespaces may mount a tmpfs here")
+        self.faults["full_volume"].result()
+
+    def test_a_certificate_that_expires(self):
+        if not self.watched.serves("muster_certificate_expiry_timestamp_seconds"):
+            self.skipTest("MusterCertificateExpires: no server of this build tells when its certificate ends")
+        self.faults["old_certificate"].result()
+
+    def test_servers_that_are_absent(self):
+        futures.wait(self.faults.values())
+        self.watched.stopped(self.watched.cluster.coordinator, "MusterCoordinatorAbsent")
+        self.watched.stopped(self.watched.cluster.data, "MusterDataServerAbsent")
+
+    def test_the_dashboards_have_data(self):
+        futures.wait(self.faults.values())
+        job = self.watched.submit("drawn", duration={"steps": 60},
+                                  evaluate={"dataset": "topics", "split": "test", "every_steps": 20},
+                                  report={"dataset": "topics", "split": "test", "allow_selection_split": True})
+        self.watched.cluster.wait_for_phase(job, "JOB_PHASE_SUCCEEDED")
+        empty, admitted = [], self.watched.serves("muster_rpc_requests_total")
+        for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
+            for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
+                for target in panel.get("targets", ()):
+                    expression = target["expr"].replace("$__rate_interval", "5s").replace("$job", job)
+                    found = self.watched.prometheus.query_range(expression, self.watched.started, time.time(), 1)
+                    if not admitted and any(family in expression for family in ADMISSION):
+                        print(f"left out, as this build does not count calls: {panel['title']}")
+                    elif not found and panel["title"] not in NO_DATA_HERE:
+                        empty.append(f"{path.stem}: {panel['title']}: {expression}")
+        self.assertEqual(empty, [])
+        measured = self.watched.prometheus.query_range("muster_job_evaluation", self.watched.started, time.time(), 1)
+        self.assertLessEqual(max(max(values) for _, values in measured), 1, "a measure of retrieval is at most 1")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,88 @@
+"""The API's messages in Python, generated from proto/muster/v1; channels over mTLS; and a proxy that stands between."""
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent import futures
+
+from cluster import ROOT
+
+GENERATED = tempfile.TemporaryDirectory(prefix="muster-proto-")
+subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--python_out={GENERATED.name}", f"--grpc_out={GENERATED.name}",
+                f"--plugin=protoc-gen-grpc={shutil.which('grpc_python_plugin')}",
+                *[str(path) for path in sorted((ROOT / "proto/muster/v1").glob("*.proto"))]], check=True)
+sys.path.insert(0, GENERATED.name)
+import grpc  # noqa: E402
+from muster.v1 import data_pb2, data_pb2_grpc  # noqa: E402,F401
+
+UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+def pems(certs):
+    return [(pathlib.Path(certs) / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem")]
+
+
+def channel(address, certs):
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*pems(certs)), options=UNLIMITED)
+
+
+class Proxy(grpc.GenericRpcHandler):
+    """Stands before the data server with a certificate of its authority, passes everything on in the name of the caller
+    (whose certificates the test has), and lets `tamper(request, share)` change what a rank is sent of a step."""
+
+    def __init__(self, target, own_certs, certs_of):
+        self.target, self.certs_of = target, certs_of
+        self.tamper = None
+        self.channels, self.lock = {}, threading.Lock()
+        authority, key, certificate = pems(own_certs)
+        self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=UNLIMITED)
+        self.port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
+            [(key, certificate)], root_certificates=authority, require_client_auth=True))
+        self.server.start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self):
+        self.server.stop(0)
+
+    def channel_of(self, context):
+        name = context.auth_context()["x509_common_name"][0].decode()
+        with self.lock:
+            if name not in self.channels:
+                self.channels[name] = channel(self.target, self.certs_of(name))
+            return self.channels[name]
+
+    def service(self, details):
+        def forward(requests, context):
+            first = []
+
+            def noted():
+                for request in requests:
+                    first or first.append(request)
+                    yield request
+
+            remaining = context.time_remaining()  # of a call without a deadline: some 9e18
+            call = self.channel_of(context).stream_stream(details.method)(
+                noted(), timeout=remaining if remaining < 1e9 else None,
+                metadata=[(key, value) for key, value in details.invocation_metadata if not key.startswith(("user-agent", "grpc-"))])
+            context.add_callback(call.cancel)
+            try:
+                for reply in call:
+                    yield self.changed(details.method, first, reply)
+            except grpc.RpcError as error:
+                context.set_trailing_metadata(error.trailing_metadata() or ())
+                context.set_code(error.code())
+                context.set_details(error.details())
+        return grpc.stream_stream_rpc_method_handler(forward)
+
+    def changed(self, method, first, reply):
+        tamper = self.tamper
+        if tamper is None or method != "/muster.v1.DataService/Stream":
+            return reply
+        share = data_pb2.StepShare.FromString(reply)
+        tamper(data_pb2.StreamRequest.FromString(first[0]), share)
+        return share.SerializeToString()

@@ -1,0 +1,20 @@
+// Protobuf messages out of a fuzzer's bytes, by their descriptors.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/fuzz/byte_source.h"
+
+namespace muster {
+
+// Strings that the program under test knows ("w1", a job's id, …): half of all string fields take one of them.
+using KnownStrings = std::vector<std::string>;
+
+// Sets fields as the bytes say; strings are valid UTF-8 (protobuf refuses others on the wire), enumerations take any
+// number, lists have at most 8 entries, and messages nest at most 6 deep.
+void FillMessage(ByteSource& source, const KnownStrings& known, google::protobuf::Message& message, int depth = 0);
+
+}  // namespace muster

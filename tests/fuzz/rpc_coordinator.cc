@@ -1,0 +1,44 @@
+// Every RPC of the coordinator, over a real connection, beside a real data server; now and then a submission that is
+// right, so that there are jobs to ask for. The laws are those of any_call.h.
+#include "muster/v1/job.grpc.pb.h"
+#include "tests/fuzz/any_call.h"
+#include "tests/fuzz/check.h"
+#include "tests/fuzz/rpc_server.h"
+
+namespace muster {
+namespace {
+
+void SubmitRight(FuzzServers& servers, ByteSource& source) {
+  muster::v1::SubmitRequest request;
+  muster::v1::JobSpec& spec = *request.mutable_spec();
+  spec.set_name("n");
+  spec.mutable_model()->set_preset("tiny");
+  spec.mutable_model()->set_tokenizer("v");
+  spec.mutable_data()->set_train("d");
+  spec.mutable_duration()->set_steps(1 + source.Below(8));
+  spec.mutable_resources()->mutable_slots()->set_min(1 + source.Below(3));
+  request.set_request_id(source.Coin() ? "" : "r");
+  grpc::ClientContext context;
+  muster::v1::SubmitResponse response;
+  const grpc::Status status = muster::v1::JobService::NewStub(servers.coordinator())->Submit(&context, request, &response);
+  FUZZ_CHECK(status.ok(), status.error_message());
+  servers.known().back() = response.job().id();  // the newest job's id
+}
+
+}  // namespace
+}  // namespace muster
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static muster::FuzzServers servers(/*coordinator=*/true);
+  static const auto methods = muster::MethodsOf({"JobService", "ClusterService", "WorkerService"});
+  servers.Prepare();
+  muster::ByteSource source(data, size);
+  for (int i = 0; i < 6 && !source.empty(); ++i) {
+    if (source.Below(8) == 0) {
+      muster::SubmitRight(servers, source);
+    } else {
+      muster::MakeAnyCall(servers.coordinator(), muster::DrawCall(methods, servers.known(), source));
+    }
+  }
+  return 0;
+}

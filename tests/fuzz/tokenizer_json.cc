@@ -1,0 +1,12 @@
+// tokenizer.json as it is pushed, and as it is written into an export. Law: what is accepted is accepted again, as it is.
+#include "common/model/tokenizer_json.h"
+
+#include "tests/fuzz/check.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto written = muster::UntruncatedTokenizer(std::string(reinterpret_cast<const char*>(data), size));
+  if (!written.ok()) return 0;
+  const auto again = muster::UntruncatedTokenizer(*written);
+  FUZZ_CHECK(again.ok() && *again == *written, *written);
+  return 0;
+}

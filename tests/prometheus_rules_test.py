@@ -1,0 +1,67 @@
+"""Prometheus' configuration and rules, by promtool; and that each alert is complete, tested and written about."""
+import pathlib
+import re
+import subprocess
+import unittest
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PROMETHEUS = ROOT / "deploy/prometheus"
+RULES = PROMETHEUS / "rules/muster-alerts.yml"
+# The names that users route and silence by.
+ALERTS = {"MusterCoordinatorAbsent", "MusterDataServerAbsent", "MusterJobWaitsWhileSlotsAreFree", "MusterNoStepProgress",
+          "MusterWorkerLost", "MusterAttemptsRestarting", "MusterSamplesMissingOrRepeated", "MusterStaleWriteBurst",
+          "MusterCheckpointTooOld", "MusterStateVolumeFilling", "MusterGpuErrors", "MusterRanksDisagree",
+          "MusterCertificateExpires"}
+
+
+def alerts():
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def promtool(*words):
+    done = subprocess.run(["promtool", *map(str, words)], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+class PrometheusRules(unittest.TestCase):
+    def test_promtool_accepts_the_configuration_and_the_rules(self):
+        for words in (["check", "config", PROMETHEUS / "prometheus.yml"], ["check", "rules", *(PROMETHEUS / "rules").glob("*.yml")]):
+            code, output = promtool(*words)
+            self.assertEqual(code, 0, output)
+
+    def test_each_alert_fires_above_its_threshold_alone_and_clears(self):
+        code, output = promtool("test", "rules", *(PROMETHEUS / "tests").glob("*_test.yml"))
+        self.assertEqual(code, 0, output)
+
+    def test_the_alerts_are_those_that_are_promised(self):
+        self.assertEqual({rule["alert"] for rule in alerts()}, ALERTS)
+
+    def test_each_alert_has_a_unit_test_that_fires_it_for_each_of_its_severities(self):
+        tests = [test for path in (PROMETHEUS / "tests").glob("*_test.yml")
+                 for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
+        fired = set()
+        for test in tests:
+            for check in test["promql_expr_test"]:
+                for sample in check["exp_samples"]:
+                    fired.add(tuple(re.findall(r'"([^"]+)"', sample["labels"])))
+            self.assertEqual(test["promql_expr_test"][0]["exp_samples"], [], f"{test['name']}: nothing fires before")
+        self.assertEqual(fired, {(rule["alert"], rule["labels"]["severity"]) for rule in alerts()})
+
+    def test_each_alert_says_what_is_wrong_what_to_do_and_where_to_read_on(self):
+        headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+                    for line in (ROOT / "docs/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("#")}
+        for rule in alerts():
+            with self.subTest(rule["alert"]):
+                self.assertIn(rule["labels"]["severity"], ("page", "warning"))
+                self.assertGreater(len(rule["annotations"]["summary"]), 20)
+                self.assertGreater(len(rule["annotations"]["description"]), 60)
+                page, anchor = rule["annotations"]["runbook_url"].split("#")
+                self.assertEqual((page, anchor), ("docs/operations.md", rule["alert"].lower()))
+                self.assertIn(anchor, headings)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

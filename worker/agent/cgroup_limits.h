@@ -1,0 +1,18 @@
+// What the container that this process runs in may use: its control group's limits, version 2 or 1.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace muster {
+
+struct CgroupLimits {
+  std::optional<uint32_t> cores;  // whole ones, at least 1: a thread more would be throttled in the middle of a step
+  std::optional<uint64_t> memory_bytes;
+};
+
+// `root`: where control groups are mounted. What is not limited, or cannot be read, is absent.
+CgroupLimits ReadCgroupLimits(const std::filesystem::path& root = "/sys/fs/cgroup");
+
+}  // namespace muster

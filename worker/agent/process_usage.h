@@ -1,0 +1,24 @@
+// What a process takes of the host.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace muster {
+
+struct ProcessUsage {
+  uint64_t resident_bytes = 0;
+  double cpu_seconds = 0;  // of all its threads, in user and system mode
+};
+// Nothing: there is no such process.
+std::optional<ProcessUsage> UsageOf(pid_t pid);
+
+// From the text of /proc/PID/stat. Nothing: it is something else.
+std::optional<ProcessUsage> UsageFromStat(absl::string_view stat, int64_t page_bytes, int64_t ticks_per_second);
+
+}  // namespace muster

@@ -1,0 +1,19 @@
+// How a rank is asked to stop. All ranks of an attempt stop after the same step.
+#pragma once
+
+namespace muster {
+
+// The numbers travel between ranks.
+enum class StopRequest : int {
+  kNone = 0,
+  kNow = 1,   // after the step in progress, without a checkpoint: nobody waits for one
+  kSave = 2,  // after the step in progress, with a checkpoint of that step
+};
+
+// What all do where ranks were asked differently: who is to stop now has no time to save.
+constexpr StopRequest Together(StopRequest a, StopRequest b) {
+  if (a == StopRequest::kNow || b == StopRequest::kNow) return StopRequest::kNow;
+  return a == StopRequest::kSave || b == StopRequest::kSave ? StopRequest::kSave : StopRequest::kNone;
+}
+
+}  // namespace muster
