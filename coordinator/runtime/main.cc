@@ -11,6 +11,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/rpc/grpc_log.h"
 #include "coordinator/runtime/coordinator.h"
 
 namespace {
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   }
   options.security.certificates = certs;
   muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
+  muster::RouteGrpcLogs();
 
   // Blocked before any thread starts, so that only sigwait below takes them.
   sigset_t signals;

@@ -11,6 +11,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/rpc/grpc_log.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
 
@@ -69,6 +70,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
   }
   InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
+  RouteGrpcLogs();
   // Before any thread starts, so that all of them leave these signals to sigwait.
   sigset_t signals;
   sigemptyset(&signals);
