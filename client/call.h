@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
 
 namespace muster {
@@ -19,6 +20,9 @@ struct CallOptions {
   absl::Duration deadline = absl::Seconds(60);  // of one try
   absl::Duration patience = absl::Seconds(5);   // for a cluster that does not answer
 };
+
+// A random UUID, version 4 (RFC 9562).
+std::string NewRequestId();
 
 // Explains an UNAVAILABLE to people; other errors stay as they are.
 absl::Status ExplainUnreachable(const absl::Status& status);
@@ -29,8 +33,10 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
   const absl::Duration start = RealClock().Monotonic();
   absl::Duration deadline = options.deadline;
   absl::Status unreachable;  // of the first try
+  const std::string request_id = NewRequestId();  // of all tries
   while (true) {
     grpc::ClientContext context;
+    context.AddMetadata(kRequestIdMetadata, request_id);
     context.set_deadline(absl::ToChronoTime(RealClock().Now() + deadline));
     // The first try fails fast; the next ones wait for the connection, and so drive it (common/rpc/retry.h).
     context.set_wait_for_ready(!unreachable.ok());
@@ -38,16 +44,19 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
     if (status.ok()) return response;
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
+    const absl::Duration left = options.patience - (RealClock().Monotonic() - start);
+    if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration() && delay <= left) {
+      absl::SleepFor(delay);  // the server said when to come again
+      continue;
+    }
     // A server that goes down cancels what it is still at when its time of grace is over.
     if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
     unreachable = absl::UnavailableError(status.message());
-    deadline = options.patience - (RealClock().Monotonic() - start);
+    deadline = left;
     if (deadline <= absl::ZeroDuration()) return ExplainUnreachable(unreachable);
   }
 }
 
-// A random UUID, version 4 (RFC 9562).
-std::string NewRequestId();
 // `given`, or a new one where it is empty.
 std::string RequestIdOr(const std::string& given);
 

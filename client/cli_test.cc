@@ -22,6 +22,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char kJobFile[] = "name: x\nmodel: {from: minilm}\ndata: {train: t}\nduration: {steps: 3}\n";
@@ -389,6 +390,54 @@ TEST_F(CliTest, IssuesCertificates) {
   EXPECT_EQ(Muster("certs issue ca --role king --name ada --out x").code, 2);
   EXPECT_EQ(Muster("certs issue none --role user --name ada --out x").code, 6);
   EXPECT_THAT(Muster("version").out, StartsWith("muster "));
+}
+
+TEST_F(CliTest, ShowsAndRenewsCertificatesAndReplacesTheAuthority) {
+  ASSERT_EQ(Muster("certs init ca").code, 0);
+  ASSERT_EQ(Muster("certs init next").code, 0);
+  ASSERT_EQ(Muster("certs issue ca --role worker --name 'gpu-*' --out gpu --host gpu.example --days 20").code, 0);
+  const Result before = Muster("certs show gpu");
+  EXPECT_EQ(before.code, 0);
+  EXPECT_THAT(before.out, HasSubstr("gpu-*"));
+  EXPECT_THAT(before.out, HasSubstr("worker"));
+  EXPECT_THAT(before.out, HasSubstr("ends in 19 days: muster certs renew"));
+  const std::string key = *ReadFile(folder_ / "gpu/key.pem"), trusted = *ReadFile(folder_ / "gpu/ca.pem");
+  EXPECT_EQ(Muster("certs bundle gpu ca next").code, 0);
+  EXPECT_EQ(Muster("certs renew next gpu --keep-bundle").code, 0);
+  const Result renewed = Muster("certs show gpu --output json");
+  EXPECT_EQ(renewed.code, 0) << renewed.out;
+  const auto shown = nlohmann::json::parse(renewed.out)["certificates"];
+  ASSERT_EQ(shown.size(), 3u) << "its own, and two authorities";
+  EXPECT_EQ(shown[0]["who"], "gpu-*");
+  EXPECT_EQ(shown[0]["state"], "valid");
+  EXPECT_NE(*ReadFile(folder_ / "gpu/key.pem"), key);
+  EXPECT_EQ(Muster("certs bundle gpu ca").code, 0);
+  EXPECT_EQ(Muster("certs show gpu").code, 1) << "not of the authority that it trusts";
+  EXPECT_EQ(Muster("certs renew ca gpu").code, 0);
+  EXPECT_EQ(*ReadFile(folder_ / "gpu/ca.pem"), trusted);
+  EXPECT_EQ(Muster("certs show gpu").code, 0);
+  EXPECT_EQ(Muster("certs show nothing").code, 6);
+}
+
+TEST_F(CliTest, TokensAreShownOnceAndKeptAsHashes) {
+  const Result issued = Muster("tokens issue --file tokens.yaml --user ana --role submitter");
+  EXPECT_EQ(issued.code, 0) << issued.err;
+  EXPECT_THAT(issued.out, StartsWith("mst_"));
+  EXPECT_EQ(Muster("tokens issue --file tokens.yaml --user bob --role viewer --out bob.token").out, "");
+  EXPECT_THAT(*ReadFile(folder_ / "bob.token"), StartsWith("mst_"));
+  const std::string file = *ReadFile(folder_ / "tokens.yaml");
+  EXPECT_THAT(file, Not(HasSubstr("mst_")));
+  EXPECT_THAT(file, HasSubstr(Sha256Hex(issued.out.substr(0, issued.out.size() - 1))));
+  const auto listed = nlohmann::json::parse(Muster("tokens list --file tokens.yaml --output json").out)["tokens"];
+  ASSERT_EQ(listed.size(), 2u);
+  EXPECT_EQ(listed[0]["user"], "ana");
+  EXPECT_EQ(listed[0]["state"], "valid");
+  EXPECT_EQ(Muster("tokens revoke --file tokens.yaml --user ana").code, 0);
+  EXPECT_EQ(Muster("tokens revoke --file tokens.yaml --user ana").code, 6);
+  EXPECT_EQ(Muster("tokens revoke --file tokens.yaml --id " + listed[1]["id"].get<std::string>()).code, 0);
+  EXPECT_EQ(nlohmann::json::parse(Muster("tokens list --file tokens.yaml --output json").out)["tokens"].size(), 0u);
+  EXPECT_EQ(Muster("tokens issue --file tokens.yaml --user ana --role coordinator").code, 2);
+  EXPECT_EQ(Muster("tokens revoke --file tokens.yaml").code, 2);
 }
 
 }  // namespace

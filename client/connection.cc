@@ -28,12 +28,14 @@ absl::StatusOr<ConnectionFlags> ParseConfig(const std::string& text) {
         config.address = entry.second.as<std::string>();
       } else if (key == "certs") {
         config.certificates = entry.second.as<std::string>();
+      } else if (key == "token_file") {
+        config.token_file = entry.second.as<std::string>();
       } else if (key == "insecure") {
         config.insecure = entry.second.as<bool>();
       } else {
         return absl::InvalidArgumentError(absl::StrCat(kConfigName, ":", entry.first.Mark().line + 1,
                                                        ": unknown key \"", key,
-                                                       "\". Allowed: address, certs, insecure."));
+                                                       "\". Allowed: address, certs, token_file, insecure."));
       }
     }
   } catch (const YAML::Exception& error) {
@@ -72,7 +74,16 @@ absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
   }
   const std::string certificates = FirstOf(flags.certificates, environment("MUSTER_CERTS"), config.certificates);
   endpoint.security.insecure = flags.insecure || (config.insecure && certificates.empty());
-  if (endpoint.security.insecure) return endpoint;
+  if (endpoint.security.insecure) {  // tokens of environment and configuration are not sent
+    if (flags.token_file.empty()) return endpoint;
+    return absl::InvalidArgumentError("a token is not sent without TLS. Leave out --insecure, or --token-file.");
+  }
+  // MUSTER_TOKEN is the token itself; a flag for it would stand in every list of processes.
+  endpoint.security.token_file = FirstOf(flags.token_file, environment("MUSTER_TOKEN_FILE"), "");
+  if (endpoint.security.token_file.empty()) {
+    endpoint.security.token = environment("MUSTER_TOKEN").value_or("");
+    if (endpoint.security.token.empty()) endpoint.security.token_file = config.token_file;
+  }
   if (certificates.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("no certificates are named. Give --certs DIR, MUSTER_CERTS, or certs "
@@ -102,7 +113,7 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {
   auto channel = MakeChannel(connection.endpoint_.address, connection.endpoint_.security);
   if (!channel.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("certificates: ", channel.status().message(),
-                                                   ". Give --certs a folder made by muster certs issue."));
+                                                   ". Give --certs a folder made by muster certs issue; with a token, one with ca.pem is enough."));
   }
   connection.coordinator_ = *std::move(channel);
   return connection;

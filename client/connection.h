@@ -16,6 +16,7 @@ namespace muster {
 struct ConnectionFlags {  // as given on the command line; empty: not given
   std::string address;
   std::string certificates;
+  std::string token_file;
   bool insecure = false;
 };
 
@@ -24,8 +25,9 @@ struct Endpoint {
   SecurityOptions security;
 };
 
-// `environment`: value of a variable, if set. `config`: text of the configuration file, with keys address, certs and
-// insecure; empty: none. Each setting is taken from the first place that has it; --insecure overrules certificates.
+// `environment`: value of a variable, if set. `config`: text of the configuration file, with keys address, certs,
+// token_file and insecure; empty: none. Each setting is taken from the first place that has it; --insecure overrules certificates
+// and tokens, and is refused beside a flag for a token, which would travel for all to read.
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
                                          const std::string& config);

@@ -41,6 +41,20 @@ TEST(ResolveEndpoint, InsecureMustBeAskedFor) {
   EXPECT_FALSE(Resolve({.certificates = "/c"}, {}, "address: a:1\ninsecure: true\n")->security.insecure);
 }
 
+TEST(ResolveEndpoint, ATokenIsFoundLikeTheRestAndNeverSentWithoutTls) {
+  const std::string config = "address: a:1\ncerts: /c\ntoken_file: /config\n";
+  EXPECT_EQ(Resolve({}, {}, config)->security.token_file, "/config");
+  EXPECT_EQ(Resolve({}, {{"MUSTER_TOKEN", "mst_x"}}, config)->security.token, "mst_x");
+  EXPECT_EQ(Resolve({}, {{"MUSTER_TOKEN", "mst_x"}}, config)->security.token_file, "");
+  EXPECT_EQ(Resolve({}, {{"MUSTER_TOKEN_FILE", "/env"}, {"MUSTER_TOKEN", "mst_x"}}, config)->security.token_file, "/env");
+  EXPECT_EQ(Resolve({.token_file = "/flag"}, {{"MUSTER_TOKEN_FILE", "/env"}}, config)->security.token_file, "/flag");
+  const auto insecure = Resolve({.insecure = true}, {{"MUSTER_TOKEN", "mst_x"}}, config);
+  EXPECT_EQ(insecure->security.token, "");
+  EXPECT_EQ(insecure->security.token_file, "");
+  EXPECT_EQ(Resolve({.token_file = "/flag", .insecure = true}, {}, config).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(ResolveEndpoint, ErrorsNameWhatToDo) {
   EXPECT_THAT(std::string(Resolve({}, {}, "").status().message()), HasSubstr("MUSTER_ADDRESS"));
   EXPECT_THAT(std::string(Resolve({}, {}, "adress: x\n").status().message()), HasSubstr("config.yaml:1: unknown key"));

@@ -4,6 +4,7 @@
 #include "client/commands/commands.h"
 #include "client/local/local_command.h"
 #include "common/exit_code.h"
+#include "common/rpc/errors.h"
 
 int main(int argc, char** argv) {
   muster::Cli cli;
@@ -14,6 +15,8 @@ int main(int argc, char** argv) {
       ->type_name("HOST:PORT");
   app.add_option("--certs", cli.connection.certificates, "Folder with ca.pem, cert.pem, key.pem (MUSTER_CERTS)")
       ->type_name("DIR");
+  app.add_option("--token-file", cli.connection.token_file, "File with a token, instead of a certificate (MUSTER_TOKEN_FILE)")
+      ->type_name("FILE");
   app.add_flag("--insecure", cli.connection.insecure, "No TLS: for clusters that were started so, on loopback");
   app.add_option("--output", cli.output, "table, json or yaml")
       ->type_name("FORMAT")
@@ -31,6 +34,7 @@ int main(int argc, char** argv) {
   muster::AddClusterCommands(app, cli);
   muster::AddCertsCommands(app, cli);
   muster::AddBackupCommands(app, cli);
+  muster::AddTokensCommands(app, cli);
   muster::AddLocalCommand(app, cli.action);
   muster::AddVersionCommand(app, cli);
 
@@ -43,6 +47,11 @@ int main(int argc, char** argv) {
   }
   const absl::StatusOr<int> code = cli.action();
   if (code.ok()) return *code;
-  std::cerr << code.status().message() << "\n";
+  std::cerr << code.status().message();
+  // An error that nobody expected: what the servers' logs know the call by.
+  const std::string request_id = muster::RequestIdOf(code.status());
+  const bool unexpected = absl::IsInternal(code.status()) || absl::IsUnknown(code.status()) || absl::IsDataLoss(code.status());
+  if (unexpected && !request_id.empty()) std::cerr << " (request " << request_id << ")";
+  std::cerr << "\n";
   return muster::ExitCodeFor(code.status());
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/call.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
@@ -17,7 +18,8 @@ namespace {
 
 // A server that stops ends its streams with UNAVAILABLE or CANCELLED, or without an error before the job is over.
 bool MayReconnect(const absl::Status& status) {
-  return status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status);
+  return status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status) ||
+         RateLimitOf(status) > absl::ZeroDuration();
 }
 
 }  // namespace
@@ -53,6 +55,10 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
     if (clock.Monotonic() - last_heard > options.patience) {
       return ExplainUnreachable(status.ok() ? absl::UnavailableError("the stream ended")
                                             : absl::UnavailableError(status.message()));
+    }
+    if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration()) {
+      absl::SleepFor(delay);
+      continue;
     }
     if (!told) printer.Note("the coordinator does not answer; trying again");
     told = true;

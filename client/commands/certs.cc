@@ -1,12 +1,17 @@
-// muster certs init DIR, muster certs issue AUTHORITY --role R --name N --out DIR
+// muster certs init, issue, show, renew, bundle
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "common/clock.h"
 #include "common/exit_code.h"
+#include "common/rpc/certificate_folder.h"
 #include "common/rpc/certificates.h"
+#include "common/rpc/x509.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -37,6 +42,85 @@ absl::StatusOr<int> Issue(const IssueFlags& flags) {
   return kExitSucceeded;
 }
 
+struct Shown {
+  std::string file, who, role, until, state;
+};
+
+Shown ShowOne(const std::string& file, X509* certificate, bool authority, absl::Time now) {
+  const Principal subject = PrincipalOf(certificate);
+  const absl::Time end = NotAfter(certificate);
+  Shown shown = {file, subject.name, authority ? "authority" : std::string(RoleName(subject.role)),
+                 absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", end, absl::UTCTimeZone()), "valid"};
+  const auto days = absl::ToInt64Hours(end - now) / 24;
+  const char* remedy = authority ? "make a new authority (docs/security.md)" : "muster certs renew AUTHORITY DIR";
+  if (now < NotBefore(certificate)) {
+    shown.state = "not valid yet: are the clocks right?";
+  } else if (now >= end) {
+    shown.state = absl::StrCat("expired: ", remedy);
+  } else if (days < 30) {
+    shown.state = absl::StrCat("ends in ", days, " days: ", remedy);
+  }
+  return shown;
+}
+
+absl::StatusOr<int> Show(const Cli& cli, const std::filesystem::path& folder) {
+  const auto files = ReadCertificateFolder(folder);
+  if (!files.ok()) return WithContext(files.status(), "certs show");
+  const absl::Time now = RealClock().Now();
+  const CertificateLayout layout = LayoutOf(folder);
+  std::vector<Shown> all;
+  ASSIGN_OR_RETURN(const auto authorities, CertificatesFromPem(files->authority));
+  if (!files->certificate.empty()) {
+    ASSIGN_OR_RETURN(auto chain, CertificatesFromPem(files->certificate));
+    const CertificatePtr own = std::move(chain.front());
+    chain.erase(chain.begin());
+    all.push_back(ShowOne(layout.certificate, own.get(), false, now));
+    const absl::Status led = VerifyChain(own.get(), chain, authorities, now);
+    if (!led.ok() && all.back().state == "valid") {
+      all.back().state = absl::StrCat("not of the authorities beside it: ", led.message());
+    }
+  }
+  for (const CertificatePtr& authority : authorities)
+    all.push_back(ShowOne(layout.authority, authority.get(), true, now));
+  Table table({"FILE", "WHO", "ROLE", "UNTIL", "STATE"});
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  bool good = true;
+  for (const Shown& one : all) {
+    table.Add({one.file, one.who, one.role, one.until, one.state});
+    list.push_back(
+        {{"file", one.file}, {"who", one.who}, {"role", one.role}, {"until", one.until}, {"state", one.state}});
+    good = good && (one.state == "valid" || one.state.starts_with("ends in"));
+  }
+  std::printf("%s", cli.output == OutputFormat::kTable
+                        ? table.Text().c_str()
+                        : Format(nlohmann::ordered_json{{"certificates", list}}, cli.output).c_str());
+  return good ? kExitSucceeded : kExitJobFailed;
+}
+
+struct RenewFlags {
+  std::string authority, folder;
+  int days = 365;
+  bool keep_bundle = false;
+};
+
+absl::StatusOr<int> Renew(const RenewFlags& flags) {
+  const absl::Status status =
+      RenewCertificate(flags.authority, flags.folder, absl::Hours(24) * flags.days, flags.keep_bundle);
+  if (!status.ok()) return WithContext(status, "certs renew");
+  std::printf(
+      "%s: a new key and certificate, valid for %d days. Programs that use the folder take it within seconds.\n",
+      flags.folder.c_str(), flags.days);
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> Bundle(const std::string& folder, const std::vector<std::filesystem::path>& authorities) {
+  const absl::Status status = TrustAuthorities(folder, authorities);
+  if (!status.ok()) return WithContext(status, "certs bundle");
+  std::printf("%s trusts %zu %s\n", folder.c_str(), authorities.size(),
+              authorities.size() == 1 ? "authority" : "authorities");
+  return kExitSucceeded;
+}
+
 }  // namespace
 
 void AddCertsCommands(CLI::App& app, Cli& cli) {
@@ -53,10 +137,11 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<IssueFlags>();
   CLI::App* issue = certs->add_subcommand("issue", "Issue a certificate of an authority")->fallthrough();
   issue->add_option("authority", flags->authority, "Folder of the authority")->required()->type_name("DIR");
-  issue->add_option("--role", flags->role, "user, coordinator, data or worker")
+  issue->add_option("--role", flags->role, "viewer, submitter, operator, worker, coordinator or data")
       ->required()
-      ->check(CLI::IsMember({"user", "coordinator", "data", "worker"}));
-  issue->add_option("--name", flags->name, "Who it is")->required();
+      ->check(CLI::IsMember({"viewer", "submitter", "operator", "worker", "coordinator", "data", "user"}));
+  issue->add_option("--name", flags->name, "Who it is; of a worker also PREFIX-*, for all whose name begins so")
+      ->required();
   issue->add_option("--out", flags->out, "Folder for ca.pem, cert.pem and key.pem")->required()->type_name("DIR");
   issue->add_option("--host", flags->hosts, "Name or address of a server; may be repeated (localhost, 127.0.0.1)")
       ->allow_extra_args(false);
@@ -65,6 +150,29 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
       ->check(CLI::Range(1, 36500))
       ->capture_default_str();
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
+
+  auto shown = std::make_shared<std::string>();
+  CLI::App* show = certs->add_subcommand("show", "Whose certificates a folder has, and until when")->fallthrough();
+  show->add_option("dir", *shown, "Folder of certificates")->required()->type_name("DIR");
+  show->callback([&cli, shown] { cli.action = [&cli, shown] { return Show(cli, *shown); }; });
+
+  auto renewed = std::make_shared<RenewFlags>();
+  CLI::App* renew = certs->add_subcommand("renew", "A new key and certificate for the same name")->fallthrough();
+  renew->add_option("authority", renewed->authority, "Folder of the authority")->required()->type_name("DIR");
+  renew->add_option("dir", renewed->folder, "Folder of certificates")->required()->type_name("DIR");
+  renew->add_option("--days", renewed->days, "Lifetime")
+      ->type_name("DAYS")
+      ->check(CLI::Range(1, 36500))
+      ->capture_default_str();
+  renew->add_flag("--keep-bundle", renewed->keep_bundle, "Go on trusting the authorities that the folder trusts");
+  renew->callback([&cli, renewed] { cli.action = [renewed] { return Renew(*renewed); }; });
+
+  auto target = std::make_shared<std::string>();
+  auto trusted = std::make_shared<std::vector<std::filesystem::path>>();
+  CLI::App* bundle = certs->add_subcommand("bundle", "Which authorities a folder trusts from now on")->fallthrough();
+  bundle->add_option("dir", *target, "Folder of certificates")->required()->type_name("DIR");
+  bundle->add_option("authorities", *trusted, "Folders of authorities")->required()->type_name("DIR...");
+  bundle->callback([&cli, target, trusted] { cli.action = [target, trusted] { return Bundle(*target, *trusted); }; });
 }
 
 }  // namespace muster

@@ -31,9 +31,10 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
-                                         {Role::kUser, "local"}};
+                                         {Role::kOperator, "local"}};
   for (const CertificateRequest& request : requests) {
-    RETURN_IF_ERROR(IssueCertificate(certs / "authority", request, certs / std::string(RoleName(request.role))));
+    const bool person = IsPerson(request.role);
+    RETURN_IF_ERROR(IssueCertificate(certs / "authority", request, certs / (person ? "user" : std::string(RoleName(request.role)))));
   }
   return absl::OkStatus();
 }

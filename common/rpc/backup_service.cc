@@ -15,8 +15,6 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/files.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/status.h"
 #include "muster/v1/backup.grpc.pb.h"
 
@@ -116,29 +114,30 @@ class CopyCall {
 
 class BackupServiceImpl final : public muster::v1::BackupService::Service {
  public:
-  explicit BackupServiceImpl(BackupSource source) : source_(std::move(source)) {}
+  BackupServiceImpl(BackupSource source, Admission& admission) : source_(std::move(source)), admission_(admission) {}
 
-  grpc::Status Copy(grpc::ServerContext* call, Stream* stream) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser}));
-      if (absl::FromChrono(call->deadline()) > RealClock().Now() + kLongest) {
+  grpc::Status Copy(grpc::ServerContext* context, Stream* stream) override {
+    return admission_.Serve(*context, "BackupService/Copy", nullptr, [&](AdmittedCall& call) -> absl::Status {
+      call.subject = source_.server;
+      if (absl::FromChrono(context->deadline()) > RealClock().Now() + kLongest) {
         return absl::InvalidArgumentError("backup: a call needs a deadline, at most 24 h from now");
       }
-      spdlog::info("{} takes a backup", PrincipalOf(*call).name);
+      spdlog::info("{} takes a backup", call.principal.name);
       const absl::Status status = CopyCall(source_, *stream).Run();
-      spdlog::info("the backup by {} ended: {}", PrincipalOf(*call).name, status.ToString());
+      spdlog::info("the backup by {} ended: {}", call.principal.name, status.ToString());
       return status;
-    }());
+    });
   }
 
  private:
   const BackupSource source_;
+  Admission& admission_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source) {
-  return std::make_unique<BackupServiceImpl>(std::move(source));
+std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source, Admission& admission) {
+  return std::make_unique<BackupServiceImpl>(std::move(source), admission);
 }
 
 absl::StatusOr<BackupFile> ListFile(const std::string& path, const std::filesystem::path& from) {

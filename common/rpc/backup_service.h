@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/access/admission.h"
 #include "muster/v1/backup.pb.h"
 
 namespace muster {
@@ -28,7 +29,7 @@ struct BackupSource {
   std::function<absl::StatusOr<std::vector<BackupFile>>(const std::filesystem::path& folder)> list;
 };
 
-std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source);
+std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source, Admission& admission);  // which outlives it
 
 // Lists the regular files below root/folder as "folder/…", with stamps.
 absl::Status ListFolder(const std::filesystem::path& root, const std::string& folder, std::vector<BackupFile>& files);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/files.h"
@@ -50,7 +51,12 @@ absl::Status Persist(grpc::Channel& channel, absl::Duration patience, const uint
       last_progress = now;
       wait = absl::Milliseconds(100);
     }
-    if (now - last_progress + wait > patience) return status;
+    const absl::Duration told = RateLimitOf(status);
+    if (now - last_progress + std::max(wait, told) > patience) return status;
+    if (told > absl::ZeroDuration()) {
+      absl::SleepFor(told);
+      continue;
+    }
     PauseBeforeRetry(channel, wait);
     wait = std::min(wait * 2, absl::Duration(absl::Seconds(5)));
   }

@@ -1,58 +1,29 @@
 #include "common/rpc/certificates.h"
 
-#include <openssl/bn.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
+#include <stdio.h>
 
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/files.h"
+#include "common/rpc/certificate_folder.h"
+#include "common/rpc/x509.h"
 #include "common/status.h"
 
 namespace muster {
 namespace {
 
-template <typename T, void (*Free)(T*)>
-struct Deleter {
-  void operator()(T* object) const { Free(object); }
-};
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY, &EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Deleter<X509, &X509_free>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION, &X509_EXTENSION_free>>;
-using Memory = std::unique_ptr<BIO, Deleter<BIO, &BIO_free_all>>;
-using Number = std::unique_ptr<BIGNUM, Deleter<BIGNUM, &BN_free>>;
-
 absl::Status Failed(absl::string_view what) { return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what)); }
-
-std::string Bytes(BIO* memory) {
-  const char* data = nullptr;
-  const long size = BIO_get_mem_data(memory, &data);
-  return std::string(data, size);
-}
-
-absl::StatusOr<std::string> PemOf(EVP_PKEY* key) {
-  const Memory memory(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_PrivateKey(memory.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return Failed("write a key");
-  }
-  return Bytes(memory.get());
-}
-
-absl::StatusOr<std::string> PemOf(X509* certificate) {
-  const Memory memory(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_X509(memory.get(), certificate) != 1) return Failed("write a certificate");
-  return Bytes(memory.get());
-}
 
 absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  const Extension extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
+  const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
   if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
     return absl::InvalidArgumentError(absl::StrCat("certificate: \"", value, "\" is no valid ", OBJ_nid2ln(nid)));
   }
@@ -65,9 +36,9 @@ void AddSubjectEntry(X509_NAME* subject, const char* field, std::string_view val
 }
 
 // Version 3, a random serial number of 127 bits, valid from a little ago (clocks differ) for `lifetime`, not signed.
-absl::StatusOr<Certificate> NewCertificate(EVP_PKEY* key, absl::Duration lifetime) {
-  Certificate certificate(X509_new());
-  const Number serial(BN_new());
+absl::StatusOr<CertificatePtr> NewCertificate(EVP_PKEY* key, absl::Duration lifetime) {
+  CertificatePtr certificate(X509_new());
+  const NumberPtr serial(BN_new());
   if (certificate == nullptr || serial == nullptr || BN_rand(serial.get(), 127, BN_RAND_TOP_ONE, 0) != 1 ||
       BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate.get())) == nullptr ||
       X509_set_version(certificate.get(), X509_VERSION_3) != 1 || X509_set_pubkey(certificate.get(), key) != 1) {
@@ -80,14 +51,14 @@ absl::StatusOr<Certificate> NewCertificate(EVP_PKEY* key, absl::Duration lifetim
 }
 
 absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration lifetime) {
-  const Key key(EVP_EC_gen("P-256"));
+  const KeyPtr key(EVP_EC_gen("P-256"));
   if (key == nullptr) return Failed("make a key");
-  ASSIGN_OR_RETURN(const Certificate certificate, NewCertificate(key.get(), lifetime));
+  ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), lifetime));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   AddSubjectEntry(subject, "O", "Muster");
   // Two authorities never have one name: a peer that trusts one of them then says so, not "bad signature".
   ASN1_INTEGER* serial = X509_get_serialNumber(certificate.get());
-  const Number number(ASN1_INTEGER_to_BN(serial, nullptr));
+  const NumberPtr number(ASN1_INTEGER_to_BN(serial, nullptr));
   char* digits = BN_bn2hex(number.get());
   AddSubjectEntry(subject, "CN", absl::StrCat("Muster authority ", absl::string_view(digits).substr(0, 16)));
   OPENSSL_free(digits);
@@ -104,8 +75,8 @@ absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration 
 }
 
 struct Authority {
-  Key key;
-  Certificate certificate;
+  KeyPtr key;
+  CertificatePtr certificate;
   std::string pem;
 };
 
@@ -113,15 +84,14 @@ absl::StatusOr<Authority> ReadAuthority(const std::filesystem::path& folder) {
   Authority authority;
   ASSIGN_OR_RETURN(authority.pem, ReadFile(folder / "ca.pem"));
   ASSIGN_OR_RETURN(const std::string key_pem, ReadFile(folder / "ca-key.pem"));
-  const Memory certificate(BIO_new_mem_buf(authority.pem.data(), static_cast<int>(authority.pem.size())));
-  const Memory key(BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size())));
-  authority.certificate.reset(PEM_read_bio_X509(certificate.get(), nullptr, nullptr, nullptr));
-  authority.key.reset(PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
-  if (authority.certificate == nullptr || authority.key == nullptr ||
-      X509_check_private_key(authority.certificate.get(), authority.key.get()) != 1) {
+  auto certificates = CertificatesFromPem(authority.pem);
+  auto key = KeyFromPem(key_pem);
+  if (!certificates.ok() || !key.ok() || X509_check_private_key(certificates->front().get(), key->get()) != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         folder.string(), ": ca.pem and ca-key.pem are no authority. Make one with muster certs init in a new folder."));
   }
+  authority.certificate = std::move(certificates->front());
+  authority.key = *std::move(key);
   return authority;
 }
 
@@ -134,9 +104,29 @@ std::string AlternativeNames(const std::vector<std::string>& hosts) {
   });
 }
 
+// What AlternativeNames was made from.
+std::vector<std::string> HostsOf(X509* certificate) {
+  std::vector<std::string> hosts;
+  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS) {
+      hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                         ASN1_STRING_length(name->d.dNSName));
+    } else if (name->type == GEN_IPADD) {
+      char text[INET6_ADDRSTRLEN] = "";
+      const int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
+      inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof(text));
+      hosts.emplace_back(text);
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return hosts;
+}
+
 absl::Status CheckRequest(const CertificateRequest& request) {
   if (request.role == Role::kUnknown) {
-    return absl::InvalidArgumentError("certificate: a role is missing. One of user, coordinator, data, worker.");
+    return absl::InvalidArgumentError("certificate: a role is missing. One of viewer, submitter, operator, worker, coordinator, data.");
   }
   if (request.name.empty() || request.name.size() > 64) {
     return absl::InvalidArgumentError("certificate: the name must have 1 to 64 characters.");
@@ -148,6 +138,41 @@ absl::Status CheckRequest(const CertificateRequest& request) {
   }
   if (request.lifetime < absl::Seconds(1)) return absl::InvalidArgumentError("certificate: the lifetime is too short.");
   return absl::OkStatus();
+}
+
+absl::StatusOr<CertificateFiles> MakeCertificate(const std::filesystem::path& folder, const CertificateRequest& request) {
+  RETURN_IF_ERROR(CheckRequest(request));
+  ASSIGN_OR_RETURN(const Authority authority, ReadAuthority(folder));
+  const KeyPtr key(EVP_EC_gen("P-256"));
+  if (key == nullptr) return Failed("make a key");
+  ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), request.lifetime));
+  X509_NAME* subject = X509_get_subject_name(certificate.get());
+  AddSubjectEntry(subject, "O", "Muster");
+  AddSubjectEntry(subject, "OU", RoleName(request.role));
+  AddSubjectEntry(subject, "CN", request.name);
+  X509_set_issuer_name(certificate.get(), X509_get_subject_name(authority.certificate.get()));
+  X509* own = certificate.get();
+  X509* issuer = authority.certificate.get();
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_basic_constraints, "critical,CA:FALSE"));
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_key_usage, "critical,digitalSignature"));
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_ext_key_usage, "serverAuth,clientAuth"));
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_key_identifier, "hash"));
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_authority_key_identifier, "keyid:always"));
+  if (!request.hosts.empty()) {
+    RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_alt_name, AlternativeNames(request.hosts)));
+  }
+  if (X509_sign(own, authority.key.get(), EVP_sha256()) == 0) return Failed("sign a certificate");
+  ASSIGN_OR_RETURN(const std::string key_pem, PemOf(key.get()));
+  ASSIGN_OR_RETURN(const std::string certificate_pem, PemOf(own));
+  return CertificateFiles{authority.pem, certificate_pem, key_pem};
+}
+
+absl::Status WriteCertificateFolder(const std::filesystem::path& folder, const CertificateLayout& layout,
+                                    const CertificateFiles& files) {
+  RETURN_IF_ERROR(MakeFolders(folder));
+  RETURN_IF_ERROR(WriteFileAtomically(folder / layout.key, files.key, 0600));
+  RETURN_IF_ERROR(WriteFileAtomically(folder / layout.certificate, files.certificate));
+  return WriteFileAtomically(folder / layout.authority, files.authority);
 }
 
 }  // namespace
@@ -167,33 +192,46 @@ absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration l
 
 absl::Status IssueCertificate(const std::filesystem::path& folder, const CertificateRequest& request,
                               const std::filesystem::path& target) {
-  RETURN_IF_ERROR(CheckRequest(request));
-  ASSIGN_OR_RETURN(const Authority authority, ReadAuthority(folder));
-  const Key key(EVP_EC_gen("P-256"));
-  if (key == nullptr) return Failed("make a key");
-  ASSIGN_OR_RETURN(const Certificate certificate, NewCertificate(key.get(), request.lifetime));
-  X509_NAME* subject = X509_get_subject_name(certificate.get());
-  AddSubjectEntry(subject, "O", "Muster");
-  AddSubjectEntry(subject, "OU", RoleName(request.role));
-  AddSubjectEntry(subject, "CN", request.name);
-  X509_set_issuer_name(certificate.get(), X509_get_subject_name(authority.certificate.get()));
-  X509* own = certificate.get();
-  X509* issuer = authority.certificate.get();
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_basic_constraints, "critical,CA:FALSE"));
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_key_usage, "critical,digitalSignature"));
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_ext_key_usage, "serverAuth,clientAuth"));
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_key_identifier, "hash"));
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_authority_key_identifier, "keyid:always"));
-  if (!request.hosts.empty()) {
-    RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_alt_name, AlternativeNames(request.hosts)));
+  ASSIGN_OR_RETURN(const CertificateFiles files, MakeCertificate(folder, request));
+  return WriteCertificateFolder(target, CertificateLayout(), files);
+}
+
+absl::Status RenewCertificate(const std::filesystem::path& authority, const std::filesystem::path& folder,
+                              absl::Duration lifetime, bool keep_authorities) {
+  ASSIGN_OR_RETURN(const CertificateFiles before, ReadCertificateFolder(folder));
+  if (before.certificate.empty()) {
+    return absl::NotFoundError(absl::StrCat(folder.string(), ": has no certificate. Issue one with muster certs issue."));
   }
-  if (X509_sign(own, authority.key.get(), EVP_sha256()) == 0) return Failed("sign a certificate");
-  ASSIGN_OR_RETURN(const std::string key_pem, PemOf(key.get()));
-  ASSIGN_OR_RETURN(const std::string certificate_pem, PemOf(own));
-  RETURN_IF_ERROR(MakeFolders(target));
-  RETURN_IF_ERROR(WriteFileAtomically(target / "key.pem", key_pem, 0600));
-  RETURN_IF_ERROR(WriteFileAtomically(target / "cert.pem", certificate_pem));
-  return WriteFileAtomically(target / "ca.pem", authority.pem);
+  ASSIGN_OR_RETURN(const auto certificates, CertificatesFromPem(before.certificate));
+  const Principal subject = PrincipalOf(certificates.front().get());
+  CertificateRequest request = {subject.role, subject.name, HostsOf(certificates.front().get()), lifetime};
+  ASSIGN_OR_RETURN(CertificateFiles files, MakeCertificate(authority, request));
+  if (keep_authorities) files.authority = before.authority;
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(folder, error);
+  ASSIGN_OR_RETURN(const std::filesystem::path next, MakeScratchFolder(real.parent_path(), ".renewed"));
+  std::filesystem::copy(real, next, std::filesystem::copy_options::recursive, error);
+  if (!error) std::filesystem::permissions(next, std::filesystem::status(real).permissions(), error);
+  absl::Status status = error ? absl::ErrnoToStatus(error.value(), folder.string())
+                              : WriteCertificateFolder(next, LayoutOf(real), files);
+  if (status.ok() && renameat2(AT_FDCWD, next.c_str(), AT_FDCWD, real.c_str(), RENAME_EXCHANGE) != 0) {
+    status = absl::ErrnoToStatus(errno, absl::StrCat(folder.string(), ": cannot be replaced. Is it a mount?"));
+  }
+  std::filesystem::remove_all(next, error);
+  return status;
+}
+
+absl::Status TrustAuthorities(const std::filesystem::path& folder,
+                              const std::vector<std::filesystem::path>& authorities) {
+  std::string bundle;
+  for (const std::filesystem::path& authority : authorities) {
+    ASSIGN_OR_RETURN(const std::string pem, ReadFile(authority / LayoutOf(authority).authority));
+    const auto certificates = CertificatesFromPem(pem);
+    if (!certificates.ok()) return WithContext(certificates.status(), authority.string());
+    bundle += pem;
+  }
+  RETURN_IF_ERROR(MakeFolders(folder));
+  return WriteFileAtomically(folder / LayoutOf(folder).authority, bundle);
 }
 
 }  // namespace muster

@@ -12,8 +12,8 @@
 namespace muster {
 
 struct CertificateRequest {
-  Role role = Role::kUser;
-  std::string name;
+  Role role = Role::kUnknown;  // one must be given
+  std::string name;  // of a worker also PREFIX-*: every worker whose name begins so
   std::vector<std::string> hosts = {"localhost", "127.0.0.1"};  // names and addresses of a server
   absl::Duration lifetime = absl::Hours(24 * 365);
 };
@@ -24,5 +24,15 @@ absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration l
 // Issues a certificate of that authority into `target`: ca.pem, cert.pem, key.pem (mode 0600). Overwrites.
 absl::Status IssueCertificate(const std::filesystem::path& authority, const CertificateRequest& request,
                               const std::filesystem::path& target);
+
+// A new key and certificate with the subject and the hosts of the one in `folder`, whose files are replaced all at once
+// (the folder is exchanged). `keep_authorities`: the authorities that the folder trusts stay as they are; otherwise
+// it trusts the issuing one alone.
+absl::Status RenewCertificate(const std::filesystem::path& authority, const std::filesystem::path& folder,
+                              absl::Duration lifetime, bool keep_authorities);
+
+// From now on `folder` trusts these authorities (folders with a ca.pem), and no other.
+absl::Status TrustAuthorities(const std::filesystem::path& folder,
+                              const std::vector<std::filesystem::path>& authorities);
 
 }  // namespace muster

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/status.h"
+#include "google/rpc/status.pb.h"
 
 namespace muster {
 namespace {
@@ -48,6 +49,25 @@ TEST(Errors, OnlyMissingAnswersAreRetried) {
   EXPECT_TRUE(IsRetryable(absl::DeadlineExceededError("")));
   EXPECT_FALSE(IsRetryable(absl::InternalError("")));
   EXPECT_FALSE(IsRetryable(absl::OkStatus()));
+}
+
+TEST(Errors, AWaitAndARequestIdTravelAsStandardDetails) {
+  absl::Status sent = WithReason(absl::ResourceExhaustedError("slower"), "RATE_LIMITED");
+  sent = WithRequestId(WithRetryAfter(std::move(sent), absl::Milliseconds(1250)), "r-1");
+  const grpc::Status wire = ToGrpc(sent);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(wire.error_details()));
+  ASSERT_EQ(details.details_size(), 3);
+  google::rpc::RetryInfo retry;
+  EXPECT_EQ(details.details(1).type_url(), "type.googleapis.com/google.rpc.RetryInfo");
+  ASSERT_TRUE(retry.ParseFromString(details.details(1).value()));
+  EXPECT_EQ(retry.retry_delay().seconds(), 1);
+  EXPECT_EQ(retry.retry_delay().nanos(), 250'000'000);
+  const absl::Status received = FromGrpc(wire);
+  EXPECT_EQ(ReasonOf(received), "RATE_LIMITED");
+  EXPECT_EQ(RateLimitOf(received), absl::Milliseconds(1250));
+  EXPECT_EQ(RequestIdOf(received), "r-1");
+  EXPECT_EQ(RateLimitOf(WithRetryAfter(absl::UnavailableError("x"), absl::Seconds(1))), absl::ZeroDuration());
 }
 
 }  // namespace

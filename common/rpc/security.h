@@ -1,15 +1,14 @@
 // The one place where channels and servers are made, so that none is made without deciding on security.
 //
-// A folder of certificates holds ca.pem, cert.pem and key.pem (PEM). Both sides show a certificate of the same
-// authority (mTLS, TLS 1.2 or newer). Who a peer is stands in its certificate's subject: organisational unit = role,
-// common name = name.
+// A server shows a certificate, asks its client for one, and verifies what it gets (mTLS, TLS 1.2 or newer); a client
+// without a certificate may show a token instead (common/rpc/access). Who a peer is stands in its certificate's
+// subject: organisational unit = role, common name = name. Certificates are read again when their files change.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,26 +16,24 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/principal.h"
 
 namespace muster {
 
-enum class Role { kUnknown, kUser, kCoordinator, kData, kWorker };
-std::string_view RoleName(Role role);  // user, coordinator, data, worker
-Role RoleFromName(std::string_view name);
-
-// Who calls. Every handler has one.
-struct Principal {
-  Role role = Role::kUnknown;
-  std::string name;
-};
-
 struct SecurityOptions {
-  std::filesystem::path certificates;  // empty only with `insecure`
-  bool insecure = false;               // no TLS, everyone is user "anonymous" with every role; loopback only
+  std::filesystem::path certificates;  // folder (common/rpc/certificate_folder.h); empty only with `insecure`
+  bool insecure = false;               // no TLS, everyone is operator "anonymous" and every process; loopback only
+  // Of a client: shown with every call, over TLS alone. At most one of the two.
+  std::string token;
+  std::filesystem::path token_file;  // read again when it changes
+  // Of a rank: its ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
+  std::string ticket;
 };
 
-// Largest message that any server or client takes.
+// Largest message that a client takes, and that a server sends.
 inline constexpr int kMaxMessageBytes = 64 << 20;
+// Largest message that a server takes: chunks have 1 MiB.
+inline constexpr int kMaxRequestBytes = 4 << 20;
 
 // A channel to host:port that keeps itself alive and reconnects with backoff (100 ms to 5 s). Does not connect yet.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address,
@@ -66,11 +63,10 @@ class RpcServer {
   int port_ = 0;
 };
 
-// From the peer's certificate; on an insecure server {kUser, "anonymous"} that passes every Require.
+// From the peer's certificate; no role where it shows none. On an insecure server {kOperator, "anonymous", kInsecure}.
 Principal PrincipalOf(const grpc::ServerContext& context);
 
-// OK if the peer has one of the roles; otherwise PERMISSION_DENIED that names what is needed. FAILED_PRECONDITION: the
-// peer says a version (common/version.h) that does not work with this one.
-absl::Status Require(const grpc::ServerContext& context, std::initializer_list<Role> roles);
+// FAILED_PRECONDITION: the peer says a version (common/version.h) that does not work with this one.
+absl::Status CheckPeerVersion(const grpc::ServerContext& context);
 
 }  // namespace muster

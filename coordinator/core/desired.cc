@@ -1,5 +1,7 @@
 #include "coordinator/core/desired.h"
 
+#include <set>
+
 namespace muster {
 
 muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
@@ -30,6 +32,17 @@ muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& w
     *desired.add_assignments() = std::move(assignment);
   }
   return desired;
+}
+
+std::vector<std::string> WorkersOf(const State& state, const std::string& job_id, uint32_t attempt) {
+  std::set<std::string> workers;
+  const JobRecord* job = FindJob(state, job_id);
+  if (job == nullptr) return {};
+  for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+    if (info.number() != attempt) continue;
+    for (const muster::v1::RankPlacement& rank : info.ranks()) workers.insert(rank.worker());
+  }
+  return {workers.begin(), workers.end()};
 }
 
 }  // namespace muster

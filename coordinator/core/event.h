@@ -22,6 +22,7 @@ struct SubmitJob {
   std::string owner, request_id;
   muster::v1::JobSpec spec;  // validated, defaults filled in
   muster::v1::ResolvedJob resolved;
+  uint32_t max_active_jobs = 0;  // of the owner; 0: no limit
 };
 enum class Verb { kCancel, kPause, kResume };
 struct JobCommand {

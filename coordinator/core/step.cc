@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/status.h"
 #include "common/version.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/retention.h"
@@ -18,6 +19,21 @@ bool IsOver(const journal::v1::RankState& rank) { return rank.succeeded() || ran
 }  // namespace
 
 using muster::v1::JobPhase;
+
+namespace {
+
+absl::Status CheckActiveJobs(const State& state, const SubmitJob& event) {
+  if (event.max_active_jobs == 0) return absl::OkStatus();
+  const auto own = std::count_if(state.active.begin(), state.active.end(), [&](const std::string& id) {
+    return state.jobs.at(id).job().owner() == event.owner;
+  });
+  if (own < static_cast<ptrdiff_t>(event.max_active_jobs)) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat("user ", event.owner, " has ", own, " jobs that are not over, ",
+                                                              "which is the limit. Cancel one, or wait for one to end.")),
+                    "TOO_MANY_JOBS");
+}
+
+}  // namespace
 
 Decision Step(const State& state, Soft& soft, const Event& event, absl::Time now) {
   Stepper stepper(state, soft, now);
@@ -104,6 +120,10 @@ void Stepper::On(const SubmitJob& event) {
   }
   if (FindJob(state_, event.job_id) != nullptr) {
     decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
+    return;
+  }
+  if (const absl::Status status = CheckActiveJobs(state_, event); !status.ok()) {
+    decision_.effects.push_back(Reply{event.token, status, ""});
     return;
   }
   JobRecord record;

@@ -47,6 +47,19 @@ bool HasWorker(const JobRecord& job, const std::string& worker) {
                      [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
 }
 
+// A report about a rank that the attempt has, or had, on another worker or not at all.
+bool IsOfForeignRank(const JobRecord& job, const Report& report, const std::string& worker) {
+  if (!report.has_rank_started() && !report.has_rank_exited()) return false;
+  const uint32_t rank = report.has_rank_started() ? report.rank_started().rank() : report.rank_exited().rank();
+  for (const muster::v1::AttemptInfo& info : job.job().attempts()) {
+    if (info.number() != report.attempt()) continue;
+    return std::none_of(info.ranks().begin(), info.ranks().end(), [&](const muster::v1::RankPlacement& placement) {
+      return placement.rank() == rank && placement.worker() == worker;
+    });
+  }
+  return true;
+}
+
 }  // namespace
 
 SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
@@ -131,7 +144,9 @@ void Stepper::On(const AgentReport& event) {
   }
   agent->last_report = report.sequence();
   const JobRecord* job = Job(report.job_id());
+  const bool foreign = job != nullptr && IsOfForeignRank(*job, report, event.worker);
   const absl::Status fence = job == nullptr             ? absl::NotFoundError("no such job")
+                             : foreign ? absl::FailedPreconditionError("the rank is not on this worker")
                              : !HasWorker(*job, event.worker) && job->has_running() &&
                                      job->running().number() == report.attempt()
                                  ? absl::FailedPreconditionError("the worker has no rank of this attempt")
@@ -141,7 +156,7 @@ void Stepper::On(const AgentReport& event) {
     const bool expected =
         report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
     if (!expected) Stale({KindOf(report), "", report.job_id(), report.attempt()}, fence, event.worker);
-    if (job != nullptr && report.has_rank_exited()) {
+    if (job != nullptr && !foreign && report.has_rank_exited()) {
       const JobRecord before = *job;
       absl::StatusOr<Transition> amended = AmendCause(before, report.attempt(), report.rank_exited(), now_);
       if (amended.ok()) Take(before, *std::move(amended));
@@ -161,8 +176,10 @@ void Stepper::On(const AgentReport& event) {
 void Stepper::On(const AgentProgress& event) {
   if (Heard(event.worker, event.session) == nullptr) return;
   const JobRecord* job = Job(event.progress.job_id());
-  const absl::Status fence =
-      job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  absl::Status fence = job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
+  if (fence.ok() && !HasWorker(*job, event.worker)) {
+    fence = absl::FailedPreconditionError("the worker has no rank of this attempt");
+  }
   if (!fence.ok()) {
     Stale({"progress", "", event.progress.job_id(), event.progress.attempt()}, fence, event.worker);
     return;

@@ -1,11 +1,15 @@
 #include "coordinator/runtime/coordinator.h"
 
 #include <openssl/rand.h>
+#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <utility>
 
 #include "common/metrics.h"
+#include "common/rpc/access/call_metrics.h"
+#include "common/rpc/access/ticket.h"
+#include "common/rpc/certificate_watch.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
 #include "common/status.h"
@@ -58,6 +62,8 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
 struct Coordinator::Parts {
   std::atomic<bool> stopping = false;
   std::unique_ptr<CoordinatorMetrics> metrics;
+  std::unique_ptr<CallMetrics> calls;
+  std::unique_ptr<Admission> admission;
   Sessions sessions;
   RendezvousStore rendezvous;
   WatchFeed feed;
@@ -97,6 +103,16 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
   loop.on_turn = [health = parts->health.get()] { health->Beat(); };
+  if (options.security.insecure) {
+    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and nobody asks for tickets
+  } else {
+    ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
+    loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](muster::v1::DesiredState& desired,
+                                                                                       const std::string& worker) {
+      const absl::Status status = book->Fill(desired, worker, watch->current(), clock->Now());
+      if (!status.ok()) spdlog::error("assignments of worker {}: {}", worker, std::string(status.message()));
+    };
+  }
   loop.data_addresses = options.data_addresses;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
@@ -104,22 +120,30 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   ASSIGN_OR_RETURN(parts->loop, EventLoop::Start(std::move(loop)));
   parts->collector->Start(parts->loop.get());
 
+  parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
+  ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
+                                                        .audit = options.state / "audit",
+                                                        .limits = options.limits,
+                                                        .observer = parts->calls.get(),
+                                                        .clock = options.clock}));
   JobServiceImpl::Options jobs;
+  jobs.admission = parts->admission.get();
   jobs.backend = parts->loop.get();
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
   jobs.resolve = [channel = channels[0], address = options.data_addresses[0]](
                      const muster::v1::ResolveRequest& request) { return ResolveAt(channel, address, request); };
   jobs.draw_id = DrawJobId;
+  jobs.max_active_jobs = options.max_active_jobs;
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
-      std::make_unique<ClusterServiceImpl>(parts->loop.get(), MUSTER_VERSION, options.data_addresses);
+      std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION, options.data_addresses);
   parts->workers = std::make_unique<WorkerServiceImpl>(
-      WorkerServiceImpl::Options{parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
+      WorkerServiceImpl::Options{parts->admission.get(), parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
   ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
-  parts->backup = MakeBackupService(std::move(backup));
+  parts->backup = MakeBackupService(std::move(backup), *parts->admission);
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;

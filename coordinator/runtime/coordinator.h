@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/rpc/access/rate_limit.h"
 #include "common/rpc/security.h"
 
 namespace muster {
@@ -22,6 +23,9 @@ class Coordinator {
     std::string health;  // HOST:PORT of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
+    std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
+    UserLimits limits;
+    uint32_t max_active_jobs = 0;  // of one owner; 0: no limit
     std::vector<std::string> data_addresses;  // at least one; the first resolves names
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);

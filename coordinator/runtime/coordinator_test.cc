@@ -218,7 +218,7 @@ TEST_F(CoordinatorTest, KnowsWhoCalls) {
   EXPECT_EQ(as_worker->List(&context, {}, &jobs).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   FakeAgent liar(cluster_->ChannelAs(Role::kWorker, "w1"), "w2", 1);
   EXPECT_EQ(liar.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
-  FakeAgent user(cluster_->ChannelAs(Role::kUser, "ada"), "ada", 1);
+  FakeAgent user(cluster_->ChannelAs(Role::kOperator, "ada"), "ada", 1);
   EXPECT_EQ(user.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
@@ -330,7 +330,7 @@ TEST_F(CoordinatorTest, ShowsWorkersAndDrainsThem) {
   auto agent = Agent("w1", 2);
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
-  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kUser, "ada"));
+  const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kOperator, "ada"));
   grpc::ClientContext drain_context, list_context, queue_context;
   muster::v1::DrainRequest drain;
   muster::v1::DrainResponse drained;

@@ -188,7 +188,7 @@ void EventLoop::Begin() {
   const State& state = store_->state();
   for (const std::string& id : state.active) {
     const JobRecord& job = state.jobs.at(id);
-    if (job.running().has_started()) options_.rendezvous->Open(id, job.running().number());
+    if (job.running().has_started()) options_.rendezvous->Open(id, job.running().number(), WorkersOf(store_->state(), id, job.running().number()));
   }
   for (const std::string& manifest : state.garbage) options_.collect(manifest);
   spdlog::info("epoch {}: {} jobs, {} of them active", state.epoch, state.jobs.size(), state.active.size());
@@ -265,7 +265,9 @@ void EventLoop::Schedule(Effect effect) {
       });
     }
     void operator()(const PushDesired& push) {
-      loop->Later([&o = o, worker = push.worker, desired = DesiredStateOf(loop->store_->state(), push.worker)] {
+      muster::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
+      o.sign(desired, push.worker);
+      loop->Later([&o = o, worker = push.worker, desired = std::move(desired)] {
         if (const auto outbox = o.sessions->FindWorker(worker)) outbox->PushDesired(desired);
       });
     }
@@ -273,7 +275,9 @@ void EventLoop::Schedule(Effect effect) {
       loop->Later([&o = o, session = close.session] { o.sessions->Close(session); });
     }
     void operator()(const OpenRendezvous& open) {
-      loop->Later([&o = o, open] { o.rendezvous->Open(open.job_id, open.attempt); });
+      loop->Later([&o = o, open, workers = WorkersOf(loop->store_->state(), open.job_id, open.attempt)] {
+        o.rendezvous->Open(open.job_id, open.attempt, workers);
+      });
     }
     void operator()(const CloseRendezvous& close) {
       loop->Later([&o = o, close] { o.rendezvous->Close(close.job_id, close.attempt); });

@@ -203,6 +203,9 @@ absl::Status FakeCluster::StartCoordinator() {
   options.security.certificates = folder_ / "coordinator";
   options.data_addresses = {absl::StrCat("127.0.0.1:", data_server_->port())};
   options.min_free_bytes = min_free_bytes;
+  options.tokens = tokens;
+  options.limits = limits;
+  options.max_active_jobs = max_active_jobs;
   options.tick = absl::Milliseconds(50);
   ASSIGN_OR_RETURN(coordinator_, Coordinator::Start(options));
   return absl::OkStatus();
@@ -220,7 +223,7 @@ std::shared_ptr<grpc::Channel> FakeCluster::ChannelAs(Role role, const std::stri
 }
 
 std::unique_ptr<muster::v1::JobService::Stub> FakeCluster::Jobs() {
-  return muster::v1::JobService::NewStub(ChannelAs(Role::kUser, "ada"));
+  return muster::v1::JobService::NewStub(ChannelAs(Role::kOperator, "ada"));
 }
 
 muster::v1::JobSpec SmallJob(uint32_t slots) {

@@ -104,7 +104,12 @@ class FakeCluster {
   std::unique_ptr<muster::v1::JobService::Stub> Jobs();
   const Coordinator& coordinator() const { return *coordinator_; }
   FakeData& data() { return data_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  // Of the next StartCoordinator.
   uint64_t min_free_bytes = 0;
+  std::filesystem::path tokens;
+  UserLimits limits = {.calls_per_second = 0};
+  uint32_t max_active_jobs = 0;
 
  private:
   std::filesystem::path folder_;

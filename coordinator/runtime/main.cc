@@ -36,6 +36,12 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--state", options.state, "Folder of jobs and logs, on a local disk; made if absent")->required();
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--tokens", options.tokens, "File of tokens, made by `muster tokens`");
+  app.add_option("--calls-per-second", options.limits.calls_per_second, "Of one user, in the long run; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--streams", options.limits.streams, "Of one user, at once; 0: no limit")->capture_default_str();
+  app.add_option("--active-jobs", options.max_active_jobs, "Of one user, that are not over; 0: no limit")
+      ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
   app.add_option("--port-file", port_file, "Written once it listens: {\"port\":…, \"metrics_port\":…, \"health_port\":…}");
@@ -53,6 +59,9 @@ int main(int argc, char** argv) {
   }
   if (certs.empty() && !options.security.insecure) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
+  }
+  if (options.security.insecure && !options.tokens.empty()) {
+    return Fail(absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure"));
   }
   options.security.certificates = certs;
   muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));

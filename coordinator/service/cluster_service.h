@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
@@ -11,8 +12,9 @@ namespace muster {
 
 class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
-  ClusterServiceImpl(Backend* backend, std::string version, std::vector<std::string> data_addresses)
-      : backend_(backend), version_(std::move(version)), data_addresses_(std::move(data_addresses)) {}
+  ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
+                     std::vector<std::string> data_addresses)
+      : admission_(admission), backend_(backend), version_(std::move(version)), data_addresses_(std::move(data_addresses)) {}
 
   grpc::Status GetCluster(grpc::ServerContext* context, const muster::v1::GetClusterRequest* request,
                           muster::v1::GetClusterResponse* response) override;
@@ -24,6 +26,7 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
                      muster::v1::DrainResponse* response) override;
 
  private:
+  Admission* const admission_;
   Backend* const backend_;
   const std::string version_;
   const std::vector<std::string> data_addresses_;

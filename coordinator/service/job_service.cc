@@ -7,8 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/core/view.h"
@@ -33,9 +31,17 @@ absl::Status ShuttingDown() {
 }
 
 template <typename Response>
-grpc::Status Answer(absl::StatusOr<Job> job, Response& response) {
+absl::Status Answer(absl::StatusOr<Job> job, Response& response) {
   if (job.ok()) *response.mutable_job() = *std::move(job);
-  return ToGrpc(job.status());
+  return job.status();
+}
+
+// A submitter's commands are for jobs of his own.
+absl::Status CheckOwner(const AdmittedCall& call, const Job& job) {
+  if (call.principal.role != Role::kSubmitter || job.owner() == call.principal.name) return absl::OkStatus();
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " is of ", job.owner(), ", and you are ",
+                                                             call.principal.name, ". Ask its owner or an operator.")),
+                    "NOT_OWNER");
 }
 
 // Whether following a log of this job can still bring anything.
@@ -76,6 +82,7 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   submit.job_id = options_.draw_id();
   submit.owner = owner;
   submit.request_id = request.request_id();
+  submit.max_active_jobs = options_.max_active_jobs;
   submit.spec = request.spec();
   FillDefaults(submit.spec);
   RETURN_IF_ERROR(ValidateJobSpec(submit.spec));
@@ -90,31 +97,38 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
 
 grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::SubmitRequest* request,
                                     muster::v1::SubmitResponse* response) {
-  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
-  return Answer(SubmitJobFor(PrincipalOf(*context).name, *request), *response);
+  return options_.admission->Serve(*context, "JobService/Submit", request, [&](AdmittedCall& call) {
+    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request), *response);
+    call.subject = status.ok() ? response->job().id() : request->spec().name();
+    return status;
+  });
 }
 
 grpc::Status JobServiceImpl::Get(ServerContext* context, const muster::v1::GetJobRequest* request,
                                  muster::v1::GetJobResponse* response) {
-  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
-  return Answer(View(request->id()), *response);
+  return options_.admission->Serve(*context, "JobService/Get", request,
+                                   [&](AdmittedCall&) { return Answer(View(request->id()), *response); });
 }
 
 grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::ListJobsRequest* request,
                                   muster::v1::ListJobsResponse* response) {
-  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
-  absl::StatusOr<muster::v1::ListJobsResponse> page;
-  absl::Status status = options_.backend->Query(
-      [&](const State& state, const Soft& soft, absl::Time) { page = ViewJobs(state, soft, *request); });
-  if (!status.ok()) return ToGrpc(status);
-  if (page.ok()) *response = *std::move(page);
-  return ToGrpc(page.status());
+  return options_.admission->Serve(*context, "JobService/List", request, [&](AdmittedCall&) -> absl::Status {
+    absl::StatusOr<muster::v1::ListJobsResponse> page;
+    RETURN_IF_ERROR(options_.backend->Query(
+        [&](const State& state, const Soft& soft, absl::Time) { page = ViewJobs(state, soft, *request); }));
+    if (page.ok()) *response = *std::move(page);
+    return page.status();
+  });
 }
 
 grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::WatchRequest* request,
                                    grpc::ServerWriter<muster::v1::WatchResponse>* writer) {
-  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
-  const std::string& id = request->id();
+  return options_.admission->Serve(*context, "JobService/Watch", request,
+                                   [&](AdmittedCall&) { return Watch(*context, request->id(), *writer); });
+}
+
+absl::Status JobServiceImpl::Watch(ServerContext& context, const std::string& id,
+                                   grpc::ServerWriter<muster::v1::WatchResponse>& writer) {
   options_.feed->Join(id);
   absl::StatusOr<Job> first = View(id);
   absl::Status status = first.status();
@@ -126,74 +140,89 @@ grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::Wat
     if (send) {
       muster::v1::WatchResponse response;
       *response.mutable_job() = job;
-      if (!writer->Write(response) || IsFinal(job.phase())) break;
+      if (!writer.Write(response) || IsFinal(job.phase())) break;
       if (options_.feed->Pace(kWatchPace)) status = ShuttingDown();
     }
-    if (context->IsCancelled() || !status.ok()) break;
+    if (context.IsCancelled() || !status.ok()) break;
     const WatchFeed::News news = options_.feed->Next(id, kLook, version, job);
     if (news == WatchFeed::News::kStopped) status = ShuttingDown();
     send = news == WatchFeed::News::kChanged;
   }
   options_.feed->Leave(id);
-  return ToGrpc(status);
+  return status;
 }
 
-absl::StatusOr<Job> JobServiceImpl::Command(ServerContext& context, Verb verb, const std::string& id,
+absl::StatusOr<Job> JobServiceImpl::Command(AdmittedCall& call, Verb verb, const std::string& id,
                                             const std::string& request_id) {
-  RETURN_IF_ERROR(Require(context, {Role::kUser}));
+  call.subject = id;
   RETURN_IF_ERROR(CheckRequestId(request_id));
+  if (call.principal.role == Role::kSubmitter) {
+    ASSIGN_OR_RETURN(const Job job, View(id));
+    RETURN_IF_ERROR(CheckOwner(call, job));
+  }
   ASSIGN_OR_RETURN(const std::string subject,
-                   options_.backend->Call(JobCommand{0, verb, id, PrincipalOf(context).name, request_id}));
+                   options_.backend->Call(JobCommand{0, verb, id, call.principal.name, request_id}));
   return View(subject);
 }
 
 grpc::Status JobServiceImpl::Cancel(ServerContext* context, const muster::v1::CancelRequest* request,
                                     muster::v1::CancelResponse* response) {
-  return Answer(Command(*context, Verb::kCancel, request->id(), request->request_id()), *response);
+  return options_.admission->Serve(*context, "JobService/Cancel", request, [&](AdmittedCall& call) {
+    return Answer(Command(call, Verb::kCancel, request->id(), request->request_id()), *response);
+  });
 }
 
 grpc::Status JobServiceImpl::Pause(ServerContext* context, const muster::v1::PauseRequest* request,
                                    muster::v1::PauseResponse* response) {
-  return Answer(Command(*context, Verb::kPause, request->id(), request->request_id()), *response);
+  return options_.admission->Serve(*context, "JobService/Pause", request, [&](AdmittedCall& call) {
+    return Answer(Command(call, Verb::kPause, request->id(), request->request_id()), *response);
+  });
 }
 
 grpc::Status JobServiceImpl::Resume(ServerContext* context, const muster::v1::ResumeRequest* request,
                                     muster::v1::ResumeResponse* response) {
-  return Answer(Command(*context, Verb::kResume, request->id(), request->request_id()), *response);
+  return options_.admission->Serve(*context, "JobService/Resume", request, [&](AdmittedCall& call) {
+    return Answer(Command(call, Verb::kResume, request->id(), request->request_id()), *response);
+  });
 }
 
 grpc::Status JobServiceImpl::Logs(ServerContext* context, const muster::v1::LogsRequest* request,
                                   grpc::ServerWriter<muster::v1::LogsResponse>* writer) {
-  if (absl::Status allowed = Require(*context, {Role::kUser}); !allowed.ok()) return ToGrpc(allowed);
+  return options_.admission->Serve(*context, "JobService/Logs", request,
+                                   [&](AdmittedCall&) { return Logs(*context, *request, *writer); });
+}
+
+absl::Status JobServiceImpl::Logs(ServerContext& context, const muster::v1::LogsRequest& request,
+                                  grpc::ServerWriter<muster::v1::LogsResponse>& writer) {
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
   uint64_t version = 0;
-  while (!context->IsCancelled()) {
-    absl::StatusOr<Job> job = View(request->id());
-    if (!job.ok()) return ToGrpc(job.status());
-    if (options_.stopping->load()) return ToGrpc(ShuttingDown());
-    const bool last_look = !request->follow() || !LogMayGrow(*job);
+  while (!context.IsCancelled()) {
+    absl::StatusOr<Job> job = View(request.id());
+    if (!job.ok()) return job.status();
+    if (options_.stopping->load()) return ShuttingDown();
+    const bool last_look = !request.follow() || !LogMayGrow(*job);
     bool sent = false;
-    for (const LogStore::File& file : options_.logs->List(request->id())) {
-      if (request->has_rank() && request->rank() != file.rank) continue;
-      if (request->has_attempt() && request->attempt() != file.attempt) continue;
+    for (const LogStore::File& file : options_.logs->List(request.id())) {
+      if (request.has_rank() && request.rank() != file.rank) continue;
+      if (request.has_attempt() && request.attempt() != file.attempt) continue;
       uint64_t& offset = offsets[{file.attempt, file.rank}];
       while (offset < file.size) {
-        absl::StatusOr<std::string> text = options_.logs->Read(request->id(), file, offset, last_look);
-        if (!text.ok()) return ToGrpc(text.status());
+        absl::StatusOr<std::string> text = options_.logs->Read(request.id(), file, offset, last_look);
+        if (!text.ok()) return text.status();
         if (text->empty()) break;
         offset += text->size();
         muster::v1::LogsResponse response;
         response.set_attempt(file.attempt);
         response.set_rank(file.rank);
         response.set_text(*std::move(text));
-        if (!writer->Write(response)) return grpc::Status::OK;
+        if (!writer.Write(response)) return absl::OkStatus();
         sent = true;
       }
     }
     if (last_look) break;
     if (!sent) version = options_.logs->WaitForMore(version, kLook);
   }
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
 }  // namespace muster

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/watch_feed.h"
@@ -20,11 +21,13 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
   // Asks a data server what the names in a specification mean.
   using Resolver = std::function<absl::StatusOr<muster::v1::ResolvedJob>(const muster::v1::ResolveRequest& request)>;
   struct Options {
+    Admission* admission = nullptr;
     Backend* backend = nullptr;
     WatchFeed* feed = nullptr;
     LogStore* logs = nullptr;
     Resolver resolve;
     std::function<std::string()> draw_id;  // a new job id at random
+    uint32_t max_active_jobs = 0;          // of one owner; 0: no limit
     const std::atomic<bool>* stopping = nullptr;
   };
   explicit JobServiceImpl(Options options) : options_(std::move(options)) {}
@@ -49,7 +52,11 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
   absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request);
-  absl::StatusOr<muster::v1::Job> Command(grpc::ServerContext& context, Verb verb, const std::string& id,
+  absl::Status Watch(grpc::ServerContext& context, const std::string& id,
+                     grpc::ServerWriter<muster::v1::WatchResponse>& writer);
+  absl::Status Logs(grpc::ServerContext& context, const muster::v1::LogsRequest& request,
+                    grpc::ServerWriter<muster::v1::LogsResponse>& writer);
+  absl::StatusOr<muster::v1::Job> Command(AdmittedCall& call, Verb verb, const std::string& id,
                                           const std::string& request_id);
   absl::StatusOr<std::string> ModelManifestFor(const std::string& from);
 

@@ -25,10 +25,12 @@ absl::Status CheckKey(const std::string& key) {
 
 }  // namespace
 
-void RendezvousStore::Open(const std::string& job_id, uint32_t attempt) {
+void RendezvousStore::Open(const std::string& job_id, uint32_t attempt, std::vector<std::string> workers) {
   absl::MutexLock lock(&mutex_);
   auto& space = spaces_[{job_id, attempt}];
-  if (space == nullptr) space = std::make_shared<Space>();
+  if (space != nullptr) return;
+  space = std::make_shared<Space>();
+  space->workers = std::move(workers);
 }
 
 void RendezvousStore::Close(const std::string& job_id, uint32_t attempt) {
@@ -101,10 +103,15 @@ absl::StatusOr<RendezvousResponse> RendezvousStore::Space::Get(const muster::v1:
   return response;
 }
 
-absl::StatusOr<RendezvousResponse> RendezvousStore::Do(const RendezvousRequest& request,
+absl::StatusOr<RendezvousResponse> RendezvousStore::Do(const RendezvousRequest& request, const Principal& caller,
                                                        const std::function<bool()>& gone) {
   const std::shared_ptr<Space> space = Find({request.job_id(), request.attempt()});
   if (space == nullptr) return Ended(request.job_id(), request.attempt());
+  if (std::ranges::none_of(space->workers, [&](const std::string& worker) { return ActsFor(caller, worker); })) {
+    return WithReason(absl::PermissionDeniedError(absl::StrCat("worker \"", caller.name, "\" has no rank of attempt ",
+                                                               request.attempt(), " of job ", request.job_id())),
+                      "NOT_ASSIGNED");
+  }
   if (request.has_get()) return space->Get(request.get(), gone);
   RendezvousResponse response;
   absl::MutexLock lock(&space->mutex);

@@ -8,11 +8,13 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/rpc/principal.h"
 #include "muster/v1/worker.pb.h"
 
 namespace muster {
@@ -25,18 +27,20 @@ inline constexpr absl::Duration kMaxStoreWait = absl::Seconds(30);
 
 class RendezvousStore {
  public:
-  void Open(const std::string& job_id, uint32_t attempt);
+  // `workers`: those that have a rank of the attempt.
+  void Open(const std::string& job_id, uint32_t attempt, std::vector<std::string> workers);
   void Close(const std::string& job_id, uint32_t attempt);  // waiting calls end
   void CloseAll();
 
-  // One operation. FAILED_PRECONDITION: the attempt is not open (it ended, or has not begun). CANCELLED: `gone` became
+  // One operation, of a rank that runs on one of the attempt's workers (otherwise PERMISSION_DENIED). FAILED_PRECONDITION: the attempt is not open (it ended, or has not begun). CANCELLED: `gone` became
   // true while it waited (looked at a few times a second).
   absl::StatusOr<muster::v1::RendezvousResponse> Do(const muster::v1::RendezvousRequest& request,
-                                                    const std::function<bool()>& gone);
+                                                    const Principal& caller, const std::function<bool()>& gone);
 
  private:
   using Key = std::pair<std::string, uint32_t>;
   struct Space {
+    std::vector<std::string> workers;
     absl::Mutex mutex;
     std::map<std::string, std::string> values ABSL_GUARDED_BY(mutex);
     size_t bytes ABSL_GUARDED_BY(mutex) = 0;

@@ -35,12 +35,27 @@ RendezvousRequest Get(const std::vector<std::string>& keys, uint32_t millisecond
   return request;
 }
 
+absl::StatusOr<RendezvousResponse> Do(RendezvousStore& store, const RendezvousRequest& request,
+                                      const std::function<bool()>& gone, const std::string& worker = "w1") {
+  return store.Do(request, {Role::kWorker, worker, Proof::kCertificate}, gone);
+}
+
+TEST(Rendezvous, IsForWorkersThatHaveARankOfTheAttempt) {
+  RendezvousStore store;
+  store.Open("a", 1, {"w1", "gpu-0"});
+  EXPECT_TRUE(Do(store, Set("x", "1"), kHere, "w1").ok());
+  EXPECT_TRUE(Do(store, Set("x", "1"), kHere, "gpu-*").ok());
+  for (const char* stranger : {"w2", "w*", "w1-*", "*", "gpu-1"}) {
+    EXPECT_EQ(Do(store, Set("x", "1"), kHere, stranger).status().code(), absl::StatusCode::kPermissionDenied) << stranger;
+  }
+}
+
 TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
   RendezvousStore store;
-  store.Open("a", 1);
-  ASSERT_TRUE(store.Do(Set("x", "1"), kHere).ok());
-  std::thread other([&] { EXPECT_TRUE(store.Do(Set("y", "2"), kHere).ok()); });
-  const auto both = store.Do(Get({"x", "y"}, 10000), kHere);
+  store.Open("a", 1, {"w1"});
+  ASSERT_TRUE(Do(store, Set("x", "1"), kHere).ok());
+  std::thread other([&] { EXPECT_TRUE(Do(store, Set("y", "2"), kHere).ok()); });
+  const auto both = Do(store, Get({"x", "y"}, 10000), kHere);
   other.join();
   ASSERT_TRUE(both.ok()) << both.status();
   EXPECT_TRUE(both->found());
@@ -61,29 +76,29 @@ TEST(Rendezvous, RefusesASumThatDoesNotFit) {
 
 TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {
   RendezvousStore store;
-  store.Open("a", 1);
-  const auto none = store.Do(Get({"x"}, 1), kHere);
+  store.Open("a", 1, {"w1"});
+  const auto none = Do(store, Get({"x"}, 1), kHere);
   ASSERT_TRUE(none.ok());
   EXPECT_FALSE(none->found());
 }
 
 TEST(Rendezvous, RefusesAttemptsThatDoNotRun) {
   RendezvousStore store;
-  store.Open("a", 2);
-  EXPECT_EQ(store.Do(Set("x", "1"), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
+  store.Open("a", 2, {"w1"});
+  EXPECT_EQ(Do(store, Set("x", "1"), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
   store.Close("a", 2);
-  EXPECT_EQ(store.Do(Request(2), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Do(store, Request(2), kHere).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(Rendezvous, WakesWhoWaitsWhenTheAttemptEnds) {
   RendezvousStore store;
-  store.Open("a", 1);
+  store.Open("a", 1, {"w1"});
   absl::Notification waits;
   std::thread other([&] {
     waits.WaitForNotification();
     store.Close("a", 1);
   });
-  const auto ended = store.Do(Get({"x"}, 30000), [&] {
+  const auto ended = Do(store, Get({"x"}, 30000), [&] {
     if (!waits.HasBeenNotified()) waits.Notify();
     return false;
   });
@@ -93,47 +108,47 @@ TEST(Rendezvous, WakesWhoWaitsWhenTheAttemptEnds) {
 
 TEST(Rendezvous, LetsACallerGo) {
   RendezvousStore store;
-  store.Open("a", 1);
-  EXPECT_EQ(store.Do(Get({"x"}, 30000), [] { return true; }).status().code(), absl::StatusCode::kCancelled);
+  store.Open("a", 1, {"w1"});
+  EXPECT_EQ(Do(store, Get({"x"}, 30000), [] { return true; }).status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST(Rendezvous, AddsComparesDeletesAndCounts) {
   RendezvousStore store;
-  store.Open("a", 1);
+  store.Open("a", 1, {"w1"});
   RendezvousRequest request = Request();
   request.mutable_add()->set_key("n");
   request.mutable_add()->set_amount(2);
-  EXPECT_EQ(store.Do(request, kHere)->number(), 2);
-  EXPECT_EQ(store.Do(request, kHere)->number(), 4);
-  EXPECT_THAT(store.Do(Get({"n"}, 0), kHere)->values(), testing::ElementsAre("4"));
+  EXPECT_EQ(Do(store, request, kHere)->number(), 2);
+  EXPECT_EQ(Do(store, request, kHere)->number(), 4);
+  EXPECT_THAT(Do(store, Get({"n"}, 0), kHere)->values(), testing::ElementsAre("4"));
 
   request.mutable_compare_set()->set_key("n");
   request.mutable_compare_set()->set_expected("5");
   request.mutable_compare_set()->set_desired("6");
-  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("4"));
+  EXPECT_THAT(Do(store, request, kHere)->values(), testing::ElementsAre("4"));
   request.mutable_compare_set()->set_expected("4");
-  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("6"));
+  EXPECT_THAT(Do(store, request, kHere)->values(), testing::ElementsAre("6"));
   request.mutable_compare_set()->set_key("absent");
   request.mutable_compare_set()->set_expected("");
-  EXPECT_THAT(store.Do(request, kHere)->values(), testing::ElementsAre("6"));
+  EXPECT_THAT(Do(store, request, kHere)->values(), testing::ElementsAre("6"));
 
   request.mutable_count();
-  EXPECT_EQ(store.Do(request, kHere)->number(), 2);
+  EXPECT_EQ(Do(store, request, kHere)->number(), 2);
   request.mutable_delete_()->set_key("n");
-  EXPECT_TRUE(store.Do(request, kHere)->found());
-  EXPECT_FALSE(store.Do(request, kHere)->found());
+  EXPECT_TRUE(Do(store, request, kHere)->found());
+  EXPECT_FALSE(Do(store, request, kHere)->found());
 }
 
 TEST(Rendezvous, HasLimits) {
   RendezvousStore store;
-  store.Open("a", 1);
-  EXPECT_EQ(store.Do(Set(std::string(kMaxStoreKey + 1, 'k'), ""), kHere).status().code(),
+  store.Open("a", 1, {"w1"});
+  EXPECT_EQ(Do(store, Set(std::string(kMaxStoreKey + 1, 'k'), ""), kHere).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(store.Do(Set("k", std::string(kMaxStoreValue + 1, 'v')), kHere).status().code(),
+  EXPECT_EQ(Do(store, Set("k", std::string(kMaxStoreValue + 1, 'v')), kHere).status().code(),
             absl::StatusCode::kInvalidArgument);
   const std::string large(kMaxStoreValue, 'v');
   absl::Status status;
-  for (int i = 0; i < 70 && status.ok(); ++i) status = store.Do(Set(std::to_string(i), large), kHere).status();
+  for (int i = 0; i < 70 && status.ok(); ++i) status = Do(store, Set(std::to_string(i), large), kHere).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
 }
 

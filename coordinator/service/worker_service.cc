@@ -9,8 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -23,13 +21,11 @@ using muster::v1::Hello;
 
 constexpr uint32_t kMaxSlots = 1024;  // of one worker
 
-bool IsInsecure(const Principal& principal) { return principal.role == Role::kUser; }  // passed Require(kWorker)
-
 absl::Status CheckHello(const Hello& hello, const Principal& principal) {
   if (!IsValidName(hello.worker())) {
     return absl::InvalidArgumentError("hello.worker: must be 1 to 63 of [a-z0-9._-], beginning with a letter or digit");
   }
-  if (!IsInsecure(principal) && principal.name != hello.worker()) {
+  if (!ActsFor(principal, hello.worker())) {
     return absl::PermissionDeniedError(absl::StrCat("hello.worker: \"", hello.worker(), "\", but the certificate is of \"",
                                                     principal.name, "\". Use that worker's certificate."));
   }
@@ -82,13 +78,19 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
 
 grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
                                         grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>* stream) {
-  if (absl::Status allowed = Require(*context, {Role::kWorker}); !allowed.ok()) return ToGrpc(allowed);
+  return options_.admission->Serve(*context, "WorkerService/Session", nullptr,
+                                   [&](AdmittedCall& call) { return Session(*context, call, *stream); });
+}
+
+absl::Status WorkerServiceImpl::Session(grpc::ServerContext& context, AdmittedCall& call,
+                                        grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>& stream) {
   AgentMessage message;
-  if (!stream->Read(&message)) return grpc::Status::OK;
-  if (!message.has_hello()) return ToGrpc(absl::InvalidArgumentError("the first message must be Hello"));
+  if (!stream.Read(&message)) return absl::OkStatus();
+  if (!message.has_hello()) return absl::InvalidArgumentError("the first message must be Hello");
   const Hello hello = message.hello();
   const std::string worker = hello.worker();
-  if (absl::Status status = CheckHello(hello, PrincipalOf(*context)); !status.ok()) return ToGrpc(status);
+  call.subject = worker;
+  RETURN_IF_ERROR(CheckHello(hello, call.principal));
 
   const auto [session, outbox] = options_.sessions->Open(worker);
   const ScopedLogFields about({.worker = worker});
@@ -97,25 +99,26 @@ grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
   std::thread writer([&, outbox = outbox] {
     CoordinatorMessage next;
     while (outbox->Next(next)) {
-      if (!stream->Write(next)) break;
+      if (!stream.Write(next)) break;
     }
-    context->TryCancel();  // ends the reader below, too
+    context.TryCancel();  // ends the reader below, too
   });
-  while (stream->Read(&message)) Forward(worker, session, message);
+  while (stream.Read(&message)) Forward(worker, session, message);
   options_.sessions->Close(session);
   writer.join();
   options_.backend->Post(AgentGone{worker, session});
   spdlog::info("disconnected");
-  return ToGrpc(absl::UnavailableError("the session ended. Connect again."));
+  return absl::UnavailableError("the session ended. Connect again.");
 }
 
 grpc::Status WorkerServiceImpl::Rendezvous(grpc::ServerContext* context, const muster::v1::RendezvousRequest* request,
                                            muster::v1::RendezvousResponse* response) {
-  if (absl::Status allowed = Require(*context, {Role::kWorker}); !allowed.ok()) return ToGrpc(allowed);
-  absl::StatusOr<muster::v1::RendezvousResponse> result =
-      options_.rendezvous->Do(*request, [context] { return context->IsCancelled(); });
-  if (result.ok()) *response = *std::move(result);
-  return ToGrpc(result.status());
+  return options_.admission->Serve(*context, "WorkerService/Rendezvous", request, [&](AdmittedCall& call) -> absl::Status {
+    call.subject = request->job_id();
+    ASSIGN_OR_RETURN(*response,
+                     options_.rendezvous->Do(*request, call.principal, [context] { return context->IsCancelled(); }));
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace muster

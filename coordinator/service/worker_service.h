@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string>
 
+#include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/rendezvous.h"
@@ -15,6 +16,7 @@ namespace muster {
 class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
  public:
   struct Options {
+    Admission* admission = nullptr;
     Backend* backend = nullptr;
     Sessions* sessions = nullptr;
     RendezvousStore* rendezvous = nullptr;
@@ -31,6 +33,8 @@ class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
                           muster::v1::RendezvousResponse* response) override;
 
  private:
+  absl::Status Session(grpc::ServerContext& context, AdmittedCall& call,
+                       grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>& stream);
   void Forward(const std::string& worker, uint64_t session, muster::v1::AgentMessage& message);
 
   const Options options_;

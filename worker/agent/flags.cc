@@ -18,6 +18,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
       ->capture_default_str();
   app.add_option("--state", flags.state, "Folder for scratch files, cached models and logs")->required();
   app.add_option("--certs", flags.certs, "Folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate of its own");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
@@ -68,7 +69,10 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
   options.core.log_format = flags.log_format;
   options.core.state = std::filesystem::absolute(flags.state);
   if (!flags.certs.empty()) options.core.certificates = std::filesystem::absolute(flags.certs).string();
-  options.security = {.certificates = options.core.certificates, .insecure = flags.insecure};
+  if (!flags.token_file.empty()) options.core.token_file = std::filesystem::absolute(flags.token_file).string();
+  options.security = {.certificates = options.core.certificates,
+                      .insecure = flags.insecure,
+                      .token_file = options.core.token_file};
   options.core.interface_address =
       flags.interface_address.empty() ? host.interface_towards_coordinator : flags.interface_address;
   if (options.core.interface_address.empty()) {

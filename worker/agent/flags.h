@@ -22,6 +22,7 @@ struct WorkerFlags {
   std::string device = "auto";
   std::filesystem::path state;
   std::filesystem::path certs;
+  std::filesystem::path token_file;
   bool insecure = false;
   std::filesystem::path rank_binary;  // empty: muster-rank beside this program
   std::string metrics = "127.0.0.1:7075";

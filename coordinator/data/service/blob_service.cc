@@ -5,8 +5,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/service/services.h"
@@ -46,41 +44,42 @@ class BlobServiceImpl final : public v1::BlobService::Service {
 
   grpc::Status Put(grpc::ServerContext* call, grpc::ServerReader<v1::PutRequest>* reader,
                    v1::PutResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Put", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
+      RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
       v1::PutRequest request;
       if (!reader->Read(&request) || !request.has_header()) {
         return absl::InvalidArgumentError("put: the first message must be the header");
       }
+      admitted.subject = request.header().digest();
       response->set_digest(request.header().digest());
       return Take(request.header(), *call, *reader);
-    }());
+    });
   }
 
   grpc::Status Get(grpc::ServerContext* call, const v1::GetRequest* request,
                    grpc::ServerWriter<v1::GetResponse>* writer) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Get", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->digest();
+      RETURN_IF_ERROR(data_.gate.AdmitRead(*call, admitted.principal, request->digest(), *data_.stores.blobs));
       return Send(*request, *call, *writer);
-    }());
+    });
   }
 
   grpc::Status Stat(grpc::ServerContext* call, const v1::StatBlobsRequest* request,
                     v1::StatBlobsResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "BlobService/Stat", request, [&](AdmittedCall& admitted) -> absl::Status {
+      RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
       for (const std::string& digest : request->digests()) {
         ASSIGN_OR_RETURN(*response->add_blobs(), data_.stores.blobs->Stat(digest));
       }
       return absl::OkStatus();
-    }());
+    });
   }
 
   grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteBlobsRequest* request,
                       v1::DeleteBlobsResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+    return data_.admission.Serve(*call, "BlobService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
       RETURN_IF_ERROR(CheckCount(request->digests_size()));
       ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
       ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
@@ -89,9 +88,10 @@ class BlobServiceImpl final : public v1::BlobService::Service {
         ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->Delete(digest));
         response->set_deleted(response->deleted() + deleted);
       }
-      spdlog::info("{} deleted {} blobs", PrincipalOf(*call).name, response->deleted());
+      admitted.subject = absl::StrCat(response->deleted(), " blobs");
+      spdlog::info("{} deleted {} blobs", admitted.principal.name, response->deleted());
       return absl::OkStatus();
-    }());
+    });
   }
 
  private:

@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
+#include "common/rpc/access/admission.h"
+#include "coordinator/data/service/assignment_gate.h"
 #include "common/status.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
@@ -21,6 +23,8 @@ struct DataContext {
   ShareSources& sources;
   AttemptFence& fence;
   DataMetrics& metrics;
+  Admission& admission;
+  const AssignmentGate& gate;
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
 };

@@ -32,6 +32,12 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
+  app.add_option("--tokens", flags.server.tokens, "file of tokens, made by `muster tokens`");
+  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "of one user, in the long run; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")->capture_default_str();
+  app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
+               "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
   app.add_option("--shutdown-grace", flags.shutdown_grace,
@@ -49,6 +55,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
 absl::Status Serve(const Flags& flags, StopSignals& signals) {
   if (!flags.server.security.insecure && flags.server.security.certificates.empty()) {
     return absl::InvalidArgumentError("--certs DIR is needed (or --insecure, for loopback)");
+  }
+  if (flags.server.security.insecure && !flags.server.tokens.empty()) {
+    return absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure.");
   }
   ASSIGN_OR_RETURN(const auto server, DataServer::Start(flags.server));
   spdlog::info("serving on port {}, metrics on port {}, health on port {}, state in {}", server->port(),

@@ -5,7 +5,7 @@
 
 namespace muster {
 
-DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metrics_(registry_) {}
+DataServer::DataServer() : registry_(MetricProgram::kData, MUSTER_VERSION), metrics_(registry_), calls_(registry_) {}
 
 absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& options) {
   std::unique_ptr<DataServer> server(new DataServer());
@@ -17,12 +17,22 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
       *server->stores_, *options.clock, [&metrics = server->metrics_](absl::Duration time) {
         metrics.plan_seconds.Observe(absl::ToDoubleSeconds(time));
       });
+  ASSIGN_OR_RETURN(server->admission_, Admission::Create({.tokens = options.tokens,
+                                                          .audit = options.state / "audit",
+                                                          .limits = options.limits,
+                                                          .observer = &server->calls_,
+                                                          .clock = options.clock}));
+  ASSIGN_OR_RETURN(server->gate_,
+                   AssignmentGate::Create({.certificates = options.security.certificates,
+                                           .allow_without_ticket = options.allow_without_ticket,
+                                           .fence = &server->fence_,
+                                           .clock = options.clock}));
   const DataContext context = {*server->stores_, *server->sources_, server->fence_,
-                               server->metrics_, *options.clock,    server->stopping_};
+                               server->metrics_, *server->admission_, *server->gate_, *options.clock, server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
-  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_)));
+  server->services_.push_back(MakeBackupService(DataBackup(*server->stores_), *server->admission_));
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_.registry()));
   }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,11 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/metrics.h"
+#include "common/rpc/access/admission.h"
+#include "common/rpc/access/call_metrics.h"
 #include "common/rpc/health.h"
 #include "common/rpc/security.h"
+#include "coordinator/data/service/assignment_gate.h"
 #include "coordinator/data/service/attempt_fence.h"
 #include "coordinator/data/service/data_metrics.h"
 #include "coordinator/data/service/data_stores.h"
@@ -32,6 +36,9 @@ class DataServer {
     std::string health;  // host:port of the probes (common/rpc/health.h); empty: none are answered
     std::filesystem::path state;
     SecurityOptions security;
+    std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
+    UserLimits limits;
+    bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -50,7 +57,10 @@ class DataServer {
   std::unique_ptr<HealthServer> health_;
   MetricRegistry registry_;
   DataMetrics metrics_;
+  CallMetrics calls_;
   AttemptFence fence_;
+  std::unique_ptr<Admission> admission_;
+  std::optional<AssignmentGate> gate_;
   std::unique_ptr<DataStores> stores_;
   std::unique_ptr<StoreProbe> probe_;
   std::unique_ptr<StoreWatch> watch_;

@@ -52,13 +52,17 @@ class ServerStream : public DataServerTest {
     request.set_from_step(from_step);
     return request;
   }
+  std::shared_ptr<grpc::Channel> WorkerFor(const v1::StreamRequest& request) {
+    return WorkerWith(TicketOf(request.identity(), request.resolved()));
+  }
   struct Streamed {
     std::vector<v1::StepShare> shares;
     absl::Status status;
   };
   Streamed Stream(const v1::StreamRequest& request) {
     grpc::ClientContext call;
-    const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, request);
+    const auto stub = v1::DataService::NewStub(WorkerFor(request));
+    const auto reader = stub->Stream(&call, request);
     Streamed streamed;
     v1::StepShare share;
     while (reader->Read(&share)) streamed.shares.push_back(share);
@@ -80,7 +84,7 @@ TEST_F(ServerStream, ResolvesNamesAndSteps) {
   EXPECT_EQ(resolved->train_queries(), 10u);
   EXPECT_EQ(resolved->steps_per_epoch(), 3u);
   EXPECT_EQ(resolved->total_steps(), 6u);
-  EXPECT_EQ(BlobClient(worker_).GetManifest(resolved->tokenizer_manifest()).value().files(0).path(), "vocab.txt");
+  EXPECT_EQ(BlobClient(operator_).GetManifest(resolved->tokenizer_manifest()).value().files(0).path(), "vocab.txt");
 }
 
 TEST_F(ServerStream, NamesWhatCannotBeResolved) {
@@ -146,11 +150,15 @@ TEST_F(ServerStream, RefusesAStaleAttempt) {
 TEST_F(ServerStream, ANewAttemptEndsTheStreamsOfTheOld) {
   spec_.mutable_duration()->set_steps(10000000);
   grpc::ClientContext call;
-  const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, Request(1));
+  const auto request = Request(1);
+  const auto stub = v1::DataService::NewStub(WorkerFor(request));
+  const auto reader = stub->Stream(&call, request);
   v1::StepShare share;
   ASSERT_TRUE(reader->Read(&share));
   grpc::ClientContext newer;
-  const auto next = v1::DataService::NewStub(worker_)->Stream(&newer, Request(2));
+  const auto newer_request = Request(2);
+  const auto newer_stub = v1::DataService::NewStub(WorkerFor(newer_request));
+  const auto next = newer_stub->Stream(&newer, newer_request);
   ASSERT_TRUE(next->Read(&share));
   newer.TryCancel();
   while (next->Read(&share)) {
@@ -164,7 +172,9 @@ TEST_F(ServerStream, ANewAttemptEndsTheStreamsOfTheOld) {
 TEST_F(ServerStream, AServerThatGoesDownEndsStreamsAsUnavailable) {
   spec_.mutable_duration()->set_steps(10000000);
   grpc::ClientContext call;
-  const auto reader = v1::DataService::NewStub(worker_)->Stream(&call, Request(1));
+  const auto request = Request(1);
+  const auto stub = v1::DataService::NewStub(WorkerFor(request));
+  const auto reader = stub->Stream(&call, request);
   v1::StepShare share;
   ASSERT_TRUE(reader->Read(&share));
   std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
@@ -230,7 +240,7 @@ TEST_F(ServerStream, StreamsTheSharedSetWhole) {
 
 TEST_F(ServerStream, IsForWorkers) {
   grpc::ClientContext call;
-  const auto reader = v1::DataService::NewStub(user_)->Stream(&call, Request(1));
+  const auto reader = v1::DataService::NewStub(operator_)->Stream(&call, Request(1));
   v1::StepShare share;
   EXPECT_FALSE(reader->Read(&share));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
@@ -244,7 +254,8 @@ TEST_F(ServerStream, SendsAnEvaluation) {
   request.set_dataset(request.resolved().report_dataset());
   request.set_split("dev");
   grpc::ClientContext call;
-  const auto reader = v1::DataService::NewStub(worker_)->StreamEvaluation(&call, request);
+  const auto stub = v1::DataService::NewStub(WorkerWith(TicketOf(request.identity(), request.resolved())));
+  const auto reader = stub->StreamEvaluation(&call, request);
   v1::StreamEvaluationResponse response;
   ASSERT_TRUE(reader->Read(&response));
   EXPECT_EQ(response.header().query_count(), 1u);

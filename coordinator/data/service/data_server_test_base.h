@@ -13,7 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/rpc/access/ticket.h"
 #include "common/rpc/blobs.h"
+#include "common/rpc/certificate_folder.h"
 #include "common/rpc/certificates.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/security.h"
@@ -30,10 +32,10 @@ class DataServerTest : public testing::Test {
 
   void SetUp() override {
     root_ = MakeScratchFolder(testing::TempDir(), "server").value();
-    ASSERT_TRUE(MakeAuthority(root_ / "ca").ok());
-    for (const Role role : {Role::kData, Role::kUser, Role::kWorker, Role::kCoordinator}) {
+    ASSERT_TRUE(MakeAuthority(root_ / "authority").ok());
+    for (const Role role : {Role::kData, Role::kOperator, Role::kWorker, Role::kCoordinator}) {
       const std::string name(RoleName(role));
-      ASSERT_TRUE(IssueCertificate(root_ / "ca", {.role = role, .name = name}, root_ / name).ok());
+      ASSERT_TRUE(IssueCertificate(root_ / "authority", {.role = role, .name = name}, root_ / name).ok());
     }
     StartServer();
   }
@@ -48,20 +50,38 @@ class DataServerTest : public testing::Test {
     options.metrics = "";  // its web server takes 2 s to stop
     options.state = root_ / "state";
     options.security.certificates = root_ / "data";
+    options.tokens = tokens_;
+    options.limits.calls_per_second = 0;
     server_.reset();
     server_ = DataServer::Start(options).value();
-    user_ = Channel("user");
+    operator_ = Channel("operator");
     worker_ = Channel("worker");
     coordinator_ = Channel("coordinator");
   }
-  std::shared_ptr<grpc::Channel> Channel(const std::string& role) {
+  // A worker's channel with a ticket that its coordinator signed.
+  std::shared_ptr<grpc::Channel> WorkerWith(const muster::v1::Ticket& ticket) {
+    const std::string bytes = SignTicket(ticket, ReadCertificateFolder(root_ / "coordinator").value()).value();
+    return Channel("worker", bytes);
+  }
+  // As the coordinator makes it for worker "worker".
+  static muster::v1::Ticket TicketOf(const muster::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved) {
+    muster::v1::Assignment assignment;
+    assignment.set_job_id(identity.job_id());
+    assignment.set_attempt(identity.attempt());
+    assignment.set_world_size(identity.world_size());
+    assignment.add_ranks()->set_rank(identity.rank());
+    *assignment.mutable_resolved() = resolved;
+    return TicketFor(assignment, "worker", RealClock().Now());
+  }
+  std::shared_ptr<grpc::Channel> Channel(const std::string& role, const std::string& ticket = "") {
     SecurityOptions security;
+    security.ticket = ticket;
     security.certificates = root_ / role;
     return MakeChannel(absl::StrCat("127.0.0.1:", server_->port()), security).value();
   }
 
   absl::StatusOr<muster::v1::ImportReport> Import(const muster::v1::ImportHeader& header, const Files& files) {
-    const auto stub = muster::v1::DataService::NewStub(user_);
+    const auto stub = muster::v1::DataService::NewStub(operator_);
     grpc::ClientContext call;
     const auto stream = stub->Import(&call);
     muster::v1::ImportRequest request;
@@ -104,7 +124,7 @@ class DataServerTest : public testing::Test {
 
   // Stores the files and pushes them as a model.
   absl::StatusOr<muster::v1::Model> Push(const std::string& name, const Files& files) {
-    BlobClient blobs(user_);
+    BlobClient blobs(operator_);
     const auto folder = MakeScratchFolder(root_, "push").value();
     for (const auto& [path, content] : files) {
       if (absl::Status status = WriteFileAtomically(folder / path, content); !status.ok()) return status;
@@ -114,7 +134,7 @@ class DataServerTest : public testing::Test {
     ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(folder));
     grpc::ClientContext call;
     muster::v1::PushModelResponse response;
-    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(user_)->Push(&call, request, &response)));
+    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(operator_)->Push(&call, request, &response)));
     return response.model();
   }
   static Files Vocabulary() {
@@ -132,9 +152,9 @@ class DataServerTest : public testing::Test {
     return paths;
   }
 
-  std::filesystem::path root_;
+  std::filesystem::path root_, tokens_;
   std::unique_ptr<DataServer> server_;
-  std::shared_ptr<grpc::Channel> user_, worker_, coordinator_;
+  std::shared_ptr<grpc::Channel> operator_, worker_, coordinator_;
 };
 
 }  // namespace muster

@@ -99,13 +99,15 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc:
 
 }  // namespace
 
-absl::Status RunImport(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream) {
+absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,
+                       ImportStream& stream) {
   const absl::Duration start = data.clock.Monotonic();
   RETURN_IF_ERROR(data.stores.state->CheckRoom(0));
   ImportRequest request;
   if (!stream.Read(&request) || !request.has_header()) {
     return absl::InvalidArgumentError("import: the first message must be the header");
   }
+  admitted.subject = request.header().name();
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, call, request.header(), stream);
   if (!report.ok()) {
     if (data.stopping) {

@@ -12,6 +12,7 @@ namespace muster {
 using ImportStream = grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>;
 
 // A failed or broken import leaves nothing behind.
-absl::Status RunImport(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream);
+absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,
+                       ImportStream& stream);
 
 }  // namespace muster

@@ -20,7 +20,7 @@ TEST_F(ServerImport, StoresADatasetUnderItsName) {
   v1::GetDatasetRequest request;
   request.set_name("set");
   v1::GetDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(user_)->Get(&call, request, &response).ok());
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->Get(&call, request, &response).ok());
   EXPECT_EQ(response.dataset().digest(), report->dataset().digest());
 }
 
@@ -45,7 +45,7 @@ TEST_F(ServerImport, ThatBreaksLeavesNothing) {
   EXPECT_THAT(std::string(Import(header, BeirFiles(5)).status().message()), HasSubstr("bytes came"));
   {
     grpc::ClientContext call;
-    const auto stream = v1::DataService::NewStub(user_)->Import(&call);
+    const auto stream = v1::DataService::NewStub(operator_)->Import(&call);
     v1::ImportRequest request;
     *request.mutable_header() = Header("set");
     ASSERT_TRUE(stream->Write(request));
@@ -90,7 +90,7 @@ TEST_F(ServerImport, DeletesNameAndContent) {
     v1::DeleteDatasetRequest request;
     request.set_name(name);
     v1::DeleteDatasetResponse response;
-    return FromGrpc(v1::DataService::NewStub(user_)->Delete(&call, request, &response));
+    return FromGrpc(v1::DataService::NewStub(operator_)->Delete(&call, request, &response));
   };
   ASSERT_TRUE(remove("a").ok());
   EXPECT_EQ(StateListing(), after_first);
@@ -110,7 +110,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
   const auto model = Push("vocab", Vocabulary());
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(model->vocabulary_size(), 12u);
-  const auto stub = v1::ModelService::NewStub(user_);
+  const auto stub = v1::ModelService::NewStub(operator_);
   grpc::ClientContext pull, list, remove;
   v1::PullModelRequest request;
   request.set_name("vocab");
@@ -136,7 +136,7 @@ TEST_F(ServerImport, RefusesAModelThatIsNone) {
 }
 
 TEST_F(ServerImport, BlobsGoBothWays) {
-  BlobClient blobs(worker_);
+  BlobClient blobs(operator_);
   std::string bytes(3 << 20, 'a');
   bytes += "end";
   const std::string digest = blobs.PutBytes(bytes).value();
@@ -148,7 +148,7 @@ TEST_F(ServerImport, BlobsGoBothWays) {
 
 TEST_F(ServerImport, ABrokenPutGoesOnWhereItStopped) {
   const std::string text = "hello world", digest = Sha256Hex(text);
-  const auto stub = v1::BlobService::NewStub(worker_);
+  const auto stub = v1::BlobService::NewStub(operator_);
   const auto put = [&](uint64_t offset, std::string_view part) {
     grpc::ClientContext call;
     v1::PutResponse response;
@@ -171,7 +171,7 @@ TEST_F(ServerImport, ABrokenPutGoesOnWhereItStopped) {
   ASSERT_TRUE(stub->Stat(&call, request, &response).ok());
   EXPECT_EQ(response.blobs(0).partial_size(), 7u);
   EXPECT_TRUE(put(7, "orld").ok());
-  EXPECT_EQ(BlobClient(worker_).GetBytes(digest).value(), text);
+  EXPECT_EQ(BlobClient(operator_).GetBytes(digest).value(), text);
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
-#include "common/rpc/errors.h"
-#include "common/rpc/security.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/service/services.h"
@@ -20,44 +18,43 @@ class ModelServiceImpl final : public v1::ModelService::Service {
 
   grpc::Status Push(grpc::ServerContext* call, const v1::PushModelRequest* request,
                     v1::PushModelResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+    return data_.admission.Serve(*call, "ModelService/Push", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->name();
       ASSIGN_OR_RETURN(*response->mutable_model(), Store(*request));
-      spdlog::info("{} pushed model {} ({})", PrincipalOf(*call).name, request->name(),
+      spdlog::info("{} pushed model {} ({})", admitted.principal.name, request->name(),
                    response->model().manifest().substr(0, 12));
       return absl::OkStatus();
-    }());
+    });
   }
 
   grpc::Status Pull(grpc::ServerContext* call, const v1::PullModelRequest* request,
                     v1::PullModelResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator, Role::kWorker}));
+    return data_.admission.Serve(*call, "ModelService/Pull", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(*response->mutable_model(), data_.stores.catalogue->GetModel(request->name()));
       ASSIGN_OR_RETURN(*response->mutable_files(),
                        ReadManifestBlob(*data_.stores.blobs, response->model().manifest()));
       return absl::OkStatus();
-    }());
+    });
   }
 
-  grpc::Status List(grpc::ServerContext* call, const v1::ListModelsRequest*, v1::ListModelsResponse* response) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+  grpc::Status List(grpc::ServerContext* call, const v1::ListModelsRequest* request,
+                    v1::ListModelsResponse* response) override {
+    return data_.admission.Serve(*call, "ModelService/List", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(const auto models, data_.stores.catalogue->ListModels());
       for (const v1::Model& model : models) *response->add_models() = model;
       return absl::OkStatus();
-    }());
+    });
   }
 
   // The blobs stay: jobs that were submitted before use them.
   grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteModelRequest* request,
                       v1::DeleteModelResponse*) override {
-    return ToGrpc([&]() -> absl::Status {
-      RETURN_IF_ERROR(Require(*call, {Role::kUser, Role::kCoordinator}));
+    return data_.admission.Serve(*call, "ModelService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->name();
       RETURN_IF_ERROR(data_.stores.catalogue->DeleteModel(request->name()));
-      spdlog::info("{} deleted model {}", PrincipalOf(*call).name, request->name());
+      spdlog::info("{} deleted model {}", admitted.principal.name, request->name());
       return absl::OkStatus();
-    }());
+    });
   }
 
  private:

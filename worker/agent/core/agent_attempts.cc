@@ -132,6 +132,8 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_coordinator_address(options_.coordinator_address);
   config.mutable_data_addresses()->Assign(data_addresses_.begin(), data_addresses_.end());
   config.set_certificates(options_.certificates);
+  config.set_token_file(options_.token_file);
+  config.set_ticket(assignment.ticket());
   config.set_scratch((AttemptScratch(options_.state, key.attempt) / absl::StrCat("r", key.rank)).string());
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);

@@ -16,9 +16,12 @@ namespace muster {
 using muster::rank::v1::RankConfig;
 
 absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
-  const SecurityOptions security{.certificates = config.certificates(), .insecure = config.certificates().empty()};
+  SecurityOptions security{.certificates = config.certificates(),
+                           .insecure = config.certificates().empty(),
+                           .token_file = config.token_file()};
   RankChannels channels;
   ASSIGN_OR_RETURN(channels.coordinator, MakeChannel(config.coordinator_address(), security));
+  security.ticket = config.ticket();
   for (const std::string& address : config.data_addresses()) {
     ASSIGN_OR_RETURN(auto channel, MakeChannel(address, security));
     channels.data.push_back(std::move(channel));

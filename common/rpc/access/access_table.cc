@@ -1,0 +1,74 @@
+#include "common/rpc/access/access_table.h"
+
+#include <algorithm>
+
+namespace muster {
+namespace {
+
+using Effect = AccessRule::Effect;
+
+constexpr RoleSet kReaders = {Role::kViewer, Role::kSubmitter, Role::kOperator};
+constexpr RoleSet kSubmitters = {Role::kSubmitter, Role::kOperator};
+constexpr RoleSet kOperators = {Role::kOperator};
+constexpr RoleSet kWorkers = {Role::kWorker};
+constexpr RoleSet kCoordinators = {Role::kCoordinator};
+
+constexpr bool kStreams = true, kOnce = false;
+constexpr size_t kSmall = 64 << 10;
+constexpr size_t kDescription = 1 << 20;  // a job, a manifest, a thousand digests
+constexpr size_t kChunk = (1 << 20) + (64 << 10);
+
+constexpr AccessRule kRules[] = {
+    {"JobService/Submit", kSubmitters, Effect::kChanges, kOnce, kDescription},
+    {"JobService/Get", kReaders, Effect::kReads, kOnce, kSmall},
+    {"JobService/List", kReaders, Effect::kReads, kOnce, kSmall},
+    {"JobService/Watch", kReaders, Effect::kReads, kStreams, kSmall},
+    {"JobService/Logs", kReaders, Effect::kReads, kStreams, kSmall},
+    // A submitter's own jobs; an operator's are all.
+    {"JobService/Cancel", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/Pause", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/Resume", kSubmitters, Effect::kChanges, kOnce, kSmall},
+
+    {"ClusterService/GetCluster", kReaders, Effect::kReads, kOnce, kSmall},
+    {"ClusterService/ListWorkers", kReaders, Effect::kReads, kOnce, kSmall},
+    {"ClusterService/ListQueues", kReaders, Effect::kReads, kOnce, kSmall},
+    {"ClusterService/Drain", kOperators, Effect::kChanges, kOnce, kSmall},
+
+    // A worker's own session; ranks of attempts that it has a rank of.
+    {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunk},
+    {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunk},
+
+    {"DataService/Import", kSubmitters, Effect::kChanges, kStreams, kChunk},
+    {"DataService/List", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/Get", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/Delete", kOperators, Effect::kChanges, kOnce, kSmall},
+    {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
+    // With a ticket of the attempt (common/rpc/access/ticket.h).
+    {"DataService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},
+    {"DataService/StreamEvaluation", kWorkers, Effect::kWorks, kStreams, kDescription},
+
+    {"ModelService/Push", kSubmitters, Effect::kChanges, kOnce, kDescription},
+    {"ModelService/Pull", kReaders, Effect::kReads, kOnce, kSmall},
+    {"ModelService/List", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
+    {"ModelService/Delete", kOperators, Effect::kChanges, kOnce, kSmall},
+
+    // A worker with a ticket: puts what its rank made, gets what its attempt needs.
+    {"BlobService/Put", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},
+    {"BlobService/Get", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
+    {"BlobService/Stat", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
+    {"BlobService/Delete", kOperators | kCoordinators, Effect::kChanges, kOnce, kDescription},
+
+    // Changes nothing, but hands out all that a server has: it belongs into the audit log.
+    {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunk},
+};
+
+}  // namespace
+
+std::span<const AccessRule> AccessRules() { return kRules; }
+
+const AccessRule* FindRule(std::string_view method) {
+  const auto found = std::ranges::find(kRules, method, &AccessRule::method);
+  return found == std::end(kRules) ? nullptr : &*found;
+}
+
+}  // namespace muster

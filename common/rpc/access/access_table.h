@@ -1,0 +1,44 @@
+// Who may call what: the one table of every RPC.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string_view>
+
+#include "common/rpc/principal.h"
+
+namespace muster {
+
+class RoleSet {
+ public:
+  constexpr RoleSet(std::initializer_list<Role> roles) {
+    for (const Role role : roles) bits_ |= 1u << static_cast<unsigned>(role);
+  }
+  constexpr bool contains(Role role) const { return (bits_ >> static_cast<unsigned>(role) & 1u) != 0; }
+  constexpr RoleSet operator|(RoleSet other) const {
+    other.bits_ |= bits_;
+    return other;
+  }
+
+ private:
+  uint32_t bits_ = 0;
+};
+
+struct AccessRule {
+  std::string_view method;  // "JobService/Submit", of package muster.v1
+  RoleSet roles;
+  enum class Effect {
+    kReads,    // changes nothing
+    kChanges,  // stands in the audit log, whoever calls
+    kWorks,    // a process at its work: not in the audit log unless refused
+  } effect;
+  bool streams;              // runs for long, and counts against the streams of a user
+  size_t max_request_bytes;  // of a message
+};
+
+std::span<const AccessRule> AccessRules();
+const AccessRule* FindRule(std::string_view method);  // null: there is none, and nobody may
+
+}  // namespace muster

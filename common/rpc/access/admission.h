@@ -1,0 +1,92 @@
+// The door of a server: every handler goes through it once.
+//
+//   grpc::Status Get(grpc::ServerContext* context, const GetRequest* request, GetResponse* response) override {
+//     return admission_.Serve(*context, "JobService/Get", request, [&](AdmittedCall& call) -> absl::Status { … });
+//   }
+//
+// It authenticates (certificate or token), authorises by the access table, limits rate and size, and when the work is
+// done writes the audit log, counts, and names the request in the error.
+#pragma once
+
+#include <google/protobuf/message.h>
+#include <grpcpp/server_context.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/rpc/access/access_table.h"
+#include "common/rpc/access/audit.h"
+#include "common/rpc/access/rate_limit.h"
+#include "common/rpc/access/tokens.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/principal.h"
+
+namespace muster {
+
+// Counts calls; for metrics. Thread-safe.
+class CallObserver {
+ public:
+  virtual ~CallObserver() = default;
+  virtual void Ended(std::string_view method, absl::StatusCode code, absl::Duration time) = 0;
+  virtual void Rejected(std::string_view reason) = 0;  // unauthenticated, denied, rate_limited, too_large
+};
+
+// One call while it is served.
+struct AdmittedCall {
+  Principal principal;
+  std::string request_id;
+  std::string subject;  // set by the handler: what the call is about, for the audit log: a job, a dataset, a digest
+  std::string method;
+  const AccessRule* rule = nullptr;
+  absl::Time time;
+  absl::Duration start;
+  bool admitted = false;
+};
+
+// Thread-safe.
+class Admission {
+ public:
+  struct Options {
+    std::filesystem::path tokens;  // file; empty: no token is known
+    std::filesystem::path audit;   // folder; empty: no audit log
+    UserLimits limits;             // of people; processes have none
+    CallObserver* observer = nullptr;
+    const Clock* clock = &RealClock();
+  };
+  static absl::StatusOr<std::unique_ptr<Admission>> Create(const Options& options);
+
+  // `method`: as in the access table. `request`: the message, null where it comes as a stream.
+  template <typename Work>  // absl::Status(AdmittedCall&)
+  grpc::Status Serve(grpc::ServerContext& context, std::string_view method, const google::protobuf::Message* request,
+                     Work&& work) {
+    AdmittedCall call;
+    absl::Status status = Begin(context, method, request, call);
+    if (status.ok()) {
+      const ScopedLogFields about({.request_id = call.request_id});
+      status = work(call);
+    }
+    return End(context, call, std::move(status));
+  }
+
+ private:
+  explicit Admission(const Options& options) : options_(options), limiter_(options.limits) {}
+  absl::Status Begin(grpc::ServerContext& context, std::string_view method, const google::protobuf::Message* request,
+                     AdmittedCall& call);
+  grpc::Status End(grpc::ServerContext& context, AdmittedCall& call, absl::Status status);
+  absl::StatusOr<Principal> Authenticate(const grpc::ServerContext& context, absl::Time now);
+
+  const Options options_;
+  RateLimiter limiter_;
+  std::unique_ptr<TokenFile> tokens_;
+  std::unique_ptr<AuditLog> audit_;
+};
+
+}  // namespace muster

@@ -1,0 +1,54 @@
+// The audit log of a server: one JSON object a line for every change and every refusal, in FOLDER/audit.jsonl. A file
+// of 16 MiB becomes audit.1.jsonl, and so on; the nine newest stay. Secrets never stand in it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/rpc/access/rate_limit.h"
+#include "common/rpc/principal.h"
+
+namespace muster {
+
+struct AuditRecord {
+  absl::Time time;
+  Principal principal;
+  std::string peer, method, subject, request_id;
+  std::string outcome;  // OK, or the status code's name
+  std::string detail;   // of a refusal or failure: its message
+  bool refused = false;
+};
+
+// Thread-safe.
+class AuditLog {
+ public:
+  static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::filesystem::path& folder,
+                                                        uint64_t max_bytes = 16 << 20, int kept = 8);
+  ~AuditLog();
+
+  // Refusals of callers that are not known are written at most ten a second in the long run, so that no stranger can
+  // push out what others did; a line then says how many were left out before it.
+  void Write(const AuditRecord& record);
+
+ private:
+  AuditLog(std::filesystem::path folder, uint64_t max_bytes, int kept);
+  absl::Status OpenFile() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::filesystem::path folder_;
+  const uint64_t max_bytes_;
+  const int kept_;
+  absl::Mutex mutex_;
+  int fd_ ABSL_GUARDED_BY(mutex_) = -1;
+  uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
+  TokenBucket strangers_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster

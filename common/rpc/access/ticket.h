@@ -1,0 +1,46 @@
+// Tickets: how the data server knows what a worker was assigned, without asking the coordinator.
+//
+// The coordinator signs, with the key of its certificate, what each assignment needs; agent and rank carry it along;
+// the data server checks that the signature leads through the coordinator's certificate to the authority that both
+// trust. A ticket is of use only to the worker that it names, and only on a connection (or with a token) of that
+// worker. It has no end of its own: a newer attempt of the job fences it, and what it opens was the worker's anyway.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/rpc/certificate_folder.h"
+#include "muster/v1/ticket.pb.h"
+#include "muster/v1/worker.pb.h"
+
+namespace muster {
+
+// What the worker may do with this assignment; not signed.
+muster::v1::Ticket TicketFor(const muster::v1::Assignment& assignment, const std::string& worker, absl::Time now);
+
+// Bytes of a SignedTicket.
+absl::StatusOr<std::string> SignTicket(const muster::v1::Ticket& ticket, const CertificateFiles& signer);
+
+// UNAUTHENTICATED (BAD_TICKET): not signed by a coordinator whose certificate led, when it signed, to one of
+// `authority`'s certificates (PEM).
+absl::StatusOr<muster::v1::Ticket> ReadTicket(std::string_view bytes, const std::string& authority, absl::Time now);
+
+// The coordinator's: signs each worker's assignments once, so that an assignment that did not change is the same bytes.
+class TicketBook {
+ public:
+  // Fills in `ticket` of each assignment. Not thread-safe.
+  absl::Status Fill(muster::v1::DesiredState& desired, const std::string& worker, const CertificateFiles& signer,
+                    absl::Time now);
+
+ private:
+  using Key = std::pair<std::string, uint32_t>;               // job, attempt
+  std::map<std::string, std::map<Key, std::string>> signed_;  // by worker
+};
+
+}  // namespace muster

@@ -1,0 +1,39 @@
+// A folder of certificates: ca.pem, cert.pem and key.pem, or, as cert-manager writes them, ca.crt, tls.crt and tls.key.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/rpc/principal.h"
+
+namespace muster {
+
+struct CertificateFiles {   // PEM
+  std::string authority;    // one or several authorities
+  std::string certificate;  // with the chain to its authority; empty: none, a client that shows a token
+  std::string key;
+  bool operator==(const CertificateFiles&) const = default;
+};
+
+// Names of the files in this folder, by what is there.
+struct CertificateLayout {
+  const char* authority = "ca.pem";
+  const char* certificate = "cert.pem";
+  const char* key = "key.pem";
+};
+CertificateLayout LayoutOf(const std::filesystem::path& folder);
+
+// Reads the folder. An error names the file: one is missing or broken, or key and certificate do not belong together,
+// as in a folder that is being written. Certificate and key may both be absent.
+absl::StatusOr<CertificateFiles> ReadCertificateFolder(const std::filesystem::path& folder);
+
+struct CertificateFacts {
+  Principal subject;
+  absl::Time not_before, not_after;
+};
+// Of the folder's own certificate.
+absl::StatusOr<CertificateFacts> FactsOf(const CertificateFiles& files);
+
+}  // namespace muster

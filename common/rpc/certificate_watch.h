@@ -1,0 +1,45 @@
+// Certificates that are read again when their files change, without a restart.
+#pragma once
+
+#include <grpcpp/security/tls_certificate_provider.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/rpc/certificate_folder.h"
+
+namespace muster {
+
+// One a folder and process; one thread looks at all folders once a second, and takes what is whole: a folder that is
+// being written, or was written wrongly, changes nothing (and is told once to the log). Connections that stand stay.
+//
+// gRPC's own watcher reads key and certificate one after the other, and may see the one before and the other after a
+// change. It is therefore given what was checked here, as one file in memory for both (memfd), replaced at once.
+class CertificateWatch {
+ public:
+  // Reads the folder now: an error if it never was whole. The watch lives as long as the process.
+  static absl::StatusOr<CertificateWatch*> Of(const std::filesystem::path& folder);
+
+  // For the credentials of a channel or server.
+  std::shared_ptr<grpc::experimental::CertificateProviderInterface> MakeProvider() const;
+  CertificateFiles current() const;
+  bool has_certificate() const { return !current().certificate.empty(); }
+
+  // Reads the folder again. An error: it is not whole, and what was current stays.
+  absl::Status Refresh();
+
+ private:
+  explicit CertificateWatch(std::filesystem::path folder);
+  static void PollForever();
+
+  const std::filesystem::path folder_;
+  const int authority_fd_, pair_fd_;  // the numbers stay, what they name is replaced
+  mutable absl::Mutex mutex_;
+  CertificateFiles current_ ABSL_GUARDED_BY(mutex_);
+  std::string last_error_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace muster

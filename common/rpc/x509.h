@@ -1,0 +1,49 @@
+// OpenSSL's objects with owners, and the few things that are asked of them.
+#pragma once
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/rpc/principal.h"
+
+namespace muster {
+
+template <typename T, auto Free>
+struct OpenSslFree {
+  void operator()(T* object) const { Free(object); }
+};
+using KeyPtr = std::unique_ptr<EVP_PKEY, OpenSslFree<EVP_PKEY, &EVP_PKEY_free>>;
+using CertificatePtr = std::unique_ptr<X509, OpenSslFree<X509, &X509_free>>;
+using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpenSslFree<X509_EXTENSION, &X509_EXTENSION_free>>;
+using MemoryPtr = std::unique_ptr<BIO, OpenSslFree<BIO, &BIO_free_all>>;
+using NumberPtr = std::unique_ptr<BIGNUM, OpenSslFree<BIGNUM, &BN_free>>;
+
+// Every certificate of a PEM text, in its order; other blocks are passed over. INVALID_ARGUMENT: one is broken off or
+// no certificate, or there is none.
+absl::StatusOr<std::vector<CertificatePtr>> CertificatesFromPem(std::string_view pem);
+absl::StatusOr<KeyPtr> KeyFromPem(std::string_view pem);
+absl::StatusOr<std::string> PemOf(EVP_PKEY* key);
+absl::StatusOr<std::string> PemOf(X509* certificate);
+
+// Organisational unit = role, common name = name.
+Principal PrincipalOf(X509* certificate);
+absl::Time NotBefore(X509* certificate);
+absl::Time NotAfter(X509* certificate);
+
+// Whether `leaf`, with the help of `intermediates`, leads to one of the authorities, all of them valid at `now`. The
+// error says what OpenSSL found.
+absl::Status VerifyChain(X509* leaf, const std::vector<CertificatePtr>& intermediates,
+                         const std::vector<CertificatePtr>& authorities, absl::Time now);
+
+}  // namespace muster

@@ -1,0 +1,54 @@
+// Holds workers to what the coordinator assigned to them, by their tickets (common/rpc/access/ticket.h).
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/rpc/certificate_watch.h"
+#include "common/rpc/principal.h"
+#include "coordinator/data/blob/blob_store.h"
+#include "coordinator/data/service/attempt_fence.h"
+#include "muster/v1/data.pb.h"
+#include "muster/v1/ticket.pb.h"
+
+namespace muster {
+
+// Thread-safe. Callers other than workers pass: the access table speaks for them. Refusals are PERMISSION_DENIED
+// (NOT_ASSIGNED), UNAUTHENTICATED (BAD_TICKET) and FAILED_PRECONDITION (STALE_ATTEMPT).
+class AssignmentGate {
+ public:
+  struct Options {
+    std::filesystem::path certificates;  // whose authority signed the coordinator's; empty: an insecure server
+    bool allow_without_ticket = false;   // for ranks of a version without tickets, during an upgrade
+    AttemptFence* fence = nullptr;
+    const Clock* clock = &RealClock();
+  };
+  static absl::StatusOr<AssignmentGate> Create(const Options& options);
+
+  // The rank, of that attempt and world, and the datasets and the tokenizer that its job was resolved to.
+  absl::Status AdmitStream(const grpc::ServerContext& context, const Principal& caller,
+                           const muster::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
+                           const std::string& dataset) const;
+  // A manifest of the ticket, or a file of one.
+  absl::Status AdmitRead(const grpc::ServerContext& context, const Principal& caller, const std::string& digest,
+                         const BlobStore& blobs) const;
+  // Any rank that runs may store what it made: blobs are known by their content, so that it replaces nothing.
+  absl::Status AdmitWrite(const grpc::ServerContext& context, const Principal& caller) const;
+
+ private:
+  explicit AssignmentGate(const Options& options) : options_(options) {}
+  // None for those who need none.
+  absl::StatusOr<std::optional<muster::v1::Ticket>> TicketOf(const grpc::ServerContext& context,
+                                                             const Principal& caller) const;
+
+  Options options_;
+  CertificateWatch* watch_ = nullptr;
+};
+
+}  // namespace muster
