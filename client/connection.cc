@@ -103,13 +103,17 @@ std::string ReachableAddress(const std::string& address, const std::string& coor
   return address;
 }
 
-absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {
-  Connection connection;
+absl::StatusOr<Endpoint> Connection::Where(const ConnectionFlags& flags) {
   const auto environment = [](const char* name) -> std::optional<std::string> {
     const char* value = std::getenv(name);
     return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
   };
-  ASSIGN_OR_RETURN(connection.endpoint_, ResolveEndpoint(flags, environment, ReadConfig()));
+  return ResolveEndpoint(flags, environment, ReadConfig());
+}
+
+absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {
+  Connection connection;
+  ASSIGN_OR_RETURN(connection.endpoint_, Where(flags));
   auto channel = MakeChannel(connection.endpoint_.address, connection.endpoint_.security);
   if (!channel.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("certificates: ", channel.status().message(),

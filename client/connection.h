@@ -38,6 +38,8 @@ std::string ReachableAddress(const std::string& address, const std::string& coor
 class Connection {
  public:
   static absl::StatusOr<Connection> Open(const ConnectionFlags& flags);
+  // What Open would connect to, from flags, environment and configuration file.
+  static absl::StatusOr<Endpoint> Where(const ConnectionFlags& flags);
 
   const std::shared_ptr<grpc::Channel>& coordinator() const { return coordinator_; }
   // A channel to the cluster's data server; asks the coordinator where it is.

@@ -35,6 +35,8 @@ int main(int argc, char** argv) {
   muster::AddCertsCommands(app, cli);
   muster::AddBackupCommands(app, cli);
   muster::AddTokensCommands(app, cli);
+  muster::AddGcCommand(app, cli);
+  muster::AddDoctorCommand(app, cli);
   muster::AddLocalCommand(app, cli.action);
   muster::AddVersionCommand(app, cli);
 

@@ -1,4 +1,6 @@
-"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job goes on and ends with the bytes of an undisturbed one."""
+"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job goes on and ends with the bytes of an undisturbed one.
+And garbage goes, but nothing else."""
+import hashlib
 import json
 import os
 import pathlib
@@ -6,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import BIN, TopicsCase, topics_job, wait_until  # noqa: E402
+from cluster import BIN, TopicsCase, topics_job, wait_until, write_vocabulary  # noqa: E402
 from resume_test import digests  # noqa: E402
 
 STEPS, EVERY = 150, 10
@@ -38,6 +41,32 @@ class Backup(TopicsCase):
         cluster.process.wait()
         wait_until("all its processes are gone", lambda: not any(pathlib.Path(f"/proc/{pid}/exe").exists() for pid in pids))
         shutil.rmtree(cluster.state)
+
+    def test_a_content_without_a_name_is_collected(self):
+        """What no name and no job needs goes, once it is old enough; what is needed stays."""
+        cluster, data = self.cluster, self.cluster.state / "data"
+        done = cluster.submit(job("small", steps=10))
+        cluster.wait_for_phase(done, "JOB_PHASE_SUCCEEDED", seconds=120)
+        folder = write_vocabulary(cluster.folder / "unused")
+        (folder / "vocab.txt").write_text((folder / "vocab.txt").read_text() + "unused\n")
+        cluster.ok("models", "push", "unused", folder)
+        cluster.ok("models", "rm", "unused")
+        for path in data.rglob("*"):  # as if nothing had been used for two days
+            if path.parts[-2] != "partial" and path.is_file():
+                os.utime(path, (time.time() - 2 * 86400,) * 2)
+        would = cluster.ok("gc", "--dry-run", "--output", "json").json()
+        sizes = {kind["kind"]: int(kind["count"]) for kind in would["kinds"]}
+        self.assertGreaterEqual(sizes["blobs"], 2, "the vocabulary and its manifest")
+        digest = hashlib.sha256((folder / "vocab.txt").read_bytes()).hexdigest()
+        blob = data / "blobs" / digest[:2] / digest
+        self.assertTrue(blob.is_file(), "a dry run removes nothing")
+        self.assertEqual(cluster.ok("gc", "--output", "json").json()["kinds"], would["kinds"])
+        self.assertFalse(blob.exists())
+        self.assertEqual(cluster.ok("gc", "--output", "json").json()["kinds"], [])
+        cluster.ok("export", done, cluster.folder / "kept-export")
+        cluster.ok("get", done, "--metrics", "csv")
+        again = cluster.submit(job("small", steps=10))
+        cluster.wait_for_phase(again, "JOB_PHASE_SUCCEEDED", seconds=120)
 
     def test_a_destroyed_cluster_goes_on_from_its_backup(self):
         cluster, backups = self.cluster, self.cluster.folder / "backups"

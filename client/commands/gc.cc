@@ -1,0 +1,55 @@
+// muster gc
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/call.h"
+#include "client/commands/commands.h"
+#include "client/words.h"
+#include "common/exit_code.h"
+#include "muster/v1/cluster.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::ClusterService;
+
+absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = ClusterService::NewStub(connection.coordinator());
+  muster::v1::CollectGarbageRequest request;
+  request.set_dry_run(dry_run);
+  const auto response = Call(*stub, &ClusterService::Stub::CollectGarbage, request, {.deadline = absl::Minutes(10)});
+  if (!response.ok()) return WithContext(response.status(), "gc");
+  if (cli.output != OutputFormat::kTable) {
+    std::printf("%s", Format(*response, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  Table table({dry_run ? "WOULD GO" : "REMOVED", "COUNT", "SIZE"});
+  uint64_t bytes = 0;
+  for (const auto& kind : response->kinds()) {
+    table.Add({kind.kind(), WithThousands(kind.count()), SizeText(kind.bytes())});
+    bytes += kind.bytes();
+  }
+  table.Add({"in all", "", SizeText(bytes)});
+  std::printf("%s", table.Text().c_str());
+  if (dry_run && response->largest_size() > 0) {
+    Table largest({"LARGEST", "SIZE", "LAST USED", "ID"});
+    for (const auto& item : response->largest()) {
+      largest.Add({item.kind(), SizeText(item.bytes()), TimeText(item.last_used()), item.id()});
+    }
+    std::printf("\n%s", largest.Text().c_str());
+  }
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddGcCommand(CLI::App& app, Cli& cli) {
+  auto dry_run = std::make_shared<bool>(false);
+  CLI::App* gc = app.add_subcommand("gc", "Remove what no name and no job needs any more")->fallthrough();
+  gc->add_flag("--dry-run", *dry_run, "Only say what would go");
+  gc->callback([&cli, dry_run] { cli.action = [&cli, dry_run] { return CollectGarbage(cli, *dry_run); }; });
+}
+
+}  // namespace muster

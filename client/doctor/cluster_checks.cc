@@ -1,0 +1,159 @@
+#include "client/doctor/cluster_checks.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace muster {
+namespace {
+
+constexpr absl::Duration kRenewWithin = absl::Hours(24 * 14);
+constexpr absl::Duration kMostSkew = absl::Seconds(2);
+constexpr absl::Duration kBadSkew = absl::Minutes(1);
+constexpr absl::Duration kFresh = absl::Seconds(10);
+
+std::string Days(absl::Duration duration) {
+  const int64_t days = absl::ToInt64Hours(duration) / 24;
+  return absl::StrCat(days, days == 1 ? " day" : " days");
+}
+
+std::string Date(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
+
+// "*.pool" stands for one label.
+bool Covers(const std::string& pattern, const std::string& host) {
+  if (pattern == host) return true;
+  if (!absl::StartsWith(pattern, "*.")) return false;
+  const size_t dot = host.find('.');
+  return dot != std::string::npos && host.substr(dot + 1) == pattern.substr(2);
+}
+
+// "1.2" of "1.2.3": what must agree between servers and workers, but for one step during an upgrade.
+std::string Minor(const std::string& version) {
+  const std::vector<std::string> parts = absl::StrSplit(version, '.');
+  return parts.size() < 2 ? version : absl::StrCat(parts[0], ".", parts[1]);
+}
+
+}  // namespace
+
+Findings CheckCertificate(const std::string& what, const CertificateFacts& certificate,
+                          const std::vector<std::string>& roles, const std::string& host, absl::Time now) {
+  const std::string who = absl::StrCat(certificate.role, " ", certificate.name);
+  Findings findings;
+  if (certificate.expires <= now) {
+    findings.push_back({Verdict::kProblem, what, absl::StrCat("expired on ", Date(certificate.expires), " (", who, ")"),
+                        "issue a new one: muster certs issue, or let cert-manager renew it"});
+  } else if (certificate.begins > now) {
+    findings.push_back({Verdict::kProblem, what,
+                        absl::StrCat("is valid only from ", Date(certificate.begins), " on (", who, ")"),
+                        "set the clock of this host, or of the one that issued it"});
+  } else if (certificate.expires - now < kRenewWithin) {
+    findings.push_back({Verdict::kWarning, what,
+                        absl::StrCat("expires in ", Days(certificate.expires - now), " (", who, ")"),
+                        "issue a new one in time; it is taken without a restart"});
+  }
+  if (!certificate.distrust.empty() && findings.empty()) {
+    findings.push_back(
+        {Verdict::kProblem, what,
+         absl::StrCat("is not of the authority in ca.pem: ", certificate.distrust, " (", who, ")"),
+         "give the folder whose ca.pem is the cluster's authority, or issue the certificate by that authority"});
+  }
+  if (std::find(roles.begin(), roles.end(), certificate.role) == roles.end()) {
+    findings.push_back({Verdict::kProblem, what, absl::StrCat("has role \"", certificate.role, "\" (", who, ")"),
+                        absl::StrCat("issue it with role ", absl::StrJoin(roles, " or "))});
+  }
+  if (!host.empty() && std::none_of(certificate.hosts.begin(), certificate.hosts.end(),
+                                    [&](const std::string& pattern) { return Covers(pattern, host); })) {
+    findings.push_back({Verdict::kProblem, what,
+                        absl::StrCat("is for ", absl::StrJoin(certificate.hosts, ", "), ", not for ", host),
+                        absl::StrCat("reach the server by one of these names, or issue it with --host ", host)});
+  }
+  if (findings.empty()) {
+    findings.push_back({Verdict::kOk, what, absl::StrCat(who, ", expires in ", Days(certificate.expires - now)), ""});
+  }
+  return findings;
+}
+
+Finding CheckReach(const std::string& server, const ReachFacts& facts) {
+  const std::string what = absl::StrCat(server, " at ", facts.address);
+  if (!facts.tcp_error.empty()) {
+    return {Verdict::kProblem, what, absl::StrCat("cannot be reached: ", facts.tcp_error),
+            absl::StrCat("is it running, is the address right, and does a firewall or NetworkPolicy let port ",
+                         facts.address.substr(facts.address.rfind(':') + 1), " through?")};
+  }
+  if (!facts.handshake_error.empty()) {
+    return {Verdict::kProblem, what, absl::StrCat("TLS fails: ", facts.handshake_error),
+            "see its certificate below; the port may be another service's, or --insecure is on one side only"};
+  }
+  if (facts.answer.ok()) return {Verdict::kOk, what, "answers", ""};
+  if (absl::IsPermissionDenied(facts.answer) || absl::IsUnauthenticated(facts.answer)) {
+    return {Verdict::kProblem, what, absl::StrCat("refuses you: ", facts.answer.message()),
+            "use a certificate or token of a role that may"};
+  }
+  return {Verdict::kProblem, what, absl::StrCat("does not answer: ", facts.answer.message()),
+          "see its log; if it is starting, try again in a moment"};
+}
+
+Finding CheckClock(const std::string& server, absl::Duration difference, absl::Duration round_trip) {
+  const absl::Duration off = absl::AbsDuration(difference) - round_trip;
+  const std::string what = absl::StrCat("clock of the ", server);
+  const std::string detail =
+      absl::StrCat(absl::FormatDuration(absl::Trunc(absl::AbsDuration(difference), absl::Milliseconds(1))),
+                   difference < absl::ZeroDuration() ? " behind this host's" : " ahead of this host's");
+  if (off <= kMostSkew) return {Verdict::kOk, what, "agrees with this host's", ""};
+  return {off > kBadSkew ? Verdict::kProblem : Verdict::kWarning, what, detail,
+          "run a time service (chrony) on both hosts: certificates and tokens are judged by the clock"};
+}
+
+Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own) {
+  const std::string what = absl::StrCat("version of the ", server);
+  if (version.empty()) return {Verdict::kWarning, what, "not told: it is older than this command", "upgrade it"};
+  if (version == own) return {Verdict::kOk, what, version, ""};
+  if (Minor(version) == Minor(own)) return {Verdict::kOk, what, absl::StrCat(version, ", this command is ", own), ""};
+  return {Verdict::kWarning, what, absl::StrCat(version, ", this command is ", own),
+          "versions may differ by one step while an upgrade rolls; finish it"};
+}
+
+Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now) {
+  Findings findings;
+  int well = 0, slots = 0, free = 0;
+  for (const muster::v1::Worker& worker : workers.workers()) {
+    const std::string what = absl::StrCat("worker ", worker.name());
+    const absl::Time heard = absl::FromUnixSeconds(worker.last_heard().seconds());
+    if (worker.state() == muster::v1::WORKER_STATE_SILENT) {
+      findings.push_back({Verdict::kProblem, what, worker.reason(),
+                          absl::StrCat("is host ", worker.host(),
+                                       " up, is muster-worker running there, and does it reach the coordinator?")});
+    } else if (worker.state() == muster::v1::WORKER_STATE_DRAINING) {
+      findings.push_back({Verdict::kWarning, what, absl::StrCat("drains: ", worker.reason()),
+                          absl::StrCat("muster drain ", worker.name(), " --undo, when it may take ranks again")});
+    } else if (now - heard > kFresh) {
+      findings.push_back({Verdict::kWarning, what,
+                          absl::StrCat("last heard ", absl::ToInt64Seconds(now - heard), " s ago"),
+                          "its network or its host is slow; beyond 15 s its jobs are placed elsewhere"});
+    } else if (worker.slots_size() == 0) {
+      findings.push_back({Verdict::kProblem, what, "has no slots", "start it with --slots"});
+    } else if (!worker.version().empty() && Minor(worker.version()) != Minor(own_version)) {
+      findings.push_back(CheckVersion(absl::StrCat("worker ", worker.name()), worker.version(), own_version));
+    } else {
+      ++well;
+    }
+    for (const muster::v1::SlotInfo& slot : worker.slots()) {
+      ++slots;
+      free += slot.job_id().empty();
+    }
+  }
+  if (workers.workers().empty()) {
+    findings.push_back(
+        {Verdict::kProblem, "workers", "there are none: jobs wait", "start muster-worker on at least one host"});
+  } else {
+    findings.push_back(
+        {Verdict::kOk, "workers",
+         absl::StrCat(well, " of ", workers.workers_size(), " are well; ", slots, " slots, ", free, " free"), ""});
+  }
+  return findings;
+}
+
+}  // namespace muster

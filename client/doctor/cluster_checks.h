@@ -1,0 +1,43 @@
+// What facts about a cluster mean. Pure: the facts come from cluster_probe and tls_probe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/doctor/finding.h"
+#include "muster/v1/cluster.pb.h"
+
+namespace muster {
+
+struct CertificateFacts {
+  std::string role, name;          // organisational unit, common name
+  std::vector<std::string> hosts;  // subject alternative names
+  absl::Time begins, expires;
+  std::string distrust;  // what verification against the authority said; empty: nothing
+};
+
+// `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is
+// addressed, empty for a client's.
+Findings CheckCertificate(const std::string& what, const CertificateFacts& certificate,
+                          const std::vector<std::string>& roles, const std::string& host, absl::Time now);
+
+// The answer to a call, and how far a TCP connection and a handshake came by themselves.
+struct ReachFacts {
+  std::string address;
+  std::string tcp_error;        // empty: connected
+  std::string handshake_error;  // empty: the handshake succeeded, or there is none (insecure)
+  absl::Status answer;          // of a first call
+};
+Finding CheckReach(const std::string& server, const ReachFacts& facts);
+
+// `difference`: the server's clock minus ours; `round_trip`: how exact that is.
+Finding CheckClock(const std::string& server, absl::Duration difference, absl::Duration round_trip);
+
+Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own);
+
+// One line for each worker that needs a look, one for all others.
+Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now);
+
+}  // namespace muster

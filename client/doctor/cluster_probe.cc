@@ -1,0 +1,152 @@
+#include "client/doctor/cluster_probe.h"
+
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/doctor/cluster_checks.h"
+#include "client/doctor/host_checks.h"
+#include "client/doctor/tls_probe.h"
+#include "common/clock.h"
+#include "common/rpc/errors.h"
+#include "muster/v1/cluster.grpc.pb.h"
+#include "muster/v1/data.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+constexpr absl::Duration kWithin = absl::Seconds(5);
+
+void Append(Findings more, Findings& findings) {
+  for (Finding& finding : more) findings.push_back(std::move(finding));
+}
+
+std::string HostOf(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return host;
+}
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+// One call and how long it took.
+template <typename Stub, typename Request, typename Response>
+absl::Status Ask(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                 Response& response, absl::Duration& round_trip) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(false);
+  context.set_deadline(absl::ToChronoTime(RealClock().Now() + kWithin));
+  const absl::Duration begin = RealClock().Monotonic();
+  const absl::Status status = FromGrpc((stub.*method)(&context, Request(), &response));
+  round_trip = RealClock().Monotonic() - begin;
+  return status;
+}
+
+class Examination {
+ public:
+  Examination(const Endpoint& endpoint, std::string version) : endpoint_(endpoint), version_(std::move(version)) {}
+
+  Findings Run() {
+    OwnCertificate();
+    const auto channel = MakeChannel(endpoint_.address, endpoint_.security);
+    if (!channel.ok()) {
+      findings_.push_back({Verdict::kProblem, "certificates", std::string(channel.status().message()),
+                           "give --certs a folder made by muster certs issue"});
+      return std::move(findings_);
+    }
+    Coordinator(*channel);
+    return std::move(findings_);
+  }
+
+ private:
+  void OwnCertificate() {
+    const SecurityOptions& security = endpoint_.security;
+    if (security.insecure) {
+      findings_.push_back(
+          {Verdict::kWarning, "transport", "no TLS (--insecure)", "use certificates on anything but loopback"});
+      return;
+    }
+    const auto certificate = ReadCertificate(security.certificates);
+    if (!certificate.ok()) {
+      findings_.push_back({Verdict::kProblem, "your certificate", std::string(certificate.status().message()),
+                           "give --certs a folder made by muster certs issue"});
+    } else if (certificate->has_value()) {
+      Append(
+          CheckCertificate("your certificate", **certificate, {"user", "viewer", "submitter", "operator"}, "", Now()),
+          findings_);
+    }
+    struct stat info {};
+    const std::filesystem::path key = security.certificates / "key.pem";
+    if (stat(key.c_str(), &info) == 0) findings_.push_back(CheckKeyMode(key.string(), info.st_mode));
+  }
+
+  void Coordinator(const std::shared_ptr<grpc::Channel>& channel) {
+    const auto stub = muster::v1::ClusterService::NewStub(channel);
+    muster::v1::GetClusterResponse cluster;
+    absl::Duration round_trip;
+    const absl::Status status = Ask(*stub, &muster::v1::ClusterService::Stub::GetCluster, cluster, round_trip);
+    Server("coordinator", endpoint_.address, status);
+    if (!status.ok()) return;
+    if (cluster.has_time()) {
+      findings_.push_back(CheckClock("coordinator", TimeOf(cluster.time()) - Now(), round_trip));
+    }
+    findings_.push_back(CheckVersion("coordinator", cluster.version(), version_));
+    if (cluster.data_addresses().empty()) {
+      findings_.push_back(
+          {Verdict::kProblem, "data server", "the coordinator names none", "start it with --data HOST:PORT"});
+    }
+    for (const std::string& address : cluster.data_addresses()) {
+      DataServer(ReachableAddress(address, endpoint_.address));
+    }
+    muster::v1::ListWorkersResponse workers;
+    const absl::Status listed = Ask(*stub, &muster::v1::ClusterService::Stub::ListWorkers, workers, round_trip);
+    if (listed.ok()) {
+      Append(CheckWorkers(workers, version_, cluster.has_time() ? TimeOf(cluster.time()) : Now()), findings_);
+    } else {
+      findings_.push_back({Verdict::kProblem, "workers", std::string(listed.message()),
+                           "use a certificate or token of a role that may"});
+    }
+  }
+
+  void DataServer(const std::string& address) {
+    const auto channel = MakeChannel(address, endpoint_.security);
+    if (!channel.ok()) return;  // said of the coordinator's already: the same files
+    const auto stub = muster::v1::DataService::NewStub(*channel);
+    muster::v1::ListDatasetsResponse datasets;
+    absl::Duration round_trip;
+    const absl::Status status = Ask(*stub, &muster::v1::DataService::Stub::List, datasets, round_trip);
+    Server("data server", address, status);
+    if (!status.ok()) return;
+    if (datasets.has_server_time()) {
+      findings_.push_back(CheckClock("data server", TimeOf(datasets.server_time()) - Now(), round_trip));
+    }
+    findings_.push_back(CheckVersion("data server", datasets.server_version(), version_));
+  }
+
+  void Server(const std::string& server, const std::string& address, const absl::Status& answer) {
+    const TlsFacts tls = ProbeTls(address, endpoint_.security, kWithin);
+    findings_.push_back(CheckReach(server, {address, tls.tcp_error, answer.ok() ? "" : tls.handshake_error, answer}));
+    if (!tls.server.has_value()) return;
+    const std::vector<std::string> roles = {server == "coordinator" ? "coordinator" : "data"};
+    Append(CheckCertificate(absl::StrCat("certificate of the ", server), *tls.server, roles, HostOf(address), Now()),
+           findings_);
+  }
+
+  static absl::Time Now() { return RealClock().Now(); }
+
+  const Endpoint& endpoint_;
+  const std::string version_;
+  Findings findings_;
+};
+
+}  // namespace
+
+Findings ExamineCluster(const Endpoint& endpoint, const std::string& own_version) {
+  return Examination(endpoint, own_version).Run();
+}
+
+}  // namespace muster

@@ -1,0 +1,52 @@
+// What facts about a worker's host mean. Pure: the facts come from host_probe.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "client/doctor/finding.h"
+
+namespace muster {
+
+Finding CheckKeyMode(const std::string& path, unsigned mode);  // permission bits of a private key
+
+// `name`: "metrics"; `owner`: program that listens there, empty: nobody.
+Finding CheckPort(const std::string& name, int port, bool taken, const std::string& owner);
+
+struct NetworkInterface {
+  std::string name;
+  std::vector<std::string> addresses;
+  bool up = false, loopback = false;
+};
+// `towards`: our address on the way to the coordinator, empty: no route.
+Finding CheckInterface(const std::vector<NetworkInterface>& interfaces, const std::string& coordinator,
+                       const std::string& towards);
+// `setting`: NCCL_SOCKET_IFNAME, empty: not set. NCCL's forms: a list of prefixes, "=" exact names, "^" all but these.
+Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
+
+Finding CheckShm(uint64_t bytes, bool has_gpus);  // size of /dev/shm; 0: absent
+Finding CheckDisk(const std::string& folder, uint64_t free, uint64_t size);
+// `cores`: that this process may use; `quota`: of the cgroup, in cores, 0: none; `slots`: of the worker, 0: not known.
+Finding CheckCores(int cores, double quota, int slots);
+Finding CheckMemory(uint64_t bytes, uint64_t limit);  // limit: of the cgroup, 0: none
+Finding CheckOpenFiles(uint64_t limit);
+
+struct GpuFacts {
+  int index = 0;
+  std::string name;
+  uint64_t uncorrected_errors = 0;
+  uint64_t throttle_reasons = 0;  // NVML's bits
+  unsigned temperature = 0;       // degrees Celsius
+};
+struct NvmlFacts {
+  std::string absent;  // why there is no NVML; empty: there is
+  std::string driver;
+  std::vector<GpuFacts> gpus;
+};
+Findings CheckGpus(const NvmlFacts& nvml, bool expected);
+
+// What `muster-rank --version` did; `path`: where it was looked for.
+Finding CheckRankProgram(const std::string& path, bool found, int exit_code, const std::string& last_line);
+
+}  // namespace muster

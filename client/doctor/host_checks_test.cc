@@ -1,0 +1,90 @@
+#include "client/doctor/host_checks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster {
+namespace {
+
+using testing::HasSubstr;
+
+const std::vector<NetworkInterface> kInterfaces = {{"lo", {"127.0.0.1"}, true, true},
+                                                   {"eth0", {"10.0.0.2"}, true, false},
+                                                   {"eth1", {"10.1.0.2"}, true, false},
+                                                   {"ib0", {}, false, false}};
+
+TEST(HostChecks, AKeyThatEverybodyMayReadIsAProblem) {
+  EXPECT_EQ(CheckKeyMode("key.pem", 0100600).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckKeyMode("key.pem", 0100640).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckKeyMode("key.pem", 0100644).verdict, Verdict::kProblem);
+  EXPECT_THAT(CheckKeyMode("key.pem", 0100644).detail, HasSubstr("0644"));
+}
+
+TEST(HostChecks, ATakenPortNamesItsOwner) {
+  EXPECT_EQ(CheckPort("metrics", 7075, false, "").verdict, Verdict::kOk);
+  EXPECT_EQ(CheckPort("metrics", 7075, true, "muster-worker (pid 3)").verdict, Verdict::kOk);
+  EXPECT_THAT(CheckPort("metrics", 7075, true, "python3 (pid 9)").detail, HasSubstr("taken by python3 (pid 9)"));
+  EXPECT_EQ(CheckPort("metrics", 7075, true, "").verdict, Verdict::kProblem);
+}
+
+TEST(HostChecks, TheInterfaceTowardsTheCoordinator) {
+  EXPECT_EQ(CheckInterface(kInterfaces, "c:7070", "10.0.0.2").verdict, Verdict::kOk);
+  EXPECT_EQ(CheckInterface(kInterfaces, "c:7070", "127.0.0.1").verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckInterface(kInterfaces, "c:7070", "").verdict, Verdict::kProblem);
+}
+
+TEST(HostChecks, NcclSocketIfname) {
+  const auto verdict = [](const std::string& setting) { return CheckNcclInterface(kInterfaces, setting).verdict; };
+  EXPECT_EQ(verdict(""), Verdict::kOk);
+  EXPECT_EQ(verdict("eth"), Verdict::kOk);
+  EXPECT_THAT(CheckNcclInterface(kInterfaces, "eth").detail, HasSubstr("eth0, eth1"));
+  EXPECT_EQ(verdict("=eth0"), Verdict::kOk);
+  EXPECT_EQ(verdict("=eth"), Verdict::kProblem) << "an exact name";
+  EXPECT_EQ(verdict("ib0"), Verdict::kProblem) << "it is down";
+  EXPECT_EQ(verdict("^eth0"), Verdict::kOk) << "eth1 is left";
+  EXPECT_EQ(verdict("^eth"), Verdict::kProblem) << "only loopback is left";
+  EXPECT_THAT(CheckNcclInterface(kInterfaces, "bond0").detail, HasSubstr("there are lo, eth0, eth1"));
+}
+
+TEST(HostChecks, SizesAndLimits) {
+  EXPECT_EQ(CheckShm(0, false).verdict, Verdict::kProblem);
+  EXPECT_EQ(CheckShm(64 << 20, false).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckShm(64 << 20, true).verdict, Verdict::kProblem) << "podman's default is too small for NCCL";
+  EXPECT_EQ(CheckShm(uint64_t{2} << 30, true).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckDisk("/state", 1000000000, 50000000000).verdict, Verdict::kProblem);
+  EXPECT_EQ(CheckDisk("/state", 4000000000, 50000000000).verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckDisk("/state", 40000000000, 50000000000).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckCores(8, 0, 2).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckCores(8, 2.5, 2).verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckCores(2, 0, 4).verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckMemory(64000000000, 0).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckMemory(64000000000, 1000000000).verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckOpenFiles(256).verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckOpenFiles(1 << 20).verdict, Verdict::kOk);
+}
+
+TEST(HostChecks, Gpus) {
+  NvmlFacts none;
+  none.absent = "libnvidia-ml.so.1 is not there";
+  EXPECT_EQ(CheckGpus(none, false)[0].verdict, Verdict::kOk) << "absence is said, and is no problem of a CPU worker";
+  EXPECT_EQ(CheckGpus(none, true)[0].verdict, Verdict::kProblem);
+  NvmlFacts facts;
+  facts.driver = "570.1";
+  facts.gpus = {{0, "H200", 0, 0x4, 50}, {1, "H200", 2, 0, 50}, {2, "H200", 0, 0x40, 95}, {3, "H200", 0, 0, 95}};
+  const Findings findings = CheckGpus(facts, true);
+  ASSERT_EQ(findings.size(), 5u);
+  EXPECT_EQ(findings[1].verdict, Verdict::kOk) << "a software power cap is everyday";
+  EXPECT_THAT(findings[2].detail, HasSubstr("2 uncorrected memory errors"));
+  EXPECT_THAT(findings[3].detail, HasSubstr("throttled by heat"));
+  EXPECT_EQ(findings[4].verdict, Verdict::kWarning);
+}
+
+TEST(HostChecks, TheRankProgram) {
+  EXPECT_EQ(CheckRankProgram("/bin/muster-rank", false, 0, "").verdict, Verdict::kProblem);
+  EXPECT_EQ(CheckRankProgram("/bin/muster-rank", true, 0, "muster-rank 0.1.0").verdict, Verdict::kOk);
+  EXPECT_THAT(CheckRankProgram("/bin/muster-rank", true, 127, "libtorch_cpu.so: cannot open").detail,
+              HasSubstr("libtorch_cpu.so"));
+}
+
+}  // namespace
+}  // namespace muster

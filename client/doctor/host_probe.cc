@@ -1,0 +1,227 @@
+#include "client/doctor/host_probe.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "client/doctor/host_checks.h"
+#include "client/doctor/nvml_probe.h"
+#include "common/files.h"
+#include "common/process/child_process.h"
+
+namespace muster {
+namespace {
+
+std::string AddressText(const sockaddr* address) {
+  char text[NI_MAXHOST] = {};
+  const socklen_t length = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  return getnameinfo(address, length, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0 ? text : "";
+}
+
+std::vector<NetworkInterface> Interfaces() {
+  std::map<std::string, NetworkInterface> found;
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return {};
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    NetworkInterface& one = found[entry->ifa_name];
+    one.name = entry->ifa_name;
+    one.up = (entry->ifa_flags & IFF_UP) != 0;
+    one.loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+    if (entry->ifa_addr == nullptr) continue;
+    if (entry->ifa_addr->sa_family == AF_INET || entry->ifa_addr->sa_family == AF_INET6) {
+      one.addresses.push_back(AddressText(entry->ifa_addr));
+    }
+  }
+  freeifaddrs(list);
+  std::vector<NetworkInterface> interfaces;
+  for (auto& [name, one] : found) interfaces.push_back(std::move(one));
+  return interfaces;
+}
+
+// Our address on the route to HOST:PORT. Connecting a datagram socket sends nothing.
+std::string AddressTowards(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return "";
+  addrinfo hints = {}, *list = nullptr;
+  hints.ai_socktype = SOCK_DGRAM;
+  if (getaddrinfo(address.substr(0, colon).c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) return "";
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
+  const OwnedFd fd(socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage own = {};
+  socklen_t length = sizeof(own);
+  if (connect(fd.get(), list->ai_addr, list->ai_addrlen) != 0) return "";
+  if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) return "";
+  return AddressText(reinterpret_cast<const sockaddr*>(&own));
+}
+
+// Inode of the socket that listens on the port, as /proc/net/tcp and tcp6 have it; empty: none.
+std::string ListeningInode(int port) {
+  for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    const absl::StatusOr<std::string> text = ReadFile(table);
+    if (!text.ok()) continue;
+    for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
+      const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+      if (words.size() < 10 || words[3] != "0A") continue;  // LISTEN
+      const size_t colon = words[1].rfind(':');
+      if (std::strtol(words[1].c_str() + colon + 1, nullptr, 16) == port) return words[9];
+    }
+  }
+  return "";
+}
+
+// "muster-worker (pid 12)" of who has the socket open; empty where we may not look.
+std::string OwnerOf(const std::string& inode) {
+  const std::string target = absl::StrCat("socket:[", inode, "]");
+  std::error_code error;
+  for (const auto& process : std::filesystem::directory_iterator("/proc", error)) {
+    int pid;
+    if (!absl::SimpleAtoi(process.path().filename().string(), &pid)) continue;
+    std::error_code denied;
+    for (const auto& fd : std::filesystem::directory_iterator(process.path() / "fd", denied)) {
+      if (std::filesystem::read_symlink(fd.path(), denied).string() != target) continue;
+      std::string name(absl::StripAsciiWhitespace(ReadFile(process.path() / "comm").value_or("?")));
+      const auto program = std::filesystem::read_symlink(process.path() / "exe", denied);
+      if (!denied) name = program.filename().string();
+      return absl::StrCat(name, " (pid ", pid, ")");
+    }
+  }
+  return "";
+}
+
+Finding Port(const std::string& name, const std::string& address) {
+  int port = 0;
+  if (!absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port)) {
+    return {Verdict::kProblem, absl::StrCat("--", name), absl::StrCat(address, " is not HOST:PORT"), "correct it"};
+  }
+  const std::string inode = ListeningInode(port);
+  return CheckPort(name, port, !inode.empty(), inode.empty() ? "" : OwnerOf(inode));
+}
+
+struct Volume {
+  uint64_t free = 0, size = 0;
+};
+Volume VolumeOf(const std::filesystem::path& folder) {
+  struct statvfs info {};
+  if (statvfs(folder.c_str(), &info) != 0) return {};
+  return {uint64_t{info.f_bavail} * info.f_frsize, uint64_t{info.f_blocks} * info.f_frsize};
+}
+
+// Cores that the cgroup (version 2, or 1) gives; 0: no limit.
+double CgroupCores() {
+  const std::string text = ReadFile("/sys/fs/cgroup/cpu.max").value_or("");
+  double quota = 0, period = 0;
+  const std::vector<std::string> words = absl::StrSplit(absl::StripAsciiWhitespace(text), ' ');
+  if (words.size() == 2 && absl::SimpleAtod(words[0], &quota) && absl::SimpleAtod(words[1], &period) && period > 0) {
+    return quota / period;
+  }
+  const std::string old_quota = ReadFile("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").value_or("");
+  const std::string old_period = ReadFile("/sys/fs/cgroup/cpu/cpu.cfs_period_us").value_or("");
+  if (absl::SimpleAtod(old_quota, &quota) && absl::SimpleAtod(old_period, &period) && quota > 0 && period > 0) {
+    return quota / period;
+  }
+  return 0;
+}
+
+uint64_t CgroupMemory() {
+  uint64_t limit = 0;
+  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    const std::string text = ReadFile(file).value_or("");
+    if (absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &limit)) return limit;
+  }
+  return 0;
+}
+
+int UsableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+// Starts it as far as --help: its libraries are loaded by then.
+Finding RankProgram(const std::filesystem::path& path) {
+  if (access(path.c_str(), X_OK) != 0) return CheckRankProgram(path.string(), false, 0, "");
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return CheckRankProgram(path.string(), true, 1, "no pipe for its output");
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(pipe_ends[1], STDOUT_FILENO);
+    dup2(pipe_ends[1], STDERR_FILENO);
+    execl(path.c_str(), path.c_str(), "--help", nullptr);
+    _exit(127);
+  }
+  close(pipe_ends[1]);
+  std::string output;
+  char buffer[4096];
+  for (ssize_t count; (count = read(pipe_ends[0], buffer, sizeof(buffer))) > 0;) output.append(buffer, count);
+  close(pipe_ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  const std::vector<std::string> lines = absl::StrSplit(output, '\n', absl::SkipWhitespace());
+  const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  const std::string line = lines.empty() ? "no output" : well ? lines.front() : lines.back();
+  return CheckRankProgram(path.string(), true, well ? 0 : 1, line);
+}
+
+Findings StateFolder(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) {
+    return {{Verdict::kProblem, absl::StrCat("state folder ", folder.string()), "is not there",
+             "make it, or name another with --state"}};
+  }
+  Findings findings;
+  if (access(folder.c_str(), W_OK) != 0) {
+    findings.push_back({Verdict::kProblem, absl::StrCat("state folder ", folder.string()), "cannot be written",
+                        absl::StrCat("give it to the user that muster-worker runs as (uid here: ", getuid(), ")")});
+  }
+  const Volume volume = VolumeOf(folder);
+  findings.push_back(CheckDisk(folder.string(), volume.free, volume.size));
+  return findings;
+}
+
+}  // namespace
+
+Findings ExamineHost(const HostExamination& host) {
+  Findings findings;
+  const auto interfaces = Interfaces();
+  const NvmlFacts nvml = ProbeNvml();
+  findings.push_back(Port("metrics", host.metrics));
+  findings.push_back(Port("health", host.health));
+  if (!host.coordinator.empty())
+    findings.push_back(CheckInterface(interfaces, host.coordinator, AddressTowards(host.coordinator)));
+  const char* setting = std::getenv("NCCL_SOCKET_IFNAME");
+  findings.push_back(CheckNcclInterface(interfaces, setting == nullptr ? "" : setting));
+  findings.push_back(CheckShm(VolumeOf("/dev/shm").size, host.gpu || !nvml.gpus.empty()));
+  if (!host.state.empty()) {
+    for (Finding& finding : StateFolder(host.state)) findings.push_back(std::move(finding));
+  }
+  findings.push_back(CheckCores(UsableCores(), CgroupCores(), host.slots));
+  const uint64_t memory =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  findings.push_back(CheckMemory(memory, CgroupMemory()));
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) findings.push_back(CheckOpenFiles(files.rlim_cur));
+  for (Finding& finding : CheckGpus(nvml, host.gpu)) findings.push_back(std::move(finding));
+  if (!host.rank_binary.empty()) findings.push_back(RankProgram(host.rank_binary));
+  return findings;
+}
+
+}  // namespace muster

@@ -1,0 +1,21 @@
+// Looks at this host as a worker's, and says what it found.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "client/doctor/finding.h"
+
+namespace muster {
+
+struct HostExamination {
+  std::filesystem::path state;        // of the worker; empty: not looked at
+  std::filesystem::path rank_binary;  // empty: not looked at
+  std::string coordinator;            // HOST:PORT; empty: not known
+  std::string metrics = "127.0.0.1:7075", health = "127.0.0.1:7085";
+  bool gpu = false;  // the worker is to have GPUs
+  int slots = 0;     // 0: not known
+};
+Findings ExamineHost(const HostExamination& host);
+
+}  // namespace muster

@@ -1,0 +1,185 @@
+#include "client/doctor/tls_probe.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/process/child_process.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+
+std::string OpenSslError() {
+  char text[256] = "unknown";
+  const unsigned long code = ERR_peek_last_error();
+  ERR_clear_error();
+  if (code == 0) return "the connection was closed";
+  ERR_error_string_n(code, text, sizeof(text));
+  const char* reason = ERR_reason_error_string(code);
+  return reason != nullptr ? reason : text;
+}
+
+std::string SubjectEntry(X509* certificate, int nid) {
+  char text[256];
+  const int length = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), nid, text, sizeof(text));
+  return length > 0 ? std::string(text, length) : std::string();
+}
+
+absl::Time TimeOf(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
+  return absl::FromTM(parts, absl::UTCTimeZone());
+}
+
+std::vector<std::string> HostsOf(X509* certificate) {
+  std::vector<std::string> hosts;
+  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS) {
+      hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                         ASN1_STRING_length(name->d.dNSName));
+    } else if (name->type == GEN_IPADD) {
+      const bool four = ASN1_STRING_length(name->d.iPAddress) == 4;
+      char text[INET6_ADDRSTRLEN] = {};
+      inet_ntop(four ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof(text));
+      hosts.emplace_back(text);
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return hosts;
+}
+
+CertificateFacts FactsOf(X509* certificate) {
+  CertificateFacts facts;
+  facts.role = SubjectEntry(certificate, NID_organizationalUnitName);
+  facts.name = SubjectEntry(certificate, NID_commonName);
+  facts.hosts = HostsOf(certificate);
+  facts.begins = TimeOf(X509_get0_notBefore(certificate));
+  facts.expires = TimeOf(X509_get0_notAfter(certificate));
+  return facts;
+}
+
+// A connected socket, or why there is none.
+absl::StatusOr<OwnedFd> Connect(const std::string& address, absl::Duration within) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return absl::InvalidArgumentError("it is not HOST:PORT");
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  addrinfo hints = {}, *list = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (const int error = getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &list); error != 0) {
+    return absl::NotFoundError(absl::StrCat("the name \"", host, "\" is not known: ", gai_strerror(error)));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
+  std::string last = "no address";
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    OwnedFd fd(socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int error = connect(fd.get(), entry->ai_addr, entry->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+      pollfd waiting = {fd.get(), POLLOUT, 0};
+      socklen_t length = sizeof(error);
+      if (poll(&waiting, 1, static_cast<int>(absl::ToInt64Milliseconds(within))) != 1) {
+        error = ETIMEDOUT;
+      } else {
+        getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+      }
+    }
+    if (error == 0) return fd;
+    last = std::strerror(error);
+  }
+  return absl::UnavailableError(last);
+}
+
+// Reads and writes of a blocking socket, bounded in time.
+void Block(int fd, absl::Duration within) {
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  const timeval limit = absl::ToTimeval(within);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+void Handshake(int fd, const SecurityOptions& security, TlsFacts& facts) {
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
+  const std::filesystem::path& folder = security.certificates;
+  SSL_CTX_load_verify_locations(context.get(), (folder / "ca.pem").c_str(), nullptr);
+  SSL_CTX_use_certificate_chain_file(context.get(), (folder / "cert.pem").c_str());
+  SSL_CTX_use_PrivateKey_file(context.get(), (folder / "key.pem").c_str(), SSL_FILETYPE_PEM);
+  static constexpr unsigned char kHttp2[] = {2, 'h', '2'};
+  SSL_CTX_set_alpn_protos(context.get(), kHttp2, sizeof(kHttp2));
+  ERR_clear_error();
+  const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), &SSL_free);
+  SSL_set_fd(ssl.get(), fd);
+  if (SSL_connect(ssl.get()) != 1) {
+    facts.handshake_error = OpenSslError();
+  } else {
+    // TLS 1.3: whether the server takes our certificate is known with its first answer.
+    char byte;
+    errno = 0;
+    const int count = SSL_read(ssl.get(), &byte, 1);
+    const bool silent = count <= 0 && errno == EAGAIN;  // it has nothing to say yet, and so nothing against us
+    if (count <= 0 && !silent) facts.handshake_error = OpenSslError();
+  }
+  const Certificate peer(SSL_get1_peer_certificate(ssl.get()), &X509_free);
+  if (peer == nullptr) return;
+  facts.server = FactsOf(peer.get());
+  if (const long verdict = SSL_get_verify_result(ssl.get()); verdict != X509_V_OK) {
+    facts.server->distrust = X509_verify_cert_error_string(verdict);
+  }
+}
+
+}  // namespace
+
+TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, absl::Duration within) {
+  TlsFacts facts;
+  const absl::StatusOr<OwnedFd> fd = Connect(address, within);
+  if (!fd.ok()) {
+    facts.tcp_error = std::string(fd.status().message());
+    return facts;
+  }
+  if (security.insecure) return facts;
+  Block(fd->get(), within);
+  Handshake(fd->get(), security, facts);
+  return facts;
+}
+
+absl::StatusOr<std::optional<CertificateFacts>> ReadCertificate(const std::filesystem::path& folder) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file((folder / "cert.pem").c_str(), "r"), &BIO_free);
+  if (file == nullptr) {
+    ERR_clear_error();
+    std::error_code error;
+    if (std::filesystem::exists(folder / "ca.pem", error)) return std::nullopt;
+    return absl::NotFoundError(absl::StrCat(folder.string(), ": has neither cert.pem nor ca.pem"));
+  }
+  const Certificate certificate(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr), &X509_free);
+  if (certificate == nullptr)
+    return absl::DataLossError(absl::StrCat((folder / "cert.pem").string(), ": ", OpenSslError()));
+  CertificateFacts facts = FactsOf(certificate.get());
+  // Against the authority beside it.
+  const std::unique_ptr<X509_STORE, decltype(&X509_STORE_free)> store(X509_STORE_new(), &X509_STORE_free);
+  X509_STORE_load_locations(store.get(), (folder / "ca.pem").c_str(), nullptr);
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(X509_STORE_CTX_new(),
+                                                                                     &X509_STORE_CTX_free);
+  X509_STORE_CTX_init(verification.get(), store.get(), certificate.get(), nullptr);
+  if (X509_verify_cert(verification.get()) != 1) {
+    facts.distrust = X509_verify_cert_error_string(X509_STORE_CTX_get_error(verification.get()));
+  }
+  ERR_clear_error();
+  return facts;
+}
+
+}  // namespace muster
