@@ -34,9 +34,9 @@ int main(int argc, char** argv) {
   muster::AddClusterCommands(app, cli);
   muster::AddCertsCommands(app, cli);
   muster::AddBackupCommands(app, cli);
+  muster::AddTokensCommands(app, cli);
   muster::AddGcCommand(app, cli);
   muster::AddDoctorCommand(app, cli);
-  muster::AddTokensCommands(app, cli);
   muster::AddLocalCommand(app, cli.action);
   muster::AddVersionCommand(app, cli);
 

@@ -17,9 +17,9 @@ void AddEvalCommand(CLI::App& app, Cli& cli);
 void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain
 void AddCertsCommands(CLI::App& app, Cli& cli);
 void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore
+void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddGcCommand(CLI::App& app, Cli& cli);
 void AddDoctorCommand(CLI::App& app, Cli& cli);
-void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddVersionCommand(CLI::App& app, Cli& cli);
 
 }  // namespace muster

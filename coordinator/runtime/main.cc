@@ -12,6 +12,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/process/stop_signals.h"
+#include "common/rpc/grpc_log.h"
 #include "coordinator/runtime/coordinator.h"
 
 namespace {
@@ -78,6 +79,7 @@ int main(int argc, char** argv) {
   options.collect_unused = absl::Hours(collect_unused_hours);
   options.collect_every = absl::Minutes(collect_every_minutes);
   muster::InitLog("muster-coordinator", log_level, muster::LogFormatFrom(log_format));
+  muster::RouteGrpcLogs();
 
   muster::StopSignals signals;
   signal(SIGPIPE, SIG_IGN);

@@ -26,7 +26,7 @@ def run(*words):
 
 
 def parse(text):
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def kustomize(folder):
@@ -42,8 +42,13 @@ def overlay(name):
     return parse(overlay_text(name))
 
 
+@functools.lru_cache(None)
+def helm_text(release, namespace, words):
+    return run(TOOLS / "tools/helm", "template", release, CHART, "--namespace", namespace, *words)
+
+
 def helm_template(*words, release="muster", namespace="muster"):
-    return parse(run(TOOLS / "tools/helm", "template", release, CHART, "--namespace", namespace, *words))
+    return parse(helm_text(release, namespace, words))
 
 
 def chart(name):

@@ -1,6 +1,7 @@
 """The overlays and the chart: valid for every supported Kubernetes, equal to each other, and the chart's values are checked."""
 import copy
 import difflib
+import functools
 import json
 import pathlib
 import tempfile
@@ -14,6 +15,8 @@ import kubernetes_validate
 
 HERE = pathlib.Path(__file__).parent
 OLDEST = "1.30"
+# The package reads a version's schemas anew for every object: megabytes of JSON each time.
+kubernetes_validate.utils.schema_contents = functools.lru_cache(None)(kubernetes_validate.utils.schema_contents)
 VERSIONS = [v for v in kubernetes_validate.utils.all_versions() if [int(n) for n in v.split(".")[:2]] >= [1, 30]]
 VERSIONS = sorted(set(VERSIONS), key=lambda v: [int(n) for n in v.split(".")])
 CUSTOM = json.loads((HERE / "custom_resources.json").read_text())

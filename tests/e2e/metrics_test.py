@@ -83,7 +83,7 @@ class Metrics(TopicsCase):
             cls.worker_live = read(cls.addresses["worker"])
             return set(cls.job_families) <= set(cls.live) and "muster_rank_resident_bytes{" in cls.worker_live
         wait_until("the job has all its series", every_family_is_there, 60)
-        cls.cluster.wait_for_phase(cls.job, "JOB_PHASE_SUCCEEDED")
+        cls.cluster.wait_for_phase(cls.job, "JOB_PHASE_SUCCEEDED", seconds=400)
 
     def scrape(self, server):
         return parse(read(self.addresses[server]))

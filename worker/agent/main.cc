@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/lock_file.h"
+#include "common/rpc/grpc_log.h"
 #include "common/status.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/flags.h"
@@ -71,6 +72,7 @@ int main(int argc, char** argv) {
   }
   signal(SIGPIPE, SIG_IGN);
   muster::InitLog("muster-worker", flags.log_level, muster::LogFormatFrom(flags.log_format));
+  muster::RouteGrpcLogs();
   const absl::Status status = muster::RunWorker(flags);
   if (!status.ok()) std::fprintf(stderr, "muster-worker: %s\n", std::string(status.message()).c_str());
   return muster::ExitCodeFor(status);

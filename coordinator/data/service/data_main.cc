@@ -10,6 +10,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/process/stop_signals.h"
+#include "common/rpc/grpc_log.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
 
@@ -89,6 +90,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
   }
   InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
+  RouteGrpcLogs();
   StopSignals signals;
   const absl::Status status = Serve(flags, signals);
   if (status.ok()) return kExitSucceeded;

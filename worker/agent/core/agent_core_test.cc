@@ -31,10 +31,11 @@ struct Wish {
 // One agent with two CPU slots on four cores, a clock, and short words for what happens.
 class AgentCoreTest : public testing::Test {
  protected:
-  AgentCoreTest() : core_(Options()) {}
+  explicit AgentCoreTest(const std::string& log_format = "text") : core_(Options(log_format)) {}
 
-  static AgentCoreOptions Options() {
+  static AgentCoreOptions Options(const std::string& log_format = "text") {
     AgentCoreOptions options;
+    options.log_format = log_format;
     options.facts = {.worker = "w1", .device = "cpu", .instance = "i", .slots = 2, .cores = 4};
     options.coordinator_address = "c:1";
     options.state = "/state";
@@ -127,6 +128,30 @@ TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   EXPECT_EQ(config.scratch(), "/state/scratch/a-a1/r1");
   EXPECT_EQ(config.log_format(), "") << "text: what an older rank reads too";
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty()) << "the same wish again changes nothing";
+}
+
+class JsonAgentCoreTest : public AgentCoreTest {
+ protected:
+  JsonAgentCoreTest() : AgentCoreTest("json") {}
+};
+
+TEST_F(JsonAgentCoreTest, ItsRanksLogAsItDoes) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  EXPECT_EQ(std::get<StartRank>(Desire({{"a", 1, kRun, {0}}}).back()).config.log_format(), "json");
+}
+
+TEST_F(AgentCoreTest, PassesOnTheLedgerOfAnEpochAsAReport) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  RankSaid said{{{"a", 1}, 0}, {}};
+  said.message.mutable_epoch_closed()->set_epoch(3);
+  said.message.mutable_epoch_closed()->set_missing(1);
+  Step(said);
+  ASSERT_EQ(LastReport(), Report::kEpochClosed);
+  EXPECT_EQ(reports_.back().epoch_closed().epoch(), 3);
+  EXPECT_EQ(reports_.back().epoch_closed().missing(), 1);
 }
 
 TEST_F(AgentCoreTest, RefusesOnceWhatItCannotHold) {
