@@ -84,7 +84,8 @@ class Backup(TopicsCase):
         backed_up = cluster.job(lost)
         self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers went on, and so did the job")
         cluster.wait_for_step(lost, 60)  # what is done after the backup is lost
-        datasets, models = cluster.ok("data", "list", "--output", "json").json(), cluster.ok("models", "list", "--output", "json").json()
+        datasets = cluster.ok("data", "list", "--output", "json").json()["datasets"]
+        models = cluster.ok("models", "list", "--output", "json").json()["models"]
         self.destroy(cluster)
 
         self.assertEqual(run("backup", "verify", backups).returncode, 0)
@@ -116,8 +117,8 @@ class Backup(TopicsCase):
         old = cluster.folder / "old-export"
         cluster.ok("export", finished, old)
         self.assertEqual(digests(old), whole, "a finished job's export is in the backup")
-        self.assertEqual(cluster.ok("data", "list", "--output", "json").json(), datasets)
-        self.assertEqual(cluster.ok("models", "list", "--output", "json").json(), models)
+        self.assertEqual(cluster.ok("data", "list", "--output", "json").json()["datasets"], datasets)
+        self.assertEqual(cluster.ok("models", "list", "--output", "json").json()["models"], models)
         self.assertTrue(cluster.ok("logs", finished).out.strip(), "its logs, too")
 
         occupied = run("restore", backups, "--coordinator", place / "coordinator", "--data", cluster.folder / "third")

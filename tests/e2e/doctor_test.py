@@ -125,7 +125,8 @@ class Doctor(unittest.TestCase):
         owner = self.problem(findings, f"(pid {os.getpid()})")
         self.assertEqual(owner["what"], f"port {port} (metrics)")
         self.problem(findings, "selects no interface that is up")
-        self.assertIn("nowhere", self.problem(findings, "is not there")["what"] + json.dumps(findings))
+        self.assertEqual([f["detail"] for f in findings if f["what"].endswith("/nowhere")], ["is not there"])
+        self.assertTrue({"GPUs", "NVIDIA driver"} & {f["what"] for f in findings}, "their absence is said, too")
         self.problem(findings, "does not start")
         _, findings = doctor("--worker", "--state", self.cluster.state / "worker", env=self.cluster.environment())
         looked_at = {f["what"]: f for f in findings}
