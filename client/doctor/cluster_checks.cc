@@ -38,7 +38,7 @@ std::string Minor(const std::string& version) {
 
 }  // namespace
 
-Findings CheckCertificate(const std::string& what, const CertificateFacts& certificate,
+Findings CheckCertificate(const std::string& what, const PeerCertificate& certificate,
                           const std::vector<std::string>& roles, const std::string& host, absl::Time now) {
   const std::string who = absl::StrCat(certificate.role, " ", certificate.name);
   Findings findings;

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-struct CertificateFacts {
+struct PeerCertificate {
   std::string role, name;          // organisational unit, common name
   std::vector<std::string> hosts;  // subject alternative names
   absl::Time begins, expires;
@@ -20,7 +20,7 @@ struct CertificateFacts {
 
 // `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is
 // addressed, empty for a client's.
-Findings CheckCertificate(const std::string& what, const CertificateFacts& certificate,
+Findings CheckCertificate(const std::string& what, const PeerCertificate& certificate,
                           const std::vector<std::string>& roles, const std::string& host, absl::Time now);
 
 // The answer to a call, and how far a TCP connection and a handshake came by themselves.

@@ -10,7 +10,7 @@ using testing::HasSubstr;
 
 const absl::Time kNow = absl::FromUnixSeconds(1800000000);
 
-CertificateFacts Good() {
+PeerCertificate Good() {
   return {"coordinator",
           "coordinator",
           {"localhost", "*.muster", "10.0.0.1"},
@@ -18,7 +18,7 @@ CertificateFacts Good() {
           kNow + absl::Hours(24 * 100),
           ""};
 }
-Findings Check(const CertificateFacts& facts, const std::string& host = "localhost") {
+Findings Check(const PeerCertificate& facts, const std::string& host = "localhost") {
   return CheckCertificate("certificate", facts, {"coordinator"}, host, kNow);
 }
 
@@ -29,7 +29,7 @@ TEST(CheckCertificate, AGoodOneIsWell) {
 }
 
 TEST(CheckCertificate, NamesWhatIsWrong) {
-  CertificateFacts facts = Good();
+  PeerCertificate facts = Good();
   facts.expires = kNow - absl::Seconds(1);
   facts.distrust = "certificate has expired";
   ASSERT_EQ(Check(facts).size(), 1u) << "one cause, one line";

@@ -10,6 +10,7 @@
 #include "client/doctor/host_checks.h"
 #include "client/doctor/tls_probe.h"
 #include "common/clock.h"
+#include "common/rpc/certificate_folder.h"
 #include "common/rpc/errors.h"
 #include "muster/v1/cluster.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
@@ -80,7 +81,7 @@ class Examination {
           findings_);
     }
     struct stat info {};
-    const std::filesystem::path key = security.certificates / "key.pem";
+    const std::filesystem::path key = security.certificates / LayoutOf(security.certificates).key;
     if (stat(key.c_str(), &info) == 0) findings_.push_back(CheckKeyMode(key.string(), info.st_mode));
   }
 

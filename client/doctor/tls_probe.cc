@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/process/child_process.h"
+#include "common/rpc/certificate_folder.h"
 #include "common/status.h"
 
 namespace muster {
@@ -64,8 +65,8 @@ std::vector<std::string> HostsOf(X509* certificate) {
   return hosts;
 }
 
-CertificateFacts FactsOf(X509* certificate) {
-  CertificateFacts facts;
+PeerCertificate FactsOf(X509* certificate) {
+  PeerCertificate facts;
   facts.role = SubjectEntry(certificate, NID_organizationalUnitName);
   facts.name = SubjectEntry(certificate, NID_commonName);
   facts.hosts = HostsOf(certificate);
@@ -116,9 +117,10 @@ void Block(int fd, absl::Duration within) {
 void Handshake(int fd, const SecurityOptions& security, TlsFacts& facts) {
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
   const std::filesystem::path& folder = security.certificates;
-  SSL_CTX_load_verify_locations(context.get(), (folder / "ca.pem").c_str(), nullptr);
-  SSL_CTX_use_certificate_chain_file(context.get(), (folder / "cert.pem").c_str());
-  SSL_CTX_use_PrivateKey_file(context.get(), (folder / "key.pem").c_str(), SSL_FILETYPE_PEM);
+  const CertificateLayout layout = LayoutOf(folder);
+  SSL_CTX_load_verify_locations(context.get(), (folder / layout.authority).c_str(), nullptr);
+  SSL_CTX_use_certificate_chain_file(context.get(), (folder / layout.certificate).c_str());
+  SSL_CTX_use_PrivateKey_file(context.get(), (folder / layout.key).c_str(), SSL_FILETYPE_PEM);
   static constexpr unsigned char kHttp2[] = {2, 'h', '2'};
   SSL_CTX_set_alpn_protos(context.get(), kHttp2, sizeof(kHttp2));
   ERR_clear_error();
@@ -157,21 +159,23 @@ TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, a
   return facts;
 }
 
-absl::StatusOr<std::optional<CertificateFacts>> ReadCertificate(const std::filesystem::path& folder) {
-  const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file((folder / "cert.pem").c_str(), "r"), &BIO_free);
+absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder) {
+  const CertificateLayout layout = LayoutOf(folder);
+  const std::filesystem::path path = folder / layout.certificate;
+  const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(path.c_str(), "r"), &BIO_free);
   if (file == nullptr) {
     ERR_clear_error();
     std::error_code error;
-    if (std::filesystem::exists(folder / "ca.pem", error)) return std::nullopt;
-    return absl::NotFoundError(absl::StrCat(folder.string(), ": has neither cert.pem nor ca.pem"));
+    if (std::filesystem::exists(folder / layout.authority, error)) return std::nullopt;
+    return absl::NotFoundError(absl::StrCat(folder.string(), ": has neither certificate nor authority"));
   }
   const Certificate certificate(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr), &X509_free);
   if (certificate == nullptr)
-    return absl::DataLossError(absl::StrCat((folder / "cert.pem").string(), ": ", OpenSslError()));
-  CertificateFacts facts = FactsOf(certificate.get());
+    return absl::DataLossError(absl::StrCat(path.string(), ": ", OpenSslError()));
+  PeerCertificate facts = FactsOf(certificate.get());
   // Against the authority beside it.
   const std::unique_ptr<X509_STORE, decltype(&X509_STORE_free)> store(X509_STORE_new(), &X509_STORE_free);
-  X509_STORE_load_locations(store.get(), (folder / "ca.pem").c_str(), nullptr);
+  X509_STORE_load_locations(store.get(), (folder / layout.authority).c_str(), nullptr);
   const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(X509_STORE_CTX_new(),
                                                                                      &X509_STORE_CTX_free);
   X509_STORE_CTX_init(verification.get(), store.get(), certificate.get(), nullptr);

@@ -57,10 +57,10 @@ class Doctor(unittest.TestCase):
         return {**self.cluster.environment(), "MUSTER_CERTS": str(folder)}
 
     def test_an_expired_certificate(self):
-        certs = issue(self.authority, "user", "late", self.folder / "expired")
+        certs = issue(self.authority, "submitter", "late", self.folder / "expired")
         # muster issues none that has expired already: openssl does, by the same authority and for the same key.
         request = self.folder / "late.csr"
-        for words in (["req", "-new", "-key", certs / "key.pem", "-subj", "/OU=user/CN=late", "-out", request],
+        for words in (["req", "-new", "-key", certs / "key.pem", "-subj", "/OU=submitter/CN=late", "-out", request],
                       ["x509", "-req", "-in", request, "-CA", self.authority / "ca.pem", "-CAkey", self.authority / "ca-key.pem",
                        "-CAcreateserial", "-CAserial", self.folder / "serial", "-days", "-1", "-out", certs / "cert.pem"]):
             subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
@@ -69,14 +69,14 @@ class Doctor(unittest.TestCase):
         self.assertEqual(self.problem(findings, "expired on")["what"], "your certificate")
 
     def test_a_certificate_that_expires_soon(self):
-        certs = issue(self.authority, "user", "soon", self.folder / "soon", "--days", "3")
+        certs = issue(self.authority, "submitter", "soon", self.folder / "soon", "--days", "3")
         done, findings = doctor(env=self.with_certs(certs))
         self.assertEqual(done.returncode, 0, "a warning is no problem")
         self.problem(findings, "expires in")
 
     def test_another_authority(self):
         subprocess.run([str(BIN / "muster"), "certs", "init", str(self.folder / "other")], check=True, capture_output=True)
-        certs = issue(self.folder / "other", "user", "stranger", self.folder / "stranger")
+        certs = issue(self.folder / "other", "submitter", "stranger", self.folder / "stranger")
         done, findings = doctor(env=self.with_certs(certs))
         self.assertEqual(done.returncode, 1)
         found = [f for f in findings if "is not of the authority" in f["detail"]]

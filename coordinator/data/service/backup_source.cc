@@ -15,7 +15,7 @@ absl::StatusOr<std::vector<BackupFile>> ListStores(const DataStores& stores, con
   catalogue.entry.clear_stamp();  // a fresh copy
   files.push_back(std::move(catalogue));
   const std::filesystem::path root = stores.state->catalogue().parent_path();
-  RETURN_IF_ERROR(ListFolder(root, "datasets", files));
+  for (const char* kept : {"datasets", "audit"}) RETURN_IF_ERROR(ListFolder(root, kept, files));
   ASSIGN_OR_RETURN(const std::vector<StoredBlob> blobs, stores.blobs->List());
   for (const StoredBlob& blob : blobs) {
     ASSIGN_OR_RETURN(const std::filesystem::path path, stores.blobs->PathOf(blob.digest));

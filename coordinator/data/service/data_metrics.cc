@@ -12,6 +12,7 @@ DataMetrics::DataMetrics(MetricRegistry& metrics)
       blob_bytes_in(metrics.Counters("muster_blob_bytes_total").With({"in"})),
       blob_bytes_out(metrics.Counters("muster_blob_bytes_total").With({"out"})),
       stale_streams(metrics.Counters("muster_stale_requests_total", /*preset=*/false).With({"stream"})),
-      stale_evaluations(metrics.Counters("muster_stale_requests_total", /*preset=*/false).With({"evaluation"})) {}
+      stale_evaluations(metrics.Counters("muster_stale_requests_total", /*preset=*/false).With({"evaluation"})),
+      garbage_bytes(metrics.Counters("muster_garbage_bytes_total")) {}
 
 }  // namespace muster

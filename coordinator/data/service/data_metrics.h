@@ -18,6 +18,7 @@ struct DataMetrics {
   prometheus::Counter& blob_bytes_out;
   prometheus::Counter& stale_streams;
   prometheus::Counter& stale_evaluations;
+  CounterFamily garbage_bytes;  // by kind
 };
 
 }  // namespace muster

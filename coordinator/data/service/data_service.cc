@@ -74,6 +74,9 @@ class DataServiceImpl final : public v1::DataService::Service {
       for (const v1::GarbageKind& kind : response->kinds()) {
         spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
                      kind.bytes());
+        if (!request->dry_run()) {
+          data_.metrics.garbage_bytes.With({kind.kind()}).Increment(static_cast<double>(kind.bytes()));
+        }
       }
       return absl::OkStatus();
     });
