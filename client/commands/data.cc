@@ -25,8 +25,10 @@ absl::StatusOr<std::unique_ptr<DataService::Stub>> Open(const Cli& cli) {
 
 absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const auto stub, Open(cli));
-  const auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
+  auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
+  response->clear_server_version();  // these two are of the server, for muster doctor, and not of its datasets
+  response->clear_server_time();
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());
     return kExitSucceeded;

@@ -70,7 +70,7 @@ TEST_F(LocalClusterTest, StartsServersInOrderAndSaysWhereTheyAre) {
   EXPECT_LT(calls.find("muster-data"), calls.find("muster-coordinator"));
   EXPECT_LT(calls.find("muster-coordinator"), calls.find("muster-worker"));
   EXPECT_THAT(calls, HasSubstr("--data 127.0.0.1:4711"));
-  EXPECT_THAT(calls, HasSubstr("--coordinator 127.0.0.1:4711 --name local --slots 2"));
+  EXPECT_THAT(calls, HasSubstr("--coordinator 127.0.0.1:4711 --name local --drain-timeout 10 --slots 2"));
   (*cluster)->Stop();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "state/local.json"));
   for (const char* server : {"data", "coordinator", "worker"}) {

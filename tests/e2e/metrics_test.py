@@ -81,7 +81,9 @@ class Metrics(TopicsCase):
             assert cls.cluster.job(cls.job)["phase"] not in ("JOB_PHASE_SUCCEEDED", "JOB_PHASE_FAILED"), (
                 "the job ended before its series came: " + str(set(cls.job_families) - set(cls.live)))
             cls.worker_live = read(cls.addresses["worker"])
-            return set(cls.job_families) <= set(cls.live) and "muster_rank_resident_bytes{" in cls.worker_live
+            skews = [number for _, number in cls.live.get("muster_job_rank_skew_seconds", [])]  # 0 after the first step
+            return (set(cls.job_families) <= set(cls.live) and any(skew > 0 for skew in skews) and
+                    "muster_rank_resident_bytes{" in cls.worker_live)
         wait_until("the job has all its series", every_family_is_there, 60)
         cls.cluster.wait_for_phase(cls.job, "JOB_PHASE_SUCCEEDED", seconds=400)
 

@@ -131,7 +131,11 @@ TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
   v1::ImportHeader header = Header("more");
   header.set_total_bytes(90000);
   EXPECT_EQ(ReasonOf(Import(header, BeirFiles(2)).status()), "STORE_BUDGET");
-  EXPECT_TRUE(BlobClient(worker_).PutBytes(std::string(90000, 'y')).ok()) << "jobs that run go on";
+  muster::v1::RankIdentity identity;
+  identity.set_job_id("j");
+  identity.set_attempt(1);
+  identity.set_world_size(1);
+  EXPECT_TRUE(BlobClient(WorkerWith(TicketOf(identity, {}))).PutBytes(std::string(90000, 'y')).ok()) << "jobs that run go on";
 }
 
 }  // namespace
