@@ -30,11 +30,12 @@ def channel(address, certs):
 
 class Proxy(grpc.GenericRpcHandler):
     """Stands before the data server with a certificate of its authority, passes everything on in the name of the caller
-    (whose certificates the test has), and lets `tamper(request, share)` change what a rank is sent of a step."""
+    (whose certificates the test has), and lets `tamper(request, share)` change what a rank is sent of a step. `streams`
+    holds how each (job, attempt, rank) asked for its steps: (request, metadata, with the ticket of its attempt)."""
 
     def __init__(self, target, own_certs, certs_of):
         self.target, self.certs_of = target, certs_of
-        self.tamper = None
+        self.tamper, self.streams = None, {}
         self.channels, self.lock = {}, threading.Lock()
         authority, key, certificate = pems(own_certs)
         self.server = grpc.server(futures.ThreadPoolExecutor(64), handlers=[self], options=UNLIMITED)
@@ -59,16 +60,18 @@ class Proxy(grpc.GenericRpcHandler):
     def service(self, details):
         def forward(requests, context):
             first = []
+            metadata = [(key, value) for key, value in details.invocation_metadata if not key.startswith(("user-agent", "grpc-"))]
 
             def noted():
                 for request in requests:
-                    first or first.append(request)
+                    if not first:
+                        first.append(request)
+                        self.note(details.method, request, metadata)
                     yield request
 
             remaining = context.time_remaining()  # of a call without a deadline: some 9e18
             call = self.channel_of(context).stream_stream(details.method)(
-                noted(), timeout=remaining if remaining < 1e9 else None,
-                metadata=[(key, value) for key, value in details.invocation_metadata if not key.startswith(("user-agent", "grpc-"))])
+                noted(), timeout=remaining if remaining < 1e9 else None, metadata=metadata)
             context.add_callback(call.cancel)
             try:
                 for reply in call:
@@ -78,6 +81,11 @@ class Proxy(grpc.GenericRpcHandler):
                 context.set_code(error.code())
                 context.set_details(error.details())
         return grpc.stream_stream_rpc_method_handler(forward)
+
+    def note(self, method, request, metadata):
+        if method == "/muster.v1.DataService/Stream":
+            rank = data_pb2.StreamRequest.FromString(request).identity
+            self.streams[(rank.job_id, rank.attempt, rank.rank)] = (request, metadata)
 
     def changed(self, method, first, reply):
         tamper = self.tamper
