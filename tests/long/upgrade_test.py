@@ -17,7 +17,7 @@ from apart import Apart, Server  # noqa: E402
 from cluster import BIN, Result, push_topics, topics_job, wait_until  # noqa: E402
 
 OLD = "0b11661"
-SKIPPED, STEPS = 77, 4000
+SKIPPED, STEPS = 77, 1500
 PROGRAMS = ("muster", "muster-coordinator", "muster-data", "muster-worker", "muster-rank")
 
 
@@ -53,6 +53,14 @@ class Cluster(Apart):
         self.servers.append(server)
         return server.start()
 
+    def certs(self, role, name, *more):
+        """Issued by the version before, for which people have the one role `user`."""
+        folder = self.folder / "certs" / name
+        subprocess.run([str(self.old / "muster"), "certs", "issue", str(self.folder / "authority"), "--role",
+                        "user" if role in ("viewer", "submitter", "operator") else role, "--name", name, "--out", str(folder), *more],
+                       check=True, stdout=subprocess.DEVNULL, timeout=30)
+        return folder
+
     def cli(self, binary, *words, timeout=60):
         return Result(subprocess.run([str(binary / "muster"), *map(str, words)], env=self.environment(), capture_output=True, text=True,
                                      timeout=timeout, stdin=subprocess.DEVNULL))
@@ -64,6 +72,10 @@ class OldServer(Server):
 
     def start(self):
         self.programs, self.has_health = (BIN, True) if self.new else (self.cluster.old, False)
+        unticketed = "--allow-ranks-without-ticket"  # as the ranks of the version before are
+        self.words = [word for word in self.words if word != unticketed]
+        if self.new and self.program == "data":
+            self.words.append(unticketed)
         return super().start()
 
     def replace(self, new=True):
