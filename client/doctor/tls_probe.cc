@@ -1,12 +1,10 @@
 #include "client/doctor/tls_probe.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -17,12 +15,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/process/child_process.h"
 #include "common/rpc/certificate_folder.h"
+#include "common/rpc/x509.h"
 #include "common/status.h"
 
 namespace muster {
 namespace {
-
-using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
 
 std::string OpenSslError() {
   char text[256] = "unknown";
@@ -34,44 +31,13 @@ std::string OpenSslError() {
   return reason != nullptr ? reason : text;
 }
 
-std::string SubjectEntry(X509* certificate, int nid) {
-  char text[256];
-  const int length = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), nid, text, sizeof(text));
-  return length > 0 ? std::string(text, length) : std::string();
-}
-
-absl::Time TimeOf(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
-  return absl::FromTM(parts, absl::UTCTimeZone());
-}
-
-std::vector<std::string> HostsOf(X509* certificate) {
-  std::vector<std::string> hosts;
-  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    if (name->type == GEN_DNS) {
-      hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                         ASN1_STRING_length(name->d.dNSName));
-    } else if (name->type == GEN_IPADD) {
-      const bool four = ASN1_STRING_length(name->d.iPAddress) == 4;
-      char text[INET6_ADDRSTRLEN] = {};
-      inet_ntop(four ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof(text));
-      hosts.emplace_back(text);
-    }
-  }
-  GENERAL_NAMES_free(names);
-  return hosts;
-}
-
 PeerCertificate FactsOf(X509* certificate) {
   PeerCertificate facts;
   facts.role = SubjectEntry(certificate, NID_organizationalUnitName);
   facts.name = SubjectEntry(certificate, NID_commonName);
   facts.hosts = HostsOf(certificate);
-  facts.begins = TimeOf(X509_get0_notBefore(certificate));
-  facts.expires = TimeOf(X509_get0_notAfter(certificate));
+  facts.begins = NotBefore(certificate);
+  facts.expires = NotAfter(certificate);
   return facts;
 }
 
@@ -136,7 +102,7 @@ void Handshake(int fd, const SecurityOptions& security, TlsFacts& facts) {
     const bool silent = count <= 0 && errno == EAGAIN;  // it has nothing to say yet, and so nothing against us
     if (count <= 0 && !silent) facts.handshake_error = OpenSslError();
   }
-  const Certificate peer(SSL_get1_peer_certificate(ssl.get()), &X509_free);
+  const CertificatePtr peer(SSL_get1_peer_certificate(ssl.get()));
   if (peer == nullptr) return;
   facts.server = FactsOf(peer.get());
   if (const long verdict = SSL_get_verify_result(ssl.get()); verdict != X509_V_OK) {
@@ -169,7 +135,7 @@ absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesy
     if (std::filesystem::exists(folder / layout.authority, error)) return std::nullopt;
     return absl::NotFoundError(absl::StrCat(folder.string(), ": has neither certificate nor authority"));
   }
-  const Certificate certificate(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr), &X509_free);
+  const CertificatePtr certificate(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr));
   if (certificate == nullptr)
     return absl::DataLossError(absl::StrCat(path.string(), ": ", OpenSslError()));
   PeerCertificate facts = FactsOf(certificate.get());

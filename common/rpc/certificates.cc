@@ -1,6 +1,5 @@
 #include "common/rpc/certificates.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -102,26 +101,6 @@ std::string AlternativeNames(const std::vector<std::string>& hosts) {
     absl::StrAppend(out, address != nullptr ? "IP:" : "DNS:", host);
     ASN1_OCTET_STRING_free(address);
   });
-}
-
-// What AlternativeNames was made from.
-std::vector<std::string> HostsOf(X509* certificate) {
-  std::vector<std::string> hosts;
-  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    if (name->type == GEN_DNS) {
-      hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                         ASN1_STRING_length(name->d.dNSName));
-    } else if (name->type == GEN_IPADD) {
-      char text[INET6_ADDRSTRLEN] = "";
-      const int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
-      inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof(text));
-      hosts.emplace_back(text);
-    }
-  }
-  GENERAL_NAMES_free(names);
-  return hosts;
 }
 
 absl::Status CheckRequest(const CertificateRequest& request) {

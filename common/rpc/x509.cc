@@ -1,5 +1,6 @@
 #include "common/rpc/x509.h"
 
+#include <arpa/inet.h>
 #include <openssl/pem.h>
 
 #include <ctime>
@@ -22,12 +23,6 @@ std::string Bytes(BIO* memory) {
   const char* data = nullptr;
   const long size = BIO_get_mem_data(memory, &data);
   return std::string(data, size);
-}
-
-std::string SubjectEntry(X509_NAME* subject, int nid) {
-  char text[256];
-  const int length = X509_NAME_get_text_by_NID(subject, nid, text, sizeof(text));
-  return length > 0 ? std::string(text, length) : std::string();
 }
 
 absl::Time FromAsn1(const ASN1_TIME* time) {
@@ -73,10 +68,34 @@ absl::StatusOr<std::string> PemOf(X509* certificate) {
   return Bytes(memory.get());
 }
 
+std::string SubjectEntry(X509* certificate, int nid) {
+  char text[256];
+  const int length = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), nid, text, sizeof(text));
+  return length > 0 ? std::string(text, length) : std::string();
+}
+
 Principal PrincipalOf(X509* certificate) {
-  X509_NAME* subject = X509_get_subject_name(certificate);
-  return {RoleFromName(SubjectEntry(subject, NID_organizationalUnitName)), SubjectEntry(subject, NID_commonName),
+  return {RoleFromName(SubjectEntry(certificate, NID_organizationalUnitName)), SubjectEntry(certificate, NID_commonName),
           Proof::kCertificate};
+}
+
+std::vector<std::string> HostsOf(X509* certificate) {
+  std::vector<std::string> hosts;
+  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS) {
+      hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                         ASN1_STRING_length(name->d.dNSName));
+    } else if (name->type == GEN_IPADD) {
+      char text[INET6_ADDRSTRLEN] = "";
+      const int family = ASN1_STRING_length(name->d.iPAddress) == 4 ? AF_INET : AF_INET6;
+      inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof(text));
+      hosts.emplace_back(text);
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return hosts;
 }
 
 absl::Time NotBefore(X509* certificate) { return FromAsn1(X509_get0_notBefore(certificate)); }

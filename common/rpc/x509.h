@@ -36,6 +36,10 @@ absl::StatusOr<KeyPtr> KeyFromPem(std::string_view pem);
 absl::StatusOr<std::string> PemOf(EVP_PKEY* key);
 absl::StatusOr<std::string> PemOf(X509* certificate);
 
+// The subject's entry as it is written; empty: there is none.
+std::string SubjectEntry(X509* certificate, int nid);
+// Names and addresses that a server is reached by, from the subject's alternative names.
+std::vector<std::string> HostsOf(X509* certificate);
 // Organisational unit = role, common name = name.
 Principal PrincipalOf(X509* certificate);
 absl::Time NotBefore(X509* certificate);
