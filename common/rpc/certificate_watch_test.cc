@@ -193,10 +193,21 @@ TEST_F(CertificateWatchTest, TellsWhoListensUntilTheyHaveHeardEnough) {
   EXPECT_THAT(names, testing::ElementsAre("client", "second"));
 }
 
+TEST_F(CertificateWatchTest, WhoShowsATokenHasNoEndToTell) {
+  const std::filesystem::path folder = folder_ / "authority-alone";
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(folder_ / "old" / "ca.pem", folder / "ca.pem");
+  MetricRegistry metrics(MetricProgram::kWorker, "1");
+  ASSERT_TRUE(PublishCertificateExpiry(folder, metrics).ok());
+  for (const prometheus::MetricFamily& family : metrics.registry()->Collect()) {
+    EXPECT_NE(family.name, "muster_certificate_expiry_timestamp_seconds");
+  }
+}
+
 TEST_F(CertificateWatchTest, TheGaugeOfItsEndFollowsWhileTheRegistryLives) {
-  auto registry = std::make_shared<prometheus::Registry>();
-  prometheus::Gauge& gauge = prometheus::BuildGauge().Name("end").Register(*registry).Add({});
-  ASSERT_TRUE(PublishCertificateExpiry(folder_ / "client", registry, gauge).ok());
+  auto metrics = std::make_unique<MetricRegistry>(MetricProgram::kWorker, "1");
+  ASSERT_TRUE(PublishCertificateExpiry(folder_ / "client", *metrics).ok());
+  prometheus::Gauge& gauge = metrics->AddGauge("muster_certificate_expiry_timestamp_seconds");
   const auto end = [&] {
     return absl::ToDoubleSeconds(FactsOf(ReadCertificateFolder(folder_ / "client").value())->not_after - absl::UnixEpoch());
   };
@@ -206,7 +217,7 @@ TEST_F(CertificateWatchTest, TheGaugeOfItsEndFollowsWhileTheRegistryLives) {
   CertificateWatch* const watch = CertificateWatch::Of(folder_ / "client").value();
   EXPECT_LT(end(), absl::ToDoubleSeconds(RealClock().Now() + absl::Hours(2) - absl::UnixEpoch()));
   EXPECT_EQ(gauge.Value(), end());
-  registry.reset();
+  metrics.reset();
   ASSERT_TRUE(IssueCertificate(folder_ / "old", {.role = Role::kViewer, .name = "client"}, folder_ / "client").ok());
   EXPECT_TRUE(watch->Refresh().ok()) << "and nothing is written to what is gone";
 }

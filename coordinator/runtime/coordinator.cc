@@ -127,11 +127,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
                                                               options.keep_ended_jobs});
   parts->janitor->Start();
 
-  if (!options.security.insecure) {
-    RETURN_IF_ERROR(PublishCertificateExpiry(
-        options.security.certificates, parts->metrics->registry().registry(),
-        parts->metrics->registry().AddGauge("muster_certificate_expiry_timestamp_seconds")));
-  }
+  RETURN_IF_ERROR(PublishCertificateExpiry(options.security.certificates, parts->metrics->registry()));
   parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
   ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
                                                         .audit = options.state / "audit",

@@ -48,10 +48,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
   }));
   ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
   agent->PruneModels();
-  if (!agent->options_.security.insecure) {
-    RETURN_IF_ERROR(PublishCertificateExpiry(agent->options_.security.certificates, metrics.registry(),
-                                             metrics.AddGauge("muster_certificate_expiry_timestamp_seconds")));
-  }
+  RETURN_IF_ERROR(PublishCertificateExpiry(agent->options_.security.certificates, metrics));
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }

@@ -18,11 +18,7 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
       *server->stores_, *options.clock, [&metrics = server->metrics_](absl::Duration time) {
         metrics.plan_seconds.Observe(absl::ToDoubleSeconds(time));
       });
-  if (!options.security.insecure) {
-    RETURN_IF_ERROR(
-        PublishCertificateExpiry(options.security.certificates, server->registry_.registry(),
-                                 server->registry_.AddGauge("muster_certificate_expiry_timestamp_seconds")));
-  }
+  RETURN_IF_ERROR(PublishCertificateExpiry(options.security.certificates, server->registry_));
   ASSIGN_OR_RETURN(server->admission_, Admission::Create({.tokens = options.tokens,
                                                           .audit = options.state / "audit",
                                                           .limits = options.limits,
