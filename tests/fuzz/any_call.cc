@@ -6,6 +6,8 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/metadata.h"
+#include "common/view.h"
 #include "tests/fuzz/check.h"
 
 namespace muster {
@@ -33,7 +35,9 @@ bool MayWait(const MethodDescriptor& method) {
 // A sequential call over a queue of its own.
 class Call {
  public:
-  Call(const std::shared_ptr<grpc::Channel>& channel, const MethodDescriptor& method) : stub_(channel) {
+  Call(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call) : stub_(channel) {
+    const MethodDescriptor& method = *call.method;
+    for (const auto& [key, value] : call.metadata) context_.AddMetadata(key, value);
     context_.set_deadline(std::chrono::system_clock::now() + (MayWait(method) ? kMayWait : kAnswersWithin));
     call_ = stub_.PrepareCall(&context_, absl::StrCat("/", method.service()->full_name(), "/", method.name()), &queue_);
     call_->StartCall(this);
@@ -86,6 +90,18 @@ class Call {
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
 };
+
+std::pair<std::string, std::string> DrawMetadata(const KnownStrings& known, ByteSource& source) {
+  const char* const keys[] = {kTokenMetadata, kTicketMetadata, kRequestIdMetadata};
+  const std::string key = keys[source.Below(std::size(keys))];
+  std::string value = source.Coin() ? known[source.Below(known.size())] : source.ShortBytes();
+  if (key != kTicketMetadata) {
+    // Others are text; the client's own library sends nothing else.
+    for (char& c : value) c = c >= ' ' && c <= '~' ? c : '?';
+  }
+  if (key == kTokenMetadata && source.Coin()) value = absl::StrCat(ToAbsl(kBearer), value);
+  return {key, value};
+}
 
 void CheckStatus(const AnyCall& call, const grpc::Status& status, bool cancelled) {
   bool known = true;
@@ -140,11 +156,12 @@ AnyCall DrawCall(const std::vector<const MethodDescriptor*>& methods, const Know
     }
     call.well_formed = call.well_formed && Parses(call.method->input_type(), call.requests.back());
   }
+  for (size_t count = source.Below(4); count > 0; --count) call.metadata.push_back(DrawMetadata(known, source));
   return call;
 }
 
 std::vector<std::string> MakeAnyCall(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call) {
-  Call running(channel, *call.method);
+  Call running(channel, call);
   bool open = true;
   for (const std::string& request : call.requests) open = open && running.Write(request);
   running.WritesDone();

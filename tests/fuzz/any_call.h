@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fuzz/random_message.h"
@@ -19,9 +20,11 @@ struct AnyCall {
   const google::protobuf::MethodDescriptor* method = nullptr;
   std::vector<std::string> requests;  // one, unless the client streams
   bool well_formed = true;            // all of them are messages of the method's request type
+  std::vector<std::pair<std::string, std::string>> metadata;
 };
 
-// Draws a method and its requests: filled by their descriptor, or any bytes.
+// Draws a method, its requests (filled by their descriptor, or any bytes), and now and then what goes beside them:
+// tokens, tickets, request ids.
 AnyCall DrawCall(const std::vector<const google::protobuf::MethodDescriptor*>& methods, const KnownStrings& known,
                  ByteSource& source);
 

@@ -63,6 +63,9 @@ std::string ImportSample(const std::shared_ptr<grpc::Channel>& channel) {
 
 }  // namespace
 
+// The loggers are made here, so that they outlive a static FuzzServers, whose end still logs.
+FuzzServers::FuzzServers(bool coordinator) : with_coordinator_(coordinator) { spdlog::set_level(spdlog::level::off); }
+
 FuzzServers::~FuzzServers() {
   if (coordinator_server_ != nullptr) coordinator_server_->Shutdown(absl::ZeroDuration());
 }
@@ -72,7 +75,6 @@ void FuzzServers::Prepare() {
 }
 
 void FuzzServers::Start() {
-  spdlog::set_level(spdlog::level::off);
   if (coordinator_server_ != nullptr) coordinator_server_->Shutdown(absl::ZeroDuration());
   coordinator_server_.reset();
   data_server_.reset();

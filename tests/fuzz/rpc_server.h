@@ -16,7 +16,7 @@ namespace muster {
 
 class FuzzServers {
  public:
-  explicit FuzzServers(bool coordinator) : with_coordinator_(coordinator) {}
+  explicit FuzzServers(bool coordinator);
   ~FuzzServers();
 
   // Call before each input.

@@ -51,6 +51,11 @@ grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::v1::
   return grpc::Status::OK;
 }
 
+void FakeRendezvous::Clear() {
+  absl::MutexLock lock(&mutex_);
+  attempts_.clear();
+}
+
 namespace {
 
 // What the steps of an epoch hold, as ShareOf numbers them.

@@ -23,6 +23,8 @@ class FakeRendezvous final : public muster::v1::WorkerService::Service {
   uint32_t attempt = 1;  // other ones are stale
   grpc::Status Rendezvous(grpc::ServerContext*, const muster::v1::RendezvousRequest* request,
                           muster::v1::RendezvousResponse* response) override;
+  // Call between two runs of one attempt: ranks would meet at addresses of ranks that have ended.
+  void Clear();
 
  private:
   absl::Mutex mutex_;

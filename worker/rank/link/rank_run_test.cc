@@ -97,6 +97,7 @@ class RunRankTest : public testing::Test {
 
   std::vector<Ended> Run(RankConfig config, uint32_t world_size) {
     config.set_world_size(world_size);
+    cluster_.rendezvous.Clear();
     ++runs_;
     std::vector<Ended> ended(world_size);
     std::vector<std::thread> ranks;
