@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -28,12 +28,6 @@ bool Covers(const std::string& pattern, const std::string& host) {
   if (!absl::StartsWith(pattern, "*.")) return false;
   const size_t dot = host.find('.');
   return dot != std::string::npos && host.substr(dot + 1) == pattern.substr(2);
-}
-
-// "1.2" of "1.2.3": what must agree between servers and workers, but for one step during an upgrade.
-std::string Minor(const std::string& version) {
-  const std::vector<std::string> parts = absl::StrSplit(version, '.');
-  return parts.size() < 2 ? version : absl::StrCat(parts[0], ".", parts[1]);
 }
 
 }  // namespace
@@ -109,11 +103,17 @@ Finding CheckClock(const std::string& server, absl::Duration difference, absl::D
 
 Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own) {
   const std::string what = absl::StrCat("version of the ", server);
-  if (version.empty()) return {Verdict::kWarning, what, "not told: it is older than this command", "upgrade it"};
-  if (version == own) return {Verdict::kOk, what, version, ""};
-  if (Minor(version) == Minor(own)) return {Verdict::kOk, what, absl::StrCat(version, ", this command is ", own), ""};
-  return {Verdict::kWarning, what, absl::StrCat(version, ", this command is ", own),
-          "versions may differ by one step while an upgrade rolls; finish it"};
+  const std::optional<Version> theirs = ParseVersion(version), ours = ParseVersion(own);
+  if (!theirs.has_value() || !ours.has_value()) {
+    return {Verdict::kWarning, what, "not told: it is older than this command", "upgrade it"};
+  }
+  if (*theirs == *ours) return {Verdict::kOk, what, version, ""};
+  const std::string detail = absl::StrCat(version, ", this command is ", own);
+  if (const absl::Status status = CheckVersions(server, *theirs, "this command", *ours); !status.ok()) {
+    return {Verdict::kProblem, what, detail, std::string(status.message())};
+  }
+  if (theirs->minor == ours->minor) return {Verdict::kOk, what, detail, ""};
+  return {Verdict::kWarning, what, detail, "versions may differ by one step while an upgrade rolls; finish it"};
 }
 
 Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now) {
@@ -135,8 +135,8 @@ Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std:
                           "its network or its host is slow; beyond 15 s its jobs are placed elsewhere"});
     } else if (worker.slots_size() == 0) {
       findings.push_back({Verdict::kProblem, what, "has no slots", "start it with --slots"});
-    } else if (!worker.version().empty() && Minor(worker.version()) != Minor(own_version)) {
-      findings.push_back(CheckVersion(absl::StrCat("worker ", worker.name()), worker.version(), own_version));
+    } else if (Finding version = CheckVersion(what, worker.version(), own_version); version.verdict != Verdict::kOk) {
+      findings.push_back(std::move(version));
     } else {
       ++well;
     }

@@ -74,9 +74,11 @@ TEST(CheckClock, AllowsForTheRoundTrip) {
   EXPECT_THAT(bad.detail, HasSubstr("5m behind"));
 }
 
-TEST(CheckVersion, OneStepApartIsAWarning) {
+TEST(CheckVersion, OneStepApartIsAWarningAndTwoAreAProblem) {
   EXPECT_EQ(CheckVersion("coordinator", "1.2.0", "1.2.7").verdict, Verdict::kOk);
   EXPECT_EQ(CheckVersion("coordinator", "1.3.0", "1.2.7").verdict, Verdict::kWarning);
+  EXPECT_EQ(CheckVersion("coordinator", "1.4.0", "1.2.7").verdict, Verdict::kProblem);
+  EXPECT_EQ(CheckVersion("coordinator", "2.2.0", "1.2.7").verdict, Verdict::kProblem);
   EXPECT_EQ(CheckVersion("coordinator", "", "1.2.7").verdict, Verdict::kWarning);
 }
 

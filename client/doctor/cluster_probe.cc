@@ -71,7 +71,7 @@ class Examination {
           {Verdict::kWarning, "transport", "no TLS (--insecure)", "use certificates on anything but loopback"});
       return;
     }
-    const auto certificate = ReadCertificate(security.certificates);
+    const auto certificate = ReadCertificate(security.certificates, Now());
     if (!certificate.ok()) {
       findings_.push_back({Verdict::kProblem, "your certificate", std::string(certificate.status().message()),
                            "give --certs a folder made by muster certs issue"});

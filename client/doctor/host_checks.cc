@@ -110,29 +110,16 @@ Finding CheckDisk(const std::string& folder, uint64_t free, uint64_t size) {
   return {Verdict::kOk, what, detail, ""};
 }
 
-Finding CheckCores(int cores, double quota, int slots) {
-  const double usable = quota > 0 ? std::min<double>(cores, quota) : cores;
-  std::string detail = absl::StrFormat("%d cores", cores);
-  if (quota > 0) absl::StrAppendFormat(&detail, ", of which the cgroup gives %.1f", quota);
-  if (quota > 0 && quota < cores) {
-    return {Verdict::kWarning, "cores", detail,
-            "ranks start a thread a core and would be throttled: set resources.threads in job files, or pin the "
-            "container to whole cores"};
-  }
-  if (slots > 0 && usable < slots) {
-    return {Verdict::kWarning, "cores", absl::StrCat(detail, " for ", slots, " slots"),
-            "give each slot at least one core"};
-  }
-  return {Verdict::kOk, "cores", detail, ""};
+Finding CheckCores(uint32_t cores, uint32_t slots) {
+  const std::string detail = absl::StrCat(cores, " that a worker may use");
+  if (cores >= slots) return {Verdict::kOk, "cores", detail, ""};
+  return {Verdict::kWarning, "cores", absl::StrCat(detail, " for ", slots, " slots"),
+          "give each slot at least one core, or start the worker with fewer --slots"};
 }
 
-Finding CheckMemory(uint64_t bytes, uint64_t limit) {
-  const uint64_t usable = limit > 0 ? std::min(bytes, limit) : bytes;
-  const std::string detail = limit > 0 && limit < bytes
-                                 ? absl::StrCat(Gigabytes(limit), " by the cgroup, of ", Gigabytes(bytes))
-                                 : Gigabytes(bytes);
-  if (usable >= 2 * kGigabyte) return {Verdict::kOk, "memory", detail, ""};
-  return {Verdict::kWarning, "memory", detail, "a rank needs about 2 GB before its model: raise the limit"};
+Finding CheckMemory(uint64_t bytes) {
+  if (bytes >= 2 * kGigabyte) return {Verdict::kOk, "memory", Gigabytes(bytes), ""};
+  return {Verdict::kWarning, "memory", Gigabytes(bytes), "a rank needs about 2 GB before its model: raise the limit"};
 }
 
 Finding CheckOpenFiles(uint64_t limit) {
@@ -156,20 +143,21 @@ Findings CheckGpus(const NvmlFacts& nvml, bool expected) {
   }
   for (const GpuFacts& gpu : nvml.gpus) {
     const std::string what = absl::StrCat("GPU ", gpu.index, " (", gpu.name, ")");
-    if (gpu.uncorrected_errors > 0) {
+    const std::string heat =
+        gpu.reading.temperature.has_value() ? absl::StrCat(", ", *gpu.reading.temperature, " °C") : "";
+    const uint64_t throttle = gpu.reading.throttle.value_or(0);
+    if (const uint64_t errors = gpu.reading.ecc_errors.value_or(0); errors > 0) {
       findings.push_back({Verdict::kProblem, what,
-                          absl::StrCat(gpu.uncorrected_errors, " uncorrected memory errors since the driver started"),
+                          absl::StrCat(errors, " uncorrected memory errors since the driver started"),
                           "drain the worker, reset the GPU, and replace it if they come back"});
-    } else if ((gpu.throttle_reasons & (kThermal | kHardware | kPowerBrake)) != 0) {
-      const char* why = (gpu.throttle_reasons & kThermal) != 0      ? "heat"
-                        : (gpu.throttle_reasons & kPowerBrake) != 0 ? "power"
-                                                                    : "hardware";
-      findings.push_back({Verdict::kWarning, what, absl::StrCat("is throttled by ", why, ", ", gpu.temperature, " °C"),
+    } else if ((throttle & (kThermal | kHardware | kPowerBrake)) != 0) {
+      const char* why = (throttle & kThermal) != 0 ? "heat" : (throttle & kPowerBrake) != 0 ? "power" : "hardware";
+      findings.push_back({Verdict::kWarning, what, absl::StrCat("is throttled by ", why, heat),
                           "check cooling and power: all ranks wait for the slowest"});
-    } else if (gpu.temperature >= kHot) {
-      findings.push_back({Verdict::kWarning, what, absl::StrCat(gpu.temperature, " °C"), "check its cooling"});
+    } else if (gpu.reading.temperature.value_or(0) >= kHot) {
+      findings.push_back({Verdict::kWarning, what, absl::StrCat("hot", heat), "check its cooling"});
     } else {
-      findings.push_back({Verdict::kOk, what, absl::StrCat("well, ", gpu.temperature, " °C"), ""});
+      findings.push_back({Verdict::kOk, what, absl::StrCat("well", heat), ""});
     }
   }
   return findings;

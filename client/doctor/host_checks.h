@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/doctor/finding.h"
+#include "common/host/nvml.h"
 
 namespace muster {
 
@@ -27,17 +28,15 @@ Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, cons
 
 Finding CheckShm(uint64_t bytes, bool has_gpus);  // size of /dev/shm; 0: absent
 Finding CheckDisk(const std::string& folder, uint64_t free, uint64_t size);
-// `cores`: that this process may use; `quota`: of the cgroup, in cores, 0: none; `slots`: of the worker, 0: not known.
-Finding CheckCores(int cores, double quota, int slots);
-Finding CheckMemory(uint64_t bytes, uint64_t limit);  // limit: of the cgroup, 0: none
+// `cores`: that the worker would use; `slots`: of the worker, 0: not known.
+Finding CheckCores(uint32_t cores, uint32_t slots);
+Finding CheckMemory(uint64_t bytes);  // that the worker may use
 Finding CheckOpenFiles(uint64_t limit);
 
 struct GpuFacts {
-  int index = 0;
+  uint32_t index = 0;
   std::string name;
-  uint64_t uncorrected_errors = 0;
-  uint64_t throttle_reasons = 0;  // NVML's bits
-  unsigned temperature = 0;       // degrees Celsius
+  GpuReading reading;
 };
 struct NvmlFacts {
   std::string absent;  // why there is no NVML; empty: there is

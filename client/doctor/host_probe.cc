@@ -5,7 +5,6 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -24,8 +23,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "client/doctor/host_checks.h"
-#include "client/doctor/nvml_probe.h"
 #include "common/files.h"
+#include "common/host/host_facts.h"
+#include "common/host/nvml.h"
 #include "common/process/child_process.h"
 
 namespace muster {
@@ -55,22 +55,6 @@ std::vector<NetworkInterface> Interfaces() {
   std::vector<NetworkInterface> interfaces;
   for (auto& [name, one] : found) interfaces.push_back(std::move(one));
   return interfaces;
-}
-
-// Our address on the route to HOST:PORT. Connecting a datagram socket sends nothing.
-std::string AddressTowards(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return "";
-  addrinfo hints = {}, *list = nullptr;
-  hints.ai_socktype = SOCK_DGRAM;
-  if (getaddrinfo(address.substr(0, colon).c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) return "";
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
-  const OwnedFd fd(socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage own = {};
-  socklen_t length = sizeof(own);
-  if (connect(fd.get(), list->ai_addr, list->ai_addrlen) != 0) return "";
-  if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&own), &length) != 0) return "";
-  return AddressText(reinterpret_cast<const sockaddr*>(&own));
 }
 
 // Inode of the socket that listens on the port, as /proc/net/tcp and tcp6 have it; empty: none.
@@ -125,37 +109,6 @@ Volume VolumeOf(const std::filesystem::path& folder) {
   return {uint64_t{info.f_bavail} * info.f_frsize, uint64_t{info.f_blocks} * info.f_frsize};
 }
 
-// Cores that the cgroup (version 2, or 1) gives; 0: no limit.
-double CgroupCores() {
-  const std::string text = ReadFile("/sys/fs/cgroup/cpu.max").value_or("");
-  double quota = 0, period = 0;
-  const std::vector<std::string> words = absl::StrSplit(absl::StripAsciiWhitespace(text), ' ');
-  if (words.size() == 2 && absl::SimpleAtod(words[0], &quota) && absl::SimpleAtod(words[1], &period) && period > 0) {
-    return quota / period;
-  }
-  const std::string old_quota = ReadFile("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").value_or("");
-  const std::string old_period = ReadFile("/sys/fs/cgroup/cpu/cpu.cfs_period_us").value_or("");
-  if (absl::SimpleAtod(old_quota, &quota) && absl::SimpleAtod(old_period, &period) && quota > 0 && period > 0) {
-    return quota / period;
-  }
-  return 0;
-}
-
-uint64_t CgroupMemory() {
-  uint64_t limit = 0;
-  for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    const std::string text = ReadFile(file).value_or("");
-    if (absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &limit)) return limit;
-  }
-  return 0;
-}
-
-int UsableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 // Starts it as far as --help: its libraries are loaded by then.
 Finding RankProgram(const std::filesystem::path& path) {
   if (access(path.c_str(), X_OK) != 0) return CheckRankProgram(path.string(), false, 0, "");
@@ -197,26 +150,39 @@ Findings StateFolder(const std::filesystem::path& folder) {
   return findings;
 }
 
+// Asks NVML, where there is one.
+NvmlFacts ProbeGpus() {
+  NvmlFacts facts;
+  const absl::StatusOr<std::unique_ptr<Nvml>> nvml = Nvml::Open();
+  if (!nvml.ok()) {
+    facts.absent = std::string(nvml.status().message());
+    return facts;
+  }
+  facts.driver = (*nvml)->Driver();
+  for (uint32_t i = 0; i < (*nvml)->count(); ++i) {
+    facts.gpus.push_back({i, (*nvml)->Name(i).value_or("no name"), (*nvml)->Read(i)});
+  }
+  return facts;
+}
+
 }  // namespace
 
 Findings ExamineHost(const HostExamination& host) {
   Findings findings;
   const auto interfaces = Interfaces();
-  const NvmlFacts nvml = ProbeNvml();
+  const NvmlFacts nvml = ProbeGpus();
   findings.push_back(Port("metrics", host.metrics));
   findings.push_back(Port("health", host.health));
   if (!host.coordinator.empty())
-    findings.push_back(CheckInterface(interfaces, host.coordinator, AddressTowards(host.coordinator)));
+    findings.push_back(CheckInterface(interfaces, host.coordinator, InterfaceTowards(host.coordinator)));
   const char* setting = std::getenv("NCCL_SOCKET_IFNAME");
   findings.push_back(CheckNcclInterface(interfaces, setting == nullptr ? "" : setting));
   findings.push_back(CheckShm(VolumeOf("/dev/shm").size, host.gpu || !nvml.gpus.empty()));
   if (!host.state.empty()) {
     for (Finding& finding : StateFolder(host.state)) findings.push_back(std::move(finding));
   }
-  findings.push_back(CheckCores(UsableCores(), CgroupCores(), host.slots));
-  const uint64_t memory =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  findings.push_back(CheckMemory(memory, CgroupMemory()));
+  findings.push_back(CheckCores(CoreCount(), host.slots));
+  findings.push_back(CheckMemory(MemoryBytes()));
   rlimit files = {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) findings.push_back(CheckOpenFiles(files.rlim_cur));
   for (Finding& finding : CheckGpus(nvml, host.gpu)) findings.push_back(std::move(finding));

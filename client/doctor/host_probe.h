@@ -14,7 +14,7 @@ struct HostExamination {
   std::string coordinator;            // HOST:PORT; empty: not known
   std::string metrics = "127.0.0.1:7075", health = "127.0.0.1:7085";
   bool gpu = false;  // the worker is to have GPUs
-  int slots = 0;     // 0: not known
+  uint32_t slots = 0;  // 0: not known
 };
 Findings ExamineHost(const HostExamination& host);
 

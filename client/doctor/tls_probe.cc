@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -125,30 +124,15 @@ TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, a
   return facts;
 }
 
-absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder) {
-  const CertificateLayout layout = LayoutOf(folder);
-  const std::filesystem::path path = folder / layout.certificate;
-  const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(path.c_str(), "r"), &BIO_free);
-  if (file == nullptr) {
-    ERR_clear_error();
-    std::error_code error;
-    if (std::filesystem::exists(folder / layout.authority, error)) return std::nullopt;
-    return absl::NotFoundError(absl::StrCat(folder.string(), ": has neither certificate nor authority"));
-  }
-  const CertificatePtr certificate(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr));
-  if (certificate == nullptr)
-    return absl::DataLossError(absl::StrCat(path.string(), ": ", OpenSslError()));
-  PeerCertificate facts = FactsOf(certificate.get());
-  // Against the authority beside it.
-  const std::unique_ptr<X509_STORE, decltype(&X509_STORE_free)> store(X509_STORE_new(), &X509_STORE_free);
-  X509_STORE_load_locations(store.get(), (folder / layout.authority).c_str(), nullptr);
-  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(X509_STORE_CTX_new(),
-                                                                                     &X509_STORE_CTX_free);
-  X509_STORE_CTX_init(verification.get(), store.get(), certificate.get(), nullptr);
-  if (X509_verify_cert(verification.get()) != 1) {
-    facts.distrust = X509_verify_cert_error_string(X509_STORE_CTX_get_error(verification.get()));
-  }
-  ERR_clear_error();
+absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder, absl::Time now) {
+  ASSIGN_OR_RETURN(const CertificateFiles files, ReadCertificateFolder(folder));
+  if (files.certificate.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(const auto authorities, CertificatesFromPem(files.authority));
+  ASSIGN_OR_RETURN(auto chain, CertificatesFromPem(files.certificate));
+  const CertificatePtr own = std::move(chain.front());
+  chain.erase(chain.begin());
+  PeerCertificate facts = FactsOf(own.get());
+  facts.distrust = std::string(VerifyChain(own.get(), chain, authorities, now).message());
   return facts;
 }
 

@@ -20,6 +20,6 @@ struct TlsFacts {
 TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, absl::Duration within);
 
 // The certificate in a folder, as its peers will see it. Nothing is wrong with a folder that has none but ca.pem.
-absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder);
+absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder, absl::Time now);
 
 }  // namespace muster

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "worker/agent/host_facts.h"
 #include "worker/agent/rank_environment.h"
 
 namespace muster {
@@ -11,7 +10,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 WorkerFlags Flags() {
   WorkerFlags flags;
@@ -56,21 +54,6 @@ TEST(ResolveFlags, NamesTheFlagThatIsWrong) {
   flags = Flags();
   flags.rank_binary = "/no/such/rank";
   EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--rank-binary"));
-}
-
-TEST(VisibleDevices, ReadsCudaVisibleDevicesAsCudaDoes) {
-  const std::vector<std::string> names = {"a", "b", "c"}, uuids = {"GPU-11", "GPU-22", "GPU-33"};
-  EXPECT_THAT(VisibleDevices(names, uuids, nullptr), ElementsAre("a", "b", "c"));
-  EXPECT_THAT(VisibleDevices(names, uuids, "2, 0"), ElementsAre("c", "a"));
-  EXPECT_THAT(VisibleDevices(names, uuids, "GPU-2"), ElementsAre("b"));
-  EXPECT_THAT(VisibleDevices(names, uuids, "0,7,1"), ElementsAre("a"));
-  EXPECT_THAT(VisibleDevices(names, uuids, "-1"), IsEmpty());
-  EXPECT_THAT(VisibleDevices(names, uuids, ""), IsEmpty());
-}
-
-TEST(InterfaceTowards, IsLoopbackForALoopbackCoordinator) {
-  EXPECT_EQ(InterfaceTowards("127.0.0.1:7070"), "127.0.0.1");
-  EXPECT_EQ(InterfaceTowards("no port"), "");
 }
 
 TEST(RankEnvironment, PassesListedNamesOnly) {

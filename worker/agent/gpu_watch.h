@@ -8,7 +8,7 @@
 
 #include "absl/time/time.h"
 #include "common/metrics/registry.h"
-#include "worker/agent/nvml.h"
+#include "common/host/nvml.h"
 
 namespace muster {
 

@@ -40,8 +40,7 @@ class GpuWatchTest : public testing::Test {
 };
 
 TEST_F(GpuWatchTest, ReadsWhatEachGpuSupports) {
-  const auto nvml = Nvml::Open(MUSTER_FAKE_NVML);
-  ASSERT_NE(nvml, nullptr);
+  const std::unique_ptr<Nvml> nvml = *Nvml::Open(MUSTER_FAKE_NVML);
   ASSERT_EQ(nvml->count(), 2);
   EXPECT_EQ(nvml->Name(0), "Fake GPU 0");
   EXPECT_EQ(nvml->Uuid(1), "GPU-fake-1");
@@ -63,7 +62,7 @@ TEST_F(GpuWatchTest, ReadsWhatEachGpuSupports) {
 
 TEST_F(GpuWatchTest, SeesThrottlingAndCountsErrorsFromTheAgentsStart) {
   {
-    const GpuWatch watch(Nvml::Open(MUSTER_FAKE_NVML), metrics_, absl::Milliseconds(5));
+    const GpuWatch watch(*Nvml::Open(MUSTER_FAKE_NVML), metrics_, absl::Milliseconds(5));
     EXPECT_TRUE(Has("muster_gpu_errors_total{gpu=\"0\",kind=\"ecc\"} 0")) << "seven were there before";
     set_(9, 0x40 | 0x1);
     raise_xid_();
@@ -79,8 +78,8 @@ TEST_F(GpuWatchTest, SeesThrottlingAndCountsErrorsFromTheAgentsStart) {
 }
 
 TEST_F(GpuWatchTest, WithoutALibraryThereIsNothing) {
-  EXPECT_EQ(Nvml::Open("libnvidia-ml-that-is-not-there.so"), nullptr);
-  EXPECT_EQ(Nvml::Open("libc.so.6"), nullptr) << "no NVML";
+  EXPECT_EQ(Nvml::Open("libnvidia-ml-that-is-not-there.so").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Nvml::Open("libc.so.6").status().code(), absl::StatusCode::kFailedPrecondition) << "no NVML";
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/host/host_facts.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/lock_file.h"
@@ -19,7 +20,6 @@
 #include "worker/agent/agent.h"
 #include "worker/agent/flags.h"
 #include "worker/agent/gpu_watch.h"
-#include "worker/agent/host_facts.h"
 #include "worker/agent/rank_environment.h"
 
 namespace muster {
@@ -43,7 +43,9 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options), RealClock(), registry));
   std::unique_ptr<GpuWatch> gpus;
   if (facts.device == "gpu") {
-    if (auto nvml = Nvml::Open(); nvml != nullptr) gpus = std::make_unique<GpuWatch>(std::move(nvml), registry);
+    absl::StatusOr<std::unique_ptr<Nvml>> nvml = Nvml::Open();
+    if (!nvml.ok()) spdlog::warn("no GPU metrics: {}", std::string(nvml.status().message()));
+    if (nvml.ok()) gpus = std::make_unique<GpuWatch>(*std::move(nvml), registry);
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics,
                    MetricsServer::Start(flags.metrics, registry.registry()));

@@ -1,8 +1,10 @@
-#include "worker/agent/nvml.h"
+#include "common/host/nvml.h"
 
 #include <dlfcn.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/status.h"
 
 namespace muster {
 namespace {
@@ -38,6 +40,7 @@ struct Nvml::Functions {
   int (*device)(unsigned, Device*);
   int (*name)(Device, char*, unsigned);
   int (*uuid)(Device, char*, unsigned);
+  int (*driver)(char*, unsigned);
   // May be absent.
   int (*utilization)(Device, Utilization*);
   int (*memory)(Device, Memory*);
@@ -59,11 +62,13 @@ const std::vector<ThrottleReason>& ThrottleReasons() {
   return *reasons;
 }
 
-std::unique_ptr<Nvml> Nvml::Open(const std::string& library) {
+absl::StatusOr<std::unique_ptr<Nvml>> Nvml::Open(const std::string& library) {
   void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) return nullptr;
+  if (handle == nullptr) {
+    return absl::NotFoundError(absl::StrCat("this host has no NVIDIA driver (", library, " is not there)"));
+  }
   std::unique_ptr<Nvml> nvml(new Nvml(handle));
-  if (!nvml->Load()) return nullptr;
+  RETURN_IF_ERROR(nvml->Load());
   return nvml;
 }
 
@@ -75,13 +80,14 @@ Nvml::~Nvml() {
   dlclose(library_);
 }
 
-bool Nvml::Load() {
+absl::Status Nvml::Load() {
   Functions& f = *call_;
   if (!LoadOne(library_, "nvmlInit_v2", f.init) || !LoadOne(library_, "nvmlShutdown", f.shutdown) ||
       !LoadOne(library_, "nvmlDeviceGetCount_v2", f.count) ||
       !LoadOne(library_, "nvmlDeviceGetHandleByIndex_v2", f.device) ||
-      !LoadOne(library_, "nvmlDeviceGetName", f.name) || !LoadOne(library_, "nvmlDeviceGetUUID", f.uuid)) {
-    return false;
+      !LoadOne(library_, "nvmlDeviceGetName", f.name) || !LoadOne(library_, "nvmlDeviceGetUUID", f.uuid) ||
+      !LoadOne(library_, "nvmlSystemGetDriverVersion", f.driver)) {
+    return absl::FailedPreconditionError("the NVIDIA driver is older than 418");
   }
   LoadOne(library_, "nvmlDeviceGetUtilizationRates", f.utilization);
   LoadOne(library_, "nvmlDeviceGetMemoryInfo", f.memory);
@@ -92,19 +98,24 @@ bool Nvml::Load() {
                       LoadOne(library_, "nvmlEventSetFree", f.free_events) &&
                       LoadOne(library_, "nvmlDeviceRegisterEvents", f.register_events) &&
                       LoadOne(library_, "nvmlEventSetWait_v2", f.wait);
-  if (f.init() != 0) return false;
+  if (f.init() != 0) return absl::UnavailableError("the NVIDIA driver does not answer");
   initialised_ = true;
   unsigned count = 0;
   if (f.count(&count) == 0) count_ = count;
   if (!events || f.make_events(&events_) != 0) {
     events_ = nullptr;
-    return true;
+    return absl::OkStatus();
   }
   for (uint32_t i = 0; i < count_; ++i) {
     Device device = nullptr;
     if (f.device(i, &device) == 0) f.register_events(device, kXidEvent, events_);
   }
-  return true;
+  return absl::OkStatus();
+}
+
+std::string Nvml::Driver() const {
+  char version[96] = {};
+  return call_->driver(version, sizeof(version)) == 0 ? version : "";
 }
 
 std::optional<std::string> Nvml::Name(uint32_t index) const {

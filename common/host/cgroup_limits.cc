@@ -1,4 +1,4 @@
-#include "worker/agent/cgroup_limits.h"
+#include "common/host/cgroup_limits.h"
 
 #include <algorithm>
 #include <fstream>

@@ -1,4 +1,4 @@
-#include "worker/agent/host_facts.h"
+#include "common/host/host_facts.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -15,8 +15,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/process/child_process.h"
-#include "worker/agent/cgroup_limits.h"
-#include "worker/agent/nvml.h"
+#include "common/host/cgroup_limits.h"
+#include "common/host/nvml.h"
 
 namespace muster {
 
@@ -39,13 +39,13 @@ uint64_t MemoryBytes() {
 }
 
 std::vector<std::string> GpuNames() {
-  const std::unique_ptr<Nvml> nvml = Nvml::Open();
+  const absl::StatusOr<std::unique_ptr<Nvml>> nvml = Nvml::Open();
   std::vector<std::string> names, uuids;
-  for (uint32_t i = 0; nvml != nullptr && i < nvml->count(); ++i) {
-    const std::optional<std::string> name = nvml->Name(i);
+  for (uint32_t i = 0; nvml.ok() && i < (*nvml)->count(); ++i) {
+    const std::optional<std::string> name = (*nvml)->Name(i);
     if (!name.has_value()) continue;
     names.push_back(*name);
-    uuids.push_back(nvml->Uuid(i));
+    uuids.push_back((*nvml)->Uuid(i));
   }
   return VisibleDevices(names, uuids, std::getenv("CUDA_VISIBLE_DEVICES"));
 }

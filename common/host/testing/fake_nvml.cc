@@ -45,6 +45,10 @@ int nvmlShutdown() {
   --open_count;
   return kOk;
 }
+int nvmlSystemGetDriverVersion(char* version, unsigned size) {
+  std::snprintf(version, size, "570.00");
+  return kOk;
+}
 int nvmlDeviceGetCount_v2(unsigned* count) {
   *count = 2;
   return kOk;

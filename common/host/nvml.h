@@ -1,4 +1,4 @@
-// NVML, the library of NVIDIA's driver, opened at run time: the agent runs on hosts without a driver.
+// NVML, the library of NVIDIA's driver, opened at run time: agent and doctor run on hosts without a driver.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 namespace muster {
@@ -30,13 +32,14 @@ const std::vector<ThrottleReason>& ThrottleReasons();
 // Not thread-safe. Calls may take milliseconds.
 class Nvml {
  public:
-  // Null where there is no such library, or no driver behind it.
-  static std::unique_ptr<Nvml> Open(const std::string& library = "libnvidia-ml.so.1");
+  // NOT_FOUND: there is no such library; FAILED_PRECONDITION: it is too old; UNAVAILABLE: no driver answers behind it.
+  static absl::StatusOr<std::unique_ptr<Nvml>> Open(const std::string& library = "libnvidia-ml.so.1");
   ~Nvml();
   Nvml(const Nvml&) = delete;
   Nvml& operator=(const Nvml&) = delete;
 
   uint32_t count() const { return count_; }
+  std::string Driver() const;  // its version; empty: unknown
   std::optional<std::string> Name(uint32_t index) const;
   std::string Uuid(uint32_t index) const;  // empty: unknown
   GpuReading Read(uint32_t index) const;
@@ -48,7 +51,7 @@ class Nvml {
  private:
   struct Functions;
   explicit Nvml(void* library);
-  bool Load();
+  absl::Status Load();
 
   void* const library_;
   const std::unique_ptr<Functions> call_;
