@@ -14,9 +14,10 @@ class Flags(unittest.TestCase):
         seen = 0
         for name, objects in manifests.rendered():
             for owner, _, container in policy.containers(objects):
-                program = container["command"][0].rsplit("/", 1)[1]
-                known = set(re.findall(r"--[a-z-]+", manifests.run(BIN / program, "--help")))
-                for word in container["args"]:
+                program, *subcommands = container["command"][0].rsplit("/", 1)[1], *container["command"][1:]
+                known = set(re.findall(r"--[a-z-]+", manifests.run(BIN / program, "--help") +
+                                       manifests.run(BIN / program, *subcommands, "--help")))
+                for word in (word for word in container["args"] if word.startswith("--")):
                     self.assertIn(word.split("=", 1)[0], known, f"{name}: {policy.title(owner)}")
                     seen += 1
         self.assertGreater(seen, 50)

@@ -32,13 +32,13 @@ def write_volume(folder, files, group):
 
 
 class Pod:
-    """The first pod of a StatefulSet, with one container."""
+    """The first pod of a StatefulSet or CronJob, with one container."""
 
     def __init__(self, owner, address, folder):
         self.owner, self.address, self.folder = owner, address, folder
         self.name = f"{owner['metadata']['name']}-0"
-        self.spec = owner["spec"]["template"]["spec"]
-        self.labels = owner["spec"]["template"]["metadata"]["labels"]
+        (_, template), = policy.pods([owner])
+        self.spec, self.labels = template["spec"], template["metadata"]["labels"]
         self.container, = self.spec["containers"]
         self.user = self.spec["securityContext"]["runAsUser"]
         self.process = None
@@ -66,7 +66,7 @@ class Pod:
         for mount in self.container["volumeMounts"]:
             name, entry = mount["name"], {"path": mount["mountPath"], "read_only": mount.get("readOnly", False)}
             folder = self.folder / f"volume-{name}"
-            if name in claims:
+            if name in claims or "persistentVolumeClaim" in volumes[name]:
                 folder.mkdir()
                 os.chown(folder, 0, self.spec["securityContext"]["fsGroup"])
                 folder.chmod(0o2775)

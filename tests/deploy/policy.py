@@ -8,6 +8,10 @@ LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 RECOMMENDED = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of")
 # Only kubelets ask these: policies do not stop what comes from the pod's own node.
 PROBES_ONLY = {"health"}
+# Flags that say where a server is.
+ADDRESSES = ("coordinator", "data", "address")
+# The role in a part's certificate, where it is not the part's name.
+ROLES = {"backup": "operator"}
 
 
 def of_kind(objects, *kinds):
@@ -29,7 +33,8 @@ def matches(selector, labels):
 
 def pods(objects):
     """(owner, pod template) of all that runs."""
-    return [(thing, thing["spec"]["template"]) for thing in of_kind(objects, "StatefulSet", "DaemonSet", "Deployment", "Job")]
+    return ([(thing, thing["spec"]["template"]) for thing in of_kind(objects, "StatefulSet", "DaemonSet", "Deployment", "Job")] +
+            [(thing, thing["spec"]["jobTemplate"]["spec"]["template"]) for thing in of_kind(objects, "CronJob")])
 
 
 def containers(objects):
@@ -44,6 +49,15 @@ def flag(container, name):
         if word.startswith(f"--{name}="):
             return word.split("=", 1)[1]
     return None
+
+
+def is_server(owner):
+    """Whether its pods run on; the others do one thing and end."""
+    return owner["kind"] not in ("Job", "CronJob")
+
+
+def container_ports(container):
+    return {port["name"]: port["containerPort"] for port in container.get("ports", [])}
 
 
 def names_and_labels(objects):
@@ -61,7 +75,7 @@ def names_and_labels(objects):
 
 def selectors(objects):
     for owner, template in pods(objects):
-        if not matches(owner["spec"]["selector"], template["metadata"]["labels"]):
+        if is_server(owner) and not matches(owner["spec"]["selector"], template["metadata"]["labels"]):
             yield owner, "selector", "does not select its own pods"
         for rule in template["spec"].get("topologySpreadConstraints", []):
             if not matches(rule["labelSelector"], template["metadata"]["labels"]):
@@ -69,7 +83,7 @@ def selectors(objects):
         for claim in owner["spec"].get("volumeClaimTemplates", []):
             if "app.kubernetes.io/version" in claim["metadata"].get("labels", {}):
                 yield owner, "volume claim", "its labels may never change, and the version does"
-        if "app.kubernetes.io/version" in owner["spec"]["selector"].get("matchLabels", {}):
+        if "app.kubernetes.io/version" in owner["spec"].get("selector", {}).get("matchLabels", {}):
             yield owner, "selector", "may never change, and the version does"
     for thing in of_kind(objects, "Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
         selector = thing["spec"].get("podSelector") if thing["kind"] == "NetworkPolicy" else thing["spec"]["selector"]
@@ -85,7 +99,7 @@ def selectors(objects):
         for endpoint in thing["spec"]["podMetricsEndpoints"]:
             for owner, template, container in containers(objects):
                 if matches(thing["spec"]["selector"], template["metadata"]["labels"]) and \
-                        endpoint["port"] not in [port["name"] for port in container["ports"]]:
+                        endpoint["port"] not in container_ports(container):
                     yield thing, "scrape", f"{title(owner)} has no port {endpoint['port']}"
 
 
@@ -103,7 +117,7 @@ def services(objects):
         for owner, template, container in containers(objects):
             if not matches(service["spec"]["selector"], template["metadata"]["labels"]):
                 continue
-            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            ports = container_ports(container)
             for port in service["spec"]["ports"]:
                 target = port["targetPort"]
                 if target not in ports and target not in ports.values():
@@ -116,7 +130,7 @@ def flags(objects):
     """Ports, probes, paths and addresses in the arguments, against what stands around them."""
     service_ports = {s["metadata"]["name"]: {p["port"] for p in s["spec"]["ports"]} for s in of_kind(objects, "Service")}
     for owner, template, container in containers(objects):
-        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        ports = container_ports(container)
         for name, option in (("grpc", "listen"), ("metrics", "metrics"), ("health", "health")):
             value = flag(container, option)
             if (value is None) != (name not in ports):
@@ -126,19 +140,22 @@ def flags(objects):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if container.get(probe, {}).get("grpc", {}).get("port") != ports.get("health"):
                 yield owner, "probe", f"{probe} does not ask the health port by gRPC"
-        if container.get("livenessProbe", {}).get("grpc", {}).get("service") != "live" or \
-                container.get("readinessProbe", {}).get("grpc", {}).get("service", "") != "":
+        if is_server(owner) and "health" not in ports:
+            yield owner, "probe", "has no health port"
+        if is_server(owner) and (container.get("livenessProbe", {}).get("grpc", {}).get("service") != "live" or
+                                 container.get("readinessProbe", {}).get("grpc", {}).get("service", "") != ""):
             yield owner, "probe", "alive is service live, ready is the empty service"
         mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-        for option in ("state", "certs", "tokens"):
-            value = flag(container, option)
-            if value is None:
-                continue
-            above = [path for path in mounts if (value + "/").startswith(path + "/")]
+        written = [word for word in container.get("args", []) if not word.startswith("--")]  # the CLI's folders
+        named = [(word, word, True) for word in written] + [
+            (f"--{option}={flag(container, option)}", flag(container, option), option == "state")
+            for option in ("state", "certs", "tokens") if flag(container, option)]
+        for word, path, writable in named:
+            above = [mount for mount in mounts if (path + "/").startswith(mount + "/")]
             if not above:
-                yield owner, "path", f"--{option}={value} lies on no volume"
-            elif (option == "state") == mounts[above[0]].get("readOnly", False):
-                yield owner, "path", f"--{option}={value}: the volume is {'read-only' if option == 'state' else 'writable'}"
+                yield owner, "path", f"{word} lies on no volume"
+            elif writable == mounts[above[0]].get("readOnly", False):
+                yield owner, "path", f"{word}: the volume is {'read-only' if writable else 'writable'}"
         volumes = {volume["name"] for volume in template["spec"].get("volumes", [])}
         volumes |= {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates", [])}
         for mount in container["volumeMounts"]:
@@ -149,7 +166,7 @@ def flags(objects):
             for name in re.findall(r"\$\((\w+)\)", word):
                 if name not in env:
                     yield owner, "environment", f"{word}: {name} is not set"
-        for option in ("coordinator", "data"):
+        for option in ADDRESSES:
             value = flag(container, option)
             if value is not None:
                 host, port = value.rsplit(":", 1)
@@ -203,8 +220,11 @@ def restricted(objects):
         if spec.get("terminationGracePeriodSeconds", 30) <= save:
             yield owner, "grace", f"is no longer than a save, {save:.0f} s"
         for volume in spec.get("volumes", []):
-            if not set(volume) & {"emptyDir", "secret", "configMap", "projected"}:
+            if not set(volume) & {"emptyDir", "secret", "configMap", "projected", "persistentVolumeClaim"}:
                 yield owner, "volume", f"{volume['name']} is of a kind that pods may not have"
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            if claim and claim not in [c["metadata"]["name"] for c in of_kind(objects, "PersistentVolumeClaim")]:
+                yield owner, "volume", f"the claim {claim} does not exist"
             if "secret" in volume and volume["secret"].get("defaultMode") != 0o440:
                 yield owner, "secret", f"{volume['name']}: the mode is not 0440"
         accounts = {thing["metadata"]["name"]: thing for thing in of_kind(objects, "ServiceAccount")}
@@ -232,6 +252,8 @@ def restricted(objects):
 
 def disruption(objects):
     for owner, template in pods(objects):
+        if not is_server(owner):
+            continue  # what is evicted is begun again
         budgets = [b for b in of_kind(objects, "PodDisruptionBudget")
                    if matches(b["spec"]["selector"], template["metadata"]["labels"])]
         if len(budgets) != 1:
@@ -268,8 +290,8 @@ def network(objects):
     # Who calls whom, by the flags; ranks call each other and the data server.
     for owner, template, container in containers(objects):
         labels = template["metadata"]["labels"]
-        calls = [flag(container, option) for option in ("coordinator", "data")]
-        if flag(container, "coordinator"):
+        calls = [flag(container, option) for option in ADDRESSES]
+        if flag(container, "coordinator") or flag(container, "address"):
             calls += [value for _, _, other in containers(objects) for value in [flag(other, "data")] if value]
         for address in filter(None, calls):
             host, port = address.rsplit(":", 1)
@@ -281,7 +303,7 @@ def network(objects):
                 yield owner, "network", f"may not call {address}"
             if not passes("Ingress", other_labels, labels, int(port)):
                 yield other, "network", f"does not let {title(owner)} in to {port}"
-        for port in container["ports"]:
+        for port in container.get("ports", []):
             if port["name"] == "grpc" and not passes("Ingress", labels, None, port["containerPort"]):
                 yield owner, "network", "clients do not reach it"
             if port["name"] == "metrics" and not any(
@@ -316,7 +338,7 @@ def certificates(objects):
             yield owner, "certificate", f"nothing makes the Secret {name}"
             continue
         spec = next(c["spec"] for c in made if c["spec"]["secretName"] == name)
-        if spec["subject"]["organizationalUnits"] != [part]:
+        if spec["subject"]["organizationalUnits"] != [ROLES.get(part, part)]:
             yield owner, "certificate", "its organisational unit is not its role"
         if part == "worker" and spec["commonName"] != f"{owner['metadata']['name']}-*":
             yield owner, "certificate", "does not cover the pods' names"
@@ -329,7 +351,7 @@ def called_names(objects, owner):
     """The host names in flags that lead to the owner's Service."""
     namespace = owner["metadata"]["namespace"]
     for _, _, container in containers(objects):
-        for option in ("coordinator", "data"):
+        for option in ADDRESSES:
             value = flag(container, option)
             if value and value.rsplit(":", 1)[0].split(".")[0] == owner["metadata"]["name"]:
                 yield value.rsplit(":", 1)[0].replace("$(POD_NAMESPACE)", namespace)

@@ -10,12 +10,12 @@ def part(objects, kind, component):
     return next(thing for thing in objects if thing["kind"] == kind and thing["metadata"]["name"].endswith(component))
 
 
-def container(objects, component):
-    return part(objects, "StatefulSet", component)["spec"]["template"]["spec"]["containers"][0]
-
-
 def pod(objects, component):
-    return part(objects, "StatefulSet", component)["spec"]["template"]["spec"]
+    return next(template["spec"] for owner, template in policy.pods(objects) if owner["metadata"]["name"].endswith(component))
+
+
+def container(objects, component):
+    return pod(objects, component)["containers"][0]
 
 
 def volume(objects, component, name):
@@ -71,6 +71,12 @@ FAULTS = [
     (lambda o: part(o, "Certificate", "data")["spec"]["dnsNames"].pop(1), "is not for muster-data.muster.svc"),
     (lambda o: part(o, "Certificate", "worker")["spec"].update(commonName="worker"), "does not cover the pods' names"),
     (lambda o: part(o, "Certificate", "worker")["spec"]["subject"].update(organizationalUnits=["submitter"]), "is not its role"),
+    (lambda o: part(o, "Certificate", "backup")["spec"]["subject"].update(organizationalUnits=["viewer"]), "CronJob muster-backup: certificate"),
+    (lambda o: o.remove(part(o, "PersistentVolumeClaim", "backups")), "the claim muster-backups does not exist"),
+    (lambda o: put_argument(o, "backup", "/var/lib/muster/backups", "/backups"), "/backups lies on no volume"),
+    (lambda o: policy_rules(o, "backup", "egress").pop(0), "CronJob muster-backup: network: may not call muster-coordinator:7070"),
+    (lambda o: policy_rules(o, "backup", "egress").pop(1), "CronJob muster-backup: network: may not call muster-data"),
+    (lambda o: pod(o, "backup").pop("securityContext"), "CronJob muster-backup: user"),
     (lambda o: part(o, "ServiceMonitor", "data")["spec"]["endpoints"][0].update(port="grpc"), "is in 2 services, not in one"),
     (lambda o: part(o, "PodMonitor", "worker")["spec"]["podMetricsEndpoints"][0].update(port="http"), "has no port http"),
 ]

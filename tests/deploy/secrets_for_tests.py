@@ -21,11 +21,11 @@ def make_secrets(folder, namespace):
     authority = folder / "authority"
     muster("certs", "init", authority)
     secrets = {}
-    for role in ("coordinator", "data", "worker"):
-        service = f"muster-{role}"
-        name = f"{service}-*" if role == "worker" else role
-        hosts = [] if role == "worker" else [service, f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local"]
-        out = folder / role
+    for part, role in (("coordinator", "coordinator"), ("data", "data"), ("worker", "worker"), ("backup", "operator")):
+        service = f"muster-{part}"
+        name = f"{service}-*" if part == "worker" else part
+        hosts = [] if part in ("worker", "backup") else [service, f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local"]
+        out = folder / part
         muster("certs", "issue", authority, "--role", role, "--name", name, "--out", out, *(w for h in hosts for w in ("--host", h)))
         secrets[f"{service}-tls"] = {new: (out / old).read_bytes() for old, new in
                                      (("ca.pem", "ca.crt"), ("cert.pem", "tls.crt"), ("key.pem", "tls.key"))}

@@ -65,6 +65,7 @@ class Start(unittest.TestCase):
             with urllib.request.urlopen(f"http://{pod.address}:{port}/metrics", timeout=10) as answer:
                 self.assertIn(b"muster_build_info", answer.read(), pod.name)
         self.use_as_a_client()
+        self.back_up(secrets, hosts, programs, libraries)
         for pod in sorted(self.pods, key=lambda p: "worker" not in p.name):
             pod.process.send_signal(signal.SIGTERM)
             started = time.monotonic()
@@ -102,6 +103,17 @@ class Start(unittest.TestCase):
         mounts = pathlib.Path(f"/proc/{pod.process.pid}/mountinfo").read_text().splitlines()
         root = next(line.split() for line in mounts if line.split()[4] == "/")
         self.assertTrue(root[5].startswith("ro"), root)
+
+    def back_up(self, secrets, hosts, programs, libraries):
+        """The CronJob's pod ends with 0, and a backup is on its volume."""
+        owner = next(o for o in manifests.overlay("gpu-pool") if o["kind"] == "CronJob")
+        pod = pods.Pod(owner, "127.0.0.1", self.folder / owner["metadata"]["name"])
+        self.pods.append(pod)
+        pod.start(secrets, hosts, programs, libraries)
+        self.assertEqual(0, pod.process.wait(60), pod.said())
+        self.pods.remove(pod)
+        backup, = (pod.folder / "volume-backups/backups/backups").glob("*.json")
+        print(f"{pod.name}: took the backup {backup.stem}")
 
     def use_as_a_client(self):
         """With the authority's certificate and a token alone, through the Service's name."""

@@ -18,6 +18,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- /* (list context part): of objects whose labels may not change with the version */ -}}
+{{- define "muster.partLabels" -}}
+{{- $ := index . 0 -}}
+{{ include "muster.selector" $ }}
+app.kubernetes.io/part-of: muster
+{{ include "muster.ownLabels" $ }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
 {{- /* (list context "coordinator"): the image's full name */ -}}
 {{- define "muster.image" -}}
 {{- $image := (index . 0).Values.image }}
