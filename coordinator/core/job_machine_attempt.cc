@@ -1,0 +1,193 @@
+// An attempt from its placement to its end: workers, ranks, and what ranks report.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/deterministic_bytes.h"
+#include "coordinator/core/job_machine_internal.h"
+#include "coordinator/core/retention.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::AttemptInfo;
+using muster::v1::CheckpointSaved;
+using muster::v1::Evaluation;
+using muster::v1::Exported;
+using muster::v1::JobPhase;
+using muster::v1::RankExited;
+using muster::v1::RankPlacement;
+using muster::v1::RankStarted;
+
+std::string Count(size_t count, absl::string_view noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
+
+}  // namespace
+
+absl::Status Machine::On(const Placed& event) {
+  if (phase() != JobPhase::JOB_PHASE_QUEUED && phase() != JobPhase::JOB_PHASE_RECOVERING) {
+    return absl::FailedPreconditionError(absl::StrCat("job ", job().id(), " is ", PhaseName(phase())));
+  }
+  const uint32_t number = record().last_attempt() + 1;
+  record().set_last_attempt(number);
+  record().clear_running();
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  running.set_number(number);
+  *running.mutable_reserved() = ToProto(now_);
+  AttemptInfo& info = *job().add_attempts();
+  info.set_number(number);
+  info.set_from_step(CheckpointStep(record()));
+  info.set_last_step(info.from_step());
+  std::vector<std::string> workers;
+  for (const RankPlacement& placement : event.ranks) {
+    running.add_ranks();
+    *info.add_ranks() = placement;
+    if (std::find(workers.begin(), workers.end(), placement.worker()) == workers.end()) {
+      workers.push_back(placement.worker());
+    }
+  }
+  for (const std::string& worker : workers) {
+    running.add_grants()->set_worker(worker);
+    result_.effects.push_back(PushDesired{worker});
+  }
+  while (job().attempts_size() > kMaxAttemptInfos) job().mutable_attempts()->DeleteSubrange(0, 1);
+  if (record().has_waiting_since()) {
+    result_.effects.push_back(ObserveQueueWait{now_ - FromProto(record().waiting_since())});
+    record().clear_waiting_since();
+  }
+  MoveTo(JobPhase::JOB_PHASE_RESERVING,
+         absl::StrCat("reserving ", Count(event.ranks.size(), "slot"), " on ", absl::StrJoin(workers, ", ")));
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const WorkerPrepared& event) {
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  bool all = true;
+  std::vector<std::string> workers;
+  for (journal::v1::Grant& grant : *running.mutable_grants()) {
+    if (grant.worker() == event.worker && !grant.prepared()) {
+      grant.set_prepared(true);
+      grant.set_instance(event.instance);
+      result_.changed = true;
+    }
+    all = all && grant.prepared();
+    workers.push_back(grant.worker());
+  }
+  if (!result_.changed || !all) return absl::OkStatus();
+  *running.mutable_started() = ToProto(now_);
+  if (AttemptInfo* info = InfoOf(record(), running.number())) *info->mutable_started() = running.started();
+  result_.effects.push_back(OpenRendezvous{job().id(), running.number()});
+  for (const std::string& worker : workers) result_.effects.push_back(PushDesired{worker});
+  MoveTo(JobPhase::JOB_PHASE_STARTING,
+         absl::StrCat("starting ", Count(running.ranks_size(), "rank"), " on ", absl::StrJoin(workers, ", ")));
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const WorkerRefused& event) {
+  if (phase() != JobPhase::JOB_PHASE_RESERVING) return absl::OkStatus();
+  EndAttempt(event.reason, AttemptEnd::kRefused);
+  MoveTo(JobPhase::JOB_PHASE_QUEUED, event.reason);
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const RankStarted& event) {
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  if (event.rank() >= running.ranks_size()) return absl::InvalidArgumentError("no such rank");
+  if (running.ranks(event.rank()).started()) return absl::OkStatus();
+  running.mutable_ranks(event.rank())->set_started(true);
+  result_.changed = true;
+  if (phase() != JobPhase::JOB_PHASE_STARTING) return absl::OkStatus();
+  for (const journal::v1::RankState& rank : running.ranks()) {
+    if (!rank.started()) return absl::OkStatus();
+  }
+  std::vector<std::string> workers;
+  for (const journal::v1::Grant& grant : running.grants()) workers.push_back(grant.worker());
+  const uint64_t from = CheckpointStep(record());
+  MoveTo(JobPhase::JOB_PHASE_TRAINING,
+         absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
+                      " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : ""));
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const RankExited& event) {
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  if (event.rank() >= running.ranks_size()) return absl::InvalidArgumentError("no such rank");
+  if (event.cause() != muster::v1::EXIT_CAUSE_SUCCESS) {
+    const bool stopped = event.cause() == muster::v1::EXIT_CAUSE_STOPPED;
+    if (event.cause() != muster::v1::EXIT_CAUSE_PERMANENT) {
+      // Its agent stops, and has told its ranks before it told the coordinator: all ranks stop after the same step.
+      if (stopped && !running.has_stop() && CanSave(true)) {
+        OrderStop(DescribeExit(record(), running.number(), event), /*pause=*/false);
+      }
+      if (running.has_stop()) {
+        StopRankInOrder(event);
+        return absl::OkStatus();
+      }
+    }
+    Fail(DescribeExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
+         event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
+    if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
+    return absl::OkStatus();
+  }
+  if (running.ranks(event.rank()).succeeded()) return absl::OkStatus();
+  running.mutable_ranks(event.rank())->set_succeeded(true);
+  result_.changed = true;
+  for (const journal::v1::RankState& rank : running.ranks()) {
+    if (!rank.succeeded()) return absl::OkStatus();
+  }
+  if (!EvaluatesAlone(record()) && job().export_manifest().empty()) {
+    Fail("every rank succeeded, but none reported an export", AttemptEnd::kFailed, false, false);
+    return absl::OkStatus();
+  }
+  EndAttempt("succeeded", AttemptEnd::kSucceeded);
+  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, EvaluatesAlone(record()) ? "evaluated" : "trained and exported");
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const CheckpointSaved& event) {
+  muster::v1::CheckpointInfo checkpoint = event.checkpoint();
+  if (checkpoint.manifest().empty()) return absl::InvalidArgumentError("a checkpoint without a manifest");
+  checkpoint.set_attempt(record().running().number());
+  if (!checkpoint.has_time()) *checkpoint.mutable_time() = ToProto(now_);
+  const bool further = checkpoint.step() > CheckpointStep(record());
+  for (const muster::v1::CheckpointInfo& known : job().checkpoints()) {
+    if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
+  }
+  result_.restored.push_back(checkpoint.manifest());
+  result_.effects.push_back(Measured{Measure::kCheckpoints, "", 1});
+  result_.effects.push_back(Measured{Measure::kCheckpointBytes, "", static_cast<double>(checkpoint.bytes())});
+  if (checkpoint.seconds() > 0) {
+    result_.effects.push_back(Measured{Measure::kCheckpointSeconds, "", checkpoint.seconds()});
+  }
+  result_.garbage = AddCheckpoint(std::move(checkpoint), job().spec().checkpoint().keep(), job());
+  if (further) {
+    record().clear_causes();
+    record().set_cause_pending(false);
+  }
+  result_.changed = true;
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const Evaluation& event) {
+  for (Evaluation& known : *job().mutable_evaluations()) {
+    if (known.label() != event.label() || known.dataset() != event.dataset() || known.split() != event.split()) continue;
+    if (DeterministicBytes(known) == DeterministicBytes(event)) return absl::OkStatus();
+    known = event;  // a later attempt came by again
+    result_.changed = true;
+    return absl::OkStatus();
+  }
+  *job().add_evaluations() = event;
+  result_.changed = true;
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const Exported& event) {
+  if (job().export_manifest() == event.manifest()) return absl::OkStatus();
+  if (!job().export_manifest().empty()) result_.garbage.push_back(job().export_manifest());
+  result_.restored.push_back(event.manifest());
+  job().set_export_manifest(event.manifest());
+  result_.changed = true;
+  return absl::OkStatus();
+}
+
+}  // namespace muster

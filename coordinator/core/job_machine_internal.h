@@ -1,0 +1,78 @@
+// The inside of job_machine: one event's work on one job. job_machine_attempt.cc has what moves an attempt on, job_machine_stop.cc
+// what ends it or asks it to stop.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "coordinator/core/job_machine.h"
+
+namespace muster {
+
+muster::v1::AttemptInfo* InfoOf(JobRecord& record, uint32_t number);  // null: it is no longer listed
+
+// A job of no steps: it measures a model, and has nothing to save or export.
+bool EvaluatesAlone(const JobRecord& record);
+
+// One event's work on one job.
+class Machine {
+ public:
+  Machine(const JobRecord& job, absl::Time now) : now_(now) { result_.record = job; }
+
+  absl::Status On(const Placed& event);
+  absl::Status On(const WorkerPrepared& event);
+  absl::Status On(const WorkerRefused& event);
+  absl::Status On(const WorkerLost& event);
+  absl::Status On(const SaveAndStop& event);
+  absl::Status On(const StopOverdue& event);
+  absl::Status On(const Stuck& event);
+  absl::Status On(const UserCommand& event);
+  absl::Status On(const muster::v1::RankStarted& event);
+  absl::Status On(const muster::v1::RankExited& event);
+  absl::Status On(const muster::v1::CheckpointSaved& event);
+  absl::Status On(const muster::v1::Evaluation& event);
+  absl::Status On(const muster::v1::Exported& event);
+
+  void Amend(uint32_t attempt, const std::string& cause, bool permanent);
+  void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }
+
+  Transition Finish() {
+    if (result_.changed) record().mutable_job()->set_revision(record().job().revision() + 1);
+    return std::move(result_);
+  }
+
+ private:
+  JobRecord& record() { return result_.record; }
+  muster::v1::Job& job() { return *result_.record.mutable_job(); }
+  muster::v1::JobPhase phase() const { return result_.record.job().phase(); }
+
+  void MoveTo(muster::v1::JobPhase phase, std::string reason) {
+    job().set_phase(phase);
+    job().set_reason(std::move(reason));
+    if (IsFinal(phase)) *job().mutable_ended() = ToProto(now_);
+    if (phase == muster::v1::JobPhase::JOB_PHASE_QUEUED || phase == muster::v1::JobPhase::JOB_PHASE_RECOVERING) {
+      *record().mutable_waiting_since() = ToProto(now_);
+    }
+    result_.changed = true;
+  }
+
+  // Takes the attempt off all its workers, with its reason.
+  void EndAttempt(const std::string& reason, AttemptEnd end);
+  void Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending);
+  void GiveUpOrRecover(const std::string& cause);
+
+  // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
+  bool CanSave(bool agents_can) const {
+    return agents_can && phase() == muster::v1::JobPhase::JOB_PHASE_TRAINING && !EvaluatesAlone(result_.record);
+  }
+  void OrderStop(const std::string& reason, bool pause);
+  // A rank ended otherwise than with success while its attempt is asked to stop.
+  void StopRankInOrder(const muster::v1::RankExited& event);
+  // `more`: what cut it short; empty: all ranks stopped as they were asked to.
+  void FinishStop(const std::string& more);
+
+  absl::Time now_;
+  Transition result_;
+};
+
+}  // namespace muster

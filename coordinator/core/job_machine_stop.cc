@@ -1,0 +1,143 @@
+// What ends an attempt before its time: orders to save and stop, lost workers, and what users ask for.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/job_machine_internal.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::AttemptInfo;
+using muster::v1::JobPhase;
+using muster::v1::RankExited;
+
+constexpr int kMaxRequests = 32;
+
+}  // namespace
+
+void Machine::OrderStop(const std::string& reason, bool pause) {
+  journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
+  stop.set_reason(reason);
+  *stop.mutable_since() = ToProto(now_);
+  stop.set_pause(pause);
+  for (const journal::v1::Grant& grant : record().running().grants()) {
+    result_.effects.push_back(PushDesired{grant.worker()});
+  }
+  MoveTo(phase(), absl::StrCat(reason, ": saves a checkpoint and stops"));
+}
+
+void Machine::StopRankInOrder(const RankExited& event) {
+  journal::v1::RunningAttempt& running = *record().mutable_running();
+  if (event.cause() != muster::v1::EXIT_CAUSE_STOPPED) {
+    return FinishStop(DescribeExit(record(), running.number(), event));
+  }
+  if (running.ranks(static_cast<int>(event.rank())).stopped()) return;
+  running.mutable_ranks(static_cast<int>(event.rank()))->set_stopped(true);
+  result_.changed = true;
+  const bool all = std::all_of(running.ranks().begin(), running.ranks().end(), [](const journal::v1::RankState& rank) {
+    return rank.stopped() || rank.succeeded();
+  });
+  if (all) FinishStop("");
+}
+
+void Machine::FinishStop(const std::string& more) {
+  const journal::v1::StopOrder stop = record().running().stop();
+  const std::string reason = more.empty() ? stop.reason() : absl::StrCat(stop.reason(), "; ", more);
+  EndAttempt(reason, stop.pause() ? AttemptEnd::kPaused : AttemptEnd::kStopped);
+  record().set_cause_pending(false);
+  MoveTo(stop.pause() ? JobPhase::JOB_PHASE_PAUSED : JobPhase::JOB_PHASE_RECOVERING, reason);
+}
+
+absl::Status Machine::On(const SaveAndStop& event) {
+  if (record().running().has_stop()) return absl::OkStatus();
+  if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  if (CanSave(event.can_save)) {
+    OrderStop(event.reason, /*pause=*/false);
+  } else {
+    Fail(event.reason, AttemptEnd::kStopped, /*permanent=*/false, /*pending=*/false);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const StopOverdue&) {
+  if (!record().running().has_stop()) return absl::OkStatus();
+  FinishStop(absl::StrCat("not all ranks stopped within ", absl::ToInt64Seconds(kStopWithin), " s"));
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const WorkerLost& event) {
+  if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  if (record().running().has_stop()) {
+    const AttemptInfo* info = InfoOf(record(), record().running().number());
+    const bool needed = info == nullptr || std::any_of(info->ranks().begin(), info->ranks().end(), [&](const auto& rank) {
+      return rank.worker() == event.worker && !record().running().ranks(static_cast<int>(rank.rank())).stopped();
+    });
+    if (needed) FinishStop(event.reason);  // otherwise its part is done: it may go
+    return absl::OkStatus();
+  }
+  Fail(event.reason, AttemptEnd::kLost, /*permanent=*/false, /*pending=*/false);
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const Stuck& event) {
+  Fail(event.reason, AttemptEnd::kNoProgress, /*permanent=*/false, /*pending=*/false);
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const UserCommand& event) {
+  static constexpr absl::string_view kVerbs[] = {"cancel", "pause", "resume"};
+  const std::string key = absl::StrCat(kVerbs[static_cast<int>(event.verb)], "/", event.user, "/", event.request_id);
+  if (!event.request_id.empty()) {
+    const auto& known = record().requests();
+    if (std::find(known.begin(), known.end(), key) != known.end()) return absl::OkStatus();
+  }
+  const bool ended = IsFinal(phase()), paused = phase() == JobPhase::JOB_PHASE_PAUSED;
+  const std::string by = absl::StrCat("by ", event.user);
+  switch (event.verb) {
+    case Verb::kCancel:
+      if (phase() == JobPhase::JOB_PHASE_CANCELLED) return absl::OkStatus();
+      if (ended) break;
+      EndAttempt(absl::StrCat("cancelled ", by), AttemptEnd::kCancelled);
+      MoveTo(JobPhase::JOB_PHASE_CANCELLED, absl::StrCat("cancelled ", by));
+      break;
+    case Verb::kPause:
+      if (paused) return absl::OkStatus();
+      if (ended) break;
+      if (record().running().has_stop()) {
+        if (record().running().stop().pause()) return absl::OkStatus();
+        record().mutable_running()->mutable_stop()->set_pause(true);
+        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
+        MoveTo(phase(), absl::StrCat("paused ", by, ": saves a checkpoint and stops"));
+        break;
+      }
+      if (CanSave(event.can_save)) {
+        OrderStop(absl::StrCat("paused ", by), /*pause=*/true);
+        break;
+      }
+      EndAttempt(absl::StrCat("paused ", by), AttemptEnd::kPaused);
+      MoveTo(JobPhase::JOB_PHASE_PAUSED, absl::StrCat("paused ", by));
+      break;
+    case Verb::kResume:
+      if (ended) break;
+      if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
+        record().mutable_running()->mutable_stop()->set_pause(false);
+        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
+        MoveTo(phase(), absl::StrCat("resumed ", by, " while it stops"));
+        break;
+      }
+      if (!paused) return absl::OkStatus();  // it runs, or waits for slots, already
+      MoveTo(JobPhase::JOB_PHASE_QUEUED, absl::StrCat("resumed ", by));
+      break;
+  }
+  if (!result_.changed) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("job ", job().id(), " has ended (", PhaseName(phase()), "). Submit it again."));
+  }
+  if (!event.request_id.empty()) {
+    record().add_requests(key);
+    while (record().requests_size() > kMaxRequests) record().mutable_requests()->DeleteSubrange(0, 1);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace muster
