@@ -104,6 +104,8 @@ class Cluster {
   }
   double Goodput(const std::string& phase) const { return Sum(Measure::kGoodputSeconds, phase); }
 
+  const muster::v1::Job& OnlyJob() const { return state_.jobs.begin()->second.job(); }
+
  private:
   State state_;
   Soft soft_;
@@ -152,6 +154,7 @@ TEST(Measure, WhatAFailedAttemptDidSinceItsCheckpointIsLost) {
   EXPECT_EQ(cluster.Sum(Measure::kCheckpoints), 1);
   EXPECT_EQ(cluster.Sum(Measure::kCheckpointBytes), 1000);
   EXPECT_EQ(cluster.Sum(Measure::kCheckpointSeconds), 2);
+  EXPECT_EQ(cluster.OnlyJob().checkpoints(0).seconds(), 0) << "measured, and not kept";
 }
 
 TEST(Measure, RecoveryEndsAtTheFirstStepOfTheNextAttempt) {

@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "common/rpc/access/testing_matrix.h"
 #include "common/rpc/access/ticket.h"
 #include "common/rpc/errors.h"
+#include "common/version.h"
 #include "coordinator/runtime/fake_cluster.h"
 
 namespace muster {
@@ -96,6 +99,58 @@ TEST_F(CoordinatorAccess, TheAuditLogTellsChangesAndRefusalsAndNoSecrets) {
   EXPECT_EQ(lines[2]["method"], "JobService/List");
   EXPECT_EQ(lines[2]["outcome"], "UNAUTHENTICATED");
   EXPECT_EQ(ReadFile(cluster_->folder() / "state/audit/audit.jsonl")->find("stolen-secret"), std::string::npos);
+}
+
+TEST_F(CoordinatorAccess, ARevokedTokenEndsItsStreams) {
+  Start();
+  const auto channel = matrix_->WithToken("mst_viewer");
+  const auto jobs = JobService::NewStub(channel);
+  grpc::ClientContext watch_context, logs_context;
+  muster::v1::WatchRequest watch;
+  muster::v1::LogsRequest logs;
+  watch.set_id(Submit(matrix_->WithToken("mst_submitter"), SmallJob(1)).value());
+  logs.set_id(watch.id());
+  logs.set_follow(true);
+  const auto watching = jobs->Watch(&watch_context, watch);
+  const auto following = jobs->Logs(&logs_context, logs);
+  muster::v1::WatchResponse job;
+  ASSERT_TRUE(watching->Read(&job));
+  ASSERT_TRUE(WriteFileAtomically(cluster_->tokens, "tokens: []\n").ok());
+  while (watching->Read(&job)) {
+  }
+  muster::v1::LogsResponse log;
+  EXPECT_FALSE(following->Read(&log));
+  for (const grpc::Status& status : {watching->Finish(), following->Finish()}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
+    EXPECT_EQ(ReasonOf(FromGrpc(status)), "TOKEN_UNKNOWN");
+  }
+}
+
+TEST_F(CoordinatorAccess, ARevokedTokenEndsItsWorkersSession) {
+  Start();
+  grpc::ClientContext context;
+  const auto session = muster::v1::WorkerService::NewStub(matrix_->WithToken("mst_worker"))->Session(&context);
+  muster::v1::AgentMessage message;
+  muster::v1::CoordinatorMessage answer;
+  message.mutable_hello()->set_worker("token-user");
+  message.mutable_hello()->set_instance("i1");
+  message.mutable_hello()->set_slots(1);
+  message.mutable_hello()->set_device("cpu");
+  message.mutable_hello()->set_version(OwnVersionText());
+  ASSERT_TRUE(session->Write(message));
+  ASSERT_TRUE(session->Read(&answer));
+  ASSERT_TRUE(WriteFileAtomically(cluster_->tokens, "tokens: []\n").ok());
+  absl::Notification ended;
+  std::thread heartbeats([&] {
+    message.mutable_heartbeat();
+    do session->Write(message);
+    while (!ended.WaitForNotificationWithTimeout(absl::Milliseconds(100)));
+  });
+  while (session->Read(&answer)) {
+  }
+  ended.Notify();
+  heartbeats.join();
+  EXPECT_FALSE(session->Finish().ok());
 }
 
 TEST_F(CoordinatorAccess, WhoCallsTooOftenIsToldWhenToComeAgain) {

@@ -124,10 +124,10 @@ grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::List
 grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::WatchRequest* request,
                                    grpc::ServerWriter<muster::v1::WatchResponse>* writer) {
   return options_.admission->Serve(*context, "JobService/Watch", request,
-                                   [&](AdmittedCall&) { return Watch(*context, request->id(), *writer); });
+                                   [&](AdmittedCall& call) { return Watch(*context, call, request->id(), *writer); });
 }
 
-absl::Status JobServiceImpl::Watch(ServerContext& context, const std::string& id,
+absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& call, const std::string& id,
                                    grpc::ServerWriter<muster::v1::WatchResponse>& writer) {
   options_.feed->Join(id);
   absl::StatusOr<Job> first = View(id);
@@ -143,6 +143,7 @@ absl::Status JobServiceImpl::Watch(ServerContext& context, const std::string& id
       if (!writer.Write(response) || IsFinal(job.phase())) break;
       if (options_.feed->Pace(kWatchPace)) status = ShuttingDown();
     }
+    if (status.ok()) status = options_.admission->StillAdmitted(context, call);
     if (context.IsCancelled() || !status.ok()) break;
     const WatchFeed::News news = options_.feed->Next(id, kLook, version, job);
     if (news == WatchFeed::News::kStopped) status = ShuttingDown();
@@ -189,14 +190,16 @@ grpc::Status JobServiceImpl::Resume(ServerContext* context, const muster::v1::Re
 grpc::Status JobServiceImpl::Logs(ServerContext* context, const muster::v1::LogsRequest* request,
                                   grpc::ServerWriter<muster::v1::LogsResponse>* writer) {
   return options_.admission->Serve(*context, "JobService/Logs", request,
-                                   [&](AdmittedCall&) { return Logs(*context, *request, *writer); });
+                                   [&](AdmittedCall& call) { return Logs(*context, call, *request, *writer); });
 }
 
-absl::Status JobServiceImpl::Logs(ServerContext& context, const muster::v1::LogsRequest& request,
+absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& call,
+                                  const muster::v1::LogsRequest& request,
                                   grpc::ServerWriter<muster::v1::LogsResponse>& writer) {
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
   uint64_t version = 0;
   while (!context.IsCancelled()) {
+    RETURN_IF_ERROR(options_.admission->StillAdmitted(context, call));
     absl::StatusOr<Job> job = View(request.id());
     if (!job.ok()) return job.status();
     if (options_.stopping->load()) return ShuttingDown();

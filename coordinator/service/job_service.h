@@ -52,9 +52,9 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
   absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request);
-  absl::Status Watch(grpc::ServerContext& context, const std::string& id,
+  absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const std::string& id,
                      grpc::ServerWriter<muster::v1::WatchResponse>& writer);
-  absl::Status Logs(grpc::ServerContext& context, const muster::v1::LogsRequest& request,
+  absl::Status Logs(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::LogsRequest& request,
                     grpc::ServerWriter<muster::v1::LogsResponse>& writer);
   absl::StatusOr<muster::v1::Job> Command(AdmittedCall& call, Verb verb, const std::string& id,
                                           const std::string& request_id);

@@ -1,5 +1,6 @@
 // What a rank writes: messages on its pipe, lines on its standard output. Laws: pieces give what the whole gives; log
 // text is whole lines of valid UTF-8 within its limits.
+#include "common/deterministic_bytes.h"
 #include "common/process/delimited_reader.h"
 #include "coordinator/data/store/normalise.h"
 #include "muster/rank/v1/rank.pb.h"
@@ -31,7 +32,7 @@ Outcome Read(std::string_view bytes, size_t piece) {
         return outcome;
       }
       if (!*next) break;
-      outcome.messages.push_back(message.SerializeAsString());
+      outcome.messages.push_back(muster::DeterministicBytes(message));  // maps have no order of their own
     }
   }
   return outcome;

@@ -121,6 +121,12 @@ absl::Status Admission::Begin(grpc::ServerContext& context, std::string_view met
   return absl::OkStatus();
 }
 
+absl::Status Admission::StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call) {
+  ASSIGN_OR_RETURN(const Principal principal, Authenticate(context, options_.clock->Now()));
+  if (principal.proof == Proof::kInsecure) return absl::OkStatus();
+  return call.rule->roles.contains(principal.role) ? absl::OkStatus() : Denied(*call.rule, principal);
+}
+
 grpc::Status Admission::End(grpc::ServerContext& context, AdmittedCall& call, absl::Status status) {
   if (call.admitted && call.rule->streams && IsPerson(call.principal.role)) limiter_.EndStream(call.principal.name);
   const char* const refusal = RefusalOf(status);

@@ -76,6 +76,10 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
+  // For a handler whose stream goes on: call it now and then (a file is read once a second at most). UNAUTHENTICATED or
+  // PERMISSION_DENIED: the token was revoked or has expired, or is another role's now. End the stream with it.
+  absl::Status StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call);
+
  private:
   explicit Admission(const Options& options) : options_(options), limiter_(options.limits) {}
   absl::Status Begin(grpc::ServerContext& context, std::string_view method, const google::protobuf::Message* request,

@@ -138,6 +138,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
   if (options_.log_format != "text") config.set_log_format(options_.log_format);
+  config.DiscardUnknownFields();  // of a newer coordinator: the rank reads text, which does not skip what it does not know
   return config;
 }
 

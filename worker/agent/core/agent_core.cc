@@ -55,7 +55,10 @@ void AgentCore::On(const MessageReceived& event) {
   switch (event.message.message_case()) {
     case muster::v1::CoordinatorMessage::kWelcome: return Welcome(event.message.welcome());
     case muster::v1::CoordinatorMessage::kDesired: return Desire(event.message.desired());
-    case muster::v1::CoordinatorMessage::kAck: return outbox_.Acknowledge(event.message.ack().sequence());
+    case muster::v1::CoordinatorMessage::kAck:
+      // Before the welcome nothing of this session was sent: what is pending would be lost.
+      if (session_ == Session::kWelcomed) outbox_.Acknowledge(event.message.ack().sequence());
+      return;
     case muster::v1::CoordinatorMessage::MESSAGE_NOT_SET: return;  // of a newer coordinator
   }
 }

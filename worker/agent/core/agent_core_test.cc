@@ -115,6 +115,46 @@ class AgentCoreTest : public testing::Test {
   std::vector<Report> reports_;  // as sent, repeats included
 };
 
+TEST_F(AgentCoreTest, ConfigurationsHaveNothingOfANewerCoordinatorThatTheirRanksCouldNotRead) {
+  Connect();
+  MessageReceived desired;
+  desired.message.mutable_desired()->set_epoch(1);
+  auto& assignment = *desired.message.mutable_desired()->add_assignments();
+  assignment.set_job_id("a");
+  assignment.set_attempt(1);
+  assignment.set_phase(kPrepare);
+  assignment.set_world_size(1);
+  assignment.mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  assignment.add_ranks();
+  auto& checkpoint = *assignment.add_checkpoints();
+  checkpoint.set_manifest("m");
+  checkpoint.GetReflection()->MutableUnknownFields(&checkpoint)->AddVarint(9999, 1);
+  Step(desired);
+  assignment.set_phase(kRun);
+  const Actions actions = Step(desired);
+  const auto start = std::find_if(actions.begin(), actions.end(),
+                                  [](const Action& action) { return std::holds_alternative<StartRank>(action); });
+  ASSERT_NE(start, actions.end());
+  const auto& config = std::get<StartRank>(*start).config;
+  ASSERT_EQ(config.checkpoints().size(), 1);
+  EXPECT_EQ(config.checkpoints(0).manifest(), "m");
+  EXPECT_TRUE(config.checkpoints(0).GetReflection()->GetUnknownFields(config.checkpoints(0)).empty());
+}
+
+TEST_F(AgentCoreTest, AnAcknowledgementBeforeTheWelcomeIsOfNothing) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  const uint64_t sequence = reports_.back().sequence();
+  Step(SessionEnded{"gone"});
+  while (!Has<OpenSession>(Advance(absl::Seconds(1)))) {
+  }
+  Acknowledge();
+  reports_.clear();
+  Welcome();
+  ASSERT_FALSE(reports_.empty()) << "it is sent again";
+  EXPECT_EQ(reports_.front().sequence(), sequence);
+}
+
 TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   Connect();
   EXPECT_THAT(Words(Desire({{"a", 1, kPrepare, {0, 1}}})), IsEmpty());
