@@ -1,5 +1,9 @@
-"""Every flag in the manifests of every overlay is one that its program knows, and every program of a manifest is in its image."""
+"""Every flag in the manifests of every overlay is one that its program knows, every program of a manifest is in its image, and
+so are the packages that programs link."""
+import functools
+import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
@@ -7,6 +11,37 @@ import manifests
 import policy
 sys.path.insert(0, str(manifests.ROOT / "tests/e2e"))
 from cluster import BIN  # noqa: E402
+
+
+@functools.lru_cache(None)
+def dependencies():
+    """Debian package → those that it needs, alternatives included, of all that is installed here."""
+    found = {}
+    for line in manifests.run("dpkg-query", "-W", "-f=${Package}|${Pre-Depends}, ${Depends}\n").splitlines():
+        package, needs = line.split("|", 1)
+        found[package] = set(re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9.+-]+)", needs))
+    return found
+
+
+def with_dependencies(packages):
+    found, todo = set(), set(packages)
+    while todo:
+        package = todo.pop()
+        found.add(package)
+        todo |= dependencies().get(package, set()) - found
+    return found
+
+
+def linked_packages(program):
+    """Library → package, of the system's shared libraries that a program loads."""
+    paths = [str(pathlib.Path(path).resolve()) for path in re.findall(r"=> (/\S+)", manifests.run("ldd", program))]
+    # Others are LibTorch's, which the image has in a layer of its own.
+    paths = [path for path in paths if path.startswith("/usr/lib/")]
+    # dpkg knows some by the names that they had before /lib was a link.
+    owners = subprocess.run(["dpkg-query", "-S", *paths, *(path.removeprefix("/usr") for path in paths)],
+                            capture_output=True, text=True).stdout
+    by_path = {path: owner.split(":")[0] for owner, path in (line.split(": ", 1) for line in owners.splitlines())}
+    return {path: by_path.get(path) or by_path[path.removeprefix("/usr")] for path in paths}
 
 
 class Flags(unittest.TestCase):
@@ -31,6 +66,19 @@ class Flags(unittest.TestCase):
                 recipe = (manifests.ROOT / f"deploy/images/Containerfile.{image}").read_text()
                 self.assertIn(f"COPY programs/ {folder}/", recipe)
                 self.assertRegex(build, rf"(?m)^ *(put_programs .*|programs=\(.*)\b{program}\b")
+
+    def test_images_hold_what_their_programs_link(self):
+        build = (manifests.ROOT / "deploy/images/build").read_text()
+        for image, programs in (("coordinator", ("muster", "muster-coordinator", "muster-data")), ("worker", ("muster-worker", "muster-rank"))):
+            recipe = (manifests.ROOT / f"deploy/images/Containerfile.{image}").read_text()
+            listed = re.search(r"--no-install-recommends ([^>]+)", recipe)[1].replace("\\\n", " ").split()
+            held = with_dependencies(listed)
+            for program in programs:
+                self.assertIn(program, build)
+                linked = linked_packages(BIN / program)
+                self.assertGreater(len(linked), 5, program)
+                missing = {library: package for library, package in linked.items() if package not in held}
+                self.assertEqual({}, missing, f"{program}: Containerfile.{image} lacks packages")
 
 
 if __name__ == "__main__":
