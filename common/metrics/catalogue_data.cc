@@ -75,8 +75,7 @@ std::vector<MetricFamily> DataMetricFamilies() {
        .unit = "bytes",
        .help = "Bytes that nothing needed any more, removed.",
        .labels = {{"kind", {"datasets", "tokens", "blobs", "uploads"}, ""}},
-       .programs = kDataServes,
-       .presence = MetricPresence::kEvent},
+       .programs = kDataServes},
   };
 }
 

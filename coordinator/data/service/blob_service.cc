@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
@@ -70,8 +71,12 @@ class BlobServiceImpl final : public v1::BlobService::Service {
       const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
       for (const std::string& digest : request->digests()) {
         if (kept.contains(digest)) continue;
+        std::error_code error;
+        const auto path = data_.stores.blobs->PathOf(digest);
+        const uintmax_t bytes = path.ok() ? std::filesystem::file_size(*path, error) : 0;
         ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->DeleteUnlessClaimed(digest, let_go));
         response->set_deleted(response->deleted() + deleted);
+        if (deleted && !error) data_.metrics.garbage_bytes.With({"blobs"}).Increment(static_cast<double>(bytes));
       }
       admitted.subject = absl::StrCat(response->deleted(), " blobs");
       spdlog::info("{} deleted {} blobs", admitted.principal.name, response->deleted());
