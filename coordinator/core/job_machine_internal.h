@@ -1,5 +1,5 @@
-// The inside of job_machine: one event's work on one job. job_machine_attempt.cc has what moves an attempt on, job_machine_stop.cc
-// what ends it or asks it to stop.
+// The inside of job_machine: one event's work on one job. job_machine_attempt.cc has what moves an attempt on,
+// job_machine_stop.cc what ends it or asks it to stop.
 #pragma once
 
 #include <string>

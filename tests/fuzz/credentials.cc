@@ -1,5 +1,6 @@
-// What a hostile client shows of itself: tickets, certificates, its version. Laws: no ticket but the one that the coordinator signed is
-// ever taken, whatever its parts are put together from; a certificate that leads to the authority is one it issued.
+// What a hostile client shows of itself: tickets, certificates, its version. Laws: no ticket but the one that the
+// coordinator signed is ever taken, whatever its parts are put together from; a certificate that leads to the authority
+// is one it issued.
 #include "common/rpc/access/ticket.h"
 
 #include "common/files.h"
