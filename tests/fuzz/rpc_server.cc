@@ -17,6 +17,8 @@ namespace muster {
 namespace {
 
 constexpr int kInputsPerStart = 2000;
+// Inputs come as fast as they can: a limit would refuse what is to be tried. Limits have tests of their own.
+constexpr UserLimits kNoLimits = {.calls_per_second = 0};
 constexpr char kVocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\ntwo\nthree\n";
 
 SecurityOptions Insecure() {
@@ -84,6 +86,7 @@ void FuzzServers::Start() {
   data.metrics = "";
   data.state = folder / "data";
   data.security = Insecure();
+  data.limits = kNoLimits;
   data_server_ = Ok(DataServer::Start(data));
   const std::string address = absl::StrCat("127.0.0.1:", data_server_->port());
   data_channel_ = Ok(MakeChannel(address, Insecure()));
@@ -96,6 +99,7 @@ void FuzzServers::Start() {
   coordinator.metrics = "127.0.0.1:0";
   coordinator.state = folder / "coordinator";
   coordinator.security = Insecure();
+  coordinator.limits = kNoLimits;
   coordinator.data_addresses = {address};
   coordinator_server_ = Ok(Coordinator::Start(coordinator));
   coordinator_channel_ = Ok(MakeChannel(absl::StrCat("127.0.0.1:", coordinator_server_->port()), Insecure()));
