@@ -4,6 +4,7 @@
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/tls_credentials_options.h>
+#include <openssl/crypto.h>
 
 #include <map>
 
@@ -21,6 +22,10 @@
 
 namespace muster {
 namespace {
+
+// gRPC's threads may be in the middle of a handshake when main returns: OpenSSL must not take itself down under them.
+// Only the first call of a process decides, hence before main.
+[[maybe_unused]] const int kNoCleanupAtExit = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 constexpr std::string_view kInsecureType = "insecure";
 constexpr int kMaxMetadataBytes = 64 << 10;  // a ticket carries a chain of certificates
