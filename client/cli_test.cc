@@ -16,6 +16,7 @@
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

@@ -29,6 +29,14 @@ function(muster_cc_binary name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
 
+# The places of this checkout, for the few tests that read its files or start its programs. In a header and not in the
+# command line, so that all other tests compile the same in every checkout and come from one compiler cache.
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/test_paths/test_paths.h CONTENT [[
+#pragma once
+#define MUSTER_SOURCE_DIR "@PROJECT_SOURCE_DIR@"
+#define MUSTER_BINARY_DIR "@PROJECT_BINARY_DIR@/bin"
+]] @ONLY)
+
 # muster_cc_test(NAME LABEL label [SRCS ...] [DEPS ...])   each TEST becomes a test of ctest
 function(muster_cc_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SRCS;DEPS" ${ARGN})
@@ -41,8 +49,7 @@ function(muster_cc_test name)
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main muster_warnings)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_definitions(${name} PRIVATE MUSTER_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-    MUSTER_BINARY_DIR="${PROJECT_BINARY_DIR}/bin")
+  target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/test_paths)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/files.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

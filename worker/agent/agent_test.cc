@@ -14,6 +14,7 @@
 #include "common/process/child_process.h"
 #include "common/rpc/certificates.h"
 #include "common/rpc/health.h"
+#include "test_paths.h"
 #include "worker/agent/testing/scripted_coordinator.h"
 
 namespace muster {

@@ -11,6 +11,7 @@
 #include "common/files.h"
 #include "common/rpc/access/testing.h"
 #include "common/view.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

@@ -7,6 +7,7 @@
 #include "common/files.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/import/importer.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/spec/job_spec.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

@@ -111,6 +111,7 @@ TEST(WordPiece, GivesTheIdsOfHuggingFaceForBertsVocabulary) {
     std::vector<uint32_t> ids;
   } cases[] = {
 #include "coordinator/data/tokenize/golden_ids.inc"
+#include "test_paths.h"
   };
   for (const auto& [text, expected] : cases) {
     std::vector<uint32_t> ids;

@@ -1,4 +1,5 @@
 // On a machine with a GPU the CUDA side must load; on any other LoadCuda must say in one line why it does not.
+#include "test_paths.h"
 #include "worker/rank/cuda/load.h"
 
 #include <dlfcn.h>

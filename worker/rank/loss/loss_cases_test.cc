@@ -1,3 +1,4 @@
+#include "test_paths.h"
 #include "worker/rank/loss/loss_cases.h"
 
 #include <ATen/Parallel.h>
