@@ -22,6 +22,7 @@ std::string KindOf(const Report& report) {
     case Report::kEvaluation: return "evaluation";
     case Report::kExported: return "exported";
     case Report::kEpochClosed: return "epoch_closed";
+    case Report::kCheckpointRefused: return "checkpoint_refused";
     case Report::EVENT_NOT_SET: break;
   }
   return "unknown";
@@ -37,6 +38,7 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kEvaluation: return report.evaluation();
     case Report::kExported: return report.exported();
     case Report::kEpochClosed:
+    case Report::kCheckpointRefused:
     case Report::EVENT_NOT_SET: break;
   }
   return report.evaluation();  // callers check that there is an event of a job
@@ -165,7 +167,7 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
-    } else {
+    } else if (!report.has_checkpoint_refused()) {
       Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
     }
   }

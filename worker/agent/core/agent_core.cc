@@ -119,6 +119,10 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::kEpochClosed:
       *report.mutable_epoch_closed() = event.message.epoch_closed();
       break;
+    case muster::rank::v1::RankMessage::kCheckpointRefused:
+      *report.mutable_checkpoint_refused() = event.message.checkpoint_refused();
+      break;
+    case muster::rank::v1::RankMessage::kActivity: return;
     case muster::rank::v1::RankMessage::kResult:
       rank->history.result = event.message.result();
       if (!rank->kill_at.has_value() && !rank->killed) {
