@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/files.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {
@@ -111,7 +112,6 @@ TEST(WordPiece, GivesTheIdsOfHuggingFaceForBertsVocabulary) {
     std::vector<uint32_t> ids;
   } cases[] = {
 #include "coordinator/data/tokenize/golden_ids.inc"
-#include "test_paths.h"
   };
   for (const auto& [text, expected] : cases) {
     std::vector<uint32_t> ids;
