@@ -34,12 +34,14 @@ void AddGlobalFlags(CLI::App& app, Cli& cli) {
 // What Ctrl-C leaves behind, for commands that say nothing more exact while they run.
 std::string InterruptNote(const std::string& command) {
   if (command == "muster submit") return "submit: interrupted. If it was submitted, muster jobs lists it.";
-  if (command == "muster data import") return "data import: interrupted. Nothing of this import was kept.";
+  if (command == "muster data import") return "data import: interrupted. An import is kept whole or not at all: see muster data list.";
   if (command == "muster models push") {
-    return "models push: interrupted. The model was not pushed; files that were sent are not sent again.";
+    return "models push: interrupted. A model is pushed whole or not at all: see muster models list. Files that were sent "
+           "are not sent again.";
   }
   if (command == "muster backup take") {
-    return "backup take: interrupted. No backup was added; files that were copied are not copied again.";
+    return "backup take: interrupted. A backup is added whole or not at all: see muster backup list. Files that were copied "
+           "are not copied again.";
   }
   if (command == "muster restore") {
     return "restore: interrupted. The new state folders are incomplete: no server starts on them. Run the same command again.";

@@ -26,7 +26,7 @@ TEST_F(CliTest, WhatFollowsAJobEndsWithTheWholeJob) {
   for (const std::string command : {"submit job.yaml --wait", "eval minilm scifact", "watch j1"}) {
     const Result result = Muster(command + " --output json");
     EXPECT_EQ(result.code, 0) << result.err;
-    const auto job = nlohmann::json::parse(result.out);
+    auto job = nlohmann::json::parse(result.out);  // not const: a key that is missing is null
     EXPECT_EQ(job["id"], "j1") << command;
     EXPECT_EQ(job["phase"], "JOB_PHASE_SUCCEEDED");
     EXPECT_TRUE(job.contains("reason"));
@@ -60,7 +60,7 @@ TEST_F(CliTest, CtrlCOfATransferSaysWhatWasKept) {
   data_.hang = blobs_.hang = &jobs_;
   Result result = Interrupted({"data", "import", "s", Write("s.jsonl", "{}")});
   EXPECT_EQ(result.code, 130);
-  EXPECT_THAT(result.err, HasSubstr("Nothing of this import was kept."));
+  EXPECT_THAT(result.err, HasSubstr("An import is kept whole or not at all: see muster data list."));
 
   muster::v1::FileManifest manifest;
   auto& weights = *manifest.add_files();

@@ -32,6 +32,7 @@ std::string PathInConfig(const std::string& text, const std::filesystem::path& f
 
 absl::Status SetKey(const std::string& key, const YAML::Node& value, const std::filesystem::path& folder,
                     ConnectionFlags& config) {
+  if (!value.IsScalar()) return absl::InvalidArgumentError(absl::StrCat(key, ": must be a single value."));
   if (key == "address") {
     config.address = value.as<std::string>();
   } else if (key == "certs") {
@@ -39,7 +40,9 @@ absl::Status SetKey(const std::string& key, const YAML::Node& value, const std::
   } else if (key == "token_file") {
     config.token_file = PathInConfig(value.as<std::string>(), folder);
   } else if (key == "insecure") {
-    config.insecure = value.as<bool>();
+    if (!YAML::convert<bool>::decode(value, config.insecure)) {
+      return absl::InvalidArgumentError(absl::StrCat("insecure: \"", value.Scalar(), "\" is not true or false."));
+    }
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown key \"", key, "\". ", AllowedNames(key, {"address", "certs", "token_file", "insecure"})));

@@ -61,6 +61,9 @@ TEST(ResolveEndpoint, ErrorsNameWhatToDo) {
   EXPECT_THAT(std::string(Resolve({}, {}, "adress: x\n").status().message()), HasSubstr("Did you mean \"address\"?"));
   EXPECT_THAT(std::string(Resolve({}, {}, "").status().message()), HasSubstr("muster local"));
   EXPECT_EQ(Resolve({}, {}, "[").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(Resolve({}, {}, "address: a:1\ninsecure: maybe\n").status().message()),
+              HasSubstr("config.yaml:2: insecure: \"maybe\" is not true or false."));
+  EXPECT_THAT(std::string(Resolve({}, {}, "certs: [a]\n").status().message()), HasSubstr("certs: must be a single value."));
 }
 
 TEST(ResolveEndpoint, PathsOfTheConfigFileStartAtHomeOrAtTheFile) {

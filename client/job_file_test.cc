@@ -226,45 +226,38 @@ void ForEachField(Message& message, const std::function<void(Message&, const Fie
 
 // Values that a field's type allows and that a reader or writer may get wrong.
 std::vector<std::function<void(Message&)>> ValuesOf(const FieldDescriptor& field) {
+  const std::vector<std::string> texts = {
+      "",         "plain", "null",     "NULL", "Null",   "~",      "true",       "12",     "1e5",    " query: ", "a: b", "# no",
+      "- x",      "\"q\"", "it's",     "%",    "[a, b]", "{a: b}", "two\nlines", "\ttab",  "😀 <é>", "&a",       "*a",   "!x",
+      "trailing ", "?",     "a\\b",    "yes",  "0x10",   "@"};
   std::vector<std::function<void(Message&)>> values;
-  const auto add = [&](auto set) { values.push_back(set); };
-  const std::vector<std::string> texts = {"",     "plain", "null", "NULL", "Null", "~",     "true", "12",       "1e5",  " query: ",
-                                          "a: b", "# no",  "- x",  "\"q\"", "it's", "[a, b]", "{a: b}", "two\nlines", "\ttab", "😀 <é>",
-                                          "%",    "&a",    "*a",   "!x",   "?",    "a\\b",  "yes",  "0x10",     "@",    "trailing "};
+  const auto add = [&values, &field](auto all, auto set) {
+    for (const auto value : all) {
+      values.push_back([&field, value, set](Message& m) { (m.GetReflection()->*set)(&m, &field, value); });
+    }
+  };
+  using Reflection = google::protobuf::Reflection;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
-      if (field.is_repeated()) {
-        add([&field, texts](Message& m) {
-          for (const std::string& text : texts) m.GetReflection()->AddString(&m, &field, text);
+      for (const std::string& text : texts) {
+        values.push_back([&field, text](Message& m) {
+          if (field.is_repeated()) m.GetReflection()->AddString(&m, &field, text);
+          if (!field.is_repeated()) m.GetReflection()->SetString(&m, &field, text);
         });
-        break;
       }
-      for (const std::string& text : texts) add([&field, text](Message& m) { m.GetReflection()->SetString(&m, &field, text); });
       break;
-    case FieldDescriptor::CPPTYPE_BOOL:
-      for (const bool on : {false, true}) add([&field, on](Message& m) { m.GetReflection()->SetBool(&m, &field, on); });
-      break;
-    case FieldDescriptor::CPPTYPE_UINT32:
-      for (const uint32_t n : {0u, 4294967295u}) add([&field, n](Message& m) { m.GetReflection()->SetUInt32(&m, &field, n); });
-      break;
-    case FieldDescriptor::CPPTYPE_INT32:
-      for (const int32_t n : {-2147483647 - 1, 2147483647}) add([&field, n](Message& m) { m.GetReflection()->SetInt32(&m, &field, n); });
-      break;
-    case FieldDescriptor::CPPTYPE_UINT64:
-      for (const uint64_t n : {uint64_t{0}, ~uint64_t{0}}) add([&field, n](Message& m) { m.GetReflection()->SetUInt64(&m, &field, n); });
-      break;
-    case FieldDescriptor::CPPTYPE_FLOAT:
-      for (const float x : {0.0f, 0.1f, 3.4e38f, 1e-8f}) add([&field, x](Message& m) { m.GetReflection()->SetFloat(&m, &field, x); });
-      break;
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      for (const double x : {0.0, 0.1, 2e-5, 1.7e308, 1.0 / 3}) add([&field, x](Message& m) { m.GetReflection()->SetDouble(&m, &field, x); });
-      break;
+    case FieldDescriptor::CPPTYPE_BOOL: add(std::vector<int>{0, 1}, &Reflection::SetBool); break;
+    case FieldDescriptor::CPPTYPE_UINT32: add(std::vector<uint32_t>{0, UINT32_MAX}, &Reflection::SetUInt32); break;
+    case FieldDescriptor::CPPTYPE_INT32: add(std::vector<int32_t>{INT32_MIN, INT32_MAX}, &Reflection::SetInt32); break;
+    case FieldDescriptor::CPPTYPE_UINT64: add(std::vector<uint64_t>{0, UINT64_MAX}, &Reflection::SetUInt64); break;
+    case FieldDescriptor::CPPTYPE_FLOAT: add(std::vector<float>{0, 0.1f, 3.4e38f, 1e-8f}, &Reflection::SetFloat); break;
+    case FieldDescriptor::CPPTYPE_DOUBLE: add(std::vector<double>{0, 0.1, 1.7e308, 1.0 / 3}, &Reflection::SetDouble); break;
     case FieldDescriptor::CPPTYPE_ENUM:
       for (int i = 0; i < field.enum_type()->value_count(); ++i) {
-        add([&field, value = field.enum_type()->value(i)](Message& m) { m.GetReflection()->SetEnum(&m, &field, value); });
+        values.push_back([&field, i](Message& m) { m.GetReflection()->SetEnum(&m, &field, field.enum_type()->value(i)); });
       }
       break;
-    case FieldDescriptor::CPPTYPE_MESSAGE: add([](Message&) {}); break;
+    case FieldDescriptor::CPPTYPE_MESSAGE: values.push_back([](Message&) {}); break;
     case FieldDescriptor::CPPTYPE_INT64: ADD_FAILURE() << field.full_name() << ": no job file can hold it"; break;
   }
   return values;

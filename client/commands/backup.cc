@@ -78,8 +78,9 @@ absl::Status CheckIsRepository(const char* command, const std::filesystem::path&
   std::error_code error;
   if (std::filesystem::is_directory(folder / "backups", error)) return absl::OkStatus();
   const bool exists = std::filesystem::exists(folder, error);
-  return absl::InvalidArgumentError(absl::StrCat(command, ": ", folder.string(), exists ? " is not a folder of backups" : " does not exist",
-                                                 ". Name the folder that muster backup take wrote to."));
+  const char* what = exists ? " is not a folder of backups" : " does not exist";
+  return absl::InvalidArgumentError(
+      absl::StrCat(command, ": ", folder.string(), what, ". Name the folder that muster backup take wrote to."));
 }
 
 absl::StatusOr<int> ListBackups(const Cli& cli, const std::string& folder) {

@@ -120,7 +120,12 @@ std::string WrongRequirement(CLI::App& command, const std::vector<CLI::Option*>&
   return "";
 }
 
-std::string WrongValues(const std::vector<CLI::Option*>& options) {
+std::vector<std::string> ValuesOf(const CLI::Option& option, const GivenValues& given) {
+  const auto found = given.find(&option);
+  return found != given.end() ? found->second : option.results();
+}
+
+std::string WrongValues(const std::vector<CLI::Option*>& options, const GivenValues& given) {
   for (CLI::Option* option : options) {
     const std::string label = LabelOf(*option);
     const bool is_switch = option->get_items_expected_max() == 0;
@@ -132,7 +137,7 @@ std::string WrongValues(const std::vector<CLI::Option*>& options) {
     if (option->results().size() > static_cast<size_t>(std::max(option->get_items_expected_max(), 1))) {
       return absl::StrCat(label, " is given twice. Give it once.");
     }
-    for (const std::string& value : option->results()) {
+    for (const std::string& value : ValuesOf(*option, given)) {
       if (const std::string text = WrongValue(*option, value); !text.empty()) return absl::StrCat(label, ": ", text);
     }
   }
@@ -200,13 +205,13 @@ std::string WrongValue(CLI::Option& option, const std::string& value) {
   return verdicts.empty() ? "" : Expectation(verdicts.front(), value);
 }
 
-std::string Explain(const CLI::ParseError& error, CLI::App& command) {
+std::string Explain(const CLI::ParseError& error, CLI::App& command, const GivenValues& given) {
   const std::vector<CLI::Option*> options = OptionsOf(command);
-  if (const std::string text = WrongValues(options); !text.empty()) return text;
+  if (const std::string text = WrongValues(options, given); !text.empty()) return text;
   if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
     for (const CLI::Option* option : options) {
       if (option->count() == 0 || !absl::StrContains(error.what(), absl::StrCat(option->get_name(), " = "))) continue;
-      for (const std::string& value : option->results()) {
+      for (const std::string& value : ValuesOf(*option, given)) {
         int64_t whole = 0;
         const bool fits = option->results().size() > 1 && absl::SimpleAtoi(value, &whole);
         if (!fits) return absl::StrCat(LabelOf(*option), ": ", Unconvertible(value));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,10 @@ std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators
 
 // What the validators and the type of `option` say about `value`; "" where nothing is wrong that can be told.
 std::string WrongValue(CLI::Option& option, const std::string& value);
+// The values as they were given: CLI11 changes an option's results while it checks them.
+using GivenValues = std::map<const CLI::Option*, std::vector<std::string>>;
+
 // The text for an error that CLI11 threw while it parsed `command`.
-std::string Explain(const CLI::ParseError& error, CLI::App& command);
+std::string Explain(const CLI::ParseError& error, CLI::App& command, const GivenValues& given);
 
 }  // namespace muster

@@ -54,6 +54,7 @@ class Walk {
   }
 
   CLI::App& command() { return *app_; }
+  const GivenValues& given() const { return given_; }
   absl::Status Wrong(const std::string& text) const {
     return absl::InvalidArgumentError(absl::StrCat(CommandPath(*app_), ": ", text));
   }
@@ -86,20 +87,25 @@ class Walk {
     return absl::StrCat("unknown command \"", word, "\". ", AllowedNames(word, CommandNames()));
   }
 
-  absl::Status SkipValues(CLI::Option& option, const std::vector<std::string>& words, size_t& i) const {
+  absl::Status SkipValues(CLI::Option& option, const std::vector<std::string>& words, size_t& i) {
     if (option.get_items_expected_max() == 0) return absl::OkStatus();
     const std::string& word = words[i];
     const bool attached = absl::StartsWith(word, "--") ? absl::StrContains(word, '=') : word.size() > 2;
     int taken = attached ? 1 : 0;
+    std::vector<std::string>& values = given_[&option];
+    if (attached) values.push_back(word.substr(absl::StartsWith(word, "--") ? word.find('=') + 1 : 2));
     for (; taken < option.get_items_expected_min(); ++taken, ++i) {
       if (i + 1 >= words.size() || (IsFlag(words[i + 1]) && Find(words[i + 1]) != nullptr)) {
         const std::string type = TypeOf(option);
         return Wrong(absl::StrCat(LabelOf(option), " needs a value", type.empty() ? "" : absl::StrCat(" (", type, ")"),
                                   ": ", option.get_description(), "."));
       }
+      values.push_back(words[i + 1]);
     }
     if (!option.get_allow_extra_args()) return absl::OkStatus();
-    while (taken < option.get_items_expected_max() && i + 1 < words.size() && !IsFlag(words[i + 1])) ++i, ++taken;
+    for (; taken < option.get_items_expected_max() && i + 1 < words.size() && !IsFlag(words[i + 1]); ++taken) {
+      values.push_back(words[++i]);
+    }
     return absl::OkStatus();
   }
 
@@ -122,6 +128,7 @@ class Walk {
 
   CLI::App* app_;
   const CommandAdvice& advice_;
+  GivenValues given_;
 };
 
 CLI::App* MakeGroup(CLI::App& command, const std::string& name, const std::vector<CLI::Option*>& options) {
@@ -142,7 +149,7 @@ absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const Com
   } catch (const CLI::Success&) {
     throw;
   } catch (const CLI::ParseError& error) {
-    return walk.Wrong(Explain(error, walk.command()));
+    return walk.Wrong(Explain(error, walk.command(), walk.given()));
   }
   return absl::OkStatus();
 }
