@@ -48,8 +48,8 @@ TEST_F(CliTest, CtrlCSaysWhatBecomesOfTheJob) {
   for (const auto& words : commands) {
     const Result result = Interrupted(words);
     EXPECT_EQ(result.code, 130) << words[0];
-    EXPECT_THAT(result.err, HasSubstr("job j1 goes on.")) << words[0];
-    EXPECT_THAT(result.err, HasSubstr(words[0] == "logs" ? "muster logs -f j1" : "muster watch j1, or end it with muster cancel j1"));
+    EXPECT_THAT(result.err, HasSubstr("job j1 keeps running.")) << words[0];
+    EXPECT_THAT(result.err, HasSubstr(words[0] == "logs" ? "muster logs -f j1" : "muster watch j1, or cancel it with muster cancel j1"));
     if (words[0] == "eval" || words[0] == "submit") {
       EXPECT_THAT(result.out, StartsWith("job j1 (")) << "at once";
     }

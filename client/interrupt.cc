@@ -66,7 +66,7 @@ InterruptScope::~InterruptScope() {
 }
 
 std::string JobGoesOn(const std::string& id) {
-  return absl::StrCat("job ", id, " goes on. Follow it with muster watch ", id, ", or end it with muster cancel ", id, ".");
+  return absl::StrCat("job ", id, " keeps running. Follow it with muster watch ", id, ", or cancel it with muster cancel ", id, ".");
 }
 
 }  // namespace muster

@@ -11,8 +11,8 @@ namespace muster {
 // `note`: what is said on standard error.
 void WatchInterrupts(std::string note);
 
-// While it lives, Ctrl-C says `note` instead, after `clean_up`, which runs in the signal's thread while the command goes
-// on. Lives on the stack; scopes nest.
+// While it lives, Ctrl-C says `note` instead, after `clean_up`, which runs in the signal's thread beside the
+// command. Lives on the stack; scopes nest.
 class InterruptScope {
  public:
   explicit InterruptScope(std::string note, std::function<void()> clean_up = {});
@@ -25,7 +25,7 @@ class InterruptScope {
   std::function<void()> outer_clean_up_;
 };
 
-// "job ID goes on. Follow it: muster watch ID. End it: muster cancel ID."
+// "job ID keeps running. Follow it with muster watch ID, or cancel it with muster cancel ID."
 std::string JobGoesOn(const std::string& id);
 
 }  // namespace muster

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -200,6 +202,22 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
     offline += !asks;
   });
   EXPECT_GT(offline, 10);
+}
+
+// A command that prints no JSON must say so: its name is here, or it calls PrintsItsOwnFormat.
+TEST(Usage, OutputIsHonoredOrRefused) {
+  const std::set<std::string> honor = {
+      "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data list", "data show", "data rm",
+      "models push", "models list", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
+      "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
+  Tree tree;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty() || command.get_name() == "local") return;
+    std::vector<std::string> line = Complete(command, words);
+    line.insert(line.end(), {"--output", "json"});
+    const bool refused = absl::StrContains(Refusal(line), "--output has no effect on this command");
+    EXPECT_NE(refused, honor.count(absl::StrJoin(words, " ")) > 0) << absl::StrJoin(words, " ");
+  });
 }
 
 TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {

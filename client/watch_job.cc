@@ -33,7 +33,7 @@ std::string StillThere(const std::string& id, const muster::v1::Job& last, absl:
   if (last.phase() == muster::v1::JOB_PHASE_UNSPECIFIED) {
     return absl::StrCat("the coordinator said nothing of job ", id, after, ". Look with muster get ", id, ".");
   }
-  return absl::StrCat("job ", id, " is ", WordOf(last.phase()), after, " and goes on. Follow it with muster watch ", id, ".");
+  return absl::StrCat("job ", id, " is still ", WordOf(last.phase()), after, ". Follow it with muster watch ", id, ".");
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ TEST_F(WatchJobTest, TheEndOfTheTimeoutSaysWhereTheJobIs) {
   EXPECT_THAT(std::string(paused.status().message()), ::testing::HasSubstr("Resume it with muster resume j1."));
   service_.calls = 0;
   const auto training = Watch({{{muster::v1::JOB_PHASE_TRAINING}, over}}, {.timeout = absl::Seconds(12)});
-  EXPECT_EQ(training.status().message(), "job j1 is training after 12 s and goes on. Follow it with muster watch j1.");
+  EXPECT_EQ(training.status().message(), "job j1 is still training after 12 s. Follow it with muster watch j1.");
 }
 
 TEST_F(WatchJobTest, PassesOtherErrorsOn) {

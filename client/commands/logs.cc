@@ -74,7 +74,7 @@ absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
   if (flags.rank >= 0) request.set_rank(flags.rank);
   if (flags.attempt >= 0) request.set_attempt(flags.attempt);
   RETURN_IF_ERROR(CheckExists(*stub, flags));
-  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " goes on. Read its logs with muster logs -f ",
+  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " keeps running. Read its logs with muster logs -f ",
                                                              flags.id, ".")
                                               : "logs: interrupted.");
   grpc::ClientContext context;

@@ -15,10 +15,10 @@ using muster::v1::RankExited;
 constexpr int kMaxRequests = 32;
 constexpr absl::string_view kPausedBy = "paused by ";
 
-// What a job does between the order to stop and its last rank's end.
-std::string StoppingText(const journal::v1::StopOrder& stop) {
-  if (stop.pause()) return absl::StrCat("pausing for ", absl::StripPrefix(stop.reason(), kPausedBy), ": saving a checkpoint");
-  return absl::StrCat(stop.reason(), ": saving a checkpoint, then moving to other slots");
+// What a job does between the order to stop and its last rank's end. `reason`: of the newest order.
+std::string StoppingText(const std::string& reason, bool pause) {
+  if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason, kPausedBy), ": saving a checkpoint");
+  return absl::StrCat(reason, ": saving a checkpoint, then moving to other slots");
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ void Machine::OrderStop(const std::string& reason, bool pause) {
   for (const journal::v1::Grant& grant : record().running().grants()) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
-  MoveTo(phase(), StoppingText(stop));
+  MoveTo(phase(), StoppingText(reason, pause));
 }
 
 void Machine::StopRankInOrder(const RankExited& event) {
@@ -115,7 +115,7 @@ absl::Status Machine::On(const UserCommand& event) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
         record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
-        MoveTo(phase(), StoppingText(record().running().stop()));
+        MoveTo(phase(), StoppingText(absl::StrCat("paused ", by), /*pause=*/true));
         break;
       }
       if (CanSave(event.can_save)) {
@@ -129,7 +129,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (ended) break;
       if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
         record().mutable_running()->mutable_stop()->set_pause(false);
-        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused, and resumed ", by, " before it stopped"));
+        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
         MoveTo(phase(), absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues"));
         break;
       }
