@@ -122,5 +122,29 @@ class Load(unittest.TestCase):
             self.setUp()
 
 
+class Bootstrap(unittest.TestCase):
+    def test_images_need_no_package_of_the_long_tests(self):
+        asked = {}
+        for option in ("--images", "--long"):
+            with tempfile.TemporaryDirectory() as folder:
+                dpkg = pathlib.Path(folder) / "dpkg-query"  # says that all is there, so that nothing is installed
+                dpkg.write_text(f"#!/bin/sh\nfor last; do :; done; echo $last >> {folder}/asked\nprintf 'install ok installed'\n")
+                dpkg.chmod(0o755)
+                script = (manifests.ROOT / "deploy/bootstrap").read_text().split("# LibTorch as PyPI ships it.")[0]
+                done = subprocess.run(["bash", "-c", script, manifests.ROOT / "deploy/bootstrap", option], capture_output=True, text=True,
+                                      env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+                self.assertEqual(0, done.returncode, done.stderr)
+                asked[option] = set((pathlib.Path(folder) / "asked").read_text().split())
+        self.assertLessEqual({"buildah", "debootstrap"}, asked["--images"])
+        self.assertEqual(set(), asked["--images"] & {"podman", "clang-14", "python3-venv", "docker-registry"})
+        self.assertLess(asked["--images"], asked["--long"])
+
+    def test_an_unknown_option_names_those_that_there_are(self):
+        done = subprocess.run([manifests.ROOT / "deploy/bootstrap", "--image"], capture_output=True, text=True)
+        self.assertEqual(2, done.returncode)
+        for option in ("--tests", "--watch", "--model", "--cuda", "--images", "--long"):
+            self.assertIn(option, done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -64,8 +64,10 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   SetLogFields({.worker = facts.worker});
   spdlog::info("worker {}: {} {} slots, {} cores, coordinator {}", facts.worker, facts.slots, facts.device, facts.cores,
                flags.coordinator);
-  spdlog::info("ranks talk to each other over {} ({}), unencrypted", interface.name.empty() ? "an unknown interface" : interface.name,
-               interface.address);
+  const NetworkInterface* owner = InterfaceOf(host.interfaces, interface.address);
+  spdlog::info("ranks talk to each other over {} ({}), unencrypted{}",
+               interface.name.empty() ? "an unknown interface" : interface.name, interface.address,
+               owner != nullptr && owner->loopback ? "; ranks of other hosts cannot reach it" : "");
   for (const std::string& warning : variables.warnings) spdlog::warn("{}", warning);
   return agent->Run();
 }
