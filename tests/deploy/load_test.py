@@ -122,6 +122,57 @@ class Load(unittest.TestCase):
             self.setUp()
 
 
+class Build(unittest.TestCase):
+    """deploy/images/build in a copy of what it reads, with fake tools and empty programs and libraries."""
+
+    def build(self, *parts):
+        root = pathlib.Path(tempfile.mkdtemp(prefix="muster-build-"))
+        self.addCleanup(shutil.rmtree, root)
+        shutil.copytree(manifests.ROOT / "deploy/images", root / "deploy/images")
+        shutil.copy(manifests.ROOT / "CMakeLists.txt", root)
+        cuda = ["libtorch.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so", "libc10_cuda.so", "libcaffe2_nvrtc.so", "libtorch_nvshmem.so"]
+        for tree, more in (("libtorch", []), ("libtorch-cuda", cuda)):
+            for name in ["libtorch_cpu.so", "libc10.so", "libgomp.so.1", *more]:
+                self.touch(root / ".deps" / tree / "torch/lib" / name)
+            for name in ["libcudart.so.13", "libcupti.so.13", *(["libcublas.so.13"] if more else [])]:
+                self.touch(root / ".deps" / tree / "nvidia/cu13/lib" / name)
+        for name in ("muster", "muster-coordinator", "muster-data", "muster-worker", "muster-rank", "libmuster_cuda.so"):
+            self.touch(root / "programs" / name)
+        for tool in ("buildah", "debootstrap", "strip", "id"):
+            (root / "tools").mkdir(exist_ok=True)
+            (root / "tools" / tool).symlink_to(FAKE)
+        (root / "deploy/bootstrap").symlink_to(FAKE)
+        done = subprocess.run([root / "deploy/images/build", "--bin", root / "programs", *parts], capture_output=True, text=True, env={
+            **os.environ, "PATH": f"{root}/tools:{os.environ['PATH']}", "FAKE_LOG": str(root / "log"),
+            "FAKE_IMAGES": "localhost/muster-debootstrap"})
+        self.assertEqual(0, done.returncode, done.stderr)
+        calls = [json.loads(line) for line in (root / "log").read_text().splitlines()]
+        tagged = [(call["args"][call["args"].index("--tag") + 1], call) for call in calls if "bud" in call["args"]]
+        return dict(tagged), [call["args"] for call in calls if call["tool"] == "bootstrap"]
+
+    def touch(self, file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+    def test_each_image_has_its_name_its_programs_and_its_libraries(self):
+        images, prepared = self.build("coordinator", "worker", "worker-cuda")
+        self.assertEqual({f"localhost/{name}:{tag}" for name, tag in built().items()}, set(images) - {"localhost/muster-base"})
+        files = {name.removeprefix("localhost/").split(":")[0]: call["files"] for name, call in images.items()}
+        self.assertEqual(["programs/muster", "programs/muster-coordinator", "programs/muster-data"], files["muster-coordinator"])
+        cpu, cuda = set(files["muster-worker"]), set(files["muster-worker-cuda"])
+        self.assertLessEqual({"programs/muster-worker", "programs/muster-rank", "libraries/libtorch_cpu.so"}, cpu)
+        self.assertEqual({"programs/libmuster_cuda.so", "libraries/libtorch_cuda.so", "libraries/libcublas.so.13"},
+                         (cuda - cpu) & {"programs/libmuster_cuda.so", "libraries/libtorch_cuda.so", "libraries/libcublas.so.13"})
+        self.assertLess(cpu, cuda)
+        self.assertEqual([["--cuda"]], prepared, "CUDA's libraries are fetched for the image that holds them")
+
+    def test_by_default_it_builds_what_single_node_needs(self):
+        images, prepared = self.build()
+        needed = {f"localhost/{c['image']}" for _, _, c in objects.containers(manifests.overlay("single-node"))}
+        self.assertEqual(needed, set(images) - {"localhost/muster-base"})
+        self.assertEqual([], prepared)
+
+
 class Bootstrap(unittest.TestCase):
     def test_images_need_no_package_of_the_long_tests(self):
         asked = {}

@@ -36,7 +36,8 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
                  "What ranks use among each other: an address, an interface's name or a network such as 10.0.0.0/16 "
                  "(default: the interface towards the coordinator)");
   app.add_option("--rank-env", flags.rank_env, "A further environment variable that ranks inherit, by name; may be repeated")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Stands for kind, k3d, ctr, k3s and buildah, by the name that it is called by, in the test of deploy/images/load. It appends to
-$FAKE_LOG a JSON line per call: its name, its arguments, and the image names in the archive that it is given."""
+"""Stands for kind, k3d, ctr, k3s, buildah and others, by the name that it is called by, in the test of deploy/images/load and build. It
+appends to $FAKE_LOG a JSON line per call: its name, its arguments, the image names in the archive that it is given, and the files in
+the folder that it is to build from."""
 import io
 import json
 import os
@@ -38,6 +39,11 @@ def main():
     tool, args = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
     archives = [arg for arg in args if arg.endswith(".tar") and os.path.exists(arg)]
     call = {"tool": tool, "args": args, "images": [name for archive in archives for name in names_in(archive)]}
+    if "bud" in args:
+        context = pathlib.Path(args[-1])
+        call["files"] = sorted(f.relative_to(context).as_posix() for f in context.rglob("*") if f.is_file())
+    if tool == "id":
+        print(0)
     before = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
     with LOG.open("a") as log:
         log.write(json.dumps(call) + "\n")
