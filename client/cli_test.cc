@@ -190,5 +190,54 @@ TEST_F(CliTest, TokensAreShownOnceAndKeptAsHashes) {
   EXPECT_EQ(Muster("tokens revoke --file tokens.yaml").code, 2);
 }
 
+TEST_F(CliTest, AnImportSendsTheSplitOfEachFileAndWhetherToReplace) {
+  Write("x.jsonl", "1");
+  Write("y.jsonl", "2");
+  EXPECT_EQ(Muster("data import s --split fit=x.jsonl --split test=y.jsonl --replace").code, 0);
+  EXPECT_EQ(data_.splits, (std::map<std::string, std::string>{{"x.jsonl", "fit"}, {"y.jsonl", "test"}}));
+  EXPECT_EQ(data_.header.split(), "");
+  EXPECT_TRUE(data_.header.replace());
+  EXPECT_EQ(Muster("data import s --split dev x.jsonl --schema flagembedding").code, 0);
+  EXPECT_EQ(data_.header.split(), "dev");
+  EXPECT_EQ(data_.header.schema(), "flagembedding");
+  EXPECT_FALSE(data_.header.replace());
+  data_.header.Clear();
+  Write("test.jsonl", "3");
+  const Result guess = Muster("data import s x.jsonl test.jsonl");
+  EXPECT_EQ(guess.code, 2);
+  EXPECT_THAT(guess.err, HasSubstr("test.jsonl is named after split test, and x.jsonl after none."));
+  EXPECT_EQ(data_.header.name(), "") << "nothing was sent";
+  EXPECT_EQ(Muster("data import s").code, 2);
+}
+
+TEST_F(CliTest, APushSaysWhetherToReplaceAndErrorsNameItOnce) {
+  Write("v/vocab.txt", "[PAD]\n[UNK]\n");
+  ASSERT_EQ(Muster("models push small v").code, 0);
+  EXPECT_FALSE(models_.pushed.replace());
+  ASSERT_EQ(Muster("models push small v --replace").code, 0);
+  EXPECT_TRUE(models_.pushed.replace());
+  models_.error = {grpc::StatusCode::INVALID_ARGUMENT, "models push: no model"};
+  EXPECT_EQ(Muster("models push small v").err, "models push: no model\n");
+}
+
+TEST_F(CliTest, NothingOfAnotherHolderIsOverwritten) {
+  ASSERT_EQ(Muster("certs init ca").code, 0);
+  const std::string issue = "certs issue ca --role viewer --out x --name ";
+  ASSERT_EQ(Muster(issue + "ada").code, 0);
+  EXPECT_EQ(Muster(issue + "ada").code, 0) << "a new certificate of the same holder";
+  const std::string key = *ReadFile(folder_ / "x/key.pem");
+  const Result other = Muster(issue + "ben");
+  EXPECT_EQ(other.code, 6);
+  EXPECT_EQ(other.err,
+            "certs issue: x has the certificate of viewer \"ada\" already. Choose another folder, or remove it.\n");
+  EXPECT_EQ(*ReadFile(folder_ / "x/key.pem"), key);
+  const std::string token = "tokens issue --file tokens.yaml --user ada --role viewer --out secret";
+  ASSERT_EQ(Muster(token).code, 0);
+  const std::string secret = *ReadFile(folder_ / "secret"), tokens = *ReadFile(folder_ / "tokens.yaml");
+  EXPECT_EQ(Muster(token).code, 6);
+  EXPECT_EQ(*ReadFile(folder_ / "secret"), secret);
+  EXPECT_EQ(*ReadFile(folder_ / "tokens.yaml"), tokens);
+}
+
 }  // namespace
 }  // namespace muster

@@ -155,6 +155,7 @@ class FakeData final : public muster::v1::DataService::Service {
       if (request.has_header()) header = request.header();
       if (request.has_file()) {
         order.push_back(request.file().path());
+        if (!request.file().split().empty()) splits[request.file().path()] = request.file().split();
         bytes = &files[request.file().path()];
       }
       if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
@@ -172,7 +173,7 @@ class FakeData final : public muster::v1::DataService::Service {
   FakeJobs* hang = nullptr;
   muster::v1::ImportHeader header;
   std::vector<std::string> order;
-  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> files, splits;
 };
 
 class FakeModels final : public muster::v1::ModelService::Service {
@@ -180,11 +181,13 @@ class FakeModels final : public muster::v1::ModelService::Service {
   grpc::Status Push(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
                     muster::v1::PushModelResponse* response) override {
     pushed = *request;
+    if (!error.ok()) return error;
     response->mutable_model()->set_name(request->name());
     response->mutable_model()->set_vocabulary_size(2);
     return grpc::Status::OK;
   }
   muster::v1::PushModelRequest pushed;
+  grpc::Status error;
 };
 
 class FakeBlobs final : public muster::v1::BlobService::Service {
