@@ -24,6 +24,9 @@ struct CallOptions {
 // A random UUID, version 4 (RFC 9562).
 std::string NewRequestId();
 
+// The server's certificate was refused: so it will be the next time, and trying again only delays the reason.
+bool IsWrongCertificate(const absl::Status& status);
+
 // Explains an UNAVAILABLE to people; other errors stay as they are.
 absl::Status ExplainUnreachable(const absl::Status& status);
 
@@ -52,6 +55,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     // A server that goes down cancels what it is still at when its time of grace is over.
     if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
     unreachable = absl::UnavailableError(status.message());
+    if (IsWrongCertificate(status)) return ExplainUnreachable(unreachable);
     deadline = left;
     if (deadline <= absl::ZeroDuration()) return ExplainUnreachable(unreachable);
   }

@@ -95,6 +95,9 @@ absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
 }
 
 absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
+  if (cli.output_flag->count() > 0) {
+    return absl::InvalidArgumentError("get: --metrics csv prints CSV, and --output has no effect on it. Leave out one of them.");
+  }
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);

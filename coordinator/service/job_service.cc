@@ -27,7 +27,7 @@ absl::Status CheckRequestId(const std::string& request_id) {
 }
 
 absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+  return absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again in a moment.");
 }
 
 template <typename Response>
@@ -39,7 +39,7 @@ absl::Status Answer(absl::StatusOr<Job> job, Response& response) {
 // A submitter's commands are for jobs of his own.
 absl::Status CheckOwner(const AdmittedCall& call, const Job& job) {
   if (call.principal.role != Role::kSubmitter || job.owner() == call.principal.name) return absl::OkStatus();
-  return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " is of ", job.owner(), ", and you are ",
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " belongs to ", job.owner(), ", and you are ",
                                                              call.principal.name, ". Ask its owner or an operator.")),
                     "NOT_OWNER");
 }
@@ -62,8 +62,11 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
   absl::StatusOr<Job> job = View(id);
   if (!job.ok()) return WithContext(job.status(), "model.from");
   if (job->export_manifest().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()),
-                                                      " and has no exported model. Wait until it has succeeded."));
+    const std::string remedy = !IsFinal(job->phase())
+                                   ? absl::StrCat("Wait for its end: muster watch ", id, ".")
+                                   : "It will never have one: name another job, or submit that one again.";
+    return absl::FailedPreconditionError(
+        absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()), " and has no model. ", remedy));
   }
   return job->export_manifest();
 }

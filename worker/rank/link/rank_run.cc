@@ -52,8 +52,10 @@ class RankRun {
     started.mutable_started()->set_rank(config_.rank());
     RETURN_IF_ERROR(agent_.Send(started));
     if (cursor_.step == 0 && spec_.has_report()) {
-      ASSIGN_OR_RETURN(cursor_.untrained, Evaluate("untrained", spec_.report().dataset(), spec_.report().split(),
-                                                    config_.resolved().report_dataset()));
+      // A job that evaluates alone may well measure a trained model: its label is what it measures.
+      const std::string& measured = spec_.model().from().empty() ? spec_.model().preset() : spec_.model().from();
+      ASSIGN_OR_RETURN(cursor_.untrained, Evaluate(EvaluatesOnly(spec_) ? measured : "untrained", spec_.report().dataset(),
+                                                    spec_.report().split(), config_.resolved().report_dataset()));
     }
     if (EvaluatesOnly(spec_)) return absl::OkStatus();
     RETURN_IF_ERROR(Train());
