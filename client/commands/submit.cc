@@ -30,8 +30,10 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  std::vector<std::string> notes;
+  auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "submit");
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   muster::v1::Job job = std::move(*submitted->mutable_job());
 
   const bool table = cli.output == OutputFormat::kTable;
