@@ -122,6 +122,7 @@ class FakeData final : public muster::v1::DataService::Service {
       if (request.has_header()) header = request.header();
       if (request.has_file()) {
         order.push_back(request.file().path());
+        if (!request.file().split().empty()) splits[request.file().path()] = request.file().split();
         bytes = &files[request.file().path()];
       }
       if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
@@ -138,7 +139,7 @@ class FakeData final : public muster::v1::DataService::Service {
   }
   muster::v1::ImportHeader header;
   std::vector<std::string> order;
-  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> files, splits;
 };
 
 class FakeModels final : public muster::v1::ModelService::Service {
@@ -146,11 +147,13 @@ class FakeModels final : public muster::v1::ModelService::Service {
   grpc::Status Push(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
                     muster::v1::PushModelResponse* response) override {
     pushed = *request;
+    if (!error.ok()) return error;
     response->mutable_model()->set_name(request->name());
     response->mutable_model()->set_vocabulary_size(2);
     return grpc::Status::OK;
   }
   muster::v1::PushModelRequest pushed;
+  grpc::Status error;
 };
 
 class FakeBlobs final : public muster::v1::BlobService::Service {
@@ -439,6 +442,55 @@ TEST_F(CliTest, TokensAreShownOnceAndKeptAsHashes) {
   EXPECT_EQ(nlohmann::json::parse(Muster("tokens list --file tokens.yaml --output json").out)["tokens"].size(), 0u);
   EXPECT_EQ(Muster("tokens issue --file tokens.yaml --user ana --role coordinator").code, 2);
   EXPECT_EQ(Muster("tokens revoke --file tokens.yaml").code, 2);
+}
+
+TEST_F(CliTest, AnImportSendsTheSplitOfEachFileAndWhetherToReplace) {
+  Write("x.jsonl", "1");
+  Write("y.jsonl", "2");
+  EXPECT_EQ(Muster("data import s --split fit=x.jsonl --split test=y.jsonl --replace").code, 0);
+  EXPECT_EQ(data_.splits, (std::map<std::string, std::string>{{"x.jsonl", "fit"}, {"y.jsonl", "test"}}));
+  EXPECT_EQ(data_.header.split(), "");
+  EXPECT_TRUE(data_.header.replace());
+  EXPECT_EQ(Muster("data import s --split dev x.jsonl --schema flagembedding").code, 0);
+  EXPECT_EQ(data_.header.split(), "dev");
+  EXPECT_EQ(data_.header.schema(), "flagembedding");
+  EXPECT_FALSE(data_.header.replace());
+  data_.header.Clear();
+  Write("test.jsonl", "3");
+  const Result guess = Muster("data import s x.jsonl test.jsonl");
+  EXPECT_EQ(guess.code, 2);
+  EXPECT_THAT(guess.err, HasSubstr("test.jsonl is named after split test, and x.jsonl after none."));
+  EXPECT_EQ(data_.header.name(), "") << "nothing was sent";
+  EXPECT_EQ(Muster("data import s").code, 2);
+}
+
+TEST_F(CliTest, APushSaysWhetherToReplaceAndErrorsNameItOnce) {
+  Write("v/vocab.txt", "[PAD]\n[UNK]\n");
+  ASSERT_EQ(Muster("models push small v").code, 0);
+  EXPECT_FALSE(models_.pushed.replace());
+  ASSERT_EQ(Muster("models push small v --replace").code, 0);
+  EXPECT_TRUE(models_.pushed.replace());
+  models_.error = {grpc::StatusCode::INVALID_ARGUMENT, "models push: no model"};
+  EXPECT_EQ(Muster("models push small v").err, "models push: no model\n");
+}
+
+TEST_F(CliTest, NothingOfAnotherHolderIsOverwritten) {
+  ASSERT_EQ(Muster("certs init ca").code, 0);
+  const std::string issue = "certs issue ca --role viewer --out x --name ";
+  ASSERT_EQ(Muster(issue + "ada").code, 0);
+  EXPECT_EQ(Muster(issue + "ada").code, 0) << "a new certificate of the same holder";
+  const std::string key = *ReadFile(folder_ / "x/key.pem");
+  const Result other = Muster(issue + "ben");
+  EXPECT_EQ(other.code, 6);
+  EXPECT_EQ(other.err,
+            "certs issue: x has the certificate of viewer \"ada\" already. Choose another folder, or remove it.\n");
+  EXPECT_EQ(*ReadFile(folder_ / "x/key.pem"), key);
+  const std::string token = "tokens issue --file tokens.yaml --user ada --role viewer --out secret";
+  ASSERT_EQ(Muster(token).code, 0);
+  const std::string secret = *ReadFile(folder_ / "secret"), tokens = *ReadFile(folder_ / "tokens.yaml");
+  EXPECT_EQ(Muster(token).code, 6);
+  EXPECT_EQ(*ReadFile(folder_ / "secret"), secret);
+  EXPECT_EQ(*ReadFile(folder_ / "tokens.yaml"), tokens);
 }
 
 }  // namespace

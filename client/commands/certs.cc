@@ -29,10 +29,26 @@ absl::StatusOr<int> Init(const std::string& folder, int days) {
   return kExitSucceeded;
 }
 
+// A certificate of the same holder is replaced; another one's key would be gone without a word.
+absl::Status CheckHolder(const std::filesystem::path& folder, const CertificateRequest& request) {
+  const auto files = ReadCertificateFolder(folder);
+  if (!files.ok() || files->certificate.empty()) return absl::OkStatus();
+  const auto chain = CertificatesFromPem(files->certificate);
+  if (!chain.ok() || chain->empty()) return absl::OkStatus();
+  const Principal holder = PrincipalOf(chain->front().get());
+  if (holder.role == request.role && holder.name == request.name) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(folder.string(), " has the certificate of ",
+                                                    ToAbsl(RoleName(holder.role)), " \"", holder.name,
+                                                    "\" already. Choose another folder, or remove it."));
+}
+
 absl::StatusOr<int> Issue(const IssueFlags& flags) {
   CertificateRequest request;
   request.role = RoleFromName(flags.role);
   request.name = flags.name;
+  if (const absl::Status status = CheckHolder(flags.out, request); !status.ok()) {
+    return WithContext(status, "certs issue");
+  }
   if (!flags.hosts.empty()) request.hosts = flags.hosts;
   request.lifetime = absl::Hours(24) * flags.days;
   const absl::Status status = IssueCertificate(flags.authority, request, flags.out);

@@ -94,6 +94,7 @@ void AddDoctorCommand(CLI::App& app, Cli& cli) {
   doctor->add_option("--health", flags->host.health, "Where the worker answers probes")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  doctor->add_option("--interface", flags->host.interface, "What the worker's --interface says")->type_name("INTERFACE");
   doctor->add_option("--slots", flags->host.slots, "Slots of the worker")->type_name("N");
   doctor->add_flag("--gpu", flags->host.gpu, "The worker is to have GPUs");
   doctor->callback([&cli, flags] { cli.action = [&cli, flags] { return Examine(cli, *flags); }; });

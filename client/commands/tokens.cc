@@ -53,6 +53,12 @@ absl::StatusOr<int> Issue(const TokenFlags& flags) {
   absl::Status status = CheckToken(token);
   if (status.ok()) {
     status = Change(flags.file, [&](std::vector<TokenEntry>& tokens) -> absl::Status {
+      std::error_code error;
+      if (!flags.out.empty() && std::filesystem::exists(flags.out, error)) {
+        return absl::FailedPreconditionError(absl::StrCat(flags.out.string(),
+                                                          " is there already, perhaps with a secret that is "
+                                                          "in use. Choose another file, or remove it."));
+      }
       // The secret first: a hash without it would be of no use to anyone.
       if (!flags.out.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.out, secret + "\n", 0600));
       tokens.push_back(token);

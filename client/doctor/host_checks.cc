@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 
 namespace muster {
 namespace {
@@ -69,25 +68,37 @@ Finding CheckInterface(const std::vector<NetworkInterface>& interfaces, const st
           "name an address of this host with --interface"};
 }
 
-Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting) {
-  if (setting.empty())
-    return {Verdict::kOk, "NCCL_SOCKET_IFNAME", "is not set: ranks use the interface towards the coordinator", ""};
-  const bool exact = absl::StrContains(setting.substr(0, 2), '='), inverse = setting[0] == '^';
-  const std::string list = setting.substr(
-      setting.find_first_not_of("^=") == std::string::npos ? setting.size() : setting.find_first_not_of("^="));
-  std::vector<std::string> usable;
-  for (const NetworkInterface& one : interfaces) {
-    bool named = false;
-    for (const absl::string_view entry : absl::StrSplit(list, ',', absl::SkipEmpty())) {
-      named = named || (exact ? one.name == entry : absl::StartsWith(one.name, entry));
-    }
-    if (named != inverse && one.up && !(inverse && one.loopback)) usable.push_back(one.name);
+Finding CheckChosenInterface(const std::vector<NetworkInterface>& interfaces, const std::string& interface) {
+  const absl::StatusOr<RankInterface> chosen = ChooseInterface(interfaces, interface);
+  if (!chosen.ok()) {
+    return {Verdict::kProblem, "--interface", std::string(chosen.status().message()), "muster-worker does not start with it"};
   }
-  if (!usable.empty())
-    return {Verdict::kOk, "NCCL_SOCKET_IFNAME", absl::StrCat(setting, " selects ", absl::StrJoin(usable, ", ")), ""};
-  return {Verdict::kProblem, "NCCL_SOCKET_IFNAME",
-          absl::StrCat(setting, " selects no interface that is up; there are ", NamesOf(interfaces)),
-          "unset it, or name one of these"};
+  return {Verdict::kOk, "--interface", absl::StrCat(chosen->name, " (", chosen->address, ")"), ""};
+}
+
+Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting,
+                           const std::string& ranks, bool chosen) {
+  constexpr char kWhat[] = "NCCL_SOCKET_IFNAME";
+  constexpr char kPlain[] = "; NCCL does not encrypt, nor does RDMA, which it prefers to sockets where there is any";
+  if (setting.empty()) {
+    return {Verdict::kOk, kWhat,
+            absl::StrCat("is not set: muster-worker sets =", ranks.empty() ? "NAME, the interface of its ranks" : ranks, kPlain), ""};
+  }
+  const std::vector<std::string> usable = NcclInterfaces(interfaces, setting);
+  if (usable.empty()) {
+    return {Verdict::kProblem, kWhat, absl::StrCat(setting, " selects no interface that is up; there are ", NamesOf(interfaces)),
+            "unset it, or name one of these"};
+  }
+  const std::string selects = absl::StrCat(setting, " selects ", absl::StrJoin(usable, ", "));
+  if (ranks.empty() || std::find(usable.begin(), usable.end(), ranks) != usable.end()) {
+    return {Verdict::kOk, kWhat, absl::StrCat(selects, kPlain), ""};
+  }
+  if (chosen) {
+    return {Verdict::kProblem, kWhat, absl::StrCat(selects, ", but --interface chooses ", ranks, ": a GPU worker does not start"),
+            "unset it, or choose the same interface in both"};
+  }
+  return {Verdict::kWarning, kWhat, absl::StrCat(selects, ", but the way to the coordinator is ", ranks, ": NCCL follows the variable"),
+          "name the interface with --interface"};
 }
 
 Finding CheckShm(uint64_t bytes, bool has_gpus) {

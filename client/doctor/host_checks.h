@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/doctor/finding.h"
+#include "common/host/network.h"
 #include "common/host/nvml.h"
 
 namespace muster {
@@ -15,16 +16,15 @@ Finding CheckKeyMode(const std::string& path, unsigned mode);  // permission bit
 // `name`: "metrics"; `owner`: program that listens there, empty: nobody.
 Finding CheckPort(const std::string& name, int port, bool taken, const std::string& owner);
 
-struct NetworkInterface {
-  std::string name;
-  std::vector<std::string> addresses;
-  bool up = false, loopback = false;
-};
 // `towards`: our address on the way to the coordinator, empty: no route.
 Finding CheckInterface(const std::vector<NetworkInterface>& interfaces, const std::string& coordinator,
                        const std::string& towards);
-// `setting`: NCCL_SOCKET_IFNAME, empty: not set. NCCL's forms: a list of prefixes, "=" exact names, "^" all but these.
-Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
+// `interface`: what the worker's --interface says.
+Finding CheckChosenInterface(const std::vector<NetworkInterface>& interfaces, const std::string& interface);
+// `setting`: NCCL_SOCKET_IFNAME, empty: not set. `ranks`: the interface that the worker binds, empty: not known; `chosen`:
+// --interface names it.
+Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting,
+                           const std::string& ranks, bool chosen);
 
 Finding CheckShm(uint64_t bytes, bool has_gpus);  // size of /dev/shm; 0: absent
 Finding CheckDisk(const std::string& folder, uint64_t free, uint64_t size);

@@ -33,17 +33,28 @@ TEST(HostChecks, TheInterfaceTowardsTheCoordinator) {
   EXPECT_EQ(CheckInterface(kInterfaces, "c:7070", "").verdict, Verdict::kProblem);
 }
 
+TEST(HostChecks, TheInterfaceThatTheWorkerIsGiven) {
+  EXPECT_EQ(CheckChosenInterface(kInterfaces, "10.1.0.0/16").detail, "eth1 (10.1.0.2)");
+  EXPECT_EQ(CheckChosenInterface(kInterfaces, "eth7").verdict, Verdict::kProblem);
+}
+
 TEST(HostChecks, NcclSocketIfname) {
-  const auto verdict = [](const std::string& setting) { return CheckNcclInterface(kInterfaces, setting).verdict; };
-  EXPECT_EQ(verdict(""), Verdict::kOk);
-  EXPECT_EQ(verdict("eth"), Verdict::kOk);
-  EXPECT_THAT(CheckNcclInterface(kInterfaces, "eth").detail, HasSubstr("eth0, eth1"));
-  EXPECT_EQ(verdict("=eth0"), Verdict::kOk);
-  EXPECT_EQ(verdict("=eth"), Verdict::kProblem) << "an exact name";
-  EXPECT_EQ(verdict("ib0"), Verdict::kProblem) << "it is down";
-  EXPECT_EQ(verdict("^eth0"), Verdict::kOk) << "eth1 is left";
-  EXPECT_EQ(verdict("^eth"), Verdict::kProblem) << "only loopback is left";
-  EXPECT_THAT(CheckNcclInterface(kInterfaces, "bond0").detail, HasSubstr("there are lo, eth0, eth1"));
+  const auto check = [](const std::string& setting, const std::string& ranks = "eth0", bool chosen = false) {
+    return CheckNcclInterface(kInterfaces, setting, ranks, chosen);
+  };
+  EXPECT_EQ(check("").verdict, Verdict::kOk);
+  EXPECT_THAT(check("").detail, HasSubstr("muster-worker sets =eth0; NCCL does not encrypt"));
+  EXPECT_EQ(check("eth").verdict, Verdict::kOk);
+  EXPECT_THAT(check("eth").detail, HasSubstr("eth0, eth1"));
+  EXPECT_EQ(check("=eth0").verdict, Verdict::kOk);
+  EXPECT_EQ(check("=eth").verdict, Verdict::kProblem) << "an exact name";
+  EXPECT_EQ(check("ib0").verdict, Verdict::kProblem) << "it is down";
+  EXPECT_EQ(check("^eth0", "eth1").verdict, Verdict::kOk) << "eth1 is left";
+  EXPECT_EQ(check("^eth").verdict, Verdict::kProblem) << "only loopback is left";
+  EXPECT_THAT(check("bond0").detail, HasSubstr("there are lo, eth0, eth1"));
+  EXPECT_EQ(check("eth1").verdict, Verdict::kWarning) << "NCCL and Gloo differ";
+  EXPECT_EQ(check("eth1", "eth0", /*chosen=*/true).verdict, Verdict::kProblem) << "the worker refuses it";
+  EXPECT_EQ(check("eth1", "").verdict, Verdict::kOk) << "the interface of the ranks is not known";
 }
 
 TEST(HostChecks, SizesAndLimits) {

@@ -1,19 +1,13 @@
 #include "client/doctor/host_probe.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <memory>
 #include <utility>
 
@@ -25,37 +19,12 @@
 #include "client/doctor/host_checks.h"
 #include "common/files.h"
 #include "common/host/host_facts.h"
+#include "common/host/network.h"
 #include "common/host/nvml.h"
 #include "common/process/child_process.h"
 
 namespace muster {
 namespace {
-
-std::string AddressText(const sockaddr* address) {
-  char text[NI_MAXHOST] = {};
-  const socklen_t length = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  return getnameinfo(address, length, text, sizeof(text), nullptr, 0, NI_NUMERICHOST) == 0 ? text : "";
-}
-
-std::vector<NetworkInterface> Interfaces() {
-  std::map<std::string, NetworkInterface> found;
-  ifaddrs* list = nullptr;
-  if (getifaddrs(&list) != 0) return {};
-  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    NetworkInterface& one = found[entry->ifa_name];
-    one.name = entry->ifa_name;
-    one.up = (entry->ifa_flags & IFF_UP) != 0;
-    one.loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
-    if (entry->ifa_addr == nullptr) continue;
-    if (entry->ifa_addr->sa_family == AF_INET || entry->ifa_addr->sa_family == AF_INET6) {
-      one.addresses.push_back(AddressText(entry->ifa_addr));
-    }
-  }
-  freeifaddrs(list);
-  std::vector<NetworkInterface> interfaces;
-  for (auto& [name, one] : found) interfaces.push_back(std::move(one));
-  return interfaces;
-}
 
 // Inode of the socket that listens on the port, as /proc/net/tcp and tcp6 have it; empty: none.
 std::string ListeningInode(int port) {
@@ -165,18 +134,29 @@ NvmlFacts ProbeGpus() {
   return facts;
 }
 
+Finding NcclInterface(const std::vector<NetworkInterface>& interfaces, const std::string& chosen, const std::string& towards) {
+  const char* setting = std::getenv("NCCL_SOCKET_IFNAME");
+  std::string ranks;
+  if (!chosen.empty()) {
+    ranks = ChooseInterface(interfaces, chosen).value_or(RankInterface{}).name;
+  } else if (const NetworkInterface* owner = InterfaceOf(interfaces, towards); owner != nullptr) {
+    ranks = owner->name;
+  }
+  return CheckNcclInterface(interfaces, setting == nullptr ? "" : setting, ranks, !chosen.empty());
+}
+
 }  // namespace
 
 Findings ExamineHost(const HostExamination& host) {
   Findings findings;
-  const auto interfaces = Interfaces();
+  const std::vector<NetworkInterface> interfaces = NetworkInterfaces();
   const NvmlFacts nvml = ProbeGpus();
   findings.push_back(Port("metrics", host.metrics));
   findings.push_back(Port("health", host.health));
-  if (!host.coordinator.empty())
-    findings.push_back(CheckInterface(interfaces, host.coordinator, InterfaceTowards(host.coordinator)));
-  const char* setting = std::getenv("NCCL_SOCKET_IFNAME");
-  findings.push_back(CheckNcclInterface(interfaces, setting == nullptr ? "" : setting));
+  const std::string towards = host.coordinator.empty() ? "" : InterfaceTowards(host.coordinator);
+  if (!host.coordinator.empty()) findings.push_back(CheckInterface(interfaces, host.coordinator, towards));
+  if (!host.interface.empty()) findings.push_back(CheckChosenInterface(interfaces, host.interface));
+  findings.push_back(NcclInterface(interfaces, host.interface, towards));
   findings.push_back(CheckShm(VolumeOf("/dev/shm").size, host.gpu || !nvml.gpus.empty()));
   if (!host.state.empty()) {
     for (Finding& finding : StateFolder(host.state)) findings.push_back(std::move(finding));

@@ -12,6 +12,7 @@ struct HostExamination {
   std::filesystem::path state;        // of the worker; empty: not looked at
   std::filesystem::path rank_binary;  // empty: not looked at
   std::string coordinator;            // HOST:PORT; empty: not known
+  std::string interface;              // --interface of the worker; empty: not given
   std::string metrics = "127.0.0.1:7075", health = "127.0.0.1:7085";
   bool gpu = false;  // the worker is to have GPUs
   uint32_t slots = 0;  // 0: not known

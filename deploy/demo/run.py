@@ -65,6 +65,10 @@ def job_on_facets():
 
 def job_on_own_data(path):
     """Imports the user's data; returns the job, and the split where it is measured, if there is one."""
+    # Whatever an earlier run imported: none of its splits may stay beside these.
+    known = json.loads(muster("data", "list", "--output", "json", capture=True))["datasets"]
+    if any(dataset["name"] == "mine" for dataset in known):
+        muster("data", "rm", "mine")
     muster("data", "import", "mine", path)
     dataset = json.loads(muster("data", "show", "mine", "--output", "json", capture=True))
     splits = {split["name"] for split in dataset["splits"]}
@@ -119,7 +123,7 @@ def main():
     shutil.rmtree(ROOT / "build/quickstart/model", ignore_errors=True)
 
     started = time.monotonic()
-    muster("models", "push", "all-minilm-l6-v2", MODEL)
+    muster("models", "push", "all-minilm-l6-v2", MODEL, "--replace")
     if options.data:
         job, split = job_on_own_data(options.data)
         if options.ignore_identical_ids and split:
@@ -128,8 +132,8 @@ def main():
     else:
         facets = ROOT / "build/quickstart/facets"
         make_facets(facets)
-        muster("data", "import", "debtags-train", facets / "train")
-        muster("data", "import", "debtags-test", facets / "test")
+        muster("data", "import", "debtags-train", facets / "train", "--replace")
+        muster("data", "import", "debtags-test", facets / "test", "--replace")
         job, measured = job_on_facets(), (facets / "test", "test")
     import_seconds = time.monotonic() - started
 

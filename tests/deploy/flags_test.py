@@ -9,6 +9,7 @@ import unittest
 
 import manifests
 import policy
+from devices import image_parts
 sys.path.insert(0, str(manifests.ROOT / "tests/e2e"))
 from cluster import BIN  # noqa: E402
 
@@ -62,10 +63,10 @@ class Flags(unittest.TestCase):
         for _, objects in manifests.rendered():
             for _, _, container in policy.containers(objects):
                 folder, program = container["command"][0].rsplit("/", 1)
-                image = container["image"].split(":")[0].rsplit("-", 1)[1]
-                recipe = (manifests.ROOT / f"deploy/images/Containerfile.{image}").read_text()
+                image = image_parts(container["image"])[1].removeprefix("muster-")
+                recipe = (manifests.ROOT / f"deploy/images/Containerfile.{image.removesuffix('-cuda')}").read_text()
                 self.assertIn(f"COPY programs/ {folder}/", recipe)
-                self.assertRegex(build, rf"(?m)^ *(put_programs .*|programs=\(.*)\b{program}\b")
+                self.assertRegex(build, rf"(?m)^    {image}\)\n *recipe=.*\n(.*\n){{0,3}} *put_programs .*\b{program}\b")
 
     def test_images_hold_what_their_programs_link(self):
         build = (manifests.ROOT / "deploy/images/build").read_text()

@@ -4,6 +4,7 @@ import difflib
 import functools
 import json
 import pathlib
+import runpy
 import tempfile
 import unittest
 
@@ -103,11 +104,6 @@ class Validity(unittest.TestCase):
 
 class Monitoring(unittest.TestCase):
     def test_rules_are_those_of_the_prometheus_folder(self):
-        with tempfile.TemporaryDirectory() as folder:
-            manifests.run(manifests.KUBERNETES / "generate", pathlib.Path(folder) / "rules.yaml")
-            made = (pathlib.Path(folder) / "rules.yaml").read_text()
-        self.assertEqual(made, (manifests.KUBERNETES / "components/monitoring/rules.yaml").read_text(),
-                         "run deploy/kubernetes/generate")
         shipped = {o["metadata"]["name"]: o["spec"] for o in manifests.overlay("gpu-pool") if o["kind"] == "PrometheusRule"}
         files = {f.stem: yaml.safe_load(f.read_text()) for f in (manifests.ROOT / "deploy/prometheus/rules").glob("*.yml")}
         self.assertEqual(files, shipped)
@@ -127,6 +123,45 @@ class Monitoring(unittest.TestCase):
                 names.add(endpoint["relabelings"][0]["replacement"])
         configuration = yaml.safe_load((manifests.ROOT / "deploy/prometheus/prometheus.yml").read_text())
         self.assertEqual({job["job_name"] for job in configuration["scrape_configs"]}, names)
+
+
+class Generated(unittest.TestCase):
+    def test_what_generate_writes_is_what_is_here(self):
+        with tempfile.TemporaryDirectory() as folder:
+            manifests.run(manifests.KUBERNETES / "generate", folder)
+            made = {f.relative_to(folder): f.read_text() for f in pathlib.Path(folder).rglob("*") if f.is_file()}
+        self.assertGreaterEqual(len(made), 7)
+        for name, text in made.items():
+            self.assertEqual(text, (manifests.ROOT / name).read_text(), f"{name}: run deploy/kubernetes/generate")
+        for folder in ("rules", "dashboards"):
+            here = {f.relative_to(manifests.ROOT) for f in (manifests.CHART / folder).iterdir()}
+            self.assertEqual({name for name in made if name.parent.name == folder}, here, "run deploy/kubernetes/generate")
+
+    def test_the_chart_has_no_links_and_a_package_of_it_has_all_rules_and_dashboards(self):
+        self.assertEqual([], [f for f in manifests.CHART.rglob("*") if f.is_symlink()], "Flux drops them without a word")
+        with tempfile.TemporaryDirectory() as folder:
+            manifests.run(manifests.TOOLS / "tools/helm", "package", manifests.CHART, "--destination", folder)
+            package, = pathlib.Path(folder).glob("*.tgz")
+            words = ("--values", manifests.ROOT / "deploy/helm/values/gpu-pool.yaml", "--namespace", "muster")
+            packed = manifests.parse(manifests.run(manifests.TOOLS / "tools/helm", "template", "muster", package, *words))
+        self.assertEqual(comparable(manifests.chart("gpu-pool")), comparable(packed))
+
+    def test_every_value_has_a_schema_and_every_schema_a_value_and_a_description(self):
+        schema = json.loads((manifests.CHART / "values.schema.json").read_text())
+        values = yaml.safe_load((manifests.CHART / "values.yaml").read_text())
+        generate = runpy.run_path(str(manifests.KUBERNETES / "generate"))
+        known = {path: leaf.get("description") for path, leaf in generate["leaves"](schema, schema["definitions"])}
+        self.assertEqual([], [path for path, text in known.items() if not text])
+        written = set()
+
+        def walk(value, path):
+            if path in known or not isinstance(value, dict):
+                written.add(path)
+            else:
+                for key, inner in value.items():
+                    walk(inner, path + (key,))
+        walk(values, ())
+        self.assertEqual(set(known), written)
 
 
 class Chart(unittest.TestCase):

@@ -4,60 +4,20 @@
 """
 import re
 
+import devices
+from objects import (container_ports, containers, flag, is_server, matches, of_kind, pods, quantity,  # noqa: F401
+                     title)
+
 LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 RECOMMENDED = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of")
 # Only kubelets ask these: policies do not stop what comes from the pod's own node.
 PROBES_ONLY = {"health"}
+# What a service mesh must know: TLS that it may not open, and plain HTTP.
+APP_PROTOCOLS = {"grpc": "tls", "metrics": "http"}
 # Flags that say where a server is.
 ADDRESSES = ("coordinator", "data", "address")
 # The role in a part's certificate, where it is not the part's name.
 ROLES = {"backup": "operator"}
-
-
-def of_kind(objects, *kinds):
-    return [thing for thing in objects if thing["kind"] in kinds]
-
-
-def quantity(text):
-    """A Kubernetes quantity as a number."""
-    number, unit = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", str(text)).groups()
-    factors = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
-               "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-    return float(number) * factors[unit]
-
-
-def matches(selector, labels):
-    wanted = selector.get("matchLabels", selector)
-    return all(labels.get(key) == value for key, value in wanted.items())
-
-
-def pods(objects):
-    """(owner, pod template) of all that runs."""
-    return ([(thing, thing["spec"]["template"]) for thing in of_kind(objects, "StatefulSet", "DaemonSet", "Deployment", "Job")] +
-            [(thing, thing["spec"]["jobTemplate"]["spec"]["template"]) for thing in of_kind(objects, "CronJob")])
-
-
-def containers(objects):
-    for owner, template in pods(objects):
-        for container in template["spec"].get("initContainers", []) + template["spec"]["containers"]:
-            yield owner, template, container
-
-
-def flag(container, name):
-    """The value of --name=value among the arguments; None if it is not there."""
-    for word in container.get("args", []):
-        if word.startswith(f"--{name}="):
-            return word.split("=", 1)[1]
-    return None
-
-
-def is_server(owner):
-    """Whether its pods run on; the others do one thing and end."""
-    return owner["kind"] not in ("Job", "CronJob")
-
-
-def container_ports(container):
-    return {port["name"]: port["containerPort"] for port in container.get("ports", [])}
 
 
 def names_and_labels(objects):
@@ -120,6 +80,8 @@ def services(objects):
             ports = container_ports(container)
             for port in service["spec"]["ports"]:
                 target = port["targetPort"]
+                if port.get("appProtocol") != APP_PROTOCOLS.get(port["name"]):
+                    yield service, "appProtocol", f"{port['name']} is {APP_PROTOCOLS.get(port['name'])}, which a mesh has to know"
                 if target not in ports and target not in ports.values():
                     yield service, "targetPort", f"{title(owner)} has no port {target}"
                 elif ports.get(target) != port["port"]:
@@ -239,8 +201,6 @@ def restricted(objects):
             yield owner, "root file system", "is writable"
         if security.get("capabilities", {}).get("drop") != ["ALL"] or security["capabilities"].get("add"):
             yield owner, "capabilities", "are not all dropped"
-        if ":" not in container["image"] or container["image"].endswith(":latest"):
-            yield owner, "image", "has no fixed tag"
     for thing in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
         yield thing, "rights", "no program of Muster calls the API server"
     for thing in of_kind(objects, "Secret"):
@@ -258,6 +218,9 @@ def disruption(objects):
                    if matches(b["spec"]["selector"], template["metadata"]["labels"])]
         if len(budgets) != 1:
             yield owner, "disruption", f"{len(budgets)} budgets"
+        for budget in budgets:
+            if budget["spec"].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+                yield budget, "disruption", "a pod that is not ready keeps its node from being drained"
 
 
 def allowed(objects, policy, direction, peer_labels, port):
@@ -265,7 +228,7 @@ def allowed(objects, policy, direction, peer_labels, port):
     for rule in policy["spec"].get(direction.lower(), []):
         peers = rule.get("from" if direction == "Ingress" else "to")
         fits = peers is None or peer_labels is not None and any(
-            "namespaceSelector" not in peer and matches(peer["podSelector"], peer_labels) for peer in peers)
+            not {"namespaceSelector", "ipBlock"} & set(peer) and matches(peer["podSelector"], peer_labels) for peer in peers)
         if fits and any(p["port"] <= port <= p.get("endPort", p["port"]) for p in rule["ports"]):
             return True
     return False
@@ -322,6 +285,22 @@ def network(objects):
                 yield worker, "network", f"more than workers reach the ranks on port {port}: their tensors are not encrypted"
 
 
+def name_service(objects):
+    """Who calls others by name reaches CoreDNS, OpenShift's DNS and NodeLocal DNSCache."""
+    for owner, template, container in containers(objects):
+        if not any(flag(container, option) for option in ADDRESSES):
+            continue
+        rules = [rule for policy in of_kind(objects, "NetworkPolicy") for rule in policy["spec"].get("egress", [])
+                 if matches(policy["spec"]["podSelector"], template["metadata"]["labels"])]
+        ports = {(p["protocol"], p["port"]) for rule in rules if any("namespaceSelector" in peer for peer in rule["to"])
+                 for p in rule["ports"]}
+        missing = {(protocol, port) for protocol in ("UDP", "TCP") for port in (53, 5353)} - ports
+        if missing:
+            yield owner, "name service", f"may not ask the cluster's DNS: {sorted(missing)}"
+        if not any("ipBlock" in peer for rule in rules for peer in rule["to"]):
+            yield owner, "name service", "may not ask NodeLocal DNSCache"
+
+
 def certificates(objects):
     made = of_kind(objects, "Certificate")
     if not made:
@@ -357,11 +336,8 @@ def called_names(objects, owner):
                 yield value.rsplit(":", 1)[0].replace("$(POD_NAMESPACE)", namespace)
 
 
-def title(thing):
-    return f"{thing['kind']} {thing['metadata']['name']}"
-
-
-RULES = (names_and_labels, selectors, services, flags, resources, restricted, disruption, network, certificates)
+RULES = (names_and_labels, selectors, services, flags, resources, restricted, disruption, network, name_service, certificates,
+         devices.images, devices.gpus, devices.shared_memory, devices.placement)
 
 
 def findings(objects):

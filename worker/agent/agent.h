@@ -26,7 +26,7 @@ class Agent {
     AgentCoreOptions core;
     SecurityOptions security;
     std::filesystem::path rank_binary;
-    std::vector<std::string> environment;  // "NAME=value"; ranks get the listed ones of it
+    std::vector<std::string> environment;  // of the ranks, "NAME=value" (rank_environment.h)
     std::string health;                    // HOST:PORT of the probes (common/rpc/health.h); empty: none
     size_t kept_logs = 200;                // files of ranks in STATE/logs
     uint64_t cache_bytes = 20000000000;    // of models in STATE/cache, beyond those that ranks use

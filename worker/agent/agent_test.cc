@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
@@ -24,6 +25,7 @@ using muster::v1::AgentMessage;
 using muster::v1::Assignment;
 using muster::v1::Report;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
@@ -45,11 +47,14 @@ class AgentTest : public testing::Test {
   }
 
   void StartWorker() {
+    std::vector<std::string> environment = {"FI_PROVIDER=efa", "CHOSEN=yes", "MUSTER_TOKEN=secret"};
+    for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
     auto worker = ChildProcess::Start(
         {.argv = {MUSTER_BINARY_DIR "/muster-worker", "--coordinator", coordinator_->address(), "--name", "w1", "--slots", "2",
                   "--device", "cpu", "--state", State().string(), "--certs", (folder_ / "worker").string(), "--metrics",
                   "127.0.0.1:0", "--health", "127.0.0.1:0", "--port-file", (folder_ / "ports.json").string(), "--rank-binary",
-                  MUSTER_BINARY_DIR "/muster-fake-rank"}});
+                  MUSTER_BINARY_DIR "/muster-fake-rank", "--rank-env", "CHOSEN"},
+         .environment = environment});
     ASSERT_TRUE(worker.ok()) << worker.status();
     worker_.emplace(*std::move(worker));
   }
@@ -129,6 +134,17 @@ TEST_F(AgentTest, RunsAGangAndForwardsWhatItsRanksSay) {
   EXPECT_GE(progress, 1);
   EXPECT_THAT(log, HasSubstr("rank 1 of 2"));
   EXPECT_THAT(*ReadFile(State() / "logs/j1-a1-r1.log"), HasSubstr("rank 1 of 2"));
+}
+
+TEST_F(AgentTest, StartsRanksWithNcclOnTheirInterfaceAndWithoutSecrets) {
+  Run("variables");
+  coordinator_->WaitFor("the rank's variables", [](const AgentMessage& m) { return absl::StrContains(m.log().text(), "pid "); });
+  const std::string log = *ReadFile(State() / "logs/j1-a1-r0.log");
+  EXPECT_THAT(log, HasSubstr("NCCL_SOCKET_IFNAME==lo\n")) << "the interface towards the coordinator";
+  EXPECT_THAT(log, HasSubstr("FI_PROVIDER=efa\n"));
+  EXPECT_THAT(log, HasSubstr("CHOSEN=yes\n"));
+  EXPECT_THAT(log, HasSubstr(absl::StrCat("TMPDIR=", (State() / "scratch/j1-a1/r0").string())));
+  EXPECT_THAT(log, Not(HasSubstr("MUSTER_TOKEN")));
 }
 
 TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/status.h"
 
 namespace muster {
 
@@ -31,13 +32,29 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--drain-timeout", flags.drain_timeout, "Seconds that ranks have after SIGTERM to save a checkpoint and stop; 0: none")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
-  app.add_option("--interface", flags.interface_address, "Address that ranks use among each other (default: towards the coordinator)");
+  app.add_option("--interface", flags.interface,
+                 "What ranks use among each other: an address, an interface's name or a network such as 10.0.0.0/16 "
+                 "(default: the interface towards the coordinator)");
+  app.add_option("--rank-env", flags.rank_env, "A further environment variable that ranks inherit, by name; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
   app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+}
+
+absl::StatusOr<RankInterface> ResolveInterface(const WorkerFlags& flags, const HostFacts& host) {
+  if (!flags.interface.empty()) return ChooseInterface(host.interfaces, flags.interface);
+  const std::string& address = host.interface_towards_coordinator;
+  if (address.empty()) {
+    return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
+                                               "host be resolved? Otherwise name an interface of this host with --interface."));
+  }
+  const NetworkInterface* owner = InterfaceOf(host.interfaces, address);
+  return RankInterface{owner == nullptr ? "" : owner->name, address};
 }
 
 absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const HostFacts& host) {
@@ -76,12 +93,8 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
   options.security = {.certificates = options.core.certificates,
                       .insecure = flags.insecure,
                       .token_file = options.core.token_file};
-  options.core.interface_address =
-      flags.interface_address.empty() ? host.interface_towards_coordinator : flags.interface_address;
-  if (options.core.interface_address.empty()) {
-    return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
-                                               "host be resolved? Otherwise name an address of this host with --interface."));
-  }
+  ASSIGN_OR_RETURN(const RankInterface interface, ResolveInterface(flags, host));
+  options.core.interface_address = interface.address;
   options.cache_bytes = flags.cache_bytes;
   options.rank_binary = std::filesystem::absolute(
       flags.rank_binary.empty() ? host.program_folder / "muster-rank" : flags.rank_binary);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/host/network.h"
 #include "common/rpc/security.h"
 #include "worker/agent/agent.h"
 
@@ -29,7 +30,8 @@ struct WorkerFlags {
   std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
   double drain_timeout = 100;  // seconds
-  std::string interface_address;  // empty: the one that leads to the coordinator
+  std::string interface;  // an address, a name or a network; empty: the one that leads to the coordinator
+  std::vector<std::string> rank_env;  // further variables that ranks inherit
   std::string log_level = "info", log_format = "text";
   uint64_t cache_bytes = 20000000000;
 };
@@ -42,8 +44,13 @@ struct HostFacts {
   uint64_t memory_bytes = 0;
   std::vector<std::string> gpus;
   std::filesystem::path program_folder;
-  std::string interface_towards_coordinator;
+  std::string interface_towards_coordinator;  // its address
+  std::vector<NetworkInterface> interfaces;
 };
+
+// The interface that ranks bind. INVALID_ARGUMENT: the host does not have the one of --interface. UNAVAILABLE: there is no
+// route to the coordinator.
+absl::StatusOr<RankInterface> ResolveInterface(const WorkerFlags& flags, const HostFacts& host);
 
 // Checks the flags against the host. INVALID_ARGUMENT and FAILED_PRECONDITION name the flag.
 absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const HostFacts& host);

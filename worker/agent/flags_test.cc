@@ -3,12 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "worker/agent/rank_environment.h"
-
 namespace muster {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 WorkerFlags Flags() {
@@ -56,9 +53,19 @@ TEST(ResolveFlags, NamesTheFlagThatIsWrong) {
   EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--rank-binary"));
 }
 
-TEST(RankEnvironment, PassesListedNamesOnly) {
-  EXPECT_THAT(RankEnvironment({"PATH=/bin", "SECRET=1", "NCCL_DEBUG=INFO", "NCCL_ALGO=Ring", "PATHS=x"}, "/scratch"),
-              ElementsAre("PATH=/bin", "NCCL_DEBUG=INFO", "TMPDIR=/scratch"));
+TEST(ResolveFlags, FindsTheInterfaceOfTheRanks) {
+  HostFacts host = Host();
+  host.interfaces = {{"eth0", {"10.0.0.2"}, true, false}, {"lo", {"127.0.0.1"}, true, true}};
+  EXPECT_EQ(ResolveInterface(Flags(), host)->name, "lo") << "the one towards the coordinator";
+  WorkerFlags flags = Flags();
+  flags.interface = "eth0";
+  const auto options = ResolveFlags(flags, host);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->core.interface_address, "10.0.0.2") << "Gloo binds an address";
+  flags.interface = "10.9.9.9";
+  EXPECT_THAT(Refusal(flags, host), HasSubstr("--interface 10.9.9.9: no interface of this host has this address"));
+  host.interface_towards_coordinator.clear();
+  EXPECT_THAT(Refusal(Flags(), host), HasSubstr("no route to this address"));
 }
 
 }  // namespace

@@ -29,12 +29,20 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   const HostFacts host = {HostName(), CoreCount(), MemoryBytes(),
                           flags.device == "cpu" ? std::vector<std::string>() : GpuNames(),
                           std::filesystem::read_symlink("/proc/self/exe").parent_path(),
-                          InterfaceTowards(flags.coordinator)};
+                          InterfaceTowards(flags.coordinator), NetworkInterfaces()};
   ASSIGN_OR_RETURN(Agent::Options options, ResolveFlags(flags, host));
   std::random_device random;
   options.core.facts.instance = absl::StrFormat("%08x%08x", random(), random());
   options.core.facts.version = MUSTER_VERSION;
-  options.environment = OwnEnvironment();
+  ASSIGN_OR_RETURN(const RankInterface interface, ResolveInterface(flags, host));
+  ASSIGN_OR_RETURN(RankVariables variables,
+                   ChooseRankVariables(OwnEnvironment(),
+                                       {.interface = interface,
+                                        .interface_is_chosen = !flags.interface.empty(),
+                                        .gpu = options.core.facts.device == "gpu",
+                                        .extra = flags.rank_env},
+                                       host.interfaces));
+  options.environment = std::move(variables.environment);
   const AgentFacts facts = options.core.facts;
 
   RETURN_IF_ERROR(MakeFolders(options.core.state));
@@ -56,6 +64,11 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   SetLogFields({.worker = facts.worker});
   spdlog::info("worker {}: {} {} slots, {} cores, coordinator {}", facts.worker, facts.slots, facts.device, facts.cores,
                flags.coordinator);
+  const NetworkInterface* owner = InterfaceOf(host.interfaces, interface.address);
+  spdlog::info("ranks talk to each other over {} ({}), unencrypted{}",
+               interface.name.empty() ? "an unknown interface" : interface.name, interface.address,
+               owner != nullptr && owner->loopback ? "; ranks of other hosts cannot reach it" : "");
+  for (const std::string& warning : variables.warnings) spdlog::warn("{}", warning);
   return agent->Run();
 }
 

@@ -4,32 +4,146 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
 
-constexpr std::array<std::string_view, 35> kPassed = {
+constexpr std::array<std::string_view, 17> kPassed = {
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_DIR", "ASAN_OPTIONS", "UBSAN_OPTIONS",
     "TSAN_OPTIONS", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES",
-    "NVIDIA_DRIVER_CAPABILITIES", "MUSTER_AUDIT_DIR",
-    // How NCCL finds its way on a host; nothing that changes results.
-    "NCCL_DEBUG", "NCCL_DEBUG_SUBSYS", "NCCL_SOCKET_IFNAME", "NCCL_SOCKET_FAMILY", "NCCL_IB_DISABLE", "NCCL_IB_HCA",
-    "NCCL_IB_GID_INDEX", "NCCL_IB_TC", "NCCL_IB_SL", "NCCL_IB_TIMEOUT", "NCCL_P2P_DISABLE", "NCCL_P2P_LEVEL",
-    "NCCL_SHM_DISABLE", "NCCL_NET", "NCCL_NET_PLUGIN", "NCCL_CROSS_NIC", "NCCL_NET_GDR_LEVEL", "NCCL_TOPO_FILE"};
+    "NVIDIA_DRIVER_CAPABILITIES", "MUSTER_AUDIT_DIR"};
+
+// How NCCL and what it stands on (aws-ofi-nccl, libfabric, verbs, UCX; TCPX is under NCCL_) find their way between hosts.
+constexpr std::array<std::string_view, 7> kPassedPrefixes = {"NCCL_", "OFI_NCCL_", "FI_", "IBV_", "MLX5_", "RDMAV_", "UCX_"};
+
+struct Owned {
+  std::string_view name, value, why;  // value: what Muster sets; empty: it differs per rank or attempt
+};
+// Results and the join of the ranks depend on these, so the environment has no say in them.
+constexpr std::array<Owned, 7> kOwned = {{
+    {"NCCL_ALGO", "Ring", "sums have equal bits with one algorithm only"},
+    {"NCCL_PROTO", "Simple", "sums have equal bits with one protocol only"},
+    {"NCCL_COMM_ID", "", "ranks find each other through the coordinator"},
+    {"CUBLAS_WORKSPACE_CONFIG", ":4096:8", "matrix products repeat their bits with it"},
+    {"MKL_CBWR", "AUTO,STRICT", "matrix products repeat their bits with it"},
+    {"TORCH_FR_BUFFER_SIZE", "0", "PyTorch's flight recorder crashes ranks"},
+    {"TMPDIR", "", "each rank has a scratch folder"},
+}};
+
+using Variables = std::map<std::string, std::string, std::less<>>;
+
+std::string ValueOf(const Variables& variables, std::string_view name) {
+  const auto found = variables.find(name);
+  return found == variables.end() ? "" : found->second;
+}
+
+const Owned* FindOwned(std::string_view name) {
+  const auto found = std::find_if(kOwned.begin(), kOwned.end(), [&](const Owned& owned) { return owned.name == name; });
+  return found == kOwned.end() ? nullptr : &*found;
+}
+
+bool Passes(std::string_view name) {
+  if (std::find(kPassed.begin(), kPassed.end(), name) != kPassed.end()) return true;
+  return FindOwned(name) == nullptr && std::any_of(kPassedPrefixes.begin(), kPassedPrefixes.end(),
+                                                   [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+bool IsVariableName(const std::string& name) {
+  return !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_'; });
+}
+
+absl::Status CheckExtra(const std::string& name) {
+  const auto refuse = [&](std::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("--rank-env ", name, ": ", ToAbsl(why)));
+  };
+  if (!IsVariableName(name)) return refuse("give the name of an environment variable, without a value");
+  if (name.starts_with("MUSTER_")) return refuse("ranks get no variable of Muster's own, because it may hold a token");
+  if (name == "LD_PRELOAD" || name == "LD_AUDIT") return refuse("ranks load no foreign code this way");
+  if (const Owned* owned = FindOwned(name); owned != nullptr) return refuse(absl::StrCat("Muster sets it: ", ToAbsl(owned->why)));
+  return absl::OkStatus();
+}
+
+// Keeps NCCL where Gloo is, unless the environment says something else about NCCL.
+absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, const std::vector<NetworkInterface>& interfaces,
+                      std::vector<std::string>& warnings) {
+  const RankInterface& wanted = options.interface;
+  const NetworkInterface* owner = InterfaceOf(interfaces, wanted.address);
+  const bool loopback = owner != nullptr && owner->loopback;
+  const auto disagree = [&](const std::string& setting, const std::string& effect) {
+    if (!options.gpu) return absl::OkStatus();
+    const std::string conflict = absl::StrCat(setting, " in the environment ", effect, ", but ranks are to use ", wanted.name, " (",
+                                              wanted.address, ")");
+    if (options.interface_is_chosen) {
+      return absl::InvalidArgumentError(absl::StrCat("--interface: ", conflict, ". Unset the variable, or choose the same "
+                                                     "interface in both."));
+    }
+    warnings.push_back(absl::StrCat(conflict, ": the environment wins for NCCL. Name the interface with --interface."));
+    return absl::OkStatus();
+  };
+  const std::string setting = ValueOf(passed, "NCCL_SOCKET_IFNAME");
+  if (setting.empty()) {
+    if (!wanted.name.empty()) passed["NCCL_SOCKET_IFNAME"] = absl::StrCat("=", wanted.name);
+    if (wanted.name.empty() && options.gpu) {
+      warnings.push_back(absl::StrCat("no interface of this host has the address ", wanted.address, ": NCCL chooses one by itself"));
+    }
+  } else if (!wanted.name.empty()) {
+    const std::vector<std::string> selected = NcclInterfaces(interfaces, setting);
+    if (std::find(selected.begin(), selected.end(), wanted.name) == selected.end()) {
+      RETURN_IF_ERROR(disagree(absl::StrCat("NCCL_SOCKET_IFNAME=", setting),
+                               selected.empty() ? "selects no interface that is up"
+                                                : absl::StrCat("selects ", absl::StrJoin(selected, ", "))));
+    }
+  }
+  // NCCL refuses ::1, so on loopback it keeps its own choice.
+  if (loopback || wanted.name.empty() || (!setting.empty() && !options.interface_is_chosen)) return absl::OkStatus();
+  const std::string family = IsIpv6(wanted.address) ? "AF_INET6" : "AF_INET";
+  const std::string chosen = ValueOf(passed, "NCCL_SOCKET_FAMILY");
+  if (!chosen.empty() && chosen != family) return disagree(absl::StrCat("NCCL_SOCKET_FAMILY=", chosen), "is of the other kind");
+  passed["NCCL_SOCKET_FAMILY"] = family;
+  return absl::OkStatus();
+}
 
 }  // namespace
 
-std::vector<std::string> RankEnvironment(const std::vector<std::string>& environment, const std::string& scratch) {
-  std::vector<std::string> passed;
+absl::StatusOr<RankVariables> ChooseRankVariables(const std::vector<std::string>& environment,
+                                                  const RankVariableOptions& options,
+                                                  const std::vector<NetworkInterface>& interfaces) {
+  RankVariables chosen;
+  Variables all, passed;
   for (const std::string& entry : environment) {
-    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
-    if (std::find(kPassed.begin(), kPassed.end(), name) != kPassed.end()) passed.push_back(entry);
+    const size_t equals = entry.find('=');
+    if (equals != std::string::npos) all[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
-  passed.push_back(absl::StrCat("TMPDIR=", scratch));
-  return passed;
+  for (const auto& [name, value] : all) {
+    if (Passes(name)) passed[name] = value;
+    const Owned* owned = FindOwned(name);
+    if (owned != nullptr && name != "TMPDIR" && value != owned->value) {
+      chosen.warnings.push_back(absl::StrCat(name, "=", value, " in the environment does not reach the ranks: ", ToAbsl(owned->why)));
+    }
+  }
+  if (all.contains("GLOO_SOCKET_IFNAME")) {
+    chosen.warnings.push_back("GLOO_SOCKET_IFNAME in the environment has no effect: Gloo binds the address of --interface");
+  }
+  for (const std::string& name : options.extra) {
+    RETURN_IF_ERROR(CheckExtra(name));
+    if (all.contains(name)) {
+      passed[name] = all[name];
+    } else {
+      chosen.warnings.push_back(absl::StrCat("--rank-env ", name, ": this variable is not set here, so ranks do not get it"));
+    }
+  }
+  RETURN_IF_ERROR(BindNccl(passed, options, interfaces, chosen.warnings));
+  for (const auto& [name, value] : passed) chosen.environment.push_back(absl::StrCat(name, "=", value));
+  return chosen;
 }
 
 std::vector<std::string> OwnEnvironment() {

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/status.h"
-#include "worker/agent/rank_environment.h"
 
 namespace muster {
 namespace {
@@ -36,7 +35,9 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& k
   ASSIGN_OR_RETURN(OwnedFd nothing, OpenFd("/dev/null", O_RDONLY));
   ChildProcess::Options child;
   child.argv = {options.binary.string(), "--config", config_file.string()};
-  child.environment = RankEnvironment(options.environment, scratch.string());
+  std::vector<std::string> environment = options.environment;
+  environment.push_back(absl::StrCat("TMPDIR=", scratch.string()));
+  child.environment = std::move(environment);
   child.working_directory = scratch;
   child.fds = {{0, nothing.get()}, {1, output.write.get()}, {2, output.write.get()}, {kMessageFd, messages.write.get()}};
   ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(child));

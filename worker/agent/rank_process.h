@@ -22,7 +22,7 @@ class RankProcess {
   struct Options {
     std::filesystem::path binary;
     std::filesystem::path log_folder;
-    std::vector<std::string> environment;  // of the agent
+    std::vector<std::string> environment;  // "NAME=value"; TMPDIR is added
     PollLoop* loop = nullptr;               // on whose thread all happens
     std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last
     std::function<void(size_t bytes)> on_log_bytes;

@@ -6,6 +6,7 @@
 //   refuse    result PERMANENT, exit 1
 //   noise     bytes on fd 3 that are no message, then waits
 //   linger    result SUCCESS, and does not exit
+//   variables its environment on stderr, a line per variable; then as wait
 #include <fcntl.h>
 #include <google/protobuf/text_format.h>
 #include <signal.h>
@@ -93,6 +94,9 @@ int main(int argc, char** argv) {
   if (what == "linger") {
     SayResult(muster::v1::EXIT_CAUSE_SUCCESS, "");
     WaitForSignals();
+  }
+  if (what == "variables") {
+    for (char** entry = environ; *entry != nullptr; ++entry) std::fprintf(stderr, "%s\n", *entry);
   }
   if (what == "stubborn") {
     signal(SIGTERM, SIG_IGN);

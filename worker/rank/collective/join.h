@@ -17,7 +17,7 @@ struct JoinOptions {
   c10::intrusive_ptr<c10d::Store> store;  // fresh: no group has met through it
   int64_t rank = 0;
   int64_t world_size = 1;
-  std::string interface_address = "127.0.0.1";  // that Gloo binds to
+  std::string interface_address = "127.0.0.1";  // that Gloo binds; NCCL: nccl_group.h
   absl::Duration timeout = absl::Minutes(10);   // of the meeting, and of each operation
 };
 

@@ -17,8 +17,8 @@ namespace muster {
 // Sums have equal bits on every rank and from run to run on the same GPUs: NCCL_ALGO and NCCL_PROTO are set to Ring and
 // Simple where the environment does not set them.
 //
-// options.interface_address is Gloo's; NCCL takes the interface from NCCL_SOCKET_IFNAME. UNAVAILABLE if not all ranks
-// are there in time.
+// NCCL takes the interface from NCCL_SOCKET_IFNAME and NCCL_SOCKET_FAMILY, which the agent sets to fit
+// options.interface_address (worker/agent/rank_environment.h). UNAVAILABLE if not all ranks are there in time.
 absl::StatusOr<std::unique_ptr<Group>> MakeNcclGroup(const JoinOptions& options, at::Device device);
 
 }  // namespace muster

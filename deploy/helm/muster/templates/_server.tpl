@@ -22,6 +22,7 @@ spec:
     - name: grpc
       port: {{ .port }}
       targetPort: grpc
+      appProtocol: tls
       protocol: TCP
 ---
 apiVersion: v1
@@ -42,10 +43,12 @@ spec:
     - name: grpc
       port: {{ .port }}
       targetPort: grpc
+      appProtocol: tls
       protocol: TCP
     - name: metrics
       port: {{ .metrics }}
       targetPort: metrics
+      appProtocol: http
       protocol: TCP
 ---
 apiVersion: apps/v1
@@ -71,19 +74,16 @@ spec:
     whenScaled: Retain
   template:
     metadata:
-      labels:
-        {{- include "muster.selector" $ | nindent 8 }}
-        app.kubernetes.io/component: {{ $part }}
+      {{- include "muster.podMetadata" (list $ $values $part) | nindent 6 }}
     spec:
       serviceAccountName: {{ $name }}
       automountServiceAccountToken: false
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
-      {{- with $.Values.image.pullSecrets }}
-      imagePullSecrets:
-        {{- toYaml . | nindent 8 }}
+      {{- with include "muster.placement" (list $ $values) }}
+      {{- . | nindent 6 }}
       {{- end }}
-      {{- with include "muster.placement" $values }}
+      {{- with include "muster.spread" (list $ $values $part) }}
       {{- . | nindent 6 }}
       {{- end }}
       securityContext:
@@ -91,7 +91,7 @@ spec:
       containers:
         - name: {{ $part }}
           image: {{ include "muster.image" (list $ "coordinator") }}
-          imagePullPolicy: {{ $.Values.image.pullPolicy }}
+          imagePullPolicy: {{ $.Values.images.pullPolicy }}
           command:
             - /usr/local/bin/muster-{{ $part }}
           args:
@@ -104,7 +104,7 @@ spec:
             {{- range concat .args (list "--log-format=json") $values.extraArgs }}
             - {{ . | quote }}
             {{- end }}
-          {{- with .env }}
+          {{- with concat .env $values.extraEnv }}
           env:
             {{- toYaml . | nindent 12 }}
           {{- end }}
@@ -153,6 +153,9 @@ spec:
               readOnly: true
             - name: tmp
               mountPath: /tmp
+            {{- with $values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         - name: certs
           secret:
@@ -165,6 +168,9 @@ spec:
         - name: tmp
           emptyDir:
             sizeLimit: 1Gi
+        {{- with $values.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumeClaimTemplates:
     - metadata:
         name: state
