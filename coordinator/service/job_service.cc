@@ -91,6 +91,9 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   RETURN_IF_ERROR(options_.backend->CheckRoom());
   muster::v1::ResolveRequest resolve;
   *resolve.mutable_spec() = submit.spec;
+  if (!request.spec().data().negatives().has_per_query()) {
+    resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();  // the data server notes that
+  }
   ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(submit.spec.model().from()));
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   submit.resolved = std::move(resolution.resolved);

@@ -87,7 +87,7 @@ class Numbers(TopicsCase):
         del job["report"]
         path.write_text(json.dumps(job))
         noted = self.cluster.ok("submit", path)
-        self.assertIn("note: data.negatives.per_query: is 0, so the 8 hard negatives of split \"train\" are not used.",
+        self.assertIn("note: data.negatives.per_query: is left out, so the 8 hard negatives of split \"train\" are not used.",
                       noted.err)
         used = self.cluster.ok("submit", path, "--set", "data.negatives.per_query=1")
         self.assertEqual(used.err, "")

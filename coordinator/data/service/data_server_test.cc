@@ -173,9 +173,12 @@ TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
   }
   ASSERT_TRUE(Import(Header("own"), {{"train.jsonl", lines}}).ok());
   spec_.mutable_data()->set_train("own");
+  spec_.mutable_data()->mutable_negatives()->clear_per_query();
   EXPECT_THAT(ResolveNotes(),
-              testing::ElementsAre("data.negatives.per_query: is 0, so the 8 hard negatives of split \"train\" are not "
-                                   "used. Set it to use them."));
+              testing::ElementsAre("data.negatives.per_query: is left out, so the 8 hard negatives of split \"train\" are "
+                                   "not used. Set it to use them, or to 0 to leave them out."));
+  spec_.mutable_data()->mutable_negatives()->set_per_query(0);
+  EXPECT_THAT(ResolveNotes(), testing::IsEmpty()) << "left out on purpose";
 }
 
 TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {

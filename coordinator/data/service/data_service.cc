@@ -68,7 +68,7 @@ class DataServiceImpl final : public v1::DataService::Service {
       v1::ResolveRequest filled = *request;
       FillDefaults(*filled.mutable_spec());
       RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
-      ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled));
+      ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled, request->spec()));
       AddNotes(resolution.notes, *call);
       *response->mutable_resolved() = std::move(resolution.resolved);
       return absl::OkStatus();

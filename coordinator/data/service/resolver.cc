@@ -64,15 +64,15 @@ absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::str
 
 // Without a negative every objective's loss is 0 and nothing is trained, except that the joint likelihoods even out the
 // scores of a query's several positives.
-absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpec& spec,
+absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpec& spec, const JobSpec& given,
                             std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));
   const std::vector<uint32_t> queries = SelectableQueries(dataset, split, rules);
   const uint64_t unused =
       rules.negatives_per_query == 0 ? CountHardNegatives(dataset, split, rules, queries) : 0;
-  if (unused > 0) {
-    notes.push_back(absl::StrCat("data.negatives.per_query: is 0, so the ", unused, " hard negatives of split \"",
-                                 spec.data().split(), "\" are not used. Set it to use them."));
+  if (unused > 0 && !given.data().negatives().has_per_query()) {
+    notes.push_back(absl::StrCat("data.negatives.per_query: is left out, so the ", unused, " hard negatives of split \"",
+                                 spec.data().split(), "\" are not used. Set it to use them, or to 0 to leave them out."));
   }
   if (MayHaveNegatives(dataset, split, rules, queries, spec.batch().queries())) return absl::OkStatus();
   const char* remedy = unused > 0                    ? "Set data.negatives.per_query to use the hard negatives of the data."
@@ -92,7 +92,7 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return Wrong("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
-absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, ResolvedJob& resolved,
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
                              std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
   ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
@@ -110,7 +110,7 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, ResolvedJo
                                             "\" has a positive that may be chosen. Choose another split, or change "
                                             "positives.sources or positives.min_grade."));
   }
-  RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, notes));
+  RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, notes));
   const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
   resolved.set_train_dataset(dataset->digest());
   resolved.set_train_queries(queries);
@@ -215,12 +215,13 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
 
 }  // namespace
 
-absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request) {
+absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
+                                      const JobSpec& given) {
   const JobSpec& spec = request.spec();
   Resolution resolution;
   ResolvedJob& resolved = resolution.resolved;
   RETURN_IF_ERROR(ResolveModel(stores, request, resolved, resolution.notes));
-  if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, resolved, resolution.notes));
+  if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, given, resolved, resolution.notes));
   if (spec.has_evaluate()) {
     ASSIGN_OR_RETURN(const std::string digest, ResolveEvaluation(stores, spec.evaluate().dataset(),
                                                                  spec.evaluate().split(), "evaluate"));

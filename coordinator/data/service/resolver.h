@@ -15,8 +15,10 @@ struct Resolution {
   std::vector<std::string> notes;  // for whoever submits: the job can run, but perhaps not as meant
 };
 
-// The specification has its defaults filled in and passed ValidateJobSpec. Errors are INVALID_ARGUMENT or NOT_FOUND,
+// The specification has its defaults filled in and passed ValidateJobSpec; `given` is what came before that: a
+// note is about data.negatives.per_query left out, not about one chosen. Errors are INVALID_ARGUMENT or NOT_FOUND,
 // "field.path: what is wrong. What exists."
-absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request);
+absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
+                                      const muster::v1::JobSpec& given);
 
 }  // namespace muster
