@@ -83,14 +83,6 @@ TEST_F(CliTest, ANewQueueIsNoted) {
                         "\"research\"?\n");
 }
 
-TEST_F(CliTest, HardNegativesThatNoStepUsesAreNoted) {
-  Write("job.yaml", kJobFile);
-  EXPECT_THAT(Muster("submit job.yaml --set data.train=mined").err,
-              HasSubstr("note: mined/train has 120 hard negatives, and the job uses none of them."));
-  EXPECT_EQ(Muster("submit job.yaml --set data.train=mined --set data.negatives.per_query=0").err, "") << "so it was said";
-  EXPECT_EQ(Muster("submit job.yaml --set data.train=mined --set data.negatives.per_query=2").err, "");
-}
-
 TEST_F(CliTest, NothingIsReadAndIgnored) {
   jobs_.job.set_id("j1");
   jobs_.job.mutable_spec()->mutable_resources()->mutable_slots()->set_max(2);

@@ -162,7 +162,7 @@ TEST(JobFile, DuplicatesAndAlternativesAreRefused) {
 
 TEST(JobFile, BrokenRulesPointAtTheirLine) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: 0")),
-            "job.yaml:8: loss.temperature: is 0. It must be larger than 0.");
+            "job.yaml:8: loss.temperature: is 0. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "train: scifact", "split: train")),
             "job.yaml:3: data.train: is missing. Name an imported dataset.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "name: short\n", "")).substr(0, 14), "job.yaml: name");
@@ -194,7 +194,7 @@ TEST(JobFile, WrongOverridesNameThemselves) {
             "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature. Did you mean "
             "\"objective\"?");
   EXPECT_EQ(ErrorOf(kShort, {"loss.temperature=-1"}),
-            "--set loss.temperature=-1: loss.temperature: is -1. It must be larger than 0.");
+            "--set loss.temperature=-1: loss.temperature: is -1. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");
   EXPECT_EQ(ErrorOf(kShort, {"seed.x=1"}), "--set seed.x=1: seed has no fields.");
   EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 51),

@@ -43,8 +43,11 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  const auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  std::vector<std::string> notes;
+  const auto submitted =
+      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "eval");
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   AnnounceJob(cli, submitted->job());
   return FollowJob(cli, connection, submitted->job().id(), {});
 }

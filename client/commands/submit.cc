@@ -8,12 +8,10 @@
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
 #include "client/job_file.h"
-#include "client/words.h"
 #include "common/exit_code.h"
 #include "common/flags/parse_flags.h"
 #include "common/nearest_name.h"
 #include "muster/v1/cluster.grpc.pb.h"
-#include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -46,35 +44,18 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
                WhatExists(queue, names).c_str());
 }
 
-// By default a step uses no hard negatives. Where the data has some, that should not go unseen.
-void NoteUnusedNegatives(const Connection& connection, const muster::v1::DataSpec& data) {
-  if (data.train().empty() || data.negatives().has_per_query()) return;
-  const auto channel = connection.Data();
-  if (!channel.ok()) return;
-  const auto stub = muster::v1::DataService::NewStub(*channel);
-  muster::v1::GetDatasetRequest request;
-  request.set_name(data.train());
-  const auto response = Call(*stub, &muster::v1::DataService::Stub::Get, request);
-  if (!response.ok()) return;
-  const std::string split = data.split().empty() ? "train" : data.split();
-  for (const muster::v1::SplitInfo& info : response->dataset().splits()) {
-    if (info.name() != split || info.negatives() == 0) continue;
-    std::fprintf(stderr, "note: %s/%s has %s, and the job uses none of them. Set data.negatives.per_query to use them, or "
-                 "to 0 to leave them out.\n",
-                 data.train().c_str(), split.c_str(), Plural(info.negatives(), "hard negative").c_str());
-  }
-}
-
 absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   muster::v1::SubmitRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ReadJobFile(flags.file, flags.overrides));
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   NoteNewQueue(connection, request.spec().resources().queue());
-  NoteUnusedNegatives(connection, request.spec().data());
   const auto stub = JobService::NewStub(connection.coordinator());
-  const auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  std::vector<std::string> notes;
+  const auto submitted =
+      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "submit");
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   const muster::v1::Job& job = submitted->job();
   if (flags.wait) {
     AnnounceJob(cli, job);

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/core/view.h"
@@ -71,7 +72,8 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
   return job->export_manifest();
 }
 
-absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request) {
+absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
+                                                 std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (!request.request_id().empty()) {
     std::string known;
@@ -92,8 +94,13 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   RETURN_IF_ERROR(options_.backend->CheckRoom());
   muster::v1::ResolveRequest resolve;
   *resolve.mutable_spec() = submit.spec;
+  if (!request.spec().data().negatives().has_per_query()) {
+    resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();  // the data server notes that
+  }
   ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(submit.spec.model().from()));
-  ASSIGN_OR_RETURN(submit.resolved, options_.resolve(resolve));
+  ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
+  submit.resolved = std::move(resolution.resolved);
+  notes = std::move(resolution.notes);
   ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));
   return View(id);
 }
@@ -101,7 +108,9 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
 grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::SubmitRequest* request,
                                     muster::v1::SubmitResponse* response) {
   return options_.admission->Serve(*context, "JobService/Submit", request, [&](AdmittedCall& call) {
-    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request), *response);
+    std::vector<std::string> notes;
+    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request, notes), *response);
+    if (status.ok()) AddNotes(notes, *context);
     call.subject = status.ok() ? response->job().id() : request->spec().name();
     return status;
   });

@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/service/import_call.h"
@@ -67,7 +68,9 @@ class DataServiceImpl final : public v1::DataService::Service {
       v1::ResolveRequest filled = *request;
       FillDefaults(*filled.mutable_spec());
       RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
-      ASSIGN_OR_RETURN(*response->mutable_resolved(), ResolveJob(data_.stores, filled));
+      ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled, request->spec()));
+      AddNotes(resolution.notes, *call);
+      *response->mutable_resolved() = std::move(resolution.resolved);
       return absl::OkStatus();
     });
   }
