@@ -83,6 +83,13 @@ TEST_F(CliTest, ANewQueueIsNoted) {
                         "\"research\"?\n");
 }
 
+TEST_F(CliTest, NotesOfTheServerGoToStandardError) {
+  Write("job.yaml", kJobFile);
+  const Result result = Muster("submit job.yaml --output json --set data.train=mined");
+  EXPECT_EQ(result.err, "note: hard negatives are not used\nnote: two\n");
+  EXPECT_EQ(nlohmann::json::parse(result.out).at("id"), "j1");
+}
+
 TEST_F(CliTest, NothingIsReadAndIgnored) {
   jobs_.job.set_id("j1");
   jobs_.job.mutable_spec()->mutable_resources()->mutable_slots()->set_max(2);

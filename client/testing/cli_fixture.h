@@ -20,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/rpc/metadata.h"
 #include "common/rpc/security.h"
 #include "muster/v1/blob.grpc.pb.h"
 #include "muster/v1/cluster.grpc.pb.h"
@@ -34,7 +35,7 @@ inline constexpr char kJobFile[] = "name: x\nmodel: {from: minilm}\ndata: {train
 
 class FakeJobs final : public muster::v1::JobService::Service {
  public:
-  grpc::Status Submit(grpc::ServerContext*, const muster::v1::SubmitRequest* request,
+  grpc::Status Submit(grpc::ServerContext* context, const muster::v1::SubmitRequest* request,
                       muster::v1::SubmitResponse* response) override {
     const std::lock_guard lock(mutex);
     requests.push_back(*request);
@@ -44,6 +45,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
     job.set_id("j1");
     *job.mutable_spec() = request->spec();
     *response->mutable_job() = job;
+    if (request->spec().data().train() == "mined") AddNotes({"hard negatives are not used", "two"}, *context);
     return grpc::Status::OK;
   }
   grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
@@ -137,14 +139,6 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
 
 class FakeData final : public muster::v1::DataService::Service {
  public:
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetDatasetRequest* request,
-                   muster::v1::GetDatasetResponse* response) override {
-    response->mutable_dataset()->set_name(request->name());
-    auto& split = *response->mutable_dataset()->add_splits();
-    split.set_name("train");
-    split.set_negatives(request->name() == "mined" ? 120 : 0);
-    return grpc::Status::OK;
-  }
   grpc::Status Import(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>* stream) override {
