@@ -11,9 +11,15 @@ namespace muster {
 
 class TransferPrinter {
  public:
-  // `verb`: "sending", "receiving". Nothing is printed by a null `out`.
+  // `verb`: "sending", "receiving". Nothing is printed by a null `out`. Where standard output is no terminal, it is for
+  // results, and progress goes to standard error.
   TransferPrinter(FILE* out, ProgressStyle style, std::string verb, absl::Duration now)
-      : out_(out), style_(style), line_(out, style.width), verb_(std::move(verb)), start_(now), last_(now) {}
+      : out_(out == stdout && !style.terminal ? stderr : out),
+        style_(style),
+        line_(out_, style.width),
+        verb_(std::move(verb)),
+        start_(now),
+        last_(now) {}
   // `detail`: what else is known, such as "12,345 records".
   void Update(uint64_t bytes, uint64_t total, const std::string& detail, absl::Duration now);
   void Finish();  // removes the rewritten line

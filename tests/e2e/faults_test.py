@@ -28,7 +28,7 @@ class Faults(TopicsCase):
         os.kill(cluster.rank_pids()[-1], signal.SIGKILL)
         job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
         self.assertEqual(watcher.wait(30), 0)
-        self.assertIn("was killed by SIGKILL", (cluster.folder / "watched").read_text())
+        self.assertRegex((cluster.folder / "watched").read_text(), r"attempt 1 ended: rank . on local: killed by SIGKILL")
         self.assertEqual(len(job["attempts"]), 2, job["attempts"])
         first, second = job["attempts"]
         self.assertIn("SIGKILL", first["end_reason"])
