@@ -4,10 +4,18 @@
 
 #include <array>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace muster {
+
+bool IsWrongCertificate(const absl::Status& status) {
+  const std::string text = absl::AsciiStrToLower(status.message());  // of OpenSSL's and BoringSSL's error
+  return absl::IsUnavailable(status) && (absl::StrContains(text, "certificate verify failed") ||
+                                         absl::StrContains(text, "certificate_verify_failed"));
+}
 
 absl::Status ExplainUnreachable(const absl::Status& status) {
   if (!absl::IsUnavailable(status) || ReasonOf(status) == "SHUTTING_DOWN") return status;

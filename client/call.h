@@ -5,6 +5,8 @@
 #include <grpcpp/client_context.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
@@ -19,10 +21,14 @@ namespace muster {
 struct CallOptions {
   absl::Duration deadline = absl::Seconds(60);  // of one try
   absl::Duration patience = absl::Seconds(5);   // for a cluster that does not answer
+  std::vector<std::string>* notes = nullptr;    // where to put the server's notes beside the answer; may be null
 };
 
 // A random UUID, version 4 (RFC 9562).
 std::string NewRequestId();
+
+// The server's certificate was refused: so it will be the next time, and trying again only delays the reason.
+bool IsWrongCertificate(const absl::Status& status);
 
 // Explains an UNAVAILABLE to people; other errors stay as they are.
 absl::Status ExplainUnreachable(const absl::Status& status);
@@ -42,7 +48,10 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     context.set_wait_for_ready(!unreachable.ok());
     Response response;
     const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
-    if (status.ok()) return response;
+    if (status.ok()) {
+      if (options.notes != nullptr) *options.notes = NotesOf(context);
+      return response;
+    }
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
     const absl::Duration left = options.patience - (RealClock().Monotonic() - start);
     if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration() && delay <= left) {
@@ -52,6 +61,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     // A server that goes down cancels what it is still at when its time of grace is over.
     if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
     unreachable = absl::UnavailableError(status.message());
+    if (IsWrongCertificate(status)) return ExplainUnreachable(unreachable);
     deadline = left;
     if (deadline <= absl::ZeroDuration()) return ExplainUnreachable(unreachable);
   }

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/connection.h"
@@ -17,8 +18,22 @@ namespace muster {
 struct Cli {
   ConnectionFlags connection;
   OutputFormat output = OutputFormat::kTable;
+  bool verbose = false;  // log lines of gRPC and of the connection on standard error
   // Returns the exit code (common/exit_code.h), or an error that main prints in one line.
   std::function<absl::StatusOr<int>()> action;
+  // The flags themselves, for commands to which they mean nothing.
+  std::vector<CLI::Option*> connection_flags;  // --address, --certs, --token-file, --insecure
+  CLI::Option* output_flag = nullptr;
 };
+
+// This command asks no cluster: the flags that say where one is are refused beside it.
+inline void AsksNoCluster(CLI::App* command, const Cli& cli) {
+  for (CLI::Option* flag : cli.connection_flags) command->excludes(flag);
+}
+
+// This command prints text in its own format: --output is refused beside it.
+inline void PrintsItsOwnFormat(CLI::App* command, const Cli& cli) {
+  if (cli.output_flag != nullptr) command->excludes(cli.output_flag);
+}
 
 }  // namespace muster

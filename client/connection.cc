@@ -4,10 +4,12 @@
 
 #include <cstdlib>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "common/files.h"
+#include "common/nearest_name.h"
 #include "common/status.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
@@ -16,30 +18,53 @@ namespace {
 
 constexpr char kConfigName[] = "~/.config/muster/config.yaml";
 
-absl::StatusOr<ConnectionFlags> ParseConfig(const std::string& text) {
+std::string HomeFolder() {
+  const char* home = std::getenv("HOME");
+  return home != nullptr ? home : "";
+}
+
+// A path of the configuration file: "~/" is the home folder, and a relative path starts at the file's folder.
+std::string PathInConfig(const std::string& text, const std::filesystem::path& folder) {
+  if (text.empty()) return text;
+  if (text == "~" || absl::StartsWith(text, "~/")) return HomeFolder() + text.substr(1);
+  return (folder / text).lexically_normal().string();
+}
+
+absl::Status SetKey(const std::string& key, const YAML::Node& value, const std::filesystem::path& folder,
+                    ConnectionFlags& config) {
+  if (!value.IsScalar()) return absl::InvalidArgumentError(absl::StrCat(key, ": must be a single value."));
+  if (key == "address") {
+    config.address = value.as<std::string>();
+  } else if (key == "certs") {
+    config.certificates = PathInConfig(value.as<std::string>(), folder);
+  } else if (key == "token_file") {
+    config.token_file = PathInConfig(value.as<std::string>(), folder);
+  } else if (key == "insecure") {
+    if (!YAML::convert<bool>::decode(value, config.insecure)) {
+      return absl::InvalidArgumentError(absl::StrCat("insecure: \"", value.Scalar(), "\" is not true or false."));
+    }
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown key \"", key, "\". ", AllowedNames(key, {"address", "certs", "token_file", "insecure"})));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ConnectionFlags> ParseConfig(const ConfigFile& file) {
+  const std::string name = file.path.empty() ? kConfigName : file.path.string();
   ConnectionFlags config;
   try {
-    const YAML::Node root = YAML::Load(text);
+    const YAML::Node root = YAML::Load(file.text);
     if (root.IsNull()) return config;
-    if (!root.IsMap()) return absl::InvalidArgumentError(absl::StrCat(kConfigName, ": must be keys and values"));
+    if (!root.IsMap()) return absl::InvalidArgumentError(absl::StrCat(name, ": must be keys and values"));
     for (const auto& entry : root) {
-      const std::string key = entry.first.as<std::string>();
-      if (key == "address") {
-        config.address = entry.second.as<std::string>();
-      } else if (key == "certs") {
-        config.certificates = entry.second.as<std::string>();
-      } else if (key == "token_file") {
-        config.token_file = entry.second.as<std::string>();
-      } else if (key == "insecure") {
-        config.insecure = entry.second.as<bool>();
-      } else {
-        return absl::InvalidArgumentError(absl::StrCat(kConfigName, ":", entry.first.Mark().line + 1,
-                                                       ": unknown key \"", key,
-                                                       "\". Allowed: address, certs, token_file, insecure."));
+      const absl::Status status = SetKey(entry.first.as<std::string>(), entry.second, file.path.parent_path(), config);
+      if (!status.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat(name, ":", entry.first.Mark().line + 1, ": ", status.message()));
       }
     }
   } catch (const YAML::Exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(kConfigName, ":", error.mark.line + 1, ": ", error.msg));
+    return absl::InvalidArgumentError(absl::StrCat(name, ":", error.mark.line + 1, ": ", error.msg));
   }
   return config;
 }
@@ -49,28 +74,41 @@ std::string FirstOf(const std::string& flag, const std::optional<std::string>& v
   return variable.has_value() && !variable->empty() ? *variable : config;
 }
 
-std::string ReadConfig() {
-  const char* home = std::getenv("XDG_CONFIG_HOME");
-  std::filesystem::path folder = home != nullptr && *home != '\0' ? home : "";
+ConfigFile ReadConfig() {
+  const char* configured = std::getenv("XDG_CONFIG_HOME");
+  std::filesystem::path folder = configured != nullptr && *configured != '\0' ? configured : "";
   if (folder.empty()) {
-    const char* user = std::getenv("HOME");
-    if (user == nullptr) return "";
-    folder = std::filesystem::path(user) / ".config";
+    if (HomeFolder().empty()) return {};
+    folder = std::filesystem::path(HomeFolder()) / ".config";
   }
-  return ReadFile(folder / "muster/config.yaml").value_or("");
+  ConfigFile file;
+  file.path = folder / "muster/config.yaml";
+  file.text = ReadFile(file.path).value_or("");
+  return file;
+}
+
+// A file that is named and cannot be read is a wrong argument, not an answer of the cluster.
+absl::Status CheckTokenFile(const std::filesystem::path& file) {
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  if (!text.ok()) return absl::InvalidArgumentError(absl::StrCat("token file: ", text.status().message()));
+  if (absl::StripAsciiWhitespace(*text).empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("token file: ", file.string(), " is empty. Issue a token: muster tokens issue."));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
-                                         const std::string& config_text) {
-  ASSIGN_OR_RETURN(const ConnectionFlags config, ParseConfig(config_text));
+                                         const ConfigFile& config_file) {
+  ASSIGN_OR_RETURN(const ConnectionFlags config, ParseConfig(config_file));
   Endpoint endpoint;
   endpoint.address = FirstOf(flags.address, environment("MUSTER_ADDRESS"), config.address);
   if (endpoint.address.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "no cluster is named. Give --address HOST:PORT, MUSTER_ADDRESS, or address in ", kConfigName, "."));
+        "no cluster is named. Give --address HOST:PORT, set MUSTER_ADDRESS, or set address in ", kConfigName,
+        "; or start a cluster: muster local."));
   }
   const std::string certificates = FirstOf(flags.certificates, environment("MUSTER_CERTS"), config.certificates);
   endpoint.security.insecure = flags.insecure || (config.insecure && certificates.empty());
@@ -86,9 +124,8 @@ absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
   }
   if (certificates.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("no certificates are named. Give --certs DIR, MUSTER_CERTS, or certs "
-                     "in ",
-                     kConfigName, "; or --insecure for a cluster without TLS."));
+        absl::StrCat("no certificates are named. Give --certs DIR, set MUSTER_CERTS, or set certs in ", kConfigName,
+                     "; or give --insecure for a cluster without TLS."));
   }
   endpoint.security.certificates = certificates;
   return endpoint;
@@ -114,10 +151,13 @@ absl::StatusOr<Endpoint> Connection::Where(const ConnectionFlags& flags) {
 absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {
   Connection connection;
   ASSIGN_OR_RETURN(connection.endpoint_, Where(flags));
+  const SecurityOptions& security = connection.endpoint_.security;
+  if (!security.token_file.empty()) RETURN_IF_ERROR(CheckTokenFile(security.token_file));
   auto channel = MakeChannel(connection.endpoint_.address, connection.endpoint_.security);
   if (!channel.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("certificates: ", channel.status().message(),
-                                                   ". Give --certs a folder made by muster certs issue; with a token, one with ca.pem is enough."));
+    return absl::InvalidArgumentError(
+        absl::StrCat("certificates: ", channel.status().message(),
+                     ". Give --certs a folder made by muster certs issue; with a token, one with ca.pem is enough."));
   }
   connection.coordinator_ = *std::move(channel);
   return connection;

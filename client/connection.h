@@ -3,6 +3,7 @@
 
 #include <grpcpp/channel.h>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,12 +26,18 @@ struct Endpoint {
   SecurityOptions security;
 };
 
-// `environment`: value of a variable, if set. `config`: text of the configuration file, with keys address, certs,
-// token_file and insecure; empty: none. Each setting is taken from the first place that has it; --insecure overrules certificates
-// and tokens, and is refused beside a flag for a token, which would travel for all to read.
+// Keys address, certs, token_file and insecure. Its paths may begin with "~/"; relative ones start at the file's folder.
+struct ConfigFile {
+  std::filesystem::path path;
+  std::string text;  // empty: there is none
+};
+
+// `environment`: value of a variable, if set. Each setting is taken from the first place that has it; --insecure overrides
+// the certificates and tokens of the environment and the file, and is refused beside a flag for a token, which would
+// travel for all to read.
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
-                                         const std::string& config);
+                                         const ConfigFile& config);
 
 // A server that listens on all addresses (0.0.0.0, [::]) is reached where the coordinator is.
 std::string ReachableAddress(const std::string& address, const std::string& coordinator_address);

@@ -21,7 +21,7 @@ absl::StatusOr<Endpoint> Resolve(const ConnectionFlags& flags, const std::map<st
         const auto found = variables.find(name);
         return found == variables.end() ? std::nullopt : std::optional(found->second);
       },
-      config);
+      {"/home/ada/.config/muster/config.yaml", config});
 }
 
 TEST(ResolveEndpoint, FlagsOverEnvironmentOverConfig) {
@@ -58,7 +58,24 @@ TEST(ResolveEndpoint, ATokenIsFoundLikeTheRestAndNeverSentWithoutTls) {
 TEST(ResolveEndpoint, ErrorsNameWhatToDo) {
   EXPECT_THAT(std::string(Resolve({}, {}, "").status().message()), HasSubstr("MUSTER_ADDRESS"));
   EXPECT_THAT(std::string(Resolve({}, {}, "adress: x\n").status().message()), HasSubstr("config.yaml:1: unknown key"));
+  EXPECT_THAT(std::string(Resolve({}, {}, "adress: x\n").status().message()), HasSubstr("Did you mean \"address\"?"));
+  EXPECT_THAT(std::string(Resolve({}, {}, "").status().message()), HasSubstr("muster local"));
   EXPECT_EQ(Resolve({}, {}, "[").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(Resolve({}, {}, "address: a:1\ninsecure: maybe\n").status().message()),
+              HasSubstr("config.yaml:2: insecure: \"maybe\" is not true or false."));
+  EXPECT_THAT(std::string(Resolve({}, {}, "certs: [a]\n").status().message()), HasSubstr("certs: must be a single value."));
+}
+
+TEST(ResolveEndpoint, PathsOfTheConfigFileStartAtHomeOrAtTheFile) {
+  const auto certs = [](const std::string& value) {
+    return Resolve({}, {}, "address: a:1\ncerts: " + value + "\n")->security.certificates.string();
+  };
+  EXPECT_EQ(certs("~/certs"), std::string(std::getenv("HOME")) + "/certs");
+  EXPECT_EQ(certs("certs"), "/home/ada/.config/muster/certs");
+  EXPECT_EQ(certs("../certs"), "/home/ada/.config/certs");
+  EXPECT_EQ(certs("/certs"), "/certs");
+  const auto token = Resolve({}, {}, "address: a:1\ncerts: /c\ntoken_file: ~/token\n");
+  EXPECT_EQ(token->security.token_file, std::string(std::getenv("HOME")) + "/token");
 }
 
 TEST(ReachableAddress, ReplacesAnUnspecifiedHost) {

@@ -1,16 +1,22 @@
 #include "client/import_files.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/files.h"
+#include "common/split_name.h"
 #include "common/status.h"
 
 namespace muster {
 namespace {
+
+constexpr absl::string_view kBeir = "beir", kFlagEmbedding = "flagembedding";
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
@@ -36,21 +42,25 @@ absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path
       continue;
     }
     if (!it->is_regular_file(error)) continue;
-    files.push_back({it->path(), it->path().lexically_relative(folder).generic_string(), it->file_size(error)});
+    files.push_back({it->path(), it->path().lexically_relative(folder).generic_string(), it->file_size(error), ""});
   }
   if (error) return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": ", error.message()));
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return files;
 }
 
-absl::Status AddFolder(const std::filesystem::path& folder, ImportPlan& plan) {
+// `split`: of all files of the folder, or empty.
+absl::Status AddFolder(const std::filesystem::path& folder, const std::string& schema, const std::string& split,
+                       ImportPlan& plan) {
   ASSIGN_OR_RETURN(const std::vector<ImportSource> files, FilesBelow(folder));
-  const bool beir = std::any_of(files.begin(), files.end(), [](const auto& f) { return BeirOrder(f.name) == 0; });
+  const bool beir = schema != kFlagEmbedding &&
+                    std::any_of(files.begin(), files.end(), [](const auto& f) { return BeirOrder(f.name) == 0; });
   std::vector<ImportSource> chosen;
   for (const ImportSource& file : files) {
     const bool wanted = beir ? BeirOrder(file.name) >= 0 : absl::EndsWith(WithoutCompression(file.name), ".jsonl");
     if (wanted) {
       chosen.push_back(file);
+      chosen.back().split = split;
     } else {
       plan.left_out.push_back(file.name);
     }
@@ -68,28 +78,112 @@ absl::Status AddFolder(const std::filesystem::path& folder, ImportPlan& plan) {
   return absl::OkStatus();
 }
 
-}  // namespace
+absl::Status AddPath(const std::string& path, const std::string& schema, const std::string& split, ImportPlan& plan) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return AddFolder(path, schema, split, plan);
+  const uint64_t size = std::filesystem::file_size(path, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message()));
+  const std::filesystem::path file(path);
+  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's, named alone
+  plan.sources.push_back({path, absl::StrCat(qrels ? "qrels/" : "", file.filename().string()), size, split});
+  return absl::OkStatus();
+}
 
-absl::StatusOr<ImportPlan> PlanImport(const std::vector<std::string>& paths) {
-  ImportPlan plan;
-  for (const std::string& path : paths) {
+// Adds NAME=PATH: a path that was named already gets the split, another one joins the import.
+absl::Status AddSplitPath(const std::string& split, const std::string& path, const std::string& schema,
+                          ImportPlan& plan) {
+  if (!IsValidName(split)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--split ", split, "=", path, ": \"", split,
+                     "\" is no name of a split; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+  }
+  if (path.empty()) return absl::InvalidArgumentError(absl::StrCat("--split ", split, "=: name the file after the =."));
+  ImportPlan named;
+  RETURN_IF_ERROR(AddPath(path, schema, split, named));
+  for (ImportSource& source : named.sources) {
     std::error_code error;
-    if (std::filesystem::is_directory(path, error)) {
-      RETURN_IF_ERROR(AddFolder(path, plan));
-    } else if (const uint64_t size = std::filesystem::file_size(path, error); !error) {
-      plan.sources.push_back({path, std::filesystem::path(path).filename().string(), size});
+    const auto known = std::find_if(plan.sources.begin(), plan.sources.end(), [&](const ImportSource& other) {
+      return std::filesystem::equivalent(other.file, source.file, error);
+    });
+    if (known == plan.sources.end()) {
+      plan.sources.push_back(std::move(source));
+    } else if (known->split.empty() || known->split == split) {
+      known->split = split;
     } else {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message()));
+      return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": --split names it for ", known->split,
+                                                     " and for ", split, ". A file is of one split."));
     }
   }
+  plan.left_out.insert(plan.left_out.end(), named.left_out.begin(), named.left_out.end());
+  return absl::OkStatus();
+}
+
+// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are told apart by their folders, where
+// each has a split of its own.
+absl::Status NameApart(ImportPlan& plan) {
+  std::map<std::string, size_t> uses;
+  for (const ImportSource& source : plan.sources) ++uses[source.name];
   std::set<std::string> names;
-  for (const ImportSource& source : plan.sources) {
+  for (ImportSource& source : plan.sources) {
+    const std::string folder = std::filesystem::absolute(source.file).parent_path().filename().string();
+    if (uses[source.name] > 1 && !source.split.empty() && !folder.empty()) {
+      source.name = absl::StrCat(folder, "/", source.name);
+    }
     if (!names.insert(source.name).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(source.file.string(), ": a second file named ", source.name, ". Give files different names."));
     }
-    plan.total_bytes += source.size;
   }
+  return absl::OkStatus();
+}
+
+// The server holds the same rule against the files that come; here it is held before anything is sent.
+absl::Status CheckSplits(const ImportPlan& plan) {
+  SplitAssignment splits(plan.split);
+  for (const ImportSource& source : plan.sources) {
+    ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
+    if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
+    // The server does not see the folder that the user named: test/part-0.jsonl would come as part-0.jsonl.
+    const std::filesystem::path folder = source.file.lexically_normal().parent_path();
+    const std::string named = SplitOfWord(folder.filename().string());
+    if (named.empty() || named == assigned.split) continue;
+    return absl::InvalidArgumentError(absl::StrCat(source.file.string(),
+                                                   ": no file is named after a split, and their folder "
+                                                   "is named ",
+                                                   folder.filename().string(), ". Say which split it is: --split ",
+                                                   named, " or --split ", assigned.split, "."));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes) {
+  ImportPlan plan;
+  std::vector<std::pair<std::string, std::string>> of_paths;  // split, path
+  for (const std::string& split : wishes.splits) {
+    const size_t equals = split.find('=');
+    if (equals != std::string::npos) {
+      of_paths.emplace_back(split.substr(0, equals), split.substr(equals + 1));
+    } else if (plan.split.empty()) {
+      plan.split = split;
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("--split ", plan.split, " --split ", split,
+                                                     ": two splits for all files. Say which file is which: --split ",
+                                                     plan.split, "=FILE --split ", split, "=FILE."));
+    }
+  }
+  if (wishes.paths.empty() && of_paths.empty()) {
+    return absl::InvalidArgumentError("data import: name the files: a path, or --split NAME=PATH.");
+  }
+  for (const std::string& path : wishes.paths) RETURN_IF_ERROR(AddPath(path, wishes.schema, "", plan));
+  for (const auto& [split, path] : of_paths) RETURN_IF_ERROR(AddSplitPath(split, path, wishes.schema, plan));
+  RETURN_IF_ERROR(NameApart(plan));
+  const bool beir = wishes.schema == kBeir ||
+                    (wishes.schema.empty() && std::any_of(plan.sources.begin(), plan.sources.end(),
+                                                          [](const auto& f) { return BeirOrder(f.name) >= 0; }));
+  if (!beir) RETURN_IF_ERROR(CheckSplits(plan));  // BEIR's qrels files name the splits
+  for (const ImportSource& source : plan.sources) plan.total_bytes += source.size;
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// Which files of a folder an import sends, and in which order.
+// Which files an import sends, in which order, and what is known of their splits.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,30 @@
 
 namespace muster {
 
+// What the command line says.
+struct ImportWishes {
+  std::vector<std::string> paths;   // files and folders
+  std::vector<std::string> splits;  // NAME for all files, at most once; or NAME=PATH
+  std::string schema;               // empty: to be recognized
+};
+
 struct ImportSource {
   std::filesystem::path file;
   std::string name;  // as the server and its messages call it
   uint64_t size = 0;
+  std::string split;  // given for this file alone; empty: none was
 };
 
 struct ImportPlan {
   std::vector<ImportSource> sources;
-  std::vector<std::string> left_out;  // names of files below the folder that no schema knows
+  std::string split;                  // given for all files; empty: none was
+  std::vector<std::string> left_out;  // names of files below the folders that no schema knows
   uint64_t total_bytes = 0;
 };
 
 // A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl. Each may be
-// compressed (.gz, .zst). A file is taken as it is. INVALID_ARGUMENT where there is nothing to send.
-absl::StatusOr<ImportPlan> PlanImport(const std::vector<std::string>& paths);
+// compressed (.gz, .zst). A file is taken as it is. INVALID_ARGUMENT where there is nothing to send, and where the
+// split of a file is ambiguous (common/split_name.h).
+absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes);
 
 }  // namespace muster

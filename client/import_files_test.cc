@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "client/model_files.h"
 #include "common/files.h"
 
@@ -36,7 +37,7 @@ TEST_F(PlanImportTest, SendsTheFilesOfBeirInOrder) {
                            ".git/x.jsonl", "extra.jsonl"}) {
     Write(name);
   }
-  const auto plan = PlanImport({folder_.string()});
+  const auto plan = PlanImport({.paths = {folder_.string()}});
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(Names(*plan), ElementsAre("corpus.jsonl.zst", "queries.jsonl", "qrels/test.tsv.gz", "qrels/train.tsv"));
   EXPECT_THAT(plan->left_out, ElementsAre("README.md", "extra.jsonl"));
@@ -47,21 +48,89 @@ TEST_F(PlanImportTest, SendsAllJsonlOfAnotherFolder) {
   Write("b.jsonl");
   Write("a.jsonl.gz");
   Write("notes.txt");
-  EXPECT_THAT(Names(*PlanImport({folder_.string()})), ElementsAre("a.jsonl.gz", "b.jsonl"));
+  EXPECT_THAT(Names(*PlanImport({.paths = {folder_.string()}})), ElementsAre("a.jsonl.gz", "b.jsonl"));
 }
 
 TEST_F(PlanImportTest, TakesFilesAsTheyAre) {
   Write("pairs.json");
-  EXPECT_THAT(Names(*PlanImport({(folder_ / "pairs.json").string()})), ElementsAre("pairs.json"));
+  EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "pairs.json").string()}})), ElementsAre("pairs.json"));
 }
 
 TEST_F(PlanImportTest, RefusesWhatItCannotSend) {
-  EXPECT_THAT(std::string(PlanImport({folder_.string()}).status().message()), HasSubstr("corpus.jsonl"));
-  EXPECT_THAT(std::string(PlanImport({(folder_ / "none").string()}).status().message()), HasSubstr("none"));
+  EXPECT_THAT(std::string(PlanImport({.paths = {folder_.string()}}).status().message()), HasSubstr("corpus.jsonl"));
+  EXPECT_THAT(std::string(PlanImport({.paths = {(folder_ / "none").string()}}).status().message()), HasSubstr("none"));
   Write("a/x.jsonl");
   Write("b/x.jsonl");
-  EXPECT_THAT(std::string(PlanImport({(folder_ / "a").string(), (folder_ / "b").string()}).status().message()),
-              HasSubstr("a second file named x.jsonl"));
+  EXPECT_THAT(
+      std::string(PlanImport({.paths = {(folder_ / "a").string(), (folder_ / "b").string()}}).status().message()),
+      HasSubstr("a second file named x.jsonl"));
+}
+
+// "name split" of each file.
+std::vector<std::string> SplitsOf(const absl::StatusOr<ImportPlan>& plan) {
+  if (!plan.ok()) return {std::string(plan.status().message())};
+  std::vector<std::string> splits;
+  for (const ImportSource& source : plan->sources) splits.push_back(absl::StrCat(source.name, " ", source.split));
+  return splits;
+}
+
+TEST_F(PlanImportTest, GivesEachFileTheSplitThatIsNamedForIt) {
+  Write("x.jsonl");
+  Write("train/data.jsonl");
+  Write("test/data.jsonl");
+  const std::string x = (folder_ / "x.jsonl").string(), train = (folder_ / "train/data.jsonl").string(),
+                    test = (folder_ / "test").string();
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"train=" + x, "test=" + test}})),
+              ElementsAre("x.jsonl train", "data.jsonl test"));
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"fit=" + train, "test=" + test}})),
+              ElementsAre("train/data.jsonl fit", "test/data.jsonl test"));
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {x}, .splits = {"dev=" + x}})), ElementsAre("x.jsonl dev"));
+  const auto all = PlanImport({.paths = {x}, .splits = {"dev"}});
+  EXPECT_THAT(SplitsOf(all), ElementsAre("x.jsonl "));
+  EXPECT_EQ(all->split, "dev");
+}
+
+TEST_F(PlanImportTest, RefusesSplitsThatContradictOrNameNothing) {
+  Write("x.jsonl");
+  const std::string x = (folder_ / "x.jsonl").string();
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"train=" + x, "test=" + x}})),
+              ElementsAre(HasSubstr("--split names it for train and for test")));
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {x}, .splits = {"train", "test"}})),
+              ElementsAre(HasSubstr("--split train=FILE")));
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"No=" + x}})), ElementsAre(HasSubstr("is no name of a split")));
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"test="}})), ElementsAre(HasSubstr("name the file after the =")));
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"test"}})), ElementsAre(HasSubstr("name the files")));
+}
+
+TEST_F(PlanImportTest, RefusesAGuessBeforeAnythingIsSent) {
+  Write("mixed/rows.jsonl");
+  Write("mixed/test.jsonl.gz");
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {(folder_ / "mixed").string()}})),
+              ElementsAre(HasSubstr("test.jsonl.gz is named after split test, and rows.jsonl after none.")));
+  Write("named/train.jsonl");
+  Write("named/deep/my-test.jsonl");
+  EXPECT_TRUE(PlanImport({.paths = {(folder_ / "named").string()}}).ok());
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {(folder_ / "named").string()}, .splits = {"train"}})),
+              ElementsAre(HasSubstr("deep/my-test.jsonl: is named after split test, and the given split is train.")));
+  // The folder that the user names: the server does not see it.
+  Write("test/part-0.jsonl");
+  const std::string part = (folder_ / "test/part-0.jsonl").string();
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {part}})), ElementsAre(HasSubstr("--split test or --split train.")));
+  EXPECT_THAT(SplitsOf(PlanImport({.paths = {(folder_ / "test").string()}})),
+              ElementsAre(HasSubstr("--split test or")));
+  EXPECT_TRUE(PlanImport({.paths = {part}, .splits = {"train"}}).ok());
+}
+
+TEST_F(PlanImportTest, LeavesTheSplitsOfBeirToItsQrels) {
+  for (const char* name : {"test/corpus.jsonl", "test/queries.jsonl", "test/qrels/test.tsv"}) Write(name);
+  EXPECT_TRUE(PlanImport({.paths = {(folder_ / "test").string()}}).ok());
+  EXPECT_THAT(Names(*PlanImport(
+                  {.paths = {(folder_ / "test/corpus.jsonl").string(), (folder_ / "test/qrels/test.tsv").string()}})),
+              ElementsAre("corpus.jsonl", "qrels/test.tsv"));
+  Write("rows/corpus.jsonl");
+  Write("rows/more.jsonl");
+  EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "rows").string()}, .schema = "flagembedding"})),
+              ElementsAre("corpus.jsonl", "more.jsonl"));
 }
 
 TEST_F(ChooseModelFilesTest, TakesAVocabularyAlone) {

@@ -48,6 +48,7 @@ std::string DatasetText(const muster::v1::Dataset& dataset) {
                     Plural(split.positives(), "positive"), ", ", Plural(split.negatives(), "hard negative"), "\n");
   }
   absl::StrAppend(&text, "  sources: ", absl::StrJoin(dataset.sources(), ", "), "\n");
+  if (!dataset.owner().empty()) absl::StrAppend(&text, "  owner: ", dataset.owner(), "\n");
   return text;
 }
 
@@ -55,8 +56,9 @@ std::string ImportReportText(const muster::v1::ImportReport& report) {
   std::string text = absl::StrCat("schema ", report.schema(), "\n", DatasetText(report.dataset()));
   absl::StrAppend(&text, "  queries by number of positives: ", HistogramText(report.positives_per_query()), "\n");
   absl::StrAppend(&text, "  passages whose text is another's too: ", PercentText(report.duplicate_share()),
-                  "; hard negatives that are a positive: ", PercentText(report.false_negative_share()),
-                  "; empty texts: ", WithThousands(report.empty_texts()), "\n");
+                  "; hard negatives that are a positive of their own or another query: ",
+                  PercentText(report.false_negative_share()), "; empty texts: ", WithThousands(report.empty_texts()),
+                  "\n");
   for (const std::string& note : report.notes()) absl::StrAppend(&text, "  note: ", note, "\n");
   if (report.bad_records() > 0) {
     absl::StrAppend(&text, "  bad records left out: ", WithThousands(report.bad_records()), "\n");

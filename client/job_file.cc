@@ -15,7 +15,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/words.h"
 #include "common/nearest_name.h"
@@ -37,9 +36,7 @@ std::string Join(const std::string& path, const std::string& name) {
 }
 
 std::string Suggestion(const std::string& wrong, const std::vector<std::string>& names) {
-  const std::string nearest = NearestName(wrong, names);
-  return absl::StrCat(" Allowed: ", absl::StrJoin(names, ", "), ".",
-                      nearest.empty() ? "" : absl::StrCat(" Did you mean \"", nearest, "\"?"));
+  return absl::StrCat(" ", AllowedNames(wrong, names));
 }
 
 std::vector<std::string> FieldNames(const Descriptor& type) {
@@ -150,12 +147,12 @@ class Reader {
     const auto& reflection = *message.GetReflection();
     const std::string& text = node.Scalar();
     const auto wrong = [&](const std::string& expected) {
-      return Wrong(node, path, absl::StrCat("\"", text, "\" is no ", expected, "."));
+      return Wrong(node, path, absl::StrCat("\"", text, "\" is not a ", expected, "."));
     };
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_STRING: reflection.SetString(&message, &field, text); break;
       case FieldDescriptor::CPPTYPE_BOOL:
-        if (text != "true" && text != "false") return wrong("truth value; true or false");
+        if (text != "true" && text != "false") return wrong("truth value: true or false");
         reflection.SetBool(&message, &field, text == "true");
         break;
       case FieldDescriptor::CPPTYPE_UINT32: {
@@ -194,7 +191,7 @@ class Reader {
       case FieldDescriptor::CPPTYPE_ENUM: {
         const EnumDescriptor& type = *field.enum_type();
         for (int i = 0; i < type.value_count(); ++i) {
-          if (WordOf(*type.value(i)) == text) {
+          if (WordOf(*type.value(i)) == text || type.value(i)->name() == text) {
             reflection.SetEnum(&message, &field, type.value(i));
             return absl::OkStatus();
           }
@@ -282,12 +279,10 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string& text,
-                                     const std::vector<std::string>& overrides) {
+// What the text and the overrides say; `places` is where each field was given.
+absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& text,
+                                 const std::vector<std::string>& overrides, Places& places) {
   JobSpec spec;
-  Places places;
   std::string parsed;  // the override that is being parsed; empty: the file
   try {
     const int documents = DocumentCounter::Count(text);
@@ -302,8 +297,22 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
     }
   } catch (const YAML::Exception& error) {
     const std::string place = parsed.empty() ? absl::StrCat(name, ":", error.mark.line + 1) : parsed;
-    return absl::InvalidArgumentError(absl::StrCat(place, ": is no YAML: ", error.msg, "."));
+    return absl::InvalidArgumentError(absl::StrCat(place, ": is not valid YAML: ", error.msg, "."));
   }
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<JobSpec> ReadJobText(const std::string& name, const std::string& text) {
+  Places places;
+  return ReadText(name, text, {}, places);
+}
+
+absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string& text,
+                                     const std::vector<std::string>& overrides) {
+  Places places;
+  ASSIGN_OR_RETURN(JobSpec spec, ReadText(name, text, overrides, places));
   JobSpec filled = spec;
   FillDefaults(filled);
   if (const absl::Status status = ValidateJobSpec(filled); !status.ok()) return WithPlace(status, name, places);

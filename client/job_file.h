@@ -1,5 +1,6 @@
-// A job file: YAML whose keys are the field names of muster.v1.JobSpec, read by way of its descriptor. Values of an
-// enumeration are in lower case without prefix; 64-bit numbers may be sizes (4GiB, 512MB).
+// A job file: YAML, or JSON, whose keys are the field names of muster.v1.JobSpec, read by way of its descriptor. Values of an
+// enumeration are in lower case without prefix, or as protobuf's JSON spells them (mean, POOLING_MEAN); 64-bit numbers may
+// be sizes (4GiB, 512MB). What `muster get` prints as a job's spec, in JSON or YAML, is a job file.
 //
 // Errors name file, line and field, what is allowed, and the nearest right name:
 //   job.yaml:7: loss.objective: unknown value "lse_pair". Allowed: jointlh, …, lsepair. Did you mean "lsepair"?
@@ -18,6 +19,8 @@ namespace muster {
 // applied after the file, in order. The result has no defaults filled in, but is known to be valid with them.
 absl::StatusOr<muster::v1::JobSpec> ParseJobFile(const std::string& name, const std::string& text,
                                                  const std::vector<std::string>& overrides = {});
+// The text alone, without defaults, and without checking it by the rules of a job.
+absl::StatusOr<muster::v1::JobSpec> ReadJobText(const std::string& name, const std::string& text);
 absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& file,
                                                 const std::vector<std::string>& overrides = {});
 

@@ -4,11 +4,24 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "client/output.h"
+#include "client/words.h"
+#include "common/files.h"
 #include "common/spec/job_spec.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {
 
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
 using muster::v1::JobSpec;
 using ::testing::ElementsAre;
 
@@ -104,7 +117,7 @@ TEST(JobFile, SizesHaveUnits) {
     return ErrorOf(std::string(kShort) + "batch: {keep_activations: " + text + "}\n");
   };
   EXPECT_EQ(wrong("4Gib"),
-            "job.yaml:10: batch.keep_activations: \"4Gib\" is no whole number or size, such as 4096 or 4GiB.");
+            "job.yaml:10: batch.keep_activations: \"4Gib\" is not a whole number or size, such as 4096 or 4GiB.");
   for (const char* text : {"-1", "1.5", "GiB", "20000000TiB", "99999999999999999999"})
     EXPECT_NE(wrong(text), "") << text;
 }
@@ -126,11 +139,11 @@ TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
 
 TEST(JobFile, WrongTypesAreNamed) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: two")),
-            "job.yaml:6: data.positives.per_query: \"two\" is no whole number from 0 to 4294967295.");
+            "job.yaml:6: data.positives.per_query: \"two\" is not a whole number from 0 to 4294967295.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "per_query: -2")).substr(0, 45),
             "job.yaml:6: data.positives.per_query: \"-2\" is");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "weigh: yes")),
-            "job.yaml:6: data.positives.weigh: \"yes\" is no truth value; true or false.");
+            "job.yaml:6: data.positives.weigh: \"yes\" is not a truth value: true or false.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "sources: human")),
             "job.yaml:6: data.positives.sources: must be a list, such as [a, b].");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "model: {from: minilm}", "model: minilm")).substr(0, 34),
@@ -138,7 +151,7 @@ TEST(JobFile, WrongTypesAreNamed) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "from: minilm", "from: [minilm]")),
             "job.yaml:2: model.from: must be a single value.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: .nan")),
-            "job.yaml:8: loss.temperature: \".nan\" is no number.");
+            "job.yaml:8: loss.temperature: \".nan\" is not a number.");
 }
 
 TEST(JobFile, DuplicatesAndAlternativesAreRefused) {
@@ -149,7 +162,7 @@ TEST(JobFile, DuplicatesAndAlternativesAreRefused) {
 
 TEST(JobFile, BrokenRulesPointAtTheirLine) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "objective: lsepair", "temperature: 0")),
-            "job.yaml:8: loss.temperature: is 0. It must be larger than 0.");
+            "job.yaml:8: loss.temperature: is 0. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "train: scifact", "split: train")),
             "job.yaml:3: data.train: is missing. Name an imported dataset.");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "name: short\n", "")).substr(0, 14), "job.yaml: name");
@@ -181,17 +194,130 @@ TEST(JobFile, WrongOverridesNameThemselves) {
             "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature. Did you mean "
             "\"objective\"?");
   EXPECT_EQ(ErrorOf(kShort, {"loss.temperature=-1"}),
-            "--set loss.temperature=-1: loss.temperature: is -1. It must be larger than 0.");
+            "--set loss.temperature=-1: loss.temperature: is -1. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");
   EXPECT_EQ(ErrorOf(kShort, {"seed.x=1"}), "--set seed.x=1: seed has no fields.");
-  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 44),
-            "--set data.positives.sources=[a: is no YAML:");
+  EXPECT_EQ(ErrorOf(kShort, {"data.positives.sources=[a"}).substr(0, 51),
+            "--set data.positives.sources=[a: is not valid YAML:");
 }
 
 TEST(JobFile, AMissingFileIsAWrongArgument) {
   const auto spec = ReadJobFile("/nowhere/job.yaml");
   EXPECT_EQ(spec.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(spec.status().message().find("/nowhere/job.yaml"), std::string::npos);
+}
+
+// Every field below `message`, by its path; `visit` may change it in place.
+void ForEachField(Message& message, const std::function<void(Message&, const FieldDescriptor&)>& visit) {
+  const auto* type = message.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor& field = *type->field(i);
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      Message* inner = message.GetReflection()->MutableMessage(&message, &field);
+      visit(message, field);  // present and empty
+      ForEachField(*inner, visit);
+      message.GetReflection()->ClearField(&message, &field);
+    } else {
+      visit(message, field);
+      message.GetReflection()->ClearField(&message, &field);
+    }
+  }
+}
+
+// Values that a field's type allows and that a reader or writer may get wrong.
+std::vector<std::function<void(Message&)>> ValuesOf(const FieldDescriptor& field) {
+  const std::vector<std::string> texts = {
+      "",         "plain", "null",     "NULL", "Null",   "~",      "true",       "12",     "1e5",    " query: ", "a: b", "# no",
+      "- x",      "\"q\"", "it's",     "%",    "[a, b]", "{a: b}", "two\nlines", "\ttab",  "😀 <é>", "&a",       "*a",   "!x",
+      "trailing ", "?",     "a\\b",    "yes",  "0x10",   "@"};
+  std::vector<std::function<void(Message&)>> values;
+  const auto add = [&values, &field](auto all, auto set) {
+    for (const auto value : all) {
+      values.push_back([&field, value, set](Message& m) { (m.GetReflection()->*set)(&m, &field, value); });
+    }
+  };
+  using Reflection = google::protobuf::Reflection;
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING:
+      for (const std::string& text : texts) {
+        values.push_back([&field, text](Message& m) {
+          if (field.is_repeated()) m.GetReflection()->AddString(&m, &field, text);
+          if (!field.is_repeated()) m.GetReflection()->SetString(&m, &field, text);
+        });
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_BOOL: add(std::vector<int>{0, 1}, &Reflection::SetBool); break;
+    case FieldDescriptor::CPPTYPE_UINT32: add(std::vector<uint32_t>{0, UINT32_MAX}, &Reflection::SetUInt32); break;
+    case FieldDescriptor::CPPTYPE_INT32: add(std::vector<int32_t>{INT32_MIN, INT32_MAX}, &Reflection::SetInt32); break;
+    case FieldDescriptor::CPPTYPE_UINT64: add(std::vector<uint64_t>{0, UINT64_MAX}, &Reflection::SetUInt64); break;
+    case FieldDescriptor::CPPTYPE_FLOAT: add(std::vector<float>{0, 0.1f, 3.4e38f, 1e-8f}, &Reflection::SetFloat); break;
+    case FieldDescriptor::CPPTYPE_DOUBLE: add(std::vector<double>{0, 0.1, 1.7e308, 1.0 / 3}, &Reflection::SetDouble); break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      for (int i = 0; i < field.enum_type()->value_count(); ++i) {
+        values.push_back([&field, i](Message& m) { m.GetReflection()->SetEnum(&m, &field, field.enum_type()->value(i)); });
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_MESSAGE: values.push_back([](Message&) {}); break;
+    case FieldDescriptor::CPPTYPE_INT64: ADD_FAILURE() << field.full_name() << ": no job file can hold it"; break;
+  }
+  return values;
+}
+
+TEST(ReadJobText, ReadsBackEveryFieldThatGetPrints) {
+  JobSpec spec;
+  int fields = 0;
+  ForEachField(spec, [&](Message& message, const FieldDescriptor& field) {
+    ++fields;
+    for (const auto& set : ValuesOf(field)) {
+      set(message);
+      for (const OutputFormat format : {OutputFormat::kJson, OutputFormat::kYaml}) {
+        const std::string text = Format(spec, format);
+        const absl::StatusOr<JobSpec> read = ReadJobText("spec", text);
+        ASSERT_TRUE(read.ok()) << field.full_name() << ": " << read.status() << "\n" << text;
+        EXPECT_EQ(read->SerializeAsString(), spec.SerializeAsString()) << field.full_name() << "\n" << text << read->DebugString();
+      }
+      if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) message.GetReflection()->ClearField(&message, &field);
+    }
+  });
+  EXPECT_GT(fields, 60);
+}
+
+TEST(ReadJobText, ReadsBothSpellingsOfEveryValue) {
+  JobSpec spec;
+  int values = 0;
+  ForEachField(spec, [&](Message& message, const FieldDescriptor& field) {
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_ENUM) return;
+    for (int i = 0; i < field.enum_type()->value_count(); ++i) {
+      const auto* value = field.enum_type()->value(i);
+      message.GetReflection()->SetEnum(&message, &field, value);
+      const std::string text = JsonText(spec);
+      const std::string quoted = absl::StrCat("\"", value->name(), "\"");
+      ASSERT_NE(text.find(quoted), std::string::npos) << text;
+      for (const std::string& spelling : {value->name(), WordOf(*value)}) {
+        const auto read = ReadJobText("spec", absl::StrReplaceAll(text, {{quoted, spelling}}));
+        ASSERT_TRUE(read.ok()) << read.status();
+        EXPECT_EQ(read->SerializeAsString(), spec.SerializeAsString()) << spelling;
+      }
+      ++values;
+    }
+  });
+  EXPECT_GT(values, 20);
+}
+
+TEST(ParseJobFile, TheReadmesExampleNeedsNothingThatAnyDatasetMayLack) {
+  const std::string readme = *ReadFile(std::filesystem::path(MUSTER_SOURCE_DIR) / "README.md");
+  const size_t begin = readme.find("    name: ");
+  ASSERT_NE(begin, std::string::npos);
+  std::string example;
+  for (const absl::string_view line : absl::StrSplit(readme.substr(begin), '\n')) {
+    if (!absl::StartsWith(line, "    ")) break;
+    absl::StrAppend(&example, line.substr(4), "\n");
+  }
+  const auto spec = ParseJobFile("README.md", example);
+  ASSERT_TRUE(spec.ok()) << spec.status() << example;
+  EXPECT_FALSE(spec->has_report()) << "FlagEmbedding data has no test split";
+  EXPECT_FALSE(spec->has_evaluate());
+  EXPECT_EQ(spec->data().split(), "");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace muster {
 namespace {
@@ -25,7 +26,8 @@ void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
   } else if (value.is_string()) {
     const std::string text = value.get<std::string>();
     // What would read as a number, a truth value or nothing is quoted, so that a string stays one.
-    const bool plain = nlohmann::json::parse(text, nullptr, false).is_discarded() && text != "" && text != "~";
+    static const std::set<std::string> kOtherwiseNothing = {"", "~", "Null", "NULL"};
+    const bool plain = nlohmann::json::parse(text, nullptr, false).is_discarded() && kOtherwiseNothing.count(text) == 0;
     out << (plain ? YAML::Auto : YAML::DoubleQuoted) << text;
   } else {
     out << value.dump();
@@ -34,7 +36,7 @@ void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
 
 }  // namespace
 
-std::map<std::string, OutputFormat> OutputFormats() {
+std::vector<std::pair<std::string, OutputFormat>> OutputFormats() {
   return {{"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
 }
 

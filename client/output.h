@@ -3,15 +3,15 @@
 
 #include <google/protobuf/message.h>
 
-#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace muster {
 
 enum class OutputFormat { kTable, kJson, kYaml };
-std::map<std::string, OutputFormat> OutputFormats();  // by name
+std::vector<std::pair<std::string, OutputFormat>> OutputFormats();  // with their names
 
 // Columns are as wide as their widest cell; numbers are the caller's to align.
 class Table {

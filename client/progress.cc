@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/output.h"
@@ -43,6 +45,18 @@ std::string Bar(double share, int cells) {
   bar += kParts[eighths % 8];
   const int used = eighths / 8 + (eighths % 8 != 0 ? 1 : 0);
   return bar + std::string(cells - used, ' ');
+}
+
+// Columns of UTF-8 text without wide characters; colors take none.
+int ColumnsOf(const std::string& text) {
+  int columns = 0;
+  bool escape = false;
+  for (const char c : text) {
+    if (c == '\033') escape = true;
+    columns += !escape && (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    if (escape && absl::ascii_isalpha(c)) escape = false;
+  }
+  return columns;
 }
 
 const Evaluation* LastLabelled(const Job& job, const std::string& label) {
@@ -111,13 +125,15 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
 }
 
 std::string ProgressLine(const Progress& progress) {
+  const bool training = progress.activity().empty() || progress.activity() == "training";
   if (!HasSteps(progress)) {
     return absl::StrFormat("%s  %.0f %%", progress.activity().empty() ? "starting" : progress.activity(),
                            100 * progress.done());
   }
-  return absl::StrFormat("step %d/%d  epoch %.2f  %s  learning rate %.3g  %s  %s", progress.step(),
-                         progress.total_steps(), progress.epoch(), LossText(progress.loss()), progress.learning_rate(),
-                         RateText(progress), EtaText(progress));
+  const std::string step = absl::StrCat("step ", progress.step(), "/", progress.total_steps());
+  if (!training) return absl::StrFormat("%s  %s  %.0f %%", step, progress.activity(), 100 * progress.done());
+  return absl::StrFormat("%s  epoch %.2f  %s  learning rate %.3g  %s  %s", step, progress.epoch(),
+                         LossText(progress.loss()), progress.learning_rate(), RateText(progress), EtaText(progress));
 }
 
 std::string EvaluationLine(const Evaluation& evaluation) {
@@ -151,35 +167,95 @@ bool IsOver(JobPhase phase) {
          phase == muster::v1::JOB_PHASE_CANCELLED;
 }
 
+std::string PhaseText(const Job& job) {
+  const std::string word = WordOf(job.phase());
+  if (absl::StartsWith(job.reason(), word)) return job.reason();
+  return absl::StrCat(word, job.reason().empty() ? "" : ": ", job.reason());
+}
+
+int RewrittenLine::Width() {
+  winsize size{};
+  const int descriptor = fileno(out_);
+  if (descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width_ = size.ws_col;
+  return width_;
+}
+
+void RewrittenLine::Draw(const std::string& line) {
+  Clear();
+  absl::FPrintF(out_, "%s", line);
+  columns_ = ColumnsOf(line);
+}
+
+void RewrittenLine::Clear() {
+  if (columns_ == 0) return;
+  const int wrapped = (columns_ - 1) / std::max(Width(), 1);  // lines above the cursor's
+  absl::FPrintF(out_, "\r");
+  if (wrapped > 0) absl::FPrintF(out_, "\033[%dA", wrapped);
+  absl::FPrintF(out_, "%s", wrapped > 0 ? "\033[J" : "\033[K");
+  columns_ = 0;
+}
+
 void ProgressPrinter::Update(const Job& job, absl::Duration now) {
-  for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
-    PrintLine(EvaluationLine(job.evaluations(static_cast<int>(evaluations_shown_))));
-  }
   const Progress& progress = job.progress();
   const bool active = job.phase() == muster::v1::JOB_PHASE_TRAINING;
   const bool over = IsOver(job.phase());
-  const bool new_step = progress.step() != step_shown_;
-  const bool new_activity = progress.activity() != activity_shown_;
+  PrintEndedAttempts(job);
+  PrintEvaluations(job, now);
   if (!style_.terminal && job.has_progress() && (active || over)) {
+    const bool new_step = progress.step() != step_shown_;
+    const bool new_activity = progress.activity() != activity_shown_;
+    const bool may_print = now - last_line_ >= kBetweenLines;
     // The last step is always shown; in between about one line a second.
-    if ((over && new_step) || (active && (new_step || new_activity) && now - last_line_ >= kBetweenLines)) {
+    if (new_step && (over || may_print)) {
+      PrintStep(progress, now);
+    } else if (active && new_activity && may_print) {
       PrintLine(ProgressLine(progress));
-      last_line_ = now;
-      step_shown_ = progress.step();
       activity_shown_ = progress.activity();
+      last_line_ = now;
     }
   }
-  const std::string phase = absl::StrCat(WordOf(job.phase()), job.reason().empty() ? "" : ": ", job.reason());
-  if (phase != phase_shown_) {
-    PrintLine(phase);
-    phase_shown_ = phase;
-  }
+  const std::string phase = PhaseText(job);
+  if (phase != phase_shown_) PrintLine(phase);
+  phase_shown_ = phase;
+  reason_shown_ = job.reason();
+  first_ = false;
   if (style_.terminal && active && job.has_progress()) {
-    ClearBar();
-    absl::FPrintF(out_, "%s", ProgressBar(progress, style_));
-    bar_shown_ = true;
+    style_.width = bar_.Width();
+    bar_.Draw(ProgressBar(progress, style_));
   }
   std::fflush(out_);
+}
+
+// The facts of the last step, whatever the ranks are at by now.
+void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
+  Progress trained = progress;
+  trained.set_activity("training");
+  PrintLine(ProgressLine(trained));
+  activity_shown_ = "training";
+  step_shown_ = progress.step();
+  last_line_ = now;
+}
+
+// What an evaluation measured was trained before: its step comes first, also where the last line was a moment ago.
+void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
+  for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
+    const Evaluation& evaluation = job.evaluations(static_cast<int>(evaluations_shown_));
+    if (!style_.terminal && evaluation.step() > step_shown_ && job.progress().step() == evaluation.step()) {
+      PrintStep(job.progress(), now);
+    }
+    PrintLine(EvaluationLine(evaluation));
+  }
+}
+
+// A failed attempt is followed by the next one within milliseconds, and the phase between them is rarely seen.
+void ProgressPrinter::PrintEndedAttempts(const Job& job) {
+  for (const muster::v1::AttemptInfo& attempt : job.attempts()) {
+    std::string& shown = ends_shown_[attempt.number()];
+    if (attempt.end_reason() == shown) continue;
+    shown = attempt.end_reason();
+    const bool said_by_the_phase = shown == job.reason() || shown == reason_shown_ || IsOver(job.phase());
+    if (!first_ && !said_by_the_phase) PrintLine(absl::StrCat("attempt ", attempt.number(), " ended: ", shown));
+  }
 }
 
 void ProgressPrinter::Note(const std::string& line) {
@@ -188,13 +264,8 @@ void ProgressPrinter::Note(const std::string& line) {
 }
 
 void ProgressPrinter::PrintLine(const std::string& line) {
-  ClearBar();
+  bar_.Clear();
   absl::FPrintF(out_, "%s\n", line);
-}
-
-void ProgressPrinter::ClearBar() {
-  if (bar_shown_) absl::FPrintF(out_, "\r\033[K");
-  bar_shown_ = false;
 }
 
 }  // namespace muster

@@ -2,9 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 
 namespace muster {
@@ -161,6 +166,81 @@ TEST(ProgressPrinter, SaysWhyAJobWaits) {
   printer.Update(job, absl::Seconds(1));
   printer.Update(job, absl::Seconds(2));
   EXPECT_THAT(captured.lines(), ElementsAre("queued: needs 3 CPU slots, 1 free"));
+}
+
+TEST(ProgressPrinter, PrintsAStepBeforeWhatWasMeasuredAfterIt) {
+  Captured captured;
+  ProgressPrinter printer(captured.file(), {});
+  printer.Update(AtStep(7), absl::Seconds(1));
+  Job job = AtStep(8);
+  job.mutable_progress()->set_total_steps(8);
+  job.mutable_progress()->set_activity("evaluating (trained)");
+  job.mutable_progress()->set_done(0.5);
+  printer.Update(job, absl::Seconds(1.1));
+  *job.add_evaluations() = Evaluated("trained", 0.2);
+  job.mutable_evaluations(0)->set_step(8);
+  printer.Update(job, absl::Seconds(1.2));
+  job.mutable_progress()->set_activity("exporting");
+  printer.Update(job, absl::Seconds(3));
+  job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  printer.Update(job, absl::Seconds(4));
+  std::vector<std::string> starts;
+  for (const std::string& line : captured.lines()) starts.push_back(line.substr(0, line.find("  epoch")));
+  for (std::string& start : starts) start = start.substr(0, start.find("  ndcg"));
+  EXPECT_THAT(starts, ElementsAre("step 7/200", "training", "step 8/8", "trained:", "step 8/8  exporting  50 %", "succeeded"));
+}
+
+TEST(ProgressPrinter, SaysWhyAnAttemptEndedThoughTheNextRunsAlready) {
+  Captured captured;
+  ProgressPrinter printer(captured.file(), {});
+  Job job = AtStep(3);
+  job.add_attempts()->set_number(1);
+  job.mutable_attempts(0)->set_end_reason("long ago");
+  job.add_attempts()->set_number(2);
+  printer.Update(job, absl::Seconds(1));
+  job.mutable_attempts(1)->set_end_reason("rank 0 on w1 was killed by SIGKILL");
+  job.add_attempts()->set_number(3);
+  job.set_phase(muster::v1::JOB_PHASE_STARTING);
+  printer.Update(job, absl::Seconds(2));
+  printer.Update(job, absl::Seconds(3));
+  EXPECT_THAT(captured.text(), HasSubstr("attempt 2 ended: rank 0 on w1 was killed by SIGKILL\n"));
+  EXPECT_THAT(captured.text(), Not(HasSubstr("long ago"))) << "that was before this watch";
+  EXPECT_EQ(captured.text().find("attempt 2"), captured.text().rfind("attempt 2")) << "once";
+  job.mutable_attempts(2)->set_end_reason("paused by ada");
+  job.set_phase(muster::v1::JOB_PHASE_PAUSED);
+  job.set_reason("paused by ada");
+  printer.Update(job, absl::Seconds(4));
+  EXPECT_THAT(captured.text(), Not(HasSubstr("attempt 3 ended"))) << "the phase says it";
+  EXPECT_THAT(captured.lines().back(), "paused by ada");
+}
+
+TEST(ProgressPrinter, ABarIsClearedAsAWholeAfterTheTerminalWasResized) {
+  int terminal = 0, program = 0;
+  winsize size = {};
+  size.ws_row = 24;
+  size.ws_col = 100;
+  ASSERT_EQ(openpty(&terminal, &program, nullptr, nullptr, &size), 0);
+  FILE* out = fdopen(program, "w");
+  ProgressPrinter printer(out, {.terminal = true, .width = 100});
+  printer.Update(AtStep(50), absl::Seconds(1));
+  size.ws_col = 30;
+  ASSERT_EQ(ioctl(program, TIOCSWINSZ, &size), 0);
+  printer.Update(AtStep(51), absl::Seconds(2));
+  std::fclose(out);
+  std::string drawn(4096, '\0');
+  const ssize_t bytes = read(terminal, drawn.data(), drawn.size());
+  close(terminal);
+  ASSERT_GT(bytes, 0);
+  drawn.resize(static_cast<size_t>(bytes));
+  const size_t again = drawn.find("\r\033[");
+  ASSERT_NE(again, std::string::npos);
+  const auto columns_of = [](const std::string& text) {
+    return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  };
+  const size_t bar = drawn.rfind('\n', again) + 1;
+  const std::string clear = absl::StrFormat("\r\033[%dA\033[J", (columns_of(drawn.substr(bar, again - bar)) - 1) / 30);
+  EXPECT_EQ(drawn.substr(again, clear.size()), clear) << "up over all lines that the bar has by now";
+  EXPECT_LE(columns_of(drawn.substr(again + clear.size())), 30) << drawn;
 }
 
 }  // namespace

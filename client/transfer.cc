@@ -17,8 +17,7 @@ void TransferPrinter::Update(uint64_t bytes, uint64_t total, const std::string& 
       absl::StrFormat("%s %3.0f %%  %s of %s  %s/s%s", verb_, 100 * std::min(share, 1.0), SizeText(bytes),
                       SizeText(total), SizeText(static_cast<uint64_t>(rate)), detail.empty() ? "" : "  " + detail);
   if (style_.terminal) {
-    absl::FPrintF(out_, "\r\033[K%s", line.substr(0, style_.width));
-    shown_ = true;
+    line_.Draw(line.substr(0, line_.Width()));
   } else {
     absl::FPrintF(out_, "%s\n", line);
   }
@@ -26,8 +25,7 @@ void TransferPrinter::Update(uint64_t bytes, uint64_t total, const std::string& 
 }
 
 void TransferPrinter::Finish() {
-  if (shown_) absl::FPrintF(out_, "\r\033[K");
-  shown_ = false;
+  line_.Clear();
 }
 
 }  // namespace muster

@@ -13,7 +13,7 @@ class TransferPrinter {
  public:
   // `verb`: "sending", "receiving". Nothing is printed by a null `out`.
   TransferPrinter(FILE* out, ProgressStyle style, std::string verb, absl::Duration now)
-      : out_(out), style_(style), verb_(std::move(verb)), start_(now), last_(now) {}
+      : out_(out), style_(style), line_(out, style.width), verb_(std::move(verb)), start_(now), last_(now) {}
   // `detail`: what else is known, such as "12,345 records".
   void Update(uint64_t bytes, uint64_t total, const std::string& detail, absl::Duration now);
   void Finish();  // removes the rewritten line
@@ -21,9 +21,9 @@ class TransferPrinter {
  private:
   FILE* out_;
   ProgressStyle style_;
+  RewrittenLine line_;
   std::string verb_;
   absl::Duration start_, last_;
-  bool shown_ = false;
 };
 
 }  // namespace muster

@@ -3,10 +3,12 @@
 #include <grpcpp/client_context.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/call.h"
+#include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/rpc/errors.h"
@@ -22,6 +24,18 @@ bool MayReconnect(const absl::Status& status) {
          RateLimitOf(status) > absl::ZeroDuration();
 }
 
+// What became of the job by the end of --timeout.
+std::string StillThere(const std::string& id, const muster::v1::Job& last, absl::Duration timeout) {
+  const std::string after = absl::StrCat(" after ", DurationText(absl::ToDoubleSeconds(timeout)));
+  if (last.phase() == muster::v1::JOB_PHASE_PAUSED) {
+    return absl::StrCat("job ", id, " is paused and stays so. Resume it with muster resume ", id, ".");
+  }
+  if (last.phase() == muster::v1::JOB_PHASE_UNSPECIFIED) {
+    return absl::StrCat("the coordinator said nothing of job ", id, after, ". Look with muster get ", id, ".");
+  }
+  return absl::StrCat("job ", id, " is still ", WordOf(last.phase()), after, ". Follow it with muster watch ", id, ".");
+}
+
 }  // namespace
 
 absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& coordinator, const std::string& id,
@@ -32,6 +46,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
   absl::Duration last_heard = clock.Monotonic();
   absl::Duration wait = absl::Milliseconds(200);
   bool told = false;
+  muster::v1::Job last;
   muster::v1::WatchRequest request;
   request.set_id(id);
   while (true) {
@@ -41,6 +56,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
     muster::v1::WatchResponse response;
     while (reader->Read(&response)) {
       printer.Update(response.job(), clock.Monotonic());
+      last = response.job();
       if (IsOver(response.job().phase())) return response.job();
       last_heard = clock.Monotonic();
       wait = absl::Milliseconds(200);
@@ -48,10 +64,12 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
     }
     const absl::Status status = FromGrpc(reader->Finish());
     if (absl::IsDeadlineExceeded(status)) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("job ", id, " is not over after ", absl::FormatDuration(options.timeout), "; it goes on."));
+      return absl::DeadlineExceededError(StillThere(id, last, options.timeout));
     }
     if (!MayReconnect(status)) return status;
+    // Certificates that are replaced while a job is watched may be at odds for a moment; at the start they are just wrong.
+    const bool heard = last.phase() != muster::v1::JOB_PHASE_UNSPECIFIED;
+    if (!heard && IsWrongCertificate(status)) return ExplainUnreachable(status);
     if (clock.Monotonic() - last_heard > options.patience) {
       return ExplainUnreachable(status.ok() ? absl::UnavailableError("the stream ended")
                                             : absl::UnavailableError(status.message()));
@@ -70,6 +88,18 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
 int ExitCodeOf(const muster::v1::Job& job) {
   if (job.phase() == muster::v1::JOB_PHASE_SUCCEEDED) return kExitSucceeded;
   return job.phase() == muster::v1::JOB_PHASE_CANCELLED ? kExitCancelled : kExitJobFailed;
+}
+
+std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
+  auto json = nlohmann::ordered_json::parse(JsonText(job));
+  json["metrics"] = nlohmann::ordered_json::object();
+  const bool evaluates_alone = job.spec().duration().length_case() == muster::v1::DurationSpec::kSteps &&
+                               job.spec().duration().steps() == 0;
+  for (const muster::v1::Evaluation& evaluation : job.evaluations()) {
+    if (evaluation.label() != "trained" && !evaluates_alone) continue;
+    for (const std::string& name : OrderedMetricNames(evaluation)) json["metrics"][name] = evaluation.metrics().at(name);
+  }
+  return Format(json, format);
 }
 
 }  // namespace muster

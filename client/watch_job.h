@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/output.h"
 #include "client/progress.h"
 #include "muster/v1/job.pb.h"
 
@@ -24,5 +25,8 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
 
 // 0, 1 or 3 for a job that is over.
 int ExitCodeOf(const muster::v1::Job& job);
+
+// The whole job, and `metrics`: those of the trained model, or of what an evaluation job measured; {} if there are none.
+std::string FinalJobText(const muster::v1::Job& job, OutputFormat format);
 
 }  // namespace muster

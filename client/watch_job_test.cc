@@ -78,6 +78,16 @@ TEST_F(WatchJobTest, GivesUpWhenItsPatienceEnds) {
   EXPECT_EQ(job.status().code(), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(WatchJobTest, TheEndOfTheTimeoutSaysWhereTheJobIs) {
+  const grpc::Status over(grpc::StatusCode::DEADLINE_EXCEEDED, "over");
+  const auto paused = Watch({{{muster::v1::JOB_PHASE_TRAINING, muster::v1::JOB_PHASE_PAUSED}, over}}, {.timeout = absl::Minutes(1)});
+  EXPECT_EQ(paused.status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(paused.status().message()), ::testing::HasSubstr("Resume it with muster resume j1."));
+  service_.calls = 0;
+  const auto training = Watch({{{muster::v1::JOB_PHASE_TRAINING}, over}}, {.timeout = absl::Seconds(12)});
+  EXPECT_EQ(training.status().message(), "job j1 is still training after 12 s. Follow it with muster watch j1.");
+}
+
 TEST_F(WatchJobTest, PassesOtherErrorsOn) {
   const auto job = Watch({{{}, {grpc::StatusCode::NOT_FOUND, "no job j1"}}});
   EXPECT_EQ(job.status().code(), absl::StatusCode::kNotFound);

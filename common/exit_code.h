@@ -13,6 +13,7 @@ enum ExitCode : int {
   kExitTimedOut = 4,
   kExitUnreachable = 5,  // no answer from the cluster
   kExitRefused = 6,      // the cluster said no: not found, not allowed, no room
+  kExitInterrupted = 130,  // Ctrl-C, as shells count it: 128 + SIGINT
 };
 
 // The exit code of a program that ends with this error.

@@ -43,6 +43,12 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& n
   return nearest;
 }
 
+std::string AllowedNames(std::string_view wrong, const std::vector<std::string>& names) {
+  const std::string nearest = wrong.empty() ? "" : NearestName(wrong, names);
+  return absl::StrCat("Allowed: ", absl::StrJoin(names, ", "), ".",
+                      nearest.empty() ? "" : absl::StrCat(" Did you mean \"", nearest, "\"?"));
+}
+
 std::string WhatExists(std::string_view name, const std::vector<std::string>& names) {
   constexpr size_t kShown = 10;
   if (names.empty()) return "There are none.";

@@ -11,6 +11,9 @@ namespace muster {
 // empty: none is near.
 std::string NearestName(std::string_view name, const std::vector<std::string>& names);
 
+// `Allowed: a, b. Did you mean "a"?`: all names of a closed set, and the nearest to a wrong one; no name is near an empty one.
+std::string AllowedNames(std::string_view wrong, const std::vector<std::string>& names);
+
 // `There are: a, b. Did you mean "a"?`, or `There are none.`; at most ten names are shown.
 std::string WhatExists(std::string_view name, const std::vector<std::string>& names);
 

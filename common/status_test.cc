@@ -17,6 +17,12 @@ TEST(WithContext, KeepsCodeAndReason) {
   EXPECT_EQ(ReasonOf(absl::OkStatus()), "");
 }
 
+TEST(WithContext, NamesTheContextOnce) {
+  const absl::Status status = WithContext(absl::NotFoundError("no model"), "models push");
+  EXPECT_EQ(WithContext(status, "models push").message(), "models push: no model");
+  EXPECT_EQ(WithContext(status, "models").message(), "models: models push: no model");
+}
+
 absl::StatusOr<int> Half(int value) {
   if (value % 2 != 0) return absl::InvalidArgumentError("odd");
   return value / 2;

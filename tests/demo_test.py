@@ -66,6 +66,20 @@ class Bm25(unittest.TestCase):
             done = subprocess.run([sys.executable, str(DEMO / "bm25.py"), name, "test"], capture_output=True, text=True, check=True)
         self.assertEqual(json.loads(done.stdout), {"ndcg@10": 1 / math.log2(3), "mrr": 0.5, "recall@100": 1.0, "queries": 1})
 
+    def test_leaves_out_the_document_with_the_querys_id_where_asked_to(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "qrels").mkdir()
+            texts = {"a": "red fish", "b": "red fish swim", "c": "blue sky"}
+            lines = "".join(json.dumps({"_id": k, "title": "", "text": v}) + "\n" for k, v in texts.items())
+            (folder / "corpus.jsonl").write_text(lines)
+            (folder / "queries.jsonl").write_text(json.dumps({"_id": "a", "text": "red fish"}) + "\n")
+            (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\na\tb\t1\n")
+            command = [sys.executable, str(DEMO / "bm25.py"), name, "test"]
+            mrr = [json.loads(subprocess.run(command + flags, capture_output=True, text=True, check=True).stdout)["mrr"]
+                   for flags in ([], ["--ignore-identical-ids"])]
+        self.assertEqual(mrr, [0.5, 1.0])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/process/lock_file.h"
 #include "common/status.h"
 
@@ -72,7 +73,18 @@ absl::StatusOr<int> Take(const Cli& cli, const TakeFlags& flags) {
   return kExitSucceeded;
 }
 
+// Nothing is made of a folder that was only misspelt: an empty list would look as if there were no backup yet.
+absl::Status CheckIsRepository(const char* command, const std::filesystem::path& folder) {
+  std::error_code error;
+  if (std::filesystem::is_directory(folder / "backups", error)) return absl::OkStatus();
+  const bool exists = std::filesystem::exists(folder, error);
+  const char* what = exists ? " is not a folder of backups" : " does not exist";
+  return absl::InvalidArgumentError(
+      absl::StrCat(command, ": ", folder.string(), what, ". Name the folder that muster backup take wrote to."));
+}
+
 absl::StatusOr<int> ListBackups(const Cli& cli, const std::string& folder) {
+  RETURN_IF_ERROR(CheckIsRepository("backup list", folder));
   const BackupRepository repository(folder);
   ASSIGN_OR_RETURN(const std::vector<std::string> names, repository.List());
   nlohmann::ordered_json json = {{"backups", nlohmann::ordered_json::array()}};
@@ -87,6 +99,7 @@ absl::StatusOr<int> ListBackups(const Cli& cli, const std::string& folder) {
 }
 
 absl::StatusOr<int> Verify(const Cli&, const std::string& folder, const std::string& name) {
+  RETURN_IF_ERROR(CheckIsRepository("backup verify", folder));
   const BackupRepository repository(folder);
   ASSIGN_OR_RETURN(const BackupManifest manifest, repository.Read(name));
   RETURN_IF_ERROR(VerifyBackup(repository, manifest));
@@ -100,9 +113,7 @@ struct RestoreFlags {
 };
 
 absl::StatusOr<int> Restore(const Cli& cli, const RestoreFlags& flags) {
-  if (flags.coordinator.empty() && flags.data.empty()) {
-    return absl::InvalidArgumentError("restore: name the new state folders: --coordinator DIR, --data DIR, or both");
-  }
+  RETURN_IF_ERROR(CheckIsRepository("restore", flags.folder));
   TransferPrinter printer(cli.output == OutputFormat::kTable ? stdout : nullptr, StyleOf(stdout), "restoring",
                           RealClock().Monotonic());
   RestoreOptions options;
@@ -139,18 +150,25 @@ void AddBackupCommands(CLI::App& app, Cli& cli) {
   auto name = std::make_shared<std::string>();
   CLI::App* list = backup->add_subcommand("list", "List a folder's backups, oldest first")->fallthrough();
   list->add_option("folder", *folder, "Folder of backups")->required()->type_name("FOLDER");
+  AsksNoCluster(list, cli);
   list->callback([&cli, folder] { cli.action = [&cli, folder] { return ListBackups(cli, *folder); }; });
   CLI::App* verify = backup->add_subcommand("verify", "Read a backup and compare every digest")->fallthrough();
   verify->add_option("folder", *folder, "Folder of backups")->required()->type_name("FOLDER");
   verify->add_option("--name", *name, "Which one; the newest by default")->type_name("NAME");
+  AsksNoCluster(verify, cli);
+  PrintsItsOwnFormat(verify, cli);
   verify->callback([&cli, folder, name] { cli.action = [&cli, folder, name] { return Verify(cli, *folder, *name); }; });
 
   auto restore_flags = std::make_shared<RestoreFlags>();
   CLI::App* restore = app.add_subcommand("restore", "Write a backup into new state folders")->fallthrough();
   restore->add_option("folder", restore_flags->folder, "Folder of backups")->required()->type_name("FOLDER");
-  restore->add_option("--coordinator", restore_flags->coordinator, "New state folder of the coordinator")->type_name("DIR");
-  restore->add_option("--data", restore_flags->data, "New state folder of the data server")->type_name("DIR");
+  CLI::Option* coordinator =
+      restore->add_option("--coordinator", restore_flags->coordinator, "New state folder of the coordinator")->type_name("DIR");
+  CLI::Option* data = restore->add_option("--data", restore_flags->data, "New state folder of the data server")->type_name("DIR");
   restore->add_option("--name", restore_flags->name, "Which one; the newest by default")->type_name("NAME");
+  AtLeastOne(*restore, "New state folders", {coordinator, data});
+  AsksNoCluster(restore, cli);
+  PrintsItsOwnFormat(restore, cli);
   restore->callback([&cli, restore_flags] { cli.action = [&cli, restore_flags] { return Restore(cli, *restore_flags); }; });
 }
 

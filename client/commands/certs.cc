@@ -16,6 +16,12 @@
 namespace muster {
 namespace {
 
+// A folder that the user named and that cannot be read is a wrong argument, not an answer of the cluster.
+absl::Status Explained(const absl::Status& status, const char* command) {
+  const absl::Status explained = WithContext(status, command);
+  return absl::IsNotFound(status) ? absl::InvalidArgumentError(explained.message()) : explained;
+}
+
 struct IssueFlags {
   std::string authority, role, name, out;
   std::vector<std::string> hosts;
@@ -24,19 +30,35 @@ struct IssueFlags {
 
 absl::StatusOr<int> Init(const std::string& folder, int days) {
   const absl::Status status = MakeAuthority(folder, absl::Hours(24) * days);
-  if (!status.ok()) return WithContext(status, "certs init");
+  if (!status.ok()) return Explained(status, "certs init");
   std::printf("%s/ca.pem, ca-key.pem: an authority. Keep ca-key.pem where only you can read it.\n", folder.c_str());
   return kExitSucceeded;
+}
+
+// A certificate of the same holder is replaced; another one's key would be gone without a word.
+absl::Status CheckHolder(const std::filesystem::path& folder, const CertificateRequest& request) {
+  const auto files = ReadCertificateFolder(folder);
+  if (!files.ok() || files->certificate.empty()) return absl::OkStatus();
+  const auto chain = CertificatesFromPem(files->certificate);
+  if (!chain.ok() || chain->empty()) return absl::OkStatus();
+  const Principal holder = PrincipalOf(chain->front().get());
+  if (holder.role == request.role && holder.name == request.name) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(folder.string(), " has the certificate of ",
+                                                    ToAbsl(RoleName(holder.role)), " \"", holder.name,
+                                                    "\" already. Choose another folder, or remove it."));
 }
 
 absl::StatusOr<int> Issue(const IssueFlags& flags) {
   CertificateRequest request;
   request.role = RoleFromName(flags.role);
   request.name = flags.name;
+  if (const absl::Status status = CheckHolder(flags.out, request); !status.ok()) {
+    return WithContext(status, "certs issue");
+  }
   if (!flags.hosts.empty()) request.hosts = flags.hosts;
   request.lifetime = absl::Hours(24) * flags.days;
   const absl::Status status = IssueCertificate(flags.authority, request, flags.out);
-  if (!status.ok()) return WithContext(status, "certs issue");
+  if (!status.ok()) return Explained(status, "certs issue");
   std::printf("%s/ca.pem, cert.pem, key.pem: %s \"%s\", valid for %d days.\n", flags.out.c_str(), flags.role.c_str(),
               flags.name.c_str(), flags.days);
   return kExitSucceeded;
@@ -65,7 +87,7 @@ Shown ShowOne(const std::string& file, X509* certificate, bool authority, absl::
 
 absl::StatusOr<int> Show(const Cli& cli, const std::filesystem::path& folder) {
   const auto files = ReadCertificateFolder(folder);
-  if (!files.ok()) return WithContext(files.status(), "certs show");
+  if (!files.ok()) return Explained(files.status(), "certs show");
   const absl::Time now = RealClock().Now();
   const CertificateLayout layout = LayoutOf(folder);
   std::vector<Shown> all;
@@ -106,7 +128,7 @@ struct RenewFlags {
 absl::StatusOr<int> Renew(const RenewFlags& flags) {
   const absl::Status status =
       RenewCertificate(flags.authority, flags.folder, absl::Hours(24) * flags.days, flags.keep_bundle);
-  if (!status.ok()) return WithContext(status, "certs renew");
+  if (!status.ok()) return Explained(status, "certs renew");
   std::printf(
       "%s: a new key and certificate, valid for %d days. Programs that use the folder take it within seconds.\n",
       flags.folder.c_str(), flags.days);
@@ -115,7 +137,7 @@ absl::StatusOr<int> Renew(const RenewFlags& flags) {
 
 absl::StatusOr<int> Bundle(const std::string& folder, const std::vector<std::filesystem::path>& authorities) {
   const absl::Status status = TrustAuthorities(folder, authorities);
-  if (!status.ok()) return WithContext(status, "certs bundle");
+  if (!status.ok()) return Explained(status, "certs bundle");
   std::printf("%s trusts %zu %s\n", folder.c_str(), authorities.size(),
               authorities.size() == 1 ? "authority" : "authorities");
   return kExitSucceeded;
@@ -132,6 +154,8 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   CLI::App* init = certs->add_subcommand("init", "Make an authority; one that is there already is kept")->fallthrough();
   init->add_option("dir", *folder, "Folder for ca.pem and ca-key.pem")->required()->type_name("DIR");
   init->add_option("--days", *days, "Lifetime")->type_name("DAYS")->check(CLI::Range(1, 36500))->capture_default_str();
+  AsksNoCluster(init, cli);
+  PrintsItsOwnFormat(init, cli);
   init->callback([&cli, folder, days] { cli.action = [folder, days] { return Init(*folder, *days); }; });
 
   auto flags = std::make_shared<IssueFlags>();
@@ -149,11 +173,14 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
       ->type_name("DAYS")
       ->check(CLI::Range(1, 36500))
       ->capture_default_str();
+  AsksNoCluster(issue, cli);
+  PrintsItsOwnFormat(issue, cli);
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
 
   auto shown = std::make_shared<std::string>();
   CLI::App* show = certs->add_subcommand("show", "Whose certificates a folder has, and until when")->fallthrough();
   show->add_option("dir", *shown, "Folder of certificates")->required()->type_name("DIR");
+  AsksNoCluster(show, cli);
   show->callback([&cli, shown] { cli.action = [&cli, shown] { return Show(cli, *shown); }; });
 
   auto renewed = std::make_shared<RenewFlags>();
@@ -164,7 +191,9 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
       ->type_name("DAYS")
       ->check(CLI::Range(1, 36500))
       ->capture_default_str();
-  renew->add_flag("--keep-bundle", renewed->keep_bundle, "Go on trusting the authorities that the folder trusts");
+  renew->add_flag("--keep-bundle", renewed->keep_bundle, "Keep trusting the authorities that the folder trusts now");
+  AsksNoCluster(renew, cli);
+  PrintsItsOwnFormat(renew, cli);
   renew->callback([&cli, renewed] { cli.action = [renewed] { return Renew(*renewed); }; });
 
   auto target = std::make_shared<std::string>();
@@ -172,6 +201,8 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   CLI::App* bundle = certs->add_subcommand("bundle", "Which authorities a folder trusts from now on")->fallthrough();
   bundle->add_option("dir", *target, "Folder of certificates")->required()->type_name("DIR");
   bundle->add_option("authorities", *trusted, "Folders of authorities")->required()->type_name("DIR...");
+  AsksNoCluster(bundle, cli);
+  PrintsItsOwnFormat(bundle, cli);
   bundle->callback([&cli, target, trusted] { cli.action = [target, trusted] { return Bundle(*target, *trusted); }; });
 }
 

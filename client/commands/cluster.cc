@@ -7,6 +7,7 @@
 #include "client/commands/commands.h"
 #include "client/words.h"
 #include "common/exit_code.h"
+#include "common/flags/parse_flags.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {
@@ -95,7 +96,9 @@ void AddClusterCommands(CLI::App& app, Cli& cli) {
   CLI::App* drain = app.add_subcommand("drain", "Give a worker no new ranks")->fallthrough();
   drain->add_option("worker", flags->worker, "Name of the worker")->required()->type_name("WORKER");
   CLI::Option* undo = drain->add_flag("--undo", flags->undo, "Let it take ranks again");
-  drain->add_flag("--now", flags->now, "What runs there saves a checkpoint, stops, and goes on elsewhere")->excludes(undo);
+  CLI::Option* now =
+      drain->add_flag("--now", flags->now, "Jobs that run there save a checkpoint, stop, and continue on other workers");
+  AtMostOne({undo, now});
   drain->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
   drain->callback([&cli, flags] { cli.action = [&cli, flags] { return Drain(cli, *flags); }; });
 }

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
-#include "client/words.h"
+#include "client/progress.h"
 #include "common/exit_code.h"
 #include "muster/v1/job.grpc.pb.h"
 
@@ -18,6 +18,15 @@ struct ControlFlags {
   std::string id;
   std::string request_id;
 };
+
+// "pausing 0193f: saving a checkpoint (step 25)" while it goes on, "job 0193f cancelled by ada" once it is done.
+std::string StateText(const std::string& command, const muster::v1::Job& job) {
+  if (command == "pause" && job.phase() == muster::v1::JOB_PHASE_TRAINING) {
+    const std::string step = job.progress().step() > 0 ? absl::StrCat(" (step ", job.progress().step(), ")") : "";
+    return absl::StrCat("pausing ", job.id(), ": saving a checkpoint", step, "\n");
+  }
+  return absl::StrCat("job ", job.id(), " ", PhaseText(job), "\n");
+}
 
 // The three requests and responses have the same fields.
 template <typename Request, typename Response>
@@ -37,11 +46,7 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
       const auto response = Call(*stub, method, request, {.patience = absl::Seconds(20)});
       if (!response.ok()) return WithContext(response.status(), name);
       const muster::v1::Job& job = response->job();
-      std::printf("%s", cli.output == OutputFormat::kTable
-                            ? absl::StrCat("job ", job.id(), " ", WordOf(job.phase()), job.reason().empty() ? "" : ": ",
-                                           job.reason(), "\n")
-                                  .c_str()
-                            : Format(job, cli.output).c_str());
+      std::printf("%s", cli.output == OutputFormat::kTable ? StateText(name, job).c_str() : Format(job, cli.output).c_str());
       return kExitSucceeded;
     };
   });

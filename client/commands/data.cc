@@ -33,11 +33,12 @@ absl::StatusOr<int> List(const Cli& cli) {
     std::printf("%s", Format(*response, cli.output).c_str());
     return kExitSucceeded;
   }
-  Table table({"NAME", "QUERIES", "PASSAGES", "SPLITS", "SIZE", "IMPORTED", "DIGEST"});
+  Table table({"NAME", "QUERIES", "PASSAGES", "SPLITS", "SIZE", "OWNER", "IMPORTED", "DIGEST"});
   for (const auto& dataset : response->datasets()) {
     const auto name_of = [](std::string* out, const muster::v1::SplitInfo& split) { out->append(split.name()); };
     table.Add({dataset.name(), WithThousands(dataset.queries()), WithThousands(dataset.passages()),
-               absl::StrJoin(dataset.splits(), ",", name_of), SizeText(dataset.bytes()), TimeText(dataset.imported()),
+               absl::StrJoin(dataset.splits(), ",", name_of), SizeText(dataset.bytes()),
+               dataset.owner().empty() ? "-" : dataset.owner(), TimeText(dataset.imported()),
                dataset.digest().substr(0, 12)});
   }
   std::printf("%s", table.Text().c_str());

@@ -12,6 +12,7 @@
 #include "client/doctor/host_probe.h"
 #include "client/words.h"
 #include "common/exit_code.h"
+#include "common/flags/parse_flags.h"
 #include "common/status.h"
 
 namespace muster {
@@ -84,19 +85,21 @@ void AddDoctorCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<DoctorFlags>();
   CLI::App* doctor =
       app.add_subcommand("doctor", "Say what is wrong with the cluster or this host, and what to do")->fallthrough();
-  doctor->add_flag("--worker", flags->worker, "Also look at this host, as a worker's");
-  doctor->add_option("--state", flags->host.state, "State folder of the worker")->type_name("DIR");
-  doctor->add_option("--rank-binary", flags->host.rank_binary, "The rank's program; muster-rank beside this one")
-      ->type_name("PATH");
-  doctor->add_option("--metrics", flags->host.metrics, "Where the worker serves metrics")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  doctor->add_option("--health", flags->host.health, "Where the worker answers probes")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  doctor->add_option("--interface", flags->host.interface, "What the worker's --interface says")->type_name("INTERFACE");
-  doctor->add_option("--slots", flags->host.slots, "Slots of the worker")->type_name("N");
-  doctor->add_flag("--gpu", flags->host.gpu, "The worker is to have GPUs");
+  CLI::Option* worker = doctor->add_flag("--worker", flags->worker, "Also look at this host, as a worker's");
+  const std::vector<CLI::Option*> of_the_host = {
+      doctor->add_option("--state", flags->host.state, "State folder of the worker")->type_name("DIR"),
+      doctor->add_option("--rank-binary", flags->host.rank_binary, "The rank's program; muster-rank beside this one")
+          ->type_name("PATH"),
+      doctor->add_option("--metrics", flags->host.metrics, "Where the worker serves metrics")
+          ->type_name("HOST:PORT")
+          ->capture_default_str(),
+      doctor->add_option("--health", flags->host.health, "Where the worker answers probes")
+          ->type_name("HOST:PORT")
+          ->capture_default_str(),
+      doctor->add_option("--interface", flags->host.interface, "What the worker's --interface says")->type_name("INTERFACE"),
+      doctor->add_option("--slots", flags->host.slots, "Slots of the worker")->type_name("N"),
+      doctor->add_flag("--gpu", flags->host.gpu, "The worker is to have GPUs")};
+  for (CLI::Option* option : of_the_host) OnlyWith(option, worker);
   doctor->callback([&cli, flags] { cli.action = [&cli, flags] { return Examine(cli, *flags); }; });
 }
 

@@ -1,6 +1,5 @@
 // muster eval MODEL DATASET: a job that trains nothing.
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -8,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/commands/follow.h"
 #include "client/job_file.h"
-#include "client/watch_job.h"
-#include "common/exit_code.h"
+#include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -44,21 +43,13 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  const auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  std::vector<std::string> notes;
+  const auto submitted =
+      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "eval");
-  const bool table = cli.output == OutputFormat::kTable;
-  FILE* out = table ? stdout : stderr;
-  ProgressPrinter printer(out, StyleOf(out));
-  ASSIGN_OR_RETURN(const muster::v1::Job job, WatchJob(connection.coordinator(), submitted->job().id(), printer));
-  if (job.phase() != muster::v1::JOB_PHASE_SUCCEEDED) return ExitCodeOf(job);
-  if (job.evaluations().empty()) return absl::InternalError("eval: the job ended without an evaluation");
-  if (!table) {
-    nlohmann::ordered_json metrics = nlohmann::ordered_json::object();
-    const auto& last = job.evaluations(job.evaluations_size() - 1);
-    for (const std::string& name : OrderedMetricNames(last)) metrics[name] = last.metrics().at(name);
-    std::printf("%s", Format(metrics, cli.output).c_str());
-  }
-  return kExitSucceeded;
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  AnnounceJob(cli, submitted->job());
+  return FollowJob(cli, connection, submitted->job().id(), {});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/interrupt.h"
 #include "client/transfer.h"
 #include "client/words.h"
 #include "common/clock.h"
@@ -34,6 +35,10 @@ absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& mani
   RETURN_IF_ERROR(MakeFolders(parent));
   ASSIGN_OR_RETURN(const std::filesystem::path aside,
                    MakeScratchFolder(parent, absl::StrCat(target.filename().string(), ".new")));
+  const InterruptScope interrupt(absl::StrCat("export: interrupted. Nothing was written to ", target.string(), "."), [aside] {
+    std::error_code ignored;
+    std::filesystem::remove_all(aside, ignored);
+  });
   absl::Status status = blobs.GetFolder(manifest, aside, [&](uint64_t bytes, uint64_t total) {
     printer.Update(bytes, total, "", RealClock().Monotonic());
   });
@@ -48,6 +53,20 @@ absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& mani
   return status;
 }
 
+// Why a job has no model, and what to do.
+std::string NoModel(const muster::v1::Job& job) {
+  const std::string state = absl::StrCat("job ", job.id(), " has no model: ");
+  if (job.phase() == muster::v1::JOB_PHASE_FAILED) {
+    return absl::StrCat(state, "it failed (", job.reason(), "). Submit it again.");
+  }
+  if (job.phase() == muster::v1::JOB_PHASE_CANCELLED) return absl::StrCat(state, "it was cancelled. Submit it again.");
+  if (job.phase() == muster::v1::JOB_PHASE_SUCCEEDED) return absl::StrCat(state, "it only evaluated a model.");
+  if (job.phase() == muster::v1::JOB_PHASE_PAUSED) {
+    return absl::StrCat(state, "it is paused. Resume it with muster resume ", job.id(), ".");
+  }
+  return absl::StrCat(state, "it is ", WordOf(job.phase()), ". Wait for its end with muster watch ", job.id(), ".");
+}
+
 absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::string& folder) {
   std::filesystem::path target = std::filesystem::absolute(folder).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();  // "DIR/"
@@ -60,9 +79,7 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::str
   if (!response.ok()) return WithContext(response.status(), "export");
   const muster::v1::Job& job = response->job();
   if (job.export_manifest().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("export: job ", id, " has no model to export, it is ",
-                                                      WordOf(job.phase()), job.reason().empty() ? "" : ": ",
-                                                      job.reason()));
+    return absl::FailedPreconditionError(absl::StrCat("export: ", NoModel(job)));
   }
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);

@@ -31,9 +31,10 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 struct ImportFlags {
   std::string name;
-  std::vector<std::string> paths;
-  std::string schema, source, split;
+  ImportWishes wishes;
+  std::string source;
   uint64_t skip_bad = 0;
+  bool replace = false;
 };
 
 // False: the server ended the stream; its status says why.
@@ -42,6 +43,7 @@ absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
   if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened"));
   ImportRequest request;
   request.mutable_file()->set_path(source.name);
+  request.mutable_file()->set_split(source.split);
   bool open = stream.Write(request);
   std::string chunk(kChunkBytes, '\0');
   while (open && in) {
@@ -78,10 +80,11 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
   });
   ImportRequest request;
   request.mutable_header()->set_name(flags.name);
-  request.mutable_header()->set_schema(flags.schema);
+  request.mutable_header()->set_schema(flags.wishes.schema);
   request.mutable_header()->set_source(flags.source);
-  request.mutable_header()->set_split(flags.split);
+  request.mutable_header()->set_split(plan.split);
   request.mutable_header()->set_skip_bad(flags.skip_bad);
+  request.mutable_header()->set_replace(flags.replace);
   request.mutable_header()->set_total_bytes(plan.total_bytes);
   absl::Status local;
   bool open = stream->Write(request);
@@ -106,7 +109,7 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
 }
 
 absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
-  ASSIGN_OR_RETURN(const ImportPlan plan, PlanImport(flags.paths));
+  ASSIGN_OR_RETURN(const ImportPlan plan, PlanImport(flags.wishes));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const bool table = cli.output == OutputFormat::kTable;
@@ -130,16 +133,24 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
 void AddImportCommand(CLI::App& data, Cli& cli) {
   auto flags = std::make_shared<ImportFlags>();
   CLI::App* command = data.add_subcommand("import", "Import a dataset from files or a folder")->fallthrough();
-  command->add_option("name", flags->name, "Name of the dataset; one of that name is replaced")
-      ->required()
-      ->type_name("NAME");
-  command->add_option("paths", flags->paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
-      ->required()
+  command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
+  command->add_option("paths", flags->wishes.paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
       ->type_name("PATH");
-  command->add_option("--schema", flags->schema, "beir or flagembedding; detected if left out")->type_name("SCHEMA");
+  command
+      ->add_option("--schema", flags->wishes.schema,
+                   "beir or flagembedding, whatever the files are called; recognized if left out")
+      ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
       ->type_name("SOURCE");
-  command->add_option("--split", flags->split, "Split of records whose schema has none (train)")->type_name("SPLIT");
+  command
+      ->add_option(
+          "--split", flags->wishes.splits,
+          "Split of all files, or with =PATH of one file or folder; may be repeated. By default the file's name "
+          "decides (test.jsonl), else train")
+      ->type_name("SPLIT[=PATH]")
+      ->allow_extra_args(false);
+  command->add_flag("--replace", flags->replace,
+                    "Replace the splits that these files bring in a dataset that exists, and keep its others");
   command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });
 }

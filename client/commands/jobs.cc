@@ -1,6 +1,7 @@
 // muster jobs, muster get JOB
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
@@ -63,6 +64,10 @@ std::string Describe(const Job& job) {
   facts.Add({"objective", WordOf(job.spec().loss().objective())});
   facts.Add({"train", absl::StrCat(job.spec().data().train(), "/", job.spec().data().split(), ", ",
                                    Plural(job.resolved().train_queries(), "query"))});
+  for (const auto& [section, ignores] : {std::pair("evaluate", job.spec().evaluate().ignore_identical_ids()),
+                                         std::pair("report", job.spec().report().ignore_identical_ids())}) {
+    if (ignores) facts.Add({section, "leaves the document with a query's id out of its ranking (ignore_identical_ids)"});
+  }
   if (job.has_progress()) facts.Add({"progress", ProgressLine(job.progress())});
   for (const auto& attempt : job.attempts()) {
     facts.Add({absl::StrCat("attempt ", attempt.number()),
@@ -95,6 +100,9 @@ absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
 }
 
 absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
+  if (cli.output_flag->count() > 0) {
+    return absl::InvalidArgumentError("get: --metrics csv prints CSV, and --output has no effect on it. Leave out one of them.");
+  }
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);

@@ -1,14 +1,19 @@
 // muster logs JOB
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/interrupt.h"
+#include "client/words.h"
 #include "common/exit_code.h"
+#include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -33,6 +38,33 @@ void Print(const muster::v1::LogsResponse& part, bool one_rank) {
   std::fflush(stdout);
 }
 
+// A rank or an attempt that the job never had would have no line, and its logs would look empty.
+absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& flags) {
+  if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
+  muster::v1::GetJobRequest request;
+  request.set_id(flags.id);
+  const auto response = Call(stub, &muster::v1::JobService::Stub::Get, request);
+  if (!response.ok()) return WithContext(response.status(), "logs");
+  const muster::v1::Job& job = response->job();
+  int ranks = static_cast<int>(std::max(job.spec().resources().slots().min(), job.spec().resources().slots().max()));
+  int last_attempt = 0;
+  for (const muster::v1::AttemptInfo& attempt : job.attempts()) {
+    last_attempt = std::max(last_attempt, static_cast<int>(attempt.number()));
+    const bool asked = flags.attempt < 0 || static_cast<int>(attempt.number()) == flags.attempt;
+    if (asked) ranks = flags.attempt < 0 ? std::max(ranks, attempt.ranks_size()) : attempt.ranks_size();
+  }
+  if (flags.attempt == 0 || (flags.attempt > last_attempt && !flags.follow)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("logs: job ", flags.id, " has no attempt ", flags.attempt,
+                     last_attempt == 0 ? ": it has not started yet." : absl::StrCat(". It has had ", last_attempt, ".")));
+  }
+  if (ranks > 0 && flags.rank >= ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("logs: job ", flags.id, " has no rank ", flags.rank, ". It has ",
+                                                   Plural(ranks, "rank"), ", from 0 to ", ranks - 1, "."));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = muster::v1::JobService::NewStub(connection.coordinator());
@@ -41,6 +73,10 @@ absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
   request.set_follow(flags.follow);
   if (flags.rank >= 0) request.set_rank(flags.rank);
   if (flags.attempt >= 0) request.set_attempt(flags.attempt);
+  RETURN_IF_ERROR(CheckExists(*stub, flags));
+  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " keeps running. Read its logs with muster logs -f ",
+                                                             flags.id, ".")
+                                              : "logs: interrupted.");
   grpc::ClientContext context;
   const auto reader = stub->Logs(&context, request);
   muster::v1::LogsResponse part;
@@ -59,6 +95,7 @@ void AddLogsCommand(CLI::App& app, Cli& cli) {
   command->add_flag("-f,--follow", flags->follow, "Go on until the job is over");
   command->add_option("--rank", flags->rank, "One rank alone")->type_name("RANK")->check(CLI::NonNegativeNumber);
   command->add_option("--attempt", flags->attempt, "One attempt alone")->type_name("N")->check(CLI::NonNegativeNumber);
+  PrintsItsOwnFormat(command, cli);
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Logs(cli, *flags); }; });
 }
 

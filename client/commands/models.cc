@@ -21,6 +21,7 @@ using muster::v1::ModelService;
 
 struct PushFlags {
   std::string name, folder, request_id;
+  bool replace = false;
 };
 
 std::string Describe(const muster::v1::Model& model) {
@@ -28,6 +29,8 @@ std::string Describe(const muster::v1::Model& model) {
   return absl::StrCat(model.architecture(), ", ", Plural(model.layers(), "layer"), ", hidden size ",
                       model.hidden_size(), ", vocabulary of ", WithThousands(model.vocabulary_size()));
 }
+
+std::string OwnerText(const std::string& owner) { return owner.empty() ? "-" : owner; }
 
 absl::StatusOr<muster::v1::FileManifest> PutFiles(const std::shared_ptr<grpc::Channel>& channel,
                                                   const std::filesystem::path& folder, const ModelFiles& files,
@@ -64,6 +67,7 @@ absl::StatusOr<int> Push(const Cli& cli, const PushFlags& flags) {
   request.set_name(flags.name);
   *request.mutable_files() = *std::move(manifest);
   request.set_request_id(RequestIdOr(flags.request_id));
+  request.set_replace(flags.replace);
   const auto stub = ModelService::NewStub(channel);
   const auto response = Call(*stub, &ModelService::Stub::Push, request, {.patience = absl::Seconds(20)});
   if (!response.ok()) return WithContext(response.status(), "models push");
@@ -86,10 +90,10 @@ absl::StatusOr<int> List(const Cli& cli) {
     std::printf("%s", Format(*response, cli.output).c_str());
     return kExitSucceeded;
   }
-  Table table({"NAME", "WHAT", "SIZE", "PUSHED", "DIGEST"});
+  Table table({"NAME", "WHAT", "SIZE", "OWNER", "PUSHED", "DIGEST"});
   for (const auto& model : response->models()) {
-    table.Add({model.name(), Describe(model), SizeText(model.bytes()), TimeText(model.pushed()),
-               model.manifest().substr(0, 12)});
+    table.Add({model.name(), Describe(model), SizeText(model.bytes()), OwnerText(model.owner()),
+               TimeText(model.pushed()), model.manifest().substr(0, 12)});
   }
   std::printf("%s", table.Text().c_str());
   return kExitSucceeded;
@@ -115,9 +119,11 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<PushFlags>();
   CLI::App* push =
       models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a vocab.txt")->fallthrough();
-  push->add_option("name", flags->name, "Name of the model; it may be pushed again")->required()->type_name("NAME");
+  push->add_option("name", flags->name, "Name of the model")->required()->type_name("NAME");
   push->add_option("dir", flags->folder, "Folder of the model")->required()->type_name("DIR");
-  push->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
+  push->add_option("--request-id", flags->request_id, "The same push with the same id again changes nothing")
+      ->type_name("ID");
+  push->add_flag("--replace", flags->replace, "Replace a model that exists; submitted jobs keep the one before");
   push->callback([&cli, flags] { cli.action = [&cli, flags] { return Push(cli, *flags); }; });
   models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
     cli.action = [&cli] { return List(cli); };

@@ -6,15 +6,20 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/commands/follow.h"
 #include "client/job_file.h"
-#include "client/watch_job.h"
 #include "common/exit_code.h"
+#include "common/flags/parse_flags.h"
+#include "common/nearest_name.h"
+#include "muster/v1/cluster.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
 namespace {
 
 using muster::v1::JobService;
+
+constexpr char kDefaultQueue[] = "default";
 
 struct SubmitFlags {
   std::string file;
@@ -24,30 +29,47 @@ struct SubmitFlags {
   std::string request_id;
 };
 
+// A queue exists while a job is in it: a misspelt name makes a new one, which only a user can see to be wrong.
+void NoteNewQueue(const Connection& connection, const std::string& queue) {
+  if (queue.empty() || queue == kDefaultQueue) return;
+  const auto stub = muster::v1::ClusterService::NewStub(connection.coordinator());
+  const auto response = Call(*stub, &muster::v1::ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
+  if (!response.ok()) return;  // the submission says what is wrong
+  std::vector<std::string> names = {kDefaultQueue};
+  for (const auto& known : response->queues()) {
+    if (known.name() == queue) return;
+    if (known.name() != kDefaultQueue) names.push_back(known.name());
+  }
+  std::fprintf(stderr, "note: queue \"%s\" is new: no other job is in it. %s\n", queue.c_str(),
+               WhatExists(queue, names).c_str());
+}
+
 absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   muster::v1::SubmitRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ReadJobFile(flags.file, flags.overrides));
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  NoteNewQueue(connection, request.spec().resources().queue());
   const auto stub = JobService::NewStub(connection.coordinator());
-  auto submitted = Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20)});
+  std::vector<std::string> notes;
+  const auto submitted =
+      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "submit");
-  muster::v1::Job job = std::move(*submitted->mutable_job());
-
-  const bool table = cli.output == OutputFormat::kTable;
-  if (table) std::printf("job %s (%s)\n", job.id().c_str(), job.spec().name().c_str());
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  const muster::v1::Job& job = submitted->job();
   if (flags.wait) {
-    FILE* out = table ? stdout : stderr;
-    ProgressPrinter printer(out, StyleOf(out));
+    AnnounceJob(cli, job);
     WatchOptions options;
     if (flags.timeout > 0) options.timeout = absl::Seconds(flags.timeout);
-    ASSIGN_OR_RETURN(job, WatchJob(connection.coordinator(), job.id(), printer, options));
-    if (table) std::printf("%s", BeforeAfterTable(job).c_str());
-  } else if (table) {
-    std::printf("follow it with: muster watch %s\n", job.id().c_str());
+    return FollowJob(cli, connection, job.id(), options);
   }
-  if (!table) std::printf("%s", Format(nlohmann::ordered_json{{"id", job.id()}}, cli.output).c_str());
-  return flags.wait ? ExitCodeOf(job) : kExitSucceeded;
+  if (cli.output == OutputFormat::kTable) {
+    AnnounceJob(cli, job);
+    std::printf("follow it with: muster watch %s\n", job.id().c_str());
+  } else {
+    std::printf("%s", Format(nlohmann::ordered_json{{"id", job.id()}}, cli.output).c_str());
+  }
+  return kExitSucceeded;
 }
 
 }  // namespace
@@ -56,12 +78,16 @@ void AddSubmitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<SubmitFlags>();
   CLI::App* command = app.add_subcommand("submit", "Submit a training job")->fallthrough();
   command->add_option("job", flags->file, "Job file (docs/job-spec.md)")->required()->type_name("JOB.yaml");
-  command->add_option("--set", flags->overrides, "Overrule a field: --set loss.temperature=0.02; may be repeated")
+  command->add_option("--set", flags->overrides, "Override a field: --set loss.temperature=0.02; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
-  command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 0, 1 (failed) or 3 (cancelled)");
-  command->add_option("--timeout", flags->timeout, "With --wait: give up watching after so many seconds (exit code 4)")
-      ->type_name("SECONDS");
+  CLI::Option* wait =
+      command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 0, 1 (failed) or 3 (cancelled)");
+  CLI::Option* timeout =
+      command->add_option("--timeout", flags->timeout, "With --wait: stop watching after so many seconds (exit code 4)")
+          ->type_name("SECONDS")
+          ->check(CLI::PositiveNumber);
+  OnlyWith(timeout, wait);
   command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Submit(cli, *flags); }; });
 }

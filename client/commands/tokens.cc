@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/process/lock_file.h"
 #include "common/status.h"
 #include "common/view.h"
@@ -29,8 +30,10 @@ struct TokenFlags {
 };
 
 absl::StatusOr<std::vector<TokenEntry>> ReadTokens(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
-  return ParseTokens(text, file.string());
+  const absl::StatusOr<std::string> text = ReadFile(file);
+  // A file that the user named and that cannot be read is a wrong argument, not an answer of the cluster.
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  return ParseTokens(*text, file.string());
 }
 
 // One change at a time; readers see the file before or after.
@@ -53,6 +56,12 @@ absl::StatusOr<int> Issue(const TokenFlags& flags) {
   absl::Status status = CheckToken(token);
   if (status.ok()) {
     status = Change(flags.file, [&](std::vector<TokenEntry>& tokens) -> absl::Status {
+      std::error_code error;
+      if (!flags.out.empty() && std::filesystem::exists(flags.out, error)) {
+        return absl::FailedPreconditionError(absl::StrCat(flags.out.string(),
+                                                          " is there already, perhaps with a secret that is "
+                                                          "in use. Choose another file, or remove it."));
+      }
       // The secret first: a hash without it would be of no use to anyone.
       if (!flags.out.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.out, secret + "\n", 0600));
       tokens.push_back(token);
@@ -90,6 +99,7 @@ absl::StatusOr<int> List(const Cli& cli, const TokenFlags& flags) {
 
 absl::StatusOr<int> Revoke(const TokenFlags& flags) {
   size_t revoked = 0;
+  RETURN_IF_ERROR(WithContext(ReadTokens(flags.file).status(), "tokens revoke"));
   const absl::Status status = Change(flags.file, [&](std::vector<TokenEntry>& tokens) -> absl::Status {
     revoked = std::erase_if(tokens, [&](const TokenEntry& token) {
       return flags.id.empty() ? token.user == flags.user : absl::StartsWith(token.sha256, flags.id);
@@ -124,10 +134,13 @@ void AddTokensCommands(CLI::App& app, Cli& cli) {
       ->check(CLI::Range(1, 3650))
       ->capture_default_str();
   issue->add_option("--out", flags->out, "File for the secret, instead of printing it")->type_name("FILE");
+  AsksNoCluster(issue, cli);
+  PrintsItsOwnFormat(issue, cli);
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
 
   CLI::App* list = tokens->add_subcommand("list", "Whose tokens there are, and until when")->fallthrough();
   add_file(list);
+  AsksNoCluster(list, cli);
   list->callback([&cli, flags] { cli.action = [&cli, flags] { return List(cli, *flags); }; });
 
   CLI::App* revoke = tokens->add_subcommand("revoke", "Take tokens out of the file")->fallthrough();
@@ -135,10 +148,11 @@ void AddTokensCommands(CLI::App& app, Cli& cli) {
   CLI::Option* user = revoke->add_option("--user", flags->user, "All tokens of this user");
   CLI::Option* id =
       revoke->add_option("--id", flags->id, "This token, as in the list")->check([](const std::string& text) {
-        return text.size() >= 8 ? "" : "give at least 8 digits";
+        return text.size() >= 8 ? "" : absl::StrCat("\"", text, "\" is too short. Give at least 8 digits.");
       });
-  user->excludes(id);
-  revoke->require_option(2);  // --file and one of the two
+  ExactlyOne(*revoke, "Which", {user, id});
+  AsksNoCluster(revoke, cli);
+  PrintsItsOwnFormat(revoke, cli);
   revoke->callback([&cli, flags] { cli.action = [flags] { return Revoke(*flags); }; });
 }
 

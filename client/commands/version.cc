@@ -1,5 +1,6 @@
 // muster version
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "client/commands/commands.h"
 #include "common/exit_code.h"
@@ -8,11 +9,13 @@ namespace muster {
 
 void AddVersionCommand(CLI::App& app, Cli& cli) {
   app.add_subcommand("version", "Print the version of this program")->fallthrough()->callback([&cli] {
-    cli.action = []() -> absl::StatusOr<int> {
-      std::printf("muster %s\n", MUSTER_VERSION);
+    cli.action = [&cli]() -> absl::StatusOr<int> {
+      const nlohmann::ordered_json json = {{"version", MUSTER_VERSION}};
+      std::printf("%s", cli.output == OutputFormat::kTable ? "muster " MUSTER_VERSION "\n" : Format(json, cli.output).c_str());
       return kExitSucceeded;
     };
   });
+  AsksNoCluster(app.get_subcommand("version"), cli);
 }
 
 }  // namespace muster

@@ -1,9 +1,8 @@
 // muster watch JOB
-#include <cstdio>
 #include <memory>
 
 #include "client/commands/commands.h"
-#include "client/watch_job.h"
+#include "client/commands/follow.h"
 #include "common/status.h"
 
 namespace muster {
@@ -16,15 +15,11 @@ struct WatchFlags {
 
 absl::StatusOr<int> Watch(const Cli& cli, const WatchFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  const bool table = cli.output == OutputFormat::kTable;
-  FILE* out = table ? stdout : stderr;
-  ProgressPrinter printer(out, StyleOf(out));
   WatchOptions options;
   if (flags.timeout > 0) options.timeout = absl::Seconds(flags.timeout);
-  auto job = WatchJob(connection.coordinator(), flags.id, printer, options);
-  if (!job.ok()) return WithContext(job.status(), "watch");
-  std::printf("%s", (table ? BeforeAfterTable(*job) : Format(*job, cli.output)).c_str());
-  return ExitCodeOf(*job);
+  absl::StatusOr<int> code = FollowJob(cli, connection, flags.id, options);
+  if (!code.ok()) return WithContext(code.status(), "watch");
+  return code;
 }
 
 }  // namespace
@@ -34,7 +29,8 @@ void AddWatchCommand(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("watch", "Follow a job to its end")->fallthrough();
   command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
   command->add_option("--timeout", flags->timeout, "Give up watching after so many seconds (exit code 4)")
-      ->type_name("SECONDS");
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber);
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Watch(cli, *flags); }; });
 }
 

@@ -22,15 +22,14 @@ std::string Days(absl::Duration duration) {
 
 std::string Date(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
 
-// "*.pool" stands for one label.
-bool Covers(const std::string& pattern, const std::string& host) {
+}  // namespace
+
+bool CoversHost(const std::string& pattern, const std::string& host) {
   if (pattern == host) return true;
   if (!absl::StartsWith(pattern, "*.")) return false;
   const size_t dot = host.find('.');
   return dot != std::string::npos && host.substr(dot + 1) == pattern.substr(2);
 }
-
-}  // namespace
 
 Findings CheckCertificate(const std::string& what, const PeerCertificate& certificate,
                           const std::vector<std::string>& roles, const std::string& host, absl::Time now) {
@@ -59,7 +58,7 @@ Findings CheckCertificate(const std::string& what, const PeerCertificate& certif
                         absl::StrCat("issue it with role ", absl::StrJoin(roles, " or "))});
   }
   if (!host.empty() && std::none_of(certificate.hosts.begin(), certificate.hosts.end(),
-                                    [&](const std::string& pattern) { return Covers(pattern, host); })) {
+                                    [&](const std::string& pattern) { return CoversHost(pattern, host); })) {
     findings.push_back({Verdict::kProblem, what,
                         absl::StrCat("is for ", absl::StrJoin(certificate.hosts, ", "), ", not for ", host),
                         absl::StrCat("reach the server by one of these names, or issue it with --host ", host)});
@@ -118,7 +117,7 @@ Finding CheckVersion(const std::string& server, const std::string& version, cons
 
 Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now) {
   Findings findings;
-  int well = 0, slots = 0, free = 0;
+  int well = 0, slots = 0, free = 0, takes_ranks = 0;
   for (const muster::v1::Worker& worker : workers.workers()) {
     const std::string what = absl::StrCat("worker ", worker.name());
     const absl::Time heard = absl::FromUnixSeconds(worker.last_heard().seconds());
@@ -140,6 +139,7 @@ Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std:
     } else {
       ++well;
     }
+    takes_ranks += worker.state() == muster::v1::WORKER_STATE_READY && worker.slots_size() > 0;
     for (const muster::v1::SlotInfo& slot : worker.slots()) {
       ++slots;
       free += slot.job_id().empty();
@@ -148,10 +148,38 @@ Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std:
   if (workers.workers().empty()) {
     findings.push_back(
         {Verdict::kProblem, "workers", "there are none: jobs wait", "start muster-worker on at least one host"});
+  } else if (takes_ranks == 0) {
+    findings.push_back({Verdict::kProblem, "workers",
+                        absl::StrCat("none of ", workers.workers_size(), " takes new ranks: jobs wait"),
+                        "end a drain with muster drain WORKER --undo, or start another worker"});
   } else {
     findings.push_back(
         {Verdict::kOk, "workers",
          absl::StrCat(well, " of ", workers.workers_size(), " are well; ", slots, " slots, ", free, " free"), ""});
+  }
+  return findings;
+}
+
+Findings CheckJobs(const std::vector<muster::v1::Job>& active, const muster::v1::ListWorkersResponse& workers) {
+  Findings findings;
+  for (const muster::v1::Job& job : active) {
+    if (job.phase() != muster::v1::JOB_PHASE_QUEUED && job.phase() != muster::v1::JOB_PHASE_RECOVERING) continue;
+    const bool gpu = job.spec().resources().device() == muster::v1::DEVICE_GPU;
+    uint32_t slots = 0;
+    for (const muster::v1::Worker& worker : workers.workers()) {
+      if ((worker.device() == "gpu") == gpu) slots += static_cast<uint32_t>(worker.slots_size());
+    }
+    const uint32_t needed = job.spec().resources().slots().min();
+    if (slots >= needed) continue;
+    const std::string kind = gpu ? " GPU slots" : " CPU slots";
+    findings.push_back(
+        {Verdict::kProblem, absl::StrCat("job ", job.id(), " (", job.spec().name(), ")"),
+         absl::StrCat("cannot be placed: it needs ", needed, kind, ", and all workers together have ", slots),
+         absl::StrCat("start more workers, or cancel it (muster cancel ", job.id(), ") and submit it with ",
+                      slots == 0 ? "another resources.device" : "a smaller resources.slots.min")});
+  }
+  if (findings.empty()) {
+    findings.push_back({Verdict::kOk, "jobs", absl::StrCat(active.size(), " active, all of them can be placed"), ""});
   }
   return findings;
 }

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "client/doctor/finding.h"
 #include "muster/v1/cluster.pb.h"
+#include "muster/v1/job.pb.h"
 
 namespace muster {
 
@@ -17,6 +18,9 @@ struct PeerCertificate {
   absl::Time begins, expires;
   std::string distrust;  // what verification against the authority said; empty: nothing
 };
+
+// Whether a name in a certificate stands for `host`; "*.pool" covers one label.
+bool CoversHost(const std::string& pattern, const std::string& host);
 
 // `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is
 // addressed, empty for a client's.
@@ -39,5 +43,8 @@ Finding CheckVersion(const std::string& server, const std::string& version, cons
 
 // One line for each worker that needs a look, one for all others.
 Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now);
+
+// One line for each waiting job that these workers could not run even if nothing else ran; one if there is none.
+Findings CheckJobs(const std::vector<muster::v1::Job>& active, const muster::v1::ListWorkersResponse& workers);
 
 }  // namespace muster

@@ -111,5 +111,45 @@ TEST(CheckWorkers, NamesThoseThatNeedALook) {
   EXPECT_THAT(findings[5].detail, HasSubstr("1 of 6 are well"));
 }
 
+TEST(CheckWorkers, IsNotWellWhereNoneTakesRanks) {
+  muster::v1::ListWorkersResponse workers;
+  for (const char* name : {"w1", "w2"}) {
+    auto* worker = workers.add_workers();
+    worker->set_name(name);
+    worker->set_state(muster::v1::WORKER_STATE_DRAINING);
+    worker->add_slots();
+    worker->mutable_last_heard()->set_seconds(absl::ToUnixSeconds(kNow));
+  }
+  const Findings findings = CheckWorkers(workers, "1.0.0", kNow);
+  ASSERT_EQ(findings.size(), 3u);
+  EXPECT_EQ(findings[2].verdict, Verdict::kProblem);
+  EXPECT_THAT(findings[2].detail, HasSubstr("none of 2 takes new ranks"));
+}
+
+TEST(CheckJobs, NamesThoseThatNoWorkerCouldEverRun) {
+  muster::v1::ListWorkersResponse workers;
+  auto* worker = workers.add_workers();
+  worker->set_device("cpu");
+  worker->add_slots();
+  worker->add_slots();
+  std::vector<muster::v1::Job> jobs(3);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i].set_id(std::string(1, static_cast<char>('a' + i)));
+    jobs[i].set_phase(muster::v1::JOB_PHASE_QUEUED);
+    jobs[i].mutable_spec()->mutable_resources()->mutable_slots()->set_min(2);
+    jobs[i].mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  }
+  EXPECT_EQ(CheckJobs(jobs, workers)[0].verdict, Verdict::kOk);
+  jobs[0].mutable_spec()->mutable_resources()->mutable_slots()->set_min(3);
+  jobs[1].mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_GPU);
+  Findings findings = CheckJobs(jobs, workers);
+  ASSERT_EQ(findings.size(), 2u);
+  EXPECT_THAT(findings[0].what, HasSubstr("job a"));
+  EXPECT_THAT(findings[0].detail, HasSubstr("needs 3 CPU slots, and all workers together have 2"));
+  EXPECT_THAT(findings[1].detail, HasSubstr("needs 2 GPU slots, and all workers together have 0"));
+  jobs[0].set_phase(muster::v1::JOB_PHASE_TRAINING);
+  EXPECT_EQ(CheckJobs(jobs, workers).size(), 1u) << "it runs";
+}
+
 }  // namespace
 }  // namespace muster

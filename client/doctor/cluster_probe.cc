@@ -3,6 +3,8 @@
 #include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +14,10 @@
 #include "common/clock.h"
 #include "common/rpc/certificate_folder.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "muster/v1/cluster.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
+#include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -37,12 +41,12 @@ absl::Time TimeOf(const google::protobuf::Timestamp& time) {
 // One call and how long it took.
 template <typename Stub, typename Request, typename Response>
 absl::Status Ask(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                 Response& response, absl::Duration& round_trip) {
-  grpc::ClientContext context;
+                 Response& response, absl::Duration& round_trip, grpc::ClientContext& context,
+                 const Request& request = Request()) {
   context.set_wait_for_ready(false);
   context.set_deadline(absl::ToChronoTime(RealClock().Now() + kWithin));
   const absl::Duration begin = RealClock().Monotonic();
-  const absl::Status status = FromGrpc((stub.*method)(&context, Request(), &response));
+  const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
   round_trip = RealClock().Monotonic() - begin;
   return status;
 }
@@ -53,6 +57,7 @@ class Examination {
 
   Findings Run() {
     OwnCertificate();
+    OwnToken();
     const auto channel = MakeChannel(endpoint_.address, endpoint_.security);
     if (!channel.ok()) {
       findings_.push_back({Verdict::kProblem, "certificates", std::string(channel.status().message()),
@@ -82,16 +87,40 @@ class Examination {
     }
     struct stat info {};
     const std::filesystem::path key = security.certificates / LayoutOf(security.certificates).key;
-    if (stat(key.c_str(), &info) == 0) findings_.push_back(CheckKeyMode(key.string(), info.st_mode));
+    if (stat(key.c_str(), &info) == 0) findings_.push_back(CheckSecretMode(Secret::kPrivateKey, key.string(), info.st_mode));
+  }
+
+  // The file that holds a token, and how it is kept.
+  void OwnToken() {
+    const std::filesystem::path& file = endpoint_.security.token_file;
+    if (file.empty()) return;
+    struct stat info {};
+    if (stat(file.c_str(), &info) == 0) {
+      findings_.push_back(CheckSecretMode(Secret::kToken, file.string(), info.st_mode));
+    } else {
+      findings_.push_back({Verdict::kProblem, absl::StrCat("token file ", file.string()), std::strerror(errno),
+                           "name the file that muster tokens issue --out wrote"});
+    }
+  }
+
+  // Who the coordinator takes us for. A certificate says that itself; a token does not.
+  void OwnName(const grpc::ClientContext& context) {
+    const auto& metadata = context.GetServerInitialMetadata();
+    const auto caller = metadata.find(kCallerMetadata);
+    const SecurityOptions& security = endpoint_.security;
+    if (caller == metadata.end() || (security.token.empty() && security.token_file.empty())) return;
+    findings_.push_back({Verdict::kOk, "your token", std::string(caller->second.data(), caller->second.size()), ""});
   }
 
   void Coordinator(const std::shared_ptr<grpc::Channel>& channel) {
     const auto stub = muster::v1::ClusterService::NewStub(channel);
     muster::v1::GetClusterResponse cluster;
     absl::Duration round_trip;
-    const absl::Status status = Ask(*stub, &muster::v1::ClusterService::Stub::GetCluster, cluster, round_trip);
+    grpc::ClientContext context;
+    const absl::Status status = Ask(*stub, &muster::v1::ClusterService::Stub::GetCluster, cluster, round_trip, context);
     Server("coordinator", endpoint_.address, status);
     if (!status.ok()) return;
+    OwnName(context);
     if (cluster.has_time()) {
       findings_.push_back(CheckClock("coordinator", TimeOf(cluster.time()) - Now(), round_trip));
     }
@@ -104,13 +133,39 @@ class Examination {
       DataServer(ReachableAddress(address, endpoint_.address));
     }
     muster::v1::ListWorkersResponse workers;
-    const absl::Status listed = Ask(*stub, &muster::v1::ClusterService::Stub::ListWorkers, workers, round_trip);
+    grpc::ClientContext worker_context;
+    const absl::Status listed =
+        Ask(*stub, &muster::v1::ClusterService::Stub::ListWorkers, workers, round_trip, worker_context);
     if (listed.ok()) {
       Append(CheckWorkers(workers, version_, cluster.has_time() ? TimeOf(cluster.time()) : Now()), findings_);
+      Jobs(channel, workers);
     } else {
       findings_.push_back({Verdict::kProblem, "workers", std::string(listed.message()),
                            "use a certificate or token of a role that may"});
     }
+  }
+
+  void Jobs(const std::shared_ptr<grpc::Channel>& channel, const muster::v1::ListWorkersResponse& workers) {
+    const auto stub = muster::v1::JobService::NewStub(channel);
+    std::vector<muster::v1::Job> active;
+    muster::v1::ListJobsRequest request;
+    request.set_active_only(true);
+    request.set_page_size(1000);
+    do {
+      muster::v1::ListJobsResponse page;
+      absl::Duration round_trip;
+      grpc::ClientContext context;
+      const absl::Status status =
+          Ask(*stub, &muster::v1::JobService::Stub::List, page, round_trip, context, request);
+      if (!status.ok()) {
+        findings_.push_back({Verdict::kProblem, "jobs", std::string(status.message()),
+                             "use a certificate or token of a role that may"});
+        return;
+      }
+      for (muster::v1::Job& job : *page.mutable_jobs()) active.push_back(std::move(job));
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+    Append(CheckJobs(active, workers), findings_);
   }
 
   void DataServer(const std::string& address) {
@@ -119,7 +174,8 @@ class Examination {
     const auto stub = muster::v1::DataService::NewStub(*channel);
     muster::v1::ListDatasetsResponse datasets;
     absl::Duration round_trip;
-    const absl::Status status = Ask(*stub, &muster::v1::DataService::Stub::List, datasets, round_trip);
+    grpc::ClientContext context;
+    const absl::Status status = Ask(*stub, &muster::v1::DataService::Stub::List, datasets, round_trip, context);
     Server("data server", address, status);
     if (!status.ok()) return;
     if (datasets.has_server_time()) {

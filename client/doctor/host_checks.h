@@ -11,7 +11,8 @@
 
 namespace muster {
 
-Finding CheckKeyMode(const std::string& path, unsigned mode);  // permission bits of a private key
+enum class Secret { kPrivateKey, kToken };
+Finding CheckSecretMode(Secret secret, const std::string& path, unsigned mode);  // permission bits of its file
 
 // `name`: "metrics"; `owner`: program that listens there, empty: nobody.
 Finding CheckPort(const std::string& name, int port, bool taken, const std::string& owner);

@@ -14,10 +14,13 @@ const std::vector<NetworkInterface> kInterfaces = {{"lo", {"127.0.0.1"}, true, t
                                                    {"ib0", {}, false, false}};
 
 TEST(HostChecks, AKeyThatEverybodyMayReadIsAProblem) {
-  EXPECT_EQ(CheckKeyMode("key.pem", 0100600).verdict, Verdict::kOk);
-  EXPECT_EQ(CheckKeyMode("key.pem", 0100640).verdict, Verdict::kOk);
-  EXPECT_EQ(CheckKeyMode("key.pem", 0100644).verdict, Verdict::kProblem);
-  EXPECT_THAT(CheckKeyMode("key.pem", 0100644).detail, HasSubstr("0644"));
+  EXPECT_EQ(CheckSecretMode(Secret::kPrivateKey, "key.pem", 0100600).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckSecretMode(Secret::kPrivateKey, "key.pem", 0100640).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckSecretMode(Secret::kPrivateKey, "key.pem", 0100644).verdict, Verdict::kProblem);
+  EXPECT_THAT(CheckSecretMode(Secret::kPrivateKey, "key.pem", 0100644).detail, HasSubstr("0644"));
+  EXPECT_EQ(CheckSecretMode(Secret::kToken, "token", 0100600).verdict, Verdict::kOk);
+  EXPECT_EQ(CheckSecretMode(Secret::kToken, "token", 0100644).verdict, Verdict::kProblem);
+  EXPECT_THAT(CheckSecretMode(Secret::kToken, "token", 0100644).remedy, HasSubstr("issue a new token"));
 }
 
 TEST(HostChecks, ATakenPortNamesItsOwner) {

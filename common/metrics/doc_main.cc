@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/metrics/catalogue.h"
 #include "common/view.h"
 
@@ -102,11 +103,7 @@ int Main(int argc, char** argv) {
   app.add_option("--write", write, "file to write");
   app.add_option("--check", check, "file to compare; exit code 1 if it is not up to date");
   app.add_flag("--json", json, "print the catalogue as JSON");
-  try {  // CLI11 reports wrong flags and --help by exceptions
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
-  }
+  if (const std::optional<int> code = ParseFlags(app, argc, argv)) return *code;
   if (json) std::fputs(AsJson().c_str(), stdout);
   if (!write.empty()) {
     const absl::Status status = WriteFileAtomically(write, Document());

@@ -133,7 +133,14 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
                                         config.heads));
   }
   for (const double dropout : {config.hidden_dropout, config.attention_dropout}) {
-    if (!(dropout >= 0 && dropout < 1)) return WrongFile(file, absl::StrCat("dropout ", dropout, " is not in [0, 1)"));
+    // As model.dropout of a job: close to 1 everything would be dropped.
+    if (!(dropout >= 0 && dropout <= 0.99)) {
+      return WrongFile(file, absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
+    }
+  }
+  // Below what single precision holds, a row of equal numbers would be divided by 0.
+  if (!(config.layer_norm_epsilon >= 1e-20 && config.layer_norm_epsilon <= 1)) {
+    return WrongFile(file, absl::StrCat("layer_norm_eps ", config.layer_norm_epsilon, " is not from 1e-20 to 1"));
   }
   config.max_sequence_length = config.max_positions;
   return absl::OkStatus();

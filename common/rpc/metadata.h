@@ -1,10 +1,12 @@
 // What travels beside a call's message.
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/server_context.h>
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace muster {
 
@@ -12,8 +14,17 @@ inline constexpr char kTokenMetadata[] = "authorization";
 inline constexpr std::string_view kBearer = "Bearer ";
 inline constexpr char kTicketMetadata[] = "muster-ticket-bin";
 inline constexpr char kRequestIdMetadata[] = "x-request-id";
+// What GetCluster answers beside its message: "ROLE NAME" of the caller. Binary, since a name may be any UTF-8.
+inline constexpr char kCallerMetadata[] = "muster-caller-bin";
+// Beside an answer, once per note: UTF-8 text for people about a call that succeeded, but perhaps not as meant.
+inline constexpr char kNoteMetadata[] = "muster-note-bin";
 
 // What the client sent; empty: nothing.
 std::string MetadataOf(const grpc::ServerContext& context, const char* key);
+
+// Sends notes beside the answer. At most 8, each cut to 500 bytes, since metadata is limited to 8 KiB.
+void AddNotes(const std::vector<std::string>& notes, grpc::ServerContext& context);
+// The notes beside an answer that has arrived, in order.
+std::vector<std::string> NotesOf(const grpc::ClientContext& context);
 
 }  // namespace muster

@@ -4,7 +4,6 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,7 +13,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/spec/number_ranges.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "common/view.h"
 
 namespace muster {
@@ -39,11 +40,6 @@ absl::Status Wrong(absl::string_view path, absl::string_view what) {
 absl::Status CheckReference(absl::string_view path, absl::string_view name) {
   if (IsValidName(ToStd(name))) return absl::OkStatus();
   return Wrong(path, absl::StrCat("\"", name, "\" is no name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
-}
-
-absl::Status CheckRange(absl::string_view path, double value, bool ok, absl::string_view allowed) {
-  if (ok && std::isfinite(value)) return absl::OkStatus();
-  return Wrong(path, absl::StrCat("is ", value, ". It must be ", allowed, "."));
 }
 
 // Values of an enumeration that no version of this program knows come over the wire as their numbers.
@@ -89,14 +85,6 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
   if (model.pooling() == muster::v1::POOLING_LAST) {
     return Wrong("model.pooling", "last is for causal models, which are not supported. Use cls or mean.");
   }
-  for (const auto& [path, length] : {std::pair("model.max_length.query", model.max_length().query()),
-                                     std::pair("model.max_length.passage", model.max_length().passage())}) {
-    RETURN_IF_ERROR(CheckRange(path, length, length >= 3 && length <= 8192, "from 3 to 8192 tokens"));
-  }
-  if (model.has_dropout()) {
-    RETURN_IF_ERROR(
-        CheckRange("model.dropout", model.dropout(), model.dropout() >= 0 && model.dropout() < 1, "in [0, 1)"));
-  }
   return absl::OkStatus();
 }
 
@@ -111,46 +99,15 @@ absl::Status CheckData(const JobSpec& spec) {
   if (data.negatives().choose() == muster::v1::CHOOSE_TOP_GRADED) {
     return Wrong("data.negatives.choose", "top_graded is for positives. Allowed: random, first, rotate.");
   }
-  const auto& positives = data.positives();
-  RETURN_IF_ERROR(CheckRange("data.positives.per_query", positives.per_query(), positives.per_query() <= 4096,
-                             "at most 4096 (0: all)"));
-  RETURN_IF_ERROR(CheckRange("data.negatives.per_query", data.negatives().per_query(),
-                             data.negatives().per_query() <= 4096, "at most 4096"));
-  if (positives.has_min_grade() && !std::isfinite(positives.min_grade())) {
-    return Wrong("data.positives.min_grade", "must be a finite number.");
-  }
   return absl::OkStatus();
 }
 
-absl::Status CheckTraining(const JobSpec& spec) {
-  const auto& optimizer = spec.optimizer();
-  RETURN_IF_ERROR(
-      CheckRange("loss.temperature", spec.loss().temperature(), spec.loss().temperature() > 0, "larger than 0"));
-  RETURN_IF_ERROR(CheckRange("batch.queries", spec.batch().queries(),
-                             spec.batch().queries() >= 1 && spec.batch().queries() <= (1u << 20), "from 1 to 1048576"));
+absl::Status CheckBatch(const JobSpec& spec) {
   const uint32_t longest = std::max(spec.model().max_length().query(), spec.model().max_length().passage());
-  if (spec.batch().micro_batch_tokens() < longest) {
-    return Wrong("batch.micro_batch_tokens",
-                 absl::StrCat("is ", spec.batch().micro_batch_tokens(),
-                              ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
-  }
-  RETURN_IF_ERROR(
-      CheckRange("optimizer.learning_rate", optimizer.learning_rate(), optimizer.learning_rate() >= 0, "at least 0"));
-  RETURN_IF_ERROR(
-      CheckRange("optimizer.weight_decay", optimizer.weight_decay(), optimizer.weight_decay() >= 0, "at least 0"));
-  RETURN_IF_ERROR(CheckRange("optimizer.warmup", optimizer.warmup(), optimizer.warmup() >= 0 && optimizer.warmup() <= 1,
-                             "a share of the steps, 0 to 1"));
-  RETURN_IF_ERROR(CheckRange("optimizer.max_grad_norm", optimizer.max_grad_norm(), optimizer.max_grad_norm() >= 0,
-                             "at least 0 (0: no clipping)"));
-  RETURN_IF_ERROR(
-      CheckRange("optimizer.beta1", optimizer.beta1(), optimizer.beta1() >= 0 && optimizer.beta1() < 1, "in [0, 1)"));
-  RETURN_IF_ERROR(
-      CheckRange("optimizer.beta2", optimizer.beta2(), optimizer.beta2() >= 0 && optimizer.beta2() < 1, "in [0, 1)"));
-  RETURN_IF_ERROR(CheckRange("optimizer.epsilon", optimizer.epsilon(), optimizer.epsilon() > 0, "larger than 0"));
-  if (spec.duration().length_case() == muster::v1::DurationSpec::kEpochs && spec.duration().epochs() == 0) {
-    return Wrong("duration.epochs", "is 0. Use at least 1, or duration.steps: 0 to evaluate alone.");
-  }
-  return absl::OkStatus();
+  if (spec.batch().micro_batch_tokens() >= longest) return absl::OkStatus();
+  return Wrong("batch.micro_batch_tokens",
+               absl::StrCat("is ", spec.batch().micro_batch_tokens(),
+                            ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
 }
 
 absl::Status CheckEvaluation(const JobSpec& spec) {
@@ -161,13 +118,8 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
     const auto& evaluate = spec.evaluate();
     RETURN_IF_ERROR(CheckReference("evaluate.dataset", evaluate.dataset()));
     RETURN_IF_ERROR(CheckReference("evaluate.split", evaluate.split()));
-    RETURN_IF_ERROR(
-        CheckRange("evaluate.every_steps", evaluate.every_steps(), evaluate.every_steps() >= 1, "at least 1"));
     if (const auto metric = ParseMetricName(evaluate.metric()); !metric.ok()) {
       return Wrong("evaluate.metric", metric.status().message());
-    }
-    if (evaluate.has_early_stop() && evaluate.early_stop().patience() == 0) {
-      return Wrong("evaluate.early_stop.patience", "is 0. Use at least 1, or remove early_stop.");
     }
   }
   if (spec.has_report()) {
@@ -188,18 +140,11 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
 
 absl::Status CheckResources(const JobSpec& spec) {
   const auto& slots = spec.resources().slots();
-  RETURN_IF_ERROR(
-      CheckRange("resources.slots.min", slots.min(), slots.min() >= 1 && slots.min() <= 4096, "from 1 to 4096"));
-  if (slots.max() < slots.min() || slots.max() > 4096) {
-    return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be from resources.slots.min, ",
-                                                     slots.min(), ", to 4096."));
+  if (slots.max() < slots.min()) {
+    return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be at least resources.slots.min, ",
+                                                     slots.min(), "."));
   }
-  RETURN_IF_ERROR(CheckReference("resources.queue", spec.resources().queue()));
-  if (spec.resources().threads() > 1024) return Wrong("resources.threads", "is more than 1024.");
-  RETURN_IF_ERROR(CheckRange("checkpoint.every_steps", spec.checkpoint().every_steps(),
-                             spec.checkpoint().every_steps() >= 1, "at least 1"));
-  return CheckRange("checkpoint.keep", spec.checkpoint().keep(),
-                    spec.checkpoint().keep() >= 1 && spec.checkpoint().keep() <= 1000, "from 1 to 1000");
+  return CheckReference("resources.queue", spec.resources().queue());
 }
 
 }  // namespace
@@ -241,10 +186,12 @@ void FillDefaults(JobSpec& spec) {
     SetIfEmpty(*evaluate.mutable_split(), "dev");
     MUSTER_DEFAULT(evaluate, every_steps, 100);
     SetIfEmpty(*evaluate.mutable_metric(), "ndcg@10");
+    if (!evaluate.ignore_identical_ids()) evaluate.clear_ignore_identical_ids();
   }
   if (spec.has_report()) {
     SetIfEmpty(*spec.mutable_report()->mutable_split(), "test");
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
+    if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
   }
 
   auto& resources = *spec.mutable_resources();
@@ -267,15 +214,21 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
                                      " are taken. Shorten model.prompts or data.positives.sources."));
   }
   RETURN_IF_ERROR(CheckEnumerations("", spec));
+  RETURN_IF_ERROR(CheckNumbers(spec));
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
   RETURN_IF_ERROR(CheckModel(spec.model()));
   if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
   RETURN_IF_ERROR(CheckData(spec));
-  RETURN_IF_ERROR(CheckTraining(spec));
+  RETURN_IF_ERROR(CheckBatch(spec));
   RETURN_IF_ERROR(CheckEvaluation(spec));
   return CheckResources(spec);
+}
+
+uint32_t NeededProtocol(const JobSpec& spec) {
+  const bool ignores_ids = spec.evaluate().ignore_identical_ids() || spec.report().ignore_identical_ids();
+  return ignores_ids ? kIdenticalIdsProtocol : 0;
 }
 
 bool EvaluatesOnly(const JobSpec& spec) {

@@ -10,11 +10,15 @@
 namespace muster {
 
 // Fills in every default that job.proto names (all optional scalars are set afterwards, except those whose absence
-// means something: positives.min_grade, model.normalize and model.dropout of a pushed model). Idempotent.
+// means something: positives.min_grade, model.normalize and model.dropout of a pushed model). `ignore_identical_ids`
+// stays absent where it is false, since ranks of the version before cannot read a specification that has it. Idempotent.
 void FillDefaults(muster::v1::JobSpec& spec);
 
 // INVALID_ARGUMENT with "field.path: what is wrong. What to do." for the first broken rule. Call after FillDefaults.
 absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
+
+// The least Hello.protocol of an agent whose ranks honor everything in the specification: 0 for most of them.
+uint32_t NeededProtocol(const muster::v1::JobSpec& spec);
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);

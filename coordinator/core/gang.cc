@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/spec/job_spec.h"
 
 namespace muster {
 namespace {
@@ -20,13 +21,22 @@ std::string Slots(uint32_t count, Device device) {
 
 struct Supply {
   uint32_t total = 0, free = 0, withheld = 0;
+  uint32_t older = 0;  // of workers that do not understand the job
   std::string withheld_reason;
 };
 
-Supply SupplyOf(const std::vector<WorkerSlots>& workers, Device device) {
+bool Fits(const WorkerSlots& worker, const QueuedJob& job) {
+  return worker.device == job.device && worker.protocol >= job.protocol;
+}
+
+Supply SupplyOf(const std::vector<WorkerSlots>& workers, const QueuedJob& job) {
   Supply supply;
   for (const WorkerSlots& worker : workers) {
-    if (worker.device != device) continue;
+    if (worker.device != job.device) continue;
+    if (worker.protocol < job.protocol) {
+      supply.older += worker.total;
+      continue;
+    }
     supply.total += worker.total;
     supply.free += worker.free.size();
     supply.withheld += worker.withheld;
@@ -36,10 +46,10 @@ Supply SupplyOf(const std::vector<WorkerSlots>& workers, Device device) {
 }
 
 // The fewest workers: the smallest one that holds the whole gang, otherwise the largest ones first.
-std::vector<RankPlacement> Take(uint32_t count, Device device, std::vector<WorkerSlots>& workers) {
+std::vector<RankPlacement> Take(uint32_t count, const QueuedJob& job, std::vector<WorkerSlots>& workers) {
   std::vector<WorkerSlots*> order;
   for (WorkerSlots& worker : workers) {
-    if (worker.device == device && !worker.free.empty()) order.push_back(&worker);
+    if (Fits(worker, job) && !worker.free.empty()) order.push_back(&worker);
   }
   std::stable_sort(order.begin(), order.end(), [count](const WorkerSlots* a, const WorkerSlots* b) {
     const bool a_holds = a->free.size() >= count, b_holds = b->free.size() >= count;
@@ -79,19 +89,23 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   });
   std::map<Device, std::string> held_back_by;
   for (const QueuedJob& job : jobs) {
-    const Supply supply = SupplyOf(workers, job.device);
+    const Supply supply = SupplyOf(workers, job);
     if (const auto first = held_back_by.find(job.device); first != held_back_by.end()) {
       plan.waiting.push_back({job.id, absl::StrCat("waits for its turn behind job ", first->second)});
       continue;
     }
     if (supply.free >= job.min) {
-      plan.placements.push_back({job.id, Take(std::min(job.max, supply.free), job.device, workers)});
+      plan.placements.push_back({job.id, Take(std::min(job.max, supply.free), job, workers)});
       continue;
     }
     std::string reason = absl::StrCat("needs ", Slots(job.min, job.device), ", ", supply.free, " free");
     if (supply.withheld > 0) absl::StrAppend(&reason, ", ", supply.withheld, " withheld (", supply.withheld_reason, ")");
+    if (supply.older > 0) {
+      absl::StrAppend(&reason, ", ", supply.older, " on workers of an older version, which cannot run this job");
+    }
     if (supply.total < job.min) {
-      absl::StrAppend(&reason, ": the connected workers have ", supply.total, " in all");
+      absl::StrAppend(&reason, supply.older > 0 ? ": the others have " : ": the connected workers have ", supply.total,
+                      " in all");
     } else {
       held_back_by[job.device] = job.id;
     }
@@ -115,6 +129,7 @@ ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now)
     slots.name = name;
     slots.device = worker.hello.device() == "gpu" ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU;
     slots.total = worker.hello.slots();
+    slots.protocol = worker.hello.protocol();
     std::set<uint32_t> stopping;
     for (const auto& [attempt, ranks] : worker.observed) {
       const JobRecord* record = FindJob(state, attempt.first);
@@ -161,7 +176,7 @@ JobQueue QueueOf(const State& state) {
     const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
     const uint32_t min = std::max<uint32_t>(1, resources.slots().min());
     queue.push_back({id, resources.priority(), record.sequence(), resources.device(), min,
-                     std::max(min, resources.slots().max())});
+                     std::max(min, resources.slots().max()), NeededProtocol(record.job().spec())});
   }
   return queue;
 }

@@ -21,6 +21,7 @@ struct WorkerSlots {
   std::string name;
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   uint32_t total = 0;
+  uint32_t protocol = 0;       // what its agent understands (common/version.h)
   std::vector<uint32_t> free;  // ascending
   uint32_t withheld = 0;       // neither free nor used by a running attempt
   std::string withheld_reason;  // "w2 silent", "w1 draining", "w1 stopping old ranks"
@@ -35,6 +36,7 @@ struct QueuedJob {
   uint64_t sequence = 0;
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   uint32_t min = 1, max = 1;  // slots
+  uint32_t protocol = 0;      // the least that its workers must understand
 };
 using JobQueue = std::vector<QueuedJob>;  // in any order
 

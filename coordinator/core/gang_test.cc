@@ -17,6 +17,7 @@ WorkerSlots Worker(const std::string& name, muster::v1::Device device, uint32_t 
   worker.name = name;
   worker.device = device;
   worker.total = total;
+  worker.protocol = 2;
   worker.free = std::move(free);
   return worker;
 }
@@ -85,6 +86,21 @@ TEST(PlanGangs, NeverMixesKinds) {
   const GangPlan plan = PlanGangs(mixed, {Gpu("a", 1, 7, 7), {"b", 0, 2, muster::v1::DEVICE_CPU, 8, 8}});
   ASSERT_THAT(plan.placements, SizeIs(1));
   EXPECT_EQ(plan.placements[0].job, "b");
+}
+
+// Ranks of an older version would fail on the specification, or train as if an option were not set.
+TEST(PlanGangs, PlacesNothingOnWorkersThatDoNotUnderstandTheJob) {
+  ClusterSnapshot mixed = kSix;
+  mixed.workers[0].protocol = 1;
+  QueuedJob job = Gpu("a", 1, 5, 5);
+  job.protocol = 2;
+  const GangPlan plan = PlanGangs(mixed, {job, Gpu("b", 2, 1, 1)});
+  ASSERT_THAT(plan.placements, SizeIs(1));
+  EXPECT_EQ(plan.placements[0].job, "b") << "does not wait for an upgrade";
+  EXPECT_THAT(plan.waiting, ElementsAre(Waiting{"a", "needs 5 GPUs, 2 free, 4 on workers of an older version, which "
+                                                     "cannot run this job: the others have 4 in all"}));
+  job.min = 1;
+  EXPECT_THAT(Where(PlanGangs(mixed, {job}).placements.at(0)), ElementsAre("w2:2", "w2:3"));
 }
 
 TEST(PlanGangs, PlacesNoSlotTwice) {

@@ -140,7 +140,9 @@ absl::Status Machine::On(const RankExited& event) {
     return absl::OkStatus();
   }
   EndAttempt("succeeded", AttemptEnd::kSucceeded);
-  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, EvaluatesAlone(record()) ? "evaluated" : "trained and exported");
+  // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
+  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, absl::StrCat(EvaluatesAlone(record()) ? "evaluated" : "trained and exported",
+                                                     event.message().empty() ? "" : "; ", event.message()));
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "coordinator/core/job_machine_internal.h"
 
 namespace muster {
@@ -12,6 +13,13 @@ using muster::v1::JobPhase;
 using muster::v1::RankExited;
 
 constexpr int kMaxRequests = 32;
+constexpr absl::string_view kPausedBy = "paused by ";
+
+// What a job does between the order to stop and its last rank's end. `reason`: of the newest order.
+std::string StoppingText(const std::string& reason, bool pause) {
+  if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason, kPausedBy), ": saving a checkpoint");
+  return absl::StrCat(reason, ": saving a checkpoint, then moving to other slots");
+}
 
 }  // namespace
 
@@ -23,7 +31,7 @@ void Machine::OrderStop(const std::string& reason, bool pause) {
   for (const journal::v1::Grant& grant : record().running().grants()) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
-  MoveTo(phase(), absl::StrCat(reason, ": saves a checkpoint and stops"));
+  MoveTo(phase(), StoppingText(reason, pause));
 }
 
 void Machine::StopRankInOrder(const RankExited& event) {
@@ -107,7 +115,7 @@ absl::Status Machine::On(const UserCommand& event) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
         record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
-        MoveTo(phase(), absl::StrCat("paused ", by, ": saves a checkpoint and stops"));
+        MoveTo(phase(), StoppingText(absl::StrCat("paused ", by), /*pause=*/true));
         break;
       }
       if (CanSave(event.can_save)) {
@@ -122,7 +130,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
         record().mutable_running()->mutable_stop()->set_pause(false);
         record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
-        MoveTo(phase(), absl::StrCat("resumed ", by, " while it stops"));
+        MoveTo(phase(), absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues"));
         break;
       }
       if (!paused) return absl::OkStatus();  // it runs, or waits for slots, already

@@ -132,5 +132,16 @@ TEST(DescribeExit, TakesTheLastLineOfTheLogWhereThereIsNoMessage) {
   EXPECT_EQ(DescribeExit(Training(1), 1, exit), "rank 0 on w1 exited with code 3: out of memory");
 }
 
+TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
+  muster::v1::Exported exported;
+  exported.set_manifest("export");
+  const JobRecord record = After(Training(1), exported);
+  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_SUCCESS);
+  EXPECT_EQ(After(record, exit).job().reason(), "trained and exported");
+  exit.set_message("4 of the last 4 steps had no negative to learn from");
+  EXPECT_EQ(After(record, exit).job().reason(),
+            "trained and exported; 4 of the last 4 steps had no negative to learn from");
+}
+
 }  // namespace
 }  // namespace muster

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -10,8 +11,10 @@
 #include "common/rpc/access/testing_matrix.h"
 #include "common/rpc/access/ticket.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/version.h"
 #include "coordinator/runtime/fake_cluster.h"
+#include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -99,6 +102,19 @@ TEST_F(CoordinatorAccess, TheAuditLogTellsChangesAndRefusalsAndNoSecrets) {
   EXPECT_EQ(lines[2]["method"], "JobService/List");
   EXPECT_EQ(lines[2]["outcome"], "UNAUTHENTICATED");
   EXPECT_EQ(ReadFile(cluster_->folder() / "state/audit/audit.jsonl")->find("stolen-secret"), std::string::npos);
+}
+
+TEST_F(CoordinatorAccess, ACallerLearnsWhoItsTokenIsOf) {
+  Start();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  muster::v1::GetClusterResponse response;
+  const auto stub = muster::v1::ClusterService::NewStub(matrix_->WithToken("mst_viewer"));
+  ASSERT_TRUE(stub->GetCluster(&context, {}, &response).ok());
+  const auto& metadata = context.GetServerInitialMetadata();
+  const auto caller = metadata.find(kCallerMetadata);
+  ASSERT_NE(caller, metadata.end());
+  EXPECT_EQ(std::string(caller->second.data(), caller->second.size()).rfind("viewer ", 0), 0u);
 }
 
 TEST_F(CoordinatorAccess, ARevokedTokenEndsItsStreams) {

@@ -13,6 +13,7 @@
 #include "common/rpc/certificate_watch.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
 #include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
@@ -42,9 +43,9 @@ std::string DrawJobId() {
   return id;
 }
 
-absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Channel>& server,
-                                                  const std::string& address,
-                                                  const muster::v1::ResolveRequest& request) {
+absl::StatusOr<JobServiceImpl::Resolution> ResolveAt(const std::shared_ptr<grpc::Channel>& server,
+                                                      const std::string& address,
+                                                      const muster::v1::ResolveRequest& request) {
   grpc::ClientContext context;
   context.set_wait_for_ready(true);  // see common/rpc/retry.h
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
@@ -56,7 +57,7 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
         absl::StrCat("the data server ", address, " does not answer. Is muster-data running? (", std::string(status.message()), ")"));
   }
   if (!status.ok()) return status;
-  return response.resolved();
+  return JobServiceImpl::Resolution{response.resolved(), NotesOf(context)};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "common/rpc/metadata.h"
 #include "coordinator/runtime/fake_cluster.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
@@ -94,6 +95,17 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
   EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED) << job.reason();
   EXPECT_EQ(job.export_manifest(), std::string(64, 'e'));
   EXPECT_TRUE(agent->WaitForNothing());
+}
+
+TEST_F(CoordinatorTest, HandsOnWhatTheDataServerNotesOfASubmission) {
+  grpc::ClientContext context;
+  muster::v1::SubmitRequest request;
+  muster::v1::SubmitResponse response;
+  *request.mutable_spec() = SmallJob(1);
+  request.mutable_spec()->mutable_data()->set_train("noted");
+  const grpc::Status status = jobs_->Submit(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(NotesOf(context), testing::ElementsAre("the first note", "\xC3\xA9"));
 }
 
 TEST_F(CoordinatorTest, RunsTheNextAttemptWhenARankIsKilled) {

@@ -6,6 +6,7 @@
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/rpc/certificates.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -20,6 +21,7 @@ grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::v1::R
                                muster::v1::ResolveResponse* response) {
   if (PrincipalOf(*context).role != Role::kCoordinator) return {grpc::StatusCode::PERMISSION_DENIED, "who are you?"};
   if (request->spec().data().train() == "absent") return {grpc::StatusCode::NOT_FOUND, "there is no dataset \"absent\""};
+  if (request->spec().data().train() == "noted") AddNotes({"the first note", "\xC3\xA9"}, *context);
   last_job_model_manifest = request->job_model_manifest();
   response->mutable_resolved()->set_train_dataset(std::string(64, 'a'));
   response->mutable_resolved()->set_total_steps(60);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/log.h"
 #include "common/process/stop_signals.h"
 #include "common/rpc/grpc_log.h"
@@ -39,8 +40,11 @@ int main(int argc, char** argv) {
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
   app.add_option("--tokens", options.tokens, "File of tokens, made by `muster tokens`");
   app.add_option("--calls-per-second", options.limits.calls_per_second, "Of one user, in the long run; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--streams", options.limits.streams, "Of one user, at once; 0: no limit")->capture_default_str();
+  app.add_option("--streams", options.limits.streams, "Of one user, at once; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--active-jobs", options.max_active_jobs, "Of one user, that are not over; 0: no limit")
       ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
@@ -59,15 +63,13 @@ int main(int argc, char** argv) {
   app.add_option("--shutdown-grace", shutdown_grace, "Seconds that running calls have after SIGTERM; a second one ends it at once")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  app.add_option("--log-level", log_level, "trace, debug, info, warning, error")->capture_default_str();
+  app.add_option("--log-level", log_level, "Least level of log lines")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
+      ->capture_default_str();
   app.add_option("--log-format", log_format, "text, or json: one object a line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
-  }
+  if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   if (certs.empty() && !options.security.insecure) {
     return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
   }

@@ -2,8 +2,11 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/rpc/metadata.h"
 #include "common/status.h"
+#include "common/view.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -12,7 +15,9 @@ using grpc::ServerContext;
 
 grpc::Status ClusterServiceImpl::GetCluster(ServerContext* context, const muster::v1::GetClusterRequest* request,
                                             muster::v1::GetClusterResponse* response) {
-  return admission_->Serve(*context, "ClusterService/GetCluster", request, [&](AdmittedCall&) {
+  return admission_->Serve(*context, "ClusterService/GetCluster", request, [&](AdmittedCall& call) {
+    const Principal& caller = call.principal;
+    context->AddInitialMetadata(kCallerMetadata, absl::StrCat(ToAbsl(RoleName(caller.role)), " ", caller.name));
     response->set_version(version_);
     *response->mutable_time() = ToProto(RealClock().Now());
     for (const std::string& address : data_addresses_) response->add_data_addresses(address);

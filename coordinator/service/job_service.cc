@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/core/view.h"
@@ -27,7 +28,7 @@ absl::Status CheckRequestId(const std::string& request_id) {
 }
 
 absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again.");
+  return absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again in a moment.");
 }
 
 template <typename Response>
@@ -39,7 +40,7 @@ absl::Status Answer(absl::StatusOr<Job> job, Response& response) {
 // A submitter's commands are for jobs of his own.
 absl::Status CheckOwner(const AdmittedCall& call, const Job& job) {
   if (call.principal.role != Role::kSubmitter || job.owner() == call.principal.name) return absl::OkStatus();
-  return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " is of ", job.owner(), ", and you are ",
+  return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " belongs to ", job.owner(), ", and you are ",
                                                              call.principal.name, ". Ask its owner or an operator.")),
                     "NOT_OWNER");
 }
@@ -62,13 +63,17 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
   absl::StatusOr<Job> job = View(id);
   if (!job.ok()) return WithContext(job.status(), "model.from");
   if (job->export_manifest().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()),
-                                                      " and has no exported model. Wait until it has succeeded."));
+    const std::string remedy = !IsFinal(job->phase())
+                                   ? absl::StrCat("Wait for its end: muster watch ", id, ".")
+                                   : "It will never have one: name another job, or submit that one again.";
+    return absl::FailedPreconditionError(
+        absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()), " and has no model. ", remedy));
   }
   return job->export_manifest();
 }
 
-absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request) {
+absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
+                                                 std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   if (!request.request_id().empty()) {
     std::string known;
@@ -89,8 +94,13 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   RETURN_IF_ERROR(options_.backend->CheckRoom());
   muster::v1::ResolveRequest resolve;
   *resolve.mutable_spec() = submit.spec;
+  if (!request.spec().data().negatives().has_per_query()) {
+    resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();  // the data server notes that
+  }
   ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(submit.spec.model().from()));
-  ASSIGN_OR_RETURN(submit.resolved, options_.resolve(resolve));
+  ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
+  submit.resolved = std::move(resolution.resolved);
+  notes = std::move(resolution.notes);
   ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));
   return View(id);
 }
@@ -98,7 +108,9 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
 grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::SubmitRequest* request,
                                     muster::v1::SubmitResponse* response) {
   return options_.admission->Serve(*context, "JobService/Submit", request, [&](AdmittedCall& call) {
-    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request), *response);
+    std::vector<std::string> notes;
+    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request, notes), *response);
+    if (status.ok()) AddNotes(notes, *context);
     call.subject = status.ok() ? response->job().id() : request->spec().name();
     return status;
   });

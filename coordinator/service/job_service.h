@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/rpc/access/admission.h"
@@ -19,7 +20,11 @@ namespace muster {
 class JobServiceImpl final : public muster::v1::JobService::Service {
  public:
   // Asks a data server what the names in a specification mean.
-  using Resolver = std::function<absl::StatusOr<muster::v1::ResolvedJob>(const muster::v1::ResolveRequest& request)>;
+  struct Resolution {
+    muster::v1::ResolvedJob resolved;
+    std::vector<std::string> notes;  // for whoever submits
+  };
+  using Resolver = std::function<absl::StatusOr<Resolution>(const muster::v1::ResolveRequest& request)>;
   struct Options {
     Admission* admission = nullptr;
     Backend* backend = nullptr;
@@ -51,7 +56,8 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
 
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
-  absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request);
+  absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
+                                               std::vector<std::string>& notes);
   absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const std::string& id,
                      grpc::ServerWriter<muster::v1::WatchResponse>& writer);
   absl::Status Logs(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::LogsRequest& request,

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """BM25 over a BEIR folder, with Lucene's defaults (k1 1.2, b 0.75): the line to beat, from the standard library alone.
 
-usage: bm25.py FOLDER SPLIT      prints {"ndcg@10": …, "mrr": …, "recall@100": …, "queries": …}
+usage: bm25.py FOLDER SPLIT [--ignore-identical-ids]      prints {"ndcg@10": …, "mrr": …, "recall@100": …, "queries": …}
 Formula: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.2, with
 Lucene's idf log(1 + (N - n + 0.5) / (n + 0.5)). Words: runs of letters and digits, in lower case; no stemming.
-Ties are broken as trec_eval does, by document id in descending order.
+Ties are broken as trec_eval does, by document id in descending order. --ignore-identical-ids leaves the document with the
+query's id out of its ranking, as report.ignore_identical_ids of a job does.
 """
 import collections
 import json
@@ -27,7 +28,8 @@ def read_lines(path):
 
 
 def main():
-    if len(sys.argv) != 3:
+    ignore = sys.argv[3:] == ["--ignore-identical-ids"]
+    if len(sys.argv) != 3 and not ignore:
         sys.exit(__doc__)
     folder, split = pathlib.Path(sys.argv[1]), sys.argv[2]
     # Sorted by id, descending: a stable sort by score then breaks ties as trec_eval does.
@@ -56,7 +58,8 @@ def main():
             idf = math.log(1 + (len(documents) - len(entries) + 0.5) / (len(entries) + 0.5))
             for number, weight in entries:
                 scores[number] += idf * weight
-        ranking = [documents[n][0] for n in sorted(scores, key=lambda n: (-scores[n], n))[:1000]]
+        ranking = [documents[n][0] for n in sorted(scores, key=lambda n: (-scores[n], n))]
+        ranking = [document for document in ranking if not (ignore and document == query["_id"])][:1000]
         gains = [grades.get(document, 0.0) for document in ranking]
         ideal = sorted(grades.values(), reverse=True)[:10]
         dcg = lambda values: sum(g / math.log2(rank + 2) for rank, g in enumerate(values[:10]))

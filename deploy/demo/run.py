@@ -39,9 +39,10 @@ def make_facets(folder):
           f"{counts['train_queries']:,} training queries, {counts['test_queries']:,} test queries", flush=True)
 
 
-def bm25(folder, split):
-    done = subprocess.run([sys.executable, str(ROOT / "deploy/demo/bm25.py"), str(folder), split], stdout=subprocess.PIPE,
-                          text=True, check=True)
+def bm25(folder, split, ignore_identical_ids):
+    flags = ["--ignore-identical-ids"] if ignore_identical_ids else []
+    done = subprocess.run([sys.executable, str(ROOT / "deploy/demo/bm25.py"), str(folder), split, *flags],
+                          stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -64,6 +65,10 @@ def job_on_facets():
 
 def job_on_own_data(path):
     """Imports the user's data; returns the job, and the split where it is measured, if there is one."""
+    # Whatever an earlier run imported: none of its splits may stay beside these.
+    known = json.loads(muster("data", "list", "--output", "json", capture=True))["datasets"]
+    if any(dataset["name"] == "mine" for dataset in known):
+        muster("data", "rm", "mine")
     muster("data", "import", "mine", path)
     dataset = json.loads(muster("data", "show", "mine", "--output", "json", capture=True))
     splits = {split["name"] for split in dataset["splits"]}
@@ -109,6 +114,7 @@ def main():
     parser.add_argument("--build-seconds", type=float, default=0)
     parser.add_argument("--json")
     parser.add_argument("--data")
+    parser.add_argument("--ignore-identical-ids", action="store_true")
     parser.add_argument("--out", default=str(ROOT / "build/quickstart/model"))
     options = parser.parse_args()
     out = pathlib.Path(options.out)
@@ -117,15 +123,17 @@ def main():
     shutil.rmtree(ROOT / "build/quickstart/model", ignore_errors=True)
 
     started = time.monotonic()
-    muster("models", "push", "all-minilm-l6-v2", MODEL)
+    muster("models", "push", "all-minilm-l6-v2", MODEL, "--replace")
     if options.data:
         job, split = job_on_own_data(options.data)
+        if options.ignore_identical_ids and split:
+            job["report"]["ignore_identical_ids"] = True
         measured = (pathlib.Path(options.data), split) if split else None
     else:
         facets = ROOT / "build/quickstart/facets"
         make_facets(facets)
-        muster("data", "import", "debtags-train", facets / "train")
-        muster("data", "import", "debtags-test", facets / "test")
+        muster("data", "import", "debtags-train", facets / "train", "--replace")
+        muster("data", "import", "debtags-test", facets / "test", "--replace")
         job, measured = job_on_facets(), (facets / "test", "test")
     import_seconds = time.monotonic() - started
 
@@ -138,7 +146,8 @@ def main():
     job = json.loads(muster("get", job_id, "--output", "json", capture=True))
     muster("export", job_id, out)
 
-    lexical = bm25(*measured) if measured and (measured[0] / "corpus.jsonl").is_file() else None
+    ids = job["spec"].get("report", {}).get("ignore_identical_ids", False)
+    lexical = bm25(*measured, ids) if measured and (measured[0] / "corpus.jsonl").is_file() else None
     result = {
         "bm25": {name: lexical[name] for name in METRICS} if lexical else None,
         "untrained": metrics_of(job, "untrained"),

@@ -70,6 +70,56 @@ class BadInput(unittest.TestCase):
         (self.folder / "train.jsonl").write_text("")
         self.refuse(USAGE, r"train\.jsonl", "data", "import", "bad", self.folder / "train.jsonl")
 
+    def rows(self, name, query):
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / name).write_text(json.dumps({"query": query, "pos": ["text of " + query]}) + "\n")
+
+    def test_test_rows_never_become_training_rows(self):
+        self.rows("train.jsonl", "a")
+        self.rows("test.jsonl", "b")
+        self.cluster.ok("data", "import", "by-name", self.folder)
+        splits = json.loads(self.cluster.ok("data", "show", "by-name", "--output", "json").out)["splits"]
+        self.assertEqual({split["name"]: split["queries"] for split in splits}, {"train": "1", "test": "1"})
+        self.cluster.ok("data", "rm", "by-name")
+        self.before = self.known()
+        self.rows("more.jsonl", "c")
+        self.refuse(USAGE, r"test\.jsonl is named after split test, and more\.jsonl after none\. .*--split test=test\.jsonl", "data", "import",
+                    "guess", self.folder)
+        self.refuse(USAGE, r"test\.jsonl: is named after split test, and the given split is train", "data", "import", "guess",
+                    self.folder / "test.jsonl", "--split", "train")
+
+    def test_a_name_is_not_replaced_without_being_asked(self):
+        self.rows("rows.jsonl", "a")
+        self.refuse(REFUSED, r'dataset "topics" exists: splits .*train \(\d+ queries\); imported by \w+, at .*--replace', "data", "import",
+                    "topics", self.folder)
+        write_vocabulary(self.folder / "vocab")
+        with open(self.folder / "vocab/vocab.txt", "a") as out:
+            out.write("another\n")
+        self.refuse(REFUSED, r'^models push: model "small-vocab" exists: a vocabulary of \d+; pushed by .*--replace', "models", "push",
+                    "small-vocab", self.folder / "vocab")
+
+    def test_replacing_keeps_the_splits_that_are_not_brought(self):
+        self.rows("train.jsonl", "a")
+        self.rows("test.jsonl", "b")
+        self.cluster.ok("data", "import", "replaced", self.folder)
+        self.rows("train.jsonl", "c")
+        (self.folder / "test.jsonl").unlink()
+        done = self.cluster.ok("data", "import", "replaced", self.folder, "--replace")
+        self.assertIn("split test: kept", done.out)
+        self.assertIn("split train: replaced", done.out)
+        splits = json.loads(self.cluster.ok("data", "show", "replaced", "--output", "json").out)["splits"]
+        self.assertEqual({split["name"]: split["queries"] for split in splits}, {"train": "1", "test": "1"})
+        self.cluster.ok("data", "rm", "replaced")
+
+    def test_a_named_schema_counts_whatever_the_file_is_called(self):
+        self.rows("rows.txt", "a")
+        self.refuse(USAGE, r"rows\.txt looks like JSON objects.*--schema flagembedding", "data", "import", "bad", self.folder / "rows.txt")
+        self.cluster.ok("data", "import", "named", self.folder / "rows.txt", "--schema", "flagembedding")
+        self.cluster.ok("data", "rm", "named")
+        self.before = self.known()
+        self.refuse(USAGE, r'unknown value "flagembeding".*Did you mean "flagembedding"', "data", "import", "bad", self.folder / "rows.txt",
+                    "--schema", "flagembeding")
+
     def test_an_unknown_field_of_a_job(self):
         self.folder.mkdir()
         path = self.folder / "job.yaml"

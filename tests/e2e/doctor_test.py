@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import BIN, Cluster, wait_until  # noqa: E402
+from cluster import BIN, Cluster, push_topics, topics_job, wait_until  # noqa: E402
 
 
 def doctor(*words, env=None):
@@ -89,6 +89,36 @@ class Doctor(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertEqual(self.problem(findings, 'has role "worker"')["what"], "your certificate")
         self.assertIn("chmod 600", self.problem(findings, "may be read by everybody")["remedy"])
+
+    def test_a_token_is_named_and_its_file_is_nobody_elses(self):
+        token, tokens = self.folder / "token", self.cluster.state / "tokens.yaml"
+        subprocess.run([str(BIN / "muster"), "tokens", "issue", "--file", str(tokens), "--user", "ana", "--role", "submitter", "--out",
+                        str(token)], check=True, capture_output=True)
+        os.chmod(token, 0o644)
+        trust = self.folder / "trust"
+        trust.mkdir()
+        shutil.copy(self.authority / "ca.pem", trust / "ca.pem")
+        environment = {**self.with_certs(trust), "MUSTER_TOKEN_FILE": str(token)}
+        done, findings = doctor(env=environment)
+        self.assertEqual(self.problem(findings, "may be read by everybody")["what"], f"token file {token}")
+        os.remove(token)
+        done, findings = doctor(env=environment)
+        self.assertEqual(done.returncode, 1)
+        lost = [f for f in findings if f["what"] == f"token file {token}"]
+        self.assertEqual([(f["state"], f["detail"]) for f in lost], [("problem", "No such file or directory")])
+
+    def test_a_cluster_whose_only_worker_drains_and_a_job_that_fits_nowhere(self):
+        push_topics(self.cluster)
+        job = self.cluster.submit(topics_job("wide", resources={"device": "cpu", "slots": {"min": 64}}))
+        self.cluster.ok("drain", "local")
+        try:
+            done, findings = doctor(env=self.cluster.environment())
+            self.assertEqual(done.returncode, 1)
+            self.problem(findings, "none of 1 takes new ranks")
+            self.assertIn(job, self.problem(findings, "it needs 64 CPU slots, and all workers together have 1")["what"])
+        finally:
+            self.cluster.ok("drain", "local", "--undo")
+            self.cluster.ok("cancel", job)
 
     def test_a_stopped_data_server(self):
         pid = self.cluster.info()["pids"]["data"]

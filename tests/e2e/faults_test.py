@@ -22,8 +22,13 @@ class Faults(TopicsCase):
         job_id = cluster.submit(slow_job("killed-rank"))
         wait_until("a checkpoint", lambda: cluster.job(job_id).get("checkpoints"), 60)
         cluster.wait_for_step(job_id, 8)
+        with open(cluster.folder / "watched", "w") as watched:
+            watcher = subprocess.Popen(cluster.command("watch", job_id), env=cluster.environment(), stdout=watched, stderr=watched)
+        wait_until("the watcher shows steps", lambda: "step " in (cluster.folder / "watched").read_text(), 30)
         os.kill(cluster.rank_pids()[-1], signal.SIGKILL)
         job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
+        self.assertEqual(watcher.wait(30), 0)
+        self.assertIn("was killed by SIGKILL", (cluster.folder / "watched").read_text())
         self.assertEqual(len(job["attempts"]), 2, job["attempts"])
         first, second = job["attempts"]
         self.assertIn("SIGKILL", first["end_reason"])

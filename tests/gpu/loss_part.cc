@@ -58,7 +58,7 @@ absl::Status CompareLoss(const Session& session, Objective objective, at::Scalar
   input.queries = input.queries.to(session.device(), type);
   input.passages = input.passages.to(session.device(), type);
   const LossResult own = EvaluateLoss(input);
-  if (own.first_non_finite_row >= 0) return absl::InternalError("a score is said not to be finite");
+  if (own.first_non_finite_row >= 0 || own.first_non_finite_passage >= 0) return absl::InternalError("a score is said not to be finite");
   if (own.valid_rows != reference.valid_rows || own.negative_pairs != reference.negative_pairs) {
     return absl::InternalError("counts of rows and pairs differ from the CPU's");
   }
@@ -102,7 +102,7 @@ absl::Status MeasureLoss(const Session& session, at::ScalarType type, Figures& f
   bool finite = true;
   const auto streamed = [&] {
     const LossResult result = EvaluateLoss(input);
-    finite = finite && result.first_non_finite_row < 0;
+    finite = finite && result.first_non_finite_row < 0 && result.first_non_finite_passage < 0;
   };
   const auto whole = [&] { WholeMatrix(input.queries, input.passages, input.temperature); };
   const int repeats = 3;

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/host/host_facts.h"
 #include "common/log.h"
 #include "common/metrics.h"
@@ -80,11 +81,7 @@ int main(int argc, char** argv) {
   CLI::App app("The agent of one host: takes ranks from the coordinator, starts, watches and stops them.", "muster-worker");
   app.set_version_flag("--version", MUSTER_VERSION);
   muster::AddWorkerFlags(app, flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
-  }
+  if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   signal(SIGPIPE, SIG_IGN);
   muster::InitLog("muster-worker", flags.log_level, muster::LogFormatFrom(flags.log_format));
   muster::RouteGrpcLogs();

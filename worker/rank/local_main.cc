@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/collective/in_process.h"
@@ -136,11 +137,7 @@ int main(int argc, char** argv) {
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
   app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
-  }
+  if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   muster::UseBlockAllocator();
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds alike from run to run
   const absl::Status status = muster::TrainLocally(options);

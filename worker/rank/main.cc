@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/log.h"
 #include "common/rpc/grpc_log.h"
 #include "muster/rank/v1/rank.pb.h"
@@ -46,11 +47,7 @@ int main(int argc, char** argv) {
   std::string file;
   CLI::App app("One training process of an attempt; started by muster-worker.", "muster-rank");
   app.add_option("--config", file, "RankConfig as protobuf text")->required();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? muster::kExitSucceeded : muster::kExitUsage;
-  }
+  if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   const auto text = muster::ReadFile(file);
   muster::rank::v1::RankConfig config;
   if (!text.ok() || !google::protobuf::TextFormat::ParseFromString(*text, &config)) {

@@ -43,7 +43,8 @@ constexpr AccessRule kRules[] = {
     {"DataService/Import", kSubmitters, Effect::kChanges, kStreams, kChunk},
     {"DataService/List", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/Get", kReaders, Effect::kReads, kOnce, kSmall},
-    {"DataService/Delete", kOperators, Effect::kChanges, kOnce, kSmall},
+    // An import over an existing name and a deletion: the owner's; an operator's are all.
+    {"DataService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
     {"DataService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
     // With a ticket of the attempt (common/rpc/access/ticket.h).
@@ -53,7 +54,7 @@ constexpr AccessRule kRules[] = {
     {"ModelService/Push", kSubmitters, Effect::kChanges, kOnce, kDescription},
     {"ModelService/Pull", kReaders, Effect::kReads, kOnce, kSmall},
     {"ModelService/List", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
-    {"ModelService/Delete", kOperators, Effect::kChanges, kOnce, kSmall},
+    {"ModelService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
     // A worker with a ticket: puts what its rank made, gets what its attempt needs.
     {"BlobService/Put", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},

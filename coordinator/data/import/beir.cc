@@ -41,6 +41,19 @@ class BeirReader final : public SchemaReader {
 
   bool Takes(std::string_view path) const override { return IsBeirPath(path); }
 
+  // The name of a qrels file is its split's name.
+  absl::Status Begin(const std::string& path, const std::string& split) override {
+    if (PartOf(path) != Part::kQrels) {
+      if (split.empty()) return absl::OkStatus();
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": holds no judgments, so it has no split. The qrels files name the splits: qrels/SPLIT.tsv."));
+    }
+    const std::string named = SplitOf(path), given = split.empty() ? context_.split : split;
+    if (given.empty() || given == named) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is split ", named, " by its name, and the given split is ",
+                                                   given, ". Leave out --split, or rename the file."));
+  }
+
   absl::Status Record(const std::string& path, uint64_t line, std::string_view text) override {
     switch (PartOf(path)) {
       case Part::kNone: return absl::OkStatus();
@@ -61,6 +74,8 @@ class BeirReader final : public SchemaReader {
   }
 
  private:
+  static std::string SplitOf(const std::string& path) { return std::filesystem::path(path).stem().string(); }
+
   static absl::Status Missing(absl::string_view file) {
     return absl::InvalidArgumentError(absl::StrCat(
         file, ": there is no such file, or it is empty. A BEIR folder has corpus.jsonl, queries.jsonl and "
@@ -115,7 +130,7 @@ class BeirReader final : public SchemaReader {
   }
 
   absl::Status Judge(const std::string& path, const std::vector<Qrel>& lines) {
-    const std::string split = std::filesystem::path(path).stem().string();
+    const std::string split = SplitOf(path);
     if (!IsValidName(split)) {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": the file's name is the split's name: [a-z0-9._-], at most 63 characters. Rename it."));

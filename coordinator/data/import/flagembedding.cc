@@ -2,10 +2,13 @@
 // Rows carry no ids: rows of one query text are one query.
 // Source: https://github.com/FlagOpen/FlagEmbedding, examples/finetune/embedder, "Data format".
 #include <algorithm>
+#include <map>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/split_name.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/json_record.h"
@@ -46,9 +49,23 @@ absl::StatusOr<Row> ParseRow(std::string_view text) {
 
 class FlagEmbeddingReader final : public SchemaReader {
  public:
-  explicit FlagEmbeddingReader(ImportContext context) : context_(std::move(context)) {}
+  explicit FlagEmbeddingReader(ImportContext context) : context_(std::move(context)), splits_(context_.split) {}
 
-  bool Takes(std::string_view path) const override { return IsJsonLinesPath(path); }
+  // A named schema counts whatever the file is called.
+  bool Takes(std::string_view path) const override { return context_.is_named || IsJsonLinesPath(path); }
+
+  absl::Status Begin(const std::string& path, const std::string& split) override {
+    const absl::StatusOr<SplitAssignment::Assigned> assigned = splits_.Add(path, split);
+    if (!assigned.ok()) return assigned.status();
+    split_ = assigned->split;
+    ++file_;
+    named_ = nullptr;
+    if (!assigned->by_name) return absl::OkStatus();
+    named_ = &named_files_[split_];
+    ++named_->files;
+    if (named_->paths.size() < kShownPaths) named_->paths.push_back(path);
+    return absl::OkStatus();
+  }
 
   absl::Status Record(const std::string& path, uint64_t line, std::string_view text) override {
     const absl::StatusOr<Row> row = ParseRow(text);
@@ -57,6 +74,12 @@ class FlagEmbeddingReader final : public SchemaReader {
   }
 
   absl::Status Finish() override {
+    for (const auto& [split, named] : named_files_) {
+      context_.notes.push_back(
+          absl::StrCat(absl::StrJoin(named.paths, ", "),
+                       named.files > kShownPaths ? absl::StrCat(", … (", named.files, " files)") : "", " → split ",
+                       split, " (", named.queries, named.queries == 1 ? " query)" : " queries)"));
+    }
     if (ungraded_rows_ > 0) {
       // One row whose scores are no grades shows that the file's scores are none.
       for (auto& [split, edges] : context_.writer.edges()) {
@@ -76,10 +99,20 @@ class FlagEmbeddingReader final : public SchemaReader {
   }
 
  private:
+  static constexpr size_t kShownPaths = 3;
+  // The files whose names decided their split.
+  struct NamedFiles {
+    std::vector<std::string> paths;  // the first few
+    size_t files = 0;
+    uint64_t queries = 0;  // of each file; one that stands in two files counts twice
+  };
+
   absl::Status Add(const Row& row) {
     ASSIGN_OR_RETURN(const uint16_t source,
                      context_.writer.AddSource(row.source.empty() ? context_.source : row.source));
     ASSIGN_OR_RETURN(const uint32_t query, QueryOf(row.query));
+    if (last_file_[query] != file_ && named_ != nullptr) ++named_->queries;
+    last_file_[query] = file_;
     for (size_t i = 0; i < row.positives.size(); ++i) {
       const float grade = row.positive_scores.empty() ? 1.0f : row.positive_scores[i];
       RETURN_IF_ERROR(Judge(query, row.positives[i], {.grade = grade, .source = source}));
@@ -97,6 +130,7 @@ class FlagEmbeddingReader final : public SchemaReader {
   absl::StatusOr<uint32_t> QueryOf(const std::string& text) {
     const auto [found, is_new] = queries_.try_emplace(NormaliseText(text), context_.writer.queries());
     if (!is_new) return found->second;
+    last_file_.push_back(0);
     return context_.writer.AddQuery(absl::StrCat("q", found->second + 1), text);
   }
 
@@ -108,11 +142,17 @@ class FlagEmbeddingReader final : public SchemaReader {
     if (judgment.passage == known) {
       RETURN_IF_ERROR(context_.writer.AddDocument(absl::StrCat("p", known + 1), judgment.passage).status());
     }
-    context_.writer.AddJudgment(context_.split, query, judgment);
+    context_.writer.AddJudgment(split_, query, judgment);
     return absl::OkStatus();
   }
 
   ImportContext context_;
+  SplitAssignment splits_;
+  std::string split_;                                   // of the file that is read now
+  uint32_t file_ = 0;                                   // its number, from 1
+  NamedFiles* named_ = nullptr;                         // null: its name did not decide its split
+  std::map<std::string, NamedFiles> named_files_;       // by split
+  std::vector<uint32_t> last_file_;                     // by query: the file that had it last
   absl::flat_hash_map<std::string, uint32_t> queries_;  // by normal form
   uint64_t ungraded_rows_ = 0, negative_scores_rows_ = 0, prompt_rows_ = 0;
 };

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/data/import/bad_records.h"
 #include "coordinator/data/import/decoder.h"
-#include "coordinator/data/import/line_splitter.h"
+#include "coordinator/data/import/record_splitter.h"
 #include "coordinator/data/import/schema.h"
 #include "coordinator/data/store/dataset_writer.h"
 #include "muster/v1/data.pb.h"
@@ -24,15 +24,18 @@ namespace muster {
 // Not thread-safe. Files come one after the other in any order: BeginFile, Chunk…, BeginFile, …, Finish. The folder is
 // the caller's scratch: after an error it is half written and the caller removes it.
 //
-// The schema is the header's, or BEIR at the first file that is named like one of BEIR's, or what the keys of the
-// first record of a .jsonl or .json file show. Files that the schema does not take are left out with a note.
+// The schema is the header's, whatever the files are called; or BEIR at the first file that is named like one of BEIR's;
+// or what the keys of the first record of a .jsonl or .json file show. Files that the schema does not take are left out
+// with a note.
 class Importer {
  public:
   // INVALID_ARGUMENT for a header with a wrong name, schema, source or split.
   static absl::StatusOr<std::unique_ptr<Importer>> Create(const muster::v1::ImportHeader& header,
                                                           const std::filesystem::path& folder);
 
-  absl::Status BeginFile(const std::string& path);
+  // `split`: of this file's records (ImportFile.split). Empty: the header's, or what the file's name or schema says.
+  // INVALID_ARGUMENT if they contradict each other, or the name is ambiguous (common/split_name.h).
+  absl::Status BeginFile(const std::string& path, const std::string& split = "");
   absl::Status Chunk(std::string_view bytes);
   absl::StatusOr<muster::v1::ImportReport> Finish();
 
@@ -45,7 +48,8 @@ class Importer {
   void Choose(std::string_view schema);
   absl::Status Detect(uint64_t line, std::string_view text);
   absl::Status Record(uint64_t line, std::string_view text);
-  void LeaveOut();
+  absl::Status NoSchema() const;
+  absl::Status LeaveOut();
 
   muster::v1::ImportHeader header_;
   std::unique_ptr<DatasetWriter> writer_;
@@ -54,10 +58,14 @@ class Importer {
   std::string schema_;
   std::unique_ptr<SchemaReader> reader_;
   absl::btree_set<std::string> paths_;
-  // Of the file that is read now: its path as it came and without .gz or .zst; both splitters are empty while
-  // it is left out.
-  std::string path_, plain_path_;
-  std::optional<LineSplitter> lines_;
+  struct Look {
+    std::string path, begin;  // the file's first bytes
+  };
+  std::vector<Look> looks_;  // of the first files while no schema is known
+  // Of the file that is read now: its path as it came and without .gz or .zst, and the split given for it. While it
+  // is left out there is no splitter, and a decoder only as long as the look at it takes.
+  std::string path_, plain_path_, split_;
+  std::optional<RecordSplitter> splitter_;
   std::optional<Decoder> decoder_;
   bool is_open_ = false;
   uint64_t bytes_ = 0, records_ = 0;

@@ -19,6 +19,7 @@ using testing::UnorderedElementsAre;
 
 struct File {
   std::string path, content;
+  std::string split = "";
 };
 
 const std::string kCorpus =
@@ -43,7 +44,7 @@ class ImporterTest : public testing::Test {
     absl::StatusOr<std::unique_ptr<Importer>> importer = Importer::Create(header, folder_);
     if (!importer.ok()) return importer.status();
     for (const File& file : files) {
-      if (const absl::Status status = (*importer)->BeginFile(file.path); !status.ok()) return status;
+      if (const absl::Status status = (*importer)->BeginFile(file.path, file.split); !status.ok()) return status;
       for (size_t at = 0; at < file.content.size(); at += piece) {
         const absl::Status status = (*importer)->Chunk(std::string_view(file.content).substr(at, piece));
         if (!status.ok()) return status;
@@ -109,7 +110,7 @@ TEST_F(ImporterTest, NamesABadCorpusOrQueryLine) {
             "corpus.jsonl:4: expected a JSON object, the record ends early." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d4", text: 1})"),
             "corpus.jsonl:1: expected a JSON object, the text is no JSON from byte 16." + remedy);
-  EXPECT_EQ(BeirErrorWith("corpus.jsonl", "[1]"), "corpus.jsonl:1: expected a JSON object, found a list." + remedy);
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", "1"), "corpus.jsonl:1: expected a JSON object, found a number." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", "{\"_id\": \"d4\", \"text\": \"\xff\"}"),
             "corpus.jsonl:1: expected UTF-8, byte 24 of the line is not." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"text": "x"})"),
@@ -161,18 +162,123 @@ TEST_F(ImporterTest, RefusesAnIncompleteOrEmptyFolder) {
             "qrels/SPLIT.tsv.");
   EXPECT_EQ(BeirErrorWith("qrels/train.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0\n"),
             "the dataset is empty: no query of 2 has a positive in any split. Check the judgments.");
+}
+
+TEST_F(ImporterTest, SaysWhatFilesOfNoSchemaLookLikeAndWhatToDo) {
+  const std::string rest =
+      " Known: beir (corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv), flagembedding (query, pos, neg). Write one JSON "
+      "object "
+      "per line to a file named *.jsonl, such as {\"query\": \"…\", \"pos\": [\"…\"], \"neg\": [\"…\"]}; a file of "
+      "another "
+      "name needs --schema flagembedding.";
+  EXPECT_EQ(ErrorOf({{"pairs.csv", "a,b\nx,y\n"}}),
+            "no file is of a known schema: pairs.csv looks like CSV with the columns a, b." + rest);
   EXPECT_EQ(ErrorOf({{"train.jsonl", ""}, {"a.txt", "x"}}),
-            "a.txt, train.jsonl: no file of a known schema, or it is empty. Known: beir (corpus.jsonl, queries.jsonl, "
-            "qrels/SPLIT.tsv), flagembedding (query, pos, neg).");
+            "no file is of a known schema: train.jsonl is empty; a.txt looks like text that begins \"x\"." + rest);
+  EXPECT_EQ(ErrorOf({{"a.md", ""}, {"b.md", ""}, {"c.md", ""}, {"d.md", ""}}),
+            "no file is of a known schema: a.md is empty; b.md is empty; c.md is empty; …." + rest);
+  EXPECT_EQ(ErrorOf({}), "no file is of a known schema: no file came." + rest);
+  // A file that is left out is not judged: this one is a gzip stream that ends early.
+  EXPECT_TRUE(Import({{"t.jsonl", kRow}, {"cut.bin.gz", "\x1f\x8b\x08"}}).ok());
+}
+
+TEST_F(ImporterTest, ANamedSchemaCountsWhateverTheFilesAreCalled) {
+  ImportHeader header;
+  EXPECT_THAT(ErrorOf({{"fe.txt", kRow}}), HasSubstr("fe.txt looks like JSON objects"));
+  header.set_schema("flagembedding");
+  EXPECT_EQ(Import({{"fe.txt", kRow}}, header)->dataset().queries(), 1u);
+  EXPECT_EQ(Import({{"corpus.jsonl", kRow}}, header)->dataset().queries(), 1u) << "and not BEIR";
+  header.set_schema("flagembeding");
+  EXPECT_EQ(ErrorOf({{"fe.txt", kRow}}, header),
+            "schema: unknown value \"flagembeding\". Allowed: beir (corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv), "
+            "flagembedding (query, pos, neg). Did you mean \"flagembedding\"?");
+}
+
+std::vector<std::string> SplitsOf(const ImportReport& report) {
+  std::vector<std::string> splits;
+  for (const auto& split : report.dataset().splits()) {
+    splits.push_back(absl::StrCat(split.name(), ": ", split.queries()));
+  }
+  return splits;
+}
+
+TEST_F(ImporterTest, FilesNamedAfterASplitBecomeThatSplitAndTheReportSaysSo) {
+  const std::string other = R"({"query": "b", "pos": ["p"]})"
+                            "\n";
+  const ImportReport report = Import({{"test.jsonl", kRow + other}, {"sub/my-train.jsonl", kRow}}).value();
+  EXPECT_THAT(SplitsOf(report), ElementsAre("test: 2", "train: 1"));
+  EXPECT_THAT(report.notes(),
+              ElementsAre("test.jsonl → split test (2 queries)", "sub/my-train.jsonl → split train (1 query)"));
+  std::vector<File> shards;
+  for (int i = 0; i < 5; ++i) shards.push_back({absl::StrCat("train-", i, ".jsonl"), kRow});
+  EXPECT_THAT(Import(shards)->notes(),
+              ElementsAre("train-0.jsonl, train-1.jsonl, train-2.jsonl, … (5 files) → split train (5 queries)"));
+}
+
+TEST_F(ImporterTest, RefusesFilesWhoseSplitWouldBeAGuess) {
+  EXPECT_THAT(ErrorOf({{"test.jsonl", kRow}, {"rows.jsonl", kRow}}),
+              HasSubstr("test.jsonl is named after split test, and rows.jsonl after none."));
+  EXPECT_THAT(ErrorOf({{"train-test.jsonl", kRow}}), HasSubstr("names the splits train and test"));
+  ImportHeader header;
+  header.set_split("train");
+  EXPECT_THAT(ErrorOf({{"test.jsonl", kRow}}, header),
+              HasSubstr("is named after split test, and the given split is train"));
+}
+
+TEST_F(ImporterTest, FilesOfGivenSplitsShareOneCorpus) {
+  const std::string other = R"({"query": "b", "pos": ["r"]})"
+                            "\n";
+  const ImportReport report = Import({{"x.jsonl", kRow, "train"}, {"y.jsonl", other, "test"}}).value();
+  EXPECT_THAT(SplitsOf(report), ElementsAre("test: 1", "train: 1"));
+  EXPECT_EQ(report.dataset().passages(), 2u) << "the queries of both search them all";
+  EXPECT_THAT(report.notes(), ElementsAre());
+  EXPECT_EQ(SplitsOf(Import({{"test.jsonl", kRow, "train"}}).value()), std::vector<std::string>{"train: 1"});
+  EXPECT_THAT(ErrorOf({{"x.jsonl", kRow, "No Split"}}), HasSubstr("\"No Split\" is no name of a split"));
+  EXPECT_THAT(ErrorOf({{"x.csv", "a,b", "test"}}), HasSubstr("x.csv: a split is given for it, and it is no file of"));
+}
+
+TEST_F(ImporterTest, RefusesASplitThatBeirFilesContradict) {
+  std::vector<File> files = BeirFiles();
+  ImportHeader header;
+  header.set_split("train");
+  EXPECT_TRUE(Import(files, header).ok());
+  header.set_split("dev");
+  EXPECT_THAT(ErrorOf(files, header),
+              HasSubstr("qrels/train.tsv: is split train by its name, and the given split is dev."));
+  files[2].split = "test";
+  EXPECT_THAT(ErrorOf(files), HasSubstr("the given split is test"));
+  files[2].split = "";
+  files[0].split = "test";
+  EXPECT_THAT(ErrorOf(files), HasSubstr("corpus.jsonl: holds no judgments, so it has no split."));
 }
 
 TEST_F(ImporterTest, RefusesAFirstRecordOfNoSchema) {
   EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"q": 1, "a": 2})"}}),
-            "t.jsonl:1: the schema was not recognised, the first record has the keys a, q. Known: beir (corpus.jsonl, "
+            "t.jsonl:1: the schema was not recognized, the first record has the keys a, q. Known: beir (corpus.jsonl, "
             "queries.jsonl, qrels/SPLIT.tsv), flagembedding (query, pos, neg).");
-  EXPECT_EQ(ErrorOf({{"t.jsonl", "query,pos\n"}}),
-            "t.jsonl:1: expected a JSON object, the text is no JSON from byte 1. The first record shows the schema: "
-            "fix it, or use --schema.");
+  EXPECT_EQ(
+      ErrorOf({{"t.jsonl", "query,pos\n"}}),
+      "t.jsonl:1: expected a JSON object, the text is no JSON from byte 1. The file looks like CSV with the columns "
+      "query, pos; its lines must be such as {\"query\": \"…\", \"pos\": [\"…\"], \"neg\": [\"…\"]}.");
+  EXPECT_EQ(
+      ErrorOf({{"t.json", "{\n\"query\": 1}"}}),
+      "t.json:1: expected a JSON object, the record ends early. If an object runs over several lines, make one line "
+      "of each: jq -c . FILE > lines.jsonl.");
+}
+
+TEST_F(ImporterTest, ReadsAJsonArrayAsItsObjects) {
+  const std::string pretty =
+      "[\n  {\n    \"query\": \"a\",\n    \"pos\": [\"p\"]\n  },\n"
+      "  {\"query\": \"b ] , \\\" {\", \"pos\": [\"p\"]}\n]\n";
+  for (const size_t piece : {1, 7, 1 << 20}) {
+    const auto report = Import({{"t.json", pretty}}, {}, piece);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->dataset().queries(), 2u);
+    EXPECT_EQ(Dataset::Open(folder_).value()->query_text(1), "b ] , \" {");
+  }
+  EXPECT_THAT(ErrorOf({{"t.json", "[" + kRow + ",\n{\"query\": 1}]"}}),
+              HasSubstr("t.json:3: \"query\" must be a string"));
+  EXPECT_THAT(ErrorOf({{"t.json", "[" + kRow}}), HasSubstr("the JSON array has no end"));
 }
 
 TEST_F(ImporterTest, RefusesWrongHeadersAndPaths) {
@@ -206,7 +312,8 @@ TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
   // "p2" of query 0 contradicts its positive; "p1" of query 1 is a positive of query 0; "n1" is neither.
   EXPECT_DOUBLE_EQ(report.false_negative_share(), 2.0 / 3);
   EXPECT_THAT(report.notes(), ElementsAre("neg_scores: left out (1 rows)",
-                                          "prompt: left out (1 rows); a job names its own in model.prompts"));
+                                          "prompt: left out (1 rows); a job names its own in model.prompts",
+                                          HasSubstr("of 3 hard negatives, 1 are a positive of their own query")));
   const auto dataset = Dataset::Open(folder_).value();
   EXPECT_THAT(dataset->sources(), ElementsAre("llm", "human"));
   const auto edges = dataset->judgments(0, 0);

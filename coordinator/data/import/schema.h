@@ -18,8 +18,9 @@ struct ImportContext {
   DatasetWriter& writer;
   BadRecords& bad;
   std::vector<std::string>& notes;
-  std::string source;  // of judgments that name none
-  std::string split;   // of records whose schema has none
+  std::string source;     // of judgments that name none
+  std::string split;      // given for all files; empty: none was
+  bool is_named = false;  // the schema was named, and not recognized from the files
 };
 
 // Not thread-safe. Files come one after the other, each with its lines in order; then Finish, once.
@@ -28,13 +29,16 @@ class SchemaReader {
  public:
   virtual ~SchemaReader() = default;
   virtual bool Takes(std::string_view path) const = 0;
+  // The next records are of this file. `split`: given for it alone, or empty. INVALID_ARGUMENT if its split is
+  // ambiguous or contradicts what was given.
+  virtual absl::Status Begin(const std::string& path, const std::string& split) = 0;
   // OK after a bad record that is tolerated.
   virtual absl::Status Record(const std::string& path, uint64_t line, std::string_view text) = 0;
   virtual absl::Status Finish() = 0;
 };
 
 bool IsBeirPath(std::string_view path);  // corpus.jsonl, queries.jsonl or qrels/SPLIT.tsv, in any folder
-bool IsJsonLinesPath(std::string_view path);
+bool IsJsonLinesPath(std::string_view path);  // *.jsonl, *.json
 
 std::unique_ptr<SchemaReader> MakeBeirReader(ImportContext context);
 std::unique_ptr<SchemaReader> MakeFlagEmbeddingReader(ImportContext context);

@@ -1,5 +1,6 @@
 // What the ranks of an evaluation read (StreamEvaluationShares of share_source.h).
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <numeric>
 
@@ -67,6 +68,22 @@ void AddJudgments(const Dataset& dataset, uint32_t split, const std::vector<uint
   }
 }
 
+// Each query whose id is a document's, with that document, in order of the queries; then the end mark.
+void AddIdenticalIds(const Dataset& dataset, const std::vector<uint32_t>& queries, const Numbering& numbering,
+                     EvaluationHeader& header) {
+  for (uint32_t i = 0; i < queries.size(); ++i) {
+    const std::string_view id = dataset.query_id(queries[i]);
+    // Numbers are in descending order of ids.
+    const auto found = std::ranges::lower_bound(numbering.documents, id, std::greater<>(),
+                                                [&](uint32_t document) { return dataset.document_id(document); });
+    if (found == numbering.documents.end() || dataset.document_id(*found) != id) continue;
+    header.add_identical_id_queries(i);
+    header.add_identical_id_documents(static_cast<uint32_t>(found - numbering.documents.begin()));
+  }
+  header.add_identical_id_queries(header.query_count());
+  header.add_identical_id_documents(header.document_count());
+}
+
 uint32_t MostAliases(const Numbering& numbering) {
   std::vector<uint32_t> sharing(numbering.targets.size(), 0);
   uint32_t most = 1;
@@ -121,10 +138,15 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
       header.add_alias_documents(number);
       header.add_alias_targets(numbering.targets[number]);
     }
+    // A job's evaluation and report may differ in this, and the request does not say which one it is for: the rank
+    // knows whether to use the pairs.
+    if (spec.evaluate().ignore_identical_ids() || spec.report().ignore_identical_ids()) {
+      AddIdenticalIds(dataset, queries, numbering, header);
+    }
   }
   if (header.ByteSizeLong() > kMaxShareBytes) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("evaluation: judgments and duplicate documents take ", header.ByteSizeLong() >> 20,
+        absl::StrCat("evaluation: judgments, duplicate documents and equal ids take ", header.ByteSizeLong() >> 20,
                      " MiB, at most ", kMaxShareBytes >> 20, " MiB can be sent. Use a smaller split, or import the ",
                      "documents without their duplicates."));
   }

@@ -65,6 +65,26 @@ TEST(EvaluationShares, NumbersDocumentsInDescendingOrderOfTheirIds) {
   EXPECT_THAT(part.batches[0].lengths(), ElementsAre(3, 4, 4, 5));
 }
 
+TEST(EvaluationShares, PairQueriesWithTheDocumentsOfTheirIdsWhereAskedTo) {
+  FakeDataset dataset;
+  for (const char* id : {"a", "b", "c"}) dataset.Document(id, "w1");  // numbers: c 0, b 1, a 2
+  for (const char* id : {"zz", "c", "unjudged", "a", ""}) dataset.QueryWithId(id, "w2");
+  for (const uint32_t query : {0, 1, 3, 4}) dataset.Judge(query, 1);
+  const auto tokens = TestTokens(dataset);
+  muster::v1::JobSpec spec = TestJob();
+  EXPECT_TRUE(PartOf(dataset, 0, *tokens, spec, 0, 1).header.identical_id_queries().empty());
+  for (const bool report : {false, true}) {
+    spec.clear_evaluate();
+    spec.clear_report();
+    (report ? spec.mutable_report()->set_ignore_identical_ids(true)
+            : spec.mutable_evaluate()->set_ignore_identical_ids(true));
+    const EvaluationHeader header = PartOf(dataset, 0, *tokens, spec, 0, 2).header;
+    EXPECT_THAT(header.identical_id_queries(), ElementsAre(1, 2, 4)) << "the last one is the end mark";
+    EXPECT_THAT(header.identical_id_documents(), ElementsAre(0, 2, 3));
+    EXPECT_TRUE(PartOf(dataset, 0, *tokens, spec, 1, 2).header.identical_id_queries().empty()) << "rank 0 alone";
+  }
+}
+
 TEST(EvaluationShares, StopsAtTheFirstErrorOfSend) {
   const auto dataset = RandomDataset(17, 20, 20);
   int sent = 0;

@@ -33,6 +33,10 @@ class FakeDataset final : public Dataset {
     queries_.push_back({"q" + std::to_string(queries_.size()), text, weight, {}});
     return static_cast<uint32_t>(queries_.size() - 1);
   }
+  uint32_t QueryWithId(const std::string& id, const std::string& text) {
+    queries_.push_back({id, text, 1, {}});
+    return static_cast<uint32_t>(queries_.size() - 1);
+  }
   void Judge(uint32_t query, uint32_t document, float grade = 1, uint16_t source = 0, uint32_t split = 0) {
     Edges(query, split).push_back({document, documents_[document].second, grade, source, 0});
   }

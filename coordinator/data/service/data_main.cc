@@ -8,6 +8,7 @@
 
 #include "common/exit_code.h"
 #include "common/files.h"
+#include "common/flags/parse_flags.h"
 #include "common/log.h"
 #include "common/process/stop_signals.h"
 #include "common/rpc/grpc_log.h"
@@ -35,8 +36,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_option("--tokens", flags.server.tokens, "file of tokens, made by `muster tokens`");
   app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "of one user, in the long run; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")->capture_default_str();
+  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
                "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
@@ -84,11 +88,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Muster's data server: datasets, models and checkpoints, and each rank's share of every step.",
                "muster-data");
   AddFlags(app, flags);
-  try {  // CLI11 reports wrong flags and --help by exceptions
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitSucceeded : kExitUsage;
-  }
+  if (const std::optional<int> code = ParseFlags(app, argc, argv)) return *code;
   InitLog("muster-data", flags.log_level, LogFormatFrom(flags.log_format));
   RouteGrpcLogs();
   StopSignals signals;

@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "test_paths.h"
 
@@ -39,6 +40,16 @@ class ServerStream : public DataServerTest {
     v1::ResolveResponse response;
     RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
+  }
+  // The notes beside the answer.
+  std::vector<std::string> ResolveNotes() {
+    grpc::ClientContext call;
+    v1::ResolveRequest request;
+    *request.mutable_spec() = spec_;
+    v1::ResolveResponse response;
+    const absl::Status status = FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response));
+    EXPECT_TRUE(status.ok()) << status;
+    return NotesOf(call);
   }
   std::string ResolveError() { return std::string(Resolve().status().message()); }
 
@@ -117,6 +128,57 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   spec_.mutable_model()->clear_tokenizer();
   spec_.mutable_model()->set_from("vocab");
   EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is a vocabulary alone, without weights."));
+}
+
+TEST_F(ServerStream, RefusesTrainingWithoutANegativeAndNamesUnusedHardNegatives) {
+  EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
+  std::string same, hard, several;
+  for (int i = 0; i < 8; ++i) {
+    absl::StrAppend(&same, R"({"query": "asked word)", i, R"(", "pos": ["told word"], "neg": []})", "\n");
+    absl::StrAppend(&hard, R"({"query": "asked word)", i, R"(", "pos": ["told word"], "neg": ["told asked"]})", "\n");
+    absl::StrAppend(&several, R"({"query": "asked word)", i, R"(", "pos": ["told word", "word"], "neg": []})", "\n");
+  }
+  ASSERT_TRUE(Import(Header("same"), {{"train.jsonl", same}}).ok());
+  ASSERT_TRUE(Import(Header("hard"), {{"train.jsonl", hard}}).ok());
+  ASSERT_TRUE(Import(Header("several"), {{"train.jsonl", several}}).ok());
+  spec_.mutable_data()->set_train("same");
+  for (int objective = v1::Objective_MIN; objective <= v1::Objective_MAX; ++objective) {
+    spec_.mutable_loss()->set_objective(static_cast<v1::Objective>(objective));
+    EXPECT_EQ(ResolveError(),
+              "data.train: no query of split \"train\" ever has a negative: all passages of every batch are relevant to it, "
+              "so the loss would be 0 at every step. Import more passages, or hard negatives, and set "
+              "data.negatives.per_query.");
+  }
+  spec_.mutable_data()->set_train("several");
+  spec_.mutable_loss()->set_objective(v1::OBJECTIVE_LSEPAIR);
+  EXPECT_THAT(ResolveError(), HasSubstr("ever has a negative"));
+  spec_.mutable_loss()->set_objective(v1::OBJECTIVE_JOINTLH);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr("so training only evens out the scores of its positives")));
+
+  spec_.mutable_data()->set_train("hard");
+  EXPECT_THAT(ResolveError(), HasSubstr("Set data.negatives.per_query to use the hard negatives of the data."));
+  spec_.mutable_data()->mutable_negatives()->set_per_query(1);
+  EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
+
+  spec_.mutable_data()->set_train("set");
+  spec_.mutable_data()->mutable_negatives()->set_per_query(0);
+  spec_.mutable_batch()->set_queries(1);
+  EXPECT_THAT(ResolveError(), HasSubstr("Raise batch.queries"));
+}
+
+TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    absl::StrAppend(&lines, R"({"query": "asked word)", i, R"(", "pos": ["told word)", i, R"("], "neg": ["told asked"]})", "\n");
+  }
+  ASSERT_TRUE(Import(Header("own"), {{"train.jsonl", lines}}).ok());
+  spec_.mutable_data()->set_train("own");
+  spec_.mutable_data()->mutable_negatives()->clear_per_query();
+  EXPECT_THAT(ResolveNotes(),
+              testing::ElementsAre("data.negatives.per_query: is left out, so the 8 hard negatives of split \"train\" are "
+                                   "not used. Set it to use them, or to 0 to leave them out."));
+  spec_.mutable_data()->mutable_negatives()->set_per_query(0);
+  EXPECT_THAT(ResolveNotes(), testing::IsEmpty()) << "left out on purpose";
 }
 
 TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {

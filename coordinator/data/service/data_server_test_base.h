@@ -82,7 +82,11 @@ class DataServerTest : public testing::Test {
   }
 
   absl::StatusOr<muster::v1::ImportReport> Import(const muster::v1::ImportHeader& header, const Files& files) {
-    const auto stub = muster::v1::DataService::NewStub(operator_);
+    return ImportAs(operator_, header, files);
+  }
+  static absl::StatusOr<muster::v1::ImportReport> ImportAs(const std::shared_ptr<grpc::Channel>& channel,
+                                                           const muster::v1::ImportHeader& header, const Files& files) {
+    const auto stub = muster::v1::DataService::NewStub(channel);
     grpc::ClientContext call;
     const auto stream = stub->Import(&call);
     muster::v1::ImportRequest request;
@@ -111,6 +115,11 @@ class DataServerTest : public testing::Test {
     header.set_name(name);
     return header;
   }
+  static muster::v1::ImportHeader Replacing(const std::string& name) {
+    muster::v1::ImportHeader header = Header(name);
+    header.set_replace(true);
+    return header;
+  }
   // Queries q0..q(n-1) with one positive each in train; q0 in dev too; an empty split "none".
   static Files BeirFiles(int queries) {
     std::string corpus, lines, train = "query-id\tcorpus-id\tscore\n";
@@ -125,17 +134,22 @@ class DataServerTest : public testing::Test {
 
   // Stores the files and pushes them as a model.
   absl::StatusOr<muster::v1::Model> Push(const std::string& name, const Files& files) {
-    BlobClient blobs(operator_);
+    muster::v1::PushModelRequest request;
+    request.set_name(name);
+    return PushAs(operator_, request, files);
+  }
+  // `request`: without files.
+  absl::StatusOr<muster::v1::Model> PushAs(const std::shared_ptr<grpc::Channel>& channel,
+                                           muster::v1::PushModelRequest request, const Files& files) {
+    BlobClient blobs(channel);
     const auto folder = MakeScratchFolder(root_, "push").value();
     for (const auto& [path, content] : files) {
       if (absl::Status status = WriteFileAtomically(folder / path, content); !status.ok()) return status;
     }
-    muster::v1::PushModelRequest request;
-    request.set_name(name);
     ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(folder));
     grpc::ClientContext call;
     muster::v1::PushModelResponse response;
-    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(operator_)->Push(&call, request, &response)));
+    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(channel)->Push(&call, request, &response)));
     return response.model();
   }
   static Files Vocabulary() {

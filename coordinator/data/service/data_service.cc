@@ -1,9 +1,11 @@
 #include <spdlog/spdlog.h>
 
 #include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/service/import_call.h"
+#include "coordinator/data/service/ownership.h"
 #include "coordinator/data/service/resolver.h"
 #include "coordinator/data/service/services.h"
 #include "coordinator/data/service/stream_calls.h"
@@ -50,6 +52,9 @@ class DataServiceImpl final : public v1::DataService::Service {
                       v1::DeleteDatasetResponse*) override {
     return data_.admission.Serve(*call, "DataService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->name();
+      absl::MutexLock lock(&data_.stores.names);
+      ASSIGN_OR_RETURN(const v1::Dataset dataset, data_.stores.catalogue->GetDataset(request->name()));
+      RETURN_IF_ERROR(CheckOwner(admitted.principal, dataset));
       // The content goes with a later sweep, when no job needs it.
       RETURN_IF_ERROR(data_.stores.catalogue->DeleteDataset(request->name()));
       spdlog::info("{} deleted dataset {}", admitted.principal.name, request->name());
@@ -63,7 +68,9 @@ class DataServiceImpl final : public v1::DataService::Service {
       v1::ResolveRequest filled = *request;
       FillDefaults(*filled.mutable_spec());
       RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
-      ASSIGN_OR_RETURN(*response->mutable_resolved(), ResolveJob(data_.stores, filled));
+      ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled, request->spec()));
+      AddNotes(resolution.notes, *call);
+      *response->mutable_resolved() = std::move(resolution.resolved);
       return absl::OkStatus();
     });
   }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/clock.h"
 #include "coordinator/data/blob/blob_store.h"
 #include "coordinator/data/service/removal_gate.h"
@@ -21,6 +22,9 @@ struct DataStores {
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<DatasetShelf> shelf;
   RemovalGate removals;  // asked before anything that may be needed is removed
+  // Held from the look at a name to its change (service/ownership.h), so that of two changes at once one sees the
+  // other. Both disk writes of a change happen under it: changes of names are rare.
+  absl::Mutex names;
 };
 
 // Opens the state folder.

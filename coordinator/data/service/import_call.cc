@@ -2,10 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/status.h"
 #include "coordinator/data/import/importer.h"
+#include "coordinator/data/service/import_publish.h"
 #include "muster/v1/data.grpc.pb.h"
 
 namespace muster {
@@ -21,7 +25,8 @@ constexpr size_t kMaxChunk = 1 << 20;
 
 absl::Status Take(Importer& importer, const ImportRequest& request) {
   switch (request.part_case()) {
-    case ImportRequest::kFile: return importer.BeginFile(request.file().path());
+    case ImportRequest::kFile:
+      return importer.BeginFile(request.file().path(), request.file().split());
     case ImportRequest::kChunk:
       if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");
       return importer.Chunk(request.chunk());
@@ -75,14 +80,11 @@ absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
                                          " bytes came: the connection broke, or a file changed. Import anew."));
 }
 
-void SetTime(absl::Time time, google::protobuf::Timestamp& target) {
-  target.set_seconds(absl::ToUnixSeconds(time));
-  target.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(target.seconds()))));
-}
-
-absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc::ServerContext& call,
-                                            const muster::v1::ImportHeader& header, ImportStream& stream) {
-  ASSIGN_OR_RETURN(const ScratchFolder scratch, ScratchFolder::Make(data.stores.state->scratch(), "import"));
+absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Principal& caller,
+                                            const grpc::ServerContext& call, const muster::v1::ImportHeader& header,
+                                            ImportStream& stream) {
+  ASSIGN_OR_RETURN(const std::optional<muster::v1::Dataset> before, LookForImport(data, caller, header));
+  ASSIGN_OR_RETURN(ScratchFolder scratch, ScratchFolder::Make(data.stores.state->scratch(), "import"));
   ASSIGN_OR_RETURN(const std::unique_ptr<Importer> importer, Importer::Create(header, scratch.path()));
   ImportReader reader(data, stream, *importer);
   RETURN_IF_ERROR(reader.ReadAll(call));
@@ -91,9 +93,7 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const grpc:
   reader.Tell("writing");
   ASSIGN_OR_RETURN(ImportReport report, importer->Finish());
   RETURN_IF_ERROR(CheckAlive(data, call));
-  SetTime(data.clock.Now(), *report.mutable_dataset()->mutable_imported());
-  RETURN_IF_ERROR(data.stores.shelf->Publish(scratch.path(), report.dataset().digest()));
-  RETURN_IF_ERROR(data.stores.catalogue->PutDataset(report.dataset()));
+  RETURN_IF_ERROR(PublishImport(data, caller, before, std::move(scratch), report));
   data.metrics.import_records.Increment(static_cast<double>(importer->records()));
   return report;
 }
@@ -109,7 +109,7 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
   }
   admitted.subject = request.header().name();
   RETURN_IF_ERROR(data.budget.CheckRoom(request.header().total_bytes()));
-  absl::StatusOr<ImportReport> report = ReadAndPublish(data, call, request.header(), stream);
+  absl::StatusOr<ImportReport> report = ReadAndPublish(data, admitted.principal, call, request.header(), stream);
   if (!report.ok()) {
     if (data.stopping) {
       report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import anew "
@@ -120,7 +120,7 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
     return report.status();
   }
   data.metrics.import_seconds.Observe(absl::ToDoubleSeconds(data.clock.Monotonic() - start));
-  spdlog::info("imported {} as {}: {} queries, {} documents", report->dataset().name(),
+  spdlog::info("{} imported {} as {}: {} queries, {} documents", admitted.principal.name, report->dataset().name(),
                report->dataset().digest().substr(0, 12), report->dataset().queries(), report->dataset().passages());
   ImportResponse response;
   *response.mutable_report() = *std::move(report);

@@ -29,7 +29,7 @@ TEST_F(ServerImport, ThatFailsLeavesNothing) {
   const auto before = StateListing();
   Files files = BeirFiles(6);
   files[2].second += "q1\td99\t1\n";
-  const absl::Status status = Import(Header("set"), files).status();
+  const absl::Status status = Import(Replacing("set"), files).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
             "qrels/train.tsv:8: expected the id of a document in corpus.jsonl, found \"d99\". Fix the line, or import "

@@ -1,9 +1,13 @@
 #include <spdlog/spdlog.h>
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/service/ownership.h"
 #include "coordinator/data/service/services.h"
 #include "muster/v1/model.grpc.pb.h"
 
@@ -11,6 +15,9 @@ namespace muster {
 namespace {
 
 namespace v1 = muster::v1;
+
+constexpr size_t kMaxRequestId = 128;                  // as of jobs
+constexpr absl::Duration kPushLife = absl::Hours(24);  // how long a request id is known
 
 class ModelServiceImpl final : public v1::ModelService::Service {
  public:
@@ -20,7 +27,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
                     v1::PushModelResponse* response) override {
     return data_.admission.Serve(*call, "ModelService/Push", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->name();
-      ASSIGN_OR_RETURN(*response->mutable_model(), Store(*request));
+      ASSIGN_OR_RETURN(*response->mutable_model(), Store(admitted.principal, *request));
       spdlog::info("{} pushed model {} ({})", admitted.principal.name, request->name(),
                    response->model().manifest().substr(0, 12));
       return absl::OkStatus();
@@ -51,6 +58,9 @@ class ModelServiceImpl final : public v1::ModelService::Service {
                       v1::DeleteModelResponse*) override {
     return data_.admission.Serve(*call, "ModelService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->name();
+      absl::MutexLock lock(&data_.stores.names);
+      ASSIGN_OR_RETURN(const v1::Model model, data_.stores.catalogue->GetModel(request->name()));
+      RETURN_IF_ERROR(CheckOwner(admitted.principal, model));
       RETURN_IF_ERROR(data_.stores.catalogue->DeleteModel(request->name()));
       spdlog::info("{} deleted model {}", admitted.principal.name, request->name());
       return absl::OkStatus();
@@ -58,11 +68,14 @@ class ModelServiceImpl final : public v1::ModelService::Service {
   }
 
  private:
-  absl::StatusOr<v1::Model> Store(const v1::PushModelRequest& request) const {
+  absl::StatusOr<v1::Model> Store(const Principal& caller, const v1::PushModelRequest& request) const {
     if (!IsValidName(request.name())) {
       return absl::InvalidArgumentError(
           absl::StrCat("models push: \"", request.name(),
                        "\" is no name of a model; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+    }
+    if (request.request_id().size() > kMaxRequestId) {
+      return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
     }
     const absl::StatusOr<NamedManifest> manifest = CanonicalManifest(request.files());
     if (!manifest.ok()) return WithContext(manifest.status(), "models push");
@@ -72,9 +85,35 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // it is named in a moment
     model.set_name(request.name());
     model.set_manifest(manifest->digest);
-    model.mutable_pushed()->set_seconds(absl::ToUnixSeconds(data_.clock.Now()));
-    RETURN_IF_ERROR(data_.stores.catalogue->PutModel(model));
+    return Name(caller, request, std::move(model));
+  }
+
+  // The checked model gets its name, unless the same push has given it already.
+  absl::StatusOr<v1::Model> Name(const Principal& caller, const v1::PushModelRequest& request, v1::Model model) const {
+    Catalogue& catalogue = *data_.stores.catalogue;
+    const std::string push = absl::StrCat(caller.name, "\n", request.request_id());
+    absl::MutexLock lock(&data_.stores.names);
+    if (!request.request_id().empty()) {
+      RETURN_IF_ERROR(catalogue.ForgetPushesBefore(data_.clock.Now() - kPushLife));
+      ASSIGN_OR_RETURN(const std::optional<v1::Model> done, catalogue.ModelOfPush(push));
+      if (done.has_value()) return CheckSamePush(*done, model);
+    }
+    const absl::StatusOr<v1::Model> existing = catalogue.GetModel(request.name());
+    if (!existing.ok() && !absl::IsNotFound(existing.status())) return existing.status();
+    if (existing.ok()) RETURN_IF_ERROR(CheckReplace(caller, *existing, request.replace()));
+    model.set_owner(OwnerAfter(caller, existing.ok() ? existing->owner() : ""));
+    SetTime(data_.clock.Now(), *model.mutable_pushed());
+    RETURN_IF_ERROR(request.request_id().empty() ? catalogue.PutModel(model) : catalogue.PutPushedModel(model, push));
     return model;
+  }
+
+  static absl::StatusOr<v1::Model> CheckSamePush(const v1::Model& done, const v1::Model& asked) {
+    if (done.name() == asked.name() && done.manifest() == asked.manifest()) return done;
+    return WithReason(absl::InvalidArgumentError(
+                          absl::StrCat("request_id: it was used for a push of ", done.manifest().substr(0, 12),
+                                       " as \"", done.name(), "\", and this one is of ", asked.manifest().substr(0, 12),
+                                       " as \"", asked.name(), "\". Use a new id for another push.")),
+                      "REQUEST_ID_REUSED");
   }
 
   const DataContext data_;

@@ -10,7 +10,9 @@
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/negatives.h"
 #include "coordinator/data/plan/share_source.h"
+#include "coordinator/data/plan/step_plan.h"
 #include "coordinator/data/store/judgment_table.h"
 #include "common/nearest_name.h"
 
@@ -60,7 +62,38 @@ absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::str
   return Wrong(field, absl::StrCat("no query of split \"", split, "\" has a positive. Choose another split."));
 }
 
-absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, ResolvedJob& resolved) {
+// Without a negative every objective's loss is 0 and nothing is trained, except that the joint likelihoods even out the
+// scores of a query's several positives.
+absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpec& spec, const JobSpec& given,
+                            std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));
+  const std::vector<uint32_t> queries = SelectableQueries(dataset, split, rules);
+  const uint64_t unused =
+      rules.negatives_per_query == 0 ? CountHardNegatives(dataset, split, rules, queries) : 0;
+  if (unused > 0 && !given.data().negatives().has_per_query()) {
+    notes.push_back(absl::StrCat("data.negatives.per_query: is left out, so the ", unused, " hard negatives of split \"",
+                                 spec.data().split(), "\" are not used. Set it to use them, or to 0 to leave them out."));
+  }
+  if (MayHaveNegatives(dataset, split, rules, queries, spec.batch().queries())) return absl::OkStatus();
+  const char* remedy = unused > 0                    ? "Set data.negatives.per_query to use the hard negatives of the data."
+                       : spec.batch().queries() == 1 ? "Raise batch.queries, or import hard negatives and set "
+                                                       "data.negatives.per_query."
+                                                     : "Import more passages, or hard negatives, and set "
+                                                       "data.negatives.per_query.";
+  const std::string fact = absl::StrCat("no query of split \"", spec.data().split(),
+                                        "\" ever has a negative: all passages of every batch are relevant to it");
+  const bool joint = spec.loss().objective() == muster::v1::OBJECTIVE_JOINTLH ||
+                     spec.loss().objective() == muster::v1::OBJECTIVE_JOINTLH_SUM;
+  if (joint && MayBringSeveralPositives(dataset, split, rules, queries)) {
+    notes.push_back(absl::StrCat("data.train: ", fact,
+                                 ", so training only evens out the scores of its positives. ", remedy));
+    return absl::OkStatus();
+  }
+  return Wrong("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
+}
+
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
+                             std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
   ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
   ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
@@ -77,6 +110,7 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, ResolvedJo
                                             "\" has a positive that may be chosen. Choose another split, or change "
                                             "positives.sources or positives.min_grade."));
   }
+  RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, notes));
   const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
   resolved.set_train_dataset(dataset->digest());
   resolved.set_train_queries(queries);
@@ -153,7 +187,18 @@ absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest
   return manifest.digest;
 }
 
-absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, ResolvedJob& resolved) {
+// A model that is measured at other lengths than it is used at elsewhere has other figures there.
+void NoteOtherLength(const JobSpec& spec, const EncoderConfig& config, std::vector<std::string>& notes) {
+  const auto& lengths = spec.model().max_length();
+  const int64_t longest = std::max(lengths.query(), lengths.passage());
+  if (!EvaluatesOnly(spec) || longest == config.max_sequence_length) return;
+  notes.push_back(absl::StrCat("model.max_length: queries are cut at ", lengths.query(), " tokens and passages at ",
+                               lengths.passage(), ", and the model's folder says ", config.max_sequence_length,
+                               ". Set model.max_length to measure it as it was made."));
+}
+
+absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, ResolvedJob& resolved,
+                          std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
   ASSIGN_OR_RETURN(const FileManifest files, TokenizerFiles(found.tokenizer));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
@@ -162,6 +207,7 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
   const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
   if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
+  if (found.model.has_value()) NoteOtherLength(request.spec(), *config, notes);
   ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
   resolved.set_tokenizer_manifest(manifest);
   return absl::OkStatus();
@@ -169,11 +215,13 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
 
 }  // namespace
 
-absl::StatusOr<ResolvedJob> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request) {
+absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
+                                      const JobSpec& given) {
   const JobSpec& spec = request.spec();
-  ResolvedJob resolved;
-  RETURN_IF_ERROR(ResolveModel(stores, request, resolved));
-  if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, resolved));
+  Resolution resolution;
+  ResolvedJob& resolved = resolution.resolved;
+  RETURN_IF_ERROR(ResolveModel(stores, request, resolved, resolution.notes));
+  if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, given, resolved, resolution.notes));
   if (spec.has_evaluate()) {
     ASSIGN_OR_RETURN(const std::string digest, ResolveEvaluation(stores, spec.evaluate().dataset(),
                                                                  spec.evaluate().split(), "evaluate"));
@@ -188,7 +236,7 @@ absl::StatusOr<ResolvedJob> ResolveJob(DataStores& stores, const muster::v1::Res
   for (const std::string& manifest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
     if (!manifest.empty()) RETURN_IF_ERROR(TouchManifest(stores, manifest));
   }
-  return resolved;
+  return resolution;
 }
 
 }  // namespace muster

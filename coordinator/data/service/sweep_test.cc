@@ -48,7 +48,7 @@ class ServerSweep : public DataServerTest {
 TEST_F(ServerSweep, TakesWhatNoNameAndNoJobNeeds) {
   const std::string set = Import(Header("set"), BeirFiles(3))->dataset().digest();
   const std::string replaced = Import(Header("other"), BeirFiles(4))->dataset().digest();
-  ASSERT_TRUE(Import(Header("other"), BeirFiles(5)).ok());
+  ASSERT_TRUE(Import(Replacing("other"), BeirFiles(5)).ok());
   ASSERT_TRUE(Push("vocab", Vocabulary()).ok());
   BlobClient blobs(operator_);
   const std::string loose = blobs.PutBytes("of a push that never got its name").value();

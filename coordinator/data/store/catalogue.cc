@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kDatasetKind = "dataset";
 constexpr std::string_view kModelKind = "model";
+constexpr std::string_view kPushKind = "push";
 
 constexpr const char* kSchema =
     "PRAGMA journal_mode = WAL;"
@@ -91,12 +92,17 @@ absl::StatusOr<std::unique_ptr<Catalogue>> Catalogue::Open(const std::filesystem
   return catalogue;
 }
 
-absl::Status Catalogue::Put(std::string_view kind, const std::string& name, const std::string& entry) {
+absl::Status Catalogue::Put(const std::vector<Row>& rows) {
+  std::string sql = "INSERT OR REPLACE INTO entries (kind, name, entry) VALUES (?, ?, ?)";
+  for (size_t i = 1; i < rows.size(); ++i) sql += ", (?, ?, ?)";  // one statement is one transaction
   absl::MutexLock lock(&mutex_);
-  Statement statement(database_.get(), "INSERT OR REPLACE INTO entries (kind, name, entry) VALUES (?, ?, ?)");
-  statement.BindText(1, kind);
-  statement.BindText(2, name);
-  statement.BindBlob(3, entry);
+  Statement statement(database_.get(), sql.c_str());
+  int position = 0;
+  for (const Row& row : rows) {
+    statement.BindText(++position, row.kind);
+    statement.BindText(++position, row.name);
+    statement.BindBlob(++position, row.entry);
+  }
   return statement.Step().status();
 }
 
@@ -121,10 +127,45 @@ absl::Status Catalogue::Delete(std::string_view kind, const std::string& name) {
 }
 
 absl::Status Catalogue::PutDataset(const muster::v1::Dataset& dataset) {
-  return Put(kDatasetKind, dataset.name(), dataset.SerializeAsString());
+  return Put({{kDatasetKind, dataset.name(), dataset.SerializeAsString()}});
 }
 absl::Status Catalogue::PutModel(const muster::v1::Model& model) {
-  return Put(kModelKind, model.name(), model.SerializeAsString());
+  return Put({{kModelKind, model.name(), model.SerializeAsString()}});
+}
+absl::Status Catalogue::PutPushedModel(const muster::v1::Model& model, const std::string& push) {
+  return Put({{kModelKind, model.name(), model.SerializeAsString()}, {kPushKind, push, model.SerializeAsString()}});
+}
+absl::StatusOr<std::optional<muster::v1::Model>> Catalogue::ModelOfPush(const std::string& push) const {
+  absl::MutexLock lock(&mutex_);
+  Statement statement(database_.get(), "SELECT entry FROM entries WHERE kind = ? AND name = ?");
+  statement.BindText(1, kPushKind);
+  statement.BindText(2, push);
+  ASSIGN_OR_RETURN(const bool found, statement.Step());
+  if (!found) return std::nullopt;
+  muster::v1::Model model;
+  if (!model.ParseFromString(statement.Column(0))) return absl::DataLossError("catalogue: an entry is damaged");
+  return model;
+}
+absl::Status Catalogue::ForgetPushesBefore(absl::Time time) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::string> old;
+  Statement all(database_.get(), "SELECT name, entry FROM entries WHERE kind = ?");
+  all.BindText(1, kPushKind);
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, all.Step());
+    if (!row) break;
+    muster::v1::Model model;
+    if (!model.ParseFromString(all.Column(1)) || model.pushed().seconds() < absl::ToUnixSeconds(time)) {
+      old.push_back(all.Column(0));
+    }
+  }
+  for (const std::string& push : old) {
+    Statement remove(database_.get(), "DELETE FROM entries WHERE kind = ? AND name = ?");
+    remove.BindText(1, kPushKind);
+    remove.BindText(2, push);
+    RETURN_IF_ERROR(remove.Step().status());
+  }
+  return absl::OkStatus();
 }
 absl::StatusOr<std::vector<muster::v1::Dataset>> Catalogue::ListDatasets() const {
   return ParseEntries<muster::v1::Dataset>(Entries(kDatasetKind));

@@ -1,10 +1,12 @@
-// Names of datasets and models, and what they stand for: one SQLite file in the state folder.
+// Names of datasets and models, what they stand for, and the pushes of the last day: one SQLite file in the state
+// folder.
 #pragma once
 
 #include <sqlite3.h>
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "muster/v1/data.pb.h"
 #include "muster/v1/model.pb.h"
 
@@ -26,6 +29,10 @@ class Catalogue {
   // Replaces an entry of the same name.
   absl::Status PutDataset(const muster::v1::Dataset& dataset);
   absl::Status PutModel(const muster::v1::Model& model);
+  // The same, and remembers with it, in one write, which push gave the name: `push` names caller and request id.
+  absl::Status PutPushedModel(const muster::v1::Model& model, const std::string& push);
+  absl::StatusOr<std::optional<muster::v1::Model>> ModelOfPush(const std::string& push) const;
+  absl::Status ForgetPushesBefore(absl::Time time);
   // NOT_FOUND (DATASET_NOT_FOUND, MODEL_NOT_FOUND) says what exists and which name is nearest.
   absl::StatusOr<muster::v1::Dataset> GetDataset(const std::string& name) const;
   absl::StatusOr<muster::v1::Model> GetModel(const std::string& name) const;
@@ -37,8 +44,11 @@ class Catalogue {
 
  private:
   explicit Catalogue(sqlite3* database) : database_(database, &sqlite3_close) {}
-  absl::Status Put(std::string_view kind, const std::string& name, const std::string& entry)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  struct Row {
+    std::string_view kind;
+    std::string name, entry;
+  };
+  absl::Status Put(const std::vector<Row>& rows) ABSL_LOCKS_EXCLUDED(mutex_);  // all or none
   absl::StatusOr<std::vector<std::string>> Entries(std::string_view kind) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Delete(std::string_view kind, const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -85,7 +85,9 @@ TEST_F(DatasetStoreTest, CountsWhatItHolds) {
   EXPECT_EQ(facts.dataset.splits(1).negatives(), 1u);
   EXPECT_THAT(facts.positives_per_query, ElementsAre(Pair(0, 1), Pair(1, 1)));
   EXPECT_DOUBLE_EQ(facts.duplicate_share, 2.0 / 3);
-  EXPECT_DOUBLE_EQ(facts.false_negative_share, 0.5);
+  EXPECT_EQ(facts.hard_negatives, 2u);
+  EXPECT_EQ(facts.own_positives, 1u);
+  EXPECT_EQ(facts.other_positives, 0u);
   EXPECT_EQ(facts.empty_texts, 1u);
 }
 

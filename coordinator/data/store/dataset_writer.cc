@@ -60,12 +60,11 @@ class JudgmentCounts {
 
   void Report(DatasetFacts& facts) const {
     for (const uint32_t positives : positives_) ++facts.positives_per_query[positives];
-    uint64_t all = contradicted_, doubtful = contradicted_;
+    facts.own_positives = facts.hard_negatives = contradicted_;
     for (size_t passage = 0; passage < negatives_.size(); ++passage) {
-      all += negatives_[passage];
-      if (is_positive_[passage]) doubtful += negatives_[passage];
+      facts.hard_negatives += negatives_[passage];
+      if (is_positive_[passage]) facts.other_positives += negatives_[passage];
     }
-    facts.false_negative_share = all == 0 ? 0 : static_cast<double>(doubtful) / static_cast<double>(all);
   }
 
  private:

@@ -25,7 +25,9 @@ struct DatasetFacts {
   muster::v1::Dataset dataset;  // without name and time
   std::map<uint32_t, uint64_t> positives_per_query;
   double duplicate_share = 0;
-  double false_negative_share = 0;
+  uint64_t hard_negatives = 0;   // as given
+  uint64_t own_positives = 0;    // of them: a positive of the same query and split, and so left out
+  uint64_t other_positives = 0;  // of them: a positive of another query, or of another split
   uint64_t empty_texts = 0;  // documents and queries without a character that is not white space
 };
 
@@ -39,6 +41,7 @@ class DatasetWriter {
   absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
   absl::StatusOr<uint32_t> AddQuery(std::string_view id, std::string_view text);
   uint32_t passages() const { return static_cast<uint32_t>(passage_by_digest_.size()); }
+  uint32_t documents() const { return static_cast<uint32_t>(document_passages_.size()); }
   uint32_t queries() const { return static_cast<uint32_t>(query_digests_.size()); }
   uint32_t passage_of(uint32_t document) const { return document_passages_[document]; }
 

@@ -1,5 +1,4 @@
 // On a machine with a GPU the CUDA side must load; on any other LoadCuda must say in one line why it does not.
-#include "test_paths.h"
 #include "worker/rank/cuda/load.h"
 
 #include <dlfcn.h>
@@ -10,6 +9,7 @@
 #include <set>
 
 #include "common/files.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {

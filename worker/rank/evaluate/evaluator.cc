@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/sort.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/evaluate/top_documents.h"
 #include "worker/rank/train/batch.h"
+#include "worker/rank/train/text_of.h"
 
 namespace muster {
 namespace {
@@ -37,7 +39,42 @@ at::Tensor Indices(const std::vector<int64_t>& values) {
 // Own embeddings, in ascending order of number.
 struct Own {
   at::Tensor queries, query_numbers, documents, document_numbers;
+  int64_t non_finite = 0;         // how many of them are not finite
+  std::string first_non_finite;  // 'a query, which begins "[CLS] red fish"'
 };
+
+void NoteNonFinite(const at::Tensor& embeddings, const PackedBatch& packed, const EvaluationHeader& header,
+                   const EvaluatorOptions& options, Own& own) {
+  const at::Tensor bad = at::isfinite(embeddings).all(1).logical_not().to(at::kCPU, at::kInt);
+  const int64_t count = bad.sum().item<int64_t>();
+  if (count > 0 && own.non_finite == 0) {
+    const uint32_t slot = packed.slots[bad.argmax().item<int64_t>()];
+    own.first_non_finite = absl::StrCat(slot < header.query_count() ? "a query" : "a document", ", which begins ",
+                                        BeginningOf(*TokensOfSlot(packed, slot), options.tokenizer));
+  }
+  own.non_finite += count;
+}
+
+// Alike on all ranks: NaN compares with nothing, and would give a ranking by chance.
+absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& header) {
+  ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(own.non_finite)));
+  ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
+  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(own.first_non_finite));
+  int64_t count = 0, total = 0;
+  std::string first;
+  for (size_t r = 0; r < counts.size(); ++r) {
+    count += std::stoll(counts[r]);
+    total += std::stoll(totals[r]);
+    if (first.empty()) first = texts[r];
+  }
+  if (count == 0) return absl::OkStatus();
+  if (count == total) {
+    return absl::InvalidArgumentError(
+        "evaluation: no embedding is finite, so the model's weights are not. Evaluate another model.");
+  }
+  return absl::InvalidArgumentError(absl::StrCat("evaluation: the embedding of ", first, ", is not finite (", count,
+                                                 " of ", total, " are not). Look at its text, or at the model."));
+}
 
 absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
   const EvaluationHeader& header = source.header;
@@ -45,6 +82,7 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
   const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().hidden_size;
   std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
   std::vector<at::Tensor> parts = {at::empty({0, width}, like)};
+  Own own;
   int64_t row = 0;
   muster::v1::MicroBatch micro;
   while (true) {
@@ -52,6 +90,7 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
     if (!more) break;
     ASSIGN_OR_RETURN(const PackedBatch packed, PackedFromMicroBatch(micro, slots, encoder.config(), like.device()));
     parts.push_back(encoder.Encode(packed, Dropout()));
+    NoteNonFinite(parts.back(), packed, header, options, own);
     for (const int64_t slot : packed.slots) {
       const bool is_query = slot < header.query_count();
       (is_query ? query_rows : document_rows).push_back(row++);
@@ -68,7 +107,6 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
     const auto [sorted, order] = at::sort(Indices(numbers));
     return std::pair(all.index_select(0, Indices(rows).index_select(0, order).to(all.device())), sorted);
   };
-  Own own;
   std::tie(own.queries, own.query_numbers) = select(query_rows, query_numbers);
   std::tie(own.documents, own.document_numbers) = select(document_rows, document_numbers);
   return own;
@@ -81,10 +119,10 @@ absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t own) {
   return counts;
 }
 
-// Judgments and aliases, on rank 0.
+// Judgments, aliases and equal ids, on rank 0.
 class Judge {
  public:
-  static absl::StatusOr<Judge> Make(const EvaluationHeader& header, const std::vector<std::string>& metrics) {
+  static absl::StatusOr<Judge> Make(const EvaluationHeader& header, const EvaluatorOptions& options) {
     Judge judge(header);
     const auto& offsets = header.judged_offsets();
     if (offsets.size() != int64_t{header.query_count()} + 1 || offsets[0] != 0 ||
@@ -97,7 +135,8 @@ class Judge {
     for (int i = 0; i < header.alias_targets_size(); ++i) {
       judge.aliases_.emplace(header.alias_targets(i), header.alias_documents(i));
     }
-    for (const std::string& name : metrics) {
+    if (options.ignore_identical_ids) RETURN_IF_ERROR(judge.TakeIdenticalIds());
+    for (const std::string& name : options.metrics) {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
       judge.metrics_.emplace(name, metric);  // one that is named twice counts once
     }
@@ -118,6 +157,9 @@ class Judge {
       ranking.emplace_back(-scores[i], numbers[i]);
       const auto [first, last] = aliases_.equal_range(numbers[i]);
       for (auto alias = first; alias != last; ++alias) ranking.emplace_back(-scores[i], alias->second);
+    }
+    if (const auto same = identical_ids_.find(query); same != identical_ids_.end()) {
+      std::erase_if(ranking, [&](const auto& entry) { return entry.second == same->second; });
     }
     std::sort(ranking.begin(), ranking.end());
     ranking.resize(std::min<size_t>(ranking.size(), kept));
@@ -140,8 +182,23 @@ class Judge {
 
  private:
   explicit Judge(const EvaluationHeader& header) : header_(header) {}
+
+  absl::Status TakeIdenticalIds() {
+    const auto &queries = header_.identical_id_queries(), &documents = header_.identical_id_documents();
+    const int pairs = queries.size() - 1;
+    if (queries.empty() || documents.size() != queries.size() || queries[pairs] != header_.query_count() ||
+        documents[pairs] != header_.document_count()) {
+      return absl::FailedPreconditionError(
+          "evaluation: the data server does not know ignore_identical_ids, and would rank documents with the query's id. "
+          "Upgrade muster-data to this version.");
+    }
+    for (int i = 0; i < pairs; ++i) identical_ids_.emplace(queries[i], documents[i]);
+    return absl::OkStatus();
+  }
+
   const EvaluationHeader& header_;
   std::unordered_multimap<int64_t, int64_t> aliases_;  // encoded document → documents with its text
+  std::unordered_map<int64_t, int64_t> identical_ids_;  // query → document with its id, to be left out
   std::map<std::string, MetricName> metrics_;
   std::map<std::string, double> sums_;
   uint64_t queries_ = 0;
@@ -167,16 +224,21 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   const EvaluationHeader& header = source.header;
   std::unique_ptr<Judge> judge;
   if (group.rank() == 0) {
-    ASSIGN_OR_RETURN(Judge made, Judge::Make(header, options.metrics));
+    ASSIGN_OR_RETURN(Judge made, Judge::Make(header, options));
     judge = std::make_unique<Judge>(std::move(made));
   }
   ASSIGN_OR_RETURN(const Own own, EncodeAll(encoder, source, options));
+  RETURN_IF_ERROR(CheckFinite(group, own, header));
   ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, own, header.query_count()));
   const at::Tensor numbers = own.document_numbers.to(queries.device());
+  // One document more than a ranking keeps, where one may be left out of it.
+  const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
+  bool overflow = false;
   for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {
     const int64_t count = std::min(options.queries_at_once, queries.size(0) - first);
     const TopDocuments top =
-        FindTopDocuments(queries.narrow(0, first, count), own.documents, numbers, options.kept);
+        FindTopDocuments(queries.narrow(0, first, count), own.documents, numbers, found);
+    overflow |= at::isfinite(top.scores).logical_or(top.numbers < 0).logical_not().any().item<bool>();
     const std::vector<int64_t> counts(group.world_size(), count);
     ASSIGN_OR_RETURN(const at::Tensor scores, group.AllGatherRows(top.scores, counts));
     ASSIGN_OR_RETURN(const at::Tensor documents, group.AllGatherRows(top.numbers, counts));
@@ -184,14 +246,20 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
     TopDocuments best = top;
     for (int64_t r = 1; r < group.world_size(); ++r) {
       best = MergeTopDocuments(best, {scores.narrow(0, r * count, count), documents.narrow(0, r * count, count)},
-                               options.kept);
+                               found);
     }
     const at::Tensor host_scores = best.scores.to(at::kCPU, at::kFloat).contiguous();
     const at::Tensor host_numbers = best.numbers.to(at::kCPU).contiguous();
     for (int64_t q = 0; q < count; ++q) {
-      judge->Add(first + q, host_scores.const_data_ptr<float>() + q * options.kept,
-                 host_numbers.const_data_ptr<int64_t>() + q * options.kept, options.kept, options.kept);
+      judge->Add(first + q, host_scores.const_data_ptr<float>() + q * found,
+                 host_numbers.const_data_ptr<int64_t>() + q * found, found, options.kept);
     }
+  }
+  ASSIGN_OR_RETURN(const auto overflows, group.AllGatherBytes(overflow ? "overflow" : ""));
+  for (const std::string& one : overflows) {
+    if (one.empty()) continue;
+    return absl::InvalidArgumentError(
+        "evaluation: a score is not finite: embeddings are too long to compare. Set model.normalize: true.");
   }
   ASSIGN_OR_RETURN(const auto results, group.AllGatherBytes(judge ? judge->Result().SerializeAsString() : ""));
   Evaluation result;

@@ -2,6 +2,7 @@
 // merges and measures.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -23,11 +24,16 @@ struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
   int64_t kept = 1000;               // documents of a ranking; at least every cutoff
   int64_t queries_at_once = 256;
+  // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in
+  // the ideal ranking and among the relevant documents.
+  bool ignore_identical_ids = false;
+  std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
   std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty
 };
 
 // Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with
-// a relevant document. INVALID_ARGUMENT: what arrived is out of range, or no query has a relevant document.
+// a relevant document. INVALID_ARGUMENT: what arrived is out of range, an embedding or a score is not finite, or no query
+// has a relevant document. FAILED_PRECONDITION: the data server does not know ignore_identical_ids.
 absl::StatusOr<muster::v1::Evaluation> Evaluate(const Encoder& encoder, Group& group, EvaluationSource source,
                                                 const EvaluatorOptions& options);
 

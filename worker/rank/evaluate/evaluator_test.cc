@@ -1,9 +1,20 @@
 #include "worker/rank/evaluate/evaluator.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "worker/rank/collective/in_process.h"
 #include "worker/rank/evaluate/metrics.h"
@@ -11,6 +22,8 @@
 
 namespace muster {
 namespace {
+
+using muster::v1::EvaluationHeader;
 
 constexpr int64_t kQueries = 5, kDocuments = 20;
 
@@ -23,7 +36,7 @@ std::vector<uint32_t> Tokens(uint32_t slot) {
 }
 
 // Document 7 has the text of document 3, which is encoded in its place.
-EvaluationSource Source(int64_t rank, int64_t world_size) {
+EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) {
   EvaluationSource source;
   auto& header = source.header;
   header.set_query_count(kQueries);
@@ -31,7 +44,7 @@ EvaluationSource Source(int64_t rank, int64_t world_size) {
   header.set_max_aliases(2);
   auto batches = std::make_shared<std::vector<muster::v1::MicroBatch>>();
   for (uint32_t slot = 0; slot < kQueries + kDocuments; ++slot) {
-    if (slot == kQueries + 7 || (slot * 5 + slot / 4) % world_size != rank) continue;
+    if (slot == kQueries + 7 || (twin_11 && slot == kQueries + 11) || (slot * 5 + slot / 4) % world_size != rank) continue;
     const auto ids = Tokens(slot);
     auto& micro = batches->emplace_back();
     micro.add_lengths(ids.size());
@@ -89,6 +102,144 @@ TEST(Evaluate, RefusesAStreamThatEndsEarly) {
   source.header.set_own_sequences(source.header.own_sequences() + 1);
   EXPECT_EQ(Evaluate(**encoder, *MakeSingleGroup(), source, {.metrics = {"mrr"}}).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// Every query is judged; documents 7 and 11 have the text of document 3, and 3 is encoded in their place. Query 1 has the
+// id of document 11, query 2 that of document 5 (which is its own text), query 4 that of document 9 (relevant to it).
+EvaluationSource IdenticalSource(int64_t rank, int64_t world_size, bool marked = true) {
+  EvaluationSource source = Source(rank, world_size, /*twin_11=*/true);
+  auto& header = source.header;
+  if (rank != 0) return source;
+  header.add_alias_documents(11);
+  header.add_alias_targets(3);
+  header.clear_judged_offsets();
+  header.clear_judged_documents();
+  header.clear_judged_grades();
+  for (const uint32_t offset : {0, 2, 4, 5, 6, 8}) header.add_judged_offsets(offset);
+  for (const uint32_t document : {1, 4, 7, 11, 6, 3, 9, 12}) header.add_judged_documents(document);
+  for (const float grade : {1.f, 2.f, 1.f, 2.f, 1.f, 1.f, 2.f, 1.f}) header.add_judged_grades(grade);
+  for (const uint32_t query : {1, 2, 4}) header.add_identical_id_queries(query);
+  for (const uint32_t document : {11, 5, 9}) header.add_identical_id_documents(document);
+  if (marked) {
+    header.add_identical_id_queries(kQueries);
+    header.add_identical_id_documents(kDocuments);
+  }
+  return source;
+}
+
+// BEIR's rule over the whole score matrix, in the plainest way: rank all documents, drop the one with the query's id, cut
+// at k, and measure against all judgments.
+std::map<std::string, double> PlainMetrics(const Encoder& encoder, const EvaluationHeader& header, bool ignore,
+                                           size_t kept) {
+  const auto embed = [&](uint32_t slot) {
+    const std::vector<uint32_t> ids = Tokens(slot);
+    const std::vector<int64_t> wide(ids.begin(), ids.end());
+    at::NoGradGuard no_gradient;
+    return encoder.Encode({.tokens = at::tensor(wide, at::kLong), .lengths = {static_cast<int64_t>(ids.size())},
+                           .slots = {slot}}, {});
+  };
+  std::map<std::string, double> sums;
+  for (int64_t q = 0; q < kQueries; ++q) {
+    const at::Tensor query = embed(static_cast<uint32_t>(q));
+    std::vector<std::pair<float, int64_t>> ranking;
+    for (int64_t d = 0; d < kDocuments; ++d) {
+      const int64_t text = d == 7 || d == 11 ? 3 : d;
+      ranking.emplace_back(-at::matmul(query, embed(static_cast<uint32_t>(kQueries + text)).t()).item<float>(), d);
+    }
+    std::sort(ranking.begin(), ranking.end());
+    std::map<int64_t, float> grades;
+    std::vector<float> judged, ranked;
+    for (uint32_t e = header.judged_offsets(q); e < header.judged_offsets(q + 1); ++e) {
+      grades[header.judged_documents(e)] = header.judged_grades(e);
+      judged.push_back(header.judged_grades(e));
+    }
+    for (const auto& [score, document] : ranking) {
+      bool same_id = false;
+      for (int i = 0; i + 1 < header.identical_id_queries_size(); ++i) {
+        same_id |= header.identical_id_queries(i) == q && header.identical_id_documents(i) == document;
+      }
+      if (!(ignore && same_id) && ranked.size() < kept) ranked.push_back(grades.contains(document) ? grades[document] : 0);
+    }
+    for (const std::string& name : StandardMetrics()) {
+      sums[name] += EvaluateMetric(*ParseMetricName(name), ranked, judged) / kQueries;
+    }
+  }
+  return sums;
+}
+
+TEST(Evaluate, LeavesOutTheDocumentWithTheQuerysIdAndNotItsTwinsOnAnyNumberOfRanks) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  const EvaluationSource whole = IdenticalSource(0, 1);
+  for (const bool ignore : {false, true}) {
+    for (const int64_t kept : {3, 100}) {  // 3: the fourth must take the place of the one left out
+      const auto expected = PlainMetrics(**encoder, whole.header, ignore, static_cast<size_t>(kept));
+      for (const int64_t world_size : {1, 2, 3}) {
+        double largest = 0;
+        for (const absl::Status& status : RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
+               auto own = Encoder::Random(ProblemConfig(), 1);
+               const auto result = Evaluate(**own, group, IdenticalSource(group.rank(), world_size),
+                                            {.metrics = StandardMetrics(), .kept = kept, .queries_at_once = 2,
+                                             .ignore_identical_ids = ignore});
+               if (!result.ok()) return result.status();
+               EXPECT_EQ(result->queries(), kQueries);
+               if (group.rank() != 0) return absl::OkStatus();
+               for (const auto& [name, value] : expected) {
+                 largest = std::max(largest, std::abs(result->metrics().at(name) - value));
+                 EXPECT_NEAR(result->metrics().at(name), value, 1e-9) << name << ", ignore " << ignore;
+               }
+               return absl::OkStatus();
+             })) {
+          EXPECT_TRUE(status.ok()) << status;
+        }
+        std::cout << "ignore " << ignore << ", " << kept << " kept, " << world_size << " ranks: largest difference "
+                  << largest << "\n";
+      }
+    }
+  }
+  EXPECT_NE(PlainMetrics(**encoder, whole.header, true, 3), PlainMetrics(**encoder, whole.header, false, 3));
+}
+
+// A data server of the version before sends no pairs: its ranking would keep what the option leaves out.
+TEST(Evaluate, RefusesADataServerThatDoesNotKnowTheOption) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  for (const EvaluationSource& source : {Source(0, 1), IdenticalSource(0, 1, /*marked=*/false)}) {
+    const auto result = Evaluate(**encoder, *MakeSingleGroup(), source, {.metrics = {"mrr"}, .ignore_identical_ids = true});
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kFailedPrecondition) << result.status();
+  }
+}
+
+std::string ErrorOfEvaluation(const std::function<void(Encoder&)>& spoil, bool normalize = true) {
+  std::string text;
+  for (const absl::Status& status : RunInProcessRanks(2, [&](Group& group) -> absl::Status {
+         EncoderConfig config = ProblemConfig();
+         config.normalize = normalize;
+         auto encoder = Encoder::Random(config, 1);
+         {
+           at::NoGradGuard no_gradient;
+           spoil(**encoder);
+         }
+         return Evaluate(**encoder, group, Source(group.rank(), 2), {.metrics = StandardMetrics()}).status();
+       })) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    if (text.empty()) text = std::string(status.message());
+    EXPECT_EQ(status.message(), text) << "alike on all ranks";
+  }
+  return text;
+}
+
+TEST(Evaluate, WhatIsNotFiniteIsAnErrorAndGivesNoMetrics) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(ErrorOfEvaluation([](Encoder& encoder) { encoder.parameters()[0].value.fill_(kNan); }),
+            "evaluation: no embedding is finite, so the model's weights are not. Evaluate another model.");
+  const uint32_t rare = Tokens(kQueries + 6)[0];
+  EXPECT_THAT(ErrorOfEvaluation([&](Encoder& encoder) { encoder.parameters()[0].value[rare].fill_(kNan); }),
+              testing::AllOf(testing::HasSubstr(", which begins token ids "), testing::HasSubstr(" of 24 are not)")));
+  const auto lengthen = [](Encoder& encoder) {
+    for (Parameter& parameter : encoder.parameters()) {
+      if (parameter.name == "encoder.layer.1.output.LayerNorm.weight") parameter.value.mul_(1e20);
+    }
+  };
+  EXPECT_THAT(ErrorOfEvaluation(lengthen, /*normalize=*/false), testing::HasSubstr("a score is not finite"));
 }
 
 }  // namespace

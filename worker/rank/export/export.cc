@@ -33,6 +33,9 @@ absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, c
     if (fs::exists(from / name, error)) {
       ASSIGN_OR_RETURN(bytes, ReadFile(from / name));
     }
+    if (std::string_view(name) == "tokenizer_config.json") {
+      ASSIGN_OR_RETURN(bytes, TokenizerConfigWithLength(bytes, config.max_sequence_length));
+    }
     RETURN_IF_ERROR(WriteFileAtomically(to / name, bytes));
   }
   return absl::OkStatus();

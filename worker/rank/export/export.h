@@ -22,6 +22,7 @@ struct ModelCardScore {
 struct ModelCard {
   std::string title;
   std::string base_model;  // empty: random weights
+  uint32_t query_tokens = 0, passage_tokens = 0;  // where training and evaluation cut texts
   std::vector<std::pair<std::string, std::string>> data;
   std::vector<std::pair<std::string, std::string>> settings;
   std::vector<ModelCardScore> scores;

@@ -93,6 +93,23 @@ TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
   EXPECT_EQ(json["version"], "1.0");
 }
 
+// Loaders cut at the length of either file: both name what was trained, whatever the base model's said.
+TEST_F(ExportTest, EveryFileNamesTheLengthThatWasTrained) {
+  std::ofstream(root_ / "tokenizer/tokenizer_config.json")
+      << R"({"do_lower_case":true,"max_length":128,"model_max_length":512,"tokenizer_class":"BertTokenizer"})";
+  options_.card.query_tokens = 5;
+  options_.card.passage_tokens = 16;
+  ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
+  const auto file = [&](const char* name) { return nlohmann::json::parse(ReadFile(options_.folder / name).value()); };
+  EXPECT_EQ(file("sentence_bert_config.json")["max_seq_length"], 16);
+  const auto tokenizer = file("tokenizer_config.json");
+  EXPECT_EQ(tokenizer["model_max_length"], 16);
+  EXPECT_EQ(tokenizer["max_length"], 16);
+  EXPECT_EQ(tokenizer["tokenizer_class"], "BertTokenizer");
+  EXPECT_THAT(ReadFile(options_.folder / "README.md").value(),
+              HasSubstr("at most 16 tokens (training cut queries to 5 and passages to 16)"));
+}
+
 TEST_F(ExportTest, RefusesAFolderThatIsThere) {
   fs::create_directories(options_.folder);
   EXPECT_EQ(ExportFolder(*MakeEncoder(), options_).code(), absl::StatusCode::kAlreadyExists);

@@ -40,6 +40,11 @@ std::string ScoreTable(const std::vector<ModelCardScore>& scores) {
   return text;
 }
 
+std::string LengthsText(const ModelCard& card) {
+  if (card.query_tokens == 0 || card.passage_tokens == 0) return "";
+  return absl::StrCat(" (training cut queries to ", card.query_tokens, " and passages to ", card.passage_tokens, ")");
+}
+
 std::string PoolingName(PoolingMode mode) {
   switch (mode) {
     case PoolingMode::kCls:
@@ -61,8 +66,8 @@ std::string ModelCardText(const EncoderConfig& config, const ExportOptions& opti
   absl::StrAppend(&text, "\n# ", card.title, "\n\nA dense retriever trained with Muster from ",
                   card.base_model.empty() ? "random weights" : absl::StrCat("`", card.base_model, "`"),
                   ". It maps a text of at most ",
-                  config.max_sequence_length, " tokens to ", config.hidden_size, " numbers: ",
-                  PoolingName(config.pooling), config.normalize ? ", normalised to length 1" : "", ".\n");
+                  config.max_sequence_length, " tokens", LengthsText(card), " to ", config.hidden_size, " numbers: ",
+                  PoolingName(config.pooling), config.normalize ? ", normalized to length 1" : "", ".\n");
   absl::StrAppend(&text, "\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"
                          "model = SentenceTransformer(\"PATH_OF_THIS_FOLDER\")\n"
                          "queries = model.encode([\"a question\"], prompt_name=\"query\")\n"

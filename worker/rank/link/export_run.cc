@@ -20,23 +20,27 @@ std::string Number(double value) { return absl::StrCat(value); }
 ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optional<Evaluation>& untrained,
                   const std::optional<Evaluation>& trained) {
   const muster::v1::JobSpec& spec = config.spec();
-  ModelCard card{.title = spec.name(), .base_model = spec.model().from()};
+  ModelCard card{.title = spec.name(),
+                 .base_model = spec.model().from(),
+                 .query_tokens = spec.model().max_length().query(),
+                 .passage_tokens = spec.model().max_length().passage()};
   card.data = {{"training set", absl::StrCat(spec.data().train(), " (", spec.data().split(), ")")},
                {"queries", absl::StrCat(config.resolved().train_queries())},
-               {"positives a query", absl::StrCat(spec.data().positives().per_query())},
-               {"negatives a query", absl::StrCat(spec.data().negatives().per_query())}};
+               {"positives per query", absl::StrCat(spec.data().positives().per_query())},
+               {"negatives per query", absl::StrCat(spec.data().negatives().per_query())}};
   std::string objective = muster::v1::Objective_Name(spec.loss().objective()).substr(sizeof("OBJECTIVE_") - 1);
   std::transform(objective.begin(), objective.end(), objective.begin(), [](unsigned char c) { return std::tolower(c); });
   card.settings = {{"objective", objective},
                    {"temperature", Number(spec.loss().temperature())},
-                   {"queries a step", absl::StrCat(spec.batch().queries())},
+                   {"queries per step", absl::StrCat(spec.batch().queries())},
                    {"learning rate", Number(spec.optimizer().learning_rate())},
                    {"steps", absl::StrCat(config.resolved().total_steps())},
                    {"seed", absl::StrCat(spec.seed())}};
+  const char* ids = spec.report().ignore_identical_ids() ? ", without the document of the query's id" : "";
   for (const auto* evaluation : {&untrained, &trained}) {
     if (!evaluation->has_value()) continue;
     const Evaluation& e = **evaluation;
-    card.scores.push_back({e.label(), absl::StrCat(e.dataset(), " (", e.split(), ")"),
+    card.scores.push_back({e.label(), absl::StrCat(e.dataset(), " (", e.split(), ids, ")"),
                            {e.metrics().begin(), e.metrics().end()}});
   }
   return card;

@@ -1,5 +1,6 @@
 #include "worker/rank/link/fake_cluster.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
@@ -83,6 +84,15 @@ grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequ
     if (break_after > 0 && sent++ == break_after) return Broken();
     Problem problem = MakeProblem(step, false);
     problem.step = step;
+    if (no_negative && step == 1) {
+      for (size_t q = 0; q < problem.positives.size(); ++q) {
+        problem.ignored[q].clear();
+        for (uint32_t column = 0; column < problem.passages; ++column) {
+          const auto& positives = problem.positives[q];
+          if (std::ranges::count(positives, column) == 0) problem.ignored[q].push_back(column);
+        }
+      }
+    }
     muster::v1::StepShare share = ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
     if (const uint64_t steps = request->resolved().steps_per_epoch(); steps > 0) {
       share.set_epoch(step / steps);

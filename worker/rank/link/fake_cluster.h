@@ -37,6 +37,7 @@ class FakeData final : public muster::v1::DataService::Service {
   uint32_t attempt = 1;
   std::atomic<bool> other_query = false;  // step 1 holds another query than its epoch says
   std::atomic<bool> other_plan = false;   // rank 1's plans are others than rank 0's
+  std::atomic<bool> no_negative = false;  // in step 1 all passages are relevant to all queries
   std::atomic<int> break_after = 0;  // a stream is UNAVAILABLE after so many messages; 0: never
   grpc::Status Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
                       grpc::ServerWriter<muster::v1::StepShare>* writer) override;

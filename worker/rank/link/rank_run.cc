@@ -45,6 +45,12 @@ class RankRun {
         audit_(config),
         steps_(std::filesystem::path(config.scratch()) / kStepLogFile) {}
 
+  // For people, of a run that succeeded; alike on all ranks.
+  std::string Note() const {
+    if (steps_without_negative_ == 0) return "";
+    return absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from");
+  }
+
   absl::Status Run() {
     RETURN_IF_ERROR(SetUp());
     RETURN_IF_ERROR(Restore());
@@ -52,7 +58,9 @@ class RankRun {
     started.mutable_started()->set_rank(config_.rank());
     RETURN_IF_ERROR(agent_.Send(started));
     if (cursor_.step == 0 && spec_.has_report()) {
-      ASSIGN_OR_RETURN(cursor_.untrained, Evaluate("untrained", spec_.report().dataset(), spec_.report().split(),
+      // A job that evaluates alone may measure a trained model: its label is what it measures.
+      const std::string& measured = spec_.model().from().empty() ? spec_.model().preset() : spec_.model().from();
+      ASSIGN_OR_RETURN(cursor_.untrained, Evaluate(EvaluatesOnly(spec_) ? measured : "untrained", spec_.report(),
                                                     config_.resolved().report_dataset()));
     }
     if (EvaluatesOnly(spec_)) return absl::OkStatus();
@@ -75,8 +83,7 @@ class RankRun {
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
-                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, OptionsOfTrainer());
     cursor_ = {.total_steps = TotalSteps(),
                .seed = spec_.seed(),
                .spec_digest = SpecDigest(spec_, config_.resolved()),
@@ -88,6 +95,12 @@ class RankRun {
           agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
         });
     return absl::OkStatus();
+  }
+
+  TrainerOptions OptionsOfTrainer() const {
+    TrainerOptions options = TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps());
+    options.tokenizer = tokenizer_;
+    return options;
   }
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
@@ -117,8 +130,7 @@ class RankRun {
     ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_, device_.device));
     RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
     RETURN_IF_ERROR(steps_.Clear());
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
-                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, OptionsOfTrainer());
     return absl::OkStatus();
   }
 
@@ -134,8 +146,9 @@ class RankRun {
     return restored;
   }
 
-  absl::StatusOr<Evaluation> Evaluate(const std::string& label, const std::string& dataset, const std::string& split,
-                                      const std::string& digest) {
+  // `section` is the specification's evaluate or report.
+  template <typename Section>
+  absl::StatusOr<Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
     const absl::Duration start = clock_.Monotonic();
     const std::string activity = absl::StrCat("evaluating (", label, ")");
     progress_.Activity(activity);
@@ -144,21 +157,23 @@ class RankRun {
     *request.mutable_spec() = spec_;
     *request.mutable_resolved() = config_.resolved();
     request.set_dataset(digest);
-    request.set_split(split);
+    request.set_split(section.split());
     ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request));
     EvaluatorOptions options{.metrics = StandardMetrics(),
+                             .ignore_identical_ids = section.ignore_identical_ids(),
+                             .tokenizer = tokenizer_,
                              .progress = [&](double done) { progress_.Activity(activity, done); }};
     if (spec_.has_evaluate()) options.metrics.push_back(spec_.evaluate().metric());
     ASSIGN_OR_RETURN(Evaluation result, muster::Evaluate(*encoder_, *group_, std::move(source), options));
     result.set_label(label);
     result.set_step(cursor_.step);
-    result.set_dataset(dataset);
-    result.set_split(split);
+    result.set_dataset(section.dataset());
+    result.set_split(section.split());
     result.set_seconds(absl::ToDoubleSeconds(clock_.Monotonic() - start));
     if (config_.rank() == 0) {
-      spdlog::info("{} on {} {}: ndcg@10 {:.4f}, mrr {:.4f}, recall@100 {:.4f} ({:.1f} s)", label, dataset, split,
-                   result.metrics().at("ndcg@10"), result.metrics().at("mrr"), result.metrics().at("recall@100"),
-                   result.seconds());
+      spdlog::info("{} on {} {}: ndcg@10 {:.4f}, mrr {:.4f}, recall@100 {:.4f} ({:.1f} s)", label,
+                   section.dataset(), section.split(), result.metrics().at("ndcg@10"), result.metrics().at("mrr"),
+                   result.metrics().at("recall@100"), result.seconds());
       RankMessage message;
       *message.mutable_evaluation() = result;
       RETURN_IF_ERROR(agent_.Send(message));
@@ -200,6 +215,7 @@ class RankRun {
       const double data_seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
       ASSIGN_OR_RETURN(StepReport report, trainer_->Step(batch, stop_.load()));
       report.seconds["data"] = data_seconds;
+      CountNegatives(report);
       cursor_.step = batch.step + 1;
       const bool last = cursor_.step == TotalSteps();
       const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
@@ -212,6 +228,16 @@ class RankRun {
       if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
     }
     return absl::OkStatus();
+  }
+
+  // A step of queries without a negative pushes nothing away: worth knowing before the GPUs have spent a day on it.
+  void CountNegatives(const StepReport& report) {
+    ++steps_taken_;
+    if (report.negative_pairs > 0) return;
+    if (steps_without_negative_++ == 0 && config_.rank() == 0) {
+      spdlog::warn("step {}: no query of the batch has a negative: all its passages are relevant to all its queries",
+                   report.step);
+    }
   }
 
   // All ranks are here after the same step.
@@ -265,8 +291,8 @@ class RankRun {
   absl::Status EvaluateIfDue(bool last) {
     if (!spec_.has_evaluate() || (!last && cursor_.step % spec_.evaluate().every_steps() != 0)) return absl::OkStatus();
     ASSIGN_OR_RETURN(const Evaluation result,
-                     Evaluate(absl::StrCat("step-", cursor_.step), spec_.evaluate().dataset(),
-                              spec_.evaluate().split(), config_.resolved().evaluate_dataset()));
+                     Evaluate(absl::StrCat("step-", cursor_.step), spec_.evaluate(),
+                              config_.resolved().evaluate_dataset()));
     const double metric = result.metrics().at(spec_.evaluate().metric());
     ++cursor_.evaluations_done;
     ++cursor_.evaluations_without_better;
@@ -305,8 +331,7 @@ class RankRun {
     if (!best_.empty()) RETURN_IF_ERROR(AssignParameters(best_, encoder_->parameters()));
     std::optional<Evaluation> trained;
     if (spec_.has_report()) {
-      ASSIGN_OR_RETURN(trained, Evaluate("trained", spec_.report().dataset(), spec_.report().split(),
-                                         config_.resolved().report_dataset()));
+      ASSIGN_OR_RETURN(trained, Evaluate("trained", spec_.report(), config_.resolved().report_dataset()));
     }
     if (config_.rank() == 0) {
       uploader_->Wait();
@@ -340,6 +365,7 @@ class RankRun {
   std::unique_ptr<CheckpointUploader> uploader_;
   TrainingCursor cursor_;
   std::vector<uint32_t> threads_;  // of each rank
+  uint64_t steps_taken_ = 0, steps_without_negative_ = 0;  // of this attempt
   std::vector<Parameter> best_;  // empty: no evaluation has chosen yet
 };
 
@@ -356,12 +382,13 @@ muster::v1::ExitCause CauseOf(const absl::Status& status) {
 }
 
 RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop) {
-  absl::Status status = RankRun(config, agent, clock, stop).Run();
+  RankRun run(config, agent, clock, stop);
+  absl::Status status = run.Run();
   // A rank that was asked to stop may see a peer leave first.
   if (!status.ok() && stop.load() != StopRequest::kNone) status = absl::CancelledError(status.message());
   RankResult result;
   result.set_cause(CauseOf(status));
-  result.set_message(std::string(status.message()));
+  result.set_message(status.ok() ? run.Note() : std::string(status.message()));
   return result;
 }
 

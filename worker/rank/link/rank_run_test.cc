@@ -312,6 +312,29 @@ TEST_F(RunRankTest, AGpuThatIsNotThereIsPermanentAndNamesTheRemedy) {
   EXPECT_THAT(result.message(), testing::EndsWith("submit with resources.device: cpu"));
 }
 
+TEST_F(RunRankTest, StepsWithoutANegativeAreNamedAtTheEndByAllRanks) {
+  for (const Ended& ended : Run(config_, 2)) EXPECT_EQ(ended.result.message(), "");
+  cluster_.data.no_negative = true;
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+    EXPECT_EQ(ended.result.message(), "1 of the last 6 steps had no negative to learn from");
+  }
+}
+
+TEST_F(RunRankTest, TheModelCardNamesTheLengthsThatWereTrained) {
+  config_.mutable_spec()->mutable_model()->mutable_max_length()->set_query(20);
+  config_.mutable_spec()->mutable_model()->mutable_max_length()->set_passage(24);
+  const Ended ended = Run(config_, 1)[0];
+  const auto manifest = *blobs_.GetManifest(ended.Manifest());
+  std::string card, lengths;
+  for (const auto& file : manifest.files()) {
+    if (file.path() == "README.md") card = *blobs_.GetBytes(file.digest());
+    if (file.path() == "sentence_bert_config.json") lengths = *blobs_.GetBytes(file.digest());
+  }
+  EXPECT_THAT(card, testing::HasSubstr("at most 24 tokens (training cut queries to 20 and passages to 24)"));
+  EXPECT_THAT(lengths, testing::HasSubstr("\"max_seq_length\": 24"));
+}
+
 TEST_F(RunRankTest, AWrongTokenIsPermanentAndAStaleAttemptIsNot) {
   RankConfig wrong = config_;
   wrong.mutable_resolved()->set_vocabulary_size(20);

@@ -151,7 +151,7 @@ absl::StatusOr<LossCaseOutcome> RunCase(const Case& c, Group& group) {
     if (!c.weights.empty()) input.row_weights.push_back(c.weights[r]);
   }
   const LossResult own = EvaluateLoss(input);
-  const bool bad = own.first_non_finite_row >= 0;
+  const bool bad = own.first_non_finite_row >= 0 || own.first_non_finite_passage >= 0;
   at::Tensor sums[] = {Scalar(own.loss_sum), Scalar(static_cast<double>(own.valid_rows)), Scalar(bad)};
   RETURN_IF_ERROR(group.AllReduceSum(sums));
   if (sums[2].item<double>() > 0) {

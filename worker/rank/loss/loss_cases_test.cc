@@ -1,4 +1,3 @@
-#include "test_paths.h"
 #include "worker/rank/loss/loss_cases.h"
 
 #include <ATen/Parallel.h>
@@ -16,6 +15,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "test_paths.h"
 #include "worker/rank/loss/dense_reference.h"
 
 namespace muster {

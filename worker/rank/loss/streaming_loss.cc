@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/zeros.h>
@@ -52,7 +53,7 @@ class Streamer {
     result_.d_queries = at::zeros(in_.queries.sizes(), options);
     result_.d_passages = at::zeros(in_.passages.sizes(), options);
     if (rows_ == 0) return std::move(result_);
-    MeasurePassages();
+    if (const int64_t bad = MeasurePassages(); bad >= 0) return {.first_non_finite_passage = bad};
     const int64_t tile_bytes = tile_rows_ * tile_columns_ * static_cast<int64_t>(c10::elementSize(type_));
     const int64_t slots = std::clamp<int64_t>(in_.kept_bytes / tile_bytes, 1, std::max<int64_t>(1, tiles_));
     for (int64_t i = 0; i < slots; ++i) slots_.push_back(at::empty({tile_rows_ * tile_columns_}, options));
@@ -66,8 +67,8 @@ class Streamer {
   }
 
  private:
-  // The sum of all passages, and the length of the longest; NaN or infinite where a passage is not finite.
-  void MeasurePassages() {
+  // The sum of all passages, and the length of the longest. The first passage that is not finite, or -1.
+  int64_t MeasurePassages() {
     const auto options = in_.queries.options().dtype(at::kDouble);
     passage_sum_ = at::zeros({in_.passages.size(1)}, options);
     at::Tensor longest = at::zeros({}, options);
@@ -77,6 +78,13 @@ class Streamer {
       longest = at::maximum(longest, (some * some).sum(1).max());
     }
     longest_passage_ = std::sqrt(longest.item<double>());
+    return std::isfinite(longest_passage_) ? -1 : FirstNonFinite(in_.passages);
+  }
+
+  // The first row with an element that is not finite, or -1: squares of float64 overflow before their roots do.
+  static int64_t FirstNonFinite(const at::Tensor& rows) {
+    const at::Tensor bad = at::isfinite(rows).all(1).logical_not();
+    return bad.any().item<bool>() ? bad.to(at::kInt).argmax().item<int64_t>() : -1;
   }
 
   // Sums of similarities over all columns, without visiting them. The first row whose scores may not be finite, or -1.

@@ -38,8 +38,10 @@ struct LossResult {
   at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
   at::Tensor d_passages;   // [columns, d], own rows' part
   int64_t valid_rows = 0;  // rows with a positive
-  // A row that has scores which are not finite, or need not be: its length times the longest passage's, after
-  // temperature, is beyond 1e38 (1e300 in float64). The gradients are undefined tensors then.
+  // What kept the loss from being computed: at most one of the two. The gradients are undefined tensors then.
+  int64_t first_non_finite_passage = -1;  // a column whose embedding is not finite
+  // A row whose embedding is not finite, or whose scores need not be: its length times the longest passage's, after
+  // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 
   // Of valid rows, over all their pairs: similarities before temperature.

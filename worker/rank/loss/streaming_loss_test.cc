@@ -36,13 +36,21 @@ TEST(StreamingLoss, NamesTheFirstRowWithANonFiniteScore) {
   LossInput input = Small();
   input.queries[2].fill_(std::numeric_limits<float>::quiet_NaN());
   EXPECT_EQ(EvaluateLoss(input).first_non_finite_row, 2);
-  input = Small();
-  input.passages[3].fill_(std::numeric_limits<float>::infinity());
-  EXPECT_EQ(EvaluateLoss(input).first_non_finite_row, 0);
   input = Small();  // finite embeddings whose product is not
   input.queries[0].fill_(3e38f);
   input.passages[1].fill_(3e38f);
   EXPECT_EQ(EvaluateLoss(input).first_non_finite_row, 0);
+}
+
+TEST(StreamingLoss, APassageThatIsNotFiniteIsNamedAndNoQueryIsBlamed) {
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    LossInput input = Small();
+    input.passages[2][1].fill_(value);
+    input.passages[3].fill_(value);
+    const LossResult result = EvaluateLoss(input);
+    EXPECT_EQ(result.first_non_finite_passage, 2);
+    EXPECT_EQ(result.first_non_finite_row, -1);
+  }
 }
 
 TEST(StreamingLoss, AcceptsNoRows) {
@@ -52,6 +60,7 @@ TEST(StreamingLoss, AcceptsNoRows) {
   const LossResult result = EvaluateLoss(input);
   EXPECT_EQ(result.loss_sum, 0);
   EXPECT_EQ(result.first_non_finite_row, -1);
+  EXPECT_EQ(result.first_non_finite_passage, -1);
   EXPECT_EQ(result.d_queries.size(0), 0);
   EXPECT_EQ(result.d_passages.abs().max().item<float>(), 0);
 }

@@ -23,7 +23,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Elements of one buffer of probabilities: on the CPU it stays in a cache, on a GPU it fills the device.
-constexpr int64_t kProbabilitiesAtOnceCpu = int64_t{1} << 20, kProbabilitiesAtOnceGpu = int64_t{1} << 27;
+constexpr int64_t kProbabilitiesAtOnceCpu = int64_t{1} << 20, kProbabilitiesAtOnceGpu = int64_t{1} << 26;
 
 // The part `which` (of `parts` side by side in a row) of a run, as [count, heads, length, d]; no copy.
 at::Tensor HeadsView(const at::Tensor& rows, const Run& run, int64_t heads, int64_t which, int64_t parts) {
@@ -149,10 +149,24 @@ void StoreHeads(const at::Tensor& from, const Run& run, int64_t heads, int64_t w
   HeadsView(to, run, heads, which, parts).copy_(from.view({run.count, heads, run.length, from.size(2)}));
 }
 
-// softmax(Q K^T / sqrt(d)), [count * heads, length, length].
+// alpha * a b^T of [n, L, d], as [n, L, L]. Of bfloat16 in float32: rounded to 8 bits, scores of 30 would be off by 0.1
+// before the softmax. cuBLAS gives its float32 sums; the CPU's products of exact casts are the same numbers.
+at::Tensor ScoreProducts(const at::Tensor& a, const at::Tensor& b, double alpha) {
+  const bool mixed = a.scalar_type() == at::kBFloat16;
+  const at::Tensor b_t = b.transpose(1, 2);
+  if (mixed && a.is_cuda()) {
+    const at::Tensor product = at::bmm(a, b_t, at::kFloat);
+    return alpha == 1 ? product : product.mul_(alpha);
+  }
+  const at::Tensor left = mixed ? a.to(at::kFloat) : a, right = mixed ? b_t.to(at::kFloat) : b_t;
+  if (alpha == 1) return at::bmm(left, right);
+  const at::Tensor out = at::empty({a.size(0), a.size(1), b.size(1)}, left.options());
+  return at::baddbmm(out, left, right, /*beta=*/0, alpha);
+}
+
+// softmax(Q K^T / sqrt(d)), [count * heads, length, length]; float32 of bfloat16.
 at::Tensor Probabilities(const at::Tensor& q, const at::Tensor& k) {
-  const at::Tensor scores = at::empty({q.size(0), q.size(1), q.size(1)}, q.options());
-  return at::_softmax(at::baddbmm(scores, q, k.transpose(1, 2), /*beta=*/0, 1 / std::sqrt(q.size(2))), -1, false);
+  return at::_softmax(ScoreProducts(q, k, 1 / std::sqrt(q.size(2))), -1, false);
 }
 
 void MaskProbabilities(const at::Tensor& from, const Run& run, const DropoutRate& rate, int64_t layer,
@@ -160,7 +174,7 @@ void MaskProbabilities(const at::Tensor& from, const Run& run, const DropoutRate
   DropoutOpsOf(from.device().type()).MaskProbabilities(from, run, rate, layer, plan, to);
 }
 
-// On any device, with or without dropout. Dropout never is the flash kernel's own, whose masks depend on the launch.
+// On any device, with or without dropout. Scores, softmax and masks are float32 for bfloat16. Dropout never is the flash kernel's own, whose masks depend on the launch.
 struct ExactAttention : torch::autograd::Function<ExactAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, int64_t heads, double probability,
                             int64_t layer, const SequencePlanPtr& plan) {
@@ -169,7 +183,8 @@ struct ExactAttention : torch::autograd::Function<ExactAttention> {
     for (const Run& run : CutRuns(plan->runs, heads, qkv.device())) {
       at::Tensor p = Probabilities(DenseHeads(qkv, run, heads, 0, 3), DenseHeads(qkv, run, heads, 1, 3));
       if (rate.active()) MaskProbabilities(p, run, rate, layer, *plan, p);
-      StoreHeads(at::bmm(p, DenseHeads(qkv, run, heads, 2, 3)), run, heads, 0, 1, out);
+      // As flash attention does, probabilities are rounded for the product with V alone.
+      StoreHeads(at::bmm(p.to(qkv.scalar_type()), DenseHeads(qkv, run, heads, 2, 3)), run, heads, 0, 1, out);
     }
     context->save_for_backward({qkv});
     context->saved_data["heads"] = heads;
@@ -192,10 +207,10 @@ struct ExactAttention : torch::autograd::Function<ExactAttention> {
       const at::Tensor p = Probabilities(q, k);
       at::Tensor dropped = p;
       if (rate.active()) MaskProbabilities(p, run, rate, layer, plan, dropped = at::empty_like(p));
-      StoreHeads(at::bmm(dropped.transpose(1, 2), d_o), run, heads, 2, 3, d_qkv);
-      at::Tensor d_p = at::bmm(d_o, v.transpose(1, 2));
+      StoreHeads(at::bmm(dropped.to(q.scalar_type()).transpose(1, 2), d_o), run, heads, 2, 3, d_qkv);
+      at::Tensor d_p = ScoreProducts(d_o, v, /*alpha=*/1);
       if (rate.active()) MaskProbabilities(d_p, run, rate, layer, plan, d_p);
-      const at::Tensor d_scores = at::_softmax_backward_data(d_p, p, -1, p.scalar_type());
+      const at::Tensor d_scores = at::_softmax_backward_data(d_p, p, -1, p.scalar_type()).to(q.scalar_type());
       const double scale = 1 / std::sqrt(q.size(2));
       StoreHeads(at::baddbmm(at::empty_like(q), d_scores, k, 0, scale), run, heads, 0, 3, d_qkv);
       StoreHeads(at::baddbmm(at::empty_like(q), d_scores.transpose(1, 2), q, 0, scale), run, heads, 1, 3, d_qkv);

@@ -1,9 +1,20 @@
 #include "worker/rank/train/model_spec.h"
 
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "common/status.h"
 
 namespace muster {
 namespace {
+
+// 0.1 of 0.1f, which as a double would be 0.10000000149.
+double ShortestDouble(float value) {
+  double result = value;
+  const auto text = absl::StrCat(value);
+  return absl::SimpleAtod(text, &result) && static_cast<float>(result) == value ? result : value;
+}
 
 EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& spec) {
   switch (spec.pooling()) {
@@ -22,6 +33,11 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
       break;
   }
   if (spec.has_normalize()) config.normalize = spec.normalize();
+  // What the folder says of its lengths and dropout is what it was made with; from here on the model is what the
+  // specification trains, and an export says so.
+  const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
+  if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
+  if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());
   return config;
 }
 

@@ -26,5 +26,22 @@ TEST(EncoderFromSpec, PrecisionIsOfProductsAndWeightsStayFloat32) {
   }
 }
 
+// What is exported and reported says so: a folder's own length and dropout are those of an earlier training.
+TEST(EncoderFromSpec, LengthAndDropoutAreWhatTheSpecificationTrains) {
+  muster::v1::JobSpec spec = Spec(muster::v1::PRECISION_FP32);
+  spec.mutable_model()->mutable_max_length()->set_query(64);
+  spec.mutable_model()->mutable_max_length()->set_passage(384);
+  spec.mutable_model()->set_dropout(0.3f);
+  const EncoderConfig config = (*EncoderFromSpec(spec, "", 50))->config();
+  EXPECT_EQ(config.max_sequence_length, 384);
+  EXPECT_EQ(config.hidden_dropout, 0.3);
+  EXPECT_EQ(config.attention_dropout, 0.3);
+  spec.mutable_model()->mutable_max_length()->set_query(400);
+  spec.mutable_model()->clear_dropout();
+  const EncoderConfig own = (*EncoderFromSpec(spec, "", 50))->config();
+  EXPECT_EQ(own.max_sequence_length, 400) << "the longer one";
+  EXPECT_EQ(own.hidden_dropout, 0.1) << "the model's";
+}
+
 }  // namespace
 }  // namespace muster

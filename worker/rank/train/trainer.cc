@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -16,8 +17,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "common/random.h"
 #include "common/status.h"
 #include "worker/rank/train/schedule.h"
+#include "worker/rank/train/text_of.h"
 
 namespace muster {
 namespace {
@@ -26,8 +30,8 @@ namespace {
 struct Tally {
   double loss = 0, positive_sum = 0, negative_sum = 0, entropy_sum = 0;
   int64_t valid_rows = 0, positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0, tokens = 0;
-  int64_t non_finite_row = -1;  // of the global batch
-  uint64_t non_finite_query = 0;
+  int64_t faulty = 0;        // an embedding or a score is not finite
+  int64_t faulty_row = -1;   // of the global batch: the query whose scores may not be finite
   int64_t stop = 0;
   QuerySum queries;  // of own rows
   double work_seconds = 0;  // own, of the step before; 0: there was none
@@ -71,6 +75,14 @@ at::Tensor Indices(const std::vector<int64_t>& values, at::Device device) {
       .to(device, /*non_blocking=*/false, /*copy=*/true);
 }
 
+// Of who encodes what: gathered rows mean something else to a rank with another deal.
+uint64_t DealDigest(const StepBatch& batch) {
+  uint64_t digest = 0;
+  for (const int64_t count : batch.rank_counts) digest = MixKey(digest, static_cast<uint64_t>(count));
+  for (const int64_t slot : batch.gather_slots) digest = MixKey(digest, static_cast<uint64_t>(slot));
+  return digest;
+}
+
 // Rows as the ranks send them → rows by slot. Takes its argument, so that no more than two copies exist.
 at::Tensor BySlot(at::Tensor gathered, const StepBatch& batch) {
   return at::empty_like(gathered).index_copy_(0, Indices(batch.gather_slots, gathered.device()), gathered);
@@ -88,15 +100,9 @@ at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
 }
 
 // Sums in rank order, so that all ranks hold equal bits.
-absl::Status Summarise(const std::vector<Tally>& tallies, StepReport& report) {
+void Summarise(const std::vector<Tally>& tallies, StepReport& report) {
   Tally sum;
   for (const Tally& tally : tallies) {
-    if (tally.non_finite_row >= 0) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "step %d: a score of query %d of the batch (query digest %016x) is not finite. Lower "
-          "optimizer.learning_rate, or look at the texts of that query.",
-          report.step, tally.non_finite_row, tally.non_finite_query));
-    }
     sum.loss += tally.loss;
     sum.positive_sum += tally.positive_sum;
     sum.negative_sum += tally.negative_sum;
@@ -116,11 +122,11 @@ absl::Status Summarise(const std::vector<Tally>& tallies, StepReport& report) {
   report.loss = sum.loss;
   report.valid_rows = sum.valid_rows;
   report.ignored_pairs = sum.ignored_pairs;
+  report.negative_pairs = sum.negative_pairs;
   report.tokens = sum.tokens;
   report.mean_positive = mean(sum.positive_sum, sum.positive_pairs);
   report.mean_negative = mean(sum.negative_sum, sum.negative_pairs);
   report.positive_entropy = mean(sum.entropy_sum, sum.valid_rows);
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -134,6 +140,16 @@ TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const Encoder
           .hidden_dropout = own ? spec.model().dropout() : config.hidden_dropout,
           .attention_dropout = own ? spec.model().dropout() : config.attention_dropout,
           .total_steps = total_steps};
+}
+
+std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget) {
+  std::vector<bool> keep;
+  uint64_t left = budget;
+  for (const uint64_t graph : bytes) {
+    keep.push_back(graph <= left);
+    if (keep.back()) left -= graph;
+  }
+  return keep;
 }
 
 // Embeddings of own sequences, in the order of the micro-batches.
@@ -165,13 +181,16 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
   Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size()),
               .rows = at::empty({batch.rank_counts[group_.rank()], encoder_.config().hidden_size}, like)};
-  uint64_t kept = 0;
+  std::vector<uint64_t> bytes;
+  for (const PackedBatch& micro : batch.micro_batches) {
+    bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
+                                        encoder_.options().bfloat16));
+  }
+  const std::vector<bool> keep = GraphsToKeep(bytes, options_.keep_activations);
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    kept += Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
-                                encoder_.options().bfloat16);
-    at::AutoGradMode with_graph(kept <= options_.keep_activations);
+    at::AutoGradMode with_graph(keep[i]);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
     if (embeddings.requires_grad()) own.graphs[i] = embeddings;
     own.rows.narrow(0, first, micro.size()).copy_(embeddings.detach());
@@ -195,10 +214,17 @@ void Trainer::Backward(const StepBatch& batch, Encoded own, const at::Tensor& gr
 
 absl::Status Trainer::ComparePlans(const StepBatch& batch) {
   struct Plan {
-    uint64_t step, digest;
+    uint64_t step, digest, deal;
   };
-  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest}));
+  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest, DealDigest(batch)}));
   for (size_t r = 0; r < plans.size(); ++r) {
+    if (plans[r].step == plans[0].step && plans[r].digest == plans[0].digest && plans[r].deal != plans[0].deal) {
+      return WithReason(absl::FailedPreconditionError(absl::StrFormat(
+                            "rank %d and rank 0 hold step %d dealt to the ranks differently: data servers of two "
+                            "versions serve the job",
+                            r, batch.step)),
+                        kRanksDisagree);
+    }
     if (plans[r].step != plans[0].step || plans[r].digest != plans[0].digest) {
       return WithReason(
           absl::FailedPreconditionError(absl::StrFormat(
@@ -208,6 +234,47 @@ absl::Status Trainer::ComparePlans(const StepBatch& batch) {
     }
   }
   return absl::OkStatus();
+}
+
+// "query 3 of the batch (query digest 00ab...), which begins "[CLS] red fish"", from what each rank knows. All ranks call
+// this together.
+absl::StatusOr<std::string> Trainer::DescribeSlot(const StepBatch& batch, int64_t slot) {
+  std::string text, digest;
+  for (const PackedBatch& micro : batch.micro_batches) {
+    const auto tokens = TokensOfSlot(micro, static_cast<uint32_t>(slot));
+    if (tokens.has_value()) text = BeginningOf(*tokens, options_.tokenizer);
+  }
+  const int64_t row = slot - batch.row_begin;
+  if (slot < batch.row_end && row >= 0 && row < static_cast<int64_t>(batch.query_digests.size())) {
+    digest = absl::StrFormat(" (query digest %016x)", batch.query_digests[row]);
+  }
+  ASSIGN_OR_RETURN(const auto texts, group_.AllGatherBytes(text));
+  ASSIGN_OR_RETURN(const auto digests, group_.AllGatherBytes(digest));
+  const bool is_query = slot < batch.query_count;
+  return absl::StrCat(is_query ? "query " : "passage ", is_query ? slot : slot - batch.query_count, " of the batch",
+                      absl::StrJoin(digests, ""), ", which begins ", absl::StrJoin(texts, ""));
+}
+
+// All ranks hold the same embeddings, so all come to the same words. `row`: where every embedding is finite, the query
+// whose scores may overflow.
+absl::Status Trainer::ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row) {
+  const at::Tensor bad = at::isfinite(embeddings).all(1).logical_not().to(at::kInt);
+  const int64_t count = bad.sum().item<int64_t>(), slots = embeddings.size(0);
+  const std::string step = absl::StrCat("step ", batch.step, ": ");
+  if (count == slots) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        step, "no embedding of the batch is finite, so the model's weights are not. Lower optimizer.learning_rate, or "
+              "start from another model."));
+  }
+  ASSIGN_OR_RETURN(const std::string what, DescribeSlot(batch, count > 0 ? bad.argmax().item<int64_t>() : row));
+  if (count > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(step, "the embedding of ", what, ", is not finite (", count, " of ",
+                                                   slots, " are not). Look at its text, or lower "
+                                                          "optimizer.learning_rate."));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      step, "the scores of ", what, ", may not be finite: its length times the longest passage's over loss.temperature "
+            "is above 1e38. Set model.normalize, raise loss.temperature, or lower optimizer.learning_rate."));
 }
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRequest stop) try {
@@ -250,12 +317,13 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
               .work_seconds = own_work_};
   for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
   work += timer.Since();
-  if (const int64_t bad = loss.first_non_finite_row; bad >= 0) {
-    tally.non_finite_row = batch.row_begin + bad;
-    if (bad < static_cast<int64_t>(batch.query_digests.size())) tally.non_finite_query = batch.query_digests[bad];
-  }
+  if (loss.first_non_finite_row >= 0) tally.faulty_row = batch.row_begin + loss.first_non_finite_row;
+  tally.faulty = tally.faulty_row >= 0 || loss.first_non_finite_passage >= 0;
   ASSIGN_OR_RETURN(const std::vector<Tally> tallies, GatherValues(group_, tally));
-  RETURN_IF_ERROR(Summarise(tallies, report));
+  for (const Tally& other : tallies) {
+    if (other.faulty != 0) return ExplainNonFinite(batch, all, other.faulty_row);
+  }
+  Summarise(tallies, report);
   all.reset();
   at::Tensor sent = InGatherOrder(std::move(loss), batch);
   timer.Mark("loss");

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +33,11 @@ struct TrainerOptions {
   double hidden_dropout = 0, attention_dropout = 0;
   uint64_t total_steps = 1;
   int64_t tile_rows = 512, tile_columns = 2048;
+  std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
 };
+
+// Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
+std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
 // From a specification with its defaults filled in.
 TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
@@ -41,6 +47,7 @@ struct StepReport {
   uint64_t step = 0;
   double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
   int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
+  int64_t negative_pairs = 0;                   // 0: no query had a negative
   double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
   double positive_entropy = 0;                  // mean over valid rows, in nats
   QuerySum applied;                             // whose rows the update holds, of all ranks
@@ -55,8 +62,9 @@ class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
-  // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: a
-  // score or the gradient is not finite; nothing was updated. FAILED_PRECONDITION: the ranks hold different plans
+  // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
+  // embedding, a score or the gradient is not finite, and the text at fault is named where there is one; nothing was
+  // updated. FAILED_PRECONDITION: the ranks hold different plans, or plans that are dealt to the ranks differently
   // (reason RANKS_DISAGREE).
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
@@ -72,6 +80,8 @@ class Trainer {
   Encoded Encode(const StepBatch& batch);
   void Backward(const StepBatch& batch, Encoded own, const at::Tensor& gradient);
   absl::Status ComparePlans(const StepBatch& batch);
+  absl::Status ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row);
+  absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
   absl::Status Update(StepReport& report);
   Dropout DropoutAt(uint64_t step) const;
 

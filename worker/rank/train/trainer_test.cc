@@ -6,10 +6,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <functional>
 #include <limits>
 
+#include "common/files.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
+#include "worker/rank/train/text_of.h"
 #include "worker/rank/train/trained_step.h"
 
 namespace muster {
@@ -68,19 +73,100 @@ TEST(Trainer, StepsLowerTheLossAndLeaveEqualWeightsOnAllRanks) {
   }
 }
 
-TEST(Trainer, ANonFiniteScoreIsRefusedOnAllRanksAlikeWithTheQueryNamed) {
-  const Problem problem = MakeProblem(6, false);
+// A step on two ranks whose encoders `spoil` changed. Expects one error on both.
+std::string ErrorOfStep(const Problem& problem, const std::function<void(Encoder&)>& spoil, double temperature = 0.2,
+                        bool normalize = true) {
+  EncoderConfig config = ProblemConfig();
+  config.normalize = normalize;
+  std::string text;
+  for (const absl::Status& status : RunInProcessRanks(2, [&](Group& group) -> absl::Status {
+         auto encoder = Encoder::Random(config, kWeightSeed);
+         at::NoGradGuard no_gradient;
+         spoil(**encoder);
+         TrainerOptions options = Options(OBJECTIVE_JOINTLH, 0, 0);
+         options.loss.set_temperature(static_cast<float>(temperature));
+         Trainer trainer(**encoder, group, RealClock(), options);
+         const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 2, 40), group.rank(), 2, config, at::kCPU);
+         return trainer.Step(*batch).status();
+       })) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    if (text.empty()) text = std::string(status.message());
+    EXPECT_EQ(status.message(), text) << "alike on all ranks";
+  }
+  return text;
+}
+
+// Only the text of one slot has this token.
+constexpr uint32_t kRare = 49;
+Problem WithRareToken(uint32_t slot) {
+  Problem problem = MakeProblem(6, false);
+  for (auto& ids : problem.tokens) std::replace(ids.begin(), ids.end(), kRare, kRare - 1);
+  problem.tokens[slot] = {7, kRare, 8};
+  return problem;
+}
+
+void SpoilRareToken(Encoder& encoder) {
+  encoder.parameters()[0].value[kRare].fill_(std::numeric_limits<float>::quiet_NaN());
+}
+
+TEST(Trainer, TheTextWhoseEmbeddingIsNotFiniteIsNamedOnAllRanksAlike) {
+  EXPECT_THAT(ErrorOfStep(WithRareToken(7 + 5), SpoilRareToken),
+              HasSubstr("step 3: the embedding of passage 5 of the batch, which begins token ids 7 49 8, is not finite (1 "
+                        "of 24 are not)."));
+  EXPECT_THAT(ErrorOfStep(WithRareToken(4), SpoilRareToken),
+              HasSubstr("step 3: the embedding of query 4 of the batch (query digest 00000000000003ec), which begins token "
+                        "ids 7 49 8, is not finite"));
+}
+
+TEST(Trainer, WeightsThatAreNotFiniteAreBlamedOnNoText) {
+  const auto spoil = [](Encoder& encoder) {
+    encoder.parameters()[0].value.fill_(std::numeric_limits<float>::quiet_NaN());
+  };
+  EXPECT_THAT(ErrorOfStep(MakeProblem(6, false), spoil), HasSubstr("step 3: no embedding of the batch is finite"));
+}
+
+TEST(Trainer, ScoresThatOverflowAreNamedAsThat) {
+  const auto lengthen = [](Encoder& encoder) {
+    for (Parameter& parameter : encoder.parameters()) {
+      if (parameter.name == "encoder.layer.1.output.LayerNorm.weight") parameter.value.mul_(1e19);
+    }
+  };
+  EXPECT_THAT(ErrorOfStep(MakeProblem(6, false), lengthen, 1e-4, /*normalize=*/false),
+              HasSubstr("may not be finite: its length times the longest passage's"));
+}
+
+TEST(BeginningOf, JoinsWordPiecesOfTheVocabularyAndCutsLongTexts) {
+  const auto folder = *MakeScratchFolder(testing::TempDir(), "vocabulary");
+  ASSERT_TRUE(WriteFileAtomically(folder / "vocab.txt", "[CLS]\nred\nfi\n##sh\r\n").ok());
+  const std::vector<int64_t> ids = {0, 1, 2, 3, 77};
+  EXPECT_EQ(BeginningOf(ids, folder), "\"[CLS] red fish ?\"");
+  EXPECT_EQ(BeginningOf(std::vector<int64_t>(40, 1), folder).substr(49), "red red red red ...\"");
+  EXPECT_EQ(BeginningOf(ids, folder / "none"), "token ids 0 1 2 3 77");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsRoomToLaterOnes) {
+  const std::vector<uint64_t> bytes = {40, 90, 50, 20, 10};
+  EXPECT_EQ(GraphsToKeep(bytes, 100), (std::vector<bool>{true, false, true, false, true}));
+  EXPECT_EQ(GraphsToKeep(bytes, 0), (std::vector<bool>{false, false, false, false, false}));
+  EXPECT_EQ(GraphsToKeep(bytes, UINT64_MAX), (std::vector<bool>{true, true, true, true, true}));
+}
+
+// Two data servers of different versions may deal one plan differently: gathered rows would be other texts' embeddings.
+TEST(Trainer, RefusesRanksThatAPlanIsDealtToDifferently) {
+  const Problem problem = MakeProblem(7, false);
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
-    at::NoGradGuard no_gradient;
-    (*encoder)->parameters()[0].value.fill_(std::numeric_limits<float>::quiet_NaN());
     Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
-    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 2, 40), group.rank(), 2, ProblemConfig(), at::kCPU);
-    return trainer.Step(*batch).status();
+    auto share = ShareOf(problem, group.rank(), 2, 40);
+    const int count = share.gather_slots_size();
+    // Rank 0 believes that rank 1 encodes its last two sequences in another order.
+    if (group.rank() == 0) share.mutable_gather_slots()->SwapElements(count - 1, count - 2);
+    return trainer.Step(*BatchFromShare(share, group.rank(), 2, ProblemConfig(), at::kCPU)).status();
   });
   for (const absl::Status& status : statuses) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("step 3: a score of query 0 of the batch (query digest"));
+    EXPECT_EQ(ReasonOf(status), kRanksDisagree) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("dealt to the ranks differently"));
   }
 }
 

@@ -1,0 +1,18 @@
+// The command line of `muster` as a whole.
+#pragma once
+
+#include "client/cli.h"
+#include "common/flags/parse_flags.h"
+
+namespace muster {
+
+// Adds every global flag and every command.
+void AddMuster(CLI::App& app, Cli& cli);
+
+// Words that people try, and the command that does it.
+const CommandAdvice& MusterAdvice();
+
+// Runs `cli.action`: prints its error in one line, and returns the exit code.
+int RunAction(const Cli& cli, const std::string& command);
+
+}  // namespace muster

@@ -1,0 +1,173 @@
+// The muster program where it follows a job, is interrupted, or is asked for what cannot be.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "client/testing/cli_fixture.h"
+
+namespace muster {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+TEST_F(CliTest, SubmitWaitShowsLossAndBeforeAfter) {
+  Write("job.yaml", kJobFile);
+  const Result result = Muster("submit job.yaml --wait");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("loss 0.5000")) << "progress, away from results";
+  EXPECT_THAT(result.out, StartsWith("job j1 (x)\n"));
+  EXPECT_THAT(result.out, HasSubstr("ndcg@10     0.2500   0.7500  +0.5000"));
+  EXPECT_THAT(result.out, Not(HasSubstr("loss")));
+}
+
+TEST_F(CliTest, WhatFollowsAJobEndsWithTheWholeJob) {
+  Write("job.yaml", kJobFile);
+  for (const std::string command : {"submit job.yaml --wait", "eval minilm scifact", "watch j1"}) {
+    const Result result = Muster(command + " --output json");
+    EXPECT_EQ(result.code, 0) << result.err;
+    auto job = nlohmann::json::parse(result.out);  // not const: a key that is missing is null
+    EXPECT_EQ(job["id"], "j1") << command;
+    EXPECT_EQ(job["phase"], "JOB_PHASE_SUCCEEDED");
+    EXPECT_TRUE(job.contains("reason"));
+    EXPECT_EQ(job["metrics"]["ndcg@10"], 0.75) << "of the trained model";
+    EXPECT_THAT(Muster(command + " --output yaml").out, HasSubstr("metrics:\n  ndcg@10: 0.75\n"));
+    jobs_.job.clear_evaluations();
+  }
+  jobs_.last_phase = muster::v1::JOB_PHASE_FAILED;
+  const Result failed = Muster("submit job.yaml --wait --output json");
+  EXPECT_EQ(failed.code, 1);
+  EXPECT_EQ(nlohmann::json::parse(failed.out)["phase"], "JOB_PHASE_FAILED");
+}
+
+TEST_F(CliTest, CtrlCSaysWhatBecomesOfTheJob) {
+  jobs_.hang = true;
+  const std::string file = Write("job.yaml", kJobFile);
+  const std::vector<std::vector<std::string>> commands = {
+      {"submit", file, "--wait"}, {"watch", "j1"}, {"eval", "minilm", "scifact"}, {"logs", "-f", "j1"}};
+  for (const auto& words : commands) {
+    const Result result = Interrupted(words);
+    EXPECT_EQ(result.code, 130) << words[0];
+    EXPECT_THAT(result.err, HasSubstr("job j1 keeps running.")) << words[0];
+    EXPECT_THAT(result.err, HasSubstr(words[0] == "logs" ? "muster logs -f j1" : "muster watch j1, or cancel it with muster cancel j1"));
+    if (words[0] == "eval" || words[0] == "submit") {
+      EXPECT_THAT(result.out, StartsWith("job j1 (")) << "at once";
+    }
+  }
+}
+
+TEST_F(CliTest, CtrlCOfATransferSaysWhatWasKept) {
+  data_.hang = blobs_.hang = &jobs_;
+  Result result = Interrupted({"data", "import", "s", Write("s.jsonl", "{}")});
+  EXPECT_EQ(result.code, 130);
+  EXPECT_THAT(result.err, HasSubstr("An import is kept whole or not at all: see muster data list."));
+
+  muster::v1::FileManifest manifest;
+  auto& weights = *manifest.add_files();
+  weights.set_path("model.safetensors");
+  weights.set_digest(blobs_.hang_at = blobs_.Add("w"));
+  jobs_.job.set_export_manifest(blobs_.Add(manifest.SerializeAsString()));
+  result = Interrupted({"export", "j1", (folder_ / "some/model").string()});
+  EXPECT_EQ(result.code, 130);
+  EXPECT_THAT(result.err, HasSubstr("Nothing was written to "));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "some")) << "the half that was written is removed";
+}
+
+TEST_F(CliTest, ANewQueueIsNoted) {
+  Write("job.yaml", kJobFile);
+  EXPECT_EQ(Muster("submit job.yaml").err, "");
+  EXPECT_EQ(Muster("submit job.yaml --set resources.queue=research").err, "");
+  const Result result = Muster("submit job.yaml --set resources.queue=reserch");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.err, "note: queue \"reserch\" is new: no other job is in it. There are: default, research. Did you mean "
+                        "\"research\"?\n");
+}
+
+TEST_F(CliTest, NothingIsReadAndIgnored) {
+  jobs_.job.set_id("j1");
+  jobs_.job.mutable_spec()->mutable_resources()->mutable_slots()->set_max(2);
+  jobs_.job.add_attempts()->set_number(1);
+  jobs_.job.mutable_attempts(0)->add_ranks();
+  jobs_.job.mutable_attempts(0)->add_ranks();
+  Result result = Muster("logs j1 --rank 5");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err, "logs: job j1 has no rank 5. It has 2 ranks, from 0 to 1.\n");
+  EXPECT_EQ(Muster("logs j1 --attempt 2").err, "logs: job j1 has no attempt 2. It has had 1.\n");
+  EXPECT_EQ(Muster("logs j1 --rank 1 --attempt 1").code, 0);
+  for (const char* command : {"backup list typo", "backup verify typo", "restore typo --data d"}) {
+    result = Muster(command);
+    EXPECT_EQ(result.code, 2) << command;
+    EXPECT_THAT(result.err, HasSubstr("typo does not exist. Name the folder that muster backup take wrote to."));
+  }
+  Write("folder/x", "");
+  EXPECT_THAT(Muster("backup list folder").err, HasSubstr("folder is not a folder of backups"));
+  EXPECT_TRUE(nlohmann::json::parse(Muster("version --output json").out).contains("version"));
+  EXPECT_EQ(Muster("submit x.yaml --timeout 3").code, 2);
+  EXPECT_EQ(Muster("get j1 --metrics csv --output json").code, 2);
+}
+
+TEST_F(CliTest, FilesThatAreNotThereAreWrongUsage) {
+  Write(".config/muster/config.yaml", "address: " + address_ + "\n");
+  Write("job.yaml", kJobFile);
+  ASSERT_EQ(Muster("certs init ca").code, 0);
+  for (const char* command : {"jobs --certs ca --token-file nosuch", "jobs --certs nosuch", "submit nosuch", "certs show nosuch",
+                              "certs issue nosuch --role viewer --name a --out b", "tokens list --file nosuch",
+                              "tokens revoke --file nosuch --user a", "data import n nosuch", "models push n nosuch"}) {
+    const Result result = Muster(command);
+    EXPECT_EQ(result.code, 2) << command << ": " << result.err;
+    EXPECT_THAT(result.err, HasSubstr("nosuch")) << command;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+}
+
+TEST_F(CliTest, AWrongAuthorityIsNamedInOneLine) {
+  ASSERT_EQ(Muster("certs init ca").code, 0);
+  ASSERT_EQ(Muster("certs init other").code, 0);
+  ASSERT_EQ(Muster("certs issue ca --role coordinator --name c --out server").code, 0);
+  ASSERT_EQ(Muster("certs issue other --role viewer --name ada --out ada").code, 0);
+  auto secure = RpcServer::Start(
+      {.address = "127.0.0.1:0", .security = {.certificates = folder_ / "server"}, .services = {&jobs_, &cluster_}});
+  ASSERT_TRUE(secure.ok()) << secure.status();
+  const std::string address = absl::StrCat("127.0.0.1:", (*secure)->port());
+  Write(".config/muster/config.yaml", absl::StrCat("address: ", address, "\ncerts: ~/ada\n"));
+  for (const char* command : {"jobs", "watch j1", "get j1"}) {
+    const Result result = Muster(command);
+    EXPECT_EQ(result.code, 5) << command;
+    EXPECT_THAT(result.err, HasSubstr("the server's certificate is not signed by " + (folder_ / "ada/ca.pem").string()));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  EXPECT_THAT(Muster("jobs --insecure").err, HasSubstr("the server uses TLS"));
+  ASSERT_EQ(Muster("certs issue other --role viewer --name eve --out eve").code, 0);
+  Write("eve/ca.pem", *ReadFile(folder_ / "ca/ca.pem"));
+  EXPECT_THAT(Muster("jobs --certs eve").err, HasSubstr("the server refuses the certificate in eve"));
+}
+
+TEST_F(CliTest, AJobThatEndedWithoutAModelSaysWhatToDo) {
+  jobs_.job.set_id("j1");
+  jobs_.job.set_phase(muster::v1::JOB_PHASE_CANCELLED);
+  EXPECT_EQ(Muster("export j1 m").err, "export: job j1 has no model: it was cancelled. Submit it again.\n");
+  jobs_.job.set_phase(muster::v1::JOB_PHASE_PAUSED);
+  EXPECT_THAT(Muster("export j1 m").err, HasSubstr("muster resume j1"));
+}
+
+TEST_F(CliTest, EndsOfJobsAreExitCodes) {
+  Write("job.yaml", kJobFile);
+  jobs_.last_phase = muster::v1::JOB_PHASE_FAILED;
+  EXPECT_EQ(Muster("submit job.yaml --wait").code, 1);
+  jobs_.last_phase = muster::v1::JOB_PHASE_CANCELLED;
+  EXPECT_EQ(Muster("watch j1").code, 3);
+}
+
+TEST_F(CliTest, EvalSubmitsAJobThatTrainsNothing) {
+  const Result result = Muster("eval minilm scifact --split dev");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("job j1 (eval-minilm-scifact)\n"));
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  const auto& spec = jobs_.requests[0].spec();
+  EXPECT_EQ(spec.name(), "eval-minilm-scifact");
+  EXPECT_EQ(spec.duration().length_case(), muster::v1::DurationSpec::kSteps);
+  EXPECT_EQ(spec.report().split(), "dev");
+}
+
+}  // namespace
+}  // namespace muster

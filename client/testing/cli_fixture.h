@@ -1,0 +1,309 @@
+// The muster program itself against a cluster that answers from memory.
+#pragma once
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/rpc/security.h"
+#include "muster/v1/blob.grpc.pb.h"
+#include "muster/v1/cluster.grpc.pb.h"
+#include "muster/v1/data.grpc.pb.h"
+#include "muster/v1/job.grpc.pb.h"
+#include "muster/v1/model.grpc.pb.h"
+#include "test_paths.h"
+
+namespace muster {
+
+inline constexpr char kJobFile[] = "name: x\nmodel: {from: minilm}\ndata: {train: t}\nduration: {steps: 3}\n";
+
+class FakeJobs final : public muster::v1::JobService::Service {
+ public:
+  grpc::Status Submit(grpc::ServerContext*, const muster::v1::SubmitRequest* request,
+                      muster::v1::SubmitResponse* response) override {
+    const std::lock_guard lock(mutex);
+    requests.push_back(*request);
+    if (request->spec().data().train() == "unknown") {
+      return {grpc::StatusCode::NOT_FOUND, "data.train: no dataset \"unknown\". There is: t."};
+    }
+    job.set_id("j1");
+    *job.mutable_spec() = request->spec();
+    *response->mutable_job() = job;
+    return grpc::Status::OK;
+  }
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
+                   muster::v1::GetJobResponse* response) override {
+    const std::lock_guard lock(mutex);
+    *response->mutable_job() = job;
+    return grpc::Status::OK;
+  }
+  grpc::Status List(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
+                    muster::v1::ListJobsResponse* response) override {
+    // Two pages.
+    response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
+    if (request->page_token().empty()) response->set_next_page_token("more");
+    return grpc::Status::OK;
+  }
+  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest*,
+                     grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
+    const std::lock_guard lock(mutex);
+    muster::v1::WatchResponse response;
+    *response.mutable_job() = job;
+    response.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
+    auto& progress = *response.mutable_job()->mutable_progress();
+    progress.set_activity("training");
+    progress.set_step(3);
+    progress.set_total_steps(3);
+    progress.set_loss(0.5);
+    writer->Write(response);
+    if (hang) return Hang(*context);
+    for (const char* label : {"untrained", "trained"}) {
+      auto& evaluation = *response.mutable_job()->add_evaluations();
+      evaluation.set_label(label);
+      (*evaluation.mutable_metrics())["ndcg@10"] = label[0] == 'u' ? 0.25 : 0.75;
+      (*evaluation.mutable_metrics())["mrr"] = 0.5;
+    }
+    response.mutable_job()->set_phase(last_phase);
+    writer->Write(response);
+    job = response.job();
+    return grpc::Status::OK;
+  }
+  grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
+                    grpc::ServerWriter<muster::v1::LogsResponse>* writer) override {
+    if (hang) return Hang(*context);
+    muster::v1::LogsResponse response;
+    response.set_attempt(1);
+    response.set_rank(request->rank());
+    response.set_text("one\ntwo\n");
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+  grpc::Status Cancel(grpc::ServerContext*, const muster::v1::CancelRequest* request,
+                      muster::v1::CancelResponse* response) override {
+    if (request->request_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no request id"};
+    response->mutable_job()->set_id(request->id());
+    response->mutable_job()->set_phase(muster::v1::JOB_PHASE_CANCELLED);
+    return grpc::Status::OK;
+  }
+
+  // Serves nothing more until the client goes away.
+  grpc::Status Hang(const grpc::ServerContext& context) {
+    {
+      const absl::MutexLock lock(&hangs_mutex);
+      ++hangs;
+    }
+    while (!context.IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+    return grpc::Status::CANCELLED;
+  }
+
+  std::mutex mutex;
+  std::vector<muster::v1::SubmitRequest> requests;
+  bool hang = false;
+  absl::Mutex hangs_mutex;
+  int hangs ABSL_GUARDED_BY(hangs_mutex) = 0;  // calls that hang or have hung
+  muster::v1::Job job;
+  muster::v1::JobPhase last_phase = muster::v1::JOB_PHASE_SUCCEEDED;
+};
+
+class FakeCluster final : public muster::v1::ClusterService::Service {
+ public:
+  grpc::Status ListQueues(grpc::ServerContext*, const muster::v1::ListQueuesRequest*,
+                          muster::v1::ListQueuesResponse* response) override {
+    response->add_queues()->set_name("research");
+    return grpc::Status::OK;
+  }
+  grpc::Status GetCluster(grpc::ServerContext*, const muster::v1::GetClusterRequest*,
+                          muster::v1::GetClusterResponse* response) override {
+    response->add_data_addresses(data_address);
+    return grpc::Status::OK;
+  }
+  std::string data_address;
+};
+
+class FakeData final : public muster::v1::DataService::Service {
+ public:
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetDatasetRequest* request,
+                   muster::v1::GetDatasetResponse* response) override {
+    response->mutable_dataset()->set_name(request->name());
+    auto& split = *response->mutable_dataset()->add_splits();
+    split.set_name("train");
+    split.set_negatives(request->name() == "mined" ? 120 : 0);
+    return grpc::Status::OK;
+  }
+  grpc::Status Import(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>* stream) override {
+    muster::v1::ImportRequest request;
+    std::string* bytes = nullptr;
+    while (stream->Read(&request)) {
+      if (hang != nullptr) return hang->Hang(*context);
+      if (request.has_header()) header = request.header();
+      if (request.has_file()) {
+        order.push_back(request.file().path());
+        if (!request.file().split().empty()) splits[request.file().path()] = request.file().split();
+        bytes = &files[request.file().path()];
+      }
+      if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
+      if (request.chunk() == "bad") {
+        return {grpc::StatusCode::INVALID_ARGUMENT,
+                "corpus.jsonl:1: is no JSON. Fix the line, or import with --skip-bad 1."};
+      }
+    }
+    muster::v1::ImportResponse response;
+    response.mutable_report()->mutable_dataset()->set_name(header.name());
+    response.mutable_report()->add_notes("a note");
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+  FakeJobs* hang = nullptr;
+  muster::v1::ImportHeader header;
+  std::vector<std::string> order;
+  std::map<std::string, std::string> files, splits;
+};
+
+class FakeModels final : public muster::v1::ModelService::Service {
+ public:
+  grpc::Status Push(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
+                    muster::v1::PushModelResponse* response) override {
+    pushed = *request;
+    if (!error.ok()) return error;
+    response->mutable_model()->set_name(request->name());
+    response->mutable_model()->set_vocabulary_size(2);
+    return grpc::Status::OK;
+  }
+  muster::v1::PushModelRequest pushed;
+  grpc::Status error;
+};
+
+class FakeBlobs final : public muster::v1::BlobService::Service {
+ public:
+  grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                    muster::v1::StatBlobsResponse* response) override {
+    for (const std::string& digest : request->digests()) {
+      response->add_blobs()->set_digest(digest);
+      response->mutable_blobs()->rbegin()->set_present(blobs.count(digest) > 0);
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
+                   muster::v1::PutResponse*) override {
+    muster::v1::PutRequest request;
+    std::string digest;
+    while (reader->Read(&request)) {
+      if (request.has_header()) digest = request.header().digest();
+      blobs[digest] += request.chunk();
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Get(grpc::ServerContext* context, const muster::v1::GetRequest* request,
+                   grpc::ServerWriter<muster::v1::GetResponse>* writer) override {
+    if (hang != nullptr && request->digest() == hang_at) return hang->Hang(*context);
+    if (blobs.count(request->digest()) == 0) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
+    muster::v1::GetResponse response;
+    response.set_chunk(blobs[request->digest()]);
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+  std::string Add(const std::string& bytes) {
+    blobs[Sha256Hex(bytes)] = bytes;
+    return Sha256Hex(bytes);
+  }
+  std::map<std::string, std::string> blobs;
+  FakeJobs* hang = nullptr;
+  std::string hang_at;
+};
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+class CliTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = *MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-cli");
+    auto server = RpcServer::Start({.address = "127.0.0.1:0",
+                                    .security = {.insecure = true},
+                                    .services = {&jobs_, &cluster_, &data_, &models_, &blobs_}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    address_ = absl::StrCat("127.0.0.1:", server_->port());
+    cluster_.data_address = absl::StrCat("0.0.0.0:", server_->port());
+    Write(".config/muster/config.yaml", absl::StrCat("address: ", address_, "\ninsecure: true\n"));
+  }
+  void TearDown() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  std::string Write(const std::string& name, const std::string& bytes) {
+    EXPECT_TRUE(MakeFolders((folder_ / name).parent_path()).ok());
+    EXPECT_TRUE(WriteFileAtomically(folder_ / name, bytes).ok());
+    return (folder_ / name).string();
+  }
+  Result Muster(const std::string& arguments) {
+    const std::string command =
+        absl::StrCat("cd ", folder_.string(), " && env -u MUSTER_CERTS -u MUSTER_ADDRESS -u XDG_CONFIG_HOME HOME=",
+                     folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments, " >out 2>err </dev/null");
+    const int status = std::system(command.c_str());
+    return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
+  }
+
+  // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT
+  // in what it runs in the background.
+  Result Interrupted(std::vector<std::string> words) {
+    int before = 0;
+    {
+      const absl::MutexLock lock(&jobs_.hangs_mutex);
+      before = jobs_.hangs;
+    }
+    words.insert(words.begin(), absl::StrCat(MUSTER_BINARY_DIR, "/muster"));
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    std::string home = absl::StrCat("HOME=", folder_.string());
+    std::vector<char*> environment = {home.data(), nullptr};
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 1, (folder_ / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_addopen(&files, 2, (folder_ / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    pid_t pid = 0;
+    EXPECT_EQ(posix_spawn(&pid, words[0].c_str(), &files, nullptr, arguments.data(), environment.data()), 0);
+    posix_spawn_file_actions_destroy(&files);
+    {
+      const absl::MutexLock lock(&jobs_.hangs_mutex);
+      const auto one_more = [this, before] { return jobs_.hangs > before; };
+      EXPECT_TRUE(jobs_.hangs_mutex.AwaitWithTimeout(absl::Condition(&one_more), absl::Seconds(60)));
+    }
+    kill(pid, SIGINT);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
+  }
+
+  std::filesystem::path folder_;
+  FakeJobs jobs_;
+  FakeCluster cluster_;
+  FakeData data_;
+  FakeModels models_;
+  FakeBlobs blobs_;
+  std::unique_ptr<RpcServer> server_;
+  std::string address_;
+};
+
+}  // namespace muster

@@ -1,0 +1,270 @@
+// Laws of every command and every flag: the whole tree is walked, so that a new flag cannot be forgotten.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "client/app.h"
+#include "common/flags/explain.h"
+
+namespace muster {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+struct Tree {
+  Tree() : app("test", "muster") { AddMuster(app, cli); }
+  Cli cli;
+  CLI::App app;
+};
+
+// The text for a wrong command line; "" if it is right.
+std::string Refusal(const std::vector<std::string>& words) {
+  Tree tree;
+  const absl::Status status = ParseWords(tree.app, words, MusterAdvice());
+  EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status;
+  return std::string(status.message());
+}
+std::string Refusal(const std::string& line) {
+  return Refusal(std::vector<std::string>(absl::StrSplit(line, ' ', absl::SkipEmpty())));
+}
+
+// Every command that does something or has commands of its own, with the words that lead to it.
+void ForEachCommand(CLI::App& app, std::vector<std::string> words,
+                    const std::function<void(CLI::App&, const std::vector<std::string>&)>& visit) {
+  visit(app, words);
+  for (CLI::App* command : CommandsOf(app)) {
+    words.push_back(command->get_name());
+    ForEachCommand(*command, words, visit);
+    words.pop_back();
+  }
+}
+
+// A value that an option accepts: enough for what is required.
+std::string GoodValue(CLI::Option& option) {
+  for (const char* value : {"x", "1", "json", "csv", "viewer", "12345678"}) {
+    if (WrongValue(option, value).empty()) return value;
+  }
+  return "";
+}
+
+// The words of a command with everything that it requires, without `but`.
+std::vector<std::string> Complete(CLI::App& command, std::vector<std::string> words, const CLI::Option* but = nullptr) {
+  for (CLI::Option* option : OptionsOf(command)) {
+    if (option == but || !option->get_required()) continue;
+    if (!option->get_positional()) words.push_back(LabelOf(*option));
+    words.push_back(GoodValue(*option));
+  }
+  return words;
+}
+
+void ExpectOurWords(const std::string& text, const std::string& where) {
+  for (const char* leak : {"->", "FAILED", "were given", "were not expected", "is required", "Could not convert",
+                           "not in {", " in {", "Requires at", "A subcommand", " excludes --", "INT", "UINT", "FLOAT"}) {
+    EXPECT_THAT(text, Not(HasSubstr(leak))) << where;
+  }
+  EXPECT_THAT(text, StartsWith("muster")) << where;
+  EXPECT_EQ(text.find('\n'), std::string::npos) << where << ": one line: " << text;
+}
+
+TEST(Usage, AMisspeltCommandIsAnsweredWithTheNearest) {
+  Tree tree;
+  int seen = 0;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (words.empty()) return;
+    std::vector<std::string> wrong = words;
+    std::string& last = wrong.back();
+    last.back() = last.back() == 'x' ? 'y' : 'x';
+    if (MusterAdvice().count(absl::StrJoin(wrong, " ")) > 0) return;
+    const std::string text = Refusal(wrong);
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("unknown command \"", last, "\""))) << absl::StrJoin(wrong, " ");
+    EXPECT_THAT(text, HasSubstr("Allowed: "));
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("Did you mean \"", command.get_name(), "\"?"))) << text;
+    ExpectOurWords(text, absl::StrJoin(wrong, " "));
+    ++seen;
+  });
+  EXPECT_GT(seen, 30);
+}
+
+TEST(Usage, AMisspeltFlagIsAnsweredWithTheNearest) {
+  Tree tree;
+  int seen = 0;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    for (const CLI::Option* option : OptionsOf(command)) {
+      for (const std::string& name : option->get_lnames()) {
+        std::string wrong = "--" + name;
+        wrong.back() = wrong.back() == 'x' ? 'y' : 'x';
+        std::vector<std::string> line = words;
+        line.push_back(wrong);
+        const std::string text = Refusal(line);
+        EXPECT_THAT(text, HasSubstr(absl::StrCat("unknown flag \"", wrong, "\". Allowed: ")));
+        EXPECT_THAT(text, HasSubstr(absl::StrCat("Did you mean \"--", name, "\"?"))) << text;
+        ExpectOurWords(text, absl::StrJoin(line, " "));
+        ++seen;
+      }
+    }
+  });
+  EXPECT_GT(seen, 200);
+}
+
+TEST(Usage, AWrongValueSaysWhatIsAllowed) {
+  Tree tree;
+  int closed = 0, numbers = 0;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty()) return;
+    for (CLI::Option* option : OptionsOf(command)) {
+      if (option->get_positional() || option->get_items_expected_max() == 0) continue;
+      std::vector<std::string> line = Complete(command, words, option);
+      line.push_back(absl::StrCat(LabelOf(*option), "=no/such"));
+      const std::string text = Refusal(line);
+      const bool is_checked = !WrongValue(*option, "no/such").empty();
+      const bool is_closed = absl::StrContains(WrongValue(*option, "no/such"), "Allowed:");
+      if (!is_checked && absl::StrContains(text, "is not a number")) ++numbers;
+      if (is_checked) {
+        EXPECT_THAT(text, HasSubstr(LabelOf(*option))) << absl::StrJoin(line, " ");
+        EXPECT_THAT(text, HasSubstr("no/such"));
+      }
+      if (is_closed) {
+        EXPECT_THAT(text, HasSubstr("unknown value \"no/such\". Allowed: "));
+        ++closed;
+      }
+      if (!text.empty()) ExpectOurWords(text, absl::StrJoin(line, " "));
+    }
+  });
+  EXPECT_GT(closed, 30) << "--output of every command, at least";
+  EXPECT_GE(numbers, 3) << "--keep, --skip-bad, --slots";
+}
+
+TEST(Usage, WhatIsRequiredIsNamedWithItsMeaning) {
+  Tree tree;
+  int seen = 0;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty()) {
+      const std::string text = Refusal(words);
+      EXPECT_THAT(text, HasSubstr("no command is given. Allowed: "));
+      ExpectOurWords(text, absl::StrJoin(words, " "));
+      return;
+    }
+    for (CLI::Option* option : OptionsOf(command)) {
+      if (!option->get_required()) continue;
+      // A positional that is left out leaves its place to the next one: only the last can be missing.
+      const std::string text = Refusal(option->get_positional() ? words : Complete(command, words, option));
+      EXPECT_THAT(text, HasSubstr(" is missing: ")) << absl::StrJoin(words, " ");
+      ExpectOurWords(text, absl::StrJoin(words, " "));
+      ++seen;
+    }
+  });
+  EXPECT_GT(seen, 20);
+}
+
+TEST(Usage, AFlagWithoutItsValueAndAFlagGivenTwiceAreNamed) {
+  Tree tree;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty()) return;
+    for (CLI::Option* option : OptionsOf(command)) {
+      if (option->get_positional() || option->get_items_expected_max() == 0) continue;
+      std::vector<std::string> line = Complete(command, words, option);
+      line.push_back(LabelOf(*option));
+      EXPECT_THAT(Refusal(line), HasSubstr(absl::StrCat(LabelOf(*option), " needs a value"))) << absl::StrJoin(line, " ");
+      if (option->get_items_expected_max() > 1) continue;
+      line.push_back(GoodValue(*option));
+      line.push_back(LabelOf(*option));
+      line.push_back(GoodValue(*option));
+      EXPECT_THAT(Refusal(line), HasSubstr(absl::StrCat(LabelOf(*option), " is given twice"))) << absl::StrJoin(line, " ");
+    }
+  });
+}
+
+TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
+  Tree tree;
+  int offline = 0;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty() || command.get_name() == "local") return;
+    const bool asks = command.get_parent()->get_name() != "certs" && command.get_parent()->get_name() != "tokens" &&
+                      command.get_name() != "version" && command.get_name() != "restore" &&
+                      !(command.get_parent()->get_name() == "backup" && command.get_name() != "take");
+    std::vector<std::string> line = Complete(command, words);
+    line.insert(line.end(), {"--address", "localhost:7070"});
+    const std::string text = Refusal(line);
+    if (!asks) {
+      EXPECT_THAT(text, HasSubstr("--address has no effect on this command")) << absl::StrJoin(line, " ");
+    } else {
+      EXPECT_THAT(text, Not(HasSubstr("has no effect"))) << absl::StrJoin(line, " ");
+    }
+    offline += !asks;
+  });
+  EXPECT_GT(offline, 10);
+}
+
+// A command that prints no JSON must say so: its name is here, or it calls PrintsItsOwnFormat.
+TEST(Usage, OutputIsHonoredOrRefused) {
+  const std::set<std::string> honor = {
+      "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data list", "data show", "data rm",
+      "models push", "models list", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
+      "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
+  Tree tree;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    if (!CommandsOf(command).empty() || command.get_name() == "local") return;
+    std::vector<std::string> line = Complete(command, words);
+    line.insert(line.end(), {"--output", "json"});
+    const bool refused = absl::StrContains(Refusal(line), "--output has no effect on this command");
+    EXPECT_NE(refused, honor.count(absl::StrJoin(words, " ")) > 0) << absl::StrJoin(words, " ");
+  });
+}
+
+TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {
+  EXPECT_THAT(Refusal("submit j.yaml --timeout 3"), HasSubstr("--timeout works only with --wait"));
+  EXPECT_THAT(Refusal("doctor --gpu"), HasSubstr("--gpu works only with --worker"));
+  EXPECT_THAT(Refusal("drain w --now --undo"), HasSubstr("exclude each other"));
+  EXPECT_THAT(Refusal("logs j --output json"), HasSubstr("--output has no effect"));
+  EXPECT_THAT(Refusal("jobs --insecure --certs c"), HasSubstr("exclude each other"));
+  EXPECT_EQ(Refusal("tokens revoke --file f"), "muster tokens revoke: give --user or --id.");
+  EXPECT_THAT(Refusal("tokens revoke --file f --user u --id 12345678"), HasSubstr("--user and --id exclude each other"));
+  EXPECT_THAT(Refusal("restore f"), HasSubstr("give --coordinator or --data."));
+  EXPECT_EQ(Refusal("restore f --coordinator c --data d"), "");
+}
+
+TEST(Usage, TextsNameWhatIsAllowed) {
+  EXPECT_EQ(Refusal("jobs --output xml"), "muster jobs: --output: unknown value \"xml\". Allowed: table, json, yaml.");
+  EXPECT_THAT(Refusal("jobs --output jsn"), HasSubstr("Did you mean \"json\"?"));
+  EXPECT_THAT(Refusal("status"), AllOf(HasSubstr("Use muster jobs"), HasSubstr("Allowed: ")));
+  EXPECT_THAT(Refusal("data ls"), HasSubstr("Use muster data list."));
+  EXPECT_THAT(Refusal("certs init a --days 1.5"), HasSubstr("--days: \"1.5\" is not a whole number from 1 to 36500."));
+  EXPECT_THAT(Refusal("watch j --timeout 0"), HasSubstr("--timeout: \"0\" is not a number above 0."));
+  EXPECT_THAT(Refusal("logs j --rank -1"), HasSubstr("--rank: \"-1\" is not a number of 0 or more."));
+  EXPECT_THAT(Refusal("get j k"), HasSubstr("unexpected argument \"k\". Usage: muster get JOB [FLAGS]."));
+  EXPECT_THAT(Refusal("jobs --active=maybe"), HasSubstr("--active takes no value"));
+}
+
+TEST(Usage, HelpAndVersionAreFoundWhereverTheyAreLookedFor) {
+  for (const char* line : {"help", "help submit", "submit --help", "data help", "help data import", "-V", "--version", "-h"}) {
+    Tree tree;
+    EXPECT_THROW((void)ParseWords(tree.app, absl::StrSplit(line, ' '), MusterAdvice()), CLI::Success) << line;
+  }
+  EXPECT_THAT(Refusal("help sumbit"), HasSubstr("Did you mean \"submit\"?"));
+}
+
+TEST(Usage, AdviceNamesCommandsThatExist) {
+  Tree tree;
+  for (const auto& [word, use] : MusterAdvice()) {
+    for (const absl::string_view part : absl::StrSplit(use, "muster ")) {
+      std::vector<std::string> words = absl::StrSplit(part, absl::ByAnyChar(" ,"), absl::SkipEmpty());
+      if (words.empty()) continue;
+      const auto commands = CommandsOf(tree.app);
+      EXPECT_TRUE(std::any_of(commands.begin(), commands.end(),
+                              [&](const CLI::App* command) { return command->get_name() == words[0]; }))
+          << word << ": " << use;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,58 @@
+// The one place where a command line becomes settings, or an error in our words. CLI11 parses; it writes no message that
+// a user sees except --help.
+//
+//   muster submit: unknown flag "--wiat". Allowed: --set, --wait, …. Did you mean "--wait"?
+//   muster jobs: --output: unknown value "xml". Allowed: table, json, yaml.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+// A wrong command → what to use instead, where no spelling is near: {"status", "muster jobs, or muster get JOB"}.
+using CommandAdvice = std::map<std::string, std::string>;
+
+// For main. Prints help, the version, or an error in one line; returns the exit code to end with, or nothing to go on.
+// "help COMMAND" is "COMMAND --help".
+std::optional<int> ParseFlags(CLI::App& app, int argc, const char* const* argv, const CommandAdvice& advice = {});
+
+// What ParseFlags does, without printing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.
+absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const CommandAdvice& advice = {});
+
+// Exactly one of `options` must be given. `name` stands in --help.
+void ExactlyOne(CLI::App& command, const std::string& name, const std::vector<CLI::Option*>& options);
+
+// One of them must be given, and several may be.
+void AtLeastOne(CLI::App& command, const std::string& name, const std::vector<CLI::Option*>& options);
+
+// At most one of them may be given.
+void AtMostOne(const std::vector<CLI::Option*>& options);
+
+// `option` says nothing without `other`, and is refused without it.
+inline void OnlyWith(CLI::Option* option, CLI::Option* other) { option->needs(other); }
+
+// A flag whose value is one of a few words, each standing for a value of an enumeration. Keeps the order of `choices`.
+template <typename E>
+CLI::Option* AddChoice(CLI::App& app, const std::string& flag, E& target,
+                       const std::vector<std::pair<std::string, E>>& choices, const std::string& help) {
+  std::vector<std::string> words;
+  for (const auto& [word, value] : choices) words.push_back(word);
+  return app
+      .add_option_function<std::string>(
+          flag,
+          [&target, choices](const std::string& given) {
+            for (const auto& [word, value] : choices) {
+              if (word == given) target = value;
+            }
+          },
+          help)
+      ->check(CLI::IsMember(words));
+}
+
+}  // namespace muster

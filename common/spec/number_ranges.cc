@@ -1,0 +1,126 @@
+#include "common/spec/number_ranges.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr double kMany = 1e9;  // steps: what a counter of 32 bits holds, with room
+constexpr double kAnyFloat = std::numeric_limits<float>::max();
+
+// Floats and doubles end where single precision, in which weights and losses are computed, still tells numbers apart.
+constexpr auto kRanges = std::to_array<NumberRange>({
+    {.field = "model.max_length.query", .low = 3, .high = 8192, .note = "tokens"},
+    {.field = "model.max_length.passage", .low = 3, .high = 8192, .note = "tokens"},
+    // Masks compare 16 bits: 1 - 2^-17 would drop everything.
+    {.field = "model.dropout", .low = 0, .high = 0.99},
+    {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
+    {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
+    {.field = "data.negatives.per_query", .low = 0, .high = 4096},
+    // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences mean something.
+    {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
+    {.field = "batch.queries", .low = 1, .high = 1 << 20},
+    {.field = "batch.micro_batch_tokens", .low = 3, .high = 4 << 20, .note = "tokens"},
+    {.field = "batch.keep_activations", .low = 0, .high = 1125899906842624.0, .note = "bytes"},  // 1 PiB
+    {.field = "optimizer.learning_rate", .low = 0, .high = 1},
+    {.field = "optimizer.weight_decay", .low = 0, .high = 1},
+    {.field = "optimizer.warmup", .low = 0, .high = 1, .note = "(a share of the steps)"},
+    {.field = "optimizer.max_grad_norm", .low = 1e-6, .high = 1e6, .or_zero = true, .note = "(0: no clipping)"},
+    // In single precision 1 - 1e-8 is 1, and the moments would never change.
+    {.field = "optimizer.beta1", .low = 0, .high = 0.999999},
+    {.field = "optimizer.beta2", .low = 0, .high = 0.999999},
+    // In single precision 1e-46 is 0, and a gradient of 0 would divide 0 by 0.
+    {.field = "optimizer.epsilon", .low = 1e-15, .high = 1},
+    {.field = "duration.epochs", .low = 1, .high = 1e6},
+    {.field = "duration.steps", .low = 0, .high = kMany},
+    {.field = "evaluate.every_steps", .low = 1, .high = kMany},
+    {.field = "evaluate.early_stop.patience", .low = 1, .high = kMany, .note = "(or remove early_stop)"},
+    {.field = "resources.slots.min", .low = 1, .high = 4096},
+    {.field = "resources.slots.max", .low = 1, .high = 4096},
+    {.field = "resources.priority",
+     .low = std::numeric_limits<int32_t>::min(),
+     .high = std::numeric_limits<int32_t>::max()},
+    {.field = "resources.threads", .low = 0, .high = 1024},
+    {.field = "checkpoint.every_steps", .low = 1, .high = kMany},
+    {.field = "checkpoint.keep", .low = 1, .high = 1000},
+    {.field = "seed", .low = 0, .high = 18446744073709551615.0},
+});
+
+std::string NumberText(double value) {
+  const bool whole = std::abs(value) < 1e15 && value == std::floor(value);
+  return whole && std::abs(value) <= kMany ? absl::StrFormat("%.0f", value) : absl::StrFormat("%.7g", value);
+}
+
+// The value of a singular numeric field; nothing: the field holds no number.
+std::optional<double> NumberOf(const Message& message, const FieldDescriptor& field) {
+  const auto& reflection = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32: return reflection.GetInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_INT64: return static_cast<double>(reflection.GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT32: return reflection.GetUInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_UINT64: return static_cast<double>(reflection.GetUInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_FLOAT: return reflection.GetFloat(message, &field);
+    case FieldDescriptor::CPPTYPE_DOUBLE: return reflection.GetDouble(message, &field);
+    case FieldDescriptor::CPPTYPE_BOOL:
+    case FieldDescriptor::CPPTYPE_ENUM:
+    case FieldDescriptor::CPPTYPE_STRING:
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      break;
+  }
+  return std::nullopt;
+}
+
+absl::Status CheckNumber(const std::string& path, double value, bool single_precision) {
+  const auto range = std::ranges::find(kRanges, std::string_view(path), &NumberRange::field);
+  if (range == kRanges.end()) return absl::InternalError(absl::StrCat(path, ": has no range in number_ranges.cc"));
+  // A float is compared with the ends as floats: 0.99f is a little more than 0.99.
+  const double low = single_precision ? static_cast<float>(range->low) : range->low;
+  const double high = single_precision ? static_cast<float>(range->high) : range->high;
+  if ((value >= low && value <= high) || (range->or_zero && value == 0)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": is ", NumberText(value), ". It must be ", AllowedText(*range), "."));
+}
+
+absl::Status CheckMessage(const std::string& path, const Message& message) {
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor& field = *message.GetDescriptor()->field(i);
+    if (field.is_repeated()) continue;  // lists of words
+    if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
+    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field.name());
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      RETURN_IF_ERROR(CheckMessage(name, message.GetReflection()->GetMessage(message, &field)));
+    } else if (const std::optional<double> value = NumberOf(message, field); value.has_value()) {
+      RETURN_IF_ERROR(CheckNumber(name, *value, field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::span<const NumberRange> NumberRanges() { return kRanges; }
+
+std::string AllowedText(const NumberRange& range) {
+  if (range.high == kAnyFloat) return "a finite number";
+  return absl::StrCat(range.or_zero ? "0 or " : "", "from ", NumberText(range.low), " to ", NumberText(range.high),
+                      range.note.empty() ? "" : " ", ToAbsl(range.note));
+}
+
+absl::Status CheckNumbers(const muster::v1::JobSpec& spec) { return CheckMessage("", spec); }
+
+}  // namespace muster

@@ -1,0 +1,47 @@
+// Which split of a dataset a file belongs to, from its name: train.jsonl, mydata-test.jsonl.gz, dev/part-0.jsonl.
+//
+// The data server decides, and the command line checks the same rule before it sends anything.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+// The split that a single word names: train, test, dev, val, validation, …; letter case does not count. Empty: none.
+std::string SplitOfWord(std::string_view word);
+
+// The split that a relative path names, by a word that stands alone in its file or folder names ("my-test.jsonl",
+// "test2023.jsonl" and "test/a.jsonl", but not "latest.jsonl"). Empty: none.
+// INVALID_ARGUMENT if it names two.
+absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
+
+// Assigns a split to each file of one import whose records name none. It refuses whatever is ambiguous, so that no
+// guess can put test data into training. Not thread-safe.
+class SplitAssignment {
+ public:
+  struct Assigned {
+    std::string split;
+    bool by_name = false;  // the file's name decided
+  };
+
+  // `given`: the split of all files that have none of their own; empty: none was given.
+  explicit SplitAssignment(std::string given) : given_(std::move(given)) {}
+
+  // `own`: the split given for this file alone, or empty. INVALID_ARGUMENT names the files and what to do.
+  absl::StatusOr<Assigned> Add(const std::string& path, const std::string& own);
+
+ private:
+  struct Named {
+    std::string path, split;
+  };
+  const std::string given_;
+  std::optional<Named> named_;          // the first file whose name decided
+  std::optional<std::string> unnamed_;  // the first file that is in train because nothing names a split
+};
+
+}  // namespace muster

@@ -1,0 +1,18 @@
+// What a file that no schema knows looks like, for the error that refuses it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace muster {
+
+inline constexpr size_t kLookBytes = 4096;
+
+// `begin`: the file's first bytes, decompressed; kLookBytes are enough. "is empty", "looks like CSV with the columns a,
+// b", "is a Parquet file", …
+std::string LookOfFile(std::string_view begin);
+
+// What to do with a file whose first line is the begin of an object that runs over several lines. Empty: it is not so.
+std::string JsonLinesRemedy(std::string_view first_line);
+
+}  // namespace muster

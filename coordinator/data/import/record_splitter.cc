@@ -1,0 +1,118 @@
+#include "coordinator/data/import/record_splitter.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+}  // namespace
+
+absl::Status JsonArraySplitter::Unexpected(char c) const {
+  return absl::InvalidArgumentError(absl::StrCat(file_, ":", line_, ": expected ",
+                                                 state_ == State::kAfter ? "\",\" or \"]\" between" : "nothing after",
+                                                 " the objects of the JSON array, found \"", std::string(1, c),
+                                                 "\". Correct the file: an array cannot be read past such a place."));
+}
+
+absl::Status JsonArraySplitter::EndElement() {
+  const std::string element = std::exchange(element_, "");
+  state_ = State::kAfter;
+  return sink_(first_line_, element);
+}
+
+absl::Status JsonArraySplitter::TakeOfElement(char c) {
+  if (in_string_) {
+    element_ += c;
+    in_string_ = escaped_ || c != '"';
+    escaped_ = !escaped_ && c == '\\';
+  } else if (depth_ == 0 && (c == ',' || c == ']' || IsSpace(c))) {  // the end of a number, string or word
+    if (const absl::Status status = EndElement(); !status.ok()) return status;
+    return Take(c);
+  } else {
+    element_ += c;
+    in_string_ = c == '"';
+    depth_ += (c == '{' || c == '[') - (c == '}' || c == ']');
+    if (depth_ <= 0 && (c == '}' || c == ']')) {
+      depth_ = 0;
+      return EndElement();
+    }
+  }
+  if (element_.size() <= LineSplitter::kMaxLine) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(file_, ":", first_line_, ": a record above ",
+                                                 LineSplitter::kMaxLine >> 20, " MiB. Is a bracket or quote missing?"));
+}
+
+absl::Status JsonArraySplitter::Take(char c) {
+  if (state_ == State::kElement) return TakeOfElement(c);
+  if (IsSpace(c)) return absl::OkStatus();
+  switch (state_) {
+    case State::kBefore:
+      state_ = State::kFirst;
+      return absl::OkStatus();  // the "["
+    case State::kFirst:
+      if (c == ']') {
+        state_ = State::kEnd;
+        return absl::OkStatus();
+      }
+      [[fallthrough]];
+    case State::kNext:
+      state_ = State::kElement;
+      first_line_ = line_;
+      return TakeOfElement(c);
+    case State::kAfter:
+      if (c != ',' && c != ']') return Unexpected(c);
+      state_ = c == ',' ? State::kNext : State::kEnd;
+      return absl::OkStatus();
+    case State::kElement:
+    case State::kEnd:
+      break;
+  }
+  return Unexpected(c);
+}
+
+absl::Status JsonArraySplitter::Feed(std::string_view bytes) {
+  for (const char c : bytes) {
+    if (absl::Status status = Take(c); !status.ok()) return status;
+    line_ += c == '\n';
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JsonArraySplitter::Finish() {
+  if (state_ == State::kEnd) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(file_, ":", line_, ": the JSON array has no end. Is the file complete?"));
+}
+
+absl::Status RecordSplitter::Feed(std::string_view bytes) {
+  if (kind_ == Kind::kUnknown) {
+    head_ += bytes;
+    std::string_view rest = head_;
+    if (kByteOrderMark.starts_with(rest.substr(0, kByteOrderMark.size()))) {
+      if (rest.size() < kByteOrderMark.size()) return absl::OkStatus();
+      rest.remove_prefix(kByteOrderMark.size());
+    }
+    while (!rest.empty() && IsSpace(rest.front())) rest.remove_prefix(1);
+    if (rest.empty() && head_.size() < LineSplitter::kMaxLine) return absl::OkStatus();
+    kind_ = may_be_array_ && !rest.empty() && rest.front() == '[' ? Kind::kArray : Kind::kLines;
+    const std::string head = std::exchange(head_, "");
+    if (kind_ == Kind::kLines) return lines_.Feed(head);
+    return array_.Feed(head.starts_with(kByteOrderMark) ? std::string_view(head).substr(kByteOrderMark.size()) : head);
+  }
+  return kind_ == Kind::kLines ? lines_.Feed(bytes) : array_.Feed(bytes);
+}
+
+absl::Status RecordSplitter::Finish() {
+  if (kind_ == Kind::kArray) return array_.Finish();
+  if (const absl::Status status = lines_.Feed(head_); !status.ok()) return status;
+  return lines_.Finish();
+}
+
+}  // namespace muster

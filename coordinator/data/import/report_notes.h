@@ -1,0 +1,19 @@
+// What the report of an import says in words beside its figures.
+#pragma once
+
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/store/dataset_writer.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// Which kind of hard negatives are a positive: of their own query, or of another. A share alone alarms.
+void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport& report);
+
+// Which splits share queries: training on one and measuring on the other measures what was trained on.
+void AddNotesOnSharedQueries(const Dataset& dataset, muster::v1::ImportReport& report);
+
+// Counts the queries that have a document's id, and names the option that leaves it out of their ranking.
+void AddIdenticalIds(const Dataset& dataset, muster::v1::ImportReport& report);
+
+}  // namespace muster

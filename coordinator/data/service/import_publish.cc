@@ -1,0 +1,126 @@
+#include "coordinator/data/service/import_publish.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/status.h"
+#include "coordinator/data/import/report_notes.h"
+#include "coordinator/data/service/ownership.h"
+#include "coordinator/data/store/merge_splits.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::ImportReport;
+using Existing = std::optional<muster::v1::Dataset>;
+
+absl::StatusOr<Existing> Look(const DataContext& data, const std::string& name) {
+  absl::StatusOr<muster::v1::Dataset> found = data.stores.catalogue->GetDataset(name);
+  if (found.ok()) return *std::move(found);
+  if (absl::IsNotFound(found.status())) return std::nullopt;
+  return found.status();
+}
+
+std::map<std::string, uint64_t> QueriesBySplit(const muster::v1::Dataset& dataset) {
+  std::map<std::string, uint64_t> queries;
+  for (const auto& split : dataset.splits()) queries[split.name()] = split.queries();
+  return queries;
+}
+
+struct Changes {
+  std::vector<std::string> kept;
+  std::vector<std::string> notes;
+};
+
+Changes Compare(const muster::v1::Dataset& before, const muster::v1::Dataset& fresh) {
+  Changes changes;
+  const auto old = QueriesBySplit(before), brought = QueriesBySplit(fresh);
+  for (const auto& [split, queries] : brought) {
+    const auto found = old.find(split);
+    changes.notes.push_back(found == old.end() ? absl::StrCat("split ", split, ": added")
+                                               : absl::StrCat("split ", split, ": replaced (queries: ", found->second,
+                                                              " before, ", queries, " now)"));
+  }
+  for (const auto& [split, queries] : old) {
+    if (brought.contains(split)) continue;
+    changes.kept.push_back(split);
+    changes.notes.push_back(absl::StrCat("split ", split, ": kept"));
+  }
+  return changes;
+}
+
+// The imported dataset with the splits of the old one that stay, in a folder of its own; completes the report's
+// dataset.
+absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const muster::v1::Dataset& before,
+                                             const std::vector<std::string>& kept, const ScratchFolder& imported,
+                                             ImportReport& report) {
+  const auto old = data.stores.shelf->Open(before.digest());
+  if (!old.ok()) {
+    return WithContext(old.status(), absl::StrCat("replace: the splits ", absl::StrJoin(kept, ", "), " of dataset ",
+                                                  before.name(), " cannot be kept"));
+  }
+  ASSIGN_OR_RETURN(const auto fresh, Dataset::Open(imported.path()));
+  RETURN_IF_ERROR(data.budget.CheckRoom(before.bytes() + report.dataset().bytes()));
+  ASSIGN_OR_RETURN(ScratchFolder merged, ScratchFolder::Make(data.stores.state->scratch(), "merge"));
+  ASSIGN_OR_RETURN(const auto writer, DatasetWriter::Create(merged.path()));
+  RETURN_IF_ERROR(MergeSplits(*fresh, **old, kept, *writer));
+  ASSIGN_OR_RETURN(DatasetFacts facts, writer->Finish());
+  facts.dataset.set_name(before.name());
+  *report.mutable_dataset() = std::move(facts.dataset);
+  report.clear_positives_per_query();
+  for (const auto& [positives, queries] : facts.positives_per_query) {
+    (*report.mutable_positives_per_query())[positives] = queries;
+  }
+  return merged;
+}
+
+absl::Status CheckUnchanged(const Existing& before, const Existing& now, const std::string& name) {
+  const bool same = before.has_value() == now.has_value() &&
+                    (!now.has_value() || before->SerializeAsString() == now->SerializeAsString());
+  if (same) return absl::OkStatus();
+  const std::string what = now.has_value() ? absl::StrCat("now: ", Describe(*now)) : "now it is gone";
+  return WithReason(
+      absl::AbortedError(absl::StrCat("import: dataset \"", name, "\" changed while this import ran (", what,
+                                      "). Nothing of this import is kept; look at the dataset, then import "
+                                      "again.")),
+      "NAME_CHANGED");
+}
+
+}  // namespace
+
+absl::StatusOr<Existing> LookForImport(const DataContext& data, const Principal& caller,
+                                       const muster::v1::ImportHeader& header) {
+  ASSIGN_OR_RETURN(Existing existing, Look(data, header.name()));
+  if (existing.has_value()) RETURN_IF_ERROR(CheckReplace(caller, *existing, header.replace()));
+  return existing;
+}
+
+absl::Status PublishImport(const DataContext& data, const Principal& caller, const Existing& before,
+                           ScratchFolder scratch, ImportReport& report) {
+  const std::string name = report.dataset().name();
+  if (before.has_value()) {
+    const Changes changes = Compare(*before, report.dataset());
+    if (!changes.kept.empty()) {
+      ASSIGN_OR_RETURN(scratch, WithKeptSplits(data, *before, changes.kept, scratch, report));
+    }
+    for (const std::string& note : changes.notes) report.add_notes(note);
+  }
+  {
+    ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(scratch.path()));
+    AddNotesOnSharedQueries(*dataset, report);
+    AddIdenticalIds(*dataset, report);
+  }
+  report.mutable_dataset()->set_owner(OwnerAfter(caller, before.has_value() ? before->owner() : ""));
+  absl::MutexLock lock(&data.stores.names);
+  ASSIGN_OR_RETURN(const Existing now, Look(data, name));
+  RETURN_IF_ERROR(CheckUnchanged(before, now, name));
+  SetTime(data.clock.Now(), *report.mutable_dataset()->mutable_imported());
+  RETURN_IF_ERROR(data.stores.shelf->Publish(scratch.path(), report.dataset().digest()));
+  return data.stores.catalogue->PutDataset(report.dataset());
+}
+
+}  // namespace muster

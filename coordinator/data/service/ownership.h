@@ -1,0 +1,35 @@
+// Who may change what a name stands for: its owner and operators, and only where they say that they mean it.
+//
+// All that gives, replaces or removes a name holds DataStores::names from its look at the name to the change.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/rpc/principal.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "muster/v1/data.pb.h"
+#include "muster/v1/model.pb.h"
+
+namespace muster {
+
+// PERMISSION_DENIED (NOT_OWNER) says whose it is. What was stored before owners were kept has none, and is operators'.
+absl::Status CheckOwner(const Principal& caller, const muster::v1::Dataset& dataset);
+absl::Status CheckOwner(const Principal& caller, const muster::v1::Model& model);
+
+// For an import or push of a name that exists. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: says
+// what is there and what to do. With it: as CheckOwner.
+absl::Status CheckReplace(const Principal& caller, const muster::v1::Dataset& existing, bool replace);
+absl::Status CheckReplace(const Principal& caller, const muster::v1::Model& existing, bool replace);
+
+// "splits test (10 queries), train (20 queries); imported by ana at 2026-11-28T14:02:11Z"
+std::string Describe(const muster::v1::Dataset& dataset);
+std::string Describe(const muster::v1::Model& model);
+
+// The owner after an import or push: the first one stays, also where an operator replaces the content.
+std::string OwnerAfter(const Principal& caller, const std::string& before);
+
+void SetTime(absl::Time time, google::protobuf::Timestamp& target);
+
+}  // namespace muster

@@ -1,0 +1,22 @@
+// Queries that share their id with a document. In some sets (ArguAna, Quora) the query is that very document, and every
+// model ranks it first.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "coordinator/data/dataset.h"
+
+namespace muster {
+
+struct IdenticalId {
+  uint32_t query = 0, document = 0;
+};
+
+// In ascending order of documents. Of documents with one id all count.
+std::vector<IdenticalId> IdenticalIds(const Dataset& dataset);
+
+// Whether the query's text is the document's too, in normal form; with or without its title.
+bool IsSameText(const Dataset& dataset, const IdenticalId& pair);
+
+}  // namespace muster

@@ -1,0 +1,191 @@
+#include "coordinator/data/store/merge_splits.h"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+constexpr uint32_t kAbsent = std::numeric_limits<uint32_t>::max();
+
+// Rows without ids are named after their positions (docs/data-schemas.md): p1, p2, … and q1, q2, …
+bool IsGiven(std::string_view id, char letter, uint32_t index) {
+  return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
+}
+
+absl::Status Conflict(absl::string_view kind, std::string_view id) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("replace: ", kind, " \"", ToAbsl(id),
+                   "\" of a split that stays has another text in this import, so that one name "
+                   "would mean two texts. Import files for all splits, or import under another name."));
+}
+
+// The names of one kind in the merged dataset: who has them, and new ones for what an import names itself.
+class Names {
+ public:
+  explicit Names(char letter) : letter_(letter) {}
+  // `id` must outlive this.
+  void Take(std::string_view id, uint32_t index) { indices_.emplace(ToAbsl(id), index); }
+  uint32_t Find(std::string_view id) const {
+    const auto found = indices_.find(ToAbsl(id));
+    return found == indices_.end() ? kAbsent : found->second;
+  }
+  // The name of position `index`, or the next one that is free.
+  std::string_view TakeNew(uint32_t index) {
+    uint64_t number = uint64_t{index} + 1;
+    std::string id = absl::StrCat(std::string(1, letter_), number);
+    while (indices_.contains(id)) id = absl::StrCat(std::string(1, letter_), ++number);
+    new_.push_back(std::move(id));
+    Take(new_.back(), index);
+    return new_.back();
+  }
+
+ private:
+  const char letter_;
+  std::deque<std::string> new_;
+  absl::flat_hash_map<absl::string_view, uint32_t> indices_;
+};
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+class Merger {
+ public:
+  Merger(const Dataset& fresh, const Dataset& old, DatasetWriter& out) : fresh_(fresh), old_(old), out_(out) {}
+
+  absl::Status AddFresh() {
+    for (uint32_t document = 0; document < fresh_.documents(); ++document) {
+      ASSIGN_OR_RETURN(const uint32_t passage, AddPassage(fresh_, document));
+      ASSIGN_OR_RETURN(const uint32_t index, out_.AddDocument(fresh_.document_id(document), passage));
+      documents_.Take(fresh_.document_id(document), index);
+      document_with_.emplace(passage, index);
+    }
+    for (uint32_t query = 0; query < fresh_.queries(); ++query) {
+      ASSIGN_OR_RETURN(const uint32_t index, out_.AddQuery(fresh_.query_id(query), fresh_.query_text(query)));
+      queries_.Take(fresh_.query_id(query), index);
+      if (IsGiven(fresh_.query_id(query), 'q', query)) rows_.emplace(NormaliseText(fresh_.query_text(query)), index);
+    }
+    const auto same = [](uint32_t index) -> absl::StatusOr<uint32_t> { return index; };
+    for (uint32_t split = 0; split < fresh_.splits().size(); ++split) {
+      RETURN_IF_ERROR(AddJudgments(fresh_, split, same, same));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddKept(const std::vector<std::string>& kept) {
+    document_of_.assign(old_.documents(), kAbsent);
+    query_of_.assign(old_.queries(), kAbsent);
+    // What the user named comes first, so that no new name can be one of the user's.
+    for (uint32_t document = 0; document < old_.documents(); ++document) {
+      if (!IsGiven(old_.document_id(document), 'p', document)) RETURN_IF_ERROR(OldDocument(document).status());
+    }
+    for (uint32_t query = 0; query < old_.queries(); ++query) {
+      if (!IsGiven(old_.query_id(query), 'q', query) && IsJudged(query, kept))
+        RETURN_IF_ERROR(OldQuery(query).status());
+    }
+    const auto document_of = [this](uint32_t document) { return OldDocument(document); };
+    const auto query_of = [this](uint32_t query) { return OldQuery(query); };
+    for (uint32_t split = 0; split < old_.splits().size(); ++split) {
+      if (!Contains(kept, old_.splits()[split])) continue;
+      RETURN_IF_ERROR(AddJudgments(old_, split, document_of, query_of));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  bool IsJudged(uint32_t query, const std::vector<std::string>& kept) const {
+    for (uint32_t split = 0; split < old_.splits().size(); ++split) {
+      if (Contains(kept, old_.splits()[split]) && !old_.judgments(split, query).empty()) return true;
+    }
+    return false;
+  }
+
+  absl::StatusOr<uint32_t> AddPassage(const Dataset& dataset, uint32_t document) {
+    const uint32_t passage = dataset.passage_of(document);
+    return out_.AddPassage(dataset.title(passage), dataset.body(passage));
+  }
+
+  template <typename DocumentOf, typename QueryOf>
+  absl::Status AddJudgments(const Dataset& from, uint32_t split, const DocumentOf& document_of,
+                            const QueryOf& query_of) {
+    for (uint32_t query = 0; query < from.queries(); ++query) {
+      for (Judgment judgment : from.judgments(split, query)) {
+        ASSIGN_OR_RETURN(const uint32_t own_query, query_of(query));
+        ASSIGN_OR_RETURN(judgment.document, document_of(judgment.document));
+        judgment.passage = out_.passage_of(judgment.document);
+        ASSIGN_OR_RETURN(judgment.source, out_.AddSource(from.sources()[judgment.source]));
+        out_.AddJudgment(from.splits()[split], own_query, judgment);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The merged dataset's document for one of the old; added when it is first asked for.
+  absl::StatusOr<uint32_t> OldDocument(uint32_t document) {
+    uint32_t& index = document_of_[document];
+    if (index != kAbsent) return index;
+    std::string_view id = old_.document_id(document);
+    ASSIGN_OR_RETURN(const uint32_t passage, AddPassage(old_, document));
+    const uint32_t same = documents_.Find(id);
+    if (same != kAbsent && out_.passage_of(same) == passage) return index = same;
+    if (IsGiven(id, 'p', document)) {
+      const auto [found, is_new] = document_with_.try_emplace(passage, out_.documents());
+      if (!is_new) return index = found->second;  // the text has a name already
+      id = documents_.TakeNew(out_.documents());
+    } else if (same != kAbsent) {
+      return Conflict("document", id);
+    } else {
+      documents_.Take(id, out_.documents());
+      document_with_.try_emplace(passage, out_.documents());
+    }
+    ASSIGN_OR_RETURN(index, out_.AddDocument(id, passage));
+    return index;
+  }
+
+  absl::StatusOr<uint32_t> OldQuery(uint32_t query) {
+    uint32_t& index = query_of_[query];
+    if (index != kAbsent) return index;
+    std::string_view id = old_.query_id(query);
+    const std::string_view text = old_.query_text(query);
+    const uint32_t same = queries_.Find(id);
+    if (IsGiven(id, 'q', query)) {
+      const auto row = rows_.find(NormaliseText(text));
+      if (row != rows_.end()) return index = row->second;
+      id = queries_.TakeNew(out_.queries());
+    } else if (same == kAbsent) {
+      queries_.Take(id, out_.queries());
+    } else if (fresh_.query_text(same) == text) {
+      return index = same;
+    } else {
+      return Conflict("query", id);
+    }
+    ASSIGN_OR_RETURN(index, out_.AddQuery(id, text));
+    return index;
+  }
+
+  const Dataset &fresh_, &old_;
+  DatasetWriter& out_;
+  Names documents_{'p'}, queries_{'q'};
+  absl::flat_hash_map<std::string, uint32_t> rows_;        // queries of rows without ids, by normal form
+  absl::flat_hash_map<uint32_t, uint32_t> document_with_;  // passage → the first document with it
+  std::vector<uint32_t> document_of_, query_of_;           // old → merged
+};
+
+}  // namespace
+
+absl::Status MergeSplits(const Dataset& fresh, const Dataset& old, const std::vector<std::string>& kept,
+                         DatasetWriter& out) {
+  Merger merger(fresh, old, out);
+  RETURN_IF_ERROR(merger.AddFresh());
+  return merger.AddKept(kept);
+}
+
+}  // namespace muster
