@@ -84,11 +84,13 @@ Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, cons
   constexpr char kPlain[] = "; NCCL does not encrypt, nor does RDMA, which it prefers to sockets where there is any";
   if (setting.empty()) {
     return {Verdict::kOk, kWhat,
-            absl::StrCat("is not set: muster-worker sets =", ranks.empty() ? "NAME, the interface of its ranks" : ranks, kPlain), ""};
+            absl::StrCat("is not set: muster-worker sets =", ranks.empty() ? "NAME, the interface of its ranks" : ranks, kPlain),
+            ""};
   }
   const std::vector<std::string> usable = NcclInterfaces(interfaces, setting);
   if (usable.empty()) {
-    return {Verdict::kProblem, kWhat, absl::StrCat(setting, " selects no interface that is up; there are ", NamesOf(interfaces)),
+    return {Verdict::kProblem, kWhat,
+            absl::StrCat(setting, " selects no interface that is up; there are ", NamesOf(interfaces)),
             "unset it, or name one of these"};
   }
   const std::string selects = absl::StrCat(setting, " selects ", absl::StrJoin(usable, ", "));
@@ -96,10 +98,12 @@ Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, cons
     return {Verdict::kOk, kWhat, absl::StrCat(selects, kPlain), ""};
   }
   if (chosen) {
-    return {Verdict::kProblem, kWhat, absl::StrCat(selects, ", but --interface chooses ", ranks, ": a GPU worker does not start"),
+    return {Verdict::kProblem, kWhat,
+            absl::StrCat(selects, ", but --interface chooses ", ranks, ": a GPU worker does not start"),
             "unset it, or choose the same interface in both"};
   }
-  return {Verdict::kWarning, kWhat, absl::StrCat(selects, ", but the way to the coordinator is ", ranks, ": NCCL follows the variable"),
+  return {Verdict::kWarning, kWhat,
+          absl::StrCat(selects, ", but the way to the coordinator is ", ranks, ": NCCL follows the variable"),
           "name the interface with --interface"};
 }
 

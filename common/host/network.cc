@@ -52,7 +52,9 @@ bool Contains(const Network& network, const std::string& address) {
   return true;
 }
 
-bool IsLinkLocal(const std::string& address) { return Contains({std::string("\xfe\x80", 2) + std::string(14, '\0'), 10}, address); }
+bool IsLinkLocal(const std::string& address) {
+  return Contains({std::string("\xfe\x80", 2) + std::string(14, '\0'), 10}, address);
+}
 
 std::string FirstUsable(const NetworkInterface& one) {
   for (const bool ipv6 : {false, true}) {

@@ -55,6 +55,10 @@ def chart(name):
     return helm_template(*(word for file in VALUES[name] for word in ("--values", ROOT / "deploy/helm/values" / file)))
 
 
+def restore():
+    return kustomize(KUBERNETES / "restore")
+
+
 def rendered():
     """Name and objects of all that is shipped."""
     for name in OVERLAYS:

@@ -74,6 +74,8 @@ class Validity(unittest.TestCase):
                     with self.subTest(f"{name}: {manifests.title(thing)} on {version}"):
                         check(thing, version)
                 seen.add(text)
+        for version in VERSIONS:
+            check(*manifests.restore(), version)
 
     def test_a_wrong_field_an_old_version_and_an_unknown_kind_are_found(self):
         def changed(of, **changes):

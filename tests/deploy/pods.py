@@ -32,10 +32,11 @@ def write_volume(folder, files, group):
 
 
 class Pod:
-    """The first pod of a StatefulSet or CronJob, with one container."""
+    """The first pod of a StatefulSet, CronJob or Job, with one container."""
 
-    def __init__(self, owner, address, folder):
-        self.owner, self.address, self.folder = owner, address, folder
+    def __init__(self, owner, address, folder, volumes=None):
+        """`volumes`: name → folder that another pod has left."""
+        self.owner, self.address, self.folder, self.given = owner, address, folder, volumes or {}
         self.name = f"{owner['metadata']['name']}-0"
         (_, template), = policy.pods([owner])
         self.spec, self.labels = template["spec"], template["metadata"]["labels"]
@@ -58,7 +59,7 @@ class Pod:
     def command(self):
         environment = self.environment()
         return [re.sub(r"\$\((\w+)\)", lambda name: environment[name[1]], word)
-                for word in self.container["command"] + self.container["args"]]
+                for word in self.container["command"] + self.container.get("args", [])]
 
     def mounts(self, secrets):
         claims = {claim["metadata"]["name"] for claim in self.owner["spec"].get("volumeClaimTemplates", [])}
@@ -66,7 +67,9 @@ class Pod:
         for mount in self.container["volumeMounts"]:
             name, entry = mount["name"], {"path": mount["mountPath"], "read_only": mount.get("readOnly", False)}
             folder = self.folder / f"volume-{name}"
-            if name in claims or "persistentVolumeClaim" in volumes[name]:
+            if name in self.given:
+                folder = self.given[name]
+            elif name in claims or "persistentVolumeClaim" in volumes[name]:
                 folder.mkdir()
                 os.chown(folder, 0, self.spec["securityContext"]["fsGroup"])
                 folder.chmod(0o2775)

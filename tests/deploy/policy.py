@@ -20,6 +20,12 @@ ADDRESSES = ("coordinator", "data", "address")
 ROLES = {"backup": "operator"}
 
 
+def server_at(container, option):
+    """HOST:PORT of the flag; None if there is none. The restore's --coordinator and --data are folders."""
+    value = flag(container, option)
+    return None if value is None or value.startswith("/") else value
+
+
 def names_and_labels(objects):
     for thing in objects:
         labels = thing["metadata"].get("labels", {})
@@ -129,7 +135,7 @@ def flags(objects):
                 if name not in env:
                     yield owner, "environment", f"{word}: {name} is not set"
         for option in ADDRESSES:
-            value = flag(container, option)
+            value = server_at(container, option)
             if value is not None:
                 host, port = value.rsplit(":", 1)
                 if int(port) not in service_ports.get(host.split(".")[0], ()):
@@ -162,6 +168,9 @@ def resources(objects):
 
 def restricted(objects):
     """Pod Security Standards, level restricted, and what goes beyond it here."""
+    claims = {c["metadata"]["name"] for c in of_kind(objects, "PersistentVolumeClaim")} | {
+        f"{claim['metadata']['name']}-{owner['metadata']['name']}-0"
+        for owner in of_kind(objects, "StatefulSet") for claim in owner["spec"].get("volumeClaimTemplates", [])}
     for owner, template in pods(objects):
         spec = template["spec"]
         security = spec.get("securityContext", {})
@@ -178,14 +187,14 @@ def restricted(objects):
         if not spec.get("terminationGracePeriodSeconds", 30) > 30:
             yield owner, "grace", "the default of 30 s is shorter than a save"
         # A worker's ranks have 100 s to save, unless --drain-timeout says otherwise, and 10 s more to end.
-        save = max(float(flag(c, "drain-timeout") or 100) + 10 if flag(c, "coordinator") else 0 for c in spec["containers"])
+        save = max(float(flag(c, "drain-timeout") or 100) + 10 if server_at(c, "coordinator") else 0 for c in spec["containers"])
         if spec.get("terminationGracePeriodSeconds", 30) <= save:
             yield owner, "grace", f"is no longer than a save, {save:.0f} s"
         for volume in spec.get("volumes", []):
             if not set(volume) & {"emptyDir", "secret", "configMap", "projected", "persistentVolumeClaim"}:
                 yield owner, "volume", f"{volume['name']} is of a kind that pods may not have"
             claim = volume.get("persistentVolumeClaim", {}).get("claimName")
-            if claim and claim not in [c["metadata"]["name"] for c in of_kind(objects, "PersistentVolumeClaim")]:
+            if claim and claim not in claims:
                 yield owner, "volume", f"the claim {claim} does not exist"
             if "secret" in volume and volume["secret"].get("defaultMode") != 0o440:
                 yield owner, "secret", f"{volume['name']}: the mode is not 0440"
@@ -253,9 +262,9 @@ def network(objects):
     # Who calls whom, by the flags; ranks call each other and the data server.
     for owner, template, container in containers(objects):
         labels = template["metadata"]["labels"]
-        calls = [flag(container, option) for option in ADDRESSES]
-        if flag(container, "coordinator") or flag(container, "address"):
-            calls += [value for _, _, other in containers(objects) for value in [flag(other, "data")] if value]
+        calls = [server_at(container, option) for option in ADDRESSES]
+        if server_at(container, "coordinator") or server_at(container, "address"):
+            calls += [value for _, _, other in containers(objects) for value in [server_at(other, "data")] if value]
         for address in filter(None, calls):
             host, port = address.rsplit(":", 1)
             service = next((s for s in of_kind(objects, "Service") if s["metadata"]["name"] == host.split(".")[0]), None)
@@ -288,7 +297,7 @@ def network(objects):
 def name_service(objects):
     """Who calls others by name reaches CoreDNS, OpenShift's DNS and NodeLocal DNSCache."""
     for owner, template, container in containers(objects):
-        if not any(flag(container, option) for option in ADDRESSES):
+        if not any(server_at(container, option) for option in ADDRESSES):
             continue
         rules = [rule for policy in of_kind(objects, "NetworkPolicy") for rule in policy["spec"].get("egress", [])
                  if matches(policy["spec"]["podSelector"], template["metadata"]["labels"])]
@@ -312,7 +321,9 @@ def certificates(objects):
             yield thing, "issuer", f"{thing['spec']['issuerRef']['name']} does not exist"
     for owner, template in pods(objects):
         part = template["metadata"]["labels"]["app.kubernetes.io/component"]
-        name = next(v["secret"]["secretName"] for v in template["spec"]["volumes"] if v["name"] == "certs")
+        name = next((v["secret"]["secretName"] for v in template["spec"]["volumes"] if v["name"] == "certs"), None)
+        if name is None:
+            continue
         if name not in secrets:
             yield owner, "certificate", f"nothing makes the Secret {name}"
             continue
@@ -331,7 +342,7 @@ def called_names(objects, owner):
     namespace = owner["metadata"]["namespace"]
     for _, _, container in containers(objects):
         for option in ADDRESSES:
-            value = flag(container, option)
+            value = server_at(container, option)
             if value and value.rsplit(":", 1)[0].split(".")[0] == owner["metadata"]["name"]:
                 yield value.rsplit(":", 1)[0].replace("$(POD_NAMESPACE)", namespace)
 

@@ -91,6 +91,9 @@ class Policy(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual([], policy.findings(objects))
 
+    def test_the_restore_fits_beside_the_gpu_pool(self):
+        self.assertEqual([], policy.findings(manifests.overlay("gpu-pool") + manifests.restore()))
+
     def test_each_rule_finds_its_fault(self):
         shipped = manifests.overlay("gpu-pool")
         for fault, expected in FAULTS:

@@ -65,7 +65,7 @@ class Start(unittest.TestCase):
             with urllib.request.urlopen(f"http://{pod.address}:{port}/metrics", timeout=10) as answer:
                 self.assertIn(b"muster_build_info", answer.read(), pod.name)
         self.use_as_a_client()
-        self.back_up(secrets, hosts, programs, libraries)
+        backups = self.back_up(secrets, hosts, programs, libraries)
         for pod in sorted(self.pods, key=lambda p: "worker" not in p.name):
             pod.process.send_signal(signal.SIGTERM)
             started = time.monotonic()
@@ -75,6 +75,7 @@ class Start(unittest.TestCase):
                 self.fail(f"runs on after its grace period: {pod.said()}")
             self.assertEqual(0, code, pod.said())
             print(f"{pod.name}: ended with 0 after {time.monotonic() - started:.1f} s")
+        self.restore(backups, secrets, hosts, programs, libraries)
 
     def pass_probe(self, pod, kind):
         started, said = time.monotonic(), []
@@ -114,6 +115,23 @@ class Start(unittest.TestCase):
         self.pods.remove(pod)
         backup, = (pod.folder / "volume-backups/backups/backups").glob("*.json")
         print(f"{pod.name}: took the backup {backup.stem}")
+        return pod.folder / "volume-backups"
+
+    def restore(self, backups, *surroundings):
+        """The Job of deploy/kubernetes/restore puts the backup in the place of both servers' state, and keeps what was there."""
+        owner, = manifests.restore()
+        state = {name: next(p.folder for p in self.pods if name in p.name) / "volume-state" for name in ("coordinator", "data")}
+        spec = owner["spec"]["template"]["spec"]
+        for number, container in enumerate(spec["initContainers"] + spec["containers"]):
+            spec["containers"] = [container]
+            pod = pods.Pod(owner, "127.0.0.1", self.folder / f"restore-{number}", {"backups": backups, **state})
+            self.pods.append(pod)
+            pod.start(*surroundings)
+            self.assertEqual(0, pod.process.wait(60), pod.said())
+            self.pods.remove(pod)
+        for folder in state.values():
+            self.assertTrue((folder / "state.before-restore").is_dir())
+        self.assertTrue((state["coordinator"] / "state/coordinator.db").is_file(), list(state["coordinator"].rglob("*")))
 
     def use_as_a_client(self):
         """With the authority's certificate and a token alone, through the Service's name."""

@@ -21,7 +21,8 @@ constexpr char kScript[] =
 // What NCCL says when rank 0 makes the id under which the others find it.
 std::string WordsOfNccl(const RankInterface& interface) {
   const auto chosen = ChooseRankVariables({"PATH=/usr/bin:/bin", "NCCL_DEBUG=INFO"},
-                                          {.interface = interface, .interface_is_chosen = true, .gpu = true}, NetworkInterfaces());
+                                          {.interface = interface, .interface_is_chosen = true, .gpu = true},
+                                          NetworkInterfaces());
   if (!chosen.ok()) return chosen.status().ToString();
   const std::filesystem::path folder = *MakeScratchFolder(testing::TempDir(), "nccl");
   auto output = OpenFd(folder / "log", O_CREAT | O_WRONLY);

@@ -68,7 +68,8 @@ absl::Status CheckExtra(const std::string& name) {
   if (!IsVariableName(name)) return refuse("give the name of an environment variable, without a value");
   if (name.starts_with("MUSTER_")) return refuse("ranks get no variable of Muster's own, because it may hold a token");
   if (name == "LD_PRELOAD" || name == "LD_AUDIT") return refuse("ranks load no foreign code this way");
-  if (const Owned* owned = FindOwned(name); owned != nullptr) return refuse(absl::StrCat("Muster sets it: ", ToAbsl(owned->why)));
+  const Owned* owned = FindOwned(name);
+  if (owned != nullptr) return refuse(absl::StrCat("Muster sets it: ", ToAbsl(owned->why)));
   return absl::OkStatus();
 }
 
@@ -80,8 +81,8 @@ absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, con
   const bool loopback = owner != nullptr && owner->loopback;
   const auto disagree = [&](const std::string& setting, const std::string& effect) {
     if (!options.gpu) return absl::OkStatus();
-    const std::string conflict = absl::StrCat(setting, " in the environment ", effect, ", but ranks are to use ", wanted.name, " (",
-                                              wanted.address, ")");
+    const std::string conflict = absl::StrCat(setting, " in the environment ", effect, ", but ranks are to use ",
+                                              wanted.name, " (", wanted.address, ")");
     if (options.interface_is_chosen) {
       return absl::InvalidArgumentError(absl::StrCat("--interface: ", conflict, ". Unset the variable, or choose the same "
                                                      "interface in both."));
@@ -93,7 +94,8 @@ absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, con
   if (setting.empty()) {
     if (!wanted.name.empty()) passed["NCCL_SOCKET_IFNAME"] = absl::StrCat("=", wanted.name);
     if (wanted.name.empty() && options.gpu) {
-      warnings.push_back(absl::StrCat("no interface of this host has the address ", wanted.address, ": NCCL chooses one by itself"));
+      warnings.push_back(absl::StrCat("no interface of this host has the address ", wanted.address,
+                                      ": NCCL chooses one by itself"));
     }
   } else if (!wanted.name.empty()) {
     const std::vector<std::string> selected = NcclInterfaces(interfaces, setting);
@@ -127,7 +129,8 @@ absl::StatusOr<RankVariables> ChooseRankVariables(const std::vector<std::string>
     if (Passes(name)) passed[name] = value;
     const Owned* owned = FindOwned(name);
     if (owned != nullptr && name != "TMPDIR" && value != owned->value) {
-      chosen.warnings.push_back(absl::StrCat(name, "=", value, " in the environment does not reach the ranks: ", ToAbsl(owned->why)));
+      chosen.warnings.push_back(absl::StrCat(name, "=", value, " in the environment does not reach the ranks: ",
+                                             ToAbsl(owned->why)));
     }
   }
   if (all.contains("GLOO_SOCKET_IFNAME")) {
@@ -138,7 +141,8 @@ absl::StatusOr<RankVariables> ChooseRankVariables(const std::vector<std::string>
     if (all.contains(name)) {
       passed[name] = all[name];
     } else {
-      chosen.warnings.push_back(absl::StrCat("--rank-env ", name, ": this variable is not set here, so ranks do not get it"));
+      chosen.warnings.push_back(absl::StrCat("--rank-env ", name, ": this variable is not set here, so ranks do not get "
+                                             "it"));
     }
   }
   RETURN_IF_ERROR(BindNccl(passed, options, interfaces, chosen.warnings));

@@ -35,7 +35,8 @@ std::string Refusal(const std::vector<std::string>& environment, const RankVaria
 }
 
 TEST(RankVariables, PassTheListedNamesAndNoSecret) {
-  const RankVariables chosen = Choose({"PATH=/bin", "SECRET=1", "PATHS=x", "MUSTER_TOKEN_FILE=/t", "LD_PRELOAD=/x.so", "TMPDIR=/tmp"});
+  const RankVariables chosen =
+      Choose({"PATH=/bin", "SECRET=1", "PATHS=x", "MUSTER_TOKEN_FILE=/t", "LD_PRELOAD=/x.so", "TMPDIR=/tmp"});
   EXPECT_THAT(chosen.environment, ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth0", "PATH=/bin"));
   EXPECT_THAT(chosen.warnings, IsEmpty());
 }
@@ -50,7 +51,8 @@ TEST(RankVariables, PassTheFamiliesOfEfaRdmaAndTcpx) {
 }
 
 TEST(RankVariables, LeaveToMusterWhatResultsDependOn) {
-  for (const std::string entry : {"NCCL_ALGO=Tree", "NCCL_PROTO=LL128", "NCCL_COMM_ID=10.0.0.1:1", "CUBLAS_WORKSPACE_CONFIG=:0:0"}) {
+  for (const std::string entry :
+       {"NCCL_ALGO=Tree", "NCCL_PROTO=LL128", "NCCL_COMM_ID=10.0.0.1:1", "CUBLAS_WORKSPACE_CONFIG=:0:0"}) {
     const RankVariables chosen = Choose({entry});
     EXPECT_THAT(chosen.environment, Not(Contains(entry)));
     EXPECT_THAT(chosen.warnings, ElementsAre(StartsWith(entry + " in the environment does not reach the ranks")));
@@ -78,8 +80,8 @@ TEST(RankVariables, AListThatHasTheInterfaceStays) {
 }
 
 TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndSaidWhereItIsNot) {
-  EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=eth1"}), HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks are "
-                                                              "to use eth0 (10.0.0.2)"));
+  EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=eth1"}),
+              HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks are to use eth0 (10.0.0.2)"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=ib"}), HasSubstr("selects no interface that is up"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_FAMILY=AF_INET6"}), HasSubstr("NCCL_SOCKET_FAMILY=AF_INET6 in the environment"));
   const RankVariables chosen = Choose({"NCCL_SOCKET_IFNAME=eth1"}, On("eth0", "10.0.0.2", /*chosen=*/false));
