@@ -48,7 +48,7 @@ std::vector<MetricFamily> CommonMetrics() {
        .unit = "requests",
        .help = "Messages of attempts that had ended, refused.",
        .labels = {{"kind",
-                   {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "evaluation", "exported",
+                   {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "checkpoint_refused", "evaluation", "exported",
                     "epoch_closed", "progress", "unknown", "stream"},
                    "the coordinator has all but stream; the data server has stream and evaluation"}},
        .programs = kCoordinatorServes | kDataServes},
