@@ -89,7 +89,7 @@ void Machine::Amend(uint32_t attempt, const std::string& cause, bool permanent) 
     if (!failed) EndAttempt("another attempt's failure is permanent", AttemptEnd::kCancelled);
     MoveTo(JobPhase::JOB_PHASE_FAILED, cause);
   } else if (starting) {
-    if (phase() == JobPhase::JOB_PHASE_RECOVERING) MoveTo(phase(), cause);
+    if (failed || phase() == JobPhase::JOB_PHASE_RECOVERING) TellStartFailure(cause);
   } else if (failed || phase() == JobPhase::JOB_PHASE_RECOVERING) {
     GiveUpOrRecover(cause);
   }

@@ -17,7 +17,6 @@ using muster::v1::CheckpointSaved;
 using muster::v1::JobPhase;
 
 constexpr absl::Duration kFirstStartDelay = absl::Seconds(5);
-constexpr size_t kMaxReason = 1000;
 
 // The first failure may be a chance: the second attempt comes at once.
 absl::Duration StartDelay(uint32_t failures) {
@@ -87,7 +86,7 @@ absl::Status Machine::On(const CheckpointRefused& event) {
   if (found == checkpoints.end()) return absl::OkStatus();  // another rank refused it already, or a newer one replaced it
   journal::v1::RefusedCheckpoint& refused = *record().add_refused();
   *refused.mutable_checkpoint() = *found;
-  refused.set_reason(event.reason().substr(0, kMaxReason));
+  refused.set_reason(event.reason());
   job().mutable_checkpoints()->DeleteSubrange(static_cast<int>(found - checkpoints.begin()), 1);
   result_.effects.push_back(Measured{Measure::kCheckpointsRefused, "", 1});
   result_.changed = true;
@@ -108,18 +107,22 @@ void Machine::RetryStart(uint32_t number, const std::string& cause) {
   journal::v1::StartFailures& failures = *record().mutable_start_failures();
   failures.set_count(failures.count() + 1);
   failures.set_attempt(number);
-  if (failures.count() >= kMaxStartFailures) {
+  *failures.mutable_retry() = ToProto(now_ + StartDelay(failures.count()));
+  TellStartFailure(cause);
+}
+
+void Machine::TellStartFailure(const std::string& cause) {
+  const uint32_t count = record().start_failures().count();
+  if (count >= kMaxStartFailures) {
     MoveTo(JobPhase::JOB_PHASE_FAILED,
-           absl::StrCat(failures.count(), " attempts in a row failed before they trained, the last: ", cause));
+           absl::StrCat(count, " attempts in a row failed before they trained, the last: ", cause));
     return;
   }
-  const absl::Duration delay = StartDelay(failures.count());
-  *failures.mutable_retry() = ToProto(now_ + delay);
+  const absl::Duration delay = StartDelay(count);
   MoveTo(JobPhase::JOB_PHASE_RECOVERING,
-         delay == absl::ZeroDuration()
-             ? cause
-             : absl::StrCat(cause, "; failed to start ", failures.count(), " times, next attempt in ",
-                            absl::FormatDuration(delay)));
+         delay == absl::ZeroDuration() ? cause
+                                       : absl::StrCat(cause, "; failed to start ", count, " times, next attempt in ",
+                                                      absl::FormatDuration(delay)));
 }
 
 }  // namespace muster

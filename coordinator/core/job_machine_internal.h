@@ -66,6 +66,8 @@ class Machine {
   void GiveUpOrRecover(const std::string& cause);
   // The attempt `number` of a job that has checkpoints failed before it trained.
   void RetryStart(uint32_t number, const std::string& cause);
+  // Moves the job to where the failure that RetryStart counted last leads, with this cause.
+  void TellStartFailure(const std::string& cause);
 
   // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
   bool CanSave(bool agents_can) const {

@@ -205,6 +205,10 @@ TEST(StartFailures, ABetterCauseOfALostPeerReplacesTheirReasonAndNoOther) {
   ASSERT_TRUE(amended.ok());
   EXPECT_EQ(amended->record.job().reason(), "rank 0 on w1: no space");
   EXPECT_EQ(amended->record.causes(0), record.causes(0));
+  record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
+  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_COLLECTIVE));
+  EXPECT_EQ(AmendCause(record, 3, exit, kNow)->record.job().reason(),
+            "rank 0 on w1: no space; failed to start 2 times, next attempt in 5s");
 }
 
 TEST(Fence, LetsTheRunningAttemptPassAlone) {

@@ -126,7 +126,8 @@ class RankRun {
                                          .optimizer = trainer_->optimizer(),
                                          .steps = config_.rank() == 0 ? &steps_ : nullptr},
                                         [&](uint64_t done, uint64_t total) {
-                                          progress_.Activity(activity, static_cast<double>(done) / std::max<uint64_t>(total, 1));
+                                          const double all = std::max<double>(1, static_cast<double>(total));
+                                          progress_.Activity(activity, static_cast<double>(done) / all);
                                         });
     std::string damage;
     if (absl::IsDataLoss(restored.status())) {
