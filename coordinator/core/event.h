@@ -130,6 +130,7 @@ enum class Measure {
   kCheckpoints,
   kCheckpointBytes,
   kCheckpointSeconds,
+  kCheckpointsRefused,
   kCount,
 };
 struct Measured {

@@ -56,10 +56,16 @@ void Machine::GiveUpOrRecover(const std::string& cause) {
 
 void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending) {
   const uint32_t number = record().running().number();
+  const bool starting = phase() == JobPhase::JOB_PHASE_STARTING && !job().checkpoints().empty() &&
+                        (end == AttemptEnd::kFailed || end == AttemptEnd::kNoProgress);
   EndAttempt(cause, end);
   record().set_cause_pending(pending);
   if (end == AttemptEnd::kStopped) {
     MoveTo(JobPhase::JOB_PHASE_RECOVERING, cause);
+    return;
+  }
+  if (starting && !permanent) {
+    RetryStart(number, cause);
     return;
   }
   record().add_causes(absl::StrCat("attempt ", number, ": ", cause));
@@ -73,7 +79,8 @@ void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, boo
 void Machine::Amend(uint32_t attempt, const std::string& cause, bool permanent) {
   if (AttemptInfo* info = InfoOf(record(), attempt)) info->set_end_reason(cause);
   record().set_cause_pending(false);
-  if (record().causes_size() > 0) {
+  const bool starting = record().has_start_failures() && record().start_failures().attempt() == attempt;
+  if (record().causes_size() > 0 && !starting) {
     *record().mutable_causes(record().causes_size() - 1) = absl::StrCat("attempt ", attempt, ": ", cause);
   }
   result_.changed = true;
@@ -81,6 +88,8 @@ void Machine::Amend(uint32_t attempt, const std::string& cause, bool permanent) 
   if (permanent) {
     if (!failed) EndAttempt("another attempt's failure is permanent", AttemptEnd::kCancelled);
     MoveTo(JobPhase::JOB_PHASE_FAILED, cause);
+  } else if (starting) {
+    if (failed || phase() == JobPhase::JOB_PHASE_RECOVERING) TellStartFailure(cause);
   } else if (failed || phase() == JobPhase::JOB_PHASE_RECOVERING) {
     GiveUpOrRecover(cause);
   }

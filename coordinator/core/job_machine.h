@@ -13,7 +13,8 @@
 //   (2) every worker answered "prepared"
 //   (3) every rank reported that it is about to take its first step
 //   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to go on from the last checkpoint;
-//       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent
+//       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent. Failures
+//       before (3) of a job that has checkpoints are not among the 3: it is tried again, later and later, for a day
 //   (5) every rank succeeded, and the export is there if the job trains
 //   (5') TRAINING, asked to save and stop (a worker drains, a user pauses): every rank stopped after a step that is saved,
 //       or 90 s have passed: RECOVERING or PAUSED. Not a failure of the job
@@ -41,6 +42,9 @@
 namespace muster {
 
 inline constexpr int kMaxFailures = 3;     // without a new checkpoint between them
+// Attempts in a row that fail before they train, of a job that has checkpoints. With the delays between them: a day.
+inline constexpr uint32_t kMaxStartFailures = 300;
+inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
 // Ranks that are asked to save and stop have so long; the agent of a worker that drains a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
 inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
@@ -74,7 +78,7 @@ struct UserCommand {
 using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck,
                               UserCommand,
                               muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
-                              muster::v1::Evaluation, muster::v1::Exported>;
+                              muster::v1::CheckpointRefused, muster::v1::Evaluation, muster::v1::Exported>;
 
 struct Transition {
   JobRecord record;
@@ -95,8 +99,11 @@ absl::Status Fence(const JobRecord& job, uint32_t attempt);
 // rank's own failure: the record with the better cause, FAILED if it is permanent. Nothing: not so.
 absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, const JobEvent& event, absl::Time now);
 
-// The newest checkpoint's step; 0: none.
+// The newest checkpoint's step; 0: none. Damaged checkpoints do not count.
 uint64_t CheckpointStep(const JobRecord& job);
+
+// Whether the next attempt is to wait, since the ones before failed before they trained.
+bool WaitsToRetry(const JobRecord& job, absl::Time now);
 
 // "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".
 std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);

@@ -6,13 +6,11 @@
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "coordinator/core/job_machine_internal.h"
-#include "coordinator/core/retention.h"
 
 namespace muster {
 namespace {
 
 using muster::v1::AttemptInfo;
-using muster::v1::CheckpointSaved;
 using muster::v1::Evaluation;
 using muster::v1::Exported;
 using muster::v1::JobPhase;
@@ -103,9 +101,11 @@ absl::Status Machine::On(const RankStarted& event) {
   std::vector<std::string> workers;
   for (const journal::v1::Grant& grant : running.grants()) workers.push_back(grant.worker());
   const uint64_t from = CheckpointStep(record());
+  record().clear_start_failures();
   MoveTo(JobPhase::JOB_PHASE_TRAINING,
          absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
-                      " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : ""));
+                      " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
+                      DamageNote(record())));
   return absl::OkStatus();
 }
 
@@ -143,30 +143,6 @@ absl::Status Machine::On(const RankExited& event) {
   // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
   MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, absl::StrCat(EvaluatesAlone(record()) ? "evaluated" : "trained and exported",
                                                      event.message().empty() ? "" : "; ", event.message()));
-  return absl::OkStatus();
-}
-
-absl::Status Machine::On(const CheckpointSaved& event) {
-  muster::v1::CheckpointInfo checkpoint = event.checkpoint();
-  if (checkpoint.manifest().empty()) return absl::InvalidArgumentError("a checkpoint without a manifest");
-  checkpoint.set_attempt(record().running().number());
-  if (!checkpoint.has_time()) *checkpoint.mutable_time() = ToProto(now_);
-  const bool further = checkpoint.step() > CheckpointStep(record());
-  for (const muster::v1::CheckpointInfo& known : job().checkpoints()) {
-    if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
-  }
-  result_.restored.push_back(checkpoint.manifest());
-  result_.effects.push_back(Measured{Measure::kCheckpoints, "", 1});
-  result_.effects.push_back(Measured{Measure::kCheckpointBytes, "", static_cast<double>(checkpoint.bytes())});
-  if (checkpoint.seconds() > 0) {
-    result_.effects.push_back(Measured{Measure::kCheckpointSeconds, "", checkpoint.seconds()});
-  }
-  result_.garbage = AddCheckpoint(std::move(checkpoint), job().spec().checkpoint().keep(), job());
-  if (further) {
-    record().clear_causes();
-    record().set_cause_pending(false);
-  }
-  result_.changed = true;
   return absl::OkStatus();
 }
 

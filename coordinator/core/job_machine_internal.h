@@ -1,5 +1,5 @@
 // The inside of job_machine: one event's work on one job. job_machine_attempt.cc has what moves an attempt on,
-// job_machine_stop.cc what ends it or asks it to stop.
+// job_machine_checkpoint.cc what its checkpoints do, job_machine_stop.cc what ends it or asks it to stop.
 #pragma once
 
 #include <string>
@@ -13,6 +13,9 @@ muster::v1::AttemptInfo* InfoOf(JobRecord& record, uint32_t number);  // null: i
 
 // A job of no steps: it measures a model, and has nothing to save or export.
 bool EvaluatesAlone(const JobRecord& record);
+
+// "; the checkpoints of steps 40, 60 are damaged"; empty: none is.
+std::string DamageNote(const JobRecord& record);
 
 // One event's work on one job.
 class Machine {
@@ -30,6 +33,7 @@ class Machine {
   absl::Status On(const muster::v1::RankStarted& event);
   absl::Status On(const muster::v1::RankExited& event);
   absl::Status On(const muster::v1::CheckpointSaved& event);
+  absl::Status On(const muster::v1::CheckpointRefused& event);
   absl::Status On(const muster::v1::Evaluation& event);
   absl::Status On(const muster::v1::Exported& event);
 
@@ -60,6 +64,10 @@ class Machine {
   void EndAttempt(const std::string& reason, AttemptEnd end);
   void Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending);
   void GiveUpOrRecover(const std::string& cause);
+  // The attempt `number` of a job that has checkpoints failed before it trained.
+  void RetryStart(uint32_t number, const std::string& cause);
+  // Moves the job to where the failure that RetryStart counted last leads, with this cause.
+  void TellStartFailure(const std::string& cause);
 
   // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
   bool CanSave(bool agents_can) const {

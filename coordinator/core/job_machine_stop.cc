@@ -134,6 +134,7 @@ absl::Status Machine::On(const UserCommand& event) {
         break;
       }
       if (!paused) return absl::OkStatus();  // it runs, or waits for slots, already
+      if (record().has_start_failures()) record().mutable_start_failures()->clear_retry();
       MoveTo(JobPhase::JOB_PHASE_QUEUED, absl::StrCat("resumed ", by));
       break;
   }

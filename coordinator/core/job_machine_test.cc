@@ -117,6 +117,100 @@ TEST(Advance, RemembersTheNewestRequestsOnly) {
   EXPECT_EQ(record.requests_size(), 32);
 }
 
+muster::v1::CheckpointSaved Saved(uint64_t step, const std::string& manifest) {
+  muster::v1::CheckpointSaved event;
+  event.mutable_checkpoint()->set_step(step);
+  event.mutable_checkpoint()->set_manifest(manifest);
+  return event;
+}
+
+muster::v1::CheckpointRefused Refused(uint64_t step, const std::string& manifest) {
+  muster::v1::CheckpointRefused event;
+  event.set_step(step);
+  event.set_manifest(manifest);
+  event.set_reason("blob 12 is not stored");
+  return event;
+}
+
+// Attempt 2 starts; attempt 1 left checkpoints of steps 4000, 4900 and 5000.
+JobRecord Restoring() {
+  JobRecord record = Training(1);
+  for (const uint64_t step : {4000, 4900, 5000}) record = After(record, Saved(step, std::to_string(step)));
+  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+  return After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
+}
+
+TEST(DamagedCheckpoints, TheAttemptIsSaidToGoOnFromTheStepItReallyHas) {
+  JobRecord record = Restoring();
+  EXPECT_EQ(record.job().attempts(1).from_step(), 5000);
+  record = After(After(record, Refused(5000, "5000")), Refused(4900, "4900"));
+  EXPECT_EQ(record.job().attempts(1).from_step(), 4000);
+  EXPECT_EQ(After(record, Started(0)).job().reason(),
+            "training on 1 slot of w1, from step 4000; the checkpoints of steps 4900, 5000 are damaged");
+}
+
+TEST(DamagedCheckpoints, ANewOneBelowThemIsProgressAndLetsThemGo) {
+  JobRecord record = After(After(After(Restoring(), Refused(5000, "5000")), Refused(4900, "4900")), Started(0));
+  EXPECT_EQ(record.causes_size(), 1);
+  const absl::StatusOr<Transition> saved = Advance(record, Saved(4100, "4100"), kNow);
+  ASSERT_TRUE(saved.ok());
+  EXPECT_EQ(saved->record.causes_size(), 0);
+  EXPECT_EQ(saved->record.refused_size(), 0);
+  EXPECT_THAT(saved->garbage, testing::UnorderedElementsAre("4900", "5000"));
+  EXPECT_EQ(CheckpointStep(saved->record), 4100);
+}
+
+TEST(DamagedCheckpoints, ARefusalOfWhatTheJobDoesNotHaveChangesNothing) {
+  for (const auto& unknown : {Refused(5000, "other"), Refused(1, "5000")}) {
+    EXPECT_FALSE(Advance(Restoring(), unknown, kNow)->changed);
+  }
+  const JobRecord own = After(Training(1), Saved(20, "20"));
+  EXPECT_FALSE(Advance(own, Refused(20, "20"), kNow)->changed) << "no rank restores what its own attempt stored";
+}
+
+TEST(StartFailures, ANextAttemptWaitsButNeverForAClockThatWasSetBack) {
+  JobRecord record = Restoring();
+  for (int i = 0; i < 3; ++i) {
+    record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+    EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
+    EXPECT_EQ(record.causes_size(), 1) << "that of attempt 1";
+    if (i < 2) record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
+  }
+  EXPECT_THAT(record.job().reason(), HasSubstr("failed to start 3 times, next attempt in 10s"));
+  EXPECT_TRUE(WaitsToRetry(record, kNow + absl::Seconds(9)));
+  EXPECT_FALSE(WaitsToRetry(record, kNow + absl::Seconds(10)));
+  EXPECT_FALSE(WaitsToRetry(record, kNow - absl::Hours(2)));
+}
+
+TEST(StartFailures, EndTheJobAfterADayOfThem) {
+  JobRecord record = Restoring();
+  absl::Duration waited;
+  for (uint32_t i = 1; i < kMaxStartFailures; ++i) {
+    record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+    ASSERT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING) << i;
+    waited += FromProto(record.start_failures().retry()) - kNow;
+    record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
+  }
+  EXPECT_GT(waited, absl::Hours(24));
+  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+  EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_FAILED);
+  EXPECT_THAT(record.job().reason(), HasSubstr("300 attempts in a row failed before they trained, the last: rank 0 on w1"));
+}
+
+TEST(StartFailures, ABetterCauseOfALostPeerReplacesTheirReasonAndNoOther) {
+  JobRecord record = After(Restoring(), Exited(0, muster::v1::EXIT_CAUSE_COLLECTIVE));
+  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_ERROR);
+  exit.set_message("no space");
+  const absl::StatusOr<Transition> amended = AmendCause(record, 2, exit, kNow);
+  ASSERT_TRUE(amended.ok());
+  EXPECT_EQ(amended->record.job().reason(), "rank 0 on w1: no space");
+  EXPECT_EQ(amended->record.causes(0), record.causes(0));
+  record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
+  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_COLLECTIVE));
+  EXPECT_EQ(AmendCause(record, 3, exit, kNow)->record.job().reason(),
+            "rank 0 on w1: no space; failed to start 2 times, next attempt in 5s");
+}
+
 TEST(Fence, LetsTheRunningAttemptPassAlone) {
   const JobRecord record = After(After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_ERROR)), OnOneWorker(1));
   EXPECT_TRUE(Fence(record, 2).ok());

@@ -14,12 +14,16 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
     before.insert(known.manifest());
     if (known.step() != checkpoint.step()) all.push_back(known);
   }
+  const uint64_t step = checkpoint.step();
   all.push_back(std::move(checkpoint));
   std::sort(all.begin(), all.end(),
             [](const CheckpointInfo& a, const CheckpointInfo& b) { return a.step() < b.step(); });
-  const size_t kept = std::min<size_t>(all.size(), std::max<uint32_t>(keep, 1));
+  const auto end = std::find_if(all.begin(), all.end(), [&](const CheckpointInfo& known) { return known.step() > step; });
+  const auto lineage = static_cast<size_t>(end - all.begin());
   job.clear_checkpoints();
-  for (size_t i = all.size() - kept; i < all.size(); ++i) *job.add_checkpoints() = all[i];
+  for (size_t i = lineage - std::min<size_t>(lineage, std::max<uint32_t>(keep, 1)); i < all.size(); ++i) {
+    *job.add_checkpoints() = all[i];
+  }
   std::set<std::string> after = {job.export_manifest()};
   for (const CheckpointInfo& known : job.checkpoints()) after.insert(known.manifest());
   std::vector<std::string> dropped;
@@ -28,11 +32,18 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
   return dropped;
 }
 
+bool HasManifest(const muster::v1::Job& job, const std::string& manifest) {
+  return job.export_manifest() == manifest ||
+         std::any_of(job.checkpoints().begin(), job.checkpoints().end(),
+                     [&](const CheckpointInfo& known) { return known.manifest() == manifest; });
+}
+
 std::set<std::string> ReferencedManifests(const State& state) {
   std::set<std::string> result;
   for (const auto& [id, record] : state.jobs) {
     const muster::v1::Job& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
+    for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
     result.insert(job.export_manifest());
     result.insert(job.resolved().model_manifest());
     result.insert(job.resolved().tokenizer_manifest());
@@ -53,6 +64,7 @@ Roots RootsOf(const State& state) {
   for (const auto& [id, record] : state.jobs) {
     const muster::v1::Job& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
+    for (const auto& refused : record.refused()) roots.manifests.insert(refused.checkpoint().manifest());
     roots.manifests.insert(job.export_manifest());
     if (IsFinal(job.phase())) continue;
     const muster::v1::ResolvedJob& resolved = job.resolved();

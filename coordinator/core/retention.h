@@ -13,11 +13,15 @@
 
 namespace muster {
 
-// Puts a checkpoint into job.checkpoints (ascending steps; one of the same step is replaced), keeps the `keep` newest
-// (at least one), and returns the manifests that the job no longer refers to.
+// Puts a checkpoint into job.checkpoints (ascending steps; one of the same step is replaced), and returns the manifests
+// that the job no longer refers to. Of the steps up to the new one's the `keep` newest stay (at least one): the new one
+// and what its attempt went on from. Later steps stay too. They are of attempts before, and nobody found them damaged: an
+// attempt of an older version passed them over without a word. Training that gets beyond them drops them.
 std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, uint32_t keep, muster::v1::Job& job);
 
-// Every manifest that some job refers to: kept checkpoints, exports, the models and tokenizers that jobs resolved.
+bool HasManifest(const muster::v1::Job& job, const std::string& manifest);  // as a checkpoint or as its export
+
+// Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
 std::set<std::string> ReferencedManifests(const State& state);
 
 // Digests of blobs that jobs name without a manifest (vocabularies). They are never deleted.

@@ -17,6 +17,12 @@ muster::v1::CheckpointInfo Checkpoint(uint64_t step, const std::string& manifest
   return checkpoint;
 }
 
+std::vector<uint64_t> StepsOf(const muster::v1::Job& job) {
+  std::vector<uint64_t> steps;
+  for (const auto& checkpoint : job.checkpoints()) steps.push_back(checkpoint.step());
+  return steps;
+}
+
 TEST(AddCheckpoint, KeepsTheNewest) {
   muster::v1::Job job;
   EXPECT_THAT(AddCheckpoint(Checkpoint(20, "a"), 2, job), IsEmpty());
@@ -37,6 +43,28 @@ TEST(AddCheckpoint, KeepsOneEvenWhenAskedForNone) {
   muster::v1::Job job;
   EXPECT_THAT(AddCheckpoint(Checkpoint(20, "a"), 0, job), IsEmpty());
   EXPECT_EQ(job.checkpoints_size(), 1);
+}
+
+TEST(Retention, FollowsTheLineageOfTheJob) {
+  muster::v1::Job job;
+  for (const uint64_t step : {4000, 4900, 5000}) AddCheckpoint(Checkpoint(step, std::to_string(step)), 3, job);
+  // An attempt went on from 4000 and did not say what is wrong with the later ones.
+  EXPECT_THAT(AddCheckpoint(Checkpoint(4100, "n1"), 2, job), IsEmpty());
+  EXPECT_THAT(StepsOf(job), ElementsAre(4000, 4100, 4900, 5000));
+  EXPECT_THAT(AddCheckpoint(Checkpoint(4200, "n2"), 2, job), ElementsAre("4000"));
+  EXPECT_THAT(AddCheckpoint(Checkpoint(4900, "n3"), 2, job), UnorderedElementsAre("n1", "4900"));
+  EXPECT_THAT(StepsOf(job), ElementsAre(4200, 4900, 5000));
+  EXPECT_THAT(AddCheckpoint(Checkpoint(5100, "n4"), 2, job), UnorderedElementsAre("n2", "n3"));
+  EXPECT_THAT(StepsOf(job), ElementsAre(5000, 5100));
+}
+
+TEST(Retention, ARefusedCheckpointIsReferredToUntilItIsLetGo) {
+  State state;
+  JobRecord& record = state.jobs["a"];
+  record.mutable_job()->set_phase(muster::v1::JOB_PHASE_FAILED);
+  *record.add_refused()->mutable_checkpoint() = Checkpoint(20, "a");
+  EXPECT_TRUE(ReferencedManifests(state).contains("a"));
+  EXPECT_TRUE(RootsOf(state).manifests.contains("a"));
 }
 
 TEST(AddCheckpoint, NeverDropsTheExport) {

@@ -331,7 +331,13 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
     }
   } else if (verb == "checkpoint") {
     report.mutable_checkpoint()->mutable_checkpoint()->set_step(Number(words.at(2)));
-    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(absl::StrCat("c", words[2]));
+    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(
+        absl::StrCat("c", words[2], Option(words, "copy", "")));  // another attempt's bytes of the same step
+    Send(words.at(3), report);
+  } else if (verb == "damaged") {  // damaged a#2 40 w1 "why"
+    report.mutable_checkpoint_refused()->set_step(Number(words.at(2)));
+    report.mutable_checkpoint_refused()->set_manifest(absl::StrCat("c", words[2]));
+    report.mutable_checkpoint_refused()->set_reason(words.at(4));
     Send(words.at(3), report);
   } else if (verb == "evaluated") {
     report.mutable_evaluation()->set_label("untrained");

@@ -307,7 +307,7 @@ void Stepper::FindMissedDeadlines() {
 }
 
 void Stepper::On(const Plan&) {
-  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_));
+  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_, now_));
   for (const Placement& placement : plan.placements) {
     Drive(placement.job, Placed{placement.ranks});
     Count(Measure::kDecisions, "placed");

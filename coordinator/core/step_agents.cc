@@ -37,8 +37,8 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kCheckpoint: return report.checkpoint();
     case Report::kEvaluation: return report.evaluation();
     case Report::kExported: return report.exported();
+    case Report::kCheckpointRefused: return report.checkpoint_refused();
     case Report::kEpochClosed:
-    case Report::kCheckpointRefused:
     case Report::EVENT_NOT_SET: break;
   }
   return report.evaluation();  // callers check that there is an event of a job
@@ -167,7 +167,7 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
-    } else if (!report.has_checkpoint_refused()) {
+    } else {
       Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
     }
   }

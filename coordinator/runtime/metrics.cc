@@ -40,6 +40,7 @@ const char* FamilyOf(Measure measure) {
     case Measure::kCheckpoints: return "muster_checkpoints_total";
     case Measure::kCheckpointBytes: return "muster_checkpoint_bytes_total";
     case Measure::kCheckpointSeconds: return "muster_checkpoint_seconds";
+    case Measure::kCheckpointsRefused: return "muster_checkpoints_refused_total";
     case Measure::kCount: break;
   }
   return "";
@@ -55,8 +56,8 @@ CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesyst
       journal_write_(metrics_.AddHistogram("muster_journal_write_seconds")),
       state_free_(metrics_.AddGauge("muster_state_free_bytes")),
       state_size_(metrics_.AddGauge("muster_state_size_bytes")) {
-  for (const char* kind : {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "evaluation", "exported",
-                           "epoch_closed", "progress", "unknown"}) {
+  for (const char* kind : {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "checkpoint_refused",
+                           "evaluation", "exported", "epoch_closed", "progress", "unknown"}) {
     stale_.With({kind});
   }
   for (int i = 0; i < static_cast<int>(Measure::kCount); ++i) {

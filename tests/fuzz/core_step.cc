@@ -145,6 +145,14 @@ class Cluster {
         checkpoint.set_manifest(Known()[source.Below(Known().size())]);
         break;
       }
+      case 6: {
+        const JobRecord* record = FindJob(state_, job);
+        if (record == nullptr || record->job().checkpoints().empty()) break;
+        const auto& known = record->job().checkpoints(static_cast<int>(source.Below(record->job().checkpoints_size())));
+        event.report.mutable_checkpoint_refused()->set_step(known.step());
+        event.report.mutable_checkpoint_refused()->set_manifest(known.manifest());
+        break;
+      }
       case 4: FillMessage(source, Known(), *event.report.mutable_evaluation()); break;
       case 5: event.report.mutable_exported()->set_manifest(Known()[source.Below(Known().size())]); break;
       default: event.report.mutable_prepared(); break;

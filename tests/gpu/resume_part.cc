@@ -31,7 +31,9 @@ absl::StatusOr<std::string> Undisturbed(Group& group, at::Device device, const s
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, 0, kCheckpoint));
   if (group.rank() == 0) {
     const TrainingCursor cursor{.step = kCheckpoint, .spec_digest = "x"};
-    RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder, trainer.optimizer(), cursor, {}));
+    CheckpointCopy copy;
+    copy.Take(*encoder, trainer.optimizer(), cursor, {});
+    RETURN_IF_ERROR(copy.WriteTo(folder));
   }
   RETURN_IF_ERROR(group.Barrier());
   RETURN_IF_ERROR(TakeSteps(trainer, group, device, kCheckpoint, kSteps));

@@ -153,6 +153,23 @@ absl::Status BlobStore::DropPartialsBefore(absl::Time time) {
   return absl::ErrnoToStatus(error.value(), (folder_ / "partial").string());
 }
 
+absl::StatusOr<bool> BlobStore::SetAsideIfDamaged(const std::string& digest) {
+  RETURN_IF_ERROR(CheckDigest(digest));
+  ASSIGN_OR_RETURN(const std::string found, Sha256HexOfFile(Whole(digest)));
+  if (found == digest) return false;
+  std::filesystem::path aside = Partial(digest);
+  aside += ".damaged";
+  absl::MutexLock lock(&mutex_);
+  if (rename(Whole(digest).c_str(), aside.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(Short(digest), ": is damaged, and cannot be set aside"));
+  }
+  const timespec time = absl::ToTimespec(clock_.Now());
+  const timespec times[2] = {time, time};
+  utimensat(AT_FDCWD, aside.c_str(), times, 0);  // from here on it is kept as long as a broken upload
+  claims_.erase(digest);
+  return true;
+}
+
 absl::StatusOr<std::unique_ptr<BlobUpload>> BlobStore::Upload(const muster::v1::PutHeader& header) {
   ASSIGN_OR_RETURN(const muster::v1::BlobStat stat, Stat(header.digest()));
   if (stat.present()) return absl::AlreadyExistsError(absl::StrCat(Short(header.digest()), " is stored already"));

@@ -1,4 +1,5 @@
-// Blobs on disk: blobs/ab/abcd…, read-only once they are whole; broken uploads wait in blobs/partial/abcd….
+// Blobs on disk: blobs/ab/abcd…, read-only once they are whole; broken uploads wait in blobs/partial/abcd…, and damaged
+// blobs, for whoever looks into it, in blobs/partial/abcd….damaged.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +55,9 @@ class BlobStore {
   // Removes partial uploads that were last written before `time`.
   absl::StatusOr<std::vector<StoredBlob>> PartialsBefore(absl::Time time) const;
   absl::Status DropPartialsBefore(absl::Time time);
+  // For a reader who got other bytes than the digest says. If the stored ones are other bytes, the blob counts as not
+  // stored from now on, so that it can be put again, and its bytes are kept like a partial upload. True: they were.
+  absl::StatusOr<bool> SetAsideIfDamaged(const std::string& digest);
 
   // Begins or goes on: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
   // blob runs; ALREADY_EXISTS if it is there; OUT_OF_RANGE for an offset beyond what is there.

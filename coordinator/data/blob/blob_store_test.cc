@@ -102,6 +102,24 @@ TEST_F(BlobStoreTest, DropsOldPartials) {
   EXPECT_EQ(store_->Stat(digest_)->partial_size(), 0u);
 }
 
+TEST_F(BlobStoreTest, ADamagedBlobIsSetAsideAndCanBePutAgain) {
+  ASSERT_TRUE(store_->PutBytes(digest_, "hello world").ok());
+  const std::filesystem::path path = store_->PathOf(digest_).value();
+  EXPECT_FALSE(store_->SetAsideIfDamaged(digest_).value()) << "it is whole";
+  std::filesystem::permissions(path, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+  ASSERT_TRUE(WriteFileAtomically(path, "hello wOrld").ok());
+  EXPECT_TRUE(store_->SetAsideIfDamaged(digest_).value());
+  EXPECT_FALSE(store_->Stat(digest_)->present());
+  EXPECT_EQ(store_->Stat(digest_)->partial_size(), 0u);
+  EXPECT_EQ(ReasonOf(store_->PathOf(digest_).status()), "BLOB_NOT_FOUND");
+  EXPECT_EQ(store_->List()->size(), 0);
+  ASSERT_TRUE(store_->PutBytes(digest_, "hello world").ok());
+  EXPECT_EQ(ReadFile(store_->PathOf(digest_).value()).value(), "hello world");
+  ASSERT_EQ(store_->PartialsBefore(absl::InfiniteFuture())->size(), 1) << "the damaged bytes are kept";
+  ASSERT_TRUE(store_->DropPartialsBefore(absl::InfiniteFuture()).ok());
+  EXPECT_EQ(store_->PartialsBefore(absl::InfiniteFuture())->size(), 0);
+}
+
 TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
   const auto upload = Upload(0, "").value();
   ASSERT_TRUE(upload->Commit().ok());

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/service/services.h"
@@ -115,16 +116,30 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     v1::GetResponse response;
     response.set_size(file.size());
     uint64_t at = request.offset();
+    Sha256 sha;
     do {  // an empty blob is one message too
       RETURN_IF_ERROR(CheckAlive(data_, call));
       const std::string_view chunk = file.bytes().substr(at, kChunk);
       response.set_chunk(chunk.data(), chunk.size());
+      sha.Update(chunk);
       if (!writer.Write(response)) return absl::CancelledError("the client has gone");
       data_.metrics.blob_bytes_out.Increment(static_cast<double>(chunk.size()));
       response.clear_size();
       at += chunk.size();
     } while (at < file.size());
-    return absl::OkStatus();
+    if (request.offset() > 0 || sha.FinishHex() == request.digest()) return absl::OkStatus();
+    return Damaged(request.digest());
+  }
+
+  // The disk gave other bytes than the digest says. Set aside, the blob can be put again by whoever has its bytes: a job
+  // that repeats the step of a damaged checkpoint brings the same ones.
+  absl::Status Damaged(const std::string& digest) const {
+    const absl::StatusOr<bool> aside = data_.stores.blobs->SetAsideIfDamaged(digest);
+    const std::string what = absl::StrCat("blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged");
+    spdlog::error("{}{}", what, !aside.ok() ? absl::StrCat("; ", aside.status().message())
+                                : *aside    ? "; they are set aside in blobs/partial"
+                                            : "; a second look found them whole");
+    return absl::DataLossError(what);
   }
 
   const DataContext data_;

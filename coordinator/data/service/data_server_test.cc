@@ -329,5 +329,21 @@ TEST_F(ServerStream, SendsAnEvaluation) {
   EXPECT_EQ(sequences, 11);
 }
 
+TEST_F(DataServerTest, ABlobThatTheDiskDamagedIsFoundSetAsideAndCanBePutAgain) {
+  BlobClient blobs(operator_);
+  const std::string text(3 << 20, 'x');
+  const std::string digest = blobs.PutBytes(text).value();
+  const std::filesystem::path path = root_ / "state/blobs" / digest.substr(0, 2) / digest;
+  std::string damaged = text;
+  damaged[1 << 20] = 'y';
+  ASSERT_TRUE(WriteFileAtomically(path, damaged).ok());
+  const absl::Status first = blobs.GetBytes(digest).status();
+  EXPECT_EQ(first.code(), absl::StatusCode::kDataLoss) << first;
+  EXPECT_THAT(std::string(first.message()), HasSubstr("on the data server's disk are damaged"));
+  EXPECT_EQ(ReasonOf(blobs.GetBytes(digest).status()), "BLOB_NOT_FOUND");
+  EXPECT_EQ(blobs.PutBytes(text).value(), digest);
+  EXPECT_EQ(blobs.GetBytes(digest).value(), text) << "put again, not believed to be there";
+}
+
 }  // namespace
 }  // namespace muster

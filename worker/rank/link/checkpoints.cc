@@ -2,47 +2,66 @@
 
 #include <spdlog/spdlog.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
-#include "common/rpc/errors.h"
 #include "common/status.h"
 
 namespace muster {
 
 using muster::v1::CheckpointInfo;
 
-CheckpointUploader::CheckpointUploader(BlobClient& blobs, uint32_t attempt, Done done)
-    : blobs_(blobs), attempt_(attempt), done_(std::move(done)) {}
+CheckpointWriter::CheckpointWriter(BlobClient& blobs, Options options) : blobs_(blobs), options_(std::move(options)) {}
 
-void CheckpointUploader::Wait() {
+CheckpointWriter::~CheckpointWriter() { Wait().IgnoreError(); }
+
+absl::Status CheckpointWriter::Wait() {
   if (thread_.joinable()) thread_.join();
+  return last_;
 }
 
-void CheckpointUploader::Start(uint64_t step, const std::filesystem::path& folder, absl::Duration began) {
-  Wait();
-  thread_ = std::thread([this, step, folder, began] {
-    auto checkpoint = Put(step, folder);
-    std::error_code ignored;  // the agent removes the scratch folder in any case
-    std::filesystem::remove_all(folder, ignored);
-    if (checkpoint.ok()) {
-      checkpoint->set_seconds(absl::ToDoubleSeconds(RealClock().Monotonic() - began));
-      done_(*checkpoint);
-    } else {
-      spdlog::warn("the checkpoint of step {} was not stored: {}", step, std::string(checkpoint.status().message()));
-    }
+void CheckpointWriter::Start(const Source& source, absl::Duration began) {
+  Wait().IgnoreError();  // logged by its thread
+  copy_.Take(source.encoder, source.optimizer, source.cursor, source.best);
+  step_ = source.cursor.step;
+  const uint64_t log_size = source.steps.Size();
+  const double stopped = absl::ToDoubleSeconds(RealClock().Monotonic() - began);
+  busy_ = true;
+  thread_ = std::thread([this, &steps = source.steps, log_size, began, stopped] {
+    last_ = Store(steps, log_size, began, stopped);
+    if (!last_.ok()) spdlog::warn("the checkpoint of step {} was not stored: {}", step_, std::string(last_.message()));
+    busy_ = false;
   });
 }
 
-absl::StatusOr<CheckpointInfo> CheckpointUploader::Put(uint64_t step, const std::filesystem::path& folder) {
-  ASSIGN_OR_RETURN(const auto manifest, blobs_.PutFolder(folder));
-  CheckpointInfo checkpoint;
-  ASSIGN_OR_RETURN(*checkpoint.mutable_manifest(), blobs_.PutManifest(manifest));
-  checkpoint.set_step(step);
-  checkpoint.set_attempt(attempt_);
-  checkpoint.mutable_time()->set_seconds(absl::ToUnixSeconds(RealClock().Now()));
-  for (const auto& file : manifest.files()) checkpoint.set_bytes(checkpoint.bytes() + file.size());
-  return checkpoint;
+absl::Status CheckpointWriter::Store(const StepLog& steps, uint64_t log_size, absl::Duration began, double stopped) {
+  const std::filesystem::path folder = options_.scratch / absl::StrCat("checkpoint-", step_);
+  const auto remove = [&folder] {
+    std::error_code ignored;  // the agent removes the scratch folder in any case
+    std::filesystem::remove_all(folder, ignored);
+  };
+  const auto store = [&]() -> absl::StatusOr<CheckpointInfo> {
+    if (const absl::Status log = steps.WriteTo(folder, log_size); !log.ok()) {
+      spdlog::warn("the checkpoint of step {} has no step log: {}", step_, std::string(log.message()));
+    }
+    RETURN_IF_ERROR(copy_.WriteTo(folder));
+    ASSIGN_OR_RETURN(const auto manifest, blobs_.PutFolder(folder));
+    CheckpointInfo checkpoint;
+    ASSIGN_OR_RETURN(*checkpoint.mutable_manifest(), blobs_.PutManifest(manifest));
+    for (const auto& file : manifest.files()) checkpoint.set_bytes(checkpoint.bytes() + file.size());
+    return checkpoint;
+  };
+  absl::StatusOr<CheckpointInfo> checkpoint = store();
+  remove();
+  if (!checkpoint.ok()) return checkpoint.status();
+  const double seconds = absl::ToDoubleSeconds(RealClock().Monotonic() - began);
+  checkpoint->set_step(step_);
+  checkpoint->set_attempt(options_.attempt);
+  checkpoint->mutable_time()->set_seconds(absl::ToUnixSeconds(RealClock().Now()));
+  checkpoint->set_seconds(seconds);
+  options_.stored(*checkpoint);
+  spdlog::info("the checkpoint of step {} is stored: {:.2f} s, in which training stopped for {:.3f} s", step_, seconds,
+               stopped);
+  return absl::OkStatus();
 }
-
-bool IsBrokenCheckpoint(const absl::Status& status) { return !status.ok() && !IsRetryable(status); }
 
 }  // namespace muster

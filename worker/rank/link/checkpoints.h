@@ -1,41 +1,61 @@
-// Checkpoints between this rank and the blob store.
+// Stores checkpoints while training goes on.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/rpc/blobs.h"
 #include "muster/v1/job.pb.h"
+#include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/step_log.h"
 
 namespace muster {
 
-// Puts written checkpoint folders, one at a time, while training goes on. Not thread-safe.
-class CheckpointUploader {
+// One checkpoint at a time: the caller stops while the tensors are copied. A thread then writes the copy to scratch, puts
+// it at the blob store and says so. Owned by the training thread, which alone calls it.
+class CheckpointWriter {
  public:
-  using Done = std::function<void(const muster::v1::CheckpointInfo& checkpoint)>;
-  // `done` is called from the uploader's thread, once a checkpoint is whole at the store. `blobs` must outlive it.
-  CheckpointUploader(BlobClient& blobs, uint32_t attempt, Done done);
-  ~CheckpointUploader() { Wait(); }
+  struct Options {
+    uint32_t attempt = 0;
+    std::filesystem::path scratch;
+    // Called from the writer's thread, once a checkpoint is whole at the store.
+    std::function<void(const muster::v1::CheckpointInfo& checkpoint)> stored;
+  };
+  struct Source {
+    const Encoder& encoder;
+    const AdamW& optimizer;
+    const TrainingCursor& cursor;
+    const std::vector<Parameter>& best;
+    const StepLog& steps;
+  };
+  // `blobs` must outlive it.
+  CheckpointWriter(BlobClient& blobs, Options options);
+  ~CheckpointWriter();
 
-  // Waits for the one before, then begins to put `folder`, which is removed afterwards. A checkpoint that cannot be
-  // put is logged and left out: training goes on, and the next one is tried. `began`: when the checkpoint did, on
-  // RealClock().Monotonic().
-  void Start(uint64_t step, const std::filesystem::path& folder, absl::Duration began);
-  void Wait();
+  // Whether a checkpoint is still being stored.
+  bool Busy() const { return busy_; }
+  // Copies the source and begins to store it; waits for the checkpoint before, if that is Busy. One that cannot be stored
+  // is logged and left out: training goes on, and the next one is tried. `began`: when the checkpoint did, on
+  // RealClock().Monotonic(). The step log must outlive it.
+  void Start(const Source& source, absl::Duration began);
+  // Until the checkpoint that was started last is stored. Its error, if it could not be.
+  absl::Status Wait();
 
  private:
-  absl::StatusOr<muster::v1::CheckpointInfo> Put(uint64_t step, const std::filesystem::path& folder);
+  absl::Status Store(const StepLog& steps, uint64_t log_size, absl::Duration began, double stopped);
 
   BlobClient& blobs_;
-  const uint32_t attempt_;
-  const Done done_;
+  const Options options_;
+  CheckpointCopy copy_;  // the writer's thread reads it while busy_
+  uint64_t step_ = 0;
+  std::atomic<bool> busy_ = false;
+  absl::Status last_;  // of the thread; read after it was joined
   std::thread thread_;
 };
-
-// Whether trying an older checkpoint is right: this one is broken or gone, not merely out of reach.
-bool IsBrokenCheckpoint(const absl::Status& status);
 
 }  // namespace muster

@@ -4,8 +4,11 @@
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/digest.h"
+#include "common/rpc/errors.h"
 #include "common/sample_ledger.h"
+#include "common/status.h"
 #include "worker/rank/train/problem.h"
 
 namespace muster {
@@ -72,7 +75,7 @@ void FillEpoch(uint64_t first, uint64_t steps, muster::v1::StepShare& share) {
 
 }  // namespace
 
-grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
+grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::v1::StreamRequest* request,
                               grpc::ServerWriter<muster::v1::StepShare>* writer) {
   if (request->identity().attempt() != attempt) return Stale();
   {
@@ -82,6 +85,10 @@ grpc::Status FakeData::Stream(grpc::ServerContext*, const muster::v1::StreamRequ
   int sent = 0;
   for (uint64_t step = request->from_step(); step < request->resolved().total_steps(); ++step) {
     if (break_after > 0 && sent++ == break_after) return Broken();
+    while (may_send && !may_send(request->from_step(), step)) {
+      if (context->IsCancelled()) return grpc::Status::CANCELLED;
+      absl::SleepFor(absl::Milliseconds(1));
+    }
     Problem problem = MakeProblem(step, false);
     problem.step = step;
     if (no_negative && step == 1) {
@@ -150,6 +157,7 @@ std::vector<uint64_t> FakeData::asked() const {
 
 grpc::Status FakeBlobs::Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
                             muster::v1::PutResponse* response) {
+  if (const absl::Status status = before_put ? before_put() : absl::OkStatus(); !status.ok()) return ToGrpc(status);
   muster::v1::PutRequest request;
   std::string digest, bytes;
   while (reader->Read(&request)) {
@@ -165,11 +173,14 @@ grpc::Status FakeBlobs::Put(grpc::ServerContext*, grpc::ServerReader<muster::v1:
 
 grpc::Status FakeBlobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
                             grpc::ServerWriter<muster::v1::GetResponse>* writer) {
+  if (const absl::Status status = before_get ? before_get(request->digest()) : absl::OkStatus(); !status.ok()) {
+    return ToGrpc(status);
+  }
   std::string bytes;
   {
     absl::MutexLock lock(&mutex_);
     const auto found = blobs_.find(request->digest());
-    if (found == blobs_.end()) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
+    if (found == blobs_.end()) return ToGrpc(WithReason(absl::NotFoundError("no such blob"), "BLOB_NOT_FOUND"));
     bytes = found->second;
   }
   muster::v1::GetResponse response;
@@ -197,6 +208,11 @@ grpc::Status FakeBlobs::Stat(grpc::ServerContext*, const muster::v1::StatBlobsRe
 void FakeBlobs::Forget(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
   blobs_.erase(digest);
+}
+
+void FakeBlobs::Damage(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  blobs_.at(digest).back() ^= 1;
 }
 
 FakeCluster::FakeCluster() {

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,7 +40,9 @@ class FakeData final : public muster::v1::DataService::Service {
   std::atomic<bool> other_plan = false;   // rank 1's plans are others than rank 0's
   std::atomic<bool> no_negative = false;  // in step 1 all passages are relevant to all queries
   std::atomic<int> break_after = 0;  // a stream is UNAVAILABLE after so many messages; 0: never
-  grpc::Status Stream(grpc::ServerContext*, const muster::v1::StreamRequest* request,
+  // Whether a stream that began at step `from` may send the share of `step`; asked again until it may. Empty: always.
+  std::function<bool(uint64_t from, uint64_t step)> may_send;
+  grpc::Status Stream(grpc::ServerContext* context, const muster::v1::StreamRequest* request,
                       grpc::ServerWriter<muster::v1::StepShare>* writer) override;
   grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::v1::StreamEvaluationRequest* request,
                                 grpc::ServerWriter<muster::v1::StreamEvaluationResponse>* writer) override;
@@ -59,6 +62,11 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
   grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
                     muster::v1::StatBlobsResponse* response) override;
   void Forget(const std::string& digest);
+  void Damage(const std::string& digest);  // its bytes change
+
+  // Called before each call is served; an error is its answer. Empty: none. Set while no call runs.
+  std::function<absl::Status()> before_put;
+  std::function<absl::Status(const std::string& digest)> before_get;
 
  private:
   absl::Mutex mutex_;

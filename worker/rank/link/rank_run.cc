@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/damaged_checkpoints.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
@@ -18,6 +19,7 @@
 #include "worker/rank/link/export_run.h"
 #include "worker/rank/link/progress.h"
 #include "worker/rank/link/rank_setup.h"
+#include "worker/rank/link/restore.h"
 #include "worker/rank/link/share_stream.h"
 #include "worker/rank/train/checkpoint.h"
 #include "worker/rank/train/step_log.h"
@@ -32,6 +34,9 @@ using muster::rank::v1::RankResult;
 using muster::v1::Evaluation;
 
 constexpr absl::Duration kDataPatience = absl::Seconds(5);
+
+// Reason of an error that says that no checkpoint of the job can be restored.
+constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";
 
 class RankRun {
  public:
@@ -78,7 +83,7 @@ class RankRun {
     blobs_ = std::make_unique<BlobClient>(channels_.data.front());
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
     ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks(*group_));
-    RETURN_IF_ERROR(steps_.Clear());
+    if (config_.rank() == 0) Tolerate(steps_.Clear());
     progress_.Activity("loading the model");
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
@@ -88,12 +93,15 @@ class RankRun {
                .seed = spec_.seed(),
                .spec_digest = SpecDigest(spec_, config_.resolved()),
                .threads = threads_};
-    uploader_ = std::make_unique<CheckpointUploader>(
-        *blobs_, config_.attempt(), [this](const muster::v1::CheckpointInfo& checkpoint) {
-          RankMessage message;
-          *message.mutable_checkpoint()->mutable_checkpoint() = checkpoint;
-          agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
-        });
+    writer_ = std::make_unique<CheckpointWriter>(
+        *blobs_, CheckpointWriter::Options{
+                     .attempt = config_.attempt(),
+                     .scratch = config_.scratch(),
+                     .stored = [this](const muster::v1::CheckpointInfo& checkpoint) {
+                       RankMessage message;
+                       *message.mutable_checkpoint()->mutable_checkpoint() = checkpoint;
+                       agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+                     }});
     return absl::OkStatus();
   }
 
@@ -105,45 +113,63 @@ class RankRun {
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
 
-  // The newest checkpoint that is whole for every rank. All of them broken: from the start.
+  // The newest checkpoint that no rank finds damaged. All of them damaged: an error, since only a person may give up what
+  // the job has done.
   absl::Status Restore() {
+    std::vector<uint64_t> damaged;
+    std::string newest;
     for (const muster::v1::CheckpointInfo& checkpoint : config_.checkpoints()) {
-      progress_.Activity("restoring a checkpoint");
-      const auto restored = RestoreOne(checkpoint);
-      if (!restored.ok() && !IsBrokenCheckpoint(restored.status())) return restored.status();
-      ASSIGN_OR_RETURN(const auto all, group_->AllGatherBytes(restored.ok() ? "whole" : "broken"));
-      bool whole = true;
-      for (const std::string& one : all) whole = whole && one == "whole";
-      if (whole) {
-        cursor_ = restored->cursor;
-        best_ = restored->best;
-        spdlog::info("goes on from the checkpoint of step {}", cursor_.step);
-        if (const std::string note = RoundingNote(cursor_.threads, threads_); !note.empty()) spdlog::warn("{}", note);
-        cursor_.threads = threads_;
-        return absl::OkStatus();
-      }
-      spdlog::warn("the checkpoint of step {} is skipped: {}", checkpoint.step(),
-                   restored.ok() ? "another rank found it broken" : std::string(restored.status().message()));
+      ASSIGN_OR_RETURN(const std::string damage, RestoreTogether(checkpoint));
+      if (damage.empty()) return absl::OkStatus();
+      spdlog::warn("the checkpoint of step {} is damaged: {}", checkpoint.step(), damage);
+      if (damaged.empty()) newest = damage;
+      damaged.insert(damaged.begin(), checkpoint.step());
     }
-    if (config_.checkpoints_size() == 0) return absl::OkStatus();
-    // A rank may have restored what another refused: back to the weights that all ranks start from.
-    ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_, device_.device));
-    RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
-    RETURN_IF_ERROR(steps_.Clear());
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, OptionsOfTrainer());
-    return absl::OkStatus();
+    if (damaged.empty()) return absl::OkStatus();
+    return WithReason(absl::DataLossError(AllCheckpointsDamaged(damaged, newest)), kAllDamaged);
   }
 
-  absl::StatusOr<RestoredCheckpoint> RestoreOne(const muster::v1::CheckpointInfo& checkpoint) {
-    const std::filesystem::path folder =
-        std::filesystem::path(config_.scratch()) / absl::StrCat("restore-", checkpoint.step());
-    ASSIGN_OR_RETURN(const auto manifest, blobs_->GetManifest(checkpoint.manifest()));
-    RETURN_IF_ERROR(blobs_->GetFolder(manifest, folder));
-    auto restored = RestoreCheckpoint(folder, cursor_.spec_digest, *encoder_, trainer_->optimizer());
-    if (restored.ok()) RETURN_IF_ERROR(steps_.ReadFrom(folder, restored->cursor.step));
-    std::error_code ignored;  // the agent removes the scratch folder in any case
-    std::filesystem::remove_all(folder, ignored);
-    return restored;
+  // Returns what a rank found damaged; empty: all ranks go on from this checkpoint.
+  absl::StatusOr<std::string> RestoreTogether(const muster::v1::CheckpointInfo& checkpoint) {
+    const std::string activity = "restoring a checkpoint";
+    progress_.Activity(activity);
+    const auto restored = RestoreStored(checkpoint, *blobs_, config_.scratch(),
+                                        {.spec_digest = cursor_.spec_digest,
+                                         .encoder = *encoder_,
+                                         .optimizer = trainer_->optimizer(),
+                                         .steps = config_.rank() == 0 ? &steps_ : nullptr},
+                                        [&](uint64_t done, uint64_t total) {
+                                          const double all = std::max<double>(1, static_cast<double>(total));
+                                          progress_.Activity(activity, static_cast<double>(done) / all);
+                                        });
+    std::string damage;
+    if (absl::IsDataLoss(restored.status())) {
+      damage = absl::StrCat("rank ", config_.rank(), ": ", restored.status().message());
+      RankMessage message;
+      message.mutable_checkpoint_refused()->set_step(checkpoint.step());
+      message.mutable_checkpoint_refused()->set_manifest(checkpoint.manifest());
+      message.mutable_checkpoint_refused()->set_reason(std::string(restored.status().message()));
+      RETURN_IF_ERROR(agent_.Send(message));
+    } else if (!restored.ok()) {
+      return restored.status();
+    }
+    ASSIGN_OR_RETURN(const auto damages, group_->AllGatherBytes(damage));
+    for (const std::string& found : damages) {
+      if (!found.empty()) return found;
+    }
+    cursor_ = restored->cursor;
+    best_ = restored->best;
+    spdlog::info("goes on from the checkpoint of step {}", cursor_.step);
+    if (const std::string note = RoundingNote(cursor_.threads, threads_); !note.empty()) spdlog::warn("{}", note);
+    cursor_.threads = threads_;
+    return "";
+  }
+
+  // The step log is for people: a disk that has no room for it does not stop training.
+  void Tolerate(const absl::Status& log) {
+    if (log.ok() || log_failed_) return;
+    log_failed_ = true;
+    spdlog::warn("steps are missing in the step log: {}", std::string(log.message()));
   }
 
   // `section` is the specification's evaluate or report.
@@ -222,10 +248,11 @@ class RankRun {
       progress_.Step(report, cursor_.step, seconds, last);
       RETURN_IF_ERROR(audit_.Append(batch));
       RETURN_IF_ERROR(KeepLedger(share, report));
-      if (config_.rank() == 0) RETURN_IF_ERROR(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
+      if (config_.rank() == 0) Tolerate(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
       if (report.stop != StopRequest::kNone) return Stop(report.stop);
       RETURN_IF_ERROR(EvaluateIfDue(last));
-      if (last || StoppedEarly() || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint());
+      const bool ends = last || StoppedEarly();
+      if (ends || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
     }
     return absl::OkStatus();
   }
@@ -244,10 +271,12 @@ class RankRun {
   absl::Status Stop(StopRequest stop) {
     if (stop == StopRequest::kNow) return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step));
     progress_.Activity("saving a checkpoint, to stop");
-    RETURN_IF_ERROR(Checkpoint());
-    if (config_.rank() == 0) uploader_->Wait();
+    RETURN_IF_ERROR(Checkpoint(/*must=*/true));
+    const absl::Status stored = writer_->Wait();
     group_->Barrier().IgnoreError();  // a peer that is gone has nothing to wait for
-    return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step, ", which is saved"));
+    return absl::CancelledError(absl::StrCat("stopped after step ", cursor_.step,
+                                             stored.ok() ? ", which is saved" : ", which could not be saved: ",
+                                             stored.message()));
   }
 
   // How many evaluations have been done once those of `step` are.
@@ -305,8 +334,10 @@ class RankRun {
     return absl::OkStatus();
   }
 
-  absl::Status Checkpoint() {
-    const absl::Duration began = clock_.Monotonic();
+  // Stops training for a comparison of all ranks' parameters and, on rank 0, for a copy of the training state. If the
+  // checkpoint before is still being stored, this one is left out, or waits for it if there `must` be one of this step.
+  absl::Status Checkpoint(bool must) {
+    const absl::Duration began = RealClock().Monotonic();
     progress_.Activity("saving a checkpoint");
     ASSIGN_OR_RETURN(const auto digests, group_->AllGatherBytes(ParameterDigest(encoder_->parameters())));
     for (size_t r = 1; r < digests.size(); ++r) {
@@ -318,11 +349,17 @@ class RankRun {
       }
     }
     if (config_.rank() != 0) return absl::OkStatus();
-    const std::filesystem::path folder =
-        std::filesystem::path(config_.scratch()) / absl::StrCat("checkpoint-", cursor_.step);
-    RETURN_IF_ERROR(steps_.WriteTo(folder));
-    RETURN_IF_ERROR(WriteCheckpoint(folder, *encoder_, trainer_->optimizer(), cursor_, best_));
-    uploader_->Start(cursor_.step, folder, began);
+    if (writer_->Busy() && !must) {
+      spdlog::warn("no checkpoint of step {}: the one before is still being stored. Consider a larger "
+                   "checkpoint.every_steps.", cursor_.step);
+      return absl::OkStatus();
+    }
+    writer_->Start({.encoder = *encoder_,
+                    .optimizer = trainer_->optimizer(),
+                    .cursor = cursor_,
+                    .best = best_,
+                    .steps = steps_},
+                   began);
     return absl::OkStatus();
   }
 
@@ -334,7 +371,7 @@ class RankRun {
       ASSIGN_OR_RETURN(trained, Evaluate("trained", spec_.report(), config_.resolved().report_dataset()));
     }
     if (config_.rank() == 0) {
-      uploader_->Wait();
+      writer_->Wait().IgnoreError();  // logged; the export has the weights
       progress_.Activity("exporting");
       ASSIGN_OR_RETURN(const std::string manifest,
                        ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, *blobs_));
@@ -355,6 +392,7 @@ class RankRun {
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
+  bool log_failed_ = false;
   RankDevice device_;
   RankChannels channels_;
   std::unique_ptr<BlobClient> blobs_;
@@ -362,7 +400,7 @@ class RankRun {
   std::unique_ptr<Encoder> encoder_;
   std::filesystem::path tokenizer_;
   std::unique_ptr<Trainer> trainer_;
-  std::unique_ptr<CheckpointUploader> uploader_;
+  std::unique_ptr<CheckpointWriter> writer_;
   TrainingCursor cursor_;
   std::vector<uint32_t> threads_;  // of each rank
   uint64_t steps_taken_ = 0, steps_without_negative_ = 0;  // of this attempt
@@ -374,6 +412,7 @@ class RankRun {
 muster::v1::ExitCause CauseOf(const absl::Status& status) {
   if (status.ok()) return muster::v1::EXIT_CAUSE_SUCCESS;
   if (absl::IsCancelled(status)) return muster::v1::EXIT_CAUSE_STOPPED;
+  if (ReasonOf(status) == kAllDamaged) return muster::v1::EXIT_CAUSE_PERMANENT;
   if (ReasonOf(status) == kRanksDisagree) return muster::v1::EXIT_CAUSE_DISAGREEMENT;
   if (absl::StrContains(status.message(), "collective failed: ")) return muster::v1::EXIT_CAUSE_COLLECTIVE;
   // A refused model, a wrong share, non-finite scores: every attempt would meet them again.

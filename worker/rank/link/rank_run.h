@@ -1,6 +1,6 @@
 // One rank of one attempt, from its configuration to its last word.
 //
-//   connect → join the group → load the model → restore the newest whole checkpoint → Started
+//   connect → join the group → load the model → restore the newest checkpoint that is not damaged → Started
 //     → from step 0: evaluate the untrained model on the report split
 //     → steps, with evaluations, early stop and checkpoints between them
 //     → the best parameters (or the last) → evaluate on the report split → export

@@ -7,9 +7,11 @@
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <google/protobuf/util/delimited_message_util.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,13 @@ struct Ended {
       if (message.has_checkpoint()) checkpoints.insert(checkpoints.begin(), message.checkpoint().checkpoint());
     }
     return checkpoints;
+  }
+  std::vector<uint64_t> Refused() const {
+    std::vector<uint64_t> steps;
+    for (const RankMessage& message : messages) {
+      if (message.has_checkpoint_refused()) steps.push_back(message.checkpoint_refused().step());
+    }
+    return steps;
   }
   std::vector<std::string> Epochs() const {
     std::vector<std::string> epochs;
@@ -92,6 +101,14 @@ class RunRankTest : public testing::Test {
     spec.mutable_optimizer()->set_learning_rate(1e-3);
     spec.mutable_duration()->set_steps(6);
     FillDefaults(spec);
+    // Steps are shorter than storing a checkpoint, which would be left out: each is stored before the next step.
+    cluster_.data.may_send = [this](uint64_t from, uint64_t step) {
+      absl::MutexLock lock(&mutex_);
+      for (uint64_t due = (from / 2 + 1) * 2; due <= step; due += 2) {
+        if (!stored_.contains(due)) return false;
+      }
+      return true;
+    };
   }
   ~RunRankTest() override { std::filesystem::remove_all(folder_); }
 
@@ -99,6 +116,11 @@ class RunRankTest : public testing::Test {
     config.set_world_size(world_size);
     cluster_.rendezvous.Clear();
     ++runs_;
+    {
+      absl::MutexLock lock(&mutex_);
+      stored_.clear();
+      evaluated_.clear();
+    }
     std::vector<Ended> ended(world_size);
     std::vector<std::thread> ranks;
     for (uint32_t rank = 0; rank < world_size; ++rank) {
@@ -123,6 +145,9 @@ class RunRankTest : public testing::Test {
       RankMessage message;
       while (google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr)) {
         ended.messages.push_back(message);
+        absl::MutexLock lock(&mutex_);
+        if (message.has_checkpoint()) stored_.insert(message.checkpoint().checkpoint().step());
+        if (message.has_evaluation()) evaluated_.insert(message.evaluation().label());
       }
     });
     {
@@ -142,6 +167,28 @@ class RunRankTest : public testing::Test {
       if (file.path() == "model.safetensors") return file.digest();
     }
     return "no model.safetensors";
+  }
+
+  // What an attempt after `before` begins with.
+  RankConfig Next(const Ended& before) {
+    RankConfig next = config_;
+    next.set_attempt(2);
+    cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
+    for (const auto& checkpoint : before.Checkpoints()) {
+      if (checkpoint.step() < 6) *next.add_checkpoints() = checkpoint;
+    }
+    return next;
+  }
+
+  std::string BlobOf(const muster::v1::CheckpointInfo& checkpoint, const std::string& file) {
+    const auto manifest = blobs_.GetManifest(checkpoint.manifest());
+    EXPECT_TRUE(manifest.ok()) << manifest.status();
+    std::string digest;
+    for (const auto& entry : manifest->files()) {
+      if (entry.path() == file) digest = entry.digest();
+    }
+    EXPECT_NE(digest, "") << "no " << file;
+    return digest;
   }
 
   // The attempt of each step in the step log of the newest checkpoint, in the order of its lines.
@@ -167,6 +214,9 @@ class RunRankTest : public testing::Test {
   RankConfig config_;
   std::atomic<StopRequest> stop_ = StopRequest::kNone;
   int runs_ = 0;
+  absl::Mutex mutex_;
+  std::set<uint64_t> stored_ ABSL_GUARDED_BY(mutex_);        // steps of checkpoints, of the run
+  std::set<std::string> evaluated_ ABSL_GUARDED_BY(mutex_);  // labels, of the run
 };
 
 TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
@@ -182,18 +232,15 @@ TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
   }
 }
 
-TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsABrokenCheckpoint) {
+TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsADamagedCheckpoint) {
   const Ended whole = Run(config_, 2)[0];
-  const auto checkpoints = whole.Checkpoints();
-  ASSERT_EQ(checkpoints.size(), 3) << whole.result.message();
-  RankConfig resumed = config_;
-  resumed.set_attempt(2);
-  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
-  *resumed.add_checkpoints() = checkpoints[1];
-  *resumed.add_checkpoints() = checkpoints[2];
-  cluster_.blobs.Forget(checkpoints[1].manifest());  // that of step 4 is gone
-  const Ended again = Run(resumed, 2)[0];
+  ASSERT_EQ(whole.Checkpoints().size(), 3) << whole.result.message();
+  const RankConfig next = Next(whole);
+  cluster_.blobs.Forget(next.checkpoints(0).manifest());  // that of step 4 is gone
+  const std::vector<Ended> ranks = Run(next, 2);
+  const Ended& again = ranks[0];
   EXPECT_EQ(again.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  for (const Ended& rank : ranks) EXPECT_THAT(rank.Refused(), testing::ElementsAre(4)) << "every rank that found it says so";
   EXPECT_THAT(again.Labels(), testing::ElementsAre("step-4", "step-6", "trained"));
   EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
   EXPECT_EQ(again.Manifest(), whole.Manifest()) << "the model card too";
@@ -203,19 +250,136 @@ TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsABrokenC
               testing::ElementsAre("1 by 1", "2 by 1", "3 by 2", "4 by 2", "5 by 2", "6 by 2"));
 }
 
-TEST_F(RunRankTest, WithNoWholeCheckpointStartsAgainWithAnEmptyStepLog) {
-  const Ended whole = Run(config_, 1)[0];
-  RankConfig resumed = config_;
-  resumed.set_attempt(2);
-  cluster_.rendezvous.attempt = cluster_.data.attempt = 2;
-  for (const auto& checkpoint : whole.Checkpoints()) {
-    *resumed.add_checkpoints() = checkpoint;
-    cluster_.blobs.Forget(checkpoint.manifest());
+TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {
+  const RankConfig next = Next(Run(config_, 2)[0]);
+  ASSERT_EQ(next.checkpoints_size(), 2);
+  const std::string model = BlobOf(next.checkpoints(0), "model.safetensors");
+  cluster_.blobs.Damage(model);
+  cluster_.blobs.Forget(BlobOf(next.checkpoints(1), "state.json"));
+  for (const Ended& ended : Run(next, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+    EXPECT_THAT(ended.result.message(),
+                testing::HasSubstr("all 2 checkpoints of the job are damaged (steps 2, 4). The newest: rank 0: model.safetensors"));
+    EXPECT_THAT(ended.result.message(), testing::HasSubstr(model.substr(0, 12)));
+    EXPECT_THAT(ended.result.message(), testing::EndsWith("Submit the job again to train from the start."));
+    EXPECT_THAT(ended.Refused(), testing::ElementsAre(4, 2));
+    EXPECT_THAT(ended.Labels(), testing::IsEmpty());
   }
-  const Ended again = Run(resumed, 1)[0];
-  EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
-  EXPECT_THAT(AttemptsOfSteps(again),
-              testing::ElementsAre("1 by 2", "2 by 2", "3 by 2", "4 by 2", "5 by 2", "6 by 2"));
+}
+
+TEST_F(RunRankTest, WhatOneRankFindsDamagedNoRankGoesOnFrom) {
+  const Ended whole = Run(config_, 2)[0];
+  const RankConfig next = Next(whole);
+  // Rank 1's copies arrive damaged, twice; rank 0's whole.
+  std::atomic<int> asked = 0;
+  const std::string model = BlobOf(next.checkpoints(0), "model.safetensors");
+  cluster_.blobs.before_get = [&](const std::string& digest) {
+    return digest == model && asked++ > 0 ? absl::DataLossError("its bytes are damaged") : absl::OkStatus();
+  };
+  const std::vector<Ended> ranks = Run(next, 2);
+  EXPECT_EQ(ranks[0].Refused().size() + ranks[1].Refused().size(), 1);
+  EXPECT_EQ(ranks[0].Manifest(), whole.Manifest()) << ranks[0].result.message();
+}
+
+// A limit on the size of files, of the whole process: to the writer it is a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNoDamageAndTheJobGoesOnWhenItHasRoomAgain) {
+  const Ended whole = Run(config_, 1)[0];
+  const RankConfig next = Next(whole);
+  {
+    const FileSizeLimit full(100 << 10);
+    const Ended ended = Run(next, 1)[0];
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_ERROR);
+    EXPECT_THAT(ended.result.message(), testing::StartsWith("restoring the checkpoint of step 4: "));
+    EXPECT_THAT(ended.result.message(), testing::HasSubstr("File too large"));
+    EXPECT_THAT(ended.Refused(), testing::IsEmpty());
+  }
+  const Ended again = Run(next, 1)[0];
+  EXPECT_THAT(again.Labels(), testing::ElementsAre("step-6", "trained")) << "from step 4";
+  EXPECT_EQ(again.Manifest(), whole.Manifest());
+}
+
+TEST_F(RunRankTest, AnErrorThatOneRankMeetsAloneEndsTheAttemptAndKeepsTheCheckpoint) {
+  const Ended whole = Run(config_, 2)[0];
+  const RankConfig next = Next(whole);
+  for (const absl::Status& fault : {absl::PermissionDeniedError("not yours"), absl::InvalidArgumentError("nonsense"),
+                                    absl::ResourceExhaustedError("no room"), absl::NotFoundError("no such file")}) {
+    cluster_.blobs.before_get = [&, model = BlobOf(next.checkpoints(0), "model.safetensors"),
+                                 asked = std::make_shared<std::atomic<int>>(0)](const std::string& digest) {
+      return digest == model && (*asked)++ == 0 ? fault : absl::OkStatus();
+    };
+    int errors = 0;
+    for (const Ended& ended : Run(next, 2)) {
+      errors += ended.result.cause() == muster::v1::EXIT_CAUSE_ERROR;
+      EXPECT_NE(ended.result.cause(), muster::v1::EXIT_CAUSE_PERMANENT) << ended.result.message();
+      EXPECT_NE(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+      EXPECT_THAT(ended.Refused(), testing::IsEmpty()) << fault;
+    }
+    EXPECT_EQ(errors, 1) << fault << ": the other's collective failed";
+  }
+  cluster_.blobs.before_get = nullptr;
+  EXPECT_EQ(Run(next, 2)[0].Manifest(), whole.Manifest());
+}
+
+TEST_F(RunRankTest, AStepLogOfAnotherVersionNeverKeepsACheckpointFromBeingRestored) {
+  const Ended whole = Run(config_, 2)[0];
+  const RankConfig next = Next(whole);
+  for (const std::string log : {"step,weather\n1,rain\n2,sun\n3,fog\n4,snow\n", "no log at all", ""}) {
+    const std::filesystem::path folder = folder_ / absl::StrCat("edited-", log.size());
+    ASSERT_TRUE(blobs_.GetFolder(*blobs_.GetManifest(next.checkpoints(0).manifest()), folder).ok());
+    ASSERT_TRUE(WriteFileAtomically(folder / "steps.csv", log).ok());
+    RankConfig other = next;
+    other.mutable_checkpoints(0)->set_manifest(*blobs_.PutManifest(*blobs_.PutFolder(folder)));
+    const std::vector<Ended> ranks = Run(other, 2);
+    EXPECT_THAT(ranks[0].Labels(), testing::ElementsAre("step-6", "trained")) << log;
+    EXPECT_EQ(ranks[0].Manifest(), whole.Manifest()) << log;
+    for (const Ended& rank : ranks) EXPECT_THAT(rank.Refused(), testing::IsEmpty());
+    if (log.starts_with("step")) {
+      EXPECT_THAT(AttemptsOfSteps(ranks[0]), testing::ElementsAre("1 by ", "2 by ", "3 by ", "4 by ", "5 by 2", "6 by 2"));
+    } else {
+      EXPECT_THAT(AttemptsOfSteps(ranks[0]), testing::ElementsAre("5 by 2", "6 by 2"));
+    }
+  }
+}
+
+// The store takes nothing before the last evaluation: training must have gone on for four steps meanwhile.
+TEST_F(RunRankTest, TrainingGoesOnWhileACheckpointIsStoredAndTheLastOneIsNeverLeftOut) {
+  cluster_.data.may_send = nullptr;
+  cluster_.blobs.before_put = [this] {
+    const auto last = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return evaluated_.contains("step-6"); };
+    absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(absl::Condition(&last), absl::Seconds(30)) ? absl::OkStatus()
+                                                                            : absl::InternalError("training waited");
+  };
+  const Ended ended = Run(config_, 2)[0];
+  EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+  std::vector<uint64_t> steps;
+  for (const auto& checkpoint : ended.Checkpoints()) steps.push_back(checkpoint.step());
+  EXPECT_THAT(steps, testing::ElementsAre(6, 2)) << "that of step 4 was due while that of step 2 was being stored";
+}
+
+TEST_F(RunRankTest, ACheckpointThatCannotBeStoredStopsNothingAndIsNotSaidToBeSaved) {
+  cluster_.data.may_send = nullptr;
+  cluster_.blobs.before_put = [] { return absl::ResourceExhaustedError("no room"); };
+  stop_ = StopRequest::kSave;
+  const Ended stopped = Run(config_, 1)[0];
+  EXPECT_EQ(stopped.result.cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_THAT(stopped.result.message(), testing::StartsWith("stopped after step 1, which could not be saved: "));
+  EXPECT_THAT(stopped.result.message(), testing::HasSubstr("no room"));
+  EXPECT_THAT(stopped.Checkpoints(), testing::IsEmpty());
 }
 
 TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {

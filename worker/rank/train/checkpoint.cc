@@ -1,6 +1,7 @@
 #include "worker/rank/train/checkpoint.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <map>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "common/digest.h"
+#include "common/fast_digest.h"
 #include "common/files.h"
 #include "common/status.h"
 
@@ -47,7 +49,10 @@ Json JsonFrom(const TrainingCursor& cursor) {
 absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
   try {
     const Json json = Json::parse(text);
-    if (json.at("format").get<int>() != 1) return absl::InvalidArgumentError("written by another version");
+    if (json.at("format").get<int>() != 1) {
+      return absl::FailedPreconditionError(absl::StrCat("format ", json["format"].get<int>(),
+                                                        " is of a newer version. Upgrade the workers."));
+    }
     TrainingCursor cursor{.step = json.at("step").get<uint64_t>(),
                           .total_steps = json.at("total_steps").get<uint64_t>(),
                           .seed = json.at("seed").get<uint64_t>(),
@@ -75,6 +80,32 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
   }
 }
 
+// `from`'s values, on the host. Buffers of the copy before are used again where they fit.
+void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
+  const at::NoGradGuard no_gradient;
+  copies.resize(from.size());
+  for (size_t i = 0; i < from.size(); ++i) {
+    const at::Tensor value = from[i].value.detach();
+    at::Tensor& copy = copies[i].value;
+    copies[i].name = from[i].name;
+    if (!copy.defined() || copy.sizes() != value.sizes() || copy.scalar_type() != value.scalar_type()) {
+      copy = at::empty(value.sizes(), value.options().device(at::kCPU));
+    }
+    copy.copy_(value);
+  }
+}
+
+// What does not parse, or does not fit, in a file whose bytes are those that were stored.
+absl::Status Damaged(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? absl::DataLossError(status.message()) : status;
+}
+
+absl::StatusOr<std::vector<Parameter>> ReadTensors(const std::filesystem::path& file) {
+  auto tensors = ReadSafetensors(file);
+  if (!tensors.ok()) return Damaged(tensors.status());
+  return tensors;
+}
+
 }  // namespace
 
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
@@ -93,13 +124,13 @@ std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<
 }
 
 std::string ParameterDigest(const std::vector<Parameter>& parameters) {
-  Sha256 sha;
+  uint64_t digest = 0;
   for (const Parameter& parameter : parameters) {
     const at::Tensor host = parameter.value.detach().to(at::kCPU).contiguous();
-    sha.Update(parameter.name);
-    sha.Update({static_cast<const char*>(host.const_data_ptr()), host.nbytes()});
+    digest = FastDigest(parameter.name, digest);
+    digest = FastDigest({static_cast<const char*>(host.const_data_ptr()), host.nbytes()}, digest);
   }
-  return sha.FinishHex();
+  return absl::StrCat(absl::Hex(digest, absl::kZeroPad16));
 }
 
 std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters) {
@@ -126,36 +157,45 @@ absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<
   return absl::OkStatus();
 }
 
-absl::Status WriteCheckpoint(const std::filesystem::path& folder, const Encoder& encoder, const AdamW& optimizer,
-                             const TrainingCursor& cursor, const std::vector<Parameter>& best) {
-  RETURN_IF_ERROR(MakeFolders(folder));
-  RETURN_IF_ERROR(WriteSafetensors(folder / kModel, encoder.parameters()));
-  RETURN_IF_ERROR(WriteSafetensors(folder / kOptimizer, optimizer.State()));
-  if (!best.empty()) RETURN_IF_ERROR(WriteSafetensors(folder / kBest, best));
-  return WriteFileAtomically(folder / kState, JsonFrom(cursor).dump(2) + "\n");
+void CheckpointCopy::Take(const Encoder& encoder, const AdamW& optimizer, const TrainingCursor& cursor,
+                          const std::vector<Parameter>& best) {
+  CopyInto(encoder.parameters(), model_);
+  CopyInto(optimizer.State(), optimizer_);
+  best_ = best;
+  cursor_ = cursor;
 }
+
+absl::Status CheckpointCopy::WriteTo(const std::filesystem::path& folder) const {
+  RETURN_IF_ERROR(MakeFolders(folder));
+  RETURN_IF_ERROR(WriteSafetensors(folder / kModel, model_));
+  RETURN_IF_ERROR(WriteSafetensors(folder / kOptimizer, optimizer_));
+  if (!best_.empty()) RETURN_IF_ERROR(WriteSafetensors(folder / kBest, best_));
+  return WriteFileAtomically(folder / kState, JsonFrom(cursor_).dump(2) + "\n");
+}
+
+std::vector<std::string> RequiredCheckpointFiles() { return {kModel, kOptimizer, kState}; }
 
 absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path& folder,
                                                      const std::string& spec_digest, Encoder& encoder,
                                                      AdamW& optimizer) {
   ASSIGN_OR_RETURN(const std::string state, ReadFile(folder / kState));
   auto cursor = CursorFrom(state);
-  if (!cursor.ok()) return WithContext(cursor.status(), (folder / kState).string());
+  if (!cursor.ok()) return WithContext(Damaged(cursor.status()), kState);
   if (cursor->spec_digest != spec_digest) {
     return absl::FailedPreconditionError(
         absl::StrCat("the checkpoint of step ", cursor->step, " was written under another specification"));
   }
   RestoredCheckpoint restored{.cursor = *std::move(cursor)};
   if (restored.cursor.best_metric.has_value()) {
-    ASSIGN_OR_RETURN(restored.best, ReadSafetensors(folder / kBest));
+    ASSIGN_OR_RETURN(restored.best, ReadTensors(folder / kBest));
   }
-  ASSIGN_OR_RETURN(const std::vector<Parameter> model, ReadSafetensors(folder / kModel));
-  ASSIGN_OR_RETURN(const std::vector<Parameter> moments, ReadSafetensors(folder / kOptimizer));
+  ASSIGN_OR_RETURN(const std::vector<Parameter> model, ReadTensors(folder / kModel));
+  ASSIGN_OR_RETURN(const std::vector<Parameter> moments, ReadTensors(folder / kOptimizer));
   const std::vector<Parameter> before = CopyParameters(encoder.parameters());
-  RETURN_IF_ERROR(AssignParameters(model, encoder.parameters()));
+  RETURN_IF_ERROR(Damaged(AssignParameters(model, encoder.parameters())));
   if (const absl::Status status = optimizer.Restore(moments); !status.ok()) {
     RETURN_IF_ERROR(AssignParameters(before, encoder.parameters()));
-    return status;
+    return Damaged(status);
   }
   return restored;
 }

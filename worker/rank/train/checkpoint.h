@@ -38,7 +38,8 @@ std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<
 // Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
-// Of all parameters' names and bytes: equal on all ranks, or training has gone wrong.
+// Of all parameters' names and bytes: equal on all ranks, or training has gone wrong. 64 bits (common/fast_digest.h): a
+// single number that differs is always found.
 std::string ParameterDigest(const std::vector<Parameter>& parameters);
 
 // A copy of the parameters, on the CPU.
@@ -47,16 +48,30 @@ std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters);
 // changed then.
 absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<Parameter>& parameters);
 
-// Into `folder`, which is made. `best`: empty if there is none yet.
-absl::Status WriteCheckpoint(const std::filesystem::path& folder, const Encoder& encoder, const AdamW& optimizer,
-                             const TrainingCursor& cursor, const std::vector<Parameter>& best);
+// A training state as it is at one moment: Take copies it, WriteTo may run on another thread while training goes on. Keeps
+// its buffers on the host for the next copy: 12 bytes per parameter. Not thread-safe.
+class CheckpointCopy {
+ public:
+  // `best`: empty if there is none yet. Its tensors are referred to, not copied: nobody writes into them.
+  void Take(const Encoder& encoder, const AdamW& optimizer, const TrainingCursor& cursor,
+            const std::vector<Parameter>& best);
+  // Into `folder`, which is made.
+  absl::Status WriteTo(const std::filesystem::path& folder) const;
+
+ private:
+  std::vector<Parameter> model_, optimizer_, best_;
+  TrainingCursor cursor_;
+};
 
 struct RestoredCheckpoint {
   TrainingCursor cursor;
   std::vector<Parameter> best;
 };
-// FAILED_PRECONDITION if it was written under another specification, INVALID_ARGUMENT if a file is broken. Encoder and
-// optimiser are changed only by a success.
+// What a manifest of a checkpoint must name, or the checkpoint is damaged.
+std::vector<std::string> RequiredCheckpointFiles();
+
+// DATA_LOSS: the checkpoint is damaged. FAILED_PRECONDITION: it was written under another specification, or by a newer
+// version. Anything else is a fault of this host. Encoder and optimizer are changed only by a success.
 absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path& folder,
                                                      const std::string& spec_digest, Encoder& encoder,
                                                      AdamW& optimizer);

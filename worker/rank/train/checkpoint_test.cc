@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "common/files.h"
 #include "worker/rank/train/problem.h"
 #include "worker/rank/train/trainer.h"
@@ -42,6 +44,13 @@ struct Training {
   Trainer trainer;
 };
 
+absl::Status Write(const std::filesystem::path& folder, Training& training, const TrainingCursor& cursor,
+                   const std::vector<Parameter>& best) {
+  CheckpointCopy copy;
+  copy.Take(*training.encoder, training.trainer.optimizer(), cursor, best);
+  return copy.WriteTo(folder);
+}
+
 std::filesystem::path Scratch() { return *MakeScratchFolder(testing::TempDir(), "checkpoint"); }
 
 TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
@@ -54,7 +63,7 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
                         .threads = {2, 1}, .ledger = {.epoch = 1, .applied = {96, ~uint64_t{5}}, .whole = true}};
   (*cursor.untrained.emplace().mutable_metrics())["mrr"] = 0.1;
   const auto best = CopyParameters(first.encoder->parameters());
-  ASSERT_TRUE(WriteCheckpoint(folder, *first.encoder, first.trainer.optimizer(), cursor, best).ok());
+  ASSERT_TRUE(Write(folder, first, cursor, best).ok());
   Training second;
   const auto restored = RestoreCheckpoint(folder, "d", *second.encoder, second.trainer.optimizer());
   ASSERT_TRUE(restored.ok()) << restored.status();
@@ -70,19 +79,94 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(Checkpoint, ABrokenOrForeignOneIsRefusedAndChangesNothing) {
+// What stands in a file that is not as it was written.
+struct Damage {
+  const char* name;
+  std::function<void(const std::filesystem::path& folder)> make;
+};
+const Damage kDamages[] = {
+    {"optimizer cut", [](const auto& folder) { std::filesystem::resize_file(folder / "optimizer.safetensors", 100); }},
+    {"model cut", [](const auto& folder) { std::filesystem::resize_file(folder / "model.safetensors", 5000); }},
+    {"no JSON", [](const auto& folder) { ASSERT_TRUE(WriteFileAtomically(folder / "state.json", "{").ok()); }},
+    {"no format", [](const auto& folder) { ASSERT_TRUE(WriteFileAtomically(folder / "state.json", "{}").ok()); }},
+    {"another file's tensors",
+     [](const auto& folder) {
+       std::filesystem::copy_file(folder / "optimizer.safetensors", folder / "model.safetensors",
+                                  std::filesystem::copy_options::overwrite_existing);
+     }},
+};
+
+TEST(Checkpoint, ADamagedOneIsSaidToBeDamagedAndChangesNothing) {
   Training run;
   run.Train(0, 1);
+  for (const Damage& damage : kDamages) {
+    const auto folder = Scratch();
+    ASSERT_TRUE(Write(folder, run, {.spec_digest = "d"}, {}).ok());
+    damage.make(folder);
+    Training other;
+    const std::string before = ParameterDigest(other.encoder->parameters());
+    const auto restored = RestoreCheckpoint(folder, "d", *other.encoder, other.trainer.optimizer());
+    EXPECT_EQ(restored.status().code(), absl::StatusCode::kDataLoss) << damage.name << ": " << restored.status();
+    EXPECT_EQ(ParameterDigest(other.encoder->parameters()), before) << damage.name;
+    std::filesystem::remove_all(folder);
+  }
+}
+
+TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNoDamage) {
+  Training run;
   const auto folder = Scratch();
-  ASSERT_TRUE(WriteCheckpoint(folder, *run.encoder, run.trainer.optimizer(), {.spec_digest = "d"}, {}).ok());
-  Training other;
-  const std::string before = ParameterDigest(other.encoder->parameters());
-  EXPECT_EQ(RestoreCheckpoint(folder, "e", *other.encoder, other.trainer.optimizer()).status().code(),
-            absl::StatusCode::kFailedPrecondition);
-  std::filesystem::resize_file(folder / "optimizer.safetensors", 100);
-  EXPECT_FALSE(RestoreCheckpoint(folder, "d", *other.encoder, other.trainer.optimizer()).ok());
-  EXPECT_EQ(ParameterDigest(other.encoder->parameters()), before);
+  ASSERT_TRUE(Write(folder, run, {.spec_digest = "d"}, {}).ok());
+  const auto code_of = [&](const std::string& digest) {
+    return RestoreCheckpoint(folder, digest, *run.encoder, run.trainer.optimizer()).status().code();
+  };
+  EXPECT_EQ(code_of("e"), absl::StatusCode::kFailedPrecondition);
+  std::filesystem::remove(folder / "model.safetensors");  // by somebody who empties temporary folders
+  EXPECT_EQ(code_of("d"), absl::StatusCode::kNotFound);
+  std::filesystem::create_directory(folder / "model.safetensors");
+  EXPECT_NE(code_of("d"), absl::StatusCode::kDataLoss);
+  ASSERT_TRUE(WriteFileAtomically(folder / "state.json", "{\"format\": 2}").ok());
+  EXPECT_EQ(code_of("d"), absl::StatusCode::kFailedPrecondition);
   std::filesystem::remove_all(folder);
+}
+
+// Training goes on while the copy is written, and the next copy uses the same memory.
+TEST(Checkpoint, ACopyIsOfTheMomentWhenItWasTaken) {
+  Training run;
+  run.Train(0, 2);
+  const auto first = Scratch(), second = Scratch();
+  CheckpointCopy copy;
+  copy.Take(*run.encoder, run.trainer.optimizer(), {.step = 2, .spec_digest = "d"}, {});
+  const std::string then = ParameterDigest(run.encoder->parameters());
+  run.Train(2, 4);
+  ASSERT_TRUE(copy.WriteTo(first).ok());
+  copy.Take(*run.encoder, run.trainer.optimizer(), {.step = 4, .spec_digest = "d"}, {});
+  ASSERT_TRUE(copy.WriteTo(second).ok());
+  const std::string now = ParameterDigest(run.encoder->parameters());
+  Training again;
+  const auto restored = RestoreCheckpoint(first, "d", *again.encoder, again.trainer.optimizer());
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(restored->cursor.step, 2);
+  EXPECT_EQ(again.trainer.optimizer().step(), 2);
+  EXPECT_EQ(ParameterDigest(again.encoder->parameters()), then);
+  again.Train(2, 4);
+  EXPECT_EQ(ParameterDigest(again.encoder->parameters()), now) << "moments too";
+  ASSERT_TRUE(RestoreCheckpoint(second, "d", *again.encoder, again.trainer.optimizer()).ok());
+  EXPECT_EQ(ParameterDigest(again.encoder->parameters()), now);
+  std::filesystem::remove_all(first);
+  std::filesystem::remove_all(second);
+}
+
+TEST(Checkpoint, TheDigestOfParametersFindsOneNumberThatDiffersByOneBit) {
+  Training run;
+  const std::string before = ParameterDigest(run.encoder->parameters());
+  for (const size_t index : {size_t{0}, run.encoder->parameters().size() - 1}) {
+    at::Tensor value = run.encoder->parameters()[index].value.detach();
+    auto* bits = reinterpret_cast<uint32_t*>(value.mutable_data_ptr()) + value.numel() - 1;
+    *bits ^= 1;
+    EXPECT_NE(ParameterDigest(run.encoder->parameters()), before);
+    *bits ^= 1;
+    EXPECT_EQ(ParameterDigest(run.encoder->parameters()), before);
+  }
 }
 
 bool IsAligned(const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 64 == 0; }
@@ -93,8 +177,7 @@ TEST(Checkpoint, FreshAndRestoredTensorsBeginAtMultiplesOf64Bytes) {
   fresh.Train(0, 1);
   const auto folder = Scratch();
   const auto best = CopyParameters(fresh.encoder->parameters());
-  ASSERT_TRUE(WriteCheckpoint(folder, *fresh.encoder, fresh.trainer.optimizer(), {.spec_digest = "d", .best_metric = 1},
-                              best).ok());
+  ASSERT_TRUE(Write(folder, fresh, {.spec_digest = "d", .best_metric = 1}, best).ok());
   Training again;
   const auto restored = RestoreCheckpoint(folder, "d", *again.encoder, again.trainer.optimizer());
   ASSERT_TRUE(restored.ok()) << restored.status();

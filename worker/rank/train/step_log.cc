@@ -1,14 +1,17 @@
 #include "worker/rank/train/step_log.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <fstream>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/status.h"
 
@@ -52,19 +55,41 @@ std::string StepLogLine(const StepReport& report, uint32_t attempt, double secon
   return line + "\n";
 }
 
-absl::Status CheckStepLog(const std::string& text, uint64_t steps) {
-  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  // Header, the steps, and nothing after the last newline.
-  if (lines[0] + "\n" != StepLogHeader()) return absl::InvalidArgumentError("line 1 is not the header");
-  for (uint64_t step = 1; step <= steps; ++step) {
-    if (step >= lines.size() || !lines[step].starts_with(absl::StrCat(step, ","))) {
-      return absl::InvalidArgumentError(absl::StrCat("line ", step + 1, " is not step ", step));
+AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps) {
+  std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
+  lines.pop_back();  // empty, or a line that was cut
+  const std::string header = StepLogHeader();
+  const std::vector<absl::string_view> own = absl::StrSplit(absl::StripSuffix(header, "\n"), ',');
+  const std::vector<absl::string_view> known =
+      lines.empty() ? std::vector<absl::string_view>() : absl::StrSplit(lines[0], ',');
+  const auto step_column = std::find(known.begin(), known.end(), "step");
+  if (step_column == known.end()) return {header, "it has no column \"step\", so the log begins anew"};
+
+  AdoptedStepLog adopted{.text = header};
+  uint64_t last = 0, taken = 0, left_out = 0;
+  for (size_t line = 1; line < lines.size(); ++line) {
+    const std::vector<absl::string_view> values = absl::StrSplit(lines[line], ',');
+    uint64_t step = 0;
+    if (values.size() != known.size() || !absl::SimpleAtoi(values[step_column - known.begin()], &step) ||
+        step <= last || step > steps) {
+      ++left_out;
+      continue;
     }
+    last = step;
+    ++taken;
+    std::vector<absl::string_view> row;
+    for (const absl::string_view column : own) {
+      const auto found = std::find(known.begin(), known.end(), column);
+      row.push_back(found == known.end() ? absl::string_view() : values[found - known.begin()]);
+    }
+    absl::StrAppend(&adopted.text, absl::StrJoin(row, ","), "\n");
   }
-  if (lines.size() != steps + 2 || !lines.back().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("it does not end with step ", steps));
-  }
-  return absl::OkStatus();
+  std::vector<std::string> notes;
+  if (known != own) notes.push_back("it has other columns");
+  if (left_out > 0) notes.push_back(absl::StrCat(left_out, " lines are left out"));
+  if (taken < steps) notes.push_back(absl::StrCat("it has ", taken, " of ", steps, " steps"));
+  adopted.note = absl::StrJoin(notes, "; ");
+  return adopted;
 }
 
 absl::Status StepLog::Clear() { return WriteFileAtomically(file_, StepLogHeader()); }
@@ -73,19 +98,28 @@ absl::Status StepLog::Append(const StepReport& report, uint32_t attempt, double 
   std::ofstream out(file_, std::ios::app);
   out << StepLogLine(report, attempt, seconds, now);
   out.close();
-  return out ? absl::OkStatus() : absl::InternalError(absl::StrCat(file_.string(), ": cannot write. Is the disk full?"));
+  return out ? absl::OkStatus()
+             : absl::ResourceExhaustedError(absl::StrCat(file_.string(), ": cannot write. Is the disk full?"));
 }
 
-absl::Status StepLog::WriteTo(const std::filesystem::path& folder) const {
+uint64_t StepLog::Size() const {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(file_, error);
+  return error ? 0 : size;
+}
+
+absl::Status StepLog::WriteTo(const std::filesystem::path& folder, uint64_t size) const {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(file_));
   RETURN_IF_ERROR(MakeFolders(folder));
-  return WriteFileAtomically(folder / kStepLogFile, text);
+  return WriteFileAtomically(folder / kStepLogFile, std::string_view(text).substr(0, size));
 }
 
-absl::Status StepLog::ReadFrom(const std::filesystem::path& folder, uint64_t steps) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / kStepLogFile));
-  RETURN_IF_ERROR(WithContext(CheckStepLog(text, steps), (folder / kStepLogFile).string()));
-  return WriteFileAtomically(file_, text);
+std::string StepLog::ReadFrom(const std::filesystem::path& folder, uint64_t steps) {
+  const absl::StatusOr<std::string> text = ReadFile(folder / kStepLogFile);
+  if (!text.ok()) return absl::StrCat("the log begins anew: ", text.status().message());
+  AdoptedStepLog adopted = AdoptStepLog(*text, steps);
+  const absl::Status written = WriteFileAtomically(file_, adopted.text);
+  return written.ok() ? adopted.note : std::string(written.message());
 }
 
 }  // namespace muster

@@ -1,7 +1,7 @@
 // A job's step log: CSV with one line a step, over all attempts. Columns: docs/data-schemas.md.
 //
 // It travels in the checkpoint's folder and goes on from there, so that a step of a dead attempt beyond the checkpoint
-// is never in it, and every step is in it once.
+// is never in it, and every step is in it once. It is for people: whatever happens to it, training and checkpoints go on.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,14 @@ namespace muster {
 std::string StepLogHeader();
 std::string StepLogLine(const StepReport& report, uint32_t attempt, double seconds, absl::Time now);
 
-// Whether `text` is the header and the steps 1 to `steps` in ascending order. INVALID_ARGUMENT names the first line that
-// is not.
-absl::Status CheckStepLog(const std::string& text, uint64_t steps);
+// A log that an attempt goes on with.
+struct AdoptedStepLog {
+  std::string text;  // with the header of this version
+  std::string note;  // for people: what could not be taken over; empty: all was
+};
+// From the log of a checkpoint of `steps` steps, perhaps of another version: columns are found by name, absent ones are
+// empty, unknown ones and lines that are no step of this checkpoint are left out.
+AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps);
 
 // The log of one attempt, in a file of its own. Not thread-safe.
 class StepLog {
@@ -31,10 +36,12 @@ class StepLog {
   absl::Status Clear();  // to the header alone
   absl::Status Append(const StepReport& report, uint32_t attempt, double seconds, absl::Time now);
 
-  // Into a checkpoint's folder, which is made if absent.
-  absl::Status WriteTo(const std::filesystem::path& folder) const;
-  // From a checkpoint of `steps` steps. Nothing changes if its log is absent or does not fit.
-  absl::Status ReadFrom(const std::filesystem::path& folder, uint64_t steps);
+  // Its bytes now. Zero: there is no log.
+  uint64_t Size() const;
+  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run beside Append.
+  absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
+  // From a checkpoint of `steps` steps. Returns a note for people: what of its log could not be taken over.
+  std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);
 
  private:
   std::filesystem::path file_;

@@ -54,39 +54,58 @@ TEST(StepLogLine, ReadsBackAsTheSameBits) {
   EXPECT_NE(std::stod(values[3]), 0.1);
 }
 
-TEST(CheckStepLog, TakesEveryStepOnceInOrderAndNothingElse) {
-  EXPECT_TRUE(CheckStepLog(LogOf(3), 3).ok()) << CheckStepLog(LogOf(3), 3);
-  EXPECT_TRUE(CheckStepLog(LogOf(0), 0).ok());
-  EXPECT_THAT(CheckStepLog("", 0).message(), HasSubstr("line 1 is not the header"));
-  EXPECT_THAT(CheckStepLog(LogOf(2), 3).message(), HasSubstr("line 4 is not step 3"));
-  EXPECT_THAT(CheckStepLog(LogOf(4), 3).message(), HasSubstr("does not end with step 3"));
+TEST(AdoptStepLog, TakesEveryStepOnceInOrderAndNothingElse) {
+  for (const uint64_t steps : {0, 3}) {
+    EXPECT_EQ(AdoptStepLog(LogOf(steps), steps).text, LogOf(steps));
+    EXPECT_EQ(AdoptStepLog(LogOf(steps), steps).note, "");
+  }
+  EXPECT_EQ(AdoptStepLog(LogOf(4), 3).text, LogOf(3));
+  EXPECT_EQ(AdoptStepLog(LogOf(4), 3).note, "1 lines are left out");
+  EXPECT_EQ(AdoptStepLog(LogOf(2), 3).note, "it has 2 of 3 steps");
   const std::string third = StepLogLine(ReportOf(2), 1, 1, absl::UnixEpoch());
-  EXPECT_THAT(CheckStepLog(LogOf(1) + third, 2).message(), HasSubstr("line 3 is not step 2"));
-  EXPECT_THAT(CheckStepLog(LogOf(3) + third, 4).message(), HasSubstr("line 5 is not step 4"));
+  EXPECT_EQ(AdoptStepLog(LogOf(3) + third + "\n,,\nx" + third, 3).text, LogOf(3));
   const std::string cut = LogOf(2);
-  EXPECT_FALSE(CheckStepLog(cut.substr(0, cut.size() - 1), 2).ok()) << "the last line is not whole";
+  EXPECT_EQ(AdoptStepLog(cut.substr(0, cut.size() - 1), 2).text, LogOf(1)) << "the last line is not whole";
+}
+
+TEST(AdoptStepLog, FindsColumnsByName) {
+  const AdoptedStepLog adopted = AdoptStepLog("weather,loss,step\nrain,0.5,1\nsun,0.25,2\n", 2);
+  EXPECT_EQ(adopted.note, "it has other columns");
+  const std::vector<std::string> lines = absl::StrSplit(adopted.text, '\n');
+  ASSERT_EQ(lines.size(), 4);
+  EXPECT_EQ(lines[0] + "\n", StepLogHeader());
+  EXPECT_EQ(lines[2], "2,,,0.25,,,,,,,,,,,,,,,,,,");
+  const std::string again = AdoptStepLog(adopted.text, 2).text;
+  EXPECT_EQ(again, adopted.text);
+}
+
+TEST(AdoptStepLog, BeginsAnewWhereThereAreNoSteps) {
+  for (const std::string text : {"", "\n", "no log", "a,b\n1,2\n", "\0\0\n"}) {
+    EXPECT_EQ(AdoptStepLog(text, 2).text, StepLogHeader()) << text;
+    EXPECT_THAT(AdoptStepLog(text, 2).note, HasSubstr("begins anew")) << text;
+  }
 }
 
 TEST_F(StepLogTest, GoesOnFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
   StepLog first(folder_ / "first.csv");
   ASSERT_TRUE(first.Clear().ok());
   for (uint64_t step = 0; step < 2; ++step) ASSERT_TRUE(first.Append(ReportOf(step), 1, 1, absl::UnixEpoch()).ok());
-  ASSERT_TRUE(first.WriteTo(folder_ / "checkpoint").ok());
-  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // lost
+  const uint64_t size = first.Size();
+  ASSERT_TRUE(first.Append(ReportOf(2), 1, 1, absl::UnixEpoch()).ok());  // while the checkpoint is written; lost
+  ASSERT_TRUE(first.WriteTo(folder_ / "checkpoint", size).ok());
 
   StepLog second(folder_ / "second.csv");
   ASSERT_TRUE(second.Clear().ok());
-  ASSERT_TRUE(second.ReadFrom(folder_ / "checkpoint", 2).ok());
+  EXPECT_EQ(second.ReadFrom(folder_ / "checkpoint", 2), "");
   ASSERT_TRUE(second.Append(ReportOf(2), 2, 1, absl::UnixEpoch()).ok());
   EXPECT_EQ(*ReadFile(folder_ / "second.csv"), LogOf(2) + StepLogLine(ReportOf(2), 2, 1, absl::UnixEpoch()));
 }
 
-TEST_F(StepLogTest, RefusesALogOfAnotherStepAndAnAbsentOneAndStaysAsItIs) {
+TEST_F(StepLogTest, WithoutALogItBeginsAnewAndSaysSo) {
   StepLog log(folder_ / "own.csv");
+  EXPECT_EQ(log.Size(), 0);
   ASSERT_TRUE(log.Clear().ok());
-  ASSERT_TRUE(WriteFileAtomically(folder_ / kStepLogFile, LogOf(3)).ok());
-  EXPECT_EQ(log.ReadFrom(folder_, 2).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_FALSE(log.ReadFrom(folder_ / "absent", 2).ok());
+  EXPECT_THAT(log.ReadFrom(folder_ / "absent", 2), HasSubstr("begins anew"));
   EXPECT_EQ(*ReadFile(folder_ / "own.csv"), StepLogHeader());
 }
 
