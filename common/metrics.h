@@ -2,32 +2,36 @@
 // Names follow Prometheus' rules: prefix muster_, base units, _total on counters; labels from closed sets only.
 #pragma once
 
+#include <prometheus/counter.h>
 #include <prometheus/registry.h>
+#include <prometheus/summary.h>
 
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
-
-namespace prometheus {
-class Exposer;
-}
+#include "common/metrics/http_server.h"
 
 namespace muster {
 
 class MetricsServer {
  public:
-  // address: host:port, port 0 picks a free one. Serves `registry` at /metrics.
+  // address: host:port, port 0 picks a free one. Serves `registry` at /metrics, with how it was scraped itself.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address,
                                                               std::shared_ptr<prometheus::Registry> registry);
-  ~MetricsServer();
-  int port() const { return port_; }
+  int port() const { return server_->port(); }
 
  private:
-  MetricsServer() = default;
+  explicit MetricsServer(std::shared_ptr<prometheus::Registry> registry);
+  HttpServer::Page Scrape();
+
   std::shared_ptr<prometheus::Registry> registry_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
-  int port_ = 0;
+  // By the names that prometheus-cpp's own server gives them. That server takes no IPv6 address in Debian's build.
+  prometheus::Registry own_;
+  prometheus::Counter& bytes_;
+  prometheus::Counter& scrapes_;
+  prometheus::Summary& latencies_;
+  std::unique_ptr<HttpServer> server_;
 };
 
 }  // namespace muster

@@ -12,6 +12,12 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
        .unit = "starts",
        .help = "Raised at every start of the coordinator.",
        .programs = kCoordinatorServes},
+      {.name = "muster_coordinator_deaf_seconds_total",
+       .type = MetricType::kCounter,
+       .unit = "seconds",
+       .help = "Time in which the coordinator heard nobody: it stood still, or was behind its queue or its disk. No deadline "
+               "counts it.",
+       .programs = kCoordinatorServes},
       {.name = "muster_jobs",
        .type = MetricType::kGauge,
        .unit = "jobs",

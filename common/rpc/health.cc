@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
 
@@ -35,6 +36,7 @@ absl::StatusOr<std::unique_ptr<HealthServer>> HealthServer::Start(Options option
   std::unique_ptr<HealthServer> health(new HealthServer(std::move(options)));
   const std::string& address = health->options_.address;
   if (address.empty()) return health;
+  RETURN_IF_ERROR(WithContext(ParseListenAddress(address).status(), "--health"));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &health->port_);

@@ -45,6 +45,9 @@ class RpcServer {
     std::string address;  // host:port; port 0 picks a free one
     SecurityOptions security;
     std::vector<grpc::Service*> services;  // must outlive the server
+    // Every call holds a thread while it runs, a stream for as long as it is open. A call beyond this bound is refused with
+    // RESOURCE_EXHAUSTED, so that the process is not refused a thread by its host.
+    int max_threads = 4000;
   };
   // Listens, with the standard health service on the same port ("" is SERVING).
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const Options& options);

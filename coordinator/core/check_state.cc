@@ -63,4 +63,15 @@ absl::Status CheckState(const State& state) {
   return absl::OkStatus();
 }
 
+absl::Status CheckDerived(const State& state) {
+  State derived;
+  for (const auto& [id, record] : state.jobs) RETURN_IF_ERROR(Apply(RecordOf(record), derived));
+  if (derived.active != state.active) return absl::InternalError("the set of active jobs differs from the jobs");
+  if (derived.submissions != state.submissions) return absl::InternalError("the submissions differ from the jobs");
+  if (derived.phases != state.phases) return absl::InternalError("the counts of jobs by phase differ from the jobs");
+  // Jobs that were removed may have had the last one.
+  if (derived.last_sequence > state.last_sequence) return absl::InternalError("a job's sequence is above the last one");
+  return absl::OkStatus();
+}
+
 }  // namespace muster

@@ -67,11 +67,16 @@ struct BlobsCollected {
 struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
   absl::Duration keep_ended;
 };
+// The coordinator heard nobody from then until now: it stood still, or was behind its queue. Comes before the events that
+// it finds afterwards.
+struct Overslept {
+  absl::Time from;
+};
 struct Tick {};  // looks for silent workers and missed deadlines; once a second is enough
 struct Plan {};  // places what can be placed; due after every decision with `replan`
 
 using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
-                           AgentGone, BlobsCollected, RetireJobs, Tick, Plan>;
+                           AgentGone, BlobsCollected, RetireJobs, Overslept, Tick, Plan>;
 
 // --- Effects: carried out once the decision's records are durable ---------------------------------------------------
 
@@ -91,8 +96,10 @@ struct AckReport {
 };
 struct PushDesired {
   std::string worker;
+  uint64_t session = 0;  // filled in by Step: the worker's own; a worker without one is told after its next hello
+  bool repeat = false;   // even if this session was sent the same before: the agent does not do what it says
 };
-struct CloseSession {  // replaced by a newer one
+struct CloseSession {  // replaced by a newer one, or older than the worker's
   uint64_t session = 0;
 };
 struct OpenRendezvous {
@@ -123,6 +130,7 @@ struct ObserveQueueWait {
 enum class Measure {
   kDecisions,           // {result}
   kSilences,
+  kDeafSeconds,
   kRecoverySeconds,
   kGoodputSeconds,      // {phase}
   kEpochQueries,        // {kind}

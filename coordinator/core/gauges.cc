@@ -124,9 +124,9 @@ void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1
     }
   }
   if (job.phase() != JobPhase::JOB_PHASE_TRAINING) return;
-  const absl::Time started = std::max(FromProto(record.running().started()), soft.started);
-  const absl::Time moved = found == soft.jobs.end() ? started : std::max(started, found->second.changed);
-  add("muster_job_progress_age_seconds", Seconds(now - moved));
+  absl::Time moved = FromProto(record.running().started());
+  if (found != soft.jobs.end()) moved = std::max(moved, found->second.changed);
+  add("muster_job_progress_age_seconds", Seconds(AwakeSince(soft, moved, now)));
   absl::Time saved = FromProto(record.running().started());
   for (const auto& checkpoint : job.checkpoints()) saved = std::max(saved, FromProto(checkpoint.time()));
   add("muster_job_checkpoint_age_seconds", Seconds(now - saved));

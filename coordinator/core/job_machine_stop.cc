@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "coordinator/core/job_machine_internal.h"
+#include "coordinator/core/requests.h"
 
 namespace muster {
 namespace {
@@ -93,8 +94,7 @@ absl::Status Machine::On(const Stuck& event) {
 }
 
 absl::Status Machine::On(const UserCommand& event) {
-  static constexpr absl::string_view kVerbs[] = {"cancel", "pause", "resume"};
-  const std::string key = absl::StrCat(kVerbs[static_cast<int>(event.verb)], "/", event.user, "/", event.request_id);
+  const std::string key = RequestKey(JobCommand{0, event.verb, job().id(), event.user, event.request_id});
   if (!event.request_id.empty()) {
     const auto& known = record().requests();
     if (std::find(known.begin(), known.end(), key) != known.end()) return absl::OkStatus();

@@ -16,7 +16,9 @@
 #include "absl/time/time.h"
 #include "common/status.h"
 #include "common/version.h"
+#include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
+#include "coordinator/core/future_times.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/view.h"
@@ -97,7 +99,7 @@ class Runner {
   void Hello(Agent& agent);
   void Send(const std::string& worker, Report report);
   void Advance(absl::Duration time);
-  absl::Status Restart();
+  absl::Status Restart(absl::Duration clock);
   // "a#1" → its job, attempt; workers → ranks.
   std::map<std::string, std::vector<uint32_t>> RanksOf(const std::string& job, uint32_t attempt) const;
 
@@ -248,17 +250,17 @@ void Runner::Advance(absl::Duration time) {
   }
 }
 
-absl::Status Runner::Restart() {
+absl::Status Runner::Restart(absl::Duration clock) {
   State replayed;
   for (const Record& record : journal_) RETURN_IF_ERROR(Apply(record, replayed));
   if (SnapshotBytes(replayed) != SnapshotBytes(state_)) return absl::InternalError("the replayed state differs");
   absl::StatusOr<State> loaded = StateFromSnapshot(SnapshotBytes(state_));
   if (!loaded.ok()) return loaded.status();
-  if (SnapshotBytes(*loaded) != SnapshotBytes(state_) || loaded->active != state_.active ||
-      loaded->submissions != state_.submissions || loaded->last_sequence != state_.last_sequence) {
-    return absl::InternalError("the state from the snapshot differs");
-  }
+  if (SnapshotBytes(*loaded) != SnapshotBytes(state_)) return absl::InternalError("the state from the snapshot differs");
+  for (const State* state : {&state_, &replayed, &*loaded}) RETURN_IF_ERROR(CheckDerived(*state));
   state_ = *std::move(loaded);
+  now_ += clock;
+  Commit(WithoutFutureTimes(state_, now_));
   soft_ = std::make_unique<Soft>(Soft{now_});
   Record epoch;
   epoch.mutable_epoch()->set_epoch(state_.epoch + 1);
@@ -421,8 +423,17 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     absl::Duration time;
     if (!absl::ParseDuration(words.at(1), &time)) return absl::InvalidArgumentError("advance: not a duration");
     Advance(time);
+  } else if (verb == "asleep") {
+    absl::Duration time;
+    if (!absl::ParseDuration(words.at(1), &time)) return absl::InvalidArgumentError("asleep: not a duration");
+    const absl::Time from = now_;
+    now_ += time;
+    Give(Overslept{from});
+    Give(Tick{});
   } else if (verb == "restart") {
-    return Restart();
+    absl::Duration clock;
+    if (!absl::ParseDuration(Option(words, "clock", "0"), &clock)) return absl::InvalidArgumentError("clock: not a duration");
+    return Restart(clock);
   } else {
     return RankReport(words);
   }

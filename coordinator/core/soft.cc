@@ -14,9 +14,13 @@ bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, Soft
   return moved;
 }
 
-absl::Time LastHeard(const Soft& soft, const std::string& worker) {
+absl::Duration AwakeSince(const Soft& soft, absl::Time since, absl::Time now) {
+  return soft.awake.Between(std::max(since, soft.started), now);
+}
+
+absl::Duration SilentFor(const Soft& soft, const std::string& worker, absl::Time now) {
   const auto found = soft.workers.find(worker);
-  return found == soft.workers.end() ? soft.started : std::max(soft.started, found->second.last_heard);
+  return AwakeSince(soft, found == soft.workers.end() ? soft.started : found->second.last_heard, now);
 }
 
 }  // namespace muster

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "coordinator/core/awake_time.h"
 #include "muster/v1/worker.pb.h"
 
 namespace muster {
@@ -19,6 +20,7 @@ struct SoftWorker {
   muster::v1::Hello hello;    // its `attempts` are in `observed`
   uint64_t session = 0;       // the stream it speaks on; 0: none
   absl::Time last_heard;
+  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker is to run
   bool silent = false;        // found silent, and not heard since
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
@@ -40,6 +42,7 @@ struct SoftJob {
 
 struct Soft {
   absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
+  AwakeTime awake;     // without the times in which it could hear nobody
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
@@ -59,7 +62,11 @@ void Observe(const Attempts& attempts, SoftWorker& worker) {
 // Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its share done.
 bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
-// When a worker was last heard, or this coordinator began to listen, whichever is later.
-absl::Time LastHeard(const Soft& soft, const std::string& worker);
+// How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as
+// its start.
+absl::Duration AwakeSince(const Soft& soft, absl::Time since, absl::Time now);
+
+// How long this coordinator has listened without hearing the worker.
+absl::Duration SilentFor(const Soft& soft, const std::string& worker, absl::Time now);
 
 }  // namespace muster

@@ -17,6 +17,11 @@ absl::Status OfANewerVersion(absl::string_view what) {
                                                     "Start that version, or restore the backup from before the upgrade."));
 }
 
+void CountPhase(JobPhase phase, int by, State& state) {
+  const auto count = state.phases.try_emplace(phase, 0).first;
+  if ((count->second += by) == 0) state.phases.erase(count);
+}
+
 }  // namespace
 
 absl::Status Apply(const Record& record, State& state) {
@@ -35,8 +40,8 @@ absl::Status Apply(const Record& record, State& state) {
         state.active.insert(id);
       }
       JobRecord& known = state.jobs[id];
-      if (known.has_job()) --state.phases[known.job().phase()];
-      ++state.phases[job.job().phase()];
+      if (known.has_job()) CountPhase(known.job().phase(), -1, state);
+      CountPhase(job.job().phase(), 1, state);
       known = job;
       return absl::OkStatus();
     }
@@ -52,6 +57,7 @@ absl::Status Apply(const Record& record, State& state) {
       const auto job = state.jobs.find(record.removed().id());
       if (job == state.jobs.end()) return absl::OkStatus();
       state.submissions.erase(SubmissionKey(job->second.job().owner(), job->second.submit_request()));
+      CountPhase(job->second.job().phase(), -1, state);
       state.active.erase(job->first);
       state.jobs.erase(job);
       return absl::OkStatus();

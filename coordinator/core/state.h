@@ -28,7 +28,7 @@ struct State {
   // Derived by Apply, never written down.
   std::set<std::string> active;                    // ids of jobs that have not ended
   std::map<std::string, std::string> submissions;  // SubmissionKey → job id
-  std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each
+  std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each; none: no entry
   uint64_t last_sequence = 0;                      // of submission
 };
 

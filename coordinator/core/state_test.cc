@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/core/check_state.h"
+
 namespace muster {
 namespace {
 
@@ -32,6 +34,21 @@ TEST(State, IsTheSameFromASnapshotAsFromItsRecords) {
   EXPECT_EQ(loaded->active, state.active);
   EXPECT_EQ(loaded->submissions, state.submissions);
   EXPECT_EQ(loaded->last_sequence, 2);
+}
+
+TEST(State, WhatIsDerivedFollowsAJobThatIsRemoved) {
+  State state;
+  ASSERT_TRUE(Apply(RecordOf(Job("a", 1, muster::v1::JOB_PHASE_FAILED)), state).ok());
+  ASSERT_TRUE(Apply(RecordOf(Job("b", 2, muster::v1::JOB_PHASE_FAILED)), state).ok());
+  Record removed;
+  removed.mutable_removed()->set_id("a");
+  ASSERT_TRUE(Apply(removed, state).ok());
+  EXPECT_EQ(state.phases.at(muster::v1::JOB_PHASE_FAILED), 1);
+  EXPECT_TRUE(CheckDerived(state).ok()) << CheckDerived(state);
+  removed.mutable_removed()->set_id("b");
+  ASSERT_TRUE(Apply(removed, state).ok());
+  EXPECT_TRUE(CheckDerived(state).ok()) << CheckDerived(state);
+  EXPECT_TRUE(state.phases.empty());
 }
 
 TEST(State, ReplayedTwiceIsTheSame) {

@@ -8,6 +8,7 @@
 #include "common/status.h"
 #include "common/version.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
 
@@ -42,6 +43,7 @@ Decision Step(const State& state, Soft& soft, const Event& event, absl::Time now
 }
 
 Decision Stepper::Finish() {
+  AddressPushes();
   for (auto& [id, record] : jobs_) decision_.records.push_back(RecordOf(std::move(record)));
   return std::move(decision_);
 }
@@ -113,12 +115,10 @@ void Stepper::Drive(const std::string& id, const JobEvent& event) {
 }
 
 void Stepper::On(const SubmitJob& event) {
-  if (!event.request_id.empty()) {
-    const auto known = state_.submissions.find(SubmissionKey(event.owner, event.request_id));
-    if (known != state_.submissions.end()) {
-      decision_.effects.push_back(Reply{event.token, absl::OkStatus(), known->second});
-      return;
-    }
+  const absl::StatusOr<const JobRecord*> known = FindSubmission(state_, event.owner, event.request_id, event.spec);
+  if (!known.ok() || *known != nullptr) {
+    decision_.effects.push_back(Reply{event.token, known.status(), known.ok() ? (*known)->job().id() : ""});
+    return;
   }
   if (FindJob(state_, event.job_id) != nullptr) {
     decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
@@ -161,6 +161,10 @@ void Stepper::On(const JobCommand& event) {
         event.token, absl::NotFoundError(absl::StrCat("there is no job \"", event.job_id, "\". See muster jobs.")), ""});
     return;
   }
+  if (const absl::Status same = CheckSameSubject(state_, event); !same.ok()) {
+    decision_.effects.push_back(Reply{event.token, same, ""});
+    return;
+  }
   const JobRecord before = *record;
   absl::StatusOr<Transition> transition =
       Advance(before, UserCommand{event.verb, event.user, event.request_id, AgentsCanSave(before)}, now_);
@@ -176,8 +180,12 @@ void Stepper::On(const DrainWorker& event) {
               absl::NotFoundError(absl::StrCat("there is no worker \"", event.worker, "\". See muster workers.")), ""});
     return;
   }
+  if (const absl::Status same = CheckSameSubject(state_, event); !same.ok()) {
+    decision_.effects.push_back(Reply{event.token, same, ""});
+    return;
+  }
   WorkerRecord record = known->second;
-  const std::string key = absl::StrCat(event.undo ? "undo" : "drain", "/", event.user, "/", event.request_id);
+  const std::string key = RequestKey(event);
   const bool repeated = !event.request_id.empty() &&
                         std::find(record.requests().begin(), record.requests().end(), key) != record.requests().end();
   if (!repeated && (record.draining() == event.undo || event.evict)) {
@@ -204,8 +212,7 @@ void Stepper::Evict(const std::string& worker) {
   const std::set<std::string> active = state_.active;
   for (const std::string& id : active) {
     const JobRecord& job = *Job(id);
-    const bool has = std::any_of(job.running().grants().begin(), job.running().grants().end(),
-                                 [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
+    const bool has = HasGrant(job, worker);
     if (has) Drive(id, SaveAndStop{worker, absl::StrCat(worker, " drains"), AgentsCanSave(job)});
   }
 }
@@ -226,10 +233,16 @@ void Stepper::On(const RetireJobs& event) {
   }
 }
 
+void Stepper::On(const Overslept& event) {
+  soft_.awake.AddGap(event.from, now_);
+  Count(Measure::kDeafSeconds, "", absl::ToDoubleSeconds(now_ - event.from));
+}
+
 void Stepper::On(const Tick&) {
   MeasureGoodput();
   FindSilentWorkers();
   FindMissedDeadlines();
+  RepeatLostPushes();
   decision_.replan = true;  // holds of refusers end, workers become fresh
 }
 
@@ -241,7 +254,7 @@ void Stepper::FindSilentWorkers() {
   }
   for (const std::string& name : names) {
     ForgetIfGone(name);
-    const absl::Duration age = now_ - LastHeard(soft_, name);
+    const absl::Duration age = SilentFor(soft_, name, now_);
     if (age < kLostAfter) continue;
     const auto known = soft_.workers.find(name);
     if (known != soft_.workers.end()) {
@@ -276,8 +289,7 @@ void Stepper::FindMissedDeadlines() {
     if (!record.has_running()) continue;
     const journal::v1::RunningAttempt& running = record.running();
     if (!running.has_started()) {
-      const absl::Time since = std::max(FromProto(running.reserved()), soft_.started);
-      if (now_ - since < kPrepareWithin) continue;
+      if (AwakeSince(soft_, FromProto(running.reserved()), now_) < kPrepareWithin) continue;
       for (const journal::v1::Grant& grant : running.grants()) {
         if (grant.prepared()) continue;
         const auto worker = soft_.workers.find(grant.worker());
@@ -289,14 +301,13 @@ void Stepper::FindMissedDeadlines() {
       continue;
     }
     if (running.has_stop()) {
-      const absl::Time asked = std::max(FromProto(running.stop().since()), soft_.started);
-      if (now_ - asked >= kStopWithin) Drive(id, StopOverdue{});
+      if (AwakeSince(soft_, FromProto(running.stop().since()), now_) >= kStopWithin) Drive(id, StopOverdue{});
       continue;
     }
     const auto soft = soft_.jobs.find(id);
-    absl::Time since = std::max(FromProto(running.started()), soft_.started);
+    absl::Time since = FromProto(running.started());
     if (soft != soft_.jobs.end()) since = std::max(since, soft->second.changed);
-    if (now_ - since < kProgressWithin) continue;
+    if (AwakeSince(soft_, since, now_) < kProgressWithin) continue;
     std::string where;
     if (soft != soft_.jobs.end() && soft->second.attempt == running.number()) {
       where = absl::StrCat(" at step ", soft->second.progress.step());

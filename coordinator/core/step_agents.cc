@@ -44,11 +44,6 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
   return report.evaluation();  // callers check that there is an event of a job
 }
 
-bool HasWorker(const JobRecord& job, const std::string& worker) {
-  return std::any_of(job.running().grants().begin(), job.running().grants().end(),
-                     [&](const journal::v1::Grant& grant) { return grant.worker() == worker; });
-}
-
 // A report about a rank that the attempt has, or had, on another worker or not at all.
 bool IsOfForeignRank(const JobRecord& job, const Report& report, const std::string& worker) {
   if (!report.has_rank_started() && !report.has_rank_exited()) return false;
@@ -83,11 +78,16 @@ void Stepper::Stale(CountStale stale, const absl::Status& status, const std::str
 void Stepper::On(const AgentHello& event) {
   const std::string& name = event.hello.worker();
   SoftWorker& agent = soft_.workers[name];
+  if (event.session < agent.session) {  // its handler was slow: the agent has given this stream up
+    decision_.effects.push_back(CloseSession{event.session});
+    return;
+  }
   if (agent.session != 0 && agent.session != event.session) decision_.effects.push_back(CloseSession{agent.session});
   if (agent.hello.instance() != event.hello.instance()) agent.last_report = 0;
   agent.hello = event.hello;
   agent.hello.clear_attempts();
   agent.session = event.session;
+  agent.pushed = absl::InfinitePast();
   agent.last_heard = now_;
   agent.silent = false;
   agent.avoided_until = absl::InfinitePast();
@@ -149,7 +149,7 @@ void Stepper::On(const AgentReport& event) {
   const bool foreign = job != nullptr && IsOfForeignRank(*job, report, event.worker);
   const absl::Status fence = job == nullptr             ? absl::NotFoundError("no such job")
                              : foreign ? absl::FailedPreconditionError("the rank is not on this worker")
-                             : !HasWorker(*job, event.worker) && job->has_running() &&
+                             : !HasGrant(*job, event.worker) && job->has_running() &&
                                      job->running().number() == report.attempt()
                                  ? absl::FailedPreconditionError("the worker has no rank of this attempt")
                                  : Fence(*job, report.attempt());
@@ -179,7 +179,7 @@ void Stepper::On(const AgentProgress& event) {
   if (Heard(event.worker, event.session) == nullptr) return;
   const JobRecord* job = Job(event.progress.job_id());
   absl::Status fence = job == nullptr ? absl::NotFoundError("no such job") : Fence(*job, event.progress.attempt());
-  if (fence.ok() && !HasWorker(*job, event.worker)) {
+  if (fence.ok() && !HasGrant(*job, event.worker)) {
     fence = absl::FailedPreconditionError("the worker has no rank of this attempt");
   }
   if (!fence.ok()) {
@@ -203,7 +203,7 @@ void Stepper::ForgetIfGone(const std::string& worker) {
   const auto found = soft_.workers.find(worker);
   if (found == soft_.workers.end() || found->second.session != 0 || !found->second.draining) return;
   const bool granted = std::any_of(state_.active.begin(), state_.active.end(),
-                                   [&](const std::string& id) { return HasWorker(*Job(id), worker); });
+                                   [&](const std::string& id) { return HasGrant(*Job(id), worker); });
   if (granted || !found->second.observed.empty()) return;
   soft_.workers.erase(found);
   decision_.replan = true;

@@ -22,6 +22,7 @@ class Stepper {
   void On(const DrainWorker& event);
   void On(const BlobsCollected& event);
   void On(const RetireJobs& event);
+  void On(const Overslept& event);
   void On(const Tick& event);
   void On(const Plan& event);
   // step_agents.cc
@@ -34,6 +35,8 @@ class Stepper {
   Decision Finish();
 
  private:
+  // Whether the job's running attempt has ranks on the worker.
+  static bool HasGrant(const JobRecord& job, const std::string& worker);
   // The job as this decision leaves it so far: one decision may change a job more than once.
   const JobRecord* Job(const std::string& id) const;
   // Takes a transition's record and effects.
@@ -60,6 +63,11 @@ class Stepper {
   // A worker that drained, whose agent has ended, and of which nothing is waited for any more, is not missed: it is neither
   // silent after a while nor counted with its slots.
   void ForgetIfGone(const std::string& worker);
+  // step_delivery.cc
+  // Gives every push its worker's session. What has none is left out: it follows that worker's next hello.
+  void AddressPushes();
+  // Sends a desired state again where an agent's heartbeats say that it does otherwise.
+  void RepeatLostPushes();
   void FindSilentWorkers();
   void FindMissedDeadlines();
   // measure.cc: what metrics are to know.

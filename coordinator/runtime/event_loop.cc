@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/status.h"
 #include "coordinator/core/desired.h"
+#include "coordinator/core/future_times.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/view.h"
 
@@ -17,6 +18,7 @@ namespace muster {
 namespace {
 
 constexpr size_t kBatch = 256;
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick: longer, and the process stood still
 
 absl::Status ShuttingDown() {
   return WithRetryAfter(
@@ -157,6 +159,7 @@ void EventLoop::Run() {
         items.push_back(std::move(queue_.front()));
         queue_.pop_front();
       }
+      drained_ = drained_ || queue_.empty();
     }
     RunDelayed(durable);
     for (const Event& event : heartbeats) Handle(event);
@@ -172,6 +175,7 @@ void EventLoop::Run() {
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
       options_.on_turn();
+      NoteDeafTime();
       Handle(Tick{});
       options_.metrics->Refresh(store_->state(), soft_, Now());
     }
@@ -180,10 +184,15 @@ void EventLoop::Run() {
 }
 
 void EventLoop::Begin() {
-  soft_.started = Now();
+  soft_.started = ticked_at_ = Now();
   {
     absl::MutexLock lock(&mutex_);
     durable_ = store_->committed();
+  }
+  if (std::vector<Record> records = WithoutFutureTimes(store_->state(), soft_.started); !records.empty()) {
+    spdlog::warn("{} jobs have times after now, which count as now: the clock was set back, or was ahead before",
+                 records.size());
+    store_->Commit(std::move(records));
   }
   const State& state = store_->state();
   for (const std::string& id : state.active) {
@@ -211,6 +220,35 @@ void EventLoop::CountTransitions(const std::vector<Record>& records) {
     const ScopedLogFields scope(about);
     spdlog::info("{} ({}) {}: {}", job.spec().name(), job.owner(), std::string(PhaseName(job.phase())), job.reason());
   }
+}
+
+void EventLoop::NoteDeafTime() {
+  const absl::Time now = Now();
+  uint64_t durable = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    durable = durable_;
+  }
+  std::string why;
+  if (now - ticked_at_ > options_.tick + kLongestPause) {
+    why = "stood still, it or its machine was stopped";
+  } else if (durable < durable_by_next_tick_) {
+    why = "waits for its disk";
+  } else if (!drained_) {
+    why = "is behind its queue";
+  }
+  if (!why.empty()) {
+    Handle(Overslept{ticked_at_});
+    deaf_for_ += now - ticked_at_;
+    if (why != deaf_why_) spdlog::warn("the coordinator {}: no deadline counts this time", why);
+  } else if (deaf_for_ > absl::ZeroDuration()) {
+    spdlog::info("the coordinator listens again, after {} s", absl::ToInt64Seconds(deaf_for_));
+    deaf_for_ = absl::ZeroDuration();
+  }
+  deaf_why_ = why;
+  ticked_at_ = now;
+  drained_ = false;
+  durable_by_next_tick_ = store_->committed();
 }
 
 void EventLoop::Handle(const Event& event) {
@@ -267,8 +305,8 @@ void EventLoop::Schedule(Effect effect) {
     void operator()(const PushDesired& push) {
       muster::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
       o.sign(desired, push.worker);
-      loop->Later([&o = o, worker = push.worker, desired = std::move(desired)] {
-        if (const auto outbox = o.sessions->FindWorker(worker)) outbox->PushDesired(desired);
+      loop->Later([&o = o, push, desired = std::move(desired)] {
+        if (const auto outbox = o.sessions->Find(push.session)) outbox->PushDesired(desired, push.repeat);
       });
     }
     void operator()(const CloseSession& close) {

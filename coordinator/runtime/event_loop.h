@@ -88,6 +88,9 @@ class EventLoop final : public Backend {
   void Run();
   void Begin();
   void Handle(const Event& event);
+  // Before each tick: tells the core if since the last one the loop stood still, or did not get through its queue, or the
+  // disk did not get through the loop's records.
+  void NoteDeafTime();
   void Plan();
   void Later(std::function<void()> act);
   void RunDelayed(uint64_t durable);
@@ -101,6 +104,11 @@ class EventLoop final : public Backend {
   Soft soft_;
   std::deque<Delayed> delayed_;
   bool replan_ = false;
+  absl::Time ticked_at_;
+  bool drained_ = false;               // since the last tick the queue has been empty
+  uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
+  absl::Duration deaf_for_;            // up to the last tick
+  std::string deaf_why_;               // empty: it listens
 
   absl::Mutex mutex_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);

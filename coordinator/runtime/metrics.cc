@@ -33,6 +33,7 @@ const char* FamilyOf(Measure measure) {
   switch (measure) {
     case Measure::kDecisions: return "muster_scheduling_decisions_total";
     case Measure::kSilences: return "muster_worker_silences_total";
+    case Measure::kDeafSeconds: return "muster_coordinator_deaf_seconds_total";
     case Measure::kRecoverySeconds: return "muster_recovery_seconds";
     case Measure::kGoodputSeconds: return "muster_goodput_seconds_total";
     case Measure::kEpochQueries: return "muster_epoch_queries_total";

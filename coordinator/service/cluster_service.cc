@@ -7,6 +7,7 @@
 #include "common/rpc/metadata.h"
 #include "common/status.h"
 #include "common/view.h"
+#include "coordinator/core/requests.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -47,6 +48,7 @@ grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1:
                                        muster::v1::DrainResponse* response) {
   return admission_->Serve(*context, "ClusterService/Drain", request, [&](AdmittedCall& call) -> absl::Status {
     call.subject = request->worker();
+    RETURN_IF_ERROR(CheckRequestId(request->request_id()));
     if (request->undo() && request->evict()) return absl::InvalidArgumentError("drain: either undo or evict");
     ASSIGN_OR_RETURN(const std::string drained,
                      backend_->Call(DrainWorker{0, request->worker(), request->undo(), call.principal.name,

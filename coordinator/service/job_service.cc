@@ -10,6 +10,7 @@
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "coordinator/core/requests.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -20,12 +21,6 @@ using muster::v1::Job;
 
 constexpr absl::Duration kWatchPace = absl::Milliseconds(200);  // at most five views a second
 constexpr absl::Duration kLook = absl::Milliseconds(500);       // how often a stream looks whether its client is there
-constexpr size_t kMaxRequestId = 128;
-
-absl::Status CheckRequestId(const std::string& request_id) {
-  if (request_id.size() <= kMaxRequestId) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
-}
 
 absl::Status ShuttingDown() {
   return absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again in a moment.");
@@ -75,14 +70,6 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
 absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
                                                  std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  if (!request.request_id().empty()) {
-    std::string known;
-    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-      const auto found = state.submissions.find(SubmissionKey(owner, request.request_id()));
-      if (found != state.submissions.end()) known = found->second;
-    }));
-    if (!known.empty()) return View(known);
-  }
   SubmitJob submit;
   submit.job_id = options_.draw_id();
   submit.owner = owner;
@@ -90,6 +77,15 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   submit.max_active_jobs = options_.max_active_jobs;
   submit.spec = request.spec();
   FillDefaults(submit.spec);
+  if (!request.request_id().empty()) {  // before anything that may answer otherwise by now
+    absl::StatusOr<Job> known = absl::NotFoundError("");
+    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft& soft, absl::Time) {
+      const absl::StatusOr<const JobRecord*> found = FindSubmission(state, owner, request.request_id(), submit.spec);
+      if (!found.ok()) known = found.status();
+      if (found.ok() && *found != nullptr) known = ViewJob(state, soft, (*found)->job().id());
+    }));
+    if (!absl::IsNotFound(known.status())) return known;
+  }
   RETURN_IF_ERROR(ValidateJobSpec(submit.spec));
   RETURN_IF_ERROR(options_.backend->CheckRoom());
   muster::v1::ResolveRequest resolve;

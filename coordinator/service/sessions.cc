@@ -23,10 +23,10 @@ void Sessions::Outbox::Push(CoordinatorMessage message) {
   messages_.push_back(std::move(message));
 }
 
-void Sessions::Outbox::PushDesired(const muster::v1::DesiredState& desired) {
+void Sessions::Outbox::PushDesired(const muster::v1::DesiredState& desired, bool repeat) {
   std::string bytes = DeterministicBytes(desired);
   absl::MutexLock lock(&mutex_);
-  if (bytes == last_desired_) return;
+  if (!repeat && bytes == last_desired_) return;
   last_desired_ = std::move(bytes);
   CoordinatorMessage message;
   *message.mutable_desired() = desired;
@@ -49,11 +49,11 @@ void Sessions::Outbox::Close() {
   closed_ = true;
 }
 
-std::pair<uint64_t, std::shared_ptr<Sessions::Outbox>> Sessions::Open(const std::string& worker) {
+std::pair<uint64_t, std::shared_ptr<Sessions::Outbox>> Sessions::Open() {
   auto outbox = std::make_shared<Outbox>();
   absl::MutexLock lock(&mutex_);
   if (stopping_) outbox->Close();
-  open_[++last_] = {worker, outbox};
+  open_[++last_] = outbox;
   return {last_, outbox};
 }
 
@@ -63,7 +63,7 @@ void Sessions::Close(uint64_t session) {
     absl::MutexLock lock(&mutex_);
     const auto found = open_.find(session);
     if (found == open_.end()) return;
-    outbox = found->second.outbox;
+    outbox = found->second;
     open_.erase(found);
   }
   outbox->Close();
@@ -72,21 +72,13 @@ void Sessions::Close(uint64_t session) {
 void Sessions::CloseAll() {
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
-  for (auto& [session, entry] : open_) entry.outbox->Close();
+  for (auto& [session, outbox] : open_) outbox->Close();
 }
 
 std::shared_ptr<Sessions::Outbox> Sessions::Find(uint64_t session) {
   absl::MutexLock lock(&mutex_);
   const auto found = open_.find(session);
-  return found == open_.end() ? nullptr : found->second.outbox;
-}
-
-std::shared_ptr<Sessions::Outbox> Sessions::FindWorker(const std::string& worker) {
-  absl::MutexLock lock(&mutex_);
-  for (auto entry = open_.rbegin(); entry != open_.rend(); ++entry) {
-    if (entry->second.worker == worker) return entry->second.outbox;
-  }
-  return nullptr;
+  return found == open_.end() ? nullptr : found->second;
 }
 
 }  // namespace muster

@@ -1,4 +1,5 @@
-// The agents' open streams: what is to be sent to whom. Thread-safe; the event loop sends, a stream's thread writes.
+// The agents' open streams, by session number. Which session a worker has is the core's knowledge alone (Soft): every
+// effect names its session. Thread-safe; the event loop sends, a stream's thread writes.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -21,8 +23,9 @@ class Sessions {
     // Waits for the next message. False: closed.
     bool Next(muster::v1::CoordinatorMessage& message);
     void Push(muster::v1::CoordinatorMessage message);
-    // A desired state that is the same as the last one is left out; acknowledgements swallow older ones.
-    void PushDesired(const muster::v1::DesiredState& desired);
+    // Leaves out a desired state that is the same as the last one of this session, unless `repeat`.
+    void PushDesired(const muster::v1::DesiredState& desired, bool repeat);
+    // Replaces an acknowledgement that still waits.
     void PushAck(uint64_t sequence);
     void Close();
 
@@ -33,24 +36,18 @@ class Sessions {
     bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   };
 
-  // A new stream of this worker. Its number names it in events.
-  std::pair<uint64_t, std::shared_ptr<Outbox>> Open(const std::string& worker);
+  // A new stream. Its number, higher than every number before, names it in events and effects.
+  std::pair<uint64_t, std::shared_ptr<Outbox>> Open();
   void Close(uint64_t session);
   void CloseAll();  // and every later one at once
 
   std::shared_ptr<Outbox> Find(uint64_t session);  // null: gone
-  // The newest stream of the worker. Null: none.
-  std::shared_ptr<Outbox> FindWorker(const std::string& worker);
 
  private:
-  struct Entry {
-    std::string worker;
-    std::shared_ptr<Outbox> outbox;
-  };
   absl::Mutex mutex_;
   uint64_t last_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::map<uint64_t, Entry> open_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<Outbox>> open_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster

@@ -54,26 +54,32 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
       options_.backend->Post(AgentProgress{worker, session, std::move(*message.mutable_progress())});
       return;
     case AgentMessage::kLog: {
-      const muster::v1::LogText& log = message.log();
-      bool runs = false;  // no path of a client is ever opened: the job must be one of ours
-      absl::Status status = options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-        const JobRecord* job = FindJob(state, log.job_id());
-        if (job == nullptr) return;
-        for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
-          for (const muster::v1::RankPlacement& rank : info.ranks()) {
-            runs = runs || (info.number() == log.attempt() && rank.rank() == log.rank() && rank.worker() == worker);
-          }
-        }
-      });
-      if (!status.ok() || !runs) return;
-      status = options_.logs->Append(log.job_id(), log.attempt(), log.rank(), log.text());
-      const ScopedLogFields about({.job = log.job_id(), .attempt = log.attempt(), .rank = log.rank()});
-      if (!status.ok()) spdlog::warn("log text is lost: {}", status.ToString());
+      const size_t bytes = message.log().text().size();
+      const bool taken = log_writer_.TryPost(
+          bytes, [this, worker, log = std::move(*message.mutable_log())] { StoreLog(worker, log); });
+      if (!taken) spdlog::warn("{} bytes of log text are lost: the disk is too slow", bytes);
       return;
     }
     case AgentMessage::kHello:  // once is enough
     case AgentMessage::MESSAGE_NOT_SET: return;
   }
+}
+
+void WorkerServiceImpl::StoreLog(const std::string& worker, const muster::v1::LogText& log) {
+  bool runs = false;  // no path of a client is ever opened: the job must be one of ours
+  absl::Status status = options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
+    const JobRecord* job = FindJob(state, log.job_id());
+    if (job == nullptr) return;
+    for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+      for (const muster::v1::RankPlacement& rank : info.ranks()) {
+        runs = runs || (info.number() == log.attempt() && rank.rank() == log.rank() && rank.worker() == worker);
+      }
+    }
+  });
+  if (!status.ok() || !runs) return;
+  status = options_.logs->Append(log.job_id(), log.attempt(), log.rank(), log.text());
+  const ScopedLogFields about({.job = log.job_id(), .attempt = log.attempt(), .rank = log.rank()});
+  if (!status.ok()) spdlog::warn("log text is lost: {}", status.ToString());
 }
 
 grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
@@ -92,7 +98,7 @@ absl::Status WorkerServiceImpl::Session(grpc::ServerContext& context, AdmittedCa
   call.subject = worker;
   RETURN_IF_ERROR(CheckHello(hello, call.principal));
 
-  const auto [session, outbox] = options_.sessions->Open(worker);
+  const auto [session, outbox] = options_.sessions->Open();
   const ScopedLogFields about({.worker = worker});
   spdlog::info("connected: {} slots of {} on {}", hello.slots(), hello.device(), hello.host());
   options_.backend->Post(AgentHello{session, hello});

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/rpc/access/admission.h"
+#include "common/process/disk_worker.h"
 #include "coordinator/service/backend.h"
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/rendezvous.h"
@@ -37,7 +38,10 @@ class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
                        grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>& stream);
   void Forward(const std::string& worker, uint64_t session, muster::v1::AgentMessage& message);
 
+  void StoreLog(const std::string& worker, const muster::v1::LogText& log);
+
   const Options options_;
+  DiskWorker log_writer_;
 };
 
 }  // namespace muster

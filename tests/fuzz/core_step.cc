@@ -67,8 +67,16 @@ class Cluster {
         return event;
       }
       case 10:
-        if (source.Coin()) return BlobsCollected{Known()[source.Below(Known().size())]};
-        return Plan{};
+        switch (source.Below(4)) {
+          case 0: return Plan{};
+          case 1: return RetireJobs{absl::Seconds(source.Byte())};
+          case 2: {
+            const absl::Time from = now_;
+            now_ += absl::Seconds(source.Byte());
+            return Overslept{from};
+          }
+          default: return BlobsCollected{Known()[source.Below(Known().size())]};
+        }
       default:
         now_ += absl::Milliseconds(source.Take<uint16_t>()) * (source.Coin() ? 20 : 1);
         return Tick{};
@@ -212,7 +220,9 @@ class Cluster {
     const absl::StatusOr<State> loaded = StateFromSnapshot(bytes);
     FUZZ_CHECK(loaded.ok(), loaded.status().ToString());
     FUZZ_CHECK(SnapshotBytes(*loaded) == bytes, "the state from the snapshot differs");
-    FUZZ_CHECK(loaded->active == state_.active && loaded->last_sequence == state_.last_sequence, "derived state differs");
+    for (const State* state : {&state_, static_cast<const State*>(&replayed), &*loaded}) {
+      FUZZ_CHECK(CheckDerived(*state).ok(), CheckDerived(*state).ToString());
+    }
   }
 
   absl::Time now_ = absl::FromUnixSeconds(1000000);

@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <set>
 #include <system_error>
 #include <utility>
 
@@ -13,12 +12,12 @@
 #include "common/log.h"
 #include "common/rpc/certificate_expiry.h"
 #include "common/status.h"
-#include "worker/agent/model_cache.h"
 
 namespace muster {
 namespace {
 
 constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop turns that often at least, and is seen to be alive
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn: longer, and the process stood still
 constexpr absl::Duration kSampleInterval = absl::Seconds(2);  // of /proc
 
 LogFields FieldsOf(const AttemptKey& key) { return {.job = key.job, .attempt = key.attempt}; }
@@ -37,7 +36,6 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
     return absl::FailedPreconditionError(absl::StrCat((state / "scratch").string(), ": cannot be emptied: ", error.message()));
   }
   for (const char* folder : {"scratch", "cache", "logs"}) RETURN_IF_ERROR(MakeFolders(state / folder));
-  PruneLogs(state / "logs", options.kept_logs);
 
   std::unique_ptr<Agent> agent(new Agent(std::move(options), clock, metrics));
   ASSIGN_OR_RETURN(agent->loop_, PollLoop::Create());
@@ -47,16 +45,19 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(Options options, const Cloc
     agent->Handle(StopAsked{});
   }));
   ASSIGN_OR_RETURN(agent->health_, HealthServer::Start({.address = agent->options_.health, .clock = &clock}));
-  agent->PruneModels();
+  agent->disk_ = std::make_unique<DiskWorker>();  // after the signals are blocked, too
+  agent->Prune();
   RETURN_IF_ERROR(PublishCertificateExpiry(agent->options_.security.certificates, metrics));
   ASSIGN_OR_RETURN(agent->channel_, MakeChannel(agent->options_.core.coordinator_address, agent->options_.security));
   return agent;
 }
 
 absl::Status Agent::Run() {
+  awake_at_ = clock_.Monotonic();
   Handle(Tick{});
   while (!ended_) {
     health_->Beat();
+    NoteAwake();
     const absl::Duration now = clock_.Monotonic();
     if (core_.next_tick() <= now) {
       Handle(Tick{});
@@ -68,7 +69,17 @@ absl::Status Agent::Run() {
   return absl::OkStatus();
 }
 
+void Agent::NoteAwake() {
+  const absl::Duration now = clock_.Monotonic();
+  const absl::Duration pause = now - awake_at_;
+  awake_at_ = now;
+  if (pause <= kTurn + kLongestPause) return;
+  spdlog::warn("the agent stood still for {} s: its ranks' time to end is counted without them", absl::ToInt64Seconds(pause));
+  Handle(Overslept{pause});
+}
+
 void Agent::Handle(const Event& event) {
+  NoteAwake();
   for (const Action& action : core_.Step(event, clock_.Monotonic())) {
     std::visit([this](const auto& concrete) { Do(concrete); }, action);
   }
@@ -78,7 +89,7 @@ void Agent::Handle(const Event& event) {
       ranks_.erase(key);
       SampleUsage();
     });
-    models_.erase(ended->rank);
+    models_.Release(ended->rank);
   }
   metrics_.Publish(core_);
   if (clock_.Monotonic() - last_sample_ >= kSampleInterval) SampleUsage();
@@ -136,33 +147,46 @@ void Agent::Do(const Send& action) {
 }
 
 void Agent::Do(const StartRank& action) {
+  std::vector<std::string> digests;
+  for (const std::string& digest :
+       {action.config.resolved().model_manifest(), action.config.resolved().tokenizer_manifest()}) {
+    if (!digest.empty()) digests.push_back(digest);
+  }
+  models_.Use(action.rank, digests);
+  starting_[action.rank] = 0;
+  disk_->Post([this, key = action.rank, config = action.config, digests, now = clock_.Now()] {
+    for (const std::string& digest : digests) MarkUsed(options_.core.state / "cache", digest, now);
+    const absl::Status prepared = RankProcess::Prepare(key, config);
+    loop_->Post([this, key, config, prepared] { StartPrepared(key, config, prepared); });
+  });
+}
+
+void Agent::StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const absl::Status& prepared) {
+  const int signal = std::exchange(starting_[key], 0);
+  starting_.erase(key);
+  if (signal == SIGTERM || signal == SIGKILL) return Handle(RankEnded{key, {-1, signal}, "", ""});
   RankProcess::Options options;
   options.binary = options_.rank_binary;
   options.log_folder = options_.core.state / "logs";
   options.environment = options_.environment;
   options.loop = loop_.get();
+  options.disk = disk_.get();
   options.on_event = [this](Event event) { Handle(event); };
   options.on_log_bytes = [this](size_t bytes) { metrics_.AddLogBytes(bytes); };
-  const muster::v1::ResolvedJob& resolved = action.config.resolved();
-  for (const std::string& digest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
-    if (digest.empty()) continue;
-    MarkUsed(options_.core.state / "cache", digest, clock_.Now());
-    models_[action.rank].push_back(digest);
+  const ScopedLogFields about(FieldsOf(key));
+  auto rank = prepared.ok() ? RankProcess::Start(key, config, options)
+                            : absl::StatusOr<std::unique_ptr<RankProcess>>(prepared);
+  if (!rank.ok()) {
+    spdlog::error("the rank cannot be started: {}", std::string(rank.status().message()));
+    return Handle(RankEnded{key, {-1, 0}, "", std::string(rank.status().message())});
   }
-  const ScopedLogFields about(FieldsOf(action.rank));
-  auto rank = RankProcess::Start(action.rank, action.config, options);
-  if (rank.ok()) {
-    spdlog::info("rank started on slot {}", action.config.slot());
-    ranks_[action.rank] = {action.config.slot(), *std::move(rank)};
-    return;
-  }
-  spdlog::error("the rank cannot be started: {}", std::string(rank.status().message()));
-  loop_->Post([this, key = action.rank, error = std::string(rank.status().message())] {
-    Handle(RankEnded{key, {-1, 0}, "", error});
-  });
+  spdlog::info("rank started on slot {}", config.slot());
+  ranks_[key] = {config.slot(), *std::move(rank)};
+  if (signal != 0) ranks_[key].process->Signal(signal);
 }
 
 void Agent::Do(const SignalRank& action) {
+  if (const auto starting = starting_.find(action.rank); starting != starting_.end()) starting->second = action.signal;
   const auto rank = ranks_.find(action.rank);
   if (rank == ranks_.end()) return;
   const ScopedLogFields about(FieldsOf(action.rank));
@@ -171,19 +195,22 @@ void Agent::Do(const SignalRank& action) {
 }
 
 void Agent::Do(const RemoveScratch& action) {
-  std::error_code error;
-  std::filesystem::remove_all(AttemptScratch(options_.core.state, action.attempt), error);
-  const ScopedLogFields about(FieldsOf(action.attempt));
-  if (error) spdlog::warn("scratch not removed: {}", error.message());
-  PruneLogs(options_.core.state / "logs", options_.kept_logs);
-  PruneModels();
+  disk_->Post([state = options_.core.state, attempt = action.attempt] {
+    std::error_code error;
+    std::filesystem::remove_all(AttemptScratch(state, attempt), error);
+    const ScopedLogFields about(FieldsOf(attempt));
+    if (error) spdlog::warn("scratch not removed: {}", error.message());
+  });
+  Prune();
 }
 
-void Agent::PruneModels() {
-  std::set<std::string> in_use;
-  for (const auto& [rank, digests] : models_) in_use.insert(digests.begin(), digests.end());
-  const uint64_t freed = PruneCache(options_.core.state / "cache", options_.cache_bytes, in_use);
-  if (freed > 0) spdlog::info("removed {} bytes of cached models that were not used for the longest time", freed);
+void Agent::Prune() {
+  disk_->Post([this] {
+    const std::filesystem::path& state = options_.core.state;
+    PruneLogs(state / "logs", options_.kept_logs);
+    const uint64_t freed = PruneCache(state / "cache", options_.cache_bytes, models_, state / "scratch");
+    if (freed > 0) spdlog::info("removed {} bytes of cached models that were not used for the longest time", freed);
+  });
 }
 
 }  // namespace muster

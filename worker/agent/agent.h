@@ -14,12 +14,15 @@
 #include "common/rpc/security.h"
 #include "worker/agent/agent_metrics.h"
 #include "worker/agent/core/agent_core.h"
+#include "common/process/disk_worker.h"
+#include "worker/agent/model_cache.h"
 #include "worker/agent/rank_process.h"
 #include "worker/agent/session.h"
 
 namespace muster {
 
-// All of it belongs to one thread, which must live as long as the process: ranks die with it. gRPC's threads only post.
+// All of it belongs to one thread, which must live as long as the process: ranks die with it. gRPC's threads and the disk's
+// only post.
 class Agent {
  public:
   struct Options {
@@ -46,6 +49,7 @@ class Agent {
       : options_(std::move(options)), clock_(clock), core_(options_.core), metrics_(metrics) {}
 
   void Handle(const Event& event);
+  void NoteAwake();
   void TellHealth();
   void SampleUsage();
   void Do(const OpenSession& action);
@@ -55,7 +59,9 @@ class Agent {
   void Do(const SignalRank& action);
   void Do(const RemoveScratch& action);
   void Do(const EndAgent&) { ended_ = true; }
-  void PruneModels();
+  // The rank's files are there, or why not.
+  void StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const absl::Status& prepared);
+  void Prune();
 
   Options options_;
   const Clock& clock_;
@@ -72,8 +78,11 @@ class Agent {
   };
   std::map<RankKey, RunningRank> ranks_;
   absl::Duration last_sample_ = -absl::InfiniteDuration();
-  std::map<RankKey, std::vector<std::string>> models_;  // digests of cached folders that a rank uses
+  absl::Duration awake_at_;  // when the loop was last seen to run
+  std::map<RankKey, int> starting_;  // ranks whose files are being prepared, with the signal that came meanwhile; 0: none
+  ModelsInUse models_;
   bool ended_ = false;
+  std::unique_ptr<DiskWorker> disk_;  // last: what it still does needs the others
 };
 
 }  // namespace muster

@@ -11,6 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/process/child_process.h"
 #include "common/rpc/certificates.h"
@@ -60,6 +62,16 @@ class AgentTest : public testing::Test {
   }
 
   std::filesystem::path State() const { return folder_ / "state"; }
+
+  // Files are written and removed by a thread of their own.
+  static bool Within(absl::Duration time, const std::function<bool()>& holds) {
+    const absl::Duration deadline = RealClock().Monotonic() + time;
+    while (!holds()) {
+      if (RealClock().Monotonic() >= deadline) return false;
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return true;
+  }
 
   static Assignment Job(const std::string& id, const std::string& what, muster::v1::AssignmentPhase phase, uint32_t ranks = 1,
                         uint32_t first_slot = 0) {
@@ -133,7 +145,10 @@ TEST_F(AgentTest, RunsAGangAndForwardsWhatItsRanksSay) {
   EXPECT_EQ(exports, 2);
   EXPECT_GE(progress, 1);
   EXPECT_THAT(log, HasSubstr("rank 1 of 2"));
-  EXPECT_THAT(*ReadFile(State() / "logs/j1-a1-r1.log"), HasSubstr("rank 1 of 2"));
+  EXPECT_TRUE(Within(kPatience, [&] {
+    const auto text = ReadFile(State() / "logs/j1-a1-r1.log");
+    return text.ok() && text->find("rank 1 of 2") != std::string::npos;
+  }));
 }
 
 TEST_F(AgentTest, StartsRanksWithNcclOnTheirInterfaceAndWithoutSecrets) {
@@ -152,10 +167,7 @@ TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
   WaitForExit();
   EXPECT_TRUE(std::filesystem::exists(State() / "scratch/j1-a1/r0/file"));
   coordinator_->Desire({});
-  // The slots of the old attempt are free when the next one is prepared, and its scratch is gone before that.
-  coordinator_->Desire({Job("j2", "wait", muster::v1::ASSIGNMENT_PHASE_PREPARE)});
-  coordinator_->WaitForReport(Report::kPrepared);
-  EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1"));
+  EXPECT_TRUE(Within(kPatience, [&] { return !std::filesystem::exists(State() / "scratch/j1-a1"); }));
 }
 
 TEST_F(AgentTest, ReportsACrashWithItsLastWords) {

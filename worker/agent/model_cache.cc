@@ -51,16 +51,41 @@ void MarkUsed(const std::filesystem::path& cache, const std::string& digest, abs
   utimensat(AT_FDCWD, (cache / digest).c_str(), times, 0);  // not there: it is about to be fetched
 }
 
-uint64_t PruneCache(const std::filesystem::path& cache, uint64_t budget, const std::set<std::string>& in_use) {
+void ModelsInUse::Use(const RankKey& rank, std::vector<std::string> digests) {
+  absl::MutexLock lock(&mutex_);
+  digests_[rank] = std::move(digests);
+}
+
+void ModelsInUse::Release(const RankKey& rank) {
+  absl::MutexLock lock(&mutex_);
+  digests_.erase(rank);
+}
+
+void ModelsInUse::IfUnused(const std::string& digest, const std::function<void()>& act) {
+  absl::MutexLock lock(&mutex_);
+  const bool used = std::any_of(digests_.begin(), digests_.end(), [&](const auto& entry) {
+    return std::find(entry.second.begin(), entry.second.end(), digest) != entry.second.end();
+  });
+  if (!used) act();
+}
+
+uint64_t PruneCache(const std::filesystem::path& cache, uint64_t budget, ModelsInUse& in_use,
+                    const std::filesystem::path& trash) {
   const std::vector<CachedFolder> folders = ListCache(cache);
   uint64_t kept = 0, freed = 0;
   for (const CachedFolder& folder : folders) kept += folder.bytes;
   for (const CachedFolder& folder : folders) {
     if (kept <= budget) break;
-    if (in_use.contains(folder.digest) || IsBeingFetched(cache / (folder.digest + ".lock"))) continue;
-    std::error_code error;
-    std::filesystem::remove_all(cache / folder.digest, error);
-    if (error) continue;
+    if (IsBeingFetched(cache / (folder.digest + ".lock"))) continue;
+    bool moved = false;
+    in_use.IfUnused(folder.digest, [&] {
+      std::error_code error;
+      std::filesystem::rename(cache / folder.digest, trash / folder.digest, error);
+      moved = !error;
+    });
+    if (!moved) continue;
+    std::error_code left;  // the next start empties the trash
+    std::filesystem::remove_all(trash / folder.digest, left);
     kept -= folder.bytes;
     freed += folder.bytes;
   }

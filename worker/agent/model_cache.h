@@ -4,18 +4,38 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <set>
+#include <functional>
+#include <map>
 #include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "worker/agent/core/agent_types.h"
 
 namespace muster {
+
+// Which cached folders ranks use, by the digest of their manifest. Thread-safe.
+class ModelsInUse {
+ public:
+  void Use(const RankKey& rank, std::vector<std::string> digests);
+  void Release(const RankKey& rank);
+  // Does `act` if no rank uses the folder; none begins to meanwhile.
+  void IfUnused(const std::string& digest, const std::function<void()>& act);
+
+ private:
+  absl::Mutex mutex_;
+  std::map<RankKey, std::vector<std::string>> digests_ ABSL_GUARDED_BY(mutex_);
+};
 
 // A rank is about to use it: it goes last.
 void MarkUsed(const std::filesystem::path& cache, const std::string& digest, absl::Time now);
 
 // Removes the folders that were not used for the longest time until the others have at most `budget` bytes. Those in
-// `in_use`, and those that a rank is fetching, stay. Returns the bytes that came free.
-uint64_t PruneCache(const std::filesystem::path& cache, uint64_t budget, const std::set<std::string>& in_use);
+// `in_use`, and those that a rank is fetching, stay. A folder moves to `trash`, on the same volume, before its files are
+// removed: no rank finds half of it. Returns the bytes that came free.
+uint64_t PruneCache(const std::filesystem::path& cache, uint64_t budget, ModelsInUse& in_use,
+                    const std::filesystem::path& trash);
 
 }  // namespace muster

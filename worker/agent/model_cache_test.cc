@@ -13,8 +13,15 @@ namespace {
 
 class ModelCacheTest : public testing::Test {
  protected:
-  void SetUp() override { cache_ = MakeScratchFolder(testing::TempDir(), "cache").value(); }
-  void TearDown() override { std::filesystem::remove_all(cache_); }
+  void SetUp() override {
+    cache_ = MakeScratchFolder(testing::TempDir(), "cache").value();
+    trash_ = MakeScratchFolder(testing::TempDir(), "trash").value();
+  }
+  void TearDown() override {
+    EXPECT_TRUE(std::filesystem::is_empty(trash_));
+    std::filesystem::remove_all(cache_);
+    std::filesystem::remove_all(trash_);
+  }
 
   // A model of 1000 bytes that was used at second `used`.
   std::string Add(const std::string& name, int used) {
@@ -27,25 +34,30 @@ class ModelCacheTest : public testing::Test {
   }
   bool Has(const std::string& digest) const { return std::filesystem::exists(cache_ / digest); }
 
-  std::filesystem::path cache_;
+  std::filesystem::path cache_, trash_;
+  ModelsInUse in_use_;
 };
 
 TEST_F(ModelCacheTest, RemovesTheLeastRecentlyUsed) {
   const std::string old = Add("old", 1), older = Add("older", 2), recent = Add("recent", 3);
   MarkUsed(cache_, old, absl::FromUnixSeconds(10));
-  EXPECT_EQ(PruneCache(cache_, 2500, {}), 1000u);
+  EXPECT_EQ(PruneCache(cache_, 2500, in_use_, trash_), 1000u);
   EXPECT_FALSE(Has(older));
   EXPECT_TRUE(Has(old) && Has(recent));
-  EXPECT_EQ(PruneCache(cache_, 2500, {}), 0u);
+  EXPECT_EQ(PruneCache(cache_, 2500, in_use_, trash_), 0u);
 }
 
 TEST_F(ModelCacheTest, KeepsWhatRanksUseOrFetch) {
   const std::string used = Add("used", 1), fetched = Add("fetched", 2), idle = Add("idle", 3);
   const OwnedFd lock(open((cache_ / (fetched + ".lock")).c_str(), O_RDWR | O_CLOEXEC));
   ASSERT_EQ(flock(lock.get(), LOCK_EX), 0);
-  EXPECT_EQ(PruneCache(cache_, 0, {used}), 1000u);
+  in_use_.Use({{"a", 1}, 0}, {used});
+  EXPECT_EQ(PruneCache(cache_, 0, in_use_, trash_), 1000u);
   EXPECT_TRUE(Has(used) && Has(fetched));
   EXPECT_FALSE(Has(idle));
+  in_use_.Release({{"a", 1}, 0});
+  EXPECT_EQ(PruneCache(cache_, 0, in_use_, trash_), 1000u);
+  EXPECT_FALSE(Has(used));
 }
 
 }  // namespace

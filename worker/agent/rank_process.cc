@@ -15,26 +15,31 @@ namespace {
 
 constexpr int kMessageFd = 3;  // in the rank; see rank.proto
 
+std::filesystem::path ConfigFile(const RankKey& key, const muster::rank::v1::RankConfig& config) {
+  return std::filesystem::path(config.scratch()).parent_path() / absl::StrCat("rank-", key.rank, ".textproto");
+}
+
 }  // namespace
+
+absl::Status RankProcess::Prepare(const RankKey& key, const muster::rank::v1::RankConfig& config) {
+  RETURN_IF_ERROR(MakeFolders(config.scratch()));
+  RETURN_IF_ERROR(MakeFolders(config.cache()));
+  std::string text;
+  if (!google::protobuf::TextFormat::PrintToString(config, &text)) {
+    return absl::InternalError(absl::StrCat(ToString(key), ": its configuration cannot be written as text"));
+  }
+  return WriteFileAtomically(ConfigFile(key, config), text, 0600);
+}
 
 absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& key,
                                                                 const muster::rank::v1::RankConfig& config,
                                                                 const Options& options) {
   const std::filesystem::path scratch = config.scratch();
-  RETURN_IF_ERROR(MakeFolders(scratch));
-  RETURN_IF_ERROR(MakeFolders(config.cache()));
-  const std::filesystem::path config_file = scratch.parent_path() / absl::StrCat("rank-", key.rank, ".textproto");
-  std::string text;
-  if (!google::protobuf::TextFormat::PrintToString(config, &text)) {
-    return absl::InternalError(absl::StrCat(ToString(key), ": its configuration cannot be written as text"));
-  }
-  RETURN_IF_ERROR(WriteFileAtomically(config_file, text, 0600));
-
   ASSIGN_OR_RETURN(Pipe messages, MakePipe());
   ASSIGN_OR_RETURN(Pipe output, MakePipe());
   ASSIGN_OR_RETURN(OwnedFd nothing, OpenFd("/dev/null", O_RDONLY));
   ChildProcess::Options child;
-  child.argv = {options.binary.string(), "--config", config_file.string()};
+  child.argv = {options.binary.string(), "--config", ConfigFile(key, config).string()};
   std::vector<std::string> environment = options.environment;
   environment.push_back(absl::StrCat("TMPDIR=", scratch.string()));
   child.environment = std::move(environment);
@@ -45,13 +50,15 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& k
   std::unique_ptr<RankProcess> rank(new RankProcess(key, options, std::move(process)));
   rank->messages_ = std::move(messages.read);
   rank->output_ = std::move(output.read);
-  auto log = LogFile::Open(options.log_folder /
-                           absl::StrCat(key.attempt.job, "-a", key.attempt.attempt, "-r", key.rank, ".log"));
-  if (log.ok()) {
-    rank->log_.emplace(*std::move(log));
-  } else {
-    spdlog::warn("no log file: {}", std::string(log.status().message()));
-  }
+  options.disk->Post([log = rank->log_, path = options.log_folder / absl::StrCat(key.attempt.job, "-a", key.attempt.attempt,
+                                                                                 "-r", key.rank, ".log")] {
+    auto file = LogFile::Open(path);
+    if (file.ok()) {
+      log->emplace(*std::move(file));
+    } else {
+      spdlog::warn("no log file: {}", std::string(file.status().message()));
+    }
+  });
   options.loop->Watch(rank->messages_.get(), [rank = rank.get()] { rank->ReadMessages(); });
   options.loop->Watch(rank->output_.get(), [rank = rank.get()] { rank->ReadOutput(); });
   options.loop->Watch(rank->process_.pidfd(), [rank = rank.get()] { rank->OnEnd(); });
@@ -102,7 +109,12 @@ void RankProcess::ReadOutput() {
 
 void RankProcess::Pass(const std::string& lines) {
   if (lines.empty()) return;
-  if (log_.has_value()) log_->Append(lines);
+  const bool taken = options_.disk->TryPost(lines.size(), [log = log_, lines] {
+    if (log->has_value()) (*log)->Append(lines);
+  });
+  if (!taken && !std::exchange(lines_lost_, true)) {
+    spdlog::warn("{}: lines are missing in its log file, since the disk is too slow", ToString(key_));
+  }
   tail_.Add(lines);
   options_.on_event(RankWrote{key_, lines});
 }

@@ -12,6 +12,7 @@
 #include "common/process/delimited_reader.h"
 #include "common/process/poll_loop.h"
 #include "worker/agent/core/agent_types.h"
+#include "common/process/disk_worker.h"
 #include "worker/agent/log_file.h"
 #include "worker/agent/log_text.h"
 
@@ -23,12 +24,15 @@ class RankProcess {
     std::filesystem::path binary;
     std::filesystem::path log_folder;
     std::vector<std::string> environment;  // "NAME=value"; TMPDIR is added
-    PollLoop* loop = nullptr;               // on whose thread all happens
+    PollLoop* loop = nullptr;               // on whose thread all happens, but for files:
+    DiskWorker* disk = nullptr;
     std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last
     std::function<void(size_t bytes)> on_log_bytes;
   };
 
-  // Makes the rank's scratch folder, writes its configuration there, and starts `binary --config FILE`.
+  // Makes the rank's scratch folder and writes its configuration there. May take long: called by the disk's thread.
+  static absl::Status Prepare(const RankKey& key, const muster::rank::v1::RankConfig& config);
+  // Starts `binary --config FILE`, once it is prepared.
   static absl::StatusOr<std::unique_ptr<RankProcess>> Start(const RankKey& key,
                                                             const muster::rank::v1::RankConfig& config,
                                                             const Options& options);
@@ -49,10 +53,12 @@ class RankProcess {
   const Options options_;
   ChildProcess process_;
   OwnedFd messages_, output_;
-  std::optional<LogFile> log_;
+  // Of the disk's thread alone, which may have lines to write after this rank has gone.
+  std::shared_ptr<std::optional<LogFile>> log_ = std::make_shared<std::optional<LogFile>>();
   DelimitedReader reader_;
   LineCutter cutter_;
   LogTail tail_;
+  bool lines_lost_ = false;
 };
 
 }  // namespace muster

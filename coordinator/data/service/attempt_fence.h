@@ -1,7 +1,9 @@
 // Which attempt of each job is the newest that was seen: requests of older ones are refused.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <list>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -12,15 +14,23 @@
 namespace muster {
 
 // Thread-safe. Soft state: after a restart the first that asks counts as the newest, as the coordinator and the
-// ranks' store fence attempts too.
+// ranks' store fence attempts too. For the same reason it may forget the jobs that asked longest ago.
 class AttemptFence {
  public:
+  static constexpr size_t kMaxJobs = 10'000;  // far more than train at once
+
   // FAILED_PRECONDITION (STALE_ATTEMPT) for an attempt older than the newest seen.
   absl::Status Admit(const std::string& job, uint32_t attempt);
+  size_t jobs() const;
 
  private:
-  absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, uint32_t> newest_ ABSL_GUARDED_BY(mutex_);
+  struct Entry {
+    uint32_t newest = 0;
+    std::list<std::string>::iterator place;
+  };
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::list<std::string> by_use_ ABSL_GUARDED_BY(mutex_);  // the job that asked last is first
 };
 
 }  // namespace muster

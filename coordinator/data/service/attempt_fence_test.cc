@@ -20,5 +20,15 @@ TEST(AttemptFence, RefusesWhatIsOlderThanTheNewestOfTheSameJob) {
   EXPECT_FALSE(fence.Admit("a", 2).ok());
 }
 
+TEST(AttemptFence, ForgetsTheJobsThatAskedLongestAgo) {
+  AttemptFence fence;
+  for (size_t i = 0; i < AttemptFence::kMaxJobs; ++i) EXPECT_TRUE(fence.Admit("j" + std::to_string(i), 2).ok());
+  EXPECT_TRUE(fence.Admit("j0", 2).ok());
+  EXPECT_TRUE(fence.Admit("one more", 2).ok());
+  EXPECT_EQ(fence.jobs(), AttemptFence::kMaxJobs);
+  EXPECT_FALSE(fence.Admit("j0", 1).ok()) << "asked lately";
+  EXPECT_TRUE(fence.Admit("j1", 1).ok()) << "forgotten";
+}
+
 }  // namespace
 }  // namespace muster

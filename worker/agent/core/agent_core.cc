@@ -153,6 +153,18 @@ void AgentCore::On(const RankEnded& event) {
   ReportExit(event, rank->history);
 }
 
+void AgentCore::On(const Overslept& event) {
+  // Ranks had as little time as the agent, and what the coordinator answered meanwhile has not been read. Not so
+  // `orphan_at_`: the coordinator did not sleep, and gives the slots to others.
+  if (welcome_by_.has_value()) *welcome_by_ += event.by;
+  if (drained_by_.has_value()) *drained_by_ += event.by;
+  for (auto& [key, attempt] : attempts_) {
+    for (auto& [number, rank] : attempt.ranks) {
+      if (rank.kill_at.has_value()) *rank.kill_at += event.by;
+    }
+  }
+}
+
 void AgentCore::On(const StopAsked&) {
   if (stopping_ || options_.drain_timeout <= absl::ZeroDuration()) {
     stopping_ = true;

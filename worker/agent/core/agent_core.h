@@ -109,6 +109,7 @@ class AgentCore {
   void On(const RankSaidNonsense& event);
   void On(const RankWrote& event);
   void On(const RankEnded& event);
+  void On(const Overslept& event);
   void On(const Tick&) {}
   void On(const StopAsked&);
 

@@ -234,6 +234,17 @@ TEST_F(AgentCoreTest, KillsAfterTheGraceOnly) {
   EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_STOPPED);
 }
 
+TEST_F(AgentCoreTest, ATimeInWhichItStoodStillIsNoTimeOfItsRanks) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0}}});
+  Desire({{"a", 1, kRun, {0}}});
+  EXPECT_THAT(Words(Desire({})), ElementsAre("term a#1 rank 0"));
+  now_ += absl::Seconds(60);
+  EXPECT_THAT(Words(Step(Overslept{absl::Seconds(60)})), IsEmpty());
+  EXPECT_THAT(Words(Advance(Options().stop_grace - absl::Seconds(1))), IsEmpty());
+  EXPECT_THAT(Words(Advance(absl::Seconds(1))), ElementsAre("kill a#1 rank 0"));
+}
+
 TEST_F(AgentCoreTest, ADeadRankIsOnlyReported) {
   Connect();
   Desire({{"a", 1, kPrepare, {0, 1}}});

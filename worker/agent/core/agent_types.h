@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/process/child_process.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "muster/v1/worker.pb.h"
@@ -49,9 +50,13 @@ struct RankEnded {  // the last event of a rank
   std::string log_tail;     // at most 4 KiB of whole lines, valid UTF-8
   std::string start_error;  // not empty: it could not be started
 };
+struct Overslept {  // the agent stood still for so long, its host perhaps with it; comes before what it finds afterwards
+  absl::Duration by;
+};
 struct Tick {};
 struct StopAsked {};  // the agent is to end: its ranks save and stop; a second time: they stop at once
-using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Tick, StopAsked>;
+using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Overslept, Tick,
+                           StopAsked>;
 
 struct OpenSession {
   muster::v1::Hello hello;

@@ -110,7 +110,9 @@ class GrpcStore final : public c10d::Store {
     for (absl::Duration pause = absl::Milliseconds(100);; pause = std::min(2 * pause, absl::Duration(absl::Seconds(5)))) {
       grpc::ClientContext context;
       context.set_wait_for_ready(true);
-      context.set_deadline(absl::ToChronoTime(RealClock().Now() + wait + kGrace));
+      // One that is not made again waits out a coordinator that stands still.
+      const absl::Duration patience = repeat == Repeat::kNo ? absl::FromChrono(timeout_) : wait + kGrace;
+      context.set_deadline(absl::ToChronoTime(RealClock().Now() + patience));
       RendezvousResponse response;
       const absl::Status status = FromGrpc(stub_->Rendezvous(&context, request, &response));
       if (status.ok()) return response;

@@ -1,0 +1,41 @@
+// Work on files, on a thread of its own: a slow disk must not keep an agent from its heartbeats, nor the coordinator from
+// reading them.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace muster {
+
+// Thread-safe. Work is done in the order in which it was posted, one piece after the other.
+class DiskWorker {
+ public:
+  explicit DiskWorker(size_t max_bytes = 64 << 20);
+  ~DiskWorker();  // does what is left
+
+  void Post(std::function<void()> work);
+  // Work that may be dropped, and that holds `bytes` in memory. False: dropped, since more than `max_bytes` wait already.
+  bool TryPost(size_t bytes, std::function<void()> work);
+
+ private:
+  struct Piece {
+    std::function<void()> work;
+    size_t bytes = 0;
+  };
+  void Run();
+
+  const size_t max_bytes_;
+  absl::Mutex mutex_;
+  std::deque<Piece> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace muster

@@ -1,0 +1,80 @@
+#include "coordinator/core/requests.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/deterministic_bytes.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+constexpr size_t kMaxRequestId = 128;  // bytes
+
+absl::Status Reused(const std::string& request_id, absl::string_view by_what) {
+  return WithReason(absl::AlreadyExistsError(absl::StrCat("request_id: \"", request_id, "\" was used ", by_what,
+                                                          ". Use a new one, or leave it out.")),
+                    "REQUEST_ID_REUSED");
+}
+
+// With the defaults of this version: the record may be of an older one.
+std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device) {
+  FillDefaults(spec);
+  spec.mutable_resources()->set_device(device);
+  return DeterministicBytes(spec);
+}
+
+template <typename Records>
+absl::Status CheckSubject(const Records& records, const std::string& subject, const std::string& key,
+                          const std::string& request_id, absl::string_view kind) {
+  for (const auto& [name, record] : records) {
+    if (name == subject || std::find(record.requests().begin(), record.requests().end(), key) == record.requests().end()) {
+      continue;
+    }
+    return Reused(request_id, absl::StrCat("for ", kind, " ", name));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckRequestId(const std::string& request_id) {
+  if (request_id.size() <= kMaxRequestId) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
+}
+
+absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::string& owner,
+                                                const std::string& request_id, const muster::v1::JobSpec& spec) {
+  if (request_id.empty()) return nullptr;
+  const auto found = state.submissions.find(SubmissionKey(owner, request_id));
+  if (found == state.submissions.end()) return nullptr;
+  const JobRecord& known = state.jobs.at(found->second);
+  const muster::v1::JobSpec& submitted = known.job().spec();
+  // The record's device is the one that "auto" became.
+  const muster::v1::Device device = submitted.resources().device();
+  const bool same_device = spec.resources().device() == device || spec.resources().device() == muster::v1::DEVICE_AUTO;
+  if (same_device && ComparableBytes(submitted, device) == ComparableBytes(spec, device)) return &known;
+  return Reused(request_id, absl::StrCat("to submit job ", known.job().id(), ", which has another specification"));
+}
+
+std::string RequestKey(const JobCommand& command) {
+  static constexpr absl::string_view kVerbs[] = {"cancel", "pause", "resume"};
+  return absl::StrCat(kVerbs[static_cast<int>(command.verb)], "/", command.user, "/", command.request_id);
+}
+
+std::string RequestKey(const DrainWorker& command) {
+  return absl::StrCat(command.undo ? "undo" : command.evict ? "evict" : "drain", "/", command.user, "/", command.request_id);
+}
+
+absl::Status CheckSameSubject(const State& state, const JobCommand& command) {
+  if (command.request_id.empty()) return absl::OkStatus();
+  return CheckSubject(state.jobs, command.job_id, RequestKey(command), command.request_id, "job");
+}
+
+absl::Status CheckSameSubject(const State& state, const DrainWorker& command) {
+  if (command.request_id.empty()) return absl::OkStatus();
+  return CheckSubject(state.workers, command.worker, RequestKey(command), command.request_id, "worker");
+}
+
+}  // namespace muster
