@@ -73,19 +73,21 @@ def job_on_own_data(path):
     dataset = json.loads(muster("data", "show", "mine", "--output", "json", capture=True))
     splits = {split["name"] for split in dataset["splits"]}
     if "train" not in splits:
-        sys.exit(f"quickstart: {path} has no split named train (it has {', '.join(sorted(splits))}). Name one qrels/train.tsv")
+        sys.exit(f"quickstart: {path} has no split named train (it has {', '.join(sorted(splits))}). Name one file "
+                 "qrels/train.tsv or train.jsonl")
     job = job_on_facets()
     job["data"]["train"] = "mine"
     job["model"]["max_length"] = {"query": 64, "passage": 256}
     job["data"]["positives"]["per_query"] = 4
     job["batch"]["queries"] = 32
     job["optimizer"]["learning_rate"] = 2e-5
-    reported = next((split for split in ("test", "dev") if split in splits), None)
+    measured = ("test", "dev", "validation", "valid", "val", "eval")
+    reported = next((split for split in measured if split in splits), None)
     if reported:
         job["report"] = {"dataset": "mine", "split": reported}
     else:
         del job["report"]
-        print("no split named test or dev: the model is trained, and not measured", flush=True)
+        print(f"no split named {', '.join(measured)}: the model is trained, and not measured", flush=True)
     return job, reported
 
 
