@@ -167,7 +167,7 @@ ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now)
   return snapshot;
 }
 
-JobQueue QueueOf(const State& state, absl::Time now) {
+JobQueue QueueOf(const State& state, const Soft& soft, absl::Time now) {
   JobQueue queue;
   for (const std::string& id : state.active) {
     const JobRecord& record = state.jobs.at(id);
@@ -175,6 +175,7 @@ JobQueue QueueOf(const State& state, absl::Time now) {
       continue;
     }
     if (WaitsToRetry(record, now)) continue;
+    if (const auto job = soft.jobs.find(id); job != soft.jobs.end() && job->second.held) continue;
     const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
     const uint32_t min = std::max<uint32_t>(1, resources.slots().min());
     queue.push_back({id, resources.priority(), record.sequence(), resources.device(), min,

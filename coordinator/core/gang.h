@@ -63,6 +63,6 @@ inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats an
 // slot is free when no attempt holds it and no rank of an older attempt is still seen on it.
 ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now);
 // Jobs that wait to be placed, but for those that are to wait before they are tried again.
-JobQueue QueueOf(const State& state, absl::Time now);
+JobQueue QueueOf(const State& state, const Soft& soft, absl::Time now);
 
 }  // namespace muster

@@ -60,7 +60,7 @@ void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, boo
                         (end == AttemptEnd::kFailed || end == AttemptEnd::kNoProgress);
   EndAttempt(cause, end);
   record().set_cause_pending(pending);
-  if (end == AttemptEnd::kStopped) {
+  if (end == AttemptEnd::kStopped || end == AttemptEnd::kServerLost) {
     MoveTo(JobPhase::JOB_PHASE_RECOVERING, cause);
     return;
   }

@@ -15,6 +15,7 @@ using muster::v1::RankExited;
 
 constexpr int kMaxRequests = 32;
 constexpr absl::string_view kPausedBy = "paused by ";
+constexpr char kThen[] = ", then ";
 
 // What a job does between the order to stop and its last rank's end. `reason`: of the newest order.
 std::string StoppingText(const std::string& reason, bool pause) {
@@ -33,6 +34,13 @@ void Machine::OrderStop(const std::string& reason, bool pause) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
   MoveTo(phase(), StoppingText(reason, pause));
+}
+
+// The attempt ends because of what was asked first; users may pause and resume the job any number of times meanwhile.
+void Machine::AddToStop(const std::string& more) {
+  journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
+  const std::string first = stop.reason().substr(0, stop.reason().find(kThen));
+  stop.set_reason(first == more ? first : absl::StrCat(first, kThen, more));
 }
 
 void Machine::StopRankInOrder(const RankExited& event) {
@@ -93,6 +101,11 @@ absl::Status Machine::On(const Stuck& event) {
   return absl::OkStatus();
 }
 
+absl::Status Machine::On(const ServerLost& event) {
+  Fail(event.reason, AttemptEnd::kServerLost, /*permanent=*/false, /*pending=*/false);
+  return absl::OkStatus();
+}
+
 absl::Status Machine::On(const UserCommand& event) {
   const std::string key = RequestKey(JobCommand{0, event.verb, job().id(), event.user, event.request_id});
   if (!event.request_id.empty()) {
@@ -114,7 +127,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (record().running().has_stop()) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
-        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
+        AddToStop(absl::StrCat("paused ", by));
         MoveTo(phase(), StoppingText(absl::StrCat("paused ", by), /*pause=*/true));
         break;
       }
@@ -129,7 +142,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (ended) break;
       if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
         record().mutable_running()->mutable_stop()->set_pause(false);
-        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
+        AddToStop(absl::StrCat("resumed ", by));
         MoveTo(phase(), absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues"));
         break;
       }

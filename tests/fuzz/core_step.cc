@@ -67,7 +67,7 @@ class Cluster {
         return event;
       }
       case 10:
-        switch (source.Below(4)) {
+        switch (source.Below(5)) {
           case 0: return Plan{};
           case 1: return RetireJobs{absl::Seconds(source.Byte())};
           case 2: {
@@ -75,6 +75,7 @@ class Cluster {
             now_ += absl::Seconds(source.Byte());
             return Overslept{from};
           }
+          case 3: return DataServerSeen{"d:1", source.Coin()};
           default: return BlobsCollected{Known()[source.Below(Known().size())]};
         }
       default:

@@ -13,6 +13,7 @@
 #include "common/status.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/export/export.h"
+#include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/audit_log.h"
 #include "worker/rank/link/checkpoints.h"
 #include "worker/rank/link/evaluation_stream.h"
@@ -34,6 +35,7 @@ using muster::rank::v1::RankResult;
 using muster::v1::Evaluation;
 
 constexpr absl::Duration kDataPatience = absl::Seconds(5);
+constexpr absl::Duration kBlobPatience = absl::Minutes(2);  // of a server that can be reached
 
 // Reason of an error that says that no checkpoint of the job can be restored.
 constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";
@@ -46,7 +48,7 @@ class RankRun {
         agent_(agent),
         clock_(clock),
         stop_(stop),
-        progress_(config, agent, clock),
+        progress_(config, agent, clock, board_),
         audit_(config),
         steps_(std::filesystem::path(config.scratch()) / kStepLogFile) {}
 
@@ -59,6 +61,7 @@ class RankRun {
   absl::Status Run() {
     RETURN_IF_ERROR(SetUp());
     RETURN_IF_ERROR(Restore());
+    board_.SetStep(cursor_.step);
     RankMessage started;
     started.mutable_started()->set_rank(config_.rank());
     RETURN_IF_ERROR(agent_.Send(started));
@@ -75,13 +78,21 @@ class RankRun {
 
  private:
   absl::Status SetUp() {
+    progress_.Activity("connecting");
+    ASSIGN_OR_RETURN(channels_, Connect(config_));
+    data_watch_ = std::make_unique<ReachabilityWatch>(
+        ReachabilityWatch::Options{.channel = channels_.data, .name = absl::StrCat("data server ", config_.data_addresses(0))});
+    activity_ = std::make_unique<ActivityReporter>(
+        agent_, board_,
+        ActivityReporter::Options{.rank = config_.rank(), .unreachable = [this] { return data_watch_->Unreachable(); }});
     ASSIGN_OR_RETURN(device_, OpenDevice(config_));
     spdlog::info("job {} attempt {}: rank {} of {}, on {}, {} threads", config_.job_id(), config_.attempt(),
                  config_.rank(), config_.world_size(), device_.device.str(), config_.threads());
-    progress_.Activity("connecting");
-    ASSIGN_OR_RETURN(channels_, Connect(config_));
-    blobs_ = std::make_unique<BlobClient>(channels_.data.front());
+    blobs_ = std::make_unique<BlobClient>(channels_.data, kBlobPatience, data_watch_.get());
+    board_.BeginCollective("meeting the other ranks");
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
+    board_.EndCollective();
+    group_ = MakeObservedGroup(std::move(group_), board_);
     ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks(*group_));
     if (config_.rank() == 0) Tolerate(steps_.Clear());
     progress_.Activity("loading the model");
@@ -105,9 +116,10 @@ class RankRun {
     return absl::OkStatus();
   }
 
-  TrainerOptions OptionsOfTrainer() const {
+  TrainerOptions OptionsOfTrainer() {
     TrainerOptions options = TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps());
     options.tokenizer = tokenizer_;
+    options.board = &board_;
     return options;
   }
 
@@ -184,7 +196,7 @@ class RankRun {
     *request.mutable_resolved() = config_.resolved();
     request.set_dataset(digest);
     request.set_split(section.split());
-    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request));
+    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request, data_watch_.get()));
     EvaluatorOptions options{.metrics = StandardMetrics(),
                              .ignore_identical_ids = section.ignore_identical_ids(),
                              .tokenizer = tokenizer_,
@@ -221,6 +233,18 @@ class RankRun {
            cursor_.evaluations_without_better >= spec_.evaluate().early_stop().patience();
   }
 
+  // Nothing: the job took all its steps.
+  std::optional<muster::v1::StoppedEarly> EarlyStop() const {
+    if (!StoppedEarly() || cursor_.step == TotalSteps()) return std::nullopt;
+    muster::v1::StoppedEarly stopped;
+    stopped.set_step(cursor_.step);
+    stopped.set_patience(spec_.evaluate().early_stop().patience());
+    stopped.set_metric(spec_.evaluate().metric());
+    stopped.set_best_step(cursor_.best_step);
+    stopped.set_best(cursor_.best_metric.value_or(0));
+    return stopped;
+  }
+
   absl::Status Train() {
     muster::v1::StreamRequest request;
     *request.mutable_identity() = Identity();
@@ -228,13 +252,14 @@ class RankRun {
     *request.mutable_resolved() = config_.resolved();
     request.set_from_step(cursor_.step);
     const auto shares =
-        ShareStream::Start({.servers = channels_.data, .request = request, .total_steps = TotalSteps()});
+        ShareStream::Start({.server = channels_.data, .request = request, .total_steps = TotalSteps()});
     // An attempt that was asked to stop after a step saved it before its evaluation.
     if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(cursor_.step)) {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
     while (cursor_.step < TotalSteps() && !StoppedEarly()) {
       const absl::Duration start = clock_.Monotonic();
+      board_.SetPhase("data");
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
       ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, config_.rank(), config_.world_size(),
                                                              encoder_->config(), device_.device));
@@ -309,6 +334,7 @@ class RankRun {
   }
 
   absl::StatusOr<muster::v1::StepShare> NextShare(ShareStream& shares) {
+    const ReachabilityWatch::Wait waiting(data_watch_.get());
     while (true) {
       ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
       if (share.has_value()) return *std::move(share);
@@ -374,9 +400,12 @@ class RankRun {
       writer_->Wait().IgnoreError();  // logged; the export has the weights
       progress_.Activity("exporting");
       ASSIGN_OR_RETURN(const std::string manifest,
-                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, *blobs_));
+                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, EarlyStop(), *blobs_));
       RankMessage message;
       message.mutable_exported()->set_manifest(manifest);
+      if (const auto stopped = EarlyStop(); stopped.has_value()) {
+        *message.mutable_exported()->mutable_stopped_early() = *stopped;
+      }
       RETURN_IF_ERROR(agent_.Send(message));
     }
     // The others' end is the job's end only if the export is there.
@@ -389,12 +418,15 @@ class RankRun {
   AgentPipe& agent_;
   const Clock& clock_;
   const std::atomic<StopRequest>& stop_;
+  ActivityBoard board_;
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
   bool log_failed_ = false;
   RankDevice device_;
   RankChannels channels_;
+  std::unique_ptr<ReachabilityWatch> data_watch_;
+  std::unique_ptr<ActivityReporter> activity_;
   std::unique_ptr<BlobClient> blobs_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Encoder> encoder_;

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/sample_ledger.h"
 #include "muster/v1/job.pb.h"
+#include "worker/rank/collective/activity_board.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
@@ -34,6 +35,7 @@ struct TrainerOptions {
   uint64_t total_steps = 1;
   int64_t tile_rows = 512, tile_columns = 2048;
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
+  ActivityBoard* board = nullptr;  // shows the phase of the step in progress; null: nobody looks
 };
 
 // Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
@@ -84,6 +86,7 @@ class Trainer {
   absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
   absl::Status Update(StepReport& report);
   Dropout DropoutAt(uint64_t step) const;
+  void Enter(absl::string_view phase) const;
 
   Encoder& encoder_;
   Group& group_;
