@@ -86,7 +86,7 @@ absl::StatusOr<std::map<std::string, BlobStat>> Stat(const Persistence& persiste
     RETURN_IF_ERROR(Persist(persistence, no_progress, [&] {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + kUnaryDeadline));
-      return FromGrpc(stub.Stat(&context, request, &response));
+      return FromUncancelledCall(stub.Stat(&context, request, &response));
     }));
     for (const BlobStat& stat : response.blobs()) stats[stat.digest()] = stat;
   }
@@ -115,7 +115,7 @@ absl::Status PutOnce(BlobService::Stub& stub, const std::string& digest, std::st
     if (report) report(offset);
   }
   writer->WritesDone();
-  return FromGrpc(writer->Finish());
+  return FromUncancelledCall(writer->Finish());
 }
 
 absl::Status PutView(const Persistence& persistence, BlobService::Stub& stub, const std::string& digest,
@@ -151,7 +151,7 @@ absl::Status GetOnce(BlobService::Stub& stub, const std::string& digest, uint64_
     if (taken.ok()) done += response.chunk().size();
   }
   if (!taken.ok()) context.TryCancel();
-  const absl::Status status = FromGrpc(reader->Finish());
+  const absl::Status status = FromUncancelledCall(reader->Finish());
   return taken.ok() ? status : taken;
 }
 

@@ -40,7 +40,7 @@ class EvaluationStream {
         ++taken_;
         return true;
       }
-      const absl::Status status = FromGrpc(reader_->Finish());
+      const absl::Status status = FromUncancelledCall(reader_->Finish());
       reader_.reset();
       if (status.ok()) return false;
       if (!IsRetryable(status)) return WithContext(status, "stream of an evaluation");

@@ -88,7 +88,7 @@ absl::Status ShareStream::ReadOnce(uint64_t& next) {
     }
   }
   if (!wrong.ok()) context.TryCancel();
-  const absl::Status status = FromGrpc(reader->Finish());
+  const absl::Status status = FromUncancelledCall(reader->Finish());
   absl::MutexLock lock(&mutex_);
   call_ = nullptr;
   return wrong.ok() ? status : wrong;
