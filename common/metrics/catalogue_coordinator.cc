@@ -29,7 +29,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
        .unit = "attempts",
        .help = "Attempts that ended, by how.",
        .labels = {{"end",
-                   {"succeeded", "failed", "lost", "no_progress", "stopped", "refused", "cancelled", "paused"},
+                   {"succeeded", "failed", "lost", "no_progress", "stopped", "refused", "cancelled", "paused", "server_lost"},
                    ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_queue_jobs",

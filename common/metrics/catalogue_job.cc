@@ -63,8 +63,10 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "Norm of the gradient of the last step, before clipping.",
             kSteps),
       OfJob("muster_job_evaluation", "ratio",
-            "Measures of the newest evaluation of the job.",
-            kSteps, {{"metric", {}, "the measures that the job's evaluations report, as ndcg@10"}}),
+            "Measures of the job's newest evaluation of each dataset and split.",
+            kSteps, {{"dataset", {}, "the datasets of the job's evaluate and report sections: at most two"},
+                     {"split", {}, "the split of that section"},
+                     {"metric", {}, "the measures that the job's evaluations report, as ndcg@10"}}),
       OfJob("muster_job_queries_per_second", "queries per second",
             "Queries of the last step over its seconds.",
             kSteps),
@@ -72,7 +74,8 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "Tokens of the last step over its seconds.",
             kSteps),
       OfJob("muster_job_progress_age_seconds", "seconds",
-            "Since the last sign of progress, while the job trains.",
+            "Since the last sign of progress, while the job trains. Stands still while it waits for a data server that nobody can "
+            "reach.",
             kSteps),
       OfJob("muster_job_checkpoint_age_seconds", "seconds",
             "While the job trains, since its last checkpoint or, before the attempt's first, since the attempt's start: "

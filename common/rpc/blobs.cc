@@ -36,9 +36,17 @@ constexpr absl::Duration kUnaryDeadline = absl::Seconds(30);
 
 std::string ShortDigest(const std::string& digest) { return digest.substr(0, 12); }
 
-// Repeats `attempt` while it fails with UNAVAILABLE, until `patience` has passed since `progress` last changed.
-absl::Status Persist(grpc::Channel& channel, absl::Duration patience, const uint64_t& progress,
+// How long calls are retried.
+struct Persistence {
+  grpc::Channel& channel;
+  absl::Duration patience;
+  ReachabilityWatch* watch = nullptr;
+};
+
+// Retries `attempt` while it fails with UNAVAILABLE, until `patience` has passed since `progress` last changed.
+absl::Status Persist(const Persistence& persistence, const uint64_t& progress,
                      const std::function<absl::Status()>& attempt) {
+  ReachabilityWatch::Wait waiting(persistence.watch);
   absl::Duration wait = absl::Milliseconds(100);
   absl::Duration last_progress = RealClock().Monotonic();
   uint64_t seen = progress;
@@ -47,23 +55,27 @@ absl::Status Persist(grpc::Channel& channel, absl::Duration patience, const uint
     if (!IsRetryable(status)) return status;
     const absl::Duration now = RealClock().Monotonic();
     if (progress != seen) {
+      waiting.Moved();
       seen = progress;
       last_progress = now;
       wait = absl::Milliseconds(100);
     }
     const absl::Duration told = RateLimitOf(status);
-    if (now - last_progress + std::max(wait, told) > patience) return status;
+    if (waiting.unreachable()) {
+      last_progress = now;
+    } else if (now - last_progress + std::max(wait, told) > persistence.patience) {
+      return status;
+    }
     if (told > absl::ZeroDuration()) {
       absl::SleepFor(told);
       continue;
     }
-    PauseBeforeRetry(channel, wait);
+    PauseBeforeRetry(persistence.channel, wait);
     wait = std::min(wait * 2, absl::Duration(absl::Seconds(5)));
   }
 }
 
-absl::StatusOr<std::map<std::string, BlobStat>> Stat(grpc::Channel& channel, BlobService::Stub& stub,
-                                                     absl::Duration patience,
+absl::StatusOr<std::map<std::string, BlobStat>> Stat(const Persistence& persistence, BlobService::Stub& stub,
                                                      const std::vector<std::string>& digests) {
   std::map<std::string, BlobStat> stats;
   for (size_t begin = 0; begin < digests.size(); begin += kStatBatch) {
@@ -71,10 +83,10 @@ absl::StatusOr<std::map<std::string, BlobStat>> Stat(grpc::Channel& channel, Blo
     for (size_t i = begin; i < std::min(begin + kStatBatch, digests.size()); ++i) request.add_digests(digests[i]);
     muster::v1::StatBlobsResponse response;
     const uint64_t no_progress = 0;
-    RETURN_IF_ERROR(Persist(channel, patience, no_progress, [&] {
+    RETURN_IF_ERROR(Persist(persistence, no_progress, [&] {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + kUnaryDeadline));
-      return FromGrpc(stub.Stat(&context, request, &response));
+      return FromUncancelledCall(stub.Stat(&context, request, &response));
     }));
     for (const BlobStat& stat : response.blobs()) stats[stat.digest()] = stat;
   }
@@ -103,15 +115,14 @@ absl::Status PutOnce(BlobService::Stub& stub, const std::string& digest, std::st
     if (report) report(offset);
   }
   writer->WritesDone();
-  return FromGrpc(writer->Finish());
+  return FromUncancelledCall(writer->Finish());
 }
 
-absl::Status PutView(grpc::Channel& channel, BlobService::Stub& stub, absl::Duration patience,
-                     const std::string& digest,
+absl::Status PutView(const Persistence& persistence, BlobService::Stub& stub, const std::string& digest,
                      std::string_view bytes, const Report& report) {
   uint64_t stored = 0;  // what the server kept of a broken upload
-  const absl::Status status = Persist(channel, patience, stored, [&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const auto stats, Stat(channel, stub, absl::ZeroDuration(), {digest}));
+  const absl::Status status = Persist(persistence, stored, [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const auto stats, Stat({persistence.channel, absl::ZeroDuration()}, stub, {digest}));
     const auto found = stats.find(digest);
     if (found != stats.end() && found->second.present()) {
       if (report) report(bytes.size());
@@ -140,7 +151,7 @@ absl::Status GetOnce(BlobService::Stub& stub, const std::string& digest, uint64_
     if (taken.ok()) done += response.chunk().size();
   }
   if (!taken.ok()) context.TryCancel();
-  const absl::Status status = FromGrpc(reader->Finish());
+  const absl::Status status = FromUncancelledCall(reader->Finish());
   return taken.ok() ? status : taken;
 }
 
@@ -200,8 +211,8 @@ absl::StatusOr<std::vector<std::string>> FilesBelow(const std::filesystem::path&
 
 }  // namespace
 
-BlobClient::BlobClient(std::shared_ptr<grpc::Channel> channel, absl::Duration patience)
-    : channel_(std::move(channel)), stub_(BlobService::NewStub(channel_)), patience_(patience) {}
+BlobClient::BlobClient(std::shared_ptr<grpc::Channel> channel, absl::Duration patience, ReachabilityWatch* watch)
+    : channel_(std::move(channel)), stub_(BlobService::NewStub(channel_)), patience_(patience), watch_(watch) {}
 
 absl::StatusOr<FileEntry> BlobClient::PutFile(const std::filesystem::path& file, const std::string& name,
                                               const Progress& progress) {
@@ -210,7 +221,7 @@ absl::StatusOr<FileEntry> BlobClient::PutFile(const std::filesystem::path& file,
   entry.set_path(name);
   entry.set_digest(Sha256Hex(mapped.bytes()));
   entry.set_size(mapped.size());
-  RETURN_IF_ERROR(WithContext(PutView(*channel_, *stub_, patience_, entry.digest(), mapped.bytes(),
+  RETURN_IF_ERROR(WithContext(PutView({*channel_, patience_, watch_}, *stub_, entry.digest(), mapped.bytes(),
                                       [&](uint64_t bytes) {
                                         if (progress) progress(bytes, mapped.size());
                                       }),
@@ -220,7 +231,7 @@ absl::StatusOr<FileEntry> BlobClient::PutFile(const std::filesystem::path& file,
 
 absl::StatusOr<std::string> BlobClient::PutBytes(std::string_view bytes) {
   std::string digest = Sha256Hex(bytes);
-  RETURN_IF_ERROR(PutView(*channel_, *stub_, patience_, digest, bytes, {}));
+  RETURN_IF_ERROR(PutView({*channel_, patience_, watch_}, *stub_, digest, bytes, {}));
   return digest;
 }
 
@@ -260,7 +271,7 @@ absl::Status BlobClient::GetFile(const std::string& digest, const std::filesyste
   if (!part.is_open()) return absl::ErrnoToStatus(errno, absl::StrCat(target.string(), ": cannot be made"));
   Sha256 sha;
   uint64_t done = 0;
-  RETURN_IF_ERROR(WithContext(Persist(*channel_, patience_, done,
+  RETURN_IF_ERROR(WithContext(Persist({*channel_, patience_, watch_}, done,
                                       [&] {
                                         return GetOnce(*stub_, digest, done,
                                                        [&](std::string_view chunk, uint64_t) -> absl::Status {
@@ -279,7 +290,7 @@ absl::StatusOr<std::string> BlobClient::GetBytes(const std::string& digest) {
   std::string bytes;
   uint64_t done = 0;
   RETURN_IF_ERROR(WithContext(
-      Persist(*channel_, patience_, done,
+      Persist({*channel_, patience_, watch_}, done,
               [&] {
                 return GetOnce(*stub_, digest, done, [&](std::string_view chunk, uint64_t size) -> absl::Status {
                   if (size > kMaxBytesInMemory || bytes.size() + chunk.size() > kMaxBytesInMemory) {

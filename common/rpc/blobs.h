@@ -8,15 +8,18 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/reachability.h"
 #include "muster/v1/blob.grpc.pb.h"
 
 namespace muster {
 
 // Thread-safe. Calls that fail with UNAVAILABLE go on where they stopped, until `patience` has passed without progress.
+// With a watch, time in which the server cannot be reached does not count: the call waits as long as it takes.
 class BlobClient {
  public:
   using Progress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
-  explicit BlobClient(std::shared_ptr<grpc::Channel> channel, absl::Duration patience = absl::Minutes(2));
+  explicit BlobClient(std::shared_ptr<grpc::Channel> channel, absl::Duration patience = absl::Minutes(2),
+                      ReachabilityWatch* watch = nullptr);
 
   // Puts one file (nothing is sent if the server has it); returns its digest.
   absl::StatusOr<muster::v1::FileEntry> PutFile(const std::filesystem::path& file, const std::string& name,
@@ -39,7 +42,8 @@ class BlobClient {
  private:
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<muster::v1::BlobService::Stub> stub_;
-  absl::Duration patience_;
+  const absl::Duration patience_;
+  ReachabilityWatch* const watch_;
 };
 
 }  // namespace muster

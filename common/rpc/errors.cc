@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "google/rpc/status.pb.h"
 
@@ -103,6 +104,11 @@ absl::Status FromGrpc(const grpc::Status& status) {
     }
   }
   return result;
+}
+
+absl::Status FromUncancelledCall(const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::CANCELLED) return FromGrpc(status);
+  return absl::UnavailableError(absl::StrCat("the server ended the call: ", status.error_message()));
 }
 
 bool IsRetryable(const absl::Status& status) {

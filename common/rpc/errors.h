@@ -21,6 +21,8 @@ std::string RequestIdOf(const absl::Status& status);  // empty: none
 
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
+// Of a call that this process did not cancel: CANCELLED means that the server shut down under it, hence UNAVAILABLE.
+absl::Status FromUncancelledCall(const grpc::Status& status);
 
 // True where trying again can help: UNAVAILABLE, DEADLINE_EXCEEDED of a single try, and where the server said when.
 bool IsRetryable(const absl::Status& status);

@@ -46,6 +46,7 @@ TEST(Errors, WithoutReasonHaveNoDetails) {
 
 TEST(Errors, OnlyMissingAnswersAreRetried) {
   EXPECT_TRUE(IsRetryable(absl::UnavailableError("")));
+  EXPECT_TRUE(IsRetryable(FromUncancelledCall({grpc::StatusCode::CANCELLED, ""}))) << "the server shut down under it";
   EXPECT_TRUE(IsRetryable(absl::DeadlineExceededError("")));
   EXPECT_FALSE(IsRetryable(absl::InternalError("")));
   EXPECT_FALSE(IsRetryable(absl::OkStatus()));

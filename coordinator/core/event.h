@@ -64,6 +64,10 @@ struct AgentGone {
 struct BlobsCollected {
   std::string manifest;
 };
+struct DataServerSeen {  // whether the coordinator itself gets an answer from the data server
+  std::string address;
+  bool answers = true;
+};
 struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
   absl::Duration keep_ended;
 };
@@ -71,7 +75,7 @@ struct Tick {};  // looks for silent workers and missed deadlines; once a second
 struct Plan {};  // places what can be placed; due after every decision with `replan`
 
 using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
-                           AgentGone, BlobsCollected, RetireJobs, Tick, Plan>;
+                           AgentGone, BlobsCollected, DataServerSeen, RetireJobs, Tick, Plan>;
 
 // --- Effects: carried out once the decision's records are durable ---------------------------------------------------
 
@@ -112,7 +116,7 @@ struct CountStale {
   std::string job;     // of which it speaks
   uint32_t attempt = 0;
 };
-enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused };
+enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused, kServerLost };
 struct CountAttempt {
   AttemptEnd end = AttemptEnd::kFailed;
 };

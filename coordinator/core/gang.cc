@@ -151,13 +151,14 @@ ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now)
   return snapshot;
 }
 
-JobQueue QueueOf(const State& state) {
+JobQueue QueueOf(const State& state, const Soft& soft) {
   JobQueue queue;
   for (const std::string& id : state.active) {
     const JobRecord& record = state.jobs.at(id);
     if (record.job().phase() != JobPhase::JOB_PHASE_QUEUED && record.job().phase() != JobPhase::JOB_PHASE_RECOVERING) {
       continue;
     }
+    if (const auto job = soft.jobs.find(id); job != soft.jobs.end() && job->second.held) continue;
     const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
     const uint32_t min = std::max<uint32_t>(1, resources.slots().min());
     queue.push_back({id, resources.priority(), record.sequence(), resources.device(), min,

@@ -60,6 +60,6 @@ inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats an
 // What is free now. Derived from the running attempts and from what agents say they run, never counted by hand: a
 // slot is free when no attempt holds it and no rank of an older attempt is still seen on it.
 ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now);
-JobQueue QueueOf(const State& state);
+JobQueue QueueOf(const State& state, const Soft& soft);
 
 }  // namespace muster

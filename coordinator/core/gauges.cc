@@ -89,13 +89,11 @@ void AddStep(const std::string& id, const Progress& progress, Samples& out) {
   out.push_back({"muster_job_step_seconds", {id, "other"}, std::max(0.0, other)});
 }
 
-// Of the dataset that is evaluated during training, so that a series is of one dataset; else the newest at all.
-const muster::v1::Evaluation* NewestEvaluation(const muster::v1::Job& job) {
-  for (auto it = job.evaluations().rbegin(); it != job.evaluations().rend(); ++it) {
-    if (!job.spec().has_evaluate()) return &*it;
-    if (it->dataset() == job.spec().evaluate().dataset() && it->split() == job.spec().evaluate().split()) return &*it;
-  }
-  return nullptr;
+// The newest evaluation of each dataset and split: at most two, of `evaluate` and of `report`.
+std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> NewestEvaluations(const muster::v1::Job& job) {
+  std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> newest;
+  for (const muster::v1::Evaluation& one : job.evaluations()) newest[{one.dataset(), one.split()}] = &one;
+  return newest;
 }
 
 void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1::Device, size_t>& free, absl::Time now,
@@ -118,9 +116,9 @@ void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1
   const auto found = soft.jobs.find(id);
   const bool heard = found != soft.jobs.end() && found->second.attempt != 0;
   if (heard && found->second.progress.step() > 0) AddStep(id, found->second.progress, out);
-  if (const muster::v1::Evaluation* evaluation = NewestEvaluation(job); evaluation != nullptr) {
+  for (const auto& [set, evaluation] : NewestEvaluations(job)) {
     for (const auto& [metric, value] : evaluation->metrics()) {
-      out.push_back({"muster_job_evaluation", {id, metric}, value});
+      out.push_back({"muster_job_evaluation", {id, set.first, set.second, metric}, value});
     }
   }
   if (job.phase() != JobPhase::JOB_PHASE_TRAINING) return;

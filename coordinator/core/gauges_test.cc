@@ -6,6 +6,8 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -84,6 +86,24 @@ struct Training {
     (*job.progress.mutable_seconds())["other"] = 0.125;
   }
 };
+
+TEST(Gauges, EvaluationsOfTwoSplitsAreTwoSeries) {
+  Training cluster;
+  JobRecord evaluated = cluster.state.jobs.at("a");
+  for (const auto& [split, value] : {std::pair("dev", 0.5), std::pair("test", 0.25), std::pair("dev", 0.75)}) {
+    muster::v1::Evaluation& evaluation = *evaluated.mutable_job()->add_evaluations();
+    evaluation.set_dataset("scifact");
+    evaluation.set_split(split);
+    (*evaluation.mutable_metrics())["ndcg@10"] = value;
+  }
+  ASSERT_TRUE(Apply(RecordOf(evaluated), cluster.state).ok());
+  std::map<std::vector<std::string>, double> series;
+  for (const GaugeSample& sample : GaugesOf(cluster.state, cluster.soft, kNow)) {
+    if (sample.family == std::string("muster_job_evaluation")) series[sample.labels] = sample.value;
+  }
+  EXPECT_EQ(series, (std::map<std::vector<std::string>, double>{{{"a", "scifact", "dev", "ndcg@10"}, 0.75},
+                                                                {{"a", "scifact", "test", "ndcg@10"}, 0.25}}));
+}
 
 TEST(Gauges, EverySampleIsDeclared) {
   Training cluster;

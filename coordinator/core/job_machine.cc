@@ -58,7 +58,7 @@ void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, boo
   const uint32_t number = record().running().number();
   EndAttempt(cause, end);
   record().set_cause_pending(pending);
-  if (end == AttemptEnd::kStopped) {
+  if (end == AttemptEnd::kStopped || end == AttemptEnd::kServerLost) {
     MoveTo(JobPhase::JOB_PHASE_RECOVERING, cause);
     return;
   }

@@ -17,6 +17,7 @@
 //   (5) every rank succeeded, and the export is there if the job trains
 //   (5') TRAINING, asked to save and stop (a worker drains, a user pauses): every rank stopped after a step that is saved,
 //       or 90 s have passed: RECOVERING or PAUSED. Not a failure of the job
+//   (4') a rank failed while the data server could not be reached: RECOVERING. Not a failure of the job
 //   (6) a worker refused, was late or was lost: every reservation is released. Not a failure of the job
 //   (7) pause    (8) resume    (9) cancel
 //
@@ -65,13 +66,16 @@ struct StopOverdue {};  // the ranks had kStopWithin
 struct Stuck {
   std::string reason;  // "no progress for 120 s"
 };
+struct ServerLost {  // a rank failed while the data server could not be reached: not a failure of the job
+  std::string reason;
+};
 struct UserCommand {
   Verb verb = Verb::kCancel;
   std::string user, request_id;
   bool can_save = true;  // as in SaveAndStop
 };
 
-using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck,
+using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck, ServerLost,
                               UserCommand,
                               muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
                               muster::v1::Evaluation, muster::v1::Exported>;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "coordinator/core/job_machine_internal.h"
@@ -19,6 +20,13 @@ using muster::v1::JobPhase;
 using muster::v1::RankExited;
 using muster::v1::RankPlacement;
 using muster::v1::RankStarted;
+
+// "stopped early at step 120 of 400: ndcg@10 was not better than 0.6312 (step 60) in 3 evaluations"
+std::string DescribeEarlyStop(const muster::v1::StoppedEarly& stopped, const muster::v1::ResolvedJob& resolved) {
+  return absl::StrFormat("stopped early at step %d of %d: %s was not better than %.4f (step %d) in %d evaluation%s",
+                         stopped.step(), resolved.total_steps(), stopped.metric(), stopped.best(), stopped.best_step(),
+                         stopped.patience(), stopped.patience() == 1 ? "" : "s");
+}
 
 std::string Count(size_t count, absl::string_view noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
 
@@ -140,7 +148,9 @@ absl::Status Machine::On(const RankExited& event) {
     return absl::OkStatus();
   }
   EndAttempt("succeeded", AttemptEnd::kSucceeded);
-  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, EvaluatesAlone(record()) ? "evaluated" : "trained and exported");
+  std::string reason = EvaluatesAlone(record()) ? "evaluated" : "trained and exported";
+  if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
+  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, std::move(reason));
   return absl::OkStatus();
 }
 
@@ -182,8 +192,10 @@ absl::Status Machine::On(const Evaluation& event) {
 }
 
 absl::Status Machine::On(const Exported& event) {
-  if (job().export_manifest() == event.manifest()) return absl::OkStatus();
-  if (!job().export_manifest().empty()) result_.garbage.push_back(job().export_manifest());
+  const std::string early = event.has_stopped_early() ? DescribeEarlyStop(event.stopped_early(), job().resolved()) : "";
+  if (job().export_manifest() == event.manifest() && record().stopped_early() == early) return absl::OkStatus();
+  record().set_stopped_early(early);
+  if (!job().export_manifest().empty() && job().export_manifest() != event.manifest()) result_.garbage.push_back(job().export_manifest());
   result_.restored.push_back(event.manifest());
   job().set_export_manifest(event.manifest());
   result_.changed = true;

@@ -26,6 +26,7 @@ class Machine {
   absl::Status On(const SaveAndStop& event);
   absl::Status On(const StopOverdue& event);
   absl::Status On(const Stuck& event);
+  absl::Status On(const ServerLost& event);
   absl::Status On(const UserCommand& event);
   absl::Status On(const muster::v1::RankStarted& event);
   absl::Status On(const muster::v1::RankExited& event);
@@ -66,6 +67,7 @@ class Machine {
     return agents_can && phase() == muster::v1::JobPhase::JOB_PHASE_TRAINING && !EvaluatesAlone(result_.record);
   }
   void OrderStop(const std::string& reason, bool pause);
+  void AddToStop(const std::string& more);
   // A rank ended otherwise than with success while its attempt is asked to stop.
   void StopRankInOrder(const muster::v1::RankExited& event);
   // `more`: what cut it short; empty: all ranks stopped as they were asked to.

@@ -12,6 +12,7 @@ using muster::v1::JobPhase;
 using muster::v1::RankExited;
 
 constexpr int kMaxRequests = 32;
+constexpr char kThen[] = ", then ";
 
 }  // namespace
 
@@ -24,6 +25,13 @@ void Machine::OrderStop(const std::string& reason, bool pause) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
   MoveTo(phase(), absl::StrCat(reason, ": saves a checkpoint and stops"));
+}
+
+// The attempt ends because of what was asked first; users may pause and resume the job any number of times meanwhile.
+void Machine::AddToStop(const std::string& more) {
+  journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
+  const std::string first = stop.reason().substr(0, stop.reason().find(kThen));
+  stop.set_reason(first == more ? first : absl::StrCat(first, kThen, more));
 }
 
 void Machine::StopRankInOrder(const RankExited& event) {
@@ -84,6 +92,11 @@ absl::Status Machine::On(const Stuck& event) {
   return absl::OkStatus();
 }
 
+absl::Status Machine::On(const ServerLost& event) {
+  Fail(event.reason, AttemptEnd::kServerLost, /*permanent=*/false, /*pending=*/false);
+  return absl::OkStatus();
+}
+
 absl::Status Machine::On(const UserCommand& event) {
   static constexpr absl::string_view kVerbs[] = {"cancel", "pause", "resume"};
   const std::string key = absl::StrCat(kVerbs[static_cast<int>(event.verb)], "/", event.user, "/", event.request_id);
@@ -106,7 +119,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (record().running().has_stop()) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
-        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("paused ", by));
+        AddToStop(absl::StrCat("paused ", by));
         MoveTo(phase(), absl::StrCat("paused ", by, ": saves a checkpoint and stops"));
         break;
       }
@@ -121,7 +134,7 @@ absl::Status Machine::On(const UserCommand& event) {
       if (ended) break;
       if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
         record().mutable_running()->mutable_stop()->set_pause(false);
-        record().mutable_running()->mutable_stop()->set_reason(absl::StrCat("resumed ", by));
+        AddToStop(absl::StrCat("resumed ", by));
         MoveTo(phase(), absl::StrCat("resumed ", by, " while it stops"));
         break;
       }

@@ -65,6 +65,7 @@ struct Agent {
   uint64_t session = 0, sequence = 0;
   int instance = 1;
   std::map<AttemptKey, std::set<uint32_t>> running;
+  std::map<AttemptKey, std::map<uint32_t, muster::v1::RankActivity>> activities;
 };
 
 AgentHeartbeat HeartbeatOf(const std::string& name, const Agent& agent) {
@@ -75,6 +76,11 @@ AgentHeartbeat HeartbeatOf(const std::string& name, const Agent& agent) {
     observed->set_job_id(attempt.first);
     observed->set_attempt(attempt.second);
     for (const uint32_t rank : ranks) observed->add_running_ranks(rank);
+    const auto activities = agent.activities.find(attempt);
+    if (activities == agent.activities.end()) continue;
+    for (const auto& [rank, activity] : activities->second) {
+      if (ranks.contains(rank)) *observed->add_activities() = activity;
+    }
   }
   return heartbeat;
 }
@@ -162,6 +168,8 @@ void Runner::Tell(const JobRecord* before, const JobRecord& after) {
         absl::StrCat("start ", id, "#", after.running().number(), " world=", after.running().ranks_size()));
   } else if (phase == JobPhase::JOB_PHASE_TRAINING) {
     outcome_.push_back(absl::StrCat("training ", id, " from=", CheckpointStep(after)));
+  } else if (phase == JobPhase::JOB_PHASE_SUCCEEDED && !after.stopped_early().empty()) {
+    outcome_.push_back(absl::StrCat("succeeded ", id, " \"", after.job().reason(), "\""));
   } else if (phase == JobPhase::JOB_PHASE_FAILED) {
     outcome_.push_back(absl::StrCat("failed ", id, " \"", after.job().reason(), "\""));
   } else if (phase != JobPhase::JOB_PHASE_QUEUED || before != nullptr) {
@@ -241,6 +249,9 @@ void Runner::Advance(absl::Duration time) {
   for (absl::Duration passed; passed < time; passed += absl::Seconds(1)) {
     now_ += absl::Seconds(1);
     for (auto& [name, agent] : agents_) {
+      for (auto& [attempt, activities] : agent.activities) {
+        for (auto& [rank, activity] : activities) activity.set_seconds_ago(activity.seconds_ago() + 1);
+      }
       if (agent.silent || absl::ToUnixSeconds(now_) % 3 != 0) continue;
       Give(HeartbeatOf(name, agent));
     }
@@ -340,7 +351,31 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
     Send(words.at(2), report);
   } else if (verb == "exported") {
     report.mutable_exported()->set_manifest("export");
+    if (words.back() == "early") {
+      muster::v1::StoppedEarly& early = *report.mutable_exported()->mutable_stopped_early();
+      early.set_step(40);
+      early.set_patience(3);
+      early.set_metric("ndcg@10");
+      early.set_best_step(10);
+      early.set_best(0.63124);
+    }
     Send(words.at(2), report);
+  } else if (verb == "at") {  // at a#1 RANK STEP PHASE COLLECTIVES [in] [silent=S] [waits=SERVER]
+    muster::v1::RankActivity activity;
+    activity.set_rank(Number(words.at(2)));
+    activity.set_step(Number(words.at(3)));
+    activity.set_phase(words.at(4));
+    activity.set_collectives(Number(words.at(5)));
+    activity.set_in_collective(std::find(words.begin(), words.end(), "in") != words.end());
+    activity.set_silent_seconds(Number(Option(words, "silent", "0")));
+    activity.set_unreachable(Option(words, "waits", ""));
+    for (const auto& [worker, numbers] : ranks) {
+      if (std::find(numbers.begin(), numbers.end(), activity.rank()) == numbers.end()) continue;
+      Agent& agent = agents_.at(worker);
+      agent.running[attempt].insert(activity.rank());
+      agent.activities[attempt][activity.rank()] = activity;
+      if (!agent.silent) Give(HeartbeatOf(worker, agent));
+    }
   } else if (verb == "step") {
     AgentProgress progress;
     progress.worker = ranks.empty() ? agents_.begin()->first : ranks.begin()->first;
@@ -373,6 +408,7 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     submit.request_id = Option(words, "request", "");
     submit.spec.set_name(words[1]);
     submit.spec.mutable_duration()->set_steps(60);
+    submit.resolved.set_total_steps(60);
     submit.spec.mutable_checkpoint()->set_keep(Number(Option(words, "keep", "3")));
     auto& resources = *submit.spec.mutable_resources();
     const std::vector<std::string> slots = absl::StrSplit(Option(words, "slots", "1"), '-');
@@ -394,6 +430,8 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     Agent& agent = agents_.at(words.at(1));
     agent.draining = true;
     Give(HeartbeatOf(words[1], agent));
+  } else if (verb == "data") {  // data lost, data back
+    Give(DataServerSeen{"d:1", words.at(1) == "back"});
   } else if (verb == "gone") {
     agents_.at(words.at(1)).silent = true;
     Give(AgentGone{words[1], agents_.at(words[1]).session});

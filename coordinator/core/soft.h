@@ -7,11 +7,14 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "muster/v1/worker.pb.h"
 
 namespace muster {
+
+inline constexpr absl::Duration kNoProgress = absl::Seconds(120);
 
 using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
 
@@ -24,6 +27,8 @@ struct SoftWorker {
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
+  std::map<AttemptKey, std::vector<muster::v1::RankActivity>> activities;  // what those ranks last said that they do
+  absl::Time activities_at;  // when the agent said so
 };
 
 struct SoftJob {
@@ -31,6 +36,10 @@ struct SoftJob {
   muster::v1::Progress progress;
   absl::Time changed;   // last sign of progress of the attempt
   std::string waiting;  // why it is not placed: "needs 2 slots, 1 free"
+  std::string standstill;  // why its attempt does not move, as of the last tick; empty: it moves
+  absl::Time standstill_at;  // when that was written
+  absl::Time outage_seen = absl::InfinitePast();  // last tick that found it waiting for a lost server; past: it does not
+  bool held = false;  // its last attempt failed because the data server is lost: placed once the server answers
 
   // For metrics.
   absl::Time failed_at = absl::InfinitePast();  // end of an attempt that failed; past: no recovery is under way
@@ -38,19 +47,31 @@ struct SoftJob {
   uint64_t last_closed = 0;    // 1 + the last epoch whose ledger was counted; 0: none
 };
 
+// The data server, as the coordinator itself sees it.
+struct DataServerView {
+  std::string address;
+  absl::Time lost_at = absl::InfiniteFuture();  // future: it answers
+  bool answers() const { return lost_at == absl::InfiniteFuture(); }
+};
+
 struct Soft {
   absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
+  DataServerView data_server;
+  absl::Duration no_progress = kNoProgress;     // an attempt that does not move for so long ends
 };
 
-// Replaces what a worker is known to run.
+// Replaces what a worker is known to run, as it said at `now`.
 template <typename Attempts>
-void Observe(const Attempts& attempts, SoftWorker& worker) {
+void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   worker.observed.clear();
+  worker.activities.clear();
+  worker.activities_at = now;
   for (const muster::v1::ObservedAttempt& attempt : attempts) {
     if (attempt.running_ranks().empty()) continue;
+    worker.activities[{attempt.job_id(), attempt.attempt()}] = {attempt.activities().begin(), attempt.activities().end()};
     worker.observed[{attempt.job_id(), attempt.attempt()}].insert(attempt.running_ranks().begin(),
                                                                   attempt.running_ranks().end());
   }

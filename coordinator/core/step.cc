@@ -72,6 +72,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   } else if (record.has_running()) {
     SoftJob& job = soft_.jobs[id];
     job.waiting.clear();
+    job.standstill.clear();
     job.changed = now_;  // any change of a running job is a sign of life
   }
   if (before.has_running() && !record.has_running()) PresumeRunning(before);
@@ -293,21 +294,12 @@ void Stepper::FindMissedDeadlines() {
       if (now_ - asked >= kStopWithin) Drive(id, StopOverdue{});
       continue;
     }
-    const auto soft = soft_.jobs.find(id);
-    absl::Time since = std::max(FromProto(running.started()), soft_.started);
-    if (soft != soft_.jobs.end()) since = std::max(since, soft->second.changed);
-    if (now_ - since < kProgressWithin) continue;
-    std::string where;
-    if (soft != soft_.jobs.end() && soft->second.attempt == running.number()) {
-      where = absl::StrCat(" at step ", soft->second.progress.step());
-      if (!soft->second.progress.activity().empty()) absl::StrAppend(&where, ", ", soft->second.progress.activity());
-    }
-    Drive(id, Stuck{absl::StrCat("no progress for ", absl::ToInt64Seconds(kProgressWithin), " s", where)});
+    WatchProgress(record);
   }
 }
 
 void Stepper::On(const Plan&) {
-  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_));
+  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_, soft_));
   for (const Placement& placement : plan.placements) {
     Drive(placement.job, Placed{placement.ranks});
     Count(Measure::kDecisions, "placed");

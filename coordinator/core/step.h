@@ -25,7 +25,6 @@ inline constexpr absl::Duration kHeartbeat = absl::Seconds(3);
 inline constexpr absl::Duration kLostAfter = absl::Seconds(15);      // without a word
 inline constexpr absl::Duration kForgetAfter = absl::Minutes(10);    // by then its agent has stopped every rank
 inline constexpr absl::Duration kPrepareWithin = absl::Seconds(30);
-inline constexpr absl::Duration kProgressWithin = absl::Seconds(120);
 inline constexpr absl::Duration kAvoidRefuser = absl::Seconds(10);
 
 Decision Step(const State& state, Soft& soft, const Event& event, absl::Time now);

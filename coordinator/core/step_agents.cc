@@ -103,7 +103,7 @@ void Stepper::On(const AgentHello& event) {
   LoseWorker(name, absl::StrCat("the agent of ", name, " restarted"), [&](const journal::v1::Grant& grant) {
     return grant.prepared() && grant.instance() != event.hello.instance();
   });
-  Observe(event.hello.attempts(), agent);
+  Observe(event.hello.attempts(), now_, agent);
   NoteDraining(name, agent, event.hello.draining());
   decision_.effects.push_back(Welcome{name, event.session});
   decision_.effects.push_back(PushDesired{name});
@@ -114,7 +114,7 @@ void Stepper::On(const AgentHeartbeat& event) {
   SoftWorker* agent = Heard(event.worker, event.session);
   if (agent == nullptr) return;
   const auto before = agent->observed;
-  Observe(event.heartbeat.attempts(), *agent);
+  Observe(event.heartbeat.attempts(), now_, *agent);
   if (agent->observed != before) decision_.replan = true;
   NoteDraining(event.worker, *agent, event.heartbeat.draining());
 }
@@ -167,6 +167,10 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
+    } else if (report.has_rank_exited()) {
+      if (!TakeExitInOutage(*job, report.rank_exited())) {
+        Drive(report.job_id(), WithLaggingPeer(*job, report.rank_exited()));
+      }
     } else if (!report.has_checkpoint_refused()) {
       Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
     }

@@ -21,6 +21,7 @@ class Stepper {
   void On(const JobCommand& event);
   void On(const DrainWorker& event);
   void On(const BlobsCollected& event);
+  void On(const DataServerSeen& event);
   void On(const RetireJobs& event);
   void On(const Tick& event);
   void On(const Plan& event);
@@ -62,6 +63,13 @@ class Stepper {
   void ForgetIfGone(const std::string& worker);
   void FindSilentWorkers();
   void FindMissedDeadlines();
+  // The attempt's no-progress timer (step_liveness.cc).
+  void WatchProgress(const JobRecord& record);
+  // Why the attempt stands still, for people: written anew every 10 s, since watchers print each change.
+  void ShowStandstill(const std::string& id, SoftJob& soft, std::string text);
+  // What the rank's end has to do with others: a lost server, or a peer that lags. False: nothing is left to drive.
+  bool TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit);
+  muster::v1::RankExited WithLaggingPeer(const JobRecord& record, muster::v1::RankExited exit) const;
   // measure.cc: what metrics are to know.
   void Count(Measure measure, std::string label = "", double value = 1);
   void MeasureTransition(const JobRecord& before, const JobRecord& after);

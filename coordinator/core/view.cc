@@ -20,6 +20,13 @@ Job Overlay(const JobRecord& record, const Soft& soft) {
   const auto found = soft.jobs.find(job.id());
   if (found == soft.jobs.end()) return job;
   if (found->second.attempt != 0) *job.mutable_progress() = found->second.progress;
+  if (record.has_running()) {
+    for (muster::v1::AttemptInfo& info : *job.mutable_attempts()) {
+      if (info.number() != record.running().number() || info.number() != found->second.attempt) continue;
+      info.set_last_step(std::max<uint64_t>(info.from_step(), found->second.progress.step()));
+    }
+    if (!found->second.standstill.empty()) job.set_reason(found->second.standstill);
+  }
   if (!found->second.waiting.empty()) {
     if (job.phase() == JobPhase::JOB_PHASE_QUEUED) job.set_reason(found->second.waiting);
     if (job.phase() == JobPhase::JOB_PHASE_RECOVERING) {

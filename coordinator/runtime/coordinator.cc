@@ -6,6 +6,8 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/metrics.h"
 #include "common/rpc/access/call_metrics.h"
 #include "common/rpc/access/ticket.h"
@@ -16,6 +18,7 @@
 #include "common/status.h"
 #include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
+#include "coordinator/runtime/data_server_probe.h"
 #include "coordinator/runtime/event_loop.h"
 #include "coordinator/runtime/janitor.h"
 #include "coordinator/runtime/metrics.h"
@@ -59,6 +62,16 @@ absl::StatusOr<muster::v1::ResolvedJob> ResolveAt(const std::shared_ptr<grpc::Ch
   return response.resolved();
 }
 
+// Datasets and models are stored where they were imported and pushed: a second server would lack what the first one has,
+// and half of the ranks would find nothing.
+absl::Status CheckDataAddress(const std::string& address) {
+  if (address.empty()) return absl::InvalidArgumentError("--data: name the data server, as HOST:PORT");
+  if (!absl::StrContains(address, ',') && !absl::StrContains(address, ' ')) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--data ", address, ": names several data servers. Datasets exist only on the server where they were imported, and "
+      "servers do not share them. Name one server."));
+}
+
 }  // namespace
 
 struct Coordinator::Parts {
@@ -73,6 +86,7 @@ struct Coordinator::Parts {
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
+  std::unique_ptr<DataServerProbe> probe;
   std::unique_ptr<Janitor> janitor;
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
@@ -83,17 +97,12 @@ struct Coordinator::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& options) {
-  if (options.data_addresses.empty()) {
-    return absl::InvalidArgumentError("--data: name at least one data server, as HOST:PORT");
-  }
+  RETURN_IF_ERROR(CheckDataAddress(options.data_address));
   auto parts = std::make_unique<Parts>();
   // First of all: a long replay is a start, not a death.
   ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (const std::string& address : options.data_addresses) {
-    ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(address, options.security));
-    channels.push_back(std::move(channel));
-  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> data_server, MakeChannel(options.data_address, options.security));
+  const std::vector<std::shared_ptr<grpc::Channel>> channels = {data_server};
   parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
@@ -116,11 +125,14 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
       if (!status.ok()) spdlog::error("assignments of worker {}: {}", worker, std::string(status.message()));
     };
   }
-  loop.data_addresses = options.data_addresses;
+  loop.data_address = options.data_address;
+  loop.no_progress = options.no_progress;
   loop.min_free_bytes = options.min_free_bytes;
   loop.tick = options.tick;
   loop.clock = options.clock;
   ASSIGN_OR_RETURN(parts->loop, EventLoop::Start(std::move(loop)));
+  parts->probe = std::make_unique<DataServerProbe>(DataServerProbe::Options{
+      .backend = parts->loop.get(), .channel = data_server, .address = options.data_address});
   parts->collector->Start(parts->loop.get());
   parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), channels, options.state / "logs",
                                                               options.collect_every, options.collect_unused,
@@ -139,15 +151,16 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.backend = parts->loop.get();
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
-  jobs.resolve = [channel = channels[0], address = options.data_addresses[0]](
-                     const muster::v1::ResolveRequest& request) { return ResolveAt(channel, address, request); };
+  jobs.resolve = [data_server, address = options.data_address](const muster::v1::ResolveRequest& request) {
+    return ResolveAt(data_server, address, request);
+  };
   jobs.draw_id = DrawJobId;
   jobs.max_active_jobs = options.max_active_jobs;
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
       std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION,
-                                           options.data_addresses, [janitor = parts->janitor.get()](bool dry_run) {
+                                           options.data_address, [janitor = parts->janitor.get()](bool dry_run) {
                                              return janitor->Collect(dry_run);
                                            });
   parts->workers = std::make_unique<WorkerServiceImpl>(
@@ -182,6 +195,7 @@ void Coordinator::Shutdown(absl::Duration grace) {
   parts_->sessions.CloseAll();
   parts_->rendezvous.CloseAll();
   if (parts_->server != nullptr) parts_->server->Shutdown(grace);
+  parts_->probe->Stop();
   parts_->loop->Stop();
   parts_->janitor->Stop();
   parts_->collector->Stop();

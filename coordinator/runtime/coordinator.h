@@ -5,13 +5,13 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/rpc/access/rate_limit.h"
 #include "common/rpc/security.h"
+#include "coordinator/core/soft.h"
 
 namespace muster {
 
@@ -26,7 +26,8 @@ class Coordinator {
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
     uint32_t max_active_jobs = 0;  // of one owner; 0: no limit
-    std::vector<std::string> data_addresses;  // at least one; the first resolves names
+    std::string data_address;  // of the data server, HOST:PORT
+    absl::Duration no_progress = kNoProgress;  // an attempt that does not move for so long ends
     uint64_t min_free_bytes = 64 << 20;
     // Garbage: see janitor.h.
     absl::Duration collect_every = absl::Hours(1);

@@ -5,6 +5,8 @@
 
 #include <thread>
 
+#include "absl/strings/match.h"
+#include "common/clock.h"
 #include "coordinator/runtime/fake_cluster.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
@@ -132,6 +134,36 @@ TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
   const Job job = WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(job.attempts_size(), 1);
+}
+
+TEST_F(CoordinatorTest, SaysWhichDataServerAJobWaitsFor) {
+  const auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
+  cluster_->StopDataServer();
+  muster::v1::AgentMessage message;
+  muster::v1::ObservedAttempt& observed = *message.mutable_heartbeat()->add_attempts();
+  observed.set_job_id(id);
+  observed.set_attempt(1);
+  observed.add_running_ranks(0);
+  observed.add_activities()->set_unreachable("data server");
+  std::string reason;
+  const absl::Duration deadline = RealClock().Monotonic() + absl::Seconds(30);
+  while (!absl::StrContains(reason, "waiting for data server 127.0.0.1:") && RealClock().Monotonic() < deadline) {
+    agent->Send(message);
+    reason = Get(id).reason();
+  }
+  EXPECT_THAT(reason, HasSubstr(", unreachable for "));
+}
+
+TEST(CoordinatorOptions, RefusesASecondDataServerAndSaysWhy) {
+  Coordinator::Options options;
+  options.data_address = "d1:7072,d2:7072";
+  const absl::Status status = Coordinator::Start(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("only on the server where they were imported"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Name one server"));
 }
 
 TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndGoesOnElsewhere) {

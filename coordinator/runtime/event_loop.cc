@@ -181,6 +181,7 @@ void EventLoop::Run() {
 
 void EventLoop::Begin() {
   soft_.started = Now();
+  soft_.no_progress = options_.no_progress;
   {
     absl::MutexLock lock(&mutex_);
     durable_ = store_->committed();
@@ -254,7 +255,7 @@ void EventLoop::Schedule(Effect effect) {
       message.mutable_welcome()->set_epoch(loop->store_->state().epoch);
       message.mutable_welcome()->set_heartbeat_milliseconds(
           static_cast<uint32_t>(absl::ToInt64Milliseconds(kHeartbeat)));
-      for (const std::string& address : o.data_addresses) message.mutable_welcome()->add_data_addresses(address);
+      message.mutable_welcome()->add_data_addresses(o.data_address);
       loop->Later([&o = o, session = welcome.session, message] {
         if (const auto outbox = o.sessions->Find(session)) outbox->Push(message);
       });

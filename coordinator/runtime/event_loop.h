@@ -43,7 +43,8 @@ class EventLoop final : public Backend {
     std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
     // Adds each assignment's ticket to what a worker is told; called on the loop's thread.
     std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
-    std::vector<std::string> data_addresses;                   // told to every agent
+    std::string data_address;                                  // told to every agent
+    absl::Duration no_progress = kNoProgress;
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);
     const Clock* clock = nullptr;

@@ -201,7 +201,7 @@ absl::Status FakeCluster::StartCoordinator() {
   options.metrics = "127.0.0.1:0";
   options.state = folder_ / "state";
   options.security.certificates = folder_ / "coordinator";
-  options.data_addresses = {absl::StrCat("127.0.0.1:", data_server_->port())};
+  options.data_address = absl::StrCat("127.0.0.1:", data_server_->port());
   options.min_free_bytes = min_free_bytes;
   options.tokens = tokens;
   options.limits = limits;

@@ -100,6 +100,7 @@ class FakeCluster {
 
   absl::Status StartCoordinator();
   void StopCoordinator() { coordinator_.reset(); }
+  void StopDataServer() { data_server_.reset(); }
   std::shared_ptr<grpc::Channel> ChannelAs(Role role, const std::string& name);
   std::unique_ptr<muster::v1::JobService::Stub> Jobs();
   const Coordinator& coordinator() const { return *coordinator_; }

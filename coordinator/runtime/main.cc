@@ -6,8 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -44,7 +46,14 @@ int main(int argc, char** argv) {
   app.add_option("--active-jobs", options.max_active_jobs, "Of one user, that are not over; 0: no limit")
       ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
-  app.add_option("--data", options.data_addresses, "HOST:PORT of a data server; may be given again")->required();
+  std::vector<std::string> data_addresses;
+  app.add_option("--data", data_addresses, "HOST:PORT of the data server")->required();
+  double no_progress_seconds = absl::ToDoubleSeconds(options.no_progress);
+  app.add_option("--no-progress", no_progress_seconds,
+                 "Seconds without progress after which an attempt ends; time in which the data server cannot be reached does "
+                 "not count")
+      ->check(CLI::Range(1.0, 24.0 * 3600))
+      ->capture_default_str();
   double keep_ended_days = 90, collect_unused_hours = 24, collect_every_minutes = 60;
   app.add_option("--keep-ended-jobs", keep_ended_days, "Days that a job is remembered after its end; 0: for ever")
       ->check(CLI::NonNegativeNumber)
@@ -74,6 +83,8 @@ int main(int argc, char** argv) {
   if (options.security.insecure && !options.tokens.empty()) {
     return Fail(absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure"));
   }
+  options.data_address = absl::StrJoin(data_addresses, ",");  // several: refused, with the reason
+  options.no_progress = absl::Seconds(no_progress_seconds);
   options.security.certificates = certs;
   options.keep_ended_jobs = keep_ended_days > 0 ? absl::Hours(24 * keep_ended_days) : absl::InfiniteDuration();
   options.collect_unused = absl::Hours(collect_unused_hours);

@@ -18,6 +18,7 @@ const char* EndName(AttemptEnd end) {
     case AttemptEnd::kRefused: return "refused";
     case AttemptEnd::kCancelled: return "cancelled";
     case AttemptEnd::kPaused: return "paused";
+    case AttemptEnd::kServerLost: return "server_lost";
   }
   return "failed";
 }

@@ -15,7 +15,7 @@ grpc::Status ClusterServiceImpl::GetCluster(ServerContext* context, const muster
   return admission_->Serve(*context, "ClusterService/GetCluster", request, [&](AdmittedCall&) {
     response->set_version(version_);
     *response->mutable_time() = ToProto(RealClock().Now());
-    for (const std::string& address : data_addresses_) response->add_data_addresses(address);
+    response->add_data_addresses(data_address_);
     return backend_->Query([&](const State& state, const Soft&, absl::Time) { response->set_epoch(state.epoch); });
   });
 }

@@ -15,11 +15,11 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
   using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(bool dry_run)>;
   ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
-                     std::vector<std::string> data_addresses, Collect collect)
+                     std::string data_address, Collect collect)
       : admission_(admission),
         backend_(backend),
         version_(std::move(version)),
-        data_addresses_(std::move(data_addresses)),
+        data_address_(std::move(data_address)),
         collect_(std::move(collect)) {}
 
   grpc::Status GetCluster(grpc::ServerContext* context, const muster::v1::GetClusterRequest* request,
@@ -37,7 +37,7 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
   Admission* const admission_;
   Backend* const backend_;
   const std::string version_;
-  const std::vector<std::string> data_addresses_;
+  const std::string data_address_;
   const Collect collect_;
 };
 

@@ -62,11 +62,12 @@ class Server:
 
 class Apart(Cluster):
     """Coordinator, data server and workers with the numbers of slots given. `front(data_address)` may return another address,
-    of what stands between the coordinator's clients and the data server."""
+    of what stands between the coordinator's clients and the data server. `coordinator`: more of its flags."""
 
-    def __init__(self, slots=(2,), front=lambda cluster, address: address):
+    def __init__(self, slots=(2,), front=lambda cluster, address: address, coordinator=()):
         super().__init__(sum(slots))
         self.front = front
+        self.coordinator_words = coordinator
         self.slots_of = slots
         self.variables = {"MUSTER_AUDIT_DIR": str(self.audit)}
         self.servers, self.workers = [], []
@@ -89,7 +90,8 @@ class Apart(Cluster):
         subprocess.run([str(BIN / "muster"), "certs", "init", str(self.folder / "authority")], check=True, stdout=subprocess.DEVNULL)
         self.certs("operator", "tester")
         self.data = self.server("data", "data")
-        self.coordinator = self.server("coordinator", "coordinator", "--data", self.front(self, self.data.address))
+        self.coordinator = self.server("coordinator", "coordinator", "--data", self.front(self, self.data.address),
+                                       *self.coordinator_words)
         for number, slots in enumerate(self.slots_of, 1):
             self.workers.append(self.server("worker", f"w{number}", "--coordinator", self.coordinator.address, "--name", f"w{number}",
                                             "--device", "cpu", "--slots", slots, listens=False))

@@ -102,7 +102,8 @@ class Metrics(TopicsCase):
         self.assertTrue(any(number > 0 for _, number in self.live["muster_job_rank_skew_seconds"]))
         phases = {labels["phase"] for labels, _ in self.live["muster_job_step_seconds"]}
         self.assertEqual(phases, {"data", "encode", "gather", "loss", "backward", "reduce", "optimise", "other"})
-        self.assertIn("ndcg@10", {labels["metric"] for labels, _ in self.live["muster_job_evaluation"]})
+        self.assertIn(("ndcg@10", "topics", "test"), {(labels["metric"], labels["dataset"], labels["split"])
+                                                      for labels, _ in self.live["muster_job_evaluation"]})
         kinds = {labels["kind"]: number for labels, number in self.live["muster_job_mean_similarity"]}
         self.assertLessEqual(abs(kinds["positive"]), 1.001)
         samples = parse(self.worker_live)[1]

@@ -68,6 +68,7 @@ class Cluster {
       }
       case 10:
         if (source.Coin()) return BlobsCollected{Known()[source.Below(Known().size())]};
+        if (source.Below(4) == 0) return DataServerSeen{"d:1", source.Coin()};
         return Plan{};
       default:
         now_ += absl::Milliseconds(source.Take<uint16_t>()) * (source.Coin() ? 20 : 1);

@@ -100,7 +100,7 @@ void FuzzServers::Start() {
   coordinator.state = folder / "coordinator";
   coordinator.security = Insecure();
   coordinator.limits = kNoLimits;
-  coordinator.data_addresses = {address};
+  coordinator.data_address = address;
   coordinator_server_ = Ok(Coordinator::Start(coordinator));
   coordinator_channel_ = Ok(MakeChannel(absl::StrCat("127.0.0.1:", coordinator_server_->port()), Insecure()));
 }

@@ -21,7 +21,7 @@ def build():
         ],
         "Learning": [
             lines("Loss", "none", Query(of_job("muster_job_loss"), "loss")),
-            lines("Evaluation", "none", Query(of_job("muster_job_evaluation"), "{{metric}}")),
+            lines("Evaluation", "none", Query(of_job("muster_job_evaluation"), "{{metric}}, {{dataset}} {{split}}")),
             lines("Learning rate", "sci", Query(of_job("muster_job_learning_rate"), "learning rate")),
             lines("Norm of the gradient", "none", Query(of_job("muster_job_gradient_norm"), "before clipping"), log=True),
             lines("Steps", "short", Query(of_job("muster_job_step"), "done"), Query(of_job("muster_job_total_steps"), "planned")),

@@ -100,6 +100,7 @@ void AgentCore::On(const SessionEnded&) {
 void AgentCore::On(const RankSaid& event) {
   Rank* rank = RankFromKey(event.rank);
   if (rank == nullptr || !rank->running) return;
+  rank->heard = now_;
   muster::v1::Report report;
   switch (event.message.message_case()) {
     case muster::rank::v1::RankMessage::kProgress:
@@ -122,7 +123,7 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::kCheckpointRefused:
       *report.mutable_checkpoint_refused() = event.message.checkpoint_refused();
       break;
-    case muster::rank::v1::RankMessage::kActivity: return;
+    case muster::rank::v1::RankMessage::kActivity: return NoteActivity(*rank, event.message.activity());
     case muster::rank::v1::RankMessage::kResult:
       rank->history.result = event.message.result();
       if (!rank->kill_at.has_value() && !rank->killed) {
@@ -133,6 +134,19 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::MESSAGE_NOT_SET: return;
   }
   SendReport(event.rank.attempt, std::move(report));
+}
+
+void AgentCore::NoteActivity(Rank& rank, const muster::v1::RankActivity& activity) {
+  const bool first = !rank.activity.has_value();
+  const bool same_phase = !first && rank.activity->phase() == activity.phase() &&
+                          rank.activity->step() == activity.step() &&
+                          rank.activity->collectives() == activity.collectives() &&
+                          rank.activity->in_collective() == activity.in_collective();
+  const bool waits = !activity.unreachable().empty(), waited = !first && !rank.activity->unreachable().empty();
+  if (!same_phase) rank.in_phase_since = now_;
+  rank.activity = activity;
+  // The no-progress timer stands still from the moment the coordinator hears of it.
+  if (waits != waited && session_ == Session::kWelcomed) SendHeartbeat();
 }
 
 void AgentCore::On(const RankSaidNonsense& event) {
@@ -275,7 +289,14 @@ void AgentCore::AddObserved(Message& message) const {
     observed.set_phase(attempt.stage == Stage::kPrepared ? muster::v1::ASSIGNMENT_PHASE_PREPARE
                                                          : muster::v1::ASSIGNMENT_PHASE_RUN);
     for (const auto& [number, rank] : attempt.ranks) {
-      if (rank.running) observed.add_running_ranks(number);
+      if (!rank.running) continue;
+      observed.add_running_ranks(number);
+      if (!rank.activity.has_value()) continue;
+      muster::v1::RankActivity& activity = *observed.add_activities();
+      activity = *rank.activity;
+      activity.set_rank(number);
+      activity.set_seconds_ago(absl::ToDoubleSeconds(now_ - rank.in_phase_since));
+      activity.set_silent_seconds(absl::ToDoubleSeconds(now_ - rank.heard));
     }
   }
 }

@@ -92,6 +92,8 @@ class AgentCore {
     bool running = false;
     bool asked_to_save = false, signalled = false, killed = false;
     std::optional<absl::Duration> kill_at;
+    std::optional<muster::v1::RankActivity> activity;  // what it last said that it does
+    absl::Duration in_phase_since, heard;
     std::string late;  // what is said of it if it is still there at kill_at
     RankHistory history;
   };
@@ -106,6 +108,7 @@ class AgentCore {
   void On(const MessageReceived& event);
   void On(const SessionEnded& event);
   void On(const RankSaid& event);
+  void NoteActivity(Rank& rank, const muster::v1::RankActivity& activity);
   void On(const RankSaidNonsense& event);
   void On(const RankWrote& event);
   void On(const RankEnded& event);

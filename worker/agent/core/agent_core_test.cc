@@ -170,6 +170,43 @@ TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty()) << "the same wish again changes nothing";
 }
 
+TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {0, 1}}});
+  Desire({{"a", 1, kRun, {0, 1}}});
+  RankSaid said{{{"a", 1}, 1}, {}};
+  auto& activity = *said.message.mutable_activity();
+  activity.set_phase("encode");
+  activity.set_step(7);
+  Step(said);
+  const auto heartbeat = [](const Actions& actions) {
+    muster::v1::Heartbeat found;
+    for (const Action& action : actions) {
+      if (const auto* send = std::get_if<Send>(&action); send != nullptr && send->message.has_heartbeat()) {
+        found = send->message.heartbeat();
+      }
+    }
+    return found;
+  };
+  now_ += absl::Seconds(2);
+  Step(said);  // speaks, and is where it was
+  const auto beat = heartbeat(Advance(absl::Seconds(1)));
+  ASSERT_EQ(beat.attempts_size(), 1);
+  ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has said nothing";
+  EXPECT_EQ(beat.attempts(0).activities(0).rank(), 1);
+  EXPECT_EQ(beat.attempts(0).activities(0).step(), 7);
+  EXPECT_EQ(beat.attempts(0).activities(0).seconds_ago(), 3);
+  EXPECT_EQ(beat.attempts(0).activities(0).silent_seconds(), 1);
+  activity.set_unreachable("data server d:1");
+  EXPECT_EQ(heartbeat(Step(said)).attempts(0).activities(0).unreachable(), "data server d:1") << "told at once";
+  EXPECT_EQ(heartbeat(Step(said)).attempts_size(), 0) << "and once";
+  activity.set_step(8);
+  activity.clear_unreachable();
+  EXPECT_EQ(heartbeat(Step(said)).attempts(0).activities(0).seconds_ago(), 0);
+  End({{"a", 1}, 1});
+  EXPECT_EQ(heartbeat(Advance(absl::Seconds(3))).attempts(0).activities_size(), 0);
+}
+
 class JsonAgentCoreTest : public AgentCoreTest {
  protected:
   JsonAgentCoreTest() : AgentCoreTest("json") {}

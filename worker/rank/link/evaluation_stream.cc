@@ -18,15 +18,16 @@ using muster::v1::StreamEvaluationResponse;
 
 class EvaluationStream {
  public:
-  EvaluationStream(std::vector<std::shared_ptr<grpc::Channel>> servers,
-                   const muster::v1::StreamEvaluationRequest& request)
-      : servers_(std::move(servers)), request_(request) {}
+  EvaluationStream(std::shared_ptr<grpc::Channel> server, const muster::v1::StreamEvaluationRequest& request,
+                   ReachabilityWatch* watch)
+      : server_(std::move(server)), stub_(muster::v1::DataService::NewStub(server_)), request_(request), watch_(watch) {}
   ~EvaluationStream() {
     if (context_ != nullptr) context_->TryCancel();
   }
 
   // The next message; false after the last.
   absl::StatusOr<bool> Next(StreamEvaluationResponse* message) {
+    const ReachabilityWatch::Wait waiting(watch_);
     absl::Duration pause = absl::Milliseconds(100);
     while (true) {
       if (reader_ == nullptr) Connect();
@@ -39,12 +40,12 @@ class EvaluationStream {
         ++taken_;
         return true;
       }
-      const absl::Status status = FromGrpc(reader_->Finish());
+      const absl::Status status = FromUncancelledCall(reader_->Finish());
       reader_.reset();
       if (status.ok()) return false;
       if (!IsRetryable(status)) return WithContext(status, "stream of an evaluation");
       spdlog::warn("the stream of an evaluation stopped: {}; trying again", std::string(status.message()));
-      PauseBeforeRetry(*servers_[connections_ % servers_.size()], pause);
+      PauseBeforeRetry(*server_, pause);
       pause = skipped > 0 ? absl::Milliseconds(100) : std::min(2 * pause, absl::Duration(absl::Seconds(5)));
     }
   }
@@ -52,26 +53,26 @@ class EvaluationStream {
  private:
   void Connect() {
     context_ = std::make_unique<grpc::ClientContext>();
-    stub_ = muster::v1::DataService::NewStub(servers_[connections_++ % servers_.size()]);
     reader_ = stub_->StreamEvaluation(context_.get(), request_);
     seen_here_ = 0;
   }
 
-  const std::vector<std::shared_ptr<grpc::Channel>> servers_;
+  const std::shared_ptr<grpc::Channel> server_;
+  const std::unique_ptr<muster::v1::DataService::Stub> stub_;
   const muster::v1::StreamEvaluationRequest request_;
+  ReachabilityWatch* const watch_;
   std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<muster::v1::DataService::Stub> stub_;
   std::unique_ptr<grpc::ClientReader<StreamEvaluationResponse>> reader_;
-  size_t connections_ = 0;
   uint64_t taken_ = 0;      // messages handed on
   uint64_t seen_here_ = 0;  // messages of this connection
 };
 
 }  // namespace
 
-absl::StatusOr<EvaluationSource> OpenEvaluation(std::vector<std::shared_ptr<grpc::Channel>> servers,
-                                                const muster::v1::StreamEvaluationRequest& request) {
-  auto stream = std::make_shared<EvaluationStream>(std::move(servers), request);
+absl::StatusOr<EvaluationSource> OpenEvaluation(std::shared_ptr<grpc::Channel> server,
+                                                const muster::v1::StreamEvaluationRequest& request,
+                                                ReachabilityWatch* watch) {
+  auto stream = std::make_shared<EvaluationStream>(std::move(server), request, watch);
   StreamEvaluationResponse first;
   ASSIGN_OR_RETURN(const bool any, stream->Next(&first));
   if (!any || !first.has_header()) {

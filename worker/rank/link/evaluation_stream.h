@@ -1,10 +1,10 @@
-// A split's sequences for this rank, from a data server.
+// A split's sequences for this rank, from the data server.
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/reachability.h"
 #include "muster/v1/data.pb.h"
 #include "worker/rank/evaluate/evaluator.h"
 
@@ -14,9 +14,10 @@ class Channel;
 
 namespace muster {
 
-// When a server cannot be reached, it goes on at the next one where it stopped (the stream is a pure function of the
-// request), for as long as it takes.
-absl::StatusOr<EvaluationSource> OpenEvaluation(std::vector<std::shared_ptr<grpc::Channel>> servers,
-                                                const muster::v1::StreamEvaluationRequest& request);
+// A broken stream continues where it stopped (it is a pure function of the request), for as long as it takes. `watch`
+// must outlive the source; null: nobody is told of a server that cannot be reached.
+absl::StatusOr<EvaluationSource> OpenEvaluation(std::shared_ptr<grpc::Channel> server,
+                                                const muster::v1::StreamEvaluationRequest& request,
+                                                ReachabilityWatch* watch = nullptr);
 
 }  // namespace muster

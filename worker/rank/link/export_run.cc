@@ -17,8 +17,15 @@ using muster::v1::Evaluation;
 
 std::string Number(double value) { return absl::StrCat(value); }
 
+// "400", or "120 of 400: ndcg@10 was not better than at step 60 in 3 evaluations"
+std::string Steps(uint64_t total, const std::optional<muster::v1::StoppedEarly>& stopped) {
+  if (!stopped.has_value()) return absl::StrCat(total);
+  return absl::StrCat(stopped->step(), " of ", total, ": ", stopped->metric(), " was not better than at step ",
+                      stopped->best_step(), " in ", stopped->patience(), stopped->patience() == 1 ? " evaluation" : " evaluations");
+}
+
 ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optional<Evaluation>& untrained,
-                  const std::optional<Evaluation>& trained) {
+                  const std::optional<Evaluation>& trained, const std::optional<muster::v1::StoppedEarly>& stopped) {
   const muster::v1::JobSpec& spec = config.spec();
   ModelCard card{.title = spec.name(), .base_model = spec.model().from()};
   card.data = {{"training set", absl::StrCat(spec.data().train(), " (", spec.data().split(), ")")},
@@ -31,7 +38,7 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                    {"temperature", Number(spec.loss().temperature())},
                    {"queries a step", absl::StrCat(spec.batch().queries())},
                    {"learning rate", Number(spec.optimizer().learning_rate())},
-                   {"steps", absl::StrCat(config.resolved().total_steps())},
+                   {"steps", Steps(config.resolved().total_steps(), stopped)},
                    {"seed", absl::StrCat(spec.seed())}};
   for (const auto* evaluation : {&untrained, &trained}) {
     if (!evaluation->has_value()) continue;
@@ -54,7 +61,8 @@ PackedBatch Probe(const EncoderConfig& config) {
 absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<Evaluation>& untrained,
-                                        const std::optional<Evaluation>& trained, BlobClient& blobs) {
+                                        const std::optional<Evaluation>& trained,
+                                        const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs) {
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
   const auto& prompts = config.spec().model().prompts();
   RETURN_IF_ERROR(WithContext(ExportFolder(encoder, {.folder = folder,
@@ -62,7 +70,7 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                                      .query_prompt = prompts.query(),
                                                      .passage_prompt = prompts.passage(),
                                                      .probe = Probe(encoder.config()),
-                                                     .card = CardFor(config, untrained, trained)}),
+                                                     .card = CardFor(config, untrained, trained, stopped)}),
                               "export"));
   ASSIGN_OR_RETURN(const auto manifest, blobs.PutFolder(folder));
   return blobs.PutManifest(manifest);

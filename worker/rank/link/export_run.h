@@ -8,15 +8,17 @@
 #include "absl/status/statusor.h"
 #include "common/rpc/blobs.h"
 #include "muster/rank/v1/rank.pb.h"
+#include "muster/v1/worker.pb.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
 
-// Exports into the rank's scratch folder, puts the folder, and returns its manifest's digest. The evaluations go into
-// the model card.
+// Exports into the rank's scratch folder, puts the folder, and returns its manifest's digest. The evaluations, and
+// why training stopped early, go into the model card.
 absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<muster::v1::Evaluation>& untrained,
-                                        const std::optional<muster::v1::Evaluation>& trained, BlobClient& blobs);
+                                        const std::optional<muster::v1::Evaluation>& trained,
+                                        const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs);
 
 }  // namespace muster

@@ -189,15 +189,20 @@ void FakeBlobs::Forget(const std::string& digest) {
   blobs_.erase(digest);
 }
 
-FakeCluster::FakeCluster() {
-  auto started = RpcServer::Start({.address = "127.0.0.1:0",
+FakeCluster::FakeCluster() { Restart(); }
+
+void FakeCluster::Stop() { server.reset(); }
+
+void FakeCluster::Restart() {
+  auto started = RpcServer::Start({.address = absl::StrCat("127.0.0.1:", port),
                                    .security = {.insecure = true},
                                    .services = {&rendezvous, &data, &blobs}});
   if (!started.ok()) throw std::runtime_error(std::string(started.status().message()));
   server = *std::move(started);
+  port = server->port();
 }
 
-std::string FakeCluster::address() const { return absl::StrCat("127.0.0.1:", server->port()); }
+std::string FakeCluster::address() const { return absl::StrCat("127.0.0.1:", port); }
 
 std::shared_ptr<grpc::Channel> FakeCluster::Channel() const { return *MakeChannel(address(), {.insecure = true}); }
 

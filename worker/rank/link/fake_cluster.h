@@ -66,6 +66,8 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
 
 struct FakeCluster {
   FakeCluster();
+  void Stop();     // breaks every call
+  void Restart();  // where it listened before
   std::shared_ptr<grpc::Channel> Channel() const;
   std::string address() const;
 
@@ -73,6 +75,7 @@ struct FakeCluster {
   FakeData data;
   FakeBlobs blobs;
   std::unique_ptr<RpcServer> server;
+  int port = 0;
 };
 
 }  // namespace muster

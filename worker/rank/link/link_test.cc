@@ -6,10 +6,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <optional>
 #include <thread>
 
 #include "worker/rank/collective/join.h"
+#include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/evaluation_stream.h"
 #include "worker/rank/link/fake_cluster.h"
@@ -78,7 +81,7 @@ ShareStream::Options StreamOptions(const FakeCluster& cluster, uint64_t from, ui
   request.mutable_identity()->set_world_size(1);
   request.mutable_resolved()->set_total_steps(total);
   request.set_from_step(from);
-  return {.servers = {cluster.Channel()}, .request = request, .total_steps = total};
+  return {.server = cluster.Channel(), .request = request, .total_steps = total};
 }
 
 TEST(ShareStream, GoesOnFromTheStepThatItNeedsWhenTheStreamBreaks) {
@@ -115,7 +118,7 @@ TEST(EvaluationStream, GoesOnWhereItBroke) {
   muster::v1::StreamEvaluationRequest request;
   request.mutable_identity()->set_attempt(1);
   request.mutable_identity()->set_world_size(1);
-  auto source = OpenEvaluation({cluster.Channel()}, request);
+  auto source = OpenEvaluation(cluster.Channel(), request);
   ASSERT_TRUE(source.ok()) << source.status();
   std::vector<uint32_t> slots;
   muster::v1::MicroBatch micro;
@@ -165,6 +168,39 @@ TEST(AgentPipe, NoticesThatTheAgentIsGone) {
   EXPECT_EQ(agent.Send({}).code(), absl::StatusCode::kUnavailable);
 }
 
+TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
+  Pipe pipe;
+  AgentPipe agent(pipe.ends[1]);
+  ActivityBoard board;
+  board.SetActivity("loading the model");
+  std::atomic<bool> away = false;
+  std::optional<ActivityReporter> reporter;
+  reporter.emplace(agent, board,
+                   ActivityReporter::Options{.rank = 3,
+                                             .unreachable = [&] { return away ? "data server d:1" : ""; },
+                                             .look_every = absl::Milliseconds(1),
+                                             .speak_every = absl::Milliseconds(5)});
+  google::protobuf::io::FileInputStream stream(pipe.ends[0]);
+  muster::rank::v1::RankMessage message;
+  const auto next = [&] { return google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr); };
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(next());
+    EXPECT_EQ(message.activity().phase(), "loading the model");
+    EXPECT_EQ(message.activity().rank(), 3);
+  }
+  board.SetStep(7);
+  board.SetPhase("encode");
+  board.BeginCollective("gather");
+  while (message.activity().phase() != "gather") ASSERT_TRUE(next());
+  EXPECT_EQ(message.activity().step(), 7);
+  EXPECT_TRUE(message.activity().in_collective());
+  EXPECT_EQ(message.activity().collectives(), 1);
+  away = true;
+  while (message.activity().unreachable().empty()) ASSERT_TRUE(next());
+  EXPECT_EQ(message.activity().unreachable(), "data server d:1");
+  reporter.reset();
+}
+
 TEST(ProgressReporter, SendsAtMostFiveTimesASecondAndAlwaysTheLast) {
   Pipe pipe;
   AgentPipe agent(pipe.ends[1]);
@@ -172,7 +208,8 @@ TEST(ProgressReporter, SendsAtMostFiveTimesASecondAndAlwaysTheLast) {
   muster::rank::v1::RankConfig config;
   config.mutable_resolved()->set_total_steps(100);
   config.mutable_resolved()->set_steps_per_epoch(50);
-  ProgressReporter reporter(config, agent, clock);
+  ActivityBoard board;
+  ProgressReporter reporter(config, agent, clock, board);
   for (uint64_t step = 1; step <= 100; ++step) {
     clock.Advance(absl::Milliseconds(10));
     reporter.Step({.queries = 32, .tokens = 1000}, step, 0.01, step == 100);

@@ -13,16 +13,19 @@ constexpr double kMemory = 0.9;  // of the running mean of step times
 
 }  // namespace
 
-ProgressReporter::ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock)
+ProgressReporter::ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
+                                   ActivityBoard& board)
     : silent_(config.rank() != 0),
       agent_(agent),
       clock_(clock),
+      board_(board),
       steps_per_epoch_(static_cast<double>(std::max<uint64_t>(1, config.resolved().steps_per_epoch()))) {
   progress_.set_total_steps(config.resolved().total_steps());
 }
 
 void ProgressReporter::Activity(const std::string& activity, double done) {
   const bool changed = progress_.activity() != activity;
+  board_.SetActivity(activity);
   if (changed && !silent_) spdlog::info("{}", activity);
   progress_.set_activity(activity);
   progress_.set_done(done);
@@ -34,6 +37,7 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   const bool changed = progress_.activity() != "training";
   progress_.set_activity("training");
   progress_.set_step(steps_done);
+  board_.SetStep(steps_done);
   progress_.set_epoch(static_cast<double>(steps_done) / steps_per_epoch_);
   progress_.set_done(static_cast<double>(steps_done) / std::max<uint64_t>(1, progress_.total_steps()));
   progress_.set_loss(report.loss);

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/collective/activity_board.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/train/trainer.h"
 
@@ -13,7 +14,9 @@ namespace muster {
 // Not thread-safe. Other ranks than 0 are silent: their steps are rank 0's.
 class ProgressReporter {
  public:
-  ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock);
+  // All ranks show what they do on `board`, which must outlive it.
+  ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
+                   ActivityBoard& board);
 
   // Something else than training begins or goes on; a new activity is always sent.
   void Activity(const std::string& activity, double done = 0);
@@ -27,6 +30,7 @@ class ProgressReporter {
   const bool silent_;
   AgentPipe& agent_;
   const Clock& clock_;
+  ActivityBoard& board_;
   const double steps_per_epoch_;
   muster::v1::Progress progress_;
   double mean_step_seconds_ = 0;

@@ -12,6 +12,7 @@
 #include "common/status.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/export/export.h"
+#include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/audit_log.h"
 #include "worker/rank/link/checkpoints.h"
 #include "worker/rank/link/evaluation_stream.h"
@@ -32,6 +33,7 @@ using muster::rank::v1::RankResult;
 using muster::v1::Evaluation;
 
 constexpr absl::Duration kDataPatience = absl::Seconds(5);
+constexpr absl::Duration kBlobPatience = absl::Minutes(2);  // of a server that can be reached
 
 class RankRun {
  public:
@@ -41,13 +43,14 @@ class RankRun {
         agent_(agent),
         clock_(clock),
         stop_(stop),
-        progress_(config, agent, clock),
+        progress_(config, agent, clock, board_),
         audit_(config),
         steps_(std::filesystem::path(config.scratch()) / kStepLogFile) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(SetUp());
     RETURN_IF_ERROR(Restore());
+    board_.SetStep(cursor_.step);
     RankMessage started;
     started.mutable_started()->set_rank(config_.rank());
     RETURN_IF_ERROR(agent_.Send(started));
@@ -62,21 +65,28 @@ class RankRun {
 
  private:
   absl::Status SetUp() {
+    progress_.Activity("connecting");
+    ASSIGN_OR_RETURN(channels_, Connect(config_));
+    data_watch_ = std::make_unique<ReachabilityWatch>(
+        ReachabilityWatch::Options{.channel = channels_.data, .name = absl::StrCat("data server ", config_.data_addresses(0))});
+    activity_ = std::make_unique<ActivityReporter>(
+        agent_, board_,
+        ActivityReporter::Options{.rank = config_.rank(), .unreachable = [this] { return data_watch_->Unreachable(); }});
     ASSIGN_OR_RETURN(device_, OpenDevice(config_));
     spdlog::info("job {} attempt {}: rank {} of {}, on {}, {} threads", config_.job_id(), config_.attempt(),
                  config_.rank(), config_.world_size(), device_.device.str(), config_.threads());
-    progress_.Activity("connecting");
-    ASSIGN_OR_RETURN(channels_, Connect(config_));
-    blobs_ = std::make_unique<BlobClient>(channels_.data.front());
+    blobs_ = std::make_unique<BlobClient>(channels_.data, kBlobPatience, data_watch_.get());
+    board_.BeginCollective("meeting the other ranks");
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
+    board_.EndCollective();
+    group_ = MakeObservedGroup(std::move(group_), board_);
     ASSIGN_OR_RETURN(threads_, ThreadsOfAllRanks(*group_));
     RETURN_IF_ERROR(steps_.Clear());
     progress_.Activity("loading the model");
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
-                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, TrainerSettings());
     cursor_ = {.total_steps = TotalSteps(),
                .seed = spec_.seed(),
                .spec_digest = SpecDigest(spec_, config_.resolved()),
@@ -88,6 +98,12 @@ class RankRun {
           agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
         });
     return absl::OkStatus();
+  }
+
+  TrainerOptions TrainerSettings() {
+    TrainerOptions options = TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps());
+    options.board = &board_;
+    return options;
   }
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
@@ -117,8 +133,7 @@ class RankRun {
     ASSIGN_OR_RETURN(LoadedModel fresh, LoadModel(config_, *blobs_, device_.device));
     RETURN_IF_ERROR(AssignParameters(fresh.encoder->parameters(), encoder_->parameters()));
     RETURN_IF_ERROR(steps_.Clear());
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_,
-                                         TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, TrainerSettings());
     return absl::OkStatus();
   }
 
@@ -145,7 +160,7 @@ class RankRun {
     *request.mutable_resolved() = config_.resolved();
     request.set_dataset(digest);
     request.set_split(split);
-    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request));
+    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request, data_watch_.get()));
     EvaluatorOptions options{.metrics = StandardMetrics(),
                              .progress = [&](double done) { progress_.Activity(activity, done); }};
     if (spec_.has_evaluate()) options.metrics.push_back(spec_.evaluate().metric());
@@ -180,6 +195,18 @@ class RankRun {
            cursor_.evaluations_without_better >= spec_.evaluate().early_stop().patience();
   }
 
+  // Nothing: the job took all its steps.
+  std::optional<muster::v1::StoppedEarly> EarlyStop() const {
+    if (!StoppedEarly() || cursor_.step == TotalSteps()) return std::nullopt;
+    muster::v1::StoppedEarly stopped;
+    stopped.set_step(cursor_.step);
+    stopped.set_patience(spec_.evaluate().early_stop().patience());
+    stopped.set_metric(spec_.evaluate().metric());
+    stopped.set_best_step(cursor_.best_step);
+    stopped.set_best(cursor_.best_metric.value_or(0));
+    return stopped;
+  }
+
   absl::Status Train() {
     muster::v1::StreamRequest request;
     *request.mutable_identity() = Identity();
@@ -187,13 +214,14 @@ class RankRun {
     *request.mutable_resolved() = config_.resolved();
     request.set_from_step(cursor_.step);
     const auto shares =
-        ShareStream::Start({.servers = channels_.data, .request = request, .total_steps = TotalSteps()});
+        ShareStream::Start({.server = channels_.data, .request = request, .total_steps = TotalSteps()});
     // An attempt that was asked to stop after a step saved it before its evaluation.
     if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(cursor_.step)) {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
     while (cursor_.step < TotalSteps() && !StoppedEarly()) {
       const absl::Duration start = clock_.Monotonic();
+      board_.SetPhase("data");
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
       ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, config_.rank(), config_.world_size(),
                                                              encoder_->config(), device_.device));
@@ -254,6 +282,7 @@ class RankRun {
   }
 
   absl::StatusOr<muster::v1::StepShare> NextShare(ShareStream& shares) {
+    const ReachabilityWatch::Wait waiting(data_watch_.get());
     while (true) {
       ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
       if (share.has_value()) return *std::move(share);
@@ -312,9 +341,12 @@ class RankRun {
       uploader_->Wait();
       progress_.Activity("exporting");
       ASSIGN_OR_RETURN(const std::string manifest,
-                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, *blobs_));
+                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, EarlyStop(), *blobs_));
       RankMessage message;
       message.mutable_exported()->set_manifest(manifest);
+      if (const auto stopped = EarlyStop(); stopped.has_value()) {
+        *message.mutable_exported()->mutable_stopped_early() = *stopped;
+      }
       RETURN_IF_ERROR(agent_.Send(message));
     }
     // The others' end is the job's end only if the export is there.
@@ -327,11 +359,14 @@ class RankRun {
   AgentPipe& agent_;
   const Clock& clock_;
   const std::atomic<StopRequest>& stop_;
+  ActivityBoard board_;
   ProgressReporter progress_;
   AuditLog audit_;
   StepLog steps_;  // rank 0's alone is used
   RankDevice device_;
   RankChannels channels_;
+  std::unique_ptr<ReachabilityWatch> data_watch_;
+  std::unique_ptr<ActivityReporter> activity_;
   std::unique_ptr<BlobClient> blobs_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Encoder> encoder_;

@@ -123,6 +123,7 @@ class RunRankTest : public testing::Test {
       RankMessage message;
       while (google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr)) {
         ended.messages.push_back(message);
+        if (on_message_) on_message_(message);
       }
     });
     {
@@ -166,6 +167,7 @@ class RunRankTest : public testing::Test {
   BlobClient blobs_;
   RankConfig config_;
   std::atomic<StopRequest> stop_ = StopRequest::kNone;
+  std::function<void(const RankMessage&)> on_message_;  // called while the rank runs
   int runs_ = 0;
 };
 
@@ -252,6 +254,60 @@ TEST_F(RunRankTest, TheLedgerGoesOnFromACheckpointInTheMiddleOfAnEpoch) {
   *resumed.add_checkpoints() = whole.Checkpoints().back();  // of step 2, where an epoch has 3
   EXPECT_GT(whole.Checkpoints().back().seconds(), 0);
   EXPECT_THAT(Run(resumed, 1)[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
+}
+
+// Whatever a rank is about to do, it waits for the data server, says so, and goes on as if nothing had happened.
+TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
+  const Ended whole = Run(config_, 1)[0];
+  // Before the first download; before the stream of shares; in the middle, with a checkpoint to put; after the last step.
+  for (const std::string after : {"", "untrained", "step-2", "step-6"}) {
+    std::vector<std::string> waited;
+    on_message_ = [&](const RankMessage& message) {
+      if (message.has_evaluation() && message.evaluation().label() == after) cluster_.Stop();
+      if (cluster_.server != nullptr || message.activity().unreachable().empty()) return;
+      waited.push_back(message.activity().unreachable());
+      cluster_.Restart();
+    };
+    std::filesystem::remove_all(folder_ / "cache");
+    if (after.empty()) cluster_.Stop();
+    const Ended ended = Run(config_, 1)[0];
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << after << ": " << ended.result.message();
+    EXPECT_THAT(waited, testing::ElementsAre(absl::StrCat("data server ", cluster_.address()))) << after;
+    EXPECT_EQ(ended.Manifest(), whole.Manifest()) << after;
+    EXPECT_EQ(ended.Checkpoints().size(), 3) << after;
+  }
+}
+
+TEST_F(RunRankTest, SaysWhenAndWhyItStoppedEarly) {
+  config_.mutable_spec()->mutable_optimizer()->set_learning_rate(0);  // no evaluation is better than the first
+  config_.mutable_spec()->mutable_evaluate()->mutable_early_stop()->set_patience(1);
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    for (const RankMessage& message : ended.messages) {
+      if (!message.has_exported()) continue;
+      const muster::v1::StoppedEarly& stopped = message.exported().stopped_early();
+      EXPECT_EQ(stopped.step(), 4);
+      EXPECT_EQ(stopped.best_step(), 2);
+      EXPECT_EQ(stopped.patience(), 1);
+      EXPECT_EQ(stopped.metric(), "mrr@5");
+      EXPECT_GT(stopped.best(), 0);
+    }
+  }
+}
+
+TEST_F(RunRankTest, EveryRankSaysWhereItIs) {
+  for (const Ended& ended : Run(config_, 2)) {
+    uint64_t step = 0, collectives = 0;
+    for (const RankMessage& message : ended.messages) {
+      if (!message.has_activity()) continue;
+      EXPECT_FALSE(message.activity().phase().empty());
+      EXPECT_GE(message.activity().collectives(), collectives) << "counts";
+      collectives = message.activity().collectives();
+      step = message.activity().step();
+    }
+    EXPECT_GT(collectives, 0);
+    EXPECT_LE(step, 6);
+  }
 }
 
 TEST_F(RunRankTest, RanksWithOtherPlansEndWithDisagreement) {

@@ -15,6 +15,14 @@ namespace muster {
 
 using muster::rank::v1::RankConfig;
 
+namespace {
+
+// The coordinator ends an attempt that stands still, and knows which rank is to blame. A shorter timeout would end it
+// on the ranks that wait, and while one of them waits for a lost server.
+constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
+
+}  // namespace
+
 absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
   SecurityOptions security{.certificates = config.certificates(),
                            .insecure = config.certificates().empty(),
@@ -22,11 +30,10 @@ absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
   RankChannels channels;
   ASSIGN_OR_RETURN(channels.coordinator, MakeChannel(config.coordinator_address(), security));
   security.ticket = config.ticket();
-  for (const std::string& address : config.data_addresses()) {
-    ASSIGN_OR_RETURN(auto channel, MakeChannel(address, security));
-    channels.data.push_back(std::move(channel));
+  if (config.data_addresses().empty()) {
+    return absl::InvalidArgumentError("the rank's configuration names no data server");
   }
-  if (channels.data.empty()) return absl::InvalidArgumentError("the rank's configuration names no data server");
+  ASSIGN_OR_RETURN(channels.data, MakeChannel(config.data_addresses(0), security));
   return channels;
 }
 
@@ -56,7 +63,8 @@ absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, con
       .store = MakeGrpcStore(channels.coordinator, config.job_id(), config.attempt()),
       .rank = config.rank(),
       .world_size = config.world_size(),
-      .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address()};
+      .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address(),
+      .timeout = kCollectiveTimeout};
   return device.cuda != nullptr ? device.cuda->JoinNccl(options, device.device) : JoinGlooGroup(options);
 }
 

@@ -17,7 +17,7 @@ namespace muster {
 
 struct RankChannels {
   std::shared_ptr<grpc::Channel> coordinator;
-  std::vector<std::shared_ptr<grpc::Channel>> data;
+  std::shared_ptr<grpc::Channel> data;
 };
 absl::StatusOr<RankChannels> Connect(const muster::rank::v1::RankConfig& config);
 

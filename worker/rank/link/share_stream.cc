@@ -46,9 +46,9 @@ void ShareStream::Read() {
   uint64_t next = options_.request.from_step();
   absl::Duration pause = absl::Milliseconds(100);
   absl::Status status;
-  for (size_t attempt = 0; next < options_.total_steps; ++attempt) {
+  while (next < options_.total_steps) {
     const uint64_t before = next;
-    status = ReadOnce(options_.servers[attempt % options_.servers.size()], next);
+    status = ReadOnce(next);
     if (!status.ok() && !IsRetryable(status)) break;
     if (next == options_.total_steps) break;
     pause = next > before ? absl::Milliseconds(100) : std::min(2 * pause, absl::Duration(absl::Seconds(5)));
@@ -63,8 +63,8 @@ void ShareStream::Read() {
                                       : WithContext(status, absl::StrCat("stream of shares, step ", next));
 }
 
-absl::Status ShareStream::ReadOnce(const std::shared_ptr<grpc::Channel>& server, uint64_t& next) {
-  const auto stub = muster::v1::DataService::NewStub(server);
+absl::Status ShareStream::ReadOnce(uint64_t& next) {
+  const auto stub = muster::v1::DataService::NewStub(options_.server);
   grpc::ClientContext context;
   context.set_wait_for_ready(true);  // a call that fails fast would not drive the connection (common/rpc/retry.h)
   {
@@ -88,7 +88,7 @@ absl::Status ShareStream::ReadOnce(const std::shared_ptr<grpc::Channel>& server,
     }
   }
   if (!wrong.ok()) context.TryCancel();
-  const absl::Status status = FromGrpc(reader->Finish());
+  const absl::Status status = FromUncancelledCall(reader->Finish());
   absl::MutexLock lock(&mutex_);
   call_ = nullptr;
   return wrong.ok() ? status : wrong;

@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -23,13 +22,13 @@ class ClientContext;
 
 namespace muster {
 
-// A thread reads ahead by `read_ahead_bytes` (one step at least). When a server cannot be reached it goes on from the
-// step that it needs, at the next server, with growing pauses, for as long as it takes: "cannot reach" is not "failed".
+// A thread reads ahead by `read_ahead_bytes` (one step at least). While the server cannot be reached it tries again from
+// the step that it needs, with growing pauses, for as long as it takes: "cannot reach" is not "failed".
 class ShareStream {
  public:
   struct Options {
-    std::vector<std::shared_ptr<grpc::Channel>> servers;  // at least one
-    muster::v1::StreamRequest request;                    // from_step: the first step that Next returns
+    std::shared_ptr<grpc::Channel> server;
+    muster::v1::StreamRequest request;  // from_step: the first step that Next returns
     uint64_t total_steps = 0;
     uint64_t read_ahead_bytes = uint64_t{256} << 20;
   };
@@ -43,7 +42,7 @@ class ShareStream {
  private:
   explicit ShareStream(Options options);
   void Read();
-  absl::Status ReadOnce(const std::shared_ptr<grpc::Channel>& server, uint64_t& next);
+  absl::Status ReadOnce(uint64_t& next);
   bool Push(muster::v1::StepShare share);
 
   const Options options_;

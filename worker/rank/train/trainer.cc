@@ -160,6 +160,10 @@ Dropout Trainer::DropoutAt(uint64_t step) const {
           .step = step};
 }
 
+void Trainer::Enter(absl::string_view phase) const {
+  if (options_.board != nullptr) options_.board->SetPhase(phase);
+}
+
 Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   const Dropout dropout = DropoutAt(batch.step);
   const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
@@ -215,6 +219,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   RETURN_IF_ERROR(ComparePlans(batch));
   const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
+  Enter("encode");
   Encoded own = Encode(batch);
   timer.Mark("encode");
   double work = report.seconds["encode"];
@@ -225,6 +230,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
   at::Tensor all = BySlot(std::move(gathered), batch);
   timer.Mark("gather");
 
+  Enter("loss");
   const int64_t rows = batch.row_end - batch.row_begin;
   LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
                                   .passages = all.narrow(0, batch.query_count, batch.passage_count),
@@ -262,6 +268,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
 
   ASSIGN_OR_RETURN(const at::Tensor d_own, group_.ReduceScatterRowsSum(std::exchange(sent, at::Tensor()), batch.rank_counts));
   timer.Mark("gather");
+  Enter("backward");
   Backward(batch, std::move(own), d_own);
   timer.Mark("backward");
   own_work_ = work + report.seconds["backward"];
@@ -293,6 +300,7 @@ absl::Status Trainer::Update(StepReport& report) {
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, StopRequest stop) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop));
   PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
+  Enter("optimise");
   try {
     RETURN_IF_ERROR(Update(report));
   } catch (const std::exception& error) {

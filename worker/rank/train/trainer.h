@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/sample_ledger.h"
 #include "muster/v1/job.pb.h"
+#include "worker/rank/collective/activity_board.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
@@ -31,6 +32,7 @@ struct TrainerOptions {
   double hidden_dropout = 0, attention_dropout = 0;
   uint64_t total_steps = 1;
   int64_t tile_rows = 512, tile_columns = 2048;
+  ActivityBoard* board = nullptr;  // shows the phase of the step in progress; null: nobody looks
 };
 
 // From a specification with its defaults filled in.
@@ -74,6 +76,7 @@ class Trainer {
   absl::Status ComparePlans(const StepBatch& batch);
   absl::Status Update(StepReport& report);
   Dropout DropoutAt(uint64_t step) const;
+  void Enter(absl::string_view phase) const;
 
   Encoder& encoder_;
   Group& group_;

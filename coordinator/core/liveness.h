@@ -1,0 +1,52 @@
+// Which rank of an attempt lags, and whether the attempt waits for a server that cannot be reached. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/core/soft.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+// A rank speaks every 2 s. One that has said nothing for so long is stopped, frozen, or out of memory.
+inline constexpr absl::Duration kUnresponsiveAfter = absl::Seconds(10);
+
+// What one rank of the running attempt last said.
+struct RankStanding {
+  uint32_t rank = 0;
+  std::string worker;
+  bool known = false;  // false: it has said nothing yet, or is of a version that does not
+  std::string phase;
+  uint64_t step = 0, collectives = 0;
+  bool in_collective = false;
+  absl::Duration in_phase;  // since it entered `phase`
+  absl::Duration silent;    // since its agent last heard it
+  std::string unreachable;  // the server that it waits for; empty: none
+};
+
+// Of all ranks that have not ended, by rank.
+std::vector<RankStanding> StandingsOf(const JobRecord& job, const Soft& soft, absl::Time now);
+
+// The rank that the others wait for: "rank 1 on w2 is at step 270 in encode for 121 s, while ranks 0, 2 wait in gather
+// at step 271". Looks, in this order, for ranks that no longer respond, ranks that have said nothing, and the ranks that
+// have begun the fewest collectives. Empty: no rank has said anything.
+std::string DescribeLag(const std::vector<RankStanding>& standings);
+
+// The same, of the peers that a rank still waited for when its collective failed. Empty: none of them was behind.
+std::string DescribePeersBehind(const std::vector<RankStanding>& standings, uint32_t rank);
+
+// The server that a rank waits for; empty: none does.
+std::string ServerWaitedFor(const std::vector<RankStanding>& standings);
+
+// Ranks wait for the data server, and the coordinator cannot reach it either: nobody's fault, so that the attempt's
+// no-progress timer and its failure budget stand still. A rank that alone cannot reach the server is not believed: it
+// would otherwise hold its slots forever (docs/decisions/0035).
+bool WaitsForLostServer(const std::vector<RankStanding>& standings, const Soft& soft);
+
+// "data server 10.0.0.7:7072, unreachable for 3m10s"
+std::string DescribeOutage(const Soft& soft, absl::Time now);
+
+}  // namespace muster

@@ -1,0 +1,100 @@
+// Step's half that tells an attempt that is stuck from one that waits for a server nobody can reach.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/liveness.h"
+#include "coordinator/core/stepper.h"
+
+namespace muster {
+namespace {
+
+// A standstill is shown to people once it has lasted this share of the bound.
+constexpr int kShownAfter = 4;
+constexpr absl::Duration kShownEvery = absl::Seconds(10);
+
+}  // namespace
+
+void Stepper::On(const DataServerSeen& event) {
+  DataServerView& view = soft_.data_server;
+  view.address = event.address;
+  if (event.answers == view.answers()) return;
+  view.lost_at = event.answers ? absl::InfiniteFuture() : now_;
+  if (!event.answers) return;
+  for (auto& [id, job] : soft_.jobs) decision_.replan = std::exchange(job.held, false) || decision_.replan;
+}
+
+void Stepper::ShowStandstill(const std::string& id, SoftJob& soft, std::string text) {
+  const bool same_kind = !soft.standstill.empty() && !text.empty() && soft.standstill[0] == text[0];
+  if (same_kind && now_ - soft.standstill_at < kShownEvery) return;
+  if (soft.standstill.empty() && text.empty()) return;
+  soft.standstill = std::move(text);
+  soft.standstill_at = now_;
+  decision_.effects.push_back(JobChanged{id});
+}
+
+void Stepper::WatchProgress(const JobRecord& record) {
+  const std::string& id = record.job().id();
+  const journal::v1::RunningAttempt& running = record.running();
+  SoftJob& soft = soft_.jobs[id];
+  soft.changed = std::max({soft.changed, FromProto(running.started()), soft_.started});
+  const bool moves = now_ - soft.changed < soft_.no_progress / kShownAfter;
+  if (moves && soft_.data_server.answers()) {  // nearly always: no look at the ranks
+    soft.outage_seen = absl::InfinitePast();
+    return ShowStandstill(id, soft, "");
+  }
+  const std::vector<RankStanding> standings = StandingsOf(record, soft_, now_);
+  if (WaitsForLostServer(standings, soft_)) {
+    // The timer stands still from one tick to the next.
+    if (soft.outage_seen != absl::InfinitePast()) soft.changed += now_ - soft.outage_seen;
+    soft.outage_seen = now_;
+    ShowStandstill(id, soft, absl::StrCat("waiting for ", DescribeOutage(soft_, now_)));
+    return;
+  }
+  soft.outage_seen = absl::InfinitePast();
+  if (moves) return ShowStandstill(id, soft, "");
+  const absl::Duration still = now_ - soft.changed;
+  const bool stuck = still >= soft_.no_progress;
+  std::string reason = absl::StrCat("no progress for ", absl::ToInt64Seconds(stuck ? soft_.no_progress : still), " s");
+  const std::string server = ServerWaitedFor(standings);
+  const std::string lag = DescribeLag(standings);
+  if (!server.empty()) {
+    const auto cut_off = std::find_if(standings.begin(), standings.end(),
+                                      [](const RankStanding& rank) { return !rank.unreachable.empty(); });
+    absl::StrAppend(&reason, ": rank ", cut_off->rank, " on ", cut_off->worker, " cannot reach ", server,
+                    ", which answers the coordinator");
+  } else if (!lag.empty()) {
+    absl::StrAppend(&reason, ": ", lag);
+  } else if (soft.attempt == running.number()) {  // ranks of a version that does not say where they are
+    absl::StrAppend(&reason, " at step ", soft.progress.step());
+    if (!soft.progress.activity().empty()) absl::StrAppend(&reason, ", ", soft.progress.activity());
+  }
+  if (stuck) {
+    Drive(id, Stuck{std::move(reason)});
+    return;
+  }
+  ShowStandstill(id, soft, std::move(reason));
+}
+
+bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit) {
+  const bool may_be_the_server = exit.cause() == muster::v1::EXIT_CAUSE_ERROR ||
+                                 exit.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE;
+  if (soft_.data_server.answers() || !may_be_the_server || record.running().has_stop()) return false;
+  const std::string id = record.job().id();
+  const std::string reason = absl::StrCat(DescribeExit(record, record.running().number(), exit), "; waiting for ",
+                                          DescribeOutage(soft_, now_));
+  Drive(id, ServerLost{reason});
+  SoftJob& soft = soft_.jobs[id];
+  soft.held = true;
+  soft.waiting = absl::StrCat("waits until data server ", soft_.data_server.address, " answers");
+  return true;
+}
+
+muster::v1::RankExited Stepper::WithLaggingPeer(const JobRecord& record, muster::v1::RankExited exit) const {
+  if (exit.cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) return exit;
+  const std::string lag = DescribePeersBehind(StandingsOf(record, soft_, now_), exit.rank());
+  if (!lag.empty()) exit.set_message(absl::StrCat(exit.message().empty() ? "lost its peers" : exit.message(), "; ", lag));
+  return exit;
+}
+
+}  // namespace muster

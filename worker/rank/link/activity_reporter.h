@@ -1,0 +1,40 @@
+// Tells a rank's agent what the rank does, from a thread of its own, so that it is known when the training thread hangs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "worker/rank/collective/activity_board.h"
+#include "worker/rank/link/agent_pipe.h"
+
+namespace muster {
+
+class ActivityReporter {
+ public:
+  struct Options {
+    uint32_t rank = 0;
+    std::function<std::string()> unreachable;  // the server that the rank waits for; empty: none
+    absl::Duration look_every = absl::Milliseconds(250);  // a change is sent then
+    absl::Duration speak_every = absl::Seconds(2);        // sent even without a change: this process is not frozen
+  };
+  // Pipe and board must outlive it.
+  ActivityReporter(AgentPipe& agent, const ActivityBoard& board, Options options);
+  ~ActivityReporter();
+
+ private:
+  void Run();
+
+  AgentPipe& agent_;
+  const ActivityBoard& board_;
+  const Options options_;
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace muster
