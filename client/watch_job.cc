@@ -13,6 +13,7 @@
 #include "common/exit_code.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/retry.h"
+#include "common/spec/job_spec.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -93,12 +94,13 @@ int ExitCodeOf(const muster::v1::Job& job) {
 std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
   auto json = nlohmann::ordered_json::parse(JsonText(job));
   json["metrics"] = nlohmann::ordered_json::object();
-  const bool evaluates_alone = job.spec().duration().length_case() == muster::v1::DurationSpec::kSteps &&
-                               job.spec().duration().steps() == 0;
+  const bool evaluates_alone = EvaluatesOnly(job.spec());
   for (const muster::v1::Evaluation& evaluation : job.evaluations()) {
     if (evaluation.label() != "trained" && !evaluates_alone) continue;
     for (const std::string& name : OrderedMetricNames(evaluation)) json["metrics"][name] = evaluation.metrics().at(name);
   }
+  // Scripts read what `eval` measured without looking inside: jq '."ndcg@10"'.
+  if (const auto metrics = json["metrics"]; evaluates_alone) json.update(metrics);
   return Format(json, format);
 }
 

@@ -27,6 +27,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
 int ExitCodeOf(const muster::v1::Job& job);
 
 // The whole job, and `metrics`: those of the trained model, or of what an evaluation job measured; {} if there are none.
+// Of an evaluation job each metric is also a key of its own.
 std::string FinalJobText(const muster::v1::Job& job, OutputFormat format);
 
 }  // namespace muster
