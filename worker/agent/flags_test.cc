@@ -54,6 +54,17 @@ TEST(ResolveFlags, NamesTheFlagThatIsWrong) {
   flags = Flags();
   flags.rank_binary = "/no/such/rank";
   EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--rank-binary"));
+  flags = Flags();
+  flags.coordinator = "localhost:99999";
+  EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--coordinator: \"localhost:99999\": the port must be"));
+}
+
+TEST(ResolveFlags, TakesAnIPv6InterfaceWithBracketsAndWithout) {
+  for (const char* text : {"[::1]", "::1"}) {
+    WorkerFlags flags = Flags();
+    flags.interface_address = text;
+    EXPECT_EQ(ResolveFlags(flags, Host())->core.interface_address, "::1");
+  }
 }
 
 TEST(RankEnvironment, PassesListedNamesOnly) {
