@@ -25,7 +25,8 @@ absl::StatusOr<HostPort> Parse(std::string_view text, int lowest_port) {
     return Wrong(text, "an IPv6 address stands in brackets before its port, such as [::1]:7070");
   }
   const std::string_view digits = text.substr(colon + 1);
-  const bool number = !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isdigit(c); });
+  const bool number =
+      !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isdigit(c); });
   int port = 0;
   if (!number || !absl::SimpleAtoi(ToAbsl(digits), &port) || port < lowest_port || port > 65535) {
     return Wrong(text, absl::StrCat("the port must be a number from ", lowest_port, " to 65535"));

@@ -13,7 +13,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/address.h"
 #include "common/process/child_process.h"
 #include "common/host/cgroup_limits.h"
 #include "common/host/nvml.h"
@@ -72,13 +74,11 @@ std::vector<std::string> VisibleDevices(const std::vector<std::string>& names, c
 }
 
 std::string InterfaceTowards(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return "";
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const absl::StatusOr<HostPort> server = ParseServerAddress(address);
+  if (!server.ok()) return "";
   addrinfo hints = {}, *list = nullptr;
   hints.ai_socktype = SOCK_DGRAM;
-  if (getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) return "";
+  if (getaddrinfo(server->host.c_str(), absl::StrCat(server->port).c_str(), &hints, &list) != 0) return "";
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, &freeaddrinfo);
   for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
     // Connecting a datagram socket sends nothing; it chooses the route, and with it our address.

@@ -21,6 +21,7 @@ TEST(VisibleDevices, ReadsCudaVisibleDevicesAsCudaDoes) {
 
 TEST(InterfaceTowards, IsLoopbackForALoopbackCoordinator) {
   EXPECT_EQ(InterfaceTowards("127.0.0.1:7070"), "127.0.0.1");
+  EXPECT_EQ(InterfaceTowards("[::1]:7070"), "::1");
   EXPECT_EQ(InterfaceTowards("no port"), "");
 }
 

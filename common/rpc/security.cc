@@ -124,7 +124,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& ad
 }
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& options) {
-  RETURN_IF_ERROR(ParseListenAddress(options.address).status());
+  RETURN_IF_ERROR(WithContext(ParseListenAddress(options.address).status(), "--listen"));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, CredentialsOfServer(options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;

@@ -11,6 +11,7 @@ class Server:
     """One process of Muster. Started again it listens where it listened before."""
     programs = BIN  # the folder with the programs
     has_health = True  # older programs have no --health
+    host = "127.0.0.1"  # as it stands before a port
 
     def __init__(self, cluster, program, name, words, listens=True, variables=None, prefix=()):
         self.cluster, self.program, self.name, self.words, self.listens = cluster, program, name, words, listens
@@ -21,11 +22,11 @@ class Server:
 
     def start(self):
         self.port_file.unlink(missing_ok=True)
-        ports = ["--metrics", f"127.0.0.1:{self.ports.get('metrics_port', 0)}", "--port-file", str(self.port_file)]
+        ports = ["--metrics", f"{self.host}:{self.ports.get('metrics_port', 0)}", "--port-file", str(self.port_file)]
         if self.has_health:
-            ports += ["--health", "127.0.0.1:0"]
+            ports += ["--health", f"{self.host}:0"]
         if self.listens:
-            ports += ["--listen", f"127.0.0.1:{self.ports.get('port', 0)}"]
+            ports += ["--listen", f"{self.host}:{self.ports.get('port', 0)}"]
         with open(self.log, "ab") as output:
             words = [*self.prefix, self.programs / f"muster-{self.program}", *self.words, *ports]
             self.process = subprocess.Popen([str(word) for word in words], stdout=output, stderr=output, stdin=subprocess.DEVNULL,
@@ -40,11 +41,11 @@ class Server:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.ports['port']}"
+        return f"{self.host}:{self.ports['port']}"
 
     @property
     def metrics(self):
-        return f"127.0.0.1:{self.ports['metrics_port']}"
+        return f"{self.host}:{self.ports['metrics_port']}"
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -63,6 +64,7 @@ class Server:
 class Apart(Cluster):
     """Coordinator, data server and workers with the numbers of slots given. `front(data_address)` may return another address,
     of what stands between the coordinator's clients and the data server. `coordinator`: more of its flags."""
+    Server = Server
 
     def __init__(self, slots=(2,), front=lambda cluster, address: address, coordinator=()):
         super().__init__(sum(slots))
@@ -82,8 +84,8 @@ class Apart(Cluster):
         return folder
 
     def server(self, program, name, *words, state=None, certs=None, **more):
-        self.servers.append(Server(self, program, name, ["--state", state or self.folder / "states" / name, "--certs",
-                                                         certs or self.certs(program, name), *words], **more))
+        self.servers.append(self.Server(self, program, name, ["--state", state or self.folder / "states" / name, "--certs",
+                                                              certs or self.certs(program, name), *words], **more))
         return self.servers[-1].start()
 
     def start(self):

@@ -5,10 +5,20 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/files.h"
 #include "common/status.h"
 
 namespace muster {
+namespace {
+
+// An IPv6 address may be given as it stands before a port.
+std::string WithoutBrackets(const std::string& address) {
+  const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
+  return bracketed ? address.substr(1, address.size() - 2) : address;
+}
+
+}  // namespace
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--coordinator", flags.coordinator, "Address of the coordinator, HOST:PORT")->required();
@@ -47,7 +57,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
 }
 
 absl::StatusOr<RankInterface> ResolveInterface(const WorkerFlags& flags, const HostFacts& host) {
-  if (!flags.interface.empty()) return ChooseInterface(host.interfaces, flags.interface);
+  if (!flags.interface.empty()) return ChooseInterface(host.interfaces, WithoutBrackets(flags.interface));
   const std::string& address = host.interface_towards_coordinator;
   if (address.empty()) {
     return absl::UnavailableError(absl::StrCat(flags.coordinator, ": no route to this address. Is it HOST:PORT, and can the "
@@ -61,6 +71,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
   if (flags.insecure == !flags.certs.empty()) {
     return absl::InvalidArgumentError("give either --certs DIR or --insecure");
   }
+  RETURN_IF_ERROR(WithContext(ParseServerAddress(flags.coordinator).status(), "--coordinator"));
   Agent::Options options;
   AgentFacts& facts = options.core.facts;
   facts.worker = flags.name.empty() ? absl::AsciiStrToLower(host.name) : flags.name;

@@ -51,6 +51,21 @@ TEST(ResolveFlags, NamesTheFlagThatIsWrong) {
   flags = Flags();
   flags.rank_binary = "/no/such/rank";
   EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--rank-binary"));
+  flags = Flags();
+  flags.coordinator = "localhost:99999";
+  EXPECT_THAT(Refusal(flags, Host()), HasSubstr("--coordinator: \"localhost:99999\": the port must be"));
+}
+
+TEST(ResolveFlags, TakesAnIPv6InterfaceWithBracketsAndWithout) {
+  HostFacts host = Host();
+  host.interfaces = {{"lo", {"127.0.0.1", "::1"}, true, true}};
+  for (const char* text : {"[::1]", "::1"}) {
+    WorkerFlags flags = Flags();
+    flags.interface = text;
+    const auto options = ResolveFlags(flags, host);
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->core.interface_address, "::1");
+  }
 }
 
 TEST(ResolveFlags, FindsTheInterfaceOfTheRanks) {
