@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "coordinator/core/job_machine.h"
 #include "coordinator/core/retention.h"
 
 namespace muster {
@@ -44,6 +47,25 @@ TEST(FutureTimes, DoNotKeepAJobThatEndedForEver) {
   ASSERT_TRUE(Apply(RecordOf(record), state).ok());
   for (const Record& fixed : WithoutFutureTimes(state, kNow)) ASSERT_TRUE(Apply(fixed, state).ok());
   EXPECT_EQ(ExpiredJobs(state, kNow + absl::Seconds(1), 10).size(), 1);
+}
+
+TEST(FutureTimes, OfACheckpointWhoseHostIsAheadCountAsNow) {
+  JobRecord record;
+  record.mutable_job()->set_id("a");
+  record.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
+  record.mutable_job()->add_attempts()->set_number(1);
+  record.mutable_running()->set_number(1);
+  record.set_last_attempt(1);
+  muster::v1::CheckpointSaved saved;
+  saved.mutable_checkpoint()->set_step(5);
+  saved.mutable_checkpoint()->set_manifest("m");
+  for (const absl::Duration ahead : {absl::Hours(1), -absl::Hours(1)}) {
+    *saved.mutable_checkpoint()->mutable_time() = ToProto(kNow + ahead);
+    const absl::StatusOr<Transition> transition = Advance(record, saved, kNow);
+    ASSERT_TRUE(transition.ok()) << transition.status();
+    ASSERT_EQ(transition->record.job().checkpoints_size(), 1);
+    EXPECT_EQ(FromProto(transition->record.job().checkpoints(0).time()), std::min(kNow, kNow + ahead));
+  }
 }
 
 }  // namespace

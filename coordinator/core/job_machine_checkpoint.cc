@@ -52,7 +52,8 @@ absl::Status Machine::On(const CheckpointSaved& event) {
   CheckpointInfo checkpoint = event.checkpoint();
   if (checkpoint.manifest().empty()) return absl::InvalidArgumentError("a checkpoint without a manifest");
   checkpoint.set_attempt(record().running().number());
-  if (!checkpoint.has_time()) *checkpoint.mutable_time() = ToProto(now_);
+  // The rank's host may be ahead: its checkpoint would stay new for as long.
+  if (!checkpoint.has_time() || FromProto(checkpoint.time()) > now_) *checkpoint.mutable_time() = ToProto(now_);
   const bool further = checkpoint.step() > CheckpointStep(record());
   for (const CheckpointInfo& known : job().checkpoints()) {
     if (known.step() == checkpoint.step() && known.manifest() == checkpoint.manifest()) return absl::OkStatus();
