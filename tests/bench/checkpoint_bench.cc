@@ -98,7 +98,8 @@ nlohmann::json Measure(const std::string& model, const Options& options, const s
                        BlobClient& blobs) {
   const auto encoder = Encoder::Random(ConfigOf(model), 1).value();
   AdamW optimizer(encoder->parameters(), {});
-  const StepLog steps(scratch / "steps.csv");
+  StepLog steps(scratch / "steps.csv");
+  OrExit(steps.Clear());
   const TrainingCursor cursor{.step = 1};
   int64_t parameters = 0;
   for (const Parameter& parameter : encoder->parameters()) parameters += parameter.value.numel();

@@ -113,6 +113,7 @@ class Checkpoints(unittest.TestCase):
         job_id = cluster.submit(job("full-scratch"))
         before = wait_until("checkpoints", lambda: (cluster.job(job_id).get("checkpoints") or None), 120)
         ballast = self.inside / "ballast"
+        self.addCleanup(ballast.unlink, missing_ok=True)  # the other cases need the room
         with open(ballast, "wb") as file:
             try:
                 while True:

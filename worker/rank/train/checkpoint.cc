@@ -3,7 +3,11 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <google/protobuf/util/json_util.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -80,6 +84,24 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
   }
 }
 
+// Nobody reads the copy soon, so its lines need not be fetched before they are written: a third less traffic.
+void CopyPastCaches(void* to, const void* from, size_t bytes) {
+  auto* target = static_cast<char*>(to);
+  const auto* source = static_cast<const char*>(from);
+#ifdef __SSE2__
+  if (reinterpret_cast<uintptr_t>(target) % sizeof(__m128i) == 0) {
+    for (; bytes >= 64; bytes -= 64, source += 64, target += 64) {
+      for (size_t part = 0; part < 64; part += sizeof(__m128i)) {
+        _mm_stream_si128(reinterpret_cast<__m128i*>(target + part),
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + part)));
+      }
+    }
+    _mm_sfence();  // the writer's thread sees it
+  }
+#endif
+  std::memcpy(target, source, bytes);
+}
+
 // `from`'s values, on the host. Buffers of the copy before are used again where they fit.
 void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
   const at::NoGradGuard no_gradient;
@@ -91,7 +113,12 @@ void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies
     if (!copy.defined() || copy.sizes() != value.sizes() || copy.scalar_type() != value.scalar_type()) {
       copy = at::empty(value.sizes(), value.options().device(at::kCPU));
     }
-    copy.copy_(value);
+    if (value.is_cpu() && value.is_contiguous()) {
+      // By this thread alone: memory is the limit, and a barrier of torch's threads waits for whatever else runs here.
+      CopyPastCaches(copy.mutable_data_ptr(), value.const_data_ptr(), value.nbytes());
+    } else {
+      copy.copy_(value);
+    }
   }
 }
 
