@@ -16,6 +16,8 @@
 #include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/audit_log.h"
 #include "worker/rank/link/checkpoints.h"
+#include "worker/rank/link/early_stop.h"
+#include "worker/rank/link/epoch_ledger.h"
 #include "worker/rank/link/evaluation_stream.h"
 #include "worker/rank/link/export_run.h"
 #include "worker/rank/link/progress.h"
@@ -228,23 +230,6 @@ class RankRun {
     return identity;
   }
 
-  bool StoppedEarly() const {
-    return spec_.has_evaluate() && spec_.evaluate().has_early_stop() &&
-           cursor_.evaluations_without_better >= spec_.evaluate().early_stop().patience();
-  }
-
-  // Nothing: the job took all its steps.
-  std::optional<muster::v1::StoppedEarly> EarlyStop() const {
-    if (!StoppedEarly() || cursor_.step == TotalSteps()) return std::nullopt;
-    muster::v1::StoppedEarly stopped;
-    stopped.set_step(cursor_.step);
-    stopped.set_patience(spec_.evaluate().early_stop().patience());
-    stopped.set_metric(spec_.evaluate().metric());
-    stopped.set_best_step(cursor_.best_step);
-    stopped.set_best(cursor_.best_metric.value_or(0));
-    return stopped;
-  }
-
   absl::Status Train() {
     muster::v1::StreamRequest request;
     *request.mutable_identity() = Identity();
@@ -254,10 +239,10 @@ class RankRun {
     const auto shares =
         ShareStream::Start({.server = channels_.data, .request = request, .total_steps = TotalSteps()});
     // An attempt that was asked to stop after a step saved it before its evaluation.
-    if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(cursor_.step)) {
+    if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(spec_, cursor_.step, TotalSteps())) {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
-    while (cursor_.step < TotalSteps() && !StoppedEarly()) {
+    while (cursor_.step < TotalSteps() && !StopsEarly(spec_, cursor_)) {
       const absl::Duration start = clock_.Monotonic();
       board_.SetPhase("data");
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
@@ -276,7 +261,7 @@ class RankRun {
       if (config_.rank() == 0) Tolerate(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
       if (report.stop != StopRequest::kNone) return Stop(report.stop);
       RETURN_IF_ERROR(EvaluateIfDue(last));
-      const bool ends = last || StoppedEarly();
+      const bool ends = last || StopsEarly(spec_, cursor_);
       if (ends || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
     }
     return absl::OkStatus();
@@ -304,32 +289,17 @@ class RankRun {
                                              stored.message()));
   }
 
-  // How many evaluations have been done once those of `step` are.
-  uint64_t EvaluationsDue(uint64_t step) const {
-    if (!spec_.has_evaluate()) return 0;
-    const uint64_t every = spec_.evaluate().every_steps();
-    return step / every + (step == TotalSteps() && step % every != 0 ? 1 : 0);
-  }
-
   // Whether the epoch's queries were applied once each. A fault is reported and counted, and training goes on: what it
   // means for the model is for people to judge.
   absl::Status KeepLedger(const muster::v1::StepShare& share, const StepReport& report) {
-    const uint64_t steps = std::max<uint64_t>(1, config_.resolved().steps_per_epoch());
-    cursor_.ledger.Apply(share.epoch(), share.step() % steps == 0, report.applied);
-    if (!share.epoch_end() || share.epoch_queries() == 0 || !cursor_.ledger.whole || config_.rank() != 0) {
-      return absl::OkStatus();
-    }
-    const LedgerVerdict verdict =
-        JudgeEpoch(cursor_.ledger.applied, {share.epoch_queries(), share.epoch_query_sum()});
-    if (verdict.duplicated + verdict.missing > 0) {
-      spdlog::error("epoch {}: of {} queries at least {} were applied more than once and {} not at all", share.epoch(),
-                    share.epoch_queries(), verdict.duplicated, verdict.missing);
+    const auto closed = ApplyToLedger(share, report.applied, config_.resolved().steps_per_epoch(), cursor_.ledger);
+    if (!closed.has_value() || config_.rank() != 0) return absl::OkStatus();
+    if (closed->duplicated() + closed->missing() > 0) {
+      spdlog::error("epoch {}: of {} queries at least {} were applied more than once and {} not at all", closed->epoch(),
+                    share.epoch_queries(), closed->duplicated(), closed->missing());
     }
     RankMessage message;
-    message.mutable_epoch_closed()->set_epoch(share.epoch());
-    message.mutable_epoch_closed()->set_committed(verdict.committed);
-    message.mutable_epoch_closed()->set_duplicated(verdict.duplicated);
-    message.mutable_epoch_closed()->set_missing(verdict.missing);
+    *message.mutable_epoch_closed() = *closed;
     return agent_.Send(message);
   }
 
@@ -399,13 +369,12 @@ class RankRun {
     if (config_.rank() == 0) {
       writer_->Wait().IgnoreError();  // logged; the export has the weights
       progress_.Activity("exporting");
+      const std::optional<muster::v1::StoppedEarly> stopped = EarlyStopOf(spec_, cursor_, TotalSteps());
       ASSIGN_OR_RETURN(const std::string manifest,
-                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, EarlyStop(), *blobs_));
+                       ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, stopped, *blobs_));
       RankMessage message;
       message.mutable_exported()->set_manifest(manifest);
-      if (const auto stopped = EarlyStop(); stopped.has_value()) {
-        *message.mutable_exported()->mutable_stopped_early() = *stopped;
-      }
+      if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
       RETURN_IF_ERROR(agent_.Send(message));
     }
     // The others' end is the job's end only if the export is there.

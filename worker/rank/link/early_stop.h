@@ -1,0 +1,23 @@
+// When evaluations are due, and when they end training before its last step (evaluate.early_stop). Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "muster/v1/job.pb.h"
+#include "muster/v1/worker.pb.h"
+#include "worker/rank/train/checkpoint.h"
+
+namespace muster {
+
+// How many evaluations a job has done once those of `step` are done.
+uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t total_steps);
+
+// True once `patience` evaluations in a row were not better than the best one before them.
+bool StopsEarly(const muster::v1::JobSpec& spec, const TrainingCursor& cursor);
+
+// What to report of a job that stopped early. Nothing if it took all its steps.
+std::optional<muster::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec, const TrainingCursor& cursor,
+                                                    uint64_t total_steps);
+
+}  // namespace muster
