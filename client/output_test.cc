@@ -92,7 +92,8 @@ TEST(ImportReportText, IsForPeople) {
       "  split train: 809 queries, 919 positives, 0 hard negatives\n"
       "  sources: human\n"
       "  queries by number of positives: 1: 700, 2: 80, 3-4: 25, 9-16: 4\n"
-      "  passages whose text is another's too: 0.00 %; hard negatives that are a positive: 0.00 %; empty texts: 0\n"
+      "  passages whose text is another's too: 0.00 %; hard negatives that are a positive of "
+      "their own or another query: 0.00 %; empty texts: 0\n"
       "  bad records left out: 1\n"
       "    qrels/train.tsv:12: needs 3 tab-separated fields\n");
 }

@@ -18,7 +18,10 @@ inline uint64_t FastDigest(std::string_view bytes, uint64_t so_far) {
   std::array<uint64_t, kLanes> lanes, words;
   for (size_t i = 0; i < kLanes; ++i) lanes[i] = so_far + kOther * (i + 1);
   const auto take = [&] {
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] = std::rotl((lanes[i] ^ words[i]) * kOdd, 29);
+    for (size_t i = 0; i < kLanes; ++i) {
+      lanes[i] = (lanes[i] ^ words[i]) * kOdd;
+      lanes[i] ^= lanes[i] >> 32;  // the highest bit alone would meet a single bit of the lane's next word
+    }
   };
   size_t done = 0;
   for (; done + kBlock <= bytes.size(); done += kBlock) {

@@ -13,6 +13,11 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Timestamp;
 
+// When a job is placed again: a time to come, which WaitsToRetry checks.
+bool MayBeInTheFuture(const FieldDescriptor& field) {
+  return field.full_name() == "muster.journal.v1.StartFailures.retry";
+}
+
 // By reflection, so that a time that is added to the records later is not forgotten here.
 bool Clamp(absl::Time now, Message& message) {
   if (auto* time = dynamic_cast<Timestamp*>(&message); time != nullptr) {
@@ -25,7 +30,7 @@ bool Clamp(absl::Time now, Message& message) {
   reflection.ListFields(message, &fields);
   bool changed = false;
   for (const FieldDescriptor* field : fields) {
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map() || MayBeInTheFuture(*field)) continue;
     if (!field->is_repeated()) {
       changed = Clamp(now, *reflection.MutableMessage(&message, field)) || changed;
       continue;

@@ -38,6 +38,15 @@ TEST(FutureTimes, CountAsNowWhereverTheyStand) {
   EXPECT_TRUE(WithoutFutureTimes(state, kNow).empty());
 }
 
+TEST(FutureTimes, OfANextAttemptStay) {
+  JobRecord record;
+  record.mutable_job()->set_id("a");
+  *record.mutable_start_failures()->mutable_retry() = ToProto(kNow + absl::Minutes(1));
+  State state;
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  EXPECT_TRUE(WithoutFutureTimes(state, kNow).empty());
+}
+
 TEST(FutureTimes, DoNotKeepAJobThatEndedForEver) {
   JobRecord record;
   record.mutable_job()->set_id("a");

@@ -1,5 +1,6 @@
 // Every RPC of the coordinator, over a real connection, beside a real data server; now and then a submission that is
 // right, so that there are jobs to ask for. The laws are those of any_call.h.
+#include "absl/strings/str_cat.h"
 #include "muster/v1/job.grpc.pb.h"
 #include "tests/fuzz/any_call.h"
 #include "tests/fuzz/check.h"
@@ -15,9 +16,10 @@ void SubmitRight(FuzzServers& servers, ByteSource& source) {
   spec.mutable_model()->set_preset("tiny");
   spec.mutable_model()->set_tokenizer("v");
   spec.mutable_data()->set_train("d");
-  spec.mutable_duration()->set_steps(1 + source.Below(8));
-  spec.mutable_resources()->mutable_slots()->set_min(1 + source.Below(3));
-  request.set_request_id(source.Coin() ? "" : "r");
+  const uint32_t steps = 1 + source.Below(8), slots = 1 + source.Below(3);
+  spec.mutable_duration()->set_steps(steps);
+  spec.mutable_resources()->mutable_slots()->set_min(slots);
+  if (source.Coin()) request.set_request_id(absl::StrCat("r", steps, "-", slots));  // an id for each specification
   grpc::ClientContext context;
   muster::v1::SubmitResponse response;
   const grpc::Status status = muster::v1::JobService::NewStub(servers.coordinator())->Submit(&context, request, &response);

@@ -20,6 +20,7 @@ namespace muster {
 namespace {
 
 using testing::HasSubstr;
+using testing::MatchesRegex;
 using testing::StartsWith;
 
 constexpr int64_t kWorld = 3;
@@ -84,9 +85,10 @@ TEST(NcclGroup, AnErrorOfAPeerEndsTheOperationAndEveryLaterOneAtOnce) {
   fake_nccl::TheWorld().notice_aborts = false;
   for (const int r : {0, 2}) {
     EXPECT_EQ(statuses[r].code(), absl::StatusCode::kUnavailable);
-    EXPECT_EQ(statuses[r].message(),
-              "collective failed: all-reduce: remote process exited or there was a network error: "
-              "socket closed; by peer");
+    // Rank 1 may leave before these have come out of their join: then it is the join that fails.
+    EXPECT_THAT(std::string(statuses[r].message()),
+                MatchesRegex("collective failed: (join|all-reduce): remote process exited or there was a network error: "
+                             "socket closed; by peer"));
   }
   EXPECT_THAT(std::string(statuses[1].message()), HasSubstr("Half are not sent through NCCL"));
   EXPECT_EQ(fake_nccl::TheWorld().aborted, kWorld);
