@@ -31,7 +31,7 @@ absl::Status CheckVersions(std::string_view who, const Version& peer, std::strin
 std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
-// other side has to know of.
+// other side has to know of, and with every change of what ranks say to each other: a gang never mixes protocols.
 inline constexpr uint32_t kProtocol = 2;
 
 // From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).

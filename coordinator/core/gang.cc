@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,37 +21,52 @@ std::string Slots(uint32_t count, Device device) {
   return absl::StrCat(count, device == muster::v1::DEVICE_GPU ? " GPU" : " slot", count == 1 ? "" : "s");
 }
 
+// Of the workers of one protocol: the ranks of a gang speak one, since a collective of two versions may mean two things.
 struct Supply {
+  uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0;
-  uint32_t older = 0;  // of workers that do not understand the job
+  uint32_t widest = 0;     // most slots that workers of any one protocol have: whether the job can ever run
+  uint32_t elsewhere = 0;  // free slots of workers of another protocol that could run the job too
+  uint32_t older = 0;      // of workers that do not understand the job
   std::string withheld_reason;
 };
 
-bool Fits(const WorkerSlots& worker, const QueuedJob& job) {
-  return worker.device == job.device && worker.protocol >= job.protocol;
-}
-
+// Of the protocol with the most free slots, then with the most slots, then the newest.
 Supply SupplyOf(const std::vector<WorkerSlots>& workers, const QueuedJob& job) {
-  Supply supply;
+  std::map<uint32_t, Supply> by_protocol;
+  uint32_t older = 0, free = 0;
   for (const WorkerSlots& worker : workers) {
     if (worker.device != job.device) continue;
     if (worker.protocol < job.protocol) {
-      supply.older += worker.total;
+      older += worker.total;
       continue;
     }
+    Supply& supply = by_protocol[worker.protocol];
+    supply.protocol = worker.protocol;
     supply.total += worker.total;
     supply.free += worker.free.size();
     supply.withheld += worker.withheld;
     if (supply.withheld_reason.empty()) supply.withheld_reason = worker.withheld_reason;
+    free += worker.free.size();
   }
-  return supply;
+  Supply best;
+  uint32_t widest = 0;
+  for (const auto& [protocol, supply] : by_protocol) {
+    widest = std::max(widest, supply.total);
+    if (std::tie(supply.free, supply.total) >= std::tie(best.free, best.total)) best = supply;
+  }
+  best.widest = widest;
+  best.elsewhere = free - best.free;
+  best.older = older;
+  return best;
 }
 
-// The fewest workers: the smallest one that holds the whole gang, otherwise the largest ones first.
-std::vector<RankPlacement> Take(uint32_t count, const QueuedJob& job, std::vector<WorkerSlots>& workers) {
+// The fewest workers of one protocol: the smallest one that holds the whole gang, otherwise the largest ones first.
+std::vector<RankPlacement> Take(uint32_t count, const QueuedJob& job, uint32_t protocol,
+                                std::vector<WorkerSlots>& workers) {
   std::vector<WorkerSlots*> order;
   for (WorkerSlots& worker : workers) {
-    if (Fits(worker, job) && !worker.free.empty()) order.push_back(&worker);
+    if (worker.device == job.device && worker.protocol == protocol && !worker.free.empty()) order.push_back(&worker);
   }
   std::stable_sort(order.begin(), order.end(), [count](const WorkerSlots* a, const WorkerSlots* b) {
     const bool a_holds = a->free.size() >= count, b_holds = b->free.size() >= count;
@@ -96,16 +112,19 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
       continue;
     }
     if (supply.free >= job.min) {
-      plan.placements.push_back({job.id, Take(std::min(job.max, supply.free), job, workers)});
+      plan.placements.push_back({job.id, Take(std::min(job.max, supply.free), job, supply.protocol, workers)});
       continue;
     }
     std::string reason = absl::StrCat("needs ", Slots(job.min, job.device), ", ", supply.free, " free");
     if (supply.withheld > 0) absl::StrAppend(&reason, ", ", supply.withheld, " withheld (", supply.withheld_reason, ")");
+    if (supply.elsewhere > 0) {
+      absl::StrAppend(&reason, ", ", supply.elsewhere, " more on workers of another version (a job's ranks are of one)");
+    }
     if (supply.older > 0) {
       absl::StrAppend(&reason, ", ", supply.older, " on workers of an older version, which cannot run this job");
     }
-    if (supply.total < job.min) {
-      absl::StrAppend(&reason, supply.older > 0 ? ": the others have " : ": the connected workers have ", supply.total,
+    if (supply.widest < job.min) {
+      absl::StrAppend(&reason, supply.older > 0 ? ": the others have " : ": the connected workers have ", supply.widest,
                       " in all");
     } else {
       held_back_by[job.device] = job.id;

@@ -3,7 +3,8 @@
 // Jobs are taken by priority (high first), then in the order of submission. A job with slots {min, max} gets max if
 // that many are free, otherwise as many as are free, if at least min. A job that could run on this cluster but has to
 // wait holds back those behind it on the same kind of device, so that small jobs cannot starve a large one; a job
-// that is larger than the whole cluster holds back nobody.
+// that is larger than the whole cluster holds back nobody. While a cluster is upgraded, a gang's workers are all of one
+// protocol (common/version.h).
 #pragma once
 
 #include <cstdint>

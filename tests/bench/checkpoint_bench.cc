@@ -106,19 +106,21 @@ nlohmann::json Measure(const std::string& model, const Options& options, const s
   ChangeAll(*encoder, optimizer);  // the moments' memory is touched, as after a step
   CheckpointWriter writer(blobs, {.scratch = scratch, .stored = [](const auto&) {}});
   std::vector<double> synchronous, stop, stored;
-  double first_stop = 0, copy = 0;
+  double first_stop = 0;
+  const double before = ResidentMib();
+  writer.Prepare(*encoder, optimizer);
+  OrExit(writer.Wait());
+  const double copy = ResidentMib() - before;
   for (int repeat = 0; repeat <= options.repeats; ++repeat) {
     ChangeAll(*encoder, optimizer);
     synchronous.push_back(Synchronous(scratch / "synchronous", *encoder, optimizer));
-    const double before = ResidentMib();
     const absl::Duration start = RealClock().Monotonic();
     (void)ParameterDigest(encoder->parameters());
     writer.Start({.encoder = *encoder, .optimizer = optimizer, .cursor = cursor, .best = {}, .steps = steps}, start);
     const double stopped = Since(start);
-    if (repeat == 0) copy = ResidentMib() - before;
     OrExit(writer.Wait());
     if (repeat == 0) {
-      first_stop = stopped;  // touches the copy's memory
+      first_stop = stopped;
       continue;
     }
     stop.push_back(stopped);

@@ -19,6 +19,12 @@ absl::Status CheckpointWriter::Wait() {
   return last_;
 }
 
+void CheckpointWriter::Prepare(const Encoder& encoder, const AdamW& optimizer) {
+  Wait().IgnoreError();
+  copy_.Reserve(encoder, optimizer);
+  thread_ = std::thread([this] { copy_.Touch(); });
+}
+
 void CheckpointWriter::Start(const Source& source, absl::Duration began) {
   Wait().IgnoreError();  // logged by its thread
   copy_.Take(source.encoder, source.optimizer, source.cursor, source.best);

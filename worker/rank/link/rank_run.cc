@@ -115,6 +115,7 @@ class RankRun {
                        *message.mutable_checkpoint()->mutable_checkpoint() = checkpoint;
                        agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
                      }});
+    if (config_.rank() == 0 && !EvaluatesOnly(spec_)) writer_->Prepare(*encoder_, trainer_->optimizer());
     return absl::OkStatus();
   }
 

@@ -102,17 +102,25 @@ void CopyPastCaches(void* to, const void* from, size_t bytes) {
   std::memcpy(target, source, bytes);
 }
 
-// `from`'s values, on the host. Buffers of the copy before are used again where they fit.
+// Tensors on the host for values like `from`'s. Those that fit already stay.
+void Allocate(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
+  copies.resize(from.size());
+  for (size_t i = 0; i < from.size(); ++i) {
+    const at::Tensor& value = from[i].value;
+    at::Tensor& copy = copies[i].value;
+    copies[i].name = from[i].name;
+    if (copy.defined() && copy.sizes() == value.sizes() && copy.scalar_type() == value.scalar_type()) continue;
+    copy = at::empty(value.sizes(), at::device(at::kCPU).dtype(value.scalar_type()));
+  }
+}
+
+// `from`'s values, on the host.
 void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
   const at::NoGradGuard no_gradient;
-  copies.resize(from.size());
+  Allocate(from, copies);
   for (size_t i = 0; i < from.size(); ++i) {
     const at::Tensor value = from[i].value.detach();
     at::Tensor& copy = copies[i].value;
-    copies[i].name = from[i].name;
-    if (!copy.defined() || copy.sizes() != value.sizes() || copy.scalar_type() != value.scalar_type()) {
-      copy = at::empty(value.sizes(), value.options().device(at::kCPU));
-    }
     if (value.is_cpu() && value.is_contiguous()) {
       // By this thread alone: memory is the limit, and a barrier of torch's threads waits for whatever else runs here.
       CopyPastCaches(copy.mutable_data_ptr(), value.const_data_ptr(), value.nbytes());
@@ -182,6 +190,17 @@ absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<
   at::NoGradGuard no_gradient;
   for (Parameter& parameter : parameters) parameter.value.copy_(by_name[parameter.name]);
   return absl::OkStatus();
+}
+
+void CheckpointCopy::Reserve(const Encoder& encoder, const AdamW& optimizer) {
+  Allocate(encoder.parameters(), model_);
+  Allocate(optimizer.State(), optimizer_);
+}
+
+void CheckpointCopy::Touch() {
+  for (const std::vector<Parameter>* tensors : {&model_, &optimizer_}) {
+    for (const Parameter& tensor : *tensors) std::memset(tensor.value.mutable_data_ptr(), 0, tensor.value.nbytes());
+  }
 }
 
 void CheckpointCopy::Take(const Encoder& encoder, const AdamW& optimizer, const TrainingCursor& cursor,

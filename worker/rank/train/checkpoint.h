@@ -52,6 +52,10 @@ absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<
 // its buffers on the host for the next copy: 12 bytes per parameter. Not thread-safe.
 class CheckpointCopy {
  public:
+  // Reserve allocates what the copies need. Touch writes into it, so that the first Take finds memory that the kernel has
+  // handed over already; any thread may call it, before that Take.
+  void Reserve(const Encoder& encoder, const AdamW& optimizer);
+  void Touch();
   // `best`: empty if there is none yet. Its tensors are referred to, not copied: nobody writes into them.
   void Take(const Encoder& encoder, const AdamW& optimizer, const TrainingCursor& cursor,
             const std::vector<Parameter>& best);
