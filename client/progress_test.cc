@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -219,7 +221,9 @@ TEST(ProgressPrinter, ABarIsClearedAsAWholeAfterTheTerminalWasResized) {
   winsize size = {};
   size.ws_row = 24;
   size.ws_col = 100;
-  ASSERT_EQ(openpty(&terminal, &program, nullptr, nullptr, &size), 0);
+  if (openpty(&terminal, &program, nullptr, nullptr, &size) != 0) {
+    GTEST_SKIP() << "left out: there is no terminal to be had here (a root without /dev/pts): " << std::strerror(errno);
+  }
   FILE* out = fdopen(program, "w");
   ProgressPrinter printer(out, {.terminal = true, .width = 100});
   printer.Update(AtStep(50), absl::Seconds(1));
