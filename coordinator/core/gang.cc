@@ -106,11 +106,11 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   });
   std::map<Device, std::string> held_back_by;
   for (const QueuedJob& job : jobs) {
-    const Supply supply = SupplyOf(workers, job);
     if (const auto first = held_back_by.find(job.device); first != held_back_by.end()) {
       plan.waiting.push_back({job.id, absl::StrCat("waits for its turn behind job ", first->second)});
       continue;
     }
+    const Supply supply = SupplyOf(workers, job);
     if (supply.free >= job.min) {
       plan.placements.push_back({job.id, Take(std::min(job.max, supply.free), job, supply.protocol, workers)});
       continue;
