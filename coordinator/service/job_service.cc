@@ -212,6 +212,11 @@ absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& ca
     if (!job.ok()) return job.status();
     if (options_.stopping->load()) return ShuttingDown();
     const bool last_look = !request.follow() || !LogMayGrow(*job);
+    if (last_look) {  // what came in before the job ended may still wait for the disk
+      const uint64_t announced = options_.logs->announced();
+      while (!context.IsCancelled() && !options_.logs->WaitUntilSettled(announced, kLook)) {
+      }
+    }
     bool sent = false;
     for (const LogStore::File& file : options_.logs->List(request.id())) {
       if (request.has_rank() && request.rank() != file.rank) continue;

@@ -80,6 +80,27 @@ uint64_t LogStore::WaitForMore(uint64_t version, absl::Duration wait) {
   return version_;
 }
 
+void LogStore::Announce() {
+  absl::MutexLock lock(&mutex_);
+  ++announced_;
+}
+
+void LogStore::Settle() {
+  absl::MutexLock lock(&mutex_);
+  ++settled_;
+}
+
+uint64_t LogStore::announced() const {
+  absl::MutexLock lock(&mutex_);
+  return announced_;
+}
+
+bool LogStore::WaitUntilSettled(uint64_t announced, absl::Duration wait) {
+  absl::MutexLock lock(&mutex_);
+  const auto settled = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopped_ || settled_ >= announced; };
+  return mutex_.AwaitWithTimeout(absl::Condition(&settled), wait);
+}
+
 void LogStore::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;

@@ -37,6 +37,14 @@ class LogStore {
 
   // Waits until something was appended to any log since `version`, at most `wait`; returns the version now.
   uint64_t WaitForMore(uint64_t version, absl::Duration wait);
+
+  // Text that agents sent and that waits for the disk: announced when it comes in, settled in the same order once it is
+  // appended or given up. A reader that must see all that was sent before now takes `announced()`, then waits for it.
+  void Announce();
+  void Settle();
+  uint64_t announced() const;
+  bool WaitUntilSettled(uint64_t announced, absl::Duration wait);  // false: not within `wait`
+
   void Stop();  // every wait ends
 
  private:
@@ -44,8 +52,10 @@ class LogStore {
 
   const std::filesystem::path folder_;
   const uint64_t max_file_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t announced_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t settled_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -47,6 +47,18 @@ TEST_F(LogStoreTest, StopsAtTheLimitAndSaysSo) {
   EXPECT_THAT(text, testing::EndsWith("left out\n"));
 }
 
+TEST_F(LogStoreTest, WaitsForWhatWasAnnouncedBeforeAndNoLonger) {
+  LogStore logs(folder_);
+  logs.Announce();
+  logs.Announce();
+  const uint64_t announced = logs.announced();
+  logs.Announce();
+  logs.Settle();
+  EXPECT_FALSE(logs.WaitUntilSettled(announced, absl::Milliseconds(1)));
+  logs.Settle();
+  EXPECT_TRUE(logs.WaitUntilSettled(announced, absl::Hours(1)));
+}
+
 TEST_F(LogStoreTest, OpensNoPathOfAClient) {
   LogStore logs(folder_);
   EXPECT_FALSE(logs.Append("../a", 1, 0, "x").ok());

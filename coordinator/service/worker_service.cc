@@ -55,9 +55,15 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
       return;
     case AgentMessage::kLog: {
       const size_t bytes = message.log().text().size();
-      const bool taken = log_writer_.TryPost(
-          bytes, [this, worker, log = std::move(*message.mutable_log())] { StoreLog(worker, log); });
-      if (!taken) spdlog::warn("{} bytes of log text are lost: the disk is too slow", bytes);
+      const bool taken = log_writer_.TryPost(bytes, [this, worker, log = std::move(*message.mutable_log())] {
+        StoreLog(worker, log);
+        options_.logs->Settle();
+      });
+      if (taken) {
+        options_.logs->Announce();  // before the next message of this session, which may end the job
+      } else {
+        spdlog::warn("{} bytes of log text are lost: the disk is too slow", bytes);
+      }
       return;
     }
     case AgentMessage::kHello:  // once is enough
