@@ -121,8 +121,7 @@ class Reader {
     if (field.is_repeated()) {
       if (!node.IsSequence()) return Wrong(node, path, "must be a list, such as [a, b].");
       for (const YAML::Node& item : node) {
-        if (!item.IsScalar()) return Wrong(item, path, "must be a list of words.");
-        reflection.AddString(&message, &field, item.Scalar());
+        RETURN_IF_ERROR(AddItem(item, path, field, message));
       }
       return absl::OkStatus();
     }
@@ -140,6 +139,26 @@ class Reader {
   absl::Status Wrong(const YAML::Node& node, const std::string& path, const std::string& what) const {
     return absl::InvalidArgumentError(
         absl::StrCat(PlaceOf(node), ": ", path.empty() ? "" : absl::StrCat(path, ": "), what));
+  }
+
+  absl::Status AddItem(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
+                       Message& message) {
+    const auto& reflection = *message.GetReflection();
+    const bool is_text = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+    if (!item.IsScalar()) return Wrong(item, path, absl::StrCat("must be a list of ", is_text ? "words." : "numbers."));
+    const std::string& text = item.Scalar();
+    uint32_t whole = 0;
+    float number = 0;
+    if (is_text) {
+      reflection.AddString(&message, &field, text);
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32 && absl::SimpleAtoi(text, &whole)) {
+      reflection.AddUInt32(&message, &field, whole);
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT && absl::SimpleAtof(text, &number)) {
+      reflection.AddFloat(&message, &field, number);
+    } else {
+      return Wrong(item, path, absl::StrCat("\"", text, "\" is no number that this list can hold."));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status ReadScalar(const YAML::Node& node, const std::string& path, const FieldDescriptor& field,

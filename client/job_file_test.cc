@@ -247,10 +247,14 @@ std::vector<std::function<void(Message&)>> ValuesOf(const FieldDescriptor& field
       }
       break;
     case FieldDescriptor::CPPTYPE_BOOL: add(std::vector<int>{0, 1}, &Reflection::SetBool); break;
-    case FieldDescriptor::CPPTYPE_UINT32: add(std::vector<uint32_t>{0, UINT32_MAX}, &Reflection::SetUInt32); break;
+    case FieldDescriptor::CPPTYPE_UINT32:
+      add(std::vector<uint32_t>{0, UINT32_MAX}, field.is_repeated() ? &Reflection::AddUInt32 : &Reflection::SetUInt32);
+      break;
     case FieldDescriptor::CPPTYPE_INT32: add(std::vector<int32_t>{INT32_MIN, INT32_MAX}, &Reflection::SetInt32); break;
     case FieldDescriptor::CPPTYPE_UINT64: add(std::vector<uint64_t>{0, UINT64_MAX}, &Reflection::SetUInt64); break;
-    case FieldDescriptor::CPPTYPE_FLOAT: add(std::vector<float>{0, 0.1f, 3.4e38f, 1e-8f}, &Reflection::SetFloat); break;
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      add(std::vector<float>{0, 0.1f, 3.4e38f, 1e-8f}, field.is_repeated() ? &Reflection::AddFloat : &Reflection::SetFloat);
+      break;
     case FieldDescriptor::CPPTYPE_DOUBLE: add(std::vector<double>{0, 0.1, 1.7e308, 1.0 / 3}, &Reflection::SetDouble); break;
     case FieldDescriptor::CPPTYPE_ENUM:
       for (int i = 0; i < field.enum_type()->value_count(); ++i) {

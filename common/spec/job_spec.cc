@@ -85,7 +85,15 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
   if (model.pooling() == muster::v1::POOLING_LAST) {
     return Wrong("model.pooling", "last is for causal models, which are not supported. Use cls or mean.");
   }
+  if (model.pooling() > muster::v1::POOLING_LAST) return Wrong("model.pooling", "is not supported. Use cls or mean.");
+  if (model.has_lora()) return Wrong("model.lora", "is not supported. Remove it: all weights are trained.");
+  if (model.has_include_prompt()) return Wrong("model.include_prompt", "is not supported. Remove it.");
   return absl::OkStatus();
+}
+
+absl::Status CheckLoss(const JobSpec& spec) {
+  if (spec.loss().matryoshka_dimensions().empty() && spec.loss().matryoshka_weights().empty()) return absl::OkStatus();
+  return Wrong("loss.matryoshka_dimensions", "is not supported. Remove it.");
 }
 
 absl::Status CheckData(const JobSpec& spec) {
@@ -216,10 +224,12 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckEnumerations("", spec));
   RETURN_IF_ERROR(CheckNumbers(spec));
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
+  if (!spec.profile().empty()) return Wrong("profile", "is not supported. Set the fields themselves.");
   RETURN_IF_ERROR(CheckModel(spec.model()));
   if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
+  RETURN_IF_ERROR(CheckLoss(spec));
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
   RETURN_IF_ERROR(CheckEvaluation(spec));

@@ -29,6 +29,8 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "model.max_length.passage", .low = 3, .high = 8192, .note = "tokens"},
     // Masks compare 16 bits: 1 - 2^-17 would drop everything.
     {.field = "model.dropout", .low = 0, .high = 0.99},
+    {.field = "model.lora.rank", .low = 1, .high = 1024},
+    {.field = "model.lora.alpha", .low = 1e-3, .high = 1e5},
     {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
     {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},

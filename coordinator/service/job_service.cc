@@ -70,6 +70,7 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
 absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
                                                  std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  if (request.dry_run()) return absl::UnimplementedError("dry_run: this coordinator plans no job without submitting it");
   SubmitJob submit;
   submit.job_id = options_.draw_id();
   submit.owner = owner;

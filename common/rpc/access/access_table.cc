@@ -46,6 +46,9 @@ constexpr AccessRule kRules[] = {
     // An import over an existing name and a deletion: the owner's; an operator's are all.
     {"DataService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
+    {"DataService/Preview", kCoordinators, Effect::kReads, kOnce, kDescription},
+    {"DataService/Show", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/Export", kReaders, Effect::kReads, kStreams, kSmall},
     {"DataService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
     // With a ticket of the attempt (common/rpc/access/ticket.h).
     {"DataService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},

@@ -52,6 +52,13 @@ absl::Status CheckHeader(const muster::v1::ImportHeader& header) {
         absl::StrCat("schema: unknown value \"", header.schema(), "\". Allowed: ", kSchemas,
                      nearest.empty() ? "." : absl::StrCat(". Did you mean \"", nearest, "\"?")));
   }
+  for (const auto& [set, field] : {std::pair{!header.columns().empty(), "columns"},
+                                   {header.add(), "add"},
+                                   {header.has_max_missing_share(), "max_missing_share"},
+                                   {!header.model().empty(), "model"},
+                                   {header.has_max_length(), "max_length"}}) {
+    if (set) return absl::UnimplementedError(absl::StrCat(field, ": this data server does not know it"));
+  }
   return absl::OkStatus();
 }
 

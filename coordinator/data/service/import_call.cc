@@ -26,6 +26,7 @@ constexpr size_t kMaxChunk = 1 << 20;
 absl::Status Take(Importer& importer, const ImportRequest& request) {
   switch (request.part_case()) {
     case ImportRequest::kFile:
+      if (!request.file().blob().empty()) return absl::UnimplementedError("blob: this data server does not know it");
       return importer.BeginFile(request.file().path(), request.file().split());
     case ImportRequest::kChunk:
       if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");

@@ -27,6 +27,9 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
     case muster::v1::POOLING_LAST:
       config.pooling = PoolingMode::kLast;
       break;
+    case muster::v1::POOLING_MAX:  // refused where the job was submitted
+    case muster::v1::POOLING_WEIGHTED_MEAN:
+    case muster::v1::POOLING_MEAN_SQRT_LENGTH:
     case muster::v1::POOLING_DEFAULT:
     case muster::v1::Pooling_INT_MIN_SENTINEL_DO_NOT_USE_:
     case muster::v1::Pooling_INT_MAX_SENTINEL_DO_NOT_USE_:
