@@ -11,6 +11,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
+#include "common/model/families/family.h"
+#include "common/model/json_keys.h"
 #include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
@@ -23,23 +25,12 @@ using nlohmann::json;
 constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // of 1024 layers it has 3 MB; the format's own limit is 100 MB
 constexpr uint64_t kMaxJsonBytes = 1 << 20;
 constexpr uint64_t kMaxVocabularyBytes = 64 << 20;
-constexpr int64_t kMaxLayers = 1024;
-
-absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
-}
 
 absl::StatusOr<json> ReadJson(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, kMaxJsonBytes));
   json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return WrongFile(file, "is no JSON");
   return value;
-}
-
-// A value for a message. A list may be nested deeper than dump() can go.
-std::string Shown(const json& value) {
-  if (value.is_primitive()) return value.dump();
-  return value.is_array() ? "a list" : "an object";
 }
 
 // An object, or an empty one where the file does not exist.
@@ -51,97 +42,20 @@ absl::StatusOr<json> ReadOptionalObject(const std::filesystem::path& file) {
   return value;
 }
 
-// Reads keys of one file; a wrong type is an error that names the key.
-class Keys {
- public:
-  Keys(std::filesystem::path file, json value) : file_(std::move(file)), value_(std::move(value)) {}
-
-  bool Has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
-
-  absl::Status Size(const char* key, int64_t& target, int64_t least = 1) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_number_integer() || value_[key].get<int64_t>() < least ||
-        value_[key].get<int64_t>() > (int64_t{1} << 31)) {
-      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no size of at least ", least));
-    }
-    target = value_[key].get<int64_t>();
-    return absl::OkStatus();
-  }
-  absl::Status RequiredSize(const char* key, int64_t& target) const {
-    if (!Has(key)) return WrongFile(file_, absl::StrCat(key, " is missing"));
-    return Size(key, target);
-  }
-  absl::Status Number(const char* key, double& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_number()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no number"));
-    target = value_[key].get<double>();
-    return absl::OkStatus();
-  }
-  absl::Status Boolean(const char* key, bool& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_boolean()) {
-      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is neither true nor false"));
-    }
-    target = value_[key].get<bool>();
-    return absl::OkStatus();
-  }
-  absl::Status Text(const char* key, std::string& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_string()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no string"));
-    target = value_[key].get<std::string>();
-    return absl::OkStatus();
-  }
-  absl::Status Supported(const char* key, absl::string_view value,
-                         std::initializer_list<absl::string_view> names) const {
-    if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
-    return WrongFile(
-        file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ", absl::StrJoin(names, ", "), "."));
-  }
-
- private:
-  std::filesystem::path file_;
-  json value_;
-};
-
 absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig& config) {
   const std::filesystem::path file = folder / "config.json";
   ASSIGN_OR_RETURN(json value, ReadJson(file));
   if (!value.is_object()) return WrongFile(file, "must be a JSON object");
   const Keys keys(file, std::move(value));
-  std::string type, positions = "absolute";
+  std::string type;
   RETURN_IF_ERROR(keys.Text("model_type", type));
-  RETURN_IF_ERROR(keys.Supported("model_type", type, {"bert"}));
-  RETURN_IF_ERROR(keys.Text("position_embedding_type", positions));
-  RETURN_IF_ERROR(keys.Supported("position_embedding_type", positions, {"absolute"}));
-  RETURN_IF_ERROR(keys.Text("hidden_act", config.activation));
-  RETURN_IF_ERROR(keys.Supported("hidden_act", config.activation, {"gelu"}));
-  RETURN_IF_ERROR(keys.RequiredSize("vocab_size", config.vocabulary_size));
-  RETURN_IF_ERROR(keys.RequiredSize("hidden_size", config.hidden_size));
-  RETURN_IF_ERROR(keys.RequiredSize("num_hidden_layers", config.layers));
-  RETURN_IF_ERROR(keys.RequiredSize("num_attention_heads", config.heads));
-  RETURN_IF_ERROR(keys.RequiredSize("intermediate_size", config.intermediate_size));
-  RETURN_IF_ERROR(keys.RequiredSize("max_position_embeddings", config.max_positions));
-  RETURN_IF_ERROR(keys.Size("type_vocab_size", config.type_vocabulary_size));
-  RETURN_IF_ERROR(keys.Number("layer_norm_eps", config.layer_norm_epsilon));
-  RETURN_IF_ERROR(keys.Number("hidden_dropout_prob", config.hidden_dropout));
-  RETURN_IF_ERROR(keys.Number("attention_probs_dropout_prob", config.attention_dropout));
-  if (config.layers > kMaxLayers) {
-    return WrongFile(file, absl::StrCat("num_hidden_layers: ", config.layers, ", at most ", kMaxLayers, " are supported"));
+  const Family* family = FindFamily(type);
+  if (family == nullptr) {
+    return WrongFile(file, absl::StrCat("model_type: \"", type, "\" is not supported. Supported: ",
+                                        absl::StrJoin(FamilyNames(), ", "), "."));
   }
-  if (config.hidden_size % config.heads != 0) {
-    return WrongFile(file, absl::StrCat("hidden_size ", config.hidden_size, " is no multiple of num_attention_heads ",
-                                        config.heads));
-  }
-  for (const double dropout : {config.hidden_dropout, config.attention_dropout}) {
-    // As model.dropout of a job: close to 1 everything would be dropped.
-    if (!(dropout >= 0 && dropout <= 0.99)) {
-      return WrongFile(file, absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
-    }
-  }
-  // Below what single precision holds, a row of equal numbers would be divided by 0.
-  if (!(config.layer_norm_epsilon >= 1e-20 && config.layer_norm_epsilon <= 1)) {
-    return WrongFile(file, absl::StrCat("layer_norm_eps ", config.layer_norm_epsilon, " is not from 1e-20 to 1"));
-  }
+  config.architecture = type;
+  RETURN_IF_ERROR(family->read(keys, config));
   config.max_sequence_length = config.max_positions;
   return absl::OkStatus();
 }
@@ -247,7 +161,7 @@ absl::Status CheckTensors(const std::filesystem::path& folder, const EncoderConf
   ASSIGN_OR_RETURN(const std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
   std::map<std::string, const SafetensorsEntry*, std::less<>> by_name;
   for (const SafetensorsEntry& entry : entries) {
-    by_name.emplace(std::string(absl::StripPrefix(entry.name, "bert.")), &entry);
+    by_name.emplace(std::string(absl::StripPrefix(entry.name, ToAbsl(FamilyOf(config).prefix))), &entry);
   }
   for (const TensorShape& tensor : EncoderTensors(config)) {
     const auto found = by_name.find(tensor.name);
@@ -294,36 +208,7 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
   return config;
 }
 
-std::vector<TensorShape> EncoderTensors(const EncoderConfig& config) {
-  const int64_t hidden = config.hidden_size, wide = config.intermediate_size;
-  std::vector<TensorShape> tensors = {
-      {"embeddings.word_embeddings.weight", {config.vocabulary_size, hidden}},
-      {"embeddings.position_embeddings.weight", {config.max_positions, hidden}},
-      {"embeddings.token_type_embeddings.weight", {config.type_vocabulary_size, hidden}},
-      {"embeddings.LayerNorm.weight", {hidden}},
-      {"embeddings.LayerNorm.bias", {hidden}},
-  };
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const auto add = [&](absl::string_view name, std::vector<int64_t> shape) {
-      tensors.push_back({absl::StrCat("encoder.layer.", layer, ".", name), std::move(shape)});
-    };
-    for (const absl::string_view part : {"query", "key", "value"}) {
-      add(absl::StrCat("attention.self.", part, ".weight"), {hidden, hidden});
-      add(absl::StrCat("attention.self.", part, ".bias"), {hidden});
-    }
-    add("attention.output.dense.weight", {hidden, hidden});
-    add("attention.output.dense.bias", {hidden});
-    add("attention.output.LayerNorm.weight", {hidden});
-    add("attention.output.LayerNorm.bias", {hidden});
-    add("intermediate.dense.weight", {wide, hidden});
-    add("intermediate.dense.bias", {wide});
-    add("output.dense.weight", {hidden, wide});
-    add("output.dense.bias", {hidden});
-    add("output.LayerNorm.weight", {hidden});
-    add("output.LayerNorm.bias", {hidden});
-  }
-  return tensors;
-}
+std::vector<TensorShape> EncoderTensors(const EncoderConfig& config) { return FamilyOf(config).tensors(config); }
 
 absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(file));

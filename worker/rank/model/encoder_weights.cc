@@ -15,8 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/model/families/family.h"
 #include "common/random.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -57,7 +59,7 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
   const std::filesystem::path file = folder / "model.safetensors";
   ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
   absl::flat_hash_map<std::string, at::Tensor> by_name;
-  for (Parameter& tensor : stored) by_name[absl::StripPrefix(tensor.name, "bert.")] = std::move(tensor.value);
+  for (Parameter& tensor : stored) by_name[absl::StripPrefix(tensor.name, ToAbsl(FamilyOf(config).prefix))] = std::move(tensor.value);
   stored.clear();
 
   std::vector<Parameter> parameters;
