@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
+#include "common/model/config_keys.h"
 #include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
@@ -21,7 +22,6 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // of 1024 layers it has 3 MB; the format's own limit is 100 MB
-constexpr uint64_t kMaxJsonBytes = 1 << 20;
 constexpr uint64_t kMaxVocabularyBytes = 64 << 20;
 constexpr int64_t kMaxLayers = 1024;
 
@@ -29,85 +29,8 @@ absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what
   return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
 }
 
-absl::StatusOr<json> ReadJson(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, kMaxJsonBytes));
-  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return WrongFile(file, "is no JSON");
-  return value;
-}
-
-// A value for a message. A list may be nested deeper than dump() can go.
-std::string Shown(const json& value) {
-  if (value.is_primitive()) return value.dump();
-  return value.is_array() ? "a list" : "an object";
-}
-
-// An object, or an empty one where the file does not exist.
-absl::StatusOr<json> ReadOptionalObject(const std::filesystem::path& file) {
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return json::object();
-  ASSIGN_OR_RETURN(json value, ReadJson(file));
-  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
-  return value;
-}
-
-// Reads keys of one file; a wrong type is an error that names the key.
-class Keys {
- public:
-  Keys(std::filesystem::path file, json value) : file_(std::move(file)), value_(std::move(value)) {}
-
-  bool Has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
-
-  absl::Status Size(const char* key, int64_t& target, int64_t least = 1) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_number_integer() || value_[key].get<int64_t>() < least ||
-        value_[key].get<int64_t>() > (int64_t{1} << 31)) {
-      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no size of at least ", least));
-    }
-    target = value_[key].get<int64_t>();
-    return absl::OkStatus();
-  }
-  absl::Status RequiredSize(const char* key, int64_t& target) const {
-    if (!Has(key)) return WrongFile(file_, absl::StrCat(key, " is missing"));
-    return Size(key, target);
-  }
-  absl::Status Number(const char* key, double& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_number()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no number"));
-    target = value_[key].get<double>();
-    return absl::OkStatus();
-  }
-  absl::Status Boolean(const char* key, bool& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_boolean()) {
-      return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is neither true nor false"));
-    }
-    target = value_[key].get<bool>();
-    return absl::OkStatus();
-  }
-  absl::Status Text(const char* key, std::string& target) const {
-    if (!Has(key)) return absl::OkStatus();
-    if (!value_[key].is_string()) return WrongFile(file_, absl::StrCat(key, ": ", Shown(value_[key]), " is no string"));
-    target = value_[key].get<std::string>();
-    return absl::OkStatus();
-  }
-  absl::Status Supported(const char* key, absl::string_view value,
-                         std::initializer_list<absl::string_view> names) const {
-    if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
-    return WrongFile(
-        file_, absl::StrCat(key, ": \"", value, "\" is not supported. Supported: ", absl::StrJoin(names, ", "), "."));
-  }
-
- private:
-  std::filesystem::path file_;
-  json value_;
-};
-
 absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig& config) {
-  const std::filesystem::path file = folder / "config.json";
-  ASSIGN_OR_RETURN(json value, ReadJson(file));
-  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
-  const Keys keys(file, std::move(value));
+  ASSIGN_OR_RETURN(ConfigKeys keys, ConfigKeys::Read(folder, "config.json"));
   std::string type, positions = "absolute";
   RETURN_IF_ERROR(keys.Text("model_type", type));
   RETURN_IF_ERROR(keys.Supported("model_type", type, {"bert"}));
@@ -126,30 +49,28 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
   RETURN_IF_ERROR(keys.Number("hidden_dropout_prob", config.hidden_dropout));
   RETURN_IF_ERROR(keys.Number("attention_probs_dropout_prob", config.attention_dropout));
   if (config.layers > kMaxLayers) {
-    return WrongFile(file, absl::StrCat("num_hidden_layers: ", config.layers, ", at most ", kMaxLayers, " are supported"));
+    return keys.Wrong(absl::StrCat("num_hidden_layers: ", config.layers, ", at most ", kMaxLayers, " are supported"));
   }
   if (config.hidden_size % config.heads != 0) {
-    return WrongFile(file, absl::StrCat("hidden_size ", config.hidden_size, " is no multiple of num_attention_heads ",
+    return keys.Wrong(absl::StrCat("hidden_size ", config.hidden_size, " is no multiple of num_attention_heads ",
                                         config.heads));
   }
   for (const double dropout : {config.hidden_dropout, config.attention_dropout}) {
     // As model.dropout of a job: close to 1 everything would be dropped.
     if (!(dropout >= 0 && dropout <= 0.99)) {
-      return WrongFile(file, absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
+      return keys.Wrong(absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
     }
   }
   // Below what single precision holds, a row of equal numbers would be divided by 0.
   if (!(config.layer_norm_epsilon >= 1e-20 && config.layer_norm_epsilon <= 1)) {
-    return WrongFile(file, absl::StrCat("layer_norm_eps ", config.layer_norm_epsilon, " is not from 1e-20 to 1"));
+    return keys.Wrong(absl::StrCat("layer_norm_eps ", config.layer_norm_epsilon, " is not from 1e-20 to 1"));
   }
   config.max_sequence_length = config.max_positions;
   return absl::OkStatus();
 }
 
 absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& config) {
-  const std::filesystem::path file = folder / "1_Pooling" / "config.json";
-  ASSIGN_OR_RETURN(json value, ReadOptionalObject(file));
-  const Keys keys(file, std::move(value));
+  ASSIGN_OR_RETURN(ConfigKeys keys, ConfigKeys::ReadOptional(folder, "1_Pooling/config.json"));
   bool cls = false, mean = false, last = false, other = false;
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_cls_token", cls));
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_mean_tokens", mean));
@@ -162,7 +83,7 @@ absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& con
   }
   const int modes = cls + mean + last;
   if (other || modes > 1) {
-    return WrongFile(file,
+    return keys.Wrong(
                      "this pooling is not supported. Supported: one of pooling_mode_cls_token, "
                      "pooling_mode_mean_tokens, pooling_mode_lasttoken.");
   }
@@ -176,7 +97,7 @@ absl::Status ReadModules(const std::filesystem::path& folder, EncoderConfig& con
   const std::filesystem::path file = folder / "modules.json";
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const json modules, ReadJson(file));
+  ASSIGN_OR_RETURN(const json modules, ReadJsonFile(folder, "modules.json"));
   if (!modules.is_array()) return WrongFile(file, "must be a JSON array");
   config.normalize = false;
   for (const json& module : modules) {
@@ -279,18 +200,20 @@ absl::StatusOr<EncoderConfig> PresetConfig(std::string_view preset, int64_t voca
   return config;
 }
 
+int64_t EmbeddingSize(const EncoderConfig& config) {
+  return config.dense.empty() ? config.hidden_size : config.dense.back().out_features;
+}
+
 absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& folder) {
   EncoderConfig config;
   RETURN_IF_ERROR(ReadTransformer(folder, config));
   RETURN_IF_ERROR(ReadPooling(folder, config));
   RETURN_IF_ERROR(ReadModules(folder, config));
-  ASSIGN_OR_RETURN(json sentence, ReadOptionalObject(folder / "sentence_bert_config.json"));
-  RETURN_IF_ERROR(Keys(folder / "sentence_bert_config.json", std::move(sentence))
-                      .Size("max_seq_length", config.max_sequence_length, 3));
+  ASSIGN_OR_RETURN(ConfigKeys sentence, ConfigKeys::ReadOptional(folder, "sentence_bert_config.json"));
+  RETURN_IF_ERROR(sentence.Size("max_seq_length", config.max_sequence_length, 3));
   config.max_sequence_length = std::min(config.max_sequence_length, config.max_positions);
-  ASSIGN_OR_RETURN(json tokenizer, ReadOptionalObject(folder / "tokenizer_config.json"));
-  RETURN_IF_ERROR(
-      Keys(folder / "tokenizer_config.json", std::move(tokenizer)).Boolean("do_lower_case", config.lower_case));
+  ASSIGN_OR_RETURN(ConfigKeys tokenizer, ConfigKeys::ReadOptional(folder, "tokenizer_config.json"));
+  RETURN_IF_ERROR(tokenizer.Boolean("do_lower_case", config.lower_case));
   return config;
 }
 

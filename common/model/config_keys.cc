@@ -1,0 +1,134 @@
+#include "common/model/config_keys.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/small_file.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxJsonBytes = 1 << 20;
+constexpr int64_t kMaxSize = int64_t{1} << 31;
+constexpr size_t kMaxShown = 200;  // bytes of a value in a message
+
+}  // namespace
+
+std::string ShownValue(const json& value) {
+  if (!value.is_primitive()) return value.is_array() ? "a list" : "an object";
+  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  if (text.size() > kMaxShown) text = absl::StrCat(text.substr(0, kMaxShown), "…");
+  return text;
+}
+
+absl::StatusOr<json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(folder / path, kMaxJsonBytes));
+  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(path, ": is not JSON"));
+  return value;
+}
+
+absl::StatusOr<ConfigKeys> ConfigKeys::Read(const std::filesystem::path& folder, const std::string& path) {
+  ASSIGN_OR_RETURN(json value, ReadJsonFile(folder, path));
+  if (!value.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": must be a JSON object"));
+  return ConfigKeys(path, std::move(value));
+}
+
+absl::StatusOr<ConfigKeys> ConfigKeys::ReadOptional(const std::filesystem::path& folder, const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(folder / path, error)) return ConfigKeys(path, json::object());
+  return Read(folder, path);
+}
+
+absl::Status ConfigKeys::Wrong(std::string_view what) const {
+  return absl::InvalidArgumentError(absl::StrCat(name_, ": ", ToAbsl(what)));
+}
+
+bool ConfigKeys::Has(std::string_view key) const {
+  const auto found = value_.find(key);
+  return found != value_.end() && !found->is_null();
+}
+
+const json* ConfigKeys::Find(std::string_view key) {
+  read_.emplace(key);
+  return Has(key) ? &*value_.find(key) : nullptr;
+}
+
+absl::Status ConfigKeys::Size(std::string_view key, int64_t& target, int64_t least) {
+  const json* value = Find(key);
+  if (value == nullptr) return absl::OkStatus();
+  if (!value->is_number_integer() || value->get<int64_t>() < least || value->get<int64_t>() > kMaxSize) {
+    return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no size of at least ", least));
+  }
+  target = value->get<int64_t>();
+  return absl::OkStatus();
+}
+
+absl::Status ConfigKeys::RequiredSize(std::string_view key, int64_t& target) {
+  if (!Has(key)) return Wrong(absl::StrCat(ToAbsl(key), " is missing"));
+  return Size(key, target);
+}
+
+absl::Status ConfigKeys::Number(std::string_view key, double& target) {
+  const json* value = Find(key);
+  if (value == nullptr) return absl::OkStatus();
+  if (!value->is_number()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no number"));
+  target = value->get<double>();
+  return absl::OkStatus();
+}
+
+absl::Status ConfigKeys::Boolean(std::string_view key, bool& target) {
+  const json* value = Find(key);
+  if (value == nullptr) return absl::OkStatus();
+  if (!value->is_boolean()) {
+    return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is neither true nor false"));
+  }
+  target = value->get<bool>();
+  return absl::OkStatus();
+}
+
+absl::Status ConfigKeys::Text(std::string_view key, std::string& target) {
+  const json* value = Find(key);
+  if (value == nullptr) return absl::OkStatus();
+  if (!value->is_string()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no string"));
+  target = value->get<std::string>();
+  return absl::OkStatus();
+}
+
+absl::Status ConfigKeys::Supported(std::string_view key, std::string_view value,
+                                   std::initializer_list<std::string_view> names) const {
+  if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
+  std::vector<std::string> supported(names.begin(), names.end());
+  return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(std::string(value)), " is not supported. Supported: ",
+                            absl::StrJoin(supported, ", "), "."));
+}
+
+absl::Status ConfigKeys::MustBe(std::string_view key, bool value, std::string_view remedy) {
+  bool found = value;
+  RETURN_IF_ERROR(Boolean(key, found));
+  if (found == value) return absl::OkStatus();
+  return Wrong(absl::StrCat(ToAbsl(key), ": ", found ? "true" : "false", " is not supported. ", ToAbsl(remedy)));
+}
+
+absl::Status ConfigKeys::RefuseUnknown(std::initializer_list<std::span<const HarmlessKey>> harmless) const {
+  const auto is_harmless = [&](std::string_view key) {
+    return std::any_of(harmless.begin(), harmless.end(), [&](std::span<const HarmlessKey> list) {
+      return std::any_of(list.begin(), list.end(), [&](const HarmlessKey& known) { return known.name == key; });
+    });
+  };
+  for (const auto& [key, value] : value_.items()) {
+    if (value.is_null() || read_.contains(key) || is_harmless(key)) continue;
+    return Wrong(absl::StrCat(
+        "key ", ShownValue(key), " (", ShownValue(value),
+        ") is not known, and it may change what the model computes. Remove the key if it does not. Muster honors ",
+        absl::StrJoin(read_, ", "), "."));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace muster

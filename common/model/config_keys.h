@@ -1,0 +1,66 @@
+// The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by name:
+// reading a key marks it as honored, and RefuseUnknown() looks at what is left.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+// A key that may stand in a file and changes no embedding.
+struct HarmlessKey {
+  std::string_view name;
+  std::string_view reason;  // for readers of the code
+};
+
+// Not thread-safe. A missing key and a null are the same: the target keeps its value.
+class ConfigKeys {
+ public:
+  // NOT_FOUND where the file does not exist; INVALID_ARGUMENT unless it is a JSON object of at most 1 MB.
+  static absl::StatusOr<ConfigKeys> Read(const std::filesystem::path& folder, const std::string& path);
+  // The same, without keys where the file does not exist.
+  static absl::StatusOr<ConfigKeys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
+  // Keys of an object inside of a file; `name` stands before them in errors.
+  ConfigKeys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
+
+  bool Has(std::string_view key) const;                        // present and not null; does not mark it
+  const nlohmann::json* Find(std::string_view key);            // nullptr: absent or null
+  absl::Status Size(std::string_view key, int64_t& target, int64_t least = 1);
+  absl::Status RequiredSize(std::string_view key, int64_t& target);
+  absl::Status Number(std::string_view key, double& target);
+  absl::Status Boolean(std::string_view key, bool& target);
+  absl::Status Text(std::string_view key, std::string& target);
+  // "FILE: KEY: "VALUE" is not supported. Supported: …" unless `value` is one of `names`.
+  absl::Status Supported(std::string_view key, std::string_view value,
+                         std::initializer_list<std::string_view> names) const;
+  // A switch that changes embeddings and that Muster has in one position only.
+  absl::Status MustBe(std::string_view key, bool value, std::string_view remedy);
+
+  // INVALID_ARGUMENT with the name of the first key that nobody read, that is not null and that is not in `harmless`.
+  absl::Status RefuseUnknown(std::initializer_list<std::span<const HarmlessKey>> harmless) const;
+
+  // An error about this file: "FILE: what".
+  absl::Status Wrong(std::string_view what) const;
+  const std::string& name() const { return name_; }
+
+ private:
+  std::string name_;
+  nlohmann::json value_;
+  std::set<std::string, std::less<>> read_;
+};
+
+// A value for a message. A list may be nested deeper than dump() can go.
+std::string ShownValue(const nlohmann::json& value);
+
+// The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.
+absl::StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path);
+
+}  // namespace muster
