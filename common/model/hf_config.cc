@@ -11,7 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
-#include "common/model/config_keys.h"
+#include "common/model/json_keys.h"
 #include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
@@ -30,7 +30,7 @@ absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what
 }
 
 absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig& config) {
-  ASSIGN_OR_RETURN(ConfigKeys keys, ConfigKeys::Read(folder, "config.json"));
+  ASSIGN_OR_RETURN(Keys keys, Keys::Read(folder, "config.json"));
   std::string type, positions = "absolute";
   RETURN_IF_ERROR(keys.Text("model_type", type));
   RETURN_IF_ERROR(keys.Supported("model_type", type, {"bert"}));
@@ -70,7 +70,7 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
 }
 
 absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& config) {
-  ASSIGN_OR_RETURN(ConfigKeys keys, ConfigKeys::ReadOptional(folder, "1_Pooling/config.json"));
+  ASSIGN_OR_RETURN(Keys keys, Keys::ReadOptional(folder, "1_Pooling/config.json"));
   bool cls = false, mean = false, last = false, other = false;
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_cls_token", cls));
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_mean_tokens", mean));
@@ -209,10 +209,10 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
   RETURN_IF_ERROR(ReadTransformer(folder, config));
   RETURN_IF_ERROR(ReadPooling(folder, config));
   RETURN_IF_ERROR(ReadModules(folder, config));
-  ASSIGN_OR_RETURN(ConfigKeys sentence, ConfigKeys::ReadOptional(folder, "sentence_bert_config.json"));
+  ASSIGN_OR_RETURN(Keys sentence, Keys::ReadOptional(folder, "sentence_bert_config.json"));
   RETURN_IF_ERROR(sentence.Size("max_seq_length", config.max_sequence_length, 3));
   config.max_sequence_length = std::min(config.max_sequence_length, config.max_positions);
-  ASSIGN_OR_RETURN(ConfigKeys tokenizer, ConfigKeys::ReadOptional(folder, "tokenizer_config.json"));
+  ASSIGN_OR_RETURN(Keys tokenizer, Keys::ReadOptional(folder, "tokenizer_config.json"));
   RETURN_IF_ERROR(tokenizer.Boolean("do_lower_case", config.lower_case));
   return config;
 }

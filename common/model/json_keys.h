@@ -10,42 +10,45 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace muster {
 
-// A key that may stand in a file and changes no embedding.
+// A key that may stand in a file and changes no embedding: with any value, or only while it is off (false, 0, empty).
 struct HarmlessKey {
   std::string_view name;
-  std::string_view reason;  // for readers of the code
+  std::string_view reason;  // off-only: what the key does when it is on, for the error
+  bool only_off = false;
 };
 
 // Not thread-safe. A missing key and a null are the same: the target keeps its value.
-class ConfigKeys {
+class Keys {
  public:
   // NOT_FOUND where the file does not exist; INVALID_ARGUMENT unless it is a JSON object of at most 1 MB.
-  static absl::StatusOr<ConfigKeys> Read(const std::filesystem::path& folder, const std::string& path);
+  static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
   // The same, without keys where the file does not exist.
-  static absl::StatusOr<ConfigKeys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
+  static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
   // Keys of an object inside of a file; `name` stands before them in errors.
-  ConfigKeys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
+  Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
 
   bool Has(std::string_view key) const;                        // present and not null; does not mark it
-  const nlohmann::json* Find(std::string_view key);            // nullptr: absent or null
-  absl::Status Size(std::string_view key, int64_t& target, int64_t least = 1);
-  absl::Status RequiredSize(std::string_view key, int64_t& target);
-  absl::Status Number(std::string_view key, double& target);
-  absl::Status Boolean(std::string_view key, bool& target);
-  absl::Status Text(std::string_view key, std::string& target);
+  const nlohmann::json* Find(std::string_view key) const;      // nullptr: absent or null
+  absl::Status Size(std::string_view key, int64_t& target, int64_t least = 1) const;
+  absl::Status RequiredSize(std::string_view key, int64_t& target) const;
+  absl::Status Number(std::string_view key, double& target) const;
+  absl::Status Boolean(std::string_view key, bool& target) const;
+  absl::Status Text(std::string_view key, std::string& target) const;
   // "FILE: KEY: "VALUE" is not supported. Supported: …" unless `value` is one of `names`.
   absl::Status Supported(std::string_view key, std::string_view value,
                          std::initializer_list<std::string_view> names) const;
-  // A switch that changes embeddings and that Muster has in one position only.
-  absl::Status MustBe(std::string_view key, bool value, std::string_view remedy);
 
   // INVALID_ARGUMENT with the name of the first key that nobody read, that is not null and that is not in `harmless`.
-  absl::Status RefuseUnknown(std::initializer_list<std::span<const HarmlessKey>> harmless) const;
+  absl::Status RefuseUnknown(std::span<const HarmlessKey> harmless) const;
+  // The keys that RefuseUnknown would refuse as unknown; for files in which an unknown key gets a note. Off-only keys
+  // are refused all the same.
+  absl::StatusOr<std::vector<std::string>> UnknownKeys(std::span<const HarmlessKey> harmless) const;
 
   // An error about this file: "FILE: what".
   absl::Status Wrong(std::string_view what) const;
@@ -54,7 +57,7 @@ class ConfigKeys {
  private:
   std::string name_;
   nlohmann::json value_;
-  std::set<std::string, std::less<>> read_;
+  mutable std::set<std::string, std::less<>> read_;
 };
 
 // A value for a message. A list may be nested deeper than dump() can go.

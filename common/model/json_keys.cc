@@ -1,4 +1,4 @@
-#include "common/model/config_keys.h"
+#include "common/model/json_keys.h"
 
 #include <algorithm>
 
@@ -17,6 +17,11 @@ constexpr uint64_t kMaxJsonBytes = 1 << 20;
 constexpr int64_t kMaxSize = int64_t{1} << 31;
 constexpr size_t kMaxShown = 200;  // bytes of a value in a message
 
+bool IsOff(const json& value) {
+  return value.is_null() || value == false || (value.is_number() && value == 0) ||
+         (value.is_string() && value.get_ref<const std::string&>().empty()) || (value.is_structured() && value.empty());
+}
+
 }  // namespace
 
 std::string ShownValue(const json& value) {
@@ -33,33 +38,33 @@ absl::StatusOr<json> ReadJsonFile(const std::filesystem::path& folder, const std
   return value;
 }
 
-absl::StatusOr<ConfigKeys> ConfigKeys::Read(const std::filesystem::path& folder, const std::string& path) {
+absl::StatusOr<Keys> Keys::Read(const std::filesystem::path& folder, const std::string& path) {
   ASSIGN_OR_RETURN(json value, ReadJsonFile(folder, path));
   if (!value.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": must be a JSON object"));
-  return ConfigKeys(path, std::move(value));
+  return Keys(path, std::move(value));
 }
 
-absl::StatusOr<ConfigKeys> ConfigKeys::ReadOptional(const std::filesystem::path& folder, const std::string& path) {
+absl::StatusOr<Keys> Keys::ReadOptional(const std::filesystem::path& folder, const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::exists(folder / path, error)) return ConfigKeys(path, json::object());
+  if (!std::filesystem::exists(folder / path, error)) return Keys(path, json::object());
   return Read(folder, path);
 }
 
-absl::Status ConfigKeys::Wrong(std::string_view what) const {
+absl::Status Keys::Wrong(std::string_view what) const {
   return absl::InvalidArgumentError(absl::StrCat(name_, ": ", ToAbsl(what)));
 }
 
-bool ConfigKeys::Has(std::string_view key) const {
+bool Keys::Has(std::string_view key) const {
   const auto found = value_.find(key);
   return found != value_.end() && !found->is_null();
 }
 
-const json* ConfigKeys::Find(std::string_view key) {
+const json* Keys::Find(std::string_view key) const {
   read_.emplace(key);
   return Has(key) ? &*value_.find(key) : nullptr;
 }
 
-absl::Status ConfigKeys::Size(std::string_view key, int64_t& target, int64_t least) {
+absl::Status Keys::Size(std::string_view key, int64_t& target, int64_t least) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_number_integer() || value->get<int64_t>() < least || value->get<int64_t>() > kMaxSize) {
@@ -69,12 +74,12 @@ absl::Status ConfigKeys::Size(std::string_view key, int64_t& target, int64_t lea
   return absl::OkStatus();
 }
 
-absl::Status ConfigKeys::RequiredSize(std::string_view key, int64_t& target) {
+absl::Status Keys::RequiredSize(std::string_view key, int64_t& target) const {
   if (!Has(key)) return Wrong(absl::StrCat(ToAbsl(key), " is missing"));
   return Size(key, target);
 }
 
-absl::Status ConfigKeys::Number(std::string_view key, double& target) {
+absl::Status Keys::Number(std::string_view key, double& target) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_number()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no number"));
@@ -82,7 +87,7 @@ absl::Status ConfigKeys::Number(std::string_view key, double& target) {
   return absl::OkStatus();
 }
 
-absl::Status ConfigKeys::Boolean(std::string_view key, bool& target) {
+absl::Status Keys::Boolean(std::string_view key, bool& target) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_boolean()) {
@@ -92,7 +97,7 @@ absl::Status ConfigKeys::Boolean(std::string_view key, bool& target) {
   return absl::OkStatus();
 }
 
-absl::Status ConfigKeys::Text(std::string_view key, std::string& target) {
+absl::Status Keys::Text(std::string_view key, std::string& target) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_string()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no string"));
@@ -100,7 +105,7 @@ absl::Status ConfigKeys::Text(std::string_view key, std::string& target) {
   return absl::OkStatus();
 }
 
-absl::Status ConfigKeys::Supported(std::string_view key, std::string_view value,
+absl::Status Keys::Supported(std::string_view key, std::string_view value,
                                    std::initializer_list<std::string_view> names) const {
   if (std::find(names.begin(), names.end(), value) != names.end()) return absl::OkStatus();
   std::vector<std::string> supported(names.begin(), names.end());
@@ -108,27 +113,28 @@ absl::Status ConfigKeys::Supported(std::string_view key, std::string_view value,
                             absl::StrJoin(supported, ", "), "."));
 }
 
-absl::Status ConfigKeys::MustBe(std::string_view key, bool value, std::string_view remedy) {
-  bool found = value;
-  RETURN_IF_ERROR(Boolean(key, found));
-  if (found == value) return absl::OkStatus();
-  return Wrong(absl::StrCat(ToAbsl(key), ": ", found ? "true" : "false", " is not supported. ", ToAbsl(remedy)));
+absl::StatusOr<std::vector<std::string>> Keys::UnknownKeys(std::span<const HarmlessKey> harmless) const {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : value_.items()) {
+    if (value.is_null() || read_.contains(key)) continue;
+    const auto known = std::find_if(harmless.begin(), harmless.end(),
+                                    [&](const HarmlessKey& harmless_key) { return harmless_key.name == key; });
+    if (known == harmless.end()) {
+      unknown.push_back(key);
+    } else if (known->only_off && !IsOff(value)) {
+      return Wrong(absl::StrCat(key, ": ", ShownValue(value), " is not supported: ", ToAbsl(known->reason)));
+    }
+  }
+  return unknown;
 }
 
-absl::Status ConfigKeys::RefuseUnknown(std::initializer_list<std::span<const HarmlessKey>> harmless) const {
-  const auto is_harmless = [&](std::string_view key) {
-    return std::any_of(harmless.begin(), harmless.end(), [&](std::span<const HarmlessKey> list) {
-      return std::any_of(list.begin(), list.end(), [&](const HarmlessKey& known) { return known.name == key; });
-    });
-  };
-  for (const auto& [key, value] : value_.items()) {
-    if (value.is_null() || read_.contains(key) || is_harmless(key)) continue;
-    return Wrong(absl::StrCat(
-        "key ", ShownValue(key), " (", ShownValue(value),
-        ") is not known, and it may change what the model computes. Remove the key if it does not. Muster honors ",
-        absl::StrJoin(read_, ", "), "."));
-  }
-  return absl::OkStatus();
+absl::Status Keys::RefuseUnknown(std::span<const HarmlessKey> harmless) const {
+  ASSIGN_OR_RETURN(const std::vector<std::string> unknown, UnknownKeys(harmless));
+  if (unknown.empty()) return absl::OkStatus();
+  return Wrong(absl::StrCat("key ", ShownValue(unknown.front()), " (", ShownValue(value_[unknown.front()]),
+                            ") is not known, and it may change what the model computes. Remove the key if it does not. "
+                            "Muster honors ",
+                            absl::StrJoin(read_, ", "), "."));
 }
 
 }  // namespace muster
