@@ -2,15 +2,36 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace muster {
 
-enum class PoolingMode { kCls, kMean, kLast };
+// How the vectors of the tokens become one. Weighted mean: weights 1, 2, 3, … by position. Mean over square root: the
+// sum divided by the square root of the number of tokens.
+enum class PoolingMode { kCls, kMean, kLast, kMax, kMeanSqrtLength, kWeightedMean };
+
+enum class DenseActivation { kIdentity, kTanh };
+
+// A Dense module of sentence-transformers: activation(W x + b), on the pooled embedding.
+struct DenseModule {
+  std::string folder;  // relative to the model's: 2_Dense. Its weights are linear.weight and linear.bias.
+  int64_t in_features = 0, out_features = 0;
+  bool bias = true;
+  DenseActivation activation = DenseActivation::kTanh;
+};
+
+// What config_sentence_transformers.json says is put before texts.
+struct FolderPrompts {
+  std::string query, passage;                  // of the job, unless it sets its own
+  std::map<std::string, std::string> by_name;  // all of the file
+  std::string default_name;                    // default_prompt_name; empty: none
+};
 
 struct EncoderConfig {
-  std::string architecture = "bert";
+  std::string architecture = "bert";  // model_type
+  // Rows of the word embeddings: config.json's vocab_size. The tokenizer may have fewer entries (padded rows).
   int64_t vocabulary_size = 30522;
   int64_t hidden_size = 128;
   int64_t layers = 2;
@@ -23,14 +44,20 @@ struct EncoderConfig {
   double attention_dropout = 0.1;
   std::string activation = "gelu";  // exact (erf) gelu
   PoolingMode pooling = PoolingMode::kMean;
+  bool exclude_prompt = false;  // the prompt's tokens stay out of pooling
+  std::vector<DenseModule> dense;  // between pooling and normalization, in order
   bool normalize = true;
-  int64_t max_sequence_length = 512;  // sentence_bert_config.json, else max_positions
+  int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
+  FolderPrompts prompts;
+  std::vector<std::string> notes;  // for people: what was assumed, or read and not used
 };
+
+// Numbers per embedding: of the last Dense module, else the hidden size.
+int64_t EmbeddingSize(const EncoderConfig& config);
 
 struct TensorShape {
   std::string name;  // Hugging Face's, without a "bert." prefix: embeddings.word_embeddings.weight, …
   std::vector<int64_t> shape;
 };
-
 }  // namespace muster

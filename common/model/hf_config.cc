@@ -23,36 +23,20 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // of 1024 layers it has 3 MB; the format's own limit is 100 MB
-constexpr uint64_t kMaxJsonBytes = 1 << 20;
 constexpr uint64_t kMaxVocabularyBytes = 64 << 20;
 
-absl::StatusOr<json> ReadJson(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, kMaxJsonBytes));
-  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return WrongFile(file, "is no JSON");
-  return value;
-}
-
-// An object, or an empty one where the file does not exist.
-absl::StatusOr<json> ReadOptionalObject(const std::filesystem::path& file) {
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return json::object();
-  ASSIGN_OR_RETURN(json value, ReadJson(file));
-  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
-  return value;
+absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));
 }
 
 absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig& config) {
-  const std::filesystem::path file = folder / "config.json";
-  ASSIGN_OR_RETURN(json value, ReadJson(file));
-  if (!value.is_object()) return WrongFile(file, "must be a JSON object");
-  const Keys keys(file, std::move(value));
+  ASSIGN_OR_RETURN(const Keys keys, Keys::Read(folder, "config.json"));
   std::string type;
   RETURN_IF_ERROR(keys.Text("model_type", type));
   const Family* family = FindFamily(type);
   if (family == nullptr) {
-    return WrongFile(file, absl::StrCat("model_type: \"", type, "\" is not supported. Supported: ",
-                                        absl::StrJoin(FamilyNames(), ", "), "."));
+    return keys.Wrong(absl::StrCat("model_type: ", ShownValue(type), " is not supported. Supported: ",
+                                   absl::StrJoin(FamilyNames(), ", "), "."));
   }
   config.architecture = type;
   RETURN_IF_ERROR(family->read(keys, config));
@@ -61,9 +45,7 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
 }
 
 absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& config) {
-  const std::filesystem::path file = folder / "1_Pooling" / "config.json";
-  ASSIGN_OR_RETURN(json value, ReadOptionalObject(file));
-  const Keys keys(file, std::move(value));
+  ASSIGN_OR_RETURN(Keys keys, Keys::ReadOptional(folder, "1_Pooling/config.json"));
   bool cls = false, mean = false, last = false, other = false;
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_cls_token", cls));
   RETURN_IF_ERROR(keys.Boolean("pooling_mode_mean_tokens", mean));
@@ -76,7 +58,7 @@ absl::Status ReadPooling(const std::filesystem::path& folder, EncoderConfig& con
   }
   const int modes = cls + mean + last;
   if (other || modes > 1) {
-    return WrongFile(file,
+    return keys.Wrong(
                      "this pooling is not supported. Supported: one of pooling_mode_cls_token, "
                      "pooling_mode_mean_tokens, pooling_mode_lasttoken.");
   }
@@ -90,7 +72,7 @@ absl::Status ReadModules(const std::filesystem::path& folder, EncoderConfig& con
   const std::filesystem::path file = folder / "modules.json";
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const json modules, ReadJson(file));
+  ASSIGN_OR_RETURN(const json modules, ReadJsonFile(folder, "modules.json"));
   if (!modules.is_array()) return WrongFile(file, "must be a JSON array");
   config.normalize = false;
   for (const json& module : modules) {
@@ -193,18 +175,20 @@ absl::StatusOr<EncoderConfig> PresetConfig(std::string_view preset, int64_t voca
   return config;
 }
 
+int64_t EmbeddingSize(const EncoderConfig& config) {
+  return config.dense.empty() ? config.hidden_size : config.dense.back().out_features;
+}
+
 absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& folder) {
   EncoderConfig config;
   RETURN_IF_ERROR(ReadTransformer(folder, config));
   RETURN_IF_ERROR(ReadPooling(folder, config));
   RETURN_IF_ERROR(ReadModules(folder, config));
-  ASSIGN_OR_RETURN(json sentence, ReadOptionalObject(folder / "sentence_bert_config.json"));
-  RETURN_IF_ERROR(Keys(folder / "sentence_bert_config.json", std::move(sentence))
-                      .Size("max_seq_length", config.max_sequence_length, 3));
+  ASSIGN_OR_RETURN(Keys sentence, Keys::ReadOptional(folder, "sentence_bert_config.json"));
+  RETURN_IF_ERROR(sentence.Size("max_seq_length", config.max_sequence_length, 3));
   config.max_sequence_length = std::min(config.max_sequence_length, config.max_positions);
-  ASSIGN_OR_RETURN(json tokenizer, ReadOptionalObject(folder / "tokenizer_config.json"));
-  RETURN_IF_ERROR(
-      Keys(folder / "tokenizer_config.json", std::move(tokenizer)).Boolean("do_lower_case", config.lower_case));
+  ASSIGN_OR_RETURN(Keys tokenizer, Keys::ReadOptional(folder, "tokenizer_config.json"));
+  RETURN_IF_ERROR(tokenizer.Boolean("do_lower_case", config.lower_case));
   return config;
 }
 

@@ -99,7 +99,7 @@ TEST_F(HfConfigTest, NamesWhatIsSupported) {
   EXPECT_THAT(error_with("layer_norm_eps", 1e-46), HasSubstr("layer_norm_eps 1e-46 is not from 1e-20 to 1"));
   EXPECT_THAT(error_with("vocab_size", nullptr), HasSubstr("vocab_size is missing"));
   Write("config.json", "{");
-  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("is no JSON"));
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("is not JSON"));
 }
 
 TEST_F(HfConfigTest, ChecksWeightsAndVocabulary) {

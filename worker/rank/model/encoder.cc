@@ -86,6 +86,10 @@ at::Tensor Pool(const at::Tensor& hidden, const SequencePlan& plan, PoolingMode 
       return PickRows(hidden, plan, /*last=*/true);
     case PoolingMode::kMean:
       return MeanRows(hidden, plan);
+    case PoolingMode::kMax:  // refused where a folder is read
+    case PoolingMode::kMeanSqrtLength:
+    case PoolingMode::kWeightedMean:
+      break;
   }
   TORCH_CHECK(false, "pooling mode ", static_cast<int>(mode), " is not one of PoolingMode");
 }
