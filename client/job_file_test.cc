@@ -124,10 +124,32 @@ TEST(JobFile, SizesHaveUnits) {
 
 TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "  objective", "  objectve")),
-            "job.yaml:8: loss.objectve: unknown key. Allowed: objective, temperature. Did you mean \"objective\"?");
+            "job.yaml:8: loss.objectve: unknown key. Allowed: objective, temperature, matryoshka_dimensions, "
+            "matryoshka_weights. Did you mean \"objective\"?");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "zzz: 2")),
             "job.yaml:6: data.positives.zzz: unknown key. Allowed: per_query, choose, sources, min_grade, weigh.");
-  EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: true\n").substr(0, 34), "job.yaml:10: profile: unknown key.");
+  EXPECT_EQ(ErrorOf(std::string(kShort) + "profle: true\n").substr(0, 33), "job.yaml:10: profle: unknown key.");
+}
+
+TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
+  EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: swif\n"),
+            "job.yaml:10: profile: unknown profile \"swif\". Allowed: sentence-transformers, tevatron, flagembedding, swift, "
+            "arctic. Did you mean \"swift\"?");
+  const JobSpec spec = Parse(std::string(kShort) + "profile: swift\noptimizer: {schedule: linear}\n");
+  EXPECT_FALSE(spec.optimizer().has_learning_rate());
+  EXPECT_TRUE(spec.optimizer().has_schedule()) << "what the file says is told from what it leaves out";
+  EXPECT_FALSE(spec.model().has_pooling());
+}
+
+TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
+  const JobSpec spec = Parse(std::string(kShort) + "batch: {}\n", {"loss.matryoshka_dimensions=[384, 64]",
+                                                                  "loss.matryoshka_weights=[1, 0.5]"});
+  EXPECT_THAT(spec.loss().matryoshka_dimensions(), ElementsAre(384, 64));
+  EXPECT_THAT(spec.loss().matryoshka_weights(), ElementsAre(1, 0.5));
+  EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[384, 0]"}),
+            "--set loss.matryoshka_dimensions=[384, 0]: loss.matryoshka_dimensions: is 0. It must be from 1 to 65536 numbers.");
+  EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[a]"}),
+            "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is no number that this list can hold.");
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/spec/number_ranges.h"
+#include "common/spec/profiles.h"
 #include "common/status.h"
 #include "common/version.h"
 #include "common/view.h"
@@ -91,9 +92,16 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
   return absl::OkStatus();
 }
 
-absl::Status CheckLoss(const JobSpec& spec) {
-  if (spec.loss().matryoshka_dimensions().empty() && spec.loss().matryoshka_weights().empty()) return absl::OkStatus();
-  return Wrong("loss.matryoshka_dimensions", "is not supported. Remove it.");
+absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
+  const auto& sizes = loss.matryoshka_dimensions();
+  for (int i = 0; i < sizes.size(); ++i) {
+    if (std::find(sizes.begin(), sizes.begin() + i, sizes[i]) == sizes.begin() + i) continue;
+    return Wrong("loss.matryoshka_dimensions", absl::StrCat("names ", sizes[i], " twice. Remove one."));
+  }
+  if (loss.matryoshka_weights().empty() || loss.matryoshka_weights_size() == sizes.size()) return absl::OkStatus();
+  return Wrong("loss.matryoshka_weights",
+               absl::StrCat("has ", loss.matryoshka_weights_size(), " numbers, and loss.matryoshka_dimensions has ", sizes.size(),
+                            ". Give one weight per dimension, or leave the weights out."));
 }
 
 absl::Status CheckData(const JobSpec& spec) {
@@ -158,6 +166,7 @@ absl::Status CheckResources(const JobSpec& spec) {
 }  // namespace
 
 void FillDefaults(JobSpec& spec) {
+  ApplyProfile(spec);
   auto& model = *spec.mutable_model();
   MUSTER_DEFAULT(*model.mutable_max_length(), query, 64);
   MUSTER_DEFAULT(*model.mutable_max_length(), passage, 256);
@@ -224,16 +233,30 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckEnumerations("", spec));
   RETURN_IF_ERROR(CheckNumbers(spec));
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
-  if (!spec.profile().empty()) return Wrong("profile", "is not supported. Set the fields themselves.");
+  RETURN_IF_ERROR(CheckProfile(spec));
   RETURN_IF_ERROR(CheckModel(spec.model()));
   if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
-  RETURN_IF_ERROR(CheckLoss(spec));
+  RETURN_IF_ERROR(CheckLoss(spec.loss()));
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
   RETURN_IF_ERROR(CheckEvaluation(spec));
   return CheckResources(spec);
+}
+
+absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embedding_size) {
+  const auto& sizes = loss.matryoshka_dimensions();
+  if (sizes.empty() || embedding_size == 0) return absl::OkStatus();
+  const uint32_t largest = *std::max_element(sizes.begin(), sizes.end());
+  if (largest == embedding_size) return absl::OkStatus();
+  const std::string model = absl::StrCat("the model has ", embedding_size, " numbers per embedding");
+  if (largest > embedding_size) {
+    return Wrong("loss.matryoshka_dimensions", absl::StrCat(largest, ": ", model, ". Name sizes up to that one."));
+  }
+  return Wrong("loss.matryoshka_dimensions",
+               absl::StrCat("the largest is ", largest, ", and ", model, ": what is beyond ", largest,
+                            " would not be trained. Add ", embedding_size, "."));
 }
 
 uint32_t NeededProtocol(const JobSpec& spec) {

@@ -9,13 +9,17 @@
 
 namespace muster {
 
-// Fills in every default that job.proto names (all optional scalars are set afterwards, except those whose absence
+// Fills in the defaults of the specification's profile, and then every default that job.proto names (all optional scalars are set afterwards, except those whose absence
 // means something: positives.min_grade, model.normalize and model.dropout of a pushed model). `ignore_identical_ids`
 // stays absent where it is false, since ranks of the version before cannot read a specification that has it. Idempotent.
 void FillDefaults(muster::v1::JobSpec& spec);
 
 // INVALID_ARGUMENT with "field.path: what is wrong. What to do." for the first broken rule. Call after FillDefaults.
 absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
+
+// INVALID_ARGUMENT unless the largest of loss.matryoshka_dimensions is the model's embedding size: whole embeddings are
+// what is evaluated and exported, so training without them would be a surprise. 0: the size is not known, and OK.
+absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embedding_size);
 
 // The least Hello.protocol of an agent whose ranks honor everything in the specification: 0 for most of them.
 uint32_t NeededProtocol(const muster::v1::JobSpec& spec);

@@ -103,6 +103,23 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"data.train", [](JobSpec& s) { s.mutable_data()->clear_train(); }},
         Broken{"data.negatives.choose",
                [](JobSpec& s) { s.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_TOP_GRADED); }},
+        Broken{"loss.matryoshka_dimensions",
+               [](JobSpec& s) {
+                 for (const uint32_t size : {64, 128, 64}) s.mutable_loss()->add_matryoshka_dimensions(size);
+               }},
+        Broken{"loss.matryoshka_dimensions", [](JobSpec& s) { s.mutable_loss()->add_matryoshka_dimensions(0); }},
+        Broken{"loss.matryoshka_weights",
+               [](JobSpec& s) {
+                 s.mutable_loss()->add_matryoshka_dimensions(64);
+                 s.mutable_loss()->add_matryoshka_weights(-1);
+               }},
+        Broken{"loss.matryoshka_weights",
+               [](JobSpec& s) {
+                 s.mutable_loss()->add_matryoshka_dimensions(64);
+                 for (int i = 0; i < 2; ++i) s.mutable_loss()->add_matryoshka_weights(1);
+               }},
+        Broken{"loss.matryoshka_weights", [](JobSpec& s) { s.mutable_loss()->add_matryoshka_weights(1); }},
+        Broken{"profile", [](JobSpec& s) { s.set_profile("Tevatron 2"); }},
         Broken{"loss.temperature", [](JobSpec& s) { s.mutable_loss()->set_temperature(0); }},
         Broken{"batch.queries", [](JobSpec& s) { s.mutable_batch()->set_queries(0); }},
         Broken{"batch.micro_batch_tokens", [](JobSpec& s) { s.mutable_batch()->set_micro_batch_tokens(255); }},
@@ -167,6 +184,20 @@ TEST(ValidateJobSpec, RefusesWhatIsTooLargeToKeep) {
   spec.mutable_model()->mutable_prompts()->clear_query();
   spec.GetReflection()->MutableUnknownFields(&spec)->AddLengthDelimited(1000, std::string(1 << 20, 'x'));
   EXPECT_THAT(std::string(ValidateJobSpec(spec).message()), HasSubstr("at most 65536 are taken"));
+}
+
+TEST(CheckMatryoshka, TheWholeEmbeddingMustBeAmongTheSizes) {
+  muster::v1::LossSpec loss;
+  EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());
+  loss.add_matryoshka_dimensions(64);
+  EXPECT_EQ(CheckMatryoshka(loss, 384).message(),
+            "loss.matryoshka_dimensions: the largest is 64, and the model has 384 numbers per embedding: what is beyond "
+            "64 would not be trained. Add 384.");
+  loss.add_matryoshka_dimensions(384);
+  EXPECT_TRUE(CheckMatryoshka(loss, 384).ok());
+  EXPECT_TRUE(CheckMatryoshka(loss, 0).ok()) << "not known";
+  EXPECT_EQ(CheckMatryoshka(loss, 128).message(),
+            "loss.matryoshka_dimensions: 384: the model has 128 numbers per embedding. Name sizes up to that one.");
 }
 
 TEST(ParseMetricName, KnowsItsNames) {

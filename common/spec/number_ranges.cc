@@ -7,7 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -36,6 +36,8 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},
     // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences mean something.
     {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
+    {.field = "loss.matryoshka_dimensions", .low = 1, .high = 1 << 16, .note = "numbers"},
+    {.field = "loss.matryoshka_weights", .low = 1e-4, .high = 1e4},
     {.field = "batch.queries", .low = 1, .high = 1 << 20},
     {.field = "batch.micro_batch_tokens", .low = 3, .high = 4 << 20, .note = "tokens"},
     {.field = "batch.keep_activations", .low = 0, .high = 1125899906842624.0, .note = "bytes"},  // 1 PiB
@@ -68,23 +70,34 @@ std::string NumberText(double value) {
   return whole && std::abs(value) <= kMany ? absl::StrFormat("%.0f", value) : absl::StrFormat("%.7g", value);
 }
 
-// The value of a singular numeric field; nothing: the field holds no number.
-std::optional<double> NumberOf(const Message& message, const FieldDescriptor& field) {
+// The numbers of a field: one, or those of a list. Empty: the field holds no number.
+std::vector<double> NumbersOf(const Message& message, const FieldDescriptor& field) {
   const auto& reflection = *message.GetReflection();
+  std::vector<double> numbers;
+  if (field.is_repeated()) {
+    for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+      if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
+        numbers.push_back(reflection.GetRepeatedUInt32(message, &field, i));
+      } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT) {
+        numbers.push_back(reflection.GetRepeatedFloat(message, &field, i));
+      }
+    }
+    return numbers;
+  }
   switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32: return reflection.GetInt32(message, &field);
-    case FieldDescriptor::CPPTYPE_INT64: return static_cast<double>(reflection.GetInt64(message, &field));
-    case FieldDescriptor::CPPTYPE_UINT32: return reflection.GetUInt32(message, &field);
-    case FieldDescriptor::CPPTYPE_UINT64: return static_cast<double>(reflection.GetUInt64(message, &field));
-    case FieldDescriptor::CPPTYPE_FLOAT: return reflection.GetFloat(message, &field);
-    case FieldDescriptor::CPPTYPE_DOUBLE: return reflection.GetDouble(message, &field);
+    case FieldDescriptor::CPPTYPE_INT32: return {static_cast<double>(reflection.GetInt32(message, &field))};
+    case FieldDescriptor::CPPTYPE_INT64: return {static_cast<double>(reflection.GetInt64(message, &field))};
+    case FieldDescriptor::CPPTYPE_UINT32: return {static_cast<double>(reflection.GetUInt32(message, &field))};
+    case FieldDescriptor::CPPTYPE_UINT64: return {static_cast<double>(reflection.GetUInt64(message, &field))};
+    case FieldDescriptor::CPPTYPE_FLOAT: return {reflection.GetFloat(message, &field)};
+    case FieldDescriptor::CPPTYPE_DOUBLE: return {reflection.GetDouble(message, &field)};
     case FieldDescriptor::CPPTYPE_BOOL:
     case FieldDescriptor::CPPTYPE_ENUM:
     case FieldDescriptor::CPPTYPE_STRING:
     case FieldDescriptor::CPPTYPE_MESSAGE:
       break;
   }
-  return std::nullopt;
+  return numbers;
 }
 
 absl::Status CheckNumber(const std::string& path, double value, bool single_precision) {
@@ -101,13 +114,14 @@ absl::Status CheckNumber(const std::string& path, double value, bool single_prec
 absl::Status CheckMessage(const std::string& path, const Message& message) {
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor& field = *message.GetDescriptor()->field(i);
-    if (field.is_repeated()) continue;  // lists of words
     if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
     const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field.name());
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(CheckMessage(name, message.GetReflection()->GetMessage(message, &field)));
-    } else if (const std::optional<double> value = NumberOf(message, field); value.has_value()) {
-      RETURN_IF_ERROR(CheckNumber(name, *value, field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT));
+      continue;
+    }
+    for (const double value : NumbersOf(message, field)) {
+      RETURN_IF_ERROR(CheckNumber(name, value, field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT));
     }
   }
   return absl::OkStatus();

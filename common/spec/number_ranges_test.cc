@@ -78,6 +78,16 @@ JobSpec With(const std::string& path, double value) {
   }
   const FieldDescriptor& field = *message->GetDescriptor()->FindFieldByName(names.back());
   const auto& reflection = *message->GetReflection();
+  if (field.is_repeated()) {  // a list: its second number
+    if (IsReal(field)) {
+      reflection.AddFloat(message, &field, 1);
+      reflection.AddFloat(message, &field, static_cast<float>(value));
+    } else {
+      reflection.AddUInt32(message, &field, 1);
+      reflection.AddUInt32(message, &field, static_cast<uint32_t>(value));
+    }
+    return spec;
+  }
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: reflection.SetInt32(message, &field, static_cast<int32_t>(value)); break;
     case FieldDescriptor::CPPTYPE_UINT32: reflection.SetUInt32(message, &field, static_cast<uint32_t>(value)); break;

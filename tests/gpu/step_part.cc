@@ -24,7 +24,7 @@ absl::Status CompareStep(Objective objective, Group& group, at::Device device, F
   ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(ProblemConfig(), 11, {at::kFloat, device}));
   ASSIGN_OR_RETURN(const auto wide, DoubleEncoder(*encoder));
   ASSIGN_OR_RETURN(const StepGradients reference,
-                   ReferenceStep(*wide, problem, objective, options.loss.temperature(),
+                   ReferenceStep(*wide, problem, options.loss,
                                  {options.hidden_dropout, options.attention_dropout, options.seed, problem.step}));
   Trainer trainer(*encoder, group, RealClock(), options);
   ASSIGN_OR_RETURN(const StepBatch batch, ProblemBatch(problem, group, device));

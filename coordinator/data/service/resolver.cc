@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/model/hf_config.h"
 #include "common/spec/job_spec.h"
+#include "common/spec/profiles.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/blob/model_files.h"
@@ -180,6 +181,10 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
   return ReadEncoderConfig(folder.path());
 }
 
+uint32_t EmbeddingSize(const ResolvedJob& resolved, const EncoderConfig& config) {
+  return resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.hidden_size);
+}
+
 // The tokenizer's manifest is stored as a blob of its own, since ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -187,18 +192,24 @@ absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest
   return manifest.digest;
 }
 
-// A model that is measured at other lengths than it is used at elsewhere has other figures there.
-void NoteOtherLength(const JobSpec& spec, const EncoderConfig& config, std::vector<std::string>& notes) {
+// A model that is measured at other lengths than it is used at elsewhere has other figures there. A tool that takes the
+// lengths from the folder would have trained at those.
+void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderConfig& config,
+                     std::vector<std::string>& notes) {
   const auto& lengths = spec.model().max_length();
   const int64_t longest = std::max(lengths.query(), lengths.passage());
-  if (!EvaluatesOnly(spec) || longest == config.max_sequence_length) return;
+  const Profile* profile = FindProfile(spec.profile());
+  const bool as_folder = profile != nullptr && profile->folder_length && !given.model().has_max_length();
+  if ((!EvaluatesOnly(spec) && !as_folder) || longest == config.max_sequence_length) return;
   notes.push_back(absl::StrCat("model.max_length: queries are cut at ", lengths.query(), " tokens and passages at ",
                                lengths.passage(), ", and the model's folder says ", config.max_sequence_length,
-                               ". Set model.max_length to measure it as it was made."));
+                               EvaluatesOnly(spec) ? ". Set model.max_length to measure it as it was made."
+                                                   : absl::StrCat(", where ", spec.profile(),
+                                                                  " cuts. Set model.max_length to train as it does.")));
 }
 
-absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, ResolvedJob& resolved,
-                          std::vector<std::string>& notes) {
+absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, const JobSpec& given,
+                          ResolvedJob& resolved, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
   ASSIGN_OR_RETURN(const FileManifest files, TokenizerFiles(found.tokenizer));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
@@ -207,7 +218,8 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
   const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
   if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
-  if (found.model.has_value()) NoteOtherLength(request.spec(), *config, notes);
+  RETURN_IF_ERROR(CheckMatryoshka(request.spec().loss(), EmbeddingSize(resolved, *config)));
+  if (found.model.has_value()) NoteOtherLength(request.spec(), given, *config, notes);
   ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
   resolved.set_tokenizer_manifest(manifest);
   return absl::OkStatus();
@@ -220,7 +232,7 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::Reso
   const JobSpec& spec = request.spec();
   Resolution resolution;
   ResolvedJob& resolved = resolution.resolved;
-  RETURN_IF_ERROR(ResolveModel(stores, request, resolved, resolution.notes));
+  RETURN_IF_ERROR(ResolveModel(stores, request, given, resolved, resolution.notes));
   if (!EvaluatesOnly(spec)) RETURN_IF_ERROR(ResolveTraining(stores, spec, given, resolved, resolution.notes));
   if (spec.has_evaluate()) {
     ASSIGN_OR_RETURN(const std::string digest, ResolveEvaluation(stores, spec.evaluate().dataset(),

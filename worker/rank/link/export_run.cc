@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "worker/rank/export/export.h"
 
@@ -43,6 +44,9 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                    {"learning rate", Number(spec.optimizer().learning_rate())},
                    {"steps", Steps(config.resolved().total_steps(), stopped)},
                    {"seed", absl::StrCat(spec.seed())}};
+  if (!spec.loss().matryoshka_dimensions().empty()) {
+    card.settings.push_back({"matryoshka dimensions", absl::StrJoin(spec.loss().matryoshka_dimensions(), ", ")});
+  }
   const char* ids = spec.report().ignore_identical_ids() ? ", without the document of the query's id" : "";
   for (const auto* evaluation : {&untrained, &trained}) {
     if (!evaluation->has_value()) continue;

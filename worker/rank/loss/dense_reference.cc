@@ -114,6 +114,44 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
   return result;
 }
 
+DenseResult EvaluateDenseCuts(const DenseBatch& batch, std::span<const EmbeddingCut> cuts, bool normalize) {
+  const size_t dim = batch.queries.at(0).size();
+  DenseResult sum{.d_queries = Matrix(batch.queries.size(), std::vector<double>(dim)),
+                  .d_passages = Matrix(batch.passages.size(), std::vector<double>(dim))};
+  for (const EmbeddingCut& cut : cuts) {
+    const auto size = static_cast<size_t>(cut.size);
+    std::vector<double> query_lengths, passage_lengths;
+    DenseBatch part = batch;
+    for (const auto& [rows, lengths] :
+         {std::pair(&part.queries, &query_lengths), std::pair(&part.passages, &passage_lengths)}) {
+      for (auto& row : *rows) {
+        row.resize(size);
+        double square = 0;
+        for (const double x : row) square += x * x;
+        lengths->push_back(normalize ? std::sqrt(square) : 1);
+        for (double& x : row) x /= lengths->back();
+      }
+    }
+    const DenseResult own = EvaluateDense(part);
+    sum.valid_rows = own.valid_rows;
+    sum.loss += cut.weight * own.loss;
+    // d y_j / d x_i = ((i == j) - y_i y_j) / |x|, or 1 at i == j.
+    const auto add = [&](const Matrix& y, const std::vector<double>& lengths, const Matrix& d, Matrix& out) {
+      for (size_t r = 0; r < y.size(); ++r) {
+        for (size_t i = 0; i < size; ++i) {
+          for (size_t j = 0; j < size; ++j) {
+            const double slope = ((i == j ? 1 : 0) - (normalize ? y[r][i] * y[r][j] : 0)) / lengths[r];
+            out[r][i] += cut.weight * d[r][j] * slope;
+          }
+        }
+      }
+    };
+    add(part.queries, query_lengths, own.d_queries, sum.d_queries);
+    add(part.passages, passage_lengths, own.d_passages, sum.d_passages);
+  }
+  return sum;
+}
+
 DenseBatch RandomBatch(uint64_t seed, Objective objective) {
   CounterRandom random(seed);
   DenseBatch batch{.objective = objective, .temperature = 0.1 + random.Uniform()};

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "muster/v1/job.pb.h"
+#include "worker/rank/loss/matryoshka.h"
 #include "worker/rank/loss/streaming_loss.h"
 
 namespace muster {
@@ -27,6 +29,9 @@ struct DenseResult {
   Matrix d_queries, d_passages;
 };
 DenseResult EvaluateDense(const DenseBatch& batch);
+// The weighted sum over `cuts` of EvaluateDense on the first numbers of each embedding, divided by their length where
+// `normalize` says so; gradients through the whole Jacobian of that division.
+DenseResult EvaluateDenseCuts(const DenseBatch& batch, std::span<const EmbeddingCut> cuts, bool normalize);
 
 // Ragged: rows without positives, rows without negatives, grades, and weights (0 among them) come up.
 DenseBatch RandomBatch(uint64_t seed, muster::v1::Objective objective);

@@ -169,7 +169,7 @@ class Streamer {
       result_.entropy_sum += EntropyOf(gradient);
       // R = 0: every valid row has weight 0, and the batch counts as one without a valid row.
       const double weight = in_.row_weights.empty() ? 1.0 : in_.row_weights[row];
-      const double share = in_.total_weight > 0 ? weight / in_.total_weight : 0;
+      const double share = in_.total_weight > 0 ? in_.factor * weight / in_.total_weight : 0;
       result_.loss_sum += share * out.loss;
       for (double& d : gradient) d *= share / in_.temperature;
       if (!negatives) continue;

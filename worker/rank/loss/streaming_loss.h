@@ -28,6 +28,7 @@ struct LossInput {
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
+  double factor = 1;  // the loss and its gradients are multiplied by it
   int64_t tile_rows = 512;
   int64_t tile_columns = 2048;
   int64_t kept_bytes = 32 << 20;

@@ -22,15 +22,18 @@ double LargestRelativeDistance(const std::vector<at::Tensor>& own, const std::ve
 
 TEST(StepInBfloat16, IsNearFloat32OnAnyNumberOfRanksKeptOrReplayed) {
   const Problem problem = MakeProblem(3, /*one_positive=*/false);
-  for (const double dropout : {0.0, 0.1}) {
-    const TrainerOptions options = ProblemOptions(muster::v1::OBJECTIVE_JOINTLH, dropout);
+  for (const auto& [dropout, matryoshka] : {std::pair(0.0, false), {0.1, false}, {0.1, true}}) {
+    TrainerOptions options = ProblemOptions(muster::v1::OBJECTIVE_JOINTLH, dropout);
+    for (const uint32_t size : {8u, 32u}) {
+      if (matryoshka) options.loss.add_matryoshka_dimensions(size);
+    }
     const StepGradients single = TrainedStep(problem, {.keep = Keep::kAll}, options)[0];
     for (const int64_t world_size : {1, 2, 3}) {
       for (const Keep keep : {Keep::kNone, Keep::kAll}) {
         const auto outcomes = TrainedStep(problem, {.world_size = world_size, .keep = keep}, options,
                                           {at::kFloat, at::kCPU, /*in_bfloat16=*/true});
         const double distance = LargestRelativeDistance(outcomes[0].gradients, single.gradients);
-        std::cout << "dropout " << dropout << ", " << world_size << " ranks, " << KeepName(keep) << ": loss "
+        std::cout << "dropout " << dropout << (matryoshka ? ", matryoshka" : "") << ", " << world_size << " ranks, " << KeepName(keep) << ": loss "
                   << outcomes[0].loss << " beside " << single.loss << ", gradients " << distance << "\n";
         EXPECT_NEAR(outcomes[0].loss, single.loss, 1e-2 * single.loss);
         EXPECT_LT(distance, 0.05);

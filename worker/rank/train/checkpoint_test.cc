@@ -213,5 +213,25 @@ TEST(Checkpoint, TheDigestOfASpecificationIgnoresWhereItRuns) {
   EXPECT_NE(SpecDigest(a, {}), SpecDigest(b, {}));
 }
 
+// Ranks of the version before are not given a profile, and cannot tell an enumeration's first value from none: their
+// checkpoints are restored by newer ranks, and the other way around.
+TEST(Checkpoint, TheDigestOfASpecificationIsThatOfOlderRanks) {
+  muster::v1::JobSpec filled, same;
+  filled.set_seed(17);
+  filled.mutable_model()->set_dropout(0.1f);
+  filled.mutable_data()->mutable_positives()->set_per_query(4);
+  filled.mutable_data()->mutable_negatives()->set_per_query(0);
+  filled.mutable_optimizer()->set_beta1(0.9);
+  same = filled;
+  same.set_profile("tevatron");
+  same.mutable_model()->set_pooling(muster::v1::POOLING_DEFAULT);
+  same.mutable_data()->mutable_positives()->set_choose(muster::v1::CHOOSE_RANDOM);
+  same.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_RANDOM);
+  same.mutable_optimizer()->set_schedule(muster::v1::SCHEDULE_LINEAR);
+  EXPECT_EQ(SpecDigest(same, {}), SpecDigest(filled, {}));
+  same.mutable_optimizer()->set_schedule(muster::v1::SCHEDULE_COSINE);
+  EXPECT_NE(SpecDigest(same, {}), SpecDigest(filled, {}));
+}
+
 }  // namespace
 }  // namespace muster

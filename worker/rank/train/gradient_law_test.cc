@@ -29,7 +29,7 @@ constexpr Keep kKeeps[] = {Keep::kNone, Keep::kHalf, Keep::kAll};
 StepGradients Reference(const Problem& problem, const TrainerOptions& options) {
   const auto single = Encoder::Random(ProblemConfig(), kWeightSeed).value();
   const auto encoder = DoubleEncoder(*single).value();
-  return ReferenceStep(*encoder, problem, options.loss.objective(), kTemperature,
+  return ReferenceStep(*encoder, problem, options.loss,
                        {options.hidden_dropout, options.attention_dropout, options.seed, problem.step})
       .value();
 }
@@ -68,11 +68,17 @@ StepDifference LargestOver(const std::vector<size_t>& cuts, const Problem& probl
   return largest;
 }
 
+void ExpectTheLaw(const char* name, const Problem& problem, const TrainerOptions& options,
+                  const std::vector<size_t>& cuts) {
+  const StepDifference largest = LargestOver(cuts, problem, options);
+  std::printf("%-22s %-22s dropout %.1f: largest difference %.1e (%s), of key biases %.1e absolute\n", name,
+              Objective_Name(options.loss.objective()).c_str(), options.hidden_dropout, largest.relative,
+              largest.worst.c_str(), largest.absolute);
+}
+
 void ExpectTheLaw(const char* name, const Problem& problem, Objective objective, double dropout,
                   const std::vector<size_t>& cuts) {
-  const StepDifference largest = LargestOver(cuts, problem, ProblemOptions(objective, dropout));
-  std::printf("%-22s %-22s dropout %.1f: largest difference %.1e (%s), of key biases %.1e absolute\n", name,
-              Objective_Name(objective).c_str(), dropout, largest.relative, largest.worst.c_str(), largest.absolute);
+  ExpectTheLaw(name, problem, ProblemOptions(objective, dropout), cuts);
 }
 
 class GradientLaw : public testing::TestWithParam<Objective> {
@@ -96,6 +102,18 @@ TEST_P(GradientLaw, HoldsForAnotherDrawWithoutGrades) {
 TEST_P(GradientLaw, HoldsForASmallerLastBatch) {
   const Problem problem = MakeProblem(3, OnePositive(), /*queries=*/3, /*passages=*/6);
   ExpectTheLaw("last batch, seed 3", problem, GetParam(), 0.1, kOneCut);
+}
+
+// Embeddings of 32 numbers, cut to 5 and 16: each cut is normalized again, and has a weight of its own.
+TEST_P(GradientLaw, HoldsForMatryoshkaSizes) {
+  Problem problem = MakeProblem(5, OnePositive());
+  problem.graded = !OnePositive();
+  TrainerOptions options = ProblemOptions(GetParam(), 0.1);
+  for (const auto& [size, weight] : {std::pair(5u, 0.5f), std::pair(32u, 1.0f), std::pair(16u, 2.0f)}) {
+    options.loss.add_matryoshka_dimensions(size);
+    options.loss.add_matryoshka_weights(weight);
+  }
+  ExpectTheLaw("matryoshka, seed 5", problem, options, kOneCut);
 }
 
 INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,

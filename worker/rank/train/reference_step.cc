@@ -79,6 +79,18 @@ absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, 
   return at::cat(rows);
 }
 
+// Sum over the queries of weight times loss, from the embeddings of all slots.
+at::Tensor LossOf(const at::Tensor& all, const Problem& problem, const LossSpec& spec) {
+  const at::Tensor passages = all.narrow(0, problem.queries, problem.passages);
+  const at::Tensor scores = at::matmul(all.narrow(0, 0, problem.queries), passages.t()) / double{spec.temperature()};
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  for (uint32_t q = 0; q < problem.queries; ++q) {
+    if (problem.positives[q].empty()) continue;
+    loss = loss + DenseRow(spec.objective(), scores[q], problem, q) * static_cast<double>(problem.weights[q]);
+  }
+  return loss;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder) {
@@ -90,21 +102,21 @@ absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder) {
   return copy;
 }
 
-absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, Objective objective,
-                                            double temperature, const Dropout& dropout) {
+absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, const LossSpec& spec,
+                                            const Dropout& dropout) {
+  double total = 0;
+  for (uint32_t q = 0; q < problem.queries; ++q) total += problem.positives[q].empty() ? 0 : problem.weights[q];
+  if (total == 0) return absl::InvalidArgumentError("the problem has no valid row: its gradient is 0");
   at::AutoGradMode with_graph(true);
   for (Parameter& parameter : encoder.parameters()) parameter.value.mutable_grad() = at::Tensor();
   ASSIGN_OR_RETURN(const at::Tensor all, EncodeEach(encoder, problem, dropout));
-  const at::Tensor passages = all.narrow(0, problem.queries, problem.passages);
-  const at::Tensor scores = at::matmul(all.narrow(0, 0, problem.queries), passages.t()) / temperature;
   at::Tensor loss = at::zeros({}, at::kDouble);
-  double total = 0;
-  for (uint32_t q = 0; q < problem.queries; ++q) {
-    if (problem.positives[q].empty()) continue;
-    loss = loss + DenseRow(objective, scores[q], problem, q) * static_cast<double>(problem.weights[q]);
-    total += problem.weights[q];
+  if (spec.matryoshka_dimensions().empty()) loss = LossOf(all, problem, spec);
+  for (int i = 0; i < spec.matryoshka_dimensions_size(); ++i) {
+    at::Tensor cut = all.narrow(1, 0, spec.matryoshka_dimensions(i));
+    if (encoder.config().normalize) cut = cut / cut.square().sum(1, true).sqrt();
+    loss = loss + LossOf(cut, problem, spec) * (spec.matryoshka_weights().empty() ? 1.0 : spec.matryoshka_weights(i));
   }
-  if (total == 0) return absl::InvalidArgumentError("the problem has no valid row: its gradient is 0");
   loss = loss / total;
   torch::autograd::backward({loss}, {});
   StepGradients outcome{.loss = loss.item<double>()};

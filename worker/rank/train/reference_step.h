@@ -24,8 +24,8 @@ struct StepGradients {
 absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder);
 
 // `encoder` is of float64 on the CPU; its .grad() tensors are replaced. dropout.step is the problem's.
-absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, muster::v1::Objective objective,
-                                            double temperature, const Dropout& dropout);
+absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& problem, const muster::v1::LossSpec& loss,
+                                            const Dropout& dropout);
 
 // Attention key biases have exactly zero gradient in theory (a constant added to a row of scores): rounding is all
 // that is there, so they are compared absolutely, and left out where trained weights are compared.

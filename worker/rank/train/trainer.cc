@@ -163,6 +163,7 @@ Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const Train
       group_(group),
       clock_(clock),
       options_(options),
+      cuts_(CutsOf(options.loss)),
       optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
                                         .beta1 = options.optimizer.beta1(),
                                         .beta2 = options.optimizer.beta2(),
@@ -299,17 +300,18 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
 
   Enter("loss");
   const int64_t rows = batch.row_end - batch.row_begin;
-  LossResult loss = EvaluateLoss({.queries = all.narrow(0, batch.row_begin, rows),
-                                  .passages = all.narrow(0, batch.query_count, batch.passage_count),
-                                  .positives = batch.positives,
-                                  .ignored = batch.ignored,
-                                  .positive_weights = batch.positive_weights,
-                                  .row_weights = batch.row_weights,
-                                  .total_weight = batch.total_weight,
-                                  .objective = options_.loss.objective(),
-                                  .temperature = options_.loss.temperature(),
-                                  .tile_rows = options_.tile_rows,
-                                  .tile_columns = options_.tile_columns});
+  LossResult loss = EvaluateLossOfCuts({.queries = all.narrow(0, batch.row_begin, rows),
+                                        .passages = all.narrow(0, batch.query_count, batch.passage_count),
+                                        .positives = batch.positives,
+                                        .ignored = batch.ignored,
+                                        .positive_weights = batch.positive_weights,
+                                        .row_weights = batch.row_weights,
+                                        .total_weight = batch.total_weight,
+                                        .objective = options_.loss.objective(),
+                                        .temperature = options_.loss.temperature(),
+                                        .tile_rows = options_.tile_rows,
+                                        .tile_columns = options_.tile_columns},
+                                       cuts_, encoder_.config().normalize);
   Tally tally{.loss = loss.loss_sum,
               .positive_sum = loss.positive_sum,
               .negative_sum = loss.negative_sum,

@@ -18,6 +18,7 @@
 #include "muster/v1/job.pb.h"
 #include "worker/rank/collective/activity_board.h"
 #include "worker/rank/collective/group.h"
+#include "worker/rank/loss/matryoshka.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/flat_gradients.h"
@@ -92,6 +93,7 @@ class Trainer {
   Group& group_;
   const Clock& clock_;
   const TrainerOptions options_;
+  const std::vector<EmbeddingCut> cuts_;
   AdamW optimizer_;
   FlatGradients gradients_;
   double own_work_ = 0;  // seconds of the last step that waited for nobody

@@ -1,0 +1,51 @@
+// Defaults of other tools for training embedding models: `profile: tevatron` in a job file. Every value is the default
+// of the tool's code or of its published training example; docs/profiles.md names the file of each.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// Absent: the tool says nothing, decides by model or data, or has something that Muster has not. Muster's own default
+// applies then.
+struct Profile {
+  std::string_view name;
+  float temperature;
+  std::optional<muster::v1::Pooling> pooling;
+  bool normalize;
+  std::optional<uint32_t> query_length, passage_length;  // tokens, with the special ones
+  std::string_view query_prompt = "", passage_prompt = "";
+  double learning_rate;
+  std::optional<double> lora_learning_rate;  // where model.lora is given; absent: learning_rate
+  std::optional<uint32_t> lora_rank;         // where model.lora is given
+  std::optional<double> lora_alpha;
+  std::optional<muster::v1::Schedule> schedule;
+  std::optional<double> warmup;
+  double weight_decay;
+  double beta2 = 0.999;
+  double max_grad_norm = 1;
+  std::optional<uint32_t> queries;  // per step
+  uint32_t positives;               // per query
+  muster::v1::Choose choose_positives;
+  std::optional<uint32_t> negatives;
+  std::optional<muster::v1::Choose> choose_negatives;
+  bool folder_length = false;  // the tool cuts texts at the length that the model's folder says
+};
+std::span<const Profile> Profiles();
+
+// Null: no profile has this name.
+const Profile* FindProfile(std::string_view name);
+
+// INVALID_ARGUMENT naming all profiles and the nearest one, unless the specification's profile exists or is empty.
+absl::Status CheckProfile(const muster::v1::JobSpec& spec);
+
+// Sets the fields of the specification's profile that are not set. Idempotent; an unknown profile sets nothing.
+void ApplyProfile(muster::v1::JobSpec& spec);
+
+}  // namespace muster
