@@ -35,6 +35,7 @@ void AddGlobalFlags(CLI::App& app, Cli& cli) {
 std::string InterruptNote(const std::string& command) {
   if (command == "muster submit") return "submit: interrupted. If it was submitted, muster jobs lists it.";
   if (command == "muster data import") return "data import: interrupted. An import is kept whole or not at all: see muster data list.";
+  if (command == "muster data add") return "data add: interrupted. An addition is kept whole or not at all: see muster data list.";
   if (command == "muster models push") {
     return "models push: interrupted. A model is pushed whole or not at all: see muster models list. Files that were sent "
            "are not sent again.";

@@ -22,6 +22,7 @@ struct ImportSource {
   std::string name;  // as the server and its messages call it
   uint64_t size = 0;
   std::string split;  // given for this file alone; empty: none was
+  std::string blob;   // digest, once the server has the file as a blob; empty: it is streamed
 };
 
 struct ImportPlan {

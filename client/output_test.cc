@@ -1,10 +1,12 @@
 #include "client/output.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
 #include "client/import_report.h"
+#include "client/sample_text.h"
 #include "client/words.h"
 #include "common/nearest_name.h"
 #include "muster/v1/cluster.pb.h"
@@ -12,6 +14,8 @@
 
 namespace muster {
 namespace {
+
+using testing::HasSubstr;
 
 TEST(Table, AlignsColumns) {
   Table table({"NAME", "STATE"});
@@ -91,11 +95,83 @@ TEST(ImportReportText, IsForPeople) {
       "dataset scifact (0123456789ab): 1,109 queries, 5,183 passages (5,178 unique texts), 0 B\n"
       "  split train: 809 queries, 919 positives, 0 hard negatives\n"
       "  sources: human\n"
-      "  queries by number of positives: 1: 700, 2: 80, 3-4: 25, 9-16: 4\n"
-      "  passages whose text is another's too: 0.00 %; hard negatives that are a positive of "
-      "their own or another query: 0.00 %; empty texts: 0\n"
-      "  bad records left out: 1\n"
+      "  positives   per query: 1: 700, 2: 80, 3-4: 25, 9-16: 4\n"
+      "  duplicates  0.00 % of the passages have another's text\n"
+      "  negatives   0.00 % of the hard negatives are a positive of their own or another query\n"
+      "  warning: 1 bad record left out. Fix the lines below, and import again.\n"
       "    qrels/train.tsv:12: needs 3 tab-separated fields\n");
+}
+
+muster::v1::ImportReport FullReport() {
+  muster::v1::ImportReport report;
+  auto& dataset = *report.mutable_dataset();
+  dataset.set_name("mine");
+  dataset.set_queries(100);
+  (*report.mutable_grades())["2"] = 3;
+  (*report.mutable_grades())["10"] = 4;
+  (*report.mutable_grades())["0"] = 5;
+  (*report.mutable_sources())["<script>alert('x')</script>"] = 12;
+  report.set_train_queries_in_test(7);
+  report.set_false_negative_share(0.25);
+  report.set_empty_texts(2);
+  report.set_empty_queries(1);
+  auto& queries = *report.mutable_query_tokens();
+  queries.set_texts(200);
+  queries.set_all_texts(1000);
+  queries.set_truncated(50);
+  queries.set_median(9);
+  queries.set_percentile_95(70);
+  queries.set_longest(301);
+  queries.set_limit(64);
+  report.add_notes("a & b");
+  return report;
+}
+
+TEST(ImportReportText, NamesWhatShouldWorryAndWhatToDo) {
+  const std::string text = ImportReportText(FullReport());
+  EXPECT_THAT(text, HasSubstr("  grades      0: 5, 2: 3, 10: 4\n"));
+  EXPECT_THAT(text, HasSubstr("  tokens      per query: median 9, 95 % up to 70, longest 301; longer than 64: 25.00 %\n"));
+  EXPECT_THAT(text, HasSubstr("  warning: 25.00 % of the queries have more than 64 tokens and are cut there. Raise "
+                              "model.max_length.query in the job"));
+  EXPECT_THAT(text, HasSubstr("  warning: 7 queries of split train with the text of a query of another split"));
+  EXPECT_THAT(text, HasSubstr("  warning: 25.00 % of the hard negatives are a positive of a query."));
+  EXPECT_THAT(text, HasSubstr("  warning: 2 texts without a character (1 query of them)."));
+  EXPECT_TRUE(ReportWarnings(muster::v1::ImportReport()).empty());
+}
+
+// Every figure that can worry has a warning: a new field of the report must be thought of.
+TEST(ImportReportText, EveryCountOfLostRecordsIsAWarning) {
+  for (const char* field : {"bad_records", "empty_texts", "judgments_without_query", "judgments_without_document",
+                            "queries_without_positive", "conflicting_judgments", "train_queries_in_test",
+                            "replaced_characters"}) {
+    muster::v1::ImportReport report;
+    const auto* descriptor = muster::v1::ImportReport::descriptor()->FindFieldByName(field);
+    ASSERT_NE(descriptor, nullptr) << field;
+    report.GetReflection()->SetUInt64(&report, descriptor, 1);
+    EXPECT_EQ(ReportWarnings(report).size(), 1u) << field;
+  }
+}
+
+TEST(ImportReportHtml, IsOnePageThatRunsNothingOfTheData) {
+  const std::string html = ImportReportHtml(FullReport());
+  EXPECT_THAT(html, testing::StartsWith("<!DOCTYPE html>"));
+  EXPECT_THAT(html, testing::EndsWith("</html>\n"));
+  EXPECT_THAT(html, HasSubstr("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"));
+  EXPECT_THAT(html, HasSubstr("a &amp; b"));
+  for (const char* foreign : {"<script", "http://", "https://", "src=", "@import", "url("}) {
+    EXPECT_THAT(html, testing::Not(HasSubstr(foreign)));
+  }
+  for (const std::string& warning : ReportWarnings(FullReport())) EXPECT_THAT(html, HasSubstr(warning));
+}
+
+TEST(SampleText, WrapsCutsAndShowsNoControls) {
+  EXPECT_EQ(Wrapped("one two three four five six seven eight nine", 40, 4, 3), "one two three four five six seven\n    eight nine");
+  EXPECT_EQ(Wrapped(std::string(200, 'x'), 40, 0, 2), std::string(40, 'x') + "\n" + std::string(39, 'x') + "…");
+  EXPECT_EQ(Wrapped("ä\x1b[31mred\n\tend \u009b5m", 40, 0, 2), "ä [31mred end 5m");
+  std::string wide;
+  for (int i = 0; i < 41; ++i) wide += "ü";
+  EXPECT_EQ(Wrapped(wide, 40, 0, 2).size(), 41u * 2 + 1) << "characters are counted, and stay whole";
+  EXPECT_EQ(Wrapped("", 40, 4, 3), "");
 }
 
 }  // namespace

@@ -207,7 +207,8 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
 // A command that prints no JSON must say so: its name is here, or it calls PrintsItsOwnFormat.
 TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
-      "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data list", "data show", "data rm",
+      "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data add",
+      "data list", "data show", "data report", "data export", "data rm",
       "models push", "models list", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
   Tree tree;

@@ -1,4 +1,4 @@
-// muster data import, list, show, rm
+// muster data list, rm; the other commands are in files beside this one
 #include <cstdio>
 #include <memory>
 
@@ -6,25 +6,17 @@
 #include "absl/strings/str_join.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
-#include "client/commands/import.h"
-#include "client/import_report.h"
+#include "client/commands/data.h"
 #include "client/words.h"
 #include "common/exit_code.h"
-#include "muster/v1/data.grpc.pb.h"
 
 namespace muster {
 namespace {
 
 using muster::v1::DataService;
 
-absl::StatusOr<std::unique_ptr<DataService::Stub>> Open(const Cli& cli) {
-  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  ASSIGN_OR_RETURN(const auto channel, connection.Data());
-  return DataService::NewStub(channel);
-}
-
 absl::StatusOr<int> List(const Cli& cli) {
-  ASSIGN_OR_RETURN(const auto stub, Open(cli));
+  ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
   response->clear_server_version();  // these two are of the server, for muster doctor, and not of its datasets
@@ -45,19 +37,8 @@ absl::StatusOr<int> List(const Cli& cli) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
-  ASSIGN_OR_RETURN(const auto stub, Open(cli));
-  muster::v1::GetDatasetRequest request;
-  request.set_name(name);
-  const auto response = Call(*stub, &DataService::Stub::Get, request);
-  if (!response.ok()) return WithContext(response.status(), "data show");
-  const bool table = cli.output == OutputFormat::kTable;
-  std::printf("%s", (table ? DatasetText(response->dataset()) : Format(response->dataset(), cli.output)).c_str());
-  return kExitSucceeded;
-}
-
 absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
-  ASSIGN_OR_RETURN(const auto stub, Open(cli));
+  ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::DeleteDatasetRequest request;
   request.set_name(name);
   const auto response = Call(*stub, &DataService::Stub::Delete, request);
@@ -68,17 +49,22 @@ absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<DataService::Stub>> OpenDataService(const Cli& cli) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  return DataService::NewStub(channel);
+}
+
 void AddDataCommands(CLI::App& app, Cli& cli) {
-  CLI::App* data = app.add_subcommand("data", "Import, list and remove datasets")->fallthrough();
+  CLI::App* data = app.add_subcommand("data", "Import, inspect, export and remove datasets")->fallthrough();
   data->require_subcommand(1);
   AddImportCommand(*data, cli);
   data->add_subcommand("list", "List datasets")->fallthrough()->callback([&cli] {
     cli.action = [&cli] { return List(cli); };
   });
   auto name = std::make_shared<std::string>();
-  CLI::App* show = data->add_subcommand("show", "Show one dataset")->fallthrough();
-  show->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
-  show->callback([&cli, name] { cli.action = [&cli, name] { return Show(cli, *name); }; });
+  AddShowCommands(*data, cli);
+  AddDataExportCommand(*data, cli);
   CLI::App* remove = data->add_subcommand("rm", "Remove a dataset; running jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
   remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });

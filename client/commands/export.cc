@@ -1,17 +1,16 @@
 // muster export JOB DIR
 #include <cstdio>
+#include <filesystem>
 #include <memory>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
-#include "client/interrupt.h"
+#include "client/new_folder.h"
 #include "client/transfer.h"
 #include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
-#include "common/files.h"
 #include "common/rpc/blobs.h"
 #include "muster/v1/job.grpc.pb.h"
 
@@ -20,37 +19,15 @@ namespace {
 
 using muster::v1::JobService;
 
-absl::Status CheckTarget(const std::filesystem::path& target) {
-  std::error_code error;
-  if (!std::filesystem::exists(target, error)) return absl::OkStatus();
-  if (std::filesystem::is_directory(target, error) && std::filesystem::is_empty(target, error)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("export: ", target.string(), " is there already and not empty. Choose another folder."));
-}
-
-// Written beside the target and renamed, so that the target is whole or absent.
 absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& manifest,
                          const std::filesystem::path& target, TransferPrinter& printer) {
-  const std::filesystem::path parent = target.parent_path();
-  RETURN_IF_ERROR(MakeFolders(parent));
-  ASSIGN_OR_RETURN(const std::filesystem::path aside,
-                   MakeScratchFolder(parent, absl::StrCat(target.filename().string(), ".new")));
-  const InterruptScope interrupt(absl::StrCat("export: interrupted. Nothing was written to ", target.string(), "."), [aside] {
-    std::error_code ignored;
-    std::filesystem::remove_all(aside, ignored);
-  });
-  absl::Status status = blobs.GetFolder(manifest, aside, [&](uint64_t bytes, uint64_t total) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<NewFolder> folder, NewFolder::Create("export", target));
+  const absl::Status status = blobs.GetFolder(manifest, folder->aside(), [&](uint64_t bytes, uint64_t total) {
     printer.Update(bytes, total, "", RealClock().Monotonic());
   });
   printer.Finish();
-  std::error_code error;
-  if (status.ok()) {
-    std::filesystem::permissions(aside, std::filesystem::perms(0755), error);
-    std::filesystem::rename(aside, target, error);
-    if (error) status = absl::ErrnoToStatus(error.value(), target.string());
-  }
-  if (!status.ok()) std::filesystem::remove_all(aside, error);
-  return status;
+  RETURN_IF_ERROR(status);
+  return folder->Publish();
 }
 
 // Why a job has no model, and what to do.
@@ -68,9 +45,7 @@ std::string NoModel(const muster::v1::Job& job) {
 }
 
 absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::string& folder) {
-  std::filesystem::path target = std::filesystem::absolute(folder).lexically_normal();
-  if (!target.has_filename()) target = target.parent_path();  // "DIR/"
-  RETURN_IF_ERROR(CheckTarget(target));
+  ASSIGN_OR_RETURN(const std::filesystem::path target, NewFolderTarget("export", folder));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::GetJobRequest request;

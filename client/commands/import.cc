@@ -1,21 +1,27 @@
-#include "client/commands/import.h"
-
 #include <grpcpp/client_context.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "client/call.h"
+#include "client/commands/data.h"
 #include "client/import_files.h"
 #include "client/import_report.h"
+#include "client/interrupt.h"
+#include "client/qrels_alone.h"
+#include "client/report_file.h"
 #include "client/transfer.h"
 #include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
+#include "common/rpc/blobs.h"
 #include "muster/v1/data.grpc.pb.h"
 
 namespace muster {
@@ -28,22 +34,95 @@ using muster::v1::ImportResponse;
 using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
 
 constexpr size_t kChunkBytes = 1 << 20;
+constexpr uint64_t kResumableBytes = 64 << 20;  // from here on files are put as blobs first, so that an upload resumes
 
 struct ImportFlags {
+  std::string command;  // "data import" or "data add"
   std::string name;
   ImportWishes wishes;
-  std::string source;
+  std::string source, model, max_length, report;
   uint64_t skip_bad = 0;
-  bool replace = false;
+  bool replace = false, add = false, resume = false;
 };
+
+// "query=64,passage=256", in any order, either alone.
+absl::StatusOr<muster::v1::MaxLength> ParseMaxLength(const std::string& text) {
+  muster::v1::MaxLength lengths;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    const std::pair<absl::string_view, absl::string_view> sides = absl::StrSplit(part, absl::MaxSplits('=', 1));
+    uint32_t tokens = 0;
+    if (!absl::SimpleAtoi(sides.second, &tokens) || (sides.first != "query" && sides.first != "passage")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--max-length ", text, ": \"", part, "\" is not query=TOKENS or passage=TOKENS."));
+    }
+    sides.first == "query" ? lengths.set_query(tokens) : lengths.set_passage(tokens);
+  }
+  return lengths;
+}
+
+absl::StatusOr<muster::v1::ImportHeader> HeaderOf(const ImportFlags& flags, const ImportPlan& plan) {
+  muster::v1::ImportHeader header;
+  header.set_split(plan.split);
+  header.set_total_bytes(plan.total_bytes);
+  header.set_name(flags.name);
+  header.set_schema(flags.wishes.schema);
+  header.set_source(flags.source);
+  header.set_skip_bad(flags.skip_bad);
+  header.set_replace(flags.replace);
+  header.set_add(flags.add);
+  header.set_model(flags.model);
+  if (!flags.max_length.empty()) {
+    ASSIGN_OR_RETURN(*header.mutable_max_length(), ParseMaxLength(flags.max_length));
+  }
+  return header;
+}
+
+// Puts the files as blobs: what the server has of them is not sent again. Sets their digests in the plan.
+absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Channel>& channel, ImportPlan& plan,
+                      TransferPrinter& printer) {
+  const InterruptScope interrupt(absl::StrCat(
+      command, ": interrupted. What was sent is kept for a while: the same command with --resume continues from there."));
+  BlobClient blobs(channel);
+  uint64_t before = 0;
+  std::error_code error;
+  for (ImportSource& source : plan.sources) {
+    if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe is read once
+    ASSIGN_OR_RETURN(const muster::v1::FileEntry entry,
+                     blobs.PutFile(source.file, source.name, [&](uint64_t bytes, uint64_t) {
+                       printer.Update(before + bytes, plan.total_bytes, source.name, RealClock().Monotonic());
+                     }));
+    source.blob = entry.digest();
+    before += entry.size();
+  }
+  return absl::OkStatus();
+}
+
+// Whether the server would take the import: a name that exists, another owner or a full store are answered before anything
+// is sent. The server says that it reads, and the call ends there.
+absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(60)));
+  const auto stub = DataService::NewStub(channel);
+  const std::unique_ptr<Stream> stream = stub->Import(&context);
+  ImportRequest request;
+  *request.mutable_header() = header;
+  stream->Write(request);
+  ImportResponse response;
+  const bool reads = stream->Read(&response);
+  if (reads) context.TryCancel();
+  const absl::Status status = FromGrpc(stream->Finish());
+  return reads ? absl::OkStatus() : ExplainUnreachable(status);
+}
 
 // False: the server ended the stream; its status says why.
 absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
-  std::ifstream in(source.file, std::ios::binary);
-  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened"));
   ImportRequest request;
   request.mutable_file()->set_path(source.name);
   request.mutable_file()->set_split(source.split);
+  request.mutable_file()->set_blob(source.blob);
+  if (!source.blob.empty()) return stream.Write(request);
+  std::ifstream in(source.file, std::ios::binary);
+  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened"));
   bool open = stream.Write(request);
   std::string chunk(kChunkBytes, '\0');
   while (open && in) {
@@ -56,7 +135,7 @@ absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
   return open;
 }
 
-absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan& plan,
+absl::StatusOr<ImportReport> SendAll(const muster::v1::ImportHeader& header, const ImportPlan& plan,
                                      const std::shared_ptr<grpc::Channel>& channel, TransferPrinter& printer) {
   grpc::ClientContext context;
   const auto stub = DataService::NewStub(channel);
@@ -79,13 +158,7 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
     }
   });
   ImportRequest request;
-  request.mutable_header()->set_name(flags.name);
-  request.mutable_header()->set_schema(flags.wishes.schema);
-  request.mutable_header()->set_source(flags.source);
-  request.mutable_header()->set_split(plan.split);
-  request.mutable_header()->set_skip_bad(flags.skip_bad);
-  request.mutable_header()->set_replace(flags.replace);
-  request.mutable_header()->set_total_bytes(plan.total_bytes);
+  *request.mutable_header() = header;
   absl::Status local;
   bool open = stream->Write(request);
   for (const ImportSource& source : plan.sources) {
@@ -108,40 +181,85 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
   return report;
 }
 
+absl::StatusOr<std::vector<std::string>> SplitsOf(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
+  muster::v1::GetDatasetRequest request;
+  request.set_name(name);
+  const auto stub = DataService::NewStub(channel);
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &DataService::Stub::Get, request));
+  std::vector<std::string> splits;
+  for (const auto& split : response.dataset().splits()) splits.push_back(split.name());
+  return splits;
+}
+
 absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
-  ASSIGN_OR_RETURN(const ImportPlan plan, PlanImport(flags.wishes));
+  RETURN_IF_ERROR(CheckReportFile(flags.report));
+  ASSIGN_OR_RETURN(ImportPlan plan, PlanImport(flags.wishes));
+  ASSIGN_OR_RETURN(const muster::v1::ImportHeader header, HeaderOf(flags, plan));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  if (flags.add && flags.wishes.schema.empty()) {
+    RETURN_IF_ERROR(NameQrels([&] { return SplitsOf(channel, flags.name); }, plan));
+  }
   const bool table = cli.output == OutputFormat::kTable;
   if (table && !plan.left_out.empty()) {
     std::printf("left out, as no schema knows them: %s\n", absl::StrJoin(plan.left_out, ", ").c_str());
   }
   const absl::Duration start = RealClock().Monotonic();
+  if (flags.resume || plan.total_bytes >= kResumableBytes) {
+    RETURN_IF_ERROR(CheckWelcome(header, channel));
+    TransferPrinter sending(table ? stdout : nullptr, StyleOf(stdout), "sending", start);
+    const absl::Status status = PutFiles(flags.command, channel, plan, sending);
+    sending.Finish();
+    if (!status.ok()) return WithContext(ExplainUnreachable(status), flags.command);
+  }
   TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "importing", start);
-  ASSIGN_OR_RETURN(const ImportReport report, SendAll(flags, plan, channel, printer));
+  ASSIGN_OR_RETURN(const ImportReport report, SendAll(header, plan, channel, printer));
   if (!table) {
     std::printf("%s", Format(report, cli.output).c_str());
-    return kExitSucceeded;
+  } else {
+    std::printf("%s%s %s in %s\n", ImportReportText(report).c_str(), flags.add ? "added to" : "imported",
+                report.dataset().name().c_str(),
+                DurationText(absl::ToDoubleSeconds(RealClock().Monotonic() - start)).c_str());
   }
-  std::printf("%simported %s in %s\n", ImportReportText(report).c_str(), report.dataset().name().c_str(),
-              DurationText(absl::ToDoubleSeconds(RealClock().Monotonic() - start)).c_str());
+  RETURN_IF_ERROR(WriteReportFile(flags.report, report));
   return kExitSucceeded;
 }
 
-}  // namespace
-
-void AddImportCommand(CLI::App& data, Cli& cli) {
-  auto flags = std::make_shared<ImportFlags>();
-  CLI::App* command = data.add_subcommand("import", "Import a dataset from files or a folder")->fallthrough();
+// What both commands know.
+CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* help,
+                     const std::shared_ptr<ImportFlags>& flags) {
+  flags->command = absl::StrCat("data ", name);
+  CLI::App* command = data.add_subcommand(name, help)->fallthrough();
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
-  command->add_option("paths", flags->wishes.paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
-      ->type_name("PATH");
   command
       ->add_option("--schema", flags->wishes.schema,
                    "beir or flagembedding, whatever the files are called; recognized if left out")
       ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
       ->type_name("SOURCE");
+  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
+  CLI::Option* model =
+      command->add_option("--model", flags->model, "Count tokens with this model's tokenizer, for the report")
+          ->type_name("NAME");
+  command
+      ->add_option("--max-length", flags->max_length,
+                   "Where the report counts a text as cut, in tokens (query=64,passage=256)")
+      ->type_name("query=N,passage=N")
+      ->needs(model);
+  command->add_option("--report", flags->report, "Also write the report to a file: *.html or *.json")->type_name("FILE");
+  command->add_flag("--resume", flags->resume,
+                    "Continue a broken upload, and make this one such that it can be continued (from 64 MiB on it is)");
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });
+  return command;
+}
+
+}  // namespace
+
+void AddImportCommand(CLI::App& data, Cli& cli) {
+  auto flags = std::make_shared<ImportFlags>();
+  CLI::App* command = AddCommand(data, cli, "import", "Import a dataset from files or a folder", flags);
+  command->add_option("paths", flags->wishes.paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
+      ->type_name("PATH");
   command
       ->add_option(
           "--split", flags->wishes.splits,
@@ -151,8 +269,17 @@ void AddImportCommand(CLI::App& data, Cli& cli) {
       ->allow_extra_args(false);
   command->add_flag("--replace", flags->replace,
                     "Replace the splits that these files bring in a dataset that exists, and keep its others");
-  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
-  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });
+
+  auto added = std::make_shared<ImportFlags>();
+  added->add = true;
+  CLI::App* add = AddCommand(data, cli, "add", "Add judgments, queries and documents to a dataset", added);
+  add->add_option("paths", added->wishes.paths, "As for import, or qrels alone: query-id, corpus-id, score")
+      ->type_name("PATH");
+  add->add_option("--split", added->wishes.splits,
+                  "Split of all files, or with =PATH of one; may be repeated. By default the file's name decides, else "
+                  "the dataset's only split")
+      ->type_name("SPLIT[=PATH]")
+      ->allow_extra_args(false);
 }
 
 }  // namespace muster

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -146,10 +147,17 @@ class FakeData final : public muster::v1::DataService::Service {
     std::string* bytes = nullptr;
     while (stream->Read(&request)) {
       if (hang != nullptr) return hang->Hang(*context);
-      if (request.has_header()) header = request.header();
+      if (request.has_header()) {
+        header = request.header();
+        muster::v1::ImportResponse reading;
+        reading.mutable_progress()->set_activity("reading");
+        if (!import_error.ok()) return import_error;
+        stream->Write(reading);
+      }
       if (request.has_file()) {
         order.push_back(request.file().path());
         if (!request.file().split().empty()) splits[request.file().path()] = request.file().split();
+        if (!request.file().blob().empty()) blobs[request.file().path()] = request.file().blob();
         bytes = &files[request.file().path()];
       }
       if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
@@ -164,10 +172,42 @@ class FakeData final : public muster::v1::DataService::Service {
     stream->Write(response);
     return grpc::Status::OK;
   }
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetDatasetRequest*,
+                   muster::v1::GetDatasetResponse* response) override {
+    *response = stored;
+    return grpc::Status::OK;
+  }
+  grpc::Status Show(grpc::ServerContext*, const muster::v1::ShowDatasetRequest* request,
+                    muster::v1::ShowDatasetResponse* response) override {
+    show = *request;
+    *response = shown;
+    return grpc::Status::OK;
+  }
+  grpc::Status Export(grpc::ServerContext* context, const muster::v1::ExportDatasetRequest* request,
+                      grpc::ServerWriter<muster::v1::ExportDatasetResponse>* writer) override {
+    exported = *request;
+    muster::v1::ExportDatasetResponse response;
+    for (const auto& [path, bytes] : export_files) {
+      response.set_file(path);
+      writer->Write(response);
+      response.set_chunk(bytes);
+      writer->Write(response);
+    }
+    if (hang != nullptr) return hang->Hang(*context);
+    AddNotes({"left out: 1 hard negatives"}, *context);
+    return export_error;
+  }
   FakeJobs* hang = nullptr;
+  grpc::Status import_error;  // of every import, when its header has come
   muster::v1::ImportHeader header;
   std::vector<std::string> order;
-  std::map<std::string, std::string> files, splits;
+  std::map<std::string, std::string> files, splits, blobs;  // by path; blobs: digests
+  muster::v1::GetDatasetResponse stored;
+  muster::v1::ShowDatasetRequest show;
+  muster::v1::ShowDatasetResponse shown;
+  muster::v1::ExportDatasetRequest exported;
+  std::vector<std::pair<std::string, std::string>> export_files;
+  grpc::Status export_error;
 };
 
 class FakeModels final : public muster::v1::ModelService::Service {
@@ -191,17 +231,28 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     for (const std::string& digest : request->digests()) {
       response->add_blobs()->set_digest(digest);
       response->mutable_blobs()->rbegin()->set_present(blobs.count(digest) > 0);
+      if (partial.count(digest) > 0) response->mutable_blobs()->rbegin()->set_partial_size(partial[digest].size());
     }
     return grpc::Status::OK;
   }
   grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
                    muster::v1::PutResponse*) override {
     muster::v1::PutRequest request;
-    std::string digest;
+    std::string digest, bytes;
     while (reader->Read(&request)) {
-      if (request.has_header()) digest = request.header().digest();
-      blobs[digest] += request.chunk();
+      if (request.has_header()) {
+        digest = request.header().digest();
+        bytes = partial[digest].substr(0, request.header().offset());
+      }
+      bytes += request.chunk();
+      received += request.chunk().size();
+      if (bytes.size() < break_after) continue;
+      break_after = std::numeric_limits<size_t>::max();  // once
+      partial[digest] = bytes;
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED, "the disk is full"};
     }
+    partial.erase(digest);
+    blobs[digest] = bytes;
     return grpc::Status::OK;
   }
   grpc::Status Get(grpc::ServerContext* context, const muster::v1::GetRequest* request,
@@ -218,6 +269,9 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     return Sha256Hex(bytes);
   }
   std::map<std::string, std::string> blobs;
+  std::map<std::string, std::string> partial;  // of uploads that broke
+  size_t break_after = std::numeric_limits<size_t>::max();  // an upload breaks once it has these bytes
+  uint64_t received = 0;                                    // bytes of all uploads
   FakeJobs* hang = nullptr;
   std::string hang_at;
 };

@@ -65,8 +65,8 @@ class BeirReader final : public SchemaReader {
   }
 
   absl::Status Finish() override {
-    if (!has_corpus_) return Missing("corpus.jsonl");
-    if (!has_queries_) return Missing("queries.jsonl");
+    if (!has_corpus_ && context_.base == nullptr) return Missing("corpus.jsonl");
+    if (!has_queries_ && context_.base == nullptr) return Missing("queries.jsonl");
     if (qrels_.empty()) return Missing("qrels/SPLIT.tsv");
     ASSIGN_OR_RETURN(source_, context_.writer.AddSource(context_.source));
     for (const auto& [path, lines] : qrels_) RETURN_IF_ERROR(Judge(path, lines));
@@ -144,6 +144,7 @@ class BeirReader final : public SchemaReader {
 
   absl::Status JudgeOne(const std::string& split, const Qrel& qrel,
                         absl::flat_hash_map<std::pair<uint32_t, uint32_t>, float>& scores) {
+    if (context_.base != nullptr) RETURN_IF_ERROR(CopyFromBase(qrel));
     const auto query = queries_.find(qrel.query);
     if (query == queries_.end()) return Unknown("query", qrel.query, "queries.jsonl");
     const auto document = documents_.find(qrel.document);
@@ -164,8 +165,24 @@ class BeirReader final : public SchemaReader {
     return absl::OkStatus();
   }
 
-  static absl::Status Unknown(absl::string_view kind, absl::string_view id, absl::string_view file) {
-    return absl::InvalidArgumentError(absl::StrCat("expected the id of a ", kind, " in ", file, ", found \"", id, "\""));
+  // What the judgment names and the files do not bring, where the dataset has it.
+  absl::Status CopyFromBase(const Qrel& qrel) {
+    if (!queries_.contains(qrel.query)) {
+      ASSIGN_OR_RETURN(const std::optional<uint32_t> query, context_.base->CopyQuery(qrel.query, context_.writer));
+      if (query.has_value()) queries_[qrel.query] = *query;
+    }
+    if (!documents_.contains(qrel.document)) {
+      ASSIGN_OR_RETURN(const std::optional<uint32_t> document,
+                       context_.base->CopyDocument(qrel.document, context_.writer));
+      if (document.has_value()) documents_[qrel.document] = *document;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Unknown(absl::string_view kind, absl::string_view id, absl::string_view file) {
+    return absl::InvalidArgumentError(absl::StrCat("expected the id of a ", kind, " in ", file,
+                                                   context_.base == nullptr ? "" : " or in the dataset", ", found \"",
+                                                   id, "\""));
   }
 
   ImportContext context_;

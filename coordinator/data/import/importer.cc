@@ -53,10 +53,7 @@ absl::Status CheckHeader(const muster::v1::ImportHeader& header) {
                      nearest.empty() ? "." : absl::StrCat(". Did you mean \"", nearest, "\"?")));
   }
   for (const auto& [set, field] : {std::pair{!header.columns().empty(), "columns"},
-                                   {header.add(), "add"},
-                                   {header.has_max_missing_share(), "max_missing_share"},
-                                   {!header.model().empty(), "model"},
-                                   {header.has_max_length(), "max_length"}}) {
+                                   {header.has_max_missing_share(), "max_missing_share"}}) {
     if (set) return absl::UnimplementedError(absl::StrCat(field, ": this data server does not know it"));
   }
   return absl::OkStatus();
@@ -76,22 +73,26 @@ constexpr absl::string_view kExampleLine = R"({"query": "…", "pos": ["…"], "
 
 }  // namespace
 
-Importer::Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer)
-    : header_(header), writer_(std::move(writer)), bad_(header.skip_bad()) {
+Importer::Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer,
+                   std::unique_ptr<const BaseRecords> base)
+    : header_(header), writer_(std::move(writer)), base_(std::move(base)), bad_(header.skip_bad()) {
   if (header_.source().empty()) header_.set_source("human");
   if (!header_.schema().empty()) Choose(header_.schema());
 }
 
 absl::StatusOr<std::unique_ptr<Importer>> Importer::Create(const muster::v1::ImportHeader& header,
-                                                           const std::filesystem::path& folder) {
+                                                           const std::filesystem::path& folder,
+                                                           std::shared_ptr<const Dataset> base) {
   RETURN_IF_ERROR(CheckHeader(header));
   ASSIGN_OR_RETURN(std::unique_ptr<DatasetWriter> writer, DatasetWriter::Create(folder));
-  return std::unique_ptr<Importer>(new Importer(header, std::move(writer)));
+  auto records = base == nullptr ? nullptr : std::make_unique<const BaseRecords>(std::move(base));
+  return std::unique_ptr<Importer>(new Importer(header, std::move(writer), std::move(records)));
 }
 
 void Importer::Choose(std::string_view schema) {
   schema_ = schema;
-  const ImportContext context = {*writer_, bad_, notes_, header_.source(), header_.split(), !header_.schema().empty()};
+  const ImportContext context = {*writer_, bad_, notes_, header_.source(), header_.split(), !header_.schema().empty(),
+                                 base_.get()};
   reader_ = schema == kBeir ? MakeBeirReader(context) : MakeFlagEmbeddingReader(context);
 }
 
@@ -211,7 +212,7 @@ absl::StatusOr<muster::v1::ImportReport> Importer::Finish() {
   RETURN_IF_ERROR(EndFile());
   if (reader_ == nullptr) return NoSchema();
   RETURN_IF_ERROR(reader_->Finish());
-  ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish());
+  ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish(base_ == nullptr));
   muster::v1::ImportReport report;
   *report.mutable_dataset() = std::move(facts.dataset);
   report.mutable_dataset()->set_name(header_.name());

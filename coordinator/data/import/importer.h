@@ -29,9 +29,11 @@ namespace muster {
 // with a note.
 class Importer {
  public:
+  // `base`: the dataset that the files' judgments are added to (ImportHeader.add); null: none.
   // INVALID_ARGUMENT for a header with a wrong name, schema, source or split.
   static absl::StatusOr<std::unique_ptr<Importer>> Create(const muster::v1::ImportHeader& header,
-                                                          const std::filesystem::path& folder);
+                                                          const std::filesystem::path& folder,
+                                                          std::shared_ptr<const Dataset> base = nullptr);
 
   // `split`: of this file's records (ImportFile.split). Empty: the header's, or what the file's name or schema says.
   // INVALID_ARGUMENT if they contradict each other, or the name is ambiguous (common/split_name.h).
@@ -43,7 +45,8 @@ class Importer {
   uint64_t records() const { return records_; }  // lines that were read
 
  private:
-  Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer);
+  Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer,
+           std::unique_ptr<const BaseRecords> base);
   absl::Status EndFile();
   void Choose(std::string_view schema);
   absl::Status Detect(uint64_t line, std::string_view text);
@@ -53,6 +56,7 @@ class Importer {
 
   muster::v1::ImportHeader header_;
   std::unique_ptr<DatasetWriter> writer_;
+  std::unique_ptr<const BaseRecords> base_;  // null: none
   BadRecords bad_;
   std::vector<std::string> notes_;
   std::string schema_;

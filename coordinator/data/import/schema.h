@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "coordinator/data/import/bad_records.h"
+#include "coordinator/data/import/base_records.h"
 #include "coordinator/data/store/dataset_writer.h"
 
 namespace muster {
@@ -21,6 +22,7 @@ struct ImportContext {
   std::string source;     // of judgments that name none
   std::string split;      // given for all files; empty: none was
   bool is_named = false;  // the schema was named, and not recognized from the files
+  const BaseRecords* base = nullptr;  // of the dataset that judgments are added to; null: files bring all they name
 };
 
 // Not thread-safe. Files come one after the other, each with its lines in order; then Finish, once.

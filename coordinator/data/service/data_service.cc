@@ -4,10 +4,12 @@
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "coordinator/data/service/export_call.h"
 #include "coordinator/data/service/import_call.h"
 #include "coordinator/data/service/ownership.h"
 #include "coordinator/data/service/resolver.h"
 #include "coordinator/data/service/services.h"
+#include "coordinator/data/service/show_call.h"
 #include "coordinator/data/service/stream_calls.h"
 #include "coordinator/data/service/sweep.h"
 #include "muster/v1/data.grpc.pb.h"
@@ -44,7 +46,26 @@ class DataServiceImpl final : public v1::DataService::Service {
                    v1::GetDatasetResponse* response) override {
     return data_.admission.Serve(*call, "DataService/Get", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(*response->mutable_dataset(), data_.stores.catalogue->GetDataset(request->name()));
+      ASSIGN_OR_RETURN(auto report, data_.stores.catalogue->ReportOf(response->dataset()));
+      if (report.has_value()) *response->mutable_report() = *std::move(report);
       return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Show(grpc::ServerContext* call, const v1::ShowDatasetRequest* request,
+                    v1::ShowDatasetResponse* response) override {
+    return data_.admission.Serve(*call, "DataService/Show", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->name();
+      ASSIGN_OR_RETURN(*response, ShowDataset(data_.stores, *request));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Export(grpc::ServerContext* call, const v1::ExportDatasetRequest* request,
+                      grpc::ServerWriter<v1::ExportDatasetResponse>* writer) override {
+    return data_.admission.Serve(*call, "DataService/Export", request, [&](AdmittedCall& admitted) -> absl::Status {
+      admitted.subject = request->name();
+      return RunExport(data_, *call, *request, *writer);
     });
   }
 

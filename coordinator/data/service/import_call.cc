@@ -2,11 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/digest.h"
+#include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/import/importer.h"
 #include "coordinator/data/service/import_publish.h"
@@ -23,38 +24,17 @@ constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two looks at the disk
 constexpr size_t kMaxChunk = 1 << 20;
 
-absl::Status Take(Importer& importer, const ImportRequest& request) {
-  switch (request.part_case()) {
-    case ImportRequest::kFile:
-      if (!request.file().blob().empty()) return absl::UnimplementedError("blob: this data server does not know it");
-      return importer.BeginFile(request.file().path(), request.file().split());
-    case ImportRequest::kChunk:
-      if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");
-      return importer.Chunk(request.chunk());
-    case ImportRequest::kHeader: return absl::InvalidArgumentError("import: the header comes once, as first message");
-    case ImportRequest::PART_NOT_SET: return absl::InvalidArgumentError("import: a message without content");
-  }
-  return absl::InvalidArgumentError("import: a message of a kind that this server does not know");
-}
-
 // Reads files until the client has no more, and tells how far it is.
 class ImportReader {
  public:
-  ImportReader(const DataContext& data, ImportStream& stream, Importer& importer)
-      : data_(data), stream_(stream), importer_(importer) {}
+  ImportReader(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream, Importer& importer)
+      : data_(data), call_(call), stream_(stream), importer_(importer) {}
 
-  absl::Status ReadAll(const grpc::ServerContext& call) {
+  absl::Status ReadAll() {
+    Tell("reading");  // at once: what would be refused by the header alone has been by now
     ImportRequest request;
-    while (stream_.Read(&request)) {
-      RETURN_IF_ERROR(CheckAlive(data_, call));
-      RETURN_IF_ERROR(Take(importer_, request));
-      if (importer_.bytes() >= next_look_) {
-        RETURN_IF_ERROR(data_.stores.state->CheckRoom(kRoomStep));
-        next_look_ = importer_.bytes() + kRoomStep;
-      }
-      if (data_.clock.Monotonic() - told_ >= kProgressInterval) Tell("reading");
-    }
-    return CheckAlive(data_, call);
+    while (stream_.Read(&request)) RETURN_IF_ERROR(Take(request));
+    return CheckAlive(data_, call_);
   }
 
   void Tell(const std::string& activity) {
@@ -67,9 +47,62 @@ class ImportReader {
   }
 
  private:
+  absl::Status Take(const ImportRequest& request) {
+    switch (request.part_case()) {
+      case ImportRequest::kFile:
+        is_blob_ = !request.file().blob().empty();
+        RETURN_IF_ERROR(importer_.BeginFile(request.file().path(), request.file().split()));
+        return is_blob_ ? TakeBlob(request.file()) : LookAround();
+      case ImportRequest::kChunk:
+        if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");
+        if (is_blob_) return absl::InvalidArgumentError("import: a chunk came for a file that is a stored blob");
+        return TakeChunk(request.chunk());
+      case ImportRequest::kHeader: return absl::InvalidArgumentError("import: the header comes once, as first message");
+      case ImportRequest::PART_NOT_SET: return absl::InvalidArgumentError("import: a message without content");
+    }
+    return absl::InvalidArgumentError("import: a message of a kind that this server does not know");
+  }
+
+  absl::Status TakeChunk(std::string_view bytes) {
+    RETURN_IF_ERROR(importer_.Chunk(bytes));
+    return LookAround();
+  }
+
+  // The blob is as new as a put one from here on, and a mapped file stays readable whatever becomes of its name.
+  absl::Status TakeBlob(const muster::v1::ImportFile& file) {
+    const std::string place = absl::StrCat(file.path(), ": blob");
+    RETURN_IF_ERROR(WithContext(data_.stores.blobs->Touch(file.blob()), place));
+    ASSIGN_OR_RETURN(const auto path, data_.stores.blobs->PathOf(file.blob()));
+    ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(path));
+    Sha256 sha;
+    for (size_t begin = 0; begin < mapped.size(); begin += kMaxChunk) {
+      const std::string_view chunk = mapped.bytes().substr(begin, kMaxChunk);
+      sha.Update(chunk);
+      RETURN_IF_ERROR(TakeChunk(chunk));
+    }
+    if (sha.FinishHex() == file.blob()) return absl::OkStatus();
+    RETURN_IF_ERROR(data_.stores.blobs->SetAsideIfDamaged(file.blob()).status());
+    return absl::DataLossError(absl::StrCat(place, " ", file.blob().substr(0, 12),
+                                            ": its bytes on the data server's disk are damaged. Import anew: the file is "
+                                            "sent again."));
+  }
+
+  // At every message or piece of a blob: whether going on is of use and the disk has room; and tells how far it is.
+  absl::Status LookAround() {
+    RETURN_IF_ERROR(CheckAlive(data_, call_));
+    if (importer_.bytes() >= next_look_) {
+      RETURN_IF_ERROR(data_.stores.state->CheckRoom(kRoomStep));
+      next_look_ = importer_.bytes() + kRoomStep;
+    }
+    if (data_.clock.Monotonic() - told_ >= kProgressInterval) Tell("reading");
+    return absl::OkStatus();
+  }
+
   const DataContext& data_;
+  const grpc::ServerContext& call_;
   ImportStream& stream_;
   Importer& importer_;
+  bool is_blob_ = false;  // the file that is read now is a stored blob
   absl::Duration told_ = -absl::InfiniteDuration();
   uint64_t next_look_ = 0;
 };
@@ -84,17 +117,17 @@ absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
 absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Principal& caller,
                                             const grpc::ServerContext& call, const muster::v1::ImportHeader& header,
                                             ImportStream& stream) {
-  ASSIGN_OR_RETURN(const std::optional<muster::v1::Dataset> before, LookForImport(data, caller, header));
+  ASSIGN_OR_RETURN(const ImportStart start, BeginImport(data, caller, header));
   ASSIGN_OR_RETURN(ScratchFolder scratch, ScratchFolder::Make(data.stores.state->scratch(), "import"));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Importer> importer, Importer::Create(header, scratch.path()));
-  ImportReader reader(data, stream, *importer);
-  RETURN_IF_ERROR(reader.ReadAll(call));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Importer> importer, Importer::Create(header, scratch.path(), start.base));
+  ImportReader reader(data, call, stream, *importer);
+  RETURN_IF_ERROR(reader.ReadAll());
   RETURN_IF_ERROR(CheckComplete(importer->bytes(), header.total_bytes()));
   if (header.total_bytes() == 0) RETURN_IF_ERROR(data.budget.CheckRoom(importer->bytes()));
   reader.Tell("writing");
   ASSIGN_OR_RETURN(ImportReport report, importer->Finish());
   RETURN_IF_ERROR(CheckAlive(data, call));
-  RETURN_IF_ERROR(PublishImport(data, caller, before, std::move(scratch), report));
+  RETURN_IF_ERROR(PublishImport(data, caller, start, std::move(scratch), report));
   data.metrics.import_records.Increment(static_cast<double>(importer->records()));
   return report;
 }

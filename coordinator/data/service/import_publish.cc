@@ -10,6 +10,8 @@
 #include "common/status.h"
 #include "coordinator/data/import/report_notes.h"
 #include "coordinator/data/service/ownership.h"
+#include "coordinator/data/store/dataset_report.h"
+#include "coordinator/data/store/merge_add.h"
 #include "coordinator/data/store/merge_splits.h"
 
 namespace muster {
@@ -53,6 +55,12 @@ Changes Compare(const muster::v1::Dataset& before, const muster::v1::Dataset& fr
   return changes;
 }
 
+void SetContent(const std::string& name, DatasetFacts facts, ImportReport& report) {
+  AddFacts(facts, report);
+  *report.mutable_dataset() = std::move(facts.dataset);
+  report.mutable_dataset()->set_name(name);
+}
+
 // The imported dataset with the splits of the old one that stay, in a folder of its own; completes the report's
 // dataset.
 absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const muster::v1::Dataset& before,
@@ -69,12 +77,22 @@ absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const must
   ASSIGN_OR_RETURN(const auto writer, DatasetWriter::Create(merged.path()));
   RETURN_IF_ERROR(MergeSplits(*fresh, **old, kept, *writer));
   ASSIGN_OR_RETURN(DatasetFacts facts, writer->Finish());
-  facts.dataset.set_name(before.name());
-  *report.mutable_dataset() = std::move(facts.dataset);
-  report.clear_positives_per_query();
-  for (const auto& [positives, queries] : facts.positives_per_query) {
-    (*report.mutable_positives_per_query())[positives] = queries;
-  }
+  SetContent(before.name(), std::move(facts), report);
+  return merged;
+}
+
+// The dataset that was there with the imported judgments, in a folder of its own; completes the report's dataset.
+absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportStart& start, const ScratchFolder& imported,
+                                        ImportReport& report) {
+  ASSIGN_OR_RETURN(const auto fresh, Dataset::Open(imported.path()));
+  RETURN_IF_ERROR(data.budget.CheckRoom(start.before->bytes() + report.dataset().bytes()));
+  ASSIGN_OR_RETURN(ScratchFolder merged, ScratchFolder::Make(data.stores.state->scratch(), "add"));
+  ASSIGN_OR_RETURN(const auto writer, DatasetWriter::Create(merged.path()));
+  RETURN_IF_ERROR(AddDataset(*start.base, *fresh, *writer));
+  ASSIGN_OR_RETURN(DatasetFacts facts, writer->Finish());
+  SetContent(start.before->name(), std::move(facts), report);
+  ASSIGN_OR_RETURN(const auto result, Dataset::Open(merged.path()));
+  *report.mutable_added() = CountAdded(*start.base, *fresh, *result);
   return merged;
 }
 
@@ -92,17 +110,36 @@ absl::Status CheckUnchanged(const Existing& before, const Existing& now, const s
 
 }  // namespace
 
-absl::StatusOr<Existing> LookForImport(const DataContext& data, const Principal& caller,
-                                       const muster::v1::ImportHeader& header) {
-  ASSIGN_OR_RETURN(Existing existing, Look(data, header.name()));
-  if (existing.has_value()) RETURN_IF_ERROR(CheckReplace(caller, *existing, header.replace()));
-  return existing;
+absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
+                                        const muster::v1::ImportHeader& header) {
+  ImportStart start;
+  ASSIGN_OR_RETURN(start.tokens, ReportTokens::Prepare(data.stores, header));
+  start.adds = header.add();
+  if (!header.add()) {
+    ASSIGN_OR_RETURN(start.before, Look(data, header.name()));
+    if (start.before.has_value()) RETURN_IF_ERROR(CheckReplace(caller, *start.before, header.replace()));
+    return start;
+  }
+  if (header.replace()) {
+    return absl::InvalidArgumentError("add: excludes replace. Add to the dataset's judgments, or replace its splits.");
+  }
+  const auto before = data.stores.catalogue->GetDataset(header.name());
+  if (!before.ok()) return WithContext(before.status(), "add");
+  RETURN_IF_ERROR(CheckOwner(caller, *before));
+  start.before = *before;
+  auto base = data.stores.shelf->Open(before->digest());
+  if (!base.ok()) return WithContext(base.status(), "add");
+  start.base = *std::move(base);
+  return start;
 }
 
-absl::Status PublishImport(const DataContext& data, const Principal& caller, const Existing& before,
+absl::Status PublishImport(const DataContext& data, const Principal& caller, const ImportStart& start,
                            ScratchFolder scratch, ImportReport& report) {
+  const Existing& before = start.before;
   const std::string name = report.dataset().name();
-  if (before.has_value()) {
+  if (start.adds) {
+    ASSIGN_OR_RETURN(scratch, WithAdded(data, start, scratch, report));
+  } else if (before.has_value()) {
     const Changes changes = Compare(*before, report.dataset());
     if (!changes.kept.empty()) {
       ASSIGN_OR_RETURN(scratch, WithKeptSplits(data, *before, changes.kept, scratch, report));
@@ -111,8 +148,10 @@ absl::Status PublishImport(const DataContext& data, const Principal& caller, con
   }
   {
     ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(scratch.path()));
+    DescribeDataset(*dataset, report);
     AddNotesOnSharedQueries(*dataset, report);
     AddIdenticalIds(*dataset, report);
+    if (start.tokens.has_value()) start.tokens->Count(*dataset, report);
   }
   report.mutable_dataset()->set_owner(OwnerAfter(caller, before.has_value() ? before->owner() : ""));
   absl::MutexLock lock(&data.stores.names);
@@ -120,7 +159,7 @@ absl::Status PublishImport(const DataContext& data, const Principal& caller, con
   RETURN_IF_ERROR(CheckUnchanged(before, now, name));
   SetTime(data.clock.Now(), *report.mutable_dataset()->mutable_imported());
   RETURN_IF_ERROR(data.stores.shelf->Publish(scratch.path(), report.dataset().digest()));
-  return data.stores.catalogue->PutDataset(report.dataset());
+  return data.stores.catalogue->PutImport(report);
 }
 
 }  // namespace muster

@@ -1,26 +1,36 @@
 // The end of an import: what it wrote becomes the content of its name, or nothing changes.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "absl/status/statusor.h"
 #include "common/rpc/principal.h"
+#include "coordinator/data/dataset.h"
 #include "coordinator/data/service/call.h"
+#include "coordinator/data/service/report_tokens.h"
 #include "coordinator/data/store/state_folder.h"
 #include "muster/v1/data.pb.h"
 
 namespace muster {
 
-// What the name stands for when an import begins; nothing if it is free. An error if the import may not have it, before
-// anything is sent: ALREADY_EXISTS, PERMISSION_DENIED (service/ownership.h).
-absl::StatusOr<std::optional<muster::v1::Dataset>> LookForImport(const DataContext& data, const Principal& caller,
-                                                                 const muster::v1::ImportHeader& header);
+// What is known of an import before its files come.
+struct ImportStart {
+  bool adds = false;                         // to `before`, which is there
+  std::optional<muster::v1::Dataset> before;  // what the name stands for; nothing if it is free
+  std::shared_ptr<const Dataset> base;        // the content of `before`, if the import adds to it
+  std::optional<ReportTokens> tokens;         // of the report, if they are asked for
+};
 
-// `scratch`: the imported files as a dataset, described by `report`. Where `before` has splits that the import does not
-// bring, they are kept. Publishes the content, gives it the name, and completes the report.
-// ABORTED (NAME_CHANGED) if the name changed since `before` was read: another import of it won.
-absl::Status PublishImport(const DataContext& data, const Principal& caller,
-                           const std::optional<muster::v1::Dataset>& before, ScratchFolder scratch,
-                           muster::v1::ImportReport& report);
+// An error if the import may not have the name or asks for what is not there, before anything is sent: ALREADY_EXISTS,
+// PERMISSION_DENIED (service/ownership.h), NOT_FOUND, INVALID_ARGUMENT.
+absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
+                                        const muster::v1::ImportHeader& header);
+
+// `scratch`: the imported files as a dataset, described by `report`. They are added to the dataset that was there, or
+// the splits that the import does not bring are kept. Publishes the content, gives it the name, and completes the report.
+// ABORTED (NAME_CHANGED) if the name changed since the import began: another import of it won.
+absl::Status PublishImport(const DataContext& data, const Principal& caller, const ImportStart& start,
+                           ScratchFolder scratch, muster::v1::ImportReport& report);
 
 }  // namespace muster

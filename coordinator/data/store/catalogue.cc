@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kDatasetKind = "dataset";
 constexpr std::string_view kModelKind = "model";
 constexpr std::string_view kPushKind = "push";
+constexpr std::string_view kReportKind = "report";  // of a dataset's import, under the dataset's name
 
 constexpr const char* kSchema =
     "PRAGMA journal_mode = WAL;"
@@ -106,6 +107,16 @@ absl::Status Catalogue::Put(const std::vector<Row>& rows) {
   return statement.Step().status();
 }
 
+absl::StatusOr<std::optional<std::string>> Catalogue::Entry(std::string_view kind, const std::string& name) const {
+  absl::MutexLock lock(&mutex_);
+  Statement statement(database_.get(), "SELECT entry FROM entries WHERE kind = ? AND name = ?");
+  statement.BindText(1, kind);
+  statement.BindText(2, name);
+  ASSIGN_OR_RETURN(const bool found, statement.Step());
+  if (!found) return std::nullopt;
+  return statement.Column(0);
+}
+
 absl::StatusOr<std::vector<std::string>> Catalogue::Entries(std::string_view kind) const {
   absl::MutexLock lock(&mutex_);
   Statement statement(database_.get(), "SELECT entry FROM entries WHERE kind = ? ORDER BY name");
@@ -136,15 +147,25 @@ absl::Status Catalogue::PutPushedModel(const muster::v1::Model& model, const std
   return Put({{kModelKind, model.name(), model.SerializeAsString()}, {kPushKind, push, model.SerializeAsString()}});
 }
 absl::StatusOr<std::optional<muster::v1::Model>> Catalogue::ModelOfPush(const std::string& push) const {
-  absl::MutexLock lock(&mutex_);
-  Statement statement(database_.get(), "SELECT entry FROM entries WHERE kind = ? AND name = ?");
-  statement.BindText(1, kPushKind);
-  statement.BindText(2, push);
-  ASSIGN_OR_RETURN(const bool found, statement.Step());
-  if (!found) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kPushKind, push));
+  if (!entry.has_value()) return std::nullopt;
   muster::v1::Model model;
-  if (!model.ParseFromString(statement.Column(0))) return absl::DataLossError("catalogue: an entry is damaged");
+  if (!model.ParseFromString(*entry)) return absl::DataLossError("catalogue: an entry is damaged");
   return model;
+}
+absl::Status Catalogue::PutImport(const muster::v1::ImportReport& report) {
+  const muster::v1::Dataset& dataset = report.dataset();
+  return Put({{kDatasetKind, dataset.name(), dataset.SerializeAsString()},
+              {kReportKind, dataset.name(), report.SerializeAsString()}});
+}
+absl::StatusOr<std::optional<muster::v1::ImportReport>> Catalogue::ReportOf(const muster::v1::Dataset& dataset) const {
+  ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kReportKind, dataset.name()));
+  if (!entry.has_value()) return std::nullopt;
+  muster::v1::ImportReport report;
+  if (!report.ParseFromString(*entry)) return absl::DataLossError("catalogue: a report is damaged");
+  // A version that keeps no reports may have given the name another content since.
+  if (report.dataset().digest() != dataset.digest()) return std::nullopt;
+  return report;
 }
 absl::Status Catalogue::ForgetPushesBefore(absl::Time time) {
   absl::MutexLock lock(&mutex_);
@@ -181,7 +202,8 @@ absl::StatusOr<muster::v1::Model> Catalogue::GetModel(const std::string& name) c
 }
 absl::Status Catalogue::DeleteDataset(const std::string& name) {
   RETURN_IF_ERROR(GetDataset(name).status());
-  return Delete(kDatasetKind, name);
+  RETURN_IF_ERROR(Delete(kDatasetKind, name));
+  return Delete(kReportKind, name);
 }
 absl::Status Catalogue::DeleteModel(const std::string& name) {
   RETURN_IF_ERROR(GetModel(name).status());

@@ -1,5 +1,5 @@
-// Names of datasets and models, what they stand for, and the pushes of the last day: one SQLite file in the state
-// folder.
+// Names of datasets and models, what they stand for, the reports of imports, and the pushes of the last day: one SQLite
+// file in the state folder.
 #pragma once
 
 #include <sqlite3.h>
@@ -28,6 +28,8 @@ class Catalogue {
 
   // Replaces an entry of the same name.
   absl::Status PutDataset(const muster::v1::Dataset& dataset);
+  // The report's dataset, and beside it, in one write, the report itself.
+  absl::Status PutImport(const muster::v1::ImportReport& report);
   absl::Status PutModel(const muster::v1::Model& model);
   // The same, and remembers with it, in one write, which push gave the name: `push` names caller and request id.
   absl::Status PutPushedModel(const muster::v1::Model& model, const std::string& push);
@@ -36,6 +38,8 @@ class Catalogue {
   // NOT_FOUND (DATASET_NOT_FOUND, MODEL_NOT_FOUND) says what exists and which name is nearest.
   absl::StatusOr<muster::v1::Dataset> GetDataset(const std::string& name) const;
   absl::StatusOr<muster::v1::Model> GetModel(const std::string& name) const;
+  // The report of the import that gave `dataset` its content. Nothing: it was imported by a version that kept none.
+  absl::StatusOr<std::optional<muster::v1::ImportReport>> ReportOf(const muster::v1::Dataset& dataset) const;
   absl::StatusOr<std::vector<muster::v1::Dataset>> ListDatasets() const;  // by name
   absl::StatusOr<std::vector<muster::v1::Model>> ListModels() const;
   absl::Status DeleteDataset(const std::string& name);  // NOT_FOUND as above
@@ -49,6 +53,8 @@ class Catalogue {
     std::string name, entry;
   };
   absl::Status Put(const std::vector<Row>& rows) ABSL_LOCKS_EXCLUDED(mutex_);  // all or none
+  absl::StatusOr<std::optional<std::string>> Entry(std::string_view kind, const std::string& name) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<std::string>> Entries(std::string_view kind) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Delete(std::string_view kind, const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 

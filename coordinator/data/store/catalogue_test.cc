@@ -35,6 +35,24 @@ TEST_F(CatalogueTest, KeepsEntriesOverARestartAndReplacesByName) {
   EXPECT_TRUE(catalogue->ListModels()->empty());
 }
 
+TEST_F(CatalogueTest, KeepsTheReportOfTheImportThatGaveTheContent) {
+  muster::v1::ImportReport report;
+  *report.mutable_dataset() = Named("a", "1");
+  report.set_schema("beir");
+  ASSERT_TRUE(Open()->PutImport(report).ok());
+  const auto catalogue = Open();
+  EXPECT_EQ(catalogue->GetDataset("a")->digest(), "1");
+  EXPECT_EQ((*catalogue->ReportOf(Named("a", "1")))->schema(), "beir");
+  // A version without reports gave the name another content.
+  ASSERT_TRUE(catalogue->PutDataset(Named("a", "2")).ok());
+  EXPECT_FALSE(catalogue->ReportOf(*catalogue->GetDataset("a"))->has_value());
+  EXPECT_FALSE(catalogue->ReportOf(Named("b", "1"))->has_value());
+  ASSERT_TRUE(catalogue->PutImport(report).ok());
+  ASSERT_TRUE(catalogue->DeleteDataset("a").ok());
+  ASSERT_TRUE(catalogue->PutDataset(Named("a", "1")).ok());
+  EXPECT_FALSE(catalogue->ReportOf(Named("a", "1"))->has_value()) << "it went with the name";
+}
+
 TEST_F(CatalogueTest, NamesWhatExistsAndTheNearest) {
   const auto catalogue = Open();
   EXPECT_EQ(catalogue->GetDataset("scifact").status().message(),

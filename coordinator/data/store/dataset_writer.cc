@@ -187,13 +187,13 @@ absl::StatusOr<std::string> DatasetWriter::WriteManifest() {
   return digest;
 }
 
-absl::StatusOr<DatasetFacts> DatasetWriter::Finish() {
+absl::StatusOr<DatasetFacts> DatasetWriter::Finish(bool needs_positive) {
   RETURN_IF_ERROR(CloseText());
   DatasetFacts facts;
   RETURN_IF_ERROR(WriteTables());
   RETURN_IF_ERROR(WriteJudgments(facts));
   const auto& splits = facts.dataset.splits();
-  if (std::none_of(splits.begin(), splits.end(), [](const auto& split) { return split.positives() > 0; })) {
+  if (needs_positive && std::none_of(splits.begin(), splits.end(), [](const auto& split) { return split.positives() > 0; })) {
     return absl::InvalidArgumentError(absl::StrCat("the dataset is empty: no query of ", queries(),
                                                    " has a positive in any split. Check the judgments."));
   }

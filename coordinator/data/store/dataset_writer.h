@@ -50,8 +50,9 @@ class DatasetWriter {
   // All judgments, by split, as they were added; for rules that only the last record decides.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
 
-  // Writes tables and manifest and flushes all. INVALID_ARGUMENT if no query has a positive in any split.
-  absl::StatusOr<DatasetFacts> Finish();
+  // Writes tables and manifest and flushes all. INVALID_ARGUMENT if no query has a positive in any split, unless the
+  // records are only to be added to another dataset.
+  absl::StatusOr<DatasetFacts> Finish(bool needs_positive = true);
 
  private:
   DatasetWriter() = default;

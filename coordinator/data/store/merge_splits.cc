@@ -1,24 +1,16 @@
 #include "coordinator/data/store/merge_splits.h"
 
 #include <algorithm>
-#include <deque>
-#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "common/view.h"
+#include "coordinator/data/store/given_names.h"
 
 namespace muster {
 namespace {
-
-constexpr uint32_t kAbsent = std::numeric_limits<uint32_t>::max();
-
-// Rows without ids are named after their positions (docs/data-schemas.md): p1, p2, … and q1, q2, …
-bool IsGiven(std::string_view id, char letter, uint32_t index) {
-  return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
-}
 
 absl::Status Conflict(absl::string_view kind, std::string_view id) {
   return absl::InvalidArgumentError(
@@ -26,32 +18,6 @@ absl::Status Conflict(absl::string_view kind, std::string_view id) {
                    "\" of a split that stays has another text in this import, so that one name "
                    "would mean two texts. Import files for all splits, or import under another name."));
 }
-
-// The names of one kind in the merged dataset: who has them, and new ones for what an import names itself.
-class Names {
- public:
-  explicit Names(char letter) : letter_(letter) {}
-  // `id` must outlive this.
-  void Take(std::string_view id, uint32_t index) { indices_.emplace(ToAbsl(id), index); }
-  uint32_t Find(std::string_view id) const {
-    const auto found = indices_.find(ToAbsl(id));
-    return found == indices_.end() ? kAbsent : found->second;
-  }
-  // The name of position `index`, or the next one that is free.
-  std::string_view TakeNew(uint32_t index) {
-    uint64_t number = uint64_t{index} + 1;
-    std::string id = absl::StrCat(std::string(1, letter_), number);
-    while (indices_.contains(id)) id = absl::StrCat(std::string(1, letter_), ++number);
-    new_.push_back(std::move(id));
-    Take(new_.back(), index);
-    return new_.back();
-  }
-
- private:
-  const char letter_;
-  std::deque<std::string> new_;
-  absl::flat_hash_map<absl::string_view, uint32_t> indices_;
-};
 
 bool Contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();

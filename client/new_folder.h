@@ -1,0 +1,37 @@
+// A folder that a command writes: whole, or not at all.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/interrupt.h"
+
+namespace muster {
+
+// Absolute, without a slash at its end. FAILED_PRECONDITION if it is there and not an empty folder. `command` begins
+// messages.
+absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command, const std::string& folder);
+
+// Files are written beside the target and renamed at the end. Goes with its object, and at Ctrl-C, unless it was published.
+class NewFolder {
+ public:
+  // `target`: of NewFolderTarget. Makes the folders above it.
+  static absl::StatusOr<std::unique_ptr<NewFolder>> Create(const std::string& command,
+                                                           const std::filesystem::path& target);
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  ~NewFolder();
+
+  const std::filesystem::path& aside() const { return aside_; }  // write here
+  absl::Status Publish();
+
+ private:
+  NewFolder(const std::string& command, std::filesystem::path target, std::filesystem::path aside);
+
+  const std::filesystem::path target_, aside_;
+  const InterruptScope interrupt_;
+};
+
+}  // namespace muster

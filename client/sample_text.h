@@ -1,0 +1,18 @@
+// Queries of a dataset with what was judged of them, for people.
+#pragma once
+
+#include <string>
+
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// Texts are wrapped to `width` columns and cut after three lines; control characters are shown as blanks, so that a text
+// cannot steer the terminal.
+std::string SampleText(const muster::v1::ShowDatasetResponse& sample, int width);
+
+// `text` in lines of at most `width` characters, broken at blanks where there are any; after `lines` of them it ends
+// with "…". Every line but the first begins with `indent` blanks, which count.
+std::string Wrapped(const std::string& text, int width, int indent, int lines);
+
+}  // namespace muster

@@ -1,0 +1,234 @@
+// ExportJsonl: rows {query, query_id, pos, pos_ids, pos_scores, neg, neg_ids, source}.
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "common/view.h"
+#include "coordinator/data/store/dataset_export.h"
+#include "coordinator/data/store/export_writer.h"
+#include "coordinator/data/store/judgment_table.h"
+
+namespace muster {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Lost {
+  uint64_t others = 0, negatives = 0, titles = 0;
+  bool order = false;
+};
+
+// What rows name for the first time is named in ascending order, so that an import gives it the same number.
+class FirstNames {
+ public:
+  explicit FirstNames(std::vector<bool> is_named) : is_named_(std::move(is_named)) { Skip(); }
+  bool May(uint32_t index) const { return index <= next_; }
+  // The index that may be named from now on, if that is a new one.
+  std::optional<uint32_t> Name(uint32_t index) {
+    if (index != next_) return std::nullopt;
+    ++next_;
+    Skip();
+    return next_;
+  }
+  uint64_t never() const { return std::count(is_named_.begin(), is_named_.end(), false); }
+
+ private:
+  void Skip() {
+    while (next_ < is_named_.size() && !is_named_[next_]) ++next_;
+  }
+  const std::vector<bool> is_named_;  // by some row of some file
+  uint32_t next_ = 0;
+};
+
+// Of a dataset, what all its files share.
+struct Shared {
+  bool has_grades = false;  // a positive of another grade than 1
+  bool has_ids = false;     // that an import of rows would not give
+  uint64_t silent_queries = 0;
+  FirstNames documents, sources;
+};
+
+bool IsNegative(const Judgment& judgment) { return judgment.hard_negative == 1; }
+bool IsCarried(const Judgment& judgment) { return IsPositive(judgment) || IsNegative(judgment); }
+
+bool HasIds(const Dataset& dataset) {
+  for (uint32_t query = 0; query < dataset.queries(); ++query) {
+    if (ToAbsl(dataset.query_id(query)) != absl::StrCat("q", query + 1)) return true;
+  }
+  for (uint32_t document = 0; document < dataset.documents(); ++document) {
+    if (ToAbsl(dataset.document_id(document)) != absl::StrCat("p", document + 1)) return true;
+  }
+  return false;
+}
+
+Shared SharedOf(const Dataset& dataset) {
+  std::vector<bool> documents(dataset.documents()), sources(dataset.sources().size()), queries(dataset.queries());
+  bool has_grades = false;
+  for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
+    for (uint32_t query = 0; query < dataset.queries(); ++query) {
+      for (const Judgment& judgment : dataset.judgments(split, query)) {
+        has_grades |= IsPositive(judgment) && judgment.grade != 1;
+        if (!IsCarried(judgment)) continue;
+        documents[judgment.document] = sources[judgment.source] = queries[query] = true;
+      }
+    }
+  }
+  const auto silent = static_cast<uint64_t>(std::count(queries.begin(), queries.end(), false));
+  return {has_grades, HasIds(dataset), silent, FirstNames(std::move(documents)), FirstNames(std::move(sources))};
+}
+
+// A query whose next judgment would name a later document or source than may be named waits for it.
+class SplitRows {
+ public:
+  SplitRows(const Dataset& dataset, uint32_t split, Shared& shared, ExportWriter& out, Lost& lost)
+      : dataset_(dataset), split_(split), shared_(shared), out_(out), lost_(lost), cursors_(dataset.queries()) {}
+
+  absl::Status Write() {
+    for (uint32_t query = 0; query < dataset_.queries(); ++query) {
+      RETURN_IF_ERROR(Advance(query));
+      RETURN_IF_ERROR(AdvanceReady());
+    }
+    // Where no order gives all names anew: what is left, query by query.
+    is_ordered_ = false;
+    for (uint32_t query = 0; query < dataset_.queries(); ++query) {
+      lost_.order |= cursors_[query] < dataset_.judgments(split_, query).size();
+      RETURN_IF_ERROR(Advance(query));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status AdvanceReady() {
+    while (!ready_.empty()) {
+      const uint32_t query = ready_.front();
+      ready_.pop_front();
+      RETURN_IF_ERROR(Advance(query));
+    }
+    return absl::OkStatus();
+  }
+
+  // Writes rows of the query until it has none left, or waits.
+  absl::Status Advance(uint32_t query) {
+    const std::span<const Judgment> judgments = dataset_.judgments(split_, query);
+    size_t& cursor = cursors_[query];
+    while (cursor < judgments.size()) {
+      const Judgment& next = judgments[cursor];
+      if (!IsCarried(next)) {
+        ++lost_.others;
+        ++cursor;
+      } else if (!shared_.documents.May(next.document) && is_ordered_) {
+        waiting_for_document_[next.document].push_back(query);
+        return absl::OkStatus();
+      } else if (!shared_.sources.May(next.source) && is_ordered_) {
+        waiting_for_source_[next.source].push_back(query);
+        return absl::OkStatus();
+      } else {
+        RETURN_IF_ERROR(WriteRow(query, judgments, cursor));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  using Waiting = absl::flat_hash_map<uint32_t, std::vector<uint32_t>>;  // index → queries that wait for it
+  void Name(FirstNames& names, uint32_t index, Waiting& waiting) {
+    const std::optional<uint32_t> next = names.Name(index);
+    const auto found = next.has_value() ? waiting.find(*next) : waiting.end();
+    if (found == waiting.end()) return;
+    ready_.insert(ready_.end(), found->second.begin(), found->second.end());
+    waiting.erase(found);
+  }
+
+  // The row from `cursor` on: positives, then negatives, of one source.
+  absl::Status WriteRow(uint32_t query, std::span<const Judgment> judgments, size_t& cursor) {
+    const uint16_t source = judgments[cursor].source;
+    const auto before = judgments.subspan(0, cursor);
+    Name(shared_.sources, source, waiting_for_source_);
+    std::vector<Judgment> positives, negatives;
+    const auto take = [&](std::vector<Judgment>& into, bool negative) {
+      while (cursor < judgments.size() && judgments[cursor].source == source &&
+             (negative ? IsNegative(judgments[cursor]) : IsPositive(judgments[cursor])) &&
+             (!is_ordered_ || shared_.documents.May(judgments[cursor].document))) {
+        into.push_back(judgments[cursor++]);
+        Name(shared_.documents, into.back().document, waiting_for_document_);
+      }
+    };
+    take(positives, false);
+    take(negatives, true);
+    if (positives.empty()) {  // a row needs one: a judgment that is repeated is one judgment
+      const auto repeated = std::find_if(before.begin(), before.end(), [&](const Judgment& judgment) {
+        return IsPositive(judgment) && judgment.source == source;
+      });
+      if (repeated == before.end()) {
+        lost_.negatives += negatives.size();
+        return absl::OkStatus();
+      }
+      positives.push_back(*repeated);
+    }
+    return out_.Json(RowOf(query, source, positives, negatives));
+  }
+
+  Json RowOf(uint32_t query, uint16_t source, const std::vector<Judgment>& positives,
+             const std::vector<Judgment>& negatives) {
+    Json row = {{"query", dataset_.query_text(query)}, {"query_id", dataset_.query_id(query)}};
+    AddTexts(positives, "pos", "pos_ids", row);
+    if (shared_.has_grades) {
+      Json& scores = row["pos_scores"] = Json::array();
+      for (const Judgment& judgment : positives) scores.push_back(Json::parse(GradeText(judgment.grade)));
+    }
+    AddTexts(negatives, "neg", "neg_ids", row);
+    row["source"] = dataset_.sources()[source];
+    return row;
+  }
+
+  void AddTexts(const std::vector<Judgment>& judgments, const char* texts_key, const char* ids_key, Json& row) {
+    Json texts = Json::array(), ids = Json::array();
+    for (const Judgment& judgment : judgments) {
+      const std::string_view title = dataset_.title(judgment.passage);
+      lost_.titles += !title.empty();
+      texts.push_back(PassageText(title, dataset_.body(judgment.passage)));
+      ids.push_back(dataset_.document_id(judgment.document));
+    }
+    row[texts_key] = std::move(texts);
+    row[ids_key] = std::move(ids);
+  }
+
+  const Dataset& dataset_;
+  const uint32_t split_;
+  Shared& shared_;
+  ExportWriter& out_;
+  Lost& lost_;
+  bool is_ordered_ = true;
+  std::vector<size_t> cursors_;  // by query: its next judgment
+  Waiting waiting_for_document_, waiting_for_source_;
+  std::deque<uint32_t> ready_;
+};
+
+}  // namespace
+
+absl::Status ExportJsonl(const Dataset& dataset, const ExportSink& sink, std::vector<std::string>& notes) {
+  ExportWriter out(sink);
+  Shared shared = SharedOf(dataset);
+  Lost lost;
+  for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
+    RETURN_IF_ERROR(out.Begin(absl::StrCat(dataset.splits()[split], ".jsonl")));
+    RETURN_IF_ERROR(SplitRows(dataset, split, shared, out, lost).Write());
+  }
+  RETURN_IF_ERROR(out.Flush());
+  const auto note = [&](uint64_t count, absl::string_view text) {
+    if (count > 0) notes.push_back(absl::StrCat(count, text));
+  };
+  note(lost.titles, " texts have their title before them: rows of this format have no titles");
+  note(shared.documents.never(), " documents are left out: no row names them. --format beir carries the whole corpus");
+  note(shared.silent_queries, " queries are left out: they have no row. --format beir carries them");
+  note(lost.others, " judgments that are neither positive nor a hard negative are left out: --format beir carries grade 0");
+  note(lost.negatives, " hard negatives are left out: their query has no positive of their source before them");
+  if (shared.has_ids || lost.order) {
+    notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents anew");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace muster

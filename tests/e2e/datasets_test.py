@@ -1,0 +1,123 @@
+"""Datasets through the CLI of a real cluster: from a user's rows to a model, and back to files."""
+import json
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from cluster import WORDS, Cluster, topics_job, wait_until, write_vocabulary  # noqa: E402
+
+
+def write_rows(folder):
+    """train.jsonl and test.jsonl with query, pos and neg: what users of FlagEmbedding have."""
+    draw = random.Random(3)
+    folder.mkdir(parents=True)
+    told = {topic: [" ".join(draw.choices(words[5:], k=6)) for _ in range(8)] for topic, words in WORDS.items()}
+    for split, count in (("train", 9), ("test", 3)):
+        with open(folder / f"{split}.jsonl", "w") as out:
+            for topic, words in WORDS.items():
+                other = draw.choice([name for name in WORDS if name != topic])
+                for n in range(count):
+                    query = " ".join(draw.choices(words[:5], k=4)) + f" {split} {n}"
+                    row = {"query": query, "pos": draw.sample(told[topic], 3), "neg": draw.sample(told[other], 2)}
+                    out.write(json.dumps(row) + "\n")
+    return folder
+
+
+class Datasets(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(slots=2)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.start()
+        cls.cluster.ok("models", "push", "small-vocab", write_vocabulary(cls.cluster.folder / "vocab"))
+
+    def test_rows_become_an_evaluated_and_exported_model_in_three_commands(self):
+        cluster, commands = self.cluster, []
+
+        def run(*words):
+            commands.append(words)
+            return cluster.ok(*words)
+
+        rows = write_rows(cluster.folder / "rows")
+        job = cluster.folder / "job.yaml"
+        job.write_text(json.dumps(topics_job("three", data={"train": "rows", "positives": {"per_query": 2}},
+                                             report={"dataset": "rows", "split": "test"}, duration={"steps": 60})))
+
+        run("data", "import", "rows", rows)
+        done = run("submit", job, "--wait", "--output", "json").json()
+        run("export", done["id"], cluster.folder / "model")
+
+        self.assertLessEqual(len(commands), 3)
+        scores = {e["label"]: e["metrics"]["ndcg@10"] for e in done["evaluations"]}
+        print("ndcg@10", scores)
+        self.assertGreater(scores["trained"], scores["untrained"] + 0.1)
+        for name in ("config.json", "model.safetensors", "modules.json", "README.md"):
+            self.assertTrue((cluster.folder / "model" / name).is_file(), name)
+
+    def test_an_export_is_the_same_dataset_again(self):
+        cluster = self.cluster
+        rows = write_rows(cluster.folder / "again")
+        first = cluster.ok("data", "import", "first", rows, "--output", "json").json()["dataset"]["digest"]
+        printed = cluster.ok("data", "export", "first", cluster.folder / "files", "--format", "jsonl").out
+        command = re.search(r"to import it again: muster (.*)", printed).group(1).replace("NAME", "second").split()
+        self.assertEqual(cluster.ok(*command, "--output", "json").json()["dataset"]["digest"], first)
+        sample = cluster.ok("data", "show", "second", "--split", "test", "--queries", "2", "--output", "json").json()["sample"]
+        self.assertEqual((sample["split"], len(sample["queries"])), ("test", 2))
+
+    def test_judgments_of_another_source_are_added(self):
+        cluster = self.cluster
+        rows = write_rows(cluster.folder / "add")
+        cluster.ok("data", "import", "judged", rows)
+        (cluster.folder / "llm.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tp1\t2\nq2\tp1\t1\n")
+        page = cluster.folder / "report.html"
+        added = cluster.ok("data", "add", "judged", cluster.folder / "llm.tsv", "--split", "train", "--source", "llm",
+                           "--report", page, "--output", "json").json()
+        self.assertEqual(added["added"]["judgments"], "2")
+        self.assertEqual(added["sources"]["llm"], "2")
+        self.assertIn("<td>llm</td>", page.read_text())
+        self.assertEqual(cluster.ok("data", "report", "judged", "--output", "json").json(), added)
+
+    def test_an_upload_of_a_killed_client_continues_where_it_stopped(self):
+        cluster = self.cluster
+        path = cluster.folder / "large.jsonl"
+        with open(path, "w") as out:
+            for n in range(130_000):
+                out.write(json.dumps({"query": f"asked {n}", "pos": [f"told {n} " + "x" * 1000]}) + "\n")
+        size = path.stat().st_size
+        self.assertGreater(size, 64 << 20)
+        partial = next(cluster.state.rglob("blobs/partial"))
+
+        def kept():
+            return sum(entry.stat().st_size for entry in partial.iterdir())
+
+        begin = self.bytes_in()
+        client = subprocess.Popen(cluster.command("data", "import", "large", path), env=cluster.environment(),
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until("some of the file is there", lambda: kept() > 8 << 20 or client.poll() is not None, 60, every=0.001)
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+        self.assertEqual(client.returncode, -signal.SIGKILL, "the upload was faster than this test")
+        wait_until("the server has stored all that it received", lambda: kept() == self.bytes_in() - begin, 30)
+        before, stopped = self.bytes_in(), kept()
+        self.assertGreater(stopped, 0)
+        done = cluster.ok("data", "import", "large", path, "--output", "json").json()
+        self.assertEqual(done["dataset"]["queries"], "130000")
+        sent = self.bytes_in() - before
+        print(f"{size} bytes, {stopped} were there, {sent} sent again")
+        self.assertEqual(sent, size - stopped)
+
+    def bytes_in(self):
+        url = f"http://{self.cluster.info()['metrics']['data']}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            text = reply.read().decode()
+        return int(float(re.search(r'^muster_blob_bytes_total{[^}]*"in"[^}]*} (\S+)$', text, re.M).group(1)))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
