@@ -99,6 +99,8 @@ TEST_F(CliDataTest, ExportWritesTheFolderWholeOrNotAtAll) {
   EXPECT_EQ(*ReadFile(folder_ / "files/qrels/train.tsv"), "q");
   EXPECT_THAT(result.err, HasSubstr("note: left out: 1 hard negatives"));
   EXPECT_THAT(result.out, HasSubstr(absl::StrCat("to import it again: muster data import NAME ", (folder_ / "files").string())));
+  data_.stored.mutable_dataset()->add_sources("llm");
+  EXPECT_THAT(Muster("data export s of-one-source").out, HasSubstr("import it again: muster data import NAME --source 'llm' /"));
   const Result again = Muster("data export s files");
   EXPECT_EQ(again.code, 6);
   EXPECT_THAT(again.err, HasSubstr("is there already and not empty"));

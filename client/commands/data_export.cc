@@ -123,9 +123,22 @@ absl::StatusOr<Exported> Receive(const Cli& cli, const ExportFlags& flags, const
   return exported;
 }
 
+// The source of all judgments, where files of the format do not say it; empty: the default, or there are several.
+absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags) {
+  if (flags.format != ExportFormat::kBeir) return "";
+  ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
+  muster::v1::GetDatasetRequest request;
+  request.set_name(flags.name);
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &muster::v1::DataService::Stub::Get, request));
+  const auto& sources = response.dataset().sources();
+  return sources.size() == 1 && sources[0] != "human" ? sources[0] : "";
+}
+
 // The command that reads these files again.
-std::string ImportCommand(const ExportFlags& flags, const Exported& exported, const std::string& folder) {
-  std::string command = absl::StrCat("muster data import NAME");
+std::string ImportCommand(const ExportFlags& flags, const Exported& exported, const std::string& source,
+                          const std::string& folder) {
+  std::string command = "muster data import NAME";
+  if (!source.empty()) absl::StrAppend(&command, " --source '", source, "'");
   if (flags.format == ExportFormat::kBeir) return absl::StrCat(command, " ", folder);
   for (const ExportedFile& file : exported.files) {
     absl::StrAppend(&command, " --split ", absl::StripSuffix(file.path, ".jsonl"), "=", folder, "/", file.path);
@@ -138,6 +151,8 @@ absl::StatusOr<int> Export(const Cli& cli, const ExportFlags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<NewFolder> folder, NewFolder::Create("data export", target));
   const bool table = cli.output == OutputFormat::kTable;
   TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "receiving", RealClock().Monotonic());
+  const auto source = OnlySource(cli, flags);
+  if (!source.ok()) return WithContext(source.status(), "data export");
   const auto exported = Receive(cli, flags, folder->aside(), printer);
   if (!exported.ok()) return WithContext(exported.status(), "data export");
   RETURN_IF_ERROR(folder->Publish());
@@ -157,7 +172,7 @@ absl::StatusOr<int> Export(const Cli& cli, const ExportFlags& flags) {
   }
   std::printf("exported dataset %s to %s: %s, %s\nto import it again: %s\n", flags.name.c_str(), target.c_str(),
               Plural(exported->files.size(), "file").c_str(), SizeText(bytes).c_str(),
-              ImportCommand(flags, *exported, target.string()).c_str());
+              ImportCommand(flags, *exported, *source, target.string()).c_str());
   return kExitSucceeded;
 }
 
