@@ -12,14 +12,12 @@ namespace muster {
 // sum divided by the square root of the number of tokens.
 enum class PoolingMode { kCls, kMean, kLast, kMax, kMeanSqrtLength, kWeightedMean };
 
-enum class DenseActivation { kIdentity, kTanh };
-
 // A Dense module of sentence-transformers: activation(W x + b), on the pooled embedding.
 struct DenseModule {
-  std::string folder;  // relative to the model's: 2_Dense. Its weights are linear.weight and linear.bias.
-  int64_t in_features = 0, out_features = 0;
+  std::string folder;  // relative to the model's: "2_Dense", which holds its model.safetensors
+  int64_t in = 0, out = 0;
   bool bias = true;
-  DenseActivation activation = DenseActivation::kTanh;
+  std::string activation = "tanh";  // identity, tanh
 };
 
 // What config_sentence_transformers.json says is put before texts.
@@ -50,14 +48,15 @@ struct EncoderConfig {
   int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
   FolderPrompts prompts;
+  std::string config_json;  // config.json as it came, for the export; empty: a preset
   std::vector<std::string> notes;  // for people: what was assumed, or read and not used
-};
 
-// Numbers per embedding: of the last Dense module, else the hidden size.
-int64_t EmbeddingSize(const EncoderConfig& config);
+  int64_t EmbeddingSize() const { return dense.empty() ? hidden_size : dense.back().out; }
+};
 
 struct TensorShape {
   std::string name;  // Hugging Face's, without a "bert." prefix: embeddings.word_embeddings.weight, …
   std::vector<int64_t> shape;
 };
+
 }  // namespace muster

@@ -122,8 +122,10 @@ TEST_F(HfConfigTest, ChecksWeightsAndVocabulary) {
               HasSubstr("encoder.layer.0.intermediate.dense.weight has shape [32, 8], config.json needs [16, 8]"));
   WriteWeights(config, "");
   Write("vocab.txt", "a\nb\nc");
+  EXPECT_EQ(error(), "") << "padded rows";
+  Write("vocab.txt", "a\nb\nc\nd\ne\nf");
   EXPECT_EQ(error(),
-            "vocab.txt has 3 entries, embeddings.word_embeddings.weight has 5 rows: the tokenizer belongs to another "
+            "vocab.txt has 6 entries, embeddings.word_embeddings.weight has 5 rows: the tokenizer belongs to another "
             "model.");
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/small_file.h"
@@ -29,6 +30,17 @@ std::string ShownValue(const json& value) {
   std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   if (text.size() > kMaxShown) text = absl::StrCat(text.substr(0, kMaxShown), "…");
   return text;
+}
+
+std::string SomeNames(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 3, kMaxName = 100;
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    if (shown.size() == kShown) break;
+    shown.push_back(name.size() <= kMaxName ? name : absl::StrCat(absl::CHexEscape(name.substr(0, kMaxName)), "…"));
+  }
+  const std::string text = absl::StrJoin(shown, ", ");
+  return names.size() <= kShown ? text : absl::StrCat(text, " and ", names.size() - kShown, " more");
 }
 
 absl::StatusOr<json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path) {

@@ -63,6 +63,9 @@ class Keys {
 // A value for a message. A list may be nested deeper than dump() can go.
 std::string ShownValue(const nlohmann::json& value);
 
+// "a, b, c and 5 more", each cut to 100 bytes: names come from files that somebody else wrote.
+std::string SomeNames(const std::vector<std::string>& names);
+
 // The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path);
 

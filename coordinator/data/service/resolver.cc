@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/model/hf_config.h"
@@ -181,10 +182,6 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
   return ReadEncoderConfig(folder.path());
 }
 
-uint32_t EmbeddingSize(const ResolvedJob& resolved, const EncoderConfig& config) {
-  return resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.hidden_size);
-}
-
 // The tokenizer's manifest is stored as a blob of its own, since ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -208,6 +205,25 @@ void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderCon
                                                                   " cuts. Set model.max_length to train as it does.")));
 }
 
+// A prompt of the job counts, be it empty; else that of the model's folder.
+void ResolvePrompts(const JobSpec& spec, const EncoderConfig& config, ResolvedJob& resolved,
+                    std::vector<std::string>& notes) {
+  const auto& given = spec.model().prompts();
+  resolved.mutable_prompts()->set_query(given.has_query() ? given.query() : config.prompts.query);
+  resolved.mutable_prompts()->set_passage(given.has_passage() ? given.passage() : config.prompts.passage);
+  const auto note = [&](absl::string_view field, bool is_given, const std::string& text) {
+    if (is_given || text.empty()) return;
+    notes.push_back(absl::StrCat("model.prompts.", field, ": \"", absl::CHexEscape(text), "\", as the model's folder says. "
+                                 "Set it to use another one, or to \"\" for none."));
+  };
+  note("query", given.has_query(), resolved.prompts().query());
+  note("passage", given.has_passage(), resolved.prompts().passage());
+  resolved.set_exclude_prompt(spec.model().has_include_prompt() ? !spec.model().include_prompt() : config.exclude_prompt);
+  if (resolved.exclude_prompt() && !spec.model().has_include_prompt()) {
+    notes.push_back("model.include_prompt: false, as the model's folder says: the prompt's tokens stay out of pooling.");
+  }
+}
+
 absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, const JobSpec& given,
                           ResolvedJob& resolved, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
@@ -218,8 +234,13 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
   const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
   if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
-  RETURN_IF_ERROR(CheckMatryoshka(request.spec().loss(), EmbeddingSize(resolved, *config)));
-  if (found.model.has_value()) NoteOtherLength(request.spec(), given, *config, notes);
+  if (found.model.has_value()) {
+    NoteOtherLength(request.spec(), given, *config, notes);
+    resolved.set_architecture(config->architecture);
+  }
+  resolved.set_embedding_size(config->EmbeddingSize());
+  RETURN_IF_ERROR(CheckMatryoshka(request.spec().loss(), resolved.embedding_size()));
+  ResolvePrompts(request.spec(), *config, resolved, notes);
   ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
   resolved.set_tokenizer_manifest(manifest);
   return absl::OkStatus();

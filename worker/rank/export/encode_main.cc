@@ -64,7 +64,7 @@ absl::Status WriteGradients(Encoder& encoder, const PackedBatch& batch, const st
                             const std::string& file) {
   const at::AutoGradMode with_graph(true);
   const at::Tensor embeddings = encoder.Encode(batch, {});
-  torch::autograd::backward({embeddings}, {Cotangent(order, encoder.config().hidden_size)});
+  torch::autograd::backward({embeddings}, {Cotangent(order, encoder.config().EmbeddingSize())});
   std::vector<Parameter> gradients;
   for (const Parameter& parameter : encoder.parameters()) gradients.push_back({parameter.name, parameter.value.grad()});
   return WriteSafetensors(file, gradients);
@@ -88,6 +88,8 @@ absl::Status Run(const std::vector<std::string>& arguments) {
     RETURN_IF_ERROR(WriteGradients(*encoder, batch, order, arguments[2]));
   } else if (arguments.size() == 3) {
     ExportOptions options{.folder = arguments[1], .tokenizer = arguments[2], .probe = batch};
+    options.query_prompt = config.prompts.query;
+    options.passage_prompt = config.prompts.passage;
     options.card = {.title = "Parity check", .base_model = arguments[0]};
     RETURN_IF_ERROR(ExportFolder(*encoder, options));
   }
@@ -95,8 +97,9 @@ absl::Status Run(const std::vector<std::string>& arguments) {
   std::vector<size_t> place(order.size());
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
   for (const size_t row : place) {
-    const float* values = embeddings.const_data_ptr<float>() + row * config.hidden_size;
-    for (int64_t c = 0; c < config.hidden_size; ++c) std::printf(c == 0 ? "%.9g" : " %.9g", values[c]);
+    const int64_t width = config.EmbeddingSize();
+    const float* values = embeddings.const_data_ptr<float>() + row * width;
+    for (int64_t c = 0; c < width; ++c) std::printf(c == 0 ? "%.9g" : " %.9g", values[c]);
     std::printf("\n");
   }
   return absl::OkStatus();

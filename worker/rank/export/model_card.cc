@@ -72,8 +72,9 @@ std::string ModelCardText(const EncoderConfig& config, const ExportOptions& opti
   absl::StrAppend(&text, "\n# ", card.title, "\n\nA dense retriever trained with Muster from ",
                   card.base_model.empty() ? "random weights" : absl::StrCat("`", card.base_model, "`"),
                   ". It maps a text of at most ",
-                  config.max_sequence_length, " tokens", LengthsText(card), " to ", config.hidden_size, " numbers: ",
-                  PoolingName(config.pooling), config.normalize ? ", normalized to length 1" : "", ".\n");
+                  config.max_sequence_length, " tokens", LengthsText(card), " to ", config.EmbeddingSize(), " numbers: ",
+                  PoolingName(config.pooling), config.exclude_prompt ? ", without the prompt's" : "",
+                  config.normalize ? ", normalized to length 1" : "", ".\n");
   absl::StrAppend(&text, "\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"
                          "model = SentenceTransformer(\"PATH_OF_THIS_FOLDER\")\n"
                          "queries = model.encode([\"a question\"], prompt_name=\"query\")\n"

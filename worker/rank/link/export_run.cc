@@ -72,7 +72,8 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<Evaluation>& trained,
                                         const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs) {
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
-  const auto& prompts = config.spec().model().prompts();
+  // Jobs that were resolved before prompts were kept use those of the specification.
+  const auto& prompts = config.resolved().has_prompts() ? config.resolved().prompts() : config.spec().model().prompts();
   RETURN_IF_ERROR(WithContext(ExportFolder(encoder, {.folder = folder,
                                                      .tokenizer = tokenizer,
                                                      .query_prompt = prompts.query(),

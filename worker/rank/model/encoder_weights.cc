@@ -8,17 +8,16 @@
 
 #include <cmath>
 #include <numbers>
-#include <span>
+#include <set>
+#include <string>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
-#include "common/model/families/family.h"
+#include "common/files.h"
+#include "common/model/weights.h"
 #include "common/random.h"
 #include "common/status.h"
-#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -49,37 +48,31 @@ at::Tensor Leaf(const at::Tensor& value, at::ScalarType type, at::Device device)
   return value.to(type).to(device).contiguous().detach().set_requires_grad(true);
 }
 
-std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+// The tensors of one file, whatever their order in the model: a large model is read shard by shard.
+absl::Status ReadFrom(const std::filesystem::path& folder, const std::string& file,
+                      const std::vector<StoredTensor>& stored, at::ScalarType type, at::Device device,
+                      std::vector<Parameter>& parameters) {
+  ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(folder / file));
+  for (size_t i = 0; i < stored.size(); ++i) {
+    if (stored[i].file != file) continue;
+    ASSIGN_OR_RETURN(const at::Tensor value, ReadTensor(mapped, stored[i].entry));
+    parameters[i].value = Leaf(value, type, device);
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device) {
   const at::NoGradGuard no_grad;
-  const std::filesystem::path file = folder / "model.safetensors";
-  ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
-  absl::flat_hash_map<std::string, at::Tensor> by_name;
-  for (Parameter& tensor : stored) by_name[absl::StripPrefix(tensor.name, ToAbsl(FamilyOf(config).prefix))] = std::move(tensor.value);
-  stored.clear();
-
+  ASSIGN_OR_RETURN(const ModelWeights weights, FindWeights(folder, config));
   std::vector<Parameter> parameters;
-  for (const TensorShape& expected : EncoderTensors(config)) {
-    const auto found = by_name.find(expected.name);
-    if (found == by_name.end()) {
-      return absl::NotFoundError(
-          absl::StrCat(file.string(), ": tensor ", expected.name, " is missing: config.json describes another model"));
-    }
-    const at::Tensor& value = found->second;
-    if (!std::ranges::equal(value.sizes(), expected.shape)) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " has shape ",
-                                                     ShapeText({value.sizes().data(), value.sizes().size()}),
-                                                     ", config.json asks for ", ShapeText(expected.shape)));
-    }
-    if (!value.is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " holds integers"));
-    }
-    parameters.push_back({expected.name, Leaf(value, type, device)});
-    by_name.erase(found);
+  for (TensorShape& tensor : ModelTensors(config)) parameters.push_back({std::move(tensor.name), {}});
+  std::set<std::string> files;
+  for (const StoredTensor& tensor : weights.tensors) files.insert(tensor.file);
+  for (const std::string& file : files) {
+    RETURN_IF_ERROR(WithContext(ReadFrom(folder, file, weights.tensors, type, device, parameters), folder.string()));
   }
   return parameters;
 }

@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// Every tensor of EncoderTensors(config), in that order, as leaves of `type` on `device` that require gradients. The
-// file's names may begin with "bert.". NOT_FOUND or INVALID_ARGUMENT name the file, the tensor and both shapes.
+// Every tensor of EncoderTensors(config), in that order, as leaves of `type` on `device` that require gradients; found as
+// common/model/weights.h says. INVALID_ARGUMENT names the file, the tensor and both shapes.
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device);
 
