@@ -11,6 +11,7 @@
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
+#include "coordinator/core/submission.h"
 
 namespace muster {
 namespace {
@@ -143,12 +144,7 @@ void Stepper::On(const SubmitJob& event) {
   record.set_submit_request(event.request_id);
   *record.mutable_waiting_since() = ToProto(now_);
   muster::v1::ResourcesSpec& resources = *job.mutable_spec()->mutable_resources();
-  if (resources.device() == muster::v1::DEVICE_AUTO) {
-    resources.set_device(muster::v1::DEVICE_CPU);
-    for (const auto& [name, worker] : state_.workers) {
-      if (worker.device() == "gpu") resources.set_device(muster::v1::DEVICE_GPU);
-    }
-  }
+  resources.set_device(DecidedDevice(state_, resources.device()));
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
   decision_.effects.push_back(JobChanged{event.job_id});
   decision_.replan = true;

@@ -46,6 +46,12 @@ std::string DrawJobId() {
   return id;
 }
 
+absl::Status ExplainSilence(const absl::Status& status, const std::string& address) {
+  if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
+  return absl::UnavailableError(absl::StrCat("the data server ", address, " does not answer. Is muster-data running? (",
+                                             std::string(status.message()), ")"));
+}
+
 absl::StatusOr<JobServiceImpl::Resolution> ResolveAt(const std::shared_ptr<grpc::Channel>& server,
                                                       const std::string& address,
                                                       const muster::v1::ResolveRequest& request) {
@@ -55,12 +61,25 @@ absl::StatusOr<JobServiceImpl::Resolution> ResolveAt(const std::shared_ptr<grpc:
   muster::v1::ResolveResponse response;
   const absl::Status status =
       FromGrpc(muster::v1::DataService::NewStub(server)->Resolve(&context, request, &response));
-  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
-    return absl::UnavailableError(
-        absl::StrCat("the data server ", address, " does not answer. Is muster-data running? (", std::string(status.message()), ")"));
-  }
-  if (!status.ok()) return status;
+  if (!status.ok()) return ExplainSilence(status, address);
   return JobServiceImpl::Resolution{response.resolved(), NotesOf(context)};
+}
+
+absl::StatusOr<muster::v1::TrainingPreview> PreviewAt(const std::shared_ptr<grpc::Channel>& server,
+                                                      const std::string& address,
+                                                      const muster::v1::PreviewRequest& request) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
+  muster::v1::PreviewResponse response;
+  const absl::Status status =
+      FromGrpc(muster::v1::DataService::NewStub(server)->Preview(&context, request, &response));
+  if (absl::IsUnimplemented(status)) {
+    return absl::UnimplementedError(
+        absl::StrCat("the data server ", address, " is of an older version, and plans no previews. Upgrade it."));
+  }
+  if (!status.ok()) return ExplainSilence(status, address);
+  return response.preview();
 }
 
 // Datasets and models are stored where they were imported and pushed: a second server would lack what the first one has,
@@ -154,6 +173,9 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.logs = parts->logs.get();
   jobs.resolve = [data_server, address = options.data_address](const muster::v1::ResolveRequest& request) {
     return ResolveAt(data_server, address, request);
+  };
+  jobs.preview = [data_server, address = options.data_address](const muster::v1::PreviewRequest& request) {
+    return PreviewAt(data_server, address, request);
   };
   jobs.draw_id = DrawJobId;
   jobs.max_active_jobs = options.max_active_jobs;

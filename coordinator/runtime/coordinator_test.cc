@@ -99,6 +99,35 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
   EXPECT_TRUE(agent->WaitForNothing());
 }
 
+TEST_F(CoordinatorTest, ADryRunAnswersWithThePlanAndLeavesNoTrace) {
+  const auto run = [&](const std::string& train, muster::v1::SubmitResponse& response) {
+    grpc::ClientContext context;
+    muster::v1::SubmitRequest request;
+    *request.mutable_spec() = SmallJob(2);
+    request.mutable_spec()->mutable_data()->set_train(train);
+    request.set_dry_run(true);
+    request.set_request_id(std::string(200, '-'));  // it is not looked at
+    return jobs_->Submit(&context, request, &response);
+  };
+  muster::v1::SubmitResponse response;
+  grpc::Status status = run("topics", response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.job().id(), "");
+  EXPECT_EQ(response.job().spec().batch().queries(), 32) << "with its defaults";
+  EXPECT_EQ(response.job().spec().resources().device(), muster::v1::DEVICE_CPU) << "as it would be decided";
+  EXPECT_EQ(response.job().resolved().total_steps(), 60);
+  EXPECT_EQ(response.preview().total_steps(), 60);
+  EXPECT_EQ(response.preview().seconds(), 0);
+  EXPECT_THAT(response.preview().notes(), testing::ElementsAre(HasSubstr("time: not known")));
+  status = run("absent", response);
+  EXPECT_EQ(status.error_message(), "there is no dataset \"absent\"");
+
+  grpc::ClientContext context;
+  muster::v1::ListJobsResponse jobs;
+  ASSERT_TRUE(jobs_->List(&context, muster::v1::ListJobsRequest(), &jobs).ok());
+  EXPECT_EQ(jobs.jobs_size(), 0);
+}
+
 TEST_F(CoordinatorTest, HandsOnWhatTheDataServerNotesOfASubmission) {
   grpc::ClientContext context;
   muster::v1::SubmitRequest request;

@@ -28,6 +28,14 @@ grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::v1::R
   return grpc::Status::OK;
 }
 
+grpc::Status FakeData::Preview(grpc::ServerContext* context, const muster::v1::PreviewRequest* request,
+                               muster::v1::PreviewResponse* response) {
+  if (PrincipalOf(*context).role != Role::kCoordinator) return {grpc::StatusCode::PERMISSION_DENIED, "who are you?"};
+  response->mutable_preview()->set_total_steps(request->resolved().total_steps());
+  response->mutable_preview()->set_tokens_per_step(1000);
+  return grpc::Status::OK;
+}
+
 grpc::Status FakeData::Blobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
                                   grpc::ServerWriter<muster::v1::GetResponse>* writer) {
   muster::v1::GetResponse response;

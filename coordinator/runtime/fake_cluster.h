@@ -24,11 +24,13 @@
 
 namespace muster {
 
-// Answers Resolve, and keeps blobs in memory.
+// Answers Resolve and Preview, and keeps blobs in memory.
 class FakeData final : public muster::v1::DataService::Service {
  public:
   grpc::Status Resolve(grpc::ServerContext* context, const muster::v1::ResolveRequest* request,
                        muster::v1::ResolveResponse* response) override;
+  grpc::Status Preview(grpc::ServerContext* context, const muster::v1::PreviewRequest* request,
+                       muster::v1::PreviewResponse* response) override;
 
   class Blobs final : public muster::v1::BlobService::Service {
    public:

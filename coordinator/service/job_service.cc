@@ -11,6 +11,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/core/requests.h"
+#include "coordinator/core/submission.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -67,10 +68,42 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
   return job->export_manifest();
 }
 
+absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster::v1::JobSpec& given,
+                                                                  const muster::v1::JobSpec& filled) {
+  muster::v1::ResolveRequest resolve;
+  *resolve.mutable_spec() = filled;
+  // The data server notes what was left out and perhaps should not have been.
+  if (!given.data().negatives().has_per_query()) {
+    resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();
+  }
+  if (!given.model().has_max_length()) resolve.mutable_spec()->mutable_model()->clear_max_length();
+  ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(filled.model().from()));
+  return options_.resolve(resolve);
+}
+
+absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::SubmitRequest& request,
+                                    muster::v1::SubmitResponse& response, std::vector<std::string>& notes) {
+  Job& job = *response.mutable_job();
+  *job.mutable_spec() = request.spec();
+  job.set_owner(owner);
+  FillDefaults(*job.mutable_spec());
+  RETURN_IF_ERROR(ValidateJobSpec(job.spec()));
+  ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), job.spec()));
+  notes = std::move(resolution.notes);
+  *job.mutable_resolved() = std::move(resolution.resolved);
+  muster::v1::PreviewRequest preview;
+  *preview.mutable_spec() = job.spec();
+  *preview.mutable_resolved() = job.resolved();
+  ASSIGN_OR_RETURN(*response.mutable_preview(), options_.preview(preview));
+  return options_.backend->Query([&](const State& state, const Soft& soft, absl::Time) {
+    job.mutable_spec()->mutable_resources()->set_device(DecidedDevice(state, job.spec().resources().device()));
+    EstimateSeconds(state, soft, job, *response.mutable_preview());
+  });
+}
+
 absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
                                                  std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  if (request.dry_run()) return absl::UnimplementedError("dry_run: this coordinator plans no job without submitting it");
   SubmitJob submit;
   submit.job_id = options_.draw_id();
   submit.owner = owner;
@@ -89,13 +122,7 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   }
   RETURN_IF_ERROR(ValidateJobSpec(submit.spec));
   RETURN_IF_ERROR(options_.backend->CheckRoom());
-  muster::v1::ResolveRequest resolve;
-  *resolve.mutable_spec() = submit.spec;
-  if (!request.spec().data().negatives().has_per_query()) {
-    resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();  // the data server notes that
-  }
-  ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(submit.spec.model().from()));
-  ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
+  ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), submit.spec));
   submit.resolved = std::move(resolution.resolved);
   notes = std::move(resolution.notes);
   ASSIGN_OR_RETURN(const std::string id, options_.backend->Call(std::move(submit)));
@@ -106,9 +133,11 @@ grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::Su
                                     muster::v1::SubmitResponse* response) {
   return options_.admission->Serve(*context, "JobService/Submit", request, [&](AdmittedCall& call) {
     std::vector<std::string> notes;
-    const absl::Status status = Answer(SubmitJobFor(call.principal.name, *request, notes), *response);
+    const absl::Status status = request->dry_run()
+                                    ? DryRun(call.principal.name, *request, *response, notes)
+                                    : Answer(SubmitJobFor(call.principal.name, *request, notes), *response);
     if (status.ok()) AddNotes(notes, *context);
-    call.subject = status.ok() ? response->job().id() : request->spec().name();
+    call.subject = status.ok() && !request->dry_run() ? response->job().id() : request->spec().name();
     return status;
   });
 }

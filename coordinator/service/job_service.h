@@ -25,12 +25,15 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
     std::vector<std::string> notes;  // for whoever submits
   };
   using Resolver = std::function<absl::StatusOr<Resolution>(const muster::v1::ResolveRequest& request)>;
+  // Asks a data server what a job would do.
+  using Previewer = std::function<absl::StatusOr<muster::v1::TrainingPreview>(const muster::v1::PreviewRequest& request)>;
   struct Options {
     Admission* admission = nullptr;
     Backend* backend = nullptr;
     WatchFeed* feed = nullptr;
     LogStore* logs = nullptr;
     Resolver resolve;
+    Previewer preview;
     std::function<std::string()> draw_id;  // a new job id at random
     uint32_t max_active_jobs = 0;          // of one owner; 0: no limit
     const std::atomic<bool>* stopping = nullptr;
@@ -56,6 +59,10 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
 
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
+  absl::StatusOr<Resolution> Resolve(const muster::v1::JobSpec& given, const muster::v1::JobSpec& filled);
+  // Everything that a submission does before it takes effect, and a preview.
+  absl::Status DryRun(const std::string& owner, const muster::v1::SubmitRequest& request,
+                      muster::v1::SubmitResponse& response, std::vector<std::string>& notes);
   absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
                                                std::vector<std::string>& notes);
   absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const std::string& id,

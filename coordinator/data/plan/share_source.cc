@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
@@ -196,20 +195,8 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   if (spec.batch().queries() == 0 || spec.batch().micro_batch_tokens() == 0) {
     return absl::InvalidArgumentError("batch.queries, batch.micro_batch_tokens: must be 1 or more");
   }
-  const std::vector<std::string>& splits = options.train->splits();
-  const auto split = std::ranges::find(splits, spec.data().split());
-  if (split == splits.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("data.split: the dataset has no split \"", spec.data().split(),
-                                                   "\". It has: ", absl::StrJoin(splits, ", "), "."));
-  }
-  PlanInputs inputs;
-  inputs.dataset = options.train.get();
-  inputs.split = static_cast<uint32_t>(split - splits.begin());
-  ASSIGN_OR_RETURN(inputs.rules, MakeChoiceRules(*options.train, spec));
-  inputs.queries = SelectableQueries(*options.train, inputs.split, inputs.rules);
+  ASSIGN_OR_RETURN(PlanInputs inputs, MakePlanInputs(*options.train, spec));
   RETURN_IF_ERROR(CheckTrainingData(options, inputs.queries.size()));
-  inputs.weigh = spec.data().positives().weigh();
-  inputs.batch = spec.batch().queries();
   ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model()));
   inputs.identity = absl::StrCat(options.train->digest(), " ", sequences.identity());
   return std::shared_ptr<ShareSource>(

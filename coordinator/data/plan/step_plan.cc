@@ -4,7 +4,10 @@
 #include <cstring>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/digest.h"
+#include "common/status.h"
 #include "coordinator/data/plan/keys.h"
 #include "coordinator/data/plan/permutation.h"
 
@@ -38,6 +41,23 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity) {
 }
 
 }  // namespace
+
+absl::StatusOr<PlanInputs> MakePlanInputs(const Dataset& dataset, const muster::v1::JobSpec& spec) {
+  const std::vector<std::string>& splits = dataset.splits();
+  const auto split = std::ranges::find(splits, spec.data().split());
+  if (split == splits.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("data.split: the dataset has no split \"", spec.data().split(),
+                                                   "\". It has: ", absl::StrJoin(splits, ", "), "."));
+  }
+  PlanInputs inputs;
+  inputs.dataset = &dataset;
+  inputs.split = static_cast<uint32_t>(split - splits.begin());
+  ASSIGN_OR_RETURN(inputs.rules, MakeChoiceRules(dataset, spec));
+  inputs.queries = SelectableQueries(dataset, inputs.split, inputs.rules);
+  inputs.weigh = spec.data().positives().weigh();
+  inputs.batch = spec.batch().queries();
+  return inputs;
+}
 
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules) {
   std::vector<uint32_t> queries;

@@ -6,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/plan/choose.h"
+#include "muster/v1/job.pb.h"
 
 namespace muster {
 
@@ -21,6 +23,10 @@ struct PlanInputs {
   uint32_t batch = 0;      // queries of a step
   std::string identity;    // digest of dataset, tokenizer, prompts and lengths: part of every plan's digest
 };
+// All of a job's inputs but the identity. INVALID_ARGUMENT names a split or source that the dataset lacks. `queries` may
+// be empty: the caller refuses that. Keeps a pointer to the dataset.
+absl::StatusOr<PlanInputs> MakePlanInputs(const Dataset& dataset, const muster::v1::JobSpec& spec);
+
 // The queries of `split` that have a selectable positive, ascending.
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules);
 

@@ -132,6 +132,58 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is a vocabulary alone, without weights."));
 }
 
+TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {
+  v1::PreviewRequest request;
+  *request.mutable_spec() = spec_;
+  *request.mutable_resolved() = Resolve().value();
+  const auto preview = [&](const std::shared_ptr<grpc::Channel>& channel, v1::PreviewResponse& response) {
+    grpc::ClientContext call;
+    return FromGrpc(v1::DataService::NewStub(channel)->Preview(&call, request, &response));
+  };
+  const auto stored = [&] {
+    std::set<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "state")) {
+      if (entry.is_regular_file()) files.insert(entry.path());
+    }
+    return files;
+  };
+  const auto before = stored();
+  v1::PreviewResponse response;
+  const absl::Status status = preview(coordinator_, response);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(stored(), before);
+  EXPECT_EQ(preview(operator_, response).code(), absl::StatusCode::kPermissionDenied) << "for coordinators";
+
+  const Streamed streamed = Stream(Request(1));
+  ASSERT_EQ(streamed.shares.size(), 6u);
+  double tokens = 0, positives = 0, rows = 0;
+  for (const v1::StepShare& share : streamed.shares) {
+    rows += share.query_count();
+    positives += share.positives_size();
+    for (const auto& micro : share.micro_batches()) {
+      for (const uint32_t length : micro.lengths()) tokens += length;
+    }
+  }
+  EXPECT_EQ(response.preview().total_steps(), 6u);
+  EXPECT_EQ(response.preview().sampled_steps(), 6u);
+  EXPECT_DOUBLE_EQ(response.preview().tokens_per_step(), tokens / 6);
+  EXPECT_DOUBLE_EQ(response.preview().positives_per_query(), positives / rows);
+  // The preset with 12 words: 2 layers of 128, 512 positions, 2 types.
+  const uint64_t layer = 4 * (128 * 128 + 128) + 2 * 128 * 512 + 512 + 128 + 4 * 128;
+  const uint64_t parameters = (12 + 512 + 2 + 2) * 128 + 2 * layer;
+  EXPECT_GE(response.preview().bytes_per_rank(), 16 * parameters + spec_.batch().keep_activations());
+  EXPECT_LT(response.preview().bytes_per_rank(), 16 * parameters + spec_.batch().keep_activations() + (1 << 20));
+}
+
+TEST_F(ServerStream, MatryoshkaSizesMustEndWithTheWholeEmbedding) {
+  spec_.mutable_loss()->add_matryoshka_dimensions(64);
+  EXPECT_THAT(ResolveError(), HasSubstr("loss.matryoshka_dimensions: the largest is 64, and the model has 128 numbers"));
+  spec_.mutable_loss()->add_matryoshka_dimensions(128);
+  EXPECT_TRUE(Resolve().ok()) << Resolve().status();
+  spec_.mutable_loss()->add_matryoshka_dimensions(256);
+  EXPECT_THAT(ResolveError(), HasSubstr("loss.matryoshka_dimensions: 256: the model has 128 numbers"));
+}
+
 TEST_F(ServerStream, RefusesTrainingWithoutANegativeAndNamesUnusedHardNegatives) {
   EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
   std::string same, hard, several;

@@ -7,6 +7,7 @@
 #include "coordinator/data/service/export_call.h"
 #include "coordinator/data/service/import_call.h"
 #include "coordinator/data/service/ownership.h"
+#include "coordinator/data/service/preview.h"
 #include "coordinator/data/service/resolver.h"
 #include "coordinator/data/service/services.h"
 #include "coordinator/data/service/show_call.h"
@@ -92,6 +93,17 @@ class DataServiceImpl final : public v1::DataService::Service {
       ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled, request->spec()));
       AddNotes(resolution.notes, *call);
       *response->mutable_resolved() = std::move(resolution.resolved);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Preview(grpc::ServerContext* call, const v1::PreviewRequest* request,
+                       v1::PreviewResponse* response) override {
+    return data_.admission.Serve(*call, "DataService/Preview", request, [&](AdmittedCall&) -> absl::Status {
+      v1::PreviewRequest filled = *request;
+      FillDefaults(*filled.mutable_spec());
+      RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
+      ASSIGN_OR_RETURN(*response->mutable_preview(), PreviewTraining(data_.stores, filled));
       return absl::OkStatus();
     });
   }

@@ -1,0 +1,56 @@
+// A sample of a job's steps, as the planner would plan them, and what they cost: known before any rank runs.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/plan/sequences.h"
+#include "coordinator/data/plan/step_plan.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+struct StepSample {
+  std::vector<StepPlan> plans;
+  std::vector<uint32_t> queries, passages;  // of all plans: indices of the dataset, ascending, each once
+};
+// The first step, the last one, and steps spread evenly between them: at most `most_steps`, and no further one once
+// they hold `most_texts` sequences. `total_steps` is at least 1.
+StepSample SampleSteps(const PlanInputs& inputs, uint64_t total_steps, size_t most_steps, size_t most_texts);
+
+// The texts of a sample as a dataset of their own, so that they alone are tokenized: query i is sample.queries[i]. It has
+// no documents and no judgments. Keeps references to both arguments.
+class SampledTexts final : public Dataset {
+ public:
+  SampledTexts(const Dataset& dataset, const StepSample& sample) : dataset_(dataset), sample_(sample) {}
+
+  const std::string& digest() const override { return dataset_.digest(); }
+  uint32_t passages() const override { return static_cast<uint32_t>(sample_.passages.size()); }
+  std::string_view title(uint32_t passage) const override { return dataset_.title(sample_.passages[passage]); }
+  std::string_view body(uint32_t passage) const override { return dataset_.body(sample_.passages[passage]); }
+  uint32_t documents() const override { return 0; }
+  std::string_view document_id(uint32_t) const override { return {}; }
+  uint32_t passage_of(uint32_t) const override { return 0; }
+  uint32_t queries() const override { return static_cast<uint32_t>(sample_.queries.size()); }
+  std::string_view query_id(uint32_t query) const override { return dataset_.query_id(sample_.queries[query]); }
+  std::string_view query_text(uint32_t query) const override { return dataset_.query_text(sample_.queries[query]); }
+  float query_weight(uint32_t query) const override { return dataset_.query_weight(sample_.queries[query]); }
+  uint64_t query_digest(uint32_t query) const override { return dataset_.query_digest(sample_.queries[query]); }
+  const std::vector<std::string>& sources() const override { return dataset_.sources(); }
+  const std::vector<std::string>& splits() const override { return dataset_.splits(); }
+  std::span<const Judgment> judgments(uint32_t, uint32_t) const override { return {}; }
+
+ private:
+  const Dataset& dataset_;
+  const StepSample& sample_;
+};
+
+// Fills in the figures of the sampled steps. Both arguments are of SampledTexts' tokens: `cut` at the job's lengths,
+// `whole` at no length. Returns the most sequences of a step.
+uint64_t MeasureSample(const StepSample& sample, const Sequences& cut, const Sequences& whole,
+                       muster::v1::TrainingPreview& preview);
+
+}  // namespace muster

@@ -1,0 +1,85 @@
+#include "coordinator/data/service/preview.h"
+
+#include <limits>
+
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/step_sample.h"
+#include "coordinator/data/tokenize/token_store.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobSpec;
+using muster::v1::ResolvedJob;
+using muster::v1::TrainingPreview;
+
+constexpr size_t kMostSteps = 16, kMostTexts = 20000;
+
+// The embeddings of all ranks as gathered, and sorted by slot; then their gradients beside the sorted ones.
+constexpr uint64_t kCopiesOfEmbeddings = 3;
+
+absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, const ResolvedJob& resolved) {
+  if (resolved.model_manifest().empty()) return PresetConfig(spec.model().preset(), resolved.vocabulary_size());
+  ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.model_manifest()));
+  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(*stores.blobs, files, stores.state->scratch()));
+  return ReadEncoderConfig(folder.path());
+}
+
+// Measures the sample and returns the most sequences of a step.
+absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::v1::PreviewRequest& request,
+                                      TrainingPreview& preview) {
+  const ResolvedJob& resolved = request.resolved();
+  ASSIGN_OR_RETURN(const auto dataset, stores.shelf->Open(resolved.train_dataset()));
+  ASSIGN_OR_RETURN(const PlanInputs inputs, MakePlanInputs(*dataset, request.spec()));
+  if (inputs.queries.empty() || inputs.batch == 0 || resolved.total_steps() == 0) {
+    return absl::InvalidArgumentError("preview: the job has no step");
+  }
+  const StepSample sample = SampleSteps(inputs, resolved.total_steps(), kMostSteps, kMostTexts);
+  const SampledTexts texts(*dataset, sample);
+  ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.tokenizer_manifest()));
+  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
+  ASSIGN_OR_RETURN(const ScratchFolder folder, ScratchFolder::Make(stores.state->scratch(), "preview"));
+  ASSIGN_OR_RETURN(const auto tokens, TokenStore::OpenOrBuild(texts, tokenizer, folder.path(), {}));
+  muster::v1::ModelSpec model = request.spec().model();
+  if (resolved.has_prompts()) *model.mutable_prompts() = resolved.prompts();
+  ASSIGN_OR_RETURN(const Sequences cut, Sequences::Create(*tokens, model));
+  model.mutable_max_length()->set_query(std::numeric_limits<int32_t>::max());
+  model.mutable_max_length()->set_passage(std::numeric_limits<int32_t>::max());
+  ASSIGN_OR_RETURN(const Sequences whole, Sequences::Create(*tokens, model));
+  return MeasureSample(sample, cut, whole, preview);
+}
+
+}  // namespace
+
+uint64_t EstimateBytesPerRank(const EncoderConfig& config, const JobSpec& spec, uint32_t embedding_size,
+                              uint64_t sequences) {
+  uint64_t parameters = 0;
+  for (const TensorShape& tensor : EncoderTensors(config)) {
+    uint64_t numbers = 1;
+    for (const int64_t size : tensor.shape) numbers *= static_cast<uint64_t>(size);
+    parameters += numbers;
+  }
+  // float32: a weight, its gradient and two moments. With low-rank adaptation the model's weights have neither.
+  const uint64_t per_parameter = spec.model().has_lora() ? 4 : 16;
+  return parameters * per_parameter + spec.batch().keep_activations() +
+         kCopiesOfEmbeddings * 4 * sequences * embedding_size;
+}
+
+absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores, const muster::v1::PreviewRequest& request) {
+  const ResolvedJob& resolved = request.resolved();
+  TrainingPreview preview;
+  preview.set_train_queries(resolved.train_queries());
+  preview.set_steps_per_epoch(resolved.steps_per_epoch());
+  preview.set_total_steps(resolved.total_steps());
+  if (EvaluatesOnly(request.spec())) return preview;
+  ASSIGN_OR_RETURN(const uint64_t sequences, MeasureSteps(stores, request, preview));
+  ASSIGN_OR_RETURN(const EncoderConfig config, ConfigOf(stores, request.spec(), resolved));
+  const uint32_t size =
+      resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.hidden_size);
+  preview.set_bytes_per_rank(EstimateBytesPerRank(config, request.spec(), size, sequences));
+  return preview;
+}
+
+}  // namespace muster

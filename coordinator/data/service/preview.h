@@ -1,0 +1,21 @@
+// What a job would do, from a sample of its steps (`muster submit --dry-run`). Stores nothing.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "common/model/hf_config.h"
+#include "coordinator/data/service/data_stores.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// `request.spec` has its defaults filled in, and `request.resolved` is what ResolveJob said of it. Plans at most 16 steps
+// and tokenizes their texts alone, so the time does not depend on the dataset's size.
+absl::StatusOr<muster::v1::TrainingPreview> PreviewTraining(DataStores& stores,
+                                                            const muster::v1::PreviewRequest& request);
+
+// An estimate of a rank's memory in bytes: weights, gradients and AdamW's moments, the graphs that it may keep, and the
+// embeddings of `sequences` (of a step, all ranks') with their gradients. docs/job-spec.md says what is not in it.
+uint64_t EstimateBytesPerRank(const EncoderConfig& config, const muster::v1::JobSpec& spec, uint32_t embedding_size,
+                              uint64_t sequences);
+
+}  // namespace muster
