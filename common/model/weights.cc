@@ -153,7 +153,8 @@ std::string ChoosePrefix(const Stored& stored, const std::vector<TensorShape>& t
 }
 
 bool IsWordEmbedding(absl::string_view name) {
-  return absl::EndsWith(name, "word_embeddings.weight") || absl::EndsWith(name, "tok_embeddings.weight");
+  return absl::EndsWith(name, "word_embeddings.weight") || absl::EndsWith(name, "tok_embeddings.weight") ||
+         absl::EndsWith(name, "embed_tokens.weight");
 }
 
 const StoredTensor* FindTied(const Stored& stored, const TensorShape& tensor) {
