@@ -9,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/model/families/family.h"
 #include "common/model/json_keys.h"
@@ -160,11 +159,12 @@ absl::Status CheckTensors(const std::filesystem::path& folder, const EncoderConf
   const std::filesystem::path file = folder / "model.safetensors";
   ASSIGN_OR_RETURN(const std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
   std::map<std::string, const SafetensorsEntry*, std::less<>> by_name;
-  for (const SafetensorsEntry& entry : entries) {
-    by_name.emplace(std::string(absl::StripPrefix(entry.name, ToAbsl(FamilyOf(config).prefix))), &entry);
-  }
+  for (const SafetensorsEntry& entry : entries) by_name.emplace(entry.name, &entry);
   for (const TensorShape& tensor : EncoderTensors(config)) {
-    const auto found = by_name.find(tensor.name);
+    auto found = by_name.end();
+    for (const std::string& name : FileNames(FamilyOf(config), tensor.name)) {
+      if (found == by_name.end()) found = by_name.find(name);
+    }
     if (found == by_name.end()) {
       return WrongFile(file, absl::StrCat(tensor.name, " ", ShapeText(tensor.shape),
                                           " is missing. The weights must be those of config.json."));
@@ -209,6 +209,12 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
 }
 
 std::vector<TensorShape> EncoderTensors(const EncoderConfig& config) { return FamilyOf(config).tensors(config); }
+
+std::vector<TensorShape> DenseTensors(const DenseModule& module) {
+  std::vector<TensorShape> tensors = {{module.folder + ".linear.weight", {module.out, module.in}}};
+  if (module.bias) tensors.push_back({module.folder + ".linear.bias", {module.out}});
+  return tensors;
+}
 
 absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(file));

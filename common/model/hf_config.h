@@ -20,6 +20,8 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
 
 // Every tensor that the encoder has, in a fixed order (pooler left out).
 std::vector<TensorShape> EncoderTensors(const EncoderConfig& config);
+// Those of a Dense module, "2_Dense.linear.weight": in its folder's model.safetensors without the folder before them.
+std::vector<TensorShape> DenseTensors(const DenseModule& module);
 
 struct SafetensorsEntry {
   std::string name;

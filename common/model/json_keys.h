@@ -22,6 +22,8 @@ class Keys {
 
   bool Has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
 
+  const nlohmann::json* Find(const char* key) const { return Has(key) ? &value_[key] : nullptr; }  // null: absent
+
   absl::Status Size(const char* key, int64_t& target, int64_t least = 1) const;
   absl::Status RequiredSize(const char* key, int64_t& target) const;
   absl::Status Number(const char* key, double& target) const;

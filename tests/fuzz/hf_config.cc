@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(!config.status().message().empty(), "an error without words");
     return 0;
   }
-  FUZZ_CHECK(config->hidden_size > 0 && config->heads > 0 && config->hidden_size % config->heads == 0, "heads");
+  FUZZ_CHECK(config->hidden_size > 0 && config->heads > 0 && config->HeadSize() > 0 && config->max_positions > 0, "sizes");
   const absl::Status status = muster::CheckModelFolder(folder, *config);
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without words");
   return 0;

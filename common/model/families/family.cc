@@ -3,10 +3,17 @@
 #include <array>
 #include <stdexcept>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/view.h"
+
 namespace muster {
 namespace {
 
-constexpr std::array kFamilies = {&kBertFamily};
+constexpr std::array kFamilies = {&kBertFamily,       &kDistilBertFamily, &kModernBertFamily, &kMpnetFamily,
+                                  &kQwen3Family,      &kRobertaFamily,    &kXlmRobertaFamily};
 
 }  // namespace
 
@@ -27,6 +34,30 @@ std::vector<std::string> FamilyNames() {
   std::vector<std::string> names;
   for (const Family* family : kFamilies) names.emplace_back(family->model_type);
   return names;
+}
+
+std::vector<std::string> FileNames(const Family& family, const std::string& name) {
+  std::vector<std::string> names = {name};
+  if (IsNormWeight(name) || IsNormBias(name)) {
+    const absl::string_view layer = name.substr(0, name.rfind('.'));
+    names.push_back(absl::StrCat(layer, absl::EndsWith(name, ".bias") ? ".beta" : ".gamma"));
+  }
+  const size_t count = names.size();
+  for (size_t i = 0; i < count; ++i) names.push_back(absl::StrCat(ToAbsl(family.prefix), names[i]));
+  return names;
+}
+
+bool IsNormWeight(std::string_view name) {
+  return absl::EndsWith(ToAbsl(name), ".weight") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
+}
+
+bool IsNormBias(std::string_view name) {
+  return absl::EndsWith(ToAbsl(name), ".bias") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
+}
+
+bool IsUndecayed(std::string_view name) {
+  return absl::EndsWith(ToAbsl(name), ".bias") || IsNormWeight(name) ||
+         absl::EndsWith(ToAbsl(name), "relative_attention_bias.weight");
 }
 
 }  // namespace muster

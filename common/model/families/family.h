@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "common/model/encoder_config.h"
+#include "common/model/families/post_norm.h"
 #include "common/model/json_keys.h"
 
 namespace muster {
@@ -20,12 +21,25 @@ struct Family {
   absl::Status (*read)(const Keys& keys, EncoderConfig& config);
   // Every tensor of the encoder in a fixed order, without pooler and heads.
   std::vector<TensorShape> (*tensors)(const EncoderConfig& config);
+  const PostNormNames* post_norm = nullptr;  // of a family of BERT's kind
 };
 
 const Family* FindFamily(std::string_view model_type);  // null: none
 const Family& FamilyOf(const EncoderConfig& config);    // of config.architecture, which must be a family's
 std::vector<std::string> FamilyNames();
 
-extern const Family kBertFamily;
+extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFamily, kQwen3Family, kRobertaFamily,
+    kXlmRobertaFamily;
+
+// Names that tensors of a folder may have instead of `name`, in the order in which they are looked for: with the
+// family's prefix, and LayerNorm.gamma and .beta of files from TensorFlow.
+std::vector<std::string> FileNames(const Family& family, const std::string& name);
+
+// Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
+bool IsUndecayed(std::string_view name);
+
+// Whether a tensor scales a norm (it starts at 1), or is added by one.
+bool IsNormWeight(std::string_view name);
+bool IsNormBias(std::string_view name);
 
 }  // namespace muster

@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <functional>
 #include <numbers>
 #include <span>
 
@@ -14,11 +15,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "common/model/families/family.h"
 #include "common/random.h"
 #include "common/status.h"
-#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -51,35 +50,54 @@ at::Tensor Leaf(const at::Tensor& value, at::ScalarType type, at::Device device)
 
 std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
+// Appends the tensors `expected` of a file, each under the first of its names that the file has.
+absl::Status TakeTensors(const std::filesystem::path& file, const std::vector<TensorShape>& expected,
+                         const std::function<std::vector<std::string>(const std::string&)>& names_of,
+                         at::ScalarType type, at::Device device, std::vector<Parameter>& parameters) {
+  ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
+  absl::flat_hash_map<std::string, at::Tensor> by_name;
+  for (Parameter& tensor : stored) by_name[tensor.name] = std::move(tensor.value);
+  stored.clear();
+  for (const TensorShape& tensor : expected) {
+    auto found = by_name.end();
+    for (const std::string& name : names_of(tensor.name)) {
+      if (found == by_name.end()) found = by_name.find(name);
+    }
+    if (found == by_name.end()) {
+      return absl::NotFoundError(
+          absl::StrCat(file.string(), ": tensor ", tensor.name, " is missing: config.json describes another model"));
+    }
+    const at::Tensor& value = found->second;
+    if (!std::ranges::equal(value.sizes(), tensor.shape)) {
+      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", tensor.name, " has shape ",
+                                                     ShapeText({value.sizes().data(), value.sizes().size()}),
+                                                     ", config.json asks for ", ShapeText(tensor.shape)));
+    }
+    if (!value.is_floating_point()) {
+      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", tensor.name, " holds integers"));
+    }
+    parameters.push_back({tensor.name, Leaf(value, type, device)});
+    by_name.erase(found);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device) {
   const at::NoGradGuard no_grad;
-  const std::filesystem::path file = folder / "model.safetensors";
-  ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
-  absl::flat_hash_map<std::string, at::Tensor> by_name;
-  for (Parameter& tensor : stored) by_name[absl::StripPrefix(tensor.name, ToAbsl(FamilyOf(config).prefix))] = std::move(tensor.value);
-  stored.clear();
-
   std::vector<Parameter> parameters;
-  for (const TensorShape& expected : EncoderTensors(config)) {
-    const auto found = by_name.find(expected.name);
-    if (found == by_name.end()) {
-      return absl::NotFoundError(
-          absl::StrCat(file.string(), ": tensor ", expected.name, " is missing: config.json describes another model"));
-    }
-    const at::Tensor& value = found->second;
-    if (!std::ranges::equal(value.sizes(), expected.shape)) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " has shape ",
-                                                     ShapeText({value.sizes().data(), value.sizes().size()}),
-                                                     ", config.json asks for ", ShapeText(expected.shape)));
-    }
-    if (!value.is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", expected.name, " holds integers"));
-    }
-    parameters.push_back({expected.name, Leaf(value, type, device)});
-    by_name.erase(found);
+  const Family& family = FamilyOf(config);
+  RETURN_IF_ERROR(TakeTensors(
+      folder / "model.safetensors", EncoderTensors(config),
+      [&](const std::string& name) { return FileNames(family, name); }, type, device, parameters));
+  for (const DenseModule& module : config.dense) {
+    const size_t prefix = module.folder.size() + 1;
+    RETURN_IF_ERROR(TakeTensors(
+        folder / module.folder / "model.safetensors", DenseTensors(module),
+        [&](const std::string& name) { return std::vector<std::string>{name.substr(prefix)}; }, type, device,
+        parameters));
   }
   return parameters;
 }
@@ -87,12 +105,16 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device) {
   const at::NoGradGuard no_grad;
+  std::vector<TensorShape> shapes = EncoderTensors(config);
+  for (const DenseModule& module : config.dense) {
+    for (TensorShape& shape : DenseTensors(module)) shapes.push_back(std::move(shape));
+  }
   std::vector<Parameter> parameters;
-  for (const TensorShape& tensor : EncoderTensors(config)) {
+  for (const TensorShape& tensor : shapes) {
     at::Tensor value;
     if (absl::EndsWith(tensor.name, ".bias")) {
       value = at::zeros(tensor.shape, type);
-    } else if (absl::StrContains(tensor.name, "LayerNorm")) {
+    } else if (IsNormWeight(tensor.name)) {
       value = at::full(tensor.shape, 1, type);
     } else {
       value = NormalTensor(tensor.shape, MixKey(seed, parameters.size()));
