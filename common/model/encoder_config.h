@@ -8,16 +8,16 @@
 
 namespace muster {
 
-// How the vectors of the tokens become one. Weighted mean: weights 1, 2, 3, … by position. Mean over square root: the
-// sum divided by the square root of the number of tokens.
-enum class PoolingMode { kCls, kMean, kLast, kMax, kMeanSqrtLength, kWeightedMean };
+// As sentence-transformers' Pooling has them: weighted mean weighs the i-th token of a sequence, counted from 1, by i;
+// mean_sqrt_len divides the sum by the root of the number of tokens.
+enum class PoolingMode { kCls, kMean, kLast, kMax, kWeightedMean, kMeanSqrtLength };
 
 // A Dense module of sentence-transformers: activation(W x + b), on the pooled embedding.
 struct DenseModule {
   std::string folder;  // relative to the model's: "2_Dense", which holds its model.safetensors
   int64_t in = 0, out = 0;
   bool bias = true;
-  std::string activation = "tanh";  // identity, tanh
+  std::string activation = "tanh";  // identity, or a name of SupportedActivations()
 };
 
 // What config_sentence_transformers.json says is put before texts.
@@ -40,7 +40,20 @@ struct EncoderConfig {
   double layer_norm_epsilon = 1e-12;
   double hidden_dropout = 0.1;
   double attention_dropout = 0.1;
-  std::string activation = "gelu";  // exact (erf) gelu
+  std::string activation = "gelu";  // as transformers names it; "gelu" is the exact (erf) one
+  // Where a family's position table is offset: the first token takes the row pad_token + 1, and tokens that are
+  // pad_token take its own row and are not counted. -1: the first token takes row 0.
+  int64_t pad_token = -1;
+  int64_t key_value_heads = 0;   // 0: heads
+  int64_t head_size = 0;         // numbers per head; 0: hidden_size / heads
+  bool attention_bias = true;    // whether products of attention, of the feed-forward part, and norms have biases
+  bool feed_forward_bias = true;
+  bool norm_bias = true;
+  int64_t relative_buckets = 0;  // rows of the table of relative positions; 0: none
+  int64_t window = 0;            // of local layers: a token sees others at most this far away
+  std::vector<bool> local;       // which layers are local; empty: none
+  double rope_theta = 0;         // base of rotary positions; 0: none
+  double local_rope_theta = 0;   // of local layers
   PoolingMode pooling = PoolingMode::kMean;
   bool exclude_prompt = false;  // the prompt's tokens stay out of pooling
   std::vector<DenseModule> dense;  // between pooling and normalization, in order
@@ -51,11 +64,14 @@ struct EncoderConfig {
   std::string config_json;  // config.json as it came, for the export; empty: a preset
   std::vector<std::string> notes;  // for people: what was assumed, or read and not used
 
+  int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }
+  int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }
+  bool IsLocal(int64_t layer) const { return !local.empty() && local[layer]; }
   int64_t EmbeddingSize() const { return dense.empty() ? hidden_size : dense.back().out; }
 };
 
 struct TensorShape {
-  std::string name;  // Hugging Face's, without a "bert." prefix: embeddings.word_embeddings.weight, …
+  std::string name;  // Hugging Face's, without the family's prefix: embeddings.word_embeddings.weight, …
   std::vector<int64_t> shape;
 };
 

@@ -44,6 +44,12 @@ absl::Status MissingWeights(std::span<const std::string> paths) {
   return Missing("model.safetensors", paths, "Save the model with safetensors.");
 }
 
+// The model's, its shards, and those of a module's folder; not those of a trainer's checkpoints and of variants.
+bool IsWeights(absl::string_view name) {
+  if (!absl::EndsWith(name, ".safetensors") || absl::StartsWith(name, "checkpoint-")) return false;
+  return name == "model.safetensors" || absl::StrContains(name, "-of-") || absl::EndsWith(name, "/model.safetensors");
+}
+
 }  // namespace
 
 bool IsModelFile(std::string_view path) {
@@ -51,7 +57,7 @@ bool IsModelFile(std::string_view path) {
   if (absl::StartsWith(name, "onnx/") || absl::StartsWith(name, "openvino/")) return false;
   if (name == "README.md") return true;
   return absl::EndsWith(name, ".json") || absl::EndsWith(name, ".txt") || absl::EndsWith(name, ".model") ||
-         absl::EndsWith(name, ".safetensors") || name == "chat_template.jinja";
+         name == "chat_template.jinja" || IsWeights(name);
 }
 
 bool IsTokenizerFile(std::string_view name) {

@@ -31,21 +31,11 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
   }
   config.architecture = type;
   RETURN_IF_ERROR(family->read(keys, config));
-  RETURN_IF_ERROR(keys.RefuseUnknown(HarmlessTransformerKeys()));
+  std::vector<HarmlessKey> harmless(family->harmless.begin(), family->harmless.end());
+  harmless.insert(harmless.end(), HarmlessTransformerKeys().begin(), HarmlessTransformerKeys().end());
+  RETURN_IF_ERROR(keys.RefuseUnknown(harmless));
   ASSIGN_OR_RETURN(config.config_json, ReadSmallFile(folder / "config.json", kMaxJsonBytes));
   return absl::OkStatus();
-}
-
-// What a folder may say and the encoder does not compute yet.
-absl::Status CheckSupported(const EncoderConfig& config) {
-  const char* what = nullptr;
-  if (config.pooling == PoolingMode::kMax) what = "pooling by the largest values";
-  if (config.pooling == PoolingMode::kMeanSqrtLength) what = "pooling by the sum over the square root of the length";
-  if (config.pooling == PoolingMode::kWeightedMean) what = "pooling by the weighted mean";
-  if (!config.dense.empty()) what = "a Dense module";
-  if (config.exclude_prompt) what = "include_prompt: false";
-  if (what == nullptr) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("the folder asks for ", what, ", which is not supported."));
 }
 
 std::string WithThousands(int64_t number) {
@@ -81,7 +71,6 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
   RETURN_IF_ERROR(ReadSentenceModules(folder, config));
   RETURN_IF_ERROR(ReadLengths(folder, config));
   RETURN_IF_ERROR(ReadPrompts(folder, config));
-  RETURN_IF_ERROR(CheckSupported(config));
   return config;
 }
 

@@ -89,9 +89,11 @@ TEST_F(HfConfigTest, NamesWhatIsSupported) {
     Write("config.json", changed.dump());
     return std::string(ReadEncoderConfig(folder_).status().message());
   };
-  EXPECT_EQ(error_with("model_type", "roberta"),
-            "config.json: model_type: \"roberta\" is not supported. Supported: bert.");
-  EXPECT_THAT(error_with("hidden_act", "relu"), HasSubstr("Supported: gelu."));
+  EXPECT_EQ(error_with("model_type", "t5"),
+            "config.json: model_type: \"t5\" is not supported. Supported: bert, distilbert, modernbert, mpnet, qwen3, "
+            "roberta, xlm-roberta.");
+  EXPECT_THAT(error_with("hidden_act", "selu"), HasSubstr("hidden_act: \"selu\" is not supported. Supported: gelu, "));
+  EXPECT_THAT(error_with("is_decoder", true), HasSubstr("is_decoder: true is not supported. Set it to false"));
   EXPECT_THAT(error_with("position_embedding_type", "relative_key"), HasSubstr("Supported: absolute."));
   EXPECT_THAT(error_with("hidden_size", "8"), HasSubstr("hidden_size"));
   EXPECT_THAT(error_with("num_attention_heads", 3), HasSubstr("no multiple"));

@@ -354,7 +354,8 @@ TEST(ModelPaths, AreAWholeModelOrATokenizer) {
   for (const char* path : {"config.json", "2_Dense/model.safetensors", "spiece.model", "merges.txt", "model-00001-of-00002.safetensors"}) {
     EXPECT_TRUE(IsModelFile(path)) << path;
   }
-  for (const char* path : {"pytorch_model.bin", "onnx/config.json", "training_args.bin", "2_Dense/pytorch_model.bin"}) {
+  for (const char* path : {"pytorch_model.bin", "onnx/config.json", "training_args.bin", "2_Dense/pytorch_model.bin",
+                           "checkpoint-500/model.safetensors", "model.fp16.safetensors"}) {
     EXPECT_FALSE(IsModelFile(path)) << path;
   }
 }

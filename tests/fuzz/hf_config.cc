@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FUZZ_CHECK(!config.status().message().empty(), "an error without words");
     return 0;
   }
-  FUZZ_CHECK(config->hidden_size > 0 && config->heads > 0 && config->hidden_size % config->heads == 0, "heads");
+  FUZZ_CHECK(config->hidden_size > 0 && config->heads > 0 && config->HeadSize() > 0 && config->max_positions > 0, "sizes");
   FUZZ_CHECK(config->max_sequence_length > 0 && config->max_sequence_length <= config->max_positions, "length");
   FUZZ_CHECK(config->EmbeddingSize() > 0, "embedding size");
   const absl::Status status = muster::CheckModelFolder(folder, *config);

@@ -2,12 +2,14 @@
 // tensors; what it computes is in worker/rank/model.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/model/encoder_config.h"
+#include "common/model/families/post_norm.h"
 #include "common/model/json_keys.h"
 
 namespace muster {
@@ -20,12 +22,23 @@ struct Family {
   absl::Status (*read)(const Keys& keys, EncoderConfig& config);
   // Every tensor of the encoder in a fixed order, without pooler and heads.
   std::vector<TensorShape> (*tensors)(const EncoderConfig& config);
+  // Keys of this family's config.json that change nothing, beside those of every model.
+  std::span<const HarmlessKey> harmless = {};
+  const PostNormNames* post_norm = nullptr;  // of a family of BERT's kind
 };
 
 const Family* FindFamily(std::string_view model_type);  // null: none
 const Family& FamilyOf(const EncoderConfig& config);    // of config.architecture, which must be a family's
 std::vector<std::string> FamilyNames();
 
-extern const Family kBertFamily;
+extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFamily, kQwen3Family, kRobertaFamily,
+    kXlmRobertaFamily;
+
+// Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
+bool IsUndecayed(std::string_view name);
+
+// Whether a tensor scales a norm (it starts at 1), or is added by one.
+bool IsNormWeight(std::string_view name);
+bool IsNormBias(std::string_view name);
 
 }  // namespace muster

@@ -24,7 +24,7 @@ Result Attend(const at::Tensor& qkv, at::ScalarType type, double probability) {
   for (uint32_t slot = 0; slot < kLengths.size(); ++slot) batch.slots.push_back(slot);
   const SequencePlanPtr plan = MakeSequencePlan(batch, {.attention = probability, .seed = 5, .step = 2});
   const at::Tensor leaf = qkv.to(type).detach().set_requires_grad(true);
-  const at::Tensor out = PackedAttention(leaf, kHeads, DropoutRate(probability), /*layer=*/1, plan);
+  const at::Tensor out = PackedAttention(leaf, {.heads = kHeads}, DropoutRate(probability), /*layer=*/1, plan);
   const at::Tensor d_out = at::sin(at::arange(out.numel(), at::kDouble) * 0.37).view(out.sizes()).to(at::kBFloat16);
   return {out.detach().to(at::kDouble),
           torch::autograd::grad({out}, {leaf}, {d_out.to(type)})[0].to(at::kDouble)};

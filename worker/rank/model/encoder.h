@@ -1,4 +1,4 @@
-// A BERT encoder over packed sequences: no padding anywhere. Float32, float64 (for tests), or bfloat16 over float32
+// An encoder over packed sequences, of any family in common/model/families: no padding anywhere. Float32, float64 (for tests), or bfloat16 over float32
 // parameters, on the CPU or a GPU.
 //
 // Dropout masks are a pure function of (seed, step, global slot of the sequence, layer, site, element), so they depend
@@ -25,6 +25,8 @@ struct PackedBatch {
   at::Tensor tokens;              // int64 [total], on the encoder's device
   std::vector<int64_t> lengths;   // of each sequence; sum is total
   std::vector<uint32_t> slots;    // global slot of each: keys its dropout
+  // Tokens at the beginning of each sequence that pooling leaves out (the prompt's); empty: none of any sequence.
+  std::vector<int64_t> unpooled;
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
 };
 
@@ -37,7 +39,7 @@ struct Dropout {
 };
 
 struct Parameter {
-  std::string name;   // as in the model's file, without "bert."
+  std::string name;   // as in the model's file, without the family's prefix; "2_Dense.linear.weight" of a Dense module
   at::Tensor value;   // leaf that requires a gradient
 };
 
@@ -63,14 +65,14 @@ class Encoder {
                                                          const EncoderOptions& options = {});
   ~Encoder();
 
-  // Embeddings [batch.size(), hidden_size] of options().type, in the batch's order. Builds an autograd graph if
+  // Embeddings [batch.size(), config().EmbeddingSize()] of options().type, in the batch's order. Builds an autograd graph if
   // gradients are enabled in the calling thread. Throws c10::Error only for broken invariants (a token id beyond the vocabulary is checked
   // where shares arrive, not here).
   at::Tensor Encode(const PackedBatch& batch, const Dropout& dropout) const;
 
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
-  std::vector<Parameter>& parameters();  // in the order of EncoderTensors(config)
+  std::vector<Parameter>& parameters();  // in the order of EncoderTensors(config), then DenseTensors(config)
   const std::vector<Parameter>& parameters() const;
 
   // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:

@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/families/family.h"
 #include "common/model/weights.h"
 #include "common/random.h"
 #include "common/status.h"
@@ -80,12 +81,16 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device) {
   const at::NoGradGuard no_grad;
+  std::vector<TensorShape> shapes = EncoderTensors(config);
+  for (const DenseModule& module : config.dense) {
+    for (TensorShape& shape : DenseTensors(module)) shapes.push_back(std::move(shape));
+  }
   std::vector<Parameter> parameters;
-  for (const TensorShape& tensor : EncoderTensors(config)) {
+  for (const TensorShape& tensor : shapes) {
     at::Tensor value;
     if (absl::EndsWith(tensor.name, ".bias")) {
       value = at::zeros(tensor.shape, type);
-    } else if (absl::StrContains(tensor.name, "LayerNorm")) {
+    } else if (IsNormWeight(tensor.name)) {
       value = at::full(tensor.shape, 1, type);
     } else {
       value = NormalTensor(tensor.shape, MixKey(seed, parameters.size()));

@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <iostream>
+#include <tuple>
 
+#include "common/model/families/family.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/model/reference_encoder.h"
 
@@ -59,6 +61,59 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
     EXPECT_NEAR(estimate / meter->live(), 1, 0.05);
     EXPECT_NEAR(estimate / meter->peak(), 1, 0.3);
     EXPECT_GE(estimate, meter->live() * 0.999);
+  }
+}
+
+// Of every family, pooling and Dense module: never less than what is kept, and not far more.
+TEST(GraphBytes, IsAnUpperEstimateForEveryFamily) {
+  for (const std::string& name : FamilyNames()) {
+    EncoderConfig config;
+    config.architecture = name;
+    config.vocabulary_size = 1000;
+    config.hidden_size = 192;
+    config.heads = 6;
+    config.intermediate_size = 384;
+    config.layers = 4;
+    if (name == "mpnet") config.relative_buckets = 32;
+    if (name == "roberta" || name == "xlm-roberta" || name == "mpnet") config.pad_token = 1;
+    if (name == "modernbert" || name == "qwen3") config.rope_theta = config.local_rope_theta = 10000;
+    if (name == "modernbert") {
+      config.attention_bias = config.feed_forward_bias = config.norm_bias = false;
+      config.window = 16;
+      config.local = {false, true, true, false};
+    }
+    if (name == "qwen3") {
+      config.attention_bias = false;
+      config.key_value_heads = 2;
+      config.head_size = 48;
+      config.activation = "silu";
+    }
+    config.dense = {{.folder = "2_Dense", .in = 192, .out = 64}};
+    std::vector<int64_t> lengths;
+    for (int64_t i = 0; i < 40; ++i) lengths.push_back(8 + i);
+    PackedBatch batch = RandomBatch(config, lengths, 1);
+    for (const auto& [dropout, bfloat16, pooling] :
+         {std::tuple(0.0, false, PoolingMode::kMean), {0.1, false, PoolingMode::kLast}, {0.0, true, PoolingMode::kMax},
+          {0.1, true, PoolingMode::kMean}, {0.0, false, PoolingMode::kWeightedMean}}) {
+      config.pooling = pooling;
+      batch.unpooled.assign(bfloat16 ? lengths.size() : 0, 2);
+      const auto encoder = Encoder::Random(config, 1, {at::kFloat, at::kCPU, bfloat16}).value();
+      {
+        const at::NoGradGuard no_grad;
+        encoder->Encode(RandomBatch(config, {1}, 1), {});
+      }
+      auto meter = std::make_shared<Meter>();
+      at::Tensor embeddings;
+      {
+        const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
+        embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
+      }
+      const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0, bfloat16));
+      std::cout << name << ", dropout " << dropout << (bfloat16 ? ", bfloat16" : "") << ": estimate over kept "
+                << estimate / meter->live() << "\n";
+      EXPECT_GE(estimate, meter->live() * 0.999) << name << ", dropout " << dropout << ", bfloat16 " << bfloat16;
+      EXPECT_LE(estimate, meter->live() * 1.35) << name << ", dropout " << dropout << ", bfloat16 " << bfloat16;
+    }
   }
 }
 

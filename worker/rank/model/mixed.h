@@ -11,10 +11,10 @@
 namespace muster {
 
 struct Affine {
-  at::Tensor weight, bias;
+  at::Tensor weight, bias;  // a bias may be undefined: there is none
 };
 
-// Weights and biases one below the other, as bfloat16, without a graph.
+// Weights and biases one below the other, as bfloat16, without a graph. All masters have biases, or none.
 Affine CastJoined(std::span<const Affine> masters);
 
 // x [T, in] bfloat16 times CastJoined(masters) → [T, sum of out] bfloat16. Differentiable in x and the masters, which

@@ -1,0 +1,21 @@
+// Rotary positions. Source: Su et al., "RoFormer", arXiv 2104.09864; halves of a head are turned, as in transformers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "worker/rank/model/sequence_plan.h"
+
+namespace muster {
+
+// Cosines and sines of each token's angles, [T, 1, d / 2] each.
+struct Rotary {
+  at::Tensor cosines, sines;
+};
+
+// Angles are float32, as in transformers: a model was trained with their roundings. `type`: of the tables.
+Rotary MakeRotary(double theta, int64_t head_size, const SequencePlan& plan, at::ScalarType type, at::Device device);
+
+// Turns the first `heads` heads of each row of [T, width], and leaves the rest. Differentiable; keeps the tables alone.
+at::Tensor Rotate(const at::Tensor& rows, const Rotary& rotary, int64_t heads, int64_t head_size);
+
+}  // namespace muster
