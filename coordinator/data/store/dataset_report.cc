@@ -79,6 +79,8 @@ void AddFacts(const DatasetFacts& facts, muster::v1::ImportReport& report) {
     (*report.mutable_positives_per_query())[positives] = queries;
   }
   report.set_duplicate_share(facts.duplicate_share);
+  const auto doubtful = static_cast<double>(facts.own_positives + facts.other_positives);
+  report.set_false_negative_share(facts.hard_negatives == 0 ? 0 : doubtful / static_cast<double>(facts.hard_negatives));
   report.set_empty_texts(facts.empty_texts);
 }
 
