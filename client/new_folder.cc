@@ -19,18 +19,36 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
       absl::StrCat(command, ": ", target.string(), " is there already and not empty. Choose another folder."));
 }
 
+namespace {
+
+// Out of the way first: a command that is still writing beside this finds no folder, and cannot add to it meanwhile.
+void Remove(const std::filesystem::path& folder) {
+  std::filesystem::path removed = folder;
+  removed += ".removed";
+  std::error_code error;
+  std::filesystem::rename(folder, removed, error);
+  if (!error) std::filesystem::remove_all(removed, error);
+}
+
+}  // namespace
+
+absl::Status MakeFoldersBelow(const std::filesystem::path& root, const std::filesystem::path& relative) {
+  std::filesystem::path folder = root;
+  for (const std::filesystem::path& part : relative) {
+    folder /= part;
+    std::error_code error;
+    std::filesystem::create_directory(folder, error);
+    if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(folder.string(), ": cannot be made"));
+  }
+  return absl::OkStatus();
+}
+
 NewFolder::NewFolder(const std::string& command, std::filesystem::path target, std::filesystem::path aside)
     : target_(std::move(target)),
       aside_(std::move(aside)),
-      interrupt_(absl::StrCat(command, ": interrupted. Nothing was written to ", target_.string(), "."), [path = aside_] {
-        std::error_code ignored;
-        std::filesystem::remove_all(path, ignored);
-      }) {}
+      interrupt_(absl::StrCat(command, ": interrupted. Nothing was written to ", target_.string(), "."), [path = aside_] { Remove(path); }) {}
 
-NewFolder::~NewFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(aside_, ignored);
-}
+NewFolder::~NewFolder() { Remove(aside_); }
 
 absl::StatusOr<std::unique_ptr<NewFolder>> NewFolder::Create(const std::string& command,
                                                              const std::filesystem::path& target) {

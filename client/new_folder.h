@@ -14,6 +14,10 @@ namespace muster {
 // messages.
 absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command, const std::string& folder);
 
+// Makes the folders of a relative path below `root`, but never `root` itself: once Ctrl-C has taken it away, what is still
+// being written must not bring it back.
+absl::Status MakeFoldersBelow(const std::filesystem::path& root, const std::filesystem::path& relative);
+
 // Files are written beside the target and renamed at the end. Goes with its object, and at Ctrl-C, unless it was published.
 class NewFolder {
  public:

@@ -69,7 +69,7 @@ class FileWriter {
     if (!IsSafeRelativePath(path) || !paths_.insert(path).second) {
       return absl::InternalError(absl::StrCat("the server named a file \"", path, "\", which is not safe or came twice"));
     }
-    RETURN_IF_ERROR(MakeFolders((folder_ / path).parent_path()));
+    RETURN_IF_ERROR(MakeFoldersBelow(folder_, std::filesystem::path(path).parent_path()));
     files_.push_back({path});
     out_.open(folder_ / path, std::ios::binary | std::ios::trunc);
     return out_ ? absl::OkStatus() : Failed();

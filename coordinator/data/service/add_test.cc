@@ -84,6 +84,15 @@ TEST_F(ServerAdd, HardNegativesAloneMayBeAdded) {
   EXPECT_EQ(report->added().judgments(), 1u);
 }
 
+TEST_F(ServerAdd, ReportsOfTheWholeDataset) {
+  ASSERT_TRUE(Import(Header("rows"), {{"train.jsonl", R"({"query": "a", "pos": ["x"], "neg": ["y"]})" "\n"}}).ok());
+  const auto report = Import(Adding("rows"), {{"train.jsonl", R"({"query": "b", "pos": ["y"]})" "\n"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->false_negative_share(), 1) << "the old negative is a positive of the new query";
+  EXPECT_EQ(report->positives_per_query().at(1), 2u);
+  EXPECT_EQ(report->sources().at("human"), 3u);
+}
+
 TEST_F(ServerAdd, ThatFailsChangesNothing) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   const std::string digest = Get("set").digest();

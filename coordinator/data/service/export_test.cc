@@ -69,7 +69,7 @@ class ServerExport : public DataServerTest {
 };
 
 TEST_F(ServerExport, BeirIsImportedToTheSameDataset) {
-  for (uint64_t seed = 0; seed < 25; ++seed) {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
     std::mt19937_64 random(seed);
     std::string corpus, queries;
     for (int i = 0; i < 30; ++i) {  // texts repeat, some with other white space, some with a title
@@ -103,7 +103,7 @@ TEST_F(ServerExport, BeirIsImportedToTheSameDataset) {
 }
 
 TEST_F(ServerExport, RowsAreImportedToTheSameDataset) {
-  for (uint64_t seed = 0; seed < 60; ++seed) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
     std::mt19937_64 random(seed);
     const bool grades = random() % 2 == 0;
     Files files;

@@ -96,6 +96,15 @@ absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportSta
   return merged;
 }
 
+// A folder of many files that mean nothing has a note for each: the report is to be read, and to fit a message.
+void BoundNotes(ImportReport& report) {
+  constexpr int kMostNotes = 100;
+  const int more = report.notes_size() - kMostNotes;
+  if (more <= 0) return;
+  report.mutable_notes()->DeleteSubrange(kMostNotes, more);
+  report.add_notes(absl::StrCat("… and ", more, " notes more"));
+}
+
 absl::Status CheckUnchanged(const Existing& before, const Existing& now, const std::string& name) {
   const bool same = before.has_value() == now.has_value() &&
                     (!now.has_value() || before->SerializeAsString() == now->SerializeAsString());
@@ -137,6 +146,7 @@ absl::Status PublishImport(const DataContext& data, const Principal& caller, con
                            ScratchFolder scratch, ImportReport& report) {
   const Existing& before = start.before;
   const std::string name = report.dataset().name();
+  BoundNotes(report);
   if (start.adds) {
     ASSIGN_OR_RETURN(scratch, WithAdded(data, start, scratch, report));
   } else if (before.has_value()) {

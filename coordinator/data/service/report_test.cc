@@ -1,4 +1,6 @@
 // The report of an import, and imports of stored blobs, through the server.
+#include <google/protobuf/util/message_differencer.h>
+
 #include <fstream>
 
 #include "coordinator/data/service/data_server_test_base.h"
@@ -32,9 +34,18 @@ TEST_F(ServerReport, StaysWithTheDatasetOverARestart) {
   EXPECT_EQ(report->sources().at("human"), 7u);
   EXPECT_EQ(report->train_queries_in_test(), 1u);
   StartServer();
-  EXPECT_EQ(Get("set")->report().SerializeAsString(), report->SerializeAsString());
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(Get("set")->report(), *report));
   ASSERT_TRUE(Import(Replacing("set"), BeirFiles(6)).ok());
   EXPECT_EQ(Get("set")->report().dataset().queries(), 6u);
+}
+
+TEST_F(ServerReport, OfManyFilesThatMeanNothingStaysReadable) {
+  Files files = BeirFiles(3);
+  for (int i = 0; i < 150; ++i) files.emplace_back(absl::StrCat("other/", i, ".txt"), "x");
+  const auto report = Import(Header("set"), files);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_LT(report->notes_size(), 110);
+  EXPECT_THAT(report->notes(), Contains("… and 50 notes more"));
 }
 
 TEST_F(ServerReport, OfAnOlderDatasetIsAbsent) {

@@ -79,6 +79,8 @@ void AddFacts(const DatasetFacts& facts, muster::v1::ImportReport& report) {
     (*report.mutable_positives_per_query())[positives] = queries;
   }
   report.set_duplicate_share(facts.duplicate_share);
+  const auto doubtful = static_cast<double>(facts.own_positives + facts.other_positives);
+  report.set_false_negative_share(facts.hard_negatives == 0 ? 0 : doubtful / static_cast<double>(facts.hard_negatives));
   report.set_empty_texts(facts.empty_texts);
 }
 
@@ -109,7 +111,8 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
     }
   }
   report.set_empty_queries(empty);
-  report.set_queries_without_positive(without_positive);
+  // A reader of files may have left out some, which are not in the dataset at all.
+  report.set_queries_without_positive(std::max(report.queries_without_positive(), without_positive));
   report.set_train_queries_in_test(shared);
 }
 
