@@ -211,7 +211,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   inputs.weigh = spec.data().positives().weigh();
   inputs.batch = spec.batch().queries();
   ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model()));
-  inputs.identity = absl::StrCat(options.train->digest(), " ", sequences.identity());
+  inputs.identity = absl::StrCat(options.train->content_digest(), " ", sequences.identity());
   return std::shared_ptr<ShareSource>(
       new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));
 }

@@ -46,6 +46,24 @@ std::string CollapseWhiteSpace(std::string_view text) {
   return collapsed;
 }
 
+// Most texts are their own normal form: ASCII, in which single spaces are the only white space.
+bool IsNormal(std::string_view text) {
+  unsigned char before = ' ';
+  unsigned unusual = 0;
+  for (const char character : text) {
+    const auto c = static_cast<unsigned char>(character);
+    unusual |= (c & 0x80U) | static_cast<unsigned>(c - 9U < 5U) | (static_cast<unsigned>(c == ' ') & static_cast<unsigned>(before == ' '));
+    before = c;
+  }
+  return unusual == 0 && (text.empty() || before != ' ');
+}
+
+// The normal form, in `buffer` where it is another text.
+std::string_view NormalForm(std::string_view text, std::string& buffer) {
+  if (IsNormal(text)) return text;
+  return buffer = NormaliseText(text);
+}
+
 }  // namespace
 
 std::string NormaliseText(std::string_view text) {
@@ -54,9 +72,10 @@ std::string NormaliseText(std::string_view text) {
 
 PassageDigest DigestOfPassage(std::string_view title, std::string_view body) {
   Sha256 sha;
-  sha.Update(NormaliseText(title));
+  std::string buffer;
+  sha.Update(NormalForm(title, buffer));
   sha.Update(std::string_view("\0", 1));
-  sha.Update(NormaliseText(body));
+  sha.Update(NormalForm(body, buffer));
   return sha.Finish();
 }
 
