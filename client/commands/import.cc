@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -35,7 +37,23 @@ struct ImportFlags {
   std::string source;
   uint64_t skip_bad = 0;
   bool replace = false;
+  std::vector<std::string> columns;  // FIELD=NAME
+  std::optional<double> max_missing_share;
 };
+
+// FIELD=NAME of each, or an error that names the one that is none.
+absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::ImportHeader& header) {
+  for (const std::string& column : columns) {
+    const size_t equals = column.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == column.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("--columns ", column, ": write FIELD=NAME, for example query=question"));
+    }
+    if (!header.mutable_columns()->insert({column.substr(0, equals), column.substr(equals + 1)}).second) {
+      return absl::InvalidArgumentError(absl::StrCat("--columns ", column, ": the field is named twice"));
+    }
+  }
+  return absl::OkStatus();
+}
 
 // False: the server ended the stream; its status says why.
 absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
@@ -58,6 +76,9 @@ absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
 
 absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan& plan,
                                      const std::shared_ptr<grpc::Channel>& channel, TransferPrinter& printer) {
+  ImportRequest request;
+  RETURN_IF_ERROR(SetColumns(flags.columns, *request.mutable_header()));
+  if (flags.max_missing_share.has_value()) request.mutable_header()->set_max_missing_share(*flags.max_missing_share);
   grpc::ClientContext context;
   const auto stub = DataService::NewStub(channel);
   const std::unique_ptr<Stream> stream = stub->Import(&context);
@@ -78,7 +99,6 @@ absl::StatusOr<ImportReport> SendAll(const ImportFlags& flags, const ImportPlan&
       printer.Update(progress.bytes(), plan.total_bytes, detail, RealClock().Monotonic());
     }
   });
-  ImportRequest request;
   request.mutable_header()->set_name(flags.name);
   request.mutable_header()->set_schema(flags.wishes.schema);
   request.mutable_header()->set_source(flags.source);
@@ -134,11 +154,12 @@ void AddImportCommand(CLI::App& data, Cli& cli) {
   auto flags = std::make_shared<ImportFlags>();
   CLI::App* command = data.add_subcommand("import", "Import a dataset from files or a folder")->fallthrough();
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
-  command->add_option("paths", flags->wishes.paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
+  command->add_option("paths", flags->wishes.paths, "Files, folders or patterns of JSON, CSV, TSV or Parquet (.gz, .zst); - is standard input")
       ->type_name("PATH");
   command
       ->add_option("--schema", flags->wishes.schema,
-                   "beir or flagembedding, whatever the files are called; recognized if left out")
+                   "beir, flagembedding, tevatron, … (docs/data-schemas.md), whatever the files are called; recognized if "
+                   "left out")
       ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
       ->type_name("SOURCE");
@@ -149,6 +170,16 @@ void AddImportCommand(CLI::App& data, Cli& cli) {
           "decides (test.jsonl), else train")
       ->type_name("SPLIT[=PATH]")
       ->allow_extra_args(false);
+  command
+      ->add_option("--columns", flags->columns,
+                   "The files' own names of the schema's fields: query=question,positive=answer")
+      ->type_name("FIELD=NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      ->add_option("--max-missing-share", flags->max_missing_share,
+                   "Share of the judgments that may name a query or document that is not there (0.05)")
+      ->type_name("SHARE");
   command->add_flag("--replace", flags->replace,
                     "Replace the splits that these files bring in a dataset that exists, and keep its others");
   command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
