@@ -4,13 +4,11 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <deque>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <utility>
-
-#include "absl/container/flat_hash_set.h"
+#include <vector>
 
 namespace muster {
 
@@ -26,53 +24,33 @@ inline Digest128 HalfOf(const std::array<uint8_t, 32>& digest) {
 // A short id as it is, with its length at the end; of a longer one 15 bytes of its SHA-256, with 255 at the end.
 Digest128 DigestOfId(std::string_view id);
 
-// Not thread-safe. Distinct digests get the numbers 0, 1, … in the order in which they come. 16 bytes each, and about 8 of
-// the table.
+// Not thread-safe. Distinct digests get the numbers 0, 1, … in the order in which they come. At most 16 bytes each for the
+// digest and 16 for the table, whose growth does not touch the digests.
 class DigestIndex {
  public:
-  // The digest's number, and whether it is new.
-  std::pair<uint32_t, bool> Insert(const Digest128& digest) {
-    pending_ = &digest;
-    const auto [found, is_new] = numbers_.insert(kPending);
-    if (!is_new) return {*found, false};
-    const uint32_t number = size();
-    digests_.push_back(digest);
-    // The hash of the entry stays as it was, so the entry may take the number that was given now.
-    const_cast<uint32_t&>(*found) = number;
-    return {number, true};
-  }
-  std::optional<uint32_t> Find(const Digest128& digest) const {
-    pending_ = &digest;
-    const auto found = numbers_.find(kPending);
-    return found == numbers_.end() ? std::nullopt : std::optional<uint32_t>(*found);
-  }
-  const Digest128& operator[](uint32_t number) const { return digests_[number]; }
-  uint32_t size() const { return static_cast<uint32_t>(digests_.size()); }
+  DigestIndex() : slots_(kFirstSlots) {}
 
-  DigestIndex() : numbers_(0, Hash{this}, Equal{this}) {}
-  DigestIndex(const DigestIndex&) = delete;
-  DigestIndex& operator=(const DigestIndex&) = delete;
+  // The digest's number, and whether it is new.
+  std::pair<uint32_t, bool> Insert(const Digest128& digest);
+  std::optional<uint32_t> Find(const Digest128& digest) const;
+  const Digest128& operator[](uint32_t number) const { return chunks_[number / kChunk][number % kChunk]; }
+  uint32_t size() const { return size_; }
 
  private:
-  static constexpr uint32_t kPending = 0xFFFFFFFF;  // stands for *pending_
-  const Digest128& DigestOf(uint32_t number) const { return number == kPending ? *pending_ : digests_[number]; }
-  struct Hash {
-    const DigestIndex* index;
-    size_t operator()(uint32_t number) const {
-      const Digest128& digest = index->DigestOf(number);
-      uint64_t halves[2];
-      std::memcpy(halves, digest.data(), sizeof(halves));
-      return absl::HashOf(halves[0], halves[1]);
-    }
+  static constexpr size_t kFirstSlots = 1024, kChunk = 1 << 14;
+  // Linear probing from the high bits of the hash, which the entry keeps, so that most other entries are told apart by it.
+  struct Slot {
+    uint32_t hash = 0;
+    uint32_t number_and_one = 0;  // 0: free
   };
-  struct Equal {
-    const DigestIndex* index;
-    bool operator()(uint32_t a, uint32_t b) const { return index->DigestOf(a) == index->DigestOf(b); }
-  };
+  size_t Begin(uint32_t hash) const { return static_cast<size_t>(uint64_t{hash} * slots_.size() >> 32); }
+  // The digest's slot, or the free one where it would go.
+  size_t SlotOf(const Digest128& digest, uint32_t hash) const;
+  void Grow();
 
-  std::deque<Digest128> digests_;
-  mutable const Digest128* pending_ = nullptr;
-  absl::flat_hash_set<uint32_t, Hash, Equal> numbers_;
+  std::vector<std::unique_ptr<Digest128[]>> chunks_;
+  uint32_t size_ = 0;
+  std::vector<Slot> slots_;  // at most three quarters are taken
 };
 
 }  // namespace muster
