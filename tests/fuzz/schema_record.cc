@@ -44,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool is_object = parser.ParseObject(text, record).ok();
   for (const muster::RecordKind& kind : muster::RecordKinds()) {
     for (const std::string_view path : {"queries.tsv", "collection.tsv", "qrels/a.tsv", "triples.tsv", "corpus.jsonl"}) {
-      if (kind.matches(path, line)) muster::Read(kind, line);
+      // The reader of files refuses lines with NUL before a schema sees them.
+      if (text.find('\0') == std::string_view::npos && kind.matches(path, line)) muster::Read(kind, line);
     }
     if (!is_object) continue;
     (void)kind.matches("rows.jsonl", record);

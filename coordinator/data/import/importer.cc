@@ -197,6 +197,11 @@ absl::Status Importer::Bad(const Place& place, const absl::Status& status, std::
 absl::Status Importer::NotRecognized(const Place& place, const Record& record) const {
   const TableName table = TableNamedBy(plain_path_);
   const bool may_be_table = (record.Has("_id") || record.Has("id")) && record.Has("text") && table == TableName::kNone;
+  if (IsLine(record)) {
+    return absl::InvalidArgumentError(absl::StrCat(place.Text(), ": the line is of no known schema: it ",
+                                                   LookOfFile(record.root().text()), ". Known: ", KnownSchemas(),
+                                                   ". Name it with --schema."));
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       place.Text(), ": the schema was not recognized, the first record has ", KeysOf(record),
       may_be_table ? ". Documents and queries look alike: name the file corpus… or queries…" : "",

@@ -112,7 +112,7 @@ absl::Status NotJson(std::string_view text) {
   ErrorPosition error;
   nlohmann::json::sax_parse(text, &error);
   if (error.position == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("expected at most ", kMaxDepth, " levels of brackets and numbers of 64 bits"));
+    return absl::InvalidArgumentError(absl::StrCat("expected at most ", kMaxDepth, " levels of brackets"));
   }
   if (error.position > text.size()) return absl::InvalidArgumentError("expected a JSON object, the record ends early");
   if (const std::string_view word = NotANumber(text, error.position); !word.empty()) {
@@ -173,11 +173,40 @@ bool Append(simdjson::dom::element element, std::string_view key, int depth, Rec
   return false;
 }
 
+// The same for what simdjson refuses and JSON allows: integers of more than 64 bits, which are read as numbers.
+bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, Record& record, bool& has_nul) {
+  if (depth > kMaxDepth) return false;
+  if (value.is_boolean()) {
+    record.Add(Kind::kBool, key, {}, value.get<bool>() ? 1 : 0);
+  } else if (value.is_number_unsigned()) {
+    record.AddInteger(key, value.get<uint64_t>(), false);
+  } else if (value.is_number_integer()) {
+    record.AddInteger(key, uint64_t{0} - static_cast<uint64_t>(value.get<int64_t>()), true);
+  } else if (value.is_number()) {
+    record.Add(Kind::kNumber, key, {}, value.get<double>());
+  } else if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    has_nul |= text.find('\0') != std::string::npos;
+    record.Add(Kind::kText, key, text);
+  } else if (value.is_structured()) {
+    const uint32_t index = record.Add(value.is_array() ? Kind::kList : Kind::kObject, key);
+    for (auto item = value.begin(); item != value.end(); ++item) {
+      const std::string_view name = value.is_object() ? std::string_view(item.key()) : std::string_view();
+      if (!AppendSlowly(*item, name, depth + 1, record, has_nul)) return false;
+    }
+    record.Close(index);
+  } else {
+    record.Add(Kind::kNull, key);
+  }
+  return true;
+}
+
 }  // namespace
 
 struct JsonParser::State {
   simdjson::dom::parser parser;
   std::string padded;
+  nlohmann::json slow;  // what the record's texts stand in, where simdjson refused
 };
 
 JsonParser::JsonParser() : state_(std::make_unique<State>()) {}
@@ -196,7 +225,14 @@ absl::Status JsonParser::Parse(std::string_view text, Record& record) {
   simdjson::dom::element root;
   const auto error = state_->parser.parse(padded.data(), whole.size(), false).get(root);
   bool has_nul = false;
-  if (error != simdjson::SUCCESS || !Append(root, {}, 0, record, has_nul)) {
+  bool read = error == simdjson::SUCCESS && Append(root, {}, 0, record, has_nul);
+  if (error == simdjson::NUMBER_ERROR) {
+    const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return depth <= kMaxDepth; };
+    state_->slow = nlohmann::json::parse(whole, shallow, false);
+    record.Clear();
+    read = !state_->slow.is_discarded() && AppendSlowly(state_->slow, {}, 0, record, has_nul);
+  }
+  if (!read) {
     record.Clear();
     const size_t invalid = FirstInvalidUtf8(text);
     return invalid != std::string_view::npos ? NotUtf8(text, invalid) : NotJson(text);

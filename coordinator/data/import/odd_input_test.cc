@@ -183,6 +183,12 @@ TEST_F(OddInput, ObjectsOverSeveralLinesAreRead) {
   EXPECT_EQ(Import(files)->dataset().queries(), 1u);
 }
 
+TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
+  const auto report = Import({{"t.jsonl", R"({"query": "a", "pos": ["b"], "hash": [123456789012345678901234567890, -7, {"x": null}]})"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
+}
+
 TEST_F(OddInput, SeveralBeirDatasetsAreNamed) {
   Files files;
   for (const std::string folder : {"a", "b"}) {

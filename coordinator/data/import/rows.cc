@@ -52,20 +52,14 @@ void Rows::BeginFile(const std::string& path, const std::string& split, bool by_
 }
 
 absl::Status Rows::Document(const std::string& id, std::string_view title, std::string_view text) {
-  const Digest128 digest = DigestOfId(id);
-  if (document_ids_.Find(digest).has_value()) return NotNew(id);
+  if (!document_ids_.Insert(DigestOfId(id)).second) return NotNew(id);
   ASSIGN_OR_RETURN(const uint32_t passage, writer_.AddPassage(title, text));
-  RETURN_IF_ERROR(writer_.AddDocument(id, passage).status());
-  document_ids_.Insert(digest);
-  return absl::OkStatus();
+  return writer_.AddDocument(id, passage).status();
 }
 
 absl::Status Rows::Query(const std::string& id, std::string_view text) {
-  const Digest128 digest = DigestOfId(id);
-  if (query_ids_.Find(digest).has_value()) return NotNew(id);
-  RETURN_IF_ERROR(writer_.AddQuery(id, text).status());
-  query_ids_.Insert(digest);
-  return absl::OkStatus();
+  if (!query_ids_.Insert(DigestOfId(id)).second) return NotNew(id);
+  return writer_.AddQuery(id, text).status();
 }
 
 std::optional<uint32_t> Rows::FindQuery(const CanonicalRow& row) const {
