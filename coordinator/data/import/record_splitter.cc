@@ -44,6 +44,10 @@ absl::Status JsonArraySplitter::TakeOfElement(char c) {
       return EndElement();
     }
   }
+  return CheckSize();
+}
+
+absl::Status JsonArraySplitter::CheckSize() const {
   if (element_.size() <= LineSplitter::kMaxLine) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(file_, ":", first_line_, ": a record above ",
                                                  LineSplitter::kMaxLine >> 20, " MiB. Is a bracket or quote missing?"));
@@ -82,9 +86,16 @@ absl::Status JsonArraySplitter::Take(char c) {
 }
 
 absl::Status JsonArraySplitter::Feed(std::string_view bytes) {
-  for (const char c : bytes) {
-    if (absl::Status status = Take(c); !status.ok()) return status;
-    line_ += c == '\n';
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (state_ == State::kElement && in_string_ && !escaped_) {  // most bytes are of strings
+      const size_t begin = i;
+      while (i < bytes.size() && bytes[i] != '"' && bytes[i] != '\\' && bytes[i] != '\n') ++i;
+      element_.append(bytes.substr(begin, i - begin));
+      if (absl::Status status = CheckSize(); !status.ok()) return status;
+      if (i == bytes.size()) break;
+    }
+    if (absl::Status status = Take(bytes[i]); !status.ok()) return status;
+    line_ += bytes[i] == '\n';
   }
   return absl::OkStatus();
 }

@@ -29,6 +29,7 @@ class JsonArraySplitter {
   absl::Status Take(char c);
   absl::Status TakeOfElement(char c);
   absl::Status EndElement();
+  absl::Status CheckSize() const;
   absl::Status Unexpected(char c) const;
 
   const std::string file_;
