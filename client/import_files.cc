@@ -1,5 +1,7 @@
 #include "client/import_files.h"
 
+#include <glob.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -8,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/split_name.h"
@@ -16,7 +19,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::string_view kBeir = "beir", kFlagEmbedding = "flagembedding";
+constexpr absl::string_view kBeir = "beir";
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
@@ -49,15 +52,45 @@ absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path
   return files;
 }
 
+// What a folder of data may hold beside it: descriptions that tools of Hugging Face write.
+bool IsDescription(const std::string& name) {
+  const std::string file = std::filesystem::path(name).filename().string();
+  return file == "dataset_infos.json" || file == "dataset_info.json" || file == "dataset_dict.json" || file == "state.json";
+}
+
+bool IsData(const std::string& name) {
+  const std::string plain = WithoutCompression(name);
+  for (const absl::string_view ending : {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".qrels"}) {
+    if (absl::EndsWith(plain, ending)) return !IsDescription(plain);
+  }
+  return false;
+}
+
+// A folder whose subfolders are BEIR datasets is none itself.
+absl::Status CheckOneDataset(const std::filesystem::path& folder, const std::vector<ImportSource>& files) {
+  std::vector<std::string> datasets;
+  for (const ImportSource& file : files) {
+    const std::filesystem::path path(WithoutCompression(file.name));
+    if (path.filename() == "corpus.jsonl" && path.has_parent_path()) datasets.push_back(path.parent_path().string());
+  }
+  if (datasets.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      folder.string(), ": holds ", datasets.size(), datasets.size() == 1 ? " BEIR dataset: " : " BEIR datasets: ",
+      absl::StrJoin(datasets, ", "), ". Import one of them: ", (folder / datasets.front()).string(), "."));
+}
+
 // `split`: of all files of the folder, or empty.
 absl::Status AddFolder(const std::filesystem::path& folder, const std::string& schema, const std::string& split,
                        ImportPlan& plan) {
   ASSIGN_OR_RETURN(const std::vector<ImportSource> files, FilesBelow(folder));
-  const bool beir = schema != kFlagEmbedding &&
-                    std::any_of(files.begin(), files.end(), [](const auto& f) { return BeirOrder(f.name) == 0; });
+  const auto has = [&](int order) {
+    return std::any_of(files.begin(), files.end(), [&](const auto& f) { return BeirOrder(f.name) == order; });
+  };
+  const bool beir = (schema.empty() || schema == kBeir) && has(0) && (has(1) || has(2));
+  if (!has(0)) RETURN_IF_ERROR(CheckOneDataset(folder, files));
   std::vector<ImportSource> chosen;
   for (const ImportSource& file : files) {
-    const bool wanted = beir ? BeirOrder(file.name) >= 0 : absl::EndsWith(WithoutCompression(file.name), ".jsonl");
+    const bool wanted = beir ? BeirOrder(file.name) >= 0 : IsData(file.name);
     if (wanted) {
       chosen.push_back(file);
       chosen.back().split = split;
@@ -68,7 +101,7 @@ absl::Status AddFolder(const std::filesystem::path& folder, const std::string& s
   if (chosen.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         folder.string(),
-        ": has neither corpus.jsonl (a BEIR folder) nor any *.jsonl. Name the folder or file with the data."));
+        ": has no *.jsonl, *.json, *.csv, *.tsv or *.parquet. Name the folder or file with the data."));
   }
   if (beir) {
     std::stable_sort(chosen.begin(), chosen.end(),
@@ -78,8 +111,28 @@ absl::Status AddFolder(const std::filesystem::path& folder, const std::string& s
   return absl::OkStatus();
 }
 
+absl::Status AddPath(const std::string& path, const std::string& schema, const std::string& split, ImportPlan& plan);
+
+absl::Status AddMatches(const std::string& pattern, const std::string& schema, const std::string& split,
+                        ImportPlan& plan) {
+  glob_t found = {};
+  const int code = glob(pattern.c_str(), 0, nullptr, &found);
+  const std::vector<std::string> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  globfree(&found);
+  if (code != 0 || paths.empty()) return absl::InvalidArgumentError(absl::StrCat(pattern, ": matches no file."));
+  for (const std::string& path : paths) RETURN_IF_ERROR(AddPath(path, schema, split, plan));
+  return absl::OkStatus();
+}
+
 absl::Status AddPath(const std::string& path, const std::string& schema, const std::string& split, ImportPlan& plan) {
   std::error_code error;
+  if (path == "-") {
+    plan.sources.push_back({"/dev/stdin", std::string(kStandardInput), 0, split});
+    return absl::OkStatus();
+  }
+  if (path.find_first_of("*?[") != std::string::npos && !std::filesystem::exists(path, error)) {
+    return AddMatches(path, schema, split, plan);
+  }
   if (std::filesystem::is_directory(path, error)) return AddFolder(path, schema, split, plan);
   const uint64_t size = std::filesystem::file_size(path, error);
   if (error) return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message()));
@@ -141,6 +194,7 @@ absl::Status NameApart(ImportPlan& plan) {
 absl::Status CheckSplits(const ImportPlan& plan) {
   SplitAssignment splits(plan.split);
   for (const ImportSource& source : plan.sources) {
+    if (TableNamedBy(source.name) != TableName::kNone && source.split.empty()) continue;  // has no judgments
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
     // The server does not see the folder that the user named: test/part-0.jsonl would come as part-0.jsonl.
@@ -184,6 +238,9 @@ absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes) {
                                                           [](const auto& f) { return BeirOrder(f.name) >= 0; }));
   if (!beir) RETURN_IF_ERROR(CheckSplits(plan));  // BEIR's qrels files name the splits
   for (const ImportSource& source : plan.sources) plan.total_bytes += source.size;
+  const bool streams = std::any_of(plan.sources.begin(), plan.sources.end(),
+                                   [](const ImportSource& source) { return source.name == kStandardInput; });
+  if (streams) plan.total_bytes = 0;
   return plan;
 }
 

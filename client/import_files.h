@@ -29,11 +29,12 @@ struct ImportPlan {
   std::vector<ImportSource> sources;
   std::string split;                  // given for all files; empty: none was
   std::vector<std::string> left_out;  // names of files below the folders that no schema knows
-  uint64_t total_bytes = 0;
+  uint64_t total_bytes = 0;           // 0: not known, since standard input is among the sources
 };
 
-// A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl. Each may be
-// compressed (.gz, .zst). A file is taken as it is. INVALID_ARGUMENT where there is nothing to send, and where the
+// A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl, *.json, *.csv, *.tsv and
+// *.parquet. Each may be compressed (.gz, .zst). A file is taken as it is; "-" is standard input, and a pattern (*, ?, [)
+// that is no file's name stands for the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
 // split of a file is ambiguous (common/split_name.h).
 absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes);
 

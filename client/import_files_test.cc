@@ -51,13 +51,43 @@ TEST_F(PlanImportTest, SendsAllJsonlOfAnotherFolder) {
   EXPECT_THAT(Names(*PlanImport({.paths = {folder_.string()}})), ElementsAre("a.jsonl.gz", "b.jsonl"));
 }
 
+TEST_F(PlanImportTest, SendsDataOfEveryFormatAndNoDescriptions) {
+  for (const char* name : {"corpus.jsonl", "train.csv", "data/part-0.parquet", "t.tsv.zst", "dataset_infos.json"}) Write(name);
+  const auto plan = PlanImport({.paths = {folder_.string()}, .splits = {"train"}});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_THAT(Names(*plan), ElementsAre("corpus.jsonl", "data/part-0.parquet", "t.tsv.zst", "train.csv"));
+  EXPECT_THAT(plan->left_out, ElementsAre("dataset_infos.json"));
+}
+
+TEST_F(PlanImportTest, ExpandsPatterns) {
+  for (const char* name : {"train-1.parquet", "train-0.parquet", "test-0.parquet"}) Write(name);
+  EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "train-*.parquet").string()}})),
+              ElementsAre("train-0.parquet", "train-1.parquet"));
+  EXPECT_THAT(std::string(PlanImport({.paths = {(folder_ / "dev-*").string()}}).status().message()), HasSubstr("dev-*: matches no file."));
+}
+
+TEST_F(PlanImportTest, TakesStandardInputOfUnknownSize) {
+  Write("corpus.jsonl");
+  const auto plan = PlanImport({.paths = {"-", (folder_ / "corpus.jsonl").string()}});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_THAT(Names(*plan), ElementsAre("standard-input", "corpus.jsonl"));
+  EXPECT_EQ(plan->total_bytes, 0u);
+}
+
+TEST_F(PlanImportTest, NamesTheDatasetsInAFolderOfBeirFolders) {
+  for (const char* name : {"a/corpus.jsonl", "a/queries.jsonl", "b/corpus.jsonl.gz", "c/corpus.jsonl"}) Write(name);
+  const std::string folder = folder_.string();
+  EXPECT_EQ(std::string(PlanImport({.paths = {folder}}).status().message()),
+            folder + ": holds 3 BEIR datasets: a, b, c. Import one of them: " + folder + "/a.");
+}
+
 TEST_F(PlanImportTest, TakesFilesAsTheyAre) {
   Write("pairs.json");
   EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "pairs.json").string()}})), ElementsAre("pairs.json"));
 }
 
 TEST_F(PlanImportTest, RefusesWhatItCannotSend) {
-  EXPECT_THAT(std::string(PlanImport({.paths = {folder_.string()}}).status().message()), HasSubstr("corpus.jsonl"));
+  EXPECT_THAT(std::string(PlanImport({.paths = {folder_.string()}}).status().message()), HasSubstr("has no *.jsonl, *.json,"));
   EXPECT_THAT(std::string(PlanImport({.paths = {(folder_ / "none").string()}}).status().message()), HasSubstr("none"));
   Write("a/x.jsonl");
   Write("b/x.jsonl");

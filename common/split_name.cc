@@ -92,6 +92,19 @@ absl::StatusOr<std::string> SplitNamedBy(std::string_view path) {
   return split;
 }
 
+TableName TableNamedBy(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  bool documents = false, queries = false;
+  for (const std::string& run : LetterRuns(slash == std::string_view::npos ? path : path.substr(slash + 1))) {
+    const std::string word = absl::AsciiStrToLower(run);
+    documents |= word == "corpus" || word == "collection" || word == "documents" || word == "docs" || word == "passages";
+    queries |= word == "queries" || word == "questions" || word == "topics";
+  }
+  if (documents != queries) return documents ? TableName::kDocuments : TableName::kQueries;
+  if (documents || slash == std::string_view::npos) return TableName::kNone;
+  return TableNamedBy(path.substr(0, slash));
+}
+
 absl::StatusOr<SplitAssignment::Assigned> SplitAssignment::Add(const std::string& path, const std::string& own) {
   if (!own.empty()) return Assigned{own, false};
   if (!given_.empty()) {

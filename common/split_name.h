@@ -12,6 +12,9 @@
 
 namespace muster {
 
+// The name of a file that comes from standard input: its content alone shows what it is.
+inline constexpr std::string_view kStandardInput = "standard-input";
+
 // The split that a single word names: train, test, dev, val, validation, …; letter case does not count. Empty: none.
 std::string SplitOfWord(std::string_view word);
 
@@ -19,6 +22,11 @@ std::string SplitOfWord(std::string_view word);
 // "test2023.jsonl" and "test/a.jsonl", but not "latest.jsonl"). Empty: none.
 // INVALID_ARGUMENT if it names two.
 absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
+
+// What the files of a schema by id hold, by a word in their names: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
+enum class TableName { kNone, kDocuments, kQueries };
+// The file's own name counts first, then its folders. kNone: neither word stands there, or both.
+TableName TableNamedBy(std::string_view path);
 
 // Assigns a split to each file of one import whose records name none. It refuses whatever is ambiguous, so that no
 // guess can put test data into training. Not thread-safe.

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -43,7 +45,23 @@ struct ImportFlags {
   std::string source, model, max_length, report;
   uint64_t skip_bad = 0;
   bool replace = false, add = false, resume = false;
+  std::vector<std::string> columns;  // FIELD=NAME
+  std::optional<double> max_missing_share;
 };
+
+// FIELD=NAME of each, or an error that names the one that is none.
+absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::ImportHeader& header) {
+  for (const std::string& column : columns) {
+    const size_t equals = column.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == column.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("--columns ", column, ": write FIELD=NAME, for example query=question"));
+    }
+    if (!header.mutable_columns()->insert({column.substr(0, equals), column.substr(equals + 1)}).second) {
+      return absl::InvalidArgumentError(absl::StrCat("--columns ", column, ": the field is named twice"));
+    }
+  }
+  return absl::OkStatus();
+}
 
 // "query=64,passage=256", in any order, either alone.
 absl::StatusOr<muster::v1::MaxLength> ParseMaxLength(const std::string& text) {
@@ -71,6 +89,8 @@ absl::StatusOr<muster::v1::ImportHeader> HeaderOf(const ImportFlags& flags, cons
   header.set_replace(flags.replace);
   header.set_add(flags.add);
   header.set_model(flags.model);
+  RETURN_IF_ERROR(SetColumns(flags.columns, header));
+  if (flags.max_missing_share.has_value()) header.set_max_missing_share(*flags.max_missing_share);
   if (!flags.max_length.empty()) {
     ASSIGN_OR_RETURN(*header.mutable_max_length(), ParseMaxLength(flags.max_length));
   }
@@ -233,11 +253,22 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
   command
       ->add_option("--schema", flags->wishes.schema,
-                   "beir or flagembedding, whatever the files are called; recognized if left out")
+                   "beir, flagembedding, tevatron, … (docs/data-schemas.md), whatever the files are called; recognized if "
+                   "left out")
       ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
       ->type_name("SOURCE");
   command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
+  command
+      ->add_option("--columns", flags->columns,
+                   "The files' own names of the schema's fields: query=question,positive=answer")
+      ->type_name("FIELD=NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      ->add_option("--max-missing-share", flags->max_missing_share,
+                   "Share of the judgments that may name a query or document that is not there (0.05)")
+      ->type_name("SHARE");
   CLI::Option* model =
       command->add_option("--model", flags->model, "Count tokens with this model's tokenizer, for the report")
           ->type_name("NAME");
@@ -258,7 +289,8 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
 void AddImportCommand(CLI::App& data, Cli& cli) {
   auto flags = std::make_shared<ImportFlags>();
   CLI::App* command = AddCommand(data, cli, "import", "Import a dataset from files or a folder", flags);
-  command->add_option("paths", flags->wishes.paths, "A BEIR folder, or FlagEmbedding JSONL (.gz, .zst)")
+  command->add_option("paths", flags->wishes.paths, 
+                      "Files, folders or patterns of JSON, CSV, TSV or Parquet (.gz, .zst); - is standard input")
       ->type_name("PATH");
   command
       ->add_option(

@@ -22,9 +22,11 @@ struct Judgment {
   uint32_t passage = 0;  // of the document
   float grade = 1;       // > 0: relevant; 0: judged not relevant; meaningless for hard negatives
   uint16_t source = 0;   // index into sources()
-  uint16_t hard_negative = 0;  // 1: given as a negative to train against
+  uint16_t hard_negative = 0;  // 0: the grade counts; kHardNegative or kIgnored
 };
 static_assert(sizeof(Judgment) == 16);
+inline constexpr uint16_t kHardNegative = 1;  // given as a negative to train against
+inline constexpr uint16_t kIgnored = 2;       // neither a positive nor a negative: training masks it, evaluation skips it
 
 // Thread-safe: immutable. Indices are dense from 0 and do not change for a digest.
 class Dataset {
@@ -47,6 +49,11 @@ class Dataset {
   virtual std::string_view query_text(uint32_t query) const = 0;
   virtual float query_weight(uint32_t query) const = 0;
   virtual uint64_t query_digest(uint32_t query) const = 0;  // first 8 bytes of SHA-256 of id and text
+
+  // What the texts and judgments are, whatever their ids and the schema of their files: equal data has equal plans. A
+  // dataset of an older version has its digest, and a passage its number.
+  virtual const std::string& content_digest() const { return digest(); }
+  virtual uint64_t passage_digest(uint32_t passage) const { return passage; }
 
   virtual const std::vector<std::string>& sources() const = 0;
   virtual const std::vector<std::string>& splits() const = 0;

@@ -136,7 +136,9 @@ class Build(unittest.TestCase):
                 self.touch(root / ".deps" / tree / "torch/lib" / name)
             for name in ["libcudart.so.13", "libcupti.so.13", *(["libcublas.so.13"] if more else [])]:
                 self.touch(root / ".deps" / tree / "nvidia/cu13/lib" / name)
-        for name in ("muster", "muster-coordinator", "muster-data", "muster-worker", "muster-rank", "libmuster_cuda.so"):
+        for name in ("libarrow.so.2600", "libparquet.so.2600"):
+            self.touch(root / ".deps/pyarrow/pyarrow" / name)
+        for name in ("muster", "muster-coordinator", "muster-data", "muster-parquet", "muster-worker", "muster-rank", "libmuster_cuda.so"):
             self.touch(root / "programs" / name)
         for tool in ("buildah", "debootstrap", "strip", "id"):
             (root / "tools").mkdir(exist_ok=True)
@@ -158,7 +160,8 @@ class Build(unittest.TestCase):
         images, prepared = self.build("coordinator", "worker", "worker-cuda")
         self.assertEqual({f"localhost/{name}:{tag}" for name, tag in built().items()}, set(images) - {"localhost/muster-base"})
         files = {name.removeprefix("localhost/").split(":")[0]: call["files"] for name, call in images.items()}
-        self.assertEqual(["programs/muster", "programs/muster-coordinator", "programs/muster-data"], files["muster-coordinator"])
+        self.assertEqual(["libraries/libarrow.so.2600", "libraries/libparquet.so.2600", "programs/muster", "programs/muster-coordinator",
+                          "programs/muster-data", "programs/muster-parquet"], files["muster-coordinator"])
         cpu, cuda = set(files["muster-worker"]), set(files["muster-worker-cuda"])
         self.assertLessEqual({"programs/muster-worker", "programs/muster-rank", "libraries/libtorch_cpu.so"}, cpu)
         self.assertEqual({"programs/libmuster_cuda.so", "libraries/libtorch_cuda.so", "libraries/libcublas.so.13"},

@@ -12,13 +12,15 @@ namespace muster {
 namespace {
 
 constexpr const char* kPaths[] = {"corpus.jsonl", "queries.jsonl",   "qrels/train.tsv", "qrels/dev.tsv", "a.jsonl",
-                                  "b.json",       "corpus.jsonl.gz", "a.jsonl.zst",     "other.bin",     "x/corpus.jsonl"};
-constexpr const char* kSchemas[] = {"", "beir", "flagembedding", "nonsense"};
+                                  "b.json",       "corpus.jsonl.gz", "a.jsonl.zst",     "other.bin",     "x/corpus.jsonl",
+                                  "a.csv",        "train.tsv",       "collection.tsv",  "a.qrels",       "triples.tsv"};
+constexpr const char* kSchemas[] = {"",          "beir",       "flagembedding", "nonsense", "msmarco",     "tevatron", "sentence-transformers", "dpr", "nemo",
+                                    "ms-swift", "pylate-kd", "contrastors",   "llamaindex", "arctic", "scored-lists", "trec"};
 
 absl::StatusOr<muster::v1::ImportReport> Import(ByteSource& source, const std::filesystem::path& folder) {
   muster::v1::ImportHeader header;
   header.set_name("d");
-  header.set_schema(kSchemas[source.Below(4)]);
+  header.set_schema(kSchemas[source.Below(std::size(kSchemas))]);
   header.set_skip_bad(source.Below(3));
   if (source.Coin()) header.set_source(source.ShortBytes());
   absl::StatusOr<std::unique_ptr<Importer>> importer = Importer::Create(header, folder);

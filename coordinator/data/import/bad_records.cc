@@ -8,14 +8,15 @@
 
 namespace muster {
 
-absl::Status BadRecords::Add(std::string_view file, uint64_t line, std::string_view what) {
+absl::Status BadRecords::Add(const Place& place, std::string_view what) {
   constexpr size_t kKept = 20;
   ++count_;
-  const std::string message = absl::StrCat(ToAbsl(file), ":", line, ": ", ToAbsl(what), ".");
+  const std::string message = absl::StrCat(place.Text(), ": ", ToAbsl(what), ".");
   if (messages_.size() < kKept) messages_.push_back(message);
   if (count_ <= tolerated_) return absl::OkStatus();
   // How many more there are is not known: the number that is proposed is ten times what was not enough.
-  return WithReason(absl::InvalidArgumentError(absl::StrCat(message, " Fix the line, or import with --skip-bad ",
+  return WithReason(absl::InvalidArgumentError(absl::StrCat(message, place.is_row ? " Fix the row, or import" : " Fix the line, or import",
+                                                            " with --skip-bad ",
                                                             std::max<uint64_t>(1, tolerated_) * 10, ".")),
                     "BAD_RECORD");
 }

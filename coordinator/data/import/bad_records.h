@@ -1,4 +1,4 @@
-// Records that break their schema's rules: named by file and line, counted, tolerated up to a number.
+// Records that break their schema's rules: named by their place, counted, tolerated up to a number.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "coordinator/data/import/place.h"
 
 namespace muster {
 
@@ -16,7 +17,7 @@ class BadRecords {
 
   // `what`: what was expected and what was found, without a full stop. OK while bad records are tolerated, then
   // INVALID_ARGUMENT `file:line: what. Fix the line, or import with --skip-bad N.`
-  absl::Status Add(std::string_view file, uint64_t line, std::string_view what);
+  absl::Status Add(const Place& place, std::string_view what);
 
   uint64_t count() const { return count_; }
   const std::vector<std::string>& messages() const { return messages_; }  // the first 20

@@ -3,30 +3,27 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/store/dataset_writer.h"
+#include "coordinator/data/store/digest_index.h"
 
 namespace muster {
 
-// Not thread-safe.
+// Not thread-safe. Ids are given as their digests (DigestOfId).
 class BaseRecords {
  public:
   explicit BaseRecords(std::shared_ptr<const Dataset> dataset);
 
-  // Copies the record with this id to the writer and returns its index there; nothing if the dataset has none. The caller
-  // remembers what it asked for: a second call copies again.
-  absl::StatusOr<std::optional<uint32_t>> CopyDocument(const std::string& id, DatasetWriter& writer) const;
-  absl::StatusOr<std::optional<uint32_t>> CopyQuery(const std::string& id, DatasetWriter& writer) const;
+  // Copies the record with this id to the writer, unless `index` has it. Its number there is the index's number.
+  absl::Status CopyDocument(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
+  absl::Status CopyQuery(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
 
  private:
   const std::shared_ptr<const Dataset> dataset_;
-  absl::flat_hash_map<absl::string_view, uint32_t> documents_, queries_;
+  absl::flat_hash_map<Digest128, uint32_t> documents_, queries_;
 };
 
 }  // namespace muster

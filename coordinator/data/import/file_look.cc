@@ -1,7 +1,6 @@
 #include "coordinator/data/import/file_look.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -63,11 +62,6 @@ std::string LookOfFile(std::string_view begin) {
   if (absl::StrContains(line, '\t')) return absl::StrCat("looks like TSV with the columns ", Columns(line, '\t'));
   if (absl::StrContains(line, ',')) return absl::StrCat("looks like CSV with the columns ", Columns(line, ','));
   return absl::StrCat("looks like text that begins \"", Shown(line), "\"");
-}
-
-std::string JsonLinesRemedy(std::string_view first_line) {
-  if (!absl::StartsWith(ToAbsl(first_line), "{") || nlohmann::json::accept(first_line)) return "";
-  return "If an object runs over several lines, make one line of each: jq -c . FILE > lines.jsonl";
 }
 
 }  // namespace muster

@@ -12,7 +12,4 @@ inline constexpr size_t kLookBytes = 4096;
 // b", "is a Parquet file", …
 std::string LookOfFile(std::string_view begin);
 
-// What to do with a file whose first line is the begin of an object that runs over several lines. Empty: it is not so.
-std::string JsonLinesRemedy(std::string_view first_line);
-
 }  // namespace muster

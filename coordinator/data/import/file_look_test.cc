@@ -30,11 +30,5 @@ TEST(LookOfFile, ForgivesACharacterThatItsOwnCutBroke) {
   EXPECT_EQ(LookOfFile(begin), "is binary, or not in UTF-8");
 }
 
-TEST(JsonLinesRemedy, IsForObjectsOverSeveralLines) {
-  EXPECT_NE(JsonLinesRemedy("{\"query\":"), "");
-  EXPECT_EQ(JsonLinesRemedy("{\"query\": 1}"), "");
-  EXPECT_EQ(JsonLinesRemedy("query,pos"), "");
-}
-
 }  // namespace
 }  // namespace muster

@@ -8,24 +8,19 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
-#include "common/nearest_name.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/file_look.h"
-#include "coordinator/data/import/json_record.h"
+#include "coordinator/data/import/import_header.h"
 #include "coordinator/data/import/report_notes.h"
+#include "coordinator/data/import/schemas/fields.h"
 
 namespace muster {
 namespace {
 
-constexpr std::string_view kBeir = "beir";
-constexpr std::string_view kFlagEmbedding = "flagembedding";
-constexpr absl::string_view kSchemas =
-    "beir (corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv), flagembedding (query, pos, neg)";
 constexpr absl::string_view kNameRule = "use 1 to 63 characters of [a-z0-9._-], the first a letter or digit.";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kShownLooks = 3;
-constexpr size_t kMaxSourceName = 63;
 
 std::string WithoutCompressionSuffix(absl::string_view path) {
   for (const absl::string_view suffix : {".gz", ".zst"}) {
@@ -34,85 +29,73 @@ std::string WithoutCompressionSuffix(absl::string_view path) {
   return std::string(path);
 }
 
-absl::Status CheckHeader(const muster::v1::ImportHeader& header) {
-  if (!IsValidName(header.name())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("name: \"", header.name(), "\" is no name of a dataset; ", kNameRule));
-  }
-  if (!header.split().empty() && !IsValidName(header.split())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("split: \"", header.split(), "\" is no name of a split; ", kNameRule));
-  }
-  if (header.source().size() > kMaxSourceName || FirstInvalidUtf8(header.source()) != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("source: use at most ", kMaxSourceName, " bytes of UTF-8."));
-  }
-  if (!header.schema().empty() && header.schema() != kBeir && header.schema() != kFlagEmbedding) {
-    const std::string nearest = NearestName(header.schema(), {std::string(kBeir), std::string(kFlagEmbedding)});
-    return absl::InvalidArgumentError(
-        absl::StrCat("schema: unknown value \"", header.schema(), "\". Allowed: ", kSchemas,
-                     nearest.empty() ? "." : absl::StrCat(". Did you mean \"", nearest, "\"?")));
-  }
-  for (const auto& [set, field] : {std::pair{!header.columns().empty(), "columns"},
-                                   {header.has_max_missing_share(), "max_missing_share"}}) {
-    if (set) return absl::UnimplementedError(absl::StrCat(field, ": this data server does not know it"));
-  }
-  return absl::OkStatus();
-}
-
 // A record's keys in the file's order do not matter; the first few name it well enough.
-std::string KeysOf(const nlohmann::json& record) {
+std::string KeysOf(const Record& record) {
   constexpr size_t kShown = 8;
   std::vector<std::string> keys;
-  for (const auto& [key, value] : record.items()) {
-    if (keys.size() < kShown) keys.push_back(key);
+  if (record.is_object()) {
+    for (const Record::Value value : record.root()) keys.emplace_back(value.key());
   }
+  std::sort(keys.begin(), keys.end());
+  if (keys.size() > kShown) keys.resize(kShown);
   return keys.empty() ? "no keys" : absl::StrCat("the keys ", absl::StrJoin(keys, ", "));
+}
+
+std::string FileNameOf(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+bool IsBeirPath(const std::string& path) {
+  const std::string name = FileNameOf(path);
+  return name == "corpus.jsonl" || name == "queries.jsonl" || IsInQrelsFolder(path);
+}
+
+bool IsNamedAsData(absl::string_view path) {
+  return absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".json") || absl::EndsWith(path, ".csv") ||
+         absl::EndsWith(path, ".tsv") || absl::EndsWith(path, ".parquet");
+}
+
+// Files that stand beside data and never hold any, even where a schema is named.
+bool IsNamedAsOther(absl::string_view path) {
+  return absl::EndsWith(path, ".md") || absl::EndsWith(path, ".py") || absl::EndsWith(path, ".yaml") || absl::EndsWith(path, ".yml");
 }
 
 constexpr absl::string_view kExampleLine = R"({"query": "…", "pos": ["…"], "neg": ["…"]})";
 
+absl::Status MissingInBeir(absl::string_view file) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      file, ": there is no such file, or it is empty. A BEIR folder has corpus.jsonl, queries.jsonl and "
+      "qrels/SPLIT.tsv."));
+}
+
+std::optional<double> MaxMissingShare(const muster::v1::ImportHeader& header) {
+  return header.has_max_missing_share() ? std::optional<double>(header.max_missing_share()) : std::nullopt;
+}
+
 }  // namespace
 
-Importer::Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer,
+Importer::Importer(const muster::v1::ImportHeader& header, const std::filesystem::path& folder,
+                   const std::filesystem::path& parquet, std::unique_ptr<DatasetWriter> writer,
                    std::unique_ptr<const BaseRecords> base)
-    : header_(header), writer_(std::move(writer)), base_(std::move(base)), bad_(header.skip_bad()) {
-  if (header_.source().empty()) header_.set_source("human");
-  if (!header_.schema().empty()) Choose(header_.schema());
+    : header_(header),
+      folder_(folder),
+      parquet_(parquet),
+      writer_(std::move(writer)),
+      base_(std::move(base)),
+      bad_(header.skip_bad()),
+      rows_(*writer_, bad_, header.source().empty() ? "human" : header.source(), MaxMissingShare(header),
+            base_.get()),
+      splits_(header.split()),
+      schema_(header.schema()) {
+  for (const auto& [field, own] : header.columns()) fields_[own] = field;
 }
 
 absl::StatusOr<std::unique_ptr<Importer>> Importer::Create(const muster::v1::ImportHeader& header,
                                                            const std::filesystem::path& folder,
-                                                           std::shared_ptr<const Dataset> base) {
-  RETURN_IF_ERROR(CheckHeader(header));
+                                                           std::shared_ptr<const Dataset> base,
+                                                           const std::filesystem::path& parquet) {
+  RETURN_IF_ERROR(CheckImportHeader(header));
   ASSIGN_OR_RETURN(std::unique_ptr<DatasetWriter> writer, DatasetWriter::Create(folder));
   auto records = base == nullptr ? nullptr : std::make_unique<const BaseRecords>(std::move(base));
-  return std::unique_ptr<Importer>(new Importer(header, std::move(writer), std::move(records)));
-}
-
-void Importer::Choose(std::string_view schema) {
-  schema_ = schema;
-  const ImportContext context = {*writer_, bad_, notes_, header_.source(), header_.split(), !header_.schema().empty(),
-                                 base_.get()};
-  reader_ = schema == kBeir ? MakeBeirReader(context) : MakeFlagEmbeddingReader(context);
-}
-
-// Of the first few files it is kept how they begin, since an import that finds no schema has to say what came instead.
-absl::Status Importer::LeaveOut() {
-  if (!split_.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": a split is given for it, and it is no file of ",
-                     schema_.empty() ? "a known schema" : absl::StrCat("schema ", schema_),
-                     ". Name its schema, for example --schema ", ToAbsl(kFlagEmbedding), "."));
-  }
-  notes_.push_back(absl::StrCat(path_, ": left out, no file of the schema"));
-  if (reader_ != nullptr || looks_.size() >= kShownLooks) return absl::OkStatus();
-  looks_.push_back({path_, ""});
-  decoder_.emplace(path_, [this](std::string_view bytes) {
-    std::string& begin = looks_.back().begin;
-    begin += bytes.substr(0, kLookBytes - std::min(kLookBytes, begin.size()));
-    return absl::OkStatus();
-  });
-  return absl::OkStatus();
+  return std::unique_ptr<Importer>(new Importer(header, folder, parquet, std::move(writer), std::move(records)));
 }
 
 absl::Status Importer::BeginFile(const std::string& path, const std::string& split) {
@@ -131,61 +114,172 @@ absl::Status Importer::BeginFile(const std::string& path, const std::string& spl
   if (paths_.size() > kMaxFiles) {
     return absl::InvalidArgumentError(absl::StrCat("an import takes at most ", kMaxFiles, " files."));
   }
-  if (reader_ == nullptr && IsBeirPath(plain_path_)) Choose(kBeir);
-  const bool taken = reader_ != nullptr ? reader_->Takes(plain_path_) : IsJsonLinesPath(plain_path_);
   is_open_ = true;
+  is_left_out_ = false;
   split_ = split;
-  if (!taken) return LeaveOut();
-  if (reader_ != nullptr) RETURN_IF_ERROR(reader_->Begin(plain_path_, split_));
-  const bool may_be_array = !absl::EndsWith(plain_path_, ".tsv");
-  splitter_.emplace(path_, may_be_array, [this](uint64_t line, std::string_view text) { return Record(line, text); });
-  decoder_.emplace(path_, [this](std::string_view bytes) { return splitter_->Feed(bytes); });
+  kind_ = nullptr;
+  is_beir_ |= (schema_.empty() || schema_ == "beir") && IsBeirPath(plain_path_);
+  const bool must_read = !header_.schema().empty() && !IsNamedAsOther(plain_path_);
+  reader_.emplace(FileReader::Options{path_, plain_path_, must_read, folder_ / "upload.parquet", parquet_}, json_,
+                  [this](const Place& place, const absl::Status& status, std::string_view text, Record& record) {
+                    return Take(place, status, text, record);
+                  });
+  decoder_.emplace(path_, [this](std::string_view bytes) { return reader_->Feed(bytes); });
   return absl::OkStatus();
 }
 
 absl::Status Importer::Chunk(std::string_view bytes) {
   if (!is_open_) return absl::InvalidArgumentError("import: a chunk came before the name of its file.");
   bytes_ += bytes.size();
-  if (!decoder_.has_value()) return absl::OkStatus();
-  if (splitter_.has_value()) return decoder_->Feed(bytes);
-  // A file that is left out: what is wrong with it does not matter.
-  if (!decoder_->Feed(bytes).ok() || looks_.back().begin.size() >= kLookBytes) decoder_.reset();
-  return absl::OkStatus();
+  if (is_left_out_) return absl::OkStatus();
+  const absl::Status status = decoder_->Feed(bytes);
+  if (!status.ok() && kind_ == nullptr && header_.schema().empty() && !IsNamedAsData(plain_path_)) {
+    is_left_out_ = true;  // what is wrong with a file that is left out does not matter
+    return absl::OkStatus();
+  }
+  is_left_out_ = reader_->is_other();
+  return status;
 }
 
 absl::Status Importer::EndFile() {
+  if (!is_open_) return absl::OkStatus();
   is_open_ = false;
-  if (!decoder_.has_value()) return absl::OkStatus();
-  if (!splitter_.has_value()) {
-    decoder_->Finish().IgnoreError();  // hands on what it holds back
-    decoder_.reset();
-    return absl::OkStatus();
+  if (!is_left_out_) {
+    absl::Status status = decoder_->Finish();
+    if (status.ok()) status = reader_->Finish();
+    is_left_out_ = reader_->is_other();
+    const bool may_be_data = kind_ != nullptr || !header_.schema().empty() || IsNamedAsData(plain_path_);
+    if (!status.ok() && may_be_data) return status;
+    is_left_out_ |= !status.ok();
   }
-  RETURN_IF_ERROR(decoder_->Finish());
-  RETURN_IF_ERROR(splitter_->Finish());
+  if (kind_ == nullptr) RETURN_IF_ERROR(LeaveOut());
   decoder_.reset();
-  splitter_.reset();
-  if (reader_ == nullptr && looks_.size() < kShownLooks) looks_.push_back({path_, ""});  // no record showed a schema
+  reader_.reset();
   return absl::OkStatus();
 }
 
-absl::Status Importer::Detect(uint64_t line, std::string_view text) {
-  const std::string place = absl::StrCat(path_, ":", line, ": ");
-  const absl::StatusOr<nlohmann::json> record = ParseRecord(text);
-  if (!record.ok()) {
-    const std::string remedy = JsonLinesRemedy(text);
-    return absl::InvalidArgumentError(absl::StrCat(
-        place, record.status().message(), ". ",
-        remedy.empty() ? absl::StrCat("The file ", LookOfFile(text), "; its lines must be such as ", kExampleLine)
-                       : remedy,
-        "."));
+// Of the first few files it is kept how they begin, since an import that finds no schema has to say what came instead.
+absl::Status Importer::LeaveOut() {
+  if (!split_.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": a split is given for it, and it is no file of ",
+                     schema_.empty() ? "a known schema" : absl::StrCat("schema ", schema_),
+                     ". Name its schema, for example --schema flagembedding."));
   }
-  if (record->contains("query") && record->contains("pos")) {
-    Choose(kFlagEmbedding);
+  if (is_left_out_) notes_.push_back(absl::StrCat(path_, ": left out, no file of the schema"));
+  if (schema_.empty() && looks_.size() < kShownLooks) looks_.push_back({path_, reader_->begin()});
+  return absl::OkStatus();
+}
+
+absl::Status Importer::Take(const Place& place, const absl::Status& status, std::string_view text, Record& record) {
+  if (!status.ok()) return Bad(place, status, text);
+  if (seen_fields_.size() < fields_.size()) {
+    for (const auto& [own, field] : fields_) {
+      if (record.Has(own)) seen_fields_.insert(own);
+    }
+  }
+  record.Rename(fields_);
+  if (kind_ == nullptr) RETURN_IF_ERROR(Detect(place, record));
+  ++records_;
+  rows_.SetPlace(place);
+  const absl::Status read = kind_->read(record, rows_);
+  return absl::IsInvalidArgument(read) ? bad_.Add(place, ToStd(read.message())) : read;
+}
+
+absl::Status Importer::Bad(const Place& place, const absl::Status& status, std::string_view text) {
+  const bool is_known = kind_ != nullptr || !schema_.empty() || IsBeirPath(plain_path_);
+  if (is_known || header_.skip_bad() > 0) {
+    ++records_;
+    return bad_.Add(place, ToStd(status.message()));
+  }
+  const std::string look = LookOfFile(text);
+  const bool is_table = look.find("CSV") != std::string::npos || look.find("TSV") != std::string::npos;
+  return absl::InvalidArgumentError(absl::StrCat(
+      place.Text(), ": ", status.message(), ".",
+      is_table ? absl::StrCat(" The file ", look, "; its lines must be such as ", kExampleLine, ".") : ""));
+}
+
+absl::Status Importer::NotRecognized(const Place& place, const Record& record) const {
+  const TableName table = TableNamedBy(plain_path_);
+  const bool may_be_table = (record.Has("_id") || record.Has("id")) && record.Has("text") && table == TableName::kNone;
+  if (IsLine(record)) {
+    return absl::InvalidArgumentError(absl::StrCat(place.Text(), ": the line is of no known schema: it ",
+                                                   LookOfFile(record.root().text()), ". Known: ", KnownSchemas(),
+                                                   ". Name it with --schema."));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      place.Text(), ": the schema was not recognized, the first record has ", KeysOf(record),
+      may_be_table ? ". Documents and queries look alike: name the file corpus… or queries…" : "",
+      ". Known: ", KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
+}
+
+absl::Status Importer::Detect(const Place& place, const Record& record) {
+  const auto at_place = [&](const absl::Status& status) {
+    return absl::InvalidArgumentError(absl::StrCat(place.Text(), ": ", status.message(), "."));
+  };
+  const absl::StatusOr<const RecordKind*> found = DetectKind(plain_path_, record, schema_);
+  if (!found.ok()) return at_place(found.status());
+  if (*found != nullptr) return BeginKind(**found);
+  if ((schema_.empty() || schema_ == "beir") && IsBeirPath(plain_path_) && !IsInQrelsFolder(plain_path_)) {
+    return BeginKind(FileNameOf(plain_path_) == "corpus.jsonl" ? kTableKinds[0] : kTableKinds[1]);
+  }
+  if (schema_.empty()) return NotRecognized(place, record);
+  if (header_.schema().empty()) {
+    const absl::StatusOr<const RecordKind*> other = DetectKind(plain_path_, record, "");
+    if (other.ok() && *other != nullptr) {
+      return at_place(absl::InvalidArgumentError(absl::StrCat(
+          "the file is of schema ", ToAbsl((*other)->schema), ", and ", schema_path_, " of schema ", schema_,
+          ". Import files of one schema; the others go into the same dataset with muster data add")));
+    }
+  }
+  return BeginKind(*FirstKindOf(schema_));
+}
+
+absl::Status Importer::BeginKind(const RecordKind& kind) {
+  kind_ = &kind;
+  if (kind.holds == RecordKind::Holds::kJudgments) {
+    has_judgments_ = true;
+    if (schema_.empty()) {
+      schema_ = kind.schema;
+      schema_path_ = path_;
+    }
+    return BeginSplit();
+  }
+  (kind.holds == RecordKind::Holds::kDocuments ? has_documents_ : has_queries_) = true;
+  if (!split_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        plain_path_, ": holds no judgments, so it has no split. The qrels files name the splits: qrels/SPLIT.tsv."));
+  }
+  if (FileNameOf(plain_path_) != "corpus.jsonl") return absl::OkStatus();
+  if (!beir_corpus_.empty()) {
+    const auto folder = [](const std::string& path) { return std::filesystem::path(path).parent_path().string(); };
+    return absl::InvalidArgumentError(absl::StrCat("the files hold several BEIR datasets: ", folder(beir_corpus_), ", ",
+                                                   folder(plain_path_), ". Import one of them."));
+  }
+  beir_corpus_ = plain_path_;
+  return absl::OkStatus();
+}
+
+// The name of a file in a folder qrels is its split's name.
+absl::Status Importer::BeginSplit() {
+  if (!IsInQrelsFolder(plain_path_)) {
+    const absl::StatusOr<SplitAssignment::Assigned> assigned = splits_.Add(plain_path_, split_);
+    if (!assigned.ok()) return assigned.status();
+    rows_.BeginFile(plain_path_, assigned->split, assigned->by_name);
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(place, "the schema was not recognized, the first record has ",
-                                                 KeysOf(*record), ". Known: ", kSchemas, "."));
+  const std::string named = std::filesystem::path(plain_path_).stem().string();
+  const std::string given = split_.empty() ? header_.split() : split_;
+  if (!IsValidName(named)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        plain_path_, ": the file's name is the split's name: [a-z0-9._-], at most 63 characters. Rename it."));
+  }
+  if (!given.empty() && given != named) {
+    return absl::InvalidArgumentError(absl::StrCat(plain_path_, ": is split ", named, " by its name, and the given split is ",
+                                                   given, ". Leave out --split, or rename the file."));
+  }
+  rows_.BeginFile(plain_path_, named, false);
+  return absl::OkStatus();
 }
 
 absl::Status Importer::NoSchema() const {
@@ -194,26 +288,46 @@ absl::Status Importer::NoSchema() const {
   if (looks.empty()) looks.push_back("no file came");
   if (paths_.size() > looks_.size()) looks.push_back("…");
   return absl::InvalidArgumentError(
-      absl::StrCat("no file is of a known schema: ", absl::StrJoin(looks, "; "), ". Known: ", kSchemas,
+      absl::StrCat("no file is of a known schema: ", absl::StrJoin(looks, "; "), ". Known: ", KnownSchemas(),
                    ". Write one JSON object per line to a file named *.jsonl, such as ", kExampleLine,
-                   "; a file of another name needs --schema ", ToAbsl(kFlagEmbedding), "."));
+                   "; a file of another name needs --schema flagembedding."));
 }
 
-absl::Status Importer::Record(uint64_t line, std::string_view text) {
-  if (reader_ == nullptr) {
-    RETURN_IF_ERROR(Detect(line, text));
-    RETURN_IF_ERROR(reader_->Begin(plain_path_, split_));
+absl::Status Importer::CheckFinished() const {
+  if (base_ == nullptr && is_beir_ && (schema_.empty() || schema_ == "beir")) {
+    if (!has_documents_) return MissingInBeir("corpus.jsonl");
+    if (!has_queries_) return MissingInBeir("queries.jsonl");
+    if (!has_judgments_) return MissingInBeir("qrels/SPLIT.tsv");
   }
-  ++records_;
-  return reader_->Record(plain_path_, line, text);
+  if (has_judgments_) {
+    if (base_ != nullptr || !rows_.has_judgments_by_id() || has_documents_ || rows_.documents() > 0) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the judgments of schema ", schema_, " name documents by id, and no file holds documents: a file with, per record, "
+        "docid, title and text. Import it together with the judgments."));
+  }
+  if (!has_documents_ && !has_queries_) return NoSchema();
+  return absl::InvalidArgumentError(absl::StrCat("the files hold ", has_documents_ ? "documents" : "queries",
+                                                 has_documents_ && has_queries_ ? " and queries" : "",
+                                                 ", and no judgments: no file says which document is relevant to which query. "
+                                                 "Import the judgments together with them."));
+}
+
+absl::Status Importer::CheckColumns() const {
+  for (const auto& [own, field] : fields_) {
+    if (seen_fields_.contains(own)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("columns: no record has \"", own, "\", which is named as \"", field, "\". Correct --columns."));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<muster::v1::ImportReport> Importer::Finish() {
   RETURN_IF_ERROR(EndFile());
-  if (reader_ == nullptr) return NoSchema();
-  RETURN_IF_ERROR(reader_->Finish());
-  ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish(base_ == nullptr));
+  RETURN_IF_ERROR(CheckFinished());
+  RETURN_IF_ERROR(CheckColumns());
   muster::v1::ImportReport report;
+  RETURN_IF_ERROR(rows_.Finish(notes_, report));
+  ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish(base_ == nullptr));
   *report.mutable_dataset() = std::move(facts.dataset);
   report.mutable_dataset()->set_name(header_.name());
   report.set_schema(schema_);
@@ -227,7 +341,10 @@ absl::StatusOr<muster::v1::ImportReport> Importer::Finish() {
   report.set_false_negative_share(
       facts.hard_negatives == 0 ? 0 : static_cast<double>(doubtful) / static_cast<double>(facts.hard_negatives));
   report.set_empty_texts(facts.empty_texts);
+  report.set_conflicting_judgments(facts.conflicting);
+  report.set_replaced_characters(json_.replaced_characters());
   for (const std::string& note : notes_) report.add_notes(note);
+  AddNotesOnRepairs(report);
   AddNoteOnHardNegatives(facts, report);
   return report;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,9 +13,13 @@
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/split_name.h"
 #include "coordinator/data/import/bad_records.h"
+#include "coordinator/data/import/base_records.h"
 #include "coordinator/data/import/decoder.h"
-#include "coordinator/data/import/record_splitter.h"
+#include "coordinator/data/import/file_reader.h"
+#include "coordinator/data/import/json_text.h"
+#include "coordinator/data/import/rows.h"
 #include "coordinator/data/import/schema.h"
 #include "coordinator/data/store/dataset_writer.h"
 #include "muster/v1/data.pb.h"
@@ -24,16 +29,16 @@ namespace muster {
 // Not thread-safe. Files come one after the other in any order: BeginFile, Chunk…, BeginFile, …, Finish. The folder is
 // the caller's scratch: after an error it is half written and the caller removes it.
 //
-// The schema is the header's, whatever the files are called; or BEIR at the first file that is named like one of BEIR's;
-// or what the keys of the first record of a .jsonl or .json file show. Files that the schema does not take are left out
-// with a note.
+// The first record of a file shows what the file holds (schema.h). The first file with judgments settles the schema of the
+// import; the header may name it. Files of no format that holds records are left out with a note.
 class Importer {
  public:
-  // `base`: the dataset that the files' judgments are added to (ImportHeader.add); null: none.
-  // INVALID_ARGUMENT for a header with a wrong name, schema, source or split.
+  // INVALID_ARGUMENT for a header with a wrong name, schema, source, split or column. `base`: the dataset that is added to
+  // (ImportHeader.add); null: none. `parquet`: muster-parquet.
   static absl::StatusOr<std::unique_ptr<Importer>> Create(const muster::v1::ImportHeader& header,
                                                           const std::filesystem::path& folder,
-                                                          std::shared_ptr<const Dataset> base = nullptr);
+                                                          std::shared_ptr<const Dataset> base = nullptr,
+                                                          const std::filesystem::path& parquet = ParquetProgram());
 
   // `split`: of this file's records (ImportFile.split). Empty: the header's, or what the file's name or schema says.
   // INVALID_ARGUMENT if they contradict each other, or the name is ambiguous (common/split_name.h).
@@ -42,36 +47,52 @@ class Importer {
   absl::StatusOr<muster::v1::ImportReport> Finish();
 
   uint64_t bytes() const { return bytes_; }      // taken, as they came
-  uint64_t records() const { return records_; }  // lines that were read
+  uint64_t records() const { return records_; }  // that were read
 
  private:
-  Importer(const muster::v1::ImportHeader& header, std::unique_ptr<DatasetWriter> writer,
+  Importer(const muster::v1::ImportHeader& header, const std::filesystem::path& folder,
+           const std::filesystem::path& parquet, std::unique_ptr<DatasetWriter> writer,
            std::unique_ptr<const BaseRecords> base);
   absl::Status EndFile();
-  void Choose(std::string_view schema);
-  absl::Status Detect(uint64_t line, std::string_view text);
-  absl::Status Record(uint64_t line, std::string_view text);
-  absl::Status NoSchema() const;
   absl::Status LeaveOut();
+  absl::Status Take(const Place& place, const absl::Status& status, std::string_view text, Record& record);
+  absl::Status Bad(const Place& place, const absl::Status& status, std::string_view text);
+  // What the file that is read now holds, from its first record.
+  absl::Status Detect(const Place& place, const Record& record);
+  absl::Status NotRecognized(const Place& place, const Record& record) const;
+  absl::Status BeginKind(const RecordKind& kind);
+  absl::Status BeginSplit();
+  absl::Status CheckFinished() const;
+  absl::Status CheckColumns() const;
+  absl::Status NoSchema() const;
 
   muster::v1::ImportHeader header_;
+  const std::filesystem::path folder_, parquet_;
+  std::map<std::string, std::string> fields_;  // a file's own name → the schema's
   std::unique_ptr<DatasetWriter> writer_;
   std::unique_ptr<const BaseRecords> base_;  // null: none
   BadRecords bad_;
+  JsonParser json_;
+  Rows rows_;
+  SplitAssignment splits_;
   std::vector<std::string> notes_;
-  std::string schema_;
-  std::unique_ptr<SchemaReader> reader_;
+  std::string schema_, schema_path_;  // settled, and by which file; empty: not yet
+  bool is_beir_ = false;              // a file is named like one of BEIR's
+  std::string beir_corpus_;           // the path of its corpus
+  bool has_documents_ = false, has_queries_ = false, has_judgments_ = false;
   absl::btree_set<std::string> paths_;
+  absl::btree_set<std::string> seen_fields_;  // of `fields_`, own names
   struct Look {
     std::string path, begin;  // the file's first bytes
   };
-  std::vector<Look> looks_;  // of the first files while no schema is known
-  // Of the file that is read now: its path as it came and without .gz or .zst, and the split given for it. While it
-  // is left out there is no splitter, and a decoder only as long as the look at it takes.
+  std::vector<Look> looks_;  // of the first files of which nothing was read
+  // Of the file that is read now: its path as it came and without .gz or .zst, the split given for it, and what it
+  // holds.
   std::string path_, plain_path_, split_;
-  std::optional<RecordSplitter> splitter_;
+  const RecordKind* kind_ = nullptr;
+  std::optional<FileReader> reader_;
   std::optional<Decoder> decoder_;
-  bool is_open_ = false;
+  bool is_open_ = false, is_left_out_ = false;
   uint64_t bytes_ = 0, records_ = 0;
 };
 

@@ -44,6 +44,10 @@ absl::Status JsonArraySplitter::TakeOfElement(char c) {
       return EndElement();
     }
   }
+  return CheckSize();
+}
+
+absl::Status JsonArraySplitter::CheckSize() const {
   if (element_.size() <= LineSplitter::kMaxLine) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(file_, ":", first_line_, ": a record above ",
                                                  LineSplitter::kMaxLine >> 20, " MiB. Is a bracket or quote missing?"));
@@ -67,6 +71,10 @@ absl::Status JsonArraySplitter::Take(char c) {
       first_line_ = line_;
       return TakeOfElement(c);
     case State::kAfter:
+      if (bare_) {
+        state_ = State::kNext;
+        return Take(c);
+      }
       if (c != ',' && c != ']') return Unexpected(c);
       state_ = c == ',' ? State::kNext : State::kEnd;
       return absl::OkStatus();
@@ -78,39 +86,69 @@ absl::Status JsonArraySplitter::Take(char c) {
 }
 
 absl::Status JsonArraySplitter::Feed(std::string_view bytes) {
-  for (const char c : bytes) {
-    if (absl::Status status = Take(c); !status.ok()) return status;
-    line_ += c == '\n';
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (state_ == State::kElement && in_string_ && !escaped_) {  // most bytes are of strings
+      const size_t begin = i;
+      while (i < bytes.size() && bytes[i] != '"' && bytes[i] != '\\' && bytes[i] != '\n') ++i;
+      element_.append(bytes.substr(begin, i - begin));
+      if (absl::Status status = CheckSize(); !status.ok()) return status;
+      if (i == bytes.size()) break;
+    }
+    if (absl::Status status = Take(bytes[i]); !status.ok()) return status;
+    line_ += bytes[i] == '\n';
   }
   return absl::OkStatus();
 }
 
 absl::Status JsonArraySplitter::Finish() {
-  if (state_ == State::kEnd) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(file_, ":", line_, ": the JSON array has no end. Is the file complete?"));
+  if (state_ == State::kEnd || (bare_ && state_ != State::kElement)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(file_, ":", bare_ ? first_line_ : line_, ": the JSON ",
+                                                 bare_ ? "object that begins here" : "array",
+                                                 " has no end. Is the file complete?"));
+}
+
+// None: more bytes are needed.
+std::optional<RecordSplitter::Kind> RecordSplitter::KindOf(std::string_view head) const {
+  if (!may_be_json_) return Kind::kLines;
+  if (kByteOrderMark.starts_with(head.substr(0, kByteOrderMark.size()))) {
+    if (head.size() < kByteOrderMark.size()) return std::nullopt;
+    head.remove_prefix(kByteOrderMark.size());
+  }
+  while (!head.empty() && IsSpace(head.front())) head.remove_prefix(1);
+  if (head.empty()) return std::nullopt;
+  if (head.front() == '[') return Kind::kArray;
+  if (head.front() != '{') return Kind::kLines;
+  const size_t end = head.find('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  std::string_view line = head.substr(0, end);
+  while (IsSpace(line.back())) line.remove_suffix(1);
+  return std::string_view("{[,:").find(line.back()) == std::string_view::npos ? Kind::kLines : Kind::kObjects;
+}
+
+absl::Status RecordSplitter::FeedDecided(std::string_view bytes) {
+  switch (kind_) {
+    case Kind::kUnknown:
+    case Kind::kLines: return lines_.Feed(bytes);
+    case Kind::kArray: return array_.Feed(bytes);
+    case Kind::kObjects: return objects_.Feed(bytes);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RecordSplitter::Feed(std::string_view bytes) {
-  if (kind_ == Kind::kUnknown) {
-    head_ += bytes;
-    std::string_view rest = head_;
-    if (kByteOrderMark.starts_with(rest.substr(0, kByteOrderMark.size()))) {
-      if (rest.size() < kByteOrderMark.size()) return absl::OkStatus();
-      rest.remove_prefix(kByteOrderMark.size());
-    }
-    while (!rest.empty() && IsSpace(rest.front())) rest.remove_prefix(1);
-    if (rest.empty() && head_.size() < LineSplitter::kMaxLine) return absl::OkStatus();
-    kind_ = may_be_array_ && !rest.empty() && rest.front() == '[' ? Kind::kArray : Kind::kLines;
-    const std::string head = std::exchange(head_, "");
-    if (kind_ == Kind::kLines) return lines_.Feed(head);
-    return array_.Feed(head.starts_with(kByteOrderMark) ? std::string_view(head).substr(kByteOrderMark.size()) : head);
-  }
-  return kind_ == Kind::kLines ? lines_.Feed(bytes) : array_.Feed(bytes);
+  if (kind_ != Kind::kUnknown) return FeedDecided(bytes);
+  head_ += bytes;
+  std::optional<Kind> kind = KindOf(head_);
+  if (!kind.has_value() && head_.size() < LineSplitter::kMaxLine) return absl::OkStatus();
+  kind_ = kind.value_or(Kind::kLines);
+  const std::string head = std::exchange(head_, "");
+  const bool marked = kind_ != Kind::kLines && head.starts_with(kByteOrderMark);  // lines leave it out themselves
+  return FeedDecided(std::string_view(head).substr(marked ? kByteOrderMark.size() : 0));
 }
 
 absl::Status RecordSplitter::Finish() {
   if (kind_ == Kind::kArray) return array_.Finish();
+  if (kind_ == Kind::kObjects) return objects_.Finish();
   if (const absl::Status status = lines_.Feed(head_); !status.ok()) return status;
   return lines_.Finish();
 }

@@ -16,7 +16,9 @@ namespace muster {
 // first character. What an element holds is not judged, only where it ends.
 class JsonArraySplitter {
  public:
-  JsonArraySplitter(std::string file, LineSplitter::Sink sink) : file_(std::move(file)), sink_(std::move(sink)) {}
+  // `bare`: objects one after the other, without the array around them.
+  JsonArraySplitter(std::string file, bool bare, LineSplitter::Sink sink)
+      : file_(std::move(file)), sink_(std::move(sink)), bare_(bare), state_(bare ? State::kNext : State::kBefore) {}
 
   // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is no array.
   absl::Status Feed(std::string_view bytes);
@@ -27,33 +29,38 @@ class JsonArraySplitter {
   absl::Status Take(char c);
   absl::Status TakeOfElement(char c);
   absl::Status EndElement();
+  absl::Status CheckSize() const;
   absl::Status Unexpected(char c) const;
 
   const std::string file_;
   const LineSplitter::Sink sink_;
-  State state_ = State::kBefore;
+  const bool bare_;
+  State state_;
   std::string element_;
   uint64_t line_ = 1, first_line_ = 1;  // of the element
   int depth_ = 0;                       // of brackets in the element
   bool in_string_ = false, escaped_ = false;
 };
 
-// Not thread-safe. An array where the first character is "[" and `may_be_array`; otherwise lines.
+// Not thread-safe. Where `may_be_json`: an array if the first character is "[", and objects over several lines if the first
+// line opens one and ends where such a line breaks, after a bracket, comma or colon. Otherwise lines.
 class RecordSplitter {
  public:
-  RecordSplitter(std::string file, bool may_be_array, LineSplitter::Sink sink)
-      : may_be_array_(may_be_array), lines_(file, sink), array_(file, sink) {}
+  RecordSplitter(std::string file, bool may_be_json, LineSplitter::Sink sink)
+      : may_be_json_(may_be_json), lines_(file, sink), array_(file, false, sink), objects_(file, true, sink) {}
 
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
  private:
-  enum class Kind { kUnknown, kLines, kArray };
-  const bool may_be_array_;
+  enum class Kind { kUnknown, kLines, kArray, kObjects };
+  std::optional<Kind> KindOf(std::string_view head) const;
+  absl::Status FeedDecided(std::string_view bytes);
+  const bool may_be_json_;
   Kind kind_ = Kind::kUnknown;
-  std::string head_;  // white space, until another character decides
+  std::string head_;  // until it decides
   LineSplitter lines_;
-  JsonArraySplitter array_;
+  JsonArraySplitter array_, objects_;
 };
 
 }  // namespace muster

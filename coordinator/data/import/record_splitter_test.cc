@@ -52,6 +52,14 @@ TEST_P(RecordSplitterTest, TakesTheElementsOfAnArrayWithTheirLines) {
   EXPECT_THAT(Records("[]"), IsEmpty());
 }
 
+TEST_P(RecordSplitterTest, TakesObjectsOverSeveralLines) {
+  EXPECT_THAT(Records("{\n \"a\": \"}\",\n \"b\": [1]\n}\n{\n\"c\": 2\n}\n"),
+              ElementsAre("1: {\n \"a\": \"}\",\n \"b\": [1]\n}", "5: {\n\"c\": 2\n}"));
+  EXPECT_THAT(Records("{\"a\": 1,\n\"b\": 2}"), ElementsAre("1: {\"a\": 1,\n\"b\": 2}"));
+  EXPECT_THAT(Records("{\n\"a\""), ElementsAre(HasSubstr("f:1: the JSON object that begins here has no end.")));
+  EXPECT_THAT(Records("{\"a\": \"cut\n{}"), ElementsAre("1: {\"a\": \"cut", "2: {}")) << "lines, one of which is bad";
+}
+
 TEST_P(RecordSplitterTest, RefusesWhatIsNoArray) {
   EXPECT_THAT(Records("[{},\n{"), ElementsAre("1: {}", HasSubstr("f:2: the JSON array has no end.")));
   EXPECT_THAT(Records("[{} {}]"), ElementsAre("1: {}", HasSubstr("f:1: expected \",\" or \"]\" between")));

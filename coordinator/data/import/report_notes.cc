@@ -10,6 +10,17 @@
 
 namespace muster {
 
+void AddNotesOnRepairs(muster::v1::ImportReport& report) {
+  if (const uint64_t count = report.conflicting_judgments(); count > 0) {
+    report.add_notes(absl::StrCat(count, count == 1 ? " judgment gives" : " judgments give",
+                                  " a query and document another grade than one before: the highest counts"));
+  }
+  if (const uint64_t count = report.replaced_characters(); count > 0) {
+    report.add_notes(absl::StrCat(count, count == 1 ? " half of a surrogate pair was" : " halves of surrogate pairs were",
+                                  " read as U+FFFD: a character was cut in two before"));
+  }
+}
+
 void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport& report) {
   if (facts.own_positives == 0 && facts.other_positives == 0) return;
   report.add_notes(absl::StrCat(

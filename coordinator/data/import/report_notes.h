@@ -7,6 +7,9 @@
 
 namespace muster {
 
+// Repairs that were made while reading: two grades for one pair, halves of characters.
+void AddNotesOnRepairs(muster::v1::ImportReport& report);
+
 // Which kind of hard negatives are a positive: of their own query, or of another. A share alone alarms.
 void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport& report);
 

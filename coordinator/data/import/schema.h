@@ -1,48 +1,50 @@
-// What each schema of users' files knows: which files it takes, and what a record means.
+// What users' files hold, per schema: how a record is recognized, and which canonical rows it is.
 #pragma once
 
-#include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "coordinator/data/import/bad_records.h"
-#include "coordinator/data/import/base_records.h"
-#include "coordinator/data/store/dataset_writer.h"
+#include "absl/status/statusor.h"
+#include "coordinator/data/import/canonical.h"
+#include "coordinator/data/import/record.h"
 
 namespace muster {
 
-// What a reader works with. All outlive it.
-struct ImportContext {
-  DatasetWriter& writer;
-  BadRecords& bad;
-  std::vector<std::string>& notes;
-  std::string source;     // of judgments that name none
-  std::string split;      // given for all files; empty: none was
-  bool is_named = false;  // the schema was named, and not recognized from the files
-  const BaseRecords* base = nullptr;  // of the dataset that judgments are added to; null: files bring all they name
+// One kind of record. A file holds records of one kind.
+struct RecordKind {
+  enum class Holds { kDocuments, kQueries, kJudgments };
+
+  std::string_view schema;  // empty: documents and queries, which every schema by id may have beside its judgments
+  std::string_view fields;  // what a record has, for messages: "query, pos, neg"
+  Holds holds = Holds::kJudgments;
+  // Whether a file with this path and this first record holds such records. The record of a file of plain lines
+  // (TSV without a header, TREC) is the line, as a text.
+  bool (*matches)(std::string_view path, const Record& record) = nullptr;
+  absl::Status (*read)(const Record& record, RowSink& sink) = nullptr;
+  // Fields that --columns may give other names.
+  std::vector<std::string_view> columns = {};
 };
 
-// Not thread-safe. Files come one after the other, each with its lines in order; then Finish, once.
-// Paths are without a suffix .gz or .zst.
-class SchemaReader {
- public:
-  virtual ~SchemaReader() = default;
-  virtual bool Takes(std::string_view path) const = 0;
-  // The next records are of this file. `split`: given for it alone, or empty. INVALID_ARGUMENT if its split is
-  // ambiguous or contradicts what was given.
-  virtual absl::Status Begin(const std::string& path, const std::string& split) = 0;
-  // OK after a bad record that is tolerated.
-  virtual absl::Status Record(const std::string& path, uint64_t line, std::string_view text) = 0;
-  virtual absl::Status Finish() = 0;
-};
+// All kinds, in the order in which they are tried: judgments first, since they may hold a query's id and text, too.
+std::span<const RecordKind> RecordKinds();
 
-bool IsBeirPath(std::string_view path);  // corpus.jsonl, queries.jsonl or qrels/SPLIT.tsv, in any folder
-bool IsJsonLinesPath(std::string_view path);  // *.jsonl, *.json
+std::vector<std::string> SchemaNames();
+// "beir (corpus.jsonl, …), flagembedding (query, pos, neg), …", for messages.
+std::string KnownSchemas();
 
-std::unique_ptr<SchemaReader> MakeBeirReader(ImportContext context);
-std::unique_ptr<SchemaReader> MakeFlagEmbeddingReader(ImportContext context);
+// The kind of a file. `schema`: named, or settled by an earlier file; empty: neither.
+// OK and null: none, which is an error only of a file that must be of one. INVALID_ARGUMENT: the record could be of two
+// kinds that mean different things; the message names the flag that settles it.
+absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const Record& record, std::string_view schema);
+// The kind whose rules a record of no kind breaks: the first of the schema; null for an empty or unknown name.
+const RecordKind* FirstKindOf(std::string_view schema);
+
+// Defined in schemas/: one file per schema.
+extern const std::vector<RecordKind> kBeirKinds, kTrecKinds, kMsMarcoKinds, kTevatronKinds, kFlagEmbeddingKinds,
+    kSentenceTransformersKinds, kDprKinds, kNemoKinds, kMsSwiftKinds, kScoredKinds, kContrastorsKinds,
+    kLlamaIndexKinds, kArcticKinds, kTableKinds;
 
 }  // namespace muster

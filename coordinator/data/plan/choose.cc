@@ -112,8 +112,8 @@ Judged JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& ru
   for (uint32_t i = 0; i < judgments.size(); ++i) {
     const Judgment& judgment = judgments[i];
     const bool selectable = IsSelectable(judgment, rules);
-    entries.push_back({judgment.passage, i, judgment.hard_negative == 0 && judgment.grade > 0, selectable,
-                       judgment.hard_negative != 0, selectable ? judgment.grade : 0});
+    entries.push_back({judgment.passage, i, judgment.hard_negative == kIgnored || (judgment.hard_negative == 0 && judgment.grade > 0),
+                       selectable, judgment.hard_negative == kHardNegative, selectable ? judgment.grade : 0});
   }
   std::ranges::sort(entries, {}, [](const Entry& e) { return uint64_t{e.passage} << 32 | e.first; });
   size_t unique = 0;

@@ -55,6 +55,15 @@ std::vector<Judgment> Five() {
   return {Positive(0, 1), Positive(1, 3), Positive(2, 2), Positive(3, 3), Positive(4, 1)};
 }
 
+TEST(JudgedPassages, WhatIsIgnoredIsMaskedAndNeitherDrawnNorANegative) {
+  const Judgment judgments[] = {Positive(1, 1), {2, 2, 1, 0, kIgnored}, HardNegative(3), {3, 3, 1, 0, kIgnored}};
+  const Judged judged = JudgedPassages(judgments, {});
+  ASSERT_EQ(judged.selectable.size(), 1u);
+  EXPECT_EQ(judged.selectable[0].passage, 1u);
+  EXPECT_THAT(judged.relevant, ElementsAre(1, 2, 3)) << "what is in here never counts as a negative";
+  EXPECT_THAT(judged.negatives, ElementsAre());
+}
+
 TEST(ChoosePassages, FirstAndTopGraded) {
   ChoiceRules rules;
   rules.positives_per_query = 2;

@@ -21,13 +21,18 @@ void AddToDigest(Sha256& hash, const std::vector<T>& values) {
   hash.Update({reinterpret_cast<const char*>(values.data()), count * sizeof(T)});
 }
 
-uint64_t DigestOf(const StepPlan& plan, const std::string& identity) {
+// Passages count by their texts, so that the same data of another schema, whose passages have other numbers, has the
+// same digest.
+uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Dataset& dataset) {
   Sha256 hash;
   hash.Update(identity);
   const uint64_t numbers[] = {plan.step, plan.epoch, plan.epoch_end};
   hash.Update({reinterpret_cast<const char*>(numbers), sizeof numbers});
   AddToDigest(hash, plan.queries);
-  AddToDigest(hash, plan.passages);
+  std::vector<uint64_t> passages;
+  passages.reserve(plan.passages.size());
+  for (const uint32_t passage : plan.passages) passages.push_back(dataset.passage_digest(passage));
+  AddToDigest(hash, passages);
   AddToDigest(hash, plan.positive_offsets);
   AddToDigest(hash, plan.positives);
   AddToDigest(hash, plan.positive_weights);
@@ -133,7 +138,7 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
     if (plan.positive_offsets[row] != plan.positive_offsets[row + 1]) plan.total_weight += weight;
   }
   if (all_one) plan.row_weights = {};
-  plan.digest = DigestOf(plan, inputs.identity);
+  plan.digest = DigestOf(plan, inputs.identity, dataset);
   return plan;
 }
 

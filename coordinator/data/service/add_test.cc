@@ -97,9 +97,11 @@ TEST_F(ServerAdd, ThatFailsChangesNothing) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   const std::string digest = Get("set").digest();
   const auto before = StateListing();
-  const absl::Status unknown = Import(Adding("set"), {{"qrels/train.tsv", "q1\td1\t1\nq1\td77\t1\n"}}).status();
-  EXPECT_THAT(std::string(unknown.message()),
-              HasSubstr("qrels/train.tsv:2: expected the id of a document in corpus.jsonl or in the dataset, found \"d77\""));
+  v1::ImportHeader strict = Adding("set");
+  strict.set_max_missing_share(0);
+  const absl::Status unknown = Import(strict, {{"qrels/train.tsv", "q1\td1\t1\nq1\td77\t1\n"}}).status();
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("1 of 2 judgments (50 %) name a query or document that is not there"));
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("qrels/train.tsv:2 names document \"d77\""));
   const absl::Status conflict = Import(Adding("set"), {{"corpus.jsonl", R"({"_id": "d1", "text": "another"})" "\n"},
                                                        {"qrels/train.tsv", "q1\td1\t1\n"}})
                                     .status();

@@ -31,12 +31,12 @@ TEST_F(ServerImport, ThatFailsLeavesNothing) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   const auto before = StateListing();
   Files files = BeirFiles(6);
-  files[2].second += "q1\td99\t1\n";
+  files[2].second += "q1\td1\n";
   const absl::Status status = Import(Replacing("set"), files).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
-            "qrels/train.tsv:8: expected the id of a document in corpus.jsonl, found \"d99\". Fix the line, or import "
-            "with --skip-bad 10.");
+            "qrels/train.tsv:8: expected 3 tab-separated fields (query-id, corpus-id, score), or TREC's 4 (query 0 document "
+            "grade), found 2. Fix the line, or import with --skip-bad 10.");
   EXPECT_EQ(ReasonOf(status), "BAD_RECORD");
   EXPECT_EQ(StateListing(), before);
 }

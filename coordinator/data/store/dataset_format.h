@@ -3,6 +3,7 @@
 //   manifest.json        counts, names of sources and splits, and size and SHA-256 of every file below
 //   passages.text        title and body of each passage, one after the other
 //   passages.offsets     uint64[2 * passages + 1]: where title 0, body 0, title 1, … begin, and the end
+//   passages.digests     uint64[passages]: the first 8 bytes of DigestOfPassage; absent in datasets of older versions
 //   documents.ids        ids one after the other
 //   documents.offsets    uint64[documents + 1]
 //   documents.passages   uint32[documents]
@@ -12,6 +13,9 @@
 //   queries.digests      uint64[queries]
 //   judgments-K.offsets  uint64[queries + 1], for split K
 //   judgments-K.edges    Judgment[offsets[queries]]
+//
+// The manifest's "content" is the digest of texts and judgments without ids, absent in datasets of older versions.
+// Format 2 has judgments that are ignored (kIgnored); a program that knows format 1 only would take them for negatives.
 //
 // The digest of a dataset is the SHA-256 of its manifest without the key "digest", serialised without spaces and
 // with sorted keys; the folder carries it as its name.
@@ -25,10 +29,11 @@
 
 namespace muster {
 
-inline constexpr int kDatasetFormat = 1;
+inline constexpr int kDatasetFormat = 1, kDatasetFormatWithIgnored = 2;
 inline constexpr std::string_view kManifestFile = "manifest.json";
 inline constexpr std::string_view kPassageText = "passages.text";
 inline constexpr std::string_view kPassageOffsets = "passages.offsets";
+inline constexpr std::string_view kPassageDigests = "passages.digests";
 inline constexpr std::string_view kDocumentIds = "documents.ids";
 inline constexpr std::string_view kDocumentOffsets = "documents.offsets";
 inline constexpr std::string_view kDocumentPassages = "documents.passages";

@@ -90,6 +90,9 @@ class MappedDataset final : public Dataset {
  public:
   absl::Status Map(const std::filesystem::path& folder, const Json& manifest) {
     digest_ = manifest["digest"].get<std::string>();
+    const Json content = manifest.value("content", Json(digest_));
+    if (!content.is_string()) return Damaged(folder / kManifestFile, "content is no digest");
+    content_digest_ = content.get<std::string>();
     for (const auto& [key, count] : {std::pair("passages", &passages_), std::pair("documents", &documents_),
                                      std::pair("queries", &queries_)}) {
       const Json value = manifest.value(key, Json());
@@ -102,6 +105,9 @@ class MappedDataset final : public Dataset {
     splits_ = manifest["splits"].get<std::vector<std::string>>();
     const Json& files = manifest["files"];
     RETURN_IF_ERROR(passage_text_.Open(folder, kPassageText, kPassageOffsets, files, uint64_t{2} * passages_));
+    if (files.contains(std::string(kPassageDigests))) {
+      RETURN_IF_ERROR(passage_digests_.Open(folder, kPassageDigests, files, passages_));
+    }
     RETURN_IF_ERROR(document_ids_.Open(folder, kDocumentIds, kDocumentOffsets, files, documents_));
     RETURN_IF_ERROR(query_text_.Open(folder, kQueryText, kQueryOffsets, files, uint64_t{2} * queries_));
     RETURN_IF_ERROR(document_passages_.Open(folder, kDocumentPassages, files, documents_));
@@ -128,6 +134,10 @@ class MappedDataset final : public Dataset {
   std::string_view query_text(uint32_t query) const override { return query_text_[size_t{2} * query + 1]; }
   float query_weight(uint32_t query) const override { return query_weights_[query]; }
   uint64_t query_digest(uint32_t query) const override { return query_digests_[query]; }
+  const std::string& content_digest() const override { return content_digest_; }
+  uint64_t passage_digest(uint32_t passage) const override {
+    return passage_digests_.size() == 0 ? passage : passage_digests_[passage];
+  }
   const std::vector<std::string>& sources() const override { return sources_; }
   const std::vector<std::string>& splits() const override { return splits_; }
   std::span<const Judgment> judgments(uint32_t split, uint32_t query) const override {
@@ -153,13 +163,13 @@ class MappedDataset final : public Dataset {
     return absl::OkStatus();
   }
 
-  std::string digest_;
+  std::string digest_, content_digest_;
   uint32_t passages_ = 0, documents_ = 0, queries_ = 0;
   std::vector<std::string> sources_, splits_;
   Strings passage_text_, document_ids_, query_text_;
   Table<uint32_t> document_passages_;
   Table<float> query_weights_;
-  Table<uint64_t> query_digests_;
+  Table<uint64_t> query_digests_, passage_digests_;
   std::vector<Rows> rows_;
 };
 
@@ -176,9 +186,10 @@ absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
   if (!manifest.is_object()) return Damaged(path, "is not a JSON object");
   const Json format = manifest.contains("format") ? manifest["format"] : Json();
   if (!format.is_number_unsigned()) return Damaged(path, "lacks its format");
-  if (format.get<uint64_t>() != kDatasetFormat) {
+  if (format.get<uint64_t>() < kDatasetFormat || format.get<uint64_t>() > kDatasetFormatWithIgnored) {
     return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", format.get<uint64_t>(),
-                                                      ", this program reads ", kDatasetFormat,
+                                                      ", this program reads ", kDatasetFormat, " and ",
+                                                      kDatasetFormatWithIgnored,
                                                       ". Import the dataset anew."));
   }
   Json content = manifest;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "common/digest.h"
@@ -45,6 +46,44 @@ class DatasetStoreTest : public testing::Test {
 
   std::filesystem::path folder_;
 };
+
+// The manifest as a change leaves it, with the digest of its new content.
+void ChangeManifest(const std::filesystem::path& folder, const std::function<void(nlohmann::json&)>& change) {
+  nlohmann::json manifest = nlohmann::json::parse(ReadFile(folder / kManifestFile).value());
+  manifest.erase("digest");
+  change(manifest);
+  manifest["digest"] = Sha256Hex(manifest.dump());
+  ASSERT_TRUE(WriteFileAtomically(folder / kManifestFile, manifest.dump()).ok());
+}
+
+TEST_F(DatasetStoreTest, ReadsDatasetsOfOlderVersions) {
+  ASSERT_TRUE(Write().ok());
+  EXPECT_NE(Dataset::Open(folder_).value()->content_digest(), Dataset::Open(folder_).value()->digest());
+  ChangeManifest(folder_, [](nlohmann::json& manifest) {
+    manifest.erase("content");
+    manifest["files"].erase(std::string(kPassageDigests));
+  });
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_EQ(dataset->content_digest(), dataset->digest());
+  EXPECT_EQ(dataset->passage_digest(1), 1u) << "plans stay as they were";
+}
+
+TEST_F(DatasetStoreTest, IgnoredJudgmentsHaveAFormatThatOlderProgramsRefuse) {
+  const auto format = [&] { return nlohmann::json::parse(ReadFile(folder_ / kManifestFile).value())["format"].get<int>(); };
+  ASSERT_TRUE(Write().ok());
+  EXPECT_EQ(format(), kDatasetFormat);
+  const auto writer = DatasetWriter::Create(folder_).value();
+  const uint32_t passage = writer->AddPassage("", "one").value();
+  writer->AddDocument("d", passage).value();
+  writer->AddDocument("e", passage).value();
+  writer->AddQuery("q", "what?").value();
+  writer->AddSource("human").value();
+  writer->AddJudgment("train", 0, {.document = 0, .passage = passage});
+  writer->AddJudgment("dev", 0, {.document = 1, .passage = passage, .hard_negative = kIgnored});
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(format(), kDatasetFormatWithIgnored);
+  EXPECT_TRUE(Dataset::Open(folder_).ok());
+}
 
 TEST_F(DatasetStoreTest, ReadsWhatWasWritten) {
   const DatasetFacts facts = Write().value();

@@ -50,8 +50,8 @@ class JudgmentCounts {
           is_positive_[judgment.passage] = true;
           info.set_positives(info.positives() + 1);
         } else {
-          negatives_[judgment.passage] += judgment.hard_negative;
-          info.set_negatives(info.negatives() + 1);
+          negatives_[judgment.passage] += judgment.hard_negative == kHardNegative;
+          info.set_negatives(info.negatives() + (judgment.hard_negative != kIgnored));
         }
       }
     }
@@ -88,15 +88,15 @@ absl::StatusOr<std::unique_ptr<DatasetWriter>> DatasetWriter::Create(const std::
 absl::StatusOr<uint32_t> DatasetWriter::AddPassage(std::string_view title, std::string_view body) {
   static const PassageDigest kEmpty = DigestOfPassage("", "");
   const PassageDigest digest = DigestOfPassage(title, body);
-  const auto [found, is_new] = passage_by_digest_.try_emplace(digest, passages());
-  if (!is_new) return found->second;
   RETURN_IF_ERROR(CheckRoom(passages(), "passages"));
+  const auto [number, is_new] = passage_digests_.Insert(HalfOf(digest));
+  if (!is_new) return number;
   for (const std::string_view part : {title, body}) {
     passage_offsets_.push_back(passage_text_->size());
     passage_text_->Append(part);
   }
   empty_passage_.push_back(digest == kEmpty);
-  return found->second;
+  return number;
 }
 
 absl::StatusOr<uint32_t> DatasetWriter::AddDocument(std::string_view id, uint32_t passage) {
@@ -114,7 +114,9 @@ absl::StatusOr<uint32_t> DatasetWriter::AddQuery(std::string_view id, std::strin
     query_text_->Append(part);
   }
   query_digests_.push_back(DigestOfQuery(id, text));
-  empty_queries_ += NormaliseText(text).empty();
+  const std::string normal = NormaliseText(text);
+  query_text_digests_.push_back(HalfOf(Sha256Bytes(normal)));
+  empty_queries_ += normal.empty();
   return static_cast<uint32_t>(query_digests_.size() - 1);
 }
 
@@ -152,7 +154,34 @@ absl::Status DatasetWriter::WriteTables() {
   RETURN_IF_ERROR(write(kDocumentPassages, document_passages_));
   RETURN_IF_ERROR(write(kQueryOffsets, query_offsets_));
   RETURN_IF_ERROR(write(kQueryWeights, std::vector<float>(queries(), 1.0f)));
+  std::vector<uint64_t> digests(passages());
+  for (uint32_t passage = 0; passage < passages(); ++passage) {
+    std::memcpy(&digests[passage], passage_digests_[passage].data(), sizeof(uint64_t));
+  }
+  RETURN_IF_ERROR(write(kPassageDigests, digests));
   return write(kQueryDigests, query_digests_);
+}
+
+// What a split holds, without ids: query by query its text, and of each judgment the text, what it says and who.
+void DatasetWriter::AddContent(const std::string& split, const JudgmentTable& table) {
+  content_.Update(absl::StrCat("split ", split, "\n"));
+  for (size_t query = 0; query + 1 < table.offsets.size(); ++query) {
+    if (table.offsets[query] == table.offsets[query + 1]) continue;
+    const auto add = [this](const auto& value) {
+      content_.Update({reinterpret_cast<const char*>(&value), sizeof(value)});
+    };
+    add(query_text_digests_[query]);
+    add(table.offsets[query + 1] - table.offsets[query]);
+    for (uint64_t i = table.offsets[query]; i < table.offsets[query + 1]; ++i) {
+      const Judgment& judgment = table.judgments[i];
+      add(passage_digests_[judgment.passage]);
+      add(judgment.grade);
+      add(judgment.hard_negative);
+      content_.Update(sources_[judgment.source]);
+      content_.Update(std::string_view("\0", 1));
+      has_ignored_ |= judgment.hard_negative == kIgnored;
+    }
+  }
 }
 
 absl::Status DatasetWriter::WriteJudgments(DatasetFacts& facts) {
@@ -165,6 +194,8 @@ absl::Status DatasetWriter::WriteJudgments(DatasetFacts& facts) {
     ASSIGN_OR_RETURN(files_[JudgmentEdges(split)],
                      WriteTable<Judgment>(folder_ / JudgmentEdges(split), table.judgments));
     *facts.dataset.add_splits() = counts.Add(name, table);
+    facts.conflicting += table.conflicting;
+    AddContent(name, table);
     ++split;
   }
   counts.Report(facts);
@@ -172,7 +203,8 @@ absl::Status DatasetWriter::WriteJudgments(DatasetFacts& facts) {
 }
 
 absl::StatusOr<std::string> DatasetWriter::WriteManifest() {
-  nlohmann::json manifest = {{"format", kDatasetFormat},   {"passages", passages()},
+  nlohmann::json manifest = {{"format", has_ignored_ ? kDatasetFormatWithIgnored : kDatasetFormat},
+                             {"content", content_.FinishHex()},   {"passages", passages()},
                              {"documents", document_passages_.size()}, {"queries", queries()},
                              {"sources", sources_},        {"splits", nlohmann::json::array()},
                              {"files", nlohmann::json::object()}};

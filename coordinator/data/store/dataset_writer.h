@@ -9,10 +9,11 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/digest.h"
 #include "coordinator/data/dataset.h"
+#include "coordinator/data/store/digest_index.h"
 #include "coordinator/data/store/judgment_table.h"
 #include "coordinator/data/store/normalise.h"
 #include "coordinator/data/store/table_file.h"
@@ -28,6 +29,7 @@ struct DatasetFacts {
   uint64_t hard_negatives = 0;   // as given
   uint64_t own_positives = 0;    // of them: a positive of the same query and split, and so left out
   uint64_t other_positives = 0;  // of them: a positive of another query, or of another split
+  uint64_t conflicting = 0;      // judgments of one query, document and source with another grade: the highest counts
   uint64_t empty_texts = 0;  // documents and queries without a character that is not white space
 };
 
@@ -40,10 +42,11 @@ class DatasetWriter {
   absl::StatusOr<uint32_t> AddPassage(std::string_view title, std::string_view body);
   absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
   absl::StatusOr<uint32_t> AddQuery(std::string_view id, std::string_view text);
-  uint32_t passages() const { return static_cast<uint32_t>(passage_by_digest_.size()); }
+  uint32_t passages() const { return passage_digests_.size(); }
   uint32_t documents() const { return static_cast<uint32_t>(document_passages_.size()); }
   uint32_t queries() const { return static_cast<uint32_t>(query_digests_.size()); }
   uint32_t passage_of(uint32_t document) const { return document_passages_[document]; }
+  const Digest128& query_text_digest(uint32_t query) const { return query_text_digests_[query]; }  // of the normal form
 
   absl::StatusOr<uint16_t> AddSource(std::string_view name);  // the index; names are kept once
   void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment);
@@ -59,6 +62,7 @@ class DatasetWriter {
   absl::Status CloseText();
   absl::Status WriteTables();
   absl::Status WriteJudgments(DatasetFacts& facts);
+  void AddContent(const std::string& split, const JudgmentTable& table);
   absl::StatusOr<std::string> WriteManifest();
 
   std::filesystem::path folder_;
@@ -68,7 +72,10 @@ class DatasetWriter {
   std::vector<uint64_t> query_digests_;
   std::vector<bool> empty_passage_;
   uint64_t empty_queries_ = 0;
-  absl::flat_hash_map<PassageDigest, uint32_t> passage_by_digest_;
+  DigestIndex passage_digests_;
+  std::vector<Digest128> query_text_digests_;
+  Sha256 content_;
+  bool has_ignored_ = false;
   std::vector<std::string> sources_;
   std::map<std::string, std::vector<JudgmentEdge>> edges_;  // by split
   std::map<std::string, TableFacts> files_;

@@ -18,19 +18,23 @@ void AppendRow(const JudgmentEdge* first, const JudgmentEdge* last, JudgmentTabl
     if (IsPositive(edge->judgment)) positive_passages.insert(edge->judgment.passage);
   }
   absl::flat_hash_map<Statement, size_t> stored;
+  const size_t begin = table.judgments.size();
   for (const JudgmentEdge* edge = first; edge != last; ++edge) {
     const Judgment& judgment = edge->judgment;
     const auto [found, is_new] = stored.try_emplace(
         Statement(judgment.document, judgment.source, judgment.hard_negative), table.judgments.size());
     if (judgment.hard_negative != 0 && positive_passages.contains(judgment.passage)) {
-      table.contradicted += is_new;
+      table.contradicted += is_new && judgment.hard_negative == kHardNegative;
     } else if (is_new) {
       table.judgments.push_back(judgment);
     } else {
       Judgment& kept = table.judgments[found->second];
+      table.conflicting += judgment.hard_negative == 0 && kept.grade != judgment.grade;
       kept.grade = std::max(kept.grade, judgment.grade);
     }
   }
+  std::stable_partition(table.judgments.begin() + static_cast<std::ptrdiff_t>(begin), table.judgments.end(),
+                        [](const Judgment& judgment) { return judgment.hard_negative == 0; });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unicode/utf8.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "common/digest.h"
 
@@ -46,6 +47,37 @@ std::string CollapseWhiteSpace(std::string_view text) {
   return collapsed;
 }
 
+// Whether a text is its own normal form for a simple reason, as most are: ASCII without control characters, in which single
+// spaces are the only white space. False where that is not sure. Eight bytes at once, of which the last is the next step's
+// first, so that two spaces are seen wherever they stand.
+bool IsSurelyNormal(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = kOnes << 7;
+  if (text.empty()) return true;
+  if (text.front() == ' ' || text.back() == ' ') return false;
+  uint64_t unusual = 0;
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 7) {
+    uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, sizeof(word));
+    const uint64_t other_than_space = word ^ kOnes * ' ';
+    const uint64_t spaces = (other_than_space - kOnes) & ~other_than_space & kHigh;
+    unusual |= (word & kHigh) | ((word - kOnes * ' ') & ~word & kHigh) | (spaces & spaces << 8);
+  }
+  unsigned char before = 'x';
+  for (; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    unusual |= c >= 0x80 || c < ' ' || (c == ' ' && before == ' ');
+    before = c;
+  }
+  return unusual == 0;
+}
+
+// The normal form, in `buffer` where it is another text.
+std::string_view NormalForm(std::string_view text, std::string& buffer) {
+  if (IsSurelyNormal(text)) return text;
+  return buffer = NormaliseText(text);
+}
+
 }  // namespace
 
 std::string NormaliseText(std::string_view text) {
@@ -54,9 +86,10 @@ std::string NormaliseText(std::string_view text) {
 
 PassageDigest DigestOfPassage(std::string_view title, std::string_view body) {
   Sha256 sha;
-  sha.Update(NormaliseText(title));
+  std::string buffer;
+  sha.Update(NormalForm(title, buffer));
   sha.Update(std::string_view("\0", 1));
-  sha.Update(NormaliseText(body));
+  sha.Update(NormalForm(body, buffer));
   return sha.Finish();
 }
 

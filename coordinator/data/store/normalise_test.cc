@@ -21,6 +21,18 @@ TEST(DigestOfPassage, IsEqualForEqualNormalFormsOnly) {
   EXPECT_NE(DigestOfPassage("ab", "c"), DigestOfPassage("a", "bc"));
 }
 
+TEST(DigestOfPassage, SeesWhiteSpaceWhereverItStands) {
+  for (size_t size = 1; size < 40; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (const std::string odd : {"  ", "\t", "\n", "\u00a0", " \x7f", "! ", "\x01"}) {
+        std::string text(size, 'x');
+        text.insert(at, odd);
+        EXPECT_EQ(DigestOfPassage("", text), DigestOfPassage("", NormaliseText(text))) << text;
+      }
+    }
+  }
+}
+
 TEST(FirstInvalidUtf8, NamesTheByte) {
   EXPECT_EQ(FirstInvalidUtf8("caf\u00e9"), std::string_view::npos);
   EXPECT_EQ(FirstInvalidUtf8("ab\xff"), 2u);

@@ -1,0 +1,48 @@
+// What records of every schema become: rows of a query and its judged passages, documents and queries with ids.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+enum class Relation : uint8_t {
+  kGraded,    // the grade says it: above 0 relevant, otherwise judged and not relevant
+  kNegative,  // to train against
+  kIgnored,   // neither a positive nor a negative of the query
+};
+
+struct CanonicalPassage {
+  std::string id;           // empty: it has none
+  bool has_text = true;     // false: the id of a document of another file
+  std::string title, text;
+  Relation relation = Relation::kGraded;
+  float grade = 1;
+};
+
+struct CanonicalRow {
+  std::string query_id;  // empty: rows of one query text are one query
+  bool has_query = true; // false: the id of a query of another file
+  std::string query;
+  std::vector<CanonicalPassage> passages;
+  std::string source;    // of these judgments; empty: the import's
+};
+
+// Fields that mean nothing here and are left out, with a note that says in how many records they came.
+enum class LeftOut : uint8_t { kNegativeScores, kPrompt, kAnswers, kScores, kMargin, kUngradedScores };
+
+// What reads canonical rows. INVALID_ARGUMENT is about the record and may be tolerated; other errors end the import.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  virtual absl::Status Document(const std::string& id, std::string_view title, std::string_view text) = 0;
+  virtual absl::Status Query(const std::string& id, std::string_view text) = 0;
+  virtual absl::Status Row(const CanonicalRow& row) = 0;
+  virtual void Leave(LeftOut field) = 0;
+};
+
+}  // namespace muster

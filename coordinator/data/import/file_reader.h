@@ -1,0 +1,63 @@
+// The records of one file, whatever its format: lines of JSON, a JSON array, objects over several lines, CSV, TSV,
+// Parquet, or plain lines.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "coordinator/data/import/delimited.h"
+#include "coordinator/data/import/json_text.h"
+#include "coordinator/data/import/parquet_reader.h"
+#include "coordinator/data/import/place.h"
+#include "coordinator/data/import/record.h"
+#include "coordinator/data/import/record_splitter.h"
+
+namespace muster {
+
+// Not thread-safe. The format shows in the file's first line, and in its name where the line is not enough.
+class FileReader {
+ public:
+  // `status`: what is wrong with the record, or OK. `text`: the record in the file, empty where it has none.
+  using Sink =
+      std::function<absl::Status(const Place& place, const absl::Status& status, std::string_view text, Record& record)>;
+  struct Options {
+    std::string path;                // as it came, for messages
+    std::string plain_path;          // without .gz and .zst
+    bool must_read = false;          // a schema was named: the file counts whatever it is called
+    std::filesystem::path scratch;   // for what needs the whole file
+    std::filesystem::path parquet;   // the program that reads Parquet
+  };
+  FileReader(Options options, JsonParser& json, Sink sink);
+
+  // INVALID_ARGUMENT, with the file's name, for what cannot be read on.
+  absl::Status Feed(std::string_view bytes);
+  absl::Status Finish();
+
+  // The file is of no format that holds records: nothing of it is handed on.
+  bool is_other() const { return format_ == Format::kOther; }
+  const std::string& begin() const { return begin_; }  // its first bytes, at most kLookBytes
+
+ private:
+  enum class Format { kUnknown, kOther, kJson, kLines, kDelimited, kParquet };
+  absl::Status Decide(bool at_end);
+  absl::StatusOr<Format> FormatOf(std::string_view head) const;
+  absl::Status FeedDecided(std::string_view bytes);
+
+  const Options options_;
+  JsonParser& json_;
+  const Sink sink_;
+  Format format_ = Format::kUnknown;
+  std::string head_, begin_;
+  Record record_;
+  std::optional<RecordSplitter> splitter_;
+  std::optional<DelimitedReader> delimited_;
+  std::optional<ParquetReader> parquet_;
+};
+
+}  // namespace muster

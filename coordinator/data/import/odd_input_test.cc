@@ -1,0 +1,280 @@
+// Inputs as they come from the field: what is odd about them has a stated rule, a count and a note, or is named.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/files.h"
+#include "coordinator/data/dataset.h"
+#include "coordinator/data/import/importer.h"
+#include "test_paths.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::ImportHeader;
+using muster::v1::ImportReport;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Files = std::vector<std::pair<std::string, std::string>>;  // path, content
+
+class OddInput : public testing::Test {
+ protected:
+  void SetUp() override { folder_ = MakeScratchFolder(testing::TempDir(), "odd").value(); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  absl::StatusOr<ImportReport> Import(const Files& files, ImportHeader header = {}) {
+    header.set_name("set");
+    absl::StatusOr<std::unique_ptr<Importer>> importer = Importer::Create(header, folder_);
+    if (!importer.ok()) return importer.status();
+    for (const auto& [path, content] : files) {
+      if (const absl::Status status = (*importer)->BeginFile(path); !status.ok()) return status;
+      if (const absl::Status status = (*importer)->Chunk(content); !status.ok()) return status;
+    }
+    return (*importer)->Finish();
+  }
+  std::string ErrorOf(const Files& files, const ImportHeader& header = {}) {
+    return std::string(Import(files, header).status().message());
+  }
+  static Files Beir(const std::string& qrels) {
+    return {{"corpus.jsonl", "{\"_id\": \"d1\", \"text\": \"one\"}\n{\"_id\": \"d2\", \"text\": \"two\"}\n"},
+            {"queries.jsonl", "{\"_id\": \"q1\", \"text\": \"a\"}\n{\"_id\": \"q2\", \"text\": \"b\"}\n"},
+            {"qrels/train.tsv", qrels}};
+  }
+  std::vector<float> Grades(uint32_t query) {
+    std::vector<float> grades;
+    const auto dataset = Dataset::Open(folder_).value();
+    for (const Judgment& judgment : dataset->judgments(0, query)) grades.push_back(judgment.grade);
+    return grades;
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(OddInput, TrecJudgmentsStandInABeirFolder) {
+  for (const char* qrels : {"q1\t0\td1\t1\nq2\tQ0\td2\t2\n", "q1 0 d1 1\nq2 Q0 d2 2\n", "q1  0   d1 1 \nq2 0 d2 2"}) {
+    const auto report = Import(Beir(qrels));
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->schema(), "beir");
+    EXPECT_EQ(report->dataset().splits(0).positives(), 2u);
+    EXPECT_THAT(Grades(1), ElementsAre(2));
+  }
+}
+
+TEST_F(OddInput, NegativeGradesAreJudgedAndNotRelevant) {
+  const ImportReport report = Import(Beir("q1\td1\t2\nq1\td2\t-1\nq2\td2\t1\nq2\td1\t-2\n")).value();
+  EXPECT_THAT(report.notes(), ElementsAre("2 judgments have a negative grade: judged and not relevant, as with grade 0"));
+  EXPECT_EQ(report.dataset().splits(0).positives(), 2u);
+  EXPECT_EQ(Dataset::Open(folder_).value()->judgments(0, 0)[1].hard_negative, 0) << "training takes no such negative";
+}
+
+TEST_F(OddInput, OfTwoGradesTheHighestCountsAndTheReportSaysSo) {
+  const ImportReport report = Import(Beir("q1\td1\t1\nq1\td1\t3\nq1\td1\t2\nq1\td1\t3\nq2\td2\t1\n")).value();
+  EXPECT_EQ(report.conflicting_judgments(), 2u);
+  EXPECT_THAT(report.notes(), ElementsAre(HasSubstr("2 judgments give a query and document another grade than one before: the highest counts")));
+  EXPECT_THAT(Grades(0), ElementsAre(3));
+}
+
+TEST_F(OddInput, JudgmentsOfWhatIsNotThereAreLeftOutAndCounted) {
+  const ImportReport report = Import(Beir("q1\td1\t1\nq9\td1\t1\nq2\td9\t1\nq2\td2\t1\n")).value();
+  EXPECT_EQ(report.judgments_without_query(), 1u);
+  EXPECT_EQ(report.judgments_without_document(), 1u);
+  EXPECT_THAT(report.notes(),
+              ElementsAre("2 judgments of 4 name a query or document that is not there, left out: 1 query and 1 document "
+                          "missing; qrels/train.tsv:2 names query \"q9\""));
+}
+
+TEST_F(OddInput, AnotherCorpusIsRefused) {
+  EXPECT_EQ(ErrorOf(Beir("q1\tx1\t1\nq2\tx2\t1\n")),
+            "none of 2 judgments names a document of this corpus: is it another corpus? qrels/train.tsv:1 names document "
+            "\"x1\", which is not there.");
+  std::string qrels = "q1\td1\t1\nq2\td2\t1\n";
+  for (int i = 0; i < 11; ++i) absl::StrAppend(&qrels, "q1\tx", i, "\t1\n");
+  EXPECT_THAT(ErrorOf(Beir(qrels)), HasSubstr("11 of 13 judgments (84.6 %) name a query or document that is not there; at most 5 % may."));
+  ImportHeader header;
+  header.set_max_missing_share(0.9);
+  EXPECT_EQ(Import(Beir(qrels), header)->judgments_without_document(), 11u);
+  header.set_max_missing_share(0);
+  EXPECT_THAT(ErrorOf(Beir("q1\td1\t1\nq2\tx\t1\n"), header), HasSubstr("at most 0 % may")) << "what is asked for is kept strictly";
+}
+
+TEST_F(OddInput, NegativesOfAQueryThatHasAPositiveInAnotherRowAreKept) {
+  const ImportReport report =
+      Import({{"t.jsonl", R"({"query": "early", "pos": [], "neg": ["n0"]})" "\n"
+                          R"({"query": "early", "pos": ["p"], "neg": ["n1"]})" "\n"
+                          R"({"query": "early", "pos": [], "neg": ["n2"]})" "\n"
+                          R"({"query": "never", "pos": [], "neg": ["n3", "n4"]})" "\n"
+                          R"({"query": "never", "pos": null, "neg": ["n5"]})" "\n"}}, [] {
+               ImportHeader header;
+               header.set_skip_bad(1);  // null is no list
+               return header;
+             }())
+          .value();
+  EXPECT_EQ(report.queries_without_positive(), 1u);
+  EXPECT_EQ(report.bad_records(), 1u);
+  EXPECT_EQ(report.dataset().queries(), 1u);
+  EXPECT_EQ(report.dataset().passages(), 4u);
+  EXPECT_EQ(report.dataset().splits(0).negatives(), 3u);
+  EXPECT_THAT(report.notes(), Contains(HasSubstr("1 query has no positive in any row and is left out, with the negatives (the first: t.jsonl:4)")));
+}
+
+TEST_F(OddInput, NegativesWithoutAPositiveInTheSplitAreLeftOut) {
+  const ImportReport report = Import({{"labels.jsonl", R"({"query_id": "q1", "document_id": "d1", "label": 1})" "\n"
+                                                       R"({"query_id": "q2", "document_id": "d1", "label": -1})" "\n"},
+                                      {"documents.jsonl", R"({"document_id": "d1", "text": "one"})"},
+                                      {"queries.jsonl", R"({"query_id": "q1", "text": "a"})" "\n" R"({"query_id": "q2", "text": "b"})"}})
+                                  .value();
+  EXPECT_EQ(report.queries_without_positive(), 1u);
+  EXPECT_EQ(report.dataset().splits(0).queries(), 1u);
+}
+
+TEST_F(OddInput, WhatIsIgnoredIsNeitherPositiveNorNegative) {
+  const ImportReport report = Import({{"labels.jsonl", R"({"query_id": "q1", "document_id": "d1", "label": 1})" "\n"
+                                                       R"({"query_id": "q1", "document_id": "d2", "label": 0})" "\n"},
+                                      {"documents.jsonl", R"({"document_id": "d1", "text": "one"})" "\n" R"({"document_id": "d2", "text": "two"})"},
+                                      {"queries.jsonl", R"({"query_id": "q1", "text": "a"})"}})
+                                  .value();
+  EXPECT_EQ(report.dataset().splits(0).positives(), 1u);
+  EXPECT_EQ(report.dataset().splits(0).negatives(), 0u);
+  EXPECT_EQ(Dataset::Open(folder_).value()->judgments(0, 0)[1].hard_negative, kIgnored);
+}
+
+TEST_F(OddInput, EmptyNegativesAndNullTitlesAreTaken) {
+  const ImportReport report = Import({{"t.jsonl", R"({"query": "a", "pos": ["p"], "neg": ["n", ""]})" "\n"
+                                                  R"({"query": "b", "pos": ["p"], "neg": []})" "\n"
+                                                  R"({"query": "c", "pos": ["p"], "neg": null})" "\n"}})
+                                  .value();
+  EXPECT_EQ(report.empty_texts(), 1u);
+  EXPECT_EQ(report.dataset().queries(), 3u);
+}
+
+TEST_F(OddInput, WrongEncodingsAreNamedByLineAndByte) {
+  EXPECT_EQ(ErrorOf({{"t.jsonl", "{\"query\": \"caf\xE9\", \"pos\": [\"p\"]}"}}),
+            "t.jsonl:1: expected UTF-8, byte 15 of the line (0xE9) is not. If the file is in Latin-1 or Windows-1252, "
+            "convert it: iconv -f WINDOWS-1252 -t UTF-8.");
+  EXPECT_EQ(ErrorOf({{"t.jsonl", std::string("\xFF\xFE{\0\"\0", 6)}}),
+            "t.jsonl:1: byte 1 begins UTF-16, and texts must be in UTF-8. Convert the file: iconv -f UTF-16 -t UTF-8 "
+            "t.jsonl > utf8-t.jsonl.");
+  EXPECT_THAT(ErrorOf({{"t.csv", std::string("q\0u\0,\0", 6)}}), HasSubstr("begins UTF-16"));
+  EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"query": "a", "pos": ["b"], "pos_scores": [NaN]})"}}),
+            "t.jsonl:1: expected a finite number, found NaN at byte 45 of the line, which JSON does not have: write a "
+            "number or null.");
+  EXPECT_THAT(ErrorOf({{"t.jsonl", R"({"query": "a", "pos": ["b"], "pos_scores": [-Infinity]})"}}),
+              HasSubstr("found -Infinity at byte 45 of the line"));
+  EXPECT_THAT(ErrorOf({{"t.jsonl", R"({"query": "nul \u0000 inside", "pos": ["b"]})"}}),
+              HasSubstr("t.jsonl:1: expected text without NUL, byte 16 of the line is an escaped NUL (\\u0000)"));
+  EXPECT_THAT(ErrorOf({{"t.jsonl", std::string("{\"query\": \"nul \0\"}", 18)}}), HasSubstr("byte 16 of the line is NUL (0x00)"));
+  EXPECT_TRUE(Import({{"t.jsonl", R"({"query": "bell \u0007 \u2028", "pos": ["\u200b\ufeff"]})"}}).ok());
+}
+
+TEST_F(OddInput, HalfAnEmojiIsReadAsAReplacementAndCounted) {
+  const ImportReport report =
+      Import({{"t.jsonl", R"({"query": "cut \ud83d", "pos": ["fish \ud83d\udc1f", "\udc1f\ud83d and \\ud83d"]})"}}).value();
+  EXPECT_EQ(report.replaced_characters(), 3u);
+  EXPECT_THAT(report.notes(), ElementsAre(HasSubstr("3 halves of surrogate pairs were read as U+FFFD")));
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_EQ(dataset->query_text(0), "cut \uFFFD");
+  EXPECT_EQ(dataset->body(0), "fish \U0001F41F");
+  EXPECT_EQ(dataset->body(1), "\uFFFD\uFFFD and \\ud83d");
+}
+
+TEST_F(OddInput, ObjectsOverSeveralLinesAreRead) {
+  const Files files = {{"t.json", "{\n  \"query\": \"a\",\n  \"pos\": [\n    \"p\"\n  ]\n}"}};
+  EXPECT_EQ(Import(files)->dataset().queries(), 1u);
+}
+
+TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
+  const auto report = Import({{"t.jsonl", R"({"query": "a", "pos": ["b"], "hash": [123456789012345678901234567890, -7, {"x": null}]})"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
+}
+
+TEST_F(OddInput, SeveralBeirDatasetsAreNamed) {
+  Files files;
+  for (const std::string folder : {"a", "b"}) {
+    for (const auto& [path, content] : Beir("q1\td1\t1\n")) files.emplace_back(folder + "/" + path, content);
+  }
+  EXPECT_EQ(ErrorOf(files), "the files hold several BEIR datasets: a, b. Import one of them.");
+}
+
+TEST_F(OddInput, WhatCouldMeanTwoThingsIsRefusedWithTheRemedy) {
+  EXPECT_THAT(ErrorOf({{"l.jsonl", R"({"query_id": "q1", "document_id": "d1", "relevance": 0})"}}),
+              HasSubstr("(--schema beir), or Arctic's labels"));
+  EXPECT_THAT(ErrorOf({{"x.jsonl", R"({"_id": "q1", "text": "a"})"}}), HasSubstr("name the file corpus… or queries…"));
+  EXPECT_THAT(ErrorOf({{"x.csv", "anchor,positive,domain\na,b,c\n"}}), HasSubstr("the schema was not recognized"));
+  ImportHeader header;
+  header.set_schema("sentence-transformers");
+  EXPECT_THAT(ErrorOf({{"x.csv", "positive,anchor\na,b\n"}}, header), HasSubstr("the order of the columns decides"));
+  EXPECT_THAT(ErrorOf({{"a.jsonl", R"({"query": "a", "pos": ["b"]})"}, {"b.jsonl", R"({"query": "a", "positives": ["b"]})"}}),
+              HasSubstr("b.jsonl:1: the file is of schema tevatron, and a.jsonl of schema flagembedding"));
+}
+
+TEST_F(OddInput, ColumnsOfOtherNamesAreNamed) {
+  ImportHeader header;
+  (*header.mutable_columns())["query"] = "question";
+  (*header.mutable_columns())["pos"] = "good";
+  EXPECT_EQ(Import({{"t.jsonl", R"({"question": "a", "good": ["b"], "query": "another"})"}}, header)->schema(), "flagembedding");
+  EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
+  (*header.mutable_columns())["neg"] = "bad";
+  EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"question": "a", "good": ["b"]})"}}, header),
+            "columns: no record has \"bad\", which is named as \"neg\". Correct --columns.");
+  header.set_schema("dpr");
+  EXPECT_THAT(ErrorOf({}, header), HasSubstr("columns: \"neg\" is no field of schema dpr. Fields: hard_negative_ctxs,"));
+  ImportHeader by_role;
+  (*by_role.mutable_columns())["anchor"] = "q";
+  (*by_role.mutable_columns())["positive"] = "a";
+  EXPECT_EQ(Import({{"t.csv", "domain,a,q\nweb,answer,question\n"}}, by_role)->schema(), "sentence-transformers");
+  EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "question");
+}
+
+TEST_F(OddInput, LabelsAndScoresJudgeAPair) {
+  const ImportReport report = Import({{"t.csv", "sentence1,sentence2,label\na,b,1\na,c,0\n"}}).value();
+  EXPECT_EQ(report.dataset().splits(0).positives(), 1u);
+  EXPECT_EQ(report.dataset().splits(0).negatives(), 1u);
+  EXPECT_THAT(ErrorOf({{"t.csv", "sentence1,sentence2,label\na,b,2\n"}}), HasSubstr("\"label\" must be 1 (the texts belong together) or 0, found 2"));
+  ASSERT_TRUE(Import({{"t.csv", "sentence1;sentence2;score\na;b;0.5\n"}}).ok());
+  EXPECT_THAT(Grades(0), ElementsAre(0.5f));
+}
+
+TEST_F(OddInput, CsvFieldsInQuotesHoldLinesAndDelimiters) {
+  const auto report = Import({{"t.csv", "\xEF\xBB\xBF\"query\",positive\r\n\"a, \"\"b\"\"\",\"two\nlines\"\r\n\r\nc,d"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_EQ(dataset->query_text(0), "a, \"b\"");
+  EXPECT_EQ(dataset->body(0), "two\nlines");
+  EXPECT_EQ(dataset->query_text(1), "c");
+  EXPECT_THAT(ErrorOf({{"t.csv", "query,positive\na,b\n\"c,d\n"}}), HasSubstr("t.csv:3: a quote opens here and does not close"));
+}
+
+TEST_F(OddInput, AreTakenAsTheirReadmeSays) {
+  const std::filesystem::path root = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/cases";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "left out: " << root << " is not there";
+  const auto import = [&](const std::string& name) {
+    Files files;
+    const auto path = root / name;
+    if (!std::filesystem::is_directory(path)) {
+      files.emplace_back(path.filename().string(), ReadFile(path).value());
+    } else {
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+        const std::string extension = entry.path().extension().string();
+        if (extension != ".jsonl" && extension != ".tsv") continue;
+        files.emplace_back(entry.path().lexically_relative(path).string(), ReadFile(entry.path()).value());
+      }
+    }
+    return Import(files);
+  };
+  for (const char* name : {"20-neg-empty-list/train.jsonl", "21-pos-empty-list/train.jsonl", "22-trec-four-columns/tabs", "22-trec-four-columns/spaces",
+                           "23-negative-grades", "25-qrels-name-a-missing-query", "27-title-null", "29-encodings/lone-surrogate.jsonl",
+                           "30-json-array/one-line.json", "30-json-array/one-object-many-lines.json", "30-json-array/pretty.json",
+                           "36-judged-but-none-relevant"}) {
+    EXPECT_TRUE(import(name).ok()) << name << ": " << import(name).status();
+  }
+  EXPECT_EQ(import("21-pos-empty-list/train.jsonl")->queries_without_positive(), 1u);
+  EXPECT_EQ(import("25-qrels-name-a-missing-query")->judgments_without_query(), 1u);
+  for (const char* name : {"nan-score", "nul-and-controls", "utf16", "latin1"}) {
+    EXPECT_FALSE(import(absl::StrCat("29-encodings/", name, ".jsonl")).ok()) << name;
+  }
+}
+
+}  // namespace
+}  // namespace muster

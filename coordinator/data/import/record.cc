@@ -1,0 +1,181 @@
+#include "coordinator/data/import/record.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "common/view.h"
+#include "coordinator/data/import/json_text.h"
+
+namespace muster {
+namespace {
+
+using Kind = Record::Kind;
+
+absl::Status Expected(std::string_view key, absl::string_view what, absl::string_view found) {
+  return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be ", what, ", found ", found));
+}
+
+absl::StatusOr<std::string_view> TextIn(Record::Value item, std::string_view key, absl::string_view what) {
+  if (item.kind() != Kind::kText) return Expected(key, what, absl::StrCat(ToAbsl(KindOf(item)), " in it"));
+  return item.text();
+}
+
+// Hands on the values of a list. A cell of CSV may hold a JSON list as text.
+template <typename Take>
+absl::Status ForEachIn(const Record& record, std::string_view key, bool required, bool allow_one,
+                       absl::string_view what, const Take& take) {
+  const Record::Value value = record.Find(key);
+  if (!required && IsAbsent(value)) return absl::OkStatus();
+  if (!value) return Expected(key, what, "nothing");
+  if (value.kind() == Kind::kText && (record.untyped || value.text().starts_with('['))) {
+    JsonParser parser;
+    Record list;
+    if (value.text().starts_with('[') && parser.Parse(value.text(), list).ok() &&
+        list.root().kind() == Kind::kList) {
+      for (const Record::Value item : list.root()) RETURN_IF_ERROR(take(item));
+      return absl::OkStatus();
+    }
+  }
+  if (value.kind() == Kind::kText && (allow_one || record.untyped)) return take(value);
+  if (value.kind() != Kind::kList) return Expected(key, what, ToAbsl(KindOf(value)));
+  for (const Record::Value item : value) RETURN_IF_ERROR(take(item));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Record::Value Record::Value::Find(std::string_view key) const {
+  Value found;
+  for (const Value value : *this) {
+    if (value.key() == key) found = value;
+  }
+  return found;
+}
+
+uint32_t Record::Add(Kind kind, std::string_view key, std::string_view text, double number) {
+  const auto index = static_cast<uint32_t>(nodes_.size());
+  Node& node = nodes_.emplace_back();
+  node.kind = kind;
+  node.key = key;
+  node.text = text;
+  node.number = number;
+  node.end = index + 1;
+  return index;
+}
+
+void Record::AddInteger(std::string_view key, uint64_t magnitude, bool negative) {
+  const double number = static_cast<double>(magnitude);
+  Node& node = nodes_[Add(Kind::kInteger, key, {}, negative ? -number : number)];
+  node.magnitude = magnitude;
+  node.negative = negative;
+}
+
+void Record::Rename(const std::map<std::string, std::string>& names) {
+  static const auto* const kCapitals = new std::map<std::string_view, std::string_view>{
+      {"ID", "id"},       {"QUERY_ID", "query_id"},       {"QUERY_TEXT", "query_text"}, {"DOCUMENT_ID", "document_id"},
+      {"TEXT", "text"},   {"DOCUMENT_TEXT", "document_text"}, {"TITLE", "title"},       {"LABEL", "label"},
+      {"QUERY", "query"}, {"RELEVANCE", "relevance"},     {"SCORE", "score"}};
+  if (!is_object()) return;
+  renamed = !names.empty();
+  for (uint32_t index = 1; index < nodes_.size(); index = nodes_[index].end) {
+    std::string_view& key = nodes_[index].key;
+    if (!key.empty() && key.front() >= 'A' && key.front() <= 'Z') {
+      const auto capital = kCapitals->find(key);
+      if (capital != kCapitals->end()) key = capital->second;
+    }
+    if (!renamed) continue;
+    const auto found = names.find(std::string(key));
+    if (found != names.end()) {
+      key = found->second;
+    } else if (std::any_of(names.begin(), names.end(), [&](const auto& name) { return name.second == key; })) {
+      key = "";
+    }
+  }
+}
+
+std::string_view KindOf(Record::Value value) {
+  if (!value) return "nothing";
+  switch (value.kind()) {
+    case Kind::kNull: return "null";
+    case Kind::kBool: return "a boolean";
+    case Kind::kInteger:
+    case Kind::kNumber: return "a number";
+    case Kind::kText: return value.text().empty() ? "an empty string" : "a string";
+    case Kind::kList: return "a list";
+    case Kind::kObject: return "an object";
+  }
+  return "no JSON";
+}
+
+bool IsAbsent(Record::Value value) { return !value || value.kind() == Kind::kNull; }
+
+absl::StatusOr<std::string_view> TextOf(const Record& record, std::string_view key, bool required) {
+  const Record::Value value = record.Find(key);
+  if (!required && IsAbsent(value)) return std::string_view();
+  if (!value || value.kind() != Kind::kText) return Expected(key, "a string", ToAbsl(KindOf(value)));
+  return value.text();
+}
+
+absl::StatusOr<std::string> IdOf(Record::Value value, std::string_view key) {
+  if (value && value.kind() == Kind::kInteger) {
+    return absl::StrCat(value.node().negative ? "-" : "", value.node().magnitude);
+  }
+  if (!value || value.kind() != Kind::kText || value.text().empty()) {
+    return Expected(key, "an id (a string or an integer)", ToAbsl(KindOf(value)));
+  }
+  return std::string(value.text());
+}
+
+absl::StatusOr<std::string> IdOf(const Record& record, std::string_view key) { return IdOf(record.Find(key), key); }
+
+absl::StatusOr<std::vector<std::string>> TextsOf(const Record& record, std::string_view key, bool required,
+                                                 bool allow_one) {
+  const absl::string_view what = allow_one ? "a string or a list of strings" : "a list of strings";
+  std::vector<std::string> texts;
+  RETURN_IF_ERROR(ForEachIn(record, key, required, allow_one, what, [&](Record::Value item) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::string_view text, TextIn(item, key, what));
+    texts.emplace_back(text);
+    return absl::OkStatus();
+  }));
+  return texts;
+}
+
+absl::StatusOr<std::vector<std::string>> IdsOf(const Record& record, std::string_view key, bool required) {
+  std::vector<std::string> ids;
+  RETURN_IF_ERROR(ForEachIn(record, key, required, false, "a list of ids", [&](Record::Value item) -> absl::Status {
+    absl::StatusOr<std::string> id = IdOf(item, key);
+    if (!id.ok()) return Expected(key, "a list of ids", absl::StrCat(ToAbsl(KindOf(item)), " in it"));
+    ids.push_back(*std::move(id));
+    return absl::OkStatus();
+  }));
+  return ids;
+}
+
+absl::StatusOr<float> NumberOf(Record::Value value, std::string_view key, bool untyped) {
+  float number = 0;
+  if (value && (value.kind() == Kind::kInteger || value.kind() == Kind::kNumber)) {
+    number = static_cast<float>(value.number());
+  } else if (!value || !untyped || value.kind() != Kind::kText || !absl::SimpleAtof(ToAbsl(value.text()), &number)) {
+    return Expected(key, "a number", ToAbsl(KindOf(value)));
+  }
+  if (!std::isfinite(number)) return Expected(key, "a finite number", absl::StrCat(number));
+  return number;
+}
+
+absl::StatusOr<std::vector<float>> NumbersOf(const Record& record, std::string_view key) {
+  constexpr absl::string_view kWhat = "a list of numbers";
+  std::vector<float> numbers;
+  RETURN_IF_ERROR(ForEachIn(record, key, false, false, kWhat, [&](Record::Value item) -> absl::Status {
+    if (item.kind() != Kind::kInteger && item.kind() != Kind::kNumber && !record.untyped) {
+      return Expected(key, kWhat, absl::StrCat(ToAbsl(KindOf(item)), " in it"));
+    }
+    ASSIGN_OR_RETURN(numbers.emplace_back(), NumberOf(item, key, record.untyped));
+    return absl::OkStatus();
+  }));
+  return numbers;
+}
+
+}  // namespace muster

@@ -1,0 +1,109 @@
+// A record of a file, whatever its format: JSON, CSV, TSV or Parquet. And the fields that schemas ask it for.
+//
+// Errors are INVALID_ARGUMENT whose message says what was expected and what was found, without place and full stop.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+// Not thread-safe. Values stand in one vector, parents before children, so that a record is read without allocations
+// once the vector has grown. Texts are views of what the format's reader holds, until its next record.
+class Record {
+ public:
+  enum class Kind : uint8_t { kNull, kBool, kInteger, kNumber, kText, kList, kObject };
+  struct Node {
+    Kind kind = Kind::kNull;
+    bool negative = false;       // of an integer
+    uint32_t end = 0;            // the index after the last descendant
+    uint64_t magnitude = 0;      // of an integer
+    double number = 0;           // of an integer and a number
+    std::string_view key, text;  // the key is empty in a list
+  };
+
+  class Value {
+   public:
+    Value() = default;
+    Value(const Record* record, uint32_t index) : record_(record), index_(index) {}
+    explicit operator bool() const { return record_ != nullptr; }
+    Kind kind() const { return node().kind; }
+    std::string_view key() const { return node().key; }
+    std::string_view text() const { return node().text; }
+    double number() const { return node().number; }
+    const Node& node() const { return record_->nodes_[index_]; }
+    // The values in a list or an object, in the file's order.
+    class Iterator {
+     public:
+      Iterator(const Record* record, uint32_t index) : record_(record), index_(index) {}
+      Value operator*() const { return {record_, index_}; }
+      Iterator& operator++() {
+        index_ = record_->nodes_[index_].end;
+        return *this;
+      }
+      bool operator!=(const Iterator& other) const { return index_ != other.index_; }
+
+     private:
+      const Record* record_;
+      uint32_t index_;
+    };
+    Iterator begin() const { return {record_, index_ + 1}; }
+    Iterator end() const { return {record_, node().end}; }
+    bool empty() const { return node().end == index_ + 1; }
+    Value Find(std::string_view key) const;  // of equal keys the last; false: there is none
+
+   private:
+    const Record* record_ = nullptr;
+    uint32_t index_ = 0;
+  };
+
+  void Clear() {
+    nodes_.clear();
+    renamed = false;
+  }
+  // Appends a value; a list or object is closed with Close(its index) once its values were appended.
+  uint32_t Add(Kind kind, std::string_view key, std::string_view text = {}, double number = 0);
+  void AddInteger(std::string_view key, uint64_t magnitude, bool negative);
+  void Close(uint32_t index) { nodes_[index].end = static_cast<uint32_t>(nodes_.size()); }
+  // Gives the fields of an object other names: the file's own → the schema's. A field that already has one of these
+  // names of the schema is hidden. Names in capitals, as of data bases, are read as the schema's.
+  void Rename(const std::map<std::string, std::string>& names);
+
+  bool empty() const { return nodes_.empty(); }
+  Value root() const { return {this, 0}; }
+  bool is_object() const { return !nodes_.empty() && nodes_[0].kind == Kind::kObject; }
+  Value Find(std::string_view key) const { return is_object() ? root().Find(key) : Value(); }
+  bool Has(std::string_view key) const { return static_cast<bool>(Find(key)); }
+  // Cells of CSV and TSV have no types: a number is its digits, and a list is a JSON list.
+  bool untyped = false;
+  bool renamed = false;  // fields were given the schema's names, so names count and not their order
+  uint64_t number = 0;   // of its line or row in the file
+
+ private:
+  std::vector<Node> nodes_;
+};
+
+// What a value is, for people: "a list", "nothing".
+std::string_view KindOf(Record::Value value);
+bool IsAbsent(Record::Value value);  // or null, or an empty untyped cell
+
+// A string; an absent or null one is "" where `required` is false.
+absl::StatusOr<std::string_view> TextOf(const Record& record, std::string_view key, bool required = true);
+// A string that is not empty, or an integer, which is written in decimal digits.
+absl::StatusOr<std::string> IdOf(Record::Value value, std::string_view key);
+absl::StatusOr<std::string> IdOf(const Record& record, std::string_view key);
+// Lists; an absent or null one is empty where `required` is false. One string stands for a list of one where
+// `allow_one` is set.
+absl::StatusOr<std::vector<std::string>> TextsOf(const Record& record, std::string_view key, bool required,
+                                                 bool allow_one = false);
+absl::StatusOr<std::vector<std::string>> IdsOf(const Record& record, std::string_view key, bool required);
+absl::StatusOr<std::vector<float>> NumbersOf(const Record& record, std::string_view key);
+// A finite number.
+absl::StatusOr<float> NumberOf(Record::Value value, std::string_view key, bool untyped);
+
+}  // namespace muster

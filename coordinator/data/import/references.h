@@ -1,0 +1,76 @@
+// Judgments by ids, which wait until all files have been read.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "coordinator/data/import/bad_records.h"
+#include "coordinator/data/import/base_records.h"
+#include "coordinator/data/import/canonical.h"
+#include "coordinator/data/import/place.h"
+#include "coordinator/data/store/digest_index.h"
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// A query or a document: known by its number, or by an id of another file.
+struct Reference {
+  std::optional<uint32_t> number;
+  std::string_view id;
+};
+
+// Not thread-safe.
+class References {
+ public:
+  References(BadRecords& bad, std::optional<double> max_missing_share)
+      : bad_(bad), max_missing_share_(max_missing_share) {}
+
+  void BeginFile(const std::string& path, const std::string& split) { file_ = &files_[path]; file_->split = split; }
+  void Add(const Place& place, const Reference& query, const Reference& document, Relation relation, float grade,
+           uint16_t source);
+  uint64_t size() const { return size_; }
+
+  // Copies to the writer what the judgments name, the dataset has and the files do not bring.
+  absl::Status CopyFrom(const BaseRecords& base, DigestIndex& queries, DigestIndex& documents, DatasetWriter& writer) const;
+
+  using Judge = absl::FunctionRef<void(const std::string& split, uint32_t query, uint32_t document, Relation relation,
+                                       float grade, uint16_t source)>;
+  // Hands on the judgments, file by file in the order of their paths. Those that name a query or a document which is not
+  // there are left out and counted. INVALID_ARGUMENT if these are too many.
+  absl::Status Resolve(const DigestIndex& queries, const DigestIndex& documents, Judge judge,
+                       std::vector<std::string>& notes, muster::v1::ImportReport& report) const;
+
+ private:
+  // The default of the share above which an import is refused. A few judgments may always miss.
+  static constexpr double kMaxMissingShare = 0.05;
+  static constexpr uint64_t kAlwaysAllowed = 10;
+
+  struct Entry {
+    uint64_t number;  // of the line or row
+    Digest128 query, document;  // of the ids; or numbers
+    float grade;
+    uint16_t source;
+    Relation relation;
+    bool is_row, has_query, has_document;  // has_…: a number
+  };
+  struct File {
+    std::string split;
+    std::vector<Entry> entries;
+  };
+  absl::Status Check(uint64_t without_query, uint64_t without_document, uint64_t missing,
+                     const std::string& first) const;
+
+  BadRecords& bad_;
+  const std::optional<double> max_missing_share_;
+  std::map<std::string, File> files_;  // by path
+  File* file_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+}  // namespace muster

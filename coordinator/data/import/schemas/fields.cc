@@ -1,0 +1,119 @@
+#include "coordinator/data/import/schemas/fields.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status.h"
+#include "common/view.h"
+
+namespace muster {
+namespace {
+
+std::vector<absl::string_view> FieldsOf(absl::string_view line) {
+  if (line.find('\t') != absl::string_view::npos) return absl::StrSplit(line, '\t');
+  std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  return fields.size() == 4 ? fields : std::vector<absl::string_view>{line};
+}
+
+}  // namespace
+
+absl::Status ReadQuery(const Record& record, std::initializer_list<std::string_view> keys, CanonicalRow& row) {
+  std::string_view key = FirstOf(record, keys);
+  if (key.empty()) key = *keys.begin();
+  ASSIGN_OR_RETURN(const std::string_view query, TextOf(record, key));
+  row.query = query;
+  const std::string_view id = FirstOf(record, {"query_id", "qid", "question_id"});
+  if (!id.empty() && !IsAbsent(record.Find(id))) {
+    ASSIGN_OR_RETURN(row.query_id, IdOf(record, id));
+  }
+  ASSIGN_OR_RETURN(const std::string_view source, TextOf(record, "source", false));
+  row.source = source;
+  return absl::OkStatus();
+}
+
+absl::Status ReadPassages(const Record& record, std::string_view key, bool required, const PassageKeys& keys,
+                          Relation relation, CanonicalRow& row) {
+  const Record::Value list = record.Find(key);
+  if (!required && IsAbsent(list)) return absl::OkStatus();
+  const auto expected = [&](std::string_view found) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be a list of objects with \"",
+                                                   ToAbsl(keys.text), "\", found ", ToAbsl(found)));
+  };
+  if (!list || list.kind() != Record::Kind::kList) return expected(KindOf(list));
+  for (const Record::Value item : list) {
+    if (item.kind() != Record::Kind::kObject) return expected(absl::StrCat(ToAbsl(KindOf(item)), " in it"));
+    CanonicalPassage& passage = row.passages.emplace_back();
+    passage.relation = relation;
+    const Record::Value text = item.Find(keys.text), title = item.Find("title");
+    if (!text || text.kind() != Record::Kind::kText) return expected(absl::StrCat("an object in which it is ", ToAbsl(KindOf(text))));
+    passage.text = text.text();
+    if (!IsAbsent(title)) {
+      if (title.kind() != Record::Kind::kText) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
+      passage.title = title.text();
+    }
+    for (const std::string_view id_key : keys.ids) {
+      const Record::Value id = item.Find(id_key);
+      if (IsAbsent(id) || (id.kind() == Record::Kind::kText && id.text().empty())) continue;
+      ASSIGN_OR_RETURN(passage.id, IdOf(id, id_key));
+      break;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Judge(std::string query, std::string document, Relation relation, float grade, std::string_view source,
+                   RowSink& sink) {
+  CanonicalRow row;
+  row.query_id = std::move(query);
+  row.has_query = false;
+  row.source = source;
+  CanonicalPassage& passage = row.passages.emplace_back();
+  passage.id = std::move(document);
+  passage.has_text = false;
+  passage.relation = relation;
+  passage.grade = grade;
+  return sink.Row(row);
+}
+
+absl::Status ReadJudgmentLine(const Record& record, RowSink& sink) {
+  const std::vector<absl::string_view> fields = FieldsOf(ToAbsl(record.root().text()));
+  if (fields.size() != 3 && fields.size() != 4) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected 3 tab-separated fields (query-id, corpus-id, score), or TREC's 4 (query 0 document "
+                     "grade), found ", fields.size()));
+  }
+  const absl::string_view query = fields.front(), document = fields[fields.size() - 2];
+  absl::string_view grade_text = fields.back();
+  while (!grade_text.empty() && grade_text.back() == ' ') grade_text.remove_suffix(1);
+  float grade = 0;
+  if (!absl::SimpleAtof(grade_text, &grade)) {
+    if (record.number == 1) return absl::OkStatus();  // the header
+    return absl::InvalidArgumentError(absl::StrCat("expected a number as score, found \"", grade_text, "\""));
+  }
+  if (!std::isfinite(grade)) {
+    return absl::InvalidArgumentError(absl::StrCat("expected a finite score, found ", grade_text));
+  }
+  if (query.empty() || document.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("expected the id of a ", query.empty() ? "query" : "document", ", found nothing"));
+  }
+  return Judge(std::string(query), std::string(document), Relation::kGraded, grade, {}, sink);
+}
+
+bool IsTrecLine(std::string_view line) {
+  const std::vector<absl::string_view> fields = FieldsOf(ToAbsl(line));
+  int64_t grade = 0;
+  return fields.size() == 4 && (fields[1] == "0" || fields[1] == "Q0" || fields[1] == "q0") &&
+         absl::SimpleAtoi(fields[3], &grade);
+}
+
+bool IsLine(const Record& record) { return !record.empty() && record.root().kind() == Record::Kind::kText; }
+
+bool IsInQrelsFolder(std::string_view path) {
+  const std::filesystem::path name(path);
+  return name.extension() == ".tsv" && name.parent_path().filename() == "qrels";
+}
+
+}  // namespace muster
