@@ -79,7 +79,7 @@ Importer::Importer(const muster::v1::ImportHeader& header, const std::filesystem
       parquet_(parquet),
       writer_(std::move(writer)),
       bad_(header.skip_bad()),
-      rows_(*writer_, bad_, header.source().empty() ? "human" : header.source(), MaxMissingShare(header)),
+      rows_(*writer_, header.source().empty() ? "human" : header.source(), MaxMissingShare(header)),
       splits_(header.split()),
       schema_(header.schema()) {
   for (const auto& [field, own] : header.columns()) fields_[own] = field;
