@@ -81,8 +81,7 @@ Importer::Importer(const muster::v1::ImportHeader& header, const std::filesystem
       writer_(std::move(writer)),
       base_(std::move(base)),
       bad_(header.skip_bad()),
-      rows_(*writer_, bad_, header.source().empty() ? "human" : header.source(), MaxMissingShare(header),
-            base_.get()),
+      rows_(*writer_, header.source().empty() ? "human" : header.source(), MaxMissingShare(header), base_.get()),
       splits_(header.split()),
       schema_(header.schema()) {
   for (const auto& [field, own] : header.columns()) fields_[own] = field;

@@ -10,7 +10,6 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "coordinator/data/import/bad_records.h"
 #include "coordinator/data/import/base_records.h"
 #include "coordinator/data/import/canonical.h"
 #include "coordinator/data/import/place.h"
@@ -28,8 +27,7 @@ struct Reference {
 // Not thread-safe.
 class References {
  public:
-  References(BadRecords& bad, std::optional<double> max_missing_share)
-      : bad_(bad), max_missing_share_(max_missing_share) {}
+  explicit References(std::optional<double> max_missing_share) : max_missing_share_(max_missing_share) {}
 
   void BeginFile(const std::string& path, const std::string& split) { file_ = &files_[path]; file_->split = split; }
   void Add(const Place& place, const Reference& query, const Reference& document, Relation relation, float grade,
@@ -66,7 +64,6 @@ class References {
   absl::Status Check(uint64_t without_query, uint64_t without_document, uint64_t missing,
                      const std::string& first) const;
 
-  BadRecords& bad_;
   const std::optional<double> max_missing_share_;
   std::map<std::string, File> files_;  // by path
   File* file_ = nullptr;

@@ -13,7 +13,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "coordinator/data/import/bad_records.h"
 #include "coordinator/data/import/canonical.h"
 #include "coordinator/data/import/place.h"
 #include "coordinator/data/import/references.h"
@@ -33,9 +32,8 @@ class Rows final : public RowSink {
  public:
   // `source`: of judgments that name none. The writer outlives this.
   // `base`: of the dataset that the rows are added to; null: none. It outlives this, too.
-  Rows(DatasetWriter& writer, BadRecords& bad, std::string source, std::optional<double> max_missing_share,
-       const BaseRecords* base)
-      : writer_(writer), references_(bad, max_missing_share), source_(std::move(source)), base_(base) {}
+  Rows(DatasetWriter& writer, std::string source, std::optional<double> max_missing_share, const BaseRecords* base)
+      : writer_(writer), references_(max_missing_share), source_(std::move(source)), base_(base) {}
 
   // The records that follow are judgments of this file. `by_name`: the file's name decided the split.
   void BeginFile(const std::string& path, const std::string& split, bool by_name);

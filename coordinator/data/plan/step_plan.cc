@@ -29,10 +29,15 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Datas
   const uint64_t numbers[] = {plan.step, plan.epoch, plan.epoch_end};
   hash.Update({reinterpret_cast<const char*>(numbers), sizeof numbers});
   AddToDigest(hash, plan.queries);
-  std::vector<uint64_t> passages;
-  passages.reserve(plan.passages.size());
-  for (const uint32_t passage : plan.passages) passages.push_back(dataset.passage_digest(passage));
-  AddToDigest(hash, passages);
+  if (dataset.content_digest() == dataset.digest()) {
+    // Of an older version: as that version has it, since ranks of one step may have their shares from both.
+    AddToDigest(hash, plan.passages);
+  } else {
+    std::vector<uint64_t> passages;
+    passages.reserve(plan.passages.size());
+    for (const uint32_t passage : plan.passages) passages.push_back(dataset.passage_digest(passage));
+    AddToDigest(hash, passages);
+  }
   AddToDigest(hash, plan.positive_offsets);
   AddToDigest(hash, plan.positives);
   AddToDigest(hash, plan.positive_weights);

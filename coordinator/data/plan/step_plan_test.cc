@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <cstring>
 #include <set>
 
 #include "coordinator/data/plan/plan_test_data.h"
@@ -32,6 +33,28 @@ size_t RowOf(const StepPlan& plan, uint32_t query) {
 }
 uint32_t ColumnOf(const StepPlan& plan, uint32_t passage) {
   return static_cast<uint32_t>(std::ranges::find(plan.passages, passage) - plan.passages.begin());
+}
+
+// Ranks of one step may have their shares from data servers of two versions while one is upgraded.
+TEST(PlanStep, OfADatasetOfAnOlderVersionHasTheDigestOfItsNumbers) {
+  FakeDataset dataset;
+  dataset.Query("w1");
+  dataset.Judge(0, dataset.Document("a", "w1"));
+  PlanInputs inputs = Inputs(dataset, {}, 1);
+  inputs.identity = "identity";
+  Sha256 expected;
+  expected.Update(inputs.identity);
+  const auto add = [&](const auto& value) { expected.Update({reinterpret_cast<const char*>(&value), sizeof value}); };
+  for (const uint64_t number : {0, 0, 1}) add(number);  // step, epoch, end of the epoch
+  // Queries, passages, positives (offsets, columns, weights), ignored (offsets, columns), weights of rows.
+  for (const std::vector<uint32_t>& values : std::vector<std::vector<uint32_t>>{{0}, {0}, {0, 1}, {0}, {}, {0, 0}, {}, {}}) {
+    add(uint64_t{values.size()});
+    for (const uint32_t value : values) add(value);
+  }
+  const auto bytes = expected.Finish();
+  uint64_t digest = 0;
+  std::memcpy(&digest, bytes.data(), sizeof digest);
+  EXPECT_EQ(PlanStep(inputs, 0).digest, digest);
 }
 
 TEST(PlanStep, IgnoresARelevantPassageThatAnotherQueryBrought) {
