@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/init/argument_values.h"
 #include "client/init/detect_tool.h"
 #include "client/init/job_draft.h"
 #include "client/init/rules.h"
@@ -22,36 +23,6 @@
 
 namespace muster {
 namespace {
-
-// Truth values as Python writes them are those of YAML.
-std::string Value(const Argument& argument) {
-  const std::string text = argument.Text();
-  return text == "True" || text == "False" ? absl::AsciiStrToLower(text) : text == "None" ? "null" : text;
-}
-
-std::string Quoted(const Argument& argument) { return absl::StrCat(argument.key, ": ", argument.Text()); }
-
-// The name that a path or an id of the Hub is pushed or imported as: its last part, in the characters of names.
-std::string NameFrom(const std::string& path, const std::string& otherwise) {
-  const std::vector<std::string> parts = absl::StrSplit(path, '/', absl::SkipEmpty());
-  std::string name;
-  for (const unsigned char c : parts.empty() ? std::string() : absl::AsciiStrToLower(parts.back())) {
-    const bool allowed = std::isalnum(c) || c == '.' || c == '_' || c == '-';
-    const bool may_begin = c < 128 && std::isalnum(c);
-    if (may_begin || !name.empty()) name += c < 128 && allowed ? static_cast<char>(c) : '-';
-  }
-  for (const char* ending : {".jsonl", ".json", ".gz", ".zst"}) {
-    if (absl::EndsWith(name, ending)) name.resize(name.size() - std::string(ending).size());
-  }
-  name.resize(std::min<size_t>(name.size(), 63));
-  return name.empty() ? otherwise : name;
-}
-
-std::optional<double> Number(const std::string& text) {
-  double number = 0;
-  if (!absl::SimpleAtod(text, &number) || !std::isfinite(number)) return std::nullopt;
-  return number;
-}
 
 class Translator {
  public:
@@ -96,7 +67,7 @@ class Translator {
       case ArgumentRule::kCopy: return Copy(argument, std::string(rule->text));
       case ArgumentRule::kHarmless: return Harmless(argument, rule->text);
       case ArgumentRule::kHarmlessIf:
-        if (std::ranges::find(values, Value(argument)) != values.end()) return Harmless(argument, rule->text);
+        if (std::ranges::find(values, ValueOf(argument)) != values.end()) return Harmless(argument, rule->text);
         return absl::InvalidArgumentError(ToAbsl(rule->text));
       case ArgumentRule::kRefused: return absl::InvalidArgumentError(ToAbsl(rule->text));
       case ArgumentRule::kTranslate: return (this->*Handlers().at(argument.key))(argument);
@@ -135,16 +106,16 @@ class Translator {
     return absl::OkStatus();
   }
   absl::Status Copy(const Argument& argument, const std::string& field) {
-    if (argument.values.empty() || Value(argument) == "null") return Harmless(argument, "the tool's default");
-    return SetFrom(argument, field, Value(argument));
+    if (argument.values.empty() || ValueOf(argument) == "null") return Harmless(argument, "the tool's default");
+    return SetFrom(argument, field, ValueOf(argument));
   }
 
   absl::Status WarmupSteps(const Argument& argument) {
-    const auto steps = Number(Value(argument));
+    const auto steps = FiniteNumber(ValueOf(argument));
     if (!steps.has_value()) return absl::InvalidArgumentError("is not a number");
     if (*steps < 1) return SetFrom(argument, "optimizer.warmup", absl::StrCat(*steps));
-    if (const Argument* total = Find("max_steps"); total != nullptr && Number(Value(*total)).value_or(0) >= *steps) {
-      return SetFrom(argument, "optimizer.warmup", absl::StrCat(*steps / *Number(Value(*total))),
+    if (const Argument* total = Find("max_steps"); total != nullptr && FiniteNumber(ValueOf(*total)).value_or(0) >= *steps) {
+      return SetFrom(argument, "optimizer.warmup", absl::StrCat(*steps / *FiniteNumber(ValueOf(*total))),
                      "as a share of max_steps");
     }
     return absl::InvalidArgumentError(
@@ -156,16 +127,16 @@ class Translator {
                                                               {"cosine", "cosine"},
                                                               {"constant", "constant"},
                                                               {"constant_with_warmup", "constant"}};
-    const auto found = kNames.find(Value(argument));
+    const auto found = kNames.find(ValueOf(argument));
     if (found == kNames.end()) return absl::InvalidArgumentError("schedules are linear, cosine and constant");
     return SetFrom(argument, "optimizer.schedule", found->second);
   }
 
   absl::Status Epochs(const Argument& argument) {
-    if (const Argument* steps = Find("max_steps"); steps != nullptr && Number(Value(*steps)).value_or(0) > 0) {
+    if (const Argument* steps = Find("max_steps"); steps != nullptr && FiniteNumber(ValueOf(*steps)).value_or(0) > 0) {
       return Harmless(argument, "max_steps decides");
     }
-    const auto epochs = Number(Value(argument));
+    const auto epochs = FiniteNumber(ValueOf(argument));
     if (!epochs.has_value() || *epochs != std::floor(*epochs) || *epochs < 1) {
       return absl::InvalidArgumentError("duration.epochs is a whole number, or set duration.steps");
     }
@@ -173,12 +144,12 @@ class Translator {
   }
 
   absl::Status MaxSteps(const Argument& argument) {
-    if (Number(Value(argument)).value_or(0) <= 0) return Harmless(argument, "num_train_epochs decides");
-    return SetFrom(argument, "duration.steps", Value(argument));
+    if (FiniteNumber(ValueOf(argument)).value_or(0) <= 0) return Harmless(argument, "num_train_epochs decides");
+    return SetFrom(argument, "duration.steps", ValueOf(argument));
   }
 
   absl::Status BatchSize(const Argument& argument) {
-    const auto size = Number(Value(argument));
+    const auto size = FiniteNumber(ValueOf(argument));
     if (!size.has_value() || *size < 1) return absl::InvalidArgumentError("is not a number of queries");
     const Processes processes = ProcessesOfTheTool();
     return SetFrom(argument, "batch.queries", absl::StrCat(*size * processes.count),
@@ -187,33 +158,33 @@ class Translator {
   }
 
   absl::Status Bf16(const Argument& argument) {
-    if (Value(argument) != "true") return Harmless(argument, "precision is bf16 on a GPU, or set precision: fp32");
+    if (ValueOf(argument) != "true") return Harmless(argument, "precision is bf16 on a GPU, or set precision: fp32");
     return SetFrom(argument, "precision", "bf16");
   }
   absl::Status Dtype(const Argument& argument) {
-    const std::string type = Value(argument);
+    const std::string type = ValueOf(argument);
     if (type == "bfloat16") return SetFrom(argument, "precision", "bf16", "weights and their gradients stay fp32");
     if (type == "float32") return SetFrom(argument, "precision", "fp32");
     if (type == "null" || type == "auto") return Harmless(argument, "weights are fp32");
     return absl::InvalidArgumentError("precisions are bf16 and fp32");
   }
   absl::Status UseCpu(const Argument& argument) {
-    if (Value(argument) != "true") return Harmless(argument, "resources.device is gpu where a worker has one");
+    if (ValueOf(argument) != "true") return Harmless(argument, "resources.device is gpu where a worker has one");
     return SetFrom(argument, "resources.device", "cpu");
   }
 
   absl::Status RunName(const Argument& argument) {
-    return SetFrom(argument, "name", YamlScalar(NameFrom(Value(argument), "job")));
+    return SetFrom(argument, "name", YamlScalar(NameFrom(ValueOf(argument), "job")));
   }
   absl::Status Model(const Argument& argument) {
-    const std::string name = NameFrom(Value(argument), "model");
+    const std::string name = NameFrom(ValueOf(argument), "model");
     return SetFrom(argument, "model.from", YamlScalar(name), absl::StrCat("muster models push ", name, " DIR"));
   }
   absl::Status Dataset(const Argument& argument) {
     if (argument.values.size() > 1) {
       return absl::InvalidArgumentError("a job trains one dataset: import the files together");
     }
-    const std::string name = NameFrom(Value(argument), "data");
+    const std::string name = NameFrom(ValueOf(argument), "data");
     if (draft_.Has("data.train")) {
       return Harmless(argument, absl::StrCat("import it: muster data import ", draft_.ValueOf("data.train"), " PATH"));
     }
@@ -221,13 +192,13 @@ class Translator {
   }
 
   absl::Status BothLengths(const Argument& argument) {
-    if (argument.values.empty() || Value(argument) == "null") return Harmless(argument, "the model folder's");
-    RETURN_IF_ERROR(Set("model.max_length.query", Value(argument), Quoted(argument)));
-    return SetFrom(argument, "model.max_length.passage", Value(argument));
+    if (argument.values.empty() || ValueOf(argument) == "null") return Harmless(argument, "the model folder's");
+    RETURN_IF_ERROR(Set("model.max_length.query", ValueOf(argument), Quoted(argument)));
+    return SetFrom(argument, "model.max_length.passage", ValueOf(argument));
   }
 
   absl::Status GroupSize(const Argument& argument) {
-    const auto size = Number(Value(argument));
+    const auto size = FiniteNumber(ValueOf(argument));
     if (!size.has_value() || *size < 1) return absl::InvalidArgumentError("is not a number of passages");
     RETURN_IF_ERROR(Set("data.positives.per_query", "1", ""));
     return SetFrom(argument, "data.negatives.per_query", absl::StrCat(*size - 1), "one passage is the positive");
@@ -237,7 +208,7 @@ class Translator {
     static const std::map<std::string, std::string> kNames = {
         {"cls", "cls"},   {"first", "cls"}, {"first_token", "cls"}, {"mean", "mean"},        {"avg", "mean"},
         {"average", "mean"}, {"last", "last"}, {"eos", "last"},     {"last_token", "last"}};
-    const auto found = kNames.find(Value(argument));
+    const auto found = kNames.find(ValueOf(argument));
     if (found == kNames.end()) return absl::InvalidArgumentError("set model.pooling, see docs/job-spec.md");
     return SetFrom(argument, "model.pooling", found->second);
   }
@@ -252,7 +223,7 @@ class Translator {
   absl::Status Instruction(const Argument& argument) {
     const bool query = absl::StartsWith(argument.key, "query");
     const std::string field = query ? "model.prompts.query" : "model.prompts.passage";
-    if (argument.values.empty() || Value(argument) == "null") return Harmless(argument, "no prompt");
+    if (argument.values.empty() || ValueOf(argument) == "null") return Harmless(argument, "no prompt");
     const Argument* given = Find(query ? "query_instruction_format" : "passage_instruction_format");
     const std::string format = given != nullptr ? given->Text() : "{}{}";
     const size_t first = format.find("{}");
@@ -271,22 +242,22 @@ class Translator {
     if (argument.values.size() != 1) {
       return absl::InvalidArgumentError("set model.prompts.query and model.prompts.passage");
     }
-    if (Value(argument) == "null") return Harmless(argument, "no prompt");
+    if (ValueOf(argument) == "null") return Harmless(argument, "no prompt");
     RETURN_IF_ERROR(Set("model.prompts.passage", YamlScalar(argument.Text()), Quoted(argument)));
     return QueryPrefix(argument);
   }
 
   absl::Status FirstPositive(const Argument& argument) {
-    if (Value(argument) != "true") return Harmless(argument, "the tool's default");
+    if (ValueOf(argument) != "true") return Harmless(argument, "the tool's default");
     return SetFrom(argument, "data.positives.choose", "first");
   }
   absl::Status FirstNegatives(const Argument& argument) {
-    if (Value(argument) != "true") return Harmless(argument, "the tool's default");
+    if (ValueOf(argument) != "true") return Harmless(argument, "the tool's default");
     return SetFrom(argument, "data.negatives.choose", "first");
   }
 
   absl::Status Tuner(const Argument& argument) {
-    const std::string type = Value(argument);
+    const std::string type = ValueOf(argument);
     if (type == "full" || type == "false") return Harmless(argument, "all weights are trained");
     if (type != "lora" && type != "true") return absl::InvalidArgumentError("all weights are trained, or model.lora");
     if (Find("lora_rank") != nullptr || Find("lora_r") != nullptr) return Harmless(argument, "see model.lora.rank");
@@ -298,7 +269,7 @@ class Translator {
   bool UsesLora() const {
     for (const char* key : {"tuner_type", "train_type", "use_lora", "lora"}) {
       if (const Argument* argument = Find(key); argument != nullptr) {
-        return Value(*argument) == "lora" || Value(*argument) == "true";
+        return ValueOf(*argument) == "lora" || ValueOf(*argument) == "true";
       }
     }
     return result_.tool == "swift" || (result_.tool != "tevatron" && Find("lora_rank") != nullptr);
@@ -311,7 +282,7 @@ class Translator {
   }
   absl::Status LoraTargets(const Argument& argument) {
     if (!UsesLora()) return Harmless(argument, "all weights are trained");
-    if (Value(argument) == "all-linear") return Harmless(argument, "all products of the layers, as without targets");
+    if (ValueOf(argument) == "all-linear") return Harmless(argument, "all products of the layers, as without targets");
     std::vector<std::string> names;
     for (const std::string& value : argument.values) {
       for (const absl::string_view name : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
@@ -330,7 +301,7 @@ class Translator {
         sizes.emplace_back(size);
       }
     }
-    if (const Argument* use = Find("use_mrl"); result_.tool == "flagembedding" && (use == nullptr || Value(*use) != "true")) {
+    if (const Argument* use = Find("use_mrl"); result_.tool == "flagembedding" && (use == nullptr || ValueOf(*use) != "true")) {
       return Harmless(argument, "without use_mrl it has no effect");
     }
     if (result_.tool == "flagembedding") {
@@ -341,12 +312,12 @@ class Translator {
     return SetFrom(argument, "loss.matryoshka_dimensions", absl::StrCat("[", absl::StrJoin(sizes, ", "), "]"));
   }
   absl::Status MatryoshkaWeights(const Argument& argument) {
-    if (argument.values.empty() || Value(argument) == "null") return Harmless(argument, "all weights are 1");
+    if (argument.values.empty() || ValueOf(argument) == "null") return Harmless(argument, "all weights are 1");
     return SetFrom(argument, "loss.matryoshka_weights", absl::StrCat("[", absl::StrJoin(argument.values, ", "), "]"));
   }
 
   absl::Status Scale(const Argument& argument) {
-    const auto scale = Number(Value(argument));
+    const auto scale = FiniteNumber(ValueOf(argument));
     if (!scale.has_value() || *scale <= 0) return absl::InvalidArgumentError("is not a scale above 0");
     return SetFrom(argument, "loss.temperature", absl::StrCat(1 / *scale), "1 / scale");
   }
@@ -427,7 +398,7 @@ class Translator {
     for (const char* key : {"world_size", "nproc_per_node", "NPROC_PER_NODE", "num_processes"}) {
       uint32_t count = 0;
       const Argument* argument = Find(key);
-      if (argument != nullptr && absl::SimpleAtoi(Value(*argument), &count) && count > 0) return {count, key};
+      if (argument != nullptr && absl::SimpleAtoi(ValueOf(*argument), &count) && count > 0) return {count, key};
     }
     return {1, "no argument names more: give --processes if there are"};
   }
