@@ -56,6 +56,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);
   app.fallthrough();  // global flags may stand after the command, too
   AddGlobalFlags(app, cli);
+  AddInitCommand(app, cli);
   AddSubmitCommand(app, cli);
   AddJobsCommands(app, cli);
   AddWatchCommand(app, cli);

@@ -23,6 +23,60 @@ TEST_F(CliTest, SubmitPrintsTheIdAndSendsARequestId) {
   EXPECT_EQ(jobs_.requests[1].request_id(), "mine");
 }
 
+TEST_F(CliTest, ADryRunShowsWhatWouldHappenAndSubmitsNothing) {
+  Write("job.yaml", kJobFile);
+  const Result result = Muster("submit job.yaml --dry-run");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out,
+            "name             x\n"
+            "model            minilm\n"
+            "train            t/train, 809 queries\n"
+            "steps            78, 26 per epoch, of 32 queries\n"
+            "per step         192 sequences, 23,412 tokens; at most 31,204 tokens (16 sampled steps of 78)\n"
+            "loss per query   1.1 positives, 158.5 negatives, 0.0 ignored\n"
+            "truncated        25.0 % of the sequences, at 64 tokens per query and 256 per passage\n"
+            "memory per rank  about 5.0 GB, of which up to 4.3 GB are batch.keep_activations\n"
+            "time             about 12:30\n"
+            "note: time: as job a ran\n"
+            "nothing was submitted\n");
+  const auto json = nlohmann::json::parse(Muster("submit job.yaml --dry-run --output json").out);
+  EXPECT_EQ(json["preview"]["total_steps"], "78");
+  EXPECT_EQ(json["job"]["id"], "");
+  ASSERT_EQ(jobs_.requests.size(), 2);
+  EXPECT_TRUE(jobs_.requests[0].dry_run());
+}
+
+// Such a coordinator would take the request for a submission: the request must be one that it refuses.
+TEST_F(CliTest, ADryRunIsRefusedByACoordinatorThatDoesNotKnowIt) {
+  Write("job.yaml", kJobFile);
+  jobs_.knows_dry_runs = false;
+  const Result result = Muster("submit job.yaml --dry-run");
+  EXPECT_EQ(result.err, "submit: --dry-run: the coordinator is of an older version. Upgrade it.\n");
+  EXPECT_NE(result.code, 0);
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  EXPECT_GT(jobs_.requests[0].request_id().size(), 128) << "older coordinators keep no longer id";
+}
+
+TEST_F(CliTest, InitWritesAJobFileThatSubmitReads) {
+  Write("args.yaml", "{grad_cache: true, model_name_or_path: a/MiniLM, dataset_name: t, deepspeed: zero3, num_train_epochs: 2}");
+  Result result = Muster("init made.yaml --from args.yaml");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("wrote made.yaml. Look at it, then: muster submit made.yaml --dry-run"));
+  EXPECT_EQ(result.err, "5 arguments of tevatron: 3 translated, 1 without effect, 1 not translated\n"
+                        "note: read the end of the job file\n");
+  EXPECT_EQ(Muster("submit made.yaml").code, 0);
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  EXPECT_EQ(jobs_.requests[0].spec().profile(), "tevatron");
+  EXPECT_EQ(jobs_.requests[0].spec().model().from(), "minilm");
+  result = Muster("init made.yaml");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err, "init: made.yaml exists. Name another file.\n");
+  Write("smallest.yaml", Muster("init").out);
+  EXPECT_EQ(Muster("submit smallest.yaml --set data.train=t").code, 0);
+  EXPECT_EQ(Muster("init --from none.yaml").code, 2);
+  EXPECT_THAT(Muster("init --from smallest.yaml").err, HasSubstr("Name it with --tool. Allowed: sentence-transformers"));
+}
+
 TEST_F(CliTest, ErrorsAreOneLineWithTheirExitCode) {
   Write("job.yaml", kJobFile);
   Result result = Muster("submit job.yaml --set data.train=unknown");

@@ -323,6 +323,8 @@ absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& tex
 
 }  // namespace
 
+int CountYamlDocuments(const std::string& text) { return DocumentCounter::Count(text); }
+
 absl::StatusOr<JobSpec> ReadJobText(const std::string& name, const std::string& text) {
   Places places;
   return ReadText(name, text, {}, places);

@@ -213,8 +213,8 @@ TEST(JobFile, OverridesOverrule) {
 
 TEST(JobFile, WrongOverridesNameThemselves) {
   EXPECT_EQ(ErrorOf(kShort, {"loss.objectiv=lsepair"}),
-            "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature. Did you mean "
-            "\"objective\"?");
+            "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature, "
+            "matryoshka_dimensions, matryoshka_weights. Did you mean \"objective\"?");
   EXPECT_EQ(ErrorOf(kShort, {"loss.temperature=-1"}),
             "--set loss.temperature=-1: loss.temperature: is -1. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");

@@ -5,6 +5,7 @@
 
 namespace muster {
 
+void AddInitCommand(CLI::App& app, Cli& cli);
 void AddSubmitCommand(CLI::App& app, Cli& cli);
 void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
 void AddWatchCommand(CLI::App& app, Cli& cli);

@@ -3,11 +3,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
 #include "client/job_file.h"
+#include "client/preview_text.h"
 #include "common/exit_code.h"
 #include "common/flags/parse_flags.h"
 #include "common/nearest_name.h"
@@ -24,7 +26,7 @@ constexpr char kDefaultQueue[] = "default";
 struct SubmitFlags {
   std::string file;
   std::vector<std::string> overrides;
-  bool wait = false;
+  bool wait = false, dry_run = false;
   double timeout = 0;
   std::string request_id;
 };
@@ -42,6 +44,29 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
   }
   std::fprintf(stderr, "note: queue \"%s\" is new: no other job is in it. %s\n", queue.c_str(),
                WhatExists(queue, names).c_str());
+}
+
+// Longer than a coordinator keeps. One that does not know SubmitRequest.dry_run would submit the job: it refuses this id
+// instead. Others ignore the id of a dry run.
+constexpr size_t kRefusedId = 200;
+
+absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
+  muster::v1::SubmitRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_spec(), ReadJobFile(flags.file, flags.overrides));
+  request.set_dry_run(true);
+  request.set_request_id(std::string(kRefusedId, '-'));
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  NoteNewQueue(connection, request.spec().resources().queue());
+  const auto stub = JobService::NewStub(connection.coordinator());
+  std::vector<std::string> notes;
+  const auto previewed = Call(*stub, &JobService::Stub::Submit, request, {.notes = &notes});
+  if (absl::StartsWith(previewed.status().message(), "request_id: ")) {
+    return absl::UnimplementedError("submit: --dry-run: the coordinator is of an older version. Upgrade it.");
+  }
+  if (!previewed.ok()) return WithContext(previewed.status(), "submit");
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  std::printf("%s", (cli.output == OutputFormat::kTable ? PreviewText(*previewed) : Format(*previewed, cli.output)).c_str());
+  return kExitSucceeded;
 }
 
 absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
@@ -88,8 +113,14 @@ void AddSubmitCommand(CLI::App& app, Cli& cli) {
           ->type_name("SECONDS")
           ->check(CLI::PositiveNumber);
   OnlyWith(timeout, wait);
-  command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
-  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Submit(cli, *flags); }; });
+  CLI::Option* request_id =
+      command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
+  CLI::Option* dry_run = command->add_flag("--dry-run", flags->dry_run,
+                                           "Submit nothing: show steps, tokens, memory and what the loss sees");
+  dry_run->excludes(wait)->excludes(request_id);
+  command->callback([&cli, flags] {
+    cli.action = [&cli, flags] { return flags->dry_run ? DryRun(cli, *flags) : Submit(cli, *flags); };
+  });
 }
 
 }  // namespace muster

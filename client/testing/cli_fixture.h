@@ -23,6 +23,7 @@
 #include "common/files.h"
 #include "common/rpc/metadata.h"
 #include "common/rpc/security.h"
+#include "common/spec/job_spec.h"
 #include "muster/v1/blob.grpc.pb.h"
 #include "muster/v1/cluster.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
@@ -43,6 +44,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->spec().data().train() == "unknown") {
       return {grpc::StatusCode::NOT_FOUND, "data.train: no dataset \"unknown\". There is: t."};
     }
+    if (request->dry_run()) return DryRun(*request, *response);
     job.set_id("j1");
     *job.mutable_spec() = request->spec();
     *response->mutable_job() = job;
@@ -104,6 +106,27 @@ class FakeJobs final : public muster::v1::JobService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status DryRun(const muster::v1::SubmitRequest& request, muster::v1::SubmitResponse& response) const {
+    if (!knows_dry_runs) return {grpc::StatusCode::INVALID_ARGUMENT, "request_id: longer than 128 bytes. Use a UUID."};
+    *response.mutable_job()->mutable_spec() = request.spec();
+    FillDefaults(*response.mutable_job()->mutable_spec());
+    auto& preview = *response.mutable_preview();
+    preview.set_train_queries(809);
+    preview.set_steps_per_epoch(26);
+    preview.set_total_steps(78);
+    preview.set_sampled_steps(16);
+    preview.set_sequences_per_step(191.7);
+    preview.set_tokens_per_step(23412);
+    preview.set_largest_step_tokens(31204);
+    preview.set_positives_per_query(1.1);
+    preview.set_negatives_per_query(158.5);
+    preview.set_truncated_share(0.25);
+    preview.set_bytes_per_rank(5'000'000'000);
+    preview.set_seconds(750);
+    preview.add_notes("time: as job a ran");
+    return grpc::Status::OK;
+  }
+
   // Serves nothing more until the client goes away.
   grpc::Status Hang(const grpc::ServerContext& context) {
     {
@@ -117,6 +140,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   std::mutex mutex;
   std::vector<muster::v1::SubmitRequest> requests;
   bool hang = false;
+  bool knows_dry_runs = true;
   absl::Mutex hangs_mutex;
   int hangs ABSL_GUARDED_BY(hangs_mutex) = 0;  // calls that hang or have hung
   muster::v1::Job job;

@@ -112,6 +112,14 @@ class Numbers(TopicsCase):
                       self.cluster.ok(*evaluate, "model.max_length.passage=20").err)
         self.assertEqual(self.cluster.ok(*evaluate, "model.max_length.passage=24").err.count("note:"), 0)
 
+        # A tool that cuts where the folder says: its profile cannot, and submission says so.
+        path = self.cluster.folder / "as-the-tool.yaml"
+        path.write_text(json.dumps(topics_job("as-the-tool", model={"from": "length-24"}, profile="sentence-transformers")))
+        self.assertIn("note: model.max_length: queries are cut at 64 tokens and passages at 256, and the model's folder says 24, where "
+                      "sentence-transformers cuts.", self.cluster.ok("submit", path, "--dry-run").err)
+        for other in ("profile=null", "model.max_length.passage=24"):
+            self.assertEqual(self.cluster.ok("submit", path, "--dry-run", "--set", other).err, "", other)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -14,7 +14,11 @@ class Train(TopicsCase):
     def test_trains_reports_before_and_after_and_exports(self):
         cluster = self.cluster
         path = cluster.folder / "job.yaml"
-        path.write_text(json.dumps(topics_job("whole-path")))
+        path.write_text(json.dumps(topics_job("whole-path", profile="sentence-transformers",
+                                              loss={"objective": "lsepair", "matryoshka_dimensions": [128, 32]})))
+        before = self.dry_run(path)
+        self.assertEqual(before["preview"]["seconds"], 0)
+        self.assertIn("no like job", before["preview"]["notes"][0])
         done = cluster.ok("submit", path, "--wait", "--request-id", "whole-path-1")
         for word in ("untrained", "trained", "ndcg@10"):
             self.assertIn(word, done.out)
@@ -25,6 +29,11 @@ class Train(TopicsCase):
         scores = {e["label"]: e["metrics"]["ndcg@10"] for e in job["evaluations"]}
         print("ndcg@10", scores)
         self.assertGreater(scores["trained"], scores["untrained"] + 0.2)
+        after = self.dry_run(path)
+        self.assertEqual(after["job"]["spec"], job["spec"], "what is stored is what was shown")
+        self.assertEqual(after["job"]["resolved"], job["resolved"])
+        self.assertGreater(after["preview"]["seconds"], 0)
+        self.assertIn(f"as job {job['id']} ran", after["preview"]["notes"][0])
         self.assertEqual(len(job["attempts"]), 1)
         self.assertEqual(sorted(rank.get("rank", 0) for rank in job["attempts"][0]["ranks"]), [0, 1])
 
@@ -33,6 +42,7 @@ class Train(TopicsCase):
         for name in ("config.json", "model.safetensors", "modules.json", "vocab.txt", "1_Pooling/config.json", "README.md",
                      "config_sentence_transformers.json", "sentence_bert_config.json"):
             self.assertTrue((target / name).is_file(), name)
+        self.assertIn("| matryoshka dimensions | 128, 32 |", (target / "README.md").read_text())
         refused = cluster.muster("export", again["id"], target)
         self.assertNotEqual(refused.code, 0)
         self.assertIn(str(target), refused.err)
@@ -56,6 +66,26 @@ class Train(TopicsCase):
             copied = cluster.ok("submit", copy, "--output", "json").json()["id"]
             cluster.ok("cancel", copied)
             self.assertEqual(cluster.job(copied)["spec"], job["spec"])
+
+    def dry_run(self, path):
+        """What the job would do. Nothing is submitted or stored."""
+        def known():
+            stored = {str(file) for place in ("data/tokens", "data/blobs", "data/datasets", "data/scratch")
+                      for file in (self.cluster.state / place).rglob("*")}
+            return self.cluster.ok("jobs", "--output", "json").json(), stored
+        before = known()
+        shown = self.cluster.ok("submit", path, "--dry-run").out
+        self.assertIn("nothing was submitted", shown)
+        answer = self.cluster.ok("submit", path, "--dry-run", "--output", "json").json()
+        self.assertEqual(known(), before, "it left a trace")
+        preview = answer["preview"]
+        print("dry run", preview)
+        self.assertEqual(preview["total_steps"], "40")
+        self.assertGreater(preview["tokens_per_step"], 16 * 3)
+        self.assertGreaterEqual(int(preview["largest_step_tokens"]), preview["tokens_per_step"])
+        self.assertGreater(preview["negatives_per_query"], 1)
+        self.assertGreater(int(preview["bytes_per_rank"]), 1 << 20)
+        return answer
 
     def test_every_objective_trains(self):
         for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair"):

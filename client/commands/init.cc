@@ -1,0 +1,100 @@
+// muster init: a job file from another tool's arguments, or the smallest one.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/init/job_draft.h"
+#include "client/init/translate.h"
+#include "client/job_file.h"
+#include "client/words.h"
+#include "common/exit_code.h"
+#include "common/files.h"
+#include "common/flags/parse_flags.h"
+#include "common/spec/profiles.h"
+#include "common/status.h"
+
+namespace muster {
+namespace {
+
+struct InitFlags {
+  std::string file, from, tool;
+  uint32_t processes = 0;
+};
+
+std::string MinimalJobFile() {
+  JobDraft draft;
+  draft.Before("The smallest job. Every other field has a default: docs/job-spec.md.");
+  draft.Before("What it would do: muster submit FILE --dry-run");
+  draft.Set("name", "my-job", "for people").IgnoreError();
+  draft.Set("model.from", "my-model", "muster models push my-model DIR").IgnoreError();
+  draft.Set("data.train", "my-data", "muster data import my-data PATH").IgnoreError();
+  draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
+  draft.Set("duration.epochs", "3", "or steps").IgnoreError();
+  draft.Set("report.dataset", "my-data", "measured before and after training, on split test").IgnoreError();
+  return draft.Text();
+}
+
+absl::StatusOr<std::string> FromArguments(const InitFlags& flags) {
+  const absl::StatusOr<std::string> text = ReadFile(flags.from);
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  ASSIGN_OR_RETURN(const ToolArguments arguments, ReadToolArguments(flags.from, *text));
+  const std::string source = std::filesystem::path(flags.from).filename().string();
+  const auto translation =
+      TranslateArguments(arguments, {.source = source, .tool = flags.tool, .processes = flags.processes});
+  if (!translation.ok()) return WithContext(translation.status(), flags.from);
+  std::fprintf(stderr, "%s of %s: %zu translated, %zu without effect, %zu not translated\n",
+               Plural(arguments.arguments.size(), "argument").c_str(), translation->tool.c_str(), translation->translated,
+               translation->harmless, translation->not_translated);
+  if (translation->not_translated > 0) std::fprintf(stderr, "note: read the end of the job file\n");
+  // What the tool takes and Muster refuses is for people to decide.
+  if (const auto job = ParseJobFile("the job file", translation->job_file, {}); !job.ok()) {
+    std::fprintf(stderr, "note: %s\n", std::string(job.status().message()).c_str());
+  }
+  return translation->job_file;
+}
+
+absl::StatusOr<int> Init(const InitFlags& flags) {
+  if (!flags.file.empty() && std::filesystem::exists(flags.file)) {
+    return absl::InvalidArgumentError(absl::StrCat("init: ", flags.file, " exists. Name another file."));
+  }
+  std::string text = MinimalJobFile();
+  if (!flags.from.empty()) {
+    auto translated = FromArguments(flags);
+    if (!translated.ok()) return WithContext(translated.status(), "init");
+    text = *std::move(translated);
+  }
+  if (flags.file.empty()) {
+    std::printf("%s", text.c_str());
+    return kExitSucceeded;
+  }
+  RETURN_IF_ERROR(WriteFileAtomically(flags.file, text));
+  std::printf("wrote %s. Look at it, then: muster submit %s --dry-run\n", flags.file.c_str(), flags.file.c_str());
+  return kExitSucceeded;
+}
+
+}  // namespace
+
+void AddInitCommand(CLI::App& app, Cli& cli) {
+  auto flags = std::make_shared<InitFlags>();
+  CLI::App* command = app.add_subcommand("init", "Write a job file, from another tool's arguments if there are some")->fallthrough();
+  AsksNoCluster(command, cli);
+  PrintsItsOwnFormat(command, cli);
+  command->add_option("job", flags->file, "File to write; without it the job file is printed")->type_name("JOB.yaml");
+  CLI::Option* from =
+      command->add_option("--from", flags->from, "Arguments of another tool: YAML, JSON, or the command line in a file")
+          ->type_name("FILE");
+  std::vector<std::pair<std::string, std::string>> tools;
+  for (const Profile& profile : Profiles()) tools.emplace_back(profile.name, profile.name);
+  CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; otherwise its arguments tell");
+  OnlyWith(tool->type_name("TOOL"), from);
+  CLI::Option* processes =
+      command->add_option("--processes", flags->processes, "Training processes of the tool, one per GPU")
+          ->type_name("N")
+          ->check(CLI::PositiveNumber);
+  OnlyWith(processes, from);
+  command->callback([&cli, flags] { cli.action = [flags] { return Init(*flags); }; });
+}
+
+}  // namespace muster

@@ -1,0 +1,22 @@
+// The values of other tools' arguments as Muster reads them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "client/init/arguments.h"
+
+namespace muster {
+
+// Truth values and None as Python writes them are those of YAML.
+std::string ValueOf(const Argument& argument);
+
+// "learning_rate: 1e-5".
+std::string Quoted(const Argument& argument);
+
+// The name that a path or an id of the Hub is pushed or imported as: its last part, in the characters of names.
+std::string NameFrom(const std::string& path, const std::string& otherwise);
+
+std::optional<double> FiniteNumber(const std::string& text);
+
+}  // namespace muster

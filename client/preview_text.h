@@ -1,0 +1,12 @@
+// What a dry run found, for people.
+#pragma once
+
+#include <string>
+
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+std::string PreviewText(const muster::v1::SubmitResponse& response);
+
+}  // namespace muster
