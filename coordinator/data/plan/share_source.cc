@@ -210,7 +210,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   RETURN_IF_ERROR(CheckTrainingData(options, inputs.queries.size()));
   inputs.weigh = spec.data().positives().weigh();
   inputs.batch = spec.batch().queries();
-  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model()));
+  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model(), options.resolved));
   inputs.identity = absl::StrCat(options.train->digest(), " ", sequences.identity());
   return std::shared_ptr<ShareSource>(
       new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));

@@ -1,0 +1,61 @@
+#include "coordinator/data/tokenize/tokenizer_files.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/status.h"
+#include "coordinator/data/tokenize/json_reader.h"
+#include "coordinator/data/tokenize/sentencepiece.h"
+#include "coordinator/data/tokenize/tokenizer_config.h"
+#include "coordinator/data/tokenize/tokenizer_json.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
+
+namespace muster {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kConfig = "tokenizer_config.json";
+
+// The parsed tokenizer_config.json; an empty object if there is none.
+absl::StatusOr<json> ReadConfig(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, read(kConfig));
+  if (!text.has_value()) return json::object();
+  return ParseJsonObject(*text, kConfig);
+}
+
+bool TruncatesLeft(const JsonObject& config) {
+  return config.String("truncation_side", "right").value_or("right") == "left";
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizer(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(const json config_json, ReadConfig(read));
+  ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, std::string(kConfig)));
+  ASSIGN_OR_RETURN(const std::optional<std::string> tokenizer_json, read("tokenizer.json"));
+  if (tokenizer_json.has_value()) {
+    ASSIGN_OR_RETURN(json file, ParseJsonObject(*tokenizer_json, "tokenizer.json"));
+    RETURN_IF_ERROR(ApplyTokenizerConfig(config, file));
+    return TokenizerOfJson(file);
+  }
+  RETURN_IF_ERROR(CheckTokenizerConfig(config));
+  ASSIGN_OR_RETURN(const std::optional<std::string> vocabulary, read("vocab.txt"));
+  if (vocabulary.has_value()) {
+    ASSIGN_OR_RETURN(const BertOptions options, BertOptionsOf(config));
+    return TokenizerOfVocabulary(*vocabulary, options, TruncatesLeft(config));
+  }
+  ASSIGN_OR_RETURN(const std::optional<std::string> model, read("sentencepiece.bpe.model"));
+  if (model.has_value()) return TokenizerOfSentencePiece(*model, TruncatesLeft(config));
+  return absl::InvalidArgumentError("the folder has no tokenizer.json, vocab.txt or sentencepiece.bpe.model");
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizerOfEarlierVersions(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(const json config_json, ReadConfig(read));
+  ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, std::string(kConfig)));
+  ASSIGN_OR_RETURN(const std::optional<std::string> vocabulary, read("vocab.txt"));
+  if (!vocabulary.has_value()) return absl::InvalidArgumentError("vocab.txt: is missing");
+  ASSIGN_OR_RETURN(const bool lower_case, config.Bool("do_lower_case", true));
+  return TokenizerOfVocabulary(*vocabulary, lower_case);
+}
+
+}  // namespace muster
