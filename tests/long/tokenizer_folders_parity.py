@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares muster-tokenize with transformers on model folders: which file counts, and what tokenizer_config.json changes.
 
-usage: tokenizer_folders_parity.py MUSTER_TOKENIZE DATA_FOLDER [--texts N]
+usage: tokenizer_folders_parity.py MUSTER_TOKENIZE [DATA_FOLDER] [--texts N] [--only WORD]
 needs: transformers==5.23, tokenizers, sentencepiece, protobuf
 
 Prints per folder the texts that differ. Exit code 1 if one does.
@@ -59,14 +59,17 @@ def folders(data, spm):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("binary")
-    parser.add_argument("data")
+    parser.add_argument("data", nargs="?")
     parser.add_argument("--texts", type=int, default=10_000)
+    parser.add_argument("--only", default="", help="folders whose name holds the word")
     options = parser.parse_args()
     import transformers
     data = tokenizer_kinds.training_texts(options.data)
     spm = tokenizer_kinds.sentencepiece_model(data, 4000)
     failed = False
     for name, model_type, file, content, config in folders(data, spm):
+        if options.only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder)
             (path / file).write_bytes(content)

@@ -34,7 +34,7 @@ def _texts_of(path):
 
 def training_texts(folder, seed=17):
     draw = random.Random(seed)
-    texts = list(_texts_of(folder))
+    texts = list(_texts_of(folder)) if folder else []
     return texts + [" ".join(draw.choices(FOREIGN, k=12)) for _ in range(2000)]
 
 

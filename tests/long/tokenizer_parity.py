@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares muster-tokenize with Hugging Face's tokenizers: code points, data, mixed languages, fuzzed Unicode.
 
-usage: tokenizer_parity.py MUSTER_TOKENIZE DATA_FOLDER [--texts N] [--only WORD] [--vocab VOCAB_TXT]
-  DATA_FOLDER   .jsonl files (title, text), on which tokenizers of each kind are trained on the spot
+usage: tokenizer_parity.py MUSTER_TOKENIZE [DATA_FOLDER] [--texts N] [--only WORD] [--vocab VOCAB_TXT]
+  DATA_FOLDER   .jsonl files (title, text), on which tokenizers of each kind are trained on the spot; absent: random texts
   --texts       mixed and fuzzed texts per kind (100000)
   --only        kinds whose name holds the word
   --vocab       also BERT's own vocabulary, uncased and cased
@@ -73,7 +73,7 @@ def speed(binary, path, arguments, fresh, texts):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("binary")
-    parser.add_argument("data")
+    parser.add_argument("data", nargs="?")
     parser.add_argument("--texts", type=int, default=100_000)
     parser.add_argument("--only", default="")
     parser.add_argument("--vocab")

@@ -32,6 +32,9 @@ class Literal : public Pattern {
   const std::string literal_;
 };
 
+// What ICU's engine may take for one text, in steps of about a millisecond: a hostile pattern does not hang the server.
+constexpr int32_t kMostSteps = 10000;
+
 class Icu : public Pattern {
  public:
   explicit Icu(std::unique_ptr<const icu::RegexPattern> regex) : regex_(std::move(regex)) {}
@@ -50,6 +53,7 @@ class Icu : public Pattern {
       }
       return utf8_at;
     };
+    matcher->setTimeLimit(kMostSteps, error);
     while (U_SUCCESS(error) && matcher->find(error)) {
       const int32_t start = matcher->start(error), end = matcher->end(error);
       if (end == start) continue;

@@ -17,7 +17,8 @@ class Pattern {
  public:
   virtual ~Pattern() = default;
   // Calls `match` with begin and end of each match of the text, which is UTF-8, from left to right. Matches do not
-  // overlap, and none is empty.
+  // overlap, and none is empty. Matching ends early where a regular expression exceeds ICU's limits of stack or time:
+  // what is left of the text then counts as unmatched, the same every time.
   virtual void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t begin, size_t end)> match) const = 0;
 };
 
