@@ -5,7 +5,8 @@ usage: tokenizer_parity.py MUSTER_TOKENIZE [DATA_FOLDER] [--texts N] [--only WOR
   DATA_FOLDER   .jsonl files (title, text), on which tokenizers of each kind are trained on the spot; absent: random texts
   --texts       mixed and fuzzed texts per kind (100000)
   --only        kinds whose name holds the word
-  --vocab       also BERT's own vocabulary, uncased and cased
+  --vocab       also BERT's own vocabulary, uncased and cased, with every code point
+  --every       every code point with every kind; else of large blocks of like ones every 97th
 needs: tokenizers==0.23.3; sentencepiece and protobuf, without which kinds with a character map are left out
 
 Prints per kind the texts that differ, and MB per second of processor time of both, with empty caches. Exit code 1 if a text
@@ -29,11 +30,11 @@ from tokenizers import BertWordPieceTokenizer, Tokenizer  # noqa: E402
 import tokenizer_kinds  # noqa: E402
 
 
-def code_point_texts():
-    """Every code point, but of the large blocks of like ones every 97th."""
+def code_point_texts(every):
+    """Every code point, or of the large blocks of like ones every 97th."""
     for code in range(1, 0x110000):
         alike = 0x3500 <= code < 0x9F00 or 0xAC10 <= code < 0xF800 or code >= 0x20000
-        if not 0xD800 <= code < 0xE000 and (not alike or code % 97 == 0):
+        if not 0xD800 <= code < 0xE000 and (every or not alike or code % 97 == 0):
             yield f"a{chr(code)}b the{chr(code)} {chr(code)}9 '{chr(code)}"
 
 
@@ -77,6 +78,7 @@ def main():
     parser.add_argument("--texts", type=int, default=100_000)
     parser.add_argument("--only", default="")
     parser.add_argument("--vocab")
+    parser.add_argument("--every", action="store_true", help="every code point for every kind")
     options = parser.parse_args()
     data = tokenizer_kinds.training_texts(options.data)
     spm = None
@@ -87,12 +89,12 @@ def main():
     failed = False
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tokenizers-"))
 
-    def compare(name, path, arguments, theirs, fresh):
+    def compare(name, path, arguments, theirs, fresh, every):
         nonlocal failed
         vocabulary = sorted(theirs.get_vocab())
         odd = tokenizer_kinds.odd_texts(options.texts, vocabulary, data, seed=17)
         results = []
-        for kind, texts in (("odd", odd), ("code points", code_point_texts()), ("data", data)):
+        for kind, texts in (("odd", odd), ("code points", code_point_texts(every)), ("data", data)):
             texts = [text.replace("\0", " ") for text in texts]
             found, _, _ = ours(options.binary, path, arguments, texts)
             differ = differing(theirs, texts, found)
@@ -106,11 +108,12 @@ def main():
             continue
         path = str(folder / "tokenizer.json")
         make().save(path)
-        compare(name, path, [], Tokenizer.from_file(path), lambda: Tokenizer.from_file(path))
+        compare(name, path, [], Tokenizer.from_file(path), lambda: Tokenizer.from_file(path),
+                options.every)
     for cased in (False, True) if options.vocab else ():
         fresh = lambda: BertWordPieceTokenizer(options.vocab, lowercase=not cased)  # noqa: E731
         compare(f"BERT's vocabulary, {'cased' if cased else 'uncased'}", options.vocab, ["cased"] if cased else [], fresh(),
-                fresh)
+                fresh, True)
     sys.exit(1 if failed else 0)
 
 

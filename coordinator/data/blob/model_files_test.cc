@@ -173,7 +173,8 @@ TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   EXPECT_EQ(LoadTokenizer(*blobs_, files_, began_with).value()->digest(), began_with);
   Put("tokenizer.json", "{}");
   EXPECT_EQ(LoadTokenizer(*blobs_, files_, began_with).value()->digest(), began_with) << "unread, as before";
-  EXPECT_EQ(LoadTokenizer(*blobs_, files_, std::string(64, '0')).status().message(), "tokenizer.json: model: is missing");
+  EXPECT_EQ(LoadTokenizer(*blobs_, files_, std::string(64, '0')).status().message(),
+            "tokenizer.json: model: is missing");
 }
 
 TEST_F(ModelFilesTest, TheTokenizerKnowsItsCase) {

@@ -16,8 +16,9 @@ namespace muster {
 // The prompts of the job: those that were resolved, or for jobs resolved before these were kept, the specification's.
 muster::v1::Prompts PromptsOf(const muster::v1::ModelSpec& model, const muster::v1::ResolvedJob& resolved);
 
-// The prompts that the tokenizer must see together with each text, as Hugging Face's tools tokenize them; the ids of the
-// others are put before the text's. Jobs resolved before their prompts were kept join none: they go on as they began.
+// The prompts that the tokenizer must see together with each text, as Hugging Face's tools tokenize them; the ids of
+// the others are put before the text's. Jobs resolved before their prompts were kept join none: they go on as they
+// began.
 JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelSpec& model,
                             const muster::v1::ResolvedJob& resolved);
 

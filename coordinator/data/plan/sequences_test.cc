@@ -117,7 +117,8 @@ TEST_F(SequencesTest, RefusesLengthsWithoutRoom) {
 TEST_F(SequencesTest, RefusesTokensOfOtherPrompts) {
   resolved_.mutable_prompts()->set_query("b: ");
   const auto tokens = TokenStore::OpenOrBuild(dataset_, Bytes(), {}, folder_, {});
-  EXPECT_THAT(std::string(Sequences::Create(**tokens, model_, resolved_).status().message()), HasSubstr("other prompts"));
+  EXPECT_THAT(std::string(Sequences::Create(**tokens, model_, resolved_).status().message()),
+              HasSubstr("other prompts"));
 }
 
 }  // namespace

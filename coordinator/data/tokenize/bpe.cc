@@ -115,7 +115,8 @@ std::optional<uint32_t> Bpe::IdOf(std::string_view word, size_t begin, size_t en
 }
 
 void Bpe::FillSymbols(std::string_view word, Symbols& symbols) const {
-  int unknown = 0;  // unknown tokens that wait to be added: they come after the bytes that follow them, as in the source
+  int unknown =
+      0;  // unknown tokens that wait to be added: they come after the bytes that follow them, as in the source
   const auto add_unknown = [&] {
     if (unknown > 0) symbols.Add(unk_);
     unknown = 0;

@@ -18,9 +18,9 @@ namespace {
 
 using nlohmann::json;
 
-// A list of Unigram scores is read by Rust's serde_json without rounding to the nearest: digits as a whole number,
-// then one multiplication or division by a power of ten. Ties between paths depend on the last bit.
-double ScoreOf(double nearest) {
+}  // namespace
+
+double ScoreAsRead(double nearest) {
   char text[64];
   const auto [end, error] = std::to_chars(text, text + sizeof text, std::abs(nearest), std::chars_format::scientific);
   if (error != std::errc()) return nearest;
@@ -50,6 +50,8 @@ double ScoreOf(double nearest) {
   value = exponent >= 0 ? value * power : value / power;
   return std::signbit(nearest) ? -value : value;
 }
+
+namespace {
 
 absl::StatusOr<Vocabulary> ReadVocabulary(const JsonObject& model) {
   ASSIGN_OR_RETURN(const JsonObject object, model.Object("vocab"));
@@ -139,7 +141,7 @@ absl::StatusOr<std::unique_ptr<const TokenModel>> ReadUnigram(const JsonObject& 
     if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number()) {
       return model.Error(absl::StrCat("vocab[", scores.size(), "]"), "must be a token and its score");
     }
-    scores.emplace_back(entry[0].get<std::string>(), ScoreOf(entry[1].get<double>()));
+    scores.emplace_back(entry[0].get<std::string>(), ScoreAsRead(entry[1].get<double>()));
   }
   auto unigram = Unigram::Create(scores, static_cast<uint32_t>(unk), byte_fallback);
   if (!unigram.ok()) return absl::InvalidArgumentError(absl::StrCat(model.place(), ".", unigram.status().message()));

@@ -82,7 +82,16 @@ UChar32 NmtCharacter(UChar32 c) {
     return CharacterMap::kDropped;
   }
   switch (c) {
-    case 0x9: case 0xA: case 0xC: case 0xD: case 0x1680: case 0x2028: case 0x2029: case 0x2581: case 0xFEFF: case 0xFFFD:
+    case 0x9:
+    case 0xA:
+    case 0xC:
+    case 0xD:
+    case 0x1680:
+    case 0x2028:
+    case 0x2029:
+    case 0x2581:
+    case 0xFEFF:
+    case 0xFFFD:
       return ' ';
     default:
       return c >= 0x200B && c <= 0x200F ? ' ' : c;
@@ -179,7 +188,8 @@ absl::StatusOr<NormalizerPtr> ReadSequence(const JsonObject& json) {
   if (list == nullptr || !list->is_array()) return json.Error("normalizers", "must be a list");
   std::vector<NormalizerPtr> steps;
   for (size_t i = 0; i < list->size(); ++i) {
-    ASSIGN_OR_RETURN(const JsonObject item, JsonObject::Of((*list)[i], absl::StrCat(json.PlaceOf("normalizers"), "[", i, "]")));
+    ASSIGN_OR_RETURN(const JsonObject item,
+                     JsonObject::Of((*list)[i], absl::StrCat(json.PlaceOf("normalizers"), "[", i, "]")));
     ASSIGN_OR_RETURN(steps.emplace_back(), ReadNormalizer(item));
   }
   return std::make_unique<Sequence>(std::move(steps));

@@ -67,7 +67,8 @@ class Icu : public Pattern {
 };
 
 absl::Status CannotRead(std::string_view regex, std::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("the pattern \"", ToAbsl(regex), "\" is not supported: ", ToAbsl(what)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the pattern \"", ToAbsl(regex), "\" is not supported: ", ToAbsl(what)));
 }
 
 // Oniguruma's \w, which counts some superscripts and fractions.

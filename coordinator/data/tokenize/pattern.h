@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<const Pattern>> IcuPattern(const std::string& reg
 // The key "pattern" of the object: {"String": …} or {"Regex": …}.
 absl::StatusOr<std::unique_ptr<const Pattern>> ReadPattern(const JsonObject& json);
 
-// Of the pre-tokenizer ByteLevel.
-extern const char kGpt2Pattern[];
+extern const char kGpt2Pattern[];    // of the pre-tokenizer ByteLevel
+extern const char kQwen2Pattern[];   // digits apart
+extern const char kCl100kPattern[];  // up to three digits together
 
 }  // namespace muster

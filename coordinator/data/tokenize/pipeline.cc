@@ -13,7 +13,8 @@ namespace {
 
 std::vector<AddedToken> Select(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> selected;
-  std::ranges::copy_if(tokens, std::back_inserter(selected), [&](const AddedToken& t) { return t.normalized == normalized; });
+  std::ranges::copy_if(tokens, std::back_inserter(selected),
+                       [&](const AddedToken& t) { return t.normalized == normalized; });
   return selected;
 }
 
@@ -30,8 +31,8 @@ Pipeline::Pipeline(Parts parts, Facts facts)
 
 bool Pipeline::SplitsAfter(std::string_view prompt) const {
   if (prompt.empty()) return true;
-  return parts_.bert.has_value() && !tokens_have_space_ && absl::ascii_isspace(prompt.back()) && prompt.back() != '\v' &&
-         prompt.back() != '\f';
+  return parts_.bert.has_value() && !tokens_have_space_ && absl::ascii_isspace(prompt.back()) &&
+         prompt.back() != '\v' && prompt.back() != '\f';
 }
 
 void Pipeline::Encode(std::string_view utf8, std::vector<uint32_t>& ids) const {

@@ -56,7 +56,8 @@ bool Precompiled::Apply(std::string& text) const {
   const std::string_view view = text;
   for (size_t begin = 0; begin < view.size();) {
     // Most of most texts is ASCII, of which nothing but a line's end joins.
-    const bool ascii = IsAscii(view[begin]) && view[begin] != '\r' && (begin + 1 == view.size() || IsAscii(view[begin + 1]));
+    const bool ascii =
+        IsAscii(view[begin]) && view[begin] != '\r' && (begin + 1 == view.size() || IsAscii(view[begin + 1]));
     const size_t end = ascii ? begin + 1 : EndOfGrapheme(view, begin);
     if (end - begin <= kLongestCluster) {
       if (const auto replacement = Transform(view.substr(begin, end - begin)); replacement.has_value()) {

@@ -135,7 +135,8 @@ absl::StatusOr<ModelFile> ReadModelFile(std::string_view bytes) {
   if (reader.broken() || file.pieces.size() < 3) return Broken();
   if (file.model_type != 1) {
     return absl::InvalidArgumentError(
-        "sentencepiece.bpe.model: trainer_spec.model_type is not Unigram. Save the tokenizer with transformers 5, which "
+        "sentencepiece.bpe.model: trainer_spec.model_type is not Unigram. Save the tokenizer with transformers 5, "
+        "which "
         "writes tokenizer.json.");
   }
   return file;

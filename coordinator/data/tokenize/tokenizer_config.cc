@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "coordinator/data/tokenize/pattern.h"
 
 namespace muster {
 namespace {
@@ -17,18 +21,70 @@ using nlohmann::json;
 constexpr std::array<std::string_view, 7> kSpecialTokens = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                             "pad_token", "cls_token", "mask_token"};
 
+constexpr std::array<std::string_view, 2> kTokenLists = {"extra_special_tokens", "additional_special_tokens"};
+
 // About length, padding, decoding, chats, saving, or slow tokenizers: no id of a text depends on them.
-constexpr std::string_view kHarmless[] = {
-    "_commit_hash", "auto_map_class", "backend", "chat_template", "clean_up_tokenization_spaces", "default_to_notebook",
-    "device_map", "do_basic_tokenize", "errors", "extra_ids", "fix_mistral_regex", "from_slow", "full_tokenizer_file",
-    "image_token", "is_local", "keep_accents", "legacy", "legacy_behaviour", "local_files_only", "max_len", "max_length",
-    "max_lenght", "model_input_names", "model_max_length", "name_or_path", "never_split", "pad_to_multiple_of",
-    "pad_token_id", "pad_token_type_id", "padding", "padding_side", "processor_class", "response_schema", "return_tensors",
-    "sp_model_kwargs", "spaces_between_special_tokens", "special_tokens_map_file", "stride", "tokenizer_file",
-    "tokenizer_class", "transformers_version", "trim_offsets", "truncation", "truncation_strategy", "unk_id",
-    "use_default_system_prompt", "use_fast", "vocab_file", "vocab_size", "wordpieces_prefix", "monolingual_vocab_file",
-    "model_type", "model_specific_special_tokens", "tokenizer_type", "cls_token_id", "sep_token_id", "mask_token_id",
-    "bos_token_id", "eos_token_id", "unk_token_id", "max_position_embeddings"};
+constexpr std::string_view kHarmless[] = {"_commit_hash",
+                                          "auto_map_class",
+                                          "backend",
+                                          "chat_template",
+                                          "clean_up_tokenization_spaces",
+                                          "default_to_notebook",
+                                          "device_map",
+                                          "do_basic_tokenize",
+                                          "errors",
+                                          "extra_ids",
+                                          "fix_mistral_regex",
+                                          "from_slow",
+                                          "full_tokenizer_file",
+                                          "image_token",
+                                          "is_local",
+                                          "keep_accents",
+                                          "legacy",
+                                          "legacy_behaviour",
+                                          "local_files_only",
+                                          "max_len",
+                                          "max_length",
+                                          "max_lenght",
+                                          "model_input_names",
+                                          "model_max_length",
+                                          "name_or_path",
+                                          "never_split",
+                                          "pad_to_multiple_of",
+                                          "pad_token_id",
+                                          "pad_token_type_id",
+                                          "padding",
+                                          "padding_side",
+                                          "processor_class",
+                                          "response_schema",
+                                          "return_tensors",
+                                          "sp_model_kwargs",
+                                          "spaces_between_special_tokens",
+                                          "special_tokens_map_file",
+                                          "stride",
+                                          "tokenizer_file",
+                                          "tokenizer_class",
+                                          "transformers_version",
+                                          "trim_offsets",
+                                          "truncation",
+                                          "truncation_strategy",
+                                          "unk_id",
+                                          "use_default_system_prompt",
+                                          "use_fast",
+                                          "vocab_file",
+                                          "vocab_size",
+                                          "wordpieces_prefix",
+                                          "monolingual_vocab_file",
+                                          "model_type",
+                                          "model_specific_special_tokens",
+                                          "tokenizer_type",
+                                          "cls_token_id",
+                                          "sep_token_id",
+                                          "mask_token_id",
+                                          "bos_token_id",
+                                          "eos_token_id",
+                                          "unk_token_id",
+                                          "max_position_embeddings"};
 
 // Read here.
 constexpr std::string_view kHonored[] = {
@@ -54,7 +110,8 @@ absl::Status MustBeFalse(const JsonObject& config, std::string_view key, bool ot
 }
 
 json ByteLevel(bool add_prefix_space, bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
 absl::Status MakeBert(const JsonObject& config, json& tokenizer) {
@@ -82,11 +139,13 @@ json CharacterMapOf(const json& normalizer) {
 absl::Status MakeXlmRoberta(const JsonObject& config, json& tokenizer) {
   ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", true));
   tokenizer["normalizer"] = CharacterMapOf(tokenizer.value("normalizer", json()));
-  tokenizer["pre_tokenizer"] = {
-      {"type", "Sequence"},
-      {"pretokenizers",
-       {{{"type", "WhitespaceSplit"}},
-        {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", prefix ? "always" : "never"}, {"split", true}}}}};
+  tokenizer["pre_tokenizer"] = {{"type", "Sequence"},
+                                {"pretokenizers",
+                                 {{{"type", "WhitespaceSplit"}},
+                                  {{"type", "Metaspace"},
+                                   {"replacement", "\u2581"},
+                                   {"prepend_scheme", prefix ? "always" : "never"},
+                                   {"split", true}}}}};
   return absl::OkStatus();
 }
 
@@ -98,15 +157,15 @@ absl::Status MakeRoberta(const JsonObject& config, json& tokenizer) {
 }
 
 absl::Status MakeQwen2(const JsonObject& config, json& tokenizer) {
-  constexpr char kWords[] =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", false));
   tokenizer["normalizer"] = {{"type", "NFC"}};
-  tokenizer["pre_tokenizer"] = {
-      {"type", "Sequence"},
-      {"pretokenizers",
-       {{{"type", "Split"}, {"pattern", {{"Regex", kWords}}}, {"behavior", "Isolated"}, {"invert", false}},
-        ByteLevel(prefix, /*use_regex=*/false)}}};
+  tokenizer["pre_tokenizer"] = {{"type", "Sequence"},
+                                {"pretokenizers",
+                                 {{{"type", "Split"},
+                                   {"pattern", {{"Regex", std::string(kQwen2Pattern)}}},
+                                   {"behavior", "Isolated"},
+                                   {"invert", false}},
+                                  ByteLevel(prefix, /*use_regex=*/false)}}};
   return absl::OkStatus();
 }
 
@@ -143,33 +202,56 @@ bool Contains(const json& tokens, const json& content) {
   });
 }
 
-absl::Status AddSpecialTokens(const JsonObject& config, json& tokens) {
-  const auto add = [&](std::string_view key, const json& value) -> absl::Status {
-    ASSIGN_OR_RETURN(json token, SpecialToken(config, key, value));
-    if (!Contains(tokens, token["content"])) tokens.push_back(std::move(token));
-    return absl::OkStatus();
-  };
+// Calls `use` with the key and each special token that the configuration names.
+absl::Status ForEachSpecialToken(const JsonObject& config,
+                                 absl::FunctionRef<absl::Status(std::string_view key, json token)> use) {
   for (const std::string_view key : kSpecialTokens) {
-    if (const json* value = config.Find(key); value != nullptr) RETURN_IF_ERROR(add(key, *value));
+    const json* value = config.Find(key);
+    if (value == nullptr) continue;
+    ASSIGN_OR_RETURN(json token, SpecialToken(config, key, *value));
+    RETURN_IF_ERROR(use(key, std::move(token)));
   }
-  for (const std::string_view key : {"extra_special_tokens", "additional_special_tokens"}) {
+  for (const std::string_view key : kTokenLists) {
     const json* list = config.Find(key);
     if (list == nullptr) continue;
     if (!list->is_array() && !list->is_object()) return config.Error(key, "must be a list");
-    for (const json& value : *list) RETURN_IF_ERROR(add(key, value));
+    for (const json& value : *list) {
+      ASSIGN_OR_RETURN(json token, SpecialToken(config, key, value));
+      RETURN_IF_ERROR(use(key, std::move(token)));
+    }
   }
   return absl::OkStatus();
 }
 
+absl::Status AddSpecialTokens(const JsonObject& config, json& tokens) {
+  return ForEachSpecialToken(config, [&](std::string_view, json token) {
+    if (!Contains(tokens, token["content"])) tokens.push_back(std::move(token));
+    return absl::OkStatus();
+  });
+}
+
+// The entries of added_tokens_decoder by ascending id.
+absl::StatusOr<std::map<uint64_t, json>> AddedTokensOf(const JsonObject& config) {
+  std::map<uint64_t, json> tokens;
+  if (config.Find("added_tokens_decoder") == nullptr) return tokens;
+  ASSIGN_OR_RETURN(const JsonObject decoder, config.Object("added_tokens_decoder"));
+  for (const auto& [key, value] : decoder.json().items()) {
+    uint64_t id = 0;
+    if (!absl::SimpleAtoi(key, &id)) return decoder.Error(key, "must be an id");
+    ASSIGN_OR_RETURN(json token, SpecialToken(decoder, key, value));
+    if (!value.contains("special")) token["special"] = false;
+    tokens[id] = std::move(token);
+  }
+  return tokens;
+}
+
 // added_tokens_decoder: id → token; goes over the token of the same text in tokenizer.json.
 absl::Status ApplyAddedTokens(const JsonObject& config, json& tokens) {
-  if (config.Find("added_tokens_decoder") == nullptr) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const JsonObject decoder, config.Object("added_tokens_decoder"));
-  for (const auto& [id, value] : decoder.json().items()) {
-    ASSIGN_OR_RETURN(json token, SpecialToken(decoder, id, value));
-    if (!value.contains("special")) token["special"] = false;
+  ASSIGN_OR_RETURN(auto added, AddedTokensOf(config));
+  for (auto& [id, token] : added) {
+    const json content = token["content"];
     const auto known = std::ranges::find_if(tokens, [&](const json& other) {
-      return other.is_object() && other.value("content", json()) == token["content"];
+      return other.is_object() && other.value("content", json()) == content;
     });
     if (known != tokens.end()) {
       *known = std::move(token);
@@ -211,6 +293,34 @@ absl::Status CheckTokenizerConfig(const JsonObject& config) {
   if (!basic) return config.Error("do_basic_tokenize", "false is not supported");
   const json* never_split = config.Find("never_split");
   if (never_split != nullptr && !never_split->empty()) return config.Error("never_split", "is not supported");
+  return absl::OkStatus();
+}
+
+absl::Status CheckSpecialTokens(const JsonObject& config, std::initializer_list<std::string_view> known) {
+  const auto check = [&](std::string_view key, const json& token) {
+    const json& content = token["content"];
+    if (content.is_string() && std::ranges::find(known, content.get<std::string>()) != known.end()) {
+      return absl::OkStatus();
+    }
+    return config.Error(key, absl::StrCat(content.dump(),
+                                          " is not supported without tokenizer.json. Save the tokenizer "
+                                          "with transformers 5, which writes it."));
+  };
+  RETURN_IF_ERROR(ForEachSpecialToken(config, check));
+  ASSIGN_OR_RETURN(const auto added, AddedTokensOf(config));
+  for (const auto& [id, token] : added) RETURN_IF_ERROR(check("added_tokens_decoder", token));
+  return absl::OkStatus();
+}
+
+absl::Status MergeSpecialTokensMap(const JsonObject& map, json& config) {
+  if (config.contains("added_tokens_decoder")) return absl::OkStatus();
+  for (const auto& [key, value] : map.json().items()) {
+    if (std::ranges::find(kSpecialTokens, key) == kSpecialTokens.end() &&
+        std::ranges::find(kTokenLists, key) == kTokenLists.end()) {
+      return map.Error(key, "is not supported");
+    }
+    config[key] = value;
+  }
   return absl::OkStatus();
 }
 

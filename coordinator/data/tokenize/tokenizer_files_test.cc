@@ -94,13 +94,33 @@ TEST(TokenizerFiles, TruncationSideIsHonored) {
   }
 }
 
+TEST(TokenizerFiles, SpecialTokensMapCountsWhereNothingNewerDoes) {
+  Folder folder = {{"tokenizer.json", Json()}, {"special_tokens_map.json", R"({"mask_token": {"content": "[MASK]"}})"}};
+  EXPECT_EQ(Encode(folder, "[MASK]"), std::vector<uint32_t>{4});
+  folder["tokenizer_config.json"] = R"({"added_tokens_decoder": {}})";
+  EXPECT_EQ(Encode(folder, "[MASK]").size(), 3);
+}
+
+TEST(TokenizerFiles, AddedTokensAreNeverLost) {
+  const std::string config = R"({"added_tokens_decoder": {"12": {"content": "late"}, "9": {"content": "early"}}})";
+  const Folder folder = {{"tokenizer.json", Json()}, {"tokenizer_config.json", config}};
+  EXPECT_EQ(Encode(folder, "late early"), (std::vector<uint32_t>{12, 11})) << "behind the vocabulary, by their ids";
+  EXPECT_EQ(Error({{"vocab.txt", kVocabulary}, {"tokenizer_config.json", config}}),
+            "tokenizer_config.json: added_tokens_decoder: \"early\" is not supported without tokenizer.json. Save the "
+            "tokenizer with transformers 5, which writes it.");
+  EXPECT_EQ(Error({{"vocab.txt", kVocabulary}, {"added_tokens.json", R"({"new": 11})"}}),
+            "added_tokens.json: new: is not in tokenizer.json. Save the tokenizer with transformers 5, which writes it "
+            "there.");
+}
+
 TEST(TokenizerFiles, RefusesKeysByName) {
   const auto with = [](const std::string& config) {
     return Error({{"tokenizer.json", Json()}, {"tokenizer_config.json", config}});
   };
   EXPECT_EQ(with(R"({"surprise": 1})"),
             "tokenizer_config.json: surprise: is not supported. Remove the key if no token id depends on it.");
-  EXPECT_EQ(with(R"({"do_basic_tokenize": false})"), "tokenizer_config.json: do_basic_tokenize: false is not supported");
+  EXPECT_EQ(with(R"({"do_basic_tokenize": false})"),
+            "tokenizer_config.json: do_basic_tokenize: false is not supported");
   EXPECT_EQ(with(R"({"never_split": ["a"]})"), "tokenizer_config.json: never_split: is not supported");
   EXPECT_EQ(with(R"({"split_special_tokens": true})"),
             "tokenizer_config.json: split_special_tokens: true is not supported");
@@ -110,10 +130,11 @@ TEST(TokenizerFiles, RefusesKeysByName) {
 
 TEST(TokenizerFiles, EarlierVersionsReadVocabTxtAlone) {
   const Folder folder = {{"tokenizer.json", Json()}, {"vocab.txt", kVocabulary}};
-  const auto earlier = ReadTokenizerOfEarlierVersions([&](std::string_view name) -> absl::StatusOr<std::optional<std::string>> {
-    const auto found = folder.find(name);
-    return found == folder.end() ? std::nullopt : std::optional(found->second);
-  });
+  const auto earlier =
+      ReadTokenizerOfEarlierVersions([&](std::string_view name) -> absl::StatusOr<std::optional<std::string>> {
+        const auto found = folder.find(name);
+        return found == folder.end() ? std::nullopt : std::optional(found->second);
+      });
   ASSERT_TRUE(earlier.ok()) << earlier.status();
   EXPECT_EQ((*earlier)->digest(), (*Read({{"vocab.txt", kVocabulary}}))->digest());
   EXPECT_NE((*earlier)->digest(), (*Read(folder))->digest());
@@ -122,7 +143,8 @@ TEST(TokenizerFiles, EarlierVersionsReadVocabTxtAlone) {
 // Model folders made after public reports about other tools; expected.json has the ids with special tokens.
 TEST(TokenizerFiles, GivesTheIdsOfTheFoldersFromTheField) {
   const std::filesystem::path cases = MUSTER_SOURCE_DIR "/../shared/cases";
-  if (!std::filesystem::exists(cases)) GTEST_SKIP() << "left out: model folders from the field; " << cases << " is absent";
+  if (!std::filesystem::exists(cases))
+    GTEST_SKIP() << "left out: model folders from the field; " << cases << " is absent";
   int compared = 0;
   for (const char* name : {"01-st6-pooling-cls", "02-no-vocab-txt", "03-layernorm-gamma-beta", "04-strip-accents-false",
                            "05-chinese-chars-off", "06-padded-embedding-rows", "12-fast-tokenizer-class"}) {

@@ -58,7 +58,8 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonObject& file, 
   std::set<std::string> searched_for;
   for (auto& [id, token] : tokens) {
     if (token.normalized && normalizer != nullptr) normalizer->Apply(token.content);
-    if (token.content.empty()) return file.Error("added_tokens", absl::StrCat("token ", id, " is empty when normalized"));
+    if (token.content.empty())
+      return file.Error("added_tokens", absl::StrCat("token ", id, " is empty when normalized"));
     if (token.normalized && !searched_for.insert(token.content).second) {
       return file.Error("added_tokens", absl::StrCat("token ", id, " is another one's equal when normalized"));
     }

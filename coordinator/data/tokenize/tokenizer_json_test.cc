@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/files.h"
+#include "coordinator/data/tokenize/model_json.h"
 #include "test_paths.h"
 
 namespace muster {
@@ -129,6 +130,15 @@ TEST(TokenizerJson, RefusesByNameWhatItDoesNotHonor) {
                                                      "behavior": "Isolated", "invert": false})")),
               HasSubstr("it matches the empty text"));
   EXPECT_EQ(with("/added_tokens/0/content", 5), "tokenizer.json: added_tokens[0].content: must be a string");
+}
+
+// Seen with tokenizers 0.23.3: what it writes for a score that it has read.
+TEST(TokenizerJson, ScoresAreReadAsTheSourceReadsThem) {
+  EXPECT_EQ(ScoreAsRead(-15.275492379532281), -15.27549237953228);
+  EXPECT_EQ(ScoreAsRead(-9.908701741838819), -9.90870174183882);
+  EXPECT_EQ(ScoreAsRead(-1.8771917354846979), -1.877191735484698);
+  EXPECT_EQ(ScoreAsRead(-13.5), -13.5);
+  EXPECT_EQ(ScoreAsRead(0), 0);
 }
 
 TEST(TokenizerJson, TakesWhatIsNotUtf8AsReplacementCharacters) {

@@ -7,12 +7,15 @@ namespace muster {
 
 const char kGpt2Pattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+#define MUSTER_WORDS(digits)                                                            \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})" digits               \
+  R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"
+const char kQwen2Pattern[] = MUSTER_WORDS("");
+const char kCl100kPattern[] = MUSTER_WORDS("{1,3}");
+#undef MUSTER_WORDS
+
 namespace {
 
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kCl100k =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 enum class Kind { kLetter, kNumber, kSpace, kOther, kEnd };
 
@@ -147,8 +150,8 @@ class Cl100kWords : public Pattern {
 
 std::unique_ptr<const Pattern> WordPattern(std::string_view regex) {
   if (regex == kGpt2Pattern) return std::make_unique<Gpt2Words>();
-  if (regex == kQwen2) return std::make_unique<Cl100kWords>(1);
-  if (regex == kCl100k) return std::make_unique<Cl100kWords>(3);
+  if (regex == kQwen2Pattern) return std::make_unique<Cl100kWords>(1);
+  if (regex == kCl100kPattern) return std::make_unique<Cl100kWords>(3);
   return nullptr;
 }
 

@@ -30,7 +30,8 @@ class WordPiece : public TokenModel {
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
  private:
-  WordPiece(Vocabulary vocabulary, Options options) : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {}
+  WordPiece(Vocabulary vocabulary, Options options)
+      : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {}
 
   const Vocabulary vocabulary_;
   const Options options_;
