@@ -6,6 +6,7 @@
 #include "coordinator/data/import/importer.h"
 #include "coordinator/data/store/dataset_format.h"
 #include "coordinator/data/tokenize/token_store.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
 #include "tests/fuzz/byte_source.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/read_dataset.h"
@@ -17,7 +18,7 @@ namespace {
 struct Sample {
   FuzzFolder root;
   std::vector<std::pair<std::string, std::string>> files;  // name, bytes
-  std::shared_ptr<const WordPieceTokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;
   std::string token_name, tokens;
 
   Sample() {
@@ -38,9 +39,9 @@ struct Sample {
       files.emplace_back(entry.path().filename().string(), ReadFile(entry.path()).value());
     }
     std::sort(files.begin(), files.end());
-    tokenizer = WordPieceTokenizer::FromVocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\none\ntwo\nthree\nt\n", true).value();
+    tokenizer = TokenizerOfVocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\none\ntwo\nthree\nt\n", true).value();
     const auto dataset = Dataset::Open(folder).value();
-    FUZZ_CHECK(TokenStore::OpenOrBuild(*dataset, tokenizer, root.path() / "tokens", {}).ok(), "tokens");
+    FUZZ_CHECK(TokenStore::OpenOrBuild(*dataset, tokenizer, {}, root.path() / "tokens", {}).ok(), "tokens");
     for (const auto& entry : std::filesystem::directory_iterator(root.path() / "tokens")) {
       token_name = entry.path().filename().string();
       tokens = ReadFile(entry.path()).value();
@@ -99,7 +100,7 @@ void Run(ByteSource& source) {
   ReadAll(**dataset);
   const auto store_folder = sample.root.Fresh("t");
   Put(store_folder / sample.token_name, tokens);
-  const auto store = TokenStore::OpenOrBuild(**dataset, sample.tokenizer, store_folder, {});
+  const auto store = TokenStore::OpenOrBuild(**dataset, sample.tokenizer, {}, store_folder, {});
   if (!store.ok()) return;
   for (uint32_t i = 0; i < (*store)->queries(); ++i) (*store)->Query(i);
   for (uint32_t i = 0; i < (*store)->passages(); ++i) (*store)->Passage(i);

@@ -1,6 +1,6 @@
 // Hostile texts and vocabularies. Laws: every id is in the vocabulary; equal texts give equal ids; the normal form of a
 // text is valid UTF-8 and its own normal form.
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
 
 #include "coordinator/data/store/normalise.h"
 #include "tests/fuzz/byte_source.h"
@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-void Encode(const WordPieceTokenizer& tokenizer, std::string_view text) {
+void Encode(const Tokenizer& tokenizer, std::string_view text) {
   std::vector<uint32_t> ids, again;
   tokenizer.Encode(text, ids);
   tokenizer.Encode(text, again);
@@ -17,14 +17,14 @@ void Encode(const WordPieceTokenizer& tokenizer, std::string_view text) {
   for (const uint32_t id : ids) FUZZ_CHECK(id < tokenizer.vocabulary_size(), "an id that is not in the vocabulary");
 }
 
-const WordPieceTokenizer& Fixed(bool lower_case) {
+const Tokenizer& Fixed(bool lower_case) {
   static const auto make = [](bool lower) {
     std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
     for (char c = '!'; c <= '~'; ++c) {
       vocabulary += std::string(1, c) + "\n##" + std::string(1, c) + "\n";
     }
     vocabulary += "the\n##ing\n\xC3\xA4\n##\xC3\xA4\n\xE4\xB8\x80\n";
-    return WordPieceTokenizer::FromVocabulary(vocabulary, lower).value();
+    return TokenizerOfVocabulary(vocabulary, lower).value();
   };
   static const auto lower = make(true), cased = make(false);
   return lower_case ? *lower : *cased;
@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text = source.Rest();
   muster::Encode(muster::Fixed(lower_case), text);
   if (!vocabulary.empty()) {
-    const auto own = muster::WordPieceTokenizer::FromVocabulary(vocabulary, lower_case);
+    const auto own = muster::TokenizerOfVocabulary(vocabulary, lower_case);
     if (own.ok()) muster::Encode(**own, text);
   }
   if (muster::FirstInvalidUtf8(text) != std::string::npos) return 0;

@@ -1,94 +1,119 @@
 #!/usr/bin/env python3
-"""Compares muster-tokenize with Hugging Face's tokenizers: every text of the data sets, every code point, odd texts.
+"""Compares muster-tokenize with Hugging Face's tokenizers: code points, data, mixed languages, fuzzed Unicode.
 
-usage: tokenizer_parity.py MUSTER_TOKENIZE VOCAB [TEXTS...]
-  TEXTS: .jsonl files (title, text) or folders that hold some
-needs: pip install tokenizers==0.23.3
+usage: tokenizer_parity.py MUSTER_TOKENIZE [DATA_FOLDER] [--texts N] [--only WORD] [--vocab VOCAB_TXT]
+  DATA_FOLDER   .jsonl files (title, text), on which tokenizers of each kind are trained on the spot; absent: random texts
+  --texts       mixed and fuzzed texts per kind (100000)
+  --only        kinds whose name holds the word
+  --vocab       also BERT's own vocabulary, uncased and cased, with every code point
+  --every       every code point with every kind; else of large blocks of like ones every 97th
+needs: tokenizers==0.23.3; sentencepiece and protobuf, without which kinds with a character map are left out
 
-Prints the number of texts compared and of those that differ; exit code 1 if any does.
+Prints per kind the texts that differ, and MB per second of processor time of both, with empty caches. Exit code 1 if a text
+differs.
 """
-import json
+import argparse
+import os
 import pathlib
-import random
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 
-from tokenizers import BertWordPieceTokenizer
+os.environ["RAYON_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from tokenizers import BertWordPieceTokenizer, Tokenizer  # noqa: E402
+
+import tokenizer_kinds  # noqa: E402
 
 
-def data_texts(paths):
-    for path in paths:
-        path = pathlib.Path(path)
-        for file in sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]:
-            for line in file.open(encoding="utf-8"):
-                record = json.loads(line)
-                yield from (record[key] for key in ("title", "text") if record.get(key))
-
-
-def code_point_texts():
+def code_point_texts(every):
+    """Every code point, or of the large blocks of like ones every 97th."""
     for code in range(1, 0x110000):
-        if 0xD800 <= code < 0xE000:
-            continue
-        yield f"a{chr(code)}b the{chr(code)}"
+        alike = 0x3500 <= code < 0x9F00 or 0xAC10 <= code < 0xF800 or code >= 0x20000
+        if not 0xD800 <= code < 0xE000 and (every or not alike or code % 97 == 0):
+            yield f"a{chr(code)}b the{chr(code)} {chr(code)}9 '{chr(code)}"
 
 
-def random_texts(vocabulary, count=200_000, seed=17):
-    draw = random.Random(seed)
-    odd = ["\u0096", "\ufffd", "\u00ad", "\u200b", "\u0301", "\u0327", "\u4e2d", "\u00e9", "\u0130", "\u03a3", "\u1734",
-           "\uac00", "\U0001d15e", "\U0001f600", "\u2028", "\u00a0", "\t", "\r", "\v", "\x7f", "\x01", "'", "-", "\u2014",
-           "[MASK]", "[mask]", "[SEP]", "[CLS", "[", "]", "##", "\u3099", "\u0345", "\u0653", "x" * 100, "y" * 101,
-           "\u00e9" * 99]
-    for _ in range(count):
-        parts = []
-        for _ in range(draw.randint(1, 12)):
-            kind = draw.random()
-            if kind < 0.4:
-                parts.append(draw.choice(odd))
-            elif kind < 0.7:
-                parts.append(draw.choice(vocabulary))
-            elif kind < 0.85:
-                parts.append(chr(draw.choice([draw.randint(32, 0x24F), draw.randint(0x250, 0xD7FF),
-                                              draw.randint(0xE000, 0x1FFFF)])))
-            else:
-                parts.append(" ")
-        yield "".join(parts)
+def ours(binary, path, arguments, texts, quiet=False):
+    data = "".join(text + "\0" for text in texts).encode("utf-8")
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [binary, path, "null"] + (["count"] if quiet else []) + arguments
+    out = subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return out.decode().split("\n")[:-1], len(data), end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
 
 
-def ours(binary, vocab, lower, texts):
-    command = [binary, vocab] + ([] if lower else ["cased"])
-    text = "".join(t + "\n" for t in texts).encode("utf-8")
-    start = time.monotonic()
-    out = subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
-    seconds = time.monotonic() - start
-    print(f"  muster-tokenize: {len(text) / 1e6:.1f} MB in {seconds:.2f} s", flush=True)
-    return out.decode().split("\n")[:-1]
+def differing(theirs, texts, found):
+    if len(found) != len(texts):
+        sys.exit(f"{len(found)} lines for {len(texts)} texts")
+    differ = 0
+    for begin in range(0, len(texts), 10_000):
+        encoded = theirs.encode_batch(texts[begin:begin + 10_000], add_special_tokens=False)
+        for text, expected, line in zip(texts[begin:], encoded, found[begin:]):
+            if expected.ids != [int(i) for i in line.split()]:
+                differ += 1
+                if differ <= 3:
+                    print(f"  {text!r}\n    expected {expected.ids} {expected.tokens}\n    found    {line}", flush=True)
+    return differ
+
+
+def speed(binary, path, arguments, fresh, texts):
+    """MB per second of processor time of both on first sight, without the time to load."""
+    _, _, loading = ours(binary, path, arguments, [""], quiet=True)
+    _, size, seconds = ours(binary, path, arguments, texts, quiet=True)
+    theirs = fresh()
+    start = time.process_time()
+    theirs.encode_batch_fast(texts, add_special_tokens=False)
+    return size / 1e6 / max(seconds - loading, 1e-9), size / 1e6 / (time.process_time() - start)
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    binary, vocab, paths = sys.argv[1], sys.argv[2], sys.argv[3:]
-    vocabulary = pathlib.Path(vocab).read_text(encoding="utf-8").split("\n")
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("binary")
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--texts", type=int, default=100_000)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--vocab")
+    parser.add_argument("--every", action="store_true", help="every code point for every kind")
+    options = parser.parse_args()
+    data = tokenizer_kinds.training_texts(options.data)
+    spm = None
+    try:
+        spm = tokenizer_kinds.sentencepiece_model(data, 4000)
+    except ImportError:
+        print("left out: kinds with a character map, because sentencepiece is not installed")
     failed = False
-    for lower in (True, False):
-        theirs = BertWordPieceTokenizer(vocab, lowercase=lower)
-        for name, texts in (("data", data_texts(paths)), ("code points", code_point_texts()),
-                            ("random, seed 17", random_texts(vocabulary))):
-            texts = [text.replace("\n", " ") for text in texts]
-            found = ours(binary, vocab, lower, texts)
-            if len(found) != len(texts):
-                sys.exit(f"{name}: {len(found)} lines for {len(texts)} texts")
-            differ = 0
-            for begin in range(0, len(texts), 10_000):
-                encoded = theirs.encode_batch(texts[begin:begin + 10_000], add_special_tokens=False)
-                for text, expected, line in zip(texts[begin:], encoded, found[begin:]):
-                    if expected.ids != [int(i) for i in line.split()]:
-                        differ += 1
-                        if differ <= 5:
-                            print(f"  {text!r}\n    expected {expected.ids}\n    found    {line}")
-            print(f"{'uncased' if lower else 'cased'}, {name}: {len(texts)} texts, {differ} differ", flush=True)
-            failed |= differ > 0 or not texts
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tokenizers-"))
+
+    def compare(name, path, arguments, theirs, fresh, every):
+        nonlocal failed
+        vocabulary = sorted(theirs.get_vocab())
+        odd = tokenizer_kinds.odd_texts(options.texts, vocabulary, data, seed=17)
+        results = []
+        for kind, texts in (("odd", odd), ("code points", code_point_texts(every)), ("data", data)):
+            texts = [text.replace("\0", " ") for text in texts]
+            found, _, _ = ours(options.binary, path, arguments, texts)
+            differ = differing(theirs, texts, found)
+            failed |= differ > 0
+            results.append(f"{differ} of {len(texts)} {kind}")
+        mine, other = speed(options.binary, path, arguments, fresh, data)
+        print(f"{name}: {', '.join(results)} differ; {mine:.0f} MB/s, tokenizers {other:.1f}", flush=True)
+
+    for name, make in tokenizer_kinds.kinds(data, spm=spm).items():
+        if options.only not in name:
+            continue
+        path = str(folder / "tokenizer.json")
+        make().save(path)
+        compare(name, path, [], Tokenizer.from_file(path), lambda: Tokenizer.from_file(path),
+                options.every)
+    for cased in (False, True) if options.vocab else ():
+        fresh = lambda: BertWordPieceTokenizer(options.vocab, lowercase=not cased)  # noqa: E731
+        compare(f"BERT's vocabulary, {'cased' if cased else 'uncased'}", options.vocab, ["cased"] if cased else [], fresh(),
+                fresh, True)
     sys.exit(1 if failed else 0)
 
 

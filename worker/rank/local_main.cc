@@ -76,7 +76,7 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
   const at::Device device = options.gpu ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary, device,
                                                        options.float64 ? at::kDouble : at::kFloat));
-  RETURN_IF_ERROR(CheckMatryoshka(spec.loss(), static_cast<uint32_t>(encoder->config().hidden_size)));
+  RETURN_IF_ERROR(CheckMatryoshka(spec.loss(), static_cast<uint32_t>(encoder->config().EmbeddingSize())));
   Trainer trainer(*encoder, group, RealClock(), TrainerOptionsFrom(spec, encoder->config(), shares.size()));
   for (const muster::v1::StepShare& share : shares) {
     const absl::Duration start = RealClock().Monotonic();

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -13,6 +16,7 @@
 #include "common/small_file.h"
 #include "common/status.h"
 #include "common/view.h"
+#include "coordinator/data/tokenize/tokenizer_files.h"
 
 namespace muster {
 namespace {
@@ -20,8 +24,9 @@ namespace {
 using muster::v1::FileEntry;
 using muster::v1::FileManifest;
 
-constexpr std::array<absl::string_view, 5> kTokenizerFiles = {
-    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"};
+constexpr std::array<absl::string_view, 6> kTokenizerFiles = {
+    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json",
+    "sentencepiece.bpe.model"};
 
 // What clients send is not read into memory whatever its size.
 constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
@@ -32,7 +37,7 @@ const FileEntry* Find(const FileManifest& files, absl::string_view path) {
   return found == files.files().end() ? nullptr : &*found;
 }
 
-constexpr absl::string_view kReads = "Muster reads WordPiece vocabularies.";
+constexpr absl::string_view kReads = "Muster reads tokenizer.json, vocab.txt and SentencePiece's Unigram models.";
 constexpr std::string_view kPush = "models push";
 
 std::string PathsOf(const FileManifest& files) {
@@ -49,27 +54,29 @@ absl::Status MissingFile(absl::string_view file, const FileManifest& files, absl
       absl::StrCat(file, " is missing, the folder has ", PathsOf(files), ". ", remedy));
 }
 
+bool HasTokenizer(const FileManifest& files) {
+  return std::any_of(kTokenizerSources.begin(), kTokenizerSources.end(),
+                     [&](std::string_view name) { return Find(files, ToAbsl(name)) != nullptr; });
+}
+
+// Reads the tokenizer's files from their blobs.
+TokenizerFileReader ReaderOf(const BlobStore& blobs, const FileManifest& files) {
+  return [&blobs, &files](std::string_view name) -> absl::StatusOr<std::optional<std::string>> {
+    const FileEntry* entry = Find(files, ToAbsl(name));
+    if (entry == nullptr) return std::nullopt;
+    ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
+    absl::StatusOr<std::string> bytes =
+        ReadSmallFile(path, name == "tokenizer_config.json" ? kMaxJsonBytes : kMaxVocabularyBytes);
+    if (!bytes.ok()) return WithContext(bytes.status(), name);
+    return std::move(*bytes);
+  };
+}
+
 // The files without which a folder is neither a model nor a tokenizer.
 absl::Status CheckFiles(const FileManifest& files) {
   std::vector<std::string> paths;
   for (const FileEntry& file : files.files()) paths.push_back(file.path());
   return CheckModelPaths(paths);
-}
-
-// The tokenizer_config.json beside vocab.txt says whether letters are lowered; without it they are.
-absl::StatusOr<bool> LowerCase(const BlobStore& blobs, const FileManifest& files) {
-  const FileEntry* entry = Find(files, "tokenizer_config.json");
-  if (entry == nullptr) return true;
-  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxJsonBytes));
-  const nlohmann::json config = nlohmann::json::parse(text, nullptr, false);
-  if (!config.is_object()) return absl::InvalidArgumentError("tokenizer_config.json: is not a JSON object");
-  const auto lower_case = config.find("do_lower_case");
-  if (lower_case == config.end()) return true;
-  if (!lower_case->is_boolean()) {
-    return absl::InvalidArgumentError("tokenizer_config.json: \"do_lower_case\" must be true or false");
-  }
-  return lower_case->get<bool>();
 }
 
 // Ranks write it into the export, after all training: it had better be one.
@@ -184,18 +191,24 @@ absl::StatusOr<FileManifest> TokenizerFiles(const FileManifest& files) {
       *tokenizer.add_files() = file;
     }
   }
-  if (Find(tokenizer, "vocab.txt") != nullptr) return tokenizer;
-  return MissingFile("vocab.txt", files, kReads);
+  if (HasTokenizer(tokenizer)) return tokenizer;
+  return MissingFile("tokenizer.json", files, kReads);
 }
 
-absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const BlobStore& blobs,
-                                                                        const FileManifest& files) {
-  const FileEntry* entry = Find(files, "vocab.txt");
-  if (entry == nullptr) return MissingFile("vocab.txt", files, kReads);
-  ASSIGN_OR_RETURN(const bool lower_case, LowerCase(blobs, files));
-  ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
-  ASSIGN_OR_RETURN(const std::string vocabulary, ReadSmallFile(path, kMaxVocabularyBytes));
-  return WordPieceTokenizer::FromVocabulary(vocabulary, lower_case);
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs, const FileManifest& files) {
+  return ReadTokenizer(ReaderOf(blobs, files));
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs, const FileManifest& files,
+                                                               const std::string& digest) {
+  const TokenizerFileReader read = ReaderOf(blobs, files);
+  const auto tokenizer = ReadTokenizer(read);
+  if (tokenizer.ok() && (*tokenizer)->digest() == digest) return tokenizer;
+  if (const auto earlier = ReadTokenizerOfEarlierVersions(read); earlier.ok() && (*earlier)->digest() == digest) {
+    return earlier;
+  }
+  RETURN_IF_ERROR(tokenizer.status());
+  return absl::FailedPreconditionError("the job's tokenizer is not the one that it was submitted with");
 }
 
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileManifest& files,

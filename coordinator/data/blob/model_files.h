@@ -9,7 +9,7 @@
 #include "common/model/hf_config.h"
 #include "coordinator/data/blob/blob_store.h"
 #include "coordinator/data/store/state_folder.h"
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "coordinator/data/tokenize/tokenizer.h"
 #include "muster/v1/blob.pb.h"
 #include "muster/v1/model.pb.h"
 
@@ -31,10 +31,17 @@ absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                      const std::filesystem::path& scratch);
 
-// Of the tokenizer: vocab.txt and what stands beside it. INVALID_ARGUMENT without vocab.txt.
+// Of the tokenizer: tokenizer.json, or what is read where it is absent, and what stands beside it. INVALID_ARGUMENT
+// without any of them.
 absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
-absl::StatusOr<std::shared_ptr<const WordPieceTokenizer>> LoadTokenizer(const BlobStore& blobs,
-                                                                        const muster::v1::FileManifest& files);
+// Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that is there.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
+                                                               const muster::v1::FileManifest& files);
+// The tokenizer of this digest, that of a job. FAILED_PRECONDITION if the files give another one. A job that was
+// submitted when vocab.txt alone was read goes on with the ids that it began with.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
+                                                               const muster::v1::FileManifest& files,
+                                                               const std::string& digest);
 
 // Checks a laid-out model, or a vocabulary alone (a folder without config.json): configuration, tensors, vocabulary.
 // Fills in all but name, manifest and time.

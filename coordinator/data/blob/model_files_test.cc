@@ -149,11 +149,11 @@ TEST_F(ModelFilesTest, ModelSaysWhatJobsUseOfTheFolder) {
   EXPECT_THAT(model->notes(), testing::Contains(HasSubstr("jobs put \"w4 \" before queries")));
 }
 
-TEST_F(ModelFilesTest, RefusesATokenizerThatCannotBeExported) {
+TEST_F(ModelFilesTest, RefusesATokenizerThatCannotBeRead) {
   Put("tokenizer.json", "{\"version\": \"1.0\"}");
-  EXPECT_TRUE(Check().ok()) << Check().status();
+  EXPECT_EQ(Error(), "models push: tokenizer.json: model: is missing");
   Put("tokenizer.json", "[1]");
-  EXPECT_EQ(Error(), "models push: tokenizer.json: is no JSON object");
+  EXPECT_EQ(Error(), "models push: tokenizer.json: is not a JSON object");
 }
 
 TEST_F(ModelFilesTest, RefusesLargeFilesUnread) {
@@ -180,6 +180,19 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_THAT(std::string(CanonicalManifest(files_).status().message()), HasSubstr("stands twice"));
   files_.mutable_files(0)->set_path("../x");
   EXPECT_FALSE(CanonicalManifest(files_).ok());
+}
+
+// A job of before tokenizer.json was read goes on with the ids of vocab.txt.
+TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
+  const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();
+  Put("tokenizer.json", R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+    "max_input_chars_per_word": 100, "vocab": {"[UNK]": 0}}})");
+  EXPECT_NE(LoadTokenizer(*blobs_, files_).value()->digest(), began_with);
+  EXPECT_EQ(LoadTokenizer(*blobs_, files_, began_with).value()->digest(), began_with);
+  Put("tokenizer.json", "{}");
+  EXPECT_EQ(LoadTokenizer(*blobs_, files_, began_with).value()->digest(), began_with) << "unread, as before";
+  EXPECT_EQ(LoadTokenizer(*blobs_, files_, std::string(64, '0')).status().message(),
+            "tokenizer.json: model: is missing");
 }
 
 TEST_F(ModelFilesTest, TheTokenizerKnowsItsCase) {

@@ -94,7 +94,8 @@ uint32_t MostAliases(const Numbering& numbering) {
 }  // namespace
 
 absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, const TokenStore& tokens,
-                                    const muster::v1::JobSpec& spec, uint32_t rank, uint32_t world_size,
+                                    const muster::v1::JobSpec& spec,
+    const muster::v1::ResolvedJob& resolved, uint32_t rank, uint32_t world_size,
                                     const std::function<absl::Status(const StreamEvaluationResponse&)>& send) {
   if (rank >= world_size) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", world_size));
@@ -105,7 +106,7 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
   if (tokens.dataset_digest() != dataset.digest()) {
     return absl::InternalError("the token store belongs to another dataset");
   }
-  ASSIGN_OR_RETURN(const Sequences sequences, Sequences::Create(tokens, spec.model()));
+  ASSIGN_OR_RETURN(const Sequences sequences, Sequences::Create(tokens, spec.model(), resolved));
   const Numbering numbering = NumberDocuments(dataset);
   std::vector<uint32_t> queries;
   for (uint32_t query = 0; query < dataset.queries(); ++query) {

@@ -24,7 +24,7 @@ RankPart PartOf(const Dataset& dataset, uint32_t split, const TokenStore& tokens
   RankPart part;
   bool has_header = false;
   const absl::Status status =
-      StreamEvaluationShares(dataset, split, tokens, spec, rank, world_size, [&](const auto& response) {
+      StreamEvaluationShares(dataset, split, tokens, spec, {}, rank, world_size, [&](const auto& response) {
         EXPECT_EQ(response.has_header(), !has_header);
         if (response.has_header()) part.header = response.header();
         if (response.has_micro_batch()) part.batches.push_back(response.micro_batch());
@@ -88,7 +88,7 @@ TEST(EvaluationShares, PairQueriesWithTheDocumentsOfTheirIdsWhereAskedTo) {
 TEST(EvaluationShares, StopsAtTheFirstErrorOfSend) {
   const auto dataset = RandomDataset(17, 20, 20);
   int sent = 0;
-  const auto status = StreamEvaluationShares(*dataset, 0, *TestTokens(*dataset), TestJob(), 0, 1,
+  const auto status = StreamEvaluationShares(*dataset, 0, *TestTokens(*dataset), TestJob(), {}, 0, 1,
                                              [&](const StreamEvaluationResponse&) {
                                                return ++sent == 2 ? absl::CancelledError("gone") : absl::OkStatus();
                                              });

@@ -11,20 +11,20 @@
 #include "coordinator/data/plan/fake_dataset.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/tokenize/token_store.h"
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
 
 namespace muster {
 
 // Ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, then w0 = 4, w1 = 5, …
-inline std::shared_ptr<const WordPieceTokenizer> TestTokenizer() {
+inline std::shared_ptr<const Tokenizer> TestTokenizer() {
   std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n";
   for (int i = 0; i < 1000; ++i) vocabulary += "w" + std::to_string(i) + "\n";
-  return *WordPieceTokenizer::FromVocabulary(vocabulary, true);
+  return *TokenizerOfVocabulary(vocabulary, true);
 }
 
-inline std::shared_ptr<const TokenStore> TestTokens(const Dataset& dataset) {
+inline std::shared_ptr<const TokenStore> TestTokens(const Dataset& dataset, JoinedPrompts prompts = {}) {
   const auto folder = *MakeScratchFolder(std::filesystem::temp_directory_path(), "tokens");
-  auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), folder, {});
+  auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), std::move(prompts), folder, {});
   std::filesystem::remove_all(folder);  // stays mapped
   return store;
 }

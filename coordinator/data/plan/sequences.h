@@ -1,4 +1,4 @@
-// The token sequences that an encoder sees: [CLS] prompt text [SEP], cut to the job's lengths.
+// The token sequences that an encoder sees: prefix, prompt, text, suffix, cut to the job's lengths.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +13,33 @@
 
 namespace muster {
 
-// Prompt and text are tokenised apart and joined. This equals tokenising their concatenation, as Hugging Face's
-// tools do, wherever the prompt ends with white space or punctuation ("query: "); a prompt that ends inside a word
-// ("query" + "text") would be one word there and is two here.
+// The prompts of the job: those that were resolved, or for jobs resolved before these were kept, the specification's.
+muster::v1::Prompts PromptsOf(const muster::v1::ModelSpec& model, const muster::v1::ResolvedJob& resolved);
+
+// The prompts that the tokenizer must see together with each text, as Hugging Face's tools tokenize them; the ids of
+// the others are put before the text's. Jobs resolved before their prompts were kept join none: they go on as they
+// began.
+JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelSpec& model,
+                            const muster::v1::ResolvedJob& resolved);
+
+// Prefix and suffix are the tokenizer's special tokens around one sequence, [CLS] and [SEP] of BERT; they survive the
+// cut. What is too long loses its last tokens, or its first ones if the tokenizer says so.
+//
+// Where the job keeps prompts out of pooling, MicroBatch.unpooled counts the tokens that pooling leaves out at the
+// beginning of each sequence, the prefix ([CLS]) included: 0 to unpooled - 1. It is the prompt's length as
+// sentence-transformers 6 has it (include_prompt: false): the prompt tokenized alone, cut, with its special tokens but
+// the last one. A sequence shorter than that is left out as a whole, but for its last token.
 //
 // The caller keeps `tokens` alive. Thread-safe: immutable.
 class Sequences {
  public:
-  // INVALID_ARGUMENT if a length leaves no room for [CLS], a token and [SEP].
-  static absl::StatusOr<Sequences> Create(const TokenStore& tokens, const muster::v1::ModelSpec& model);
+  // INVALID_ARGUMENT if a length leaves no room for a token beside prefix and suffix. INTERNAL if `tokens` was built
+  // for other prompts.
+  static absl::StatusOr<Sequences> Create(const TokenStore& tokens, const muster::v1::ModelSpec& model,
+                                          const muster::v1::ResolvedJob& resolved);
 
-  uint32_t QueryLength(uint32_t query) const { return query_.Length(tokens_->QueryLength(query)); }
-  uint32_t PassageLength(uint32_t passage) const { return passage_.Length(tokens_->PassageLength(passage)); }
+  uint32_t QueryLength(uint32_t query) const { return Length(query_, tokens_->QueryLength(query)); }
+  uint32_t PassageLength(uint32_t passage) const { return Length(passage_, tokens_->PassageLength(passage)); }
 
   // Fills in the sequences of `slots`: slot i < queries.size() is queries[i], the others passages[i - queries.size()].
   void FillMicroBatch(std::span<const uint32_t> queries, std::span<const uint32_t> passages,
@@ -35,11 +50,16 @@ class Sequences {
 
  private:
   struct Side {
-    std::vector<uint32_t> prompt;  // ids, already cut
-    uint32_t limit = 0;            // ids without [CLS] and [SEP]
-    uint32_t Length(uint32_t text) const;
+    std::vector<uint32_t> prompt;  // ids that are put before the text's; empty if the store holds both together
+    uint32_t limit = 0;            // ids without prefix and suffix
+    uint32_t unpooled = 0;
   };
   explicit Sequences(const TokenStore& tokens) : tokens_(&tokens) {}
+  absl::Status Fill(const char* name, const std::string& prompt, const std::string& joined, uint32_t max_length,
+                    bool exclude_prompt, Side& side) const;
+  uint32_t Length(const Side& side, uint32_t text) const;
+  void AppendSequence(const Side& side, bool is_query, uint32_t text, std::vector<uint32_t>& ids) const;
+  uint32_t special_tokens() const;
 
   const TokenStore* tokens_;
   Side query_, passage_;

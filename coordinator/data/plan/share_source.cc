@@ -197,7 +197,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   }
   ASSIGN_OR_RETURN(PlanInputs inputs, MakePlanInputs(*options.train, spec));
   RETURN_IF_ERROR(CheckTrainingData(options, inputs.queries.size()));
-  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model()));
+  ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model(), options.resolved));
   inputs.identity = absl::StrCat(options.train->content_digest(), " ", sequences.identity());
   return std::shared_ptr<ShareSource>(
       new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));

@@ -45,11 +45,12 @@ class ShareSource {
 };
 
 // Sends the header and then the micro-batches of the rank's part of an evaluation over all documents of the dataset,
-// and the queries that have a judgment in the split (index into splits()). `spec` gives max_length, prompts and
-// micro_batch_tokens. Ends with the first error of `send`.
+// and the queries that have a judgment in the split (index into splits()). `spec` gives max_length and
+// micro_batch_tokens, `resolved` the prompts. Ends with the first error of `send`.
 absl::Status StreamEvaluationShares(
-    const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec, uint32_t rank,
-    uint32_t world_size, const std::function<absl::Status(const muster::v1::StreamEvaluationResponse&)>& send);
+    const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec,
+    const muster::v1::ResolvedJob& resolved, uint32_t rank, uint32_t world_size,
+    const std::function<absl::Status(const muster::v1::StreamEvaluationResponse&)>& send);
 
 // Queries of the split with a positive that `data` lets be selected: an epoch's length.
 uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data);

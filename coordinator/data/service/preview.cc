@@ -41,13 +41,13 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::v1::Prev
   ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.tokenizer_manifest()));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
   ASSIGN_OR_RETURN(const ScratchFolder folder, ScratchFolder::Make(stores.state->scratch(), "preview"));
-  ASSIGN_OR_RETURN(const auto tokens, TokenStore::OpenOrBuild(texts, tokenizer, folder.path(), {}));
+  ASSIGN_OR_RETURN(const auto tokens, TokenStore::OpenOrBuild(texts, tokenizer, PromptsToJoin(*tokenizer, request.spec().model(), resolved),
+                                                             folder.path(), {}));
   muster::v1::ModelSpec model = request.spec().model();
-  if (resolved.has_prompts()) *model.mutable_prompts() = resolved.prompts();
-  ASSIGN_OR_RETURN(const Sequences cut, Sequences::Create(*tokens, model));
+  ASSIGN_OR_RETURN(const Sequences cut, Sequences::Create(*tokens, model, resolved));
   model.mutable_max_length()->set_query(std::numeric_limits<int32_t>::max());
   model.mutable_max_length()->set_passage(std::numeric_limits<int32_t>::max());
-  ASSIGN_OR_RETURN(const Sequences whole, Sequences::Create(*tokens, model));
+  ASSIGN_OR_RETURN(const Sequences whole, Sequences::Create(*tokens, model, resolved));
   return MeasureSample(sample, cut, whole, preview);
 }
 
@@ -77,7 +77,7 @@ absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores, const muster
   ASSIGN_OR_RETURN(const uint64_t sequences, MeasureSteps(stores, request, preview));
   ASSIGN_OR_RETURN(const EncoderConfig config, ConfigOf(stores, request.spec(), resolved));
   const uint32_t size =
-      resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.hidden_size);
+      resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.EmbeddingSize());
   preview.set_bytes_per_rank(EstimateBytesPerRank(config, request.spec(), size, sequences));
   return preview;
 }

@@ -17,7 +17,6 @@ namespace {
 using muster::v1::LengthSummary;
 
 constexpr uint64_t kSampleKey = 1;  // any: samples are the same at every import
-constexpr uint32_t kSpecialTokens = 2;
 
 uint32_t Percentile(const std::vector<uint32_t>& sorted, double share) {
   if (sorted.empty()) return 0;
@@ -83,10 +82,11 @@ absl::StatusOr<std::optional<ReportTokens>> ReportTokens::Prepare(const DataStor
 
 void ReportTokens::Count(const Dataset& dataset, muster::v1::ImportReport& report) const {
   std::vector<uint32_t> ids;
+  const size_t special = tokenizer_->prefix().size() + tokenizer_->suffix().size();
   const auto tokens_of = [&](std::string_view text) {
     ids.clear();
     tokenizer_->Encode(text, ids);
-    return std::pair(static_cast<uint32_t>(ids.size()) + kSpecialTokens, text.size());
+    return std::pair(static_cast<uint32_t>(ids.size() + special), text.size());
   };
   *report.mutable_query_tokens() = Summarize(dataset.queries(), max_length_.query(), [&](uint32_t query) {
     return tokens_of(dataset.query_text(query));

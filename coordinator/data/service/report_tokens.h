@@ -34,7 +34,7 @@ class ReportTokens {
 
   std::string model_;
   muster::v1::MaxLength max_length_;
-  std::shared_ptr<const WordPieceTokenizer> tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
 };
 
 }  // namespace muster

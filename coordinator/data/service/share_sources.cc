@@ -6,22 +6,24 @@
 #include "common/digest.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/sequences.h"
 
 namespace muster {
 
 absl::StatusOr<std::shared_ptr<const TokenStore>> ShareSources::Tokens(std::shared_ptr<const Dataset> dataset,
+                                                                       const muster::v1::JobSpec& spec,
                                                                        const muster::v1::ResolvedJob& resolved,
                                                                        const GiveUp& give_up) {
-  const std::string key = absl::StrCat(dataset->digest(), " ", resolved.tokenizer());
-  const auto build = [this, dataset, resolved]() -> absl::StatusOr<std::shared_ptr<const TokenStore>> {
+  // Stores of jobs that differ only in prompts which need not be joined are the same file, mapped twice.
+  const std::string key = absl::StrCat(dataset->digest(), " ", resolved.tokenizer(), " ", resolved.has_prompts(), " ",
+                                       PromptsOf(spec.model(), resolved).SerializeAsString());
+  const auto build = [this, dataset, spec, resolved]() -> absl::StatusOr<std::shared_ptr<const TokenStore>> {
     ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores_.blobs, resolved.tokenizer_manifest()));
-    ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores_.blobs, files));
-    if (tokenizer->digest() != resolved.tokenizer()) {
-      return absl::FailedPreconditionError("the job's tokenizer is not the one that it was submitted with");
-    }
+    ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores_.blobs, files, resolved.tokenizer()));
     spdlog::info("tokens of dataset {} for tokenizer {}: opening", dataset->digest().substr(0, 12),
                  resolved.tokenizer().substr(0, 12));
-    return TokenStore::OpenOrBuild(*dataset, tokenizer, stores_.state->tokens(), [](double share_done) {
+    const JoinedPrompts prompts = PromptsToJoin(*tokenizer, spec.model(), resolved);
+    return TokenStore::OpenOrBuild(*dataset, tokenizer, prompts, stores_.state->tokens(), [](double share_done) {
       spdlog::debug("tokenizing: {:.0f} %", share_done * 100);
     });
   };
@@ -35,7 +37,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::
     return absl::InvalidArgumentError("the job trains nothing (duration.steps is 0): there are no steps to stream");
   }
   ASSIGN_OR_RETURN(const auto dataset, stores_.shelf->Open(resolved.train_dataset()));
-  ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, resolved, give_up));
+  ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
   // Equal messages mostly have equal bytes; if not, a job has two sources, which plan the same.
   const std::string key = Sha256Hex(absl::StrCat(spec.SerializeAsString(), "\n", resolved.SerializeAsString()));
   const auto create = [this, dataset, tokens, spec, resolved] {

@@ -96,8 +96,9 @@ absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerCont
   ASSIGN_OR_RETURN(const auto dataset, data.stores.shelf->Open(request.dataset()));
   ASSIGN_OR_RETURN(const uint32_t split, SplitOf(*dataset, request.split()));
   ASSIGN_OR_RETURN(const auto tokens,
-                   data.sources.Tokens(dataset, request.resolved(), [&] { return gate.Check(); }));
-  return StreamEvaluationShares(*dataset, split, *tokens, request.spec(), identity.rank(), identity.world_size(),
+                   data.sources.Tokens(dataset, request.spec(), request.resolved(), [&] { return gate.Check(); }));
+  return StreamEvaluationShares(*dataset, split, *tokens, request.spec(), request.resolved(), identity.rank(),
+                                identity.world_size(),
                                 [&](const muster::v1::StreamEvaluationResponse& response) {
                                   RETURN_IF_ERROR(gate.Check());
                                   if (!writer.Write(response)) return absl::CancelledError("the client has gone");

@@ -1,23 +1,45 @@
-// Which characters BERT's tokenizer drops, sets apart, strips and lowers, as Hugging Face's tokenizers 0.23 sees them.
+// What Hugging Face's tokenizers 0.23 sees in a character.
 //
-// Its Rust crates carry tables of different ages: general categories of Unicode 8, decompositions of before Unicode
-// 13, lower case of Unicode 17. Here ICU's properties are asked, limited to characters of that age, with the few
-// exceptions that a comparison of all 1,112,064 code points showed (tests/long/tokenizer_parity.py repeats it).
+// Its Rust crates carry tables of different ages: BERT's general categories are of Unicode 8, normalization is of
+// Unicode 9, regular expressions are of Unicode 16, lower case and digits are of Unicode 17. Here ICU's properties are
+// asked, limited to or extended to that age, with the few exceptions that a comparison of all 1,112,064 code points
+// showed (tests/long/tokenizer_parity.py repeats it).
 #pragma once
 
 #include <unicode/umachine.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
 
 namespace muster {
 
 enum class CharacterClass { kOther, kDropped, kSpace, kIdeograph };
 
-// What cleaning makes of a character: dropped, a space, set apart by spaces, or left as it is.
+// What BERT's cleaning makes of a character: dropped, a space, set apart by spaces, or left as it is.
 CharacterClass Classify(UChar32 c);
+bool IsBertIdeograph(UChar32 c);
 bool IsBertPunctuation(UChar32 c);
-// A nonspacing mark: stripped with the accents.
+// A nonspacing mark of BERT's normalizer.
 bool IsAccent(UChar32 c);
-// Left alone by the decomposition, whatever ICU's newer tables say.
-bool IsNeverDecomposed(UChar32 c);
-UChar32 BertLowerCase(UChar32 c);
+// A mark of the normalizer StripAccents.
+bool IsCombiningMark(UChar32 c);
+// Normalization leaves it alone and never moves another character across it: it is newer than the tables.
+bool IsInertInNormalization(UChar32 c);
+// Appends the lower case of `c`, which may be two characters.
+void AppendLowerCase(UChar32 c, std::string& out);
+bool IsNumeric(UChar32 c);  // of the pre-tokenizer Digits
+
+// A character of Unicode 15 with the same category and length in UTF-8: for a character that ICU does not know yet and
+// the regular expressions of the tokenizers do; else `c` itself.
+UChar32 StandIn(UChar32 c);
+// `text` with stand-ins; every character keeps its place.
+std::string WithStandIns(std::string_view text);
+
+// Classes of regular expressions, of Unicode 16.
+enum RegexClass : uint8_t { kLetter = 1, kNumber = 2, kSpace = 4, kWord = 8 };
+// Any of the bits above.
+uint8_t RegexClassesOf(UChar32 c);
+inline bool IsWhiteSpace(UChar32 c) { return (RegexClassesOf(c) & kSpace) != 0; }
 
 }  // namespace muster

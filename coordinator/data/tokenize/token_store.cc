@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/status.h"
 
 namespace muster {
@@ -21,7 +22,7 @@ namespace {
 struct Header {
   char magic[8];
   char dataset[64];
-  char tokenizer[64];
+  char tokenizer[64];  // KeyOf
   uint32_t queries;
   uint32_t passages;
   uint32_t bytes_per_id;
@@ -34,11 +35,19 @@ constexpr char kMagic[8] = {'m', 'u', 's', 't', 'o', 'k', '1', '\n'};
 constexpr size_t kBlock = 64;           // texts that a thread takes at once
 constexpr size_t kRound = 256 * kBlock;  // texts that are in memory at once
 
-Header HeaderOf(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t ids) {
+// Everything that decides the ids: the tokenizer's digest, as in stores of before prompts were joined, or one of
+// tokenizer and prompts.
+std::string KeyOf(const Tokenizer& tokenizer, const JoinedPrompts& prompts) {
+  if (prompts == JoinedPrompts()) return tokenizer.digest();
+  return Sha256Hex(absl::StrCat("joined\n", tokenizer.digest(), "\n", prompts.query.size(), "\n", prompts.query, "\n",
+                                prompts.passage));
+}
+
+Header HeaderOf(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts, uint64_t ids) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   dataset.digest().copy(header.dataset, sizeof header.dataset);
-  tokenizer.digest().copy(header.tokenizer, sizeof header.tokenizer);
+  KeyOf(tokenizer, prompts).copy(header.tokenizer, sizeof header.tokenizer);
   header.queries = dataset.queries();
   header.passages = dataset.passages();
   header.bytes_per_id = tokenizer.vocabulary_size() <= 1 << 16 ? 2 : 4;
@@ -47,13 +56,15 @@ Header HeaderOf(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uin
   return header;
 }
 
-void EncodeText(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t text,
+void EncodeText(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts, uint64_t text,
                 std::vector<uint32_t>& ids) {
   if (text < dataset.queries()) {
-    tokenizer.Encode(dataset.query_text(static_cast<uint32_t>(text)), ids);
+    const std::string_view query = dataset.query_text(static_cast<uint32_t>(text));
+    if (prompts.query.empty()) return tokenizer.Encode(query, ids);
+    tokenizer.Encode(prompts.query + std::string(query), ids);
   } else {
     const auto passage = static_cast<uint32_t>(text - dataset.queries());
-    tokenizer.Encode(PassageText(dataset.title(passage), dataset.body(passage)), ids);
+    tokenizer.Encode(prompts.passage + std::string(PassageText(dataset.title(passage), dataset.body(passage))), ids);
   }
 }
 
@@ -62,8 +73,8 @@ struct Block {
   std::vector<uint32_t> ids;
   std::vector<uint32_t> lengths;
 };
-std::vector<Block> EncodeRound(const Dataset& dataset, const WordPieceTokenizer& tokenizer, uint64_t begin,
-                               uint64_t end) {
+std::vector<Block> EncodeRound(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts,
+                               uint64_t begin, uint64_t end) {
   std::vector<Block> blocks((end - begin + kBlock - 1) / kBlock);
   std::atomic<size_t> next = 0;
   const auto work = [&] {
@@ -71,7 +82,7 @@ std::vector<Block> EncodeRound(const Dataset& dataset, const WordPieceTokenizer&
       Block& block = blocks[b];
       for (uint64_t text = begin + b * kBlock; text < std::min(end, begin + (b + 1) * kBlock); ++text) {
         const size_t before = block.ids.size();
-        EncodeText(dataset, tokenizer, text, block.ids);
+        EncodeText(dataset, tokenizer, prompts, text, block.ids);
         block.lengths.push_back(static_cast<uint32_t>(block.ids.size() - before));
       }
     }
@@ -89,17 +100,17 @@ void Write(std::ofstream& out, std::span<const T> values) {
   out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
 }
 
-absl::Status WriteStore(const Dataset& dataset, const WordPieceTokenizer& tokenizer,
+absl::Status WriteStore(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts,
                         const std::filesystem::path& path, const std::function<void(double)>& progress) {
   std::ofstream out(path, std::ios::binary);
   const uint64_t texts = uint64_t{dataset.queries()} + dataset.passages();
   std::vector<uint64_t> offsets = {0};
   offsets.reserve(texts + 1);
-  const bool narrow = HeaderOf(dataset, tokenizer, 0).bytes_per_id == 2;
+  const bool narrow = HeaderOf(dataset, tokenizer, prompts, 0).bytes_per_id == 2;
   out.seekp(static_cast<std::streamoff>(sizeof(Header) + (texts + 1) * sizeof(uint64_t)));
   for (uint64_t begin = 0; begin < texts && out.good(); begin += kRound) {
     const uint64_t end = std::min(texts, begin + kRound);
-    for (const Block& block : EncodeRound(dataset, tokenizer, begin, end)) {
+    for (const Block& block : EncodeRound(dataset, tokenizer, prompts, begin, end)) {
       for (const uint32_t length : block.lengths) offsets.push_back(offsets.back() + length);
       if (narrow) {
         const std::vector<uint16_t> ids(block.ids.begin(), block.ids.end());
@@ -113,7 +124,7 @@ absl::Status WriteStore(const Dataset& dataset, const WordPieceTokenizer& tokeni
   out.seekp(sizeof(Header));
   Write<uint64_t>(out, offsets);
   out.seekp(0);
-  const Header header = HeaderOf(dataset, tokenizer, offsets.back());
+  const Header header = HeaderOf(dataset, tokenizer, prompts, offsets.back());
   Write<Header>(out, {&header, 1});
   out.close();
   if (!out) {
@@ -123,11 +134,11 @@ absl::Status WriteStore(const Dataset& dataset, const WordPieceTokenizer& tokeni
   return FlushToDisk(path);
 }
 
-absl::Status BuildStore(const Dataset& dataset, const WordPieceTokenizer& tokenizer, const std::filesystem::path& file,
-                        const std::function<void(double)>& progress) {
+absl::Status BuildStore(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts,
+                        const std::filesystem::path& file, const std::function<void(double)>& progress) {
   RETURN_IF_ERROR(MakeFolders(file.parent_path()));
   ASSIGN_OR_RETURN(const std::filesystem::path scratch, MakeScratchFolder(file.parent_path(), "building"));
-  absl::Status status = WriteStore(dataset, tokenizer, scratch / "tokens", progress);
+  absl::Status status = WriteStore(dataset, tokenizer, prompts, scratch / "tokens", progress);
   std::error_code error;
   if (status.ok()) {
     std::filesystem::rename(scratch / "tokens", file, error);
@@ -141,20 +152,21 @@ absl::Status BuildStore(const Dataset& dataset, const WordPieceTokenizer& tokeni
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::OpenOrBuild(
-    const Dataset& dataset, std::shared_ptr<const WordPieceTokenizer> tokenizer, const std::filesystem::path& folder,
-    const std::function<void(double share_done)>& progress) {
+    const Dataset& dataset, std::shared_ptr<const Tokenizer> tokenizer, JoinedPrompts prompts,
+    const std::filesystem::path& folder, const std::function<void(double share_done)>& progress) {
   const std::filesystem::path file =
-      folder / absl::StrCat(dataset.digest(), "-", tokenizer->digest().substr(0, 16), ".tokens");
+      folder / absl::StrCat(dataset.digest(), "-", KeyOf(*tokenizer, prompts).substr(0, 16), ".tokens");
   std::error_code error;
   if (std::filesystem::exists(file, error)) {
-    if (auto store = Map(dataset, tokenizer, file); store.ok()) return store;
+    if (auto store = Map(dataset, tokenizer, prompts, file); store.ok()) return store;
   }
-  RETURN_IF_ERROR(BuildStore(dataset, *tokenizer, file, progress));
-  return Map(dataset, tokenizer, file);
+  RETURN_IF_ERROR(BuildStore(dataset, *tokenizer, prompts, file, progress));
+  return Map(dataset, tokenizer, prompts, file);
 }
 
 absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset& dataset,
-                                                                  std::shared_ptr<const WordPieceTokenizer> tokenizer,
+                                                                  std::shared_ptr<const Tokenizer> tokenizer,
+                                                                  const JoinedPrompts& prompts,
                                                                   const std::filesystem::path& file) {
   std::shared_ptr<TokenStore> store(new TokenStore());
   ASSIGN_OR_RETURN(store->file_, MappedFile::Open(file));
@@ -166,7 +178,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
   if (bytes.size() < ids_at) return broken;
   Header header;
   std::memcpy(&header, bytes.data(), sizeof header);
-  const Header expected = HeaderOf(dataset, *tokenizer, header.ids);
+  const Header expected = HeaderOf(dataset, *tokenizer, prompts, header.ids);
   if (std::memcmp(&header, &expected, sizeof header) != 0) return broken;
   if (bytes.size() - ids_at != header.ids * header.bytes_per_id) return broken;
   store->offsets_ = reinterpret_cast<const uint64_t*>(bytes.data() + sizeof(Header));
@@ -178,6 +190,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
     store->wide_ = reinterpret_cast<const uint32_t*>(bytes.data() + ids_at);
   }
   store->tokenizer_ = std::move(tokenizer);
+  store->prompts_ = prompts;
   store->dataset_digest_ = dataset.digest();
   store->queries_ = dataset.queries();
   store->passages_ = dataset.passages();
@@ -185,8 +198,9 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
 }
 
 void TokenStore::Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const {
-  const uint64_t begin = offsets_[text];
-  const uint64_t end = begin + std::min(limit, Length(text));
+  const uint32_t count = std::min(limit, Length(text));
+  const uint64_t begin = tokenizer_->truncates_left() ? offsets_[text + 1] - count : offsets_[text];
+  const uint64_t end = begin + count;
   if (narrow_ != nullptr) {
     ids.insert(ids.end(), narrow_ + begin, narrow_ + end);
   } else {

@@ -1,5 +1,6 @@
 // Token ids of every query and passage of a dataset, made once for a tokenizer, memory-mapped and shared by all jobs.
-// Special tokens, prompts and truncation are not in it: they are applied when a batch is planned.
+// Special tokens and truncation are not in it: they are applied when a batch is planned. So are prompts, except where a
+// tokenizer may join the end of a prompt and the beginning of a text: then a store holds the ids of both together.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +13,15 @@
 #include "absl/status/statusor.h"
 #include "common/files.h"
 #include "coordinator/data/dataset.h"
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "coordinator/data/tokenize/tokenizer.h"
 
 namespace muster {
+
+// What stands before every query and every passage when it is tokenized. Both empty: the texts alone.
+struct JoinedPrompts {
+  std::string query, passage;
+  bool operator==(const JoinedPrompts&) const = default;
+};
 
 // Thread-safe: immutable.
 class TokenStore {
@@ -24,10 +31,11 @@ class TokenStore {
   // none or a whole one. A broken file is built anew. `progress` (may be empty) gets the share done, 0 to 1, now and
   // then, from the calling thread.
   static absl::StatusOr<std::shared_ptr<const TokenStore>> OpenOrBuild(
-      const Dataset& dataset, std::shared_ptr<const WordPieceTokenizer> tokenizer, const std::filesystem::path& folder,
-      const std::function<void(double share_done)>& progress);
+      const Dataset& dataset, std::shared_ptr<const Tokenizer> tokenizer, JoinedPrompts prompts,
+      const std::filesystem::path& folder, const std::function<void(double share_done)>& progress);
 
-  const WordPieceTokenizer& tokenizer() const { return *tokenizer_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const JoinedPrompts& prompts() const { return prompts_; }
   const std::string& dataset_digest() const { return dataset_digest_; }
   uint32_t queries() const { return queries_; }
   uint32_t passages() const { return passages_; }
@@ -36,7 +44,7 @@ class TokenStore {
   uint32_t QueryLength(uint32_t query) const { return Length(query); }
   uint32_t PassageLength(uint32_t passage) const { return Length(uint64_t{queries_} + passage); }
 
-  // Appends at most `limit` ids, the first of the text.
+  // Appends at most `limit` ids: the first of the text, or the last if the tokenizer truncates on the left.
   void AppendQuery(uint32_t query, uint32_t limit, std::vector<uint32_t>& ids) const { Append(query, limit, ids); }
   void AppendPassage(uint32_t passage, uint32_t limit, std::vector<uint32_t>& ids) const {
     Append(uint64_t{queries_} + passage, limit, ids);
@@ -48,12 +56,14 @@ class TokenStore {
  private:
   TokenStore() = default;
   static absl::StatusOr<std::shared_ptr<const TokenStore>> Map(const Dataset& dataset,
-                                                               std::shared_ptr<const WordPieceTokenizer> tokenizer,
+                                                               std::shared_ptr<const Tokenizer> tokenizer,
+                                                               const JoinedPrompts& prompts,
                                                                const std::filesystem::path& file);
   uint32_t Length(uint64_t text) const { return static_cast<uint32_t>(offsets_[text + 1] - offsets_[text]); }
   void Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const;
 
-  std::shared_ptr<const WordPieceTokenizer> tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  JoinedPrompts prompts_;
   std::string dataset_digest_;
   MappedFile file_;
   uint32_t queries_ = 0, passages_ = 0;

@@ -30,7 +30,7 @@ TEST_F(TokenStoreTest, HoldsEveryTextsIds) {
   const auto tokenizer = TestTokenizer();
   std::vector<double> progress;
   const auto store =
-      TokenStore::OpenOrBuild(*dataset, tokenizer, folder_, [&](double share) { progress.push_back(share); });
+      TokenStore::OpenOrBuild(*dataset, tokenizer, {}, folder_, [&](double share) { progress.push_back(share); });
   ASSERT_TRUE(store.ok()) << store.status();
   ASSERT_EQ((*store)->queries(), dataset->queries());
   ASSERT_EQ((*store)->passages(), dataset->passages());
@@ -56,7 +56,7 @@ TEST_F(TokenStoreTest, AppendsAtMostTheLimit) {
   dataset.Query("w0 w1 w2");
   dataset.Document("a", "w4", "w3");
   dataset.Document("b", "");
-  const auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), folder_, {});
+  const auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), {}, folder_, {});
   std::vector<uint32_t> ids;
   store->AppendQuery(0, 2, ids);
   store->AppendPassage(0, 9, ids);
@@ -68,7 +68,7 @@ TEST_F(TokenStoreTest, IsMadeOnceAndMadeAnewWhenBroken) {
   const auto dataset = RandomDataset(17, 10, 10);
   int built = 0;
   const auto open = [&] {
-    return TokenStore::OpenOrBuild(*dataset, TestTokenizer(), folder_, [&](double) { ++built; });
+    return TokenStore::OpenOrBuild(*dataset, TestTokenizer(), {}, folder_, [&](double) { ++built; });
   };
   const auto expected = (*open())->Passage(3);
   EXPECT_EQ(built, 1);
@@ -86,14 +86,14 @@ TEST_F(TokenStoreTest, HoldsLargeVocabulariesInThirtyTwoBits) {
   FakeDataset dataset;
   dataset.Query("w69999 w1");
   const auto store =
-      *TokenStore::OpenOrBuild(dataset, *WordPieceTokenizer::FromVocabulary(vocabulary, true), folder_, {});
+      *TokenStore::OpenOrBuild(dataset, *TokenizerOfVocabulary(vocabulary, true), {}, folder_, {});
   EXPECT_THAT(store->Query(0), ElementsAre(70003, 5));
 }
 
 TEST_F(TokenStoreTest, SaysWhereItCannotWrite) {
   const auto dataset = RandomDataset(17, 10, 10);
   ASSERT_TRUE(WriteFileAtomically(folder_ / "file", "").ok());
-  const auto store = TokenStore::OpenOrBuild(*dataset, TestTokenizer(), folder_ / "file", {});
+  const auto store = TokenStore::OpenOrBuild(*dataset, TestTokenizer(), {}, folder_ / "file", {});
   EXPECT_THAT(std::string(store.status().message()), testing::HasSubstr((folder_ / "file").string()));
 }
 

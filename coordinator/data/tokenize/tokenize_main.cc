@@ -1,34 +1,66 @@
-// muster-tokenize VOCAB [cased] < lines: the ids of each line of text, separated by spaces, a line each.
+// muster-tokenize FILE [cased] [null] [count] < texts: the ids of each text, separated by spaces, on a line each.
+//
+// FILE is a tokenizer.json, a vocab.txt (cased: neither lowered nor stripped of accents), or a model's folder. Texts
+// are lines; null: they end with NUL. count: the number of all ids alone is written, for timing.
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "common/exit_code.h"
 #include "common/files.h"
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "common/status.h"
+#include "coordinator/data/tokenize/json_reader.h"
+#include "coordinator/data/tokenize/tokenizer_files.h"
+#include "coordinator/data/tokenize/tokenizer_json.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
 
-int main(int argc, char** argv) {
-  if (argc < 2 || argc > 3 || (argc == 3 && std::string_view(argv[2]) != "cased")) {
-    std::fprintf(stderr, "usage: muster-tokenize VOCAB [cased] < lines\n");
-    return muster::kExitUsage;
+namespace muster {
+namespace {
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::filesystem::path& path, bool cased) {
+  if (std::filesystem::is_directory(path)) {
+    return ReadTokenizer([&path](std::string_view name) -> absl::StatusOr<std::optional<std::string>> {
+      if (!std::filesystem::exists(path / name)) return std::nullopt;
+      ASSIGN_OR_RETURN(std::string bytes, ReadFile(path / name));
+      return bytes;
+    });
   }
-  const auto vocabulary = muster::ReadFile(argv[1]);
-  if (!vocabulary.ok()) {
-    std::fprintf(stderr, "%s\n", std::string(vocabulary.status().message()).c_str());
-    return muster::kExitUsage;
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  if (path.extension() != ".json") return TokenizerOfVocabulary(bytes, !cased);
+  ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(bytes, path.filename().string()));
+  return TokenizerOfJson(json, path.filename().string());
+}
+
+int Run(int argc, char** argv) {
+  bool cased = false, null = false, quiet = false;
+  bool understood = argc >= 2;
+  for (int i = 2; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    cased |= word == "cased";
+    null |= word == "null";
+    quiet |= word == "count";
+    understood &= word == "cased" || word == "null" || word == "count";
   }
-  const auto tokenizer = muster::WordPieceTokenizer::FromVocabulary(*vocabulary, argc == 2);
+  if (!understood) {
+    std::fprintf(stderr, "usage: muster-tokenize FILE [cased] [null] [count] < texts\n");
+    return kExitUsage;
+  }
+  const auto tokenizer = Load(argv[1], cased);
   if (!tokenizer.ok()) {
     std::fprintf(stderr, "%s: %s\n", argv[1], std::string(tokenizer.status().message()).c_str());
-    return muster::kExitUsage;
+    return kExitUsage;
   }
   std::ios::sync_with_stdio(false);
   std::string line, out;
   std::vector<uint32_t> ids;
-  while (std::getline(std::cin, line)) {
+  uint64_t count = 0;
+  while (std::getline(std::cin, line, null ? '\0' : '\n')) {
     ids.clear();
     (*tokenizer)->Encode(line, ids);
+    count += ids.size();
+    if (quiet) continue;
     out.clear();
     for (const uint32_t id : ids) {
       if (!out.empty()) out += ' ';
@@ -37,5 +69,11 @@ int main(int argc, char** argv) {
     out += '\n';
     std::cout << out;
   }
-  return muster::kExitSucceeded;
+  if (quiet) std::cout << count << '\n';
+  return kExitSucceeded;
 }
+
+}  // namespace
+}  // namespace muster
+
+int main(int argc, char** argv) { return muster::Run(argc, argv); }

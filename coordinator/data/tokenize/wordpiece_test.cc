@@ -1,4 +1,4 @@
-#include "coordinator/data/tokenize/wordpiece.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ enum Id : uint32_t { kPad, kUnk, kCls, kSep, kMask, kA, kB, kBb, kUn, kAff, kAbl
 
 std::vector<uint32_t> Encode(std::string_view text, bool lower_case = true) {
   std::vector<uint32_t> ids;
-  (*WordPieceTokenizer::FromVocabulary(SmallVocabulary(), lower_case))->Encode(text, ids);
+  (*TokenizerOfVocabulary(SmallVocabulary(), lower_case))->Encode(text, ids);
   return ids;
 }
 
@@ -77,7 +77,7 @@ TEST(WordPiece, MatchesSpecialTokensWrittenInTheText) {
 
 TEST(WordPiece, DigestTellsVocabulariesAndCaseApart) {
   const auto digest = [](const std::string& vocabulary, bool lower_case) {
-    return (*WordPieceTokenizer::FromVocabulary(vocabulary, lower_case))->digest();
+    return (*TokenizerOfVocabulary(vocabulary, lower_case))->digest();
   };
   EXPECT_EQ(digest(SmallVocabulary(), true), digest(SmallVocabulary(), true));
   EXPECT_NE(digest(SmallVocabulary(), true), digest(SmallVocabulary(), false));
@@ -85,18 +85,17 @@ TEST(WordPiece, DigestTellsVocabulariesAndCaseApart) {
 }
 
 TEST(WordPiece, RefusesWhatIsNoVocabulary) {
-  EXPECT_EQ(WordPieceTokenizer::FromVocabulary("[PAD]\n[UNK]\n[CLS]\n", true).status().message(),
+  EXPECT_EQ(TokenizerOfVocabulary("[PAD]\n[UNK]\n[CLS]\n", true).status().message(),
             "vocab.txt: no entry [SEP]. Give the vocabulary of a BERT model.");
-  EXPECT_FALSE(WordPieceTokenizer::FromVocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xFF\n", true).ok());
+  EXPECT_FALSE(TokenizerOfVocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xFF\n", true).ok());
 }
 
 TEST(WordPiece, CountsTheLinesOfTheVocabulary) {
-  const auto tokenizer = *WordPieceTokenizer::FromVocabulary("[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nlast", true);
+  const auto tokenizer = *TokenizerOfVocabulary("[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nlast", true);
   EXPECT_EQ(tokenizer->vocabulary_size(), 5);
   EXPECT_EQ(tokenizer->pad(), 0);
-  EXPECT_EQ(tokenizer->unk(), 1);
-  EXPECT_EQ(tokenizer->cls(), 2);
-  EXPECT_EQ(tokenizer->sep(), 3);
+  EXPECT_THAT(tokenizer->prefix(), ElementsAre(2));
+  EXPECT_THAT(tokenizer->suffix(), ElementsAre(3));
 }
 
 // Expected ids: tokenizers 0.23.3, BertWordPieceTokenizer(vocab, lowercase=True), without special tokens.
@@ -105,7 +104,7 @@ TEST(WordPiece, GivesTheIdsOfHuggingFaceForBertsVocabulary) {
   if (!std::filesystem::exists(vocabulary)) {
     GTEST_SKIP() << "left out: comparison with Hugging Face's ids; " << vocabulary << " is absent";
   }
-  const auto tokenizer = *WordPieceTokenizer::FromVocabulary(*ReadFile(vocabulary), true);
+  const auto tokenizer = *TokenizerOfVocabulary(*ReadFile(vocabulary), true);
   EXPECT_EQ(tokenizer->vocabulary_size(), 30522);
   const struct {
     std::string_view text;

@@ -1,0 +1,194 @@
+#include "coordinator/data/tokenize/bpe.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/data/tokenize/byte_level.h"
+#include "coordinator/data/tokenize/utf8.h"
+
+namespace muster {
+namespace {
+
+constexpr UChar32 kTableSize = 0x10000;
+constexpr uint32_t kNoId = UINT32_MAX;  // ids of vocabularies are smaller
+
+}  // namespace
+
+class Bpe::Symbols {
+ public:
+  void Clear() { list_.clear(); }
+  void Add(uint32_t id) {
+    const auto index = static_cast<int32_t>(list_.size());
+    if (index > 0) list_.back().next = index;
+    list_.push_back({.id = id, .previous = index - 1, .next = -1, .merged_away = false});
+  }
+  std::vector<Symbol>& list() { return list_; }
+
+ private:
+  std::vector<Symbol> list_;
+};
+
+absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, const Merges& merges, Options options) {
+  std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), std::move(options)));
+  const Vocabulary& tokens = model->vocabulary_;
+  const size_t prefix = model->options_.continuing_prefix.size();
+  model->merges_.reserve(merges.size());
+  for (uint32_t rank = 0; rank < merges.size(); ++rank) {
+    const auto& [left, right] = merges[rank];
+    const auto left_id = tokens.Find(left), right_id = tokens.Find(right);
+    const auto id = right.size() < prefix ? std::nullopt : tokens.Find(absl::StrCat(left, right.substr(prefix)));
+    if (!left_id.has_value() || !right_id.has_value() || !id.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("merges[", rank, "]: the vocabulary lacks \"", left, "\", \"", right, "\" or what they make"));
+    }
+    model->merges_[uint64_t{*left_id} << 32 | *right_id] = {rank, *id};
+  }
+  if (model->options_.unk_token.has_value()) {
+    const auto unk = tokens.Find(*model->options_.unk_token);
+    if (!unk.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("the vocabulary has no entry ", *model->options_.unk_token));
+    }
+    model->unk_ = *unk;
+  }
+  model->character_ids_.assign(kTableSize, kNoId);
+  for (const auto& [token, id] : tokens.map()) {
+    size_t end = 0;
+    const UChar32 c = token.empty() ? kTableSize : NextCodePoint(token, end);
+    if (c < kTableSize && end == token.size()) model->character_ids_[c] = id;
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    model->byte_ids_[byte] = tokens.Find(ByteCharacters()[byte]);
+    model->fallback_ids_[byte] = tokens.Find(absl::StrFormat("<0x%02X>", byte));
+  }
+  return model;
+}
+
+void Bpe::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
+  if (word.empty()) return;
+  thread_local Symbols symbols;
+  symbols.Clear();
+  if (options_.byte_level) {
+    if (options_.ignore_merges) {
+      if (const auto id = vocabulary_.Find(ToByteCharacters(word)); id.has_value()) return ids.push_back(*id);
+    }
+    if (!FillBytes(word, symbols)) FillSymbols(ToByteCharacters(word), symbols);
+  } else {
+    if (options_.ignore_merges) {
+      if (const auto id = vocabulary_.Find(word); id.has_value()) return ids.push_back(*id);
+    }
+    FillSymbols(word, symbols);
+  }
+  MergeAll(symbols);
+  for (const Symbol& symbol : symbols.list()) {
+    if (!symbol.merged_away) ids.push_back(symbol.id);
+  }
+}
+
+// The common case, in which each byte is an entry of the vocabulary. False, with no symbol added, if it is not.
+bool Bpe::FillBytes(std::string_view word, Symbols& symbols) const {
+  if (!options_.continuing_prefix.empty() || !options_.end_of_word_suffix.empty()) return false;
+  for (const char byte : word) {
+    const auto& id = byte_ids_[static_cast<unsigned char>(byte)];
+    if (!id.has_value()) {
+      symbols.Clear();
+      return false;
+    }
+    symbols.Add(*id);
+  }
+  return true;
+}
+
+// The token of the character word[begin..end-1] where it stands. If it has none, `buffer` holds its text.
+std::optional<uint32_t> Bpe::IdOf(std::string_view word, size_t begin, size_t end, std::string& buffer) const {
+  const bool marked = (begin > 0 && !options_.continuing_prefix.empty()) ||
+                      (end == word.size() && !options_.end_of_word_suffix.empty());
+  size_t i = begin;
+  if (const UChar32 c = NextCodePoint(word, i); !marked && c < kTableSize && character_ids_[c] != kNoId) {
+    return character_ids_[c];
+  }
+  buffer.clear();
+  if (begin > 0) buffer = options_.continuing_prefix;
+  buffer += word.substr(begin, end - begin);
+  if (end == word.size()) buffer += options_.end_of_word_suffix;
+  return vocabulary_.Find(buffer);
+}
+
+void Bpe::FillSymbols(std::string_view word, Symbols& symbols) const {
+  int unknown =
+      0;  // unknown tokens that wait to be added: they come after the bytes that follow them, as in the source
+  const auto add_unknown = [&] {
+    if (unknown > 0) symbols.Add(unk_);
+    unknown = 0;
+  };
+  std::string character;
+  for (size_t i = 0; i < word.size();) {
+    const size_t begin = i;
+    NextCodePoint(word, i);
+    if (const auto id = IdOf(word, begin, i, character); id.has_value()) {
+      add_unknown();
+      symbols.Add(*id);
+    } else if (options_.byte_fallback && AddFallback(character, symbols)) {
+      continue;
+    } else if (options_.unk_token.has_value()) {
+      if (!options_.fuse_unk) add_unknown();
+      unknown = 1;
+    }
+  }
+  add_unknown();
+}
+
+bool Bpe::AddFallback(std::string_view character, Symbols& symbols) const {
+  const auto id_of = [this](char byte) { return fallback_ids_[static_cast<unsigned char>(byte)]; };
+  if (!std::ranges::all_of(character, [&](char byte) { return id_of(byte).has_value(); })) return false;
+  for (const char byte : character) symbols.Add(*id_of(byte));
+  return true;
+}
+
+const Bpe::Merge* Bpe::Find(uint32_t left, uint32_t right) const {
+  const auto found = merges_.find(uint64_t{left} << 32 | right);
+  return found == merges_.end() ? nullptr : &found->second;
+}
+
+// The lowest rank first, then the leftmost. An entry of the queue whose pair has changed is dropped unless the new
+// pair makes the same token: so does the source, and the order of later merges depends on it.
+void Bpe::MergeAll(Symbols& symbols) const {
+  struct Candidate {
+    uint64_t order;  // rank << 32 | position
+    uint32_t id;
+    bool operator<(const Candidate& other) const { return order > other.order; }
+  };
+  thread_local std::vector<Candidate> heap;
+  heap.clear();
+  std::vector<Symbol>& list = symbols.list();
+  const auto candidate = [&](int32_t left, int32_t right) {
+    const Merge* merge = Find(list[left].id, list[right].id);
+    if (merge == nullptr) return false;
+    heap.push_back({uint64_t{merge->rank} << 32 | static_cast<uint32_t>(left), merge->id});
+    return true;
+  };
+  const auto push = [&](int32_t left, int32_t right) {
+    if (candidate(left, right)) std::push_heap(heap.begin(), heap.end());
+  };
+  for (int32_t i = 0; i + 1 < static_cast<int32_t>(list.size()); ++i) candidate(i, i + 1);
+  std::make_heap(heap.begin(), heap.end());
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end());
+    const Candidate top = heap.back();
+    heap.pop_back();
+    const auto index = static_cast<int32_t>(top.order & UINT32_MAX);
+    Symbol& left = list[index];
+    if (left.merged_away || left.next < 0) continue;
+    Symbol& right = list[left.next];
+    const Merge* merge = Find(left.id, right.id);
+    if (merge == nullptr || merge->id != top.id) continue;
+    left.id = top.id;
+    left.next = right.next;
+    right.merged_away = true;
+    if (left.next >= 0) list[left.next].previous = index;
+    if (left.previous >= 0) push(left.previous, index);
+    if (left.next >= 0) push(index, left.next);
+  }
+}
+
+}  // namespace muster

@@ -1,0 +1,59 @@
+#include "coordinator/data/tokenize/normal_forms.h"
+
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/stringpiece.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "coordinator/data/tokenize/characters.h"
+#include "coordinator/data/tokenize/utf8.h"
+
+namespace muster {
+namespace {
+
+// Lives as long as the process. Its data is part of the library.
+const icu::Normalizer2& Instance(NormalForm form) {
+  UErrorCode error = U_ZERO_ERROR;
+  const icu::Normalizer2* instance = nullptr;
+  switch (form) {
+    case NormalForm::kNfc: instance = icu::Normalizer2::getNFCInstance(error); break;
+    case NormalForm::kNfd: instance = icu::Normalizer2::getNFDInstance(error); break;
+    case NormalForm::kNfkc: instance = icu::Normalizer2::getNFKCInstance(error); break;
+    case NormalForm::kNfkd: instance = icu::Normalizer2::getNFKDInstance(error); break;
+  }
+  if (U_FAILURE(error)) std::abort();
+  return *instance;
+}
+
+}  // namespace
+
+void Normalize(NormalForm form, std::string& text) {
+  if (std::ranges::all_of(text, IsAscii)) return;
+  const icu::Normalizer2& normalizer = Instance(form);
+  std::string result;
+  icu::StringByteSink<std::string> sink(&result, static_cast<int32_t>(text.size()));
+  UErrorCode error = U_ZERO_ERROR;
+  const auto append = [&](std::string_view part) {
+    normalizer.normalizeUTF8(0, icu::StringPiece(part.data(), static_cast<int32_t>(part.size())), sink, nullptr, error);
+  };
+  size_t start = 0;
+  for (size_t i = 0; i < text.size();) {
+    const size_t begin = i;
+    if (IsAscii(text[i])) {
+      ++i;
+      continue;
+    }
+    if (!IsInertInNormalization(NextCodePoint(text, i))) continue;
+    append(std::string_view(text).substr(start, begin - start));
+    result.append(text, begin, i - begin);
+    start = i;
+  }
+  append(std::string_view(text).substr(start));
+  if (U_FAILURE(error)) std::abort();  // only for want of memory
+  text = std::move(result);
+}
+
+}  // namespace muster

@@ -1,0 +1,13 @@
+// Unicode normalization as Hugging Face's tokenizers have it: ICU's, with the tables of Unicode 9.
+#pragma once
+
+#include <string>
+
+namespace muster {
+
+enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
+
+// `text` must be UTF-8.
+void Normalize(NormalForm form, std::string& text);
+
+}  // namespace muster

@@ -1,0 +1,16 @@
+// The key "post_processor" of tokenizer.json: the special tokens around one sequence.
+// Source: huggingface/tokenizers, processors/.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/data/tokenize/json_reader.h"
+
+namespace muster {
+
+// Puts the ids of the post-processor around those that are there. INVALID_ARGUMENT names what is not supported.
+absl::Status AddPostProcessor(const JsonObject& json, std::vector<uint32_t>& prefix, std::vector<uint32_t>& suffix);
+
+}  // namespace muster

@@ -1,0 +1,38 @@
+// tokenizer_config.json: what it changes of a tokenizer, as transformers 5 reads it.
+//
+// Where tokenizer_class is one of transformers' own (BertTokenizer, RobertaTokenizer, XLMRobertaTokenizer,
+// Qwen2Tokenizer and their kin), transformers 5 takes vocabulary, merges and post-processor from tokenizer.json and
+// makes normalizer and pre-tokenizer itself, from the keys of tokenizer_config.json and their defaults. So does Muster:
+// there the configuration wins. For PreTrainedTokenizerFast, TokenizersBackend, other classes, and without a class,
+// tokenizer.json counts as it is, and is cased if it says nothing.
+#pragma once
+
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/data/tokenize/bert_words.h"
+#include "coordinator/data/tokenize/json_reader.h"
+
+namespace muster {
+
+// INVALID_ARGUMENT names a key that Muster does not know, or whose value it cannot honor.
+absl::Status CheckTokenizerConfig(const JsonObject& config);
+
+// Every special token that the configuration names must be one of these, which the vocabulary's file implies.
+absl::Status CheckSpecialTokens(const JsonObject& config, std::initializer_list<std::string_view> known);
+
+// special_tokens_map.json names special tokens as tokenizer_config.json does, and goes over it unless that has
+// added_tokens_decoder, as in transformers 5.
+absl::Status MergeSpecialTokensMap(const JsonObject& map, nlohmann::json& config);
+
+// do_lower_case, strip_accents, tokenize_chinese_chars.
+absl::StatusOr<BertOptions> BertOptionsOf(const JsonObject& config);
+
+// Rewrites the parsed tokenizer.json as the class says; adds the special tokens that the configuration names;
+// truncation_side goes over truncation.direction.
+absl::Status ApplyTokenizerConfig(const JsonObject& config, nlohmann::json& tokenizer);
+
+}  // namespace muster

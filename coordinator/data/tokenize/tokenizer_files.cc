@@ -1,0 +1,95 @@
+#include "coordinator/data/tokenize/tokenizer_files.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "common/status.h"
+#include "coordinator/data/tokenize/json_reader.h"
+#include "coordinator/data/tokenize/sentencepiece.h"
+#include "coordinator/data/tokenize/tokenizer_config.h"
+#include "coordinator/data/tokenize/tokenizer_json.h"
+#include "coordinator/data/tokenize/vocab_txt.h"
+
+namespace muster {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kConfig = "tokenizer_config.json";
+constexpr std::string_view kSpecialTokensMap = "special_tokens_map.json";
+constexpr std::string_view kAddedTokens = "added_tokens.json";
+
+// The parsed tokenizer_config.json; an empty object if there is none.
+absl::StatusOr<json> ReadConfig(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, read(kConfig));
+  if (!text.has_value()) return json::object();
+  return ParseJsonObject(*text, kConfig);
+}
+
+// added_tokens.json of older folders: token → id. Its tokens must be those of tokenizer.json.
+absl::Status CheckAddedTokensFile(const TokenizerFileReader& read, const json& tokenizer) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, read(kAddedTokens));
+  if (!text.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const json added, ParseJsonObject(*text, kAddedTokens));
+  ASSIGN_OR_RETURN(const JsonObject file, JsonObject::Of(added, std::string(kAddedTokens)));
+  const json tokens = tokenizer.value("added_tokens", json::array());
+  for (const auto& [content, id] : added.items()) {
+    const bool known = std::ranges::any_of(tokens, [&content = content](const json& token) {
+      return token.is_object() && token.value("content", json()) == json(content);
+    });
+    if (!known) {
+      return file.Error(content,
+                        "is not in tokenizer.json. Save the tokenizer with transformers 5, which writes it there.");
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool TruncatesLeft(const JsonObject& config) {
+  return config.String("truncation_side", "right").value_or("right") == "left";
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizer(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(json config_json, ReadConfig(read));
+  ASSIGN_OR_RETURN(const std::optional<std::string> special_tokens, read(kSpecialTokensMap));
+  if (special_tokens.has_value()) {
+    ASSIGN_OR_RETURN(const json map_json, ParseJsonObject(*special_tokens, kSpecialTokensMap));
+    ASSIGN_OR_RETURN(const JsonObject map, JsonObject::Of(map_json, std::string(kSpecialTokensMap)));
+    RETURN_IF_ERROR(MergeSpecialTokensMap(map, config_json));
+  }
+  ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, std::string(kConfig)));
+  ASSIGN_OR_RETURN(const std::optional<std::string> tokenizer_json, read("tokenizer.json"));
+  if (tokenizer_json.has_value()) {
+    ASSIGN_OR_RETURN(json file, ParseJsonObject(*tokenizer_json, "tokenizer.json"));
+    RETURN_IF_ERROR(ApplyTokenizerConfig(config, file));
+    RETURN_IF_ERROR(CheckAddedTokensFile(read, file));
+    return TokenizerOfJson(file);
+  }
+  RETURN_IF_ERROR(CheckTokenizerConfig(config));
+  RETURN_IF_ERROR(CheckAddedTokensFile(read, json::object()));
+  ASSIGN_OR_RETURN(const std::optional<std::string> vocabulary, read("vocab.txt"));
+  if (vocabulary.has_value()) {
+    RETURN_IF_ERROR(CheckSpecialTokens(config, {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}));
+    ASSIGN_OR_RETURN(const BertOptions options, BertOptionsOf(config));
+    return TokenizerOfVocabulary(*vocabulary, options, TruncatesLeft(config));
+  }
+  ASSIGN_OR_RETURN(const std::optional<std::string> model, read("sentencepiece.bpe.model"));
+  if (model.has_value()) {
+    RETURN_IF_ERROR(CheckSpecialTokens(config, {"<s>", "<pad>", "</s>", "<unk>", "<mask>"}));
+    return TokenizerOfSentencePiece(*model, TruncatesLeft(config));
+  }
+  return absl::InvalidArgumentError("the folder has no tokenizer.json, vocab.txt or sentencepiece.bpe.model");
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizerOfEarlierVersions(const TokenizerFileReader& read) {
+  ASSIGN_OR_RETURN(const json config_json, ReadConfig(read));
+  ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, std::string(kConfig)));
+  ASSIGN_OR_RETURN(const std::optional<std::string> vocabulary, read("vocab.txt"));
+  if (!vocabulary.has_value()) return absl::InvalidArgumentError("vocab.txt: is missing");
+  ASSIGN_OR_RETURN(const bool lower_case, config.Bool("do_lower_case", true));
+  return TokenizerOfVocabulary(*vocabulary, lower_case);
+}
+
+}  // namespace muster

@@ -1,0 +1,29 @@
+// The tokenizer of a model's folder: which file counts, and what tokenizer_config.json changes.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "coordinator/data/tokenize/tokenizer.h"
+
+namespace muster {
+
+// Files of which one must be there; the first counts.
+inline constexpr std::array<std::string_view, 3> kTokenizerSources = {"tokenizer.json", "vocab.txt",
+                                                                      "sentencepiece.bpe.model"};
+
+// The bytes of a file of the folder, or nothing if it is absent.
+using TokenizerFileReader = std::function<absl::StatusOr<std::optional<std::string>>(std::string_view name)>;
+
+// INVALID_ARGUMENT names file and place of what is not supported.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizer(const TokenizerFileReader& read);
+
+// As the versions before read it: vocab.txt alone, lowered or not. For jobs that began with it.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizerOfEarlierVersions(const TokenizerFileReader& read);
+
+}  // namespace muster

@@ -1,0 +1,16 @@
+// tokenizer.json of Hugging Face's tokenizers. What is not supported is refused, with the place in the file.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+#include "coordinator/data/tokenize/tokenizer.h"
+
+namespace muster {
+
+// `file` is the parsed tokenizer.json; `name` is the file's, for messages.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfJson(const nlohmann::json& file,
+                                                                 std::string_view name = "tokenizer.json");
+
+}  // namespace muster
