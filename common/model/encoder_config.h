@@ -19,6 +19,15 @@ struct DenseModule {
   std::string activation = "tanh";  // identity, or a name of SupportedActivations()
 };
 
+// Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
+// is. Source: arXiv 2106.09685.
+struct LoraConfig {
+  int64_t rank = 0;  // 0: none, all weights are trained
+  double alpha = 32;
+  std::vector<std::string> targets;  // ends of the products' names ("query", "output.dense"); empty: all products
+  uint64_t seed = 0;                 // of A; B begins as 0
+};
+
 struct EncoderConfig {
   std::string architecture = "bert";
   int64_t vocabulary_size = 30522;
@@ -50,6 +59,7 @@ struct EncoderConfig {
   int64_t max_sequence_length = 512;  // sentence_bert_config.json, else max_positions
   bool lower_case = true;             // tokenizer_config.json do_lower_case
   std::vector<DenseModule> dense;     // after pooling, in order
+  LoraConfig lora;                    // a job's, no folder's
 
   int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }
   int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }

@@ -17,8 +17,9 @@ void FillDefaults(muster::v1::JobSpec& spec);
 // INVALID_ARGUMENT with "field.path: what is wrong. What to do." for the first broken rule. Call after FillDefaults.
 absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
 
-// The least Hello.protocol of an agent whose ranks honor everything in the specification: 0 for most of them.
-uint32_t NeededProtocol(const muster::v1::JobSpec& spec);
+// The least Hello.protocol of an agent whose ranks honor everything in the specification, with the model that it was
+// resolved to: 0 for most of them.
+uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);

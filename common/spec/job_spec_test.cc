@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -167,6 +168,43 @@ TEST(ValidateJobSpec, RefusesWhatIsTooLargeToKeep) {
   spec.mutable_model()->mutable_prompts()->clear_query();
   spec.GetReflection()->MutableUnknownFields(&spec)->AddLengthDelimited(1000, std::string(1 << 20, 'x'));
   EXPECT_THAT(std::string(ValidateJobSpec(spec).message()), HasSubstr("at most 65536 are taken"));
+}
+
+TEST(ValidateJobSpec, TakesEveryPooling) {
+  for (int pooling = muster::v1::Pooling_MIN; pooling <= muster::v1::Pooling_MAX; ++pooling) {
+    JobSpec spec = Good();
+    spec.mutable_model()->set_pooling(static_cast<muster::v1::Pooling>(pooling));
+    FillDefaults(spec);
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  }
+}
+
+// Older ranks would fail on the job, or train another one.
+TEST(NeededProtocol, IsThatOfTheNewestOptionOfTheJob) {
+  muster::v1::ResolvedJob bert, roberta, without_prompt;
+  bert.set_architecture("bert");
+  bert.set_embedding_size(384);
+  roberta.set_architecture("roberta");
+  without_prompt.set_exclude_prompt(true);
+  EXPECT_EQ(NeededProtocol(Good(), {}), 0);
+  EXPECT_EQ(NeededProtocol(Good(), bert), 0);
+  EXPECT_EQ(NeededProtocol(Good(), roberta), kFamiliesProtocol);
+  EXPECT_EQ(NeededProtocol(Good(), without_prompt), kFamiliesProtocol);
+  JobSpec spec = Good();
+  spec.mutable_report()->set_ignore_identical_ids(true);
+  EXPECT_EQ(NeededProtocol(spec, {}), kIdenticalIdsProtocol);
+  spec.mutable_model()->set_pooling(muster::v1::POOLING_LAST);
+  EXPECT_EQ(NeededProtocol(spec, {}), kIdenticalIdsProtocol);
+  spec.mutable_model()->set_pooling(muster::v1::POOLING_MAX);
+  EXPECT_EQ(NeededProtocol(spec, {}), kFamiliesProtocol);
+  for (const auto& change : std::vector<void (*)(JobSpec&)>{
+           [](JobSpec& s) { s.mutable_model()->mutable_lora(); },
+           [](JobSpec& s) { s.mutable_model()->set_include_prompt(false); },
+           [](JobSpec& s) { s.mutable_loss()->add_matryoshka_dimensions(64); }}) {
+    JobSpec changed = Good();
+    change(changed);
+    EXPECT_EQ(NeededProtocol(changed, {}), kFamiliesProtocol);
+  }
 }
 
 TEST(ParseMetricName, KnowsItsNames) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/model/encoder_config.h"
 #include "common/model/families/post_norm.h"
 #include "common/model/json_keys.h"
@@ -34,6 +35,11 @@ extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFam
 // Names that tensors of a folder may have instead of `name`, in the order in which they are looked for: with the
 // family's prefix, and LayerNorm.gamma and .beta of files from TensorFlow.
 std::vector<std::string> FileNames(const Family& family, const std::string& name);
+
+// The tensors of products that `targets` name by their ends, "query" or "output.dense"; of all products of the layers
+// where there are none. INVALID_ARGUMENT that names the target and those that exist.
+absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
+                                                     const std::vector<std::string>& targets);
 
 // Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
 bool IsUndecayed(std::string_view name);
