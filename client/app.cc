@@ -103,7 +103,6 @@ const CommandAdvice& MusterAdvice() {
       {"data delete", "muster data rm NAME"},
       {"data remove", "muster data rm NAME"},
       {"models ls", "muster models list"},
-      {"models show", "muster models list"},
       {"models import", "muster models push NAME DIR"},
       {"models delete", "muster models rm NAME"},
       {"models remove", "muster models rm NAME"},

@@ -85,6 +85,25 @@ TEST_F(CliTest, PushesAVocabulary) {
   EXPECT_THAT(result.out, HasSubstr("pushed small: a vocabulary of 2"));
 }
 
+TEST_F(CliTest, APushAndShowSayWhatJobsUseOfAModel) {
+  Write("v/vocab.txt", "[PAD]\n[UNK]\n");
+  models_.model.set_architecture("bert");
+  models_.model.set_pooling(muster::v1::POOLING_CLS);
+  models_.model.set_normalize(true);
+  models_.model.set_max_length(32);
+  models_.model.set_embedding_size(384);
+  models_.model.mutable_prompts()->set_query("query: ");
+  models_.model.add_notes("modules.json is missing: mean pooling is assumed.");
+  for (const char* command : {"models push small v", "models show small"}) {
+    const Result result = Muster(command);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("pooling cls, normalized, embeddings of 384 numbers, at most 32 tokens"));
+    EXPECT_THAT(result.out, HasSubstr("note: modules.json is missing: mean pooling is assumed.\n"));
+  }
+  EXPECT_THAT(Muster("models show small").out, HasSubstr("query prompt     \"query: \"\n"));
+  EXPECT_THAT(Muster("models show small --output json").out, HasSubstr("\"notes\""));
+}
+
 TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   muster::v1::FileManifest manifest;
   for (const auto& [path, bytes] : {std::pair("1_Pooling/config.json", "{}"), std::pair("model.safetensors", "w")}) {

@@ -143,10 +143,10 @@ TEST_F(ChooseModelFilesTest, TakesAVocabularyAlone) {
 }
 
 TEST_F(ChooseModelFilesTest, NamesMissingParts) {
-  EXPECT_THAT(std::string(ChooseModelFiles(folder_).status().message()), HasSubstr("no vocab.txt"));
+  EXPECT_THAT(std::string(ChooseModelFiles(folder_).status().message()), HasSubstr("config.json is missing, the folder has no file"));
   Write("vocab.txt");
   Write("config.json", "{}");
-  EXPECT_THAT(std::string(ChooseModelFiles(folder_).status().message()), HasSubstr("no model.safetensors"));
+  EXPECT_THAT(std::string(ChooseModelFiles(folder_).status().message()), HasSubstr("model.safetensors is missing"));
   EXPECT_THAT(std::string(ChooseModelFiles(folder_ / "none").status().message()), HasSubstr("none"));
 }
 

@@ -14,7 +14,7 @@ struct ModelFiles {
   std::vector<std::string> left_out;  // weights in other formats, and what else no encoder needs
 };
 
-// Configuration, tokenizer and model.safetensors of a Hugging Face or sentence-transformers folder, or a vocabulary
+// Configuration, tokenizer and weights (safetensors) of a Hugging Face or sentence-transformers folder, or a tokenizer
 // alone. Checks what can be checked before anything is sent: INVALID_ARGUMENT names what is wrong.
 absl::StatusOr<ModelFiles> ChooseModelFiles(const std::filesystem::path& folder);
 

@@ -208,7 +208,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
 TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
       "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data list", "data show", "data rm",
-      "models push", "models list", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
+      "models push", "models list", "models show", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {

@@ -1,9 +1,12 @@
-// muster models push, list, rm
+// muster models push, list, show, rm
 #include <cstdio>
 #include <memory>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/model_files.h"
@@ -28,6 +31,25 @@ std::string Describe(const muster::v1::Model& model) {
   if (model.architecture().empty()) return absl::StrCat("a vocabulary of ", WithThousands(model.vocabulary_size()));
   return absl::StrCat(model.architecture(), ", ", Plural(model.layers(), "layer"), ", hidden size ",
                       model.hidden_size(), ", vocabulary of ", WithThousands(model.vocabulary_size()));
+}
+
+void PrintNotes(const muster::v1::Model& model) {
+  for (const std::string& note : model.notes()) std::printf("note: %s\n", note.c_str());
+}
+
+std::string PoolingText(muster::v1::Pooling pooling) {
+  const std::string name = muster::v1::Pooling_Name(pooling);
+  return absl::AsciiStrToLower(absl::StripPrefix(name, "POOLING_"));
+}
+
+// What jobs use of the model's folder. Models that were pushed before this was kept say nothing of it.
+std::string UseText(const muster::v1::Model& model) {
+  if (model.embedding_size() == 0) return "";
+  std::string text = absl::StrCat("pooling ", PoolingText(model.pooling()), model.normalize() ? ", normalized" : "",
+                                  ", embeddings of ", model.embedding_size(), " numbers, at most ", model.max_length(),
+                                  " tokens");
+  if (model.exclude_prompt()) absl::StrAppend(&text, ", the prompt stays out of pooling");
+  return text;
 }
 
 std::string OwnerText(const std::string& owner) { return owner.empty() ? "-" : owner; }
@@ -76,7 +98,41 @@ absl::StatusOr<int> Push(const Cli& cli, const PushFlags& flags) {
     std::printf("%s", Format(model, cli.output).c_str());
   } else {
     std::printf("pushed %s: %s, %s\n", model.name().c_str(), Describe(model).c_str(), SizeText(model.bytes()).c_str());
+    if (const std::string use = UseText(model); !use.empty()) std::printf("%s\n", use.c_str());
+    PrintNotes(model);
   }
+  return kExitSucceeded;
+}
+
+absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  ASSIGN_OR_RETURN(const auto channel, connection.Data());
+  const auto stub = ModelService::NewStub(channel);
+  muster::v1::PullModelRequest request;
+  request.set_name(name);
+  const auto response = Call(*stub, &ModelService::Stub::Pull, request);
+  if (!response.ok()) return WithContext(response.status(), "models show");
+  const muster::v1::Model& model = response->model();
+  if (cli.output != OutputFormat::kTable) {
+    std::printf("%s", Format(model, cli.output).c_str());
+    return kExitSucceeded;
+  }
+  const auto line = [](const char* label, const std::string& text) {
+    if (!text.empty()) std::printf("%-16s %s\n", label, text.c_str());
+  };
+  const auto quoted = [](const std::string& text) {
+    return text.empty() ? "" : absl::StrCat("\"", absl::CHexEscape(text), "\"");
+  };
+  line("name", model.name());
+  line("what", Describe(model));
+  line("use", UseText(model));
+  line("query prompt", quoted(model.prompts().query()));
+  line("passage prompt", quoted(model.prompts().passage()));
+  line("size", SizeText(model.bytes()));
+  line("owner", OwnerText(model.owner()));
+  line("pushed", TimeText(model.pushed()));
+  line("digest", model.manifest());
+  PrintNotes(model);
   return kExitSucceeded;
 }
 
@@ -114,11 +170,11 @@ absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
 }  // namespace
 
 void AddModelsCommands(CLI::App& app, Cli& cli) {
-  CLI::App* models = app.add_subcommand("models", "Push, list and remove models")->fallthrough();
+  CLI::App* models = app.add_subcommand("models", "Push, list, show and remove models")->fallthrough();
   models->require_subcommand(1);
   auto flags = std::make_shared<PushFlags>();
   CLI::App* push =
-      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a vocab.txt")->fallthrough();
+      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a tokenizer alone")->fallthrough();
   push->add_option("name", flags->name, "Name of the model")->required()->type_name("NAME");
   push->add_option("dir", flags->folder, "Folder of the model")->required()->type_name("DIR");
   push->add_option("--request-id", flags->request_id, "The same push with the same id again changes nothing")
@@ -128,6 +184,10 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
     cli.action = [&cli] { return List(cli); };
   });
+  auto shown = std::make_shared<std::string>();
+  CLI::App* show = models->add_subcommand("show", "Show what jobs use of a model, and its notes")->fallthrough();
+  show->add_option("name", *shown, "Name of the model")->required()->type_name("NAME");
+  show->callback([&cli, shown] { cli.action = [&cli, shown] { return Show(cli, *shown); }; });
   auto name = std::make_shared<std::string>();
   CLI::App* remove = models->add_subcommand("rm", "Remove a model; submitted jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the model")->required()->type_name("NAME");

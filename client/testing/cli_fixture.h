@@ -176,10 +176,18 @@ class FakeModels final : public muster::v1::ModelService::Service {
                     muster::v1::PushModelResponse* response) override {
     pushed = *request;
     if (!error.ok()) return error;
+    *response->mutable_model() = model;
     response->mutable_model()->set_name(request->name());
     response->mutable_model()->set_vocabulary_size(2);
     return grpc::Status::OK;
   }
+  grpc::Status Pull(grpc::ServerContext*, const muster::v1::PullModelRequest* request,
+                    muster::v1::PullModelResponse* response) override {
+    *response->mutable_model() = model;
+    response->mutable_model()->set_name(request->name());
+    return grpc::Status::OK;
+  }
+  muster::v1::Model model;  // what the server says of every model
   muster::v1::PushModelRequest pushed;
   grpc::Status error;
 };

@@ -2,21 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace muster {
 
-// As sentence-transformers' Pooling has them: weighted mean weighs the i-th token of a sequence, counted from 1, by i;
-// mean_sqrt_len divides the sum by the root of the number of tokens.
-enum class PoolingMode { kCls, kMean, kLast, kMax, kWeightedMean, kMeanSqrtLength };
+// How the vectors of the tokens become one. Weighted mean: weights 1, 2, 3, … by position. Mean over square root: the
+// sum divided by the square root of the number of tokens.
+enum class PoolingMode { kCls, kMean, kLast, kMax, kMeanSqrtLength, kWeightedMean };
 
-// A linear layer after pooling, with an activation.
+// A Dense module of sentence-transformers: activation(W x + b), on the pooled embedding.
 struct DenseModule {
-  std::string folder;  // "2_Dense", which holds its model.safetensors
+  std::string folder;  // relative to the model's: "2_Dense", which holds its model.safetensors
   int64_t in = 0, out = 0;
   bool bias = true;
-  std::string activation = "tanh";  // identity, or a name of SupportedActivations()
+  std::string activation = "tanh";  // identity, tanh
 };
 
 // Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
@@ -28,8 +29,16 @@ struct LoraConfig {
   uint64_t seed = 0;                 // of A; B begins as 0
 };
 
+// What config_sentence_transformers.json says is put before texts.
+struct FolderPrompts {
+  std::string query, passage;                  // of the job, unless it sets its own
+  std::map<std::string, std::string> by_name;  // all of the file
+  std::string default_name;                    // default_prompt_name; empty: none
+};
+
 struct EncoderConfig {
-  std::string architecture = "bert";
+  std::string architecture = "bert";  // model_type
+  // Rows of the word embeddings: config.json's vocab_size. The tokenizer may have fewer entries (padded rows).
   int64_t vocabulary_size = 30522;
   int64_t hidden_size = 128;
   int64_t layers = 2;
@@ -55,11 +64,15 @@ struct EncoderConfig {
   double rope_theta = 0;         // base of rotary positions; 0: none
   double local_rope_theta = 0;   // of local layers
   PoolingMode pooling = PoolingMode::kMean;
+  bool exclude_prompt = false;  // the prompt's tokens stay out of pooling
+  std::vector<DenseModule> dense;  // between pooling and normalization, in order
   bool normalize = true;
-  int64_t max_sequence_length = 512;  // sentence_bert_config.json, else max_positions
+  int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
-  std::vector<DenseModule> dense;     // after pooling, in order
-  LoraConfig lora;                    // a job's, no folder's
+  LoraConfig lora;                 // a job's, no folder's
+  FolderPrompts prompts;
+  std::string config_json;  // config.json as it came, for the export; empty: a preset
+  std::vector<std::string> notes;  // for people: what was assumed, or read and not used
 
   int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }
   int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }

@@ -101,7 +101,7 @@ TEST_F(HfConfigTest, NamesWhatIsSupported) {
   EXPECT_THAT(error_with("layer_norm_eps", 1e-46), HasSubstr("layer_norm_eps 1e-46 is not from 1e-20 to 1"));
   EXPECT_THAT(error_with("vocab_size", nullptr), HasSubstr("vocab_size is missing"));
   Write("config.json", "{");
-  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("is no JSON"));
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("is not JSON"));
 }
 
 TEST_F(HfConfigTest, ChecksWeightsAndVocabulary) {
@@ -124,8 +124,10 @@ TEST_F(HfConfigTest, ChecksWeightsAndVocabulary) {
               HasSubstr("encoder.layer.0.intermediate.dense.weight has shape [32, 8], config.json needs [16, 8]"));
   WriteWeights(config, "");
   Write("vocab.txt", "a\nb\nc");
+  EXPECT_EQ(error(), "") << "padded rows";
+  Write("vocab.txt", "a\nb\nc\nd\ne\nf");
   EXPECT_EQ(error(),
-            "vocab.txt has 3 entries, embeddings.word_embeddings.weight has 5 rows: the tokenizer belongs to another "
+            "vocab.txt has 6 entries, embeddings.word_embeddings.weight has 5 rows: the tokenizer belongs to another "
             "model.");
 }
 

@@ -1,42 +1,72 @@
-// The keys of one JSON file of a model folder.
+// The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by name:
+// reading a key marks it as honored, and RefuseUnknown() looks at what is left.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/string_view.h"
+#include "absl/status/statusor.h"
 
 namespace muster {
 
-// INVALID_ARGUMENT that names the file.
-absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what);
+// A key that may stand in a file and changes no embedding: with any value, or only while it is off (false, 0, empty).
+struct HarmlessKey {
+  std::string_view name;
+  std::string_view reason;  // off-only: what the key does when it is on, for the error
+  bool only_off = false;
+};
 
-// Reads keys of one file; a wrong type is an error that names the key. An absent key leaves its target as it is.
+// Not thread-safe. A missing key and a null are the same: the target keeps its value.
 class Keys {
  public:
-  Keys(std::filesystem::path file, nlohmann::json value) : file_(std::move(file)), value_(std::move(value)) {}
+  // NOT_FOUND where the file does not exist; INVALID_ARGUMENT unless it is a JSON object of at most 1 MB.
+  static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
+  // The same, without keys where the file does not exist.
+  static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
+  // Keys of an object inside of a file; `name` stands before them in errors.
+  Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
 
-  bool Has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
+  bool Has(std::string_view key) const;                        // present and not null; does not mark it
+  const nlohmann::json* Find(std::string_view key) const;      // nullptr: absent or null
+  absl::Status Size(std::string_view key, int64_t& target, int64_t least = 1) const;
+  absl::Status RequiredSize(std::string_view key, int64_t& target) const;
+  absl::Status Number(std::string_view key, double& target) const;
+  absl::Status Boolean(std::string_view key, bool& target) const;
+  absl::Status Text(std::string_view key, std::string& target) const;
+  // "FILE: KEY: "VALUE" is not supported. Supported: …" unless `value` is one of `names`.
+  absl::Status Supported(std::string_view key, std::string_view value,
+                         std::initializer_list<std::string_view> names) const;
 
-  const nlohmann::json* Find(const char* key) const { return Has(key) ? &value_[key] : nullptr; }  // null: absent
+  // INVALID_ARGUMENT with the name of the first key that nobody read, that is not null and that is not in `harmless`.
+  absl::Status RefuseUnknown(std::span<const HarmlessKey> harmless) const;
+  // The keys that RefuseUnknown would refuse as unknown; for files in which an unknown key gets a note. Off-only keys
+  // are refused all the same.
+  absl::StatusOr<std::vector<std::string>> UnknownKeys(std::span<const HarmlessKey> harmless) const;
 
-  absl::Status Size(const char* key, int64_t& target, int64_t least = 1) const;
-  absl::Status RequiredSize(const char* key, int64_t& target) const;
-  absl::Status Number(const char* key, double& target) const;
-  absl::Status Boolean(const char* key, bool& target) const;
-  absl::Status Text(const char* key, std::string& target) const;
-  absl::Status Supported(const char* key, absl::string_view value,
-                         std::initializer_list<absl::string_view> names) const;
-  // An error that names the file.
-  absl::Status Wrong(absl::string_view what) const { return WrongFile(file_, what); }
+  // An error about this file: "FILE: what".
+  absl::Status Wrong(std::string_view what) const;
+  const std::string& name() const { return name_; }
 
  private:
-  std::filesystem::path file_;
+  std::string name_;
   nlohmann::json value_;
+  mutable std::set<std::string, std::less<>> read_;
 };
+
+// A value for a message. A list may be nested deeper than dump() can go.
+std::string ShownValue(const nlohmann::json& value);
+
+// "a, b, c and 5 more", each cut to 100 bytes: names come from files that somebody else wrote.
+std::string SomeNames(const std::vector<std::string>& names);
+
+// The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.
+absl::StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path);
 
 }  // namespace muster

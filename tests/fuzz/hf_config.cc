@@ -1,4 +1,4 @@
-// Model folders: config.json and what stands beside it, and the header of model.safetensors. An input is the files, each
+// Model folders: config.json and what stands beside it, the headers of weights, and their index. An input is the files, each
 // with its number and length before it. Laws: a verdict with words; accepted tensors lie inside the file.
 #include "common/model/hf_config.h"
 
@@ -9,7 +9,10 @@
 namespace {
 
 constexpr const char* kFiles[] = {"config.json", "model.safetensors", "modules.json", "1_Pooling/config.json",
-                                  "sentence_bert_config.json", "tokenizer_config.json", "vocab.txt"};
+                                  "sentence_bert_config.json", "tokenizer_config.json", "vocab.txt",
+                                  "config_sentence_transformers.json", "model.safetensors.index.json",
+                                  "model-00001-of-00002.safetensors", "2_Dense/config.json", "2_Dense/model.safetensors",
+                                  "2_Normalize/config.json", "tokenizer.json", "sentence_roberta_config.json"};
 
 }  // namespace
 
@@ -34,6 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   FUZZ_CHECK(config->hidden_size > 0 && config->heads > 0 && config->HeadSize() > 0 && config->max_positions > 0, "sizes");
+  FUZZ_CHECK(config->max_sequence_length > 0 && config->max_sequence_length <= config->max_positions, "length");
+  FUZZ_CHECK(config->EmbeddingSize() > 0, "embedding size");
   const absl::Status status = muster::CheckModelFolder(folder, *config);
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without words");
   return 0;

@@ -129,16 +129,5 @@ TEST(LoraTargets, AreProductsOfLayersByTheEndsOfTheirNames) {
   EXPECT_FALSE(LoraTargets(bert, {"uery"}).ok()) << "whole parts of names";
 }
 
-TEST(Families, FilesMayHaveAPrefixAndNamesFromTensorFlow) {
-  EXPECT_THAT(FileNames(kBertFamily, "embeddings.LayerNorm.weight"),
-              ElementsAre("embeddings.LayerNorm.weight", "embeddings.LayerNorm.gamma",
-                          "bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma"));
-  EXPECT_THAT(FileNames(kBertFamily, "embeddings.LayerNorm.bias"),
-              ElementsAre("embeddings.LayerNorm.bias", "embeddings.LayerNorm.beta", "bert.embeddings.LayerNorm.bias",
-                          "bert.embeddings.LayerNorm.beta"));
-  EXPECT_THAT(FileNames(kQwen3Family, "layers.0.mlp.up_proj.weight"),
-              ElementsAre("layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"));
-}
-
 }  // namespace
 }  // namespace muster

@@ -38,17 +38,6 @@ std::vector<std::string> FamilyNames() {
   return names;
 }
 
-std::vector<std::string> FileNames(const Family& family, const std::string& name) {
-  std::vector<std::string> names = {name};
-  if (IsNormWeight(name) || IsNormBias(name)) {
-    const absl::string_view layer = name.substr(0, name.rfind('.'));
-    names.push_back(absl::StrCat(layer, absl::EndsWith(name, ".bias") ? ".beta" : ".gamma"));
-  }
-  const size_t count = names.size();
-  for (size_t i = 0; i < count; ++i) names.push_back(absl::StrCat(ToAbsl(family.prefix), names[i]));
-  return names;
-}
-
 absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
                                                      const std::vector<std::string>& targets) {
   std::vector<TensorShape> products, chosen;
@@ -81,10 +70,6 @@ absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config
 
 bool IsNormWeight(std::string_view name) {
   return absl::EndsWith(ToAbsl(name), ".weight") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
-}
-
-bool IsNormBias(std::string_view name) {
-  return absl::EndsWith(ToAbsl(name), ".bias") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
 }
 
 bool IsUndecayed(std::string_view name) {

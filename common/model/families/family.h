@@ -32,10 +32,6 @@ std::vector<std::string> FamilyNames();
 extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFamily, kQwen3Family, kRobertaFamily,
     kXlmRobertaFamily;
 
-// Names that tensors of a folder may have instead of `name`, in the order in which they are looked for: with the
-// family's prefix, and LayerNorm.gamma and .beta of files from TensorFlow.
-std::vector<std::string> FileNames(const Family& family, const std::string& name);
-
 // The tensors of products that `targets` name by their ends, "query" or "output.dense"; of all products of the layers
 // where there are none. INVALID_ARGUMENT that names the target and those that exist.
 absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
@@ -44,8 +40,7 @@ absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config
 // Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
 bool IsUndecayed(std::string_view name);
 
-// Whether a tensor scales a norm (it starts at 1), or is added by one.
+// Whether a tensor scales a norm: it starts at 1.
 bool IsNormWeight(std::string_view name);
-bool IsNormBias(std::string_view name);
 
 }  // namespace muster

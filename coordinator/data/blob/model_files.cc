@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/model/folder_files.h"
 #include "common/model/tokenizer_json.h"
 #include "common/small_file.h"
 #include "common/status.h"
@@ -48,16 +49,11 @@ absl::Status MissingFile(absl::string_view file, const FileManifest& files, absl
       absl::StrCat(file, " is missing, the folder has ", PathsOf(files), ". ", remedy));
 }
 
-// The files without which a folder is neither a model nor a vocabulary.
+// The files without which a folder is neither a model nor a tokenizer.
 absl::Status CheckFiles(const FileManifest& files) {
-  const bool is_model = Find(files, "config.json") != nullptr, has_vocabulary = Find(files, "vocab.txt") != nullptr;
-  if (!is_model && !has_vocabulary) {
-    return MissingFile("config.json", files, "Push a Hugging Face folder, or a vocabulary (vocab.txt) alone.");
-  }
-  if (is_model && Find(files, "model.safetensors") == nullptr) {
-    return MissingFile("model.safetensors", files, "Save the model with safetensors.");
-  }
-  return has_vocabulary ? absl::OkStatus() : MissingFile("vocab.txt", files, kReads);
+  std::vector<std::string> paths;
+  for (const FileEntry& file : files.files()) paths.push_back(file.path());
+  return CheckModelPaths(paths);
 }
 
 // The tokenizer_config.json beside vocab.txt says whether letters are lowered; without it they are.
@@ -83,6 +79,53 @@ absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& file
   ASSIGN_OR_RETURN(const auto path, blobs.PathOf(entry->digest()));
   ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxVocabularyBytes));
   return UntruncatedTokenizer(text).status();
+}
+
+muster::v1::Pooling PoolingOf(PoolingMode mode) {
+  switch (mode) {
+    case PoolingMode::kCls:
+      return muster::v1::POOLING_CLS;
+    case PoolingMode::kMean:
+      return muster::v1::POOLING_MEAN;
+    case PoolingMode::kLast:
+      return muster::v1::POOLING_LAST;
+    case PoolingMode::kMax:
+      return muster::v1::POOLING_MAX;
+    case PoolingMode::kMeanSqrtLength:
+      return muster::v1::POOLING_MEAN_SQRT_LENGTH;
+    case PoolingMode::kWeightedMean:
+      return muster::v1::POOLING_WEIGHTED_MEAN;
+  }
+  return muster::v1::POOLING_DEFAULT;
+}
+
+absl::StatusOr<EncoderConfig> ReadModelFolder(const std::filesystem::path& folder) {
+  ASSIGN_OR_RETURN(EncoderConfig config, ReadEncoderConfig(folder));
+  RETURN_IF_ERROR(CheckModelFolder(folder, config, &config.notes));
+  return config;
+}
+
+// What jobs use of the folder. The tokenizer may have fewer entries than the model has word embeddings, and no more.
+absl::Status DescribeModel(const EncoderConfig& config, muster::v1::Model& model) {
+  const int64_t entries = model.vocabulary_size();
+  RETURN_IF_ERROR(CheckVocabulary("the tokenizer", entries, config));
+  for (const std::string& note : config.notes) model.add_notes(note);
+  if (entries < config.vocabulary_size) {
+    model.add_notes(absl::StrCat("the word embeddings have ", config.vocabulary_size, " rows for ", entries,
+                                 " entries of the tokenizer: the others are never looked up, and the export has them, "
+                                 "too."));
+  }
+  model.set_architecture(config.architecture);
+  model.set_hidden_size(config.hidden_size);
+  model.set_layers(config.layers);
+  model.mutable_prompts()->set_query(config.prompts.query);
+  model.mutable_prompts()->set_passage(config.prompts.passage);
+  model.set_pooling(PoolingOf(config.pooling));
+  model.set_normalize(config.normalize);
+  model.set_max_length(config.max_sequence_length);
+  model.set_exclude_prompt(config.exclude_prompt);
+  model.set_embedding_size(config.EmbeddingSize());
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -162,18 +205,14 @@ absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileM
   const absl::StatusOr<ScratchFolder> folder = LayOut(blobs, files, scratch);
   if (!folder.ok()) return WithContext(folder.status(), kPush);
   muster::v1::Model model;
-  if (is_model) {
-    const absl::StatusOr<EncoderConfig> config = ReadEncoderConfig(folder->path());
-    if (!config.ok()) return WithContext(config.status(), kPush);
-    RETURN_IF_ERROR(WithContext(CheckModelFolder(folder->path(), *config), kPush));
-    model.set_architecture(config->architecture);
-    model.set_hidden_size(config->hidden_size);
-    model.set_layers(config->layers);
-  }
+  absl::StatusOr<EncoderConfig> config;
+  if (is_model) config = ReadModelFolder(folder->path());
+  if (is_model && !config.ok()) return WithContext(config.status(), kPush);
   const auto tokenizer = LoadTokenizer(blobs, files);
   if (!tokenizer.ok()) return WithContext(tokenizer.status(), kPush);
   RETURN_IF_ERROR(WithContext(CheckTokenizerJson(blobs, files), kPush));
   model.set_vocabulary_size((*tokenizer)->vocabulary_size());
+  if (is_model) RETURN_IF_ERROR(WithContext(DescribeModel(*config, model), kPush));
   for (const FileEntry& file : files.files()) model.set_bytes(model.bytes() + file.size());
   return model;
 }

@@ -3,11 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/model/testing/zero_weights.h"
 #include "common/status.h"
 
 namespace muster {
@@ -18,18 +17,9 @@ using testing::HasSubstr;
 
 // A model.safetensors with every tensor of `config` but `left_out`, all zero.
 std::string Safetensors(const EncoderConfig& config, const std::string& left_out) {
-  nlohmann::json header;
-  uint64_t at = 0;
-  for (const TensorShape& tensor : EncoderTensors(config)) {
-    if (tensor.name == left_out) continue;
-    uint64_t bytes = 4;
-    for (const int64_t size : tensor.shape) bytes *= size;
-    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {at, at + bytes}}};
-    at += bytes;
-  }
-  const std::string text = header.dump();
-  const uint64_t length = text.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text + std::string(at, '\0');
+  std::vector<TensorShape> tensors = EncoderTensors(config);
+  std::erase_if(tensors, [&](const TensorShape& tensor) { return tensor.name == left_out; });
+  return ZeroWeights(tensors);
 }
 
 std::string Vocabulary(int entries) {
@@ -120,15 +110,43 @@ TEST_F(ModelFilesTest, NamesAMissingTensor) {
 
 TEST_F(ModelFilesTest, NamesAMissingFile) {
   Remove("model.safetensors");
-  Put("pytorch_model.bin", "x");
   EXPECT_EQ(Error(),
-            "models push: model.safetensors is missing, the folder has config.json, vocab.txt, pytorch_model.bin. Save "
-            "the model with safetensors.");
+            "models push: model.safetensors is missing, the folder has config.json, vocab.txt. Save the model with "
+            "safetensors.");
   Remove("vocab.txt");
   Remove("config.json");
   EXPECT_EQ(Error(),
-            "models push: config.json is missing, the folder has pytorch_model.bin. Push a Hugging Face folder, or a "
-            "vocabulary (vocab.txt) alone.");
+            "models push: config.json is missing, the folder has no file. Push a Hugging Face folder, or a tokenizer "
+            "(tokenizer.json or vocab.txt) alone.");
+}
+
+TEST_F(ModelFilesTest, WeightsThatAreNotReadHaveARemedy) {
+  Remove("model.safetensors");
+  Put("pytorch_model.bin", "x");
+  EXPECT_THAT(Error(), HasSubstr("pytorch_model.bin is not read. Save the weights again, in Python:"));
+  Put("model.safetensors", Safetensors(config_, ""));
+  EXPECT_EQ(Error(), "") << "beside safetensors it does not matter";
+  Put("adapter_config.json", "{}");
+  EXPECT_THAT(Error(), HasSubstr("merge_and_unload"));
+}
+
+TEST_F(ModelFilesTest, ModelSaysWhatJobsUseOfTheFolder) {
+  Put("vocab.txt", Vocabulary(6));
+  Put("modules.json", R"([{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "pool", "type": "sentence_transformers.models.Pooling"}])");
+  Put("pool/config.json", R"({"pooling_mode": "cls", "embedding_dimension": 4})");
+  Put("config_sentence_transformers.json", R"({"prompts": {"query": "w4 "}})");
+  Put("tokenizer_config.json", R"({"model_max_length": 9})");
+  const auto model = Check();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->pooling(), muster::v1::POOLING_CLS);
+  EXPECT_FALSE(model->normalize());
+  EXPECT_EQ(model->max_length(), 9u);
+  EXPECT_EQ(model->embedding_size(), 4u);
+  EXPECT_EQ(model->prompts().query(), "w4 ");
+  EXPECT_EQ(model->prompts().passage(), "");
+  EXPECT_THAT(model->notes(), testing::Contains(HasSubstr("have 8 rows for 6 entries")));
+  EXPECT_THAT(model->notes(), testing::Contains(HasSubstr("jobs put \"w4 \" before queries")));
 }
 
 TEST_F(ModelFilesTest, RefusesATokenizerThatCannotBeExported) {

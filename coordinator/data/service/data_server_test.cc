@@ -6,6 +6,8 @@
 #include <set>
 #include <thread>
 
+#include "common/model/hf_config.h"
+#include "common/model/testing/zero_weights.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "test_paths.h"
@@ -179,6 +181,42 @@ TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
                                    "not used. Set it to use them, or to 0 to leave them out."));
   spec_.mutable_data()->mutable_negatives()->set_per_query(0);
   EXPECT_THAT(ResolveNotes(), testing::IsEmpty()) << "left out on purpose";
+}
+
+TEST_F(ServerStream, PromptsAreTheModelsUnlessTheJobSetsThem) {
+  EncoderConfig config;
+  config.vocabulary_size = 12;
+  config.hidden_size = config.intermediate_size = 4;
+  config.layers = config.heads = 1;
+  config.max_positions = 512;
+  Files model = Vocabulary();
+  model.push_back({"config.json", R"({"model_type": "bert", "vocab_size": 12, "hidden_size": 4, "num_hidden_layers": 1,
+      "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 512})"});
+  model.push_back({"model.safetensors", ZeroWeights(EncoderTensors(config))});
+  model.push_back({"config_sentence_transformers.json", R"({"prompts": {"query": "asked ", "passage": "told "}})"});
+  const auto pushed = Push("prompted", model);
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->prompts().query(), "asked ");
+  spec_.mutable_model()->clear_preset();
+  spec_.mutable_model()->clear_tokenizer();
+  spec_.mutable_model()->set_from("prompted");
+  auto resolved = Resolve();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->prompts().query(), "asked ");
+  EXPECT_EQ(resolved->prompts().passage(), "told ");
+  EXPECT_EQ(resolved->architecture(), "bert");
+  EXPECT_EQ(resolved->embedding_size(), 4u);
+  EXPECT_FALSE(resolved->exclude_prompt());
+  EXPECT_THAT(ResolveNotes(), testing::IsSupersetOf({HasSubstr("model.prompts.query: \"asked \", as the model's folder says"),
+                                                     HasSubstr("model.prompts.passage: \"told \"")}));
+  spec_.mutable_model()->mutable_prompts()->set_query("");
+  spec_.mutable_model()->mutable_prompts()->set_passage("word");
+  resolved = Resolve();
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_TRUE(resolved->has_prompts());
+  EXPECT_EQ(resolved->prompts().query(), "") << "switched off";
+  EXPECT_EQ(resolved->prompts().passage(), "word");
+  EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
 }
 
 TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
@@ -198,6 +199,25 @@ void NoteOtherLength(const JobSpec& spec, const EncoderConfig& config, std::vect
                                ". Set model.max_length to measure it as it was made."));
 }
 
+// A prompt of the job counts, be it empty; else that of the model's folder.
+void ResolvePrompts(const JobSpec& spec, const EncoderConfig& config, ResolvedJob& resolved,
+                    std::vector<std::string>& notes) {
+  const auto& given = spec.model().prompts();
+  resolved.mutable_prompts()->set_query(given.has_query() ? given.query() : config.prompts.query);
+  resolved.mutable_prompts()->set_passage(given.has_passage() ? given.passage() : config.prompts.passage);
+  const auto note = [&](absl::string_view field, bool is_given, const std::string& text) {
+    if (is_given || text.empty()) return;
+    notes.push_back(absl::StrCat("model.prompts.", field, ": \"", absl::CHexEscape(text), "\", as the model's folder says. "
+                                 "Set it to use another one, or to \"\" for none."));
+  };
+  note("query", given.has_query(), resolved.prompts().query());
+  note("passage", given.has_passage(), resolved.prompts().passage());
+  resolved.set_exclude_prompt(spec.model().has_include_prompt() ? !spec.model().include_prompt() : config.exclude_prompt);
+  if (resolved.exclude_prompt() && !spec.model().has_include_prompt()) {
+    notes.push_back("model.include_prompt: false, as the model's folder says: the prompt's tokens stay out of pooling.");
+  }
+}
+
 absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, ResolvedJob& resolved,
                           std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
@@ -212,7 +232,12 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
     const auto& targets = request.spec().model().lora().targets();
     RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
   }
-  if (found.model.has_value()) NoteOtherLength(request.spec(), *config, notes);
+  if (found.model.has_value()) {
+    NoteOtherLength(request.spec(), *config, notes);
+    resolved.set_architecture(config->architecture);
+  }
+  resolved.set_embedding_size(config->EmbeddingSize());
+  ResolvePrompts(request.spec(), *config, resolved, notes);
   ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
   resolved.set_tokenizer_manifest(manifest);
   return absl::OkStatus();

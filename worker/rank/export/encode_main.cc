@@ -1,6 +1,6 @@
 // muster-encode FOLDER [EXPORT_TO TOKENIZER_FOLDER | --gradients FILE] < lines of token ids
 //
-// Prints the embedding of each line (ids separated by spaces, with the special ones), in the lines' order, as numbers
+// Prints the embedding of each line (ids separated by spaces, with [CLS] and [SEP]), in the lines' order, as numbers
 // that read back exactly. With EXPORT_TO, exports the model there first. With --gradients, writes the gradients of the
 // parameters to FILE (.safetensors), of the sum of embedding[line][column] * cos(line + 0.37 * column), all lines
 // packed into one batch without dropout. Used by tests/long/export_parity.py and encoder_parity.py.
@@ -88,14 +88,16 @@ absl::Status Run(const std::vector<std::string>& arguments) {
     RETURN_IF_ERROR(WriteGradients(*encoder, batch, order, arguments[2]));
   } else if (arguments.size() == 3) {
     ExportOptions options{.folder = arguments[1], .tokenizer = arguments[2], .probe = batch};
+    options.query_prompt = config.prompts.query;
+    options.passage_prompt = config.prompts.passage;
     options.card = {.title = "Parity check", .base_model = arguments[0]};
     RETURN_IF_ERROR(ExportFolder(*encoder, options));
   }
   const at::Tensor embeddings = encoder->Encode(batch, {});
-  const int64_t width = config.EmbeddingSize();
   std::vector<size_t> place(order.size());
   for (size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
   for (const size_t row : place) {
+    const int64_t width = config.EmbeddingSize();
     const float* values = embeddings.const_data_ptr<float>() + row * width;
     for (int64_t c = 0; c < width; ++c) std::printf(c == 0 ? "%.9g" : " %.9g", values[c]);
     std::printf("\n");

@@ -3,9 +3,13 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <map>
+
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/folder_files.h"
 #include "common/model/tokenizer_json.h"
 #include "common/status.h"
 #include "worker/rank/export/folder_files.h"
@@ -17,28 +21,49 @@ namespace fs = std::filesystem;
 
 constexpr double kTolerance = 1e-6;
 
+// The tokenizer's files as they came, but for the length at which texts are cut.
 absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, const fs::path& to) {
-  ASSIGN_OR_RETURN(const std::string vocabulary, ReadFile(from / "vocab.txt"));
-  RETURN_IF_ERROR(WriteFileAtomically(to / "vocab.txt", vocabulary));
+  std::map<std::string, std::string> files;
   std::error_code error;
-  if (fs::exists(from / "tokenizer.json", error)) {
-    ASSIGN_OR_RETURN(const std::string whole, ReadFile(from / "tokenizer.json"));
-    ASSIGN_OR_RETURN(const std::string untruncated, UntruncatedTokenizer(whole));
-    RETURN_IF_ERROR(WriteFileAtomically(to / "tokenizer.json", untruncated));
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file(error) || !IsTokenizerFile(name)) continue;
+    ASSIGN_OR_RETURN(files[name], ReadFile(entry.path()));
   }
-  const std::pair<const char*, std::string> others[] = {{"tokenizer_config.json", TokenizerConfig(config)},
-                                                        {"special_tokens_map.json", SpecialTokensMap()}};
-  for (const auto& [name, fallback] : others) {
-    std::string bytes = fallback;
-    if (fs::exists(from / name, error)) {
-      ASSIGN_OR_RETURN(bytes, ReadFile(from / name));
-    }
-    if (std::string_view(name) == "tokenizer_config.json") {
-      ASSIGN_OR_RETURN(bytes, TokenizerConfigWithLength(bytes, config.max_sequence_length));
-    }
-    RETURN_IF_ERROR(WriteFileAtomically(to / name, bytes));
+  if (error) return absl::ErrnoToStatus(error.value(), from.string());
+  if (const auto whole = files.find("tokenizer.json"); whole != files.end()) {
+    ASSIGN_OR_RETURN(whole->second, UntruncatedTokenizer(whole->second));
   }
+  // Of a vocabulary alone, transformers has to be told what it is; other tokenizers are known by the model's type.
+  const bool alone = files.contains("vocab.txt") && !files.contains("tokenizer.json");
+  if (alone) files.emplace("special_tokens_map.json", SpecialTokensMap());
+  const auto [settings, made] = files.emplace("tokenizer_config.json", alone ? TokenizerConfig(config) : "{}");
+  ASSIGN_OR_RETURN(settings->second, TokenizerConfigWithLength(settings->second, config.max_sequence_length));
+  for (const auto& [name, bytes] : files) RETURN_IF_ERROR(WriteFileAtomically(to / name, bytes));
   return absl::OkStatus();
+}
+
+// The encoder's weights under the family's names, and those of Dense modules in their folders.
+absl::Status WriteWeights(const Encoder& encoder, const fs::path& to) {
+  const EncoderConfig& config = encoder.config();
+  std::vector<Parameter> weights;
+  std::map<std::string, std::vector<Parameter>> dense;
+  for (const Parameter& parameter : encoder.parameters()) {
+    Parameter written = {parameter.name, parameter.value.detach().to(at::kFloat)};
+    const auto module = std::ranges::find_if(config.dense, [&](const DenseModule& candidate) {
+      return written.name.starts_with(candidate.folder + ".");
+    });
+    if (module == config.dense.end()) {
+      weights.push_back(std::move(written));
+    } else {
+      written.name = written.name.substr(module->folder.size() + 1);
+      dense[module->folder].push_back(std::move(written));
+    }
+  }
+  for (const auto& [folder, tensors] : dense) {
+    RETURN_IF_ERROR(WriteSafetensors(to / folder / "model.safetensors", tensors));
+  }
+  return WriteSafetensors(to / "model.safetensors", weights);
 }
 
 absl::Status WriteFolder(const Encoder& encoder, const ExportOptions& options, const fs::path& to) {
@@ -46,17 +71,8 @@ absl::Status WriteFolder(const Encoder& encoder, const ExportOptions& options, c
     RETURN_IF_ERROR(MakeFolders((to / path).parent_path()));
     RETURN_IF_ERROR(WriteFileAtomically(to / path, bytes));
   }
-  if (encoder.config().normalize) {
-    // Without a file in it, a folder is lost by stores that keep files alone.
-    RETURN_IF_ERROR(MakeFolders(to / "2_Normalize"));
-    RETURN_IF_ERROR(WriteFileAtomically(to / "2_Normalize" / "config.json", "{}\n"));
-  }
   RETURN_IF_ERROR(WriteTokenizer(encoder.config(), options.tokenizer, to));
-  std::vector<Parameter> weights;
-  for (const Parameter& parameter : encoder.parameters()) {
-    weights.push_back({parameter.name, parameter.value.detach().to(at::kFloat)});
-  }
-  return WriteSafetensors(to / "model.safetensors", weights);
+  return WriteWeights(encoder, to);
 }
 
 // Loads the folder anew and embeds the probe with it.

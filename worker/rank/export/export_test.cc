@@ -83,6 +83,34 @@ TEST_F(ExportTest, ModelCardNamesScoresSettingsAndPrompts) {
   EXPECT_EQ(st["prompts"]["query"], "query: ");
 }
 
+// What the base model's folder says and training does not touch comes back.
+TEST_F(ExportTest, HandsOnWhatTrainingDoesNotDecide) {
+  config_.config_json = R"({"architectures": ["BertForMaskedLM"], "model_type": "bert", "vocab_size": 12, "hidden_size": 8,
+      "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16,
+      "id2label": {"0": "NO"}, "dtype": "bfloat16", "hidden_dropout_prob": 0.3, "transformers_version": "5.23.0"})";
+  config_.prompts.by_name = {{"query", "old: "}, {"clustering", "Topic: "}};
+  config_.prompts.default_name = "clustering";
+  std::ofstream(root_ / "tokenizer/spiece.model") << "pieces";
+  const absl::Status status = ExportFolder(*MakeEncoder(), options_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto file = [&](const char* name) { return nlohmann::json::parse(ReadFile(options_.folder / name).value()); };
+  const auto model = file("config.json");
+  EXPECT_EQ(model["id2label"]["0"], "NO");
+  EXPECT_EQ(model["transformers_version"], "5.23.0");
+  EXPECT_EQ(model["architectures"][0], "BertModel") << "the export has no head";
+  EXPECT_EQ(model["torch_dtype"], "float32");
+  EXPECT_FALSE(model.contains("dtype"));
+  EXPECT_EQ(model["hidden_dropout_prob"], config_.hidden_dropout);
+  const auto st = file("config_sentence_transformers.json");
+  EXPECT_EQ(st["prompts"]["clustering"], "Topic: ");
+  EXPECT_EQ(st["prompts"]["query"], "query: ");
+  EXPECT_EQ(st["default_prompt_name"], "clustering");
+  EXPECT_EQ(ReadFile(options_.folder / "spiece.model").value(), "pieces");
+  const EncoderConfig read = ReadEncoderConfig(options_.folder).value();
+  EXPECT_EQ(read.prompts.by_name.at("clustering"), "Topic: ");
+  EXPECT_EQ(read.prompts.query, "query: ");
+}
+
 TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
   std::ofstream(root_ / "tokenizer/tokenizer.json") << R"({"version":"1.0",
       "truncation":{"max_length":128},"padding":{},"model":{}})";
@@ -116,7 +144,7 @@ TEST_F(ExportTest, RefusesAFolderThatIsThere) {
 }
 
 TEST_F(ExportTest, RefusesAnotherModelsVocabularyAndLeavesNothing) {
-  std::ofstream(root_ / "tokenizer/vocab.txt") << "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+  std::ofstream(root_ / "tokenizer/vocab.txt", std::ios::app) << "h\n";  // more than the 12 rows
   EXPECT_FALSE(ExportFolder(*MakeEncoder(), options_).ok());
   EXPECT_EQ(std::distance(fs::directory_iterator(root_), {}), 1);
 }

@@ -9,7 +9,8 @@ using Json = nlohmann::ordered_json;
 
 std::string Pretty(const Json& value) { return value.dump(2) + "\n"; }
 
-Json BertConfig(const EncoderConfig& config) {
+// config.json of the preset, which is a BERT model.
+Json PresetConfigJson(const EncoderConfig& config) {
   return {{"architectures", {"BertModel"}},
           {"model_type", "bert"},
           {"vocab_size", config.vocabulary_size},
@@ -29,6 +30,33 @@ Json BertConfig(const EncoderConfig& config) {
           {"torch_dtype", "float32"}};
 }
 
+// "BertForMaskedLM" → "BertModel": the export has no head.
+std::string WithoutHead(const std::string& architecture) {
+  const size_t head = architecture.find("For");
+  return head == std::string::npos ? architecture : architecture.substr(0, head) + "Model";
+}
+
+// config.json as it came, with what training decides: the type of the weights, dropout, and no head.
+Json ConfigJson(const EncoderConfig& config) {
+  Json json = Json::parse(config.config_json, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return PresetConfigJson(config);
+  for (const auto& [key, value] : json.items()) {
+    const bool hidden = key == "hidden_dropout_prob" || key == "dropout" || key == "embedding_dropout" || key == "mlp_dropout";
+    if (hidden && value.is_number()) value = config.hidden_dropout;
+    if ((key == "attention_probs_dropout_prob" || key == "attention_dropout") && value.is_number()) {
+      value = config.attention_dropout;
+    }
+    if (key != "architectures" || !value.is_array()) continue;
+    for (Json& name : value) {
+      if (name.is_string()) name = WithoutHead(name);
+    }
+  }
+  json.erase("torch_dtype");
+  json.erase("dtype");
+  json["torch_dtype"] = "float32";  // transformers 5 reads this name, too
+  return json;
+}
+
 Json Modules(const EncoderConfig& config) {
   Json modules = Json::array();
   const auto add = [&](const std::string& type, const std::string& path) {
@@ -38,43 +66,71 @@ Json Modules(const EncoderConfig& config) {
   };
   add("Transformer", "");
   add("Pooling", "1_Pooling");
-  if (config.normalize) add("Normalize", "2_Normalize");
+  for (const DenseModule& dense : config.dense) add("Dense", dense.folder);
+  if (config.normalize) add("Normalize", NormalizeFolder(config));
   return modules;
 }
 
+// The spelling of sentence-transformers 2, which 6 still reads. The four first switches are as old as the file; versions
+// that do not know a later one refuse it, so it is written only where it is needed.
 Json Pooling(const EncoderConfig& config) {
-  return {{"word_embedding_dimension", config.hidden_size},
-          {"pooling_mode_cls_token", config.pooling == PoolingMode::kCls},
-          {"pooling_mode_mean_tokens", config.pooling == PoolingMode::kMean},
-          {"pooling_mode_max_tokens", false},
-          {"pooling_mode_mean_sqrt_len_tokens", false},
-          {"pooling_mode_weightedmean_tokens", false},
-          {"pooling_mode_lasttoken", config.pooling == PoolingMode::kLast},
-          {"include_prompt", true}};
+  const PoolingMode mode = config.pooling;
+  Json json = {{"word_embedding_dimension", config.hidden_size},
+               {"pooling_mode_cls_token", mode == PoolingMode::kCls},
+               {"pooling_mode_mean_tokens", mode == PoolingMode::kMean},
+               {"pooling_mode_max_tokens", mode == PoolingMode::kMax},
+               {"pooling_mode_mean_sqrt_len_tokens", mode == PoolingMode::kMeanSqrtLength}};
+  if (mode == PoolingMode::kWeightedMean) json["pooling_mode_weightedmean_tokens"] = true;
+  if (mode == PoolingMode::kLast) json["pooling_mode_lasttoken"] = true;
+  if (config.exclude_prompt) json["include_prompt"] = false;
+  return json;
 }
 
-// "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word.
+Json Dense(const DenseModule& dense) {
+  const std::string activation = dense.activation == "identity" ? "torch.nn.modules.linear.Identity"
+                                                                : "torch.nn.modules.activation.Tanh";
+  return {{"in_features", dense.in},
+          {"out_features", dense.out},
+          {"bias", dense.bias},
+          {"activation_function", activation}};
+}
+
+// "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word. Prompts of other
+// names come back as they came.
 Json SentenceTransformersConfig(const EncoderConfig& config, const ExportOptions& options) {
-  return {{"__version__", {{"sentence_transformers", "5.0.0"}}},
-          {"model_type", "SentenceTransformer"},
-          {"prompts",
-           {{"query", options.query_prompt},
-            {"document", options.passage_prompt},
-            {"passage", options.passage_prompt}}},
-          {"default_prompt_name", nullptr},
-          {"similarity_fn_name", config.normalize ? "cosine" : "dot"}};
+  Json prompts = Json::object();
+  for (const auto& [name, text] : config.prompts.by_name) prompts[name] = text;
+  prompts["query"] = options.query_prompt;
+  prompts["document"] = prompts["passage"] = options.passage_prompt;
+  if (prompts.contains("corpus")) prompts["corpus"] = options.passage_prompt;
+  Json json = {{"__version__", {{"sentence_transformers", "5.0.0"}}},
+               {"model_type", "SentenceTransformer"},
+               {"prompts", std::move(prompts)},
+               {"default_prompt_name", nullptr},
+               {"similarity_fn_name", config.normalize ? "cosine" : "dot"}};
+  if (!config.prompts.default_name.empty()) json["default_prompt_name"] = config.prompts.default_name;
+  return json;
 }
 
 }  // namespace
 
+std::string NormalizeFolder(const EncoderConfig& config) {
+  return std::to_string(2 + config.dense.size()) + "_Normalize";
+}
+
 std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, const ExportOptions& options) {
-  return {{"config.json", Pretty(BertConfig(config))},
+  std::map<std::string, std::string> files = {
+          {"config.json", Pretty(ConfigJson(config))},
           {"modules.json", Pretty(Modules(config))},
           {"1_Pooling/config.json", Pretty(Pooling(config))},
           {"sentence_bert_config.json",
            Pretty({{"max_seq_length", config.max_sequence_length}, {"do_lower_case", false}})},
           {"config_sentence_transformers.json", Pretty(SentenceTransformersConfig(config, options))},
           {"README.md", ModelCardText(config, options)}};
+  for (const DenseModule& dense : config.dense) files[dense.folder + "/config.json"] = Pretty(Dense(dense));
+  // Without a file in it, a folder is lost by stores that keep files alone.
+  if (config.normalize) files[NormalizeFolder(config) + "/config.json"] = "{}\n";
+  return files;
 }
 
 std::string TokenizerConfig(const EncoderConfig& config) {

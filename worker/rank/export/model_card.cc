@@ -53,6 +53,12 @@ std::string PoolingName(PoolingMode mode) {
       return "the mean of the tokens";
     case PoolingMode::kLast:
       return "the last token";
+    case PoolingMode::kMax:
+      return "the largest value of the tokens";
+    case PoolingMode::kMeanSqrtLength:
+      return "the sum of the tokens over the square root of their number";
+    case PoolingMode::kWeightedMean:
+      return "the mean of the tokens, weighted by position";
   }
   return "";
 }
@@ -66,8 +72,9 @@ std::string ModelCardText(const EncoderConfig& config, const ExportOptions& opti
   absl::StrAppend(&text, "\n# ", card.title, "\n\nA dense retriever trained with Muster from ",
                   card.base_model.empty() ? "random weights" : absl::StrCat("`", card.base_model, "`"),
                   ". It maps a text of at most ",
-                  config.max_sequence_length, " tokens", LengthsText(card), " to ", config.hidden_size, " numbers: ",
-                  PoolingName(config.pooling), config.normalize ? ", normalized to length 1" : "", ".\n");
+                  config.max_sequence_length, " tokens", LengthsText(card), " to ", config.EmbeddingSize(), " numbers: ",
+                  PoolingName(config.pooling), config.exclude_prompt ? ", without the prompt's" : "",
+                  config.normalize ? ", normalized to length 1" : "", ".\n");
   absl::StrAppend(&text, "\n```python\nfrom sentence_transformers import SentenceTransformer\n\n"
                          "model = SentenceTransformer(\"PATH_OF_THIS_FOLDER\")\n"
                          "queries = model.encode([\"a question\"], prompt_name=\"query\")\n"

@@ -68,7 +68,8 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<Evaluation>& trained,
                                         const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs) {
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
-  const auto& prompts = config.spec().model().prompts();
+  // Jobs that were resolved before prompts were kept use those of the specification.
+  const auto& prompts = config.resolved().has_prompts() ? config.resolved().prompts() : config.spec().model().prompts();
   // A folder holds whole weights: adapters are added to them.
   const std::unique_ptr<Encoder> merged = trained_encoder.fixed().empty() ? nullptr : trained_encoder.Merged();
   const Encoder& encoder = merged == nullptr ? trained_encoder : *merged;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/files.h"
 #include "common/model/hf_config.h"
 
 namespace muster {
@@ -93,6 +94,8 @@ class Encoder {
   std::unique_ptr<Impl> impl_;
 };
 
+// One tensor of a mapped .safetensors file, in the file's type, copied to 64-byte alignment.
+absl::StatusOr<at::Tensor> ReadTensor(const MappedFile& mapped, const SafetensorsEntry& entry);
 // Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: aside, flushed, renamed.
 absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const Parameter> tensors);
 // Reads every tensor of a .safetensors file, in the order of their bytes and in the file's

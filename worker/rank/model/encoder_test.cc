@@ -181,7 +181,7 @@ TEST(Encoder, LoadNamesTheTensorThatIsMissingOrMisshapen) {
   EXPECT_NE(Encoder::Load(folder, config).status().message().find("[40, 24]"), std::string::npos);
   config = SmallConfig();
   config.layers = 4;
-  EXPECT_EQ(Encoder::Load(folder, config).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Encoder::Load(folder, config).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(Encoder::Load(folder, config).status().message().find("encoder.layer.3."), std::string::npos);
 }
 

@@ -9,13 +9,15 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
-#include <span>
+#include <set>
+#include <string>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "common/files.h"
 #include "common/model/families/family.h"
+#include "common/model/weights.h"
 #include "common/random.h"
 #include "common/status.h"
 
@@ -48,7 +50,18 @@ at::Tensor Leaf(const at::Tensor& value, at::ScalarType type, at::Device device)
   return value.to(type).to(device).contiguous().detach().set_requires_grad(true);
 }
 
-std::string ShapeText(std::span<const int64_t> shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+// The tensors of one file, whatever their order in the model: a large model is read shard by shard.
+absl::Status ReadFrom(const std::filesystem::path& folder, const std::string& file,
+                      const std::vector<StoredTensor>& stored, at::ScalarType type, at::Device device,
+                      std::vector<Parameter>& parameters) {
+  ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(folder / file));
+  for (size_t i = 0; i < stored.size(); ++i) {
+    if (stored[i].file != file) continue;
+    ASSIGN_OR_RETURN(const at::Tensor value, ReadTensor(mapped, stored[i].entry));
+    parameters[i].value = Leaf(value, type, device);
+  }
+  return absl::OkStatus();
+}
 
 // Appends the tensors `expected` of a file, each under the first of its names that the file has.
 absl::Status TakeTensors(const std::filesystem::path& file, const std::vector<TensorShape>& expected,
@@ -87,17 +100,13 @@ absl::Status TakeTensors(const std::filesystem::path& file, const std::vector<Te
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device) {
   const at::NoGradGuard no_grad;
+  ASSIGN_OR_RETURN(const ModelWeights weights, FindWeights(folder, config));
   std::vector<Parameter> parameters;
-  const Family& family = FamilyOf(config);
-  RETURN_IF_ERROR(TakeTensors(
-      folder / "model.safetensors", EncoderTensors(config),
-      [&](const std::string& name) { return FileNames(family, name); }, type, device, parameters));
-  for (const DenseModule& module : config.dense) {
-    const size_t prefix = module.folder.size() + 1;
-    RETURN_IF_ERROR(TakeTensors(
-        folder / module.folder / "model.safetensors", DenseTensors(module),
-        [&](const std::string& name) { return std::vector<std::string>{name.substr(prefix)}; }, type, device,
-        parameters));
+  for (TensorShape& tensor : ModelTensors(config)) parameters.push_back({std::move(tensor.name), {}});
+  std::set<std::string> files;
+  for (const StoredTensor& tensor : weights.tensors) files.insert(tensor.file);
+  for (const std::string& file : files) {
+    RETURN_IF_ERROR(WithContext(ReadFrom(folder, file, weights.tensors, type, device, parameters), folder.string()));
   }
   return parameters;
 }
@@ -105,12 +114,8 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device) {
   const at::NoGradGuard no_grad;
-  std::vector<TensorShape> shapes = EncoderTensors(config);
-  for (const DenseModule& module : config.dense) {
-    for (TensorShape& shape : DenseTensors(module)) shapes.push_back(std::move(shape));
-  }
   std::vector<Parameter> parameters;
-  for (const TensorShape& tensor : shapes) {
+  for (const TensorShape& tensor : ModelTensors(config)) {
     at::Tensor value;
     if (absl::EndsWith(tensor.name, ".bias")) {
       value = at::zeros(tensor.shape, type);

@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// Every tensor of EncoderTensors(config) and then of its Dense modules, in that order, as leaves of `type` on `device`
-// that require gradients. Files may use any of the family's FileNames(). NOT_FOUND or INVALID_ARGUMENT name the file, the tensor and both shapes.
+// Every tensor of ModelTensors(config), in that order, as leaves of `type` on `device` that require gradients; found as
+// common/model/weights.h says. INVALID_ARGUMENT names the file, the tensor and both shapes.
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device);
 

@@ -95,24 +95,30 @@ absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const
   return FlushToDisk(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
 }
 
+absl::StatusOr<at::Tensor> ReadTensor(const MappedFile& mapped, const SafetensorsEntry& entry) {
+  const auto* known = std::ranges::find(kTypes, entry.dtype, &TypeName::name);
+  if (known == std::end(kTypes)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", entry.name, " has type ", entry.dtype, ", which is not read"));
+  }
+  at::Tensor value = at::empty(entry.shape, known->type);  // torch's allocator aligns to 64 bytes
+  if (value.nbytes() != entry.end - entry.begin || entry.end > mapped.size()) {
+    return absl::DataLossError(absl::StrCat("tensor ", entry.name, " has ", entry.end - entry.begin,
+                                            " bytes, its shape needs ", value.nbytes()));
+  }
+  std::memcpy(value.mutable_data_ptr(), mapped.bytes().data() + entry.begin, value.nbytes());
+  return value;
+}
+
 absl::StatusOr<std::vector<Parameter>> ReadSafetensors(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(file));
   std::ranges::sort(entries, {}, [](const SafetensorsEntry& entry) { return std::pair(entry.begin, entry.end); });
   ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(file));
   std::vector<Parameter> tensors;
   for (const SafetensorsEntry& entry : entries) {
-    const auto* known = std::ranges::find(kTypes, entry.dtype, &TypeName::name);
-    if (known == std::end(kTypes)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(file.string(), ": tensor ", entry.name, " has type ", entry.dtype, ", which is not read"));
-    }
-    at::Tensor value = at::empty(entry.shape, known->type);  // torch's allocator aligns to 64 bytes
-    if (value.nbytes() != entry.end - entry.begin || entry.end > mapped.size()) {
-      return absl::DataLossError(absl::StrCat(file.string(), ": tensor ", entry.name, " has ", entry.end - entry.begin,
-                                              " bytes, its shape needs ", value.nbytes()));
-    }
-    std::memcpy(value.mutable_data_ptr(), mapped.bytes().data() + entry.begin, value.nbytes());
-    tensors.push_back({entry.name, std::move(value)});
+    absl::StatusOr<at::Tensor> value = ReadTensor(mapped, entry);
+    if (!value.ok()) return WithContext(value.status(), file.string());
+    tensors.push_back({entry.name, *std::move(value)});
   }
   return tensors;
 }

@@ -1,0 +1,23 @@
+// Which files make up a model folder: those that are pushed, and those without which it is none.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+// Whether a file, by its path in the folder, belongs to the model: configuration, tokenizer, weights in safetensors, model
+// card. Weights in other formats do not.
+bool IsModelFile(std::string_view path);
+
+// Whether a file at the top of the folder belongs to the tokenizer.
+bool IsTokenizerFile(std::string_view name);
+
+// Checks a folder's paths alone: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing, or
+// that Muster does not read, and the remedy.
+absl::Status CheckModelPaths(std::span<const std::string> paths);
+
+}  // namespace muster

@@ -1,0 +1,19 @@
+// Keys of the configuration files of transformers and sentence-transformers that change no embedding.
+#pragma once
+
+#include <span>
+
+#include "common/model/json_keys.h"
+
+namespace muster {
+
+// What transformers 4 and 5 write into every config.json, whatever the architecture.
+std::span<const HarmlessKey> HarmlessTransformerKeys();
+// tokenizer_config.json and special_tokens_map.json: what the tokenizer itself reads, and what does not matter.
+std::span<const HarmlessKey> HarmlessTokenizerKeys();
+// sentence_bert_config.json, and its names in older versions.
+std::span<const HarmlessKey> HarmlessSentenceKeys();
+// config_sentence_transformers.json.
+std::span<const HarmlessKey> HarmlessPromptFileKeys();
+
+}  // namespace muster

@@ -1,0 +1,15 @@
+// What follows the transformer in a folder of sentence-transformers 2 to 6: pooling, Dense modules, normalization.
+#pragma once
+
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "common/model/encoder_config.h"
+
+namespace muster {
+
+// Reads modules.json and the folders that it names. Without modules.json: 1_Pooling/config.json if it is there, else
+// mean pooling; normalization; a note says so. `config` has the hidden size. Errors name file, key and remedy.
+absl::Status ReadSentenceModules(const std::filesystem::path& folder, EncoderConfig& config);
+
+}  // namespace muster
