@@ -8,9 +8,9 @@
 
 namespace muster {
 
-// How the vectors of the tokens become one. Weighted mean: weights 1, 2, 3, … by position. Mean over square root: the
-// sum divided by the square root of the number of tokens.
-enum class PoolingMode { kCls, kMean, kLast, kMax, kMeanSqrtLength, kWeightedMean };
+// As sentence-transformers' Pooling has them: weighted mean weighs the i-th token of a sequence, counted from 1, by i;
+// mean_sqrt_len divides the sum by the root of the number of tokens.
+enum class PoolingMode { kCls, kMean, kLast, kMax, kWeightedMean, kMeanSqrtLength };
 
 // A Dense module of sentence-transformers: activation(W x + b), on the pooled embedding.
 struct DenseModule {
@@ -69,7 +69,7 @@ struct EncoderConfig {
   bool normalize = true;
   int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
-  LoraConfig lora;                 // a job's, no folder's
+  LoraConfig lora;                    // a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset
   std::vector<std::string> notes;  // for people: what was assumed, or read and not used

@@ -31,7 +31,9 @@ absl::Status ReadTransformer(const std::filesystem::path& folder, EncoderConfig&
   }
   config.architecture = type;
   RETURN_IF_ERROR(family->read(keys, config));
-  RETURN_IF_ERROR(keys.RefuseUnknown(HarmlessTransformerKeys()));
+  std::vector<HarmlessKey> harmless(family->harmless.begin(), family->harmless.end());
+  harmless.insert(harmless.end(), HarmlessTransformerKeys().begin(), HarmlessTransformerKeys().end());
+  RETURN_IF_ERROR(keys.RefuseUnknown(harmless));
   ASSIGN_OR_RETURN(config.config_json, ReadSmallFile(folder / "config.json", kMaxJsonBytes));
   return absl::OkStatus();
 }

@@ -203,9 +203,10 @@ absl::Status CheckOrder(const std::vector<Module>& modules) {
   return absl::OkStatus();
 }
 
+// The family has set the pooling that its models were made for.
 absl::Status ReadWithoutModules(const std::filesystem::path& folder, EncoderConfig& config) {
   std::error_code error;
-  std::string pooling = config.pooling == PoolingMode::kLast ? "pooling of the last token" : "mean pooling";
+  std::string pooling = config.pooling == PoolingMode::kLast ? "pooling by the last token" : "mean pooling";
   if (std::filesystem::exists(folder / "1_Pooling/config.json", error)) {
     RETURN_IF_ERROR(ReadPooling(folder, "1_Pooling", config));
     pooling = "the pooling of 1_Pooling/config.json";

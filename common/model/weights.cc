@@ -120,16 +120,13 @@ absl::StatusOr<Stored> ReadStored(const std::filesystem::path& folder, std::stri
   return stored;
 }
 
-// A name, or the one that it had before transformers 1.0: LayerNorm.gamma and LayerNorm.beta.
+// A name, or the one that norms have in files from TensorFlow: LayerNorm.gamma and LayerNorm.beta.
 const StoredTensor* Find(const Stored& stored, const std::string& name) {
-  if (const auto found = stored.find(name); found != stored.end()) return &found->second;
-  for (const auto& [now, before] : {std::pair<absl::string_view, absl::string_view>{"LayerNorm.weight", "LayerNorm.gamma"},
-                                    {"LayerNorm.bias", "LayerNorm.beta"}}) {
-    if (!absl::EndsWith(name, now)) continue;
-    const auto found = stored.find(absl::StrCat(absl::StripSuffix(name, now), before));
-    if (found != stored.end()) return &found->second;
+  auto found = stored.find(name);
+  if (found == stored.end() && (IsNormWeight(name) || IsNormBias(name))) {
+    found = stored.find(name.substr(0, name.rfind('.')) + (IsNormBias(name) ? ".beta" : ".gamma"));
   }
-  return nullptr;
+  return found == stored.end() ? nullptr : &found->second;
 }
 
 // The prefix with which most tensors are found.

@@ -25,7 +25,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 WORDS = "the a red blue green fish bird river bridge cafe under over of and to in dense passage query model".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -46,15 +46,19 @@ def save_tokenizer(folder, length=48):
     return len(vocabulary)
 
 
-def save_bert(folder, cls=BertModel, hidden=32, rows=None, dtype=torch.float32, **how):
+def save_model(folder, make, dtype=torch.float32, **how):
+    """make: of the tokenizer's number of entries, a model."""
     torch.manual_seed(7)
-    entries = save_tokenizer(folder)
-    config = BertConfig(vocab_size=rows or entries, hidden_size=hidden, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=64, max_position_embeddings=64)
-    model = cls(config)
+    model = make(save_tokenizer(folder))
     for parameter in model.parameters():  # biases and norms, too, or their mistakes do not show
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.to(dtype).save_pretrained(folder, **how)
+
+
+def save_bert(folder, cls=BertModel, hidden=32, rows=None, **how):
+    save_model(folder, lambda entries: cls(BertConfig(
+        vocab_size=rows or entries, hidden_size=hidden, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64)), **how)
 
 
 def sentence_model(base, *modules, **options):
@@ -78,14 +82,26 @@ def write(folder, name, value):
 
 
 def st2(folder, **how):
-    """The layout of sentence-transformers 2 to 5.3, beside weights that transformers saves."""
     save_bert(folder, **how)
+    write_st2(folder, how.get("hidden", 32))
+
+
+def family(folder, model_type, **sizes):
+    """Another architecture, as transformers saves it."""
+    config = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
+              "max_position_embeddings": 64} | sizes
+    save_model(folder, lambda entries: AutoModel.from_config(AutoConfig.for_model(model_type, vocab_size=entries, **config)))
+    write_st2(folder, 32)
+
+
+def write_st2(folder, hidden):
+    """The layout of sentence-transformers 2 to 5.3, beside weights that transformers saves."""
     for file in ("modules", "1_Pooling/config", "sentence_bert_config", "config_sentence_transformers"):
         assert not (folder / f"{file}.json").exists()
     write(folder, "modules.json", [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
                                    for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling"),
                                                                      ("2_Normalize", "Normalize")])])
-    write(folder, "1_Pooling/config.json", {"word_embedding_dimension": how.get("hidden", 32),
+    write(folder, "1_Pooling/config.json", {"word_embedding_dimension": hidden,
                                             "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True,
                                             "pooling_mode_max_tokens": False,
                                             "pooling_mode_mean_sqrt_len_tokens": False})
@@ -132,6 +148,15 @@ CASES = {
     "transformers 5, float16": lambda f: st2(f, dtype=torch.float16),
     "transformers 5, masked language model": lambda f: st2(f, cls=BertForMaskedLM),
     "transformers 5, padded rows": lambda f: st2(f, rows=64),
+    "transformers 5, DistilBERT": lambda f: family(f, "distilbert", dim=32, n_layers=2, n_heads=2, hidden_dim=64),
+    "transformers 5, RoBERTa": lambda f: family(f, "roberta", pad_token_id=0, max_position_embeddings=66,
+                                                type_vocab_size=1),
+    "transformers 5, XLM-RoBERTa": lambda f: family(f, "xlm-roberta", pad_token_id=0, max_position_embeddings=66,
+                                                    type_vocab_size=1),
+    "transformers 5, MPNet": lambda f: family(f, "mpnet", max_position_embeddings=66),
+    "transformers 5, ModernBERT": lambda f: family(f, "modernbert", local_attention=16, pad_token_id=0, bos_token_id=2,
+                                                   eos_token_id=3, cls_token_id=2, sep_token_id=3),
+    "transformers 5, Qwen3": lambda f: family(f, "qwen3", num_key_value_heads=1, head_dim=16),
     "LayerNorm.gamma and beta, prefix, heads": old_names,
     "pytorch_model.bin, saved again": pickled_and_saved_again,
 }

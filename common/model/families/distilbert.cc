@@ -32,12 +32,16 @@ absl::Status ReadDistilBert(const Keys& keys, EncoderConfig& config) {
 
 std::vector<TensorShape> Tensors(const EncoderConfig& config) { return PostNormTensors(kNames, config); }
 
+constexpr HarmlessKey kHarmless[] = {{"sinusoidal_pos_embds", "the file holds the table either way"},
+                                     {"tie_weights_", "belongs to a head that no embedding uses"}};
+
 }  // namespace
 
 const Family kDistilBertFamily = {.model_type = "distilbert",
                                   .prefix = "distilbert.",
                                   .read = ReadDistilBert,
                                   .tensors = Tensors,
+                                  .harmless = kHarmless,
                                   .post_norm = &kNames};
 
 }  // namespace muster

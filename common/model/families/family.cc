@@ -72,6 +72,10 @@ bool IsNormWeight(std::string_view name) {
   return absl::EndsWith(ToAbsl(name), ".weight") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
 }
 
+bool IsNormBias(std::string_view name) {
+  return absl::EndsWith(ToAbsl(name), ".bias") && absl::StrContains(absl::AsciiStrToLower(ToAbsl(name)), "norm");
+}
+
 bool IsUndecayed(std::string_view name) {
   return absl::EndsWith(ToAbsl(name), ".bias") || IsNormWeight(name) ||
          absl::EndsWith(ToAbsl(name), "relative_attention_bias.weight");

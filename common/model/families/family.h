@@ -2,6 +2,7 @@
 // tensors; what it computes is in worker/rank/model.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,8 @@ struct Family {
   absl::Status (*read)(const Keys& keys, EncoderConfig& config);
   // Every tensor of the encoder in a fixed order, without pooler and heads.
   std::vector<TensorShape> (*tensors)(const EncoderConfig& config);
+  // Keys of this family's config.json that change nothing, beside those of every model.
+  std::span<const HarmlessKey> harmless = {};
   const PostNormNames* post_norm = nullptr;  // of a family of BERT's kind
 };
 
@@ -40,7 +43,8 @@ absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config
 // Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
 bool IsUndecayed(std::string_view name);
 
-// Whether a tensor scales a norm: it starts at 1.
+// Whether a tensor scales a norm (it starts at 1), or is added by one.
 bool IsNormWeight(std::string_view name);
+bool IsNormBias(std::string_view name);
 
 }  // namespace muster

@@ -110,9 +110,22 @@ std::vector<TensorShape> Tensors(const EncoderConfig& config) {
   return tensors;
 }
 
+constexpr HarmlessKey kHarmless[] = {
+    {"deterministic_flash_attn", "the same function, computed another way"},
+    {"layer_norm_eps", "transformers reads norm_eps"},
+    {"position_embedding_type", "positions are rotary, whatever it says"},
+    {"reference_compile", "the same function, computed another way"},
+    {"repad_logits_with_grad", "belongs to a head that no embedding uses"},
+    {"sparse_pred_ignore_index", "belongs to a head that no embedding uses"},
+    {"sparse_prediction", "belongs to a head that no embedding uses"},
+};
+
 }  // namespace
 
-const Family kModernBertFamily = {
-    .model_type = "modernbert", .prefix = "model.", .read = ReadModernBert, .tensors = Tensors};
+const Family kModernBertFamily = {.model_type = "modernbert",
+                                  .prefix = "model.",
+                                  .read = ReadModernBert,
+                                  .tensors = Tensors,
+                                  .harmless = kHarmless};
 
 }  // namespace muster

@@ -71,8 +71,12 @@ std::vector<TensorShape> Tensors(const EncoderConfig& config) {
   return tensors;
 }
 
+constexpr HarmlessKey kHarmless[] = {{"max_window_layers", "used with use_sliding_window alone"},
+                                     {"sliding_window", "used with use_sliding_window alone"}};
+
 }  // namespace
 
-const Family kQwen3Family = {.model_type = "qwen3", .prefix = "model.", .read = ReadQwen3, .tensors = Tensors};
+const Family kQwen3Family = {
+    .model_type = "qwen3", .prefix = "model.", .read = ReadQwen3, .tensors = Tensors, .harmless = kHarmless};
 
 }  // namespace muster

@@ -46,6 +46,8 @@ class FieldCase : public testing::TestWithParam<const char*> {
       batch.slots.push_back(static_cast<uint32_t>(i));
     }
     batch.tokens = at::tensor(tokens, at::kLong);
+    // "query : " of the one case that keeps its prompt out of pooling: [CLS] and two tokens.
+    if (exclude_prompt_) batch.unpooled.assign(order.size(), 3);
     return batch;
   }
   // The largest difference from the expected embeddings.
@@ -64,6 +66,7 @@ class FieldCase : public testing::TestWithParam<const char*> {
 
   fs::path folder_, root_;
   nlohmann::json expected_;
+  bool exclude_prompt_ = false;
 };
 
 TEST_P(FieldCase, EmbedsAsSentenceTransformersDoesAndComesBackFromTheExport) {
@@ -72,6 +75,8 @@ TEST_P(FieldCase, EmbedsAsSentenceTransformersDoesAndComesBackFromTheExport) {
   const absl::Status checked = CheckModelFolder(folder_, *config);
   ASSERT_TRUE(checked.ok()) << checked;
   EXPECT_EQ(config->max_sequence_length, expected_.value("max_length", 32));
+  exclude_prompt_ = config->exclude_prompt;
+  EXPECT_EQ(exclude_prompt_, fs::path(GetParam()) == "08-include-prompt-false");
   const auto encoder = Encoder::Load(folder_, *config);
   ASSERT_TRUE(encoder.ok()) << encoder.status();
   const double difference = Difference(**encoder);
@@ -101,7 +106,7 @@ TEST_P(FieldCase, EmbedsAsSentenceTransformersDoesAndComesBackFromTheExport) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, FieldCase,
                          testing::Values("01-st6-pooling-cls", "02-no-vocab-txt", "03-layernorm-gamma-beta",
-                                         "06-padded-embedding-rows", "09-prompts-in-folder", "11-sharded-safetensors",
+                                         "06-padded-embedding-rows", "08-include-prompt-false", "09-prompts-in-folder", "11-sharded-safetensors",
                                          "12-fast-tokenizer-class", "13-odd-head-size"));
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
-#include <functional>
 #include <numbers>
 #include <set>
 #include <string>
@@ -59,38 +58,6 @@ absl::Status ReadFrom(const std::filesystem::path& folder, const std::string& fi
     if (stored[i].file != file) continue;
     ASSIGN_OR_RETURN(const at::Tensor value, ReadTensor(mapped, stored[i].entry));
     parameters[i].value = Leaf(value, type, device);
-  }
-  return absl::OkStatus();
-}
-
-// Appends the tensors `expected` of a file, each under the first of its names that the file has.
-absl::Status TakeTensors(const std::filesystem::path& file, const std::vector<TensorShape>& expected,
-                         const std::function<std::vector<std::string>(const std::string&)>& names_of,
-                         at::ScalarType type, at::Device device, std::vector<Parameter>& parameters) {
-  ASSIGN_OR_RETURN(std::vector<Parameter> stored, ReadSafetensors(file));
-  absl::flat_hash_map<std::string, at::Tensor> by_name;
-  for (Parameter& tensor : stored) by_name[tensor.name] = std::move(tensor.value);
-  stored.clear();
-  for (const TensorShape& tensor : expected) {
-    auto found = by_name.end();
-    for (const std::string& name : names_of(tensor.name)) {
-      if (found == by_name.end()) found = by_name.find(name);
-    }
-    if (found == by_name.end()) {
-      return absl::NotFoundError(
-          absl::StrCat(file.string(), ": tensor ", tensor.name, " is missing: config.json describes another model"));
-    }
-    const at::Tensor& value = found->second;
-    if (!std::ranges::equal(value.sizes(), tensor.shape)) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", tensor.name, " has shape ",
-                                                     ShapeText({value.sizes().data(), value.sizes().size()}),
-                                                     ", config.json asks for ", ShapeText(tensor.shape)));
-    }
-    if (!value.is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(file.string(), ": tensor ", tensor.name, " holds integers"));
-    }
-    parameters.push_back({tensor.name, Leaf(value, type, device)});
-    by_name.erase(found);
   }
   return absl::OkStatus();
 }

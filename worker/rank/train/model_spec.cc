@@ -42,6 +42,7 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
       break;
   }
   if (spec.has_normalize()) config.normalize = spec.normalize();
+  if (spec.has_include_prompt()) config.exclude_prompt = !spec.include_prompt();
   // What the folder says of its lengths and dropout is what it was made with; from here on the model is what the
   // specification trains, and an export says so.
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
