@@ -32,7 +32,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
 // other side has to know of, and with every change of what ranks say to each other: a gang never mixes protocols.
-inline constexpr uint32_t kProtocol = 2;
+inline constexpr uint32_t kProtocol = 3;
 
 // From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
@@ -40,5 +40,9 @@ inline constexpr uint32_t kSaveAndStopProtocol = 1;
 // From this one on an agent's ranks honor ignore_identical_ids. Older ranks cannot read a specification that has it, so
 // such a job is placed on newer workers only.
 inline constexpr uint32_t kIdenticalIdsProtocol = 2;
+
+// From this one on an agent's ranks know families of encoders beside BERT, every pooling, prompts that pooling leaves
+// out, low-rank adaptation and Matryoshka losses.
+inline constexpr uint32_t kFamiliesProtocol = 3;
 
 }  // namespace muster

@@ -17,7 +17,16 @@ struct DenseModule {
   std::string folder;  // relative to the model's: "2_Dense", which holds its model.safetensors
   int64_t in = 0, out = 0;
   bool bias = true;
-  std::string activation = "tanh";  // identity, or a name of SupportedActivations()
+  std::string activation = "tanh";  // identity, tanh
+};
+
+// Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
+// is. Source: arXiv 2106.09685.
+struct LoraConfig {
+  int64_t rank = 0;  // 0: none, all weights are trained
+  double alpha = 32;
+  std::vector<std::string> targets;  // ends of the products' names ("query", "output.dense"); empty: all products
+  uint64_t seed = 0;                 // of A; B begins as 0
 };
 
 // What config_sentence_transformers.json says is put before texts.
@@ -60,6 +69,7 @@ struct EncoderConfig {
   bool normalize = true;
   int64_t max_sequence_length = 512;  // tokens per text, with the special ones
   bool lower_case = true;             // tokenizer_config.json do_lower_case
+  LoraConfig lora;                    // a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset
   std::vector<std::string> notes;  // for people: what was assumed, or read and not used

@@ -83,12 +83,6 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
-  if (model.pooling() == muster::v1::POOLING_LAST) {
-    return Wrong("model.pooling", "last is for causal models, which are not supported. Use cls or mean.");
-  }
-  if (model.pooling() > muster::v1::POOLING_LAST) return Wrong("model.pooling", "is not supported. Use cls or mean.");
-  if (model.has_lora()) return Wrong("model.lora", "is not supported. Remove it: all weights are trained.");
-  if (model.has_include_prompt()) return Wrong("model.include_prompt", "is not supported. Remove it.");
   return absl::OkStatus();
 }
 
@@ -176,6 +170,10 @@ void FillDefaults(JobSpec& spec) {
     MUSTER_DEFAULT(model, dropout, 0.1f);
   }
   model.mutable_prompts();
+  if (model.has_lora()) {
+    MUSTER_DEFAULT(*model.mutable_lora(), rank, 16);
+    MUSTER_DEFAULT(*model.mutable_lora(), alpha, 32);
+  }
 
   auto& data = *spec.mutable_data();
   SetIfEmpty(*data.mutable_split(), "train");
@@ -259,7 +257,17 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
-uint32_t NeededProtocol(const JobSpec& spec) {
+uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  const muster::v1::ModelSpec& model = spec.model();
+  const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
+  const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();
+  // Older ranks write the prompts of the specification into the export.
+  const bool prompts_of_folder = resolved.has_prompts() && (resolved.prompts().query() != model.prompts().query() ||
+                                                            resolved.prompts().passage() != model.prompts().passage());
+  if (other_family || prompts_of_folder || resolved.exclude_prompt() || matryoshka || model.has_lora() || model.has_include_prompt() ||
+      model.pooling() > muster::v1::POOLING_LAST) {
+    return kFamiliesProtocol;
+  }
   const bool ignores_ids = spec.evaluate().ignore_identical_ids() || spec.report().ignore_identical_ids();
   return ignores_ids ? kIdenticalIdsProtocol : 0;
 }

@@ -21,8 +21,9 @@ absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
 // what is evaluated and exported, so training without them would be a surprise. 0: the size is not known, and OK.
 absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embedding_size);
 
-// The least Hello.protocol of an agent whose ranks honor everything in the specification: 0 for most of them.
-uint32_t NeededProtocol(const muster::v1::JobSpec& spec);
+// The least Hello.protocol of an agent whose ranks honor everything in the specification, with the model that it was
+// resolved to: 0 for most of them.
+uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include "common/version.h"
 
 namespace muster {
 namespace {
@@ -198,6 +199,49 @@ TEST(CheckMatryoshka, TheWholeEmbeddingMustBeAmongTheSizes) {
   EXPECT_TRUE(CheckMatryoshka(loss, 0).ok()) << "not known";
   EXPECT_EQ(CheckMatryoshka(loss, 128).message(),
             "loss.matryoshka_dimensions: 384: the model has 128 numbers per embedding. Name sizes up to that one.");
+}
+
+TEST(ValidateJobSpec, TakesEveryPooling) {
+  for (int pooling = muster::v1::Pooling_MIN; pooling <= muster::v1::Pooling_MAX; ++pooling) {
+    JobSpec spec = Good();
+    spec.mutable_model()->set_pooling(static_cast<muster::v1::Pooling>(pooling));
+    FillDefaults(spec);
+    EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  }
+}
+
+// Older ranks would fail on the job, or train another one.
+TEST(NeededProtocol, IsThatOfTheNewestOptionOfTheJob) {
+  muster::v1::ResolvedJob bert, roberta, without_prompt;
+  bert.set_architecture("bert");
+  bert.set_embedding_size(384);
+  roberta.set_architecture("roberta");
+  without_prompt.set_exclude_prompt(true);
+  EXPECT_EQ(NeededProtocol(Good(), {}), 0);
+  EXPECT_EQ(NeededProtocol(Good(), bert), 0);
+  EXPECT_EQ(NeededProtocol(Good(), roberta), kFamiliesProtocol);
+  EXPECT_EQ(NeededProtocol(Good(), without_prompt), kFamiliesProtocol);
+  muster::v1::ResolvedJob prompts;
+  prompts.mutable_prompts()->set_query("query: ");
+  JobSpec with_prompt = Good();
+  with_prompt.mutable_model()->mutable_prompts()->set_query("query: ");
+  EXPECT_EQ(NeededProtocol(with_prompt, prompts), 0);
+  EXPECT_EQ(NeededProtocol(Good(), prompts), kFamiliesProtocol) << "of the folder: older ranks would export without it";
+  JobSpec spec = Good();
+  spec.mutable_report()->set_ignore_identical_ids(true);
+  EXPECT_EQ(NeededProtocol(spec, {}), kIdenticalIdsProtocol);
+  spec.mutable_model()->set_pooling(muster::v1::POOLING_LAST);
+  EXPECT_EQ(NeededProtocol(spec, {}), kIdenticalIdsProtocol);
+  spec.mutable_model()->set_pooling(muster::v1::POOLING_MAX);
+  EXPECT_EQ(NeededProtocol(spec, {}), kFamiliesProtocol);
+  for (const auto& change : std::vector<void (*)(JobSpec&)>{
+           [](JobSpec& s) { s.mutable_model()->mutable_lora(); },
+           [](JobSpec& s) { s.mutable_model()->set_include_prompt(false); },
+           [](JobSpec& s) { s.mutable_loss()->add_matryoshka_dimensions(64); }}) {
+    JobSpec changed = Good();
+    change(changed);
+    EXPECT_EQ(NeededProtocol(changed, {}), kFamiliesProtocol);
+  }
 }
 
 TEST(ParseMetricName, KnowsItsNames) {

@@ -198,7 +198,7 @@ JobQueue QueueOf(const State& state, const Soft& soft, absl::Time now) {
     const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
     const uint32_t min = std::max<uint32_t>(1, resources.slots().min());
     queue.push_back({id, resources.priority(), record.sequence(), resources.device(), min,
-                     std::max(min, resources.slots().max()), NeededProtocol(record.job().spec())});
+                     std::max(min, resources.slots().max()), NeededProtocol(record.job().spec(), record.job().resolved())});
   }
   return queue;
 }

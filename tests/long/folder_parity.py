@@ -88,8 +88,9 @@ def st2(folder, **how):
 
 def family(folder, model_type, **sizes):
     """Another architecture, as transformers saves it."""
-    config = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,
-              "max_position_embeddings": 64} | sizes
+    config = {"max_position_embeddings": 64} | sizes
+    if "dim" not in sizes:  # DistilBERT has names of its own
+        config |= {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
     save_model(folder, lambda entries: AutoModel.from_config(AutoConfig.for_model(model_type, vocab_size=entries, **config)))
     write_st2(folder, 32)
 

@@ -93,7 +93,7 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
     std::fflush(stdout);
   }
   if (group.rank() != 0 || options.out.empty()) return absl::OkStatus();
-  return WriteSafetensors(options.out, encoder->parameters());
+  return WriteSafetensors(options.out, encoder->fixed().empty() ? encoder->parameters() : encoder->Merged()->parameters());
 }
 
 absl::Status TrainLocally(const Options& options) {

@@ -1,10 +1,14 @@
 #include "common/model/families/family.h"
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "common/view.h"
 
 namespace muster {
@@ -32,6 +36,36 @@ std::vector<std::string> FamilyNames() {
   std::vector<std::string> names;
   for (const Family* family : kFamilies) names.emplace_back(family->model_type);
   return names;
+}
+
+absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
+                                                     const std::vector<std::string>& targets) {
+  std::vector<TensorShape> products, chosen;
+  std::vector<std::string> ends;  // of the first layer's, for the message
+  for (TensorShape& tensor : FamilyOf(config).tensors(config)) {
+    if (tensor.shape.size() != 2 || !absl::StrContains(tensor.name, "layer")) continue;
+    const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
+    if (absl::StrContains(name, ".0.")) ends.push_back(name.substr(name.find(".0.") + 3));
+    products.push_back({name + ".weight", std::move(tensor.shape)});
+  }
+  const auto is_target = [](const std::string& product, const std::string& target) {
+    const absl::string_view name = absl::StripSuffix(product, ".weight");
+    return !target.empty() && (name == target || absl::EndsWith(name, absl::StrCat(".", target)));
+  };
+  for (const std::string& target : targets) {
+    if (std::none_of(products.begin(), products.end(), [&](const auto& product) { return is_target(product.name, target); })) {
+      return absl::InvalidArgumentError(absl::StrCat("model.lora.targets: \"", target, "\" is no product of a ",
+                                                     config.architecture, " model. Allowed: ends of ",
+                                                     absl::StrJoin(ends, ", "), "."));
+    }
+  }
+  for (TensorShape& product : products) {
+    const bool wanted = targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+      return is_target(product.name, target);
+    });
+    if (wanted) chosen.push_back(std::move(product));
+  }
+  return chosen;
 }
 
 bool IsNormWeight(std::string_view name) {

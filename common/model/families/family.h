@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/model/encoder_config.h"
 #include "common/model/families/post_norm.h"
 #include "common/model/json_keys.h"
@@ -33,6 +34,11 @@ std::vector<std::string> FamilyNames();
 
 extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFamily, kQwen3Family, kRobertaFamily,
     kXlmRobertaFamily;
+
+// The tensors of products that `targets` name by their ends, "query" or "output.dense"; of all products of the layers
+// where there are none. INVALID_ARGUMENT that names the target and those that exist.
+absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
+                                                     const std::vector<std::string>& targets);
 
 // Whether weight decay leaves a tensor alone: biases, norms and tables of relative positions.
 bool IsUndecayed(std::string_view name);

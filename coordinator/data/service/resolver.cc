@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/model/families/family.h"
 #include "common/model/hf_config.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
@@ -234,6 +235,10 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
   const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
   if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
+  if (request.spec().model().has_lora()) {
+    const auto& targets = request.spec().model().lora().targets();
+    RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
+  }
   if (found.model.has_value()) {
     NoteOtherLength(request.spec(), given, *config, notes);
     resolved.set_architecture(config->architecture);

@@ -79,7 +79,7 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
 absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
   const EvaluationHeader& header = source.header;
   const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
-  const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().hidden_size;
+  const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().EmbeddingSize();
   std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
   std::vector<at::Tensor> parts = {at::empty({0, width}, like)};
   Own own;

@@ -66,7 +66,7 @@ PackedBatch Probe(const EncoderConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
+absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& trained_encoder,
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<Evaluation>& untrained,
                                         const std::optional<Evaluation>& trained,
@@ -74,6 +74,9 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
   // Jobs that were resolved before prompts were kept use those of the specification.
   const auto& prompts = config.resolved().has_prompts() ? config.resolved().prompts() : config.spec().model().prompts();
+  // A folder holds whole weights: adapters are added to them.
+  const std::unique_ptr<Encoder> merged = trained_encoder.fixed().empty() ? nullptr : trained_encoder.Merged();
+  const Encoder& encoder = merged == nullptr ? trained_encoder : *merged;
   RETURN_IF_ERROR(WithContext(ExportFolder(encoder, {.folder = folder,
                                                      .tokenizer = tokenizer,
                                                      .query_prompt = prompts.query(),

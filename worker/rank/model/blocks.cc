@@ -1,6 +1,8 @@
 #include "worker/rank/model/blocks.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/gelu.h>
@@ -10,9 +12,12 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <numeric>
+
+#include "worker/rank/model/encoder_weights.h"
 
 namespace muster {
 namespace {
@@ -42,8 +47,11 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 
 }  // namespace
 
-Weights::Weights(std::span<const Parameter> parameters) {
-  for (const Parameter& parameter : parameters) by_name_[parameter.name] = parameter.value;
+Weights::Weights(std::span<const Parameter> fixed, std::span<const Parameter> parameters, double lora_scale)
+    : lora_scale_(lora_scale) {
+  for (const auto& list : {fixed, parameters}) {
+    for (const Parameter& parameter : list) by_name_[parameter.name] = parameter.value;
+  }
 }
 
 at::Tensor Weights::Get(std::string_view name) const {
@@ -58,13 +66,40 @@ Affine Weights::GetAffine(const std::string& name) const {
 }
 
 Linear Weights::GetLinear(std::initializer_list<std::string> names) const {
-  Linear linear;
-  for (const std::string& name : names) linear.masters.push_back(GetAffine(name));
+  Linear linear{.scale = lora_scale_};
+  bool adapted = false;
+  for (const std::string& name : names) {
+    linear.masters.push_back(GetAffine(name));
+    const auto down = by_name_.find(name + kLoraDown), up = by_name_.find(name + kLoraUp);
+    linear.adapters.emplace_back();
+    if (down == by_name_.end()) continue;
+    linear.adapters.back() = {.down = down->second, .up = up->second};
+    adapted = true;
+  }
+  if (!adapted) linear.adapters.clear();
   return linear;
 }
 
-at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
-  if (linear.cast.weight.defined()) return MixedLinear(x, linear.masters, linear.cast);
+void RefreshCast(Linear& linear) {
+  const at::NoGradGuard no_grad;
+  // Fixed weights are cast once.
+  if (!linear.cast.weight.defined() || linear.masters[0].weight.requires_grad()) {
+    linear.cast = CastJoined(linear.masters);
+  }
+  for (Linear::Adapter& adapter : linear.adapters) {
+    if (!adapter.down.defined()) continue;
+    adapter.down_cast = adapter.down.to(at::kBFloat16);
+    adapter.up_cast = adapter.up.to(at::kBFloat16);
+  }
+}
+
+namespace {
+
+at::Tensor ApplyMasters(const Linear& linear, const at::Tensor& x) {
+  if (linear.cast.weight.defined()) {
+    const bool trained = linear.masters[0].weight.requires_grad();
+    return trained ? MixedLinear(x, linear.masters, linear.cast) : at::linear(x, linear.cast.weight, linear.cast.bias);
+  }
   if (linear.masters.size() == 1) return at::linear(x, linear.masters[0].weight, linear.masters[0].bias);
   // Copying the weights side by side costs far less than a product each.
   std::vector<at::Tensor> weights, biases;
@@ -73,6 +108,26 @@ at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
     if (master.bias.defined()) biases.push_back(master.bias);
   }
   return at::linear(x, at::cat(weights), biases.empty() ? at::Tensor() : at::cat(biases));
+}
+
+at::Tensor ApplyAdapter(const Linear::Adapter& adapter, const at::Tensor& x) {
+  if (!adapter.down_cast.defined()) return at::linear(at::linear(x, adapter.down), adapter.up);
+  const Affine down{adapter.down, {}}, up{adapter.up, {}};
+  return MixedLinear(MixedLinear(x, {&down, 1}, {adapter.down_cast, {}}), {&up, 1}, {adapter.up_cast, {}});
+}
+
+}  // namespace
+
+at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
+  const at::Tensor fixed = ApplyMasters(linear, x);
+  if (linear.adapters.empty()) return fixed;
+  std::vector<at::Tensor> added;
+  for (size_t i = 0; i < linear.adapters.size(); ++i) {
+    const bool adapted = linear.adapters[i].down.defined();
+    added.push_back(adapted ? ApplyAdapter(linear.adapters[i], x)
+                            : at::zeros({x.size(0), linear.masters[i].weight.size(0)}, fixed.options()));
+  }
+  return at::add(fixed, added.size() == 1 ? added[0] : at::cat(added, 1), linear.scale);
 }
 
 at::Tensor LayerNorm(const Affine& affine, const at::Tensor& x, double epsilon) {

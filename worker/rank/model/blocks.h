@@ -19,18 +19,31 @@ namespace muster {
 struct Linear {
   std::vector<Affine> masters;
   Affine cast;  // of all masters, in bfloat16; undefined where the encoder does not compute in it
+
+  // What is trained of a master whose weight is fixed: scale * up down is added to it. Undefined: nothing.
+  struct Adapter {
+    at::Tensor down, up;  // [rank, in], [out, rank]
+    at::Tensor down_cast, up_cast;
+  };
+  std::vector<Adapter> adapters;  // empty, or one per master
+  double scale = 1;
 };
+
+// Makes the copies in bfloat16 anew.
+void RefreshCast(Linear& linear);
 
 // The parameters of an encoder by name. A bias that the family does not have is undefined.
 class Weights {
  public:
-  explicit Weights(std::span<const Parameter> parameters);
+  // `lora_scale`: of the adapters, where there are any.
+  Weights(std::span<const Parameter> fixed, std::span<const Parameter> parameters, double lora_scale);
   at::Tensor Get(std::string_view name) const;  // throws c10::Error where there is none
   Affine GetAffine(const std::string& name) const;
   Linear GetLinear(std::initializer_list<std::string> names) const;
 
  private:
   absl::flat_hash_map<std::string, at::Tensor> by_name_;
+  double lora_scale_ = 1;
 };
 
 at::Tensor Apply(const Linear& linear, const at::Tensor& x);

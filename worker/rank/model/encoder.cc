@@ -1,10 +1,13 @@
 #include "worker/rank/model/encoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "worker/rank/model/blocks.h"
@@ -35,20 +38,31 @@ absl::Status CheckOptions(const EncoderOptions& options) {
 struct Encoder::Impl {
   EncoderConfig config;
   EncoderOptions options;
-  std::vector<Parameter> parameters;
+  std::vector<Parameter> parameters, fixed;
   std::unique_ptr<Layers> layers;
   std::vector<Affine> dense;            // of config.dense
   std::vector<uint32_t> cast_versions;  // of the parameters when their copies in bfloat16 were made
 
-  Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors);
+  // `adapters`: of config.lora; empty: all tensors are trained.
+  Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors,
+       std::vector<Parameter> adapters);
 
   void RefreshCasts();
 };
 
-Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors)
-    : config(std::move(encoder_config)), options(encoder_options), parameters(std::move(tensors)) {
-  options.device = parameters.front().value.device();  // with its index
-  const Weights weights(parameters);
+Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_options, std::vector<Parameter> tensors,
+                    std::vector<Parameter> adapters)
+    : config(std::move(encoder_config)), options(encoder_options) {
+  options.device = tensors.front().value.device();  // with its index
+  if (adapters.empty()) {
+    parameters = std::move(tensors);
+  } else {
+    for (Parameter& tensor : tensors) tensor.value.set_requires_grad(false);
+    fixed = std::move(tensors);
+    parameters = std::move(adapters);
+  }
+  const double scale = config.lora.rank > 0 ? config.lora.alpha / static_cast<double>(config.lora.rank) : 1;
+  const Weights weights(fixed, parameters, scale);
   layers = MakeLayers(config, weights, options.bfloat16);
   for (const DenseModule& module : config.dense) dense.push_back(weights.GetAffine(module.folder + ".linear"));
 }
@@ -59,16 +73,15 @@ void Encoder::Impl::RefreshCasts() {
   std::vector<uint32_t> versions;
   for (const Parameter& parameter : parameters) versions.push_back(parameter.value._version());
   if (versions == cast_versions) return;
-  for (Linear* linear : layers->Products()) linear->cast = CastJoined(linear->masters);
+  for (Linear* linear : layers->Products()) RefreshCast(*linear);
   cast_versions = std::move(versions);
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::filesystem::path& folder, EncoderConfig config,
                                                        const EncoderOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
-  ASSIGN_OR_RETURN(std::vector<Parameter> parameters, LoadParameters(folder, config, options.type, options.device));
-  return std::unique_ptr<Encoder>(
-      new Encoder(std::make_unique<Impl>(std::move(config), options, std::move(parameters))));
+  ASSIGN_OR_RETURN(std::vector<Parameter> tensors, LoadParameters(folder, config, options.type, options.device));
+  return Make(std::move(config), options, std::move(tensors));
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Random(EncoderConfig config, uint64_t seed,
@@ -78,9 +91,18 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Random(EncoderConfig config, u
     return absl::InvalidArgumentError(
         absl::StrCat("hidden size ", config.hidden_size, " is not a multiple of ", config.heads, " heads"));
   }
-  std::vector<Parameter> parameters = RandomParameters(config, seed, options.type, options.device);
+  std::vector<Parameter> tensors = RandomParameters(config, seed, options.type, options.device);
+  return Make(std::move(config), options, std::move(tensors));
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Make(EncoderConfig config, const EncoderOptions& options,
+                                                       std::vector<Parameter> tensors) {
+  std::vector<Parameter> adapters;
+  if (config.lora.rank > 0) {
+    ASSIGN_OR_RETURN(adapters, LoraParameters(config, options.type, options.device));
+  }
   return std::unique_ptr<Encoder>(
-      new Encoder(std::make_unique<Impl>(std::move(config), options, std::move(parameters))));
+      new Encoder(std::make_unique<Impl>(std::move(config), options, std::move(tensors), std::move(adapters))));
 }
 
 Encoder::Encoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -105,5 +127,29 @@ const EncoderConfig& Encoder::config() const { return impl_->config; }
 const EncoderOptions& Encoder::options() const { return impl_->options; }
 std::vector<Parameter>& Encoder::parameters() { return impl_->parameters; }
 const std::vector<Parameter>& Encoder::parameters() const { return impl_->parameters; }
+const std::vector<Parameter>& Encoder::fixed() const { return impl_->fixed; }
+
+std::unique_ptr<Encoder> Encoder::Merged() const {
+  const at::NoGradGuard no_grad;
+  EncoderConfig config = impl_->config;
+  absl::flat_hash_map<std::string, at::Tensor> adapters;
+  for (const Parameter& parameter : impl_->parameters) adapters[parameter.name] = parameter.value;
+  std::vector<Parameter> merged;
+  for (const Parameter& tensor : config.lora.rank > 0 ? impl_->fixed : impl_->parameters) {
+    const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
+    at::Tensor value = tensor.value.detach().clone();
+    const auto down = adapters.find(name + kLoraDown);
+    if (down != adapters.end() && tensor.name.ends_with(".weight")) {
+      const at::Tensor product =
+          at::matmul(adapters.at(name + kLoraUp).to(at::kDouble), down->second.to(at::kDouble));
+      value = (value.to(at::kDouble) + product * (config.lora.alpha / static_cast<double>(config.lora.rank)))
+                  .to(value.scalar_type());
+    }
+    merged.push_back({tensor.name, value.set_requires_grad(true)});
+  }
+  config.lora = {};
+  return std::unique_ptr<Encoder>(new Encoder(
+      std::make_unique<Impl>(std::move(config), impl_->options, std::move(merged), std::vector<Parameter>())));
+}
 
 }  // namespace muster

@@ -72,8 +72,14 @@ class Encoder {
 
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
-  std::vector<Parameter>& parameters();  // in the order of EncoderTensors(config), then DenseTensors(config)
+  // What is trained: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
+  // EncoderTensors(config), then DenseTensors().
+  std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;
+  const std::vector<Parameter>& fixed() const;  // every tensor, where adapters are trained
+
+  // The same encoder with its adapters added to the weights, up to rounding: what an export holds.
+  std::unique_ptr<Encoder> Merged() const;
 
   // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:
   // which graphs are kept must not depend on the machine's state).
@@ -82,6 +88,8 @@ class Encoder {
 
  private:
   struct Impl;
+  static absl::StatusOr<std::unique_ptr<Encoder>> Make(EncoderConfig config, const EncoderOptions& options,
+                                                       std::vector<Parameter> tensors);
   explicit Encoder(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -26,7 +26,7 @@ namespace {
 constexpr double kInitialDeviation = 0.02;
 
 // Two normal numbers a Philox block. Source: Box, Muller, "A note on the generation of random normal deviates", 1958.
-at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key) {
+at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key, double deviation = kInitialDeviation) {
   at::Tensor tensor = at::empty(shape, at::kDouble);
   double* out = tensor.mutable_data_ptr<double>();
   const int64_t size = tensor.numel();
@@ -36,7 +36,7 @@ at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key) {
       const auto uniform = [&](int i) {
         return (static_cast<double>((uint64_t{words[i]} | uint64_t{words[i + 1]} << 32) >> 11) + 0.5) * 0x1.0p-53;
       };
-      const double radius = kInitialDeviation * std::sqrt(-2 * std::log(uniform(0)));
+      const double radius = deviation * std::sqrt(-2 * std::log(uniform(0)));
       const double angle = 2 * std::numbers::pi * uniform(2);
       out[2 * block] = radius * std::cos(angle);
       if (2 * block + 1 < size) out[2 * block + 1] = radius * std::sin(angle);
@@ -81,12 +81,8 @@ absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::pat
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device) {
   const at::NoGradGuard no_grad;
-  std::vector<TensorShape> shapes = EncoderTensors(config);
-  for (const DenseModule& module : config.dense) {
-    for (TensorShape& shape : DenseTensors(module)) shapes.push_back(std::move(shape));
-  }
   std::vector<Parameter> parameters;
-  for (const TensorShape& tensor : shapes) {
+  for (const TensorShape& tensor : ModelTensors(config)) {
     at::Tensor value;
     if (absl::EndsWith(tensor.name, ".bias")) {
       value = at::zeros(tensor.shape, type);
@@ -96,6 +92,24 @@ std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t se
       value = NormalTensor(tensor.shape, MixKey(seed, parameters.size()));
     }
     parameters.push_back({tensor.name, Leaf(value, type, device)});
+  }
+  return parameters;
+}
+
+absl::StatusOr<std::vector<Parameter>> LoraParameters(const EncoderConfig& config, at::ScalarType type,
+                                                      at::Device device) {
+  const at::NoGradGuard no_grad;
+  constexpr uint64_t kAdapters = 0x6c6f7261;  // other numbers than those of random weights of the same seed
+  ASSIGN_OR_RETURN(const std::vector<TensorShape> targets, LoraTargets(config, config.lora.targets));
+  const uint64_t key = MixKey(config.lora.seed, kAdapters);
+  std::vector<Parameter> parameters;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const std::string name = targets[i].name.substr(0, targets[i].name.rfind('.'));
+    const int64_t out = targets[i].shape[0], in = targets[i].shape[1], rank = config.lora.rank;
+    // The deviation of numbers that are uniform within 1 / sqrt(in), as PEFT begins.
+    const double deviation = 1 / std::sqrt(3.0 * static_cast<double>(in));
+    parameters.push_back({name + kLoraDown, Leaf(NormalTensor({rank, in}, MixKey(key, i), deviation), type, device)});
+    parameters.push_back({name + kLoraUp, Leaf(at::zeros({out, rank}, type), type, device)});
   }
   return parameters;
 }

@@ -10,14 +10,19 @@
 
 namespace muster {
 
-// Every tensor of EncoderTensors(config) and then of its Dense modules, in that order, as leaves of `type` on `device`
-// that require gradients; found as common/model/weights.h says. INVALID_ARGUMENT names the file, the tensor and both
-// shapes.
+// Every tensor of ModelTensors(config), in that order, as leaves of `type` on `device` that require gradients; found as
+// common/model/weights.h says. INVALID_ARGUMENT names the file, the tensor and both shapes.
 absl::StatusOr<std::vector<Parameter>> LoadParameters(const std::filesystem::path& folder, const EncoderConfig& config,
                                                       at::ScalarType type, at::Device device);
 
 // normal(0, 0.02); weights of norms 1, biases 0. Element e of tensor t is a pure function of (seed, t, e).
 std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t seed, at::ScalarType type,
                                         at::Device device);
+
+// What is trained where config.lora has a rank: of each target "NAME.weight" first NAME.lora_A.weight [rank, in], whose
+// element e is a pure function of (config.lora.seed, target, e), then NAME.lora_B.weight [out, rank], 0.
+inline constexpr char kLoraDown[] = ".lora_A.weight", kLoraUp[] = ".lora_B.weight";
+absl::StatusOr<std::vector<Parameter>> LoraParameters(const EncoderConfig& config, at::ScalarType type,
+                                                      at::Device device);
 
 }  // namespace muster

@@ -51,6 +51,9 @@ uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& bat
   const Kept kept = family.post_norm != nullptr     ? KeptByPostNorm(config, lse)
                     : &family == &kModernBertFamily ? KeptByModernBert(config, lse)
                                                     : KeptByQwen3(config, lse);
+  // Between the two products of an adapter. All products are counted, whichever are adapted.
+  const uint64_t products = family.post_norm != nullptr ? 6 : &family == &kModernBertFamily ? 4 : 7;
+  const uint64_t adapters = static_cast<uint64_t>(config.layers) * products * config.lora.rank;
   const uint64_t rows = batch.tokens.numel(), sequences = batch.lengths.size();
   uint64_t pooled = sequences * (2 * hidden + 2), row_statistics = kept.statistics;
   for (const DenseModule& module : config.dense) pooled += sequences * 2 * module.out;
@@ -62,7 +65,7 @@ uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& bat
   }
   const uint64_t distances =
       config.relative_buckets > 0 ? 2 * batch.lengths.back() * (sizeof(float) * config.heads + sizeof(int64_t)) : 0;
-  return rows * (kept.activations * (bfloat16 ? 2 : sizeof(float)) + row_statistics * sizeof(float)) +
+  return rows * ((kept.activations + adapters) * (bfloat16 ? 2 : sizeof(float)) + row_statistics * sizeof(float)) +
          sizeof(float) * ((bfloat16 ? 0 : kept.weights) + pooled) + distances + 2 * sizeof(int64_t) * rows;
 }
 

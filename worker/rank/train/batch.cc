@@ -139,8 +139,13 @@ absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_
   PackedBatch packed;
   packed.lengths.assign(micro.lengths().begin(), micro.lengths().end());
   packed.slots.assign(micro.slots().begin(), micro.slots().end());
+  packed.unpooled.assign(micro.unpooled().begin(), micro.unpooled().end());
   if (packed.lengths.empty() || packed.lengths.size() != packed.slots.size()) {
     return Bad("micro_batches: lengths and slots must be as many, and at least one");
+  }
+  if (!packed.unpooled.empty() && packed.unpooled.size() != packed.lengths.size()) {
+    return Bad(absl::StrCat("micro_batches: unpooled of ", packed.unpooled.size(), " sequences, lengths of ",
+                            packed.lengths.size()));
   }
   int64_t total = 0;
   for (const int64_t length : packed.lengths) {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "common/model/families/family.h"
+#include "worker/rank/model/testing/family_configs.h"
 #include "worker/rank/train/trained_step.h"
 
 namespace muster {
@@ -145,6 +147,47 @@ TEST(GradientLawCorner, RanksWithoutASequenceHoldTheSameGradient) {
               difference.worst.c_str());
   EXPECT_LE(difference.relative, kFloatRelative) << difference.worst;
 }
+
+class FamilyGradientLaw : public testing::TestWithParam<std::string> {};
+
+// With dropout everywhere: one step on 1 and 3 ranks, half of the graphs kept.
+void ExpectTheLawOf(EncoderConfig config) {
+  const Problem problem = MakeProblem(5, false);
+  const TrainerOptions options = ProblemOptions(OBJECTIVE_JOINTLH, 0.1);
+  config.dense = {{.folder = "2_Dense", .in = config.hidden_size, .out = 12}};
+  const auto single = Encoder::Random(config, kWeightSeed).value();
+  const auto exact = DoubleEncoder(*single).value();
+  const StepGradients reference =
+      ReferenceStep(*exact, problem, OBJECTIVE_JOINTLH, kTemperature,
+                    {options.hidden_dropout, options.attention_dropout, options.seed, problem.step})
+          .value();
+  for (const int64_t world_size : {1, 3}) {
+    const auto outcomes = TrainedStep(problem, {world_size, 40, Keep::kHalf}, options, {}, config);
+    if (testing::Test::HasFailure()) return;
+    for (const StepGradients& other : outcomes) ExpectEqualBits(other, outcomes[0], "ranks differ");
+    const StepDifference own = DifferenceOf(single->parameters(), outcomes[0], reference);
+    std::printf("%s on %d ranks: largest difference %.1e (%s)\n", config.architecture.c_str(),
+                static_cast<int>(world_size), own.relative, own.worst.c_str());
+    EXPECT_LE(own.relative, kFloatRelative) << own.worst << " on " << world_size << " ranks";
+    EXPECT_LE(own.absolute, kFloatAbsolute);
+  }
+}
+
+TEST_P(FamilyGradientLaw, HoldsOnAnyNumberOfRanks) {
+  ExpectTheLawOf(WithFamily(ProblemConfig(), GetParam()));
+}
+
+TEST_P(FamilyGradientLaw, HoldsForAdapters) {
+  EncoderConfig config = WithFamily(ProblemConfig(), GetParam());
+  config.lora = {.rank = 4, .alpha = 8, .seed = 3};
+  ExpectTheLawOf(config);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FamilyGradientLaw, testing::ValuesIn(FamilyNames()), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 // What the comparison is worth: a gradient that is wrong by a hundredth of a percent in one tensor is seen.
 TEST(GradientLawCorner, TheComparisonSeesASmallError) {

@@ -16,7 +16,7 @@ double ShortestDouble(float value) {
   return absl::SimpleAtod(text, &result) && static_cast<float>(result) == value ? result : value;
 }
 
-EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& spec) {
+EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& spec, uint64_t seed) {
   switch (spec.pooling()) {
     case muster::v1::POOLING_CLS:
       config.pooling = PoolingMode::kCls;
@@ -27,9 +27,15 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
     case muster::v1::POOLING_LAST:
       config.pooling = PoolingMode::kLast;
       break;
-    case muster::v1::POOLING_MAX:  // refused where the job was submitted
+    case muster::v1::POOLING_MAX:
+      config.pooling = PoolingMode::kMax;
+      break;
     case muster::v1::POOLING_WEIGHTED_MEAN:
+      config.pooling = PoolingMode::kWeightedMean;
+      break;
     case muster::v1::POOLING_MEAN_SQRT_LENGTH:
+      config.pooling = PoolingMode::kMeanSqrtLength;
+      break;
     case muster::v1::POOLING_DEFAULT:
     case muster::v1::Pooling_INT_MIN_SENTINEL_DO_NOT_USE_:
     case muster::v1::Pooling_INT_MAX_SENTINEL_DO_NOT_USE_:
@@ -42,6 +48,12 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
   if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
   if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());
+  if (spec.has_lora()) {
+    config.lora = {.rank = spec.lora().rank(),
+                   .alpha = spec.lora().alpha(),
+                   .targets = {spec.lora().targets().begin(), spec.lora().targets().end()},
+                   .seed = seed};
+  }
   return config;
 }
 
@@ -68,10 +80,10 @@ absl::StatusOr<std::unique_ptr<Encoder>> EncoderFromSpec(const muster::v1::JobSp
   const EncoderOptions options(type, device, type == at::kFloat && InBfloat16(spec.precision(), device));
   if (!spec.model().preset().empty()) {
     ASSIGN_OR_RETURN(const EncoderConfig config, PresetConfig(spec.model().preset(), vocabulary_size));
-    return Encoder::Random(WithModelSpec(config, spec.model()), spec.seed(), options);
+    return Encoder::Random(WithModelSpec(config, spec.model(), spec.seed()), spec.seed(), options);
   }
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder));
-  return Encoder::Load(folder, WithModelSpec(config, spec.model()), options);
+  return Encoder::Load(folder, WithModelSpec(config, spec.model(), spec.seed()), options);
 }
 
 }  // namespace muster

@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "common/model/families/family.h"
 
 namespace muster {
 namespace {
@@ -17,10 +18,6 @@ namespace {
 constexpr char kAverage[] = "exp_avg.", kSquare[] = "exp_avg_sq.", kStep[] = "step";
 
 }  // namespace
-
-bool IsDecayed(std::string_view parameter_name) {
-  return !parameter_name.ends_with(".bias") && parameter_name.find("LayerNorm") == std::string_view::npos;
-}
 
 AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
     : options_(options), parameters_(parameters.begin(), parameters.end()) {
@@ -31,7 +28,7 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
     const at::Tensor& value = parameters_[i].value;
     averages_.push_back(at::zeros_like(value));
     squares_.push_back(at::zeros_like(value));
-    Group& group = groups_[IsDecayed(parameters_[i].name) ? 0 : 1];
+    Group& group = groups_[IsUndecayed(parameters_[i].name) ? 1 : 0];
     group.indices.push_back(i);
     group.values.push_back(value.detach());  // shares storage; a leaf that requires gradients is not updated in place
     group.averages.push_back(averages_.back());

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,10 +20,7 @@ struct AdamWOptions {
   double epsilon = 1e-8;
 };
 
-// Biases and LayerNorm weights are not decayed.
-bool IsDecayed(std::string_view parameter_name);
-
-// Not thread-safe.
+// Not thread-safe. Biases, norms and tables of relative positions are not decayed (IsUndecayed).
 class AdamW {
  public:
   // Keeps references to the parameters' storage and updates them in place.

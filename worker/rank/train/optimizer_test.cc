@@ -6,6 +6,8 @@
 #include <cmath>
 #include <iostream>
 
+#include "common/model/families/family.h"
+
 namespace muster {
 namespace {
 
@@ -103,11 +105,23 @@ TEST(AdamW, RestoreRefusesAnIncompleteOrForeignStateAndChangesNothing) {
   EXPECT_GT(optimizer.State()[0].value.abs().max().item<double>(), 0);
 }
 
+// By the architectures' own names: biases and norms are vectors; of matrices, only MPNet's relative positions are a bias.
 TEST(AdamW, DecaysMatricesOnly) {
-  EXPECT_TRUE(IsDecayed("embeddings.word_embeddings.weight"));
-  EXPECT_TRUE(IsDecayed("encoder.layer.0.attention.self.query.weight"));
-  EXPECT_FALSE(IsDecayed("encoder.layer.0.attention.self.query.bias"));
-  EXPECT_FALSE(IsDecayed("embeddings.LayerNorm.weight"));
+  for (const std::string& name : FamilyNames()) {
+    EncoderConfig config;
+    config.architecture = name;
+    config.relative_buckets = 32;
+    config.norm_bias = true;
+    int decayed = 0;
+    for (const TensorShape& tensor : FamilyOf(config).tensors(config)) {
+      const bool is_table = tensor.name == "encoder.relative_attention_bias.weight";
+      EXPECT_EQ(IsUndecayed(tensor.name), tensor.shape.size() == 1 || is_table) << name << ": " << tensor.name;
+      decayed += !IsUndecayed(tensor.name);
+    }
+    EXPECT_GE(decayed, 9) << name;
+  }
+  EXPECT_TRUE(IsUndecayed("2_Dense.linear.bias"));
+  EXPECT_FALSE(IsUndecayed("2_Dense.linear.weight"));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
+#include "worker/rank/model/encoder_weights.h"
 #include "worker/rank/train/batch.h"
 
 namespace muster {
@@ -99,6 +100,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> DoubleEncoder(const Encoder& encoder) {
   for (size_t i = 0; i < copy->parameters().size(); ++i) {
     copy->parameters()[i].value.copy_(encoder.parameters()[i].value);
   }
+  for (size_t i = 0; i < copy->fixed().size(); ++i) copy->fixed()[i].value.copy_(encoder.fixed()[i].value);
   return copy;
 }
 
@@ -124,7 +126,10 @@ absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& pro
   return outcome;
 }
 
-bool HasZeroGradient(const std::string& parameter_name) { return parameter_name.ends_with("key.bias"); }
+bool HasZeroGradient(const std::string& parameter_name) {
+  return parameter_name.ends_with("key.bias") || parameter_name.ends_with("k_lin.bias") ||
+         parameter_name.ends_with("attn.k.bias") || parameter_name.ends_with(kLoraDown);
+}
 
 StepDifference DifferenceOf(const std::vector<Parameter>& parameters, const StepGradients& own,
                             const StepGradients& reference) {

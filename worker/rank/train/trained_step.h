@@ -35,18 +35,19 @@ struct Cut {
 
 // Loss and gradients on each rank. Expects every rank to encode something.
 inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut& cut, TrainerOptions options,
-                                              const EncoderOptions& encoder_options = {}) {
+                                              const EncoderOptions& encoder_options = {},
+                                              const EncoderConfig& config = ProblemConfig()) {
   std::vector<StepGradients> outcomes(cut.world_size);
   const auto statuses = RunInProcessRanks(cut.world_size, [&](Group& group) -> absl::Status {
-    auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed, encoder_options);
+    auto encoder = Encoder::Random(config, kWeightSeed, encoder_options);
     if (!encoder.ok()) return encoder.status();
     const auto share = ShareOf(problem, group.rank(), cut.world_size, cut.micro_tokens);
-    const auto batch = BatchFromShare(share, group.rank(), cut.world_size, ProblemConfig(), at::kCPU);
+    const auto batch = BatchFromShare(share, group.rank(), cut.world_size, config, at::kCPU);
     if (!batch.ok()) return batch.status();
     EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
     TrainerOptions own = options;
     own.keep_activations =
-        KeptBytes(cut.keep, ProblemConfig(), *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
+        KeptBytes(cut.keep, config, *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
     Trainer trainer(**encoder, group, RealClock(), own);
     const auto report = trainer.Differentiate(*batch);
     if (!report.ok()) return report.status();

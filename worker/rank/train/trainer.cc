@@ -185,7 +185,7 @@ Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
   const Dropout dropout = DropoutAt(batch.step);
   const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
   Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size()),
-              .rows = at::empty({batch.rank_counts[group_.rank()], encoder_.config().hidden_size}, like)};
+              .rows = at::empty({batch.rank_counts[group_.rank()], encoder_.config().EmbeddingSize()}, like)};
   std::vector<uint64_t> bytes;
   for (const PackedBatch& micro : batch.micro_batches) {
     bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
