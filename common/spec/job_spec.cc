@@ -238,7 +238,10 @@ uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& reso
   const muster::v1::ModelSpec& model = spec.model();
   const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
   const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();
-  if (other_family || resolved.exclude_prompt() || matryoshka || model.has_lora() || model.has_include_prompt() ||
+  // Older ranks write the prompts of the specification into the export.
+  const bool prompts_of_folder = resolved.has_prompts() && (resolved.prompts().query() != model.prompts().query() ||
+                                                            resolved.prompts().passage() != model.prompts().passage());
+  if (other_family || prompts_of_folder || resolved.exclude_prompt() || matryoshka || model.has_lora() || model.has_include_prompt() ||
       model.pooling() > muster::v1::POOLING_LAST) {
     return kFamiliesProtocol;
   }

@@ -190,6 +190,12 @@ TEST(NeededProtocol, IsThatOfTheNewestOptionOfTheJob) {
   EXPECT_EQ(NeededProtocol(Good(), bert), 0);
   EXPECT_EQ(NeededProtocol(Good(), roberta), kFamiliesProtocol);
   EXPECT_EQ(NeededProtocol(Good(), without_prompt), kFamiliesProtocol);
+  muster::v1::ResolvedJob prompts;
+  prompts.mutable_prompts()->set_query("query: ");
+  JobSpec with_prompt = Good();
+  with_prompt.mutable_model()->mutable_prompts()->set_query("query: ");
+  EXPECT_EQ(NeededProtocol(with_prompt, prompts), 0);
+  EXPECT_EQ(NeededProtocol(Good(), prompts), kFamiliesProtocol) << "of the folder: older ranks would export without it";
   JobSpec spec = Good();
   spec.mutable_report()->set_ignore_identical_ids(true);
   EXPECT_EQ(NeededProtocol(spec, {}), kIdenticalIdsProtocol);

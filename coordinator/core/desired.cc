@@ -28,7 +28,8 @@ muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& w
     *assignment.mutable_spec() = record.job().spec();
     *assignment.mutable_resolved() = record.job().resolved();
     if (NeededProtocol(record.job().spec(), record.job().resolved()) < kFamiliesProtocol) {
-      // No rank needs them, and to ranks of the version before a field that they do not know is an error.
+      // No rank needs them for such a job, and to ranks of the version before a field that they do not know is an error.
+      assignment.mutable_resolved()->clear_prompts();
       assignment.mutable_resolved()->clear_architecture();
       assignment.mutable_resolved()->clear_embedding_size();
     }

@@ -8,7 +8,7 @@ For each family, models of random sizes with random weights (heads that share ke
 shorter than a text, biases, activations, both kinds of layers) are written as folders on the spot. 24 ragged sequences of
 random token ids are packed into one batch by muster-encode, and padded into one batch here, in float64. Exit code 1 if an
 embedding differs by more than 1e-4, or a parameter's gradient by more than 1e-4 of its norm. Gradients that are 0 in
-theory (biases of keys) may be 1e-4 of the largest gradient's norm. The printed rows are those of docs/compatibility.md.
+theory (biases of keys) may be 1e-4 of the largest gradient's norm.
 """
 import math
 import pathlib

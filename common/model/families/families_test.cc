@@ -53,7 +53,7 @@ TEST(Families, DistilBertHasKeysOfItsOwn) {
   EXPECT_EQ(config->hidden_dropout, 0.2);
   EXPECT_EQ(config->attention_dropout, 0.3);
   EXPECT_EQ(config->activation, "relu");
-  EXPECT_THAT(Error("distilbert", {}), HasSubstr("dim is missing"));
+  EXPECT_THAT(Error("distilbert", json::object()), HasSubstr("dim is missing"));
 }
 
 TEST(Families, MpnetNeedsAllBuckets) {
