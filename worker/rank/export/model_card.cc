@@ -53,6 +53,12 @@ std::string PoolingName(PoolingMode mode) {
       return "the mean of the tokens";
     case PoolingMode::kLast:
       return "the last token";
+    case PoolingMode::kMax:
+      return "the largest value of the tokens";
+    case PoolingMode::kMeanSqrtLength:
+      return "the sum of the tokens over the square root of their number";
+    case PoolingMode::kWeightedMean:
+      return "the mean of the tokens, weighted by position";
   }
   return "";
 }
