@@ -41,7 +41,7 @@ std::vector<std::string> FamilyNames() {
 std::vector<std::string> FileNames(const Family& family, const std::string& name) {
   std::vector<std::string> names = {name};
   if (IsNormWeight(name) || IsNormBias(name)) {
-    const absl::string_view layer = name.substr(0, name.rfind('.'));
+    const std::string layer = name.substr(0, name.rfind('.'));
     names.push_back(absl::StrCat(layer, absl::EndsWith(name, ".bias") ? ".beta" : ".gamma"));
   }
   const size_t count = names.size();
