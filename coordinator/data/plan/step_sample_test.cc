@@ -16,7 +16,7 @@ muster::v1::TrainingPreview Measure(const Dataset& dataset, const muster::v1::Jo
   unlimited.mutable_max_length()->set_query(100000);
   unlimited.mutable_max_length()->set_passage(100000);
   muster::v1::TrainingPreview preview;
-  MeasureSample(sample, *Sequences::Create(*tokens, spec.model()), *Sequences::Create(*tokens, unlimited), preview);
+  MeasureSample(sample, *Sequences::Create(*tokens, spec.model(), {}), *Sequences::Create(*tokens, unlimited, {}), preview);
   return preview;
 }
 
