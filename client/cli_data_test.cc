@@ -146,6 +146,12 @@ TEST_F(CliDataTest, AddNamesJudgmentsAloneAfterTheirSplit) {
   EXPECT_EQ(contradiction.code, 2);
   EXPECT_THAT(contradiction.err, HasSubstr("is named after split dev, and the given split is test"));
   data_.order.clear();
+  for (const char* lines : {"q1 0 d1 1\n", "q1\tQ0\td1\t2\n"}) {
+    Write("dev.trec", lines);
+    EXPECT_EQ(Muster("data add s dev.trec").code, 0);
+  }
+  EXPECT_THAT(data_.order, ElementsAre("dev.trec/qrels/dev.tsv", "dev.trec/qrels/dev.tsv"));
+  data_.order.clear();
   Write("rows.jsonl", "{}");
   EXPECT_EQ(Muster("data add s rows.jsonl").code, 0);
   EXPECT_THAT(data_.order, ElementsAre("rows.jsonl"));

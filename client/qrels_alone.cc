@@ -15,15 +15,22 @@
 namespace muster {
 namespace {
 
-// Its first line has three fields, and the last of them is a number or the header's word.
+// Its first line is one of BEIR's qrels (three fields between tabs, the last a number or the header's word) or of TREC's
+// (four fields, the second 0 or Q0, the last a number). A pipe is read once, by the import: it is not looked at.
 bool HoldsQrels(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) return false;
   std::ifstream in(file, std::ios::binary);
   std::string line(1024, '\0');
   in.read(line.data(), static_cast<std::streamsize>(line.size()));
   line.resize(in.gcount());
   const absl::string_view first = absl::StripAsciiWhitespace(absl::string_view(line).substr(0, line.find('\n')));
+  const std::vector<absl::string_view> trec = absl::StrSplit(first, absl::ByAnyChar(" \t"), absl::SkipEmpty());
   const std::vector<absl::string_view> fields = absl::StrSplit(first, '\t');
   float score = 0;
+  if (trec.size() == 4 && (trec[1] == "0" || absl::AsciiStrToLower(trec[1]) == "q0") && absl::SimpleAtof(trec[3], &score)) {
+    return true;
+  }
   return fields.size() == 3 && (absl::SimpleAtof(fields[2], &score) || absl::AsciiStrToLower(fields[2]) == "score");
 }
 

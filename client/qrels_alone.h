@@ -11,8 +11,9 @@
 
 namespace muster {
 
-// Names each source that holds the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs), whatever
-// it is called, such that the server takes it for one of the split: FILE/qrels/SPLIT.tsv.
+// Names each source that holds the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs) or of TREC's
+// judgments (query 0 document grade), whatever it is called, such that the server takes it for one of the split:
+// FILE/qrels/SPLIT.tsv.
 //
 // The split is what `--split` says, or a word in the file's name (common/split_name.h); otherwise the dataset's only one.
 // `splits_of_dataset` is asked then. INVALID_ARGUMENT where nothing decides.

@@ -77,6 +77,22 @@ TEST_F(ServerAdd, BringsNewQueriesDocumentsAndSplits) {
   EXPECT_EQ(report->train_queries_in_test(), 2u) << "q0 in dev, q1 in test";
 }
 
+TEST_F(ServerAdd, TakesJudgmentsAsTrecWritesThem) {
+  ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
+  const auto report = Import(Adding("set", "llm"), {{"new.trec/qrels/train.tsv", "q1 0 d2 1\nq3 0 d0 2\n"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->added().judgments(), 2u);
+}
+
+// Rows of any schema refer to the dataset's own records, too.
+TEST_F(ServerAdd, NegativesAloneOfAQueryThatTheDatasetHas) {
+  ASSERT_TRUE(Import(Header("rows"), {{"train.jsonl", R"({"query": "a", "pos": ["x"]})" "\n"}}).ok());
+  const auto report = Import(Adding("rows"), {{"train.jsonl", R"({"query": "a", "pos": [], "neg": ["y"]})" "\n"}});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->added().queries(), 0u);
+  EXPECT_EQ(report->added().judgments(), 1u);
+}
+
 TEST_F(ServerAdd, HardNegativesAloneMayBeAdded) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   const auto report = Import(Adding("set"), {{"qrels/train.tsv", "q1\td2\t0\n"}});
