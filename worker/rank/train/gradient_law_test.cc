@@ -158,7 +158,7 @@ void ExpectTheLawOf(EncoderConfig config) {
   const auto single = Encoder::Random(config, kWeightSeed).value();
   const auto exact = DoubleEncoder(*single).value();
   const StepGradients reference =
-      ReferenceStep(*exact, problem, OBJECTIVE_JOINTLH, kTemperature,
+      ReferenceStep(*exact, problem, options.loss,
                     {options.hidden_dropout, options.attention_dropout, options.seed, problem.step})
           .value();
   for (const int64_t world_size : {1, 3}) {
