@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
@@ -83,21 +84,16 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   std::filesystem::remove_all(folder);
 }
 
-// A job with model.lora, of an encoder that reads both ways and of one that reads forwards.
-struct AdaptedCase {
-  const char* family;
-  bool bfloat16;
-};
-
-class AdaptedCheckpoint : public testing::TestWithParam<AdaptedCase> {
+// A job with model.lora: of which family, and whether in bfloat16.
+class AdaptedCheckpoint : public testing::TestWithParam<std::tuple<const char*, bool>> {
  protected:
   static EncoderConfig Config() {
-    EncoderConfig config = WithFamily(ProblemConfig(), GetParam().family);
+    EncoderConfig config = WithFamily(ProblemConfig(), std::get<0>(GetParam()));
     config.lora = {.rank = 4, .alpha = 8, .seed = 3};
     return config;
   }
   static Training Make(const EncoderConfig& config = Config()) {
-    return Training(config, {at::kFloat, at::kCPU, GetParam().bfloat16});
+    return Training(config, {at::kFloat, at::kCPU, std::get<1>(GetParam())});
   }
 };
 
@@ -167,11 +163,11 @@ TEST_P(AdaptedCheckpoint, TrainingLeavesTheBytesOfTheModelItselfAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, AdaptedCheckpoint,
-                         testing::Values(AdaptedCase{"bert", false}, AdaptedCase{"bert", true},
-                                         AdaptedCase{"qwen3", false}, AdaptedCase{"qwen3", true}),
+// An encoder that reads both ways, and one that reads forwards.
+INSTANTIATE_TEST_SUITE_P(Families, AdaptedCheckpoint, testing::Combine(testing::Values("bert", "qwen3"), testing::Bool()),
                          [](const auto& info) {
-                           return absl::StrCat(info.param.family, info.param.bfloat16 ? "_bfloat16" : "_float32");
+                           return absl::StrCat(std::get<0>(info.param),
+                                               std::get<1>(info.param) ? "_bfloat16" : "_float32");
                          });
 
 // What stands in a file that is not as it was written.
