@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "common/model/families/family.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
@@ -53,18 +54,25 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::v1::Prev
 
 }  // namespace
 
-uint64_t EstimateBytesPerRank(const EncoderConfig& config, const JobSpec& spec, uint32_t embedding_size,
-                              uint64_t sequences) {
-  uint64_t parameters = 0;
+absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const JobSpec& spec,
+                                              uint32_t embedding_size, uint64_t sequences) {
+  const bool adapted = spec.model().has_lora();
+  uint64_t parameters = 0, adapters = 0;
   for (const TensorShape& tensor : EncoderTensors(config)) {
     uint64_t numbers = 1;
     for (const int64_t size : tensor.shape) numbers *= static_cast<uint64_t>(size);
     parameters += numbers;
   }
-  // float32: a weight, its gradient and two moments. With low-rank adaptation the model's weights have neither.
-  const uint64_t per_parameter = spec.model().has_lora() ? 4 : 16;
-  return parameters * per_parameter + spec.batch().keep_activations() +
-         kCopiesOfEmbeddings * 4 * sequences * embedding_size;
+  if (adapted) {
+    const auto& names = spec.model().lora().targets();
+    ASSIGN_OR_RETURN(const auto targets, LoraTargets(config, {names.begin(), names.end()}));
+    for (const TensorShape& target : targets) {
+      adapters += spec.model().lora().rank() * static_cast<uint64_t>(target.shape[0] + target.shape[1]);
+    }
+  }
+  // float32: a weight, its gradient and two moments. With low-rank adaptation the adapters alone have those.
+  const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * parameters;
+  return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }
 
 absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores, const muster::v1::PreviewRequest& request) {
@@ -78,7 +86,8 @@ absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores, const muster
   ASSIGN_OR_RETURN(const EncoderConfig config, ConfigOf(stores, request.spec(), resolved));
   const uint32_t size =
       resolved.embedding_size() > 0 ? resolved.embedding_size() : static_cast<uint32_t>(config.EmbeddingSize());
-  preview.set_bytes_per_rank(EstimateBytesPerRank(config, request.spec(), size, sequences));
+  ASSIGN_OR_RETURN(const uint64_t bytes, EstimateBytesPerRank(config, request.spec(), size, sequences));
+  preview.set_bytes_per_rank(bytes);
   return preview;
 }
 

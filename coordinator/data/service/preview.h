@@ -15,7 +15,8 @@ absl::StatusOr<muster::v1::TrainingPreview> PreviewTraining(DataStores& stores,
 
 // An estimate of a rank's memory in bytes: weights, gradients and AdamW's moments, the graphs that it may keep, and the
 // embeddings of `sequences` (of a step, all ranks') with their gradients. docs/job-spec.md says what is not in it.
-uint64_t EstimateBytesPerRank(const EncoderConfig& config, const muster::v1::JobSpec& spec, uint32_t embedding_size,
-                              uint64_t sequences);
+// INVALID_ARGUMENT if model.lora names no product of the model.
+absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const muster::v1::JobSpec& spec,
+                                              uint32_t embedding_size, uint64_t sequences);
 
 }  // namespace muster

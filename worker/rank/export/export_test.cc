@@ -10,8 +10,10 @@
 #include <limits>
 
 #include "common/files.h"
+#include "common/model/families/family.h"
 #include "nlohmann/json.hpp"
 #include "worker/rank/export/folder_files.h"
+#include "worker/rank/model/encoder_weights.h"
 
 namespace muster {
 namespace {
@@ -159,6 +161,101 @@ TEST_F(ExportTest, AFolderThatEmbedsDifferentlyIsDataLossAndIsNotKept) {
   EXPECT_EQ(ExportFolder(*encoder, options_).code(), absl::StatusCode::kDataLoss);
   EXPECT_FALSE(fs::exists(options_.folder));
 }
+
+constexpr char kBertJson[] = R"({"architectures": ["BertModel"], "model_type": "bert", "vocab_size": 12,
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+    "max_position_embeddings": 16})";
+constexpr char kQwen3Json[] = R"({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "vocab_size": 12,
+    "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4,
+    "intermediate_size": 16, "max_position_embeddings": 16, "rms_norm_eps": 1e-6, "rope_theta": 10000,
+    "hidden_act": "silu", "attention_bias": false})";
+
+// The folder of an adapted encoder, of a base model in a folder. Numbers are multiples of powers of two, few enough that
+// the merged weights are float32 without rounding.
+class AdaptedExport : public ExportTest, public testing::WithParamInterface<const char*> {
+ protected:
+  static constexpr double kScale = 2;
+
+  static void FillWithGrid(std::vector<Parameter>& parameters, double step) {
+    const at::NoGradGuard no_grad;
+    for (Parameter& parameter : parameters) {
+      const at::Tensor places = at::arange(parameter.value.numel(), at::kDouble);
+      const double phase = static_cast<double>(parameter.name.size());
+      const at::Tensor values = ((places * 0.7 + phase).sin() * (0.4 / step)).round() * step;
+      parameter.value.copy_(values.view(parameter.value.sizes()));
+    }
+  }
+
+  std::unique_ptr<Encoder> LoadAdapted(at::ScalarType type) {
+    const fs::path base = root_ / "base";
+    fs::create_directories(base);
+    EXPECT_TRUE(WriteFileAtomically(base / "config.json", GetParam()).ok());
+    fs::copy(root_ / "tokenizer/vocab.txt", base / "vocab.txt", fs::copy_options::overwrite_existing);
+    EncoderConfig config = ReadEncoderConfig(base).value();
+    const auto model = Encoder::Random(config, 1).value();
+    FillWithGrid(model->parameters(), 0x1p-10);
+    EXPECT_TRUE(WriteSafetensors(base / "model.safetensors", model->parameters()).ok());
+    config.lora = {.rank = 4, .alpha = 4 * kScale, .seed = 5};
+    auto adapted = Encoder::Load(base, config, type).value();
+    FillWithGrid(adapted->parameters(), 0x1p-5);
+    return adapted;
+  }
+};
+
+at::Tensor Named(const std::vector<Parameter>& parameters, const std::string& name) {
+  for (const Parameter& parameter : parameters) {
+    if (parameter.name == name) return parameter.value.detach();
+  }
+  ADD_FAILURE() << "no " << name;
+  return {};
+}
+
+TEST_P(AdaptedExport, HoldsTheMergedWeightsUnderTheFamilysNamesAndNoAdapter) {
+  const auto adapted = LoadAdapted(at::kFloat);
+  const absl::Status status = ExportFolder(*adapted->Merged(), options_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto written = ReadSafetensors(options_.folder / "model.safetensors").value();
+  std::vector<std::string> names, expected;
+  for (const Parameter& tensor : written) names.push_back(tensor.name);
+  for (const TensorShape& tensor : EncoderTensors(adapted->config())) expected.push_back(tensor.name);
+  EXPECT_THAT(names, testing::UnorderedElementsAreArray(expected));
+  const auto targets = LoraTargets(adapted->config(), {}).value();
+  size_t merged = 0;
+  for (const Parameter& base : adapted->fixed()) {
+    at::Tensor value = base.value.to(at::kDouble);
+    const std::string product = base.name.substr(0, base.name.rfind('.'));
+    for (const TensorShape& target : targets) {
+      if (target.name != base.name) continue;
+      value = value + kScale * at::matmul(Named(adapted->parameters(), product + kLoraUp).to(at::kDouble),
+                                          Named(adapted->parameters(), product + kLoraDown).to(at::kDouble));
+      ++merged;
+    }
+    EXPECT_TRUE(at::equal(Named(written, base.name).to(at::kDouble), value)) << base.name;
+  }
+  EXPECT_EQ(merged, targets.size());
+  EXPECT_GE(merged, 12);
+}
+
+TEST_P(AdaptedExport, EmbedsAsTheAdaptedEncoderWithoutAdapters) {
+  for (const auto& [type, tolerance] : {std::pair(at::kFloat, 1e-6), std::pair(at::kDouble, 1e-14)}) {
+    const at::NoGradGuard no_grad;
+    const auto adapted = LoadAdapted(type);
+    fs::remove_all(options_.folder);
+    const absl::Status status = ExportFolder(*adapted->Merged(), options_);
+    ASSERT_TRUE(status.ok()) << status;
+    const EncoderConfig read = ReadEncoderConfig(options_.folder).value();
+    EXPECT_EQ(read.lora.rank, 0);
+    const auto again = Encoder::Load(options_.folder, read, type).value();
+    EXPECT_TRUE(again->fixed().empty());
+    const at::Tensor own = adapted->Encode(options_.probe, {}), reloaded = again->Encode(options_.probe, {});
+    const auto base = Encoder::Load(root_ / "base", ReadEncoderConfig(root_ / "base").value(), type).value();
+    EXPECT_LE((own - reloaded).abs().max().item<double>(), tolerance) << at::toString(type);
+    EXPECT_GT((own - base->Encode(options_.probe, {})).abs().max().item<double>(), 1e-2);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, AdaptedExport, testing::Values(kBertJson, kQwen3Json),
+                         [](const auto& info) { return info.index == 0 ? "bert" : "qwen3"; });
 
 }  // namespace
 }  // namespace muster

@@ -20,6 +20,8 @@
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
 #include "worker/rank/link/fake_cluster.h"
+#include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/model_spec.h"
 
 namespace muster {
 namespace {
@@ -252,6 +254,34 @@ TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsADamaged
               testing::ElementsAre("1 by 1", "2 by 1", "3 by 1", "4 by 1", "5 by 1", "6 by 1"));
   EXPECT_THAT(AttemptsOfSteps(again),
               testing::ElementsAre("1 by 1", "2 by 1", "3 by 2", "4 by 2", "5 by 2", "6 by 2"));
+}
+
+TEST_F(RunRankTest, AnAdaptedJobResumesFromItsAdaptersAndExportsWholeWeights) {
+  const std::unique_ptr<Encoder> base = *EncoderFromSpec(config_.spec(), "", 50, at::kCPU);
+  auto& lora = *config_.mutable_spec()->mutable_model()->mutable_lora();
+  lora.set_rank(4);
+  lora.set_alpha(8);
+  lora.add_targets("query");
+  const Ended whole = Run(config_, 2)[0];
+  const Ended again = Run(Next(whole), 2)[0];
+  EXPECT_EQ(again.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  EXPECT_THAT(again.Labels(), testing::ElementsAre("step-6", "trained")) << "from step 4";
+  EXPECT_EQ(again.Manifest(), whole.Manifest());
+  const auto tensors_of = [&](const std::string& manifest, const std::string& name) {
+    EXPECT_TRUE(blobs_.GetFolder(*blobs_.GetManifest(manifest), folder_ / name).ok());
+    return *ReadSafetensors(folder_ / name / "model.safetensors");
+  };
+  for (const Parameter& tensor : tensors_of(whole.Checkpoints().front().manifest(), "checkpoint")) {
+    EXPECT_THAT(tensor.name, testing::ContainsRegex("query\\.lora_[AB]\\.weight$"));
+  }
+  const std::vector<Parameter> exported = tensors_of(whole.Manifest(), "exported");
+  ASSERT_EQ(exported.size(), base->parameters().size());
+  for (size_t i = 0; i < exported.size(); ++i) {
+    const Parameter& before = base->parameters()[i];
+    ASSERT_EQ(exported[i].name, before.name);
+    EXPECT_EQ(ParameterDigest({exported[i]}) == ParameterDigest({before}), !before.name.ends_with("query.weight"))
+        << before.name;
+  }
 }
 
 TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {

@@ -148,10 +148,15 @@ absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_
                             packed.lengths.size()));
   }
   int64_t total = 0;
-  for (const int64_t length : packed.lengths) {
+  for (size_t s = 0; s < packed.lengths.size(); ++s) {
+    const int64_t length = packed.lengths[s];
     if (length < 1 || length > config.max_positions) {
       return Bad(absl::StrCat("micro_batches: a sequence of ", length, " tokens, the model takes 1 to ",
                               config.max_positions));
+    }
+    if (!packed.unpooled.empty() && packed.unpooled[s] >= length) {
+      return Bad(absl::StrCat("micro_batches: pooling leaves out ", packed.unpooled[s], " tokens of a sequence of ",
+                              length, ", which has no embedding then"));
     }
     total += length;
   }

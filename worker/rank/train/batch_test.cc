@@ -28,6 +28,21 @@ TEST(BatchFromShare, TakesAGoodShare) {
   EXPECT_GT(batch->tokens, 0);
 }
 
+// Of each sequence of the first micro-batch.
+muster::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
+  muster::v1::MicroBatch& micro = *share.mutable_micro_batches(0);
+  for (const uint32_t length : micro.lengths()) micro.add_unpooled(length - 1);
+  return micro;
+}
+
+TEST(BatchFromShare, TakesPromptsThatLeaveATokenToPool) {
+  StepShare share = Good();
+  const auto& sent = LeaveOutAllButTheLast(share);
+  const auto batch = BatchFromShare(share, 1, 2, ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_THAT(batch->micro_batches[0].unpooled, testing::ElementsAreArray(sent.unpooled()));
+}
+
 TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(StepShare&)>>> wrongs = {
       {"token 50", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[0] = 50; }},
@@ -37,6 +52,11 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
       {"slot 24 of 24", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 24); }},
       {"not the rank's part", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 23); }},
       {"lengths and slots", [](StepShare& s) { s.mutable_micro_batches(0)->add_slots(0); }},
+      {"unpooled of 1 sequences", [](StepShare& s) { s.mutable_micro_batches(0)->add_unpooled(0); }},
+      {"unpooled of ", [](StepShare& s) { LeaveOutAllButTheLast(s).add_unpooled(0); }},
+      {"which has no embedding then",
+       [](StepShare& s) { LeaveOutAllButTheLast(s).set_unpooled(0, s.micro_batches(0).lengths(0)); }},
+      {"leaves out 4294967295 tokens", [](StepShare& s) { LeaveOutAllButTheLast(s).set_unpooled(0, ~uint32_t{0}); }},
       {"lack sequences", [](StepShare& s) { s.mutable_micro_batches()->RemoveLast(); }},
       {"gather_slots: slot", [](StepShare& s) { s.set_gather_slots(0, s.gather_slots(1)); }},
       {"rank_counts of 3", [](StepShare& s) { s.add_rank_counts(0); }},

@@ -5,8 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <tuple>
 
+#include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/families/family.h"
+#include "worker/rank/model/testing/family_configs.h"
 #include "worker/rank/train/problem.h"
 #include "worker/rank/train/trainer.h"
 
@@ -29,13 +33,14 @@ TrainerOptions Options() {
 }
 
 struct Training {
-  Training() : group(MakeSingleGroup()), encoder(*Encoder::Random(ProblemConfig(), 3)),
-          trainer(*encoder, *group, RealClock(), Options()) {}
+  explicit Training(const EncoderConfig& config = ProblemConfig(), const EncoderOptions& options = {})
+      : group(MakeSingleGroup()), encoder(*Encoder::Random(config, 3, options)),
+        trainer(*encoder, *group, RealClock(), Options()) {}
   void Train(uint64_t from, uint64_t to) {
     for (uint64_t step = from; step < to; ++step) {
       Problem problem = MakeProblem(100 + step, false);
       problem.step = step;
-      const auto batch = BatchFromShare(ShareOf(problem, 0, 1, 60), 0, 1, ProblemConfig(), at::kCPU);
+      const auto batch = BatchFromShare(ShareOf(problem, 0, 1, 60), 0, 1, encoder->config(), at::kCPU);
       ASSERT_TRUE(trainer.Step(*batch).ok());
     }
   }
@@ -78,6 +83,92 @@ TEST(Checkpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   EXPECT_NE(ParameterDigest(first.encoder->parameters()), ParameterDigest(whole.encoder->parameters()));
   std::filesystem::remove_all(folder);
 }
+
+// A job with model.lora: of which family, and whether in bfloat16.
+class AdaptedCheckpoint : public testing::TestWithParam<std::tuple<const char*, bool>> {
+ protected:
+  static EncoderConfig Config() {
+    EncoderConfig config = WithFamily(ProblemConfig(), std::get<0>(GetParam()));
+    config.lora = {.rank = 4, .alpha = 8, .seed = 3};
+    return config;
+  }
+  static Training Make(const EncoderConfig& config = Config()) {
+    return Training(config, {at::kFloat, at::kCPU, std::get<1>(GetParam())});
+  }
+};
+
+TEST_P(AdaptedCheckpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
+  Training whole = Make();
+  whole.Train(0, 6);
+  Training first = Make();
+  first.Train(0, 3);
+  const auto folder = Scratch();
+  ASSERT_TRUE(Write(folder, first, {.step = 3, .total_steps = 6, .spec_digest = "d"}, {}).ok());
+  EncoderConfig other = Config();
+  other.lora.seed = 4;  // A is the checkpoint's, and is not drawn again
+  Training second = Make(other);
+  ASSERT_NE(ParameterDigest(second.encoder->parameters()), ParameterDigest(Make().encoder->parameters()));
+  const auto restored = RestoreCheckpoint(folder, "d", *second.encoder, second.trainer.optimizer());
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  second.Train(restored->cursor.step, 6);
+  EXPECT_EQ(ParameterDigest(second.encoder->parameters()), ParameterDigest(whole.encoder->parameters()));
+  EXPECT_NE(ParameterDigest(first.encoder->parameters()), ParameterDigest(whole.encoder->parameters()));
+  EXPECT_EQ(ParameterDigest(second.encoder->Merged()->parameters()),
+            ParameterDigest(whole.encoder->Merged()->parameters()));
+  std::filesystem::remove_all(folder);
+}
+
+std::vector<std::string> NamesIn(const std::filesystem::path& file) {
+  const auto tensors = ReadSafetensors(file);
+  EXPECT_TRUE(tensors.ok()) << tensors.status();
+  std::vector<std::string> names;
+  for (const Parameter& tensor : *tensors) names.push_back(tensor.name);
+  return names;
+}
+
+TEST_P(AdaptedCheckpoint, HoldsAAndBAndTheirMomentsAlone) {
+  Training run = Make();
+  run.Train(0, 1);
+  const auto folder = Scratch();
+  ASSERT_TRUE(Write(folder, run, {.spec_digest = "d", .best_metric = 1}, CopyParameters(run.encoder->parameters())).ok());
+  const std::vector<TensorShape> targets = LoraTargets(Config(), {}).value();
+  std::vector<std::string> adapters, moments;
+  for (const TensorShape& target : targets) {
+    const std::string product = target.name.substr(0, target.name.size() - std::string(".weight").size());
+    for (const char* matrix : {"A", "B"}) {
+      adapters.push_back(absl::StrCat(product, ".lora_", matrix, ".weight"));
+      moments.push_back(absl::StrCat("exp_avg.", adapters.back()));
+      moments.push_back(absl::StrCat("exp_avg_sq.", adapters.back()));
+    }
+  }
+  moments.push_back("step");
+  EXPECT_EQ(NamesIn(folder / "model.safetensors"), adapters);
+  EXPECT_EQ(NamesIn(folder / "best.safetensors"), adapters);
+  EXPECT_EQ(NamesIn(folder / "optimizer.safetensors"), moments);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_P(AdaptedCheckpoint, TrainingLeavesTheBytesOfTheModelItselfAlone) {
+  EncoderConfig plain = Config();
+  plain.lora = {};
+  const std::string model = ParameterDigest(Make(plain).encoder->parameters());
+  Training run = Make();
+  const std::string adapters = ParameterDigest(run.encoder->parameters());
+  ASSERT_EQ(ParameterDigest(run.encoder->fixed()), model);
+  run.Train(0, 4);
+  EXPECT_EQ(ParameterDigest(run.encoder->fixed()), model);
+  EXPECT_NE(ParameterDigest(run.encoder->parameters()), adapters);
+  for (const Parameter& parameter : run.encoder->fixed()) {
+    EXPECT_FALSE(parameter.value.grad().defined()) << parameter.name;
+  }
+}
+
+// An encoder that reads both ways, and one that reads forwards.
+INSTANTIATE_TEST_SUITE_P(Families, AdaptedCheckpoint, testing::Combine(testing::Values("bert", "qwen3"), testing::Bool()),
+                         [](const auto& info) {
+                           return absl::StrCat(std::get<0>(info.param),
+                                               std::get<1>(info.param) ? "_bfloat16" : "_float32");
+                         });
 
 // What stands in a file that is not as it was written.
 struct Damage {
