@@ -20,6 +20,7 @@ namespace muster {
 namespace {
 
 constexpr absl::string_view kBeir = "beir";
+constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts where there is no folder qrels
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
@@ -31,7 +32,10 @@ int BeirOrder(const std::string& name) {
   if (plain == "corpus.jsonl") return 0;
   if (plain == "queries.jsonl") return 1;
   const std::filesystem::path path(plain);
-  return path.parent_path() == "qrels" && path.extension() == ".tsv" ? 2 : -1;
+  const std::string ending = path.extension().string();
+  if (ending != ".tsv" && ending != ".txt" && ending != ".qrels") return -1;
+  if (path.parent_path() == "qrels") return kQrels;
+  return !path.has_parent_path() && absl::StartsWith(plain, "qrels") ? kQrelsBeside : -1;
 }
 
 absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path& folder) {
@@ -86,11 +90,12 @@ absl::Status AddFolder(const std::filesystem::path& folder, const std::string& s
   const auto has = [&](int order) {
     return std::any_of(files.begin(), files.end(), [&](const auto& f) { return BeirOrder(f.name) == order; });
   };
-  const bool beir = (schema.empty() || schema == kBeir) && has(0) && (has(1) || has(2));
+  const bool beir = (schema.empty() || schema == kBeir) && has(0) && (has(1) || has(kQrels));
   if (!has(0)) RETURN_IF_ERROR(CheckOneDataset(folder, files));
   std::vector<ImportSource> chosen;
   for (const ImportSource& file : files) {
-    const bool wanted = beir ? BeirOrder(file.name) >= 0 : IsData(file.name);
+    const int order = BeirOrder(file.name);
+    const bool wanted = beir ? order >= 0 && !(order == kQrelsBeside && has(kQrels)) : IsData(file.name);
     if (wanted) {
       chosen.push_back(file);
       chosen.back().split = split;
@@ -197,6 +202,7 @@ absl::Status CheckSplits(const ImportPlan& plan) {
     if (TableNamedBy(source.name) != TableName::kNone && source.split.empty()) continue;  // has no judgments
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
+    if (source.name == kStandardInput) continue;  // /dev is no folder of a split
     // The server does not see the folder that the user named: test/part-0.jsonl would come as part-0.jsonl.
     const std::filesystem::path folder = source.file.lexically_normal().parent_path();
     const std::string named = SplitOfWord(folder.filename().string());

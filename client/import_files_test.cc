@@ -74,6 +74,25 @@ TEST_F(PlanImportTest, TakesStandardInputOfUnknownSize) {
   EXPECT_EQ(plan->total_bytes, 0u);
 }
 
+TEST_F(PlanImportTest, TakesRowsFromStandardInputWithoutASplit) {
+  const auto plan = PlanImport({.paths = {"-"}});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_THAT(Names(*plan), ElementsAre("standard-input"));
+}
+
+TEST_F(PlanImportTest, SendsTrecsJudgmentsOfABeirFolder) {
+  for (const char* name : {"a/corpus.jsonl", "a/queries.jsonl", "a/qrels/train.txt", "a/qrels/README.txt.md", "b/corpus.jsonl",
+                           "b/queries.jsonl", "b/qrels.test.txt", "b/notes.txt", "c/corpus.jsonl", "c/queries.jsonl",
+                           "c/qrels/train.tsv", "c/qrels.train.txt"}) {
+    Write(name);
+  }
+  EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "a").string()}})), ElementsAre("corpus.jsonl", "queries.jsonl", "qrels/train.txt"));
+  EXPECT_THAT(Names(*PlanImport({.paths = {(folder_ / "b").string()}})), ElementsAre("corpus.jsonl", "queries.jsonl", "qrels.test.txt"));
+  const auto both = PlanImport({.paths = {(folder_ / "c").string()}});
+  EXPECT_THAT(Names(*both), ElementsAre("corpus.jsonl", "queries.jsonl", "qrels/train.tsv")) << "and not the same twice";
+  EXPECT_THAT(both->left_out, ElementsAre("qrels.train.txt"));
+}
+
 TEST_F(PlanImportTest, NamesTheDatasetsInAFolderOfBeirFolders) {
   for (const char* name : {"a/corpus.jsonl", "a/queries.jsonl", "b/corpus.jsonl.gz", "c/corpus.jsonl"}) Write(name);
   const std::string folder = folder_.string();

@@ -240,6 +240,9 @@ TEST(Usage, TextsNameWhatIsAllowed) {
   EXPECT_THAT(Refusal("data ls"), HasSubstr("Use muster data list."));
   EXPECT_THAT(Refusal("certs init a --days 1.5"), HasSubstr("--days: \"1.5\" is not a whole number from 1 to 36500."));
   EXPECT_THAT(Refusal("watch j --timeout 0"), HasSubstr("--timeout: \"0\" is not a number above 0."));
+  for (const char* line : {"data import n f --skip-bad -1", "data show n --seed -1", "backup take f --keep -1"}) {
+    EXPECT_THAT(Refusal(line), HasSubstr("\"-1\" is not a number of 0 or more.")) << line;
+  }
   EXPECT_THAT(Refusal("logs j --rank -1"), HasSubstr("--rank: \"-1\" is not a number of 0 or more."));
   EXPECT_THAT(Refusal("get j k"), HasSubstr("unexpected argument \"k\". Usage: muster get JOB [FLAGS]."));
   EXPECT_THAT(Refusal("jobs --active=maybe"), HasSubstr("--active takes no value"));

@@ -140,7 +140,9 @@ void AddBackupCommands(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<TakeFlags>();
   CLI::App* take = backup->add_subcommand("take", "Add a backup to a folder of backups")->fallthrough();
   take->add_option("folder", flags->folder, "Folder of backups; made if absent")->required()->type_name("FOLDER");
-  take->add_option("--keep", flags->keep, "Remove all but the N newest; 0: keep all")->type_name("N");
+  take->add_option("--keep", flags->keep, "Remove all but the N newest; 0: keep all")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
   take->add_option("--within", flags->within_hours, "Hours that it may take; nothing is removed from the servers meanwhile")
       ->check(CLI::Range(0.01, 23.0))
       ->capture_default_str();

@@ -74,7 +74,7 @@ void AddShowCommands(CLI::App& data, Cli& cli) {
   queries->check(CLI::Range(1, 100))->type_name("N");
   CLI::Option* seed = show->add_option_function<uint64_t>(
       "--seed", [request](uint64_t value) { request->set_seed(value); }, "Another seed, another sample (0)");
-  seed->type_name("K");
+  seed->type_name("K")->check(CLI::NonNegativeNumber);
   show->add_option_function<std::string>("--query", text(request->mutable_query_id()), "This query alone")
       ->type_name("ID")
       ->excludes(queries)

@@ -258,7 +258,9 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
       ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
       ->type_name("SOURCE");
-  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")->type_name("N");
+  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--columns", flags->columns,
                    "The files' own names of the schema's fields: query=question,positive=answer")

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/init/argument_values.h"
 #include "client/init/detect_tool.h"
@@ -148,6 +149,22 @@ class Translator {
     return SetFrom(argument, "duration.steps", ValueOf(argument));
   }
 
+  // 0: the argument does not say how many, as a variable of the shell does not.
+  static uint32_t ProcessesOf(const Argument& argument) {
+    if (argument.key == "include") {  // DeepSpeed's HOST:GPU,GPU; '@' stands between hosts
+      const std::string hosts = absl::StrJoin(argument.values, ",");
+      const size_t colon = hosts.find(':');
+      if (colon == std::string::npos || absl::StrContains(hosts, '@')) return 0;
+      return static_cast<uint32_t>(std::count(hosts.begin() + static_cast<ptrdiff_t>(colon), hosts.end(), ',') + 1);
+    }
+    uint32_t count = 0;
+    return absl::SimpleAtoi(ValueOf(argument), &count) ? count : 0;
+  }
+  absl::Status ProcessCount(const Argument& argument) {
+    if (ProcessesOf(argument) > 0 || options_.processes > 0) return Harmless(argument, "counted in batch.queries");
+    return absl::InvalidArgumentError("says no number of processes: name it with --processes");
+  }
+
   absl::Status BatchSize(const Argument& argument) {
     const auto size = FiniteNumber(ValueOf(argument));
     if (!size.has_value() || *size < 1) return absl::InvalidArgumentError("is not a number of queries");
@@ -225,7 +242,8 @@ class Translator {
     const std::string field = query ? "model.prompts.query" : "model.prompts.passage";
     if (argument.values.empty() || ValueOf(argument) == "null") return Harmless(argument, "no prompt");
     const Argument* given = Find(query ? "query_instruction_format" : "passage_instruction_format");
-    const std::string format = given != nullptr ? given->Text() : "{}{}";
+    // On a command line the tool's examples write a line end as \n, and the tool makes one of it.
+    const std::string format = given != nullptr ? absl::StrReplaceAll(given->Text(), {{"\\n", "\n"}}) : "{}{}";
     const size_t first = format.find("{}");
     if (first == std::string::npos || format.find("{}", first + 2) != format.size() - 2) {
       return absl::InvalidArgumentError(absl::StrCat("a prompt stands before the text, and the format is \"", format, "\""));
@@ -380,6 +398,12 @@ class Translator {
         {"matryoshka_weights", &T::MatryoshkaWeights},
         {"scale", &T::Scale},
         {"optimizer.betas", &T::Betas},
+        {"world_size", &T::ProcessCount},
+        {"nproc_per_node", &T::ProcessCount},
+        {"NPROC_PER_NODE", &T::ProcessCount},
+        {"num_processes", &T::ProcessCount},
+        {"num_gpus", &T::ProcessCount},
+        {"include", &T::ProcessCount},
     };
     return kHandlers;
   }
@@ -395,10 +419,10 @@ class Translator {
   };
   Processes ProcessesOfTheTool() const {
     if (options_.processes > 0) return {options_.processes, "--processes"};
-    for (const char* key : {"world_size", "nproc_per_node", "NPROC_PER_NODE", "num_processes"}) {
-      uint32_t count = 0;
+    for (const char* key : {"world_size", "nproc_per_node", "NPROC_PER_NODE", "num_processes", "num_gpus", "include"}) {
       const Argument* argument = Find(key);
-      if (argument != nullptr && absl::SimpleAtoi(ValueOf(*argument), &count) && count > 0) return {count, key};
+      const uint32_t count = argument != nullptr ? ProcessesOf(*argument) : 0;
+      if (count > 0) return {count, key};
     }
     return {1, "no argument names more: give --processes if there are"};
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/init/detect_tool.h"
 #include "client/init/job_draft.h"
 #include "client/init/rules.h"
@@ -113,6 +114,22 @@ TEST(TranslateArguments, ReadsSwiftsCommandLine) {
   EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless it is told otherwise";
   EXPECT_DOUBLE_EQ(lora.model().lora().alpha(), 16);
   EXPECT_DOUBLE_EQ(lora.optimizer().learning_rate(), 1e-4);
+}
+
+TEST(TranslateArguments, CountsProcessesOnlyWhereANumberIsGiven) {
+  const Translation unknown = Translated("NPROC_PER_NODE=$nproc swift sft --model a --per_device_train_batch_size 4");
+  EXPECT_EQ(Job(unknown).batch().queries(), 4);
+  EXPECT_THAT(unknown.job_file, HasSubstr("# Not translated:\n#   NPROC_PER_NODE: $nproc: says no number of processes"));
+  const std::string deepspeed = "deepspeed --include %s --module tevatron.retriever.driver.train --per_device_train_batch_size 4";
+  EXPECT_EQ(Job(Translated(absl::StrReplaceAll(deepspeed, {{"%s", "localhost:0,1,2,3"}}))).batch().queries(), 16);
+  const Translation hosts = Translated(absl::StrReplaceAll(deepspeed, {{"%s", "a:0,1@b:0,1"}}));
+  EXPECT_THAT(hosts.job_file, HasSubstr("include: a:0,1@b:0,1: says no number of processes"));
+}
+
+TEST(TranslateArguments, AFormatsBackslashAndNAreALineEnd) {
+  const JobSpec job = Job(Translated("torchrun -m FlagEmbedding.finetune.embedder.decoder_only.base --model_name_or_path m "
+                                     "--query_instruction_for_retrieval find --query_instruction_format 'Instruct: {}\\nQuery: {}'"));
+  EXPECT_EQ(job.model().prompts().query(), "Instruct: find\nQuery: ");
 }
 
 TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {

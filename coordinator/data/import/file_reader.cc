@@ -84,6 +84,7 @@ absl::Status FileReader::Decide(bool at_end) {
     case Format::kOther: return absl::OkStatus();
     case Format::kJson:
       splitter_.emplace(options_.path, true, [this](uint64_t line, std::string_view text) {
+        if (text.find_first_not_of(" \t") == std::string_view::npos) return absl::OkStatus();  // an empty line
         const absl::Status status = json_.ParseObject(text, record_);
         record_.number = line;
         return sink_({options_.path, line}, status, text, record_);

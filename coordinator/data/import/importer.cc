@@ -34,9 +34,10 @@ std::string KeysOf(const Record& record) {
   constexpr size_t kShown = 8;
   std::vector<std::string> keys;
   if (record.is_object()) {
-    for (const Record::Value value : record.root()) keys.emplace_back(value.key());
+    for (const Record::Value value : record.root()) {  // in their order, which some schemas go by
+      keys.push_back(absl::StrCat(ToAbsl(value.key()), value.kind() == Record::Kind::kNull ? " (null)" : ""));
+    }
   }
-  std::sort(keys.begin(), keys.end());
   if (keys.size() > kShown) keys.resize(kShown);
   return keys.empty() ? "no keys" : absl::StrCat("the keys ", absl::StrJoin(keys, ", "));
 }
@@ -206,8 +207,10 @@ absl::Status Importer::NotRecognized(const Place& place, const Record& record) c
                                                    LookOfFile(record.root().text()), ". Known: ", KnownSchemas(),
                                                    ". Name it with --schema."));
   }
+  const auto unseen = std::find_if(fields_.begin(), fields_.end(), [&](const auto& own) { return !seen_fields_.contains(own.first); });
   return absl::InvalidArgumentError(absl::StrCat(
       place.Text(), ": the schema was not recognized, the first record has ", KeysOf(record),
+      unseen == fields_.end() ? "" : absl::StrCat(", and not \"", unseen->first, "\", which --columns names"),
       may_be_table ? ". Documents and queries look alike: name the file corpus… or queries…" : "",
       ". Known: ", KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
 }

@@ -212,6 +212,18 @@ TEST_F(ImporterTest, FilesNamedAfterASplitBecomeThatSplitAndTheReportSaysSo) {
               ElementsAre("train-0.jsonl, train-1.jsonl, train-2.jsonl, … (5 files) → split train (5 queries)"));
 }
 
+TEST_F(ImporterTest, CountsTheQueriesOfJudgmentsByIdInTheNoteOfTheirFile) {
+  const ImportReport report = Import({{"documents.jsonl", "{\"docid\": \"d\", \"text\": \"t\"}\n"},
+                                      {"queries.jsonl", "{\"query_id\": \"q\", \"text\": \"a\"}\n"},
+                                      {"train.jsonl", "{\"query_id\": \"q\", \"document_id\": \"d\", \"label\": 1}\n"}})
+                                  .value();
+  EXPECT_THAT(report.notes(), testing::Contains("train.jsonl → split train (1 query)"));
+}
+
+TEST_F(ImporterTest, ALineOfBlanksIsEmpty) {
+  EXPECT_EQ(Import({{"rows.jsonl", absl::StrCat("  \n", kRow, " \t\r\n")}})->dataset().queries(), 1u);
+}
+
 TEST_F(ImporterTest, RefusesFilesWhoseSplitWouldBeAGuess) {
   EXPECT_THAT(ErrorOf({{"test.jsonl", kRow}, {"rows.jsonl", kRow}}),
               HasSubstr("test.jsonl is named after split test, and rows.jsonl after none."));
@@ -251,7 +263,7 @@ TEST_F(ImporterTest, RefusesASplitThatBeirFilesContradict) {
 
 TEST_F(ImporterTest, RefusesAFirstRecordOfNoSchema) {
   EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"q": 1, "a": 2})"}}),
-            absl::StrCat("t.jsonl:1: the schema was not recognized, the first record has the keys a, q. Known: ",
+            absl::StrCat("t.jsonl:1: the schema was not recognized, the first record has the keys q, a. Known: ",
                          KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
   EXPECT_EQ(
       ErrorOf({{"t.jsonl", "query,pos\n"}}),

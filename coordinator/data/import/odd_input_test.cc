@@ -227,6 +227,32 @@ TEST_F(OddInput, ColumnsOfOtherNamesAreNamed) {
   EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "question");
 }
 
+TEST_F(OddInput, ANullNeverMovesTheNextColumnIntoItsPlace) {
+  ImportHeader named;
+  named.set_schema("sentence-transformers");
+  const std::string null_positive = "{\"a\": \"q\", \"b\": null, \"c\": \"n\"}";
+  EXPECT_THAT(ErrorOf({{"t.jsonl", null_positive}}, named), HasSubstr("t.jsonl:1: \"b\" must be a string, found null"));
+  ImportHeader by_role;
+  for (const auto& [role, name] : {std::pair("anchor", "a"), {"positive", "b"}, {"negative", "c"}}) {
+    (*by_role.mutable_columns())[role] = name;
+  }
+  EXPECT_THAT(ErrorOf({{"t.jsonl", null_positive}}, by_role), HasSubstr("\"positive\" must be a string, found null"));
+  EXPECT_THAT(ErrorOf({{"t.jsonl", "{\"a\": \"q\", \"b\": \"p\", \"c\": \"n\"}\n{\"a\": \"q\", \"c\": \"n\"}"}}, by_role),
+              HasSubstr("t.jsonl:2: \"positive\" must be a string, found nothing"));
+  EXPECT_THAT(ErrorOf({{"t.jsonl", "{\"anchor\": \"q\", \"positive\": null}"}}), HasSubstr("\"positive\" must be a string, found null"));
+  const ImportReport report =
+      Import({{"t.jsonl", "{\"anchor\": \"q\", \"more\": null, \"positive\": \"p\", \"negative_1\": null, \"negative_2\": \"n\"}"}}).value();
+  EXPECT_EQ(report.dataset().splits(0).positives(), 1u);
+  EXPECT_EQ(report.dataset().splits(0).negatives(), 1u);
+}
+
+TEST_F(OddInput, ColumnsThatNoRecordHasAreNamed) {
+  ImportHeader header;
+  (*header.mutable_columns())["query"] = "q";
+  (*header.mutable_columns())["positive"] = "nope";
+  EXPECT_THAT(ErrorOf({{"t.jsonl", R"({"q": "a", "other": "b"})"}}, header), HasSubstr("and not \"nope\", which --columns names"));
+}
+
 TEST_F(OddInput, LabelsAndScoresJudgeAPair) {
   const ImportReport report = Import({{"t.csv", "sentence1,sentence2,label\na,b,1\na,c,0\n"}}).value();
   EXPECT_EQ(report.dataset().splits(0).positives(), 1u);

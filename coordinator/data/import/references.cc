@@ -70,7 +70,8 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
       without_query += !query.has_value();
       without_document += !document.has_value();
       if (query.has_value() && document.has_value()) {
-        judge(file.split, *query, *document, entry.relation, entry.grade, entry.source);
+        judge(file.split, *query, *document, entry.relation, entry.grade, entry.source,
+              entry.has_query ? 0 : file.number);
       } else if (missing++ == 0) {
         first = absl::StrCat(Place{path, entry.number, entry.is_row}.Text(), " names ",
                              query.has_value() ? "document" : "query",
@@ -83,7 +84,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
   if (missing == 0) return absl::OkStatus();
   RETURN_IF_ERROR(Check(without_query, without_document, missing, first));
   notes.push_back(absl::StrCat(Plural(missing, "judgment"), " of ", size_, missing == 1 ? " names" : " name",
-                               " a query or document that is not there, left out: ", Plural(without_query, "query"),
+                               " a query or document that is not there, left out: ", without_query, without_query == 1 ? " query" : " queries",
                                " and ", Plural(without_document, "document"), " missing; ", first));
   return absl::OkStatus();
 }

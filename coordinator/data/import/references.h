@@ -29,7 +29,11 @@ class References {
  public:
   explicit References(std::optional<double> max_missing_share) : max_missing_share_(max_missing_share) {}
 
-  void BeginFile(const std::string& path, const std::string& split) { file_ = &files_[path]; file_->split = split; }
+  void BeginFile(const std::string& path, const std::string& split, uint32_t number) {
+    file_ = &files_[path];
+    file_->split = split;
+    file_->number = number;
+  }
   void Add(const Place& place, const Reference& query, const Reference& document, Relation relation, float grade,
            uint16_t source);
   uint64_t size() const { return size_; }
@@ -37,8 +41,9 @@ class References {
   // Copies to the writer what the judgments name, the dataset has and the files do not bring.
   absl::Status CopyFrom(const BaseRecords& base, DigestIndex& queries, DigestIndex& documents, DatasetWriter& writer) const;
 
+  // `file`: the number of the file that names the query by an id; 0: the query's row was in the file itself.
   using Judge = absl::FunctionRef<void(const std::string& split, uint32_t query, uint32_t document, Relation relation,
-                                       float grade, uint16_t source)>;
+                                       float grade, uint16_t source, uint32_t file)>;
   // Hands on the judgments, file by file in the order of their paths. Those that name a query or a document which is not
   // there are left out and counted. INVALID_ARGUMENT if these are too many.
   absl::Status Resolve(const DigestIndex& queries, const DigestIndex& documents, Judge judge,
@@ -59,6 +64,7 @@ class References {
   };
   struct File {
     std::string split;
+    uint32_t number = 0;
     std::vector<Entry> entries;
   };
   absl::Status Check(uint64_t without_query, uint64_t without_document, uint64_t missing,

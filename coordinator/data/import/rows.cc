@@ -43,12 +43,13 @@ void Rows::BeginFile(const std::string& path, const std::string& split, bool by_
   path_ = path;
   split_ = split;
   ++file_;
-  references_.BeginFile(path, split);
-  named_ = nullptr;
+  references_.BeginFile(path, split, file_);
+  named_of_file_.push_back(nullptr);
   if (!by_name) return;
-  named_ = &named_files_[split];
-  ++named_->files;
-  if (named_->paths.size() < kShownPaths) named_->paths.push_back(path);
+  NamedFiles& named = named_files_[split];
+  named_of_file_.back() = &named;
+  ++named.files;
+  if (named.paths.size() < kShownPaths) named.paths.push_back(path);
 }
 
 absl::Status Rows::Document(const std::string& id, std::string_view title, std::string_view text) {
@@ -146,12 +147,15 @@ absl::Status Rows::Add(const CanonicalRow& row) {
       references_.Add(place_, query, document, passage.relation, passage.grade, source);
     }
   }
-  if (query.number.has_value() && named_ != nullptr) {
-    last_file_.resize(writer_.queries());
-    if (last_file_[*query.number] != file_) ++named_->queries;
-    last_file_[*query.number] = file_;
-  }
+  if (query.number.has_value()) CountQuery(file_, *query.number);
   return absl::OkStatus();
+}
+
+void Rows::CountQuery(uint32_t file, uint32_t query) {
+  if (file == 0 || named_of_file_[file - 1] == nullptr) return;
+  last_file_.resize(writer_.queries());
+  if (last_file_[query] != file) ++named_of_file_[file - 1]->queries;
+  last_file_[query] = file;
 }
 
 void Rows::AddJudgment(const std::string& split, uint32_t query, uint32_t document, Relation relation, float grade,
@@ -173,7 +177,7 @@ absl::Status Rows::AddWaiting(muster::v1::ImportReport& report, std::vector<std:
   std::string first;
   for (const WaitingRow& waiting : waiting_) {
     split_ = waiting.split;
-    named_ = nullptr;
+    file_ = 0;  // the row was counted where it stands, or its file's name decided nothing
     if (FindQuery(waiting.row).has_value()) {
       RETURN_IF_ERROR(Add(waiting.row));
       continue;
@@ -212,7 +216,10 @@ absl::Status Rows::Finish(std::vector<std::string>& notes, muster::v1::ImportRep
   RETURN_IF_ERROR(references_.Resolve(
       query_ids_, document_ids_,
       [this](const std::string& split, uint32_t query, uint32_t document, Relation relation, float grade,
-             uint16_t source) { AddJudgment(split, query, document, relation, grade, source); },
+             uint16_t source, uint32_t file) {
+        AddJudgment(split, query, document, relation, grade, source);
+        CountQuery(file, query);
+      },
       notes, report));
   if (base_ == nullptr) DropWithoutPositive(report, notes);  // else the dataset may have the positives
   if (left_out_.contains(LeftOut::kUngradedScores)) {

@@ -72,6 +72,7 @@ class Rows final : public RowSink {
                    uint16_t source);
   absl::Status AddWaiting(muster::v1::ImportReport& report, std::vector<std::string>& notes);
   void DropWithoutPositive(muster::v1::ImportReport& report, std::vector<std::string>& notes);
+  void CountQuery(uint32_t file, uint32_t query);
   void AddNotes(std::vector<std::string>& notes);
 
   DatasetWriter& writer_;
@@ -81,7 +82,7 @@ class Rows final : public RowSink {
   Place place_;
   std::string path_, split_;                // of the file that is read now
   uint32_t file_ = 0;                       // its number, from 1
-  NamedFiles* named_ = nullptr;             // null: its name did not decide its split
+  std::vector<NamedFiles*> named_of_file_;  // by file; null: its name did not decide its split
   std::map<std::string, NamedFiles> named_files_;  // by split
 
   DigestIndex document_ids_, query_ids_;                    // numbers are those of documents and queries

@@ -24,14 +24,19 @@ bool IsNegative(std::string_view key) {
   return absl::StartsWith(ToAbsl(key), "negative") || absl::StartsWith(ToAbsl(key), "hard_negative");
 }
 
-// The columns that hold texts, in their order.
+// The columns that hold texts, in their order. A null keeps its place, or the next column would move into it; but among
+// columns of usual names, another one that is null is none of these.
 std::vector<Record::Value> TextColumns(const Record& record) {
   std::vector<Record::Value> columns;
+  const auto has_role = [](std::string_view key) { return IsAnchor(key) || IsPositive(key) || IsNegative(key); };
+  bool any_role = false;
+  for (const Record::Value value : record.root()) any_role = any_role || has_role(value.key());
   for (const Record::Value value : record.root()) {
     const std::string_view key = value.key();
     if (IsOneOf(key, {"id", "label", "labels", "score", "scores", "source"}) || absl::EndsWith(ToAbsl(key), "_id")) continue;
-    const bool by_name = !record.renamed || IsAnchor(key) || IsPositive(key) || IsNegative(key);
-    if (by_name && (value.kind() == Kind::kText || value.kind() == Kind::kList)) columns.push_back(value);
+    if (record.renamed && !has_role(key)) continue;
+    const bool is_empty_place = value.kind() == Kind::kNull && (!any_role || has_role(key));
+    if (is_empty_place || value.kind() == Kind::kText || value.kind() == Kind::kList) columns.push_back(value);
   }
   if (record.renamed) {
     const auto role = [](const Record::Value& value) { return IsAnchor(value.key()) ? 0 : IsPositive(value.key()) ? 1 : 2; };
@@ -85,6 +90,13 @@ absl::Status ReadJudgment(const Record& record, bool is_pair, CanonicalRow& row,
 absl::Status ReadRow(const Record& record, RowSink& sink) {
   const std::vector<Record::Value> columns = TextColumns(record);
   if (!record.renamed) RETURN_IF_ERROR(CheckOrder(columns));
+  if (record.renamed && columns.size() > 1 && !IsPositive(columns[1].key())) {
+    return absl::InvalidArgumentError("\"positive\" must be a string, found nothing");
+  }
+  for (size_t i = 0; i < std::min<size_t>(columns.size(), 2); ++i) {
+    if (columns[i].kind() != Kind::kNull) continue;
+    return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(columns[i].key()), "\" must be a string, found null"));
+  }
   if (columns.size() < 2 || columns[0].kind() != Kind::kText) {
     return absl::InvalidArgumentError(absl::StrCat("expected columns of text: anchor, positive, and negatives, found ", columns.size()));
   }
@@ -93,6 +105,7 @@ absl::Status ReadRow(const Record& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::string_view source, TextOf(record, "source", false));
   row.source = source;
   for (size_t i = 1; i < columns.size(); ++i) {
+    if (columns[i].kind() == Kind::kNull) continue;  // fewer negatives than other rows have
     ASSIGN_OR_RETURN(std::vector<std::string> texts, TextsOf(record, columns[i].key(), true, true));
     AddTexts(std::move(texts), i == 1 ? Relation::kGraded : Relation::kNegative, row);
   }
