@@ -11,10 +11,10 @@ namespace {
 
 std::string Read(std::string_view bytes, size_t piece) {
   std::string seen;
-  DelimitedReader reader("f", [&](uint64_t line, const absl::Status& status, Record& record) {
+  DelimitedReader reader("f", [&](uint64_t line, const absl::Status& status, InputRecord& record) {
     absl::StrAppend(&seen, line, status.ok() ? "" : std::string(status.message()));
     if (status.ok()) {
-      for (const Record::Value value : record.root()) absl::StrAppend(&seen, ToAbsl(value.key()), "=", ToAbsl(value.text()), ";");
+      for (const InputRecord::Value value : record.root()) absl::StrAppend(&seen, ToAbsl(value.key()), "=", ToAbsl(value.text()), ";");
     }
     return absl::OkStatus();
   });

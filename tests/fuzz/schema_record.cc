@@ -26,7 +26,7 @@ class CheckingSink final : public RowSink {
   void Leave(LeftOut) override {}
 };
 
-void Read(const RecordKind& kind, const Record& record) {
+void Read(const RecordKind& kind, const InputRecord& record) {
   CheckingSink sink;
   const absl::Status status = kind.read(record, sink);
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without words");
@@ -37,10 +37,10 @@ void Read(const RecordKind& kind, const Record& record) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  muster::Record line;
-  line.Add(muster::Record::Kind::kText, {}, text);
+  muster::InputRecord line;
+  line.Add(muster::InputRecord::Kind::kText, {}, text);
   static muster::JsonParser parser;
-  muster::Record record;
+  muster::InputRecord record;
   const bool is_object = parser.ParseObject(text, record).ok();
   for (const muster::RecordKind& kind : muster::RecordKinds()) {
     for (const std::string_view path : {"queries.tsv", "collection.tsv", "qrels/a.tsv", "triples.tsv", "corpus.jsonl"}) {

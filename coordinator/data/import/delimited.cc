@@ -75,10 +75,10 @@ absl::Status DelimitedReader::EndRecord() {
     record_.Clear();
     record_.untyped = true;
     if (wrong.ok()) {
-      record_.Add(Record::Kind::kObject, {});
+      record_.Add(InputRecord::Kind::kObject, {});
       size_t begin = 0;
       for (size_t i = 0; i < ends_.size(); ++i) {
-        record_.Add(Record::Kind::kText, names_[i], std::string_view(text_).substr(begin, ends_[i] - begin));
+        record_.Add(InputRecord::Kind::kText, names_[i], std::string_view(text_).substr(begin, ends_[i] - begin));
         begin = ends_[i];
       }
       record_.Close(0);

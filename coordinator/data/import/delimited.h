@@ -18,7 +18,7 @@ namespace muster {
 class DelimitedReader {
  public:
   // `status`: what is wrong with the record, or OK. An error that it returns ends the reading.
-  using Sink = std::function<absl::Status(uint64_t line, const absl::Status& status, Record& record)>;
+  using Sink = std::function<absl::Status(uint64_t line, const absl::Status& status, InputRecord& record)>;
   // `file` names the file in messages.
   DelimitedReader(std::string file, Sink sink) : file_(std::move(file)), sink_(std::move(sink)) {}
 
@@ -43,7 +43,7 @@ class DelimitedReader {
   std::vector<size_t> ends_;   // of each field in text_
   bool broken_quote_ = false;  // text after a closing quote
   uint64_t line_ = 1, first_line_ = 1, quote_line_ = 1;
-  Record record_;
+  InputRecord record_;
 };
 
 // The delimiter that a header line shows; NUL: none.

@@ -101,13 +101,13 @@ absl::Status FileReader::Decide(bool at_end) {
         } else if (nul != std::string_view::npos) {
           status = absl::InvalidArgumentError(absl::StrCat("expected text without NUL, byte ", nul + 1, " of the line is NUL (0x00)"));
         }
-        record_.Add(Record::Kind::kText, {}, text);
+        record_.Add(InputRecord::Kind::kText, {}, text);
         record_.number = line;
         return sink_({options_.path, line}, status, text, record_);
       });
       break;
     case Format::kDelimited:
-      delimited_.emplace(options_.path, [this](uint64_t line, const absl::Status& status, Record& record) {
+      delimited_.emplace(options_.path, [this](uint64_t line, const absl::Status& status, InputRecord& record) {
         record.number = line;
         return sink_({options_.path, line}, status, {}, record);
       });

@@ -25,7 +25,7 @@ class FileReader {
  public:
   // `status`: what is wrong with the record, or OK. `text`: the record in the file, empty where it has none.
   using Sink =
-      std::function<absl::Status(const Place& place, const absl::Status& status, std::string_view text, Record& record)>;
+      std::function<absl::Status(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record)>;
   struct Options {
     std::string path;                // as it came, for messages
     std::string plain_path;          // without .gz and .zst
@@ -54,7 +54,7 @@ class FileReader {
   const Sink sink_;
   Format format_ = Format::kUnknown;
   std::string head_, begin_;
-  Record record_;
+  InputRecord record_;
   std::optional<RecordSplitter> splitter_;
   std::optional<DelimitedReader> delimited_;
   std::optional<ParquetReader> parquet_;

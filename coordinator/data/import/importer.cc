@@ -30,12 +30,12 @@ std::string WithoutCompressionSuffix(absl::string_view path) {
 }
 
 // A record's keys in the file's order do not matter; the first few name it well enough.
-std::string KeysOf(const Record& record) {
+std::string KeysOf(const InputRecord& record) {
   constexpr size_t kShown = 8;
   std::vector<std::string> keys;
   if (record.is_object()) {
-    for (const Record::Value value : record.root()) {  // in their order, which some schemas go by
-      keys.push_back(absl::StrCat(ToAbsl(value.key()), value.kind() == Record::Kind::kNull ? " (null)" : ""));
+    for (const InputRecord::Value value : record.root()) {  // in their order, which some schemas go by
+      keys.push_back(absl::StrCat(ToAbsl(value.key()), value.kind() == InputRecord::Kind::kNull ? " (null)" : ""));
     }
   }
   if (keys.size() > kShown) keys.resize(kShown);
@@ -121,7 +121,7 @@ absl::Status Importer::BeginFile(const std::string& path, const std::string& spl
   is_beir_ |= (schema_.empty() || schema_ == "beir") && IsBeirPath(plain_path_);
   const bool must_read = !header_.schema().empty() && !IsNamedAsOther(plain_path_);
   reader_.emplace(FileReader::Options{path_, plain_path_, must_read, folder_ / "upload.parquet", parquet_}, json_,
-                  [this](const Place& place, const absl::Status& status, std::string_view text, Record& record) {
+                  [this](const Place& place, const absl::Status& status, std::string_view text, InputRecord& record) {
                     return Take(place, status, text, record);
                   });
   decoder_.emplace(path_, [this](std::string_view bytes) { return reader_->Feed(bytes); });
@@ -171,7 +171,7 @@ absl::Status Importer::LeaveOut() {
   return absl::OkStatus();
 }
 
-absl::Status Importer::Take(const Place& place, const absl::Status& status, std::string_view text, Record& record) {
+absl::Status Importer::Take(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record) {
   if (!status.ok()) return Bad(place, status, text);
   if (seen_fields_.size() < fields_.size()) {
     for (const auto& [own, field] : fields_) {
@@ -199,7 +199,7 @@ absl::Status Importer::Bad(const Place& place, const absl::Status& status, std::
       is_table ? absl::StrCat(" The file ", look, "; its lines must be such as ", kExampleLine, ".") : ""));
 }
 
-absl::Status Importer::NotRecognized(const Place& place, const Record& record) const {
+absl::Status Importer::NotRecognized(const Place& place, const InputRecord& record) const {
   const TableName table = TableNamedBy(plain_path_);
   const bool may_be_table = (record.Has("_id") || record.Has("id")) && record.Has("text") && table == TableName::kNone;
   if (IsLine(record)) {
@@ -215,7 +215,7 @@ absl::Status Importer::NotRecognized(const Place& place, const Record& record) c
       ". Known: ", KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
 }
 
-absl::Status Importer::Detect(const Place& place, const Record& record) {
+absl::Status Importer::Detect(const Place& place, const InputRecord& record) {
   const auto at_place = [&](const absl::Status& status) {
     return absl::InvalidArgumentError(absl::StrCat(place.Text(), ": ", status.message(), "."));
   };

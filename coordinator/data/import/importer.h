@@ -55,11 +55,11 @@ class Importer {
            std::unique_ptr<const BaseRecords> base);
   absl::Status EndFile();
   absl::Status LeaveOut();
-  absl::Status Take(const Place& place, const absl::Status& status, std::string_view text, Record& record);
+  absl::Status Take(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record);
   absl::Status Bad(const Place& place, const absl::Status& status, std::string_view text);
   // What the file that is read now holds, from its first record.
-  absl::Status Detect(const Place& place, const Record& record);
-  absl::Status NotRecognized(const Place& place, const Record& record) const;
+  absl::Status Detect(const Place& place, const InputRecord& record);
+  absl::Status NotRecognized(const Place& place, const InputRecord& record) const;
   absl::Status BeginKind(const RecordKind& kind);
   absl::Status BeginSplit();
   absl::Status CheckFinished() const;

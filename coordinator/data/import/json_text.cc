@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 constexpr int kMaxDepth = 64;
 
 // The value of four hexadecimal digits at `position`, or -1.
@@ -133,7 +133,7 @@ T As(simdjson::dom::element element) {
 }
 
 // False: too deep.
-bool Append(simdjson::dom::element element, std::string_view key, int depth, Record& record, bool& has_nul) {
+bool Append(simdjson::dom::element element, std::string_view key, int depth, InputRecord& record, bool& has_nul) {
   using Type = simdjson::dom::element_type;
   if (depth > kMaxDepth) return false;
   switch (element.type()) {
@@ -174,7 +174,7 @@ bool Append(simdjson::dom::element element, std::string_view key, int depth, Rec
 }
 
 // The same for what simdjson refuses and JSON allows: integers of more than 64 bits, which are read as numbers.
-bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, Record& record, bool& has_nul) {
+bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, InputRecord& record, bool& has_nul) {
   if (depth > kMaxDepth) return false;
   if (value.is_boolean()) {
     record.Add(Kind::kBool, key, {}, value.get<bool>() ? 1 : 0);
@@ -212,7 +212,7 @@ struct JsonParser::State {
 JsonParser::JsonParser() : state_(std::make_unique<State>()) {}
 JsonParser::~JsonParser() = default;
 
-absl::Status JsonParser::Parse(std::string_view text, Record& record) {
+absl::Status JsonParser::Parse(std::string_view text, InputRecord& record) {
   record.Clear();
   uint64_t halves = 0;
   if (text.find("\\u") != std::string_view::npos) halves = ReplaceHalves(text, repaired_);
@@ -249,7 +249,7 @@ absl::Status JsonParser::Parse(std::string_view text, Record& record) {
   return absl::OkStatus();
 }
 
-absl::Status JsonParser::ParseObject(std::string_view text, Record& record) {
+absl::Status JsonParser::ParseObject(std::string_view text, InputRecord& record) {
   RETURN_IF_ERROR(Parse(text, record));
   if (record.is_object()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", ToAbsl(KindOf(record.root()))));

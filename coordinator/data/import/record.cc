@@ -12,42 +12,42 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 
 absl::Status Expected(std::string_view key, absl::string_view what, absl::string_view found) {
   return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be ", what, ", found ", found));
 }
 
-absl::StatusOr<std::string_view> TextIn(Record::Value item, std::string_view key, absl::string_view what) {
+absl::StatusOr<std::string_view> TextIn(InputRecord::Value item, std::string_view key, absl::string_view what) {
   if (item.kind() != Kind::kText) return Expected(key, what, absl::StrCat(ToAbsl(KindOf(item)), " in it"));
   return item.text();
 }
 
 // Hands on the values of a list. A cell of CSV may hold a JSON list as text.
 template <typename Take>
-absl::Status ForEachIn(const Record& record, std::string_view key, bool required, bool allow_one,
+absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool required, bool allow_one,
                        absl::string_view what, const Take& take) {
-  const Record::Value value = record.Find(key);
+  const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
   if (value.kind() == Kind::kText && (record.untyped || value.text().starts_with('['))) {
     JsonParser parser;
-    Record list;
+    InputRecord list;
     if (value.text().starts_with('[') && parser.Parse(value.text(), list).ok() &&
         list.root().kind() == Kind::kList) {
-      for (const Record::Value item : list.root()) RETURN_IF_ERROR(take(item));
+      for (const InputRecord::Value item : list.root()) RETURN_IF_ERROR(take(item));
       return absl::OkStatus();
     }
   }
   if (value.kind() == Kind::kText && (allow_one || record.untyped)) return take(value);
   if (value.kind() != Kind::kList) return Expected(key, what, ToAbsl(KindOf(value)));
-  for (const Record::Value item : value) RETURN_IF_ERROR(take(item));
+  for (const InputRecord::Value item : value) RETURN_IF_ERROR(take(item));
   return absl::OkStatus();
 }
 
 }  // namespace
 
-Record::Value Record::Value::Find(std::string_view key) const {
+InputRecord::Value InputRecord::Value::Find(std::string_view key) const {
   Value found;
   for (const Value value : *this) {
     if (value.key() == key) found = value;
@@ -55,7 +55,7 @@ Record::Value Record::Value::Find(std::string_view key) const {
   return found;
 }
 
-uint32_t Record::Add(Kind kind, std::string_view key, std::string_view text, double number) {
+uint32_t InputRecord::Add(Kind kind, std::string_view key, std::string_view text, double number) {
   const auto index = static_cast<uint32_t>(nodes_.size());
   Node& node = nodes_.emplace_back();
   node.kind = kind;
@@ -66,14 +66,14 @@ uint32_t Record::Add(Kind kind, std::string_view key, std::string_view text, dou
   return index;
 }
 
-void Record::AddInteger(std::string_view key, uint64_t magnitude, bool negative) {
+void InputRecord::AddInteger(std::string_view key, uint64_t magnitude, bool negative) {
   const double number = static_cast<double>(magnitude);
   Node& node = nodes_[Add(Kind::kInteger, key, {}, negative ? -number : number)];
   node.magnitude = magnitude;
   node.negative = negative;
 }
 
-void Record::Rename(const std::map<std::string, std::string>& names) {
+void InputRecord::Rename(const std::map<std::string, std::string>& names) {
   static const auto* const kCapitals = new std::map<std::string_view, std::string_view>{
       {"ID", "id"},       {"QUERY_ID", "query_id"},       {"QUERY_TEXT", "query_text"}, {"DOCUMENT_ID", "document_id"},
       {"TEXT", "text"},   {"DOCUMENT_TEXT", "document_text"}, {"TITLE", "title"},       {"LABEL", "label"},
@@ -96,7 +96,7 @@ void Record::Rename(const std::map<std::string, std::string>& names) {
   }
 }
 
-std::string_view KindOf(Record::Value value) {
+std::string_view KindOf(InputRecord::Value value) {
   if (!value) return "nothing";
   switch (value.kind()) {
     case Kind::kNull: return "null";
@@ -110,16 +110,16 @@ std::string_view KindOf(Record::Value value) {
   return "no JSON";
 }
 
-bool IsAbsent(Record::Value value) { return !value || value.kind() == Kind::kNull; }
+bool IsAbsent(InputRecord::Value value) { return !value || value.kind() == Kind::kNull; }
 
-absl::StatusOr<std::string_view> TextOf(const Record& record, std::string_view key, bool required) {
-  const Record::Value value = record.Find(key);
+absl::StatusOr<std::string_view> TextOf(const InputRecord& record, std::string_view key, bool required) {
+  const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return std::string_view();
   if (!value || value.kind() != Kind::kText) return Expected(key, "a string", ToAbsl(KindOf(value)));
   return value.text();
 }
 
-absl::StatusOr<std::string> IdOf(Record::Value value, std::string_view key) {
+absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key) {
   if (value && value.kind() == Kind::kInteger) {
     return absl::StrCat(value.node().negative ? "-" : "", value.node().magnitude);
   }
@@ -129,13 +129,13 @@ absl::StatusOr<std::string> IdOf(Record::Value value, std::string_view key) {
   return std::string(value.text());
 }
 
-absl::StatusOr<std::string> IdOf(const Record& record, std::string_view key) { return IdOf(record.Find(key), key); }
+absl::StatusOr<std::string> IdOf(const InputRecord& record, std::string_view key) { return IdOf(record.Find(key), key); }
 
-absl::StatusOr<std::vector<std::string>> TextsOf(const Record& record, std::string_view key, bool required,
+absl::StatusOr<std::vector<std::string>> TextsOf(const InputRecord& record, std::string_view key, bool required,
                                                  bool allow_one) {
   const absl::string_view what = allow_one ? "a string or a list of strings" : "a list of strings";
   std::vector<std::string> texts;
-  RETURN_IF_ERROR(ForEachIn(record, key, required, allow_one, what, [&](Record::Value item) -> absl::Status {
+  RETURN_IF_ERROR(ForEachIn(record, key, required, allow_one, what, [&](InputRecord::Value item) -> absl::Status {
     ASSIGN_OR_RETURN(const std::string_view text, TextIn(item, key, what));
     texts.emplace_back(text);
     return absl::OkStatus();
@@ -143,9 +143,9 @@ absl::StatusOr<std::vector<std::string>> TextsOf(const Record& record, std::stri
   return texts;
 }
 
-absl::StatusOr<std::vector<std::string>> IdsOf(const Record& record, std::string_view key, bool required) {
+absl::StatusOr<std::vector<std::string>> IdsOf(const InputRecord& record, std::string_view key, bool required) {
   std::vector<std::string> ids;
-  RETURN_IF_ERROR(ForEachIn(record, key, required, false, "a list of ids", [&](Record::Value item) -> absl::Status {
+  RETURN_IF_ERROR(ForEachIn(record, key, required, false, "a list of ids", [&](InputRecord::Value item) -> absl::Status {
     absl::StatusOr<std::string> id = IdOf(item, key);
     if (!id.ok()) return Expected(key, "a list of ids", absl::StrCat(ToAbsl(KindOf(item)), " in it"));
     ids.push_back(*std::move(id));
@@ -154,7 +154,7 @@ absl::StatusOr<std::vector<std::string>> IdsOf(const Record& record, std::string
   return ids;
 }
 
-absl::StatusOr<float> NumberOf(Record::Value value, std::string_view key, bool untyped) {
+absl::StatusOr<float> NumberOf(InputRecord::Value value, std::string_view key, bool untyped) {
   float number = 0;
   if (value && (value.kind() == Kind::kInteger || value.kind() == Kind::kNumber)) {
     number = static_cast<float>(value.number());
@@ -165,10 +165,10 @@ absl::StatusOr<float> NumberOf(Record::Value value, std::string_view key, bool u
   return number;
 }
 
-absl::StatusOr<std::vector<float>> NumbersOf(const Record& record, std::string_view key) {
+absl::StatusOr<std::vector<float>> NumbersOf(const InputRecord& record, std::string_view key) {
   constexpr absl::string_view kWhat = "a list of numbers";
   std::vector<float> numbers;
-  RETURN_IF_ERROR(ForEachIn(record, key, false, false, kWhat, [&](Record::Value item) -> absl::Status {
+  RETURN_IF_ERROR(ForEachIn(record, key, false, false, kWhat, [&](InputRecord::Value item) -> absl::Status {
     if (item.kind() != Kind::kInteger && item.kind() != Kind::kNumber && !record.untyped) {
       return Expected(key, kWhat, absl::StrCat(ToAbsl(KindOf(item)), " in it"));
     }

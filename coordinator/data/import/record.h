@@ -15,7 +15,7 @@ namespace muster {
 
 // Not thread-safe. Values stand in one vector, parents before children, so that a record is read without allocations
 // once the vector has grown. Texts are views of what the format's reader holds, until its next record.
-class Record {
+class InputRecord {
  public:
   enum class Kind : uint8_t { kNull, kBool, kInteger, kNumber, kText, kList, kObject };
   struct Node {
@@ -30,7 +30,7 @@ class Record {
   class Value {
    public:
     Value() = default;
-    Value(const Record* record, uint32_t index) : record_(record), index_(index) {}
+    Value(const InputRecord* record, uint32_t index) : record_(record), index_(index) {}
     explicit operator bool() const { return record_ != nullptr; }
     Kind kind() const { return node().kind; }
     std::string_view key() const { return node().key; }
@@ -40,7 +40,7 @@ class Record {
     // The values in a list or an object, in the file's order.
     class Iterator {
      public:
-      Iterator(const Record* record, uint32_t index) : record_(record), index_(index) {}
+      Iterator(const InputRecord* record, uint32_t index) : record_(record), index_(index) {}
       Value operator*() const { return {record_, index_}; }
       Iterator& operator++() {
         index_ = record_->nodes_[index_].end;
@@ -49,7 +49,7 @@ class Record {
       bool operator!=(const Iterator& other) const { return index_ != other.index_; }
 
      private:
-      const Record* record_;
+      const InputRecord* record_;
       uint32_t index_;
     };
     Iterator begin() const { return {record_, index_ + 1}; }
@@ -58,7 +58,7 @@ class Record {
     Value Find(std::string_view key) const;  // of equal keys the last; false: there is none
 
    private:
-    const Record* record_ = nullptr;
+    const InputRecord* record_ = nullptr;
     uint32_t index_ = 0;
   };
 
@@ -89,21 +89,21 @@ class Record {
 };
 
 // What a value is, for people: "a list", "nothing".
-std::string_view KindOf(Record::Value value);
-bool IsAbsent(Record::Value value);  // or null, or an empty untyped cell
+std::string_view KindOf(InputRecord::Value value);
+bool IsAbsent(InputRecord::Value value);  // or null, or an empty untyped cell
 
 // A string; an absent or null one is "" where `required` is false.
-absl::StatusOr<std::string_view> TextOf(const Record& record, std::string_view key, bool required = true);
+absl::StatusOr<std::string_view> TextOf(const InputRecord& record, std::string_view key, bool required = true);
 // A string that is not empty, or an integer, which is written in decimal digits.
-absl::StatusOr<std::string> IdOf(Record::Value value, std::string_view key);
-absl::StatusOr<std::string> IdOf(const Record& record, std::string_view key);
+absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key);
+absl::StatusOr<std::string> IdOf(const InputRecord& record, std::string_view key);
 // Lists; an absent or null one is empty where `required` is false. One string stands for a list of one where
 // `allow_one` is set.
-absl::StatusOr<std::vector<std::string>> TextsOf(const Record& record, std::string_view key, bool required,
+absl::StatusOr<std::vector<std::string>> TextsOf(const InputRecord& record, std::string_view key, bool required,
                                                  bool allow_one = false);
-absl::StatusOr<std::vector<std::string>> IdsOf(const Record& record, std::string_view key, bool required);
-absl::StatusOr<std::vector<float>> NumbersOf(const Record& record, std::string_view key);
+absl::StatusOr<std::vector<std::string>> IdsOf(const InputRecord& record, std::string_view key, bool required);
+absl::StatusOr<std::vector<float>> NumbersOf(const InputRecord& record, std::string_view key);
 // A finite number.
-absl::StatusOr<float> NumberOf(Record::Value value, std::string_view key, bool untyped);
+absl::StatusOr<float> NumberOf(InputRecord::Value value, std::string_view key, bool untyped);
 
 }  // namespace muster

@@ -29,7 +29,7 @@ bool IsOf(const RecordKind& kind, std::string_view schema) {
 }
 
 // A column "relevance" holds grades elsewhere and labels in Arctic's files: 0 means another thing in each.
-bool IsRelevanceOfTwoMeanings(const Record& record) {
+bool IsRelevanceOfTwoMeanings(const InputRecord& record) {
   return HasAll(record, {"query_id", "document_id", "relevance"}) && !record.Has("label") && !record.Has("score");
 }
 
@@ -57,7 +57,7 @@ std::string KnownSchemas() {
   return absl::StrJoin(schemas, ", ");
 }
 
-absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const Record& record, std::string_view schema) {
+absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const InputRecord& record, std::string_view schema) {
   const RecordKind* found = nullptr;
   for (const RecordKind& kind : RecordKinds()) {
     if (!IsOf(kind, schema) || !kind.matches(path, record)) continue;

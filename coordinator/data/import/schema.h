@@ -22,8 +22,8 @@ struct RecordKind {
   Holds holds = Holds::kJudgments;
   // Whether a file with this path and this first record holds such records. The record of a file of plain lines
   // (TSV without a header, TREC) is the line, as a text.
-  bool (*matches)(std::string_view path, const Record& record) = nullptr;
-  absl::Status (*read)(const Record& record, RowSink& sink) = nullptr;
+  bool (*matches)(std::string_view path, const InputRecord& record) = nullptr;
+  absl::Status (*read)(const InputRecord& record, RowSink& sink) = nullptr;
   // Fields that --columns may give other names.
   std::vector<std::string_view> columns = {};
 };
@@ -38,7 +38,7 @@ std::string KnownSchemas();
 // The kind of a file. `schema`: named, or settled by an earlier file; empty: neither.
 // OK and null: none, which is an error only of a file that must be of one. INVALID_ARGUMENT: the record could be of two
 // kinds that mean different things; the message names the flag that settles it.
-absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const Record& record, std::string_view schema);
+absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const InputRecord& record, std::string_view schema);
 // The kind whose rules a record of no kind breaks: the first of the schema; null for an empty or unknown name.
 const RecordKind* FirstKindOf(std::string_view schema);
 

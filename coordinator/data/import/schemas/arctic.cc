@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-absl::Status ReadLabel(const Record& record, RowSink& sink) {
+absl::Status ReadLabel(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(std::string query, IdOf(record, "query_id"));
   ASSIGN_OR_RETURN(std::string document, IdOf(record, "document_id"));
   const std::string_view key = record.Has("relevance") && !record.Has("label") ? "relevance" : "label";
@@ -26,7 +26,7 @@ absl::Status ReadLabel(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kArcticKinds = {
     {.schema = "arctic",
      .fields = "query_id, document_id, label",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query_id", "document_id", "label"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query_id", "document_id", "label"}); },
      .read = ReadLabel,
      .columns = {"query_id", "document_id", "label", "query_text", "document_text", "title"}}};
 

@@ -6,12 +6,12 @@
 namespace muster {
 namespace {
 
-bool IsQrels(std::string_view path, const Record& record) {
+bool IsQrels(std::string_view path, const InputRecord& record) {
   if (IsLine(record)) return IsInQrelsFolder(path);
   return HasAll(record, {"query-id", "corpus-id", "score"});  // with named columns, as on Hugging Face
 }
 
-absl::Status ReadQrels(const Record& record, RowSink& sink) {
+absl::Status ReadQrels(const InputRecord& record, RowSink& sink) {
   if (IsLine(record)) return ReadJudgmentLine(record, sink);
   const std::string_view query_key = FirstOf(record, {"query-id", "query_id", "qid"});
   const std::string_view document_key = FirstOf(record, {"corpus-id", "corpus_id", "document_id", "docid", "doc_id"});

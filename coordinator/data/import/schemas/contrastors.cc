@@ -8,9 +8,9 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 
-absl::Status ReadKeys(const Record& record, std::string_view query, std::string_view document,
+absl::Status ReadKeys(const InputRecord& record, std::string_view query, std::string_view document,
                       std::string_view negatives, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {query}, row));
@@ -29,23 +29,23 @@ absl::Status WrongObjective(absl::string_view what) {
       "\"metadata.objective\" must be {\"paired\": [[query, document]], \"triplet\": [[query, document, negatives]]}, found ", what));
 }
 
-absl::Status ReadRow(const Record& record, RowSink& sink) {
-  const Record::Value metadata = record.Find("metadata");
-  const Record::Value objective = metadata && metadata.kind() == Kind::kObject ? metadata.Find("objective") : Record::Value();
+absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+  const InputRecord::Value metadata = record.Find("metadata");
+  const InputRecord::Value objective = metadata && metadata.kind() == Kind::kObject ? metadata.Find("objective") : InputRecord::Value();
   if (IsAbsent(objective)) return ReadKeys(record, "query", "document", "negatives", sink);
   if (objective.kind() != Kind::kObject) return WrongObjective(ToAbsl(KindOf(objective)));
-  const Record::Value self = objective.Find("self");
+  const InputRecord::Value self = objective.Find("self");
   if (!IsAbsent(self) && (self.kind() != Kind::kList || !self.empty())) {
     return WrongObjective("an objective \"self\", which pairs a text with itself and is not supported");
   }
   int read = 0;
   for (const auto& [name, size] : {std::pair<std::string_view, size_t>("paired", 2), {"triplet", 3}}) {
-    const Record::Value lists = objective.Find(name);
+    const InputRecord::Value lists = objective.Find(name);
     if (IsAbsent(lists)) continue;
     if (lists.kind() != Kind::kList) return WrongObjective(ToAbsl(KindOf(lists)));
-    for (const Record::Value list : lists) {
+    for (const InputRecord::Value list : lists) {
       std::vector<std::string_view> keys;
-      for (const Record::Value key : list) keys.push_back(key.kind() == Kind::kText ? key.text() : std::string_view());
+      for (const InputRecord::Value key : list) keys.push_back(key.kind() == Kind::kText ? key.text() : std::string_view());
       if (list.kind() != Kind::kList || keys.size() != size) return WrongObjective("a list of another length");
       RETURN_IF_ERROR(ReadKeys(record, keys[0], keys[1], size == 3 ? keys[2] : std::string_view(), sink));
       ++read;
@@ -59,8 +59,8 @@ absl::Status ReadRow(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kContrastorsKinds = {
     {.schema = "contrastors",
      .fields = "query, document, negatives, metadata.objective",
-     .matches = [](std::string_view, const Record& record) {
-       const Record::Value metadata = record.Find("metadata");
+     .matches = [](std::string_view, const InputRecord& record) {
+       const InputRecord::Value metadata = record.Find("metadata");
        return (metadata && metadata.kind() == Kind::kObject && metadata.Find("objective")) ||
               HasAll(record, {"query", "document", "negatives"});
      },

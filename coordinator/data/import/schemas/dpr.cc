@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-absl::Status ReadRow(const Record& record, RowSink& sink) {
+absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"question"}, row));
   const PassageKeys keys = {.text = "text", .ids = {"passage_id", "psg_id"}};
@@ -23,7 +23,7 @@ absl::Status ReadRow(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kDprKinds = {
     {.schema = "dpr",
      .fields = "question, positive_ctxs, negative_ctxs, hard_negative_ctxs",
-     .matches = [](std::string_view, const Record& record) { return record.Has("positive_ctxs"); },
+     .matches = [](std::string_view, const InputRecord& record) { return record.Has("positive_ctxs"); },
      .read = ReadRow,
      .columns = {"question", "positive_ctxs", "negative_ctxs", "hard_negative_ctxs"}}};
 

@@ -20,7 +20,7 @@ std::vector<absl::string_view> FieldsOf(absl::string_view line) {
 
 }  // namespace
 
-absl::Status ReadQuery(const Record& record, std::initializer_list<std::string_view> keys, CanonicalRow& row) {
+absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::string_view> keys, CanonicalRow& row) {
   std::string_view key = FirstOf(record, keys);
   if (key.empty()) key = *keys.begin();
   ASSIGN_OR_RETURN(const std::string_view query, TextOf(record, key));
@@ -34,29 +34,29 @@ absl::Status ReadQuery(const Record& record, std::initializer_list<std::string_v
   return absl::OkStatus();
 }
 
-absl::Status ReadPassages(const Record& record, std::string_view key, bool required, const PassageKeys& keys,
+absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool required, const PassageKeys& keys,
                           Relation relation, CanonicalRow& row) {
-  const Record::Value list = record.Find(key);
+  const InputRecord::Value list = record.Find(key);
   if (!required && IsAbsent(list)) return absl::OkStatus();
   const auto expected = [&](std::string_view found) {
     return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be a list of objects with \"",
                                                    ToAbsl(keys.text), "\", found ", ToAbsl(found)));
   };
-  if (!list || list.kind() != Record::Kind::kList) return expected(KindOf(list));
-  for (const Record::Value item : list) {
-    if (item.kind() != Record::Kind::kObject) return expected(absl::StrCat(ToAbsl(KindOf(item)), " in it"));
+  if (!list || list.kind() != InputRecord::Kind::kList) return expected(KindOf(list));
+  for (const InputRecord::Value item : list) {
+    if (item.kind() != InputRecord::Kind::kObject) return expected(absl::StrCat(ToAbsl(KindOf(item)), " in it"));
     CanonicalPassage& passage = row.passages.emplace_back();
     passage.relation = relation;
-    const Record::Value text = item.Find(keys.text), title = item.Find("title");
-    if (!text || text.kind() != Record::Kind::kText) return expected(absl::StrCat("an object in which it is ", ToAbsl(KindOf(text))));
+    const InputRecord::Value text = item.Find(keys.text), title = item.Find("title");
+    if (!text || text.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which it is ", ToAbsl(KindOf(text))));
     passage.text = text.text();
     if (!IsAbsent(title)) {
-      if (title.kind() != Record::Kind::kText) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
+      if (title.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
       passage.title = title.text();
     }
     for (const std::string_view id_key : keys.ids) {
-      const Record::Value id = item.Find(id_key);
-      if (IsAbsent(id) || (id.kind() == Record::Kind::kText && id.text().empty())) continue;
+      const InputRecord::Value id = item.Find(id_key);
+      if (IsAbsent(id) || (id.kind() == InputRecord::Kind::kText && id.text().empty())) continue;
       ASSIGN_OR_RETURN(passage.id, IdOf(id, id_key));
       break;
     }
@@ -78,7 +78,7 @@ absl::Status Judge(std::string query, std::string document, Relation relation, f
   return sink.Row(row);
 }
 
-absl::Status ReadJudgmentLine(const Record& record, RowSink& sink) {
+absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink) {
   const std::vector<absl::string_view> fields = FieldsOf(ToAbsl(record.root().text()));
   if (fields.size() != 3 && fields.size() != 4) {
     return absl::InvalidArgumentError(
@@ -109,7 +109,7 @@ bool IsTrecLine(std::string_view line) {
          absl::SimpleAtoi(fields[3], &grade);
 }
 
-bool IsLine(const Record& record) { return !record.empty() && record.root().kind() == Record::Kind::kText; }
+bool IsLine(const InputRecord& record) { return !record.empty() && record.root().kind() == InputRecord::Kind::kText; }
 
 bool IsInQrelsFolder(std::string_view path) {
   const std::filesystem::path name(path);

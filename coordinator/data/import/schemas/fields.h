@@ -15,7 +15,7 @@
 
 namespace muster {
 
-inline bool HasAll(const Record& record, std::initializer_list<std::string_view> keys) {
+inline bool HasAll(const InputRecord& record, std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) {
     if (!record.Has(key)) return false;
   }
@@ -23,15 +23,15 @@ inline bool HasAll(const Record& record, std::initializer_list<std::string_view>
 }
 
 // The first of `keys` that the record has; empty: none.
-inline std::string_view FirstOf(const Record& record, std::initializer_list<std::string_view> keys) {
+inline std::string_view FirstOf(const InputRecord& record, std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) {
     if (record.Has(key)) return key;
   }
   return {};
 }
 
-inline bool IsKind(const Record& record, std::string_view key, Record::Kind kind) {
-  const Record::Value value = record.Find(key);
+inline bool IsKind(const InputRecord& record, std::string_view key, InputRecord::Kind kind) {
+  const InputRecord::Value value = record.Find(key);
   return value && value.kind() == kind;
 }
 
@@ -53,14 +53,14 @@ inline void AddIds(std::vector<std::string> ids, Relation relation, CanonicalRow
 }
 
 // The query's text under one of `keys` and its id, where the record has one; and the source of the judgments.
-absl::Status ReadQuery(const Record& record, std::initializer_list<std::string_view> keys, CanonicalRow& row);
+absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::string_view> keys, CanonicalRow& row);
 
 // A list of objects with a text, and, where they have them, a title and an id.
 struct PassageKeys {
   std::string_view text = "text";
   std::initializer_list<std::string_view> ids;
 };
-absl::Status ReadPassages(const Record& record, std::string_view key, bool required, const PassageKeys& keys,
+absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool required, const PassageKeys& keys,
                           Relation relation, CanonicalRow& row);
 
 // A judgment by ids.
@@ -69,10 +69,10 @@ absl::Status Judge(std::string query, std::string document, Relation relation, f
 
 // A line of judgments: "query document grade" by tabs, or TREC's "query 0 document grade" by tabs or blanks. The first
 // line of a file is a header if its grade is no number.
-absl::Status ReadJudgmentLine(const Record& record, RowSink& sink);
+absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink);
 // Whether a line is TREC's: four fields, the second of which says nothing, and a whole number at the end.
 bool IsTrecLine(std::string_view line);
-bool IsLine(const Record& record);  // the record of a file of plain lines
+bool IsLine(const InputRecord& record);  // the record of a file of plain lines
 
 bool IsInQrelsFolder(std::string_view path);  // qrels/SPLIT.tsv
 

@@ -15,7 +15,7 @@ absl::Status CheckScores(absl::string_view scores_key, size_t scores, absl::stri
                                                  "\", found ", scores, " and ", texts));
 }
 
-absl::Status ReadRow(const Record& record, RowSink& sink) {
+absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query"}, row));
   row.query_id.clear();  // FlagEmbedding has none: another key of that name is not its own
@@ -42,7 +42,7 @@ absl::Status ReadRow(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kFlagEmbeddingKinds = {
     {.schema = "flagembedding",
      .fields = "query, pos, neg",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query", "pos"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "pos"}); },
      .read = ReadRow,
      .columns = {"query", "pos", "neg", "pos_scores", "neg_scores", "prompt", "source"}}};
 

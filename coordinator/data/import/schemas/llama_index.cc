@@ -8,17 +8,17 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 
-absl::StatusOr<Record::Value> ObjectOf(const Record& record, std::string_view key) {
-  const Record::Value value = record.Find(key);
+absl::StatusOr<InputRecord::Value> ObjectOf(const InputRecord& record, std::string_view key) {
+  const InputRecord::Value value = record.Find(key);
   if (value && value.kind() == Kind::kObject) return value;
   return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be an object, found ", ToAbsl(KindOf(value))));
 }
 
-absl::Status ReadTexts(const Record& record, std::string_view key, auto take) {
-  ASSIGN_OR_RETURN(const Record::Value texts, ObjectOf(record, key));
-  for (const Record::Value text : texts) {
+absl::Status ReadTexts(const InputRecord& record, std::string_view key, auto take) {
+  ASSIGN_OR_RETURN(const InputRecord::Value texts, ObjectOf(record, key));
+  for (const InputRecord::Value text : texts) {
     if (text.key().empty() || text.kind() != Kind::kText) {
       return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must map ids to texts, found ",
                                                      ToAbsl(KindOf(text)), " of id \"", ToAbsl(text.key()), "\""));
@@ -28,20 +28,20 @@ absl::Status ReadTexts(const Record& record, std::string_view key, auto take) {
   return absl::OkStatus();
 }
 
-absl::Status ReadDataset(const Record& record, RowSink& sink) {
-  ASSIGN_OR_RETURN(const Record::Value relevant, ObjectOf(record, "relevant_docs"));
-  for (const Record::Value ids : relevant) {
+absl::Status ReadDataset(const InputRecord& record, RowSink& sink) {
+  ASSIGN_OR_RETURN(const InputRecord::Value relevant, ObjectOf(record, "relevant_docs"));
+  for (const InputRecord::Value ids : relevant) {
     if (ids.kind() != Kind::kList) {
       return absl::InvalidArgumentError(absl::StrCat("\"relevant_docs\" must map ids of queries to lists of ids, found ", ToAbsl(KindOf(ids))));
     }
   }
   RETURN_IF_ERROR(ReadTexts(record, "corpus", [&](const std::string& id, std::string_view text) { return sink.Document(id, {}, text); }));
   RETURN_IF_ERROR(ReadTexts(record, "queries", [&](const std::string& id, std::string_view text) { return sink.Query(id, text); }));
-  for (const Record::Value ids : relevant) {
+  for (const InputRecord::Value ids : relevant) {
     CanonicalRow row;
     row.query_id = ids.key();
     row.has_query = false;
-    for (const Record::Value id : ids) {
+    for (const InputRecord::Value id : ids) {
       ASSIGN_OR_RETURN(std::string document, IdOf(id, "relevant_docs"));
       AddIds({std::move(document)}, Relation::kGraded, row);
     }
@@ -55,7 +55,7 @@ absl::Status ReadDataset(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kLlamaIndexKinds = {
     {.schema = "llamaindex",
      .fields = "queries, corpus, relevant_docs",
-     .matches = [](std::string_view, const Record& record) { return record.Has("relevant_docs"); },
+     .matches = [](std::string_view, const InputRecord& record) { return record.Has("relevant_docs"); },
      .read = ReadDataset,
      .columns = {"queries", "corpus", "relevant_docs"}}};
 

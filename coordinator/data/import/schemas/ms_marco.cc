@@ -15,35 +15,35 @@ namespace {
 
 std::string NameOf(std::string_view path) { return std::filesystem::path(path).filename().string(); }
 
-bool IsCollection(std::string_view path, const Record& record) {
+bool IsCollection(std::string_view path, const InputRecord& record) {
   return IsLine(record) && NameOf(path).starts_with("collection");
 }
-bool IsQueries(std::string_view path, const Record& record) {
+bool IsQueries(std::string_view path, const InputRecord& record) {
   return IsLine(record) && NameOf(path).starts_with("queries");
 }
-bool IsQrels(std::string_view path, const Record& record) {
+bool IsQrels(std::string_view path, const InputRecord& record) {
   return IsLine(record) && NameOf(path).starts_with("qrels") && !IsInQrelsFolder(path);
 }
 
 // Fields of a line, `count` of them.
-absl::StatusOr<std::vector<std::string>> Fields(const Record& record, size_t count, absl::string_view names) {
+absl::StatusOr<std::vector<std::string>> Fields(const InputRecord& record, size_t count, absl::string_view names) {
   std::vector<std::string> fields = absl::StrSplit(ToAbsl(record.root().text()), '\t');
   if (fields.size() == count) return fields;
   return absl::InvalidArgumentError(
       absl::StrCat("expected ", count, " tab-separated fields (", names, "), found ", fields.size()));
 }
 
-absl::Status ReadCollection(const Record& record, RowSink& sink) {
+absl::Status ReadCollection(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::vector<std::string> fields, Fields(record, 2, "pid, passage"));
   return sink.Document(fields[0], {}, fields[1]);
 }
 
-absl::Status ReadQueries(const Record& record, RowSink& sink) {
+absl::Status ReadQueries(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::vector<std::string> fields, Fields(record, 2, "qid, query"));
   return sink.Query(fields[0], fields[1]);
 }
 
-bool IsTriples(const Record& record, bool by_id) {
+bool IsTriples(const InputRecord& record, bool by_id) {
   if (!IsLine(record)) return false;
   const std::vector<absl::string_view> fields = absl::StrSplit(ToAbsl(record.root().text()), '\t');
   int64_t id = 0;
@@ -54,7 +54,7 @@ bool IsTriples(const Record& record, bool by_id) {
 }
 bool IsTriplesFile(std::string_view path) { return NameOf(path).find("triples") != std::string::npos; }
 
-absl::Status ReadTriple(const Record& record, RowSink& sink) {
+absl::Status ReadTriple(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(std::vector<std::string> fields, Fields(record, 3, "query, positive, negative"));
   CanonicalRow row;
   row.query = std::move(fields[0]);
@@ -63,7 +63,7 @@ absl::Status ReadTriple(const Record& record, RowSink& sink) {
   return sink.Row(row);
 }
 
-absl::Status ReadTripleOfIds(const Record& record, RowSink& sink) {
+absl::Status ReadTripleOfIds(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(std::vector<std::string> fields, Fields(record, 3, "qid, positive pid, negative pid"));
   for (const std::string& field : fields) {
     if (field.empty()) return absl::InvalidArgumentError("expected three ids, found an empty field");
@@ -89,11 +89,11 @@ const std::vector<RecordKind> kMsMarcoKinds = {
      .read = ReadQueries},
     {.schema = "msmarco",
      .fields = "qid, positive pid, negative pid",
-     .matches = [](std::string_view path, const Record& record) { return IsTriplesFile(path) && IsTriples(record, true); },
+     .matches = [](std::string_view path, const InputRecord& record) { return IsTriplesFile(path) && IsTriples(record, true); },
      .read = ReadTripleOfIds},
     {.schema = "msmarco",
      .fields = "query, positive, negative",
-     .matches = [](std::string_view path, const Record& record) { return IsTriplesFile(path) && IsLine(record); },
+     .matches = [](std::string_view path, const InputRecord& record) { return IsTriplesFile(path) && IsLine(record); },
      .read = ReadTriple}};
 
 }  // namespace muster

@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 
 absl::Status Expected(std::string_view key, absl::string_view found) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -16,13 +16,13 @@ absl::Status Expected(std::string_view key, absl::string_view found) {
 }
 
 // The one text of a conversation. A text in several messages would depend on a template of chats.
-absl::StatusOr<std::string> TextOfMessages(Record::Value messages, std::string_view key) {
+absl::StatusOr<std::string> TextOfMessages(InputRecord::Value messages, std::string_view key) {
   if (!messages || messages.kind() != Kind::kList) return Expected(key, ToAbsl(KindOf(messages)));
   std::string text;
   int count = 0;
-  for (const Record::Value message : messages) {
+  for (const InputRecord::Value message : messages) {
     if (message.kind() != Kind::kObject) return Expected(key, absl::StrCat(ToAbsl(KindOf(message)), " in it"));
-    const Record::Value content = message.Find("content");
+    const InputRecord::Value content = message.Find("content");
     if (!content || content.kind() != Kind::kText) return Expected(key, absl::StrCat("a message whose content is ", ToAbsl(KindOf(content))));
     text = content.text();
     ++count;
@@ -31,12 +31,12 @@ absl::StatusOr<std::string> TextOfMessages(Record::Value messages, std::string_v
   return text;
 }
 
-absl::Status ReadConversations(const Record& record, std::string_view key, bool required, Relation relation,
+absl::Status ReadConversations(const InputRecord& record, std::string_view key, bool required, Relation relation,
                                CanonicalRow& row) {
-  const Record::Value list = record.Find(key);
+  const InputRecord::Value list = record.Find(key);
   if (!required && IsAbsent(list)) return absl::OkStatus();
   if (!list || list.kind() != Kind::kList) return Expected(key, ToAbsl(KindOf(list)));
-  for (const Record::Value messages : list) {
+  for (const InputRecord::Value messages : list) {
     ASSIGN_OR_RETURN(std::string text, TextOfMessages(messages, key));
     AddTexts({std::move(text)}, relation, row);
   }
@@ -44,8 +44,8 @@ absl::Status ReadConversations(const Record& record, std::string_view key, bool 
 }
 
 // A label of 1 or 0 says whether the pair belongs together; another number is a similarity, and so a grade.
-absl::Status ReadLabel(const Record& record, CanonicalRow& row) {
-  const Record::Value label = record.Find("label");
+absl::Status ReadLabel(const InputRecord& record, CanonicalRow& row) {
+  const InputRecord::Value label = record.Find("label");
   if (IsAbsent(label)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const float grade, NumberOf(label, "label", record.untyped));
   for (CanonicalPassage& passage : row.passages) {
@@ -56,7 +56,7 @@ absl::Status ReadLabel(const Record& record, CanonicalRow& row) {
   return absl::OkStatus();
 }
 
-absl::Status ReadMessages(const Record& record, RowSink& sink) {
+absl::Status ReadMessages(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   ASSIGN_OR_RETURN(row.query, TextOfMessages(record.Find("messages"), "messages"));
   RETURN_IF_ERROR(ReadConversations(record, "positive_messages", true, Relation::kGraded, row));
@@ -65,7 +65,7 @@ absl::Status ReadMessages(const Record& record, RowSink& sink) {
   return sink.Row(row);
 }
 
-absl::Status ReadResponses(const Record& record, RowSink& sink) {
+absl::Status ReadResponses(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query"}, row));
   ASSIGN_OR_RETURN(std::vector<std::string> positives, TextsOf(record, "response", true, true));
@@ -81,12 +81,12 @@ absl::Status ReadResponses(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kMsSwiftKinds = {
     {.schema = "ms-swift",
      .fields = "messages, positive_messages, negative_messages",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"messages", "positive_messages"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"messages", "positive_messages"}); },
      .read = ReadMessages,
      .columns = {"messages", "positive_messages", "negative_messages", "label"}},
     {.schema = "ms-swift",
      .fields = "query, response, rejected_response",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query", "response"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "response"}); },
      .read = ReadResponses,
      .columns = {"query", "response", "rejected_response", "label"}}};
 

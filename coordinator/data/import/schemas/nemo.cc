@@ -8,17 +8,17 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 
-absl::Status ReadOne(Record::Value item, std::string_view key, Relation relation, CanonicalRow& row) {
+absl::Status ReadOne(InputRecord::Value item, std::string_view key, Relation relation, CanonicalRow& row) {
   CanonicalPassage& passage = row.passages.emplace_back();
   passage.relation = relation;
   if (item.kind() == Kind::kText) {
     passage.text = item.text();
     return absl::OkStatus();
   }
-  const Record::Value text = item.kind() == Kind::kObject ? item.Find("text") : Record::Value();
-  const Record::Value id = item.kind() == Kind::kObject ? item.Find("id") : Record::Value();
+  const InputRecord::Value text = item.kind() == Kind::kObject ? item.Find("text") : InputRecord::Value();
+  const InputRecord::Value id = item.kind() == Kind::kObject ? item.Find("id") : InputRecord::Value();
   if (!text && !id) {
     return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be texts, or objects with \"id\" or \"text\", found ",
                                                    ToAbsl(KindOf(item))));
@@ -34,9 +34,9 @@ absl::Status ReadOne(Record::Value item, std::string_view key, Relation relation
   return absl::OkStatus();
 }
 
-absl::Status ReadDocuments(const Record& record, std::string_view key, bool required, Relation relation,
+absl::Status ReadDocuments(const InputRecord& record, std::string_view key, bool required, Relation relation,
                            CanonicalRow& row) {
-  const Record::Value value = record.Find(key);
+  const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be texts, or objects with \"id\" or \"text\", found nothing"));
   if (record.untyped) {
@@ -45,11 +45,11 @@ absl::Status ReadDocuments(const Record& record, std::string_view key, bool requ
     return absl::OkStatus();
   }
   if (value.kind() != Kind::kList) return ReadOne(value, key, relation, row);
-  for (const Record::Value item : value) RETURN_IF_ERROR(ReadOne(item, key, relation, row));
+  for (const InputRecord::Value item : value) RETURN_IF_ERROR(ReadOne(item, key, relation, row));
   return absl::OkStatus();
 }
 
-absl::Status ReadRow(const Record& record, RowSink& sink) {
+absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query", "question"}, row));
   RETURN_IF_ERROR(ReadDocuments(record, "pos_doc", true, Relation::kGraded, row));
@@ -62,7 +62,7 @@ absl::Status ReadRow(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kNemoKinds = {
     {.schema = "nemo",
      .fields = "query or question, pos_doc, neg_doc",
-     .matches = [](std::string_view, const Record& record) { return record.Has("pos_doc"); },
+     .matches = [](std::string_view, const InputRecord& record) { return record.Has("pos_doc"); },
      .read = ReadRow,
      .columns = {"query", "pos_doc", "neg_doc"}}};
 

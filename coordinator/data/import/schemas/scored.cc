@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-absl::Status ReadScores(const Record& record, absl::string_view documents, CanonicalRow& row, RowSink& sink) {
+absl::Status ReadScores(const InputRecord& record, absl::string_view documents, CanonicalRow& row, RowSink& sink) {
   if (row.passages.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("\"", documents, "\" must hold at least one document, found none"));
   }
@@ -28,7 +28,7 @@ absl::Status ReadScores(const Record& record, absl::string_view documents, Canon
   return sink.Row(row);
 }
 
-absl::Status ReadTexts(const Record& record, RowSink& sink) {
+absl::Status ReadTexts(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query", "query_text"}, row));
   ASSIGN_OR_RETURN(std::vector<std::string> documents, TextsOf(record, "documents", true));
@@ -36,7 +36,7 @@ absl::Status ReadTexts(const Record& record, RowSink& sink) {
   return ReadScores(record, "documents", row, sink);
 }
 
-absl::Status ReadIds(const Record& record, RowSink& sink) {
+absl::Status ReadIds(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   if (record.Has("query") || record.Has("query_text")) {
     RETURN_IF_ERROR(ReadQuery(record, {"query", "query_text"}, row));
@@ -54,17 +54,17 @@ absl::Status ReadIds(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kScoredKinds = {
     {.schema = "scored-lists",
      .fields = "query, documents or document_ids, scores",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query", "documents", "scores"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "documents", "scores"}); },
      .read = ReadTexts,
      .columns = {"query", "documents", "scores"}},
     {.schema = "scored-lists",
      .fields = "query, document_ids, scores",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query", "document_ids", "scores"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "document_ids", "scores"}); },
      .read = ReadIds,
      .columns = {"query", "document_ids", "scores"}},
     {.schema = "pylate-kd",
      .fields = "query_id, document_ids, scores",
-     .matches = [](std::string_view, const Record& record) {
+     .matches = [](std::string_view, const InputRecord& record) {
        return HasAll(record, {"query_id", "document_ids", "scores"}) && !record.Has("query");
      },
      .read = ReadIds,

@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-using Kind = Record::Kind;
+using Kind = InputRecord::Kind;
 using Names = std::initializer_list<std::string_view>;
 
 bool IsOneOf(std::string_view key, Names names) { return std::find(names.begin(), names.end(), key) != names.end(); }
@@ -26,12 +26,12 @@ bool IsNegative(std::string_view key) {
 
 // The columns that hold texts, in their order. A null keeps its place, or the next column would move into it; but among
 // columns of usual names, another one that is null is none of these.
-std::vector<Record::Value> TextColumns(const Record& record) {
-  std::vector<Record::Value> columns;
+std::vector<InputRecord::Value> TextColumns(const InputRecord& record) {
+  std::vector<InputRecord::Value> columns;
   const auto has_role = [](std::string_view key) { return IsAnchor(key) || IsPositive(key) || IsNegative(key); };
   bool any_role = false;
-  for (const Record::Value value : record.root()) any_role = any_role || has_role(value.key());
-  for (const Record::Value value : record.root()) {
+  for (const InputRecord::Value value : record.root()) any_role = any_role || has_role(value.key());
+  for (const InputRecord::Value value : record.root()) {
     const std::string_view key = value.key();
     if (IsOneOf(key, {"id", "label", "labels", "score", "scores", "source"}) || absl::EndsWith(ToAbsl(key), "_id")) continue;
     if (record.renamed && !has_role(key)) continue;
@@ -39,21 +39,21 @@ std::vector<Record::Value> TextColumns(const Record& record) {
     if (is_empty_place || value.kind() == Kind::kText || value.kind() == Kind::kList) columns.push_back(value);
   }
   if (record.renamed) {
-    const auto role = [](const Record::Value& value) { return IsAnchor(value.key()) ? 0 : IsPositive(value.key()) ? 1 : 2; };
+    const auto role = [](const InputRecord::Value& value) { return IsAnchor(value.key()) ? 0 : IsPositive(value.key()) ? 1 : 2; };
     std::stable_sort(columns.begin(), columns.end(), [&](const auto& a, const auto& b) { return role(a) < role(b); });
   }
   return columns;
 }
 
-bool Matches(std::string_view, const Record& record) {
+bool Matches(std::string_view, const InputRecord& record) {
   if (!record.is_object() || HasAll(record, {"query", "document", "negatives"})) return false;  // contrastors
-  const std::vector<Record::Value> columns = TextColumns(record);
+  const std::vector<InputRecord::Value> columns = TextColumns(record);
   if (columns.size() < 2 || !IsAnchor(columns[0].key()) || !IsPositive(columns[1].key())) return false;
   return std::all_of(columns.begin() + 2, columns.end(), [](const auto& column) { return IsNegative(column.key()); });
 }
 
 // Names that say another order than the columns have: which of both was meant is not known.
-absl::Status CheckOrder(const std::vector<Record::Value>& columns) {
+absl::Status CheckOrder(const std::vector<InputRecord::Value>& columns) {
   for (size_t i = 0; i < columns.size(); ++i) {
     const std::string_view key = columns[i].key();
     const bool wrong = (key == "anchor" && i != 0) || (key == "positive" && i != 1) || (IsNegative(key) && i < 2);
@@ -66,7 +66,7 @@ absl::Status CheckOrder(const std::vector<Record::Value>& columns) {
   return absl::OkStatus();
 }
 
-absl::Status ReadJudgment(const Record& record, bool is_pair, CanonicalRow& row, RowSink& sink) {
+absl::Status ReadJudgment(const InputRecord& record, bool is_pair, CanonicalRow& row, RowSink& sink) {
   const std::string_view key = FirstOf(record, {"label", "labels", "score", "scores"});
   if (key.empty() || IsAbsent(record.Find(key))) return absl::OkStatus();
   if (!is_pair) {  // a margin or scores of several texts
@@ -87,8 +87,8 @@ absl::Status ReadJudgment(const Record& record, bool is_pair, CanonicalRow& row,
   return absl::OkStatus();
 }
 
-absl::Status ReadRow(const Record& record, RowSink& sink) {
-  const std::vector<Record::Value> columns = TextColumns(record);
+absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+  const std::vector<InputRecord::Value> columns = TextColumns(record);
   if (!record.renamed) RETURN_IF_ERROR(CheckOrder(columns));
   if (record.renamed && columns.size() > 1 && !IsPositive(columns[1].key())) {
     return absl::InvalidArgumentError("\"positive\" must be a string, found nothing");

@@ -10,7 +10,7 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-std::string_view FirstIn(const Record& record, Names keys) {
+std::string_view FirstIn(const InputRecord& record, Names keys) {
   for (const std::string_view key : keys) {
     if (record.Has(key)) return key;
   }
@@ -24,26 +24,26 @@ constexpr std::string_view kDocumentTexts[] = {"text", "document_text", "content
 constexpr std::string_view kQueryTexts[] = {"text", "query_text", "query", "question"};
 
 // "_id" and "id" may be of both: then the file's name says which.
-bool IsTable(std::string_view path, const Record& record, TableName wanted, Names ids,
+bool IsTable(std::string_view path, const InputRecord& record, TableName wanted, Names ids,
              Names other_ids, Names texts) {
   if (!record.is_object() || FirstIn(record, texts).empty()) return false;
   if (!FirstIn(record, ids).empty()) return FirstIn(record, other_ids).empty();
   return !FirstIn(record, kAnyIds).empty() && TableNamedBy(path) == wanted;
 }
 
-std::string_view KeyOf(const Record& record, Names keys, std::string_view otherwise) {
+std::string_view KeyOf(const InputRecord& record, Names keys, std::string_view otherwise) {
   const std::string_view key = FirstIn(record, keys);
   return key.empty() ? otherwise : key;
 }
 
-absl::Status ReadDocument(const Record& record, RowSink& sink) {
+absl::Status ReadDocument(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::string id, IdOf(record, KeyOf(record, kDocumentIds, KeyOf(record, kAnyIds, "_id"))));
   ASSIGN_OR_RETURN(const std::string_view title, TextOf(record, "title", false));
   ASSIGN_OR_RETURN(const std::string_view text, TextOf(record, KeyOf(record, kDocumentTexts, "text")));
   return sink.Document(id, title, text);
 }
 
-absl::Status ReadQuery(const Record& record, RowSink& sink) {
+absl::Status ReadQuery(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::string id, IdOf(record, KeyOf(record, kQueryIds, KeyOf(record, kAnyIds, "_id"))));
   ASSIGN_OR_RETURN(const std::string_view text, TextOf(record, KeyOf(record, kQueryTexts, "text")));
   return sink.Query(id, text);
@@ -55,7 +55,7 @@ const std::vector<RecordKind> kTableKinds = {
     {.schema = "",
      .fields = "documents: _id or docid, title, text",
      .holds = RecordKind::Holds::kDocuments,
-     .matches = [](std::string_view path, const Record& record) {
+     .matches = [](std::string_view path, const InputRecord& record) {
        return IsTable(path, record, TableName::kDocuments, kDocumentIds, kQueryIds, kDocumentTexts);
      },
      .read = ReadDocument,
@@ -63,7 +63,7 @@ const std::vector<RecordKind> kTableKinds = {
     {.schema = "",
      .fields = "queries: _id or query_id, text",
      .holds = RecordKind::Holds::kQueries,
-     .matches = [](std::string_view path, const Record& record) {
+     .matches = [](std::string_view path, const InputRecord& record) {
        return IsTable(path, record, TableName::kQueries, kQueryIds, kDocumentIds, kQueryTexts);
      },
      .read = ReadQuery,

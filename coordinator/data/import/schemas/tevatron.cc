@@ -8,13 +8,13 @@ namespace muster {
 namespace {
 
 // A score in a passage is its grade, where all of a list have one.
-absl::Status ReadScores(const Record& record, std::string_view key, size_t first, CanonicalRow& row, RowSink& sink) {
-  const Record::Value list = record.Find(key);
+absl::Status ReadScores(const InputRecord& record, std::string_view key, size_t first, CanonicalRow& row, RowSink& sink) {
+  const InputRecord::Value list = record.Find(key);
   if (IsAbsent(list)) return absl::OkStatus();
   size_t index = first;
   bool has_scores = false, ungraded = false;
-  for (const Record::Value item : list) {
-    const Record::Value score = item.Find("score");
+  for (const InputRecord::Value item : list) {
+    const InputRecord::Value score = item.Find("score");
     if (!IsAbsent(score)) {
       has_scores = true;
       ASSIGN_OR_RETURN(const float grade, NumberOf(score, "score", false));
@@ -29,7 +29,7 @@ absl::Status ReadScores(const Record& record, std::string_view key, size_t first
   return absl::OkStatus();
 }
 
-absl::Status ReadInline(const Record& record, RowSink& sink) {
+absl::Status ReadInline(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query", "query_text"}, row));
   const PassageKeys keys = {.text = "text", .ids = {"docid", "doc_id"}};
@@ -41,7 +41,7 @@ absl::Status ReadInline(const Record& record, RowSink& sink) {
   return sink.Row(row);
 }
 
-absl::Status ReadById(const Record& record, RowSink& sink) {
+absl::Status ReadById(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   if (record.Has("query_text") || record.Has("query")) {
     RETURN_IF_ERROR(ReadQuery(record, {"query_text", "query"}, row));
@@ -56,7 +56,7 @@ absl::Status ReadById(const Record& record, RowSink& sink) {
   return sink.Row(row);
 }
 
-absl::Status ReadTexts(const Record& record, RowSink& sink) {
+absl::Status ReadTexts(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query"}, row));
   ASSIGN_OR_RETURN(std::vector<std::string> positives, TextsOf(record, "positives", true));
@@ -71,17 +71,17 @@ absl::Status ReadTexts(const Record& record, RowSink& sink) {
 const std::vector<RecordKind> kTevatronKinds = {
     {.schema = "tevatron",
      .fields = "query, positive_passages, negative_passages",
-     .matches = [](std::string_view, const Record& record) { return record.Has("positive_passages"); },
+     .matches = [](std::string_view, const InputRecord& record) { return record.Has("positive_passages"); },
      .read = ReadInline,
      .columns = {"query_id", "query", "positive_passages", "negative_passages"}},
     {.schema = "tevatron",
      .fields = "query_id, query_text, positive_document_ids, negative_document_ids",
-     .matches = [](std::string_view, const Record& record) { return record.Has("positive_document_ids"); },
+     .matches = [](std::string_view, const InputRecord& record) { return record.Has("positive_document_ids"); },
      .read = ReadById,
      .columns = {"query_id", "query_text", "positive_document_ids", "negative_document_ids", "docid", "title", "text"}},
     {.schema = "tevatron",
      .fields = "query, positives, negatives",
-     .matches = [](std::string_view, const Record& record) { return HasAll(record, {"query", "positives"}); },
+     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "positives"}); },
      .read = ReadTexts,
      .columns = {"query", "positives", "negatives"}}};
 

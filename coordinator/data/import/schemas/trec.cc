@@ -7,7 +7,7 @@ namespace muster {
 const std::vector<RecordKind> kTrecKinds = {
     {.schema = "trec",
      .fields = "lines \"query 0 document grade\"",
-     .matches = [](std::string_view, const Record& record) { return IsLine(record) && IsTrecLine(record.root().text()); },
+     .matches = [](std::string_view, const InputRecord& record) { return IsLine(record) && IsTrecLine(record.root().text()); },
      .read = ReadJudgmentLine}};
 
 }  // namespace muster
