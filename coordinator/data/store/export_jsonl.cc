@@ -80,7 +80,9 @@ Shared SharedOf(const Dataset& dataset) {
   return {has_grades, HasIds(dataset), silent, FirstNames(std::move(documents)), FirstNames(std::move(sources))};
 }
 
-// A query whose next judgment would name a later document or source than may be named waits for it.
+// A query whose next judgments would name a later document or source than may be named waits for it. Positives and hard
+// negatives keep their order among themselves: a dataset has a query's positives before its negatives, whatever order the
+// rows had that it was made of.
 class SplitRows {
  public:
   SplitRows(const Dataset& dataset, uint32_t split, Shared& shared, ExportWriter& out, Lost& lost)
@@ -88,19 +90,27 @@ class SplitRows {
 
   absl::Status Write() {
     for (uint32_t query = 0; query < dataset_.queries(); ++query) {
+      const std::span<const Judgment> judgments = dataset_.judgments(split_, query);
+      lost_.others += std::count_if(judgments.begin(), judgments.end(),
+                                    [](const Judgment& judgment) { return !IsCarried(judgment); });
       RETURN_IF_ERROR(Advance(query));
       RETURN_IF_ERROR(AdvanceReady());
     }
     // Where no order gives all names anew: what is left, query by query.
     is_ordered_ = false;
     for (uint32_t query = 0; query < dataset_.queries(); ++query) {
-      lost_.order |= cursors_[query] < dataset_.judgments(split_, query).size();
+      lost_.order |= NextOf(query, false) != nullptr || NextOf(query, true) != nullptr;
       RETURN_IF_ERROR(Advance(query));
     }
     return absl::OkStatus();
   }
 
  private:
+  // Of a query: the next of its judgments that is a positive, and that is a hard negative.
+  struct Cursor {
+    size_t positive = 0, negative = 0;
+  };
+
   absl::Status AdvanceReady() {
     while (!ready_.empty()) {
       const uint32_t query = ready_.front();
@@ -110,26 +120,52 @@ class SplitRows {
     return absl::OkStatus();
   }
 
+  // Null: there is none.
+  const Judgment* NextOf(uint32_t query, bool negative) {
+    const std::span<const Judgment> judgments = dataset_.judgments(split_, query);
+    size_t& cursor = negative ? cursors_[query].negative : cursors_[query].positive;
+    while (cursor < judgments.size() && !(negative ? IsNegative(judgments[cursor]) : IsPositive(judgments[cursor]))) ++cursor;
+    return cursor < judgments.size() ? &judgments[cursor] : nullptr;
+  }
+
+  bool MayName(const Judgment& judgment) const {
+    return !is_ordered_ || (shared_.documents.May(judgment.document) && shared_.sources.May(judgment.source));
+  }
+
+  // A positive of the source that a row had already; null: none.
+  const Judgment* WrittenPositive(uint32_t query, uint16_t source) const {
+    const auto before = dataset_.judgments(split_, query).subspan(0, cursors_[query].positive);
+    const auto found = std::find_if(before.begin(), before.end(), [&](const Judgment& judgment) {
+      return IsPositive(judgment) && judgment.source == source;
+    });
+    return found == before.end() ? nullptr : &*found;
+  }
+
   // Writes rows of the query until it has none left, or waits.
   absl::Status Advance(uint32_t query) {
-    const std::span<const Judgment> judgments = dataset_.judgments(split_, query);
-    size_t& cursor = cursors_[query];
-    while (cursor < judgments.size()) {
-      const Judgment& next = judgments[cursor];
-      if (!IsCarried(next)) {
-        ++lost_.others;
-        ++cursor;
-      } else if (!shared_.documents.May(next.document) && is_ordered_) {
-        waiting_for_document_[next.document].push_back(query);
-        return absl::OkStatus();
-      } else if (!shared_.sources.May(next.source) && is_ordered_) {
-        waiting_for_source_[next.source].push_back(query);
-        return absl::OkStatus();
+    while (true) {
+      const Judgment* const positive = NextOf(query, false);
+      const Judgment* const negative = NextOf(query, true);
+      if (positive != nullptr && MayName(*positive)) {
+        RETURN_IF_ERROR(WriteRow(query, positive->source));
+      } else if (negative != nullptr && MayName(*negative) &&
+                 (positive == nullptr || WrittenPositive(query, negative->source) != nullptr)) {
+        RETURN_IF_ERROR(WriteRow(query, negative->source));
       } else {
-        RETURN_IF_ERROR(WriteRow(query, judgments, cursor));
+        Wait(query, positive);
+        Wait(query, negative);
+        return absl::OkStatus();
       }
     }
-    return absl::OkStatus();
+  }
+
+  void Wait(uint32_t query, const Judgment* judgment) {
+    if (judgment == nullptr) return;
+    if (!shared_.documents.May(judgment->document)) {
+      waiting_for_document_[judgment->document].push_back(query);
+    } else if (!shared_.sources.May(judgment->source)) {
+      waiting_for_source_[judgment->source].push_back(query);
+    }
   }
 
   using Waiting = absl::flat_hash_map<uint32_t, std::vector<uint32_t>>;  // index → queries that wait for it
@@ -141,27 +177,23 @@ class SplitRows {
     waiting.erase(found);
   }
 
-  // The row from `cursor` on: positives, then negatives, of one source.
-  absl::Status WriteRow(uint32_t query, std::span<const Judgment> judgments, size_t& cursor) {
-    const uint16_t source = judgments[cursor].source;
-    const auto before = judgments.subspan(0, cursor);
+  // The next row: positives, then negatives, of one source.
+  absl::Status WriteRow(uint32_t query, uint16_t source) {
+    const Judgment* const repeated = WrittenPositive(query, source);
     Name(shared_.sources, source, waiting_for_source_);
     std::vector<Judgment> positives, negatives;
     const auto take = [&](std::vector<Judgment>& into, bool negative) {
-      while (cursor < judgments.size() && judgments[cursor].source == source &&
-             (negative ? IsNegative(judgments[cursor]) : IsPositive(judgments[cursor])) &&
-             (!is_ordered_ || shared_.documents.May(judgments[cursor].document))) {
-        into.push_back(judgments[cursor++]);
-        Name(shared_.documents, into.back().document, waiting_for_document_);
+      for (const Judgment* next = NextOf(query, negative);
+           next != nullptr && next->source == source && MayName(*next); next = NextOf(query, negative)) {
+        into.push_back(*next);
+        ++(negative ? cursors_[query].negative : cursors_[query].positive);
+        Name(shared_.documents, next->document, waiting_for_document_);
       }
     };
     take(positives, false);
     take(negatives, true);
     if (positives.empty()) {  // a row needs one: a judgment that is repeated is one judgment
-      const auto repeated = std::find_if(before.begin(), before.end(), [&](const Judgment& judgment) {
-        return IsPositive(judgment) && judgment.source == source;
-      });
-      if (repeated == before.end()) {
+      if (repeated == nullptr) {
         lost_.negatives += negatives.size();
         return absl::OkStatus();
       }
@@ -201,7 +233,7 @@ class SplitRows {
   ExportWriter& out_;
   Lost& lost_;
   bool is_ordered_ = true;
-  std::vector<size_t> cursors_;  // by query: its next judgment
+  std::vector<Cursor> cursors_;  // by query
   Waiting waiting_for_document_, waiting_for_source_;
   std::deque<uint32_t> ready_;
 };
