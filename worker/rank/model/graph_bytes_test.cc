@@ -1,5 +1,6 @@
 // GraphBytes against what torch's allocator really hands out.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -33,6 +34,7 @@ class Meter : public c10::MemoryReportingInfoBase {
 };
 
 TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
+  at::set_num_threads(1);  // several would wait for each other on a busy machine; bytes do not depend on it
   EncoderConfig config;
   config.vocabulary_size = 1000;
   config.hidden_size = 384;
@@ -67,6 +69,7 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
 
 // Of every family, pooling and Dense module, with adapters and without: never less than what is kept, and not far more.
 TEST(GraphBytes, IsAnUpperEstimateForEveryFamily) {
+  at::set_num_threads(1);  // several would wait for each other on a busy machine; bytes do not depend on it
   for (const std::string& name : FamilyNames()) {
     EncoderConfig config;
     config.architecture = name;
