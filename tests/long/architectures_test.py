@@ -142,6 +142,7 @@ class Architectures(unittest.TestCase):
             "report": {"dataset": "topics"}, "resources": {"device": "cpu", "threads": 1}}))
         done = cluster.ok("submit", job, "--wait", "--output", "json").json()
         cluster.ok("export", done["id"], exported)
+        self.assertEqual("| low-rank adaptation | rank 4, alpha 16 |" in (exported / "README.md").read_text(), "lora" in of_model)
         reported = {e["label"]: e["metrics"]["ndcg@10"] for e in done["evaluations"]}
         theirs = {"untrained": ndcg(folder, self.data), "trained": ndcg(exported, self.data)}
         print(f"{name}: ndcg@10 {reported}, of sentence-transformers {theirs}", flush=True)

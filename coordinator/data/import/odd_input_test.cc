@@ -246,6 +246,17 @@ TEST_F(OddInput, ANullNeverMovesTheNextColumnIntoItsPlace) {
   EXPECT_EQ(report.dataset().splits(0).negatives(), 1u);
 }
 
+TEST_F(OddInput, ATextThatLooksLikeAListIsNeverTakenForAnotherThing) {
+  EXPECT_THAT(ErrorOf({{"t.csv", "query,pos,neg\nq,\"['a', 'b']\",n\n"}}),
+              HasSubstr("t.csv:2: \"pos\" must be a list of strings, found a list that is not JSON, as Python prints it"));
+  const ImportReport lists = Import({{"t.csv", "query,pos,neg\nq,\"[\"\"a\"\", \"\"b\"\"]\",[see 1]\n"}}).value();
+  EXPECT_EQ(lists.dataset().splits(0).positives(), 2u);
+  EXPECT_EQ(lists.dataset().splits(0).negatives(), 1u);
+  const ImportReport texts = Import({{"t.jsonl", R"({"anchor": "q", "positive": "[\"a\", \"b\"]", "negative": "[1, 2]"})"}}).value();
+  EXPECT_EQ(texts.dataset().splits(0).positives(), 1u) << "the text is JSON, as code may be";
+  EXPECT_EQ(texts.dataset().splits(0).negatives(), 1u);
+}
+
 TEST_F(OddInput, ColumnsThatNoRecordHasAreNamed) {
   ImportHeader header;
   (*header.mutable_columns())["query"] = "q";

@@ -23,6 +23,11 @@ absl::StatusOr<std::string_view> TextIn(InputRecord::Value item, std::string_vie
   return item.text();
 }
 
+// ['a', 'b'] is what Python's csv and pandas write of a list: not the one text that it would be taken for.
+bool IsQuotedList(std::string_view text) {
+  return (text.starts_with("['") || text.starts_with("[\"")) && text.ends_with(']');
+}
+
 // Hands on the values of a list. A cell of CSV may hold a JSON list as text.
 template <typename Take>
 absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool required, bool allow_one,
@@ -30,7 +35,8 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
   const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
-  if (value.kind() == Kind::kText && (record.untyped || value.text().starts_with('['))) {
+  // Where one text may stand for a list, the text of a typed record is that one, even if it looks like a list.
+  if (value.kind() == Kind::kText && (record.untyped || !allow_one)) {
     JsonParser parser;
     InputRecord list;
     if (value.text().starts_with('[') && parser.Parse(value.text(), list).ok() &&
@@ -38,6 +44,7 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
       for (const InputRecord::Value item : list.root()) RETURN_IF_ERROR(take(item));
       return absl::OkStatus();
     }
+    if (!allow_one && IsQuotedList(value.text())) return Expected(key, what, "a list that is not JSON, as Python prints it");
   }
   if (value.kind() == Kind::kText && (allow_one || record.untyped)) return take(value);
   if (value.kind() != Kind::kList) return Expected(key, what, ToAbsl(KindOf(value)));

@@ -47,6 +47,9 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
   if (!spec.loss().matryoshka_dimensions().empty()) {
     card.settings.push_back({"matryoshka dimensions", absl::StrJoin(spec.loss().matryoshka_dimensions(), ", ")});
   }
+  if (spec.model().has_lora()) {
+    card.settings.push_back({"low-rank adaptation", absl::StrCat("rank ", spec.model().lora().rank(), ", alpha ", Number(spec.model().lora().alpha()))});
+  }
   const char* ids = spec.report().ignore_identical_ids() ? ", without the document of the query's id" : "";
   for (const auto* evaluation : {&untrained, &trained}) {
     if (!evaluation->has_value()) continue;
