@@ -211,6 +211,14 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& 
   return absl::FailedPreconditionError("the job's tokenizer is not the one that it was submitted with");
 }
 
+absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v1::ModelSpec& spec,
+                                         const FileManifest* model, uint32_t vocabulary_size,
+                                         const std::filesystem::path& scratch) {
+  if (model == nullptr) return PresetConfig(spec.preset(), vocabulary_size);
+  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(blobs, *model, scratch));
+  return ReadEncoderConfig(folder.path());
+}
+
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileManifest& files,
                                              const std::filesystem::path& scratch) {
   RETURN_IF_ERROR(WithContext(CheckFiles(files), kPush));

@@ -11,6 +11,7 @@
 #include "coordinator/data/store/state_folder.h"
 #include "coordinator/data/tokenize/tokenizer.h"
 #include "muster/v1/blob.pb.h"
+#include "muster/v1/job.pb.h"
 #include "muster/v1/model.pb.h"
 
 namespace muster {
@@ -42,6 +43,12 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files,
                                                                const std::string& digest);
+
+// The configuration of the model that `spec` names: that of its stored folder, or of the preset where `model` is null.
+// `vocabulary_size`: the tokenizer's, for a preset.
+absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v1::ModelSpec& spec,
+                                         const muster::v1::FileManifest* model, uint32_t vocabulary_size,
+                                         const std::filesystem::path& scratch);
 
 // Checks a laid-out model, or a vocabulary alone (a folder without config.json): configuration, tensors, vocabulary.
 // Fills in all but name, manifest and time.

@@ -18,7 +18,6 @@
 namespace muster {
 namespace {
 
-constexpr absl::string_view kNameRule = "use 1 to 63 characters of [a-z0-9._-], the first a letter or digit.";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kShownLooks = 3;
 

@@ -1,6 +1,7 @@
 #include "coordinator/data/service/preview.h"
 
 #include <limits>
+#include <optional>
 
 #include "common/model/families/family.h"
 #include "common/spec/job_spec.h"
@@ -22,10 +23,12 @@ constexpr size_t kMostSteps = 16, kMostTexts = 20000;
 constexpr uint64_t kCopiesOfEmbeddings = 3;
 
 absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, const ResolvedJob& resolved) {
-  if (resolved.model_manifest().empty()) return PresetConfig(spec.model().preset(), resolved.vocabulary_size());
-  ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.model_manifest()));
-  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(*stores.blobs, files, stores.state->scratch()));
-  return ReadEncoderConfig(folder.path());
+  std::optional<muster::v1::FileManifest> model;
+  if (!resolved.model_manifest().empty()) {
+    ASSIGN_OR_RETURN(model, ReadManifestBlob(*stores.blobs, resolved.model_manifest()));
+  }
+  return ReadConfig(*stores.blobs, spec.model(), model.has_value() ? &*model : nullptr, resolved.vocabulary_size(),
+                    stores.state->scratch());
 }
 
 // Measures the sample and returns the most sequences of a step.

@@ -176,13 +176,6 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
-absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, const ResolvedModel& found,
-                                       uint32_t vocabulary_size) {
-  if (!found.model.has_value()) return PresetConfig(spec.model().preset(), vocabulary_size);
-  ASSIGN_OR_RETURN(const ScratchFolder folder, LayOut(*stores.blobs, *found.model, stores.state->scratch()));
-  return ReadEncoderConfig(folder.path());
-}
-
 // The tokenizer's manifest is stored as a blob of its own, since ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -232,7 +225,9 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
   resolved.set_tokenizer(tokenizer->digest());
   resolved.set_vocabulary_size(tokenizer->vocabulary_size());
-  const absl::StatusOr<EncoderConfig> config = ConfigOf(stores, request.spec(), found, tokenizer->vocabulary_size());
+  const absl::StatusOr<EncoderConfig> config =
+      ReadConfig(*stores.blobs, request.spec().model(), found.model.has_value() ? &*found.model : nullptr,
+                 tokenizer->vocabulary_size(), stores.state->scratch());
   if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
   if (request.spec().model().has_lora()) {

@@ -84,14 +84,20 @@ size_t EndOfSpace(std::string_view text, size_t begin) {
   return cursor.kind() == Kind::kEnd || last == begin ? cursor.begin() : last;
 }
 
+// Words without gaps between them: `end_of`(begin) is where the word at `begin` ends, and behind it.
+template <typename EndOf>
+void ForEachWord(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match, const EndOf& end_of) {
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = end_of(begin);
+    match(begin, end);
+    begin = end;
+  }
+}
+
 class Gpt2Words : public Pattern {
  public:
   void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = End(text, begin);
-      match(begin, end);
-      begin = end;
-    }
+    ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
   }
 
  private:
@@ -109,11 +115,7 @@ class Cl100kWords : public Pattern {
  public:
   explicit Cl100kWords(size_t most_digits) : most_digits_(most_digits) {}
   void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = End(text, begin);
-      match(begin, end);
-      begin = end;
-    }
+    ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
   }
 
  private:
