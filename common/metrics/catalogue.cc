@@ -50,7 +50,7 @@ std::vector<MetricFamily> CommonMetrics() {
        .labels = {{"kind",
                    {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "checkpoint_refused",
                     "evaluation", "exported",
-                    "epoch_closed", "progress", "unknown", "stream"},
+                    "epoch_closed", "trace", "progress", "unknown", "stream"},
                    "the coordinator has all but stream; the data server has stream and evaluation"}},
        .programs = kCoordinatorServes | kDataServes},
       {.name = "muster_rpc_requests_total",

@@ -83,6 +83,11 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
+  if (model.has_hidden_dropout()) return Wrong("model.hidden_dropout", "is not supported. Use model.dropout.");
+  if (model.has_attention_dropout()) return Wrong("model.attention_dropout", "is not supported. Use model.dropout.");
+  if (model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_DEFAULT) {
+    return Wrong("model.attention_dropout_keys", "is not supported. Leave it out.");
+  }
   return absl::OkStatus();
 }
 
@@ -150,6 +155,10 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
 
 absl::Status CheckResources(const JobSpec& spec) {
   const auto& slots = spec.resources().slots();
+  if (spec.resources().reductions() != muster::v1::REDUCTIONS_DEFAULT) {
+    return Wrong("resources.reductions", "is not supported. Leave it out.");
+  }
+  if (spec.trace_steps() > 0) return Wrong("trace_steps", "is not supported. Leave it out.");
   if (slots.max() < slots.min()) {
     return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be at least resources.slots.min, ",
                                                      slots.min(), "."));

@@ -29,6 +29,8 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "model.max_length.passage", .low = 3, .high = 8192, .note = "tokens"},
     // Masks compare 16 bits: 1 - 2^-17 would drop everything.
     {.field = "model.dropout", .low = 0, .high = 0.99},
+    {.field = "model.hidden_dropout", .low = 0, .high = 0.99},
+    {.field = "model.attention_dropout", .low = 0, .high = 0.99},
     {.field = "model.lora.rank", .low = 1, .high = 1024},
     {.field = "model.lora.alpha", .low = 1e-3, .high = 1e5},
     {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
@@ -62,6 +64,7 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "resources.threads", .low = 0, .high = 1024},
     {.field = "checkpoint.every_steps", .low = 1, .high = kMany},
     {.field = "checkpoint.keep", .low = 1, .high = 1000},
+    {.field = "trace_steps", .low = 0, .high = 1000, .note = "(0: no trace)"},
     {.field = "seed", .low = 0, .high = 18446744073709551615.0},
 });
 

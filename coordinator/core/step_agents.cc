@@ -22,6 +22,7 @@ std::string KindOf(const Report& report) {
     case Report::kEvaluation: return "evaluation";
     case Report::kExported: return "exported";
     case Report::kEpochClosed: return "epoch_closed";
+    case Report::kTrace: return "trace";
     case Report::kCheckpointRefused: return "checkpoint_refused";
     case Report::EVENT_NOT_SET: break;
   }
@@ -39,6 +40,7 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kExported: return report.exported();
     case Report::kCheckpointRefused: return report.checkpoint_refused();
     case Report::kEpochClosed:
+    case Report::kTrace:
     case Report::EVENT_NOT_SET: break;
   }
   return report.evaluation();  // callers check that there is an event of a job
@@ -167,6 +169,8 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
+    } else if (report.has_trace()) {
+      // No job asks for a trace: trace_steps is refused.
     } else if (report.has_rank_exited()) {
       if (!TakeExitInOutage(*job, report.rank_exited())) {
         Drive(report.job_id(), WithLaggingPeer(*job, report.rank_exited()));

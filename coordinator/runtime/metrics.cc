@@ -59,7 +59,7 @@ CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesyst
       state_free_(metrics_.AddGauge("muster_state_free_bytes")),
       state_size_(metrics_.AddGauge("muster_state_size_bytes")) {
   for (const char* kind : {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "checkpoint_refused",
-                           "evaluation", "exported", "epoch_closed", "progress", "unknown"}) {
+                           "evaluation", "exported", "epoch_closed", "trace", "progress", "unknown"}) {
     stale_.With({kind});
   }
   for (int i = 0; i < static_cast<int>(Measure::kCount); ++i) {

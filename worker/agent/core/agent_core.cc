@@ -123,6 +123,9 @@ void AgentCore::On(const RankSaid& event) {
     case muster::rank::v1::RankMessage::kCheckpointRefused:
       *report.mutable_checkpoint_refused() = event.message.checkpoint_refused();
       break;
+    case muster::rank::v1::RankMessage::kTrace:
+      *report.mutable_trace() = event.message.trace();
+      break;
     case muster::rank::v1::RankMessage::kActivity: return NoteActivity(*rank, event.message.activity());
     case muster::rank::v1::RankMessage::kResult:
       rank->history.result = event.message.result();
