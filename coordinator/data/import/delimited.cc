@@ -167,7 +167,7 @@ absl::Status DelimitedReader::Finish() {
     RETURN_IF_ERROR(Feed("\n"));
   }
   if (state_ == State::kQuoted) {
-    return absl::InvalidArgumentError(absl::StrCat(file_, ":", quote_line_, ": a quote opens here and does not close before the file's end."));
+    return absl::InvalidArgumentError(absl::StrCat(file_, ":", quote_line_, ": a quote opens here and does not close before the file's end. Close it, or double a quote that is part of the text and put the field in quotes."));
   }
   if (state_ == State::kFieldStart && ends_.empty()) return absl::OkStatus();
   return Take('\n');

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -12,10 +13,14 @@
 namespace muster {
 namespace {
 
+// Three or four fields by tabs, or TREC's four by any blanks. Three by blanks are no judgment: of TREC's four one would
+// be missing.
 std::vector<absl::string_view> FieldsOf(absl::string_view line) {
-  if (line.find('\t') != absl::string_view::npos) return absl::StrSplit(line, '\t');
-  std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
-  return fields.size() == 4 ? fields : std::vector<absl::string_view>{line};
+  line = absl::StripAsciiWhitespace(line);
+  std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');
+  if (by_tabs.size() == 3 || by_tabs.size() == 4) return by_tabs;
+  std::vector<absl::string_view> by_blanks = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  return by_blanks.size() == 4 ? by_blanks : by_tabs;
 }
 
 }  // namespace
@@ -29,6 +34,10 @@ absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::str
   if (!id.empty() && !IsAbsent(record.Find(id))) {
     ASSIGN_OR_RETURN(row.query_id, IdOf(record, id));
   }
+  return ReadSource(record, row);
+}
+
+absl::Status ReadSource(const InputRecord& record, CanonicalRow& row) {
   ASSIGN_OR_RETURN(const std::string_view source, TextOf(record, "source", false));
   row.source = source;
   return absl::OkStatus();
@@ -37,7 +46,7 @@ absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::str
 absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool required, const PassageKeys& keys,
                           Relation relation, CanonicalRow& row) {
   const InputRecord::Value list = record.Find(key);
-  if (!required && IsAbsent(list)) return absl::OkStatus();
+  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // null is how an empty list is saved
   const auto expected = [&](std::string_view found) {
     return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be a list of objects with \"",
                                                    ToAbsl(keys.text), "\", found ", ToAbsl(found)));
@@ -50,10 +59,9 @@ absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool 
     const InputRecord::Value text = item.Find(keys.text), title = item.Find("title");
     if (!text || text.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which it is ", ToAbsl(KindOf(text))));
     passage.text = text.text();
-    if (!IsAbsent(title)) {
-      if (title.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
-      passage.title = title.text();
-    }
+    absl::StatusOr<std::string> title_text = TitleOf(title);
+    if (!title_text.ok()) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
+    passage.title = *std::move(title_text);
     for (const std::string_view id_key : keys.ids) {
       const InputRecord::Value id = item.Find(id_key);
       if (IsAbsent(id) || (id.kind() == InputRecord::Kind::kText && id.text().empty())) continue;
@@ -86,8 +94,7 @@ absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink) {
                      "grade), found ", fields.size()));
   }
   const absl::string_view query = fields.front(), document = fields[fields.size() - 2];
-  absl::string_view grade_text = fields.back();
-  while (!grade_text.empty() && grade_text.back() == ' ') grade_text.remove_suffix(1);
+  const absl::string_view grade_text = absl::StripAsciiWhitespace(fields.back());
   float grade = 0;
   if (!absl::SimpleAtof(grade_text, &grade)) {
     if (record.number == 1) return absl::OkStatus();  // the header
