@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
@@ -40,7 +41,7 @@ void DelimitedReader::EndField() {
 absl::Status DelimitedReader::TakeHeader() {
   size_t begin = 0;
   for (const size_t end : ends_) {
-    names_.push_back(text_.substr(begin, end - begin));
+    names_.emplace_back(absl::StripAsciiWhitespace(text_.substr(begin, end - begin)));
     begin = end;
   }
   for (size_t i = 0; i < names_.size(); ++i) {

@@ -92,6 +92,7 @@ absl::Status FileReader::Decide(bool at_end) {
       break;
     case Format::kLines:
       splitter_.emplace(options_.path, false, [this](uint64_t line, std::string_view text) {
+        if (text.find_first_not_of(" \t") == std::string_view::npos) return absl::OkStatus();  // an empty line
         absl::Status status;
         record_.Clear();
         const size_t invalid = FirstInvalidUtf8(text), nul = text.find('\0');

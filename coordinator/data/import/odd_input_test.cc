@@ -188,6 +188,24 @@ TEST_F(OddInput, HalfAnEmojiIsReadAsAReplacementAndCounted) {
   EXPECT_EQ(dataset->body(1), "\uFFFD\uFFFD and \\ud83d");
 }
 
+// Such lines once sent the splitter into an endless recursion.
+TEST_F(OddInput, ObjectsMayHaveCommasBetweenThem) {
+  const std::string a = R"({"query": "a", "pos": ["p"]})", b = R"({"query": "b", "pos": ["p"]})";
+  for (const std::string& text : {a + ",\n" + b, a + ",\n" + b + ",\n", "{\n" + a.substr(1) + "," + b}) {
+    const auto report = Import({{"t.jsonl", text}});
+    ASSERT_TRUE(report.ok()) << text << report.status();
+    EXPECT_EQ(report->dataset().queries(), 2u) << text;
+  }
+  EXPECT_EQ(ErrorOf({{"t.jsonl", a + ",\n,\n" + b}}),
+            "t.jsonl:2: expected a JSON object, found \",\". Correct the file: it cannot be read past such a place.");
+  EXPECT_THAT(ErrorOf({{"t.jsonl", a + ",\n]"}}), HasSubstr("t.jsonl:2: expected a JSON object, found \"]\""));
+}
+
+TEST_F(OddInput, BlanksAroundNamesAndLinesOfBlanksDoNotCount) {
+  EXPECT_EQ(Import({{"t.csv", "anchor, positive \nx,y\n"}})->dataset().queries(), 1u);
+  EXPECT_EQ(Import(Beir("q1\td1\t1\n  \n \t\nq2\td2\t1\n"))->bad_records(), 0u);
+}
+
 TEST_F(OddInput, LinesOfJsonHaveTwoNames) {
   EXPECT_EQ(Import({{"t.ndjson.gz", R"({"query": "a", "pos": ["b"]})"}})->dataset().queries(), 1u);
 }

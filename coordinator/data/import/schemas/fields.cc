@@ -13,14 +13,19 @@
 namespace muster {
 namespace {
 
+// TREC's second field, which says nothing.
+bool IsNoField(absl::string_view field) { return field == "0" || field == "Q0" || field == "q0"; }
+
 // Three or four fields by tabs, or TREC's four by any blanks. Three by blanks are no judgment: of TREC's four one would
 // be missing.
 std::vector<absl::string_view> FieldsOf(absl::string_view line) {
-  line = absl::StripAsciiWhitespace(line);
+  line = absl::StripTrailingAsciiWhitespace(line);
   std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');
-  if (by_tabs.size() == 3 || by_tabs.size() == 4) return by_tabs;
   std::vector<absl::string_view> by_blanks = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-  return by_blanks.size() == 4 ? by_blanks : by_tabs;
+  if (by_blanks.size() != 4 || by_tabs.size() == 4) return by_tabs;
+  // "q1 0<tab>d1<tab>1" is TREC's; in "q1<tab>0 d1<tab>1" the document's id has a blank.
+  const bool is_mixed = absl::StripAsciiWhitespace(by_tabs[0]).find(' ') != absl::string_view::npos && IsNoField(by_blanks[1]);
+  return by_tabs.size() != 3 || is_mixed ? by_blanks : by_tabs;
 }
 
 }  // namespace
@@ -112,7 +117,7 @@ absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink) {
 bool IsTrecLine(std::string_view line) {
   const std::vector<absl::string_view> fields = FieldsOf(ToAbsl(line));
   int64_t grade = 0;
-  return fields.size() == 4 && (fields[1] == "0" || fields[1] == "Q0" || fields[1] == "q0") &&
+  return fields.size() == 4 && IsNoField(fields[1]) &&
          absl::SimpleAtoi(fields[3], &grade);
 }
 
