@@ -38,6 +38,7 @@ TEST_F(CliDataTest, ShowPrintsTheDatasetAndASample) {
   passage.set_grade(2);
   passage.set_source("llm");
   query.add_judged()->set_hard_negative(true);
+  query.add_judged()->set_ignored(true);
   const Result text = Muster("data show s --split train --queries 3 --seed 9");
   EXPECT_EQ(text.code, 0) << text.err;
   EXPECT_EQ(data_.show.name(), "s");
@@ -45,13 +46,15 @@ TEST_F(CliDataTest, ShowPrintsTheDatasetAndASample) {
   EXPECT_EQ(data_.show.queries(), 3u);
   EXPECT_EQ(data_.show.seed(), 9u);
   EXPECT_THAT(text.out, HasSubstr("\nquery q1: what [31m is it\n  positive, grade 2, llm, d1\n    Title | a body\n  hard negative"));
-  EXPECT_THAT(text.out, HasSubstr("… and 58 judgments more"));
+  EXPECT_THAT(text.out, HasSubstr("\n  ignored, neither positive nor negative, "));
+  EXPECT_THAT(text.out, HasSubstr("… and 57 judgments more"));
   const auto json = nlohmann::json::parse(Muster("data show s --query q1 --output json").out);
   EXPECT_EQ(data_.show.query_id(), "q1");
   EXPECT_EQ(json["splits"][0]["name"], "train") << "the dataset's own keys stay where they were";
   EXPECT_EQ(json["queries"], "7");
   EXPECT_EQ(json["sample"]["split"], "train");
   EXPECT_EQ(json["sample"]["queries"][0]["judged"][0]["title"], "Title");
+  EXPECT_EQ(json["sample"]["queries"][0]["judged"][2]["ignored"], true);
   EXPECT_EQ(Muster("data show s --query q1 --seed 2").code, 2);
   EXPECT_EQ(Muster("data show s --queries 101").code, 2);
 }

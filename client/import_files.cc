@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <system_error>
 #include <utility>
 
@@ -64,7 +63,7 @@ bool IsDescription(const std::string& name) {
 
 bool IsData(const std::string& name) {
   const std::string plain = WithoutCompression(name);
-  for (const absl::string_view ending : {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".qrels"}) {
+  for (const absl::string_view ending : {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".qrels"}) {
     if (absl::EndsWith(plain, ending)) return !IsDescription(plain);
   }
   return false;
@@ -104,9 +103,12 @@ absl::Status AddFolder(const std::filesystem::path& folder, const std::string& s
     }
   }
   if (chosen.empty()) {
+    const bool is_saved = std::any_of(files.begin(), files.end(), [](const auto& f) { return absl::EndsWith(f.name, ".arrow"); });
     return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(),
-        ": has no *.jsonl, *.json, *.csv, *.tsv or *.parquet. Name the folder or file with the data."));
+        folder.string(), ": has no *.jsonl, *.json, *.csv, *.tsv or *.parquet. ",
+        is_saved ? "Its *.arrow files are of datasets.save_to_disk: write them as Parquet, with Python: "
+                   "datasets.load_from_disk(FOLDER).to_parquet(\"rows.parquet\")."
+                 : "Name the folder or file with the data."));
   }
   if (beir) {
     std::stable_sort(chosen.begin(), chosen.end(),
@@ -124,7 +126,7 @@ absl::Status AddMatches(const std::string& pattern, const std::string& schema, c
   const int code = glob(pattern.c_str(), 0, nullptr, &found);
   const std::vector<std::string> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   globfree(&found);
-  if (code != 0 || paths.empty()) return absl::InvalidArgumentError(absl::StrCat(pattern, ": matches no file."));
+  if (code != 0 || paths.empty()) return absl::InvalidArgumentError(absl::StrCat(pattern, ": matches no file. Correct the pattern; muster expands it from the current folder."));
   for (const std::string& path : paths) RETURN_IF_ERROR(AddPath(path, schema, split, plan));
   return absl::OkStatus();
 }
@@ -140,7 +142,9 @@ absl::Status AddPath(const std::string& path, const std::string& schema, const s
   }
   if (std::filesystem::is_directory(path, error)) return AddFolder(path, schema, split, plan);
   const uint64_t size = std::filesystem::file_size(path, error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message()));
+  if (error) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message(), ". Name a file, a folder, or a pattern."));
+  }
   const std::filesystem::path file(path);
   const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's, named alone
   plan.sources.push_back({path, absl::StrCat(qrels ? "qrels/" : "", file.filename().string()), size, split});
@@ -176,21 +180,48 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
   return absl::OkStatus();
 }
 
+// The folder that two different files have in common; empty: only the current folder or the root.
+std::filesystem::path FolderAbove(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const std::filesystem::path left = a.lexically_normal(), right = b.lexically_normal();
+  std::filesystem::path folder;
+  for (auto l = left.begin(), r = right.begin(); l != left.end() && r != right.end() && *l == *r; ++l, ++r) folder /= *l;
+  return folder == folder.root_path() ? std::filesystem::path() : folder;
+}
+
+// "--split train=s/train", where the file's folder is named after a split.
+std::string SplitFlagOf(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.lexically_normal().parent_path();
+  const std::string split = SplitOfWord(folder.filename().string());
+  return split.empty() ? absl::StrCat("--split NAME=", file.string()) : absl::StrCat("--split ", split, "=", folder.string());
+}
+
+absl::Status SameName(const ImportSource& first, const ImportSource& second) {
+  const std::filesystem::path above = FolderAbove(first.file, second.file);
+  return absl::InvalidArgumentError(absl::StrCat(
+      first.file.string(), " and ", second.file.string(), ": two files named ", second.name, ". ",
+      above.empty() ? "Say which split each is of: "
+                    : absl::StrCat("Name the folder above them, ", above.string(), ", or say which split each is of: "),
+      SplitFlagOf(first.file), " ", SplitFlagOf(second.file), "."));
+}
+
 // Files of one name in different folders (train/data.jsonl, test/data.jsonl) are told apart by their folders, where
 // each has a split of its own.
 absl::Status NameApart(ImportPlan& plan) {
   std::map<std::string, size_t> uses;
   for (const ImportSource& source : plan.sources) ++uses[source.name];
-  std::set<std::string> names;
+  std::map<std::string, const ImportSource*> named;
   for (ImportSource& source : plan.sources) {
     const std::string folder = std::filesystem::absolute(source.file).parent_path().filename().string();
     if (uses[source.name] > 1 && !source.split.empty() && !folder.empty()) {
       source.name = absl::StrCat(folder, "/", source.name);
     }
-    if (!names.insert(source.name).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(source.file.string(), ": a second file named ", source.name, ". Give files different names."));
+    const auto [first, is_new] = named.emplace(source.name, &source);
+    if (is_new) continue;
+    std::error_code error;
+    if (std::filesystem::equivalent(first->second->file, source.file, error)) {
+      return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": is named twice. Name each file once."));
     }
+    return SameName(*first->second, source);
   }
   return absl::OkStatus();
 }

@@ -112,7 +112,22 @@ TEST_F(PlanImportTest, RefusesWhatItCannotSend) {
   Write("b/x.jsonl");
   EXPECT_THAT(
       std::string(PlanImport({.paths = {(folder_ / "a").string(), (folder_ / "b").string()}}).status().message()),
-      HasSubstr("a second file named x.jsonl"));
+      HasSubstr("two files named x.jsonl"));
+  const std::string twice = (folder_ / "a/x.jsonl").string();
+  EXPECT_EQ(std::string(PlanImport({.paths = {twice, twice}}).status().message()), twice + ": is named twice. Name each file once.");
+  Write("saved/data-00000-of-00001.arrow");
+  EXPECT_THAT(std::string(PlanImport({.paths = {(folder_ / "saved").string()}}).status().message()), HasSubstr("datasets.load_from_disk(FOLDER).to_parquet"));
+}
+
+TEST_F(PlanImportTest, FilesOfOneNameAreRefusedWithTheFlagsThatTellThemApart) {
+  for (const char* name : {"s/train/part-0.jsonl", "s/test/part-0.jsonl", "s/more/part-0.jsonl"}) Write(name);
+  const std::string s = (folder_ / "s").string();
+  EXPECT_EQ(std::string(PlanImport({.paths = {s + "/train", s + "/test"}}).status().message()),
+            absl::StrCat(s, "/train/part-0.jsonl and ", s, "/test/part-0.jsonl: two files named part-0.jsonl. Name the folder above them, ",
+                         s, ", or say which split each is of: --split train=", s, "/train --split test=", s, "/test."));
+  EXPECT_TRUE(PlanImport({.splits = {"train=" + s + "/train", "test=" + s + "/test"}}).ok()) << "as proposed";
+  EXPECT_THAT(std::string(PlanImport({.paths = {s + "/train/part-0.jsonl", s + "/more/part-0.jsonl"}}).status().message()),
+              HasSubstr("--split train=" + s + "/train --split NAME=" + s + "/more/part-0.jsonl."));
 }
 
 // "name split" of each file.

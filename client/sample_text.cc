@@ -45,6 +45,7 @@ std::string WithoutControls(absl::string_view text) {
 
 std::string JudgedText(const muster::v1::JudgedPassage& passage, int width) {
   const std::string kind = passage.hard_negative() ? "hard negative"
+                           : passage.ignored()     ? "ignored, neither positive nor negative"
                            : passage.grade() > 0   ? absl::StrCat("positive, grade ", passage.grade())
                                                    : "not relevant, grade 0";
   const std::string title = passage.title().empty() ? "" : absl::StrCat(passage.title(), " | ");

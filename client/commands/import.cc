@@ -109,7 +109,7 @@ absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Ch
     if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe is read once
     ASSIGN_OR_RETURN(const muster::v1::FileEntry entry,
                      blobs.PutFile(source.file, source.name, [&](uint64_t bytes, uint64_t) {
-                       printer.Update(before + bytes, plan.total_bytes, source.name, RealClock().Monotonic());
+                       printer.Update(before + bytes, plan.total_bytes, source.file.filename().string(), RealClock().Monotonic());
                      }));
     source.blob = entry.digest();
     before += entry.size();
@@ -142,7 +142,7 @@ absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
   request.mutable_file()->set_blob(source.blob);
   if (!source.blob.empty()) return stream.Write(request);
   std::ifstream in(source.file, std::ios::binary);
-  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened"));
+  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened. May you read it?"));
   bool open = stream.Write(request);
   std::string chunk(kChunkBytes, '\0');
   while (open && in) {

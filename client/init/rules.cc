@@ -228,6 +228,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
      "no_duplicates|batch_sampler"},
     {"multi_dataset_batch_sampler", kHarmless, "a job trains one dataset"},
     {"prompts", kTranslate, ""},
+    {"prompts.*", kTranslate, ""},
     // Arctic Embed (ArcticTraining).
     {"loss_temperature", kCopy, "loss.temperature"},
     {"model.name_or_path", kTranslate, ""},

@@ -11,7 +11,7 @@ enum class ArgumentRule {
   kHarmless,     // what is trained does not depend on it
   kHarmlessIf,   // so it is with one of `values`; otherwise not translated
   kRefused,      // not translated
-  kTranslate,    // a function in translate.cc knows it
+  kTranslate,    // a function in tools/ knows it
 };
 
 struct RuleOf {

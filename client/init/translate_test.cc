@@ -132,6 +132,19 @@ TEST(TranslateArguments, AFormatsBackslashAndNAreALineEnd) {
   EXPECT_EQ(job.model().prompts().query(), "Instruct: find\nQuery: ");
 }
 
+TEST(TranslateArguments, APromptPerColumnIsOfQueriesOrOfPassages) {
+  const std::string start = "{matryoshka_dims: [8], prompts: {";
+  const JobSpec job = Job(Translated(start + "anchor: 'query: ', positive: 'passage: ', negative_1: 'passage: '}}"));
+  EXPECT_EQ(job.model().prompts().query(), "query: ");
+  EXPECT_EQ(job.model().prompts().passage(), "passage: ");
+  EXPECT_EQ(Job(Translated(start + "nq: {query: 'q: ', answer: null}}}")).model().prompts().query(), "q: ");
+  const Translation other = Translated(start + "domain: 'x: ', positive: 'a: ', negative: 'b: '}}");
+  EXPECT_THAT(other.job_file, HasSubstr("prompts.domain: x: : nothing says whether column \"domain\" holds queries or passages: set "
+                                        "model.prompts.query or model.prompts.passage"));
+  EXPECT_THAT(other.job_file, HasSubstr("prompts.negative: b: : another argument sets model.prompts.passage to"));
+  EXPECT_THAT(Translated("{matryoshka_dims: [8], prompts: '{\"anchor\": \"q: \"}'}").job_file, HasSubstr("is not one prompt for all texts"));
+}
+
 TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {
   const JobSpec st = Job(Translated("{scale: 50, matryoshka_dims: [384, 64], matryoshka_weights: [1, 0.5], batch_sampler: "
                                     "no_duplicates, warmup_steps: 10, max_steps: 100, num_train_epochs: 3, run_name: My Run}"));

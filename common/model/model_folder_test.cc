@@ -326,6 +326,11 @@ TEST_F(ModelFolderTest, ShardsFollowTheIndex) {
   map[tensors[0].name] = b;
   write_index();
   EXPECT_THAT(error(), HasSubstr(absl::StrCat(b, ": tensor ", tensors[0].name, " is missing")));
+  map[tensors[0].name] = a;
+  write_index();
+  std::filesystem::copy_file(folder_ / a, folder_ / b, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_THAT(error(), HasSubstr(b + ": tensor ")) << "the first shard has what it must have; the second is its copy";
+  WriteTensors(b, second);
   map.erase(tensors[0].name);
   write_index();
   EXPECT_THAT(error(), HasSubstr("model.safetensors.index.json: embeddings.word_embeddings.weight [5, 8] is missing"));

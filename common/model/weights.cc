@@ -45,13 +45,14 @@ std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("
 
 using Stored = std::map<std::string, StoredTensor, std::less<>>;  // by the name in the file
 
-absl::Status AddFile(const std::filesystem::path& folder, const std::string& file, Stored& stored) {
+absl::StatusOr<Stored> TensorsOf(const std::filesystem::path& folder, const std::string& file) {
   ASSIGN_OR_RETURN(std::vector<SafetensorsEntry> entries, ReadSafetensorsHeader(folder / file));
+  Stored stored;
   for (SafetensorsEntry& entry : entries) {
     std::string name = entry.name;
     stored[std::move(name)] = {file, std::move(entry)};
   }
-  return absl::OkStatus();
+  return stored;
 }
 
 // tensor → shard
@@ -71,7 +72,7 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::filesyst
   return map;
 }
 
-void NoteUnlistedShards(const std::filesystem::path& folder, const std::set<std::string>& listed,
+void NoteUnlistedShards(const std::filesystem::path& folder, const std::map<std::string, Stored>& listed,
                         std::vector<std::string>& notes) {
   std::vector<std::string> unlisted;
   std::error_code error;
@@ -85,19 +86,21 @@ void NoteUnlistedShards(const std::filesystem::path& folder, const std::set<std:
 
 absl::StatusOr<Stored> FollowIndex(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const auto index, ReadIndex(folder));
-  std::set<std::string> shards;
-  Stored in_shards, stored;
+  std::map<std::string, Stored> shards;  // apart, since a shard copied over another holds that one's tensors, too
+  Stored stored;
   for (const auto& [name, shard] : index) {
     std::error_code error;
     if (!std::filesystem::exists(folder / shard, error)) {
       return Wrong(SomeNames({shard}), absl::StrCat("is missing, and ", kIndex, " says that it has ", SomeNames({name}),
                                        ". Copy the whole folder again."));
     }
-    if (shards.insert(shard).second) RETURN_IF_ERROR(AddFile(folder, shard, in_shards));
+    if (shards.contains(shard)) continue;
+    ASSIGN_OR_RETURN(shards[shard], TensorsOf(folder, shard));
   }
   for (const auto& [name, shard] : index) {
-    const auto found = in_shards.find(name);
-    if (found == in_shards.end() || found->second.file != shard) {
+    const Stored& in_shard = shards[shard];
+    const auto found = in_shard.find(name);
+    if (found == in_shard.end()) {
       return Wrong(SomeNames({shard}), absl::StrCat("tensor ", SomeNames({name}), " is missing, and ", kIndex, " says that it is there. Copy the "
                                        "whole folder again."));
     }
@@ -115,9 +118,7 @@ absl::StatusOr<Stored> ReadStored(const std::filesystem::path& folder, std::stri
     source = kIndex;
     return FollowIndex(folder, notes);
   }
-  Stored stored;
-  RETURN_IF_ERROR(AddFile(folder, kWhole, stored));
-  return stored;
+  return TensorsOf(folder, kWhole);
 }
 
 // A name, or the one that norms have in files from TensorFlow: LayerNorm.gamma and LayerNorm.beta.
@@ -201,8 +202,7 @@ absl::Status FindDense(const std::filesystem::path& folder, const DenseModule& d
   if (!std::filesystem::exists(folder / file, error)) {
     return Wrong(file, "is missing. Load the model with sentence-transformers and save it again: it writes this file.");
   }
-  Stored stored;
-  RETURN_IF_ERROR(AddFile(folder, file, stored));
+  ASSIGN_OR_RETURN(const Stored stored, TensorsOf(folder, file));
   for (const TensorShape& tensor : DenseTensors(dense)) {
     const auto found = stored.find(tensor.name.substr(dense.folder.size() + 1));
     if (found == stored.end()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
@@ -40,7 +41,7 @@ void DelimitedReader::EndField() {
 absl::Status DelimitedReader::TakeHeader() {
   size_t begin = 0;
   for (const size_t end : ends_) {
-    names_.push_back(text_.substr(begin, end - begin));
+    names_.emplace_back(absl::StripAsciiWhitespace(text_.substr(begin, end - begin)));
     begin = end;
   }
   for (size_t i = 0; i < names_.size(); ++i) {
@@ -167,7 +168,7 @@ absl::Status DelimitedReader::Finish() {
     RETURN_IF_ERROR(Feed("\n"));
   }
   if (state_ == State::kQuoted) {
-    return absl::InvalidArgumentError(absl::StrCat(file_, ":", quote_line_, ": a quote opens here and does not close before the file's end."));
+    return absl::InvalidArgumentError(absl::StrCat(file_, ":", quote_line_, ": a quote opens here and does not close before the file's end. Close it, or double a quote that is part of the text and put the field in quotes."));
   }
   if (state_ == State::kFieldStart && ends_.empty()) return absl::OkStatus();
   return Take('\n');

@@ -52,7 +52,12 @@ std::string Shown(absl::string_view line) {
 std::string LookOfFile(std::string_view begin) {
   const absl::string_view bytes = ToAbsl(begin);
   if (absl::StartsWith(bytes, "PAR1")) return "is a Parquet file";
-  if (absl::StartsWith(bytes, "PK\x03\x04")) return "is a zip archive";
+  if (absl::StartsWith(bytes, "PK\x03\x04")) return "is a zip archive or a spreadsheet: unpack it, or save it as CSV";
+  if (absl::StartsWith(bytes, "BZh") || absl::StartsWith(bytes, "\xFD" "7zXZ")) return "is compressed with bzip2 or xz: decompress it, or use gzip or zstd";
+  if (bytes.size() > 262 && bytes.substr(257, 5) == "ustar") return "is a tar archive: unpack it";
+  if (absl::StartsWith(bytes, "ARROW1") || absl::StartsWith(bytes, "\xFF\xFF\xFF\xFF")) {
+    return "is an Arrow file: write it as Parquet, with Python: datasets.load_from_disk(FOLDER).to_parquet(\"rows.parquet\")";
+  }
   if (absl::StartsWith(bytes, "%PDF")) return "is a PDF file";
   if (!IsText(bytes)) return "is binary, or not in UTF-8";
   const absl::string_view line = FirstLine(bytes);

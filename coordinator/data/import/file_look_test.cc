@@ -1,5 +1,6 @@
 #include "coordinator/data/import/file_look.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace muster {
@@ -16,7 +17,10 @@ TEST(LookOfFile, SaysWhatAFileIs) {
   EXPECT_EQ(LookOfFile("  [{\"query\": 1}]"), "looks like a JSON array");
   EXPECT_EQ(LookOfFile("{\"query\": 1}"), "looks like JSON objects");
   EXPECT_EQ(LookOfFile("PAR1\x15\x04"), "is a Parquet file");
-  EXPECT_EQ(LookOfFile("PK\x03\x04"), "is a zip archive");
+  EXPECT_EQ(LookOfFile("PK\x03\x04"), "is a zip archive or a spreadsheet: unpack it, or save it as CSV");
+  EXPECT_EQ(LookOfFile("BZh91AY"), "is compressed with bzip2 or xz: decompress it, or use gzip or zstd");
+  EXPECT_EQ(LookOfFile(std::string(257, '\0') + "ustar  "), "is a tar archive: unpack it");
+  EXPECT_THAT(LookOfFile("\xFF\xFF\xFF\xFF\x10"), testing::HasSubstr("load_from_disk"));
   EXPECT_EQ(LookOfFile("caf\xE9 au lait"), "is binary, or not in UTF-8");
   EXPECT_EQ(LookOfFile("one line"), "looks like text that begins \"one line\"");
   // Cut between characters, never within one.

@@ -55,7 +55,7 @@ FileReader::FileReader(Options options, JsonParser& json, Sink sink)
 absl::StatusOr<FileReader::Format> FileReader::FormatOf(std::string_view head) const {
   const std::string_view path = options_.plain_path;
   if (head.starts_with("PAR1")) return Format::kParquet;
-  const bool has_records = EndsWithAny(path, {".jsonl", ".json", ".csv", ".tsv"});
+  const bool has_records = EndsWithAny(path, {".jsonl", ".ndjson", ".json", ".csv", ".tsv"});
   const bool must_read = options_.must_read || path == kStandardInput;
   if (LooksLikeUtf16(head) && (has_records || must_read)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -63,7 +63,7 @@ absl::StatusOr<FileReader::Format> FileReader::FormatOf(std::string_view head) c
         options_.path, " > utf8-", options_.path.substr(options_.path.rfind('/') + 1), "."));
   }
   const std::string_view line = FirstLineOf(head);
-  const bool is_json_file = EndsWithAny(path, {".jsonl", ".json"});
+  const bool is_json_file = EndsWithAny(path, {".jsonl", ".ndjson", ".json"});
   if (is_json_file) return Format::kJson;
   if (IsNamedAsLines(path) && !line.starts_with('{')) return Format::kLines;
   if (!has_records && !must_read && !IsTrecLine(line)) return Format::kOther;
@@ -92,6 +92,7 @@ absl::Status FileReader::Decide(bool at_end) {
       break;
     case Format::kLines:
       splitter_.emplace(options_.path, false, [this](uint64_t line, std::string_view text) {
+        if (text.find_first_not_of(" \t") == std::string_view::npos) return absl::OkStatus();  // an empty line
         absl::Status status;
         record_.Clear();
         const size_t invalid = FirstInvalidUtf8(text), nul = text.find('\0');

@@ -28,6 +28,12 @@ std::string WithoutCompressionSuffix(absl::string_view path) {
   return std::string(path);
 }
 
+// `muster data add` sends judgments alone as FILE/qrels/SPLIT.tsv, whatever they are called; messages name the FILE.
+std::string ShownPath(absl::string_view path, const std::string& split) {
+  absl::ConsumeSuffix(&path, absl::StrCat("/qrels/", split, ".tsv"));
+  return std::string(path);
+}
+
 // A record's keys in the file's order do not matter; the first few name it well enough.
 std::string KeysOf(const InputRecord& record) {
   constexpr size_t kShown = 8;
@@ -49,7 +55,7 @@ bool IsBeirPath(const std::string& path) {
 }
 
 bool IsNamedAsData(absl::string_view path) {
-  return absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".json") || absl::EndsWith(path, ".csv") ||
+  return absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".ndjson") || absl::EndsWith(path, ".json") || absl::EndsWith(path, ".csv") ||
          absl::EndsWith(path, ".tsv") || absl::EndsWith(path, ".parquet");
 }
 
@@ -105,18 +111,19 @@ absl::Status Importer::BeginFile(const std::string& path, const std::string& spl
   if (!IsSafeRelativePath(path) || FirstInvalidUtf8(path) != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\"."));
   }
-  path_ = path;
+  path_ = base_ == nullptr ? path : ShownPath(path, split);
   plain_path_ = WithoutCompressionSuffix(path);
   if (!paths_.insert(plain_path_).second) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": the file came twice. Name each file once."));
   }
   if (paths_.size() > kMaxFiles) {
-    return absl::InvalidArgumentError(absl::StrCat("an import takes at most ", kMaxFiles, " files."));
+    return absl::InvalidArgumentError(absl::StrCat("an import takes at most ", kMaxFiles, " files. Join small files into larger ones."));
   }
   is_open_ = true;
   is_left_out_ = false;
   split_ = split;
   kind_ = nullptr;
+  columns_.clear();
   is_beir_ |= (schema_.empty() || schema_ == "beir") && IsBeirPath(plain_path_);
   const bool must_read = !header_.schema().empty() && !IsNamedAsOther(plain_path_);
   reader_.emplace(FileReader::Options{path_, plain_path_, must_read, folder_ / "upload.parquet", parquet_}, json_,
@@ -178,11 +185,18 @@ absl::Status Importer::Take(const Place& place, const absl::Status& status, std:
     }
   }
   record.Rename(fields_);
-  if (kind_ == nullptr) RETURN_IF_ERROR(Detect(place, record));
+  if (kind_ == nullptr) {
+    RETURN_IF_ERROR(Detect(place, record));
+    record.ForgetReads();
+  }
   ++records_;
   rows_.SetPlace(place);
+  if (columns_.empty() && kind_->columns_of != nullptr) columns_ = kind_->columns_of(record);
+  record.columns = columns_;
   const absl::Status read = kind_->read(record, rows_);
-  return absl::IsInvalidArgument(read) ? bad_.Add(place, ToStd(read.message())) : read;
+  if (absl::IsInvalidArgument(read)) return bad_.Add(place, ToStd(read.message()));
+  unread_.Count(record);
+  return read;
 }
 
 absl::Status Importer::Bad(const Place& place, const absl::Status& status, std::string_view text) {
@@ -266,7 +280,7 @@ absl::Status Importer::BeginSplit() {
   if (!IsInQrelsFolder(plain_path_)) {
     const absl::StatusOr<SplitAssignment::Assigned> assigned = splits_.Add(plain_path_, split_);
     if (!assigned.ok()) return assigned.status();
-    rows_.BeginFile(plain_path_, assigned->split, assigned->by_name);
+    rows_.BeginFile(plain_path_, path_, assigned->split, assigned->by_name);
     return absl::OkStatus();
   }
   const std::string named = std::filesystem::path(plain_path_).stem().string();
@@ -279,7 +293,7 @@ absl::Status Importer::BeginSplit() {
     return absl::InvalidArgumentError(absl::StrCat(plain_path_, ": is split ", named, " by its name, and the given split is ",
                                                    given, ". Leave out --split, or rename the file."));
   }
-  rows_.BeginFile(plain_path_, named, false);
+  rows_.BeginFile(plain_path_, path_, named, false);
   return absl::OkStatus();
 }
 
@@ -301,6 +315,11 @@ absl::Status Importer::CheckFinished() const {
     if (!has_judgments_) return MissingInBeir("qrels/SPLIT.tsv");
   }
   if (has_judgments_) {
+    if (base_ == nullptr && rows_.has_judgments_by_id() && !has_queries_ && rows_.queries() == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the judgments of schema ", schema_, " name queries by id, and no file holds queries: a file with, per record, "
+          "query_id and text. Import it together with the judgments."));
+    }
     if (base_ != nullptr || !rows_.has_judgments_by_id() || has_documents_ || rows_.documents() > 0) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(
         "the judgments of schema ", schema_, " name documents by id, and no file holds documents: a file with, per record, "
@@ -328,6 +347,7 @@ absl::StatusOr<muster::v1::ImportReport> Importer::Finish() {
   RETURN_IF_ERROR(CheckColumns());
   muster::v1::ImportReport report;
   RETURN_IF_ERROR(rows_.Finish(notes_, report));
+  unread_.AddNote(notes_);
   ASSIGN_OR_RETURN(DatasetFacts facts, writer_->Finish(base_ == nullptr));
   *report.mutable_dataset() = std::move(facts.dataset);
   report.mutable_dataset()->set_name(header_.name());

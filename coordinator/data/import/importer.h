@@ -21,6 +21,7 @@
 #include "coordinator/data/import/json_text.h"
 #include "coordinator/data/import/rows.h"
 #include "coordinator/data/import/schema.h"
+#include "coordinator/data/import/unread_keys.h"
 #include "coordinator/data/store/dataset_writer.h"
 #include "muster/v1/data.pb.h"
 
@@ -82,6 +83,7 @@ class Importer {
   bool has_documents_ = false, has_queries_ = false, has_judgments_ = false;
   absl::btree_set<std::string> paths_;
   absl::btree_set<std::string> seen_fields_;  // of `fields_`, own names
+  UnreadKeys unread_;
   struct Look {
     std::string path, begin;  // the file's first bytes
   };
@@ -90,6 +92,7 @@ class Importer {
   // holds.
   std::string path_, plain_path_, split_;
   const RecordKind* kind_ = nullptr;
+  std::vector<std::string> columns_;
   std::optional<FileReader> reader_;
   std::optional<Decoder> decoder_;
   bool is_open_ = false, is_left_out_ = false;

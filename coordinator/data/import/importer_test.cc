@@ -121,10 +121,10 @@ TEST_F(ImporterTest, NamesABadCorpusOrQueryLine) {
             "corpus.jsonl:1: \"_id\" must be an id (a string or an integer), found an empty string." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d", "text": ["x"]})"),
             "corpus.jsonl:1: \"text\" must be a string, found a list." + remedy);
-  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d", "text": "x", "title": 1})"),
+  EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d", "text": "x", "title": 1.5})"),
             "corpus.jsonl:1: \"title\" must be a string, found a number." + remedy);
   EXPECT_EQ(BeirErrorWith("queries.jsonl", kQueries + R"({"_id": "q1", "text": "x"})"),
-            "queries.jsonl:3: expected a new \"_id\", \"q1\" stands further up already." + remedy);
+            "queries.jsonl:3: expected the text that query \"q1\" has in an earlier record, found another: each id means one text." + remedy);
 }
 
 TEST_F(ImporterTest, NamesABadQrelsLine) {

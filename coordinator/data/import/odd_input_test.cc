@@ -52,7 +52,8 @@ class OddInput : public testing::Test {
 };
 
 TEST_F(OddInput, TrecJudgmentsStandInABeirFolder) {
-  for (const char* qrels : {"q1\t0\td1\t1\nq2\tQ0\td2\t2\n", "q1 0 d1 1\nq2 Q0 d2 2\n", "q1  0   d1 1 \nq2 0 d2 2"}) {
+  for (const char* qrels : {"q1\t0\td1\t1\nq2\tQ0\td2\t2\n", "q1 0 d1 1\nq2 Q0 d2 2\n", "q1  0   d1 1 \nq2 0 d2 2", " q1 0\td1 \t 1\t\r\nq2 0 d2\t2\r\n",
+                            "q1\td1\t1\t\nq2\td2\t 2 \n"}) {
     const auto report = Import(Beir(qrels));
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->schema(), "beir");
@@ -87,10 +88,18 @@ TEST_F(OddInput, JudgmentsOfWhatIsNotThereAreLeftOutAndCounted) {
 TEST_F(OddInput, AnotherCorpusIsRefused) {
   EXPECT_EQ(ErrorOf(Beir("q1\tx1\t1\nq2\tx2\t1\n")),
             "none of 2 judgments names a document of this corpus: is it another corpus? qrels/train.tsv:1 names document "
-            "\"x1\", which is not there.");
+            "\"x1\", which is not there. Import the judgments with the corpus that they were made for.");
+  EXPECT_EQ(ErrorOf(Beir("x1\td1\t1\nx2\td9\t1\n")),
+            "none of 2 judgments names a query of these queries: are they another split's or another dataset's? "
+            "qrels/train.tsv:1 names query \"x1\", which is not there. Import the judgments with the queries that they were made for.");
+  EXPECT_EQ(ErrorOf(Beir("x1\ty1\t1\nx2\ty2\t1\n")),
+            "none of 2 judgments names a query or document of these files. qrels/train.tsv:1 names query \"x1\", which is not "
+            "there. Import the judgments with the queries and the corpus that they were made for.");
+  EXPECT_THAT(ErrorOf({{"documents.jsonl", R"({"docid": "d1", "text": "one"})"}, {"train.qrels", "q1 0 d1 1\n"}}),
+              HasSubstr("the judgments of schema trec name queries by id, and no file holds queries: a file with, per record, query_id"));
   std::string qrels = "q1\td1\t1\nq2\td2\t1\n";
   for (int i = 0; i < 11; ++i) absl::StrAppend(&qrels, "q1\tx", i, "\t1\n");
-  EXPECT_THAT(ErrorOf(Beir(qrels)), HasSubstr("11 of 13 judgments (84.6 %) name a query or document that is not there; at most 5 % may."));
+  EXPECT_THAT(ErrorOf(Beir(qrels)), HasSubstr("11 of 13 judgments (84.6 %) name a query or document that is not there (0 a query, 11 a document); at most 5 % may."));
   ImportHeader header;
   header.set_max_missing_share(0.9);
   EXPECT_EQ(Import(Beir(qrels), header)->judgments_without_document(), 11u);
@@ -104,9 +113,10 @@ TEST_F(OddInput, NegativesOfAQueryThatHasAPositiveInAnotherRowAreKept) {
                           R"({"query": "early", "pos": ["p"], "neg": ["n1"]})" "\n"
                           R"({"query": "early", "pos": [], "neg": ["n2"]})" "\n"
                           R"({"query": "never", "pos": [], "neg": ["n3", "n4"]})" "\n"
-                          R"({"query": "never", "pos": null, "neg": ["n5"]})" "\n"}}, [] {
+                          R"({"query": "never", "pos": null, "neg": ["n5"]})" "\n"
+                          R"({"query": "never", "neg": ["n6"]})" "\n"}}, [] {
                ImportHeader header;
-               header.set_skip_bad(1);  // null is no list
+               header.set_skip_bad(1);  // of the last row
                return header;
              }())
           .value();
@@ -178,6 +188,28 @@ TEST_F(OddInput, HalfAnEmojiIsReadAsAReplacementAndCounted) {
   EXPECT_EQ(dataset->body(1), "\uFFFD\uFFFD and \\ud83d");
 }
 
+// Such lines once sent the splitter into an endless recursion.
+TEST_F(OddInput, ObjectsMayHaveCommasBetweenThem) {
+  const std::string a = R"({"query": "a", "pos": ["p"]})", b = R"({"query": "b", "pos": ["p"]})";
+  for (const std::string& text : {a + ",\n" + b, a + ",\n" + b + ",\n", "{\n" + a.substr(1) + "," + b}) {
+    const auto report = Import({{"t.jsonl", text}});
+    ASSERT_TRUE(report.ok()) << text << report.status();
+    EXPECT_EQ(report->dataset().queries(), 2u) << text;
+  }
+  EXPECT_EQ(ErrorOf({{"t.jsonl", a + ",\n,\n" + b}}),
+            "t.jsonl:2: expected a JSON object, found \",\". Correct the file: it cannot be read past such a place.");
+  EXPECT_THAT(ErrorOf({{"t.jsonl", a + ",\n]"}}), HasSubstr("t.jsonl:2: expected a JSON object, found \"]\""));
+}
+
+TEST_F(OddInput, BlanksAroundNamesAndLinesOfBlanksDoNotCount) {
+  EXPECT_EQ(Import({{"t.csv", "anchor, positive \nx,y\n"}})->dataset().queries(), 1u);
+  EXPECT_EQ(Import(Beir("q1\td1\t1\n  \n \t\nq2\td2\t1\n"))->bad_records(), 0u);
+}
+
+TEST_F(OddInput, LinesOfJsonHaveTwoNames) {
+  EXPECT_EQ(Import({{"t.ndjson.gz", R"({"query": "a", "pos": ["b"]})"}})->dataset().queries(), 1u);
+}
+
 TEST_F(OddInput, ObjectsOverSeveralLinesAreRead) {
   const Files files = {{"t.json", "{\n  \"query\": \"a\",\n  \"pos\": [\n    \"p\"\n  ]\n}"}};
   EXPECT_EQ(Import(files)->dataset().queries(), 1u);
@@ -187,6 +219,27 @@ TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
   const auto report = Import({{"t.jsonl", R"({"query": "a", "pos": ["b"], "hash": [123456789012345678901234567890, -7, {"x": null}]})"}});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
+}
+
+// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split beside it.
+TEST_F(OddInput, MessagesAboutAddedJudgmentsNameTheUsersFile) {
+  ASSERT_TRUE(Import(Beir("q1\td1\t1\n")).ok());
+  const auto added = [&](const std::string& path, const std::string& split, const std::string& lines) {
+    const auto folder = MakeScratchFolder(testing::TempDir(), "added").value();
+    ImportHeader header;
+    header.set_name("set");
+    const auto importer = Importer::Create(header, folder, Dataset::Open(folder_).value()).value();
+    absl::Status status = importer->BeginFile(path, split);
+    if (status.ok()) status = importer->Chunk(lines);
+    if (status.ok()) status = importer->Finish().status();
+    std::filesystem::remove_all(folder);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(added("mine.tsv/qrels/train.tsv", "train", "q1\td1\t1\nq1\td1\tgood\n"), testing::StartsWith("mine.tsv:2: expected a number"));
+  EXPECT_EQ(added("mine.tsv/qrels/train.tsv", "train", "q7\td1\t1\n"),
+            "none of 1 judgment names a query of the dataset or of these files. mine.tsv:1 names query \"q7\", which is not "
+            "there. muster data show NAME prints ids that the dataset has.");
+  EXPECT_THAT(added("folder/qrels/train.tsv", "", "q1\td1\tgood\nq1\td1\tgood\n"), testing::StartsWith("folder/qrels/train.tsv:2: "));
 }
 
 TEST_F(OddInput, SeveralBeirDatasetsAreNamed) {
@@ -244,6 +297,71 @@ TEST_F(OddInput, ANullNeverMovesTheNextColumnIntoItsPlace) {
       Import({{"t.jsonl", "{\"anchor\": \"q\", \"more\": null, \"positive\": \"p\", \"negative_1\": null, \"negative_2\": \"n\"}"}}).value();
   EXPECT_EQ(report.dataset().splits(0).positives(), 1u);
   EXPECT_EQ(report.dataset().splits(0).negatives(), 1u);
+}
+
+TEST_F(OddInput, AnAbsentKeyNeverMovesTheNextColumnIntoItsPlace) {
+  ImportHeader named;
+  named.set_schema("sentence-transformers");
+  const std::string full = "{\"a\": \"q\", \"b\": \"p\", \"c\": \"n\"}\n";
+  EXPECT_EQ(ErrorOf({{"t.jsonl", full + "{\"a\": \"q2\", \"c\": \"n\"}"}}, named),
+            "t.jsonl:2: \"b\" must be a string, found nothing. Fix the line, or import with --skip-bad 10.");
+  EXPECT_THAT(ErrorOf({{"t.jsonl", "{\"a\": \"q\", \"c\": \"n\"}\n" + full}}, named),
+              HasSubstr("t.jsonl:2: the order of the first record's columns decides (a, c), and it has no \"b\". Name the columns: "
+                        "--columns anchor=…,positive=…,negative=…"));
+  const ImportReport report = Import({{"t.jsonl", full + "{\"c\": \"n2\", \"b\": \"p2\", \"a\": \"q2\"}\n{\"a\": \"q3\", \"b\": \"p3\"}"}}, named).value();
+  EXPECT_EQ(report.dataset().splits(0).positives(), 3u);
+  EXPECT_EQ(report.dataset().splits(0).negatives(), 2u);
+  EXPECT_EQ(Dataset::Open(folder_).value()->query_text(1), "q2") << "by name, as in the first record";
+  EXPECT_THAT(ErrorOf({{"t.jsonl", "{\"query\": \"q\", \"passage\": \"p\", \"negative\": \"n\"}\n{\"query\": \"q\", \"negative\": \"n\"}"}}),
+              HasSubstr("t.jsonl:2: \"passage\" must be a string, found nothing"));
+}
+
+TEST_F(OddInput, KeysThatNoSchemaReadsAreCounted) {
+  const std::string message = R"([{"role": "user", "content": "a"}])";
+  const ImportReport swift =
+      Import({{"t.jsonl", absl::StrCat("{\"messages\": ", message, ", \"positive_messages\": [", message, "], \"images\": [\"a.png\"], \"source\": \"llm\"}\n",
+                                       "{\"messages\": ", message, ", \"positive_messages\": [", message, "], \"images\": [], \"channel\": null}\n",
+                                       "{\"messages\": ", message, ", \"positive_messages\": [[{\"role\": \"user\", \"content\": \"b\", \"loss\": true}]], \"images\": [\"b.png\"]}\n")}})
+          .value();
+  EXPECT_THAT(swift.notes(), ElementsAre("left out, as the schema does not read these keys: images (2 records), positive_messages.loss (1 record)"));
+  EXPECT_THAT(swift.dataset().sources(), Contains("llm"));
+  Files files = Beir("q1\td1\t1\n");
+  files[1].second = "{\"_id\": \"q1\", \"text\": \"a\", \"metadata\": {\"url\": \"x\"}}\n{\"_id\": \"q2\", \"text\": \"b\", \"metadata\": {}}\n";
+  EXPECT_THAT(Import(files)->notes(), ElementsAre("left out, as the schema does not read these keys: metadata (1 record)"));
+  EXPECT_THAT(Import({{"t.jsonl", R"({"question": "a", "answers": ["x"], "dataset": "nq", "positive_ctxs": [{"text": "b", "score": 3}, {"text": "c", "score": 2}]})"}})->notes(),
+              ElementsAre(HasSubstr("answers: left out (1 row)"),
+                          "left out, as the schema does not read these keys: dataset (1 record), positive_ctxs.score (1 record)"));
+}
+
+TEST_F(OddInput, ARecordThatComesTwiceCountsOnce) {
+  Files files = Beir("q1\td1\t1\n");
+  files[0].second += "{\"_id\": \"d1\", \"text\": \"one\"}\n";
+  files[1].second += "{\"_id\": \"q1\", \"text\": \"a\"}\n";
+  const ImportReport report = Import(files).value();
+  EXPECT_EQ(report.dataset().passages(), 2u);
+  EXPECT_THAT(report.notes(), ElementsAre("2 documents and queries came again with the same id: counted once"));
+  files[0].second += "{\"_id\": \"d1\", \"text\": \"another\"}\n";
+  EXPECT_THAT(ErrorOf(files), HasSubstr("corpus.jsonl:4: expected the text that document \"d1\" has in an earlier record, found another"));
+}
+
+TEST_F(OddInput, TitlesThatAreNumbersAreTheirDigits) {
+  Files files = Beir("q1\td1\t1\n");
+  files[0].second = "{\"_id\": 1, \"title\": 1984, \"text\": \"one\"}\n{\"_id\": \"d1\", \"title\": null, \"text\": \"two\"}\n";
+  ASSERT_TRUE(Import(files).ok());
+  EXPECT_EQ(Dataset::Open(folder_).value()->title(0), "1984");
+  EXPECT_EQ(Dataset::Open(folder_).value()->title(1), "");
+}
+
+TEST_F(OddInput, AnEmptyCellIsAsNull) {
+  const ImportReport rows = Import({{"t.csv", "query,pos,neg,pos_scores\nq,p,n,\nr,p,,\nq,,m,\n"}}).value();
+  EXPECT_EQ(rows.dataset().splits(0).positives(), 2u);
+  EXPECT_EQ(rows.dataset().splits(0).negatives(), 2u);
+  EXPECT_EQ(rows.empty_texts(), 0u);
+  const ImportReport columns = Import({{"t.csv", ",anchor,positive,negative_1,negative_2,source\n0,a,p,,n,\n1,b,p,m,n,llm\n"}}).value();
+  EXPECT_EQ(columns.dataset().splits(0).negatives(), 3u) << "the first column is the index that pandas writes";
+  EXPECT_EQ(columns.empty_texts(), 0u);
+  EXPECT_THAT(columns.notes(), ElementsAre("left out, as the schema does not read these keys: (no name) (2 records)"));
+  EXPECT_THAT(ErrorOf({{"t.csv", "anchor,positive,negative\na,p,\"['n', 'm']\"\n"}}), HasSubstr("found a list that is not JSON, as Python prints it"));
 }
 
 TEST_F(OddInput, ATextThatLooksLikeAListIsNeverTakenForAnotherThing) {

@@ -8,6 +8,7 @@
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/json_text.h"
+#include "coordinator/data/parquet/unread_value.h"
 
 namespace muster {
 namespace {
@@ -35,6 +36,7 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
   const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
+  if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // null, and in CSV an empty cell, is how an empty list is saved
   // Where one text may stand for a list, the text of a typed record is that one, even if it looks like a list.
   if (value.kind() == Kind::kText && (record.untyped || !allow_one)) {
     JsonParser parser;
@@ -44,7 +46,7 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
       for (const InputRecord::Value item : list.root()) RETURN_IF_ERROR(take(item));
       return absl::OkStatus();
     }
-    if (!allow_one && IsQuotedList(value.text())) return Expected(key, what, "a list that is not JSON, as Python prints it");
+    if ((record.untyped || !allow_one) && IsQuotedList(value.text())) return Expected(key, what, "a list that is not JSON, as Python prints it");
   }
   if (value.kind() == Kind::kText && (allow_one || record.untyped)) return take(value);
   if (value.kind() != Kind::kList) return Expected(key, what, ToAbsl(KindOf(value)));
@@ -54,12 +56,46 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
 
 }  // namespace
 
-InputRecord::Value InputRecord::Value::Find(std::string_view key) const {
+InputRecord::Value InputRecord::Lookup(Value object, std::string_view key) {
   Value found;
-  for (const Value value : *this) {
+  for (const Value value : object) {
     if (value.key() == key) found = value;
   }
   return found;
+}
+
+InputRecord::Value InputRecord::Value::Find(std::string_view key) const {
+  const Value found = Lookup(*this, key);
+  if (found) found.MarkRead();
+  return found;
+}
+
+void InputRecord::AddUnread(Value value, const std::string& prefix,
+                            absl::FunctionRef<void(std::string_view key)> take) const {
+  if (value.kind() == Kind::kList) {
+    for (const Value item : value) {
+      if (item.kind() == Kind::kObject || item.kind() == Kind::kList) AddUnread(item, prefix, take);
+    }
+    return;
+  }
+  // Of an object that was taken as a whole, such as a map of ids to texts, no key was asked for.
+  bool in_part = false;
+  for (const Value field : value) in_part |= field.node().read;
+  if (!in_part) return;
+  for (const Value field : value) {
+    const bool is_structure = field.kind() == Kind::kObject || field.kind() == Kind::kList;
+    if (field.node().read) {
+      if (is_structure) AddUnread(field, absl::StrCat(prefix, ToAbsl(field.key()), "."), take);
+      continue;
+    }
+    const bool has_value = is_structure ? !field.empty() : field.kind() != Kind::kNull && !(field.kind() == Kind::kText && field.text().empty());
+    if (!has_value) continue;
+    prefix.empty() ? take(field.key()) : take(absl::StrCat(prefix, ToAbsl(field.key())));
+  }
+}
+
+void InputRecord::ForEachUnread(absl::FunctionRef<void(std::string_view key)> take) const {
+  if (is_object()) AddUnread(root(), "", take);
 }
 
 uint32_t InputRecord::Add(Kind kind, std::string_view key, std::string_view text, double number) {
@@ -112,18 +148,32 @@ std::string_view KindOf(InputRecord::Value value) {
     case Kind::kNumber: return "a number";
     case Kind::kText: return value.text().empty() ? "an empty string" : "a string";
     case Kind::kList: return "a list";
-    case Kind::kObject: return "an object";
+    case Kind::kObject:
+      // Of Parquet's types that are not read the name says more.
+      for (const InputRecord::Value field : value) {
+        if (field.key().starts_with(kUnreadValue)) return field.key();
+      }
+      return "an object";
   }
   return "no JSON";
 }
 
-bool IsAbsent(InputRecord::Value value) { return !value || value.kind() == Kind::kNull; }
+bool IsAbsent(InputRecord::Value value) {
+  return !value || value.kind() == Kind::kNull || value.is_empty_cell();
+}
 
 absl::StatusOr<std::string_view> TextOf(const InputRecord& record, std::string_view key, bool required) {
   const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return std::string_view();
   if (!value || value.kind() != Kind::kText) return Expected(key, "a string", ToAbsl(KindOf(value)));
   return value.text();
+}
+
+absl::StatusOr<std::string> TitleOf(InputRecord::Value value) {
+  if (IsAbsent(value)) return std::string();
+  if (value.kind() == Kind::kText) return std::string(value.text());
+  if (value.kind() == Kind::kInteger) return IdOf(value, "title");
+  return Expected("title", "a string", ToAbsl(KindOf(value)));
 }
 
 absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key) {

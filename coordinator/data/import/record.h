@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 
 namespace muster {
@@ -21,6 +23,7 @@ class InputRecord {
   struct Node {
     Kind kind = Kind::kNull;
     bool negative = false;       // of an integer
+    mutable bool read = false;   // a schema has asked for it
     uint32_t end = 0;            // the index after the last descendant
     uint64_t magnitude = 0;      // of an integer
     double number = 0;           // of an integer and a number
@@ -55,9 +58,12 @@ class InputRecord {
     Iterator begin() const { return {record_, index_ + 1}; }
     Iterator end() const { return {record_, node().end}; }
     bool empty() const { return node().end == index_ + 1; }
-    Value Find(std::string_view key) const;  // of equal keys the last; false: there is none
+    bool is_empty_cell() const { return record_->untyped && kind() == Kind::kText && text().empty(); }
+    Value Find(std::string_view key) const;  // of equal keys the last; false: there is none. Counts as read
+    void MarkRead() const { node().read = true; }
 
    private:
+    friend class InputRecord;
     const InputRecord* record_ = nullptr;
     uint32_t index_ = 0;
   };
@@ -78,26 +84,38 @@ class InputRecord {
   Value root() const { return {this, 0}; }
   bool is_object() const { return !nodes_.empty() && nodes_[0].kind == Kind::kObject; }
   Value Find(std::string_view key) const { return is_object() ? root().Find(key) : Value(); }
-  bool Has(std::string_view key) const { return static_cast<bool>(Find(key)); }
+  bool Has(std::string_view key) const { return is_object() && Lookup(root(), key); }  // does not count as read
+  void ForgetReads() const {
+    for (const Node& node : nodes_) node.read = false;
+  }
+  // Calls `take(key)` for each key with a value that no schema has asked for, of the record and of objects in it that were
+  // read in part ("positive_ctxs.score"). Null, empty texts, lists and objects are no values.
+  void ForEachUnread(absl::FunctionRef<void(std::string_view key)> take) const;
   // Cells of CSV and TSV have no types: a number is its digits, and a list is a JSON list.
   bool untyped = false;
   bool renamed = false;  // fields were given the schema's names, so names count and not their order
   uint64_t number = 0;   // of its line or row in the file
+  std::span<const std::string> columns;  // what RecordKind::columns_of found in the file's first record
 
  private:
+  static Value Lookup(Value object, std::string_view key);
+  void AddUnread(Value value, const std::string& prefix, absl::FunctionRef<void(std::string_view key)> take) const;
+
   std::vector<Node> nodes_;
 };
 
 // What a value is, for people: "a list", "nothing".
 std::string_view KindOf(InputRecord::Value value);
-bool IsAbsent(InputRecord::Value value);  // or null, or an empty untyped cell
+bool IsAbsent(InputRecord::Value value);  // or null, or an empty cell of CSV or TSV
 
 // A string; an absent or null one is "" where `required` is false.
 absl::StatusOr<std::string_view> TextOf(const InputRecord& record, std::string_view key, bool required = true);
 // A string that is not empty, or an integer, which is written in decimal digits.
 absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key);
 absl::StatusOr<std::string> IdOf(const InputRecord& record, std::string_view key);
-// Lists; an absent or null one is empty where `required` is false. One string stands for a list of one where
+// A string, or an integer ("1984"), which is written in decimal digits; an absent or null one is "".
+absl::StatusOr<std::string> TitleOf(InputRecord::Value value);
+// Lists; a null one is empty, and so is an absent one where `required` is false. One string stands for a list of one where
 // `allow_one` is set.
 absl::StatusOr<std::vector<std::string>> TextsOf(const InputRecord& record, std::string_view key, bool required,
                                                  bool allow_one = false);

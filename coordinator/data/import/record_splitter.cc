@@ -15,6 +15,10 @@ bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 }  // namespace
 
 absl::Status JsonArraySplitter::Unexpected(char c) const {
+  if (bare_) {
+    return absl::InvalidArgumentError(absl::StrCat(file_, ":", line_, ": expected a JSON object, found \"", std::string(1, c),
+                                                   "\". Correct the file: it cannot be read past such a place."));
+  }
   return absl::InvalidArgumentError(absl::StrCat(file_, ":", line_, ": expected ",
                                                  state_ == State::kAfter ? "\",\" or \"]\" between" : "nothing after",
                                                  " the objects of the JSON array, found \"", std::string(1, c),
@@ -67,13 +71,14 @@ absl::Status JsonArraySplitter::Take(char c) {
       }
       [[fallthrough]];
     case State::kNext:
+      if (bare_ && (c == ',' || c == ']')) return Unexpected(c);
       state_ = State::kElement;
       first_line_ = line_;
       return TakeOfElement(c);
     case State::kAfter:
-      if (bare_) {
+      if (bare_) {  // with or without a comma between the objects
         state_ = State::kNext;
-        return Take(c);
+        return c == ',' ? absl::OkStatus() : Take(c);
       }
       if (c != ',' && c != ']') return Unexpected(c);
       state_ = c == ',' ? State::kNext : State::kEnd;

@@ -61,52 +61,68 @@ absl::Status References::CopyFrom(const BaseRecords& base, DigestIndex& queries,
 
 absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& documents, Judge judge,
                                  std::vector<std::string>& notes, muster::v1::ImportReport& report) const {
-  uint64_t without_query = 0, without_document = 0, missing = 0;
-  std::string first;
+  Missing missing;
   for (const auto& [path, file] : files_) {
     for (const Entry& entry : file.entries) {
       const auto query = NumberOf(entry.query, entry.has_query, queries);
       const auto document = NumberOf(entry.document, entry.has_document, documents);
-      without_query += !query.has_value();
-      without_document += !document.has_value();
       if (query.has_value() && document.has_value()) {
         judge(file.split, *query, *document, entry.relation, entry.grade, entry.source,
               entry.has_query ? 0 : file.number);
-      } else if (missing++ == 0) {
-        first = absl::StrCat(Place{path, entry.number, entry.is_row}.Text(), " names ",
-                             query.has_value() ? "document" : "query",
-                             IdOfDigest(query.has_value() ? entry.document : entry.query));
+        continue;
       }
+      const auto names = [&](absl::string_view kind, const Digest128& id) {
+        return absl::StrCat(Place{file.shown, entry.number, entry.is_row}.Text(), " names ", kind, IdOfDigest(id));
+      };
+      if (!query.has_value() && missing.query++ == 0) missing.first_query = names("query", entry.query);
+      if (!document.has_value() && missing.document++ == 0) missing.first_document = names("document", entry.document);
+      if (missing.either++ == 0) missing.first = query.has_value() ? missing.first_document : missing.first_query;
     }
   }
-  report.set_judgments_without_query(without_query);
-  report.set_judgments_without_document(without_document);
-  if (missing == 0) return absl::OkStatus();
-  RETURN_IF_ERROR(Check(without_query, without_document, missing, first));
-  notes.push_back(absl::StrCat(Plural(missing, "judgment"), " of ", size_, missing == 1 ? " names" : " name",
-                               " a query or document that is not there, left out: ", without_query, without_query == 1 ? " query" : " queries",
-                               " and ", Plural(without_document, "document"), " missing; ", first));
+  report.set_judgments_without_query(missing.query);
+  report.set_judgments_without_document(missing.document);
+  if (missing.either == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(Check(missing));
+  notes.push_back(absl::StrCat(Plural(missing.either, "judgment"), " of ", size_, missing.either == 1 ? " names" : " name",
+                               " a query or document that is not there, left out: ", missing.query, missing.query == 1 ? " query" : " queries",
+                               " and ", Plural(missing.document, "document"), " missing; ", missing.first));
   return absl::OkStatus();
 }
 
-absl::Status References::Check(uint64_t without_query, uint64_t without_document, uint64_t missing,
-                               const std::string& first) const {
-  for (const auto& [without, kind, where] :
-       {std::tuple(without_document, "document", "corpus"), std::tuple(without_query, "query", "queries file")}) {
-    if (without == size_) {
-      return absl::InvalidArgumentError(absl::StrCat("none of ", size_, size_ == 1 ? " judgment" : " judgments", " names a ", kind,
-                                                     " of this ", where, ": is it another ", where, "? ", first,
-                                                     ", which is not there."));
-    }
+// No judgment can be kept: which side does not fit decides what to do.
+absl::Status References::NoneIsThere(absl::string_view kind, const std::string& first) const {
+  const std::string what = absl::StrCat("none of ", Plural(size_, "judgment"), " names a ", kind);
+  const std::string where = absl::StrCat(". ", first, ", which is not there.");
+  if (is_added_) {
+    return absl::InvalidArgumentError(absl::StrCat(what, " of the dataset or of these files", where,
+                                                   " muster data show NAME prints ids that the dataset has."));
   }
-  const double share = static_cast<double>(missing) / static_cast<double>(size_);
+  if (kind == "query or document") {
+    return absl::InvalidArgumentError(absl::StrCat(what, " of these files", where,
+                                                   " Import the judgments with the queries and the corpus that they were made for."));
+  }
+  const bool is_query = kind == "query";
+  return absl::InvalidArgumentError(absl::StrCat(
+      what, is_query ? " of these queries: are they another split's or another dataset's" : " of this corpus: is it another corpus", "? ",
+      first, ", which is not there. Import the judgments with the ", is_query ? "queries" : "corpus", " that they were made for."));
+}
+
+absl::Status References::Check(const Missing& missing) const {
+  if (missing.query == size_ && missing.document == size_) return NoneIsThere("query or document", missing.first);
+  if (missing.query == size_) return NoneIsThere("query", missing.first_query);
+  if (missing.document == size_) return NoneIsThere("document", missing.first_document);
+  const double share = static_cast<double>(missing.either) / static_cast<double>(size_);
   const bool allowed = max_missing_share_.has_value() ? share <= *max_missing_share_
-                                                      : share <= kMaxMissingShare || missing <= kAlwaysAllowed;
+                                                      : share <= kMaxMissingShare || missing.either <= kAlwaysAllowed;
   if (allowed) return absl::OkStatus();
+  const char* another = missing.document == 0 ? "Are the queries another split's or another dataset's"
+                        : missing.query == 0  ? "Is it another corpus"
+                                              : "Are the queries and the corpus another dataset's";
   return absl::InvalidArgumentError(absl::StrFormat(
-      "%d of %d judgments (%.3g %%) name a query or document that is not there; at most %.3g %% may. The first: %s. Is it "
-      "another corpus? To import the others, raise --max-missing-share.",
-      missing, size_, 100 * share, 100 * max_missing_share_.value_or(kMaxMissingShare), first));
+      "%d of %d judgments (%.3g %%) name a query or document that is not there (%d a query, %d a document); at most %.3g %% "
+      "may. The first: %s. %s? To import the others, raise --max-missing-share.",
+      missing.either, size_, 100 * share, missing.query, missing.document,
+      100 * max_missing_share_.value_or(kMaxMissingShare), missing.first, another));
 }
 
 }  // namespace muster

@@ -27,10 +27,14 @@ struct Reference {
 // Not thread-safe.
 class References {
  public:
-  explicit References(std::optional<double> max_missing_share) : max_missing_share_(max_missing_share) {}
+  // `is_added`: to a dataset, whose queries and documents the judgments may name.
+  References(std::optional<double> max_missing_share, bool is_added)
+      : max_missing_share_(max_missing_share), is_added_(is_added) {}
 
-  void BeginFile(const std::string& path, const std::string& split, uint32_t number) {
+  // `shown`: the path for messages.
+  void BeginFile(const std::string& path, const std::string& shown, const std::string& split, uint32_t number) {
     file_ = &files_[path];
+    file_->shown = shown;
     file_->split = split;
     file_->number = number;
   }
@@ -63,14 +67,19 @@ class References {
     bool is_row, has_query, has_document;  // has_…: a number
   };
   struct File {
-    std::string split;
+    std::string shown, split;
     uint32_t number = 0;
     std::vector<Entry> entries;
   };
-  absl::Status Check(uint64_t without_query, uint64_t without_document, uint64_t missing,
-                     const std::string& first) const;
+  struct Missing {
+    uint64_t query = 0, document = 0, either = 0;      // judgments
+    std::string first_query, first_document, first;  // "FILE:LINE names query "q1""
+  };
+  absl::Status Check(const Missing& missing) const;
+  absl::Status NoneIsThere(absl::string_view kind, const std::string& first) const;
 
   const std::optional<double> max_missing_share_;
+  const bool is_added_;
   std::map<std::string, File> files_;  // by path
   File* file_ = nullptr;
   uint64_t size_ = 0;

@@ -25,8 +25,9 @@ bool OnlyHasNegatives(const CanonicalRow& row) {
                      [](const CanonicalPassage& passage) { return passage.relation != Relation::kGraded; });
 }
 
-absl::Status NotNew(const std::string& id) {
-  return absl::InvalidArgumentError(absl::StrCat("expected a new \"_id\", \"", id, "\" stands further up already"));
+absl::Status OtherText(absl::string_view kind, const std::string& id) {
+  return absl::InvalidArgumentError(absl::StrCat("expected the text that ", kind, " \"", id,
+                                                 "\" has in an earlier record, found another: each id means one text"));
 }
 
 uint64_t BytesOf(const CanonicalRow& row) {
@@ -39,27 +40,35 @@ std::string RowCount(uint64_t count) { return absl::StrCat(count, count == 1 ? "
 
 }  // namespace
 
-void Rows::BeginFile(const std::string& path, const std::string& split, bool by_name) {
+void Rows::BeginFile(const std::string& path, const std::string& shown, const std::string& split, bool by_name) {
   path_ = path;
   split_ = split;
   ++file_;
-  references_.BeginFile(path, split, file_);
+  references_.BeginFile(path, shown, split, file_);
   named_of_file_.push_back(nullptr);
   if (!by_name) return;
   NamedFiles& named = named_files_[split];
   named_of_file_.back() = &named;
   ++named.files;
-  if (named.paths.size() < kShownPaths) named.paths.push_back(path);
+  if (named.paths.size() < kShownPaths) named.paths.push_back(shown);
 }
 
 absl::Status Rows::Document(const std::string& id, std::string_view title, std::string_view text) {
-  if (!document_ids_.Insert(DigestOfId(id)).second) return NotNew(id);
+  const auto [document, is_new] = document_ids_.Insert(DigestOfId(id));
+  if (!is_new) {
+    ++repeated_;
+    return writer_.FindPassage(title, text) == writer_.passage_of(document) ? absl::OkStatus() : OtherText("document", id);
+  }
   ASSIGN_OR_RETURN(const uint32_t passage, writer_.AddPassage(title, text));
   return writer_.AddDocument(id, passage).status();
 }
 
 absl::Status Rows::Query(const std::string& id, std::string_view text) {
-  if (!query_ids_.Insert(DigestOfId(id)).second) return NotNew(id);
+  const auto [query, is_new] = query_ids_.Insert(DigestOfId(id));
+  if (!is_new) {
+    ++repeated_;
+    return writer_.query_text_digest(query) == DigestOfQueryText(text) ? absl::OkStatus() : OtherText("query", id);
+  }
   return writer_.AddQuery(id, text).status();
 }
 
@@ -75,8 +84,7 @@ absl::StatusOr<uint32_t> Rows::QueryOf(const CanonicalRow& row) {
     if (is_new) {
       RETURN_IF_ERROR(writer_.AddQuery(row.query_id, row.query).status());
     } else if (writer_.query_text_digest(number) != DigestOfQueryText(row.query)) {
-      return absl::InvalidArgumentError(absl::StrCat("expected the text of query \"", row.query_id,
-                                                     "\" as it stands further up, found another"));
+      return OtherText("query", row.query_id);
     }
     return number;
   }
@@ -93,17 +101,17 @@ absl::StatusOr<uint32_t> Rows::QueryOf(const CanonicalRow& row) {
 }
 
 absl::StatusOr<uint32_t> Rows::DocumentOf(const CanonicalPassage& passage) {
-  ASSIGN_OR_RETURN(const uint32_t number, writer_.AddPassage(passage.title, passage.text));
   if (!passage.id.empty()) {
     const auto [document, is_new] = document_ids_.Insert(DigestOfId(passage.id));
     if (is_new) {
+      ASSIGN_OR_RETURN(const uint32_t number, writer_.AddPassage(passage.title, passage.text));
       RETURN_IF_ERROR(writer_.AddDocument(passage.id, number).status());
-    } else if (writer_.passage_of(document) != number) {
-      return absl::InvalidArgumentError(absl::StrCat("expected the text of document \"", passage.id,
-                                                     "\" as it stands further up, found another"));
+    } else if (writer_.FindPassage(passage.title, passage.text) != writer_.passage_of(document)) {
+      return OtherText("document", passage.id);
     }
     return document;
   }
+  ASSIGN_OR_RETURN(const uint32_t number, writer_.AddPassage(passage.title, passage.text));
   document_of_passage_.resize(writer_.passages(), kAbsent);
   uint32_t& document = document_of_passage_[number];
   if (document != kAbsent) return document;
@@ -236,6 +244,10 @@ absl::Status Rows::Finish(std::vector<std::string>& notes, muster::v1::ImportRep
 }
 
 void Rows::AddNotes(std::vector<std::string>& notes) {
+  if (repeated_ > 0) {
+    notes.push_back(absl::StrCat(repeated_, repeated_ == 1 ? " document or query came" : " documents and queries came",
+                                 " again with the same id: counted once"));
+  }
   for (const auto& [split, named] : named_files_) {
     notes.push_back(absl::StrCat(absl::StrJoin(named.paths, ", "),
                                  named.files > kShownPaths ? absl::StrCat(", … (", named.files, " files)") : "",

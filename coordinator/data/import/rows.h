@@ -33,10 +33,11 @@ class Rows final : public RowSink {
   // `source`: of judgments that name none. The writer outlives this.
   // `base`: of the dataset that the rows are added to; null: none. It outlives this, too.
   Rows(DatasetWriter& writer, std::string source, std::optional<double> max_missing_share, const BaseRecords* base)
-      : writer_(writer), references_(max_missing_share), source_(std::move(source)), base_(base) {}
+      : writer_(writer), references_(max_missing_share, base != nullptr), source_(std::move(source)), base_(base) {}
 
-  // The records that follow are judgments of this file. `by_name`: the file's name decided the split.
-  void BeginFile(const std::string& path, const std::string& split, bool by_name);
+  // The records that follow are judgments of this file. `shown`: its path for messages. `by_name`: the file's name decided
+  // the split.
+  void BeginFile(const std::string& path, const std::string& shown, const std::string& split, bool by_name);
   // The place of the next record.
   void SetPlace(const Place& place) { place_ = place; }
 
@@ -46,6 +47,7 @@ class Rows final : public RowSink {
   void Leave(LeftOut field) override { ++left_out_[field]; }
 
   uint32_t documents() const { return document_ids_.size(); }
+  uint32_t queries() const { return query_ids_.size(); }
   bool has_judgments_by_id() const { return references_.size() > 0; }
 
   // Judges what waited. Adds notes, and the counts of what was left out to the report. INVALID_ARGUMENT if too many
@@ -93,6 +95,7 @@ class Rows final : public RowSink {
   uint64_t waiting_bytes_ = 0;
   std::map<LeftOut, uint64_t> left_out_;
   uint64_t negative_grades_ = 0;
+  uint64_t repeated_ = 0;  // records of documents and queries that came before
 };
 
 }  // namespace muster

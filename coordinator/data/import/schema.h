@@ -24,6 +24,8 @@ struct RecordKind {
   // (TSV without a header, TREC) is the line, as a text.
   bool (*matches)(std::string_view path, const InputRecord& record) = nullptr;
   absl::Status (*read)(const InputRecord& record, RowSink& sink) = nullptr;
+  // What `read` needs of the file's first good record, as InputRecord::columns. Empty: the record is not good.
+  std::vector<std::string> (*columns_of)(const InputRecord& record) = nullptr;
   // Fields that --columns may give other names.
   std::vector<std::string_view> columns = {};
 };

@@ -113,7 +113,7 @@ std::vector<Example> Examples() {
                  "\"positive_document_ids\" must be a list of ids, found a boolean in it"});
   all.push_back({"sentence_transformers_jsonl", "sentence-transformers",
                  {{"rows.jsonl", Pairs([](int i, int j) { return absl::StrCat("{\"anchor\": ", Quoted(Query(i)), ", \"positive\": ", Quoted(Positive(i, j)), ", \"negative\": ", Quoted(Negative(i, j)), "}"); })}},
-                 true, "rows.jsonl", R"({"anchor": "a", "positive": 3})", "expected columns of text: anchor, positive, and negatives, found 1"});
+                 true, "rows.jsonl", R"({"anchor": "a", "positive": 3})", "\"positive\" must be a string, found a number"});
   all.push_back({"sentence_transformers_csv", "sentence-transformers",
                  {{"rows.csv", "anchor,positive,negative\n" + Pairs([](int i, int j) { return absl::StrCat(Query(i), ",\"", Positive(i, j), "\",\"", Negative(i, j), "\""); })}},
                  true, "rows.csv", "a,b", "expected 3 fields as in the header (anchor, positive, negative), found 2"});

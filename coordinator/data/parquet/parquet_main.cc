@@ -1,7 +1,8 @@
 // muster-parquet FILE: writes the rows of a Parquet file to standard output, one JSON object per line. The data server
 // starts it for each Parquet file of an import, so that Arrow and what a damaged file does to it stay out of the server.
 //
-// Columns of types that no schema reads (times, decimals, maps, bytes that are no text) are left out.
+// A value of a type that no schema reads (a time, a decimal, a map, bytes that are no text) is an object that says so
+// (kUnreadValue): the importer counts it as left out.
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <arrow/util/utf8.h>
@@ -13,6 +14,8 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+
+#include "coordinator/data/parquet/unread_value.h"
 
 namespace {
 
@@ -45,43 +48,35 @@ void AppendNumber(double number, std::string& out) {
   out.append(text, std::isfinite(number) ? std::snprintf(text, sizeof text, "%.17g", number) : std::snprintf(text, sizeof text, "NaN"));
 }
 
-bool IsReadable(const arrow::DataType& type, int depth) {
-  switch (type.id()) {
-    case arrow::Type::NA:
-    case arrow::Type::BOOL:
-    case arrow::Type::STRING:
-    case arrow::Type::LARGE_STRING:
-    case arrow::Type::BINARY: return true;
-    case arrow::Type::LIST:
-    case arrow::Type::LARGE_LIST:
-    case arrow::Type::FIXED_SIZE_LIST: return depth < kMaxDepth && IsReadable(*type.field(0)->type(), depth + 1);
-    case arrow::Type::STRUCT: return depth < kMaxDepth;  // of its fields those that are readable
-    case arrow::Type::DICTIONARY: return IsReadable(*static_cast<const arrow::DictionaryType&>(type).value_type(), depth);
-    default: return arrow::is_integer(type.id()) || type.id() == arrow::Type::FLOAT || type.id() == arrow::Type::DOUBLE;
-  }
+void AppendUnread(std::string_view type, std::string& out) {
+  out += '{';
+  AppendText(std::string(muster::kUnreadValue) + std::string(type), out);
+  out += ":true}";
 }
 
-void Append(const arrow::Array& array, int64_t row, std::string& out);
+void AppendBytes(std::string_view bytes, std::string& out) {
+  const bool is_text = arrow::util::ValidateUTF8(bytes) && bytes.find('\0') == std::string_view::npos;
+  is_text ? AppendText(bytes, out) : AppendUnread("bytes, not UTF-8", out);
+}
 
-void AppendList(const arrow::Array& values, int64_t begin, int64_t end, std::string& out) {
+void Append(const arrow::Array& array, int64_t row, int depth, std::string& out);
+
+void AppendList(const arrow::Array& values, int64_t begin, int64_t end, int depth, std::string& out) {
   out += '[';
   for (int64_t i = begin; i < end; ++i) {
     if (i > begin) out += ',';
-    Append(values, i, out);
+    Append(values, i, depth + 1, out);
   }
   out += ']';
 }
 
-void AppendStruct(const arrow::StructArray& array, int64_t row, std::string& out) {
+void AppendStruct(const arrow::StructArray& array, int64_t row, int depth, std::string& out) {
   out += '{';
-  bool first = true;
   for (int i = 0; i < array.num_fields(); ++i) {
-    if (!IsReadable(*array.field(i)->type(), 0)) continue;
-    if (!first) out += ',';
-    first = false;
+    if (i > 0) out += ',';
     AppendText(array.type()->field(i)->name(), out);
     out += ':';
-    Append(*array.field(i), row, out);
+    Append(*array.field(i), row, depth + 1, out);
   }
   out += '}';
 }
@@ -96,16 +91,20 @@ auto ValueOf(const arrow::Array& array, int64_t row) {
   return static_cast<const Array&>(array).Value(row);
 }
 
-void Append(const arrow::Array& array, int64_t row, std::string& out) {
+void Append(const arrow::Array& array, int64_t row, int depth, std::string& out) {
   if (array.IsNull(row)) {
     out += "null";
     return;
   }
+  if (depth > kMaxDepth) return AppendUnread(array.type()->ToString(), out);
   switch (array.type_id()) {
     case arrow::Type::BOOL: out += ValueOf<arrow::BooleanArray>(array, row) ? "true" : "false"; return;
     case arrow::Type::STRING: AppendText(ViewOf<arrow::StringArray>(array, row), out); return;
     case arrow::Type::LARGE_STRING: AppendText(ViewOf<arrow::LargeStringArray>(array, row), out); return;
-    case arrow::Type::BINARY: AppendText(ViewOf<arrow::BinaryArray>(array, row), out); return;
+    case arrow::Type::BINARY: AppendBytes(ViewOf<arrow::BinaryArray>(array, row), out); return;
+    case arrow::Type::LARGE_BINARY: AppendBytes(ViewOf<arrow::LargeBinaryArray>(array, row), out); return;
+    case arrow::Type::STRING_VIEW: AppendText(ViewOf<arrow::StringViewArray>(array, row), out); return;
+    case arrow::Type::BINARY_VIEW: AppendBytes(ViewOf<arrow::BinaryViewArray>(array, row), out); return;
     case arrow::Type::INT8: out += std::to_string(ValueOf<arrow::Int8Array>(array, row)); return;
     case arrow::Type::INT16: out += std::to_string(ValueOf<arrow::Int16Array>(array, row)); return;
     case arrow::Type::INT32: out += std::to_string(ValueOf<arrow::Int32Array>(array, row)); return;
@@ -118,26 +117,26 @@ void Append(const arrow::Array& array, int64_t row, std::string& out) {
     case arrow::Type::DOUBLE: AppendNumber(ValueOf<arrow::DoubleArray>(array, row), out); return;
     case arrow::Type::LIST: {
       const auto& list = static_cast<const arrow::ListArray&>(array);
-      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), out);
+      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), depth, out);
       return;
     }
     case arrow::Type::LARGE_LIST: {
       const auto& list = static_cast<const arrow::LargeListArray&>(array);
-      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), out);
+      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), depth, out);
       return;
     }
     case arrow::Type::FIXED_SIZE_LIST: {
       const auto& list = static_cast<const arrow::FixedSizeListArray&>(array);
-      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), out);
+      AppendList(*list.values(), list.value_offset(row), list.value_offset(row + 1), depth, out);
       return;
     }
-    case arrow::Type::STRUCT: AppendStruct(static_cast<const arrow::StructArray&>(array), row, out); return;
+    case arrow::Type::STRUCT: AppendStruct(static_cast<const arrow::StructArray&>(array), row, depth, out); return;
     case arrow::Type::DICTIONARY: {
       const auto& dictionary = static_cast<const arrow::DictionaryArray&>(array);
-      Append(*dictionary.dictionary(), dictionary.GetValueIndex(row), out);
+      Append(*dictionary.dictionary(), dictionary.GetValueIndex(row), depth, out);
       return;
     }
-    default: out += "null"; return;
+    default: AppendUnread(array.type()->ToString(), out); return;
   }
 }
 
@@ -165,7 +164,7 @@ arrow::Status WriteRows(const std::string& path) {
     ARROW_RETURN_NOT_OK(batch->ValidateFull());  // offsets and UTF-8: the file is anybody's
     ARROW_ASSIGN_OR_RAISE(const auto rows, batch->ToStructArray());
     for (int64_t row = 0; row < rows->length(); ++row) {
-      AppendStruct(*rows, row, out);
+      AppendStruct(*rows, row, 0, out);
       out += '\n';
       if (out.size() > kFlushBytes) ARROW_RETURN_NOT_OK(WriteOut(out));
     }

@@ -103,7 +103,8 @@ void AddQuery(const Dataset& dataset, uint32_t split, uint32_t query, size_t lim
     passage.set_text(Cut(dataset.body(judgment.passage), limit));
     passage.set_grade(judgment.hard_negative != 0 ? 0 : judgment.grade);
     passage.set_source(dataset.sources()[judgment.source]);
-    passage.set_hard_negative(judgment.hard_negative == 1);
+    passage.set_hard_negative(judgment.hard_negative == kHardNegative);
+    passage.set_ignored(judgment.hard_negative == kIgnored);
   }
 }
 

@@ -73,6 +73,19 @@ TEST_F(ServerShow, ShowsPassagesWithTitleGradeSourceAndKind) {
   EXPECT_TRUE(shown.queries(0).judged(1).hard_negative());
 }
 
+TEST_F(ServerShow, WhatTheLossIgnoresIsShownAsIgnored) {
+  ASSERT_TRUE(Import(Header("rows"), {{"rows.jsonl", R"({"query": "a", "documents": ["b", "c", "d"], "scores": [2, 3, 1]})"
+                                                     "\n"}})
+                  .ok());
+  const auto shown = Show(Request("rows")).value();
+  ASSERT_EQ(shown.queries(0).judged_size(), 3);
+  std::map<std::string, std::pair<bool, bool>> kinds;  // text → ignored, hard negative
+  for (const auto& passage : shown.queries(0).judged()) kinds[passage.text()] = {passage.ignored(), passage.hard_negative()};
+  EXPECT_EQ(kinds["b"], std::pair(false, false));
+  EXPECT_EQ(kinds["c"], std::pair(true, false)) << "the teacher scores it higher than the positive";
+  EXPECT_EQ(kinds["d"], std::pair(false, true));
+}
+
 TEST_F(ServerShow, OneQueryIsFoundByItsIdInTheSplitThatJudgesIt) {
   Files files = BeirFiles(3);
   files[3].second = "q0\td0\t1\nq9\td1\t1\n";  // dev

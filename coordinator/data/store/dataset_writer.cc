@@ -99,6 +99,10 @@ absl::StatusOr<uint32_t> DatasetWriter::AddPassage(std::string_view title, std::
   return number;
 }
 
+std::optional<uint32_t> DatasetWriter::FindPassage(std::string_view title, std::string_view body) const {
+  return passage_digests_.Find(HalfOf(DigestOfPassage(title, body)));
+}
+
 absl::StatusOr<uint32_t> DatasetWriter::AddDocument(std::string_view id, uint32_t passage) {
   RETURN_IF_ERROR(CheckRoom(document_passages_.size(), "documents"));
   document_offsets_.push_back(document_ids_->size());

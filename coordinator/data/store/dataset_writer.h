@@ -40,6 +40,7 @@ class DatasetWriter {
 
   // The passage with this title and body by DigestOfPassage; of equal ones the first text is stored.
   absl::StatusOr<uint32_t> AddPassage(std::string_view title, std::string_view body);
+  std::optional<uint32_t> FindPassage(std::string_view title, std::string_view body) const;
   absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
   absl::StatusOr<uint32_t> AddQuery(std::string_view id, std::string_view text);
   uint32_t passages() const { return passage_digests_.size(); }

@@ -5,34 +5,24 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "coordinator/data/store/given_names.h"
+#include "common/view.h"
+#include "coordinator/data/store/merged_names.h"
 
 namespace muster {
 namespace {
 
-absl::Status Conflict(absl::string_view kind, std::string_view id) {
-  return absl::InvalidArgumentError(absl::StrCat("add: ", kind, " \"", ToAbsl(id),
+absl::Status Conflict(std::string_view kind, std::string_view id) {
+  return absl::InvalidArgumentError(absl::StrCat("add: ", ToAbsl(kind), " \"", ToAbsl(id),
                                                  "\" has another text in the dataset than in these files, so that one "
                                                  "name would mean two texts. Rename it, or import under another name."));
-}
-
-template <typename IdOf>
-bool AllGiven(uint32_t count, char letter, const IdOf& id_of) {
-  for (uint32_t index = 0; index < count; ++index) {
-    if (!IsGiven(id_of(index), letter, index)) return false;
-  }
-  return true;
 }
 
 class Adder {
  public:
   Adder(const Dataset& old, const Dataset& fresh, DatasetWriter& out)
-      : old_(old),
-        fresh_(fresh),
-        out_(out),
-        given_documents_(AllGiven(fresh.documents(), 'p', [&](uint32_t i) { return fresh.document_id(i); })),
-        given_queries_(AllGiven(fresh.queries(), 'q', [&](uint32_t i) { return fresh.query_id(i); })) {}
+      : old_(old), fresh_(fresh), out_(out), documents_(out, Conflict), queries_(out, Conflict) {}
 
   absl::Status AddOld() {
     // Passages in their own order, which need not be that of the documents.
@@ -40,14 +30,10 @@ class Adder {
       RETURN_IF_ERROR(out_.AddPassage(old_.title(passage), old_.body(passage)).status());
     }
     for (uint32_t document = 0; document < old_.documents(); ++document) {
-      RETURN_IF_ERROR(out_.AddDocument(old_.document_id(document), old_.passage_of(document)).status());
-      documents_.Take(old_.document_id(document), document);
-      document_with_.try_emplace(old_.passage_of(document), document);
+      RETURN_IF_ERROR(documents_.Keep(old_.document_id(document), old_.passage_of(document)));
     }
     for (uint32_t query = 0; query < old_.queries(); ++query) {
-      RETURN_IF_ERROR(out_.AddQuery(old_.query_id(query), old_.query_text(query)).status());
-      queries_.Take(old_.query_id(query), query);
-      if (IsGiven(old_.query_id(query), 'q', query)) rows_.try_emplace(NormaliseText(old_.query_text(query)), query);
+      RETURN_IF_ERROR(queries_.Keep(old_.query_id(query), IsGiven(old_.query_id(query), 'q', query), old_.query_text(query)));
     }
     for (const std::string& source : old_.sources()) RETURN_IF_ERROR(out_.AddSource(source).status());
     const auto same = [](uint32_t index) { return index; };
@@ -55,57 +41,24 @@ class Adder {
   }
 
   absl::Status AddFresh() {
-    std::vector<uint32_t> document_of, query_of;
-    for (uint32_t document = 0; document < fresh_.documents(); ++document) {
-      ASSIGN_OR_RETURN(const uint32_t index, DocumentOf(document));
-      document_of.push_back(index);
-    }
-    for (uint32_t query = 0; query < fresh_.queries(); ++query) {
-      ASSIGN_OR_RETURN(const uint32_t index, QueryOf(query));
-      query_of.push_back(index);
+    std::vector<uint32_t> document_of(fresh_.documents()), query_of(fresh_.queries());
+    for (const bool is_given : {false, true}) {  // what users named comes first
+      for (uint32_t document = 0; document < fresh_.documents(); ++document) {
+        if (IsGiven(fresh_.document_id(document), 'p', document) != is_given) continue;
+        const uint32_t passage = fresh_.passage_of(document);
+        ASSIGN_OR_RETURN(const uint32_t merged, out_.AddPassage(fresh_.title(passage), fresh_.body(passage)));
+        ASSIGN_OR_RETURN(document_of[document], documents_.Merge(fresh_.document_id(document), is_given, merged));
+      }
+      for (uint32_t query = 0; query < fresh_.queries(); ++query) {
+        if (IsGiven(fresh_.query_id(query), 'q', query) != is_given) continue;
+        ASSIGN_OR_RETURN(query_of[query], queries_.Merge(fresh_.query_id(query), is_given, fresh_.query_text(query)));
+      }
     }
     return AddJudgments(fresh_, [&](uint32_t document) { return document_of[document]; },
                         [&](uint32_t query) { return query_of[query]; });
   }
 
  private:
-  absl::StatusOr<uint32_t> DocumentOf(uint32_t document) {
-    std::string_view id = fresh_.document_id(document);
-    const uint32_t fresh_passage = fresh_.passage_of(document);
-    ASSIGN_OR_RETURN(const uint32_t passage,
-                     out_.AddPassage(fresh_.title(fresh_passage), fresh_.body(fresh_passage)));
-    const uint32_t same = documents_.Find(id);
-    if (same != kAbsent && out_.passage_of(same) == passage) return same;
-    if (given_documents_) {
-      const auto found = document_with_.find(passage);
-      if (found != document_with_.end()) return found->second;
-      id = documents_.TakeNew(out_.documents());
-    } else if (same != kAbsent) {
-      return Conflict("document", id);
-    } else {
-      documents_.Take(id, out_.documents());
-    }
-    document_with_.try_emplace(passage, out_.documents());
-    return out_.AddDocument(id, passage);
-  }
-
-  absl::StatusOr<uint32_t> QueryOf(uint32_t query) {
-    std::string_view id = fresh_.query_id(query);
-    const std::string_view text = fresh_.query_text(query);
-    const uint32_t same = queries_.Find(id);
-    if (same < old_.queries() && old_.query_text(same) == text) return same;
-    if (given_queries_) {
-      const auto [row, is_new] = rows_.try_emplace(NormaliseText(text), out_.queries());
-      if (!is_new) return row->second;
-      id = queries_.TakeNew(out_.queries());
-    } else if (same != kAbsent) {
-      return Conflict("query", id);
-    } else {
-      queries_.Take(id, out_.queries());
-    }
-    return out_.AddQuery(id, text);
-  }
-
   template <typename DocumentIndex, typename QueryIndex>
   absl::Status AddJudgments(const Dataset& from, const DocumentIndex& document_of, const QueryIndex& query_of) {
     for (uint32_t split = 0; split < from.splits().size(); ++split) {
@@ -123,11 +76,8 @@ class Adder {
 
   const Dataset &old_, &fresh_;
   DatasetWriter& out_;
-  // All names of the kind are those that an import gives to rows without ids.
-  const bool given_documents_, given_queries_;
-  Names documents_{'p'}, queries_{'q'};
-  absl::flat_hash_map<std::string, uint32_t> rows_;        // queries of rows without ids, by normal form
-  absl::flat_hash_map<uint32_t, uint32_t> document_with_;  // passage → the first document with it
+  MergedDocuments documents_;
+  MergedQueries queries_;
 };
 
 using Statement = std::tuple<uint32_t, uint16_t, uint16_t>;  // document, source, sign

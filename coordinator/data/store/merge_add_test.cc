@@ -151,6 +151,17 @@ TEST_F(MergeAddTest, AnIdWithTwoTextsIsRefused) {
               HasSubstr("query \"x\" has another text"));
 }
 
+// A file may have ids for some passages alone; the import gave the others theirs.
+TEST_F(MergeAddTest, NamesThatAnImportGaveAreNeverAConflict) {
+  const auto old = Make({{"p1", "a"}, {"p2", "b"}}, {{"q1", "ask"}}, {{"train", "q1", "p1"}});
+  const auto merged = Add(*old, *Make({{"d1", "c"}, {"p2", "d"}, {"p3", "b"}}, {{"x", "other"}, {"q2", "ask"}},
+                                      {{"train", "x", "p2"}, {"train", "q2", "p3"}}));
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  ASSERT_EQ((*merged)->documents(), 4u);
+  EXPECT_EQ((*merged)->document_id(3), "p4") << "it was p2 in its file, where the dataset has another p2";
+  EXPECT_EQ((*merged)->judgments(0, 0)[1].document, 1u) << "b is known by its text, and so is its query";
+}
+
 TEST_F(MergeAddTest, RowsReferToTheDocumentsOfTheirTexts) {
   const auto old = Make({{"d1", "a"}, {"d2", "a"}, {"p3", "b"}}, {{"x", "ask"}}, {{"train", "x", "d1"}});
   const auto merged = Add(*old, *Rows({{"train", "ask", "a"}, {"train", "ask", "c"}})).value();

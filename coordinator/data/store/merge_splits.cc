@@ -3,18 +3,17 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 #include "common/view.h"
-#include "coordinator/data/store/given_names.h"
+#include "coordinator/data/store/merged_names.h"
 
 namespace muster {
 namespace {
 
-absl::Status Conflict(absl::string_view kind, std::string_view id) {
+absl::Status Conflict(std::string_view kind, std::string_view id) {
   return absl::InvalidArgumentError(
-      absl::StrCat("replace: ", kind, " \"", ToAbsl(id),
+      absl::StrCat("replace: ", ToAbsl(kind), " \"", ToAbsl(id),
                    "\" of a split that stays has another text in this import, so that one name "
                    "would mean two texts. Import files for all splits, or import under another name."));
 }
@@ -25,19 +24,17 @@ bool Contains(const std::vector<std::string>& names, const std::string& name) {
 
 class Merger {
  public:
-  Merger(const Dataset& fresh, const Dataset& old, DatasetWriter& out) : fresh_(fresh), old_(old), out_(out) {}
+  Merger(const Dataset& fresh, const Dataset& old, DatasetWriter& out)
+      : fresh_(fresh), old_(old), out_(out), documents_(out, Conflict), queries_(out, Conflict) {}
 
   absl::Status AddFresh() {
     for (uint32_t document = 0; document < fresh_.documents(); ++document) {
       ASSIGN_OR_RETURN(const uint32_t passage, AddPassage(fresh_, document));
-      ASSIGN_OR_RETURN(const uint32_t index, out_.AddDocument(fresh_.document_id(document), passage));
-      documents_.Take(fresh_.document_id(document), index);
-      document_with_.emplace(passage, index);
+      RETURN_IF_ERROR(documents_.Keep(fresh_.document_id(document), passage));
     }
     for (uint32_t query = 0; query < fresh_.queries(); ++query) {
-      ASSIGN_OR_RETURN(const uint32_t index, out_.AddQuery(fresh_.query_id(query), fresh_.query_text(query)));
-      queries_.Take(fresh_.query_id(query), index);
-      if (IsGiven(fresh_.query_id(query), 'q', query)) rows_.emplace(NormaliseText(fresh_.query_text(query)), index);
+      const bool is_given = IsGiven(fresh_.query_id(query), 'q', query);
+      RETURN_IF_ERROR(queries_.Keep(fresh_.query_id(query), is_given, fresh_.query_text(query)));
     }
     const auto same = [](uint32_t index) -> absl::StatusOr<uint32_t> { return index; };
     for (uint32_t split = 0; split < fresh_.splits().size(); ++split) {
@@ -98,50 +95,24 @@ class Merger {
   absl::StatusOr<uint32_t> OldDocument(uint32_t document) {
     uint32_t& index = document_of_[document];
     if (index != kAbsent) return index;
-    std::string_view id = old_.document_id(document);
     ASSIGN_OR_RETURN(const uint32_t passage, AddPassage(old_, document));
-    const uint32_t same = documents_.Find(id);
-    if (same != kAbsent && out_.passage_of(same) == passage) return index = same;
-    if (IsGiven(id, 'p', document)) {
-      const auto [found, is_new] = document_with_.try_emplace(passage, out_.documents());
-      if (!is_new) return index = found->second;  // the text has a name already
-      id = documents_.TakeNew(out_.documents());
-    } else if (same != kAbsent) {
-      return Conflict("document", id);
-    } else {
-      documents_.Take(id, out_.documents());
-      document_with_.try_emplace(passage, out_.documents());
-    }
-    ASSIGN_OR_RETURN(index, out_.AddDocument(id, passage));
+    const std::string_view id = old_.document_id(document);
+    ASSIGN_OR_RETURN(index, documents_.Merge(id, IsGiven(id, 'p', document), passage));
     return index;
   }
 
   absl::StatusOr<uint32_t> OldQuery(uint32_t query) {
     uint32_t& index = query_of_[query];
     if (index != kAbsent) return index;
-    std::string_view id = old_.query_id(query);
-    const std::string_view text = old_.query_text(query);
-    const uint32_t same = queries_.Find(id);
-    if (IsGiven(id, 'q', query)) {
-      const auto row = rows_.find(NormaliseText(text));
-      if (row != rows_.end()) return index = row->second;
-      id = queries_.TakeNew(out_.queries());
-    } else if (same == kAbsent) {
-      queries_.Take(id, out_.queries());
-    } else if (fresh_.query_text(same) == text) {
-      return index = same;
-    } else {
-      return Conflict("query", id);
-    }
-    ASSIGN_OR_RETURN(index, out_.AddQuery(id, text));
+    const std::string_view id = old_.query_id(query);
+    ASSIGN_OR_RETURN(index, queries_.Merge(id, IsGiven(id, 'q', query), old_.query_text(query)));
     return index;
   }
 
   const Dataset &fresh_, &old_;
   DatasetWriter& out_;
-  Names documents_{'p'}, queries_{'q'};
-  absl::flat_hash_map<std::string, uint32_t> rows_;        // queries of rows without ids, by normal form
-  absl::flat_hash_map<uint32_t, uint32_t> document_with_;  // passage → the first document with it
+  MergedDocuments documents_;
+  MergedQueries queries_;
   std::vector<uint32_t> document_of_, query_of_;           // old → merged
 };
 

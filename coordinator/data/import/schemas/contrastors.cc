@@ -13,8 +13,9 @@ using Kind = InputRecord::Kind;
 absl::Status ReadKeys(const InputRecord& record, std::string_view query, std::string_view document,
                       std::string_view negatives, RowSink& sink) {
   CanonicalRow row;
-  RETURN_IF_ERROR(ReadQuery(record, {query}, row));
-  row.query_id.clear();
+  ASSIGN_OR_RETURN(const std::string_view text, TextOf(record, query));
+  row.query = text;
+  RETURN_IF_ERROR(ReadSource(record, row));
   ASSIGN_OR_RETURN(std::vector<std::string> positives, TextsOf(record, document, true, true));
   AddTexts(std::move(positives), Relation::kGraded, row);
   if (!negatives.empty()) {

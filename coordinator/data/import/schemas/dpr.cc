@@ -14,7 +14,7 @@ absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
   for (const std::string_view key : {"negative_ctxs", "hard_negative_ctxs"}) {
     RETURN_IF_ERROR(ReadPassages(record, key, false, keys, Relation::kNegative, row));
   }
-  if (record.Has("answers")) sink.Leave(LeftOut::kAnswers);
+  if (record.Find("answers")) sink.Leave(LeftOut::kAnswers);
   return sink.Row(row);
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -12,10 +13,19 @@
 namespace muster {
 namespace {
 
+// TREC's second field, which says nothing.
+bool IsNoField(absl::string_view field) { return field == "0" || field == "Q0" || field == "q0"; }
+
+// Three or four fields by tabs, or TREC's four by any blanks. Three by blanks are no judgment: of TREC's four one would
+// be missing.
 std::vector<absl::string_view> FieldsOf(absl::string_view line) {
-  if (line.find('\t') != absl::string_view::npos) return absl::StrSplit(line, '\t');
-  std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
-  return fields.size() == 4 ? fields : std::vector<absl::string_view>{line};
+  line = absl::StripTrailingAsciiWhitespace(line);
+  std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');
+  std::vector<absl::string_view> by_blanks = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  if (by_blanks.size() != 4 || by_tabs.size() == 4) return by_tabs;
+  // "q1 0<tab>d1<tab>1" is TREC's; in "q1<tab>0 d1<tab>1" the document's id has a blank.
+  const bool is_mixed = absl::StripAsciiWhitespace(by_tabs[0]).find(' ') != absl::string_view::npos && IsNoField(by_blanks[1]);
+  return by_tabs.size() != 3 || is_mixed ? by_blanks : by_tabs;
 }
 
 }  // namespace
@@ -29,6 +39,10 @@ absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::str
   if (!id.empty() && !IsAbsent(record.Find(id))) {
     ASSIGN_OR_RETURN(row.query_id, IdOf(record, id));
   }
+  return ReadSource(record, row);
+}
+
+absl::Status ReadSource(const InputRecord& record, CanonicalRow& row) {
   ASSIGN_OR_RETURN(const std::string_view source, TextOf(record, "source", false));
   row.source = source;
   return absl::OkStatus();
@@ -37,7 +51,7 @@ absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::str
 absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool required, const PassageKeys& keys,
                           Relation relation, CanonicalRow& row) {
   const InputRecord::Value list = record.Find(key);
-  if (!required && IsAbsent(list)) return absl::OkStatus();
+  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // null is how an empty list is saved
   const auto expected = [&](std::string_view found) {
     return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be a list of objects with \"",
                                                    ToAbsl(keys.text), "\", found ", ToAbsl(found)));
@@ -50,10 +64,9 @@ absl::Status ReadPassages(const InputRecord& record, std::string_view key, bool 
     const InputRecord::Value text = item.Find(keys.text), title = item.Find("title");
     if (!text || text.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which it is ", ToAbsl(KindOf(text))));
     passage.text = text.text();
-    if (!IsAbsent(title)) {
-      if (title.kind() != InputRecord::Kind::kText) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
-      passage.title = title.text();
-    }
+    absl::StatusOr<std::string> title_text = TitleOf(title);
+    if (!title_text.ok()) return expected(absl::StrCat("an object in which \"title\" is ", ToAbsl(KindOf(title))));
+    passage.title = *std::move(title_text);
     for (const std::string_view id_key : keys.ids) {
       const InputRecord::Value id = item.Find(id_key);
       if (IsAbsent(id) || (id.kind() == InputRecord::Kind::kText && id.text().empty())) continue;
@@ -86,8 +99,7 @@ absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink) {
                      "grade), found ", fields.size()));
   }
   const absl::string_view query = fields.front(), document = fields[fields.size() - 2];
-  absl::string_view grade_text = fields.back();
-  while (!grade_text.empty() && grade_text.back() == ' ') grade_text.remove_suffix(1);
+  const absl::string_view grade_text = absl::StripAsciiWhitespace(fields.back());
   float grade = 0;
   if (!absl::SimpleAtof(grade_text, &grade)) {
     if (record.number == 1) return absl::OkStatus();  // the header
@@ -105,7 +117,7 @@ absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink) {
 bool IsTrecLine(std::string_view line) {
   const std::vector<absl::string_view> fields = FieldsOf(ToAbsl(line));
   int64_t grade = 0;
-  return fields.size() == 4 && (fields[1] == "0" || fields[1] == "Q0" || fields[1] == "q0") &&
+  return fields.size() == 4 && IsNoField(fields[1]) &&
          absl::SimpleAtoi(fields[3], &grade);
 }
 

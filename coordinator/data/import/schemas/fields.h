@@ -55,6 +55,8 @@ inline void AddIds(std::vector<std::string> ids, Relation relation, CanonicalRow
 // The query's text under one of `keys` and its id, where the record has one; and the source of the judgments.
 absl::Status ReadQuery(const InputRecord& record, std::initializer_list<std::string_view> keys, CanonicalRow& row);
 
+absl::Status ReadSource(const InputRecord& record, CanonicalRow& row);
+
 // A list of objects with a text, and, where they have them, a title and an id.
 struct PassageKeys {
   std::string_view text = "text";

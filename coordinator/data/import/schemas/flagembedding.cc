@@ -17,8 +17,10 @@ absl::Status CheckScores(absl::string_view scores_key, size_t scores, absl::stri
 
 absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
-  RETURN_IF_ERROR(ReadQuery(record, {"query"}, row));
-  row.query_id.clear();  // FlagEmbedding has none: another key of that name is not its own
+  // FlagEmbedding has no query_id: another key of that name is not its own.
+  ASSIGN_OR_RETURN(const std::string_view query, TextOf(record, "query"));
+  row.query = query;
+  RETURN_IF_ERROR(ReadSource(record, row));
   ASSIGN_OR_RETURN(std::vector<std::string> positives, TextsOf(record, "pos", true));
   ASSIGN_OR_RETURN(std::vector<std::string> negatives, TextsOf(record, "neg", false));
   ASSIGN_OR_RETURN(const std::vector<float> positive_scores, NumbersOf(record, "pos_scores"));

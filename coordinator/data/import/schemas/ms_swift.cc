@@ -22,7 +22,8 @@ absl::StatusOr<std::string> TextOfMessages(InputRecord::Value messages, std::str
   int count = 0;
   for (const InputRecord::Value message : messages) {
     if (message.kind() != Kind::kObject) return Expected(key, absl::StrCat(ToAbsl(KindOf(message)), " in it"));
-    const InputRecord::Value content = message.Find("content");
+    const InputRecord::Value content = message.Find("content"), role = message.Find("role");
+    if (!IsAbsent(role) && role.kind() != Kind::kText) return Expected(key, absl::StrCat("a message whose role is ", ToAbsl(KindOf(role))));
     if (!content || content.kind() != Kind::kText) return Expected(key, absl::StrCat("a message whose content is ", ToAbsl(KindOf(content))));
     text = content.text();
     ++count;
@@ -34,7 +35,7 @@ absl::StatusOr<std::string> TextOfMessages(InputRecord::Value messages, std::str
 absl::Status ReadConversations(const InputRecord& record, std::string_view key, bool required, Relation relation,
                                CanonicalRow& row) {
   const InputRecord::Value list = record.Find(key);
-  if (!required && IsAbsent(list)) return absl::OkStatus();
+  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // null is how an empty list is saved
   if (!list || list.kind() != Kind::kList) return Expected(key, ToAbsl(KindOf(list)));
   for (const InputRecord::Value messages : list) {
     ASSIGN_OR_RETURN(std::string text, TextOfMessages(messages, key));
@@ -62,6 +63,7 @@ absl::Status ReadMessages(const InputRecord& record, RowSink& sink) {
   RETURN_IF_ERROR(ReadConversations(record, "positive_messages", true, Relation::kGraded, row));
   RETURN_IF_ERROR(ReadConversations(record, "negative_messages", false, Relation::kNegative, row));
   RETURN_IF_ERROR(ReadLabel(record, row));
+  RETURN_IF_ERROR(ReadSource(record, row));
   return sink.Row(row);
 }
 

@@ -43,6 +43,7 @@ absl::Status ReadIds(const InputRecord& record, RowSink& sink) {
   } else {
     ASSIGN_OR_RETURN(row.query_id, IdOf(record, "query_id"));
     row.has_query = false;
+    RETURN_IF_ERROR(ReadSource(record, row));
   }
   ASSIGN_OR_RETURN(std::vector<std::string> documents, IdsOf(record, "document_ids", true));
   AddIds(std::move(documents), Relation::kNegative, row);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/schemas/fields.h"
@@ -24,6 +25,11 @@ bool IsNegative(std::string_view key) {
   return absl::StartsWith(ToAbsl(key), "negative") || absl::StartsWith(ToAbsl(key), "hard_negative");
 }
 
+// Columns that pandas writes of an index, and those whose name another column took.
+bool IsIndex(std::string_view key) {
+  return key.empty() || key.starts_with("Unnamed: ") || key.starts_with("__index_level_");
+}
+
 // The columns that hold texts, in their order. A null keeps its place, or the next column would move into it; but among
 // columns of usual names, another one that is null is none of these.
 std::vector<InputRecord::Value> TextColumns(const InputRecord& record) {
@@ -33,7 +39,7 @@ std::vector<InputRecord::Value> TextColumns(const InputRecord& record) {
   for (const InputRecord::Value value : record.root()) any_role = any_role || has_role(value.key());
   for (const InputRecord::Value value : record.root()) {
     const std::string_view key = value.key();
-    if (IsOneOf(key, {"id", "label", "labels", "score", "scores", "source"}) || absl::EndsWith(ToAbsl(key), "_id")) continue;
+    if (IsOneOf(key, {"id", "label", "labels", "score", "scores", "source"}) || absl::EndsWith(ToAbsl(key), "_id") || IsIndex(key)) continue;
     if (record.renamed && !has_role(key)) continue;
     const bool is_empty_place = value.kind() == Kind::kNull && (!any_role || has_role(key));
     if (is_empty_place || value.kind() == Kind::kText || value.kind() == Kind::kList) columns.push_back(value);
@@ -53,9 +59,9 @@ bool Matches(std::string_view, const InputRecord& record) {
 }
 
 // Names that say another order than the columns have: which of both was meant is not known.
-absl::Status CheckOrder(const std::vector<InputRecord::Value>& columns) {
+absl::Status CheckOrder(std::span<const std::string> columns) {
   for (size_t i = 0; i < columns.size(); ++i) {
-    const std::string_view key = columns[i].key();
+    const std::string_view key = columns[i];
     const bool wrong = (key == "anchor" && i != 0) || (key == "positive" && i != 1) || (IsNegative(key) && i < 2);
     if (wrong) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -87,26 +93,61 @@ absl::Status ReadJudgment(const InputRecord& record, bool is_pair, CanonicalRow&
   return absl::OkStatus();
 }
 
+std::vector<std::string> NamesOf(const std::vector<InputRecord::Value>& columns) {
+  std::vector<std::string> names;
+  for (const InputRecord::Value column : columns) names.emplace_back(column.key());
+  return names;
+}
+
+// The order of the first record's columns is that of the whole file: a key that a later record lacks must not move the
+// next one into its place.
+std::vector<std::string> OrderOf(const InputRecord& record) {
+  std::vector<std::string> names = NamesOf(TextColumns(record));
+  return record.renamed || names.size() < 2 || !CheckOrder(names).ok() ? std::vector<std::string>() : names;
+}
+
+struct Column {
+  std::string_view key;
+  InputRecord::Value value;
+};
+
+absl::StatusOr<std::vector<Column>> ColumnsOf(const InputRecord& record) {
+  std::vector<Column> columns;
+  for (const std::string& name : record.columns) columns.push_back({name, record.Find(name)});
+  for (const InputRecord::Value value : TextColumns(record)) {
+    const bool is_known = std::any_of(columns.begin(), columns.end(), [&](const Column& column) { return column.key == value.key(); });
+    if (is_known) continue;
+    if (!record.columns.empty() && value.kind() != Kind::kNull && !IsNegative(value.key())) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the order of the first record's columns decides (", absl::StrJoin(record.columns, ", "), "), and it has no \"",
+          ToAbsl(value.key()), "\". Name the columns: --columns anchor=…,positive=…,negative=…"));
+    }
+    value.MarkRead();
+    columns.push_back({value.key(), value});
+  }
+  return columns;
+}
+
 absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
-  const std::vector<InputRecord::Value> columns = TextColumns(record);
-  if (!record.renamed) RETURN_IF_ERROR(CheckOrder(columns));
-  if (record.renamed && columns.size() > 1 && !IsPositive(columns[1].key())) {
+  ASSIGN_OR_RETURN(const std::vector<Column> columns, ColumnsOf(record));
+  if (!record.renamed && record.columns.empty()) RETURN_IF_ERROR(CheckOrder(NamesOf(TextColumns(record))));
+  if (record.renamed && columns.size() > 1 && !IsPositive(columns[1].key)) {
     return absl::InvalidArgumentError("\"positive\" must be a string, found nothing");
   }
   for (size_t i = 0; i < std::min<size_t>(columns.size(), 2); ++i) {
-    if (columns[i].kind() != Kind::kNull) continue;
-    return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(columns[i].key()), "\" must be a string, found null"));
+    const InputRecord::Value value = columns[i].value;
+    if (value && (value.kind() == Kind::kText || (i == 1 && value.kind() == Kind::kList))) continue;
+    return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(columns[i].key), "\" must be a string, found ", ToAbsl(KindOf(value))));
   }
-  if (columns.size() < 2 || columns[0].kind() != Kind::kText) {
+  if (columns.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat("expected columns of text: anchor, positive, and negatives, found ", columns.size()));
   }
   CanonicalRow row;
-  row.query = columns[0].text();
-  ASSIGN_OR_RETURN(const std::string_view source, TextOf(record, "source", false));
-  row.source = source;
+  row.query = columns[0].value.text();
+  RETURN_IF_ERROR(ReadSource(record, row));
   for (size_t i = 1; i < columns.size(); ++i) {
-    if (columns[i].kind() == Kind::kNull) continue;  // fewer negatives than other rows have
-    ASSIGN_OR_RETURN(std::vector<std::string> texts, TextsOf(record, columns[i].key(), true, true));
+    if (i > 1 && IsAbsent(columns[i].value)) continue;  // fewer negatives than other rows have
+    ASSIGN_OR_RETURN(std::vector<std::string> texts, TextsOf(record, columns[i].key, true, true));
     AddTexts(std::move(texts), i == 1 ? Relation::kGraded : Relation::kNegative, row);
   }
   RETURN_IF_ERROR(ReadJudgment(record, row.passages.size() == 1, row, sink));
@@ -120,6 +161,7 @@ const std::vector<RecordKind> kSentenceTransformersKinds = {
      .fields = "columns anchor, positive, negatives; label or score",
      .matches = Matches,
      .read = ReadRow,
+     .columns_of = OrderOf,
      .columns = {"anchor", "positive", "negative", "label", "score"}}};
 
 }  // namespace muster

@@ -38,7 +38,7 @@ std::string_view KeyOf(const InputRecord& record, Names keys, std::string_view o
 
 absl::Status ReadDocument(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::string id, IdOf(record, KeyOf(record, kDocumentIds, KeyOf(record, kAnyIds, "_id"))));
-  ASSIGN_OR_RETURN(const std::string_view title, TextOf(record, "title", false));
+  ASSIGN_OR_RETURN(const std::string title, TitleOf(record.Find("title")));
   ASSIGN_OR_RETURN(const std::string_view text, TextOf(record, KeyOf(record, kDocumentTexts, "text")));
   return sink.Document(id, title, text);
 }

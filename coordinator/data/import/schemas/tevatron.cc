@@ -48,6 +48,7 @@ absl::Status ReadById(const InputRecord& record, RowSink& sink) {
   } else {
     ASSIGN_OR_RETURN(row.query_id, IdOf(record, "query_id"));
     row.has_query = false;
+    RETURN_IF_ERROR(ReadSource(record, row));
   }
   ASSIGN_OR_RETURN(std::vector<std::string> positives, IdsOf(record, "positive_document_ids", true));
   ASSIGN_OR_RETURN(std::vector<std::string> negatives, IdsOf(record, "negative_document_ids", false));

@@ -1,0 +1,28 @@
+// What becomes of the arguments that need more than a row of the table of rules, by tool.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "client/init/arguments.h"
+#include "client/init/job_draft.h"
+#include "client/init/translator.h"
+
+namespace muster {
+
+// OK: translated or harmless. Otherwise the reason why the argument is not translated.
+using ArgumentHandler = absl::Status (*)(Translator& job, const Argument& argument);
+using ArgumentHandlers = std::map<std::string_view, ArgumentHandler>;  // by the key of the rule
+
+const ArgumentHandlers& TransformersHandlers();
+const ArgumentHandlers& TevatronAndFlagEmbeddingHandlers();
+const ArgumentHandlers& LoraHandlers();
+const ArgumentHandlers& SentenceTransformersHandlers();
+
+// Whether the tool trains adapters, and of which rank where no argument says it.
+bool UsesLora(const Translator& job);
+std::string ToolsRank(const Translator& job);
+
+}  // namespace muster

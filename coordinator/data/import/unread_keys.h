@@ -1,0 +1,26 @@
+// Keys of the files that no schema reads: counted, so that nothing is lost without a word.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "coordinator/data/import/record.h"
+
+namespace muster {
+
+// Not thread-safe.
+class UnreadKeys {
+ public:
+  // The record has been read.
+  void Count(const InputRecord& record);
+  // "keys that are not read: images (3 records), …", the most frequent ones first; none: nothing.
+  void AddNote(std::vector<std::string>& notes) const;
+
+ private:
+  absl::flat_hash_map<std::string, uint64_t> records_;  // by key
+  bool more_ = false;                                   // keys beyond the first kMaxKeys
+};
+
+}  // namespace muster
