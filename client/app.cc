@@ -65,6 +65,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddDataCommands(app, cli);
   AddModelsCommands(app, cli);
   AddExportCommand(app, cli);
+  AddTraceCommand(app, cli);
   AddEvalCommand(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);

@@ -182,6 +182,28 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "some"), {}), 1) << "nothing is left aside";
 }
 
+TEST_F(CliTest, WritesATraceOnceAndSaysWhyThereIsNone) {
+  jobs_.job.set_id("j1");
+  Result result = Muster("trace j1 t.json");
+  EXPECT_EQ(result.code, 6);
+  EXPECT_THAT(result.err, HasSubstr("Submit it with --profile STEPS."));
+  jobs_.job.mutable_spec()->set_trace_steps(4);
+  EXPECT_THAT(Muster("trace j1 t.json").err, HasSubstr("after step 6 of an attempt"));
+  muster::v1::FileManifest manifest;
+  auto& file = *manifest.add_files();
+  file.set_path("trace.json");
+  file.set_digest(blobs_.Add("{\"traceEvents\": []}"));
+  file.set_size(19);
+  jobs_.job.set_trace_manifest(blobs_.Add(manifest.SerializeAsString()));
+  result = Muster("trace j1 t.json --output json");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\"bytes\""));
+  EXPECT_EQ(*ReadFile(folder_ / "t.json"), "{\"traceEvents\": []}");
+  result = Muster("trace j1 t.json");
+  EXPECT_EQ(result.code, 6);
+  EXPECT_THAT(result.err, HasSubstr("t.json exists. Name a new file."));
+}
+
 TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
   jobs_.job.set_id("j1");
   jobs_.job.mutable_spec()->mutable_checkpoint()->set_every_steps(10);

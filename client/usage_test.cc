@@ -209,7 +209,7 @@ TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
       "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
-      "models push", "models list", "models show", "models rm", "export", "eval", "workers", "queues", "drain", "certs show",
+      "models push", "models list", "models show", "models rm", "export", "trace", "eval", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {

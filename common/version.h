@@ -32,7 +32,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
 // other side has to know of, and with every change of what ranks say to each other: a gang never mixes protocols.
-inline constexpr uint32_t kProtocol = 3;
+inline constexpr uint32_t kProtocol = 4;
 
 // From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
@@ -44,5 +44,8 @@ inline constexpr uint32_t kIdenticalIdsProtocol = 2;
 // From this one on an agent's ranks know families of encoders beside BERT, every pooling, prompts that pooling leaves
 // out, low-rank adaptation and Matryoshka losses.
 inline constexpr uint32_t kFamiliesProtocol = 3;
+
+// From this one on an agent's ranks know both kinds of dropout apart, attention_dropout_keys, reductions and traces.
+inline constexpr uint32_t kStepSettingsProtocol = 4;
 
 }  // namespace muster

@@ -14,6 +14,7 @@ void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume
 void AddDataCommands(CLI::App& app, Cli& cli);
 void AddModelsCommands(CLI::App& app, Cli& cli);
 void AddExportCommand(CLI::App& app, Cli& cli);
+void AddTraceCommand(CLI::App& app, Cli& cli);
 void AddEvalCommand(CLI::App& app, Cli& cli);
 void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain
 void AddCertsCommands(CLI::App& app, Cli& cli);

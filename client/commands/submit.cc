@@ -28,6 +28,7 @@ struct SubmitFlags {
   std::vector<std::string> overrides;
   bool wait = false, dry_run = false;
   double timeout = 0;
+  uint32_t profile_steps = 0;  // 0: what the job file says
   std::string request_id;
 };
 
@@ -50,9 +51,15 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
 // instead. Others ignore the id of a dry run.
 constexpr size_t kRefusedId = 200;
 
+absl::StatusOr<muster::v1::JobSpec> SpecOf(const SubmitFlags& flags) {
+  ASSIGN_OR_RETURN(muster::v1::JobSpec spec, ReadJobFile(flags.file, flags.overrides));
+  if (flags.profile_steps > 0) spec.set_trace_steps(flags.profile_steps);
+  return spec;
+}
+
 absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
   muster::v1::SubmitRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_spec(), ReadJobFile(flags.file, flags.overrides));
+  ASSIGN_OR_RETURN(*request.mutable_spec(), SpecOf(flags));
   request.set_dry_run(true);
   request.set_request_id(std::string(kRefusedId, '-'));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
@@ -71,7 +78,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
 
 absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   muster::v1::SubmitRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_spec(), ReadJobFile(flags.file, flags.overrides));
+  ASSIGN_OR_RETURN(*request.mutable_spec(), SpecOf(flags));
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   NoteNewQueue(connection, request.spec().resources().queue());
@@ -106,6 +113,11 @@ void AddSubmitCommand(CLI::App& app, Cli& cli) {
   command->add_option("--set", flags->overrides, "Override a field: --set loss.temperature=0.02; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
+  command
+      ->add_option("--profile", flags->profile_steps,
+                   "Rank 0 records a trace of so many steps, from the third on; muster trace writes it to a file")
+      ->type_name("STEPS")
+      ->check(CLI::Range(1, 1000));
   CLI::Option* wait =
       command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 0, 1 (failed) or 3 (cancelled)");
   CLI::Option* timeout =

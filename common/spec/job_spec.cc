@@ -153,12 +153,16 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTrace(const JobSpec& spec) {
+  if (spec.trace_steps() == 0 || !EvaluatesOnly(spec)) return absl::OkStatus();
+  return Wrong("trace_steps", "a job with duration.steps 0 takes no step. Leave it out.");
+}
+
 absl::Status CheckResources(const JobSpec& spec) {
   const auto& slots = spec.resources().slots();
   if (spec.resources().reductions() != muster::v1::REDUCTIONS_DEFAULT) {
     return Wrong("resources.reductions", "is not supported. Leave it out.");
   }
-  if (spec.trace_steps() > 0) return Wrong("trace_steps", "is not supported. Leave it out.");
   if (slots.max() < slots.min()) {
     return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be at least resources.slots.min, ",
                                                      slots.min(), "."));
@@ -249,6 +253,7 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
   RETURN_IF_ERROR(CheckEvaluation(spec));
+  RETURN_IF_ERROR(CheckTrace(spec));
   return CheckResources(spec);
 }
 
@@ -267,6 +272,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (spec.trace_steps() > 0) return kStepSettingsProtocol;
   const muster::v1::ModelSpec& model = spec.model();
   const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
   const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();

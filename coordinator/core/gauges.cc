@@ -76,6 +76,8 @@ void AddStep(const std::string& id, const Progress& progress, Samples& out) {
   add("muster_job_ignored_pairs", static_cast<double>(progress.ignored_pairs()));
   add("muster_job_rank_skew_seconds", progress.rank_skew_seconds());
   add("muster_job_gathered_bytes", static_cast<double>(progress.gathered_bytes()));
+  add("muster_job_product_share", progress.product_share());
+  add("muster_job_peak_memory_bytes", static_cast<double>(progress.peak_memory_bytes()));
   out.push_back({"muster_job_mean_similarity", {id, "positive"}, progress.mean_positive()});
   out.push_back({"muster_job_mean_similarity", {id, "negative"}, progress.mean_negative()});
   double other = 0;

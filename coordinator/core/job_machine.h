@@ -82,7 +82,8 @@ struct UserCommand {
 using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck, ServerLost,
                               UserCommand,
                               muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
-                              muster::v1::CheckpointRefused, muster::v1::Evaluation, muster::v1::Exported>;
+                              muster::v1::CheckpointRefused, muster::v1::Evaluation, muster::v1::Exported,
+                              muster::v1::TraceSaved>;
 
 struct Transition {
   JobRecord record;

@@ -180,4 +180,14 @@ absl::Status Machine::On(const Exported& event) {
   return absl::OkStatus();
 }
 
+absl::Status Machine::On(const muster::v1::TraceSaved& event) {
+  const std::string& kept = job().trace_manifest();
+  if (kept == event.manifest()) return absl::OkStatus();
+  if (!kept.empty()) result_.garbage.push_back(kept);
+  result_.restored.push_back(event.manifest());
+  job().set_trace_manifest(event.manifest());
+  result_.changed = true;
+  return absl::OkStatus();
+}
+
 }  // namespace muster

@@ -37,6 +37,7 @@ class Machine {
   absl::Status On(const muster::v1::CheckpointRefused& event);
   absl::Status On(const muster::v1::Evaluation& event);
   absl::Status On(const muster::v1::Exported& event);
+  absl::Status On(const muster::v1::TraceSaved& event);
 
   void Amend(uint32_t attempt, const std::string& cause, bool permanent);
   void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }

@@ -237,5 +237,19 @@ TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
             "trained and exported; 4 of the last 4 steps had no negative to learn from");
 }
 
+TEST(JobMachine, TheNewestTraceTakesThePlaceOfTheOneBefore) {
+  muster::v1::TraceSaved first, second;
+  first.set_manifest("t1");
+  second.set_manifest("t2");
+  const auto kept = Advance(Training(1), first, kNow);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->record.job().trace_manifest(), "t1");
+  EXPECT_THAT(kept->restored, testing::ElementsAre("t1"));
+  EXPECT_FALSE(Advance(kept->record, first, kNow)->changed) << "a report that is sent again";
+  const auto replaced = Advance(kept->record, second, kNow);
+  EXPECT_EQ(replaced->record.job().trace_manifest(), "t2");
+  EXPECT_THAT(replaced->garbage, testing::ElementsAre("t1"));
+}
+
 }  // namespace
 }  // namespace muster

@@ -24,7 +24,7 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
   for (size_t i = lineage - std::min<size_t>(lineage, std::max<uint32_t>(keep, 1)); i < all.size(); ++i) {
     *job.add_checkpoints() = all[i];
   }
-  std::set<std::string> after = {job.export_manifest()};
+  std::set<std::string> after = {job.export_manifest(), job.trace_manifest()};
   for (const CheckpointInfo& known : job.checkpoints()) after.insert(known.manifest());
   std::vector<std::string> dropped;
   for (const CheckpointInfo& known : all) before.insert(known.manifest());
@@ -33,7 +33,7 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
 }
 
 bool HasManifest(const muster::v1::Job& job, const std::string& manifest) {
-  return job.export_manifest() == manifest ||
+  return job.export_manifest() == manifest || job.trace_manifest() == manifest ||
          std::any_of(job.checkpoints().begin(), job.checkpoints().end(),
                      [&](const CheckpointInfo& known) { return known.manifest() == manifest; });
 }
@@ -45,6 +45,7 @@ std::set<std::string> ReferencedManifests(const State& state) {
     for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
     result.insert(job.export_manifest());
+    result.insert(job.trace_manifest());
     result.insert(job.resolved().model_manifest());
     result.insert(job.resolved().tokenizer_manifest());
   }
@@ -65,7 +66,7 @@ Roots RootsOf(const State& state) {
     const muster::v1::Job& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) roots.manifests.insert(refused.checkpoint().manifest());
-    roots.manifests.insert(job.export_manifest());
+    roots.manifests.insert({job.export_manifest(), job.trace_manifest()});
     if (IsFinal(job.phase())) continue;
     const muster::v1::ResolvedJob& resolved = job.resolved();
     roots.manifests.insert({resolved.model_manifest(), resolved.tokenizer_manifest()});

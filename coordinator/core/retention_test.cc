@@ -67,6 +67,15 @@ TEST(Retention, ARefusedCheckpointIsReferredToUntilItIsLetGo) {
   EXPECT_TRUE(RootsOf(state).manifests.contains("a"));
 }
 
+TEST(Retention, ATraceIsKeptAsLongAsItsJob) {
+  State state;
+  state.jobs["a"].mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  state.jobs["a"].mutable_job()->set_trace_manifest("t");
+  EXPECT_TRUE(ReferencedManifests(state).contains("t"));
+  EXPECT_TRUE(RootsOf(state).manifests.contains("t"));
+  EXPECT_TRUE(HasManifest(state.jobs["a"].job(), "t"));
+}
+
 TEST(AddCheckpoint, NeverDropsTheExport) {
   muster::v1::Job job;
   job.set_export_manifest("a");

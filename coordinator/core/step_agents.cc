@@ -39,8 +39,8 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kEvaluation: return report.evaluation();
     case Report::kExported: return report.exported();
     case Report::kCheckpointRefused: return report.checkpoint_refused();
+    case Report::kTrace: return report.trace();
     case Report::kEpochClosed:
-    case Report::kTrace:
     case Report::EVENT_NOT_SET: break;
   }
   return report.evaluation();  // callers check that there is an event of a job
@@ -169,8 +169,6 @@ void Stepper::On(const AgentReport& event) {
     if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
-    } else if (report.has_trace()) {
-      // No job asks for a trace: trace_steps is refused.
     } else if (report.has_rank_exited()) {
       if (!TakeExitInOutage(*job, report.rank_exited())) {
         Drive(report.job_id(), WithLaggingPeer(*job, report.rank_exited()));

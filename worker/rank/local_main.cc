@@ -21,6 +21,7 @@
 #include "worker/rank/cuda/load.h"
 #include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/model_spec.h"
+#include "worker/rank/train/trace_recorder.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -29,7 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string spec, shares, model, out;
+  std::string spec, shares, model, out, profile;
   int64_t vocabulary = 30522;
   int threads = 1;
   bool float64 = false, gpu = false;
@@ -78,11 +79,18 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
                                                        options.float64 ? at::kDouble : at::kFloat));
   RETURN_IF_ERROR(CheckMatryoshka(spec.loss(), static_cast<uint32_t>(encoder->config().EmbeddingSize())));
   Trainer trainer(*encoder, group, RealClock(), TrainerOptionsFrom(spec, encoder->config(), shares.size()));
+  const bool traces = group.rank() == 0 && !options.profile.empty();
+  TraceRecorder trace({.skip = std::min<uint64_t>(2, shares.size() - 1),
+                       .steps = traces ? shares.size() : 0,
+                       .file = options.profile,
+                       .gpu = options.gpu});
   for (const muster::v1::StepShare& share : shares) {
+    trace.BeforeStep();
     const absl::Duration start = RealClock().Monotonic();
     ASSIGN_OR_RETURN(const StepBatch batch,
                      BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), device));
     ASSIGN_OR_RETURN(const StepReport report, trainer.Step(batch));
+    RETURN_IF_ERROR(trace.AfterStep(&share == &shares.back()).status());
     if (group.rank() != 0) continue;
     const double seconds = absl::ToDoubleSeconds(RealClock().Monotonic() - start);
     std::printf("step %lu loss %.6f norm %.4f rate %.3g positive %.4f negative %.4f entropy %.3f tokens/s %.0f |",
@@ -137,6 +145,8 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "CPU threads a rank")->check(CLI::PositiveNumber);
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
   app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
+  app.add_option("--profile", options.profile,
+                 "a trace of the steps of rank 0, from the third on, is written to this file, for Perfetto");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   muster::UseBlockAllocator();

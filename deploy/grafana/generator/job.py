@@ -42,6 +42,10 @@ def build():
             stacked("Seconds of a step by phase", "s", Query(of_job("muster_job_step_seconds"), "{{phase}}")),
             lines("Skew of ranks", "s", Query(of_job("muster_job_rank_skew_seconds"), "slowest minus fastest"),
                   description="Of a rank's own work in the last step. A skew that stays names a slow host or GPU."),
+            lines("Share of the product rate", "percentunit", Query(of_job("muster_job_product_share"), "of a large product"),
+                  description="Floating-point operations per second of rank 0's step, over those of a large matrix product that it "
+                              "measured when the attempt began."),
+            lines("Peak memory", "bytes", Query(of_job("muster_job_peak_memory_bytes"), "rank 0")),
             lines("Gathered between ranks", "bytes", Query(of_job("muster_job_gathered_bytes"), "a step")),
             lines("Slots", "short", Query(of_job("muster_job_slots"), "slots"), whole=True),
         ],

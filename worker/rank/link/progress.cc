@@ -61,6 +61,8 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   progress_.set_ignored_pairs(static_cast<uint64_t>(report.ignored_pairs));
   progress_.set_gathered_bytes(report.gathered_bytes);
   progress_.set_rank_skew_seconds(report.rank_skew_seconds);
+  progress_.set_product_share(report.product_share);
+  progress_.set_peak_memory_bytes(report.peak_memory_bytes);
   progress_.set_train_seconds(progress_.train_seconds() + seconds);
   LogStep(always || changed);
   Send(always || changed);

@@ -25,7 +25,9 @@
 #include "worker/rank/link/restore.h"
 #include "worker/rank/link/share_stream.h"
 #include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/step_cost.h"
 #include "worker/rank/train/step_log.h"
+#include "worker/rank/train/trace_recorder.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -243,7 +245,10 @@ class RankRun {
     if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(spec_, cursor_.step, TotalSteps())) {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
+    const double product_rate = config_.rank() == 0 ? MeasureProductRate(encoder_->config(), encoder_->options()) : 0;
+    TraceRecorder trace(OptionsOfTrace());
     while (cursor_.step < TotalSteps() && !StopsEarly(spec_, cursor_)) {
+      trace.BeforeStep();
       const absl::Duration start = clock_.Monotonic();
       board_.SetPhase("data");
       ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
@@ -256,6 +261,11 @@ class RankRun {
       cursor_.step = batch.step + 1;
       const bool last = cursor_.step == TotalSteps();
       const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
+      if (product_rate > 0) {
+        report.product_share = StepOperations(encoder_->config(), batch.micro_batches) / (seconds * product_rate);
+      }
+      report.peak_memory_bytes = PeakMemoryBytes(device_.device);
+      KeepTrace(trace.AfterStep(last || report.stop != StopRequest::kNone));
       progress_.Step(report, cursor_.step, seconds, last);
       RETURN_IF_ERROR(audit_.Append(batch));
       RETURN_IF_ERROR(KeepLedger(share, report));
@@ -266,6 +276,32 @@ class RankRun {
       if (ends || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
     }
     return absl::OkStatus();
+  }
+
+  std::filesystem::path TraceFolder() const { return std::filesystem::path(config_.scratch()) / "trace"; }
+
+  TraceRecorder::Options OptionsOfTrace() const {
+    const uint64_t left = TotalSteps() - std::min(TotalSteps(), cursor_.step);
+    return {.skip = std::min<uint64_t>(2, left == 0 ? 0 : left - 1),  // a short run's last step is better than none
+            .steps = config_.rank() == 0 ? spec_.trace_steps() : 0,
+            .file = TraceFolder() / "trace.json",
+            .gpu = !device_.device.is_cpu()};
+  }
+
+  // A trace is for people: what goes wrong with it does not stop training.
+  void KeepTrace(const absl::StatusOr<bool>& written) {
+    absl::Status status = written.status();
+    if (status.ok() && !*written) return;
+    if (status.ok()) status = StoreTrace();
+    if (!status.ok()) spdlog::warn("the trace is not kept: {}", std::string(status.message()));
+  }
+
+  absl::Status StoreTrace() {
+    ASSIGN_OR_RETURN(const auto files, blobs_->PutFolder(TraceFolder()));
+    RankMessage message;
+    ASSIGN_OR_RETURN(*message.mutable_trace()->mutable_manifest(), blobs_->PutManifest(files));
+    spdlog::info("the trace of {} steps is stored. Read it with: muster trace {} FILE", spec_.trace_steps(), config_.job_id());
+    return agent_.Send(message);
   }
 
   // A step of queries without a negative pushes nothing away: worth knowing before the GPUs have spent a day on it.

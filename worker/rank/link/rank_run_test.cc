@@ -429,6 +429,23 @@ TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {
   }
 }
 
+TEST_F(RunRankTest, StoresATraceOfTheStepsAskedFor) {
+  config_.mutable_spec()->set_trace_steps(2);
+  std::vector<std::string> manifests;
+  for (const Ended& ended : Run(config_, 2)) {
+    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    for (const RankMessage& message : ended.messages) {
+      if (message.has_trace()) manifests.push_back(message.trace().manifest());
+    }
+  }
+  ASSERT_EQ(manifests.size(), 1u) << "of rank 0 alone";
+  const auto manifest = blobs_.GetManifest(manifests[0]);
+  ASSERT_EQ(manifest->files_size(), 1);
+  const auto trace = blobs_.GetBytes(manifest->files(0).digest());
+  ASSERT_TRUE(trace.ok()) << trace.status();
+  EXPECT_TRUE(absl::StrContains(*trace, "aten::mm")) << "operations of a step";
+}
+
 TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
   for (const uint32_t world_size : {1, 2}) {
     cluster_.data.other_query = false;

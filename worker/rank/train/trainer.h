@@ -56,6 +56,8 @@ struct StepReport {
   QuerySum applied;                             // whose rows the update holds, of all ranks
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
   double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
+  double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
+  uint64_t peak_memory_bytes = 0;               // likewise
   StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
   std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
 };

@@ -1,0 +1,80 @@
+#include "worker/rank/train/step_cost.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/match.h"
+#include "common/clock.h"
+
+namespace muster {
+namespace {
+
+constexpr int64_t kMeasuredRows = 2048;
+
+double ProductWeights(const EncoderConfig& config) {
+  double weights = 0;
+  for (const TensorShape& tensor : EncoderTensors(config)) {
+    const bool table = absl::StrContains(tensor.name, "embed") || absl::StrContains(tensor.name, "relative_attention_bias");
+    if (tensor.shape.size() == 2 && !table) weights += static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+  }
+  return weights;
+}
+
+void Synchronize(at::Device device) {
+  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
+
+}  // namespace
+
+double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches) {
+  double tokens = 0, seen = 0;  // seen: keys that a layer's queries see, summed over layers
+  const auto width = static_cast<double>(config.heads * config.HeadSize());
+  for (const PackedBatch& batch : batches) {
+    for (const int64_t length : batch.lengths) {
+      tokens += static_cast<double>(length);
+      for (int64_t layer = 0; layer < config.layers; ++layer) {
+        const int64_t keys = config.IsLocal(layer) ? std::min(length, 2 * config.window + 1) : length;
+        seen += static_cast<double>(length * keys);
+      }
+    }
+  }
+  return (config.lora.rank > 0 ? 4 : 6) * ProductWeights(config) * tokens + 12 * width * seen;
+}
+
+double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options) {
+  const at::NoGradGuard no_gradient;
+  const at::TensorOptions like =
+      at::TensorOptions().dtype(options.bfloat16 ? at::kBFloat16 : options.type).device(options.device);
+  const at::Tensor rows = at::ones({kMeasuredRows, config.hidden_size}, like);
+  const at::Tensor weights = at::ones({config.hidden_size, config.intermediate_size}, like);
+  double fastest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 4; ++i) {
+    Synchronize(options.device);
+    const absl::Duration start = RealClock().Monotonic();
+    const at::Tensor product = at::matmul(rows, weights);
+    Synchronize(options.device);
+    const double seconds = absl::ToDoubleSeconds(RealClock().Monotonic() - start);
+    if (i > 0) fastest = std::min(fastest, seconds);  // the first one allocates
+  }
+  const auto size = static_cast<double>(kMeasuredRows * config.hidden_size * config.intermediate_size);
+  return fastest > 0 ? 2 * size / fastest : 0;
+}
+
+uint64_t PeakMemoryBytes(at::Device device) {
+  if (device.is_cpu()) {
+    rusage usage{};
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<uint64_t>(usage.ru_maxrss) << 10 : 0;
+  }
+  constexpr auto kAll = static_cast<size_t>(c10::CachingDeviceAllocator::StatType::AGGREGATE);
+  return static_cast<uint64_t>(c10::getDeviceAllocator(device.type())->getDeviceStats(device.index()).allocated_bytes[kAll].peak);
+}
+
+}  // namespace muster

@@ -1,0 +1,26 @@
+// What a step costs beside what the device could do: so that people see how far from its peak a job runs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+#include "worker/rank/model/encoder.h"
+
+namespace muster {
+
+// Floating-point operations of forward and backward of these sequences, without those of a replay: 6 per token and
+// weight of a product (4 where the weights are fixed and adapters are trained), and 12 * width * L^2 per layer for
+// attention within a sequence of length L (12 * width * L * min(L, 2 * window + 1) in a local layer). Source: Kaplan et
+// al., arXiv 2001.08361, section 2.1, with attention within the sequence.
+double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches);
+
+// Floating-point operations per second of the encoder's largest product, [2048, hidden] x [hidden, intermediate], in the
+// type that it computes in, with the calling thread's threads: the best of three, about 0.1 s on a CPU core.
+double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options);
+
+// Peak since the process began: of the allocator of a GPU, or of the process's resident memory on a CPU. 0: not known.
+uint64_t PeakMemoryBytes(at::Device device);
+
+}  // namespace muster

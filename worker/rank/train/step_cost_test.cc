@@ -1,0 +1,57 @@
+#include "worker/rank/train/step_cost.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster {
+namespace {
+
+EncoderConfig Small() {
+  EncoderConfig config;
+  config.hidden_size = 8;
+  config.heads = 2;
+  config.intermediate_size = 16;
+  config.layers = 3;
+  return config;
+}
+
+TEST(StepOperations, CountsProductsByTokensAndAttentionByPairsWithinSequences) {
+  const PackedBatch batch{.lengths = {3, 5}};
+  // Per layer 4 products of [8, 8] and 2 of [8, 16].
+  const double weights = 3 * (4 * 64 + 2 * 128), pairs = 3 * (9 + 25);
+  EXPECT_EQ(StepOperations(Small(), {&batch, 1}), 6 * weights * 8 + 12 * 8 * pairs);
+}
+
+TEST(StepOperations, DoesNotDependOnTheCutIntoMicroBatches) {
+  const PackedBatch whole{.lengths = {3, 5}};
+  const PackedBatch parts[] = {{.lengths = {3}}, {.lengths = {5}}};
+  EXPECT_EQ(StepOperations(Small(), {&whole, 1}), StepOperations(Small(), parts));
+}
+
+TEST(StepOperations, ALocalLayerSeesItsWindowAlone) {
+  EncoderConfig config = Small();
+  config.window = 1;
+  config.local = {true, false, true};
+  const PackedBatch batch{.lengths = {10}};
+  EXPECT_EQ(StepOperations(Small(), {&batch, 1}) - StepOperations(config, {&batch, 1}), 12 * 8 * 2 * (100 - 30));
+}
+
+TEST(StepOperations, FixedWeightsGetNoGradient) {
+  EncoderConfig adapted = Small();
+  adapted.lora.rank = 4;
+  const PackedBatch batch{.lengths = {1}};
+  EXPECT_EQ(StepOperations(Small(), {&batch, 1}) - StepOperations(adapted, {&batch, 1}), 2 * 3 * (4 * 64 + 2 * 128));
+}
+
+TEST(ProductRate, IsMeasuredInEveryTypeOfAnEncoder) {
+  at::set_num_threads(1);
+  EXPECT_GT(MeasureProductRate(Small(), {}), 0);
+  EXPECT_GT(MeasureProductRate(Small(), {at::kDouble}), 0);
+  EXPECT_GT(MeasureProductRate(Small(), {at::kFloat, at::kCPU, /*in_bfloat16=*/true}), 0);
+}
+
+TEST(PeakMemory, OfTheProcessOnACpu) { EXPECT_GT(PeakMemoryBytes(at::kCPU), 1 << 20); }
+
+}  // namespace
+}  // namespace muster

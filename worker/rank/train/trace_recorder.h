@@ -1,0 +1,38 @@
+// A recording of steps that Perfetto (https://ui.perfetto.dev) and chrome://tracing open: every operation of LibTorch,
+// the phases of a step, and on a GPU its kernels. By LibTorch's own profiler (Kineto).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace muster {
+
+// For the training thread alone; one recorder of a process records at a time. Steps that are recorded are slower.
+class TraceRecorder {
+ public:
+  struct Options {
+    uint64_t skip = 2;   // steps before the first that is recorded: the first ones allocate and tune
+    uint64_t steps = 0;  // 0: nothing is recorded
+    std::filesystem::path file;  // Chrome's trace event format, JSON; written once
+    bool gpu = false;
+  };
+  explicit TraceRecorder(Options options);
+  ~TraceRecorder();  // drops a recording that has not been written
+  TraceRecorder(const TraceRecorder&) = delete;
+  TraceRecorder& operator=(const TraceRecorder&) = delete;
+
+  // Around each step.
+  void BeforeStep();
+  // True, once: the last step of the recording, or of the run (`last`), has been taken and the file is there.
+  absl::StatusOr<bool> AfterStep(bool last);
+
+ private:
+  const Options options_;
+  uint64_t steps_done_ = 0;
+  bool recording_ = false;
+};
+
+}  // namespace muster
