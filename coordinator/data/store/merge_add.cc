@@ -47,7 +47,7 @@ class Adder {
     for (uint32_t query = 0; query < old_.queries(); ++query) {
       RETURN_IF_ERROR(out_.AddQuery(old_.query_id(query), old_.query_text(query)).status());
       queries_.Take(old_.query_id(query), query);
-      if (IsGiven(old_.query_id(query), 'q', query)) rows_.try_emplace(NormaliseText(old_.query_text(query)), query);
+      if (IsGiven(old_.query_id(query), 'q', query)) rows_.try_emplace(NormalizeText(old_.query_text(query)), query);
     }
     for (const std::string& source : old_.sources()) RETURN_IF_ERROR(out_.AddSource(source).status());
     const auto same = [](uint32_t index) { return index; };
@@ -95,7 +95,7 @@ class Adder {
     const uint32_t same = queries_.Find(id);
     if (same < old_.queries() && old_.query_text(same) == text) return same;
     if (given_queries_) {
-      const auto [row, is_new] = rows_.try_emplace(NormaliseText(text), out_.queries());
+      const auto [row, is_new] = rows_.try_emplace(NormalizeText(text), out_.queries());
       if (!is_new) return row->second;
       id = queries_.TakeNew(out_.queries());
     } else if (same != kAbsent) {

@@ -37,7 +37,7 @@ class Merger {
     for (uint32_t query = 0; query < fresh_.queries(); ++query) {
       ASSIGN_OR_RETURN(const uint32_t index, out_.AddQuery(fresh_.query_id(query), fresh_.query_text(query)));
       queries_.Take(fresh_.query_id(query), index);
-      if (IsGiven(fresh_.query_id(query), 'q', query)) rows_.emplace(NormaliseText(fresh_.query_text(query)), index);
+      if (IsGiven(fresh_.query_id(query), 'q', query)) rows_.emplace(NormalizeText(fresh_.query_text(query)), index);
     }
     const auto same = [](uint32_t index) -> absl::StatusOr<uint32_t> { return index; };
     for (uint32_t split = 0; split < fresh_.splits().size(); ++split) {
@@ -123,7 +123,7 @@ class Merger {
     const std::string_view text = old_.query_text(query);
     const uint32_t same = queries_.Find(id);
     if (IsGiven(id, 'q', query)) {
-      const auto row = rows_.find(NormaliseText(text));
+      const auto row = rows_.find(NormalizeText(text));
       if (row != rows_.end()) return index = row->second;
       id = queries_.TakeNew(out_.queries());
     } else if (same == kAbsent) {
