@@ -41,8 +41,9 @@ def folders(data, spm):
             yield (f"{name} {flags}", kind, "tokenizer.json", file_of(cased), {"tokenizer_class": name, **specials, **flags})
     yield "fast class, cased file", "bert", "tokenizer.json", file_of(cased), fast
     yield "fast class, special tokens", "bert", "tokenizer.json", file_of(cased), {**fast, "mask_token": "the", **specials}
-    for name in ("SqueezeBertTokenizer", "FunnelTokenizer", "LayoutLMTokenizer", "LxmertTokenizerFast", "MPNetTokenizer",
-                 "DPRQuestionEncoderTokenizerFast", "DPRContextEncoderTokenizer", "MyOwnTokenizer", "PreTrainedTokenizer"):
+    specials |= {"bos_token": "[CLS]", "eos_token": "[SEP]"}  # MPNet's own names would be new tokens
+    for name in ("SqueezeBertTokenizer", "LayoutLMTokenizer", "LxmertTokenizerFast", "MPNetTokenizer", "MyOwnTokenizer",
+                 "PreTrainedTokenizer"):
         yield f"{name}, cased file", "bert", "tokenizer.json", file_of(cased), {"tokenizer_class": name, **specials}
     for kind in ("bert", "distilbert", "mpnet", "electra", "modernbert"):
         for flags in ({}, {"tokenizer_class": None}, {"do_lower_case": False}, {"strip_accents": False}):
