@@ -17,7 +17,7 @@ struct DenseModule {
   std::string folder;  // relative to the model's: "2_Dense", which holds its model.safetensors
   int64_t in = 0, out = 0;
   bool bias = true;
-  std::string activation = "tanh";  // identity, tanh
+  std::string activation = "tanh";  // identity, tanh, relu, gelu (erf), silu, sigmoid
 };
 
 // Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else

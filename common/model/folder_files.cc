@@ -1,6 +1,7 @@
 #include "common/model/folder_files.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -10,11 +11,47 @@
 namespace muster {
 namespace {
 
-constexpr std::string_view kTokenizers[] = {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model",
-                                            "tokenizer.model"};
+// What a tokenizer's file is to Muster.
+enum class TokenizerRole {
+  kSource,  // a tokenizer by itself
+  kBeside,  // read beside a source
+  kUnread,  // a tokenizer by itself for other tools; in the folder for them
+  kOther,   // in the folder for other tools
+};
+struct TokenizerFile {
+  std::string_view name;
+  TokenizerRole role;
+};
+constexpr TokenizerFile kTokenizerFiles[] = {
+    {"tokenizer.json", TokenizerRole::kSource},         {"vocab.txt", TokenizerRole::kSource},
+    {"sentencepiece.bpe.model", TokenizerRole::kSource}, {"tokenizer_config.json", TokenizerRole::kBeside},
+    {"special_tokens_map.json", TokenizerRole::kBeside}, {"added_tokens.json", TokenizerRole::kBeside},
+    {"spiece.model", TokenizerRole::kUnread},           {"tokenizer.model", TokenizerRole::kUnread},
+    {"vocab.json", TokenizerRole::kOther},              {"merges.txt", TokenizerRole::kOther},
+    {"bpe.codes", TokenizerRole::kOther},               {"chat_template.jinja", TokenizerRole::kOther},
+};
+// Configuration files that change no embedding, or that are read.
+constexpr std::string_view kConfigFiles[] = {
+    "config.json", "config_sentence_transformers.json", "tokenizer_config.json",
+    "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
+    "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+    "generation_config.json",    // text generation alone
+    "preprocessor_config.json",  // images and sound
+    "processor_config.json",
+    "image_processor_config.json",
+    "video_preprocessor_config.json",
+    "data_config.json",          // what sentence-transformers' own models were trained on
+    "adapter_config.json",       // refused by CheckModelPaths
+};
 // A model that transformers keeps in another format, and how transformers 5 writes it as safetensors.
 constexpr std::string_view kPickled[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
                                          "flax_model.msgpack"};
+
+std::optional<TokenizerRole> RoleOf(std::string_view name) {
+  const auto* file = std::ranges::find(kTokenizerFiles, name, &TokenizerFile::name);
+  return file == std::end(kTokenizerFiles) ? std::nullopt : std::optional(file->role);
+}
 
 bool Has(std::span<const std::string> paths, std::string_view path) {
   return std::find(paths.begin(), paths.end(), path) != paths.end();
@@ -60,12 +97,27 @@ bool IsModelFile(std::string_view path) {
          name == "chat_template.jinja" || IsWeights(name);
 }
 
-bool IsTokenizerFile(std::string_view name) {
-  constexpr std::string_view kOthers[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                          "vocab.json", "merges.txt", "bpe.codes", "chat_template.jinja"};
-  const auto is = [&](std::string_view known) { return known == name; };
-  return std::any_of(std::begin(kTokenizers), std::end(kTokenizers), is) ||
-         std::any_of(std::begin(kOthers), std::end(kOthers), is);
+bool IsTokenizerFile(std::string_view name) { return RoleOf(name).has_value(); }
+
+bool DecidesTokenIds(std::string_view name) {
+  if (name == "config.json") return true;  // names the tokenizer's class, directly or by the model's type
+  return RoleOf(name) == TokenizerRole::kSource || RoleOf(name) == TokenizerRole::kBeside;
+}
+
+bool IsTokenizerSource(std::string_view name) { return RoleOf(name) == TokenizerRole::kSource; }
+
+std::vector<std::string> UnknownConfigFiles(const std::filesystem::path& folder) {
+  std::vector<std::string> unknown;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool config = absl::EndsWith(name, "config.json") ||
+                        (absl::StartsWith(name, "config") && absl::EndsWith(name, ".json"));
+    const bool known = std::ranges::find(kConfigFiles, std::string_view(name)) != std::end(kConfigFiles);
+    if (config && !known) unknown.push_back(name);
+  }
+  std::ranges::sort(unknown);
+  return unknown;
 }
 
 absl::Status CheckModelPaths(std::span<const std::string> paths) {
@@ -78,8 +130,9 @@ absl::Status CheckModelPaths(std::span<const std::string> paths) {
         "and copy the tokenizer's files beside it.");
   }
   const bool has_weights = Has(paths, "model.safetensors") || Has(paths, "model.safetensors.index.json");
-  const bool has_tokenizer = std::any_of(std::begin(kTokenizers), std::end(kTokenizers),
-                                         [&](std::string_view file) { return Has(paths, file); });
+  const bool has_tokenizer = std::ranges::any_of(paths, [](const std::string& path) {
+    return RoleOf(path) == TokenizerRole::kSource || RoleOf(path) == TokenizerRole::kUnread;
+  });
   if (!Has(paths, "config.json")) {
     if (has_weights || !has_tokenizer) {
       return Missing("config.json", paths, "Push a Hugging Face folder, or a tokenizer (tokenizer.json or vocab.txt) alone.");

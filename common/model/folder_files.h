@@ -1,9 +1,11 @@
 // Which files make up a model folder: those that are pushed, and those without which it is none.
 #pragma once
 
+#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -15,6 +17,14 @@ bool IsModelFile(std::string_view path);
 
 // Whether a file at the top of the folder belongs to the tokenizer.
 bool IsTokenizerFile(std::string_view name);
+// A file that the tokenizer is read from: the ids that a job trains on depend on no other.
+bool DecidesTokenIds(std::string_view name);
+// A file that is a tokenizer by itself.
+bool IsTokenizerSource(std::string_view name);
+
+// Configuration files at the top of the folder ("X_config.json", "config_X.json") that Muster neither reads nor knows to be
+// harmless, by name.
+std::vector<std::string> UnknownConfigFiles(const std::filesystem::path& folder);
 
 // Checks a folder's paths alone: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing, or
 // that Muster does not read, and the remedy.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/model/families/family.h"
+#include "common/model/folder_files.h"
 #include "common/model/harmless_keys.h"
 #include "common/model/json_keys.h"
 #include "common/model/sentence_config.h"
@@ -71,6 +72,10 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
   RETURN_IF_ERROR(ReadSentenceModules(folder, config));
   RETURN_IF_ERROR(ReadLengths(folder, config));
   RETURN_IF_ERROR(ReadPrompts(folder, config));
+  if (const std::vector<std::string> unknown = UnknownConfigFiles(folder); !unknown.empty()) {
+    config.notes.push_back(absl::StrCat(SomeNames(unknown), unknown.size() == 1 ? " is" : " are",
+                                        " not known and not used."));
+  }
   return config;
 }
 

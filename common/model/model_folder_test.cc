@@ -9,6 +9,7 @@
 #include "common/files.h"
 #include "common/model/folder_files.h"
 #include "common/model/hf_config.h"
+#include "common/model/sentence_modules.h"
 #include "common/model/testing/zero_weights.h"
 #include "common/model/weights.h"
 
@@ -106,11 +107,39 @@ TEST_F(ModelFolderTest, ModulesAreKnownByTheirExactClassPath) {
   EXPECT_TRUE(Read().normalize);
   WriteModules({"sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling"});
   EXPECT_FALSE(Read().normalize);
+  WriteModules({"sentence_transformers.models.Transformer.Transformer", "sentence_transformers.models.Pooling.Pooling",
+                "sentence_transformers.models.Normalize.Normalize"});
+  EXPECT_TRUE(Read().normalize) << "with the file's name, as it was until 5.3";
   for (const char* type : {"sentence_transformers.models.LayerNorm", "my.package.Normalize", "Normalize", "",
                            "sentence_transformers.sparse_encoder.models.SpladePooling"}) {
     WriteModules({"sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling", type});
     EXPECT_THAT(Error(), HasSubstr("modules.json: module 2: type \"" + std::string(type) + "\" is not supported")) << type;
   }
+}
+
+TEST_F(ModelFolderTest, AConfigurationFileThatIsNotKnownIsNamed) {
+  WriteMeanFolder();
+  const size_t notes = Read().notes.size();
+  WriteJson("generation_config.json", {{"max_length", 20}, {"any", 1}});
+  WriteJson("preprocessor_config.json", json::object());
+  WriteJson("results.json", json::object());
+  EXPECT_EQ(Read().notes.size(), notes) << "known to be harmless, or no configuration";
+  WriteJson("router_config.json", json::object());
+  WriteJson("config_mine.json", json::object());
+  EXPECT_THAT(Read().notes, Contains("config_mine.json, router_config.json are not known and not used."));
+}
+
+TEST_F(ModelFolderTest, ATokenizersFilesAreListedOnce) {
+  for (const char* name : {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model"}) {
+    EXPECT_TRUE(IsTokenizerSource(name) && DecidesTokenIds(name) && IsTokenizerFile(name)) << name;
+  }
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}) {
+    EXPECT_TRUE(!IsTokenizerSource(name) && DecidesTokenIds(name) && IsTokenizerFile(name)) << name;
+  }
+  for (const char* name : {"spiece.model", "vocab.json", "chat_template.jinja"}) {
+    EXPECT_TRUE(!IsTokenizerSource(name) && !DecidesTokenIds(name) && IsTokenizerFile(name)) << name;
+  }
+  EXPECT_TRUE(DecidesTokenIds("config.json") && !IsTokenizerFile("config.json")) << "exports write their own";
 }
 
 TEST_F(ModelFolderTest, ModulesRunInTheListsOrderAndFromTheirFolders) {
@@ -261,9 +290,16 @@ TEST_F(ModelFolderTest, DenseModulesFollowOneAnother) {
     return Error();
   };
   EXPECT_THAT(error({{"in_features", 4}, {"out_features", 4}}), HasSubstr("in_features: 4, the module before it makes 8"));
-  EXPECT_THAT(error({{"in_features", 8}, {"out_features", 4}, {"activation_function", "torch.nn.modules.activation.ReLU"}}),
-              HasSubstr("activation_function: \"torch.nn.modules.activation.ReLU\" is not supported"));
+  EXPECT_THAT(error({{"in_features", 8}, {"out_features", 4}, {"activation_function", "torch.nn.modules.activation.ELU"}}),
+              HasSubstr("activation_function: \"torch.nn.modules.activation.ELU\" is not supported"));
   EXPECT_THAT(error({{"in_features", 8}, {"out_features", 4}, {"use_residual", true}}), HasSubstr("use_residual"));
+  for (const char* activation : {"tanh", "identity", "relu", "gelu", "silu", "sigmoid"}) {
+    const std::string path = DenseActivationClass(activation), kind = path.substr(path.rfind('.') + 1);
+    for (const std::string& type : {path, "torch.nn." + kind}) {
+      WriteJson("2_Dense/config.json", {{"in_features", 8}, {"out_features", 4}, {"activation_function", type}});
+      EXPECT_EQ(Read().dense.at(0).activation, activation) << type;
+    }
+  }
 }
 
 TEST_F(ModelFolderTest, BareFoldersSayWhatIsAssumed) {

@@ -35,14 +35,28 @@ constexpr PoolingName kPoolings[] = {
     {"lasttoken", "pooling_mode_lasttoken", PoolingMode::kLast},
 };
 
-// The kind of a module, by exact class path: PACKAGE.Kind, or PACKAGE.kind.Kind with the file's name. Empty: unknown.
+struct DenseActivation {
+  const char* name;
+  const char* path;  // of the class; torch.nn has them all, too
+};
+constexpr DenseActivation kDenseActivations[] = {
+    {"tanh", "torch.nn.modules.activation.Tanh"},       {"identity", "torch.nn.modules.linear.Identity"},
+    {"relu", "torch.nn.modules.activation.ReLU"},       {"gelu", "torch.nn.modules.activation.GELU"},
+    {"silu", "torch.nn.modules.activation.SiLU"},       {"sigmoid", "torch.nn.modules.activation.Sigmoid"},
+};
+
+// The kind of a module, by exact class path: PACKAGE.Kind, or with the file's name PACKAGE.Kind.Kind (until 5.3) or
+// PACKAGE.kind.Kind. Empty: unknown.
 std::string_view KindOf(std::string_view type) {
   for (const std::string_view package : kPackages) {
     for (const std::string_view kind : kKinds) {
       const std::string path = absl::StrCat(ToAbsl(package), ".", ToAbsl(kind));
       std::string file(kind);
       file[0] = static_cast<char>(file[0] - 'A' + 'a');
-      if (type == path || type == absl::StrCat(ToAbsl(package), ".", file, ".", ToAbsl(kind))) return kind;
+      if (type == path || type == absl::StrCat(path, ".", ToAbsl(kind)) ||
+          type == absl::StrCat(ToAbsl(package), ".", file, ".", ToAbsl(kind))) {
+        return kind;
+      }
     }
   }
   return "";
@@ -151,18 +165,29 @@ absl::Status CheckFeatures(const Keys& keys) {
   return absl::OkStatus();
 }
 
+absl::Status ReadDenseActivation(const Keys& keys, std::string& activation) {
+  std::string type = DenseActivationClass(activation);
+  RETURN_IF_ERROR(keys.Text("activation_function", type));
+  for (const DenseActivation& known : kDenseActivations) {
+    const absl::string_view path = known.path;
+    const absl::string_view kind = path.substr(path.rfind('.') + 1);
+    if (type != path && type != absl::StrCat("torch.nn.", kind)) continue;
+    activation = known.name;
+    return absl::OkStatus();
+  }
+  return keys.Supported("activation_function", type,
+                        {"torch.nn.modules.activation.Tanh", "torch.nn.modules.linear.Identity",
+                         "torch.nn.modules.activation.ReLU", "torch.nn.modules.activation.GELU",
+                         "torch.nn.modules.activation.SiLU", "torch.nn.modules.activation.Sigmoid"});
+}
+
 absl::Status ReadDense(const std::filesystem::path& folder, const std::string& path, EncoderConfig& config) {
   ASSIGN_OR_RETURN(const Keys keys, Keys::Read(folder, path + "/config.json"));
   DenseModule dense{.folder = path};
   RETURN_IF_ERROR(keys.RequiredSize("in_features", dense.in));
   RETURN_IF_ERROR(keys.RequiredSize("out_features", dense.out));
   RETURN_IF_ERROR(keys.Boolean("bias", dense.bias));
-  std::string activation = "torch.nn.modules.activation.Tanh";
-  RETURN_IF_ERROR(keys.Text("activation_function", activation));
-  RETURN_IF_ERROR(keys.Supported("activation_function", activation,
-                                 {"torch.nn.modules.activation.Tanh", "torch.nn.modules.linear.Identity",
-                                  "torch.nn.Tanh", "torch.nn.Identity"}));
-  dense.activation = activation.ends_with("Identity") ? "identity" : "tanh";
+  RETURN_IF_ERROR(ReadDenseActivation(keys, dense.activation));
   RETURN_IF_ERROR(CheckFeatures(keys));
   constexpr HarmlessKey kHarmless[] = {{"use_residual", "the module's input would be added to its output", true}};
   RETURN_IF_ERROR(keys.RefuseUnknown(kHarmless));
@@ -217,6 +242,12 @@ absl::Status ReadWithoutModules(const std::filesystem::path& folder, EncoderConf
 }
 
 }  // namespace
+
+std::string DenseActivationClass(std::string_view activation) {
+  const auto* known = std::find_if(std::begin(kDenseActivations), std::end(kDenseActivations),
+                                   [&](const DenseActivation& one) { return activation == one.name; });
+  return known == std::end(kDenseActivations) ? "" : known->path;
+}
 
 absl::Status ReadSentenceModules(const std::filesystem::path& folder, EncoderConfig& config) {
   std::error_code error;

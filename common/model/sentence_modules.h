@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "common/model/encoder_config.h"
@@ -11,5 +13,9 @@ namespace muster {
 // Reads modules.json and the folders that it names. Without modules.json: 1_Pooling/config.json if it is there, else
 // mean pooling; normalization; a note says so. `config` has the hidden size. Errors name file, key and remedy.
 absl::Status ReadSentenceModules(const std::filesystem::path& folder, EncoderConfig& config);
+
+// activation_function of a Dense module's config.json, for the name in DenseModule: "tanh" →
+// "torch.nn.modules.activation.Tanh".
+std::string DenseActivationClass(std::string_view activation);
 
 }  // namespace muster

@@ -1,6 +1,6 @@
 // A stored dataset, memory-mapped and read-only: texts, queries, documents, judgments.
 //
-// A *passage* is a text (title and body), unique by the digest of its normalised form; a *document* is a name
+// A *passage* is a text (title and body), unique by the digest of its normalized form; a *document* is a name
 // (a user's id) for a passage. Queries are never merged by text when they have ids.
 #pragma once
 

@@ -2,7 +2,7 @@
 // text is whole lines of valid UTF-8 within its limits.
 #include "common/deterministic_bytes.h"
 #include "common/process/delimited_reader.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "tests/fuzz/byte_source.h"
 #include "tests/fuzz/check.h"

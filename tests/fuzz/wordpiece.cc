@@ -2,7 +2,7 @@
 // text is valid UTF-8 and its own normal form.
 #include "coordinator/data/tokenize/vocab_txt.h"
 
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 #include "tests/fuzz/byte_source.h"
 #include "tests/fuzz/check.h"
 
@@ -11,8 +11,7 @@ namespace {
 
 void Encode(const Tokenizer& tokenizer, std::string_view text) {
   std::vector<uint32_t> ids, again;
-  tokenizer.Encode(text, ids);
-  tokenizer.Encode(text, again);
+  FUZZ_CHECK(tokenizer.Encode(text, ids).ok() && tokenizer.Encode(text, again).ok(), "a text that is refused");
   FUZZ_CHECK(ids == again, "equal texts, other ids");
   for (const uint32_t id : ids) FUZZ_CHECK(id < tokenizer.vocabulary_size(), "an id that is not in the vocabulary");
 }
@@ -45,9 +44,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (own.ok()) muster::Encode(**own, text);
   }
   if (muster::FirstInvalidUtf8(text) != std::string::npos) return 0;
-  const std::string normal = muster::NormaliseText(text);
+  const std::string normal = muster::NormalizeText(text);
   FUZZ_CHECK(muster::FirstInvalidUtf8(normal) == std::string::npos, "a normal form that is not UTF-8");
-  FUZZ_CHECK(muster::NormaliseText(normal) == normal, "a normal form that is not normal");
+  FUZZ_CHECK(muster::NormalizeText(normal) == normal, "a normal form that is not normal");
   FUZZ_CHECK(muster::DigestOfPassage("", text) == muster::DigestOfPassage("", normal), "equal passages, other digests");
   return 0;
 }

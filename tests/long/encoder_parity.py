@@ -5,7 +5,7 @@ usage: encoder_parity.py MUSTER_ENCODE MODEL_FOLDER
 needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
 
 40 ragged sequences of random token ids, packed into one batch by muster-encode and one at a time here, mean pooled and
-normalised. Exit code 1 if an embedding differs by more than 1e-4, or a parameter's gradient by more than 1e-4 of its
+normalized. Exit code 1 if an embedding differs by more than 1e-4, or a parameter's gradient by more than 1e-4 of its
 norm. Key biases have no gradient in theory: theirs may be 1e-4 of the largest gradient's norm.
 """
 import math

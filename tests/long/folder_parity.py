@@ -70,7 +70,7 @@ def st6(folder, pooling="mean", dense=None, normalize=True, include_prompt=True,
     save_bert(base)
     modules = [Pooling(32, pooling_mode=pooling, include_prompt=include_prompt)]
     if dense:
-        modules.append(Dense(32, dense, activation_function=torch.nn.Identity() if dense == 24 else torch.nn.Tanh()))
+        modules.append(Dense(32, 24, activation_function=dense))
     if normalize:
         modules.append(Normalize())
     sentence_model(base, *modules, **options).save_pretrained(str(folder))
@@ -112,6 +112,13 @@ def write_st2(folder, hidden):
     (folder / "2_Normalize").mkdir()
 
 
+def class_paths(folder, form):
+    modules = json.loads((folder / "modules.json").read_text())
+    for module in modules:
+        module["type"] = "sentence_transformers." + form.format(module["type"].rsplit(".", 1)[1])
+    write(folder, "modules.json", modules)
+
+
 def old_names(folder):
     st2(folder, cls=BertForMaskedLM)
     file = folder / "model.safetensors"
@@ -137,12 +144,17 @@ CASES = {
     "sentence-transformers 6, weightedmean": lambda f: st6(f, "weightedmean"),
     "sentence-transformers 6, lasttoken": lambda f: st6(f, "lasttoken"),
     "sentence-transformers 6, not normalized": lambda f: st6(f, normalize=False),
-    "sentence-transformers 6, Dense with tanh": lambda f: st6(f, dense=16),
-    "sentence-transformers 6, Dense without activation": lambda f: st6(f, dense=24),
+    "sentence-transformers 6, Dense with tanh": lambda f: st6(f, dense=torch.nn.Tanh()),
+    "sentence-transformers 6, Dense without activation": lambda f: st6(f, dense=torch.nn.Identity()),
+    "sentence-transformers 6, Dense with ReLU": lambda f: st6(f, dense=torch.nn.ReLU()),
+    "sentence-transformers 6, Dense with GELU": lambda f: st6(f, dense=torch.nn.GELU()),
+    "sentence-transformers 6, Dense with SiLU": lambda f: st6(f, dense=torch.nn.SiLU()),
+    "sentence-transformers 6, Dense with sigmoid": lambda f: st6(f, dense=torch.nn.Sigmoid()),
     "sentence-transformers 6, prompts": lambda f: st6(f, prompts={"query": "query ", "document": "passage ",
                                                                   "clustering": "of "}),
     "sentence-transformers 6, default prompt": lambda f: st6(f, prompts={"query": "query "}, default_prompt_name="query"),
     "sentence-transformers 2": lambda f: st2(f),
+    "sentence-transformers 4, class paths with files": lambda f: (st2(f), class_paths(f, "models.{0}.{0}")),
     "transformers 5, two heads of 26": lambda f: st2(f, hidden=52),
     "transformers 5, shards": lambda f: st2(f, max_shard_size="40KB"),
     "transformers 5, bfloat16": lambda f: st2(f, dtype=torch.bfloat16),

@@ -41,6 +41,23 @@ def folders(data, spm):
             yield (f"{name} {flags}", kind, "tokenizer.json", file_of(cased), {"tokenizer_class": name, **specials, **flags})
     yield "fast class, cased file", "bert", "tokenizer.json", file_of(cased), fast
     yield "fast class, special tokens", "bert", "tokenizer.json", file_of(cased), {**fast, "mask_token": "the", **specials}
+    specials |= {"bos_token": "[CLS]", "eos_token": "[SEP]"}  # MPNet's own names would be new tokens
+    for name in ("SqueezeBertTokenizer", "LayoutLMTokenizer", "LxmertTokenizerFast", "MPNetTokenizer", "MyOwnTokenizer",
+                 "PreTrainedTokenizer"):
+        yield f"{name}, cased file", "bert", "tokenizer.json", file_of(cased), {"tokenizer_class": name, **specials}
+    for kind in ("bert", "distilbert", "mpnet", "electra", "modernbert"):
+        for flags in ({}, {"tokenizer_class": None}, {"do_lower_case": False}, {"strip_accents": False}):
+            yield f"no class, {kind} {flags}", kind, "tokenizer.json", file_of(cased), {**specials, **flags}
+        yield (f"BertTokenizer, {kind}", kind, "tokenizer.json", file_of(cased), {"tokenizer_class": "BertTokenizer", **specials})
+    for key in ("clean_text", "lowercase", "handle_chinese_chars"):
+        for name in ("BertTokenizer", "PreTrainedTokenizerFast"):
+            yield (f"{name} {key}", "bert", "tokenizer.json", file_of("WordPiece uncased"),
+                   {"tokenizer_class": name, key: False, **specials})
+    for name in ("BertTokenizer", "PreTrainedTokenizerFast"):
+        yield (f"{name}, added tokens", "bert", "tokenizer.json", file_of("WordPiece with added tokens"),
+               {"tokenizer_class": name, **specials})
+        yield (f"{name}, not cleaned", "bert", "tokenizer.json", file_of("WordPiece not cleaned"),
+               {"tokenizer_class": name, **specials})
     for flags in ({}, {"do_lower_case": False}, {"strip_accents": False}, {"tokenize_chinese_chars": False}):
         yield f"vocab.txt {flags}", "bert", "vocab.txt", vocab_txt, {"tokenizer_class": "BertTokenizer", **specials, **flags}
     xlm = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "unk_token": "<unk>",
@@ -48,6 +65,11 @@ def folders(data, spm):
     for flags in ({}, {"add_prefix_space": True}):
         yield (f"RobertaTokenizer {flags}", "roberta", "tokenizer.json", file_of("BPE, GPT-2"),
                {"tokenizer_class": "RobertaTokenizer", **xlm, **flags})
+    for name in ("BartTokenizer", "GPT2Tokenizer", "LEDTokenizerFast", "PreTrainedTokenizerFast", None):
+        yield (f"{name}, roberta", "roberta", "tokenizer.json", file_of("BPE, GPT-2, prefix space"),
+               {"tokenizer_class": name, **xlm})
+    yield ("no class, qwen3", "qwen3", "tokenizer.json", file_of("BPE, GPT-2"), {"eos_token": "</s>", "pad_token": "<pad>"})
+    yield ("no class, xlm-roberta", "xlm-roberta", "tokenizer.json", file_of("Unigram, character map, whole text"), xlm)
     yield ("Qwen2Tokenizer", "qwen3", "tokenizer.json", file_of("BPE, Qwen2, NFC"),
            {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "add_bos_token": False})
     yield ("XLMRobertaTokenizer", "xlm-roberta", "tokenizer.json", file_of("Unigram, character map, whole text"),

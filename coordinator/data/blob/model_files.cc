@@ -1,7 +1,6 @@
 #include "coordinator/data/blob/model_files.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,10 +22,6 @@ namespace {
 
 using muster::v1::FileEntry;
 using muster::v1::FileManifest;
-
-constexpr std::array<absl::string_view, 6> kTokenizerFiles = {
-    "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json",
-    "sentencepiece.bpe.model"};
 
 // What clients send is not read into memory whatever its size.
 constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
@@ -55,8 +50,8 @@ absl::Status MissingFile(absl::string_view file, const FileManifest& files, absl
 }
 
 bool HasTokenizer(const FileManifest& files) {
-  return std::any_of(kTokenizerSources.begin(), kTokenizerSources.end(),
-                     [&](std::string_view name) { return Find(files, ToAbsl(name)) != nullptr; });
+  return std::any_of(files.files().begin(), files.files().end(),
+                     [](const FileEntry& file) { return IsTokenizerSource(file.path()); });
 }
 
 // Reads the tokenizer's files from their blobs.
@@ -187,9 +182,7 @@ absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const FileManifest&
 absl::StatusOr<FileManifest> TokenizerFiles(const FileManifest& files) {
   FileManifest tokenizer;
   for (const FileEntry& file : files.files()) {
-    if (std::find(kTokenizerFiles.begin(), kTokenizerFiles.end(), file.path()) != kTokenizerFiles.end()) {
-      *tokenizer.add_files() = file;
-    }
+    if (DecidesTokenIds(file.path())) *tokenizer.add_files() = file;
   }
   if (HasTokenizer(tokenizer)) return tokenizer;
   return MissingFile("tokenizer.json", files, kReads);

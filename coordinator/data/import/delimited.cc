@@ -8,7 +8,7 @@
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/line_splitter.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {

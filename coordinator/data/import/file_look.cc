@@ -9,7 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/view.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {

@@ -11,7 +11,7 @@
 #include "common/view.h"
 #include "coordinator/data/import/file_look.h"
 #include "coordinator/data/import/schemas/fields.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {

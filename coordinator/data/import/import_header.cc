@@ -13,7 +13,7 @@
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/import/schema.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {

@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "common/status.h"
 #include "common/view.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {

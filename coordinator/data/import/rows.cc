@@ -9,7 +9,7 @@
 #include "common/digest.h"
 #include "common/status.h"
 #include "common/view.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {
@@ -18,7 +18,7 @@ constexpr uint32_t kAbsent = std::numeric_limits<uint32_t>::max();
 constexpr size_t kShownPaths = 3;
 constexpr uint64_t kMaxWaitingBytes = 256 << 20;
 
-Digest128 DigestOfQueryText(std::string_view text) { return HalfOf(Sha256Bytes(NormaliseText(text))); }
+Digest128 DigestOfQueryText(std::string_view text) { return HalfOf(Sha256Bytes(NormalizeText(text))); }
 
 bool OnlyHasNegatives(const CanonicalRow& row) {
   return std::all_of(row.passages.begin(), row.passages.end(),
@@ -191,7 +191,7 @@ absl::Status Rows::AddWaiting(muster::v1::ImportReport& report, std::vector<std:
       continue;
     }
     if (first.empty()) first = waiting.place;
-    without.insert(waiting.row.query_id.empty() ? NormaliseText(waiting.row.query) : waiting.row.query_id);
+    without.insert(waiting.row.query_id.empty() ? NormalizeText(waiting.row.query) : waiting.row.query_id);
   }
   if (without.empty()) return absl::OkStatus();
   report.set_queries_without_positive(without.size());

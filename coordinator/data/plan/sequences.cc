@@ -47,7 +47,9 @@ absl::Status Sequences::Fill(const char* name, const std::string& prompt, const 
   const Tokenizer& tokenizer = tokens_->tokenizer();
   side.limit = max_length - special_tokens();
   std::vector<uint32_t> ids;
-  tokenizer.Encode(prompt, ids);
+  if (absl::Status status = tokenizer.Encode(prompt, ids); !status.ok()) {
+    return WithContext(status, absl::StrCat("model.prompts.", name));
+  }
   if (exclude_prompt && !prompt.empty()) {
     side.unpooled = special_tokens() + std::min<uint32_t>(side.limit, static_cast<uint32_t>(ids.size()));
     const bool ends_special = !tokenizer.suffix().empty() || (!ids.empty() && tokenizer.IsSpecial(ids.back()));

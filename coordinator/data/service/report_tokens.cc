@@ -82,10 +82,12 @@ absl::StatusOr<std::optional<ReportTokens>> ReportTokens::Prepare(const DataStor
 
 void ReportTokens::Count(const Dataset& dataset, muster::v1::ImportReport& report) const {
   std::vector<uint32_t> ids;
+  uint64_t failed = 0;
+  absl::Status first_error;
   const size_t special = tokenizer_->prefix().size() + tokenizer_->suffix().size();
   const auto tokens_of = [&](std::string_view text) {
     ids.clear();
-    tokenizer_->Encode(text, ids);
+    if (const absl::Status status = tokenizer_->Encode(text, ids); !status.ok() && failed++ == 0) first_error = status;
     return std::pair(static_cast<uint32_t>(ids.size() + special), text.size());
   };
   *report.mutable_query_tokens() = Summarize(dataset.queries(), max_length_.query(), [&](uint32_t query) {
@@ -97,6 +99,11 @@ void ReportTokens::Count(const Dataset& dataset, muster::v1::ImportReport& repor
   report.add_notes(absl::StrCat("tokens are counted with the tokenizer of model ", model_, ", without prompts, on ",
                                 SampleText(report.query_tokens(), "queries"), " and ",
                                 SampleText(report.passage_tokens(), "unique passages")));
+  if (failed > 0) {
+    report.add_notes(absl::StrCat("the tokenizer of model ", model_, " cannot read ", failed,
+                                  " texts, of which only the tokens before the fault are counted: jobs with both fail. The "
+                                  "first: ", first_error.message()));
+  }
 }
 
 }  // namespace muster

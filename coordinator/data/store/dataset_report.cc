@@ -9,7 +9,7 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/data/store/judgment_table.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 namespace {
@@ -99,7 +99,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
   absl::flat_hash_set<uint64_t> elsewhere;  // hashes of texts of queries that another split than train judges
   const absl::Hash<std::string> hash;
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
-    const std::string text = NormaliseText(dataset.query_text(query));
+    const std::string text = NormalizeText(dataset.query_text(query));
     empty += text.empty();
     without_positive += !judged[query].has_positive;
     if (judged[query].in_other) elsewhere.insert(hash(text));
@@ -107,7 +107,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
   if (!elsewhere.empty()) {
     for (uint32_t query = 0; query < dataset.queries(); ++query) {
       if (!judged[query].in_train) continue;
-      shared += judged[query].in_other || elsewhere.contains(hash(NormaliseText(dataset.query_text(query))));
+      shared += judged[query].in_other || elsewhere.contains(hash(NormalizeText(dataset.query_text(query))));
     }
   }
   report.set_empty_queries(empty);

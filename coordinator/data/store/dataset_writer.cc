@@ -118,7 +118,7 @@ absl::StatusOr<uint32_t> DatasetWriter::AddQuery(std::string_view id, std::strin
     query_text_->Append(part);
   }
   query_digests_.push_back(DigestOfQuery(id, text));
-  const std::string normal = NormaliseText(text);
+  const std::string normal = NormalizeText(text);
   query_text_digests_.push_back(HalfOf(Sha256Bytes(normal)));
   empty_queries_ += normal.empty();
   return static_cast<uint32_t>(query_digests_.size() - 1);

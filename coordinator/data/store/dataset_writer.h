@@ -15,7 +15,7 @@
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/store/digest_index.h"
 #include "coordinator/data/store/judgment_table.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 #include "coordinator/data/store/table_file.h"
 #include "muster/v1/data.pb.h"
 

@@ -2,7 +2,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/view.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 
@@ -20,9 +20,9 @@ std::vector<IdenticalId> IdenticalIds(const Dataset& dataset) {
 
 bool IsSameText(const Dataset& dataset, const IdenticalId& pair) {
   const uint32_t passage = dataset.passage_of(pair.document);
-  const std::string query = NormaliseText(dataset.query_text(pair.query));
-  return query == NormaliseText(dataset.body(passage)) ||
-         query == NormaliseText(PassageText(dataset.title(passage), dataset.body(passage)));
+  const std::string query = NormalizeText(dataset.query_text(pair.query));
+  return query == NormalizeText(dataset.body(passage)) ||
+         query == NormalizeText(PassageText(dataset.title(passage), dataset.body(passage)));
 }
 
 }  // namespace muster

@@ -1,7 +1,7 @@
 #include "coordinator/data/store/merged_names.h"
 
 #include "common/status.h"
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 namespace muster {
 
@@ -29,7 +29,7 @@ absl::StatusOr<uint32_t> MergedDocuments::Merge(std::string_view id, bool is_giv
 
 absl::Status MergedQueries::Keep(std::string_view id, bool is_given, std::string_view text) {
   names_.Take(id, out_.queries());
-  if (is_given) rows_.try_emplace(NormaliseText(text), out_.queries());
+  if (is_given) rows_.try_emplace(NormalizeText(text), out_.queries());
   texts_.push_back(text);
   return out_.AddQuery(id, text).status();
 }
@@ -38,7 +38,7 @@ absl::StatusOr<uint32_t> MergedQueries::Merge(std::string_view id, bool is_given
   const uint32_t same = names_.Find(id);
   if (same != kAbsent && texts_[same] == text) return same;
   if (is_given) {
-    const auto [row, is_new] = rows_.try_emplace(NormaliseText(text), out_.queries());
+    const auto [row, is_new] = rows_.try_emplace(NormalizeText(text), out_.queries());
     if (!is_new) return row->second;
     id = names_.TakeNew(out_.queries());
   } else if (same != kAbsent) {

@@ -1,6 +1,7 @@
 #include "coordinator/data/tokenize/added_tokens.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/data/tokenize/characters.h"
 #include "coordinator/data/tokenize/utf8.h"
@@ -35,24 +36,26 @@ size_t EndOfLeadingSpace(std::string_view text) {
 }  // namespace
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-  std::ranges::stable_sort(tokens_, std::ranges::greater(), [](const AddedToken& t) { return t.content.size(); });
+  std::vector<std::pair<std::string_view, uint32_t>> keys;
   for (uint32_t i = 0; i < tokens_.size(); ++i) {
-    by_first_[static_cast<unsigned char>(tokens_[i].content.front())].push_back(i);
+    keys.emplace_back(tokens_[i].content, i);
+    begins_one_[static_cast<unsigned char>(tokens_[i].content.front())] = true;
   }
+  trie_ = ByteTrie(std::move(keys));
 }
 
 const AddedToken* AddedTokens::LongestAt(std::string_view rest) const {
-  for (const uint32_t i : by_first_[static_cast<unsigned char>(rest.front())]) {
-    if (rest.starts_with(tokens_[i].content)) return &tokens_[i];
-  }
-  return nullptr;
+  const AddedToken* longest = nullptr;
+  trie_.ForEachPrefix(rest, [&](size_t, uint32_t i) { longest = &tokens_[i]; });
+  return longest;
 }
 
 void AddedTokens::Split(std::string_view sentence, absl::FunctionRef<void(std::string_view)> text,
                         absl::FunctionRef<void(uint32_t)> token) const {
   size_t done = 0;  // what lies before it has been reported
   for (size_t i = 0; !tokens_.empty() && i < sentence.size();) {
-    const AddedToken* found = LongestAt(sentence.substr(i));
+    const bool may_begin = begins_one_[static_cast<unsigned char>(sentence[i])];
+    const AddedToken* found = may_begin ? LongestAt(sentence.substr(i)) : nullptr;
     if (found == nullptr) {
       ++i;
       continue;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "coordinator/data/tokenize/byte_trie.h"
 
 namespace muster {
 
@@ -35,8 +36,9 @@ class AddedTokens {
  private:
   const AddedToken* LongestAt(std::string_view rest) const;
 
-  std::vector<AddedToken> tokens_;                    // longer ones first
-  std::array<std::vector<uint32_t>, 256> by_first_;   // first byte → indices of tokens_, longer ones first
+  std::vector<AddedToken> tokens_;
+  ByteTrie trie_;                         // content → index of tokens_
+  std::array<bool, 256> begins_one_ = {};  // by first byte
 };
 
 }  // namespace muster

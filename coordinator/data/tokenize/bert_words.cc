@@ -14,13 +14,15 @@ namespace muster {
 namespace {
 
 enum class AsciiClass : uint8_t { kLetter, kDropped, kSpace, kPunctuation };
+using AsciiClasses = std::array<AsciiClass, 128>;
 
-constexpr std::array<AsciiClass, 128> MakeAsciiClasses() {
-  std::array<AsciiClass, 128> classes{};
+constexpr AsciiClasses MakeAsciiClasses(bool clean) {
+  AsciiClasses classes{};
   for (int c = 0; c < 128; ++c) {
-    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+    const bool other_space = c == '\v' || c == '\f';  // white space to the pre-tokenizer, which cleaning drops
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || (other_space && !clean)) {
       classes[c] = AsciiClass::kSpace;
-    } else if (c < 32 || c == 127) {
+    } else if ((c < 32 || c == 127) && clean) {
       classes[c] = AsciiClass::kDropped;
     } else if ((c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126)) {
       classes[c] = AsciiClass::kPunctuation;
@@ -28,7 +30,7 @@ constexpr std::array<AsciiClass, 128> MakeAsciiClasses() {
   }
   return classes;
 }
-constexpr std::array<AsciiClass, 128> kAscii = MakeAsciiClasses();
+constexpr AsciiClasses kCleaned = MakeAsciiClasses(true), kAsItIs = MakeAsciiClasses(false);
 
 void AppendCleaned(UChar32 c, bool split_ideographs, std::string& text) {
   switch (Classify(c)) {
@@ -47,10 +49,13 @@ void AppendCleaned(UChar32 c, bool split_ideographs, std::string& text) {
   AppendUtf8(c, text);
 }
 
-std::string StripAndLower(std::string text, const BertOptions& options) {
+// Strips and lowers `text`, which is cleaned, and appends it.
+void AppendStrippedAndLowered(std::string text, const BertOptions& options, std::string& result) {
   if (options.strip_accents) Normalize(NormalForm::kNfd, text);
-  if (!options.strip_accents && !options.lower_case) return text;
-  std::string result;
+  if (!options.strip_accents && !options.lower_case) {
+    result += text;
+    return;
+  }
   for (size_t i = 0; i < text.size();) {
     const UChar32 c = NextCodePoint(text, i);
     if (options.strip_accents && IsAccent(c)) continue;
@@ -60,37 +65,33 @@ std::string StripAndLower(std::string text, const BertOptions& options) {
       AppendUtf8(c, result);
     }
   }
-  return result;
 }
 
-void ForEachWordOfUnicode(std::string_view run, const BertOptions& options,
-                          absl::FunctionRef<void(std::string_view)> word) {
-  const std::string text = NormalizeForBert(run, /*clean=*/true, options);
-  size_t begin = 0;
-  const auto flush = [&](size_t end) {
-    if (end > begin) word(std::string_view(text).substr(begin, end - begin));
-  };
-  for (size_t i = 0; i < text.size();) {
-    const size_t here = i;
-    const UChar32 c = NextCodePoint(text, i);
-    if (c == ' ') {
-      flush(here);
-      begin = i;
-    } else if (IsBertPunctuation(c)) {
-      flush(here);
-      begin = here;
-      flush(i);
-      begin = i;
+// Any text, a character at a time.
+void AppendNormalized(std::string_view utf8, const BertOptions& options, std::string& result) {
+  std::string text;
+  const auto size = static_cast<int64_t>(utf8.size());
+  for (int64_t i = 0; i < size;) {
+    UChar32 c;
+    U8_NEXT_OR_FFFD(utf8.data(), i, size, c);
+    if (options.clean) {
+      AppendCleaned(c, options.split_ideographs, text);
+    } else if (options.split_ideographs && IsBertIdeograph(c)) {
+      text.push_back(' ');
+      AppendUtf8(c, text);
+      text.push_back(' ');
+    } else {
+      AppendUtf8(c, text);
     }
   }
-  flush(text.size());
+  AppendStrippedAndLowered(std::move(text), options, result);
 }
 
-void ForEachWordOfAscii(std::string_view run, const BertOptions& options, std::string& buffer,
-                        absl::FunctionRef<void(std::string_view)> word) {
+void ForEachWordOfAscii(std::string_view run, const BertOptions& options, const AsciiClasses& classes,
+                        std::string& buffer, absl::FunctionRef<void(std::string_view)> word) {
   buffer.clear();
   for (const char c : run) {
-    switch (kAscii[static_cast<unsigned char>(c)]) {
+    switch (classes[static_cast<unsigned char>(c)]) {
       case AsciiClass::kLetter:
         buffer.push_back(options.lower_case ? absl::ascii_tolower(c) : c);
         break;
@@ -109,29 +110,60 @@ void ForEachWordOfAscii(std::string_view run, const BertOptions& options, std::s
 
 }  // namespace
 
-std::string NormalizeForBert(std::string_view utf8, bool clean, const BertOptions& options) {
+// An ASCII character that stays ends what a step of the normalization looks across: it is decomposed already, and no
+// mark is moved over it. Between two of them stands what needs Unicode properties, in most texts little.
+std::string NormalizeForBert(std::string_view utf8, const BertOptions& options) {
+  const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;
+  const auto stays = [&](char c) {
+    return IsAscii(c) && classes[static_cast<unsigned char>(c)] != AsciiClass::kDropped;
+  };
   std::string text;
-  const auto size = static_cast<int64_t>(utf8.size());
-  for (int64_t i = 0; i < size;) {
-    UChar32 c;
-    U8_NEXT_OR_FFFD(utf8.data(), i, size, c);
-    if (clean) {
-      AppendCleaned(c, options.split_ideographs, text);
-    } else if (options.split_ideographs && IsBertIdeograph(c)) {
-      text.push_back(' ');
-      AppendUtf8(c, text);
-      text.push_back(' ');
-    } else {
-      AppendUtf8(c, text);
+  text.reserve(utf8.size());
+  for (size_t i = 0; i < utf8.size();) {
+    const char c = utf8[i];
+    if (stays(c)) {
+      const bool space = options.clean && classes[static_cast<unsigned char>(c)] == AsciiClass::kSpace;
+      text.push_back(space ? ' ' : options.lower_case ? absl::ascii_tolower(c) : c);
+      ++i;
+      continue;
     }
+    const size_t begin = i;
+    while (i < utf8.size() && !stays(utf8[i])) ++i;
+    AppendNormalized(utf8.substr(begin, i - begin), options, text);
   }
-  return StripAndLower(std::move(text), options);
+  return text;
+}
+
+void SplitForBert(std::string_view text, absl::FunctionRef<void(std::string_view word)> word) {
+  size_t begin = 0;
+  const auto flush = [&](size_t end) {
+    if (end > begin) word(text.substr(begin, end - begin));
+  };
+  for (size_t i = 0; i < text.size();) {
+    const size_t here = i;
+    bool space, punctuation;
+    if (IsAscii(text[i])) {
+      const AsciiClass kind = kAsItIs[static_cast<unsigned char>(text[i++])];
+      space = kind == AsciiClass::kSpace;
+      punctuation = kind == AsciiClass::kPunctuation;
+    } else {
+      const UChar32 c = NextCodePoint(text, i);
+      space = IsWhiteSpace(c);
+      punctuation = !space && IsBertPunctuation(c);
+    }
+    if (!space && !punctuation) continue;
+    flush(here);
+    if (punctuation) word(text.substr(here, i - here));
+    begin = i;
+  }
+  flush(text.size());
 }
 
 // Cuts at ASCII white space: no step of the normalization looks across it. What is ASCII throughout, which is most
 // of most texts, then needs no Unicode properties.
 void ForEachBertWord(std::string_view utf8, const BertOptions& options,
                      absl::FunctionRef<void(std::string_view word)> word) {
+  const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;
   std::string buffer;
   for (size_t i = 0; i < utf8.size();) {
     const size_t begin = i;
@@ -140,7 +172,7 @@ void ForEachBertWord(std::string_view utf8, const BertOptions& options,
       const auto c = static_cast<unsigned char>(utf8[i]);
       if (c >= 0x80) {
         ascii = false;
-      } else if (kAscii[c] == AsciiClass::kSpace) {
+      } else if (classes[c] == AsciiClass::kSpace) {
         break;
       }
       ++i;
@@ -148,9 +180,9 @@ void ForEachBertWord(std::string_view utf8, const BertOptions& options,
     const std::string_view run = utf8.substr(begin, i - begin);
     ++i;
     if (ascii) {
-      ForEachWordOfAscii(run, options, buffer, word);
+      ForEachWordOfAscii(run, options, classes, buffer, word);
     } else {
-      ForEachWordOfUnicode(run, options, word);
+      SplitForBert(NormalizeForBert(run, options), word);
     }
   }
 }

@@ -1,7 +1,7 @@
 // BERT's normalizer and pre-tokenizer in one pass: a text becomes words.
 //
 // Control characters and U+FFFD are dropped and white space becomes a space; CJK ideographs are set apart; the text is
-// decomposed (NFD) and stripped of nonspacing marks, and lowered; then it is split at spaces and around every
+// decomposed (NFD) and stripped of nonspacing marks, and lowered; then it is split at white space and around every
 // punctuation character. The options leave out single steps.
 // Source: huggingface/tokenizers, normalizers/bert.rs, pre_tokenizers/bert.rs.
 #pragma once
@@ -17,6 +17,7 @@ struct BertOptions {
   bool split_ideographs = true;
   bool strip_accents = true;
   bool lower_case = true;
+  bool clean = true;
   bool operator==(const BertOptions&) const = default;
 };
 
@@ -24,7 +25,9 @@ struct BertOptions {
 void ForEachBertWord(std::string_view utf8, const BertOptions& options,
                      absl::FunctionRef<void(std::string_view word)> word);
 
-// The normalizer alone, with or without cleaning. Bytes that are not UTF-8 count as U+FFFD.
-std::string NormalizeForBert(std::string_view utf8, bool clean, const BertOptions& options);
+// The normalizer alone. Bytes that are not UTF-8 count as U+FFFD.
+std::string NormalizeForBert(std::string_view utf8, const BertOptions& options);
+// The pre-tokenizer alone. `text` must be UTF-8; the words are parts of it.
+void SplitForBert(std::string_view text, absl::FunctionRef<void(std::string_view word)> word);
 
 }  // namespace muster

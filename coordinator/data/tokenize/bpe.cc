@@ -163,6 +163,7 @@ void Bpe::MergeAll(Symbols& symbols) const {
   std::vector<Symbol>& list = symbols.list();
   const auto candidate = [&](int32_t left, int32_t right) {
     const Merge* merge = Find(list[left].id, list[right].id);
+    list[left].joined = merge == nullptr ? kNoId : merge->id;
     if (merge == nullptr) return false;
     heap.push_back({uint64_t{merge->rank} << 32 | static_cast<uint32_t>(left), merge->id});
     return true;
@@ -180,8 +181,7 @@ void Bpe::MergeAll(Symbols& symbols) const {
     Symbol& left = list[index];
     if (left.merged_away || left.next < 0) continue;
     Symbol& right = list[left.next];
-    const Merge* merge = Find(left.id, right.id);
-    if (merge == nullptr || merge->id != top.id) continue;
+    if (left.joined != top.id) continue;
     left.id = top.id;
     left.next = right.next;
     right.merged_away = true;

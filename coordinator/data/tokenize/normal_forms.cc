@@ -28,13 +28,9 @@ const icu::Normalizer2& Instance(NormalForm form) {
   return *instance;
 }
 
-}  // namespace
-
-void Normalize(NormalForm form, std::string& text) {
-  if (std::ranges::all_of(text, IsAscii)) return;
-  const icu::Normalizer2& normalizer = Instance(form);
-  std::string result;
-  icu::StringByteSink<std::string> sink(&result, static_cast<int32_t>(text.size()));
+// Appends the normal form of `text`, which is looked at as a whole.
+void AppendNormalized(const icu::Normalizer2& normalizer, std::string_view text, std::string& result) {
+  icu::StringByteSink<std::string> sink(&result);
   UErrorCode error = U_ZERO_ERROR;
   const auto append = [&](std::string_view part) {
     normalizer.normalizeUTF8(0, icu::StringPiece(part.data(), static_cast<int32_t>(part.size())), sink, nullptr, error);
@@ -47,12 +43,39 @@ void Normalize(NormalForm form, std::string& text) {
       continue;
     }
     if (!IsInertInNormalization(NextCodePoint(text, i))) continue;
-    append(std::string_view(text).substr(start, begin - start));
+    append(text.substr(start, begin - start));
     result.append(text, begin, i - begin);
     start = i;
   }
-  append(std::string_view(text).substr(start));
+  append(text.substr(start));
   if (U_FAILURE(error)) std::abort();  // only for want of memory
+}
+
+}  // namespace
+
+// An ASCII character is in every normal form, and no mark is moved over it. It may only be composed with the marks behind
+// it. So each run of other characters, with the ASCII character before it, is normalized by itself.
+void Normalize(NormalForm form, std::string& text) {
+  const auto ascii_until = [&](size_t i) {
+    while (i < text.size() && IsAscii(text[i])) ++i;
+    return i;
+  };
+  size_t begin = ascii_until(0);
+  if (begin == text.size()) return;
+  const icu::Normalizer2& normalizer = Instance(form);
+  std::string result;
+  result.reserve(text.size());
+  size_t done = 0;
+  while (begin < text.size()) {
+    size_t end = begin;
+    while (end < text.size() && !IsAscii(text[end])) ++end;
+    if (begin > done) --begin;
+    result.append(text, done, begin - done);
+    AppendNormalized(normalizer, std::string_view(text).substr(begin, end - begin), result);
+    done = end;
+    begin = ascii_until(end);
+  }
+  result.append(text, done);
   text = std::move(result);
 }
 

@@ -1,9 +1,11 @@
 #include "coordinator/data/tokenize/normalizer.h"
 
+#include <array>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
@@ -24,9 +26,12 @@ using NormalizerPtr = std::unique_ptr<const Normalizer>;
 class Sequence : public Normalizer {
  public:
   explicit Sequence(std::vector<NormalizerPtr> steps) : steps_(std::move(steps)) {}
-  bool Apply(std::string& text) const override {
+  absl::StatusOr<bool> Apply(std::string& text) const override {
     bool begins_there = true;
-    for (const NormalizerPtr& step : steps_) begins_there &= step->Apply(text);
+    for (const NormalizerPtr& step : steps_) {
+      ASSIGN_OR_RETURN(const bool step_begins_there, step->Apply(text));
+      begins_there &= step_begins_there;
+    }
     return begins_there;
   }
 
@@ -38,7 +43,7 @@ class Sequence : public Normalizer {
 class Rewrite : public Normalizer {
  public:
   explicit Rewrite(std::function<void(std::string&)> rewrite) : rewrite_(std::move(rewrite)) {}
-  bool Apply(std::string& text) const override {
+  absl::StatusOr<bool> Apply(std::string& text) const override {
     rewrite_(text);
     return true;
   }
@@ -51,29 +56,44 @@ NormalizerPtr Rewriting(std::function<void(std::string&)> rewrite) {
   return std::make_unique<Rewrite>(std::move(rewrite));
 }
 
-// Maps each character to itself, to another one, or to kDropped.
+// Maps each character to itself, to another one, or to kDropped. Most characters are ASCII and stay.
 class CharacterMap : public Normalizer {
  public:
   static constexpr UChar32 kDropped = -1;
-  explicit CharacterMap(UChar32 (*map)(UChar32)) : map_(map) {}
-  bool Apply(std::string& text) const override {
+  explicit CharacterMap(UChar32 (*map)(UChar32)) : map_(map) {
+    for (UChar32 c = 0; c < 0x80; ++c) stays_[c] = map(c) == c;
+  }
+  absl::StatusOr<bool> Apply(std::string& text) const override {
     std::string result;
+    size_t copied = 0;  // what lies before it is in the result
     bool begins_there = true;
     for (size_t i = 0; i < text.size();) {
-      const bool first = i == 0;
-      const UChar32 c = map_(NextCodePoint(text, i));
-      if (c != kDropped) {
-        AppendUtf8(c, result);
-      } else if (first) {
+      const size_t begin = i;
+      const auto byte = static_cast<unsigned char>(text[i]);
+      if (byte < 0x80 && stays_[byte]) {
+        ++i;
+        continue;
+      }
+      const UChar32 c = NextCodePoint(text, i);
+      const UChar32 mapped = map_(c);
+      if (mapped == c) continue;
+      result.append(text, copied, begin - copied);
+      copied = i;
+      if (mapped != kDropped) {
+        AppendUtf8(mapped, result);
+      } else if (begin == 0) {
         begins_there = false;
       }
     }
+    if (copied == 0) return true;
+    result.append(text, copied);
     text = std::move(result);
     return begins_there;
   }
 
  private:
   UChar32 (*const map_)(UChar32);
+  std::array<bool, 128> stays_ = {};
 };
 
 // Of the Neural Machine Translation toolkit.
@@ -101,7 +121,7 @@ UChar32 NmtCharacter(UChar32 c) {
 class Strip : public Normalizer {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
-  bool Apply(std::string& text) const override {
+  absl::StatusOr<bool> Apply(std::string& text) const override {
     size_t begin = 0, end = text.size();
     for (size_t i = 0; left_ && i < text.size() && IsWhiteSpace(NextCodePoint(text, i)); begin = i) {
     }
@@ -117,43 +137,53 @@ class Strip : public Normalizer {
 
 class Bert : public Normalizer {
  public:
-  Bert(bool clean, BertOptions options) : clean_(clean), options_(options) {}
-  bool Apply(std::string& text) const override {
+  explicit Bert(BertOptions options) : options_(options) {}
+  absl::StatusOr<bool> Apply(std::string& text) const override {
     size_t i = 0;
     const bool drops_first =
-        !text.empty() && clean_ && Classify(NextCodePoint(text, i)) == CharacterClass::kDropped;
-    text = NormalizeForBert(text, clean_, options_);
+        !text.empty() && options_.clean && Classify(NextCodePoint(text, i)) == CharacterClass::kDropped;
+    text = NormalizeForBert(text, options_);
     return !drops_first;
   }
 
  private:
-  const bool clean_;
   const BertOptions options_;
+};
+
+class Replace : public Normalizer {
+ public:
+  Replace(std::unique_ptr<const Pattern> pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  absl::StatusOr<bool> Apply(std::string& text) const override {
+    std::string result;
+    size_t done = 0;
+    RETURN_IF_ERROR(pattern_->ForEachMatch(text, [&](size_t begin, size_t end) {
+      result.append(text, done, begin - done);
+      result += content_;
+      done = end;
+    }));
+    if (done == 0) return true;
+    result.append(text, done);
+    text = std::move(result);
+    return true;
+  }
+
+ private:
+  const std::unique_ptr<const Pattern> pattern_;
+  const std::string content_;
 };
 
 absl::StatusOr<NormalizerPtr> ReadBert(const JsonObject& json) {
   RETURN_IF_ERROR(json.RefuseOthers({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"}));
-  ASSIGN_OR_RETURN(const bool clean, json.Bool("clean_text", true));
   ASSIGN_OR_RETURN(const BertOptions options, ReadBertOptions(json));
-  return std::make_unique<Bert>(clean, options);
+  return std::make_unique<Bert>(options);
 }
 
 absl::StatusOr<NormalizerPtr> ReadReplace(const JsonObject& json) {
   RETURN_IF_ERROR(json.RefuseOthers({"type", "pattern", "content"}));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Pattern> pattern, ReadPattern(json));
-  ASSIGN_OR_RETURN(const std::string content, json.String("content"));
-  return Rewriting([pattern, content](std::string& text) {
-    std::string result;
-    size_t done = 0;
-    pattern->ForEachMatch(text, [&](size_t begin, size_t end) {
-      result.append(text, done, begin - done);
-      result += content;
-      done = end;
-    });
-    if (done == 0) return;
-    result.append(text, done);
-    text = std::move(result);
-  });
+  ASSIGN_OR_RETURN(std::unique_ptr<const Pattern> pattern, ReadPattern(json));
+  ASSIGN_OR_RETURN(std::string content, json.String("content"));
+  return std::make_unique<Replace>(std::move(pattern), std::move(content));
 }
 
 absl::StatusOr<NormalizerPtr> ReadPrepend(const JsonObject& json) {
@@ -205,7 +235,13 @@ NormalizerPtr WithoutOptions(std::string_view type) {
     return Rewriting([](std::string& text) {
       std::string lower;
       lower.reserve(text.size());
-      for (size_t i = 0; i < text.size();) AppendLowerCase(NextCodePoint(text, i), lower);
+      for (size_t i = 0; i < text.size();) {
+        if (IsAscii(text[i])) {
+          lower.push_back(absl::ascii_tolower(static_cast<unsigned char>(text[i++])));
+        } else {
+          AppendLowerCase(NextCodePoint(text, i), lower);
+        }
+      }
       text = std::move(lower);
     });
   }
@@ -222,6 +258,7 @@ NormalizerPtr WithoutOptions(std::string_view type) {
 
 absl::StatusOr<BertOptions> ReadBertOptions(const JsonObject& json) {
   BertOptions options;
+  ASSIGN_OR_RETURN(options.clean, json.Bool("clean_text", true));
   ASSIGN_OR_RETURN(options.split_ideographs, json.Bool("handle_chinese_chars", true));
   ASSIGN_OR_RETURN(options.lower_case, json.Bool("lowercase", true));
   ASSIGN_OR_RETURN(options.strip_accents, json.Bool("strip_accents", options.lower_case));

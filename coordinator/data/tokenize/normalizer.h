@@ -16,14 +16,14 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   // Rewrites the text, which is UTF-8 and stays so. Returns whether the new text begins where the old one did: false
-  // if its first characters were dropped.
-  virtual bool Apply(std::string& text) const = 0;
+  // if its first characters were dropped. INVALID_ARGUMENT: a pattern's limits, see pattern.h.
+  virtual absl::StatusOr<bool> Apply(std::string& text) const = 0;
 };
 
 // INVALID_ARGUMENT names what is not supported.
 absl::StatusOr<std::unique_ptr<const Normalizer>> ReadNormalizer(const JsonObject& json);
 
-// Of a BertNormalizer, but for clean_text.
+// Of a BertNormalizer.
 absl::StatusOr<BertOptions> ReadBertOptions(const JsonObject& json);
 
 }  // namespace muster

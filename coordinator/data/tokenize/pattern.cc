@@ -8,7 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/tokenize/characters.h"
@@ -21,24 +24,62 @@ namespace {
 class Literal : public Pattern {
  public:
   explicit Literal(std::string literal) : literal_(std::move(literal)) {}
-  void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
-    if (literal_.empty()) return;
+  absl::Status ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
+    if (literal_.empty()) return absl::OkStatus();
     for (size_t i = text.find(literal_); i != std::string_view::npos; i = text.find(literal_, i + literal_.size())) {
       match(i, i + literal_.size());
     }
+    return absl::OkStatus();
   }
 
  private:
   const std::string literal_;
 };
 
+// A character, at least so many times: what is written for sequences of blanks.
+class Repeated : public Pattern {
+ public:
+  Repeated(std::string character, size_t least) : character_(std::move(character)), least_(least) {}
+  absl::Status ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
+    for (size_t i = text.find(character_); i != std::string_view::npos; i = text.find(character_, i)) {
+      const size_t begin = i;
+      while (text.substr(i).starts_with(character_)) i += character_.size();
+      if (i - begin >= least_ * character_.size()) match(begin, i);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string character_;
+  const size_t least_;
+};
+
+// X+ or X{N,}, of a character X that means itself. Null: another pattern.
+std::unique_ptr<const Pattern> RepeatedPattern(std::string_view regex) {
+  if (regex.empty() || !IsUtf8(regex) || std::string_view(R"(\.[](){}*+?|^$)").find(regex[0]) != std::string_view::npos) {
+    return nullptr;
+  }
+  size_t size = 0;
+  NextCodePoint(regex, size);
+  const std::string character(regex.substr(0, size));
+  absl::string_view quantifier = ToAbsl(regex.substr(size));
+  if (quantifier == "+") return std::make_unique<Repeated>(character, 1);
+  uint32_t least = 0;
+  if (!absl::ConsumePrefix(&quantifier, "{") || !absl::ConsumeSuffix(&quantifier, ",}") ||
+      !std::ranges::all_of(quantifier, absl::ascii_isdigit) || !absl::SimpleAtoi(quantifier, &least) || least < 1) {
+    return nullptr;
+  }
+  return std::make_unique<Repeated>(character, least);
+}
+
 // What ICU's engine may take for one text, in steps of about a millisecond: a hostile pattern does not hang the server.
 constexpr int32_t kMostSteps = 10000;
 
 class Icu : public Pattern {
  public:
-  explicit Icu(std::unique_ptr<const icu::RegexPattern> regex) : regex_(std::move(regex)) {}
-  void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
+  Icu(std::string source, std::unique_ptr<const icu::RegexPattern> regex)
+      : source_(std::move(source)), regex_(std::move(regex)) {}
+  absl::Status ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
     UErrorCode error = U_ZERO_ERROR;
     const icu::UnicodeString utf16 = icu::UnicodeString::fromUTF8(WithStandIns(text));
     const std::unique_ptr<icu::RegexMatcher> matcher(regex_->matcher(utf16, error));
@@ -53,16 +94,21 @@ class Icu : public Pattern {
       }
       return utf8_at;
     };
-    matcher->setTimeLimit(kMostSteps, error);
+    if (U_SUCCESS(error)) matcher->setTimeLimit(kMostSteps, error);
     while (U_SUCCESS(error) && matcher->find(error)) {
       const int32_t start = matcher->start(error), end = matcher->end(error);
       if (end == start) continue;
       const size_t begin = utf8_index(start);
       match(begin, utf8_index(end));
     }
+    if (U_SUCCESS(error)) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the pattern \"", source_, "\" of tokenizer.json exceeds the limits of regular expressions behind byte ", utf8_at,
+        " (", u_errorName(error), "). Shorten the text, or simplify the pattern."));
   }
 
  private:
+  const std::string source_;
   const std::unique_ptr<const icu::RegexPattern> regex_;
 };
 
@@ -124,11 +170,12 @@ absl::StatusOr<std::unique_ptr<const Pattern>> IcuPattern(const std::string& reg
   const std::unique_ptr<icu::RegexMatcher> matcher(compiled->matcher(empty, error));
   if (U_FAILURE(error)) return CannotRead(regex, u_errorName(error));
   if (matcher->find()) return CannotRead(regex, "it matches the empty text");
-  return std::make_unique<Icu>(std::move(compiled));
+  return std::make_unique<Icu>(regex, std::move(compiled));
 }
 
 absl::StatusOr<std::unique_ptr<const Pattern>> RegexPattern(const std::string& regex) {
   if (auto words = WordPattern(regex); words != nullptr) return words;
+  if (auto repeated = RepeatedPattern(regex); repeated != nullptr) return repeated;
   return IcuPattern(regex);
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/data/tokenize/json_reader.h"
 
@@ -17,14 +18,15 @@ class Pattern {
  public:
   virtual ~Pattern() = default;
   // Calls `match` with begin and end of each match of the text, which is UTF-8, from left to right. Matches do not
-  // overlap, and none is empty. Matching ends early where a regular expression exceeds ICU's limits of stack or time:
-  // what is left of the text then counts as unmatched, the same every time.
-  virtual void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t begin, size_t end)> match) const = 0;
+  // overlap, and none is empty. INVALID_ARGUMENT names pattern and place where a regular expression exceeds ICU's
+  // limits of stack or time.
+  virtual absl::Status ForEachMatch(std::string_view text,
+                                    absl::FunctionRef<void(size_t begin, size_t end)> match) const = 0;
 };
 
 std::unique_ptr<const Pattern> LiteralPattern(std::string literal);
-// `regex` is what Oniguruma understands. The patterns of GPT-2, of Qwen2 and of cl100k have splitters of their own;
-// others are ICU's work. INVALID_ARGUMENT names what the two libraries read differently.
+// `regex` is what Oniguruma understands. The patterns of GPT-2, of Qwen2 and of cl100k have splitters of their own, and so
+// has a repeated character (" {2,}"); others are ICU's work. INVALID_ARGUMENT names what the two libraries read differently.
 absl::StatusOr<std::unique_ptr<const Pattern>> RegexPattern(const std::string& regex);
 // Always by ICU: what the splitters are tested against.
 absl::StatusOr<std::unique_ptr<const Pattern>> IcuPattern(const std::string& regex);

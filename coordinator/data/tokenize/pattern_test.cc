@@ -14,7 +14,9 @@ namespace {
 
 std::vector<std::string> Matches(const Pattern& pattern, std::string_view text) {
   std::vector<std::string> matches;
-  pattern.ForEachMatch(text, [&](size_t begin, size_t end) { matches.emplace_back(text.substr(begin, end - begin)); });
+  EXPECT_TRUE(pattern.ForEachMatch(text, [&](size_t begin, size_t end) {
+    matches.emplace_back(text.substr(begin, end - begin));
+  }).ok());
   return matches;
 }
 
@@ -41,6 +43,33 @@ TEST(Pattern, WordsByHandAreTheRegularExpressions) {
       ASSERT_EQ(Matches(*words, text), Matches(**icu, text)) << "seed 17, text " << i << " of " << regex;
     }
   }
+}
+
+TEST(Pattern, ARepeatedCharacterByHandIsTheRegularExpression) {
+  for (const std::string regex : {" {2,}", "a+", "\u00E9{1,}", "\u4E2D{3,}", "-{2,}"}) {
+    const auto by_hand = RegexPattern(regex), icu = IcuPattern(regex);
+    ASSERT_TRUE(by_hand.ok() && icu.ok()) << regex;
+    CounterRandom random(17);
+    for (int i = 0; i < 5000; ++i) {
+      const std::string text = RandomText(random) + std::string(random.Below(3), '-') + RandomText(random);
+      ASSERT_EQ(Matches(**by_hand, text), Matches(**icu, text)) << "seed 17, text " << i << " of " << regex;
+    }
+  }
+}
+
+TEST(Pattern, ThatExceedsTheLimitsOfIcuIsAnErrorWithItsPlace) {
+  const auto slow = RegexPattern("(?:x+x+)+y");  // takes time in 2^n
+  const auto deep = RegexPattern("(?:ab|a|b)+c");  // a frame per character
+  ASSERT_TRUE(slow.ok() && deep.ok());
+  const auto error = [](const Pattern& pattern, const std::string& text) {
+    return std::string(pattern.ForEachMatch(text, [](size_t, size_t) {}).message());
+  };
+  EXPECT_EQ(error(**slow, "xxy " + std::string(100, 'x')),
+            "the pattern \"(?:x+x+)+y\" of tokenizer.json exceeds the limits of regular expressions behind byte 3 "
+            "(U_REGEX_TIME_OUT). Shorten the text, or simplify the pattern.");
+  std::string many;
+  for (int i = 0; i < 1'000'000; ++i) many += "ab";
+  EXPECT_THAT(error(**deep, many), testing::HasSubstr("behind byte 0 (U_REGEX_STACK_OVERFLOW)"));
 }
 
 TEST(Pattern, RefusesWhatIcuReadsInAnotherWay) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "common/status.h"
 #include "coordinator/data/tokenize/utf8.h"
 #include "coordinator/data/tokenize/word_cache.h"
 
@@ -35,44 +36,62 @@ bool Pipeline::SplitsAfter(std::string_view prompt) const {
          prompt.back() != '\v' && prompt.back() != '\f';
 }
 
-void Pipeline::Encode(std::string_view utf8, std::vector<uint32_t>& ids) const {
+absl::Status Pipeline::Encode(std::string_view utf8, std::vector<uint32_t>& ids) const {
   std::string repaired;
   if (!IsUtf8(utf8)) {
     repaired = RepairUtf8(utf8);
     utf8 = repaired;
   }
+  absl::Status status;
   in_text_.Split(
       utf8,
-      [&](std::string_view text) { EncodeBetweenTokens(text, text.data() == utf8.data(), ids); },
+      [&](std::string_view text) { status.Update(EncodeBetweenTokens(text, text.data() == utf8.data(), ids)); },
+      [&](uint32_t id) { ids.push_back(id); });
+  return status;
+}
+
+void Pipeline::EncodeForBert(std::string_view text, std::vector<uint32_t>& ids) const {
+  const auto encode = [&](std::string_view word) { parts_.model->Encode(word, ids); };
+  if (in_normalized_text_.empty()) {
+    ForEachBertWord(text, *parts_.bert, encode);
+    return;
+  }
+  in_normalized_text_.Split(
+      NormalizeForBert(text, *parts_.bert), [&](std::string_view part) { SplitForBert(part, encode); },
       [&](uint32_t id) { ids.push_back(id); });
 }
 
-void Pipeline::EncodeBetweenTokens(std::string_view text, bool first, std::vector<uint32_t>& ids) const {
+absl::Status Pipeline::EncodeBetweenTokens(std::string_view text, bool first, std::vector<uint32_t>& ids) const {
   if (parts_.bert.has_value()) {
-    ForEachBertWord(text, *parts_.bert, [&](std::string_view word) { parts_.model->Encode(word, ids); });
-    return;
+    EncodeForBert(text, ids);
+    return absl::OkStatus();
   }
   std::string normalized;
   if (parts_.normalizer != nullptr) {
     normalized = text;
-    first &= parts_.normalizer->Apply(normalized);
+    ASSIGN_OR_RETURN(const bool begins_there, parts_.normalizer->Apply(normalized));
+    first &= begins_there;
     text = normalized;
   }
+  absl::Status status;
   in_normalized_text_.Split(
-      text, [&](std::string_view part) { EncodeNormalized(part, first && part.data() == text.data(), ids); },
+      text,
+      [&](std::string_view part) { status.Update(EncodeNormalized(part, first && part.data() == text.data(), ids)); },
       [&](uint32_t id) { ids.push_back(id); });
+  return status;
 }
 
-void Pipeline::EncodeNormalized(std::string_view text, bool first, std::vector<uint32_t>& ids) const {
+absl::Status Pipeline::EncodeNormalized(std::string_view text, bool first, std::vector<uint32_t>& ids) const {
   thread_local Pieces pieces;
   pieces.Clear();
   pieces.list().push_back({text, first});
-  parts_.pre_tokenizer.Apply(pieces);
+  RETURN_IF_ERROR(parts_.pre_tokenizer.Apply(pieces));
   WordCache& cache = CacheOfThread(number_);
   for (const Piece& piece : pieces.list()) {
     cache.Append(piece.text, ids,
                  [&](std::string_view word, std::vector<uint32_t>& to) { parts_.model->Encode(word, to); });
   }
+  return absl::OkStatus();
 }
 
 }  // namespace muster

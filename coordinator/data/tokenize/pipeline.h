@@ -28,12 +28,13 @@ class Pipeline : public Tokenizer {
   };
   Pipeline(Parts parts, Facts facts);
 
-  void Encode(std::string_view utf8, std::vector<uint32_t>& ids) const override;
+  absl::Status Encode(std::string_view utf8, std::vector<uint32_t>& ids) const override;
   bool SplitsAfter(std::string_view prompt) const override;
 
  private:
-  void EncodeBetweenTokens(std::string_view text, bool first, std::vector<uint32_t>& ids) const;
-  void EncodeNormalized(std::string_view text, bool first, std::vector<uint32_t>& ids) const;
+  void EncodeForBert(std::string_view text, std::vector<uint32_t>& ids) const;
+  absl::Status EncodeBetweenTokens(std::string_view text, bool first, std::vector<uint32_t>& ids) const;
+  absl::Status EncodeNormalized(std::string_view text, bool first, std::vector<uint32_t>& ids) const;
 
   const Parts parts_;
   const AddedTokens in_text_, in_normalized_text_;

@@ -18,24 +18,25 @@ namespace {
 
 // Replaces the list by what `split` makes of each piece. `split` calls its argument with the pieces in order.
 template <typename Split>
-void Resplit(Pieces& pieces, Split split) {
+absl::Status Resplit(Pieces& pieces, Split split) {
   std::vector<Piece>& result = pieces.spare();
   result.clear();
   for (const Piece& piece : pieces.list()) {
-    split(piece, [&](size_t begin, size_t end) {
+    RETURN_IF_ERROR(split(piece, [&](size_t begin, size_t end) {
       if (end > begin) result.push_back({piece.text.substr(begin, end - begin), piece.first && begin == 0});
-    });
+    }));
   }
   pieces.list().swap(result);
+  return absl::OkStatus();
 }
 
 // Splits at single characters.
 class CharacterSplit : public PreTokenizerStep {
  public:
   CharacterSplit(bool (*delimiter)(UChar32), SplitBehavior behavior) : delimiter_(delimiter), behavior_(behavior) {}
-  void Apply(Pieces& pieces) const override {
+  absl::Status Apply(Pieces& pieces) const override {
     std::vector<Part> parts;
-    Resplit(pieces, [&](const Piece& piece, auto&& emit) {
+    return Resplit(pieces, [&](const Piece& piece, auto&& emit) -> absl::Status {
       parts.clear();
       size_t done = 0;
       for (size_t i = 0; i < piece.text.size();) {
@@ -48,6 +49,7 @@ class CharacterSplit : public PreTokenizerStep {
       if (done < piece.text.size()) parts.push_back({done, piece.text.size(), false});
       ApplyBehavior(behavior_, parts);
       for (const Part& part : parts) emit(part.begin, part.end);
+      return absl::OkStatus();
     });
   }
 
@@ -60,19 +62,20 @@ class PatternSplit : public PreTokenizerStep {
  public:
   PatternSplit(std::unique_ptr<const Pattern> pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
-  void Apply(Pieces& pieces) const override {
+  absl::Status Apply(Pieces& pieces) const override {
     std::vector<Part> parts;
-    Resplit(pieces, [&](const Piece& piece, auto&& emit) {
+    return Resplit(pieces, [&](const Piece& piece, auto&& emit) -> absl::Status {
       parts.clear();
       size_t done = 0;
-      pattern_->ForEachMatch(piece.text, [&](size_t begin, size_t end) {
+      RETURN_IF_ERROR(pattern_->ForEachMatch(piece.text, [&](size_t begin, size_t end) {
         if (done < begin) parts.push_back({done, begin, invert_});
         parts.push_back({begin, end, !invert_});
         done = end;
-      });
+      }));
       if (done < piece.text.size()) parts.push_back({done, piece.text.size(), invert_});
       ApplyBehavior(behavior_, parts);
       for (const Part& part : parts) emit(part.begin, part.end);
+      return absl::OkStatus();
     });
   }
 
@@ -85,8 +88,8 @@ class PatternSplit : public PreTokenizerStep {
 // The pattern \w+|[^\w\s]+
 class Whitespace : public PreTokenizerStep {
  public:
-  void Apply(Pieces& pieces) const override {
-    Resplit(pieces, [](const Piece& piece, auto&& emit) {
+  absl::Status Apply(Pieces& pieces) const override {
+    return Resplit(pieces, [](const Piece& piece, auto&& emit) -> absl::Status {
       size_t begin = 0;
       std::optional<int> kind;  // of the run that began at `begin`: kWord, kSpace or 0
       for (size_t i = 0; i < piece.text.size();) {
@@ -99,6 +102,7 @@ class Whitespace : public PreTokenizerStep {
         begin = here;
       }
       if (kind.has_value() && *kind != kSpace) emit(begin, piece.text.size());
+      return absl::OkStatus();
     });
   }
 };
@@ -106,7 +110,7 @@ class Whitespace : public PreTokenizerStep {
 // Puts a space before each piece that has none.
 class PrefixSpace : public PreTokenizerStep {
  public:
-  void Apply(Pieces& pieces) const override {
+  absl::Status Apply(Pieces& pieces) const override {
     std::string text;
     for (Piece& piece : pieces.list()) {
       if (piece.text.starts_with(' ')) continue;
@@ -114,13 +118,15 @@ class PrefixSpace : public PreTokenizerStep {
       text += piece.text;
       piece.text = pieces.Keep(text);
     }
+    return absl::OkStatus();
   }
 };
 
 class EagerByteLevel : public PreTokenizerStep {
  public:
-  void Apply(Pieces& pieces) const override {
+  absl::Status Apply(Pieces& pieces) const override {
     for (Piece& piece : pieces.list()) piece.text = pieces.Keep(ToByteCharacters(piece.text));
+    return absl::OkStatus();
   }
 };
 
@@ -128,7 +134,7 @@ class Metaspace : public PreTokenizerStep {
  public:
   enum class Prepend { kAlways, kFirst, kNever };
   Metaspace(std::string replacement, Prepend prepend) : replacement_(std::move(replacement)), prepend_(prepend) {}
-  void Apply(Pieces& pieces) const override {
+  absl::Status Apply(Pieces& pieces) const override {
     std::string text;
     for (Piece& piece : pieces.list()) {
       text.clear();
@@ -145,6 +151,7 @@ class Metaspace : public PreTokenizerStep {
       }
       piece.text = pieces.Keep(text);
     }
+    return absl::OkStatus();
   }
 
  private:

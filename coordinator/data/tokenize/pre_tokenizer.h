@@ -5,7 +5,9 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/status.h"
 #include "coordinator/data/tokenize/json_reader.h"
 #include "coordinator/data/tokenize/pieces.h"
 
@@ -15,7 +17,7 @@ namespace muster {
 class PreTokenizerStep {
  public:
   virtual ~PreTokenizerStep() = default;
-  virtual void Apply(Pieces& pieces) const = 0;
+  virtual absl::Status Apply(Pieces& pieces) const = 0;  // INVALID_ARGUMENT: a pattern's limits, see pattern.h
 };
 
 struct PreTokenizer {
@@ -23,8 +25,9 @@ struct PreTokenizer {
   // The last step writes bytes as characters (ByteLevel). It is left to the model, which then sees the bytes.
   bool byte_level = false;
 
-  void Apply(Pieces& pieces) const {
-    for (const auto& step : steps) step->Apply(pieces);
+  absl::Status Apply(Pieces& pieces) const {
+    for (const auto& step : steps) RETURN_IF_ERROR(step->Apply(pieces));
+    return absl::OkStatus();
   }
 };
 

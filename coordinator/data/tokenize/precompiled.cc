@@ -49,7 +49,7 @@ std::optional<std::string_view> Precompiled::Transform(std::string_view chunk) c
   return std::nullopt;
 }
 
-bool Precompiled::Apply(std::string& text) const {
+absl::StatusOr<bool> Precompiled::Apply(std::string& text) const {
   constexpr size_t kLongestCluster = 5;  // bytes; longer clusters are looked up a character at a time
   std::string result;
   result.reserve(text.size());

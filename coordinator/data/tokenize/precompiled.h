@@ -19,7 +19,7 @@ class Precompiled : public Normalizer {
   // `charsmap`: the trie's size in bytes (uint32, little-endian), the trie, then the replacements, each ended by NUL.
   static absl::StatusOr<std::unique_ptr<const Precompiled>> Create(std::string_view charsmap);
 
-  bool Apply(std::string& text) const override;
+  absl::StatusOr<bool> Apply(std::string& text) const override;
 
  private:
   Precompiled() = default;

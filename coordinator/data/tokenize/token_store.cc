@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/digest.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -56,22 +57,31 @@ Header HeaderOf(const Dataset& dataset, const Tokenizer& tokenizer, const Joined
   return header;
 }
 
-void EncodeText(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts, uint64_t text,
-                std::vector<uint32_t>& ids) {
+absl::Status EncodeText(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts, uint64_t text,
+                        std::vector<uint32_t>& ids) {
   if (text < dataset.queries()) {
-    const std::string_view query = dataset.query_text(static_cast<uint32_t>(text));
-    if (prompts.query.empty()) return tokenizer.Encode(query, ids);
-    tokenizer.Encode(prompts.query + std::string(query), ids);
-  } else {
-    const auto passage = static_cast<uint32_t>(text - dataset.queries());
-    tokenizer.Encode(prompts.passage + std::string(PassageText(dataset.title(passage), dataset.body(passage))), ids);
+    const auto query = static_cast<uint32_t>(text);
+    const std::string_view bare = dataset.query_text(query);
+    const absl::Status status = prompts.query.empty() ? tokenizer.Encode(bare, ids)
+                                                      : tokenizer.Encode(prompts.query + std::string(bare), ids);
+    if (status.ok()) return status;
+    return WithContext(status, absl::StrCat("query \"", ToAbsl(dataset.query_id(query)), "\""));
   }
+  const auto passage = static_cast<uint32_t>(text - dataset.queries());
+  const std::string_view title = dataset.title(passage), body = dataset.body(passage);
+  const absl::Status status = tokenizer.Encode(prompts.passage + std::string(PassageText(title, body)), ids);
+  if (status.ok()) return status;
+  uint32_t document = 0;
+  while (document < dataset.documents() && dataset.passage_of(document) != passage) ++document;
+  const std::string_view id = document < dataset.documents() ? dataset.document_id(document) : "";
+  return WithContext(status, absl::StrCat("document \"", ToAbsl(id), "\""));
 }
 
 // Ids and lengths of the texts begin..end-1, block by block.
 struct Block {
   std::vector<uint32_t> ids;
   std::vector<uint32_t> lengths;
+  absl::Status status;  // of the first text that cannot be encoded; the block ends before it
 };
 std::vector<Block> EncodeRound(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts,
                                uint64_t begin, uint64_t end) {
@@ -82,7 +92,8 @@ std::vector<Block> EncodeRound(const Dataset& dataset, const Tokenizer& tokenize
       Block& block = blocks[b];
       for (uint64_t text = begin + b * kBlock; text < std::min(end, begin + (b + 1) * kBlock); ++text) {
         const size_t before = block.ids.size();
-        EncodeText(dataset, tokenizer, prompts, text, block.ids);
+        block.status = EncodeText(dataset, tokenizer, prompts, text, block.ids);
+        if (!block.status.ok()) break;
         block.lengths.push_back(static_cast<uint32_t>(block.ids.size() - before));
       }
     }
@@ -111,6 +122,7 @@ absl::Status WriteStore(const Dataset& dataset, const Tokenizer& tokenizer, cons
   for (uint64_t begin = 0; begin < texts && out.good(); begin += kRound) {
     const uint64_t end = std::min(texts, begin + kRound);
     for (const Block& block : EncodeRound(dataset, tokenizer, prompts, begin, end)) {
+      RETURN_IF_ERROR(block.status);
       for (const uint32_t length : block.lengths) offsets.push_back(offsets.back() + length);
       if (narrow) {
         const std::vector<uint16_t> ids(block.ids.begin(), block.ids.end());

@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "coordinator/data/plan/plan_test_data.h"
+#include "coordinator/data/tokenize/tokenizer_json.h"
 
 namespace muster {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 class TokenStoreTest : public testing::Test {
  protected:
@@ -36,19 +40,39 @@ TEST_F(TokenStoreTest, HoldsEveryTextsIds) {
   ASSERT_EQ((*store)->passages(), dataset->passages());
   for (uint32_t query = 0; query < dataset->queries(); ++query) {
     std::vector<uint32_t> ids;
-    tokenizer->Encode(dataset->query_text(query), ids);
+    ASSERT_TRUE(tokenizer->Encode(dataset->query_text(query), ids).ok());
     ASSERT_EQ((*store)->Query(query), ids);
     ASSERT_EQ((*store)->QueryLength(query), ids.size());
   }
   for (uint32_t passage = 0; passage < dataset->passages(); ++passage) {
     std::vector<uint32_t> ids;
-    tokenizer->Encode(PassageText(dataset->title(passage), dataset->body(passage)), ids);
+    ASSERT_TRUE(tokenizer->Encode(PassageText(dataset->title(passage), dataset->body(passage)), ids).ok());
     ASSERT_EQ((*store)->Passage(passage), ids);
     ASSERT_EQ((*store)->PassageLength(passage), ids.size());
   }
   EXPECT_TRUE(std::ranges::is_sorted(progress));
   EXPECT_EQ(progress.back(), 1);
   EXPECT_EQ(Files().size(), 1) << "nothing is left aside";
+}
+
+TEST_F(TokenStoreTest, NamesTheTextThatCannotBeEncoded) {
+  const auto tokenizer = TokenizerOfJson(nlohmann::json::parse(R"({
+    "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(?:xx|x)+y"}, "behavior": "Isolated", "invert": false},
+    "model": {"type": "BPE", "vocab": {"x": 0, "y": 1}, "merges": []}})"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const std::string hostile(2'000'000, 'x');
+  FakeDataset in_query, in_document;
+  in_query.Query("xxy");
+  in_query.Query(hostile);
+  in_document.Query("xxy");
+  in_document.Document("short", "xy");
+  in_document.Document("long", hostile);
+  const auto error = [&](const Dataset& dataset) {
+    return std::string(TokenStore::OpenOrBuild(dataset, *tokenizer, {}, folder_, {}).status().message());
+  };
+  EXPECT_THAT(error(in_query), StartsWith("query \"" + std::string(in_query.query_id(1)) + "\": the pattern \"(?:xx|x)+y\""));
+  EXPECT_THAT(error(in_document), StartsWith("document \"long\": the pattern"));
+  EXPECT_THAT(Files(), IsEmpty());
 }
 
 TEST_F(TokenStoreTest, AppendsAtMostTheLimit) {

@@ -55,10 +55,14 @@ int Run(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   std::string line, out;
   std::vector<uint32_t> ids;
-  uint64_t count = 0;
+  uint64_t count = 0, texts = 0;
   while (std::getline(std::cin, line, null ? '\0' : '\n')) {
     ids.clear();
-    (*tokenizer)->Encode(line, ids);
+    if (const absl::Status status = (*tokenizer)->Encode(line, ids); !status.ok()) {
+      std::fprintf(stderr, "text %llu: %s\n", static_cast<unsigned long long>(texts), std::string(status.message()).c_str());
+      return kExitUsage;
+    }
+    ++texts;
     count += ids.size();
     if (quiet) continue;
     out.clear();

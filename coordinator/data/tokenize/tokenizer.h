@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace muster {
 
 // Thread-safe: immutable. Owned by the token stores and jobs that use it, through a shared_ptr.
@@ -24,8 +26,10 @@ class Tokenizer {
 
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of the text, without prefix and suffix. Bytes that are not UTF-8 count as U+FFFD.
-  virtual void Encode(std::string_view utf8, std::vector<uint32_t>& ids) const = 0;
+  // Appends the ids of the text, without prefix and suffix. Bytes that are not UTF-8 count as U+FFFD. INVALID_ARGUMENT
+  // if the tokenizer's pattern cannot be matched against the text; names the place. The same text always succeeds or
+  // always fails.
+  virtual absl::Status Encode(std::string_view utf8, std::vector<uint32_t>& ids) const = 0;
 
   // True if the ids of `prompt` followed by the ids of a text are the ids of the concatenation, for any text. False
   // where the tokenizer may look across the end of the prompt, or does not know.

@@ -10,8 +10,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/model/harmless_keys.h"
 #include "common/status.h"
-#include "coordinator/data/tokenize/pattern.h"
 
 namespace muster {
 namespace {
@@ -21,165 +21,12 @@ using nlohmann::json;
 constexpr std::array<std::string_view, 7> kSpecialTokens = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                             "pad_token", "cls_token", "mask_token"};
 
-constexpr std::array<std::string_view, 2> kTokenLists = {"extra_special_tokens", "additional_special_tokens"};
-
-// About length, padding, decoding, chats, saving, or slow tokenizers: no id of a text depends on them.
-constexpr std::string_view kHarmless[] = {"_commit_hash",
-                                          "auto_map_class",
-                                          "backend",
-                                          "chat_template",
-                                          "clean_up_tokenization_spaces",
-                                          "default_to_notebook",
-                                          "device_map",
-                                          "do_basic_tokenize",
-                                          "errors",
-                                          "extra_ids",
-                                          "fix_mistral_regex",
-                                          "from_slow",
-                                          "full_tokenizer_file",
-                                          "image_token",
-                                          "is_local",
-                                          "keep_accents",
-                                          "legacy",
-                                          "legacy_behaviour",
-                                          "local_files_only",
-                                          "max_len",
-                                          "max_length",
-                                          "max_lenght",
-                                          "model_input_names",
-                                          "model_max_length",
-                                          "name_or_path",
-                                          "never_split",
-                                          "pad_to_multiple_of",
-                                          "pad_token_id",
-                                          "pad_token_type_id",
-                                          "padding",
-                                          "padding_side",
-                                          "processor_class",
-                                          "response_schema",
-                                          "return_tensors",
-                                          "sp_model_kwargs",
-                                          "spaces_between_special_tokens",
-                                          "special_tokens_map_file",
-                                          "stride",
-                                          "tokenizer_file",
-                                          "tokenizer_class",
-                                          "transformers_version",
-                                          "trim_offsets",
-                                          "truncation",
-                                          "truncation_strategy",
-                                          "unk_id",
-                                          "use_default_system_prompt",
-                                          "use_fast",
-                                          "vocab_file",
-                                          "vocab_size",
-                                          "wordpieces_prefix",
-                                          "monolingual_vocab_file",
-                                          "model_type",
-                                          "model_specific_special_tokens",
-                                          "tokenizer_type",
-                                          "cls_token_id",
-                                          "sep_token_id",
-                                          "mask_token_id",
-                                          "bos_token_id",
-                                          "eos_token_id",
-                                          "unk_token_id",
-                                          "max_position_embeddings"};
-
-// Read here.
-constexpr std::string_view kHonored[] = {
-    "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "truncation_side",
-    "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "split_special_tokens",
-    "add_bos_token", "add_eos_token", "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
-    "mask_token", "auto_map"};
-
-std::string ClassOf(const JsonObject& config) {
-  std::string name = config.String("tokenizer_class", "").value_or("");
-  if (name.ends_with("Fast")) name.resize(name.size() - 4);
-  return name;
-}
-
-bool IsBertClass(std::string_view name) {
-  return name == "BertTokenizer" || name == "DistilBertTokenizer" || name == "ElectraTokenizer" ||
-         name == "MPNetTokenizer" || name == "MobileBertTokenizer";
-}
+constexpr std::array<std::string_view, 3> kTokenLists = {"extra_special_tokens", "additional_special_tokens",
+                                                         "model_specific_special_tokens"};
 
 absl::Status MustBeFalse(const JsonObject& config, std::string_view key, bool otherwise = false) {
   ASSIGN_OR_RETURN(const bool value, config.Bool(key, otherwise));
   return value ? config.Error(key, "true is not supported") : absl::OkStatus();
-}
-
-json ByteLevel(bool add_prefix_space, bool use_regex) {
-  return {
-      {"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
-}
-
-absl::Status MakeBert(const JsonObject& config, json& tokenizer) {
-  ASSIGN_OR_RETURN(const BertOptions options, BertOptionsOf(config));
-  tokenizer["normalizer"] = {{"type", "BertNormalizer"},
-                             {"clean_text", true},
-                             {"handle_chinese_chars", options.split_ideographs},
-                             {"strip_accents", options.strip_accents},
-                             {"lowercase", options.lower_case}};
-  tokenizer["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
-  return absl::OkStatus();
-}
-
-// The character map wherever it stands in the normalizer.
-json CharacterMapOf(const json& normalizer) {
-  if (!normalizer.is_object()) return nullptr;
-  if (normalizer.value("type", json()) == "Precompiled") return normalizer;
-  const auto list = normalizer.find("normalizers");
-  if (list == normalizer.end() || !list->is_array()) return nullptr;
-  const auto found = std::ranges::find_if(
-      *list, [](const json& step) { return step.is_object() && step.value("type", json()) == "Precompiled"; });
-  return found == list->end() ? json() : *found;
-}
-
-absl::Status MakeXlmRoberta(const JsonObject& config, json& tokenizer) {
-  ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", true));
-  tokenizer["normalizer"] = CharacterMapOf(tokenizer.value("normalizer", json()));
-  tokenizer["pre_tokenizer"] = {{"type", "Sequence"},
-                                {"pretokenizers",
-                                 {{{"type", "WhitespaceSplit"}},
-                                  {{"type", "Metaspace"},
-                                   {"replacement", "\u2581"},
-                                   {"prepend_scheme", prefix ? "always" : "never"},
-                                   {"split", true}}}}};
-  return absl::OkStatus();
-}
-
-absl::Status MakeRoberta(const JsonObject& config, json& tokenizer) {
-  ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", false));
-  tokenizer["normalizer"] = nullptr;
-  tokenizer["pre_tokenizer"] = ByteLevel(prefix, /*use_regex=*/true);
-  return absl::OkStatus();
-}
-
-absl::Status MakeQwen2(const JsonObject& config, json& tokenizer) {
-  ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", false));
-  tokenizer["normalizer"] = {{"type", "NFC"}};
-  tokenizer["pre_tokenizer"] = {{"type", "Sequence"},
-                                {"pretokenizers",
-                                 {{{"type", "Split"},
-                                   {"pattern", {{"Regex", std::string(kQwen2Pattern)}}},
-                                   {"behavior", "Isolated"},
-                                   {"invert", false}},
-                                  ByteLevel(prefix, /*use_regex=*/false)}}};
-  return absl::OkStatus();
-}
-
-absl::Status ApplyClass(const JsonObject& config, json& tokenizer) {
-  const std::string name = ClassOf(config);
-  const auto model = tokenizer.find("model");
-  const std::string type = model != tokenizer.end() && model->is_object() && model->value("type", json()).is_string()
-                               ? model->value("type", std::string())
-                               : std::string();
-  if (IsBertClass(name) && type == "WordPiece") return MakeBert(config, tokenizer);
-  if (name == "RobertaTokenizer" && type == "BPE") return MakeRoberta(config, tokenizer);
-  if (name == "XLMRobertaTokenizer" && type == "Unigram") return MakeXlmRoberta(config, tokenizer);
-  if (name == "Qwen2Tokenizer" && type == "BPE") return MakeQwen2(config, tokenizer);
-  return absl::OkStatus();
 }
 
 // A token as tokenizer_config.json writes it: its text, or an object with its flags.
@@ -191,7 +38,11 @@ absl::StatusOr<json> SpecialToken(const JsonObject& config, std::string_view key
   }
   if (!value.is_object() || !value.contains("content")) return config.Error(key, "must be a token");
   for (const auto& [name, flag] : value.items()) {
-    if (name != "__type") token[name] = flag;
+    if (name == "__type") continue;
+    if (name != "id" && !token.contains(name) && name != "content") {
+      return config.Error(key, absl::StrCat(name, " is no flag of a token"));
+    }
+    token[name] = flag;
   }
   return token;
 }
@@ -279,8 +130,8 @@ absl::Status CheckAddedEnds(const JsonObject& config, const json& tokenizer) {
 
 absl::Status CheckTokenizerConfig(const JsonObject& config) {
   for (const auto& [key, value] : config.json().items()) {
-    if (std::ranges::find(kHarmless, key) == std::end(kHarmless) &&
-        std::ranges::find(kHonored, key) == std::end(kHonored)) {
+    const auto known = std::ranges::find(HarmlessTokenizerKeys(), key, &HarmlessKey::name);
+    if (!value.is_null() && known == HarmlessTokenizerKeys().end()) {
       return config.Error(key, "is not supported. Remove the key if no token id depends on it.");
     }
   }
@@ -313,14 +164,15 @@ absl::Status CheckSpecialTokens(const JsonObject& config, std::initializer_list<
 }
 
 absl::Status MergeSpecialTokensMap(const JsonObject& map, json& config) {
-  if (config.contains("added_tokens_decoder")) return absl::OkStatus();
   for (const auto& [key, value] : map.json().items()) {
-    if (std::ranges::find(kSpecialTokens, key) == kSpecialTokens.end() &&
+    if (!value.is_null() && std::ranges::find(kSpecialTokens, key) == kSpecialTokens.end() &&
         std::ranges::find(kTokenLists, key) == kTokenLists.end()) {
-      return map.Error(key, "is not supported");
+      return map.Error(key, "is not supported. Remove the key if no token id depends on it.");
     }
-    config[key] = value;
   }
+  const auto check = [](std::string_view, const json&) { return absl::OkStatus(); };
+  RETURN_IF_ERROR(ForEachSpecialToken(map, check));
+  if (!config.contains("added_tokens_decoder")) config.update(map.json());
   return absl::OkStatus();
 }
 
@@ -332,10 +184,10 @@ absl::StatusOr<BertOptions> BertOptionsOf(const JsonObject& config) {
   return options;
 }
 
-absl::Status ApplyTokenizerConfig(const JsonObject& config, json& tokenizer) {
+absl::Status ApplyTokenizerConfig(const JsonObject& config, TokenizerClass tokenizer_class, json& tokenizer) {
   RETURN_IF_ERROR(CheckTokenizerConfig(config));
   RETURN_IF_ERROR(CheckAddedEnds(config, tokenizer));
-  RETURN_IF_ERROR(ApplyClass(config, tokenizer));
+  RETURN_IF_ERROR(ApplyTokenizerClass(tokenizer_class, config, tokenizer));
   json& tokens = tokenizer["added_tokens"];
   if (tokens.is_null()) tokens = json::array();
   if (!tokens.is_array()) return absl::InvalidArgumentError("tokenizer.json: added_tokens: must be a list");

@@ -1,10 +1,4 @@
 // tokenizer_config.json: what it changes of a tokenizer, as transformers 5 reads it.
-//
-// Where tokenizer_class is one of transformers' own (BertTokenizer, RobertaTokenizer, XLMRobertaTokenizer,
-// Qwen2Tokenizer and their kin), transformers 5 takes vocabulary, merges and post-processor from tokenizer.json and
-// makes normalizer and pre-tokenizer itself, from the keys of tokenizer_config.json and their defaults. So does Muster:
-// there the configuration wins. For PreTrainedTokenizerFast, TokenizersBackend, other classes, and without a class,
-// tokenizer.json counts as it is, and is cased if it says nothing.
 #pragma once
 
 #include <initializer_list>
@@ -15,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/data/tokenize/bert_words.h"
 #include "coordinator/data/tokenize/json_reader.h"
+#include "coordinator/data/tokenize/tokenizer_class.h"
 
 namespace muster {
 
@@ -33,6 +28,6 @@ absl::StatusOr<BertOptions> BertOptionsOf(const JsonObject& config);
 
 // Rewrites the parsed tokenizer.json as the class says; adds the special tokens that the configuration names;
 // truncation_side goes over truncation.direction.
-absl::Status ApplyTokenizerConfig(const JsonObject& config, nlohmann::json& tokenizer);
+absl::Status ApplyTokenizerConfig(const JsonObject& config, TokenizerClass tokenizer_class, nlohmann::json& tokenizer);
 
 }  // namespace muster

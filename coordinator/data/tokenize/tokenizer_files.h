@@ -1,7 +1,6 @@
 // The tokenizer of a model's folder: which file counts, and what tokenizer_config.json changes.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,10 +11,6 @@
 #include "coordinator/data/tokenize/tokenizer.h"
 
 namespace muster {
-
-// Files of which one must be there; the first counts.
-inline constexpr std::array<std::string_view, 3> kTokenizerSources = {"tokenizer.json", "vocab.txt",
-                                                                      "sentencepiece.bpe.model"};
 
 // The bytes of a file of the folder, or nothing if it is absent.
 using TokenizerFileReader = std::function<absl::StatusOr<std::optional<std::string>>(std::string_view name)>;

@@ -29,7 +29,8 @@ std::vector<uint32_t> Encode(const Folder& folder, std::string_view text) {
   const auto tokenizer = Read(folder);
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
   std::vector<uint32_t> ids;
-  if (tokenizer.ok()) (*tokenizer)->Encode(text, ids);
+  if (!tokenizer.ok()) return ids;
+  EXPECT_TRUE((*tokenizer)->Encode(text, ids).ok());
   return ids;
 }
 
@@ -79,6 +80,48 @@ TEST(TokenizerFiles, TheClassDecidesWhoWins) {
   EXPECT_EQ(with("{}"), std::vector<uint32_t>{7});
 }
 
+// As AutoTokenizer of transformers 5.23 chooses: by tokenizer_config.json, else by config.json.
+TEST(TokenizerFiles, TheClassIsTheOneThatTransformersChooses) {
+  const std::vector<uint32_t> rebuilt = {5}, as_it_is = {7};  // lowered and stripped of accents, or cased
+  const auto with = [](const std::string& config, const std::string& model) {
+    return Encode({{"tokenizer.json", Json()}, {"tokenizer_config.json", config}, {"config.json", model}}, "Café");
+  };
+  for (const std::string type : {"bert", "distilbert", "mpnet"}) {
+    const std::string model = R"({"model_type": ")" + type + R"("})";
+    EXPECT_EQ(with("{}", model), rebuilt) << type;
+    EXPECT_EQ(with(R"({"tokenizer_class": null})", model), rebuilt) << type;
+    EXPECT_EQ(with(R"({"do_lower_case": false})", model), as_it_is) << type;
+    EXPECT_EQ(with(R"({"tokenizer_class": "PreTrainedTokenizerFast"})", model), as_it_is) << type;
+    EXPECT_EQ(with(R"({"tokenizer_class": "MyTokenizer"})", model), as_it_is) << type;
+  }
+  EXPECT_EQ(with("{}", R"({"model_type": "modernbert"})"), as_it_is);
+  EXPECT_EQ(with(R"({"tokenizer_class": "BertTokenizer"})", R"({"model_type": "modernbert"})"), as_it_is);
+  EXPECT_EQ(with("{}", R"({"model_type": "unknown", "tokenizer_class": "BertTokenizerFast"})"), rebuilt);
+  EXPECT_EQ(with(R"({"tokenizer_class": "PreTrainedTokenizerFast"})", R"({"tokenizer_class": "BertTokenizer"})"), as_it_is);
+  for (const char* name : {"SqueezeBertTokenizer", "LxmertTokenizerFast", "LayoutLMTokenizer"}) {
+    EXPECT_EQ(with(R"({"tokenizer_class": ")" + std::string(name) + R"("})", "{}"), rebuilt) << name;
+  }
+}
+
+TEST(TokenizerFiles, AClassThatBuildsAnotherTokenizerIsRefused) {
+  const auto with = [](const std::string& source, const std::string& name) {
+    return Error({{source, source == "vocab.txt" ? kVocabulary : Json()},
+                  {"tokenizer_config.json", R"({"tokenizer_class": ")" + name + R"("})"}});
+  };
+  EXPECT_EQ(with("tokenizer.json", "HerbertTokenizerFast"),
+            "tokenizer_config.json: tokenizer_class: HerbertTokenizer is not supported: it makes normalizer and "
+            "pre-tokenizer itself. Set it to PreTrainedTokenizerFast if those of tokenizer.json are the right ones.");
+  EXPECT_EQ(with("tokenizer.json", "RobertaTokenizer"),
+            "tokenizer_config.json: tokenizer_class: the class of the tokenizer needs a BPE model, and that of "
+            "tokenizer.json is WordPiece. Set tokenizer_class to PreTrainedTokenizerFast.");
+  EXPECT_EQ(with("vocab.txt", "BertJapaneseTokenizer").substr(0, 74),
+            "tokenizer_config.json: tokenizer_class: BertJapaneseTokenizer is not suppo");
+  EXPECT_EQ(with("vocab.txt", "XLMRobertaTokenizer"),
+            "tokenizer_config.json: tokenizer_class: the class of the tokenizer does not read vocab.txt. Save the "
+            "tokenizer with transformers 5, which writes tokenizer.json.");
+  EXPECT_EQ(with("vocab.txt", "DistilBertTokenizer"), "");
+}
+
 TEST(TokenizerFiles, SpecialTokensOfTheConfigurationAreFoundInTheText) {
   const Folder folder = {{"tokenizer.json", Json()}, {"tokenizer_config.json", R"({"mask_token": "[MASK]"})"}};
   EXPECT_EQ(Encode(folder, "Café[MASK]Café"), (std::vector<uint32_t>{7, 4, 7}));
@@ -101,6 +144,27 @@ TEST(TokenizerFiles, SpecialTokensMapCountsWhereNothingNewerDoes) {
   EXPECT_EQ(Encode(folder, "[MASK]").size(), 3);
 }
 
+TEST(TokenizerFiles, EveryKeyOfTheSpecialTokensMapIsKnown) {
+  for (const std::string config : {"{}", R"({"added_tokens_decoder": {}})"}) {
+    const auto with = [&](const std::string& map) {
+      return Error({{"tokenizer.json", Json()}, {"tokenizer_config.json", config}, {"special_tokens_map.json", map}});
+    };
+    EXPECT_EQ(with(R"({"mask_token": "[MASK]", "bos_token": null, "surprise": null})"), "");
+    EXPECT_EQ(with(R"({"surprise": "[MASK]"})"),
+              "special_tokens_map.json: surprise: is not supported. Remove the key if no token id depends on it.");
+    EXPECT_EQ(with(R"({"mask_token": {"content": "[MASK]", "surprise": true}})"),
+              "special_tokens_map.json: mask_token: surprise is no flag of a token");
+    EXPECT_EQ(with(R"({"additional_special_tokens": 7})"),
+              "special_tokens_map.json: additional_special_tokens: must be a list");
+  }
+}
+
+TEST(TokenizerFiles, TokensOfOneModelAreFoundInTheText) {
+  const std::string config = R"({"model_specific_special_tokens": {"query_token": "[Q]"}})";
+  EXPECT_EQ(Encode({{"tokenizer.json", Json()}, {"tokenizer_config.json", config}}, "[Q]中"),
+            (std::vector<uint32_t>{11, 8}));
+}
+
 TEST(TokenizerFiles, AddedTokensAreNeverLost) {
   const std::string config = R"({"added_tokens_decoder": {"12": {"content": "late"}, "9": {"content": "early"}}})";
   const Folder folder = {{"tokenizer.json", Json()}, {"tokenizer_config.json", config}};
@@ -111,6 +175,15 @@ TEST(TokenizerFiles, AddedTokensAreNeverLost) {
   EXPECT_EQ(Error({{"vocab.txt", kVocabulary}, {"added_tokens.json", R"({"new": 11})"}}),
             "added_tokens.json: new: is not in tokenizer.json. Save the tokenizer with transformers 5, which writes it "
             "there.");
+  EXPECT_EQ(Error({{"vocab.txt", kVocabulary}, {"added_tokens.json", R"({"[MASK]": 4})"}}), "");
+  json file = json::parse(Json());
+  file["added_tokens"].push_back({{"id", 11}, {"content", "new"}});
+  EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 11})"}}), "");
+  EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 12})"}}),
+            "added_tokens.json: new: has another id in tokenizer.json, which counts. Remove added_tokens.json, which "
+            "transformers 5 does not write any more.");
+  EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": "11"})"}}),
+            "added_tokens.json: new: must be a token's id");
 }
 
 TEST(TokenizerFiles, RefusesKeysByName) {
@@ -119,6 +192,7 @@ TEST(TokenizerFiles, RefusesKeysByName) {
   };
   EXPECT_EQ(with(R"({"surprise": 1})"),
             "tokenizer_config.json: surprise: is not supported. Remove the key if no token id depends on it.");
+  EXPECT_EQ(with(R"({"surprise": null})"), "") << "a key that is null counts as absent";
   EXPECT_EQ(with(R"({"do_basic_tokenize": false})"),
             "tokenizer_config.json: do_basic_tokenize: false is not supported");
   EXPECT_EQ(with(R"({"never_split": ["a"]})"), "tokenizer_config.json: never_split: is not supported");
@@ -159,7 +233,7 @@ TEST(TokenizerFiles, GivesTheIdsOfTheFoldersFromTheField) {
     ASSERT_TRUE(tokenizer.ok()) << name << ": " << tokenizer.status();
     for (size_t i = 0; expected.contains("ids") && i < expected["texts"].size(); ++i) {
       std::vector<uint32_t> ids = (*tokenizer)->prefix();
-      (*tokenizer)->Encode(expected["texts"][i].get<std::string>(), ids);
+      ASSERT_TRUE((*tokenizer)->Encode(expected["texts"][i].get<std::string>(), ids).ok());
       ids.insert(ids.end(), (*tokenizer)->suffix().begin(), (*tokenizer)->suffix().end());
       EXPECT_EQ(ids, expected["ids"][i].get<std::vector<uint32_t>>()) << name << ": " << expected["texts"][i];
       ++compared;

@@ -57,7 +57,7 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonObject& file, 
   std::vector<AddedToken> result;
   std::set<std::string> searched_for;
   for (auto& [id, token] : tokens) {
-    if (token.normalized && normalizer != nullptr) normalizer->Apply(token.content);
+    if (token.normalized && normalizer != nullptr) RETURN_IF_ERROR(normalizer->Apply(token.content).status());
     if (token.content.empty())
       return file.Error("added_tokens", absl::StrCat("token ", id, " is empty when normalized"));
     if (token.normalized && !searched_for.insert(token.content).second) {
@@ -72,8 +72,7 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonObject& file, 
 std::optional<BertOptions> AsBert(const JsonObject& file) {
   const auto normalizer = file.Object("normalizer"), pre_tokenizer = file.Object("pre_tokenizer");
   if (!normalizer.ok() || !pre_tokenizer.ok() || normalizer->String("type", "").value_or("") != "BertNormalizer" ||
-      pre_tokenizer->String("type", "").value_or("") != "BertPreTokenizer" ||
-      !normalizer->Bool("clean_text", true).value_or(false)) {
+      pre_tokenizer->String("type", "").value_or("") != "BertPreTokenizer") {
     return std::nullopt;
   }
   const auto options = ReadBertOptions(*normalizer);
@@ -93,8 +92,7 @@ absl::StatusOr<Pipeline::Parts> ReadParts(const JsonObject& file) {
   ASSIGN_OR_RETURN(const JsonObject model, file.Object("model"));
   ASSIGN_OR_RETURN(parts.model, ReadModel(model, parts.pre_tokenizer.byte_level));
   ASSIGN_OR_RETURN(parts.added, ReadAddedTokens(file, parts.model->vocabulary(), parts.normalizer.get()));
-  const bool any_normalized = std::ranges::any_of(parts.added, [](const AddedToken& t) { return t.normalized; });
-  if (!any_normalized) parts.bert = AsBert(file);
+  parts.bert = AsBert(file);
   return parts;
 }
 

@@ -86,18 +86,19 @@ size_t EndOfSpace(std::string_view text, size_t begin) {
 
 // Words without gaps between them: `end_of`(begin) is where the word at `begin` ends, and behind it.
 template <typename EndOf>
-void ForEachWord(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match, const EndOf& end_of) {
+absl::Status ForEachWord(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match, const EndOf& end_of) {
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = end_of(begin);
     match(begin, end);
     begin = end;
   }
+  return absl::OkStatus();
 }
 
 class Gpt2Words : public Pattern {
  public:
-  void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
-    ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
+  absl::Status ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
+    return ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
   }
 
  private:
@@ -114,8 +115,8 @@ class Gpt2Words : public Pattern {
 class Cl100kWords : public Pattern {
  public:
   explicit Cl100kWords(size_t most_digits) : most_digits_(most_digits) {}
-  void ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
-    ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
+  absl::Status ForEachMatch(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match) const override {
+    return ForEachWord(text, match, [&](size_t begin) { return End(text, begin); });
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "worker/rank/export/folder_files.h"
 
+#include "common/model/sentence_modules.h"
 #include "nlohmann/json.hpp"
 
 namespace muster {
@@ -87,12 +88,10 @@ Json Pooling(const EncoderConfig& config) {
 }
 
 Json Dense(const DenseModule& dense) {
-  const std::string activation = dense.activation == "identity" ? "torch.nn.modules.linear.Identity"
-                                                                : "torch.nn.modules.activation.Tanh";
   return {{"in_features", dense.in},
           {"out_features", dense.out},
           {"bias", dense.bias},
-          {"activation_function", activation}};
+          {"activation_function", DenseActivationClass(dense.activation)}};
 }
 
 // "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word. Prompts of other

@@ -10,7 +10,7 @@ namespace muster {
 
 // Unicode NFC; every run of white space (property White_Space) is one space, none at the ends. `text` is UTF-8.
 // Letter case, punctuation and accents are kept.
-std::string NormaliseText(std::string_view text);
+std::string NormalizeText(std::string_view text);
 
 // Identity of a passage: SHA-256 of the normal forms of title and body with one zero byte between them.
 using PassageDigest = std::array<uint8_t, 32>;

@@ -1,4 +1,4 @@
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
@@ -75,12 +75,12 @@ bool IsSurelyNormal(std::string_view text) {
 // The normal form, in `buffer` where it is another text.
 std::string_view NormalForm(std::string_view text, std::string& buffer) {
   if (IsSurelyNormal(text)) return text;
-  return buffer = NormaliseText(text);
+  return buffer = NormalizeText(text);
 }
 
 }  // namespace
 
-std::string NormaliseText(std::string_view text) {
+std::string NormalizeText(std::string_view text) {
   return IsAscii(text) ? CollapseWhiteSpace(text) : CollapseWhiteSpace(ComposeNfc(text));
 }
 

@@ -1,19 +1,19 @@
-#include "coordinator/data/store/normalise.h"
+#include "coordinator/data/store/normalize.h"
 
 #include <gtest/gtest.h>
 
 namespace muster {
 namespace {
 
-TEST(NormaliseText, TrimsAndCollapsesWhiteSpaceOfAnyScript) {
-  EXPECT_EQ(NormaliseText("  a\t\r\n b  "), "a b");
-  EXPECT_EQ(NormaliseText("\u00a0a\u2003\u3000b\u0085"), "a b");
-  EXPECT_EQ(NormaliseText(" \n "), "");
+TEST(NormalizeText, TrimsAndCollapsesWhiteSpaceOfAnyScript) {
+  EXPECT_EQ(NormalizeText("  a\t\r\n b  "), "a b");
+  EXPECT_EQ(NormalizeText("\u00a0a\u2003\u3000b\u0085"), "a b");
+  EXPECT_EQ(NormalizeText(" \n "), "");
 }
 
-TEST(NormaliseText, ComposesAccents) { EXPECT_EQ(NormaliseText("Cafe\u0301"), "Caf\u00e9"); }
+TEST(NormalizeText, ComposesAccents) { EXPECT_EQ(NormalizeText("Cafe\u0301"), "Caf\u00e9"); }
 
-TEST(NormaliseText, KeepsCaseAndPunctuation) { EXPECT_EQ(NormaliseText("Mr. X?"), "Mr. X?"); }
+TEST(NormalizeText, KeepsCaseAndPunctuation) { EXPECT_EQ(NormalizeText("Mr. X?"), "Mr. X?"); }
 
 TEST(DigestOfPassage, IsEqualForEqualNormalFormsOnly) {
   EXPECT_EQ(DigestOfPassage("T", "a  b"), DigestOfPassage(" T", "a b\n"));
@@ -27,7 +27,7 @@ TEST(DigestOfPassage, SeesWhiteSpaceWhereverItStands) {
       for (const std::string odd : {"  ", "\t", "\n", "\u00a0", " \x7f", "! ", "\x01"}) {
         std::string text(size, 'x');
         text.insert(at, odd);
-        EXPECT_EQ(DigestOfPassage("", text), DigestOfPassage("", NormaliseText(text))) << text;
+        EXPECT_EQ(DigestOfPassage("", text), DigestOfPassage("", NormalizeText(text))) << text;
       }
     }
   }
