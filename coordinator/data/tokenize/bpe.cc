@@ -1,6 +1,7 @@
 #include "coordinator/data/tokenize/bpe.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -12,6 +13,9 @@ namespace {
 
 constexpr UChar32 kTableSize = 0x10000;
 constexpr uint32_t kNoId = UINT32_MAX;  // ids of vocabularies are smaller
+constexpr uint64_t kNoPair = UINT64_MAX;
+
+size_t PlaceOf(uint64_t pair, int shift) { return (pair * 0x9E3779B97F4A7C15u) >> shift; }
 
 }  // namespace
 
@@ -33,7 +37,7 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
   std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), std::move(options)));
   const Vocabulary& tokens = model->vocabulary_;
   const size_t prefix = model->options_.continuing_prefix.size();
-  model->merges_.reserve(merges.size());
+  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; the last one counts
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const auto left_id = tokens.Find(left), right_id = tokens.Find(right);
@@ -42,8 +46,10 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
       return absl::InvalidArgumentError(
           absl::StrCat("merges[", rank, "]: the vocabulary lacks \"", left, "\", \"", right, "\" or what they make"));
     }
-    model->merges_[uint64_t{*left_id} << 32 | *right_id] = {rank, *id};
+    ranks[uint64_t{*left_id} << 32 | *right_id] = rank;
+    model->made_ids_.push_back(*id);
   }
+  model->MakeTable(ranks);
   if (model->options_.unk_token.has_value()) {
     const auto unk = tokens.Find(*model->options_.unk_token);
     if (!unk.has_value()) {
@@ -145,44 +151,59 @@ bool Bpe::AddFallback(std::string_view character, Symbols& symbols) const {
   return true;
 }
 
-const Bpe::Merge* Bpe::Find(uint32_t left, uint32_t right) const {
-  const auto found = merges_.find(uint64_t{left} << 32 | right);
-  return found == merges_.end() ? nullptr : &found->second;
+void Bpe::MakeTable(const absl::flat_hash_map<uint64_t, uint32_t>& ranks) {
+  int bits = 4;
+  while ((size_t{1} << bits) < 2 * ranks.size()) ++bits;
+  merges_.resize(size_t{1} << bits);
+  merges_shift_ = 64 - bits;
+  for (const auto& [pair, rank] : ranks) {
+    size_t i = PlaceOf(pair, merges_shift_);
+    while (merges_[i].pair != kNoPair) i = (i + 1) & (merges_.size() - 1);
+    merges_[i] = {pair, rank, made_ids_[rank]};
+  }
 }
 
-// The lowest rank first, then the leftmost. An entry of the queue whose pair has changed is dropped unless the new
-// pair makes the same token: so does the source, and the order of later merges depends on it.
+const Bpe::Merge* Bpe::Find(uint32_t left, uint32_t right) const {
+  const uint64_t pair = uint64_t{left} << 32 | right;
+  for (size_t i = PlaceOf(pair, merges_shift_); merges_[i].pair != kNoPair; i = (i + 1) & (merges_.size() - 1)) {
+    if (merges_[i].pair == pair) return &merges_[i];
+  }
+  return nullptr;
+}
+
+// The lowest rank first, then the leftmost. A candidate whose pair has changed is dropped unless the new pair makes the
+// same token: so does the source, and the order of later merges depends on it. Candidates are a rank and a position. Those
+// of the start, which are most, are sorted once; those that merges bring wait in a heap.
 void Bpe::MergeAll(Symbols& symbols) const {
-  struct Candidate {
-    uint64_t order;  // rank << 32 | position
-    uint32_t id;
-    bool operator<(const Candidate& other) const { return order > other.order; }
-  };
-  thread_local std::vector<Candidate> heap;
-  heap.clear();
+  thread_local std::vector<uint64_t> first, later;
+  first.clear();
+  later.clear();
   std::vector<Symbol>& list = symbols.list();
-  const auto candidate = [&](int32_t left, int32_t right) {
+  const auto add = [&](int32_t left, int32_t right, std::vector<uint64_t>& candidates) {
     const Merge* merge = Find(list[left].id, list[right].id);
     list[left].joined = merge == nullptr ? kNoId : merge->id;
-    if (merge == nullptr) return false;
-    heap.push_back({uint64_t{merge->rank} << 32 | static_cast<uint32_t>(left), merge->id});
-    return true;
+    if (merge != nullptr) candidates.push_back(uint64_t{merge->rank} << 32 | static_cast<uint32_t>(left));
+    return merge != nullptr;
   };
   const auto push = [&](int32_t left, int32_t right) {
-    if (candidate(left, right)) std::push_heap(heap.begin(), heap.end());
+    if (add(left, right, later)) std::ranges::push_heap(later, std::greater());
   };
-  for (int32_t i = 0; i + 1 < static_cast<int32_t>(list.size()); ++i) candidate(i, i + 1);
-  std::make_heap(heap.begin(), heap.end());
-  while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end());
-    const Candidate top = heap.back();
-    heap.pop_back();
-    const auto index = static_cast<int32_t>(top.order & UINT32_MAX);
+  for (int32_t i = 0; i + 1 < static_cast<int32_t>(list.size()); ++i) add(i, i + 1, first);
+  std::ranges::sort(first);
+  for (size_t next = 0; next < first.size() || !later.empty();) {
+    uint64_t candidate;
+    if (later.empty() || (next < first.size() && first[next] < later.front())) {
+      candidate = first[next++];
+    } else {
+      candidate = later.front();
+      std::ranges::pop_heap(later, std::greater());
+      later.pop_back();
+    }
+    const auto index = static_cast<int32_t>(candidate & UINT32_MAX);
     Symbol& left = list[index];
-    if (left.merged_away || left.next < 0) continue;
+    if (left.merged_away || left.next < 0 || left.joined != made_ids_[candidate >> 32]) continue;
     Symbol& right = list[left.next];
-    if (left.joined != top.id) continue;
-    left.id = top.id;
+    left.id = left.joined;
     left.next = right.next;
     right.merged_away = true;
     if (left.next >= 0) list[left.next].previous = index;

@@ -39,7 +39,8 @@ class Bpe : public TokenModel {
 
  private:
   struct Merge {
-    uint32_t rank, id;
+    uint64_t pair = UINT64_MAX;  // left id << 32 | right id; none: an empty place of the table
+    uint32_t rank = 0, id = 0;
   };
   struct Symbol {
     uint32_t id;
@@ -55,11 +56,15 @@ class Bpe : public TokenModel {
   bool FillBytes(std::string_view word, Symbols& symbols) const;
   bool AddFallback(std::string_view character, Symbols& symbols) const;
   void MergeAll(Symbols& symbols) const;
+  void MakeTable(const absl::flat_hash_map<uint64_t, uint32_t>& ranks);
   const Merge* Find(uint32_t left, uint32_t right) const;
 
   const Vocabulary vocabulary_;
   const Options options_;
-  absl::flat_hash_map<uint64_t, Merge> merges_;  // left id << 32 | right id
+  // By a hash of the pair, then the next places. At most half of it is in use.
+  std::vector<Merge> merges_;
+  int merges_shift_ = 0;            // 64 - log2 of the table's size
+  std::vector<uint32_t> made_ids_;  // by rank
   uint32_t unk_ = 0;
   std::vector<uint32_t> character_ids_;  // by code point up to U+FFFF; kNoId: not in the vocabulary
   std::array<std::optional<uint32_t>, 256> byte_ids_;      // of ByteCharacters()
