@@ -41,13 +41,14 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const auto left_id = tokens.Find(left), right_id = tokens.Find(right);
-    const auto id = right.size() < prefix ? std::nullopt : tokens.Find(absl::StrCat(left, right.substr(prefix)));
+    std::optional<uint32_t> id;
+    if (right.size() >= prefix) id = tokens.Find(absl::StrCat(left, right.substr(prefix)));
     if (!left_id.has_value() || !right_id.has_value() || !id.has_value()) {
       return absl::InvalidArgumentError(
           absl::StrCat("merges[", rank, "]: the vocabulary lacks \"", left, "\", \"", right, "\" or what they make"));
     }
     ranks[uint64_t{*left_id} << 32 | *right_id] = rank;
-    model->made_ids_.push_back(*id);
+    model->made_ids_.push_back(id.value_or(kNoId));
   }
   model->MakeTable(ranks);
   if (model->options_.unk_token.has_value()) {
