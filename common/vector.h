@@ -127,51 +127,39 @@ MUSTER_INLINE void Normal(const Floats& x, Floats& distribution, Floats& density
 }
 
 // The blocks Philox({first + i, 0, 0}, key) of common/random.h for i < 16, bit for bit: word w of block i is
-// words[w][i]. `first` counts in 64 bits.
-template <int rounds = 10>
-MUSTER_INLINE void PhiloxLanes(uint64_t key, uint64_t first, Words words[4]) {
-  // In loops over lanes, in which GCC finds the multiplication of 32 bits into 64.
-  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
-  for (int64_t i = 0; i < kLanes; ++i) {
-    c0[i] = static_cast<uint32_t>(first + i);
-    c1[i] = static_cast<uint32_t>((first + i) >> 32);
-    c2[i] = c3[i] = 0;
-  }
-  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
-  for (int round = 0; round < rounds; ++round) {
-    for (int64_t i = 0; i < kLanes; ++i) {
-      const uint64_t p0 = uint64_t{0xD2511F53} * c0[i];
-      const uint64_t p1 = uint64_t{0xCD9E8D57} * c2[i];
-      c0[i] = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
-      c1[i] = static_cast<uint32_t>(p1);
-      c2[i] = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
-      c3[i] = static_cast<uint32_t>(p0);
-    }
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
-  __builtin_memcpy(&words[0], c0, sizeof(Words));
-  __builtin_memcpy(&words[1], c1, sizeof(Words));
-  __builtin_memcpy(&words[2], c2, sizeof(Words));
-  __builtin_memcpy(&words[3], c3, sizeof(Words));
-}
-
-// The same blocks in the order of their words: word w of block i is out[4 * i + w]. Read as uint16_t, or uint8_t, they
-// are the blocks' 128, or 256, numbers in order on a little-endian machine.
+// out[4 * i + w]. `first` counts in 64 bits. Read as uint16_t, or uint8_t, they are the blocks' 128, or 256, numbers in
+// order on a little-endian machine.
 template <int rounds = 10>
 MUSTER_INLINE void PhiloxBlocks(uint64_t key, uint64_t first, uint32_t out[4 * kLanes]) {
-  Words words[4];
-  PhiloxLanes<rounds>(key, first, words);
-  constexpr Words kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-  constexpr Words kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  constexpr Words kLowPairs = {0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23};
-  constexpr Words kHighPairs = {8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31};
-  const Words low01 = __builtin_shuffle(words[0], words[1], kLow), high01 = __builtin_shuffle(words[0], words[1], kHigh);
-  const Words low23 = __builtin_shuffle(words[2], words[3], kLow), high23 = __builtin_shuffle(words[2], words[3], kHigh);
-  const Words blocks[4] = {
-      __builtin_shuffle(low01, low23, kLowPairs), __builtin_shuffle(low01, low23, kHighPairs),
-      __builtin_shuffle(high01, high23, kLowPairs), __builtin_shuffle(high01, high23, kHighPairs)};
-  __builtin_memcpy(out, blocks, sizeof(blocks));
+  // A word of 32 bits per lane of 64, so that no product needs a shuffle. Two vectors at a time hide its latency.
+  typedef uint64_t Longs __attribute__((vector_size(8 * sizeof(uint64_t))));
+  constexpr uint64_t kWord = 0xffffffff;
+  Longs c0[2], c1[2], c2[2] = {}, c3[2] = {};
+  for (int half = 0; half < 2; ++half) {
+    const Longs counter = Longs{0, 1, 2, 3, 4, 5, 6, 7} + (first + 8 * half);
+    c0[half] = counter & kWord;
+    c1[half] = counter >> 32;
+  }
+  uint64_t k0 = key & kWord, k1 = key >> 32;
+#pragma GCC unroll 10
+  for (int round = 0; round < rounds; ++round) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const Longs p0 = c0[half] * uint64_t{0xD2511F53}, p1 = c2[half] * uint64_t{0xCD9E8D57};
+      c0[half] = ((p1 >> 32) ^ c1[half] ^ k0) & kWord;
+      c1[half] = p1 & kWord;
+      c2[half] = ((p0 >> 32) ^ c3[half] ^ k1) & kWord;
+      c3[half] = p0 & kWord;
+    }
+    k0 = (k0 + 0x9E3779B9) & kWord;
+    k1 = (k1 + 0xBB67AE85) & kWord;
+  }
+  for (int half = 0; half < 2; ++half) {
+    const Longs low = c0[half] | (c1[half] << 32), high = c2[half] | (c3[half] << 32);
+    const Longs blocks[2] = {__builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11),
+                             __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15)};
+    __builtin_memcpy(out + 32 * half, blocks, sizeof(blocks));
+  }
 }
 
 }  // namespace muster
