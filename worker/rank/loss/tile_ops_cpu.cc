@@ -92,8 +92,8 @@ void ScaleExp(double* s, int64_t width, double base, double scale) {
 template <typename T>
 void Put(const at::Tensor& excluded, T value, T* scores) {
   if (!excluded.defined()) return;
-  const int64_t* at = excluded.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < excluded.numel(); ++i) scores[at[i]] = value;
+  const int64_t* positions = excluded.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < excluded.numel(); ++i) scores[positions[i]] = value;
 }
 
 template <typename Visit>
@@ -136,6 +136,42 @@ void WeighRows(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor&
   Put(excluded, T{0}, s);
 }
 
+constexpr int64_t kDotLanes = 8;
+
+template <typename T>
+double Dot(const T* x, const T* y, int64_t size) {
+  double lanes[kDotLanes] = {};
+  int64_t i = 0;
+  for (; i + kDotLanes <= size; i += kDotLanes) {
+    for (int64_t k = 0; k < kDotLanes; ++k) lanes[k] += static_cast<double>(x[i + k]) * y[i + k];
+  }
+  for (; i < size; ++i) lanes[0] += static_cast<double>(x[i]) * y[i];
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+// In place: a gather would copy each row several times.
+template <typename T>
+void DotsOf(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& rows, const at::Tensor& columns,
+            at::Tensor& dots) {
+  const int64_t size = queries.size(1);
+  const T* q = queries.const_data_ptr<T>();
+  const T* p = passages.const_data_ptr<T>();
+  const int64_t* row = rows.const_data_ptr<int64_t>();
+  const int64_t* column = columns.const_data_ptr<int64_t>();
+  double* out = dots.mutable_data_ptr<double>();
+  at::parallel_for(0, rows.numel(), 128, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = Dot(q + row[i] * size, p + column[i] * size, size);
+  });
+}
+
+template <typename T>
+void ScatterAll(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) {
+  T* s = scores.mutable_data_ptr<T>();
+  const int64_t* position = positions.const_data_ptr<int64_t>();
+  const T* value = values.const_data_ptr<T>();
+  for (int64_t i = 0; i < positions.numel(); ++i) s[position[i]] = value[i];
+}
+
 class Cpu : public TileOps {
  public:
   void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top, at::Tensor& sum) const override {
@@ -146,6 +182,17 @@ class Cpu : public TileOps {
              const at::Tensor& scale) const override {
     scores.scalar_type() == at::kDouble ? WeighRows<double>(scores, excluded, lse, scale)
                                         : WeighRows<float>(scores, excluded, lse, scale);
+  }
+  void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const override {
+    scores.scalar_type() == at::kDouble ? ScatterAll<double>(scores, positions, values)
+                                        : ScatterAll<float>(scores, positions, values);
+  }
+  void PairDots(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& rows,
+                const at::Tensor& columns, at::Tensor& dots) const override {
+    const bool dense = queries.is_contiguous() && passages.is_contiguous();
+    if (dense && queries.scalar_type() == at::kFloat) return DotsOf<float>(queries, passages, rows, columns, dots);
+    if (dense && queries.scalar_type() == at::kDouble) return DotsOf<double>(queries, passages, rows, columns, dots);
+    TileOps::PairDots(queries, passages, rows, columns, dots);
   }
 };
 
