@@ -28,10 +28,10 @@ constexpr double kGradientLimit = 1e-5;  // max|x - y| / max|y| of the two forms
 struct Options {
   LossProblemSize size;
   int threads = 2, repeats = 5;
-  int64_t tile_rows = LossInput().tile_rows, tile_columns = LossInput().tile_columns;
-  int64_t kept_mib = LossInput().kept_bytes >> 20;
+  int64_t tile_rows = CpuTileOps().Plan().rows, tile_columns = CpuTileOps().Plan().columns;
+  int64_t kept_mib = CpuTileOps().Plan().kept_bytes >> 20;
   uint64_t seed = 1;
-  bool streaming_only = false;
+  bool streaming_only = false, serve = false;
   std::string objective = "jointlh", json, child;
 };
 
@@ -110,6 +110,17 @@ double Difference(const at::Tensor& x, const at::Tensor& y) {
   return ((x - y).abs().max() / y.abs().max()).item<double>();
 }
 
+// Evaluates once per line of standard input and answers with the seconds: loss_peer.py takes turns with it.
+int Serve(const Options& options) {
+  const LossInput input = Problem(options, options.size);
+  EvaluateLoss(input);
+  while (std::getchar() == '\n') {
+    std::printf("%.6f\n", SecondsOf([&] { EvaluateLoss(input); }));
+    std::fflush(stdout);
+  }
+  return kExitSucceeded;
+}
+
 nlohmann::json Form(const char* name, const std::vector<double>& seconds, double mib) {
   std::printf("%-14s %10.3f %10.3f %10.3f %12.1f\n", name, Median(seconds), std::ranges::min(seconds),
               std::ranges::max(seconds), mib);
@@ -186,6 +197,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seed", options.seed)->capture_default_str();
   app.add_flag("--streaming-only", options.streaming_only, "leave the whole-matrix form out");
+  app.add_flag("--serve", options.serve, "evaluate once per line of standard input, and print the seconds");
   app.add_option("--json", options.json, "write the figures here too");
   app.add_option("--child", options.child, "print the peak memory of one form, and end")
       ->check(CLI::IsMember({"streaming", "whole"}));
@@ -194,6 +206,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "muster-loss-bench: a row cannot name more columns than there are\n");
     return muster::kExitUsage;
   }
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // as muster-rank sets it before its first product
   at::set_num_threads(options.threads);
+  if (options.serve) return muster::Serve(options);
   return options.child.empty() ? muster::Run(options) : muster::RunChild(options);
 }

@@ -2,6 +2,7 @@
 
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime.h>
 
 #include "worker/rank/cuda/check.h"
 #include "worker/rank/cuda/tile_kernels.h"
@@ -45,8 +46,29 @@ void WeighAll(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& 
             "the weights of a tile");
 }
 
+TilePlan PlanOfCurrentDevice() {
+  int device = 0, multiprocessors = 0;
+  size_t free_bytes = 0, total_bytes = 0;
+  CheckCuda(cudaGetDevice(&device), "the current device");
+  CheckCuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "its multiprocessors");
+  CheckCuda(cudaMemGetInfo(&free_bytes, &total_bytes), "its memory");
+  return GpuTilePlan(multiprocessors, static_cast<int64_t>(total_bytes));
+}
+
+template <typename T>
+void ScatterAll(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values, void* stream) {
+  CheckCuda(cuda::Scatter<T>(scores.mutable_data_ptr<T>(), positions.const_data_ptr<int64_t>(),
+                             values.const_data_ptr<T>(), positions.numel(), stream),
+            "the positives of a tile");
+}
+
 class Ops final : public TileOps {
  public:
+  TilePlan Plan() const override {
+    static const TilePlan plan = PlanOfCurrentDevice();  // a rank uses one device
+    return plan;
+  }
+
   void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top, at::Tensor& sum) const override {
     CheckTile(scores, excluded);
     CheckBeside(scores, top, "top");
@@ -71,6 +93,20 @@ class Ops final : public TileOps {
       WeighAll<double>(scores, excluded, lse, scale, stream);
     } else {
       WeighAll<float>(scores, excluded, lse, scale, stream);
+    }
+  }
+
+  void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const override {
+    CheckTile(scores, positions);
+    TORCH_CHECK(values.device() == scores.device() && values.scalar_type() == scores.scalar_type() &&
+                    values.is_contiguous() && values.numel() == positions.numel(),
+                "values must be dense, of the scores' type and device, and as many as positions");
+    const c10::cuda::CUDAGuard guard(scores.device());
+    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    if (scores.scalar_type() == at::kDouble) {
+      ScatterAll<double>(scores, positions, values, stream);
+    } else {
+      ScatterAll<float>(scores, positions, values, stream);
     }
   }
 };

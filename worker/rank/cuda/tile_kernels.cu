@@ -61,6 +61,14 @@ cudaError_t Fill(T* scores, const int64_t* positions, int64_t count, T value, cu
   return cudaGetLastError();
 }
 
+template <typename T>
+__global__ void ScatterKernel(T* scores, const int64_t* positions, const T* values, int64_t count) {
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += stride) {
+    scores[positions[i]] = values[i];
+  }
+}
+
 // A block a row: the largest score, then the sum relative to it. The row is read twice; a tile fits the L2 cache.
 template <typename T>
 __global__ void AccumulateLseKernel(const T* scores, int64_t columns, T* top, T* sum) {
@@ -119,6 +127,17 @@ int Weigh(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int
   return Fill(scores, excluded, excluded_count, T{0}, on);
 }
 
+template <typename T>
+int Scatter(T* scores, const int64_t* positions, const T* values, int64_t count, void* stream) {
+  if (count == 0) return cudaSuccess;
+  const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
+  ScatterKernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(scores, positions,
+                                                                                                  values, count);
+  return cudaGetLastError();
+}
+
+template int Scatter<float>(float*, const int64_t*, const float*, int64_t, void*);
+template int Scatter<double>(double*, const int64_t*, const double*, int64_t, void*);
 template int AccumulateLse<float>(float*, int64_t, int64_t, const int64_t*, int64_t, float*, float*, void*);
 template int AccumulateLse<double>(double*, int64_t, int64_t, const int64_t*, int64_t, double*, double*, void*);
 template int Weigh<float>(float*, int64_t, int64_t, const int64_t*, int64_t, const float*, const float*, void*);

@@ -19,4 +19,8 @@ template <typename T>
 int Weigh(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int64_t excluded_count, const T* lse,
           const T* scale, void* stream);
 
+// As TileOps::Scatter: scores[positions[i]] <- values[i]; positions are distinct.
+template <typename T>
+int Scatter(T* scores, const int64_t* positions, const T* values, int64_t count, void* stream);
+
 }  // namespace muster::cuda

@@ -1,14 +1,19 @@
 // Laws of docs/losses.md, of the whole kernel on batches that RapidCheck draws.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <memory>
+#include <string_view>
 
 #include "common/random.h"
 #include "worker/rank/loss/dense_reference.h"
+#include "worker/rank/loss/testing/counting_tile_ops.h"
 
 namespace muster {
 namespace {
@@ -40,6 +45,9 @@ RC_GTEST_PROP(LossLaws, AnyBatchInAnyTilesMatchesTheDenseFormInFloat64, ()) {
   const DenseResult expected = EvaluateDense(batch);
   RC_ASSERT(result.valid_rows == expected.valid_rows);
   RC_ASSERT(LargestDifference(result, expected) < 1e-11);
+  const CountingTileOps at_once({.all_blocks_at_once = true});
+  input.ops = &at_once;
+  RC_ASSERT(LargestDifference(EvaluateLoss(input), expected) < 1e-11);
 }
 
 RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
@@ -50,6 +58,22 @@ RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
   RC_ASSERT(std::abs(tiled.loss_sum - whole.loss_sum) <= 1e-6 * (1 + std::abs(whole.loss_sum)));
   RC_ASSERT(LargestDifference(tiled.d_queries, whole.d_queries) < 1e-5);
   RC_ASSERT(LargestDifference(tiled.d_passages, whole.d_passages) < 1e-5);
+}
+
+// exactness.md's bound of a GPU, whose products these are.
+RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
+  const DenseBatch batch = AnyBatch(AnyObjective());
+  const at::ScalarType type = *rc::gen::element(at::kFloat, at::kBFloat16);
+  const CountingTileOps split({.all_blocks_at_once = true, .split_bfloat16 = true});
+  LossInput input = InputFrom(batch, type), exact = InputFrom(batch, at::kDouble);
+  exact.queries = input.queries.to(at::kDouble);  // what the type cannot hold is lost for both
+  exact.passages = input.passages.to(at::kDouble);
+  AnyTiles(input);
+  input.ops = &split;
+  const LossResult result = EvaluateLoss(input), expected = EvaluateLoss(exact);
+  RC_ASSERT(std::abs(result.loss_sum - expected.loss_sum) <= 1e-5 * (1 + std::abs(expected.loss_sum)));
+  RC_ASSERT(LargestDifference(result.d_queries, expected.d_queries) < 1e-5);
+  RC_ASSERT(LargestDifference(result.d_passages, expected.d_passages) < 1e-5);
 }
 
 RC_GTEST_PROP(LossLaws, ARowsScoreGradientsSumToZero, ()) {
@@ -176,13 +200,50 @@ TEST(LossLaws, TheSameTilesGiveTheSameBitsKeptOrComputedAgain) {
   LossInput input = InputFrom(Large(11), at::kFloat);
   input.tile_rows = 128;
   input.tile_columns = 256;
-  const LossResult first = EvaluateLoss(input);
-  for (const int64_t kept_bytes : {int64_t{32} << 20, int64_t{2} * 128 * 256 * 4, int64_t{0}}) {
-    input.kept_bytes = kept_bytes;
-    const LossResult again = EvaluateLoss(input);
-    EXPECT_EQ(first.loss_sum, again.loss_sum) << kept_bytes;
-    EXPECT_TRUE(first.d_queries.equal(again.d_queries)) << kept_bytes;
-    EXPECT_TRUE(first.d_passages.equal(again.d_passages)) << kept_bytes;
+  for (const bool at_once : {false, true}) {
+    const CountingTileOps ops({.all_blocks_at_once = at_once});
+    input.ops = &ops;
+    input.kept_bytes = -1;
+    const LossResult first = EvaluateLoss(input);
+    for (const int64_t kept_bytes : {int64_t{32} << 20, int64_t{5} * 128 * 256 * 4, int64_t{2} * 128 * 256 * 4, int64_t{0}}) {
+      input.kept_bytes = kept_bytes;
+      const LossResult again = EvaluateLoss(input);
+      EXPECT_EQ(first.loss_sum, again.loss_sum) << kept_bytes;
+      EXPECT_TRUE(first.d_queries.equal(again.d_queries)) << kept_bytes;
+      EXPECT_TRUE(first.d_passages.equal(again.d_passages)) << kept_bytes;
+    }
+  }
+}
+
+// Calls of at:: operations that make the host wait for the device, however they are reached.
+int64_t CountOfWaits(const LossInput& input) {
+  static std::atomic<int64_t> count;
+  count = 0;
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+        const std::string_view name = function.name();
+        if (name == "aten::_local_scalar_dense" || name == "aten::nonzero" || name == "aten::equal") ++count;
+        return nullptr;
+      }).scopes({at::RecordScope::FUNCTION}));
+  EvaluateLoss(input);
+  at::removeCallback(handle);
+  return count;
+}
+
+TEST(LossLaws, AGpuWaitsForTheHostThreeTimesHoweverManyBlocksThereAre) {
+  for (const int64_t tile_rows : {300, 128, 16, 3}) {
+    for (const int64_t tile_columns : {700, 64}) {
+      const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true});
+      LossInput input = InputFrom(Large(11), at::kFloat);
+      input.tile_rows = tile_rows;
+      input.tile_columns = tile_columns;
+      input.ops = &ops;
+      EXPECT_EQ(CountOfWaits(input), 0);
+      EXPECT_EQ(ops.counts().downloads, 1);
+      EXPECT_EQ(ops.counts().uploads, 2);
+      const int64_t tiles = (300 + tile_rows - 1) / tile_rows * ((700 + tile_columns - 1) / tile_columns);
+      EXPECT_LE(ops.counts().operations, 3 + 3 * tiles);
+    }
   }
 }
 

@@ -1,82 +1,90 @@
 #include "worker/rank/loss/row_edges.h"
 
-#include <ATen/ops/from_blob.h>
-
-#include <algorithm>
+#include <numeric>
+#include <span>
 
 namespace muster {
 namespace {
 
-at::Tensor Upload(const void* data, int64_t size, at::ScalarType from, at::ScalarType to, at::Device device) {
-  const at::Tensor view = at::from_blob(const_cast<void*>(data), {size}, at::TensorOptions().dtype(from));
-  return view.to(device, to, /*non_blocking=*/false, /*copy=*/true);
+struct Place {
+  int64_t tile, position;
+};
+
+// Visits the edges of the tiling's rows in their order.
+template <typename Visit>
+void ForEach(const RowEdges& edges, int64_t first, const Tiling& tiling, const Visit& visit) {
+  for (int64_t row = 0; row < tiling.height; ++row) {
+    for (int64_t e = edges.begin(first + row); e < edges.end(first + row); ++e) visit(row, edges.columns[e]);
+  }
 }
 
-at::Tensor Range(const at::Tensor& all, const std::vector<int64_t>& ends, int64_t tile) {
-  const int64_t begin = tile == 0 ? 0 : ends[tile - 1];
-  return begin == ends[tile] ? at::Tensor() : all.narrow(0, begin, ends[tile] - begin);
+Place PlaceOf(int64_t row, int64_t column, const Tiling& tiling) {
+  const int64_t tile = row / tiling.tile_rows * tiling.across() + column / tiling.tile_columns;
+  return {tile, (row - tiling.first_row(tile)) * tiling.columns(tile) + column - tiling.first_column(tile)};
+}
+
+// From the count of tile t at [t + 1] to the begin of tile t at [t].
+void BeginsFromCounts(std::vector<int64_t>& counts) { std::partial_sum(counts.begin(), counts.end(), counts.begin()); }
+
+at::Tensor Range(const at::Tensor& all, int64_t offset, const std::vector<int64_t>& begins, int64_t tile) {
+  const int64_t count = begins[tile + 1] - begins[tile];
+  return count == 0 ? at::Tensor() : all.narrow(0, offset + begins[tile], count);
 }
 
 }  // namespace
 
-at::Tensor UploadIndices(const int64_t* values, int64_t size, at::Device device) {
-  return Upload(values, size, at::kLong, at::kLong, device);
-}
+TileEdges::TileEdges(const RowEdges& positives, const RowEdges& ignored, int64_t first, const Tiling& tiling)
+    : positive_begins_(tiling.count() + 1, 0), excluded_begins_(tiling.count() + 1, 0) {
+  const int64_t positive_count = positives.begin(first + tiling.height) - positives.begin(first);
+  pair_count_ = positive_count + ignored.begin(first + tiling.height) - ignored.begin(first);
+  order_.resize(positive_count);
+  indices_.resize(3 * pair_count_ + positive_count);
+  const std::span rows(indices_.data(), pair_count_), columns(rows.data() + pair_count_, pair_count_);
+  const std::span positive_positions(columns.data() + pair_count_, positive_count);
+  const std::span excluded_positions(positive_positions.data() + positive_count, pair_count_);
 
-at::Tensor UploadNumbers(const std::vector<double>& values, at::ScalarType type, at::Device device) {
-  return Upload(values.data(), static_cast<int64_t>(values.size()), at::kDouble, type, device);
-}
-
-BlockEdges::BlockEdges(const RowEdges& positives, const RowEdges& ignored, int64_t first, int64_t height,
-                       int64_t columns, int64_t tile_columns, at::Device device)
-    : device_(device) {
-  // Buckets by tile: count, then place. A row's edges keep their order.
-  const int64_t tiles = (columns + tile_columns - 1) / tile_columns;
-  std::vector<int64_t> positive_next(tiles, 0), all_next(tiles, 0);
-  const auto for_each = [&](const RowEdges& edges, const auto& visit) {
-    for (int64_t row = 0; row < height; ++row) {
-      for (int64_t e = edges.begin(first + row); e < edges.end(first + row); ++e) {
-        const int64_t tile = edges.columns[e] / tile_columns, at = tile * tile_columns;
-        visit(tile, row * std::min(tile_columns, columns - at) + edges.columns[e] - at, e);
-      }
-    }
+  std::vector<Place> places;
+  places.reserve(pair_count_);
+  const auto add = [&](int64_t row, int64_t column) {
+    rows[places.size()] = row;
+    columns[places.size()] = column;
+    places.push_back(PlaceOf(row, column, tiling));
   };
-  for_each(positives, [&](int64_t tile, int64_t, int64_t) { ++positive_next[tile], ++all_next[tile]; });
-  for_each(ignored, [&](int64_t tile, int64_t, int64_t) { ++all_next[tile]; });
-  const auto sums = [tiles](std::vector<int64_t>& counts) {
-    std::vector<int64_t> ends(tiles);
-    int64_t total = 0;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t begin = total;
-      ends[tile] = total += counts[tile];
-      counts[tile] = begin;
+  ForEach(positives, first, tiling, add);
+  ForEach(ignored, first, tiling, add);
+
+  // Buckets by tile: count, then place. Edges of a tile keep their order.
+  for (int64_t i = 0; i < pair_count_; ++i) {
+    if (i < positive_count) ++positive_begins_[places[i].tile + 1];
+    ++excluded_begins_[places[i].tile + 1];
+  }
+  BeginsFromCounts(positive_begins_);
+  BeginsFromCounts(excluded_begins_);
+  std::vector<int64_t> next_positive = positive_begins_, next_excluded = excluded_begins_;
+  for (int64_t i = 0; i < pair_count_; ++i) {
+    const auto [tile, position] = places[i];
+    if (i < positive_count) {
+      order_[next_positive[tile]] = i;
+      positive_positions[next_positive[tile]++] = position;
     }
-    return ends;
-  };
-  positive_ends_ = sums(positive_next);
-  all_ends_ = sums(all_next);
-  edges_.resize(tiles == 0 ? 0 : positive_ends_.back());
-  std::vector<int64_t> positive_at(edges_.size()), all_at(tiles == 0 ? 0 : all_ends_.back());
-  for_each(positives, [&](int64_t tile, int64_t at, int64_t e) {
-    edges_[positive_next[tile]] = e - positives.begin(first);
-    positive_at[positive_next[tile]++] = at;
-    all_at[all_next[tile]++] = at;
-  });
-  for_each(ignored, [&](int64_t tile, int64_t at, int64_t) { all_at[all_next[tile]++] = at; });
-  positive_at_ = UploadIndices(positive_at.data(), static_cast<int64_t>(positive_at.size()), device_);
-  all_at_ = UploadIndices(all_at.data(), static_cast<int64_t>(all_at.size()), device_);
+    excluded_positions[next_excluded[tile]++] = position;
+  }
 }
 
-at::Tensor BlockEdges::Excluded(int64_t tile) const { return Range(all_at_, all_ends_, tile); }
-at::Tensor BlockEdges::Positives(int64_t tile) const { return Range(positive_at_, positive_ends_, tile); }
-at::Tensor BlockEdges::OfTile(const at::Tensor& in_tile_order, int64_t tile) const {
-  return Range(in_tile_order, positive_ends_, tile);
+at::Tensor TileEdges::Positives(const at::Tensor& on_device, int64_t tile) const {
+  return Range(on_device, 2 * pair_count_, positive_begins_, tile);
+}
+at::Tensor TileEdges::Excluded(const at::Tensor& on_device, int64_t tile) const {
+  return Range(on_device, 2 * pair_count_ + positive_count(), excluded_begins_, tile);
+}
+at::Tensor TileEdges::OfTile(const at::Tensor& in_tile_order, int64_t tile) const {
+  return Range(in_tile_order, 0, positive_begins_, tile);
 }
 
-at::Tensor BlockEdges::InTileOrder(const std::vector<double>& values, at::ScalarType type) const {
-  std::vector<double> ordered(edges_.size());
-  for (size_t i = 0; i < edges_.size(); ++i) ordered[i] = values[edges_[i]];
-  return UploadNumbers(ordered, type, device_);
+std::vector<double> TileEdges::InTileOrder(const std::vector<double>& values) const {
+  std::vector<double> ordered(order_.size());
+  for (size_t i = 0; i < order_.size(); ++i) ordered[i] = values[order_[i]];
+  return ordered;
 }
 
 }  // namespace muster

@@ -1,8 +1,9 @@
-// Which columns each row names, and where they lie in the tiles of a block of rows.
+// Which columns each row names, and where they lie in the tiles of the score matrix.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -17,28 +18,44 @@ struct RowEdges {
   int64_t end(int64_t row) const { return offsets[row + 1]; }
 };
 
-// Rows [first, first + height), whose columns are cut into tiles of tile_columns (the last may be narrower). Flat
-// positions are row * width + column within a tile.
-class BlockEdges {
- public:
-  BlockEdges(const RowEdges& positives, const RowEdges& ignored, int64_t first, int64_t height, int64_t columns,
-             int64_t tile_columns, at::Device device);
+// How a matrix is cut: tiles are numbered row by row. The last ones of a row or column may be smaller.
+struct Tiling {
+  int64_t height = 0, width = 0;            // of the matrix
+  int64_t tile_rows = 1, tile_columns = 1;  // of a tile, >= 1
+  int64_t across() const { return (width + tile_columns - 1) / tile_columns; }
+  int64_t count() const { return (height + tile_rows - 1) / tile_rows * across(); }
+  int64_t first_row(int64_t tile) const { return tile / across() * tile_rows; }
+  int64_t first_column(int64_t tile) const { return tile % across() * tile_columns; }
+  int64_t rows(int64_t tile) const { return std::min(tile_rows, height - first_row(tile)); }
+  int64_t columns(int64_t tile) const { return std::min(tile_columns, width - first_column(tile)); }
+};
 
-  // Pairs that are no negatives: positives, then ignored. Undefined where the tile has none.
-  at::Tensor Excluded(int64_t tile) const;
-  at::Tensor Positives(int64_t tile) const;
-  // `values`, one an edge of the block's positives; OfTile of the result is beside Positives(tile).
-  at::Tensor InTileOrder(const std::vector<double>& values, at::ScalarType type) const;
+// The edges of rows [first, first + tiling.height), by tile. All their indices go to the device in one piece.
+class TileEdges {
+ public:
+  TileEdges(const RowEdges& positives, const RowEdges& ignored, int64_t first, const Tiling& tiling);
+
+  const std::vector<int64_t>& indices() const { return indices_; }
+  int64_t positive_count() const { return static_cast<int64_t>(order_.size()); }
+
+  // The rest is of `on_device`, which is indices() there.
+  // Rows, counted from `first`, and columns of all pairs: positives in the order of RowEdges, then ignored.
+  at::Tensor PairRows(const at::Tensor& on_device) const { return on_device.narrow(0, 0, pair_count_); }
+  at::Tensor PairColumns(const at::Tensor& on_device) const { return on_device.narrow(0, pair_count_, pair_count_); }
+  // Flat positions within a tile of pairs that are not negatives, and of positives. Undefined where there are none.
+  at::Tensor Excluded(const at::Tensor& on_device, int64_t tile) const;
+  at::Tensor Positives(const at::Tensor& on_device, int64_t tile) const;
+
+  // `values` stand beside the positives in the order of RowEdges; the result is in the order of tiles.
+  std::vector<double> InTileOrder(const std::vector<double>& values) const;
+  // That part of `in_tile_order` which is beside Positives(tile).
   at::Tensor OfTile(const at::Tensor& in_tile_order, int64_t tile) const;
 
  private:
-  at::Device device_;
-  std::vector<int64_t> edges_;                     // of the block's positives, in the order of tiles
-  std::vector<int64_t> positive_ends_, all_ends_;  // a tile
-  at::Tensor positive_at_, all_at_;                // flat positions in the order of tiles
+  int64_t pair_count_;
+  std::vector<int64_t> order_;                            // of positives, tile by tile
+  std::vector<int64_t> positive_begins_, excluded_begins_;  // of tiles; one more than there are tiles
+  std::vector<int64_t> indices_;  // rows and columns of pairs, positions of positives, positions of excluded pairs
 };
-
-at::Tensor UploadIndices(const int64_t* values, int64_t size, at::Device device);
-at::Tensor UploadNumbers(const std::vector<double>& values, at::ScalarType type, at::Device device);
 
 }  // namespace muster

@@ -1,11 +1,11 @@
 // The multi-positive loss of a range of rows against all columns of the global batch, without the score matrix.
 //
-// By blocks of rows. Forward: tile by tile a running (max, sum) a row gives A, the logsumexp over its negatives; the m
-// positive scores give the rest (loss/row.h). Backward turns each tile into weight * push / (R * temperature) *
-// exp(s - A) at negatives and the sparse gradients at positives, and multiplies it into both gradients. The block's
-// tiles that fit `kept_bytes` stay from forward to backward, the others are computed again. Memory beside inputs and
-// outputs is kept_bytes or one tile, whatever the batch. For one machine, number of threads and choice of tiles the
-// result is bitwise the same.
+// By blocks of rows. The forward pass keeps a running (max, sum) per row over the tiles, which gives A, the logsumexp
+// over the row's negatives; the m positive scores give the rest (loss/row.h). The backward pass turns each tile into
+// weight * push / (R * temperature) * exp(s - A) at negatives and the sparse gradients at positives, and multiplies it
+// into both gradients. Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
+// Memory beside inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
+// tiles the result is bitwise the same.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,6 +15,7 @@
 
 #include "muster/v1/job.pb.h"
 #include "worker/rank/loss/row_edges.h"
+#include "worker/rank/loss/tile_ops.h"
 
 namespace muster {
 
@@ -29,9 +30,9 @@ struct LossInput {
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
   double factor = 1;  // the loss and its gradients are multiplied by it
-  int64_t tile_rows = 512;
-  int64_t tile_columns = 2048;
-  int64_t kept_bytes = 32 << 20;
+  // As TilePlan; 0, and -1 for kept_bytes: what the device's TileOps plan.
+  int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
+  const TileOps* ops = nullptr;  // null: the device's
 };
 
 struct LossResult {

@@ -5,6 +5,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -103,6 +104,47 @@ TEST(TileOps, WeighGivesZeroAtExcludedPairsWhateverStandsThere) {
       EXPECT_NEAR(scores.view(-1)[i].item<double>(), expected, 5e-7 * expected) << i;
     }
   }
+}
+
+TEST(TileOps, ScatterWritesItsPositionsAndNoOther) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    at::Tensor scores = RandomScores(3, 7, 1, type);
+    at::Tensor expected = scores.clone();
+    const at::Tensor values = at::linspace(1, 2, 3, type);
+    CpuTileOps().Scatter(scores, Flat({20, 0, 9}), values);
+    for (int64_t i = 0; i < 3; ++i) expected.view(-1)[std::vector<int64_t>{20, 0, 9}[i]] = values[i];
+    EXPECT_TRUE(scores.equal(expected));
+  }
+}
+
+// The CPU's own form and that of other devices.
+TEST(TileOps, PairDotsAreFloat64ProductsOfTheirRows) {
+  const at::Tensor queries = RandomScores(9, 53, 1, at::kDouble), passages = RandomScores(11, 53, 1, at::kDouble);
+  const at::Tensor rows = Flat({0, 8, 8, 3, 0}), columns = Flat({10, 0, 7, 7, 10});
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    const at::Tensor q = queries.to(type), p = passages.to(type);
+    const at::Tensor all = at::matmul(q.to(at::kDouble), p.to(at::kDouble).t());
+    at::Tensor own = at::empty({5}, at::kDouble), common = at::empty({5}, at::kDouble);
+    CpuTileOps().PairDots(q, p, rows, columns, own);
+    CpuTileOps().TileOps::PairDots(q, p, rows, columns, common);
+    for (int64_t i = 0; i < 5; ++i) {
+      const double expected = all[rows[i].item<int64_t>()][columns[i].item<int64_t>()].item<double>();
+      EXPECT_NEAR(own[i].item<double>(), expected, 1e-13);
+      EXPECT_NEAR(common[i].item<double>(), expected, 1e-13);
+    }
+  }
+}
+
+TEST(TileOps, AGpuPlanFillsTheMultiprocessorsAndATileFitsWhatIsKept) {
+  for (const int64_t multiprocessors : {1, 84, 108, 132, 148}) {
+    const TilePlan plan = GpuTilePlan(multiprocessors, int64_t{80} << 30);
+    EXPECT_GE((plan.rows / 128) * (768 / 128), multiprocessors);  // blocks of a query gradient
+    EXPECT_GE((plan.rows / 128) * (plan.columns / 128), 4 * multiprocessors);  // of the scores
+    EXPECT_TRUE(plan.all_blocks_at_once);
+    EXPECT_GE(plan.kept_bytes, plan.rows * plan.columns * 4);
+    EXPECT_LE(plan.kept_bytes, int64_t{80} << 24);
+  }
+  EXPECT_GE(GpuTilePlan(132, 1 << 30).kept_bytes, int64_t{4096} * 8192 * 4);
 }
 
 TEST(TileOps, AnUnknownDeviceIsAnError) {

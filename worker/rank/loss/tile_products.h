@@ -1,15 +1,40 @@
-// The two products of a tile: the scores, and a gradient from weighted scores. Embeddings may be of a narrower type
-// than `out`, which is float32 or float64: sums are of out's type.
+// The two products of a tile: the scores, and a gradient from weighted scores. Their sums are float32, or float64.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <utility>
+#include <vector>
+
 namespace muster {
 
-// out <- factor * queries passages^T. out: [h, w], queries: [h, d], passages: [w, d].
-void Scores(const at::Tensor& queries, const at::Tensor& passages, double factor, at::Tensor& out);
+// A matrix as a product takes it: whole, or as a sum of bfloat16 matrices, which tensor cores multiply into float32
+// sums many times as fast as they multiply float32. Part i rounds what the parts before it leave, so three parts leave
+// at most 2^-24 of each number: nothing that float32 holds. A bfloat16 matrix is its own single part.
+class Operand {
+ public:
+  static Operand Whole(at::Tensor matrix) { return Operand(std::move(matrix), {}); }
+  static Operand Split(const at::Tensor& matrix);
 
-// out += weights embeddings. weights: [h, w] of out's type (a transposed view will do), embeddings: [w, d], out: [h, d].
-void AddWeighted(const at::Tensor& weights, const at::Tensor& embeddings, at::Tensor out);
+  Operand Rows(int64_t first, int64_t count) const;
+  Operand Transposed() const;
+  const at::Tensor& whole() const { return whole_; }
+  const std::vector<at::Tensor>& parts() const { return parts_; }  // the largest first; empty: not split
+
+ private:
+  Operand(at::Tensor whole, std::vector<at::Tensor> parts) : whole_(std::move(whole)), parts_(std::move(parts)) {}
+  at::Tensor whole_;
+  std::vector<at::Tensor> parts_;
+};
+
+// Of split operands, those parts are multiplied that matter: six products of two float32 matrices, three of a float32
+// and a bfloat16 one, one of two bfloat16 ones. Beside the rounding of sums each number is within 5 * 2^-24 of the sum
+// of |a_i| |b_i|.
+
+// out <- factor * queries passages^T. out: [h, w], queries: [h, d], passages: [w, d].
+void Scores(const Operand& queries, const Operand& passages, double factor, at::Tensor& out);
+
+// out += weights embeddings. weights: [h, w], embeddings: [w, d], out: [h, d].
+void AddWeighted(const Operand& weights, const Operand& embeddings, at::Tensor out);
 
 }  // namespace muster

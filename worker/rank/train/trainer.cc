@@ -3,8 +3,8 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -83,20 +83,22 @@ uint64_t DealDigest(const StepBatch& batch) {
   return digest;
 }
 
-// Rows as the ranks send them → rows by slot. Takes its argument, so that no more than two copies exist.
+// Rows as the ranks send them → rows by slot. Gathers by the inverse permutation: in deterministic mode a GPU sorts the
+// indices of a scatter first. Takes its argument, so that no more than two copies exist.
 at::Tensor BySlot(at::Tensor gathered, const StepBatch& batch) {
-  return at::empty_like(gathered).index_copy_(0, Indices(batch.gather_slots, gathered.device()), gathered);
+  std::vector<int64_t> places(batch.gather_slots.size());
+  for (size_t i = 0; i < places.size(); ++i) places[batch.gather_slots[i]] = static_cast<int64_t>(i);
+  return gathered.index_select(0, Indices(places, gathered.device()));
 }
 
 // The loss's gradients as the ranks send them; rows of other ranks' queries are 0.
 at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
-  std::vector<int64_t> place(batch.gather_slots.size());
-  for (size_t i = 0; i < place.size(); ++i) place[batch.gather_slots[i]] = static_cast<int64_t>(i);
-  const at::Tensor places = Indices(place, loss.d_passages.device());
-  at::Tensor sent = at::zeros({static_cast<int64_t>(place.size()), loss.d_passages.size(1)}, loss.d_passages.options());
-  sent.index_copy_(0, places.narrow(0, batch.query_count, batch.passage_count), loss.d_passages);
-  sent.index_copy_(0, places.narrow(0, batch.row_begin, batch.row_end - batch.row_begin), loss.d_queries);
-  return sent;
+  const at::Tensor slots = Indices(batch.gather_slots, loss.d_passages.device());
+  at::Tensor by_slot = at::zeros({slots.numel(), loss.d_passages.size(1)}, loss.d_passages.options());
+  by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin).copy_(loss.d_queries);
+  by_slot.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
+  loss = {};  // no more than two copies exist
+  return by_slot.index_select(0, slots);
 }
 
 // Sums in rank order, so that all ranks hold equal bits.

@@ -34,7 +34,7 @@ struct TrainerOptions {
   uint64_t seed = 0;
   double hidden_dropout = 0, attention_dropout = 0;
   uint64_t total_steps = 1;
-  int64_t tile_rows = 512, tile_columns = 2048;
+  int64_t tile_rows = 0, tile_columns = 0;  // 0: what the device plans
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
   ActivityBoard* board = nullptr;  // shows the phase of the step in progress; null: nobody looks
 };
