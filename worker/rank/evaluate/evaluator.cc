@@ -11,6 +11,7 @@
 #include <ATen/ops/sort.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -19,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "worker/rank/evaluate/cut.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/evaluate/top_documents.h"
 #include "worker/rank/train/batch.h"
@@ -79,6 +81,7 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
 absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
   const EvaluationHeader& header = source.header;
   const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
+  const uint64_t tokens_at_once = like.device().is_cpu() ? options.cpu_tokens : std::numeric_limits<uint64_t>::max();
   const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().EmbeddingSize();
   std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
   std::vector<at::Tensor> parts = {at::empty({0, width}, like)};
@@ -88,13 +91,15 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
   while (true) {
     ASSIGN_OR_RETURN(const bool more, source.next(&micro));
     if (!more) break;
-    ASSIGN_OR_RETURN(const PackedBatch packed, PackedFromMicroBatch(micro, slots, encoder.config(), like.device()));
-    parts.push_back(encoder.Encode(packed, Dropout()));
-    NoteNonFinite(parts.back(), packed, header, options, own);
-    for (const int64_t slot : packed.slots) {
-      const bool is_query = slot < header.query_count();
-      (is_query ? query_rows : document_rows).push_back(row++);
-      (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
+    for (const muster::v1::MicroBatch& part : CutMicroBatch(micro, tokens_at_once)) {
+      ASSIGN_OR_RETURN(const PackedBatch packed, PackedFromMicroBatch(part, slots, encoder.config(), like.device()));
+      parts.push_back(encoder.Encode(packed, Dropout()));
+      NoteNonFinite(parts.back(), packed, header, options, own);
+      for (const int64_t slot : packed.slots) {
+        const bool is_query = slot < header.query_count();
+        (is_query ? query_rows : document_rows).push_back(row++);
+        (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
+      }
     }
     if (options.progress) options.progress(static_cast<double>(row) / std::max<uint32_t>(1, header.own_sequences()));
   }
