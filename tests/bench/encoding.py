@@ -45,13 +45,13 @@ def main():
                    for kind in kinds}
         peer = start_peer(**common)
         takers = {kind: lambda turn, muster=muster: muster.ask("evaluate 0") for kind, muster in musters.items()}
-        answers = turns({**takers, "peer": lambda turn: peer.ask("encode 0")}, options.turns, options.seconds)
+        measured = turns({**takers, "peer": lambda turn: peer.ask("encode 0")}, options.turns, options.seconds)
         peaks = {kind: child.peak_mib() for kind, child in {**musters, "peer": peer}.items()}
         for child in (*musters.values(), peer):
             child.close()
-    other, rows = answers["peer"], []
+    other, rows = [turn["peer"] for turn in measured], []
     for kind in kinds:
-        mine = answers[kind]
+        mine = [turn[kind] for turn in measured]
         rows.append((kind, mine[0]["texts"], f"{median([m['texts'] / m['seconds'] for m in mine]):.1f}",
                      f"{median([m['tokens'] / m['seconds'] for m in mine]):.0f}",
                      f"{median([p['texts'] / p['seconds'] for p in other]):.1f}",
@@ -61,7 +61,7 @@ def main():
     print(machine())
     table(("tokens at once", "texts", "Muster, texts/s", "tokens/s", "peer, texts/s", "of its time: tokenizer", "ratio",
            "Muster, MiB", "peer, MiB"), rows)
-    write_json(options.json, {"machine": machine(), "answers": answers, "peak_mib": peaks})
+    write_json(options.json, {"machine": machine(), "turns": measured, "peak_mib": peaks})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ usage: .deps/parity/bin/python tests/bench/training.py [options]
   --json FILE        figures in full
 
 A sample is one (query, positive) pair. The peer has one row per pair. Muster has one row per query, and each text once.
-Ratios are medians over turns of one program's time over the other's in that turn.
+Ratios are medians over turns of one program's time over the other's in that turn. Turns in which other processes took more
+than 5% of the cores are left out.
 """
 import argparse
 import pathlib
@@ -28,7 +29,7 @@ from programs import base_folder, start_muster, start_peer
 from turns import MINILM, machine, median, table, turns, write_json
 
 HEADER = ("set", "model", "dropout", "peer's loss", "Muster, samples/s", "tokens/s", "peer, samples/s", "tokens/s", "ratio",
-          "share of products", "Muster, MiB", "peer, MiB", "memory")
+          "share of products' GFLOP/s", "Muster, MiB", "peer, MiB", "memory")
 
 
 class Combination:
@@ -47,53 +48,55 @@ class Combination:
                 child.close()
 
     def takers(self):
-        takers = {"muster": lambda turn: self.muster.ask(f"step {turn}")}
+        batch = lambda turn: turn % len(self.batches)  # noqa: E731
+        takers = {"muster": lambda turn: self.muster.ask(f"step {batch(turn)}")}
         if self.peer:
-            takers["peer"] = lambda turn: self.peer.ask(f"step {turn}")
+            takers["peer"] = lambda turn: self.peer.ask(f"step {batch(turn)}")
         return takers
 
     def measure(self):
         takers = {**self.takers(), "products": lambda turn: self.muster.ask("products")}
-        answers = turns(takers, self.options.turns, self.options.seconds)
-        muster, products = answers["muster"], answers["products"]
-        pairs = [len(sets.pairs(batch)) for batch in self.batches[1:]]  # the first batch warmed up
+        measured = turns(takers, self.options.turns, self.options.seconds)
+        pairs = [len(sets.pairs(batch)) for batch in self.batches]
+        of = lambda turn: pairs[turn["turn"] % len(pairs)]  # noqa: E731
         result = {
-            "set": self.name, "model": self.model, "dropout": self.dropout, "loss": self.loss, "turns": len(muster),
+            "set": self.name, "model": self.model, "dropout": self.dropout, "loss": self.loss, "turns": measured,
             "threads": self.options.threads,
-            "samples_per_second": median([p / m["seconds"] for p, m in zip(pairs, muster)]),
-            "tokens_per_second": median([m["tokens"] / m["seconds"] for m in muster]),
-            "product_share": median([m["flops"] / m["seconds"] / 1e9 / p["gflops"] for m, p in zip(muster, products)]),
-            "product_gflops": median([p["gflops"] for p in products]),
-            "peak_mib": self.muster.peak_mib(), "phases": muster[-1]["phases"], "muster": muster, "products": products,
+            "samples_per_second": median([of(t) / t["muster"]["seconds"] for t in measured]),
+            "tokens_per_second": median([t["muster"]["tokens"] / t["muster"]["seconds"] for t in measured]),
+            "product_share": median([t["muster"]["flops"] / t["muster"]["seconds"] / 1e9 / t["products"]["gflops"]
+                                     for t in measured]),
+            "product_gflops": median([t["products"]["gflops"] for t in measured]),
+            "peak_mib": self.muster.peak_mib(), "phases": measured[-1]["muster"]["phases"],
         }
         if self.peer:
-            peer = answers["peer"]
+            self.check_inputs(measured)
             result.update({
-                "peer": peer, "peer_unpadded": self.peer.hello["unpadded"], "peer_peak_mib": self.peer.peak_mib(),
-                "peer_samples_per_second": median([p["pairs"] / p["seconds"] for p in peer]),
-                "peer_tokens_per_second": median([p["tokens"] / p["seconds"] for p in peer]),
-                "ratio": median([p["seconds"] / m["seconds"] for p, m in zip(peer, muster)]),
+                "peer_unpadded": self.peer.hello["unpadded"], "peer_peak_mib": self.peer.peak_mib(),
+                "peer_samples_per_second": median([of(t) / t["peer"]["seconds"] for t in measured]),
+                "peer_tokens_per_second": median([t["peer"]["tokens"] / t["peer"]["seconds"] for t in measured]),
+                "ratio": median([t["peer"]["seconds"] / t["muster"]["seconds"] for t in measured]),
                 "memory_ratio": self.muster.peak_mib() / self.peer.peak_mib(),
             })
-            self.check_inputs(muster, peer)
         return result
 
-    def check_inputs(self, muster, peer):
+    def check_inputs(self, measured):
         """Where no text stands twice in a batch, both must have encoded the same number of tokens."""
-        for batch, mine, other in zip(self.batches[1:], muster, peer):
-            texts = [text for pair in sets.pairs(batch) for text in pair]
-            if len(set(texts)) == len(texts) and mine["tokens"] != other["tokens"]:
-                sys.exit(f"{self.name}: Muster encoded {mine['tokens']} tokens, the peer {other['tokens']}")
+        for turn in measured:
+            texts = [text for pair in sets.pairs(self.batches[turn["turn"] % len(self.batches)]) for text in pair]
+            mine, other = turn["muster"]["tokens"], turn["peer"]["tokens"]
+            if len(set(texts)) == len(texts) and mine != other:
+                sys.exit(f"{self.name}: Muster encoded {mine} tokens, the peer {other}")
 
     def beside_a_neighbor(self, quiet):
-        """Times of a step beside a busy process over those without it."""
+        """Times of a step beside a busy process, over those without it."""
         neighbor = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
-            busy = turns(self.takers(), 3, self.options.seconds)
+            busy = turns(self.takers(), 3, self.options.seconds, expected=1.0)
         finally:
             neighbor.kill()
             neighbor.wait()
-        return {name: median([b["seconds"] for b in busy[name]]) / median([q["seconds"] for q in quiet[name][:3]])
+        return {name: median([turn[name]["seconds"] for turn in busy]) / median([turn[name]["seconds"] for turn in quiet])
                 for name in self.takers()}
 
 
@@ -103,7 +106,7 @@ def row(result):
             f"{result['samples_per_second']:.2f}", f"{result['tokens_per_second']:.0f}",
             f"{result['peer_samples_per_second']:.2f}" if peer else "",
             f"{result['peer_tokens_per_second']:.0f}" if peer else "", f"{result['ratio']:.2f}" if peer else "",
-            f"{result['product_share']:.2f}", f"{result['peak_mib']:.0f}",
+            f"{result['product_share']:.2f} of {result['product_gflops']:.0f}", f"{result['peak_mib']:.0f}",
             f"{result['peer_peak_mib']:.0f}" if peer else "", f"{result['memory_ratio']:.2f}" if peer else "")
 
 
@@ -130,7 +133,7 @@ def main():
                         combination = Combination(options, pathlib.Path(folder), name, model, dropout, loss)
                         result = combination.measure()
                         if options.neighbor:
-                            result["neighbor"] = combination.beside_a_neighbor(result)
+                            result["neighbor"] = combination.beside_a_neighbor(result["turns"])
                         combination.close()
                         results.append(result)
                         rows.append(row(result))
