@@ -101,7 +101,7 @@ class Combination:
 
 
 def row(result):
-    peer = "peer" in result
+    peer = "ratio" in result
     return (result["set"], result["model"], result["dropout"], result["loss"] if peer else "",
             f"{result['samples_per_second']:.2f}", f"{result['tokens_per_second']:.0f}",
             f"{result['peer_samples_per_second']:.2f}" if peer else "",
