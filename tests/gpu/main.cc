@@ -22,9 +22,10 @@ constexpr int kFailed = 1, kUsage = 2, kNoGpu = 3;
 
 // Nine minutes in all.
 constexpr Part kParts[] = {
-    {"loss", 45, RunLossPart},       {"loss_size", 45, RunLossSizePart},   {"dropout", 30, RunDropoutPart},
-    {"encoder", 50, RunEncoderPart}, {"collective", 60, RunCollectivePart}, {"failure", 80, RunFailurePart},
-    {"step", 80, RunStepPart},       {"resume", 50, RunResumePart},         {"speed", 100, RunSpeedPart},
+    {"loss", 35, RunLossPart},             {"loss_size", 35, RunLossSizePart},    {"dropout", 30, RunDropoutPart},
+    {"encoder", 50, RunEncoderPart},       {"collective", 60, RunCollectivePart}, {"failure", 70, RunFailurePart},
+    {"step", 70, RunStepPart},             {"resume", 40, RunResumePart},         {"production", 60, RunProductionPart},
+    {"speed", 90, RunSpeedPart},
 };
 
 // What is there, as JSON on standard output. Exit code 3 and the reason on standard error: no GPU can be used.

@@ -24,9 +24,10 @@ inline TrainerOptions StepOptions(muster::v1::Objective objective) {
   return options;
 }
 
-inline absl::StatusOr<StepBatch> ProblemBatch(const Problem& problem, const Group& group, at::Device device) {
+inline absl::StatusOr<StepBatch> ProblemBatch(const Problem& problem, const Group& group, at::Device device,
+                                              const EncoderConfig& config = ProblemConfig()) {
   return BatchFromShare(ShareOf(problem, group.rank(), group.world_size(), /*micro_tokens=*/40), group.rank(),
-                        group.world_size(), ProblemConfig(), device);
+                        group.world_size(), config, device);
 }
 
 }  // namespace muster

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 
 const std::map<std::string, RankTask>& Tasks() {
   static const std::map<std::string, RankTask> tasks = {
-      {"collective", CollectiveTask}, {"endless", EndlessTask}, {"step", StepTask}, {"resume", ResumeTask}};
+      {"collective", CollectiveTask}, {"endless", EndlessTask}, {"production", ProductionTask},
+      {"resume", ResumeTask},         {"step", StepTask}};
   return tasks;
 }
 

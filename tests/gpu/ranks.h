@@ -53,6 +53,7 @@ using RankTask = absl::Status (*)(const RankOrder& order, Group& group, at::Devi
 absl::Status CollectiveTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 absl::Status EndlessTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 absl::Status StepTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
+absl::Status ProductionTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 absl::Status ResumeTask(const RankOrder& order, Group& group, at::Device device, Figures& report);
 
 }  // namespace muster

@@ -64,6 +64,7 @@ void RunCollectivePart(Session& session);
 void RunFailurePart(Session& session);
 void RunStepPart(Session& session);
 void RunResumePart(Session& session);
+void RunProductionPart(Session& session);
 void RunSpeedPart(Session& session);
 
 }  // namespace muster

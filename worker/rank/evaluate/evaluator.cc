@@ -1,5 +1,6 @@
 #include "worker/rank/evaluate/evaluator.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
@@ -11,6 +12,8 @@
 #include <ATen/ops/sort.h>
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -19,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "worker/rank/evaluate/cut.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/evaluate/top_documents.h"
 #include "worker/rank/train/batch.h"
@@ -76,33 +80,65 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
                                                  " of ", total, " are not). Look at its text, or at the model."));
 }
 
+// On a CPU in float32, threads encode a part each, and no thread waits for another within a layer. Each part is computed
+// on one thread, whichever: its embeddings do not depend on how many there are.
+std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<PackedBatch>& parts) {
+  std::vector<at::Tensor> embeddings(parts.size());
+  const auto encode = [&](size_t part) { embeddings[part] = encoder.Encode(parts[part], Dropout()); };
+  // In bfloat16 the first Encode after a step makes copies of the weights, which is for one thread.
+  if (!encoder.options().device.is_cpu() || encoder.options().bfloat16) {
+    for (size_t part = 0; part < parts.size(); ++part) encode(part);
+    return embeddings;
+  }
+  std::atomic<size_t> next = 0;
+  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+    const at::NoGradGuard no_gradient;  // the guard of the caller is its own thread's
+    for (size_t part; (part = next++) < parts.size();) encode(part);
+  });
+  return embeddings;
+}
+
+// The micro-batch, cut for the device.
+absl::StatusOr<std::vector<PackedBatch>> PackParts(const muster::v1::MicroBatch& micro, const EvaluationHeader& header,
+                                                   const Encoder& encoder, uint64_t cpu_tokens) {
+  const at::Device device = encoder.options().device;
+  const int64_t slots = int64_t{header.query_count()} + header.document_count();
+  std::vector<PackedBatch> parts;
+  for (const auto& part : CutMicroBatch(micro, device.is_cpu() ? cpu_tokens : std::numeric_limits<uint64_t>::max())) {
+    ASSIGN_OR_RETURN(parts.emplace_back(), PackedFromMicroBatch(part, slots, encoder.config(), device));
+  }
+  return parts;
+}
+
 absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
   const EvaluationHeader& header = source.header;
   const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
-  const int64_t slots = int64_t{header.query_count()} + header.document_count(), width = encoder.config().EmbeddingSize();
   std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
-  std::vector<at::Tensor> parts = {at::empty({0, width}, like)};
+  std::vector<at::Tensor> all_rows = {at::empty({0, encoder.config().EmbeddingSize()}, like)};
   Own own;
   int64_t row = 0;
   muster::v1::MicroBatch micro;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, source.next(&micro));
     if (!more) break;
-    ASSIGN_OR_RETURN(const PackedBatch packed, PackedFromMicroBatch(micro, slots, encoder.config(), like.device()));
-    parts.push_back(encoder.Encode(packed, Dropout()));
-    NoteNonFinite(parts.back(), packed, header, options, own);
-    for (const int64_t slot : packed.slots) {
-      const bool is_query = slot < header.query_count();
-      (is_query ? query_rows : document_rows).push_back(row++);
-      (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
+    ASSIGN_OR_RETURN(const auto parts, PackParts(micro, header, encoder, options.cpu_tokens));
+    const std::vector<at::Tensor> embeddings = EncodeParts(encoder, parts);
+    for (size_t part = 0; part < parts.size(); ++part) {
+      NoteNonFinite(embeddings[part], parts[part], header, options, own);
+      for (const int64_t slot : parts[part].slots) {
+        const bool is_query = slot < header.query_count();
+        (is_query ? query_rows : document_rows).push_back(row++);
+        (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
+      }
     }
+    all_rows.insert(all_rows.end(), embeddings.begin(), embeddings.end());
     if (options.progress) options.progress(static_cast<double>(row) / std::max<uint32_t>(1, header.own_sequences()));
   }
   if (row != header.own_sequences() || static_cast<int64_t>(query_rows.size()) != header.own_queries()) {
     return absl::InvalidArgumentError(absl::StrCat("evaluation: ", row, " sequences arrived, the header said ",
                                                    header.own_sequences()));
   }
-  const at::Tensor all = at::cat(parts);
+  const at::Tensor all = at::cat(all_rows);
   const auto select = [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& numbers) {
     const auto [sorted, order] = at::sort(Indices(numbers));
     return std::pair(all.index_select(0, Indices(rows).index_select(0, order).to(all.device())), sorted);

@@ -24,6 +24,7 @@ struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
   int64_t kept = 1000;               // documents of a ranking; at least every cutoff
   int64_t queries_at_once = 256;
+  uint64_t cpu_tokens = 1024;  // that a thread of a CPU encodes at once: what a layer works on stays in its core's cache
   // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in
   // the ideal ranking and among the relevant documents.
   bool ignore_identical_ids = false;

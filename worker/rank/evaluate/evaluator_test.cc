@@ -1,6 +1,7 @@
 #include "worker/rank/evaluate/evaluator.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -86,6 +87,39 @@ TEST(Evaluate, EqualsHandComputedMetricsOnAnyNumberOfRanks) {
     });
     for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
   }
+}
+
+// All texts of a source in one micro-batch.
+EvaluationSource Together(EvaluationSource source) {
+  muster::v1::MicroBatch all, one;
+  while (*source.next(&one)) {
+    const std::string tokens = all.tokens() + one.tokens();
+    all.MergeFrom(one);
+    all.set_tokens(tokens);
+  }
+  source.next = [all, given = false](muster::v1::MicroBatch* micro) mutable -> absl::StatusOr<bool> {
+    if (!given) *micro = all;
+    return !std::exchange(given, true);
+  };
+  return source;
+}
+
+TEST(Evaluate, DependsNeitherOnThreadsNorOnHowMicroBatchesAreCut) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  const int threads = at::get_num_threads();
+  std::string first;
+  for (const int count : {1, 2, 3}) {
+    at::set_num_threads(count);
+    for (const uint64_t tokens : {1, 20, 100'000}) {
+      const auto result = Evaluate(**encoder, *MakeSingleGroup(), Together(Source(0, 1)),
+                                   {.metrics = StandardMetrics(), .cpu_tokens = tokens});
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_NEAR(result->metrics().at("mrr"), (1 + 0.5 + 1) / 3, 1e-12);
+      if (first.empty()) first = result->DebugString();
+      EXPECT_EQ(result->DebugString(), first) << count << " threads, " << tokens << " tokens at once";
+    }
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(Evaluate, AMetricThatIsNamedTwiceCountsOnce) {

@@ -54,7 +54,8 @@ struct EncoderOptions {
   bool bfloat16;
 };
 
-// Not thread-safe.
+// Not thread-safe, but for one method: Encode may run in several threads at once where it neither builds a graph nor
+// computes in bfloat16.
 class Encoder {
  public:
   // From a Hugging Face folder. `config` may override pooling and normalisation.

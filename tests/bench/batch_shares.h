@@ -1,0 +1,19 @@
+// For benchmarks: a batch of token ids as the planner would send it to the ranks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+struct TokenBatch {
+  std::vector<std::vector<uint32_t>> queries, passages;  // ids
+  std::vector<std::vector<uint32_t>> positives;          // per query: passages
+};
+
+// Dealt and cut as the planner does; one share per rank.
+std::vector<muster::v1::StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, uint32_t micro_batch_tokens);
+
+}  // namespace muster

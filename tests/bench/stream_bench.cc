@@ -1,0 +1,275 @@
+// muster-stream-bench: at what rate a data server streams shares of steps to ranks, per core, over mTLS on loopback. The
+// server is this process, its clients are a child: each one's processor time counts apart.
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/random.h"
+#include "common/rpc/access/ticket.h"
+#include "common/rpc/blobs.h"
+#include "common/rpc/certificate_folder.h"
+#include "common/rpc/certificates.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/security.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "coordinator/data/service/data_server.h"
+#include "muster/v1/data.grpc.pb.h"
+#include "muster/v1/model.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  uint32_t ranks = 4, queries = 512, steps = 64, positives = 8, passages = 50'000, words = 200;
+  fs::path folder = fs::temp_directory_path();
+  int client = 0;  // of a child: the server's port
+  std::string json;
+};
+
+double CpuSeconds(int who) {
+  rusage usage = {};
+  getrusage(who, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelAs(const Options& options, const std::string& role, int port,
+                                                         const std::string& ticket = "") {
+  SecurityOptions security{.certificates = options.folder / role};
+  security.ticket = ticket;
+  return MakeChannel(absl::StrCat("127.0.0.1:", port), security);
+}
+
+std::string Words(CounterRandom& random, uint64_t count) {
+  std::string text;
+  for (uint64_t i = 0; i < count; ++i) absl::StrAppend(&text, i == 0 ? "w" : " w", random.Below(1000));
+  return text;
+}
+
+// Passages of `words` / 2 to `words` * 3 / 2 words, each a token.
+absl::Status ImportSet(const Options& options, int port) {
+  ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "operator", port));
+  grpc::ClientContext call;
+  const auto stream = muster::v1::DataService::NewStub(channel)->Import(&call);
+  muster::v1::ImportRequest request;
+  request.mutable_header()->set_name("set");
+  stream->Write(request);
+  CounterRandom random(17);
+  const auto send = [&](const char* path, uint32_t count, const auto& line) {
+    request.mutable_file()->set_path(path);
+    stream->Write(request);
+    std::string chunk;
+    for (uint32_t i = 0; i < count; ++i) {
+      line(i, chunk);
+      if (chunk.size() < 1 << 19 && i + 1 < count) continue;
+      request.set_chunk(chunk);
+      stream->Write(request);
+      chunk.clear();
+    }
+  };
+  send("corpus.jsonl", options.passages, [&](uint32_t i, std::string& out) {
+    const std::string text = Words(random, options.words / 2 + random.Below(options.words + 1));
+    absl::StrAppend(&out, R"({"_id": "d)", i, R"(", "title": "", "text": ")", text, "\"}\n");
+  });
+  const uint32_t queries = 4 * options.queries;
+  send("queries.jsonl", queries, [&](uint32_t i, std::string& out) {
+    absl::StrAppend(&out, R"({"_id": "q)", i, R"(", "text": ")", Words(random, 4 + random.Below(20)), "\"}\n");
+  });
+  send("qrels/train.tsv", queries, [&](uint32_t i, std::string& out) {
+    if (i == 0) out = "query-id\tcorpus-id\tscore\n";
+    for (uint32_t n = 0; n < options.positives; ++n) absl::StrAppend(&out, "q", i, "\td", random.Below(options.passages), "\t1\n");
+  });
+  stream->WritesDone();
+  muster::v1::ImportResponse response;
+  while (stream->Read(&response)) continue;
+  return FromGrpc(stream->Finish());
+}
+
+absl::Status PushVocabulary(const Options& options, int port) {
+  ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "operator", port));
+  std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+  for (int i = 0; i < 1000; ++i) absl::StrAppend(&vocabulary, "w", i, "\n");
+  RETURN_IF_ERROR(MakeFolders(options.folder / "push"));
+  RETURN_IF_ERROR(WriteFileAtomically(options.folder / "push/vocab.txt", vocabulary));
+  muster::v1::PushModelRequest request;
+  request.set_name("vocab");
+  BlobClient blobs(channel);
+  ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(options.folder / "push"));
+  grpc::ClientContext call;
+  muster::v1::PushModelResponse response;
+  return FromGrpc(muster::v1::ModelService::NewStub(channel)->Push(&call, request, &response));
+}
+
+absl::StatusOr<muster::v1::StreamRequest> Resolve(const Options& options, int port) {
+  muster::v1::ResolveRequest request;
+  muster::v1::JobSpec& spec = *request.mutable_spec();
+  spec.set_name("bench");
+  spec.mutable_model()->set_preset("tiny");
+  spec.mutable_model()->set_tokenizer("vocab");
+  spec.mutable_data()->set_train("set");
+  spec.mutable_data()->mutable_positives()->set_per_query(options.positives);
+  spec.mutable_batch()->set_queries(options.queries);
+  spec.mutable_duration()->set_steps(options.steps);
+  FillDefaults(spec);
+  ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "coordinator", port));
+  grpc::ClientContext call;
+  muster::v1::ResolveResponse response;
+  RETURN_IF_ERROR(FromGrpc(muster::v1::DataService::NewStub(channel)->Resolve(&call, request, &response)));
+  muster::v1::StreamRequest stream;
+  stream.mutable_identity()->set_job_id("job-1");
+  stream.mutable_identity()->set_attempt(1);
+  stream.mutable_identity()->set_world_size(options.ranks);
+  *stream.mutable_spec() = spec;
+  *stream.mutable_resolved() = response.resolved();
+  return stream;
+}
+
+absl::StatusOr<std::string> TicketOf(const Options& options, const muster::v1::StreamRequest& request) {
+  muster::v1::Assignment assignment;
+  assignment.set_job_id(request.identity().job_id());
+  assignment.set_attempt(request.identity().attempt());
+  assignment.set_world_size(options.ranks);
+  for (uint32_t rank = 0; rank < options.ranks; ++rank) assignment.add_ranks()->set_rank(rank);
+  *assignment.mutable_resolved() = request.resolved();
+  ASSIGN_OR_RETURN(const auto signer, ReadCertificateFolder(options.folder / "coordinator"));
+  return SignTicket(TicketFor(assignment, "worker", RealClock().Now()), signer);
+}
+
+// All ranks' streams at once, each with a connection of its own. Returns the bytes.
+absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::v1::StreamRequest& request, int port) {
+  ASSIGN_OR_RETURN(const std::string ticket, TicketOf(options, request));
+  std::vector<uint64_t> bytes(options.ranks);
+  std::vector<absl::Status> statuses(options.ranks);
+  std::vector<std::thread> readers;
+  for (uint32_t rank = 0; rank < options.ranks; ++rank) {
+    readers.emplace_back([&, rank] {
+      const auto channel = ChannelAs(options, "worker", port, ticket);
+      if (!channel.ok()) {
+        statuses[rank] = channel.status();
+        return;
+      }
+      muster::v1::StreamRequest own = request;
+      own.mutable_identity()->set_rank(rank);
+      grpc::ClientContext call;
+      const auto stream = muster::v1::DataService::NewStub(*channel)->Stream(&call, own);
+      for (muster::v1::StepShare share; stream->Read(&share);) bytes[rank] += share.ByteSizeLong();
+      statuses[rank] = FromGrpc(stream->Finish());
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  uint64_t all = 0;
+  for (uint32_t rank = 0; rank < options.ranks; ++rank) {
+    RETURN_IF_ERROR(statuses[rank]);
+    all += bytes[rank];
+  }
+  return all;
+}
+
+// The child: streams everything once, and prints bytes, seconds and its processor time.
+absl::Status RunClient(const Options& options) {
+  muster::v1::StreamRequest request;
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.folder / "request"));
+  if (!request.ParseFromString(bytes)) return absl::InternalError("the request cannot be read");
+  const double cpu = CpuSeconds(RUSAGE_SELF);
+  const absl::Duration start = RealClock().Monotonic();
+  ASSIGN_OR_RETURN(const uint64_t size, ReadAll(options, request, options.client));
+  std::printf("%lu %f %f\n", size, absl::ToDoubleSeconds(RealClock().Monotonic() - start), CpuSeconds(RUSAGE_SELF) - cpu);
+  return absl::OkStatus();
+}
+
+struct Rate {
+  double megabytes = 0, seconds = 0, server_cpu = 0, client_cpu = 0;
+};
+
+absl::StatusOr<Rate> RunChild(const Options& options, int port) {
+  const std::string command =
+      absl::StrCat(fs::read_symlink("/proc/self/exe").string(), " --client ", port, " --folder ", options.folder.string(),
+                   " --ranks ", options.ranks);
+  const double cpu = CpuSeconds(RUSAGE_SELF);
+  FILE* child = popen(command.c_str(), "r");
+  uint64_t bytes = 0;
+  Rate rate;
+  if (child == nullptr || std::fscanf(child, "%lu %lf %lf", &bytes, &rate.seconds, &rate.client_cpu) != 3 ||
+      pclose(child) != 0) {
+    return absl::InternalError(absl::StrCat(command, " failed"));
+  }
+  rate.server_cpu = CpuSeconds(RUSAGE_SELF) - cpu;
+  rate.megabytes = static_cast<double>(bytes) / 1e6;
+  return rate;
+}
+
+absl::Status RunServer(Options options) {
+  spdlog::set_level(spdlog::level::warn);
+  ASSIGN_OR_RETURN(options.folder, MakeScratchFolder(options.folder, "stream-bench"));
+  RETURN_IF_ERROR(MakeAuthority(options.folder / "authority"));
+  for (const Role role : {Role::kData, Role::kOperator, Role::kWorker, Role::kCoordinator}) {
+    const std::string name(RoleName(role));
+    RETURN_IF_ERROR(IssueCertificate(options.folder / "authority", {.role = role, .name = name}, options.folder / name));
+  }
+  DataServer::Options server_options;
+  server_options.listen = "127.0.0.1:0";
+  server_options.metrics = "";
+  server_options.state = options.folder / "state";
+  server_options.security.certificates = options.folder / "data";
+  server_options.limits.calls_per_second = 0;
+  ASSIGN_OR_RETURN(const auto server, DataServer::Start(server_options));
+  RETURN_IF_ERROR(ImportSet(options, server->port()));
+  RETURN_IF_ERROR(PushVocabulary(options, server->port()));
+  ASSIGN_OR_RETURN(const auto request, Resolve(options, server->port()));
+  RETURN_IF_ERROR(WriteFileAtomically(options.folder / "request", request.SerializeAsString()));
+  // The first time makes the tokens, the dataset's index and the plans; the second is a warm server's.
+  RETURN_IF_ERROR(RunChild(options, server->port()).status());
+  ASSIGN_OR_RETURN(const Rate rate, RunChild(options, server->port()));
+  std::printf("%u ranks, %u steps of %u queries with %u passages, about %u tokens each, over mTLS\n", options.ranks,
+              options.steps, options.queries, options.positives, options.words);
+  std::printf("%.1f MB in %.2f s; server %.0f MB/s per core, clients %.0f MB/s per core\n", rate.megabytes, rate.seconds,
+              rate.megabytes / rate.server_cpu, rate.megabytes / rate.client_cpu);
+  if (!options.json.empty()) {
+    std::ofstream(options.json) << nlohmann::json{{"megabytes", rate.megabytes},
+                                                  {"seconds", rate.seconds},
+                                                  {"server_mb_per_core_second", rate.megabytes / rate.server_cpu},
+                                                  {"client_mb_per_core_second", rate.megabytes / rate.client_cpu}}
+                                       .dump(2)
+                                << "\n";
+  }
+  fs::remove_all(options.folder);
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace muster
+
+int main(int argc, char** argv) {
+  muster::Options options;
+  CLI::App app("At what rate a data server streams shares of steps, per core, over mTLS.", "muster-stream-bench");
+  app.add_option("--ranks", options.ranks, "streams at once")->check(CLI::PositiveNumber);
+  app.add_option("--queries", options.queries, "per step")->check(CLI::PositiveNumber);
+  app.add_option("--steps", options.steps, "per stream")->check(CLI::PositiveNumber);
+  app.add_option("--positives", options.positives, "passages per query")->check(CLI::PositiveNumber);
+  app.add_option("--passages", options.passages, "of the dataset")->check(CLI::PositiveNumber);
+  app.add_option("--words", options.words, "mean tokens per passage")->check(CLI::PositiveNumber);
+  app.add_option("--folder", options.folder, "where the server's state is written");
+  app.add_option("--json", options.json, "the figures are written to this file too");
+  app.add_option("--client", options.client, "for its own use")->group("");
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = options.client > 0 ? muster::RunClient(options) : muster::RunServer(options);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "muster-stream-bench: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

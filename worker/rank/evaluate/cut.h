@@ -1,0 +1,15 @@
+// Smaller micro-batches, for a device that encodes them faster than large ones.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "muster/v1/data.pb.h"
+
+namespace muster {
+
+// The same sequences in the same order, in micro-batches of at most `tokens` tokens; a longer sequence is alone in one.
+// A message whose fields do not fit together comes back as it is, for its reader to refuse.
+std::vector<muster::v1::MicroBatch> CutMicroBatch(const muster::v1::MicroBatch& micro, uint64_t tokens);
+
+}  // namespace muster

@@ -1,0 +1,54 @@
+#include "worker/rank/evaluate/cut.h"
+
+#include <gtest/gtest.h>
+
+#include "common/random.h"
+
+namespace muster {
+namespace {
+
+muster::v1::MicroBatch RandomMicroBatch(uint64_t seed, bool unpooled) {
+  CounterRandom random(seed);
+  muster::v1::MicroBatch micro;
+  for (uint32_t slot = 0; slot < 20; ++slot) {
+    const auto length = static_cast<uint32_t>(1 + random.Below(30));
+    micro.add_lengths(length);
+    micro.add_slots(100 - slot);
+    if (unpooled) micro.add_unpooled(static_cast<uint32_t>(random.Below(length)));
+    for (uint32_t i = 0; i < length; ++i) {
+      const auto id = static_cast<uint32_t>(random.Below(1000));
+      micro.mutable_tokens()->append(reinterpret_cast<const char*>(&id), sizeof id);
+    }
+  }
+  return micro;
+}
+
+TEST(CutMicroBatch, PartsTogetherAreTheWholeAndKeepTheBound) {
+  for (const bool unpooled : {false, true}) {
+    const muster::v1::MicroBatch whole = RandomMicroBatch(17, unpooled);
+    for (const uint64_t tokens : {1, 29, 64, 100'000}) {
+      muster::v1::MicroBatch together;
+      for (const muster::v1::MicroBatch& part : CutMicroBatch(whole, tokens)) {
+        EXPECT_TRUE(part.lengths_size() == 1 || part.tokens().size() / 4 <= tokens);
+        together.mutable_lengths()->MergeFrom(part.lengths());
+        together.mutable_slots()->MergeFrom(part.slots());
+        together.mutable_unpooled()->MergeFrom(part.unpooled());
+        together.mutable_tokens()->append(part.tokens());
+      }
+      EXPECT_EQ(together.SerializeAsString(), whole.SerializeAsString()) << tokens << " tokens";
+    }
+  }
+}
+
+TEST(CutMicroBatch, LeavesABrokenMessageToItsReader) {
+  muster::v1::MicroBatch broken = RandomMicroBatch(18, false);
+  broken.mutable_tokens()->pop_back();
+  const auto parts = CutMicroBatch(broken, 8);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_EQ(parts[0].SerializeAsString(), broken.SerializeAsString());
+}
+
+TEST(CutMicroBatch, GivesNothingForNothing) { EXPECT_TRUE(CutMicroBatch({}, 8).empty()); }
+
+}  // namespace
+}  // namespace muster
