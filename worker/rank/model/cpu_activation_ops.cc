@@ -180,8 +180,14 @@ void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation
               const SequencePlan& plan, at::Tensor& out) {
   WithRowType(x, [&](auto zero) {
     using E = decltype(zero);
-    const Job<E> job{.x = x.const_data_ptr<E>(), .bias = DataOf<ParameterOf<E>>(bias), .mask = mask, .plan = plan,
-                     .width = out.size(1), .gated = gated, .d_out = nullptr, .d_x = nullptr,
+    const Job<E> job{.x = x.const_data_ptr<E>(),
+                     .bias = DataOf<ParameterOf<E>>(bias),
+                     .mask = mask,
+                     .plan = plan,
+                     .width = out.size(1),
+                     .gated = gated,
+                     .d_out = nullptr,
+                     .d_x = nullptr,
                      .out = out.mutable_data_ptr<E>()};
     WithActivation(activation, [&]<Activation kind>() {
       ForBlocks(x.size(0), x.size(1),
@@ -197,9 +203,15 @@ void ActivateBackward(const at::Tensor& d_out, const at::Tensor& x, const at::Te
   WithRowType(x, [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
-    const Job<E> job{.x = x.const_data_ptr<E>(), .bias = DataOf<P>(bias), .mask = mask, .plan = plan,
-                     .width = d_out.size(1), .gated = gated, .d_out = d_out.const_data_ptr<E>(),
-                     .d_x = d_x.mutable_data_ptr<E>(), .out = MutableDataOf<E>(out)};
+    const Job<E> job{.x = x.const_data_ptr<E>(),
+                     .bias = DataOf<P>(bias),
+                     .mask = mask,
+                     .plan = plan,
+                     .width = d_out.size(1),
+                     .gated = gated,
+                     .d_out = d_out.const_data_ptr<E>(),
+                     .d_x = d_x.mutable_data_ptr<E>(),
+                     .out = MutableDataOf<E>(out)};
     const bool sums_wanted = d_bias.defined();
     BlockSums<P> sums(sums_wanted ? rows : 0, 1, width, x.options().dtype(c10::CppTypeToScalarType<P>::value));
     WithActivation(activation, [&]<Activation kind>() {

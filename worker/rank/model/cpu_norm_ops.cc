@@ -10,7 +10,9 @@ namespace {
 template <typename P>
 struct NormParameters {
   explicit NormParameters(const Norm& norm)
-      : weight(DataOf<P>(norm.weight)), bias(DataOf<P>(norm.bias)), epsilon(static_cast<P>(norm.epsilon)),
+      : weight(DataOf<P>(norm.weight)),
+        bias(DataOf<P>(norm.bias)),
+        epsilon(static_cast<P>(norm.epsilon)),
         rms(norm.rms) {}
   const P* weight;
   const P* bias;
@@ -145,8 +147,8 @@ struct NormRow {
   const P* statistics;
 };
 
-// d_x = 1 / deviation * (g - mean(g) - normed * mean(g * normed)) with g = d_out * weight, plus what `before` holds; both
-// sums of columns. store(i, count, d_x) takes each vector.
+// d_x = 1 / deviation * (g - mean(g) - normed * mean(g * normed)) with g = d_out * weight, plus what `before` holds;
+// both sums of columns. store(i, count, d_x) takes each vector.
 template <typename P, typename Vector, typename Store>
 MUSTER_INLINE void NormRowBackward(const NormRow<P>& row, const NormParameters<P>& norm, P* d_weight, P* d_bias,
                                    const Vector&, const Store& store) {
@@ -298,7 +300,7 @@ struct AddBackwardJob {
 // sums: of the norm's weight and bias, and of the product's bias.
 template <typename E>
 MUSTER_VECTOR_CLONES void AddRowsBackward(const AddBackwardJob<E>& job, int64_t begin, int64_t end,
-                                            ParameterOf<E>* sums) {
+                                          ParameterOf<E>* sums) {
   using P = ParameterOf<E>;
   using Vector = typename Of<E>::Vector;
   const int64_t width = job.width;
@@ -346,8 +348,8 @@ void EmbedNorm(const EmbeddingTables& tables, const Norm& norm, const RowMask& m
   WithRowType(out, [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
-    const EmbedJob<E> job{Tables<P>(tables),           NormParameters<P>(norm),   mask, plan,
-                          MutableDataOf<P>(statistics), out.mutable_data_ptr<E>()};
+    const EmbedJob<E> job{Tables<P>(tables),        NormParameters<P>(norm), mask, plan, MutableDataOf<P>(statistics),
+                          out.mutable_data_ptr<E>()};
     ForBlocks(out.size(0), out.size(1), [&](int64_t, int64_t begin, int64_t end) { EmbedRows(job, begin, end); });
   });
 }
@@ -359,8 +361,9 @@ void EmbedNormBackward(const at::Tensor& d_out, const EmbeddingTables& tables, c
   WithRowType(d_out, [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
-    const EmbedBackwardJob<E> job{Tables<P>(tables),     NormParameters<P>(norm),   mask, plan, DataOf<P>(statistics),
-                                  d_out.const_data_ptr<E>(), d_sum.mutable_data_ptr<P>()};
+    const EmbedBackwardJob<E> job{
+        Tables<P>(tables),         NormParameters<P>(norm),    mask, plan, DataOf<P>(statistics),
+        d_out.const_data_ptr<E>(), d_sum.mutable_data_ptr<P>()};
     BlockSums<P> sums(rows, 3, width, d_sum.options());
     ForBlocks(rows, width, [&](int64_t block, int64_t begin, int64_t end) {
       EmbedRowsBackward(job, begin, end, sums.OfBlock(block));
@@ -376,8 +379,15 @@ void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const bool changes = bias.defined() || residual.defined() || mask.active() || !sum.is_same(product);
-    const AddJob<E> job{product.const_data_ptr<E>(), DataOf<P>(bias), DataOf<E>(residual), NormParameters<P>(norm), mask,
-                        plan, width, changes ? sum.mutable_data_ptr<E>() : nullptr, statistics.mutable_data_ptr<P>(),
+    const AddJob<E> job{product.const_data_ptr<E>(),
+                        DataOf<P>(bias),
+                        DataOf<E>(residual),
+                        NormParameters<P>(norm),
+                        mask,
+                        plan,
+                        width,
+                        changes ? sum.mutable_data_ptr<E>() : nullptr,
+                        statistics.mutable_data_ptr<P>(),
                         out.mutable_data_ptr<E>()};
     ForBlocks(rows, width, [&](int64_t, int64_t begin, int64_t end) { AddRows(job, begin, end); });
   });
@@ -390,9 +400,16 @@ void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, co
   WithRowType(d_out, [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
-    const AddBackwardJob<E> job{d_out.const_data_ptr<E>(), DataOf<E>(d_sum_before), sum.const_data_ptr<E>(),
-                                statistics.const_data_ptr<P>(), NormParameters<P>(norm), mask, plan, width,
-                                d_sum.mutable_data_ptr<E>(), MutableDataOf<E>(d_product)};
+    const AddBackwardJob<E> job{d_out.const_data_ptr<E>(),
+                                DataOf<E>(d_sum_before),
+                                sum.const_data_ptr<E>(),
+                                statistics.const_data_ptr<P>(),
+                                NormParameters<P>(norm),
+                                mask,
+                                plan,
+                                width,
+                                d_sum.mutable_data_ptr<E>(),
+                                MutableDataOf<E>(d_product)};
     BlockSums<P> sums(rows, 3, width, d_out.options().dtype(c10::CppTypeToScalarType<P>::value));
     ForBlocks(rows, width, [&](int64_t block, int64_t begin, int64_t end) {
       AddRowsBackward(job, begin, end, sums.OfBlock(block));

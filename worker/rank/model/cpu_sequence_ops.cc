@@ -20,7 +20,8 @@ MUSTER_VECTOR_CLONES void SumColumns(const E* rows, int64_t width, int64_t begin
   }
 }
 
-// A thread adds a part of the columns of all rows, in their order: no thread waits for another, and none shares a number.
+// A thread adds a part of the columns of all rows, in their order: no thread waits for another, and none shares a
+// number.
 template <typename P>
 MUSTER_VECTOR_CLONES void AddColumnsToRows(const P* rows, const int64_t* indices, int64_t count, int64_t width,
                                            int64_t begin, int64_t end, P* table) {
@@ -35,7 +36,8 @@ MUSTER_VECTOR_CLONES void AddColumnsToRows(const P* rows, const int64_t* indices
 
 // The rows of a sequence that pooling reads, and the weight of each.
 struct Pooled {
-  Pooled(PoolingMode pooling, const SequencePlan& plan, int64_t sequence) : mode(pooling), first(plan.first_rows[sequence]) {
+  Pooled(PoolingMode pooling, const SequencePlan& plan, int64_t sequence)
+      : mode(pooling), first(plan.first_rows[sequence]) {
     const int64_t length = plan.lengths[sequence], left_out = plan.unpooled.empty() ? 0 : plan.unpooled[sequence];
     begin = std::min(left_out, length);
     end = length;
@@ -54,7 +56,7 @@ struct Pooled {
     return mode == PoolingMode::kWeightedMean ? static_cast<double>(place + 1) * scale : scale;
   }
   PoolingMode mode;
-  int64_t first;           // row of the batch
+  int64_t first;               // row of the batch
   int64_t begin = 0, end = 0;  // places within the sequence; equal: nothing is left
   double scale = 1;
 };

@@ -2,8 +2,8 @@
 // sequence of these, of matrix products (at::mm, addmm), and of PackedAttention(): as many operations for every batch.
 //
 // Common to all operations:
-// - Tensors are dense (contiguous), lie on the device of the implementation, and are allocated by the caller. "Rows" have
-//   the encoder's type of activations E: float32, float64 (tests), or bfloat16. Everything else, which is parameters,
+// - Tensors are dense (contiguous), lie on the device of the implementation, and are allocated by the caller. "Rows"
+//   have the encoder's type of activations E: float32, float64 (tests), or bfloat16. Everything else, which is parameters,
 //   their gradients and statistics, has the type P: float32 where E is bfloat16, otherwise E. All arithmetic is in P; a
 //   result is rounded to E once, when it is stored. Where a row is both stored and used further on (the sum before a
 //   norm), the rounded value is what is used, so that the backward sees the forward's numbers.
@@ -13,8 +13,8 @@
 //   micro-batches before. Masked gradients are drawn again from the mask's key; no mask is ever stored.
 // - Order of sums: a row's own sums (norms) depend on the row alone. Column sums (gradients of biases and norm weights)
 //   and scattered rows are added in a fixed order that depends on T and the width alone, never on the number of threads
-//   or on which block finishes first. Two calls with the same inputs give the same bytes. A sum over several micro-batches
-//   depends on the cut by rounding, as a product's weight gradient does (docs/exactness.md).
+//   or on which block finishes first. Two calls with the same inputs give the same bytes. A sum over several
+//   micro-batches depends on the cut by rounding, as a product's weight gradient does (docs/exactness.md).
 // - In-place use: an output may be the same tensor as an input only where the operation says so. Otherwise they do not
 //   overlap.
 // - Nothing waits for the device.
@@ -59,11 +59,11 @@ Activation ActivationFrom(std::string_view name);
 
 // The word, position and type embeddings whose sum is a token's. tokens, positions: int64 [T] on the device.
 struct EmbeddingTables {
-  at::Tensor words;                 // P [vocabulary, H]
+  at::Tensor words;  // P [vocabulary, H]
   at::Tensor tokens;
-  at::Tensor position_table;        // P [positions, H], optional
-  at::Tensor positions;             // where position_table is defined
-  at::Tensor type_row;              // P [H], optional: one row for all tokens
+  at::Tensor position_table;  // P [positions, H], optional
+  at::Tensor positions;       // where position_table is defined
+  at::Tensor type_row;        // P [H], optional: one row for all tokens
 };
 
 class EncoderOps {
@@ -84,16 +84,16 @@ class EncoderOps {
   virtual void AddToRows(const at::Tensor& rows, const at::Tensor& indices, at::Tensor& table) const = 0;
 
   // sum = residual + mask * (product + bias); out = norm(sum). E [T, H].
-  // residual, bias (P [H]): optional. `sum` may be `product`; where there is neither residual, bias nor mask, it must be,
-  // and is left as it is. statistics as in EmbedNorm.
-  // With an inactive mask T need not be the plan's: rows may be heads, [T * heads, d].
+  // residual, bias (P [H]): optional. `sum` may be `product`; where there is neither residual, bias nor mask, it must
+  // be, and is left as it is. statistics as in EmbedNorm. With an inactive mask T need not be the plan's: rows may be
+  // heads, [T * heads, d].
   virtual void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor& residual, const Norm& norm,
                        const RowMask& mask, const SequencePlan& plan, at::Tensor& sum, at::Tensor& statistics,
                        at::Tensor& out) const = 0;
-  // d_sum = (gradient that reaches `sum` from elsewhere: d_sum_before, optional) + norm's backward of d_out; it is also the
-  // residual's gradient. d_product = mask * d_sum, optional where the mask is inactive (it would be d_sum).
-  // d_sum may be d_out or d_sum_before; d_product neither. gradients.product_bias: column sums of d_product before it
-  // is rounded to E.
+  // d_sum = (gradient that reaches `sum` from elsewhere: d_sum_before, optional) + norm's backward of d_out; it is also
+  // the residual's gradient. d_product = mask * d_sum, optional where the mask is inactive (it would be d_sum). d_sum
+  // may be d_out or d_sum_before; d_product neither. gradients.product_bias: column sums of d_product before it is
+  // rounded to E.
   virtual void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                                const at::Tensor& statistics, const Norm& norm, const RowMask& mask,
                                const SequencePlan& plan, at::Tensor& d_sum, at::Tensor& d_product,
@@ -109,13 +109,13 @@ class EncoderOps {
                                 Activation activation, bool gated, const RowMask& mask, const SequencePlan& plan,
                                 at::Tensor& d_x, const at::Tensor& d_bias, at::Tensor& out) const = 0;
 
-  // sums[i] += column sums of rows E [T, N], each P: the first takes the first columns, as many as it has numbers, and so
-  // on, N in all. At most three.
+  // sums[i] += column sums of rows E [T, N], each P: the first takes the first columns, as many as it has numbers, and
+  // so on, N in all. At most three.
   virtual void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) const = 0;
 
-  // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says how
-  // many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], for kMax alone: the row of the
-  // batch that each element comes from (the first of equal ones), -1 where the sequence is left out as a whole.
+  // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says
+  // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], for kMax alone: the row of
+  // the batch that each element comes from (the first of equal ones), -1 where the sequence is left out as a whole.
   virtual void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, at::Tensor& places,
                     at::Tensor& out) const = 0;
   // d_hidden E [T, H] from d_out P [S, H].

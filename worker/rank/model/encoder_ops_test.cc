@@ -21,7 +21,8 @@ const DropoutPlace kPlace{3, DropoutSite::kFeedForward};
 constexpr int64_t kWidths[] = {16, 5, 40, 131, 384};
 
 struct Inputs {
-  Inputs(int64_t columns, at::ScalarType type, double probability) : width(columns), mask{DropoutRate(probability), kPlace} {
+  Inputs(int64_t columns, at::ScalarType type, double probability)
+      : width(columns), mask{DropoutRate(probability), kPlace} {
     std::vector<int64_t> lengths;
     for (int64_t i = 1; i < 18; ++i) lengths.push_back(i);
     batch = RandomBatch(SmallConfig(), lengths, 1);
@@ -58,9 +59,11 @@ at::Tensor Leaf(const at::Tensor& tensor) { return tensor.to(at::kDouble).detach
 // Of results of the type that rows have: float64, float32, or bfloat16, which rounds to 8 bits.
 double Tolerance(at::ScalarType type) { return type == at::kDouble ? 1e-13 : type == at::kFloat ? 2e-6 : 1e-2; }
 
-void ExpectNear(const at::Tensor& own, const at::Tensor& expected, at::ScalarType type, const char* what, int64_t width) {
+void ExpectNear(const at::Tensor& own, const at::Tensor& expected, at::ScalarType type, const char* what,
+                int64_t width) {
   const double scale = std::max(1.0, expected.abs().max().item<double>());
-  EXPECT_LE((Wide(own) - expected).abs().max().item<double>(), Tolerance(type) * scale) << what << " of width " << width;
+  EXPECT_LE((Wide(own) - expected).abs().max().item<double>(), Tolerance(type) * scale)
+      << what << " of width " << width;
 }
 
 at::Tensor NormOf(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Norm& norm) {
@@ -74,9 +77,11 @@ void ExpectAddNorm(int64_t width, at::ScalarType type, double probability, bool 
                    before = in.Rows(width);
   Norm norm{.weight = in.Vector(width, 1), .bias = rms ? at::Tensor() : in.Vector(width), .epsilon = 1e-5, .rms = rms};
   const EncoderOps& ops = EncoderOpsOf(at::kCPU);
-  at::Tensor sum = product.clone(), statistics = at::empty({product.size(0), 2}, bias.options()), out = at::empty_like(sum);
+  at::Tensor sum = product.clone(), statistics = at::empty({product.size(0), 2}, bias.options()),
+             out = at::empty_like(sum);
   ops.AddNorm(sum, bias, residual, norm, in.mask, *in.plan, sum, statistics, out);
-  NormGradients gradients{.weight = at::ones_like(bias), .bias = rms ? at::Tensor() : at::ones_like(bias),
+  NormGradients gradients{.weight = at::ones_like(bias),
+                          .bias = rms ? at::Tensor() : at::ones_like(bias),
                           .product_bias = at::ones_like(bias)};
   at::Tensor d_sum = d_out.clone(), d_product = at::empty_like(sum);
   ops.AddNormBackward(d_sum, before, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients);
@@ -178,7 +183,8 @@ TEST(EncoderOps, GeluKeepsItsPrecisionAndNotANumber) {
 void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, bool places) {
   Inputs in(width, type, probability);
   const int64_t rows = in.plan->rows;
-  EmbeddingTables tables{.words = in.Draw({50, width}).to(in.type_of_parameters), .tokens = in.batch.tokens.remainder(50)};
+  EmbeddingTables tables{.words = in.Draw({50, width}).to(in.type_of_parameters),
+                         .tokens = in.batch.tokens.remainder(50)};
   if (places) {
     tables.position_table = in.Draw({30, width}).to(in.type_of_parameters);
     tables.positions = in.plan->positions;
@@ -189,7 +195,8 @@ void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, boo
   const EncoderOps& ops = EncoderOpsOf(at::kCPU);
   at::Tensor statistics = at::empty({rows, 2}, norm.weight.options()), out = at::empty_like(d_out);
   ops.EmbedNorm(tables, norm, in.mask, *in.plan, statistics, out);
-  const NormGradients gradients{.weight = at::ones_like(norm.weight), .bias = at::ones_like(norm.weight),
+  const NormGradients gradients{.weight = at::ones_like(norm.weight),
+                                .bias = at::ones_like(norm.weight),
                                 .product_bias = at::ones_like(norm.weight)};
   at::Tensor d_sum = at::empty({rows, width}, norm.weight.options()), d_words = at::ones_like(tables.words);
   ops.EmbedNormBackward(d_out, tables, norm, in.mask, *in.plan, statistics, d_sum, gradients);
@@ -261,13 +268,13 @@ TEST(EncoderOps, BytesDoNotDependOnTheNumberOfThreads) {
     const EncoderOps& ops = EncoderOpsOf(at::kCPU);
     at::Tensor sum = rows.clone(), statistics = at::empty({rows.size(0), 2}), out = at::empty_like(rows),
                d_sum = at::empty_like(rows), d_product = at::empty_like(rows), table = at::zeros({60, 384});
-    const NormGradients gradients{.weight = at::zeros_like(bias), .bias = at::zeros_like(bias),
-                                  .product_bias = at::zeros_like(bias)};
+    const NormGradients gradients{
+        .weight = at::zeros_like(bias), .bias = at::zeros_like(bias), .product_bias = at::zeros_like(bias)};
     ops.AddNorm(sum, bias, rows, norm, in.mask, *in.plan, sum, statistics, out);
     ops.AddNormBackward(d_out, {}, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients);
     ops.AddToRows(rows, in.batch.tokens.remainder(60), table);
-    const std::vector<at::Tensor> results = {out, d_sum, d_product, gradients.weight, gradients.bias,
-                                             gradients.product_bias, table};
+    const std::vector<at::Tensor> results = {
+        out, d_sum, d_product, gradients.weight, gradients.bias, gradients.product_bias, table};
     if (first.empty()) first = results;
     for (size_t i = 0; i < results.size(); ++i) EXPECT_TRUE(at::equal(results[i], first[i])) << i << ", " << threads;
   }

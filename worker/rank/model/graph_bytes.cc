@@ -10,8 +10,8 @@ struct Kept {
   uint64_t statistics = 0;   // in the type of parameters
 };
 
-// Embeddings: their output, and mean and reciprocal deviation. A layer: q, k, v (3 H), context (H), the two sums (2 H) and
-// outputs (2 H) of its norms, the feed-forward's inside before the activation (I), mean and reciprocal deviation of two
+// Embeddings: their output, and mean and reciprocal deviation. A layer: q, k, v (3 H), context (H), the two sums (2 H)
+// and outputs (2 H) of its norms, the feed-forward's inside before the activation (I), mean and reciprocal deviation of two
 // norms (4), and attention's log-sum-exp (one per head; none with dropout, which computes probabilities again).
 Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
@@ -26,9 +26,9 @@ Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
           .statistics = 2 + layers * (4 + lse) + 2 * config.HeadSize()};
 }
 
-// A layer: the sums (2 H) and outputs (2 H) of its norms with two numbers per row, queries, keys and values as the product
-// gives them, with a number per head, turned queries and keys and values, context, and both halves of the gated part (2 I).
-// Embeddings before and after the first norm. Cosines and sines.
+// A layer: the sums (2 H) and outputs (2 H) of its norms with two numbers per row; queries, keys and values as the
+// product gives them, with a number per head; turned queries and keys, and values; context; and both halves of the gated
+// part (2 I). Embeddings before and after the first norm. Cosines and sines.
 Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers,
                  size = config.HeadSize(), heads = config.heads, shared = config.KeyValueHeads();

@@ -95,8 +95,8 @@ std::vector<at::Tensor> EmbeddingSegment::Backward(const std::vector<at::Tensor>
   AddProductGradients(next, normed, d_next, gradients);
   if (next_norm.weight.defined()) {
     at::Tensor d_normed = InputGradient(next, d_next), unused;
-    ops.AddNormBackward(d_normed, d_x, x, next_statistics, next_norm, {DropoutRate(0), DropoutPlace()}, *call.plan, d_x, unused,
-                        GradientsOf(next_norm, {}, gradients));
+    ops.AddNormBackward(d_normed, d_x, x, next_statistics, next_norm, {DropoutRate(0), DropoutPlace()}, *call.plan, d_x,
+                        unused, GradientsOf(next_norm, {}, gradients));
   } else if (IsTrained()) {
     AddInputGradient(next, d_next, d_x);
   }
@@ -123,7 +123,8 @@ ParameterLists LayerSegment::Parameters() const {
 }
 
 LayerSegment::Masks LayerSegment::MasksFor(const SegmentCall& call) const {
-  const DropoutPlace after_attention{index, DropoutSite::kAttentionOutput}, in_feed_forward{index, DropoutSite::kFeedForward};
+  const DropoutPlace after_attention{index, DropoutSite::kAttentionOutput},
+      in_feed_forward{index, DropoutSite::kFeedForward};
   const DropoutRate none(0);
   return {.attention_output = {drops_inside ? call.attention : call.hidden, after_attention},
           .inside = {drops_inside ? call.hidden : none, in_feed_forward},

@@ -10,8 +10,8 @@ namespace muster {
 
 // Of one call of a backward, on its thread. Under torch::autograd::backward() a parameter that has a gradient (of
 // FlatGradients) is added to directly: neither a temporary nor a second pass over it. Under grad(), which asks for
-// gradients of its own, or where there is none yet, sums are returned to autograd. Autograd's node that would add to the
-// parameter runs in both cases, with nothing to add in the first: its hooks tell when a gradient is complete.
+// gradients of its own, or where there is none yet, sums are returned to autograd. Autograd's node that would add to
+// the parameter runs in both cases, with nothing to add in the first: its hooks tell when a gradient is complete.
 class ParameterGradients {
  public:
   // `parameters` outlive this.

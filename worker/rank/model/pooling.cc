@@ -17,7 +17,8 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
     const at::Tensor rows = hidden.contiguous();
     const at::TensorOptions options = rows.options();
     const std::vector<int64_t> shape = {static_cast<int64_t>(plan->lengths.size()), rows.size(1)};
-    at::Tensor places, out = at::empty(shape, rows.scalar_type() == at::kBFloat16 ? options.dtype(at::kFloat) : options);
+    at::Tensor places,
+        out = at::empty(shape, rows.scalar_type() == at::kBFloat16 ? options.dtype(at::kFloat) : options);
     const auto pooling = static_cast<PoolingMode>(mode);
     if (pooling == PoolingMode::kMax) places = at::empty(shape, options.dtype(at::kInt));
     EncoderOpsOf(rows.device().type()).Pool(rows, pooling, *plan, places, out);
@@ -33,8 +34,8 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
     const auto mode = static_cast<PoolingMode>(context->saved_data["mode"].toInt());
     const auto capsule = context->saved_data["plan"].toCapsule();
     const auto& plan = static_cast<const SequencePlan&>(*capsule);
-    at::Tensor d_hidden = at::empty({plan.rows, d_out.size(1)},
-                                    d_out.options().dtype(context->saved_data["type"].toScalarType()));
+    at::Tensor d_hidden =
+        at::empty({plan.rows, d_out.size(1)}, d_out.options().dtype(context->saved_data["type"].toScalarType()));
     EncoderOpsOf(d_out.device().type()).PoolBackward(d_out, mode, plan, places, d_hidden);
     return {d_hidden, {}, {}};
   }

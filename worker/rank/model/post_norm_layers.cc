@@ -19,8 +19,8 @@
 namespace muster {
 namespace {
 
-// Bucket of each distance key - query from -(longest - 1) to longest - 1. float32 as in transformers' MPNetEncoder, whose
-// roundings decide where a bucket ends.
+// Bucket of each distance key - query from -(longest - 1) to longest - 1. float32 as in transformers' MPNetEncoder,
+// whose roundings decide where a bucket ends.
 at::Tensor RelativeBuckets(int64_t longest) {
   constexpr int64_t kHalf = kRelativeBuckets / 2, kExact = kHalf / 2;
   constexpr double kFarthest = 128;
@@ -44,8 +44,7 @@ class PostNormLayers final : public Layers {
   Segments segments_;
 };
 
-PostNormLayers::PostNormLayers(const EncoderConfig& config, const Weights& weights, bool bfloat16)
-    : config_(config) {
+PostNormLayers::PostNormLayers(const EncoderConfig& config, const Weights& weights, bool bfloat16) : config_(config) {
   const PostNormNames& names = *FamilyOf(config).post_norm;
   const auto table = [&](std::string_view name) { return weights.Get(std::string(name) + ".weight"); };
   const auto norm = [&](const std::string& name) { return weights.GetNorm(name, config.layer_norm_epsilon); };

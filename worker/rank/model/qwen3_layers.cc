@@ -31,8 +31,7 @@ class Qwen3Layers final : public Layers {
 
 // transformers drops attention probabilities alone. The other places are those of BERT, for a job that sets
 // model.dropout.
-Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16)
-    : config_(config) {
+Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16) : config_(config) {
   const auto in_layer = [](int64_t layer, const char* name) { return "layers." + std::to_string(layer) + "." + name; };
   const auto norm = [&](const std::string& name) {
     return weights.GetNorm(name, config.layer_norm_epsilon, /*rms=*/true);
@@ -71,7 +70,8 @@ at::Tensor Qwen3Layers::NormalizeHeads(int64_t index, const at::Tensor& qkv) con
     return RmsNorm(weight, rows, config_.layer_norm_epsilon).flatten(1);
   };
   return at::cat({heads(0, queries, query_norms_[index]), heads(queries, keys, key_norms_[index]),
-                  qkv.narrow(1, queries + keys, keys)}, 1);
+                  qkv.narrow(1, queries + keys, keys)},
+                 1);
 }
 
 at::Tensor Qwen3Layers::Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {

@@ -39,9 +39,9 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
     std::vector<bool> wanted;
     for (int64_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
     ParameterGradients gradients(parameters);
-    variable_list result = segment.Backward(d_outputs, {saved.begin(), saved.begin() + inputs},
-                                            static_cast<const SegmentCall&>(*call),
-                                            {saved.begin() + inputs, saved.begin() + used}, wanted, gradients);
+    variable_list result =
+        segment.Backward(d_outputs, {saved.begin(), saved.begin() + inputs}, static_cast<const SegmentCall&>(*call),
+                         {saved.begin() + inputs, saved.begin() + used}, wanted, gradients);
     const variable_list returned = gradients.Returned();
     result.insert(result.end(), returned.begin(), returned.end());
     result.insert(result.end(), 3, at::Tensor());  // of the arguments that are no tensors

@@ -32,8 +32,8 @@ class Segment : public torch::CustomClassHolder {
   // Appends to `kept` what Backward needs besides the inputs. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                           std::vector<at::Tensor>& kept) const = 0;
-  // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined gradient
-  // will do where it is false.
+  // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined
+  // gradient will do where it is false.
   virtual std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs,
                                            const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                            const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,

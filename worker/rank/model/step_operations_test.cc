@@ -1,5 +1,5 @@
-// How many operations an encoder's step is made of. On a GPU each is a launch, so their number, for any lengths, is part of
-// what makes the step fast; the sequence is the CPU's.
+// How many operations an encoder's step is made of. On a GPU each is a launch, so their number, for any lengths, is
+// part of what makes the step fast; the sequence is the CPU's.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
@@ -18,14 +18,16 @@ namespace muster {
 namespace {
 
 // They only describe memory.
-const std::set<std::string, std::less<>> kFree = {
-    "aten::alias",      "aten::as_strided", "aten::contiguous",   "aten::detach", "detach",          "aten::empty",
-    "aten::empty_like", "aten::expand",     "aten::empty_strided", "aten::narrow", "aten::reshape",  "aten::resolve_conj",
-    "aten::select",     "aten::slice",      "aten::squeeze",      "aten::t",      "aten::transpose", "aten::unsqueeze",
-    "aten::view",       "aten::flatten",    "aten::_reshape_alias"};
+const std::set<std::string, std::less<>> kFree = {"aten::alias",      "aten::as_strided", "aten::contiguous",
+                                                  "aten::detach",     "detach",           "aten::empty",
+                                                  "aten::empty_like", "aten::expand",     "aten::empty_strided",
+                                                  "aten::narrow",     "aten::reshape",    "aten::resolve_conj",
+                                                  "aten::select",     "aten::slice",      "aten::squeeze",
+                                                  "aten::t",          "aten::transpose",  "aten::unsqueeze",
+                                                  "aten::view",       "aten::flatten",    "aten::_reshape_alias"};
 // On a GPU they wait for it.
-const std::set<std::string, std::less<>> kWaiting = {"aten::item", "aten::_local_scalar_dense", "aten::nonzero",
-                                                     "aten::is_nonzero", "aten::masked_select", "aten::equal"};
+const std::set<std::string, std::less<>> kWaiting = {"aten::item",       "aten::_local_scalar_dense", "aten::nonzero",
+                                                     "aten::is_nonzero", "aten::masked_select",       "aten::equal"};
 
 struct Counts {
   int64_t operations = 0, waiting = 0;
@@ -75,9 +77,8 @@ Step StepOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, do
   const PackedBatch batch = RandomBatch(config, lengths, 1);
   at::Tensor embeddings;
   Step step;
-  step.forward = CountOf([&] {
-    embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
-  });
+  step.forward = CountOf(
+      [&] { embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1}); });
   const at::Tensor gradient = at::ones_like(embeddings);
   step.backward = CountOf([&] { torch::autograd::backward({embeddings}, {gradient}); });
   return step;
@@ -90,9 +91,7 @@ Step AttentionOf(const EncoderConfig& config, const std::vector<int64_t>& length
   const at::Tensor qkv = at::randn({plan->rows, 3 * config.hidden_size}).set_requires_grad(true);
   at::Tensor out;
   Step step;
-  step.forward = CountOf([&] {
-    out = PackedAttention(qkv, {.heads = config.heads}, DropoutRate(dropout), 0, plan);
-  });
+  step.forward = CountOf([&] { out = PackedAttention(qkv, {.heads = config.heads}, DropoutRate(dropout), 0, plan); });
   qkv.mutable_grad() = at::zeros_like(qkv);
   const at::Tensor gradient = at::ones_like(out);
   // Less the addition to the leaf.
@@ -156,6 +155,24 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   for (const char* name : {"aten::add", "aten::add_", "aten::zeros_like"}) {
     EXPECT_FALSE(step.backward.by_name.contains(name)) << name;
   }
+}
+
+// grad() gives gradients of its own, whatever stands in the parameters; backward() adds the same numbers to them.
+TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
+  const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
+  std::vector<at::Tensor> values;
+  for (Parameter& parameter : encoder->parameters()) {
+    parameter.value.mutable_grad() = at::ones_like(parameter.value);
+    values.push_back(parameter.value);
+  }
+  const PackedBatch batch = RandomBatch(SmallConfig(), {3, 3, 5}, 1);
+  const auto gradients = torch::autograd::grad({encoder->Encode(batch, {}).sin().sum()}, values);
+  for (const at::Tensor& value : values) EXPECT_TRUE(at::equal(value.grad(), at::ones_like(value)));
+  torch::autograd::backward({encoder->Encode(batch, {}).sin().sum()}, {});
+  for (size_t i = 0; i < values.size(); ++i) {
+    EXPECT_LE((values[i].grad() - 1 - gradients[i]).abs().max().item<double>(), 1e-12) << encoder->parameters()[i].name;
+  }
+  EXPECT_GT(gradients[0].abs().max().item<double>(), 1e-6);
 }
 
 }  // namespace
