@@ -119,6 +119,7 @@ absl::Status CheckData(const JobSpec& spec) {
 
 absl::Status CheckBatch(const JobSpec& spec) {
   const uint32_t longest = std::max(spec.model().max_length().query(), spec.model().max_length().passage());
+  if (!spec.batch().has_micro_batch_tokens()) return absl::OkStatus();  // the device's default, which is decided later
   if (spec.batch().micro_batch_tokens() >= longest) return absl::OkStatus();
   return Wrong("batch.micro_batch_tokens",
                absl::StrCat("is ", spec.batch().micro_batch_tokens(),
@@ -172,6 +173,23 @@ absl::Status CheckResources(const JobSpec& spec) {
 
 }  // namespace
 
+namespace {
+
+// What suits a device: a micro-batch whose rows stay in a CPU's cache, or that fills a GPU; and graphs of what is there.
+// Results do not depend on either. A device that is not decided yet has none.
+void FillDeviceDefaults(JobSpec& spec) {
+  const muster::v1::Device device = spec.resources().device();
+  if (device == muster::v1::DEVICE_AUTO) return;
+  const bool gpu = device == muster::v1::DEVICE_GPU;
+  auto& batch = *spec.mutable_batch();
+  const auto& lengths = spec.model().max_length();
+  const uint32_t longest = std::max(lengths.query(), lengths.passage());
+  MUSTER_DEFAULT(batch, micro_batch_tokens, gpu ? 16384u : std::max(2048u, longest));
+  MUSTER_DEFAULT(batch, keep_activations, uint64_t{gpu ? 8u : 4u} << 30);
+}
+
+}  // namespace
+
 void FillDefaults(JobSpec& spec) {
   ApplyProfile(spec);
   auto& model = *spec.mutable_model();
@@ -195,10 +213,8 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
 
   MUSTER_DEFAULT(*spec.mutable_loss(), temperature, 0.05f);
-  auto& batch = *spec.mutable_batch();
-  MUSTER_DEFAULT(batch, queries, 32);
-  MUSTER_DEFAULT(batch, micro_batch_tokens, 16384);
-  MUSTER_DEFAULT(batch, keep_activations, uint64_t{4} << 30);
+  MUSTER_DEFAULT(*spec.mutable_batch(), queries, 32);
+  FillDeviceDefaults(spec);
 
   auto& optimizer = *spec.mutable_optimizer();
   MUSTER_DEFAULT(optimizer, learning_rate, 2e-5);

@@ -23,6 +23,30 @@ JobSpec Good() {
   return spec;
 }
 
+TEST(FillDefaults, SizesOfAMicroBatchAndOfKeptGraphsAreTheDevices) {
+  JobSpec spec = Good();
+  spec.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  FillDefaults(spec);
+  EXPECT_EQ(spec.batch().micro_batch_tokens(), 2048);
+  EXPECT_EQ(spec.batch().keep_activations(), uint64_t{4} << 30);
+  JobSpec gpu = Good();
+  gpu.mutable_resources()->set_device(muster::v1::DEVICE_GPU);
+  FillDefaults(gpu);
+  EXPECT_EQ(gpu.batch().micro_batch_tokens(), 16384);
+  EXPECT_EQ(gpu.batch().keep_activations(), uint64_t{8} << 30);
+  JobSpec lengthy = Good();
+  lengthy.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  lengthy.mutable_model()->mutable_max_length()->set_passage(8192);
+  FillDefaults(lengthy);
+  EXPECT_EQ(lengthy.batch().micro_batch_tokens(), 8192) << "it holds the longest sequence";
+  JobSpec own = Good();
+  own.mutable_batch()->set_micro_batch_tokens(300);
+  FillDefaults(own);
+  own.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  FillDefaults(own);
+  EXPECT_EQ(own.batch().micro_batch_tokens(), 300) << "a job's own value stays";
+}
+
 TEST(FillDefaults, FillsWhatTheProtoNames) {
   JobSpec spec = Good();
   spec.mutable_evaluate()->set_dataset("scifact");
@@ -31,7 +55,8 @@ TEST(FillDefaults, FillsWhatTheProtoNames) {
   EXPECT_EQ(spec.data().positives().per_query(), 4);
   EXPECT_EQ(spec.data().split(), "train");
   EXPECT_FLOAT_EQ(spec.loss().temperature(), 0.05);
-  EXPECT_EQ(spec.batch().keep_activations(), 4294967296);
+  EXPECT_FALSE(spec.batch().has_micro_batch_tokens()) << "the device decides";
+  EXPECT_FALSE(spec.batch().has_keep_activations());
   EXPECT_EQ(spec.evaluate().split(), "dev");
   EXPECT_EQ(spec.evaluate().metric(), "ndcg@10");
   EXPECT_EQ(spec.resources().queue(), "default");

@@ -20,8 +20,8 @@ absl::Status Reused(const std::string& request_id, absl::string_view by_what) {
 
 // With the defaults of this version: the record may be of an older one.
 std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device) {
-  FillDefaults(spec);
   spec.mutable_resources()->set_device(device);
+  FillDefaults(spec);
   return DeterministicBytes(spec);
 }
 
@@ -54,7 +54,12 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
   // The record's device is the one that "auto" became.
   const muster::v1::Device device = submitted.resources().device();
   const bool same_device = spec.resources().device() == device || spec.resources().device() == muster::v1::DEVICE_AUTO;
-  if (same_device && ComparableBytes(submitted, device) == ComparableBytes(spec, device)) return &known;
+  // What a submission leaves to the device, the record has as it was decided then, maybe by an older version.
+  muster::v1::JobSpec asked = spec;
+  muster::v1::BatchSpec& batch = *asked.mutable_batch();
+  if (!batch.has_micro_batch_tokens()) batch.set_micro_batch_tokens(submitted.batch().micro_batch_tokens());
+  if (!batch.has_keep_activations()) batch.set_keep_activations(submitted.batch().keep_activations());
+  if (same_device && ComparableBytes(submitted, device) == ComparableBytes(asked, device)) return &known;
   return Reused(request_id, absl::StrCat("to submit job ", known.job().id(), ", which has another specification"));
 }
 

@@ -79,6 +79,18 @@ TEST_F(Requests, ADeviceThatWasChosenForTheJobIsNotAnotherSpecification) {
   EXPECT_EQ(Give(submit).status.code(), absl::StatusCode::kAlreadyExists);
 }
 
+TEST_F(Requests, AJobIsStoredWithTheDefaultsOfTheDeviceThatWasChosen) {
+  const SubmitJob submit = Submission("a", "r", 60);
+  ASSERT_FALSE(submit.spec.batch().has_micro_batch_tokens());
+  Give(submit);
+  const auto& batch = state_.jobs.at("a").job().spec().batch();
+  EXPECT_EQ(batch.micro_batch_tokens(), 2048);
+  EXPECT_EQ(batch.keep_activations(), uint64_t{4} << 30);
+  EXPECT_EQ(Give(submit).subject, "a") << "the same submission again is the same job";
+  state_.jobs.at("a").mutable_job()->mutable_spec()->mutable_batch()->set_micro_batch_tokens(16384);
+  EXPECT_EQ(Give(submit).subject, "a") << "also where an older version decided";
+}
+
 TEST_F(Requests, DefaultsThatWereAddedSinceAreNotAnotherSpecification) {
   const SubmitJob submit = Submission("a", "r", 60);
   Give(submit);

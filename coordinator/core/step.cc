@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "common/version.h"
 #include "coordinator/core/gang.h"
@@ -145,6 +146,7 @@ void Stepper::On(const SubmitJob& event) {
   *record.mutable_waiting_since() = ToProto(now_);
   muster::v1::ResourcesSpec& resources = *job.mutable_spec()->mutable_resources();
   resources.set_device(DecidedDevice(state_, resources.device()));
+  FillDefaults(*job.mutable_spec());
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
   decision_.effects.push_back(JobChanged{event.job_id});
   decision_.replan = true;

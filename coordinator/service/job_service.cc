@@ -86,6 +86,9 @@ absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::
   Job& job = *response.mutable_job();
   *job.mutable_spec() = request.spec();
   job.set_owner(owner);
+  RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
+    job.mutable_spec()->mutable_resources()->set_device(DecidedDevice(state, job.spec().resources().device()));
+  }));
   FillDefaults(*job.mutable_spec());
   RETURN_IF_ERROR(ValidateJobSpec(job.spec()));
   ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), job.spec()));
@@ -96,7 +99,6 @@ absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::
   *preview.mutable_resolved() = job.resolved();
   ASSIGN_OR_RETURN(*response.mutable_preview(), options_.preview(preview));
   return options_.backend->Query([&](const State& state, const Soft& soft, absl::Time) {
-    job.mutable_spec()->mutable_resources()->set_device(DecidedDevice(state, job.spec().resources().device()));
     EstimateSeconds(state, soft, job, *response.mutable_preview());
   });
 }

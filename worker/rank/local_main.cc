@@ -110,6 +110,7 @@ absl::Status TrainLocally(const Options& options) {
   if (!google::protobuf::TextFormat::ParseFromString(text, &spec)) {
     return absl::InvalidArgumentError(absl::StrCat(options.spec, ": is no JobSpec in protobuf text format"));
   }
+  spec.mutable_resources()->set_device(options.gpu ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU);
   FillDefaults(spec);
   ASSIGN_OR_RETURN(const auto shares, ReadAllShares(options.shares));
   for (const auto& own : shares) {

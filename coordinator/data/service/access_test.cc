@@ -24,6 +24,7 @@ class DataAccess : public DataServerTest {
     spec.mutable_model()->set_tokenizer("vocab");
     spec.mutable_data()->set_train(dataset);
     spec.mutable_duration()->set_steps(1);
+    spec.mutable_resources()->set_device(v1::DEVICE_CPU);
     FillDefaults(spec);
     request.mutable_identity()->set_job_id("job-1");
     request.mutable_identity()->set_attempt(1);

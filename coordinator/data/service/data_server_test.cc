@@ -32,6 +32,7 @@ class ServerStream : public DataServerTest {
     spec_.mutable_duration()->set_epochs(2);
     spec_.mutable_report()->set_dataset("set");
     spec_.mutable_report()->set_split("dev");
+    spec_.mutable_resources()->set_device(v1::DEVICE_CPU);
     FillDefaults(spec_);
   }
 

@@ -102,6 +102,7 @@ class RunRankTest : public testing::Test {
     spec.mutable_checkpoint()->set_every_steps(2);
     spec.mutable_optimizer()->set_learning_rate(1e-3);
     spec.mutable_duration()->set_steps(6);
+    spec.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(spec);
     // Steps are shorter than storing a checkpoint, which would be left out: each is stored before the next step.
     cluster_.data.may_send = [this](uint64_t from, uint64_t step) {

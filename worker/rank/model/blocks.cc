@@ -1,21 +1,12 @@
 #include "worker/rank/model/blocks.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/add.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tanh.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include <numeric>
 
 #include "worker/rank/model/encoder_weights.h"
 
@@ -80,59 +71,9 @@ Linear Weights::GetLinear(std::initializer_list<std::string> names) const {
   return linear;
 }
 
-void RefreshCast(Linear& linear) {
-  const at::NoGradGuard no_grad;
-  // Fixed weights are cast once.
-  if (!linear.cast.weight.defined() || linear.masters[0].weight.requires_grad()) {
-    linear.cast = CastJoined(linear.masters);
-  }
-  for (Linear::Adapter& adapter : linear.adapters) {
-    if (!adapter.down.defined()) continue;
-    adapter.down_cast = adapter.down.to(at::kBFloat16);
-    adapter.up_cast = adapter.up.to(at::kBFloat16);
-  }
-}
-
-namespace {
-
-at::Tensor ApplyMasters(const Linear& linear, const at::Tensor& x) {
-  if (linear.cast.weight.defined()) {
-    const bool trained = linear.masters[0].weight.requires_grad();
-    return trained ? MixedLinear(x, linear.masters, linear.cast) : at::linear(x, linear.cast.weight, linear.cast.bias);
-  }
-  if (linear.masters.size() == 1) return at::linear(x, linear.masters[0].weight, linear.masters[0].bias);
-  // Copying the weights side by side costs far less than a product each.
-  std::vector<at::Tensor> weights, biases;
-  for (const Affine& master : linear.masters) {
-    weights.push_back(master.weight);
-    if (master.bias.defined()) biases.push_back(master.bias);
-  }
-  return at::linear(x, at::cat(weights), biases.empty() ? at::Tensor() : at::cat(biases));
-}
-
-at::Tensor ApplyAdapter(const Linear::Adapter& adapter, const at::Tensor& x) {
-  if (!adapter.down_cast.defined()) return at::linear(at::linear(x, adapter.down), adapter.up);
-  const Affine down{adapter.down, {}}, up{adapter.up, {}};
-  return MixedLinear(MixedLinear(x, {&down, 1}, {adapter.down_cast, {}}), {&up, 1}, {adapter.up_cast, {}});
-}
-
-}  // namespace
-
-at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
-  const at::Tensor fixed = ApplyMasters(linear, x);
-  if (linear.adapters.empty()) return fixed;
-  std::vector<at::Tensor> added;
-  for (size_t i = 0; i < linear.adapters.size(); ++i) {
-    const bool adapted = linear.adapters[i].down.defined();
-    added.push_back(adapted ? ApplyAdapter(linear.adapters[i], x)
-                            : at::zeros({x.size(0), linear.masters[i].weight.size(0)}, fixed.options()));
-  }
-  return at::add(fixed, added.size() == 1 ? added[0] : at::cat(added, 1), linear.scale);
-}
-
-at::Tensor LayerNorm(const Affine& affine, const at::Tensor& x, double epsilon) {
-  if (x.scalar_type() == at::kBFloat16) return MixedLayerNorm(x, affine, epsilon);
-  return at::layer_norm(x, {x.size(-1)}, affine.weight, affine.bias, epsilon);
+Norm Weights::GetNorm(const std::string& name, double epsilon, bool rms) const {
+  const Affine affine = GetAffine(name);
+  return {.weight = affine.weight, .bias = affine.bias, .epsilon = epsilon, .rms = rms};
 }
 
 at::Tensor RmsNorm(const at::Tensor& weight, const at::Tensor& x, double epsilon) {
@@ -150,23 +91,6 @@ at::Tensor Activate(const std::string& activation, const at::Tensor& x) {
   if (activation == "sigmoid") return at::sigmoid(x);
   TORCH_CHECK(activation == "identity", "activation ", activation, " is none of families/read.h");
   return x;
-}
-
-at::Tensor EmbedTokens(const at::Tensor& table, const at::Tensor& tokens) {
-  // Where a dense gradient is there to be added to, the backward sends the few rows that the tokens name; it would
-  // otherwise make one of the vocabulary's size for each batch.
-  const bool rows_only = table.grad().defined();
-  return at::embedding(table, tokens, /*padding_idx=*/-1, /*scale_grad_by_freq=*/false, /*sparse=*/rows_only);
-}
-
-at::Tensor Positions(const SequencePlan& plan, at::Device device) {
-  std::vector<int64_t> positions(plan.rows);
-  auto out = positions.begin();
-  for (const int64_t length : plan.lengths) {
-    std::iota(out, out + length, int64_t{0});
-    out += length;
-  }
-  return IndicesOn(device, positions);
 }
 
 at::Tensor PositionsWithout(int64_t pad_token, const at::Tensor& tokens, const SequencePlan& plan) {

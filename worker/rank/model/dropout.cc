@@ -160,42 +160,6 @@ std::array<std::atomic<const DropoutOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& 
   return registered;
 }
 
-at::Tensor MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
-                    const DropoutPlace& place, const SequencePlan& plan) {
-  const at::Tensor in = x.contiguous();
-  const at::Tensor base = residual.defined() ? residual.contiguous() : residual;
-  at::Tensor out = at::empty_like(in);
-  DropoutOpsOf(in.device().type()).MaskRows(in, base, rate, place, plan, out);
-  return out;
-}
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-
-struct DropoutAddFunction : torch::autograd::Function<DropoutAddFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
-                            double probability, int64_t layer, int64_t site, const SequencePlanPtr& plan) {
-    context->saved_data["probability"] = probability;
-    context->saved_data["layer"] = layer;
-    context->saved_data["site"] = site;
-    context->saved_data["plan"] = c10::IValue::make_capsule(plan);
-    context->saved_data["residual"] = residual.has_value();
-    const DropoutPlace place{layer, static_cast<DropoutSite>(site)};
-    return MaskRows(x, residual.value_or(at::Tensor()), DropoutRate(probability), place, *plan);
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto capsule = context->saved_data["plan"].toCapsule();
-    const auto& plan = static_cast<const SequencePlan&>(*capsule);
-    const DropoutRate rate(context->saved_data["probability"].toDouble());
-    const DropoutPlace place{context->saved_data["layer"].toInt(),
-                             static_cast<DropoutSite>(context->saved_data["site"].toInt())};
-    const bool has_residual = context->saved_data["residual"].toBool();
-    const at::Tensor d_x = MaskRows(gradients[0], {}, rate, place, plan);
-    return {d_x, has_residual ? gradients[0] : at::Tensor(), {}, {}, {}, {}};
-  }
-};
-
 }  // namespace
 
 DropoutRate::DropoutRate(double probability)
@@ -228,14 +192,6 @@ const DropoutOps& DropoutOpsOf(c10::DeviceType device) {
 
 void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops) {
   Registered()[static_cast<size_t>(device)].store(&ops);
-}
-
-at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
-                      const DropoutPlace& place, const SequencePlanPtr& plan) {
-  if (!rate.active()) return residual.defined() ? at::add(residual, x) : x;
-  const auto base = residual.defined() ? std::optional(residual) : std::nullopt;
-  return DropoutAddFunction::apply(x, base, rate.threshold / 65536.0, place.layer,
-                                   static_cast<int64_t>(place.site), plan);
 }
 
 }  // namespace muster

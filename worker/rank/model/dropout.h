@@ -59,9 +59,4 @@ const DropoutOps& DropoutOpsOf(c10::DeviceType device);  // throws c10::Error wh
 // Before the first use on that device; `ops` lives on. The CPU's are there from the start.
 void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops);
 
-// residual + dropout(x) over packed rows [T, width]; residual may be undefined. Differentiable; the backward draws the
-// mask again instead of keeping it.
-at::Tensor DropoutAdd(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
-                      const DropoutPlace& place, const SequencePlanPtr& plan);
-
 }  // namespace muster

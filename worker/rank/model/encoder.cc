@@ -115,7 +115,7 @@ at::Tensor Encoder::Encode(const PackedBatch& batch, const Dropout& dropout) con
               ", the encoder is on ", impl_->options.device);
   if (impl_->options.bfloat16) impl_->RefreshCasts();
   const at::Tensor hidden = impl_->layers->Run(batch.tokens, dropout, plan);
-  at::Tensor pooled = PoolRows(hidden.to(impl_->options.type), *plan, batch.unpooled, impl_->config.pooling);
+  at::Tensor pooled = PoolRows(hidden, plan, impl_->config.pooling);
   for (size_t i = 0; i < impl_->dense.size(); ++i) {
     const Affine& dense = impl_->dense[i];
     pooled = Activate(impl_->config.dense[i].activation, at::linear(pooled, dense.weight, dense.bias));

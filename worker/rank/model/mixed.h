@@ -17,11 +17,4 @@ struct Affine {
 // Weights and biases one below the other, as bfloat16, without a graph. All masters have biases, or none.
 Affine CastJoined(std::span<const Affine> masters);
 
-// x [T, in] bfloat16 times CastJoined(masters) → [T, sum of out] bfloat16. Differentiable in x and the masters, which
-// all have the same shapes; their gradients are float32. `cast` is kept by reference, not copied, in each graph.
-at::Tensor MixedLinear(const at::Tensor& x, std::span<const Affine> masters, const Affine& cast);
-
-// LayerNorm over the last dimension of bfloat16 x: float32 inside, bfloat16 outside; keeps x as it is, not its copy.
-at::Tensor MixedLayerNorm(const at::Tensor& x, const Affine& master, double epsilon);
-
 }  // namespace muster

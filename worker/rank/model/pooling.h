@@ -3,17 +3,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
 #include "common/model/encoder_config.h"
 #include "worker/rank/model/sequence_plan.h"
 
 namespace muster {
 
-// [T, hidden] → [sequences, hidden]. `unpooled`: how many tokens at the beginning of each sequence are left out (the
-// prompt's); empty: none. A sequence of which nothing is left is 0. With cls, the first token that is left is taken;
-// weights of the weighted mean count from the sequence's own first token, and `last` is not affected.
-at::Tensor PoolRows(const at::Tensor& hidden, const SequencePlan& plan, const std::vector<int64_t>& unpooled,
-                    PoolingMode mode);
+// [T, hidden] → [sequences, hidden]; float32 of bfloat16. The plan's `unpooled` tokens at the beginning of each
+// sequence (the prompt's) are left out; a sequence of which nothing is left is 0. With cls, the first token that is
+// left is taken; weights of the weighted mean count from the sequence's own first token, and `last` is not affected.
+// Differentiable.
+at::Tensor PoolRows(const at::Tensor& hidden, const SequencePlanPtr& plan, PoolingMode mode);
 
 }  // namespace muster

@@ -38,14 +38,15 @@ at::Tensor Expected(const at::Tensor& x, int64_t first, PoolingMode mode) {
 }
 
 void ExpectAsOfSentenceTransformers(const std::vector<int64_t>& unpooled) {
-  const PackedBatch batch = RandomBatch(SmallConfig(), {1, 3, 3, 5, 9}, 1);
+  PackedBatch batch = RandomBatch(SmallConfig(), {1, 3, 3, 5, 9}, 1);
+  batch.unpooled = unpooled;
   const SequencePlanPtr plan = MakeSequencePlan(batch, {});
   auto generator = at::detail::createCPUGenerator(3);
   const at::Tensor hidden =
       at::randn({plan->rows, 7}, generator, at::TensorOptions().dtype(at::kDouble)).set_requires_grad(true);
   const at::Tensor cotangent = at::sin(at::arange(35, hidden.options().requires_grad(false))).view({5, 7});
   for (const PoolingMode mode : kModes) {
-    const at::Tensor pooled = PoolRows(hidden, *plan, unpooled, mode);
+    const at::Tensor pooled = PoolRows(hidden, plan, mode);
     std::vector<at::Tensor> rows;
     for (size_t s = 0; s < batch.lengths.size(); ++s) {
       rows.push_back(Expected(hidden.narrow(0, plan->first_rows[s], batch.lengths[s]),

@@ -13,18 +13,14 @@
 #include "common/model/families/family.h"
 #include "worker/rank/model/attention.h"
 #include "worker/rank/model/dropout.h"
+#include "worker/rank/model/layer_segment.h"
 #include "worker/rank/model/layers.h"
 
 namespace muster {
 namespace {
 
-struct Layer {
-  Linear qkv, attention_output, intermediate, output;
-  Affine attention_norm, output_norm;
-};
-
-// Bucket of each distance key - query from -(longest - 1) to longest - 1. float32 as in transformers' MPNetEncoder, whose
-// roundings decide where a bucket ends.
+// Bucket of each distance key - query from -(longest - 1) to longest - 1. float32 as in transformers' MPNetEncoder,
+// whose roundings decide where a bucket ends.
 at::Tensor RelativeBuckets(int64_t longest) {
   constexpr int64_t kHalf = kRelativeBuckets / 2, kExact = kHalf / 2;
   constexpr double kFarthest = 128;
@@ -40,73 +36,47 @@ class PostNormLayers final : public Layers {
  public:
   PostNormLayers(const EncoderConfig& config, const Weights& weights, bool bfloat16);
   at::Tensor Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const override;
-  std::vector<Linear*> Products() override;
+  std::vector<Linear*> Products() override { return segments_.NewProducts(); }
 
  private:
-  at::Tensor Embed(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const;
-  at::Tensor RunLayer(int64_t index, const at::Tensor& x, const AttentionForm& form, const Dropout& dropout,
-                      const SequencePlanPtr& plan) const;
-
   const EncoderConfig& config_;
-  const bool bfloat16_;
-  at::Tensor words_, positions_, types_, relative_bias_;
-  Affine embedding_norm_;
-  std::vector<Layer> layers_;
+  at::Tensor relative_bias_;
+  Segments segments_;
 };
 
-PostNormLayers::PostNormLayers(const EncoderConfig& config, const Weights& weights, bool bfloat16)
-    : config_(config), bfloat16_(bfloat16) {
+PostNormLayers::PostNormLayers(const EncoderConfig& config, const Weights& weights, bool bfloat16) : config_(config) {
   const PostNormNames& names = *FamilyOf(config).post_norm;
   const auto table = [&](std::string_view name) { return weights.Get(std::string(name) + ".weight"); };
-  words_ = table(kWordEmbeddings);
-  positions_ = table(kPositionEmbeddings);
-  if (!names.types.empty()) types_ = table(names.types);
+  const auto norm = [&](const std::string& name) { return weights.GetNorm(name, config.layer_norm_epsilon); };
+  const auto in_layer = [&](int64_t layer, std::string_view name) {
+    return std::string(names.layer) + std::to_string(layer) + "." + std::string(name);
+  };
+  const auto product = [&](int64_t layer, std::string_view name) { return weights.GetLinear({in_layer(layer, name)}); };
+  // Queries, keys and values are computed where x is: in the segment before their attention.
+  const auto qkv = [&](int64_t layer) {
+    return layer == config.layers ? Linear()
+                                  : weights.GetLinear({in_layer(layer, names.query), in_layer(layer, names.key),
+                                                       in_layer(layer, names.value)});
+  };
+  segments_.embeddings->words = table(kWordEmbeddings);
+  segments_.embeddings->positions = table(kPositionEmbeddings);
+  if (!names.types.empty()) segments_.embeddings->types = table(names.types);
   if (!names.relative_bias.empty()) relative_bias_ = table(names.relative_bias);
-  embedding_norm_ = weights.GetAffine(std::string(kEmbeddingNorm));
+  segments_.embeddings->norm = norm(std::string(kEmbeddingNorm));
+  segments_.embeddings->next = qkv(0);
+  segments_.embeddings->bfloat16 = bfloat16;
   for (int64_t i = 0; i < config.layers; ++i) {
-    const auto in_layer = [&](std::string_view name) {
-      return std::string(names.layer) + std::to_string(i) + "." + std::string(name);
-    };
-    layers_.push_back({.qkv = weights.GetLinear({in_layer(names.query), in_layer(names.key), in_layer(names.value)}),
-                       .attention_output = weights.GetLinear({in_layer(names.attention_output)}),
-                       .intermediate = weights.GetLinear({in_layer(names.intermediate)}),
-                       .output = weights.GetLinear({in_layer(names.output)}),
-                       .attention_norm = weights.GetAffine(in_layer(names.attention_norm)),
-                       .output_norm = weights.GetAffine(in_layer(names.output_norm))});
+    auto layer = c10::make_intrusive<LayerSegment>();
+    layer->index = i;
+    layer->activation = ActivationFrom(config.activation);
+    layer->attention_output = product(i, names.attention_output);
+    layer->inner = product(i, names.intermediate);
+    layer->output = product(i, names.output);
+    layer->norm1 = norm(in_layer(i, names.attention_norm));
+    layer->norm2 = norm(in_layer(i, names.output_norm));
+    layer->next = qkv(i + 1);
+    segments_.layers.push_back(std::move(layer));
   }
-}
-
-std::vector<Linear*> PostNormLayers::Products() {
-  std::vector<Linear*> products;
-  for (Layer& layer : layers_) {
-    products.insert(products.end(), {&layer.qkv, &layer.attention_output, &layer.intermediate, &layer.output});
-  }
-  return products;
-}
-
-at::Tensor PostNormLayers::Embed(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {
-  const at::Tensor words = EmbedTokens(words_, tokens);
-  const at::Tensor rows =
-      config_.pad_token < 0 ? Positions(*plan, tokens.device()) : PositionsWithout(config_.pad_token, tokens, *plan);
-  at::Tensor places = at::embedding(positions_, rows);
-  if (types_.defined()) places = places + types_.select(0, 0);
-  at::Tensor x = LayerNorm(embedding_norm_, words + places, config_.layer_norm_epsilon);
-  if (bfloat16_) x = x.to(at::kBFloat16);
-  return DropoutAdd(x, {}, DropoutRate(dropout.hidden), {0, DropoutSite::kEmbeddings}, plan);
-}
-
-at::Tensor PostNormLayers::RunLayer(int64_t index, const at::Tensor& x, const AttentionForm& form,
-                                    const Dropout& dropout, const SequencePlanPtr& plan) const {
-  const Layer& layer = layers_[index];
-  const DropoutRate hidden(dropout.hidden), attention(dropout.attention);
-  const at::Tensor context = PackedAttention(Apply(layer.qkv, x), form, attention, index, plan);
-  const at::Tensor attended = LayerNorm(
-      layer.attention_norm,
-      DropoutAdd(Apply(layer.attention_output, context), x, hidden, {index, DropoutSite::kAttentionOutput}, plan),
-      config_.layer_norm_epsilon);
-  const at::Tensor fed = Apply(layer.output, Activate(config_.activation, Apply(layer.intermediate, attended)));
-  return LayerNorm(layer.output_norm, DropoutAdd(fed, attended, hidden, {index, DropoutSite::kFeedForward}, plan),
-                   config_.layer_norm_epsilon);
 }
 
 at::Tensor PostNormLayers::Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {
@@ -114,9 +84,14 @@ at::Tensor PostNormLayers::Run(const at::Tensor& tokens, const Dropout& dropout,
   if (relative_bias_.defined()) {
     form.distance_bias = at::embedding(relative_bias_, RelativeBuckets(plan->longest).to(tokens.device()));
   }
-  at::Tensor x = Embed(tokens, dropout, plan);
-  for (int64_t i = 0; i < config_.layers; ++i) x = RunLayer(i, x, form, dropout, plan);
-  return x;
+  const SegmentCallPtr call = MakeCall(tokens, dropout, plan);
+  call->positions = config_.pad_token < 0 ? plan->positions : PositionsWithout(config_.pad_token, tokens, *plan);
+  std::vector<at::Tensor> x = RunSegment(segments_.embeddings, {}, call);
+  for (size_t i = 0; i < segments_.layers.size(); ++i) {
+    const at::Tensor context = PackedAttention(x[1], form, call->attention, static_cast<int64_t>(i), plan);
+    x = RunSegment(segments_.layers[i], {context, x[0]}, call);
+  }
+  return x[0];
 }
 
 }  // namespace

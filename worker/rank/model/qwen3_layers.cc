@@ -8,100 +8,85 @@
 
 #include "worker/rank/model/attention.h"
 #include "worker/rank/model/dropout.h"
+#include "worker/rank/model/layer_segment.h"
 #include "worker/rank/model/layers.h"
 #include "worker/rank/model/rotary.h"
 
 namespace muster {
 namespace {
 
-// Products stand alone: joined, the weights would be copied for each graph, and they are most of such a model.
-struct Layer {
-  Linear query, key, value, attention_output, gate, up, down;
-  at::Tensor attention_norm, query_norm, key_norm, feed_forward_norm;
-};
-
 class Qwen3Layers final : public Layers {
  public:
   Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16);
   at::Tensor Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const override;
-  std::vector<Linear*> Products() override;
+  std::vector<Linear*> Products() override { return segments_.NewProducts(); }
 
  private:
-  at::Tensor Attend(int64_t index, const at::Tensor& x, const Rotary& rotary, const Dropout& dropout,
-                    const SequencePlanPtr& plan) const;
+  at::Tensor NormalizeHeads(int64_t index, const at::Tensor& qkv) const;
 
   const EncoderConfig& config_;
-  const bool bfloat16_;
-  at::Tensor words_, final_norm_;
-  std::vector<Layer> layers_;
+  Segments segments_;
+  std::vector<at::Tensor> query_norms_, key_norms_;  // of each layer
 };
-
-Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16)
-    : config_(config),
-      bfloat16_(bfloat16),
-      words_(weights.Get("embed_tokens.weight")),
-      final_norm_(weights.Get("norm.weight")) {
-  for (int64_t i = 0; i < config.layers; ++i) {
-    const std::string name = "layers." + std::to_string(i) + ".";
-    const auto product = [&](const char* part) { return weights.GetLinear({name + part}); };
-    const auto norm = [&](const char* part) { return weights.Get(name + part + ".weight"); };
-    layers_.push_back({.query = product("self_attn.q_proj"),
-                       .key = product("self_attn.k_proj"),
-                       .value = product("self_attn.v_proj"),
-                       .attention_output = product("self_attn.o_proj"),
-                       .gate = product("mlp.gate_proj"),
-                       .up = product("mlp.up_proj"),
-                       .down = product("mlp.down_proj"),
-                       .attention_norm = norm("input_layernorm"),
-                       .query_norm = norm("self_attn.q_norm"),
-                       .key_norm = norm("self_attn.k_norm"),
-                       .feed_forward_norm = norm("post_attention_layernorm")});
-  }
-}
-
-std::vector<Linear*> Qwen3Layers::Products() {
-  std::vector<Linear*> products;
-  for (Layer& layer : layers_) {
-    products.insert(products.end(), {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.gate,
-                                     &layer.up, &layer.down});
-  }
-  return products;
-}
-
-at::Tensor Qwen3Layers::Attend(int64_t index, const at::Tensor& x, const Rotary& rotary, const Dropout& dropout,
-                               const SequencePlanPtr& plan) const {
-  const Layer& layer = layers_[index];
-  const int64_t size = config_.HeadSize(), shared = config_.KeyValueHeads();
-  const AttentionForm form{.heads = config_.heads, .key_value_heads = shared, .causal = true};
-  const at::Tensor normed = RmsNorm(layer.attention_norm, x, config_.layer_norm_epsilon);
-  const auto heads = [&](const Linear& product, const at::Tensor& norm) {
-    const at::Tensor rows = Apply(product, normed);
-    return RmsNorm(norm, rows.view({rows.size(0), -1, size}), config_.layer_norm_epsilon).flatten(1);
-  };
-  const at::Tensor qkv = at::cat({heads(layer.query, layer.query_norm), heads(layer.key, layer.key_norm),
-                                  Apply(layer.value, normed)}, 1);
-  const at::Tensor context = PackedAttention(Rotate(qkv, rotary, config_.heads + shared, size), form,
-                                             DropoutRate(dropout.attention), index, plan);
-  return DropoutAdd(Apply(layer.attention_output, context), x, DropoutRate(dropout.hidden),
-                    {index, DropoutSite::kAttentionOutput}, plan);
-}
 
 // transformers drops attention probabilities alone. The other places are those of BERT, for a job that sets
 // model.dropout.
-at::Tensor Qwen3Layers::Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {
-  at::Tensor x = EmbedTokens(words_, tokens);
-  const Rotary rotary = MakeRotary(config_.rope_theta, config_.HeadSize(), *plan, x.scalar_type(), tokens.device());
-  if (bfloat16_) x = x.to(at::kBFloat16);
-  const DropoutRate hidden(dropout.hidden);
-  x = DropoutAdd(x, {}, hidden, {0, DropoutSite::kEmbeddings}, plan);
-  for (int64_t i = 0; i < config_.layers; ++i) {
-    const Layer& layer = layers_[i];
-    x = Attend(i, x, rotary, dropout, plan);
-    const at::Tensor normed = RmsNorm(layer.feed_forward_norm, x, config_.layer_norm_epsilon);
-    const at::Tensor inside = Activate(config_.activation, Apply(layer.gate, normed)) * Apply(layer.up, normed);
-    x = DropoutAdd(Apply(layer.down, inside), x, hidden, {i, DropoutSite::kFeedForward}, plan);
+Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16) : config_(config) {
+  const auto in_layer = [](int64_t layer, const char* name) { return "layers." + std::to_string(layer) + "." + name; };
+  const auto norm = [&](const std::string& name) {
+    return weights.GetNorm(name, config.layer_norm_epsilon, /*rms=*/true);
+  };
+  const auto qkv = [&](int64_t layer) {
+    return weights.GetLinear({in_layer(layer, "self_attn.q_proj"), in_layer(layer, "self_attn.k_proj"),
+                              in_layer(layer, "self_attn.v_proj")});
+  };
+  segments_.embeddings->words = weights.Get("embed_tokens.weight");
+  segments_.embeddings->next_norm = norm(in_layer(0, "input_layernorm"));
+  segments_.embeddings->next = qkv(0);
+  segments_.embeddings->bfloat16 = bfloat16;
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const bool last = i + 1 == config.layers;
+    auto layer = c10::make_intrusive<LayerSegment>();
+    layer->index = i;
+    layer->activation = ActivationFrom(config.activation);
+    layer->gated = layer->pre_norm = true;
+    layer->attention_output = weights.GetLinear({in_layer(i, "self_attn.o_proj")});
+    layer->inner = weights.GetLinear({in_layer(i, "mlp.gate_proj"), in_layer(i, "mlp.up_proj")});
+    layer->output = weights.GetLinear({in_layer(i, "mlp.down_proj")});
+    layer->norm1 = norm(in_layer(i, "post_attention_layernorm"));
+    layer->norm2 = norm(last ? "norm" : in_layer(i + 1, "input_layernorm"));
+    if (!last) layer->next = qkv(i + 1);
+    segments_.layers.push_back(std::move(layer));
+    query_norms_.push_back(weights.Get(in_layer(i, "self_attn.q_norm.weight")));
+    key_norms_.push_back(weights.Get(in_layer(i, "self_attn.k_norm.weight")));
   }
-  return RmsNorm(final_norm_, x, config_.layer_norm_epsilon);
+}
+
+// RMSNorm of each head of queries and keys; values stay as they are.
+at::Tensor Qwen3Layers::NormalizeHeads(int64_t index, const at::Tensor& qkv) const {
+  const int64_t size = config_.HeadSize(), queries = config_.heads * size, keys = config_.KeyValueHeads() * size;
+  const auto heads = [&](int64_t first, int64_t columns, const at::Tensor& weight) {
+    const at::Tensor rows = qkv.narrow(1, first, columns).view({qkv.size(0), columns / size, size});
+    return RmsNorm(weight, rows, config_.layer_norm_epsilon).flatten(1);
+  };
+  return at::cat({heads(0, queries, query_norms_[index]), heads(queries, keys, key_norms_[index]),
+                  qkv.narrow(1, queries + keys, keys)},
+                 1);
+}
+
+at::Tensor Qwen3Layers::Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const {
+  const int64_t size = config_.HeadSize(), shared = config_.KeyValueHeads();
+  const AttentionForm form{.heads = config_.heads, .key_value_heads = shared, .causal = true};
+  const SegmentCallPtr call = MakeCall(tokens, dropout, plan);
+  const Rotary rotary =
+      MakeRotary(config_.rope_theta, size, *plan, segments_.embeddings->words.scalar_type(), tokens.device());
+  std::vector<at::Tensor> x = RunSegment(segments_.embeddings, {}, call);
+  for (size_t i = 0; i < segments_.layers.size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    const at::Tensor qkv = Rotate(NormalizeHeads(index, x[1]), rotary, config_.heads + shared, size);
+    x = RunSegment(segments_.layers[i], {PackedAttention(qkv, form, call->attention, index, plan), x[0]}, call);
+  }
+  return x[0];
 }
 
 }  // namespace

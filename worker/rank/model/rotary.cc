@@ -5,8 +5,6 @@
 #include <ATen/ops/pow.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "worker/rank/model/blocks.h"
-
 namespace muster {
 namespace {
 
@@ -50,9 +48,8 @@ Rotary MakeRotary(double theta, int64_t head_size, const SequencePlan& plan, at:
   const at::Tensor exponents = at::arange(0, head_size, 2, at::kFloat) / head_size;
   const at::Tensor frequencies = 1 / at::pow(theta, exponents);
   const at::Tensor angles = at::arange(plan.longest, at::kFloat).unsqueeze(1) * frequencies;
-  const at::Tensor rows = Positions(plan, device);
   const auto of_tokens = [&](const at::Tensor& table) {
-    return table.to(type).to(device).index_select(0, rows).unsqueeze(1);
+    return table.to(type).to(device).index_select(0, plan.positions).unsqueeze(1);
   };
   return {of_tokens(angles.cos()), of_tokens(angles.sin())};
 }

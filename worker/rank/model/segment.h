@@ -1,0 +1,48 @@
+// What an encoder computes between two attentions, as one node of autograd's graph whose backward is written by hand. A
+// layer is PackedAttention() and a segment, so its operations are the same for every batch and every device.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+
+#include <vector>
+
+#include "worker/rank/model/dropout.h"
+#include "worker/rank/model/encoder_ops.h"
+#include "worker/rank/model/parameter_gradients.h"
+#include "worker/rank/model/product.h"
+#include "worker/rank/model/sequence_plan.h"
+
+namespace muster {
+
+// What all segments of one Encode share.
+struct SegmentCall : torch::CustomClassHolder {
+  SequencePlanPtr plan;
+  DropoutRate hidden{0}, attention{0};
+  at::Tensor tokens, positions;  // int64 [T]; the second: rows of the table of positions, where there is one
+};
+using SegmentCallPtr = c10::intrusive_ptr<SegmentCall>;
+SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan);
+
+// Immutable once a graph of it exists: where copies of weights in bfloat16 are made anew, they belong to a new segment.
+class Segment : public torch::CustomClassHolder {
+ public:
+  // What the backward adds gradients to. What is read must not change before it, as autograd checks.
+  virtual ParameterLists Parameters() const = 0;
+  // Appends to `kept` what Backward needs besides the inputs. Builds no graph.
+  virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
+                                          std::vector<at::Tensor>& kept) const = 0;
+  // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined
+  // gradient will do where it is false.
+  virtual std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs,
+                                           const std::vector<at::Tensor>& inputs, const SegmentCall& call,
+                                           const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
+                                           ParameterGradients& gradients) const = 0;
+};
+using SegmentPtr = c10::intrusive_ptr<Segment>;
+
+// Forward, with a graph where gradients are enabled and something requires one.
+std::vector<at::Tensor> RunSegment(const SegmentPtr& segment, const std::vector<at::Tensor>& inputs,
+                                   const SegmentCallPtr& call);
+
+}  // namespace muster
