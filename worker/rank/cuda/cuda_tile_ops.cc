@@ -1,9 +1,6 @@
 #include "worker/rank/cuda/cuda_tile_ops.h"
 
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-
-#include "worker/rank/cuda/check.h"
+#include "worker/rank/cuda/device_scope.h"
 #include "worker/rank/cuda/tile_kernels.h"
 
 namespace muster {
@@ -17,7 +14,7 @@ void CheckBeside(const at::Tensor& scores, const at::Tensor& vector, const char*
 }
 
 void CheckTile(const at::Tensor& scores, const at::Tensor& excluded) {
-  TORCH_CHECK(scores.is_cuda() && scores.dim() == 2 && scores.is_contiguous(),
+  TORCH_CHECK(scores.device().type() == kKernelDevice && scores.dim() == 2 && scores.is_contiguous(),
               "a tile of scores must be dense, on CUDA");
   TORCH_CHECK(scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble, "a tile of scores of ",
               scores.scalar_type(), ": float32 and float64 are known");
@@ -51,12 +48,11 @@ class Ops final : public TileOps {
     CheckTile(scores, excluded);
     CheckBeside(scores, top, "top");
     CheckBeside(scores, sum, "sum");
-    const c10::cuda::CUDAGuard guard(scores.device());
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    const DeviceScope scope(scores.device());
     if (scores.scalar_type() == at::kDouble) {
-      Accumulate<double>(scores, excluded, top, sum, stream);
+      Accumulate<double>(scores, excluded, top, sum, scope.stream());
     } else {
-      Accumulate<float>(scores, excluded, top, sum, stream);
+      Accumulate<float>(scores, excluded, top, sum, scope.stream());
     }
   }
 
@@ -65,12 +61,11 @@ class Ops final : public TileOps {
     CheckTile(scores, excluded);
     CheckBeside(scores, lse, "lse");
     CheckBeside(scores, scale, "scale");
-    const c10::cuda::CUDAGuard guard(scores.device());
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    const DeviceScope scope(scores.device());
     if (scores.scalar_type() == at::kDouble) {
-      WeighAll<double>(scores, excluded, lse, scale, stream);
+      WeighAll<double>(scores, excluded, lse, scale, scope.stream());
     } else {
-      WeighAll<float>(scores, excluded, lse, scale, stream);
+      WeighAll<float>(scores, excluded, lse, scale, scope.stream());
     }
   }
 };
