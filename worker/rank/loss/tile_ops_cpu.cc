@@ -7,53 +7,13 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/vector.h"
 #include "worker/rank/loss/tile_ops.h"
 
 namespace muster {
 namespace {
 
-constexpr int64_t kLanes = 16;
 constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs more than it saves
-
-typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
-typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define MUSTER_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MUSTER_VECTOR_CLONES
-#endif
-
-// exp to about one unit in the last place; 0 below -87.3, where float32 has no normal number, and so for -inf. By
-// Cody and Waite's reduction to |r| <= log(2) / 2, and the polynomial of Cephes' expf.
-[[gnu::always_inline]] inline void Exp(Floats& x) {
-  constexpr float kLow = -87.3f, kHigh = 88.3f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer that stands in the low bits
-  const Ints tiny = x < kLow;
-  x = tiny ? Floats{} + kLow : x;
-  x = x > kHigh ? Floats{} + kHigh : x;
-  const Floats shifted = x * 1.44269504088896341f + kRound;
-  const Floats n = shifted - kRound;
-  const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const Ints exponent = ((Ints)shifted - 0x4B400000 + 127) << 23;
-  p *= (Floats)exponent;  // a cast between vectors keeps the bits
-  x = tiny ? Floats{} : p;
-}
-
-[[gnu::always_inline]] inline void Load(const float* from, Floats& to) { __builtin_memcpy(&to, from, sizeof(Floats)); }
-[[gnu::always_inline]] inline void Store(const Floats& from, float* to) { __builtin_memcpy(to, &from, sizeof(Floats)); }
-
-// The last, partial vector of a row, filled up with `rest`.
-[[gnu::always_inline]] inline void LoadPart(const float* from, int64_t count, float rest, Floats& to) {
-  to = Floats{} + rest;
-  __builtin_memcpy(&to, from, count * sizeof(float));
-}
 
 MUSTER_VECTOR_CLONES
 float MaxOf(const float* s, int64_t width) {
@@ -71,9 +31,7 @@ float MaxOf(const float* s, int64_t width) {
     top[0] = x > top[0] ? x : top[0];
   }
   float all = -std::numeric_limits<float>::infinity();
-  for (const Floats& some : top) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) all = std::max(all, some[lane]);
-  }
+  for (const Floats& some : top) all = std::max(all, LargestLane(some));
   return all;
 }
 
@@ -96,9 +54,7 @@ float SumExp(const float* s, int64_t width, float base) {
     sum[0] += x;
   }
   const Floats folded = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  float all = 0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) all += folded[lane];
-  return all;
+  return SumOfLanes(folded);
 }
 
 MUSTER_VECTOR_CLONES
@@ -117,7 +73,7 @@ void ScaleExp(float* s, int64_t width, float base, float scale) {
     x -= base;
     Exp(x);
     x *= scale;
-    __builtin_memcpy(s + i, &x, (width - i) * sizeof(float));
+    StorePart(x, width - i, s + i);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "common/random.h"
+#include "common/vector.h"
 
 namespace muster {
 namespace {
@@ -72,12 +73,6 @@ template <typename A, typename T>
     }
   }
 }
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define MUSTER_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define MUSTER_VECTOR_CLONES
-#endif
 
 MUSTER_VECTOR_CLONES
 void ApplyMaskFloat(uint64_t key, uint32_t threshold, float scale, int64_t size, const float* x, const float* residual,

@@ -26,9 +26,12 @@ struct SequencePlan : torch::CustomClassHolder {
   std::vector<int64_t> first_rows, lengths;  // of each sequence
   std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
   int64_t longest = 0;                       // length of the longest sequence
+  AttentionKeys attention_keys = AttentionKeys::kSequence;
+  std::vector<int64_t> unpooled;             // of each sequence, tokens at its beginning that pooling leaves out; or empty
+  at::Tensor positions;                      // int64 [rows] on the batch's device: the row of each token in its sequence
   // The same for kernels of a GPU; undefined on the CPU. First rows with `rows` at the end: [sequences + 1], int64 and,
-  // for flash attention, int32; the bits of the keys: int64 [sequences].
-  at::Tensor device_first_rows, device_first_rows_int32, device_keys;
+  // for flash attention, int32; the bits of the keys, and `unpooled` where there are any: int64 [sequences].
+  at::Tensor device_first_rows, device_first_rows_int32, device_keys, device_unpooled;
 };
 using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;
 

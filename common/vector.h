@@ -1,0 +1,177 @@
+// Vectors of 16 numbers for inner loops. Their width is fixed by the source, not by the processor, so that the order of
+// sums is too. GCC splits them into the vectors that the processor has.
+//
+// Put MUSTER_VECTOR_CLONES before a function that has such a loop: it is compiled for three kinds of processor, and the
+// kind is chosen when the program starts. Everything here is always inlined, and takes and returns vectors by reference:
+// by value, calls would follow other conventions in each clone.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+// The sanitizers instrument the function that chooses a clone, which runs before they are ready.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define MUSTER_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MUSTER_VECTOR_CLONES
+#endif
+
+#define MUSTER_INLINE [[gnu::always_inline]] inline
+
+namespace muster {
+
+constexpr int64_t kLanes = 16;
+
+typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
+typedef uint32_t Words __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+
+MUSTER_INLINE void Load(const float* from, Floats& to) { __builtin_memcpy(&to, from, sizeof(Floats)); }
+MUSTER_INLINE void Store(const Floats& from, float* to) { __builtin_memcpy(to, &from, sizeof(Floats)); }
+
+// The last, partial vector of a row: `count` < 16 numbers, and `rest` in the other lanes.
+MUSTER_INLINE void LoadPart(const float* from, int64_t count, float rest, Floats& to) {
+  to = Floats{} + rest;
+  __builtin_memcpy(&to, from, count * sizeof(float));
+}
+MUSTER_INLINE void StorePart(const Floats& from, int64_t count, float* to) {
+  __builtin_memcpy(to, &from, count * sizeof(float));
+}
+
+// Lanes in a fixed order, whatever the processor.
+MUSTER_INLINE float SumOfLanes(const Floats& x) {
+  float sum = 0;
+  for (int64_t lane = 0; lane < kLanes; ++lane) sum += x[lane];
+  return sum;
+}
+MUSTER_INLINE float LargestLane(const Floats& x) {
+  float largest = x[0];
+  for (int64_t lane = 1; lane < kLanes; ++lane) largest = std::max(largest, x[lane]);
+  return largest;
+}
+
+// exp to 2 units in the last place; 0 below -87.3, where float32 has no normal number, and so for -inf. By Cody and
+// Waite's reduction to |r| <= log(2) / 2, and the polynomial of Cephes' expf.
+MUSTER_INLINE void Exp(Floats& x) {
+  constexpr float kLow = -87.3f, kHigh = 88.3f;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer that stands in the low bits
+  const Ints tiny = x < kLow;
+  x = tiny ? Floats{} + kLow : x;
+  x = x > kHigh ? Floats{} + kHigh : x;
+  const Floats shifted = x * 1.44269504088896341f + kRound;
+  const Floats n = shifted - kRound;
+  const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const Ints exponent = ((Ints)shifted - 0x4B400000 + 127) << 23;
+  p *= (Floats)exponent;  // a cast between vectors keeps the bits
+  x = tiny ? Floats{} : p;
+}
+
+// erf to 6 units in the last place, and at most 1. A minimax quotient x * P(x^2) / Q(x^2) on |x| <= 3.95, fitted for
+// relative error (2.4e-9); beyond, float32 has no number between erf and 1.
+MUSTER_INLINE void Erf(Floats& x) {
+  constexpr float kEnd = 3.95f;
+  x = x > kEnd ? Floats{} + kEnd : x;
+  x = x < -kEnd ? Floats{} - kEnd : x;
+  const Floats u = x * x;
+  Floats p = u * 6.658989972e-6f + 4.076640201e-4f;
+  p = p * u + 4.206056207e-3f;
+  p = p * u + 5.564173049e-2f;
+  p = p * u + 1.926161852e-1f;
+  p = p * u + 1.12837917f;
+  Floats q = u * 2.530029284e-7f + 7.161412095e-5f;
+  q = q * u + 1.412365e-3f;
+  q = q * u + 1.624249545e-2f;
+  q = q * u + 1.173222936e-1f;
+  q = q * u + 5.040350749e-1f;
+  q = q * u + 1.0f;
+  x = x * p / q;
+  x = x > 1.0f ? Floats{} + 1.0f : x;
+  x = x < -1.0f ? Floats{} - 1.0f : x;
+}
+
+// tanh to 6 units in the last place, and at most 1. As Erf, on |x| <= 9 (2.1e-8).
+MUSTER_INLINE void Tanh(Floats& x) {
+  constexpr float kEnd = 9.0f;
+  x = x > kEnd ? Floats{} + kEnd : x;
+  x = x < -kEnd ? Floats{} - kEnd : x;
+  const Floats u = x * x;
+  Floats p = u * 1.335520425e-8f + 2.060954548e-5f;
+  p = p * u + 3.49561945e-3f;
+  p = p * u + 1.338105308e-1f;
+  p = p * u + 9.999999794e-1f;
+  Floats q = u * 7.776801411e-7f + 3.285683795e-4f;
+  q = q * u + 2.587710468e-2f;
+  q = q * u + 4.67143687e-1f;
+  q = q * u + 1.0f;
+  x = x * p / q;
+  x = x > 1.0f ? Floats{} + 1.0f : x;
+  x = x < -1.0f ? Floats{} - 1.0f : x;
+}
+
+// The standard normal distribution of x and its density, of which GELU is x * distribution, and GELU's derivative is
+// distribution + x * density.
+MUSTER_INLINE void Normal(const Floats& x, Floats& distribution, Floats& density) {
+  distribution = x * 0.707106781186547524f;
+  Erf(distribution);
+  distribution = distribution * 0.5f + 0.5f;
+  density = x * x * -0.5f;
+  Exp(density);
+  density *= 0.398942280401432678f;
+}
+
+// The blocks Philox({first + i, 0, 0}, key) of common/random.h for i < 16, bit for bit: word w of block i is
+// words[w][i]. `first` counts in 64 bits.
+template <int rounds = 10>
+MUSTER_INLINE void PhiloxLanes(uint64_t key, uint64_t first, Words words[4]) {
+  // In loops over lanes, in which GCC finds the multiplication of 32 bits into 64.
+  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
+  for (int64_t i = 0; i < kLanes; ++i) {
+    c0[i] = static_cast<uint32_t>(first + i);
+    c1[i] = static_cast<uint32_t>((first + i) >> 32);
+    c2[i] = c3[i] = 0;
+  }
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < rounds; ++round) {
+    for (int64_t i = 0; i < kLanes; ++i) {
+      const uint64_t p0 = uint64_t{0xD2511F53} * c0[i];
+      const uint64_t p1 = uint64_t{0xCD9E8D57} * c2[i];
+      c0[i] = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
+      c1[i] = static_cast<uint32_t>(p1);
+      c2[i] = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
+      c3[i] = static_cast<uint32_t>(p0);
+    }
+    k0 += 0x9E3779B9;
+    k1 += 0xBB67AE85;
+  }
+  __builtin_memcpy(&words[0], c0, sizeof(Words));
+  __builtin_memcpy(&words[1], c1, sizeof(Words));
+  __builtin_memcpy(&words[2], c2, sizeof(Words));
+  __builtin_memcpy(&words[3], c3, sizeof(Words));
+}
+
+// The same blocks in the order of their words: word w of block i is out[4 * i + w]. Read as uint16_t, or uint8_t, they
+// are the blocks' 128, or 256, numbers in order on a little-endian machine.
+template <int rounds = 10>
+MUSTER_INLINE void PhiloxBlocks(uint64_t key, uint64_t first, uint32_t out[4 * kLanes]) {
+  Words words[4];
+  PhiloxLanes<rounds>(key, first, words);
+  constexpr Words kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+  constexpr Words kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  constexpr Words kLowPairs = {0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23};
+  constexpr Words kHighPairs = {8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31};
+  const Words low01 = __builtin_shuffle(words[0], words[1], kLow), high01 = __builtin_shuffle(words[0], words[1], kHigh);
+  const Words low23 = __builtin_shuffle(words[2], words[3], kLow), high23 = __builtin_shuffle(words[2], words[3], kHigh);
+  const Words blocks[4] = {
+      __builtin_shuffle(low01, low23, kLowPairs), __builtin_shuffle(low01, low23, kHighPairs),
+      __builtin_shuffle(high01, high23, kLowPairs), __builtin_shuffle(high01, high23, kHighPairs)};
+  __builtin_memcpy(out, blocks, sizeof(blocks));
+}
+
+}  // namespace muster
