@@ -99,14 +99,6 @@ class EncoderOps {
                                const SequencePlan& plan, at::Tensor& d_sum, at::Tensor& d_product,
                                const NormGradients& gradients) const = 0;
 
-  // out E [T, H] = residual + mask * (product + bias), without a norm: where the next norm belongs to another function.
-  // residual, bias: optional. out may be product or residual.
-  virtual void AddRows(const at::Tensor& product, const at::Tensor& bias, const at::Tensor& residual,
-                       const RowMask& mask, const SequencePlan& plan, at::Tensor& out) const = 0;
-  // d_product = mask * d_out (may be d_out; optional where the mask is inactive); d_bias (P [H], optional) +=.
-  virtual void AddRowsBackward(const at::Tensor& d_out, const RowMask& mask, const SequencePlan& plan,
-                               at::Tensor& d_product, const at::Tensor& d_bias) const = 0;
-
   // Plain: out E [T, I] = mask * f(x + bias), x E [T, I], bias P [I] optional.
   // Gated (x E [T, 2 I], bias P [2 I]): out = mask * (f(a) * b), a the first I columns of x + bias, b the others.
   virtual void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated,
@@ -117,8 +109,8 @@ class EncoderOps {
                                 Activation activation, bool gated, const RowMask& mask, const SequencePlan& plan,
                                 at::Tensor& d_x, const at::Tensor& d_bias, at::Tensor& out) const = 0;
 
-  // sums[i] += column sums of rows E [T, N], each P [N / sums.size()]: the first takes the first columns, and so on. At
-  // most three.
+  // sums[i] += column sums of rows E [T, N], each P: the first takes the first columns, as many as it has numbers, and so
+  // on, N in all. At most three.
   virtual void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) const = 0;
 
   // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says how
