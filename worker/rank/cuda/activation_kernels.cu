@@ -10,6 +10,10 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int64_t kStripe = kThreads * kPacket;  // columns of a block
 constexpr int64_t kForwardBlocks = 2048;         // of rows
+// Blocks that a multiprocessor holds at least: 64 registers per thread, of float64 102. Left to itself, ptxas aims at
+// fewer registers, and spills.
+template <typename E>
+constexpr int kLeastBlocks = sizeof(ParameterOf<E>) == sizeof(float) ? 8 : 5;
 
 // f(x) and f'(x).
 template <ActivationKind kind, typename P>
@@ -60,7 +64,8 @@ __device__ __forceinline__ void LoadInput(const ActivationJob& job, const Place&
 }
 
 template <typename E, ActivationKind kind>
-__global__ void __launch_bounds__(kThreads) ActivateKernel(const ActivationJob job, int64_t rows_per_block) {
+__global__ void __launch_bounds__(kThreads, kLeastBlocks<E>)
+    ActivateKernel(const ActivationJob job, int64_t rows_per_block) {
   using P = ParameterOf<E>;
   const Place place(job, rows_per_block);
   P bias[kPacket], gate_bias[kPacket] = {};

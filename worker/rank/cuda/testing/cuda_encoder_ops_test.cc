@@ -1,4 +1,4 @@
-// The encoder's row operations and its attention, with their kernels on the host, against the CPU's.
+// The encoder's row operations, with their kernels on the host, against the CPU's.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <string>
 
-#include "common/random.h"
-#include "worker/rank/cuda/cuda_attention_ops.h"
 #include "worker/rank/cuda/cuda_encoder_ops.h"
 #include "worker/rank/cuda/testing/host_plan.h"
 
@@ -25,13 +23,6 @@ at::ScalarType ParameterOf(at::ScalarType type) { return type == at::kDouble ? a
 // A result is rounded to its type once, from numbers that differ by the rounding of the arithmetic.
 double BoundOf(const at::Tensor& result) {
   return result.scalar_type() == at::kDouble ? 1e-12 : result.scalar_type() == at::kFloat ? 2e-5 : 0.008;
-}
-
-at::Tensor RandomTensor(at::IntArrayRef sizes, at::ScalarType type, uint64_t seed) {
-  CounterRandom random(seed);
-  at::Tensor numbers = at::empty(sizes, at::kDouble);
-  for (int64_t i = 0; i < numbers.numel(); ++i) numbers.mutable_data_ptr<double>()[i] = 2 * random.Uniform() - 1;
-  return numbers.to(type);
 }
 
 // The results of one operation, in order.
@@ -170,39 +161,6 @@ TEST_F(CudaEncoderOpsTest, TensorsThatDoNotMatchAreRefused) {
   EXPECT_THROW(CudaEncoderOps().AddNorm(rows.t(), {}, {}, norm, Mask(0), *plan_, out, none, out), c10::Error);
   std::vector<at::Tensor> sums = {at::zeros({3})};
   EXPECT_THROW(CudaEncoderOps().AddColumnSums(rows, sums), c10::Error);
-}
-
-// Dense products round probabilities and gradients of scores to bfloat16 as the kernel does.
-TEST(CudaAttentionOps, IsTheDenseProducts) {
-  const SequencePlanPtr plan = HostPlan({3, 66, 17});
-  for (const bool causal : {false, true}) {
-    const AttentionForm form{.heads = 4, .key_value_heads = 2, .causal = causal, .window = causal ? 0 : 20};
-    const AttentionMask mask{DropoutRate(0.1), 5};
-    const at::Tensor qkv = RandomTensor({plan->rows, 8 * 32}, at::kBFloat16, 1) * 2;
-    const at::Tensor d_out = RandomTensor({plan->rows, 4 * 32}, at::kBFloat16, 2);
-    ASSERT_TRUE(CudaAttentionOps().Takes(qkv, form, mask, *plan));
-    const auto run = [&](const AttentionOps& ops) -> Results {
-      const AttentionResult result = ops.Forward(qkv, form, mask, *plan);
-      return {result.out, ops.Backward(d_out, qkv, result, form, mask, *plan).qkv};
-    };
-    const Results own = run(CudaAttentionOps()), expected = run(DenseAttentionOps());
-    for (size_t i = 0; i < own.size(); ++i) {
-      const at::Tensor a = own[i].to(at::kDouble), b = expected[i].to(at::kDouble);
-      const double difference = ((a - b).square().sum() / b.square().sum()).sqrt().item<double>();
-      std::printf("causal %d, result %zu: difference %.2g of the norm\n", causal, i, difference);
-      EXPECT_LE(difference, 0.01);
-    }
-  }
-}
-
-TEST(CudaAttentionOps, LeavesOtherFormsToDenseProducts) {
-  const SequencePlanPtr plan = HostPlan({3});
-  const AttentionMask mask{DropoutRate(0.1), 0};
-  const at::Tensor qkv = at::zeros({3, 3 * 64}, at::kBFloat16);
-  EXPECT_TRUE(CudaAttentionOps().Takes(qkv, {.heads = 1}, mask, *plan));
-  EXPECT_FALSE(CudaAttentionOps().Takes(qkv.to(at::kFloat), {.heads = 1}, mask, *plan));
-  EXPECT_FALSE(CudaAttentionOps().Takes(qkv, {.heads = 4}, mask, *plan)) << "heads of 16";
-  EXPECT_FALSE(CudaAttentionOps().Takes(qkv, {.heads = 1, .distance_bias = at::zeros({5, 1})}, mask, *plan));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 
 #include <limits>
 
-#include "common/random.h"
 #include "worker/rank/cuda/cuda_dropout_ops.h"
 #include "worker/rank/cuda/cuda_tile_ops.h"
 #include "worker/rank/cuda/testing/host_cuda.h"
@@ -20,13 +19,6 @@ namespace muster {
 namespace {
 
 const std::vector<int64_t> kLengths = {1, 2, 2, 3, 17, 17, 40};
-
-at::Tensor RandomTensor(at::IntArrayRef sizes, at::ScalarType type, uint64_t seed, double scale = 1) {
-  CounterRandom random(seed);
-  at::Tensor numbers = at::empty(sizes, at::kDouble);
-  for (int64_t i = 0; i < numbers.numel(); ++i) numbers.mutable_data_ptr<double>()[i] = scale * (2 * random.Uniform() - 1);
-  return numbers.to(type);
-}
 
 double LargestRelative(const at::Tensor& own, const at::Tensor& expected) {
   const at::Tensor a = own.to(at::kDouble), b = expected.to(at::kDouble);

@@ -76,6 +76,23 @@ TEST(HostCuda, SharedMemoryIsPoisonedWhenABlockBegins) {
   EXPECT_TRUE(std::isnan(out[1]));
 }
 
+#ifdef MUSTER_HOST_ASAN
+__global__ void BeyondSharedKernel(int index) {
+  MUSTER_SHARED(int, values, 8);
+  MUSTER_DYNAMIC_SHARED(int, more);
+  values[0] = 1;
+  int* pointer = index < 0 ? more : values;
+  pointer[index < 0 ? -index : index] = 1;
+}
+
+TEST(HostCuda, AnIndexBeyondSharedMemoryEndsTheTest) {
+  Launch(BeyondSharedKernel, 1, 1, 8 * sizeof(int), nullptr, 7);
+  Launch(BeyondSharedKernel, 1, 1, 8 * sizeof(int), nullptr, -7);
+  EXPECT_DEATH(Launch(BeyondSharedKernel, 1, 1, 8 * sizeof(int), nullptr, 8), "heap-buffer-overflow");
+  EXPECT_DEATH(Launch(BeyondSharedKernel, 1, 1, 8 * sizeof(int), nullptr, -8), "heap-buffer-overflow");
+}
+#endif
+
 __global__ void ShuffleKernel(int* out) {
   const int lane = static_cast<int>(threadIdx.x % 32), value = static_cast<int>(threadIdx.x);
   int* own = out + threadIdx.x * 5;
