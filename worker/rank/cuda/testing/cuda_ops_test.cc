@@ -25,7 +25,7 @@ double LargestRelative(const at::Tensor& own, const at::Tensor& expected) {
   return ((a - b).abs() / (b.abs() + 1e-30)).max().item<double>();
 }
 
-TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpu) {
+TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpuBeforeTheResidual) {
   const SequencePlanPtr plan = HostPlan(kLengths);
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
     for (const int64_t width : {1, 13, 104}) {
@@ -35,7 +35,10 @@ TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpu) {
         const DropoutPlace place{5, DropoutSite::kFeedForward};
         CudaDropoutOps().MaskRows(x, base, DropoutRate(0.1), place, *plan, own);
         DropoutOpsOf(at::kCPU).MaskRows(x, base, DropoutRate(0.1), place, *plan, expected);
-        EXPECT_TRUE(at::equal(own, expected)) << type << ", width " << width;
+        // With a residual the CPU may round product and sum at once. Numbers are below 2.25.
+        const double unit = type == at::kDouble ? 4.5e-16 : type == at::kFloat ? 2.4e-7 : 0.016;
+        const double difference = (own.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
+        EXPECT_LE(difference, base.defined() ? unit : 0) << type << ", width " << width;
       }
     }
   }
@@ -44,7 +47,7 @@ TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpu) {
 TEST(CudaDropoutOps, ProbabilitiesAreTheBitsOfTheCpu) {
   const SequencePlanPtr plan = HostPlan(kLengths);
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
-    for (const Run& run : plan->runs) {
+    for (const muster::Run& run : plan->runs) {
       const at::Tensor p = RandomTensor({run.count * 3, run.length, run.length}, type, 3);
       at::Tensor own = at::empty_like(p), expected = at::empty_like(p);
       CudaDropoutOps().MaskProbabilities(p, run, DropoutRate(0.3), 7, *plan, own);
