@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/rank/collective/nccl_group.h"
+#include "worker/rank/cuda/cuda_attention_ops.h"
 #include "worker/rank/cuda/cuda_dropout_ops.h"
+#include "worker/rank/cuda/cuda_encoder_ops.h"
 #include "worker/rank/cuda/cuda_tile_ops.h"
 
 namespace muster {
@@ -15,6 +17,8 @@ class Backend final : public CudaBackend {
  public:
   const TileOps& tile_ops() override { return CudaTileOps(); }
   const DropoutOps& dropout_ops() override { return CudaDropoutOps(); }
+  const EncoderOps& encoder_ops() override { return CudaEncoderOps(); }
+  const AttentionOps& attention_ops() override { return CudaAttentionOps(); }
 
   absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) override {
     return MakeNcclGroup(options, device);

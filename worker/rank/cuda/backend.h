@@ -10,7 +10,9 @@
 #include "worker/rank/collective/group.h"
 #include "worker/rank/collective/join.h"
 #include "worker/rank/loss/tile_ops.h"
+#include "worker/rank/model/attention_ops.h"
 #include "worker/rank/model/dropout.h"
+#include "worker/rank/model/encoder_ops.h"
 
 namespace muster {
 
@@ -19,6 +21,8 @@ class CudaBackend {
   virtual ~CudaBackend() = default;
   virtual const TileOps& tile_ops() = 0;
   virtual const DropoutOps& dropout_ops() = 0;
+  virtual const EncoderOps& encoder_ops() = 0;
+  virtual const AttentionOps& attention_ops() = 0;
   virtual absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) = 0;
   // GPUs that this process may use. FAILED_PRECONDITION with CUDA's own word where there is none.
   virtual absl::StatusOr<int> CountDevices() = 0;

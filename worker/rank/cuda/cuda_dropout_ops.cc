@@ -1,26 +1,11 @@
 #include "worker/rank/cuda/cuda_dropout_ops.h"
 
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-
-#include "worker/rank/cuda/check.h"
+#include "worker/rank/cuda/device_scope.h"
 #include "worker/rank/cuda/dropout_kernels.h"
+#include "worker/rank/cuda/rows_of.h"
 
 namespace muster {
 namespace {
-
-cuda::Element ElementOf(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return cuda::Element::kFloat;
-    case at::kDouble:
-      return cuda::Element::kDouble;
-    case at::kBFloat16:
-      return cuda::Element::kBfloat16;
-    default:
-      TORCH_CHECK(false, "dropout of ", tensor.scalar_type(), ": float, double and bfloat16 are known");
-  }
-}
 
 bool IsLike(const at::Tensor& tensor, const at::Tensor& x) {
   return tensor.device() == x.device() && tensor.scalar_type() == x.scalar_type() && tensor.is_contiguous() &&
@@ -30,11 +15,11 @@ bool IsLike(const at::Tensor& tensor, const at::Tensor& x) {
 // What both sites have in common; sequences, width and longest are left to fill in.
 cuda::MaskJob JobFor(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
                      const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) {
-  TORCH_CHECK(x.is_cuda() && x.is_contiguous() && IsLike(out, x) && (!residual.defined() || IsLike(residual, x)),
+  TORCH_CHECK(x.device().type() == kKernelDevice && x.is_contiguous() && IsLike(out, x) && (!residual.defined() || IsLike(residual, x)),
               "dropout on CUDA: x, residual and out must be dense tensors of one type, size and device");
   TORCH_CHECK(plan.device_keys.defined() && plan.device_keys.device() == x.device(),
               "dropout on CUDA: the plan's keys are on another device");
-  return {.element = ElementOf(x),
+  return {.element = ElementOf(x, "dropout"),
           .x = x.const_data_ptr(),
           .residual = residual.defined() ? residual.const_data_ptr() : nullptr,
           .out = out.mutable_data_ptr(),
@@ -46,8 +31,8 @@ cuda::MaskJob JobFor(const at::Tensor& x, const at::Tensor& residual, const Drop
 }
 
 void Launch(const cuda::MaskJob& job, at::Device device) {
-  const c10::cuda::CUDAGuard guard(device);
-  CheckCuda(cuda::ApplyMask(job, c10::cuda::getCurrentCUDAStream().stream()), "dropout");
+  const DeviceScope scope(device);
+  CheckCuda(cuda::ApplyMask(job, scope.stream()), "dropout");
 }
 
 class Ops final : public DropoutOps {

@@ -1,10 +1,6 @@
 #include "worker/rank/cuda/cuda_tile_ops.h"
 
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <cuda_runtime.h>
-
-#include "worker/rank/cuda/check.h"
+#include "worker/rank/cuda/device_scope.h"
 #include "worker/rank/cuda/tile_kernels.h"
 
 namespace muster {
@@ -18,7 +14,7 @@ void CheckBeside(const at::Tensor& scores, const at::Tensor& vector, const char*
 }
 
 void CheckTile(const at::Tensor& scores, const at::Tensor& excluded) {
-  TORCH_CHECK(scores.is_cuda() && scores.dim() == 2 && scores.is_contiguous(),
+  TORCH_CHECK(scores.device().type() == kKernelDevice && scores.dim() == 2 && scores.is_contiguous(),
               "a tile of scores must be dense, on CUDA");
   TORCH_CHECK(scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble, "a tile of scores of ",
               scores.scalar_type(), ": float32 and float64 are known");
@@ -47,12 +43,8 @@ void WeighAll(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& 
 }
 
 TilePlan PlanOfCurrentDevice() {
-  int device = 0, multiprocessors = 0;
-  size_t free_bytes = 0, total_bytes = 0;
-  CheckCuda(cudaGetDevice(&device), "the current device");
-  CheckCuda(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "its multiprocessors");
-  CheckCuda(cudaMemGetInfo(&free_bytes, &total_bytes), "its memory");
-  return GpuTilePlan(multiprocessors, static_cast<int64_t>(total_bytes));
+  const DeviceSize size = SizeOfCurrentDevice();
+  return GpuTilePlan(size.multiprocessors, size.memory_bytes);
 }
 
 template <typename T>
@@ -73,12 +65,11 @@ class Ops final : public TileOps {
     CheckTile(scores, excluded);
     CheckBeside(scores, top, "top");
     CheckBeside(scores, sum, "sum");
-    const c10::cuda::CUDAGuard guard(scores.device());
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    const DeviceScope scope(scores.device());
     if (scores.scalar_type() == at::kDouble) {
-      Accumulate<double>(scores, excluded, top, sum, stream);
+      Accumulate<double>(scores, excluded, top, sum, scope.stream());
     } else {
-      Accumulate<float>(scores, excluded, top, sum, stream);
+      Accumulate<float>(scores, excluded, top, sum, scope.stream());
     }
   }
 
@@ -87,12 +78,11 @@ class Ops final : public TileOps {
     CheckTile(scores, excluded);
     CheckBeside(scores, lse, "lse");
     CheckBeside(scores, scale, "scale");
-    const c10::cuda::CUDAGuard guard(scores.device());
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    const DeviceScope scope(scores.device());
     if (scores.scalar_type() == at::kDouble) {
-      WeighAll<double>(scores, excluded, lse, scale, stream);
+      WeighAll<double>(scores, excluded, lse, scale, scope.stream());
     } else {
-      WeighAll<float>(scores, excluded, lse, scale, stream);
+      WeighAll<float>(scores, excluded, lse, scale, scope.stream());
     }
   }
 
@@ -101,12 +91,11 @@ class Ops final : public TileOps {
     TORCH_CHECK(values.device() == scores.device() && values.scalar_type() == scores.scalar_type() &&
                     values.is_contiguous() && values.numel() == positions.numel(),
                 "values must be dense, of the scores' type and device, and as many as positions");
-    const c10::cuda::CUDAGuard guard(scores.device());
-    void* stream = c10::cuda::getCurrentCUDAStream().stream();
+    const DeviceScope scope(scores.device());
     if (scores.scalar_type() == at::kDouble) {
-      ScatterAll<double>(scores, positions, values, stream);
+      ScatterAll<double>(scores, positions, values, scope.stream());
     } else {
-      ScatterAll<float>(scores, positions, values, stream);
+      ScatterAll<float>(scores, positions, values, scope.stream());
     }
   }
 };

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace muster::cuda {
+#include "worker/rank/cuda/row_types.h"
 
-enum class Element { kFloat, kDouble, kBfloat16 };
+namespace muster::cuda {
 
 // Sequence s covers elements [begin(s), begin(s + 1)) of the tensors, where begin(s) = first_rows[s] * width, or
 // s * width where first_rows is null. Its key is DropoutKey(keys[s], {layer, site}). Pointers are of the device.

@@ -71,6 +71,8 @@ absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
   MakeDeterministic();
   RegisterTileOps(c10::DeviceType::CUDA, backend->tile_ops());
   RegisterDropoutOps(c10::DeviceType::CUDA, backend->dropout_ops());
+  RegisterEncoderOps(c10::DeviceType::CUDA, backend->encoder_ops());
+  RegisterAttentionOps(c10::DeviceType::CUDA, backend->attention_ops());
   return backend;
 } catch (const std::exception& error) {
   const std::string text = error.what();

@@ -1,8 +1,7 @@
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <limits>
 
+#include "worker/rank/cuda/device.h"
 #include "worker/rank/cuda/tile_kernels.h"
 
 namespace muster::cuda {
@@ -33,7 +32,7 @@ struct Sum {
 // Of all threads of the block, in an order that never changes; every thread gets it.
 template <typename T, typename Combine>
 __device__ T OverBlock(T value, Combine combine) {
-  __shared__ T warps[kWarps];
+  MUSTER_SHARED(T, warps, kWarps);
   for (int distance = 16; distance > 0; distance /= 2) {
     value = combine(value, __shfl_xor_sync(0xffffffff, value, distance));
   }
@@ -46,7 +45,7 @@ __device__ T OverBlock(T value, Combine combine) {
 }
 
 template <typename T>
-__global__ void FillKernel(T* scores, const int64_t* positions, int64_t count, T value) {
+__global__ void __launch_bounds__(kThreads) FillKernel(T* scores, const int64_t* positions, int64_t count, T value) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count; i += stride) {
     scores[positions[i]] = value;
@@ -57,8 +56,7 @@ template <typename T>
 cudaError_t Fill(T* scores, const int64_t* positions, int64_t count, T value, cudaStream_t stream) {
   if (count == 0) return cudaSuccess;
   const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
-  FillKernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(scores, positions, count, value);
-  return cudaGetLastError();
+  return Launch(FillKernel<T>, static_cast<unsigned>(blocks), kThreads, 0, stream, scores, positions, count, value);
 }
 
 template <typename T>
@@ -71,7 +69,7 @@ __global__ void ScatterKernel(T* scores, const int64_t* positions, const T* valu
 
 // A block a row: the largest score, then the sum relative to it. The row is read twice; a tile fits the L2 cache.
 template <typename T>
-__global__ void AccumulateLseKernel(const T* scores, int64_t columns, T* top, T* sum) {
+__global__ void __launch_bounds__(kThreads) AccumulateLseKernel(const T* scores, int64_t columns, T* top, T* sum) {
   const int64_t row = blockIdx.x;
   const T* own = scores + row * columns;
   const T infinity = std::numeric_limits<T>::infinity();
@@ -93,10 +91,11 @@ __global__ void AccumulateLseKernel(const T* scores, int64_t columns, T* top, T*
 }
 
 template <typename T>
-__global__ void WeighKernel(T* scores, int64_t columns, const T* lse, const T* scale) {
+__global__ void __launch_bounds__(kThreads) WeighKernel(T* scores, int64_t columns, const T* lse, const T* scale) {
   const int64_t row = blockIdx.x;
   T* own = scores + row * columns;
   const T reference = lse[row], factor = scale[row];
+#pragma unroll 1  // else exp of float64 spills
   for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
     own[c] = factor == 0 ? T{0} : factor * Exp(own[c] - reference);
   }
@@ -113,8 +112,7 @@ int AccumulateLse(T* scores, int64_t rows, int64_t columns, const int64_t* exclu
       error != cudaSuccess) {
     return error;
   }
-  AccumulateLseKernel<<<static_cast<unsigned>(rows), kThreads, 0, on>>>(scores, columns, top, sum);
-  return cudaGetLastError();
+  return Launch(AccumulateLseKernel<T>, static_cast<unsigned>(rows), kThreads, 0, on, scores, columns, top, sum);
 }
 
 template <typename T>
@@ -122,8 +120,11 @@ int Weigh(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int
           const T* scale, void* stream) {
   const auto on = static_cast<cudaStream_t>(stream);
   if (rows == 0 || columns == 0) return cudaSuccess;
-  WeighKernel<<<static_cast<unsigned>(rows), kThreads, 0, on>>>(scores, columns, lse, scale);
-  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) return error;
+  if (const cudaError_t error =
+          Launch(WeighKernel<T>, static_cast<unsigned>(rows), kThreads, 0, on, scores, columns, lse, scale);
+      error != cudaSuccess) {
+    return error;
+  }
   return Fill(scores, excluded, excluded_count, T{0}, on);
 }
 
@@ -131,9 +132,8 @@ template <typename T>
 int Scatter(T* scores, const int64_t* positions, const T* values, int64_t count, void* stream) {
   if (count == 0) return cudaSuccess;
   const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
-  ScatterKernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(scores, positions,
-                                                                                                  values, count);
-  return cudaGetLastError();
+  return Launch(ScatterKernel<T>, static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream), scores,
+                positions, values, count);
 }
 
 template int Scatter<float>(float*, const int64_t*, const float*, int64_t, void*);

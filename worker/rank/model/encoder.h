@@ -30,12 +30,20 @@ struct PackedBatch {
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
 };
 
+// What the masks of attention probabilities depend on. kLaunch permits flash attention's own generator on a GPU, where it
+// takes the form and type; everywhere else it is kSequence.
+enum class AttentionKeys {
+  kSequence,  // seed, step, slot, layer, element
+  kLaunch,    // seed, step, layer, and the first slot of the micro-batch, which keys a generator for all its sequences
+};
+
 // Which masks to draw. probability 0: none (evaluation).
 struct Dropout {
   double hidden = 0;     // embeddings, attention output, feed-forward output
   double attention = 0;  // attention probabilities
   uint64_t seed = 0;
   uint64_t step = 0;
+  AttentionKeys attention_keys = AttentionKeys::kSequence;
 };
 
 struct Parameter {

@@ -20,6 +20,7 @@ at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values) {
 SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout) {
   auto plan = c10::make_intrusive<SequencePlan>();
   plan->lengths = batch.lengths;
+  plan->attention_keys = dropout.attention_keys;
   const uint64_t key = MixKey(dropout.seed, dropout.step);
   for (int64_t s = 0; s < batch.size(); ++s) {
     const int64_t length = batch.lengths[s];

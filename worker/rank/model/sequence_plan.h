@@ -26,6 +26,7 @@ struct SequencePlan : torch::CustomClassHolder {
   std::vector<int64_t> first_rows, lengths;  // of each sequence
   std::vector<uint64_t> keys;                // of each sequence, from seed, step and slot
   int64_t longest = 0;                       // length of the longest sequence
+  AttentionKeys attention_keys = AttentionKeys::kSequence;
   std::vector<int64_t> unpooled;             // tokens at the beginning of each that pooling leaves out; or empty
   at::Tensor positions;                      // int64 [rows], on the batch's device: of each token in its sequence
   // The same for kernels of a GPU; undefined on the CPU. First rows with `rows` at the end: [sequences + 1], int64 and,

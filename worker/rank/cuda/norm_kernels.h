@@ -1,0 +1,78 @@
+// Sums of rows, dropout and norms in one pass over a row; see worker/rank/model/encoder_ops.h. No torch header.
+#pragma once
+
+#include <cstdint>
+
+#include "worker/rank/cuda/column_sums.h"
+#include "worker/rank/cuda/row_types.h"
+
+namespace muster::cuda {
+
+// A row is one block, eight elements per thread. Of float64 half as many.
+constexpr int64_t kMostNormWidth = 4096;
+
+enum class NormKind { kNone, kLayerNorm, kRmsNorm };  // kNone: of embeddings alone
+
+// E is `element`; P is double for it, otherwise float. Pointers are of the device; those that may be null say so.
+struct NormJob {
+  Element element = Element::kFloat;
+  int64_t rows = 0, width = 0;  // width <= kMostNormWidth
+  NormKind kind = NormKind::kNone;
+  const void* weight = nullptr;  // P [width]; null with kNone
+  const void* bias = nullptr;    // P [width] or null
+  double epsilon = 0;
+  RowsMask mask;
+};
+
+// sum = residual + mask * (product + product_bias); out = norm(sum).
+struct AddNormJob : NormJob {
+  const void* product = nullptr;       // E [rows, width]
+  const void* product_bias = nullptr;  // P [width] or null
+  const void* residual = nullptr;      // E or null
+  void* sum = nullptr;                 // E; null: it is product, and neither bias, residual nor mask are there
+  void* statistics = nullptr;          // P [rows, 2] or null
+  void* out = nullptr;                 // E
+};
+
+// Where column sums go: P [width] each, +=, or null.
+struct NormSums {
+  void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null where all three below are
+  void *weight = nullptr, *bias = nullptr, *product_bias = nullptr;
+};
+
+struct AddNormBackwardJob : NormJob {
+  const void* d_out = nullptr;
+  const void* d_sum_before = nullptr;  // E or null
+  const void* sum = nullptr;           // E
+  const void* statistics = nullptr;    // P [rows, 2]
+  void* d_sum = nullptr;               // E or null
+  void* d_product = nullptr;           // E or null
+  NormSums sums;
+};
+
+// word + (position + type), P, not rounded.
+struct EmbeddingJob : NormJob {
+  const void* words = nullptr;       // P [vocabulary, width]
+  const int64_t* tokens = nullptr;   // [rows]
+  const void* places = nullptr;      // P [positions, width] or null
+  const int64_t* positions = nullptr;
+  const void* type = nullptr;  // P [width] or null
+};
+struct EmbedNormJob : EmbeddingJob {
+  void* statistics = nullptr;  // P [rows, 2] or null
+  void* out = nullptr;         // E
+};
+struct EmbedNormBackwardJob : EmbeddingJob {
+  const void* d_out = nullptr;
+  const void* statistics = nullptr;
+  void* d_sum = nullptr;  // P [rows, width]
+  NormSums sums;        // product_bias: of the type's row
+};
+
+// Each runs on `stream` (a cudaStream_t) and returns a cudaError_t.
+int AddNorm(const AddNormJob& job, void* stream);
+int AddNormBackward(const AddNormBackwardJob& job, void* stream);
+int EmbedNorm(const EmbedNormJob& job, void* stream);
+int EmbedNormBackward(const EmbedNormBackwardJob& job, void* stream);
+
+}  // namespace muster::cuda

@@ -1,0 +1,100 @@
+// The operations that a rank with a GPU registers, with their kernels on the host, against the CPU's.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "worker/rank/cuda/cuda_dropout_ops.h"
+#include "worker/rank/cuda/cuda_tile_ops.h"
+#include "worker/rank/cuda/testing/host_cuda.h"
+#include "worker/rank/cuda/testing/host_plan.h"
+
+namespace muster {
+namespace {
+
+const std::vector<int64_t> kLengths = {1, 2, 2, 3, 17, 17, 40};
+
+double LargestRelative(const at::Tensor& own, const at::Tensor& expected) {
+  const at::Tensor a = own.to(at::kDouble), b = expected.to(at::kDouble);
+  return ((a - b).abs() / (b.abs() + 1e-30)).max().item<double>();
+}
+
+TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpuBeforeTheResidual) {
+  const SequencePlanPtr plan = HostPlan(kLengths);
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    for (const int64_t width : {1, 13, 104}) {
+      const at::Tensor x = RandomTensor({plan->rows, width}, type, 1), residual = RandomTensor({plan->rows, width}, type, 2);
+      for (const at::Tensor& base : {at::Tensor(), residual}) {
+        at::Tensor own = at::empty_like(x), expected = at::empty_like(x);
+        const DropoutPlace place{5, DropoutSite::kFeedForward};
+        CudaDropoutOps().MaskRows(x, base, DropoutRate(0.1), place, *plan, own);
+        DropoutOpsOf(at::kCPU).MaskRows(x, base, DropoutRate(0.1), place, *plan, expected);
+        // With a residual the CPU may round product and sum at once. Numbers are below 2.25.
+        const double unit = type == at::kDouble ? 4.5e-16 : type == at::kFloat ? 2.4e-7 : 0.016;
+        const double difference = (own.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
+        EXPECT_LE(difference, base.defined() ? unit : 0) << type << ", width " << width;
+      }
+    }
+  }
+}
+
+TEST(CudaDropoutOps, ProbabilitiesAreTheBitsOfTheCpu) {
+  const SequencePlanPtr plan = HostPlan(kLengths);
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    for (const muster::Run& run : plan->runs) {
+      const at::Tensor p = RandomTensor({run.count * 3, run.length, run.length}, type, 3);
+      at::Tensor own = at::empty_like(p), expected = at::empty_like(p);
+      CudaDropoutOps().MaskProbabilities(p, run, DropoutRate(0.3), 7, *plan, own);
+      DropoutOpsOf(at::kCPU).MaskProbabilities(p, run, DropoutRate(0.3), 7, *plan, expected);
+      EXPECT_TRUE(at::equal(own, expected)) << type << ", length " << run.length;
+    }
+  }
+}
+
+TEST(CudaDropoutOps, TensorsThatDoNotMatchAreRefused) {
+  const SequencePlanPtr plan = HostPlan(kLengths);
+  at::Tensor x = at::zeros({plan->rows, 4}), wide = at::zeros({plan->rows, 5});
+  const DropoutPlace place{0, DropoutSite::kEmbeddings};
+  EXPECT_THROW(CudaDropoutOps().MaskRows(x, wide, DropoutRate(0.1), place, *plan, x), c10::Error);
+  EXPECT_THROW(CudaDropoutOps().MaskRows(x.t(), {}, DropoutRate(0.1), place, *plan, x), c10::Error);
+}
+
+// The CPU's exp in float32 is within two units in the last place; sums are in another order.
+constexpr double kBound(at::ScalarType type) { return type == at::kDouble ? 1e-13 : 3e-6; }
+
+TEST(CudaTileOps, SumsAndWeightsAreTheCpusWithinRounding) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    double worst = 0;
+    for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {3, 31}, {7, 257}, {2, 1000}}) {
+      const at::Tensor scores = RandomTensor({rows, columns}, type, rows, 30);
+      std::vector<int64_t> flat = {0, rows * columns - 1};
+      const at::Tensor excluded = columns > 1 ? IndicesOn(at::kCPU, flat) : at::Tensor();
+      const auto run = [&](const TileOps& ops, at::Tensor& top, at::Tensor& sum, at::Tensor& weights) {
+        top = at::full({rows}, -std::numeric_limits<double>::infinity(), type);
+        sum = at::zeros({rows}, type);
+        for (int time = 0; time < 2; ++time) {
+          at::Tensor tile = scores * (time + 1);
+          ops.AccumulateLse(tile, excluded, top, sum);
+        }
+        weights = scores.clone();
+        ops.Weigh(weights, excluded, top, RandomTensor({rows}, type, 9));
+      };
+      at::Tensor top, sum, weights, expected_top, expected_sum, expected_weights;
+      run(CudaTileOps(), top, sum, weights);
+      run(CpuTileOps(), expected_top, expected_sum, expected_weights);
+      EXPECT_TRUE(at::equal(top, expected_top));
+      worst = std::max({worst, LargestRelative(sum, expected_sum), LargestRelative(weights, expected_weights)});
+    }
+    std::printf("%s: largest relative difference %.2g\n", c10::toString(type), worst);
+    EXPECT_LE(worst, kBound(type));
+  }
+}
+
+}  // namespace
+}  // namespace muster
