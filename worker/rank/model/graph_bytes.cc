@@ -13,8 +13,8 @@ struct Kept {
 
 // Embeddings: the sum before LayerNorm and its output (with dropout the dropped output; LayerNorm keeps its input). A
 // layer: q, k, v (3 H), context (H), the two sums (2 H) and outputs (2 H) of LayerNorm, the feed-forward's inside before
-// and after the activation (2 I), LayerNorms' mean and reciprocal deviation (4), attention's log-sum-exp (one per head;
-// none with dropout, which computes probabilities again), and the joined weights of queries, keys and values.
+// and after the activation (2 I), LayerNorms' mean and reciprocal deviation (4), attention's log-sum-exp (one per
+// head), and the joined weights of queries, keys and values.
 Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   return {.activations = hidden + layers * (8 * hidden + 2 * inner),
@@ -45,8 +45,8 @@ Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
 
 // Of a batch: token ids and positions (int64), pooling, and what Dense modules keep. Embeddings up to their norm, and
 // pooling, are in the type of parameters; products are in bfloat16 where the encoder computes in it.
-uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout, bool bfloat16) {
-  const uint64_t lse = dropout ? 0 : config.heads, hidden = config.hidden_size;
+uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool /*dropout*/, bool bfloat16) {
+  const uint64_t lse = config.heads, hidden = config.hidden_size;
   const Family& family = FamilyOf(config);
   const Kept kept = family.post_norm != nullptr     ? KeptByPostNorm(config, lse)
                     : &family == &kModernBertFamily ? KeptByModernBert(config, lse)
