@@ -14,7 +14,9 @@ using torch::autograd::variable_list;
 
 // Of each type of device.
 std::array<std::atomic<const AttentionOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
-  static std::array<std::atomic<const AttentionOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered{};
+  static std::array<std::atomic<const AttentionOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {
+      &CpuAttentionOps()};
+  static_assert(static_cast<int>(c10::DeviceType::CPU) == 0);
   return registered;
 }
 

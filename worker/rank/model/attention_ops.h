@@ -86,6 +86,8 @@ const AttentionOps& AttentionOpsFor(const at::Tensor& qkv, const AttentionForm& 
 // Before the first use on that device; `ops` lives on. The CPU's are there from the start.
 void RegisterAttentionOps(c10::DeviceType device, const AttentionOps& ops);
 
+// Float32 and bfloat16 in every form, in the caches of the threads that at::parallel_for has.
+const AttentionOps& CpuAttentionOps();
 // Products of dense tensors, launched for each length of the batch, on any device and for every form. Needs the device's
 // DropoutOps. What the fused operations are compared with.
 const AttentionOps& DenseAttentionOps();

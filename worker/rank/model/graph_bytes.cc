@@ -12,7 +12,7 @@ struct Kept {
 
 // Embeddings: their output, and mean and reciprocal deviation. A layer: q, k, v (3 H), context (H), the two sums (2 H)
 // and outputs (2 H) of its norms, the feed-forward's inside before the activation (I), mean and reciprocal deviation of two
-// norms (4), and attention's log-sum-exp (one per head; none with dropout, which computes probabilities again).
+// norms (4), and attention's log-sum-exp (one per head).
 Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   return {.activations = hidden + layers * (8 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
@@ -40,8 +40,8 @@ Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
 
 // Of a batch: token ids and positions (int64), pooling, and what Dense modules keep. Statistics and pooling are
 // in the type of parameters, rows in bfloat16 where the encoder computes in it.
-uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout, bool bfloat16) {
-  const uint64_t lse = dropout ? 0 : config.heads, hidden = config.hidden_size;
+uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool /*dropout*/, bool bfloat16) {
+  const uint64_t lse = config.heads, hidden = config.hidden_size;
   const Family& family = FamilyOf(config);
   const Kept kept = family.post_norm != nullptr     ? KeptByPostNorm(config, lse)
                     : &family == &kModernBertFamily ? KeptByModernBert(config, lse)
