@@ -27,11 +27,19 @@ std::string HostName() {
   return gethostname(name, sizeof(name) - 1) == 0 ? std::string(name) : std::string("localhost");
 }
 
-uint32_t CoreCount() {
+std::vector<uint32_t> AllowedCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  const uint32_t allowed = static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  std::vector<uint32_t> cpus;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+uint32_t CoreCount() {
+  const uint32_t allowed = std::max<uint32_t>(1, static_cast<uint32_t>(AllowedCpus().size()));
   return std::min(allowed, ReadCgroupLimits().cores.value_or(allowed));
 }
 

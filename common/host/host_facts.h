@@ -8,6 +8,7 @@
 namespace muster {
 
 std::string HostName();
+std::vector<uint32_t> AllowedCpus();  // numbers of the processors of this process's affinity, ascending
 uint32_t CoreCount();    // that this process may use: by its affinity and its container's limit
 uint64_t MemoryBytes();  // the host's, or its container's limit
 std::vector<std::string> GpuNames();  // by NVML; empty where there is no driver. Heeds CUDA_VISIBLE_DEVICES.

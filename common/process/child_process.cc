@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +39,7 @@ struct Plan {
   bool own_group;
   pid_t parent;
   int error_fd;  // closes on exec; carries errno when there is none
+  const cpu_set_t* cpus;  // null: ours
 };
 
 [[noreturn]] void Fail(int error_fd) {
@@ -68,6 +70,7 @@ struct Plan {
   for (size_t i = 0; i < plan.fds.size(); ++i) {
     if (dup2(spare[i], plan.fds[i].child) < 0) Fail(error_fd);
   }
+  if (plan.cpus != nullptr && sched_setaffinity(0, sizeof(*plan.cpus), plan.cpus) != 0) Fail(error_fd);
   if (plan.working_directory != nullptr && chdir(plan.working_directory) != 0) Fail(error_fd);
   execve(plan.argv[0], plan.argv.data(), plan.environment.data());
   Fail(error_fd);
@@ -134,7 +137,15 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   if (options.fds.size() > 16) return absl::InvalidArgumentError("a child process takes at most 16 file descriptors");
   ASSIGN_OR_RETURN(Pipe errors, MakePipe());
   fcntl(errors.read.get(), F_SETFL, 0);  // this end is waited for
-  Plan plan{Pointers(options.argv), {}, nullptr, options.fds, options.own_group, getpid(), errors.write.get()};
+  Plan plan{Pointers(options.argv), {}, nullptr, options.fds, options.own_group, getpid(), errors.write.get(),
+            nullptr};
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  for (const uint32_t cpu : options.cpus) {
+    if (cpu >= CPU_SETSIZE) return absl::InvalidArgumentError(absl::StrCat("processor ", cpu, " is out of range"));
+    CPU_SET(cpu, &cpus);
+  }
+  if (!options.cpus.empty()) plan.cpus = &cpus;
   if (options.environment.has_value()) {
     plan.environment = Pointers(*options.environment);
   } else {

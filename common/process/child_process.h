@@ -62,6 +62,7 @@ class ChildProcess {
     std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: ours
     std::vector<FdMapping> fds;  // all others are closed, 0 to 2 are ours unless named here
     std::filesystem::path working_directory;  // empty: ours
+    std::vector<uint32_t> cpus;               // the processors that it may run on; empty: ours
     bool own_group = true;  // leads a process group, so that a signal reaches what it started, too
   };
 

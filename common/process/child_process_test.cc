@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -62,6 +63,28 @@ TEST(ChildProcess, SaysWhichProgramCannotBeStarted) {
   ASSERT_FALSE(child.ok());
   EXPECT_EQ(child.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(child.status().message()), testing::HasSubstr("/no/such/program"));
+}
+
+TEST(ChildProcess, RunsOnTheProcessorsThatItIsBoundTo) {
+  cpu_set_t ours;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(ours), &ours), 0);
+  uint32_t last = 0;
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &ours)) last = cpu;
+  }
+  auto out = MakePipe();
+  ASSERT_TRUE(out.ok());
+  ChildProcess::Options options = Shell("while read -r name list; do [ $name = Cpus_allowed_list: ] && echo $list; done "
+                                        "< /proc/self/status");
+  options.fds = {{1, out->write.get()}};
+  options.cpus = {last};
+  auto child = ChildProcess::Start(options);
+  ASSERT_TRUE(child.ok()) << child.status();
+  out->write.Close();
+  EXPECT_EQ(ReadAll(out->read.get()), absl::StrCat(last, "\n"));
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&ours, &after)) << "the child alone is bound";
 }
 
 TEST(ChildProcess, SeesItsDescriptorsAndItsEnvironmentOnly) {

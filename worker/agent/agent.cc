@@ -154,14 +154,15 @@ void Agent::Do(const StartRank& action) {
   }
   models_.Use(action.rank, digests);
   starting_[action.rank] = 0;
-  disk_->Post([this, key = action.rank, config = action.config, digests, now = clock_.Now()] {
+  disk_->Post([this, key = action.rank, config = action.config, cpus = action.cpus, digests, now = clock_.Now()] {
     for (const std::string& digest : digests) MarkUsed(options_.core.state / "cache", digest, now);
     const absl::Status prepared = RankProcess::Prepare(key, config);
-    loop_->Post([this, key, config, prepared] { StartPrepared(key, config, prepared); });
+    loop_->Post([this, key, config, cpus, prepared] { StartPrepared(key, config, cpus, prepared); });
   });
 }
 
-void Agent::StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const absl::Status& prepared) {
+void Agent::StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config,
+                          const std::vector<uint32_t>& cpus, const absl::Status& prepared) {
   const int signal = std::exchange(starting_[key], 0);
   starting_.erase(key);
   if (signal == SIGTERM || signal == SIGKILL) return Handle(RankEnded{key, {-1, signal}, "", ""});
@@ -169,6 +170,7 @@ void Agent::StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig
   options.binary = options_.rank_binary;
   options.log_folder = options_.core.state / "logs";
   options.environment = options_.environment;
+  options.cpus = cpus;
   options.loop = loop_.get();
   options.disk = disk_.get();
   options.on_event = [this](Event event) { Handle(event); };

@@ -60,7 +60,8 @@ class Agent {
   void Do(const RemoveScratch& action);
   void Do(const EndAgent&) { ended_ = true; }
   // The rank's files are there, or why not.
-  void StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const absl::Status& prepared);
+  void StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const std::vector<uint32_t>& cpus,
+                     const absl::Status& prepared);
   void Prune();
 
   Options options_;

@@ -35,6 +35,7 @@ absl::Status RunWorker(const WorkerFlags& flags) {
   std::random_device random;
   options.core.facts.instance = absl::StrFormat("%08x%08x", random(), random());
   options.core.facts.version = MUSTER_VERSION;
+  options.core.facts.cpus = AllowedCpus();
   ASSIGN_OR_RETURN(const RankInterface interface, ResolveInterface(flags, host));
   ASSIGN_OR_RETURN(RankVariables variables,
                    ChooseRankVariables(OwnEnvironment(),

@@ -38,6 +38,11 @@ constexpr std::array<Owned, 7> kOwned = {{
     {"TMPDIR", "", "each rank has a scratch folder"},
 }};
 
+// Of the OpenMP library that LibTorch brings. Its threads spin where they wait for each other, and beside another busy process
+// on the same cores a step then takes several times as long.
+constexpr std::string_view kWaitPolicy = "OMP_WAIT_POLICY", kSpinCount = "GOMP_SPINCOUNT";
+constexpr std::string_view kWaitPolicyValue = "passive";
+
 using Variables = std::map<std::string, std::string, std::less<>>;
 
 std::string ValueOf(const Variables& variables, std::string_view name) {
@@ -136,6 +141,10 @@ absl::StatusOr<RankVariables> ChooseRankVariables(const std::vector<std::string>
   if (all.contains("GLOO_SOCKET_IFNAME")) {
     chosen.warnings.push_back("GLOO_SOCKET_IFNAME in the environment has no effect: Gloo binds the address of --interface");
   }
+  for (const std::string_view name : {kWaitPolicy, kSpinCount}) {
+    if (const auto found = all.find(name); found != all.end()) passed[found->first] = found->second;
+  }
+  if (!all.contains(kWaitPolicy) && !all.contains(kSpinCount)) passed.emplace(kWaitPolicy, kWaitPolicyValue);
   for (const std::string& name : options.extra) {
     RETURN_IF_ERROR(CheckExtra(name));
     if (all.contains(name)) {

@@ -20,6 +20,8 @@ const std::vector<NetworkInterface> kHost = {{"eth0", {"10.0.0.2", "fd00:1::2"},
                                              {"eth1", {"10.1.0.2"}, true, false},
                                              {"lo", {"127.0.0.1", "::1"}, true, true}};
 
+constexpr char kSleep[] = "OMP_WAIT_POLICY=passive";  // set in every rank's environment
+
 RankVariableOptions On(const std::string& name, const std::string& address, bool chosen = true) {
   return {.interface = {name, address}, .interface_is_chosen = chosen, .gpu = true};
 }
@@ -37,8 +39,18 @@ std::string Refusal(const std::vector<std::string>& environment, const RankVaria
 TEST(RankVariables, PassTheListedNamesAndNoSecret) {
   const RankVariables chosen =
       Choose({"PATH=/bin", "SECRET=1", "PATHS=x", "MUSTER_TOKEN_FILE=/t", "LD_PRELOAD=/x.so", "TMPDIR=/tmp"});
-  EXPECT_THAT(chosen.environment, ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth0", "PATH=/bin"));
+  EXPECT_THAT(chosen.environment, ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth0", "OMP_WAIT_POLICY=passive",
+                                              "PATH=/bin"));
   EXPECT_THAT(chosen.warnings, IsEmpty());
+}
+
+TEST(RankVariables, LetNoThreadSpinUnlessTheEnvironmentSaysHow) {
+  EXPECT_THAT(Choose({}).environment, Contains("OMP_WAIT_POLICY=passive"));
+  for (const std::string entry : {"OMP_WAIT_POLICY=active", "GOMP_SPINCOUNT=100"}) {
+    const std::vector<std::string> environment = Choose({entry}).environment;
+    EXPECT_THAT(environment, Contains(entry));
+    EXPECT_THAT(environment, Not(Contains("OMP_WAIT_POLICY=passive")));
+  }
 }
 
 TEST(RankVariables, PassTheFamiliesOfEfaRdmaAndTcpx) {
@@ -63,19 +75,19 @@ TEST(RankVariables, LeaveToMusterWhatResultsDependOn) {
 
 TEST(RankVariables, BindNcclToTheInterfaceOfTheRanks) {
   EXPECT_THAT(Choose({}, On("eth1", "10.1.0.2")).environment,
-              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth1"));
+              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth1", kSleep));
   EXPECT_THAT(Choose({}, On("eth0", "fd00:1::2", /*chosen=*/false)).environment,
-              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET6", "NCCL_SOCKET_IFNAME==eth0"));
-  EXPECT_THAT(Choose({}, On("lo", "::1")).environment, ElementsAre("NCCL_SOCKET_IFNAME==lo"))
+              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET6", "NCCL_SOCKET_IFNAME==eth0", kSleep));
+  EXPECT_THAT(Choose({}, On("lo", "::1")).environment, ElementsAre("NCCL_SOCKET_IFNAME==lo", kSleep))
       << "NCCL cannot use ::1, and finds 127.0.0.1 by itself";
   const RankVariables unknown = Choose({}, On("", "10.9.0.1"));
-  EXPECT_THAT(unknown.environment, IsEmpty());
+  EXPECT_THAT(unknown.environment, ElementsAre(kSleep));
   EXPECT_THAT(unknown.warnings, ElementsAre(HasSubstr("NCCL chooses one by itself")));
 }
 
 TEST(RankVariables, AListThatHasTheInterfaceStays) {
   EXPECT_THAT(Choose({"NCCL_SOCKET_IFNAME=eth"}).environment,
-              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME=eth"));
+              ElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME=eth", kSleep));
   EXPECT_THAT(Choose({"NCCL_SOCKET_IFNAME=eth"}).warnings, IsEmpty());
 }
 
@@ -85,7 +97,7 @@ TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndSaidWhereI
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=ib"}), HasSubstr("selects no interface that is up"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_FAMILY=AF_INET6"}), HasSubstr("NCCL_SOCKET_FAMILY=AF_INET6 in the environment"));
   const RankVariables chosen = Choose({"NCCL_SOCKET_IFNAME=eth1"}, On("eth0", "10.0.0.2", /*chosen=*/false));
-  EXPECT_THAT(chosen.environment, ElementsAre("NCCL_SOCKET_IFNAME=eth1"));
+  EXPECT_THAT(chosen.environment, ElementsAre("NCCL_SOCKET_IFNAME=eth1", kSleep));
   EXPECT_THAT(chosen.warnings, ElementsAre(HasSubstr("the environment wins for NCCL")));
   RankVariableOptions cpu = kEth0;
   cpu.gpu = false;
@@ -96,7 +108,7 @@ TEST(RankVariables, RankEnvLetsFurtherNamesThrough) {
   RankVariableOptions options = kEth0;
   options.extra = {"PYTORCH_CUDA_ALLOC_CONF", "NOT_SET"};
   const RankVariables chosen = Choose({"PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True", "OTHER=1"}, options);
-  EXPECT_THAT(chosen.environment, UnorderedElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth0",
+  EXPECT_THAT(chosen.environment, UnorderedElementsAre("NCCL_SOCKET_FAMILY=AF_INET", "NCCL_SOCKET_IFNAME==eth0", kSleep,
                                                        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"));
   EXPECT_THAT(chosen.warnings, ElementsAre(HasSubstr("--rank-env NOT_SET: this variable is not set here")));
   for (const std::string name : {"MUSTER_TOKEN_FILE", "LD_PRELOAD", "NCCL_ALGO", "TMPDIR", "A=b", "", "1A"}) {

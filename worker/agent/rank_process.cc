@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Start(const RankKey& k
   environment.push_back(absl::StrCat("TMPDIR=", scratch.string()));
   child.environment = std::move(environment);
   child.working_directory = scratch;
+  child.cpus = options.cpus;
   child.fds = {{0, nothing.get()}, {1, output.write.get()}, {2, output.write.get()}, {kMessageFd, messages.write.get()}};
   ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start(child));
 

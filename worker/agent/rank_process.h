@@ -24,6 +24,7 @@ class RankProcess {
     std::filesystem::path binary;
     std::filesystem::path log_folder;
     std::vector<std::string> environment;  // "NAME=value"; TMPDIR is added
+    std::vector<uint32_t> cpus;            // that it is bound to; empty: those of the agent
     PollLoop* loop = nullptr;               // on whose thread all happens, but for files:
     DiskWorker* disk = nullptr;
     std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "worker/agent/core/agent_core.h"
+#include "worker/agent/core/cpu_share.h"
 
 namespace muster {
 namespace {
@@ -110,7 +111,13 @@ void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
   attempt.stage = Stage::kStarted;
   for (auto& [number, rank] : attempt.ranks) {
     rank.running = true;
-    actions_.push_back(StartRank{{key, number}, ConfigFor({key, number}, attempt, rank.slot)});
+    StartRank start{{key, number}, ConfigFor({key, number}, attempt, rank.slot), {}};
+    // A rank alone would lose by it: beside a busy neighbor the kernel moves its threads to what is free.
+    if (attempt.ranks.size() > 1 && start.config.device() == "cpu") {
+      const AgentFacts& facts = options_.facts;
+      start.cpus = CpusOfSlot(facts.cpus, rank.slot, facts.slots, start.config.threads());
+    }
+    actions_.push_back(std::move(start));
   }
 }
 

@@ -39,6 +39,7 @@ namespace muster {
 struct AgentFacts {
   std::string worker, host, device, device_name, instance, version;
   uint32_t slots = 1, cores = 1;
+  std::vector<uint32_t> cpus;  // numbers of the processors that the agent may use
   uint64_t memory_bytes = 0;
 };
 

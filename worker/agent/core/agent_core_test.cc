@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "common/random.h"
+#include "worker/agent/core/cpu_share.h"
 
 namespace muster {
 namespace {
@@ -36,7 +37,7 @@ class AgentCoreTest : public testing::Test {
   static AgentCoreOptions Options(const std::string& log_format = "text") {
     AgentCoreOptions options;
     options.log_format = log_format;
-    options.facts = {.worker = "w1", .device = "cpu", .instance = "i", .slots = 2, .cores = 4};
+    options.facts = {.worker = "w1", .device = "cpu", .instance = "i", .slots = 2, .cores = 4, .cpus = {0, 1, 6, 7}};
     options.coordinator_address = "c:1";
     options.state = "/state";
     return options;
@@ -166,8 +167,26 @@ TEST_F(AgentCoreTest, PreparesThenRunsWithItsShareOfTheCores) {
   EXPECT_EQ(config.slot(), 1);
   EXPECT_EQ(config.world_size(), 2);
   EXPECT_EQ(config.scratch(), "/state/scratch/a-a1/r1");
+  EXPECT_THAT(std::get<StartRank>(actions[0]).cpus, ElementsAre(0, 1));
+  EXPECT_THAT(std::get<StartRank>(actions[1]).cpus, ElementsAre(6, 7));
   EXPECT_EQ(config.log_format(), "") << "text: what an older rank reads too";
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty()) << "the same wish again changes nothing";
+}
+
+TEST_F(AgentCoreTest, ARankAloneOnItsHostIsBoundToNoProcessor) {
+  Connect();
+  Desire({{"a", 1, kPrepare, {1}}});
+  const Actions actions = Desire({{"a", 1, kRun, {1}}});
+  EXPECT_THAT(std::get<StartRank>(actions.at(0)).cpus, IsEmpty());
+}
+
+TEST(CpusOfSlot, SharesAreEqualAndDisjointAndNeverSmallerThanTheThreads) {
+  const std::vector<uint32_t> cpus = {0, 2, 4, 6, 8};
+  EXPECT_THAT(CpusOfSlot(cpus, 0, 2, 2), ElementsAre(0, 2));
+  EXPECT_THAT(CpusOfSlot(cpus, 1, 2, 1), ElementsAre(4, 6));
+  EXPECT_THAT(CpusOfSlot(cpus, 1, 2, 3), IsEmpty()) << "the job asks for more threads than a share has processors";
+  EXPECT_THAT(CpusOfSlot(cpus, 0, 6, 1), IsEmpty()) << "more slots than processors";
+  EXPECT_THAT(CpusOfSlot({}, 0, 1, 1), IsEmpty());
 }
 
 TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {

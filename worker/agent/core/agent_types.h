@@ -70,6 +70,7 @@ struct Send {
 struct StartRank {  // RankEnded follows, sooner or later
   RankKey rank;
   muster::rank::v1::RankConfig config;
+  std::vector<uint32_t> cpus;  // that it is bound to; empty: none
 };
 struct SignalRank {
   RankKey rank;
