@@ -45,7 +45,7 @@ inline constexpr uint32_t kIdenticalIdsProtocol = 2;
 // out, low-rank adaptation and Matryoshka losses.
 inline constexpr uint32_t kFamiliesProtocol = 3;
 
-// From this one on an agent's ranks know both kinds of dropout apart, attention_dropout_keys, reductions and traces.
+// From this one on an agent's ranks know both kinds of dropout apart, attention_dropout_keys and traces.
 inline constexpr uint32_t kStepSettingsProtocol = 4;
 
 }  // namespace muster

@@ -83,11 +83,6 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
-  if (model.has_hidden_dropout()) return Wrong("model.hidden_dropout", "is not supported. Use model.dropout.");
-  if (model.has_attention_dropout()) return Wrong("model.attention_dropout", "is not supported. Use model.dropout.");
-  if (model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_DEFAULT) {
-    return Wrong("model.attention_dropout_keys", "is not supported. Leave it out.");
-  }
   return absl::OkStatus();
 }
 
@@ -288,8 +283,11 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (spec.trace_steps() > 0) return kStepSettingsProtocol;
   const muster::v1::ModelSpec& model = spec.model();
+  if (spec.trace_steps() > 0 || model.has_hidden_dropout() || model.has_attention_dropout() ||
+      model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_DEFAULT) {
+    return kStepSettingsProtocol;
+  }
   const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
   const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();
   // Older ranks write the prompts of the specification into the export.

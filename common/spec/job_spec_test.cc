@@ -125,6 +125,8 @@ INSTANTIATE_TEST_SUITE_P(
                  s.mutable_model()->set_preset("tiny");
                }},
         Broken{"model.dropout", [](JobSpec& s) { s.mutable_model()->set_dropout(1); }},
+        Broken{"model.hidden_dropout", [](JobSpec& s) { s.mutable_model()->set_hidden_dropout(1); }},
+        Broken{"model.attention_dropout", [](JobSpec& s) { s.mutable_model()->set_attention_dropout(-0.1f); }},
         Broken{"model.max_length.query", [](JobSpec& s) { s.mutable_model()->mutable_max_length()->set_query(2); }},
         Broken{"data.train", [](JobSpec& s) { s.mutable_data()->clear_train(); }},
         Broken{"data.negatives.choose",
@@ -266,6 +268,18 @@ TEST(NeededProtocol, IsThatOfTheNewestOptionOfTheJob) {
     JobSpec changed = Good();
     change(changed);
     EXPECT_EQ(NeededProtocol(changed, {}), kFamiliesProtocol);
+  }
+  for (const auto& change : std::vector<void (*)(JobSpec&)>{
+           [](JobSpec& s) { s.mutable_model()->set_hidden_dropout(0); },
+           [](JobSpec& s) { s.mutable_model()->set_attention_dropout(0); },
+           [](JobSpec& s) {
+             s.mutable_model()->set_attention_dropout_keys(muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH);
+           }}) {
+    JobSpec changed = Good();
+    change(changed);
+    EXPECT_EQ(NeededProtocol(changed, {}), kStepSettingsProtocol);
+    FillDefaults(changed);
+    EXPECT_TRUE(ValidateJobSpec(changed).ok()) << ValidateJobSpec(changed);
   }
 }
 

@@ -48,6 +48,8 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
   if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
   if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());
+  if (spec.has_hidden_dropout()) config.hidden_dropout = ShortestDouble(spec.hidden_dropout());
+  if (spec.has_attention_dropout()) config.attention_dropout = ShortestDouble(spec.attention_dropout());
   if (spec.has_lora()) {
     config.lora = {.rank = spec.lora().rank(),
                    .alpha = spec.lora().alpha(),

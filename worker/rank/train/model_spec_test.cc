@@ -36,6 +36,13 @@ TEST(EncoderFromSpec, LengthAndDropoutAreWhatTheSpecificationTrains) {
   EXPECT_EQ(config.max_sequence_length, 384);
   EXPECT_EQ(config.hidden_dropout, 0.3);
   EXPECT_EQ(config.attention_dropout, 0.3);
+  spec.mutable_model()->set_attention_dropout(0);
+  EXPECT_EQ((*EncoderFromSpec(spec, "", 50))->config().hidden_dropout, 0.3);
+  EXPECT_EQ((*EncoderFromSpec(spec, "", 50))->config().attention_dropout, 0) << "overrides dropout";
+  spec.mutable_model()->set_hidden_dropout(0.2f);
+  EXPECT_EQ((*EncoderFromSpec(spec, "", 50))->config().hidden_dropout, 0.2) << "overrides dropout";
+  spec.mutable_model()->clear_hidden_dropout();
+  spec.mutable_model()->clear_attention_dropout();
   spec.mutable_model()->mutable_max_length()->set_query(400);
   spec.mutable_model()->clear_dropout();
   const EncoderConfig own = (*EncoderFromSpec(spec, "", 50))->config();

@@ -134,13 +134,18 @@ void Summarise(const std::vector<Tally>& tallies, StepReport& report) {
 }  // namespace
 
 TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps) {
-  const bool own = spec.model().has_dropout();
+  const muster::v1::ModelSpec& model = spec.model();
+  const double hidden = model.has_dropout() ? model.dropout() : config.hidden_dropout,
+               attention = model.has_dropout() ? model.dropout() : config.attention_dropout;
   return {.optimizer = spec.optimizer(),
           .loss = spec.loss(),
           .keep_activations = spec.batch().keep_activations(),
           .seed = spec.seed(),
-          .hidden_dropout = own ? spec.model().dropout() : config.hidden_dropout,
-          .attention_dropout = own ? spec.model().dropout() : config.attention_dropout,
+          .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
+          .attention_dropout = model.has_attention_dropout() ? model.attention_dropout() : attention,
+          .attention_keys = model.attention_dropout_keys() == muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH
+                                ? AttentionKeys::kLaunch
+                                : AttentionKeys::kSequence,
           .total_steps = total_steps};
 }
 
@@ -176,7 +181,8 @@ Dropout Trainer::DropoutAt(uint64_t step) const {
   return {.hidden = options_.hidden_dropout,
           .attention = options_.attention_dropout,
           .seed = options_.seed,
-          .step = step};
+          .step = step,
+          .attention_keys = options_.attention_keys};
 }
 
 void Trainer::Enter(absl::string_view phase) const {

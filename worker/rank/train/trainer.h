@@ -33,6 +33,7 @@ struct TrainerOptions {
   uint64_t keep_activations = 0;  // bytes of graphs that are kept; the other micro-batches are replayed
   uint64_t seed = 0;
   double hidden_dropout = 0, attention_dropout = 0;
+  AttentionKeys attention_keys = AttentionKeys::kSequence;
   uint64_t total_steps = 1;
   int64_t tile_rows = 0, tile_columns = 0;  // 0: what the device plans
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids

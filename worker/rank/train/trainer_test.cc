@@ -135,6 +135,28 @@ TEST(Trainer, ScoresThatOverflowAreNamedAsThat) {
               HasSubstr("may not be finite: its length times the longest passage's"));
 }
 
+TEST(TrainerOptions, EachKindOfDropoutIsItsOwnFieldsElseTheCommonOnesElseTheModels) {
+  EncoderConfig config;
+  config.hidden_dropout = 0.25;
+  config.attention_dropout = 0.125;
+  muster::v1::JobSpec spec;
+  const auto expect = [&](double hidden, double attention, AttentionKeys keys) {
+    const TrainerOptions options = TrainerOptionsFrom(spec, config, 1);
+    EXPECT_EQ(options.hidden_dropout, hidden);
+    EXPECT_EQ(options.attention_dropout, attention);
+    EXPECT_EQ(options.attention_keys, keys);
+  };
+  expect(0.25, 0.125, AttentionKeys::kSequence);
+  spec.mutable_model()->set_dropout(0.5f);
+  expect(0.5, 0.5, AttentionKeys::kSequence);
+  spec.mutable_model()->set_attention_dropout(0);
+  spec.mutable_model()->set_attention_dropout_keys(muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH);
+  expect(0.5, 0, AttentionKeys::kLaunch);
+  spec.mutable_model()->clear_dropout();
+  spec.mutable_model()->set_hidden_dropout(0.75f);
+  expect(0.75, 0, AttentionKeys::kLaunch);
+}
+
 TEST(BeginningOf, JoinsWordPiecesOfTheVocabularyAndCutsLongTexts) {
   const auto folder = *MakeScratchFolder(testing::TempDir(), "vocabulary");
   ASSERT_TRUE(WriteFileAtomically(folder / "vocab.txt", "[CLS]\nred\nfi\n##sh\r\n").ok());
