@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sort.h>
 
+#include <optional>
+
 #include "worker/rank/cuda/activation_kernels.h"
 #include "worker/rank/cuda/column_sums.h"
 #include "worker/rank/cuda/device_scope.h"
@@ -172,7 +174,7 @@ class Ops final : public EncoderOps {
     TORCH_CHECK(rows.scalar_type() == table.scalar_type() && rows.size(1) == table.size(1),
                 "rows by index: the table is of another width or type");
     const DeviceScope scope(rows.device());
-    const auto [sorted, order] = at::sort(indices, /*stable=*/true, /*dim=*/0);
+    const auto [sorted, order] = at::sort(indices, /*stable=*/std::optional(true), /*dim=*/0, /*descending=*/false);
     CheckCuda(cuda::AddToRows(ElementOf(rows, "rows by index"), DataOf(rows), sorted.const_data_ptr<int64_t>(),
                               order.const_data_ptr<int64_t>(), rows.size(0), rows.size(1), MutableDataOf(table),
                               scope.stream()),

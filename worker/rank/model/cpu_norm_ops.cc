@@ -82,17 +82,15 @@ struct Tables {
     sum = Vector{};
     for (int64_t i = 0; i < width; i += kLanes) {
       const int64_t count = std::min(kLanes, width - i);
-      Vector x, other;
+      Vector x, other{};
       LoadSome(words + tokens[row] * width + i, count, x);
-      if (places != nullptr) {
-        LoadSome(places + positions[row] * width + i, count, other);
-        if (type != nullptr) {
-          Vector of_type;
-          LoadSome(type + i, count, of_type);
-          other += of_type;
-        }
-        x += other;
+      if (places != nullptr) LoadSome(places + positions[row] * width + i, count, other);
+      if (type != nullptr) {
+        Vector of_type;
+        LoadSome(type + i, count, of_type);
+        other += of_type;
       }
+      x += other;
       StoreRow(x, to + i);
       sum += x;
     }

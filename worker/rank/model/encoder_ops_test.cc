@@ -180,7 +180,7 @@ TEST(EncoderOps, GeluKeepsItsPrecisionAndNotANumber) {
   EXPECT_LE(largest, 8e-7);  // erf to 5 units in the last place
 }
 
-void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, bool places) {
+void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, bool places, bool types) {
   Inputs in(width, type, probability);
   const int64_t rows = in.plan->rows;
   EmbeddingTables tables{.words = in.Draw({50, width}).to(in.type_of_parameters),
@@ -188,8 +188,8 @@ void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, boo
   if (places) {
     tables.position_table = in.Draw({30, width}).to(in.type_of_parameters);
     tables.positions = in.plan->positions;
-    tables.type_row = in.Vector(width);
   }
+  if (types) tables.type_row = in.Vector(width);
   const Norm norm{.weight = in.Vector(width, 1), .bias = in.Vector(width), .epsilon = 1e-5};
   const at::Tensor d_out = in.Rows(width);
   const EncoderOps& ops = EncoderOpsOf(at::kCPU);
@@ -203,23 +203,25 @@ void ExpectEmbedNorm(int64_t width, at::ScalarType type, double probability, boo
   ops.AddToRows(d_sum, tables.tokens, d_words);
 
   const at::Tensor w = Leaf(norm.weight), b = Leaf(norm.bias), words = Leaf(tables.words),
-                   type_row = Leaf(places ? tables.type_row : norm.weight);
+                   type_row = Leaf(types ? tables.type_row : norm.weight);
   at::Tensor sum = words.index_select(0, tables.tokens);
-  if (places) sum = sum + Wide(tables.position_table).index_select(0, tables.positions) + type_row;
+  if (places) sum = sum + Wide(tables.position_table).index_select(0, tables.positions);
+  if (types) sum = sum + type_row;
   const at::Tensor y = NormOf(sum, w, b, norm) * in.Factors(width);
   const auto expected = torch::autograd::grad({y}, {w, b, words, type_row}, {Wide(d_out)}, {}, false, true);
   ExpectNear(out, y, type, "embeddings", width);
   ExpectNear(gradients.weight - 1, expected[0], type, "d weight", width);
   ExpectNear(gradients.bias - 1, expected[1], type, "d bias", width);
   ExpectNear(d_words - 1, expected[2], type, "d words", width);
-  if (places) ExpectNear(gradients.product_bias - 1, expected[3], type, "d type", width);
+  if (types) ExpectNear(gradients.product_bias - 1, expected[3], type, "d type", width);
 }
 
 TEST(EncoderOps, EmbedNormIsItsDefinition) {
   for (const int64_t width : kWidths) {
     for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
-      ExpectEmbedNorm(width, type, 0.2, true);
-      ExpectEmbedNorm(width, type, 0, false);
+      ExpectEmbedNorm(width, type, 0.2, /*places=*/true, /*types=*/true);
+      ExpectEmbedNorm(width, type, 0, /*places=*/false, /*types=*/false);
+      ExpectEmbedNorm(width, type, 0, /*places=*/false, /*types=*/true);
     }
   }
 }
