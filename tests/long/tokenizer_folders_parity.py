@@ -68,10 +68,12 @@ def folders(data, spm):
     for name in ("BartTokenizer", "GPT2Tokenizer", "LEDTokenizerFast", "PreTrainedTokenizerFast", None):
         yield (f"{name}, roberta", "roberta", "tokenizer.json", file_of("BPE, GPT-2, prefix space"),
                {"tokenizer_class": name, **xlm})
-    yield ("no class, qwen3", "qwen3", "tokenizer.json", file_of("BPE, GPT-2"), {"eos_token": "</s>", "pad_token": "<pad>"})
+    # Its special tokens are named: the class would add those that it expects and that these small vocabularies lack.
+    qwen = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>"}
+    yield ("no class, qwen3", "qwen3", "tokenizer.json", file_of("BPE, GPT-2"), qwen)
     yield ("no class, xlm-roberta", "xlm-roberta", "tokenizer.json", file_of("Unigram, character map, whole text"), xlm)
     yield ("Qwen2Tokenizer", "qwen3", "tokenizer.json", file_of("BPE, Qwen2, NFC"),
-           {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "add_bos_token": False})
+           {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": False, **qwen})
     yield ("XLMRobertaTokenizer", "xlm-roberta", "tokenizer.json", file_of("Unigram, character map, whole text"),
            {"tokenizer_class": "XLMRobertaTokenizer", **xlm})
     yield ("sentencepiece.bpe.model", "xlm-roberta", "sentencepiece.bpe.model", spm,

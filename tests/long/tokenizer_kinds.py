@@ -159,7 +159,8 @@ def sentencepiece_model(texts, size):
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(t[:1000] for t in texts), model_writer=out, vocab_size=size, model_type="unigram",
-        normalization_rule_name="nmt_nfkc", minloglevel=2, num_threads=2)
+        normalization_rule_name="nmt_nfkc", hard_vocab_limit=False,  # few texts have fewer pieces
+        minloglevel=2, num_threads=2)
     return out.getvalue()
 
 
