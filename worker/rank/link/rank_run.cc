@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/damaged_checkpoints.h"
+#include "common/files.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
@@ -247,6 +248,8 @@ class RankRun {
     }
     const double product_rate = config_.rank() == 0 ? MeasureProductRate(encoder_->config(), encoder_->options()) : 0;
     TraceRecorder trace(OptionsOfTrace());
+    // Where this fails, the recorder says that it cannot write its file.
+    if (config_.rank() == 0 && spec_.trace_steps() > 0) MakeFolders(TraceFolder()).IgnoreError();
     while (cursor_.step < TotalSteps() && !StopsEarly(spec_, cursor_)) {
       trace.BeforeStep();
       const absl::Duration start = clock_.Monotonic();
