@@ -37,6 +37,27 @@ absl::Status CheckSubject(const Records& records, const std::string& subject, co
   return absl::OkStatus();
 }
 
+// Where a job of the version before has a size that every device had as its default then, and the submission has today's
+// default of its device, both left it out.
+void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSpec& asked) {
+  constexpr uint32_t kFormerMicroBatchTokens = 16384;
+  constexpr uint64_t kFormerKeepActivations = uint64_t{4} << 30;
+  muster::v1::JobSpec today = asked;
+  today.mutable_resources()->set_device(submitted.resources().device());
+  today.mutable_batch()->clear_micro_batch_tokens();
+  today.mutable_batch()->clear_keep_activations();
+  FillDefaults(today);
+  muster::v1::BatchSpec& batch = *asked.mutable_batch();
+  if (submitted.batch().micro_batch_tokens() == kFormerMicroBatchTokens &&
+      batch.micro_batch_tokens() == today.batch().micro_batch_tokens()) {
+    batch.set_micro_batch_tokens(kFormerMicroBatchTokens);
+  }
+  if (submitted.batch().keep_activations() == kFormerKeepActivations &&
+      batch.keep_activations() == today.batch().keep_activations()) {
+    batch.set_keep_activations(kFormerKeepActivations);
+  }
+}
+
 }  // namespace
 
 absl::Status CheckRequestId(const std::string& request_id) {
@@ -59,6 +80,7 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
   muster::v1::BatchSpec& batch = *asked.mutable_batch();
   if (!batch.has_micro_batch_tokens()) batch.set_micro_batch_tokens(submitted.batch().micro_batch_tokens());
   if (!batch.has_keep_activations()) batch.set_keep_activations(submitted.batch().keep_activations());
+  AllowFormerDefaults(submitted, asked);
   if (same_device && ComparableBytes(submitted, device) == ComparableBytes(asked, device)) return &known;
   return Reused(request_id, absl::StrCat("to submit job ", known.job().id(), ", which has another specification"));
 }

@@ -13,7 +13,9 @@ import yaml  # noqa: E402  the pinned one
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 CHART = ROOT / "deploy/helm/muster"
-OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml"))
+# Not those that a test beside this one makes for itself in this folder, for the sake of relative paths.
+OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml")
+                  if not path.parent.name.startswith("tmp"))
 # The values that make the chart render what an overlay renders.
 VALUES = {"single-node": [], "gpu-pool": ["gpu-pool.yaml"], "shared-store": ["gpu-pool.yaml", "shared-store.yaml"]}
 
