@@ -1,7 +1,9 @@
 #include "coordinator/data/tokenize/bpe.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -14,6 +16,25 @@ namespace {
 constexpr UChar32 kTableSize = 0x10000;
 constexpr uint32_t kNoId = UINT32_MAX;  // ids of vocabularies are smaller
 constexpr uint64_t kNoPair = UINT64_MAX;
+
+// Sorts candidates, which are ascending in position, by rank < ranks: without comparing them where there are many.
+void SortByRank(size_t ranks, std::vector<uint64_t>& candidates) {
+  constexpr int kBits = 11;
+  constexpr size_t kFew = 256, kPlaces = size_t{1} << kBits;
+  if (candidates.size() < kFew) {
+    std::ranges::sort(candidates);
+    return;
+  }
+  thread_local std::vector<uint64_t> sorted;
+  for (int shift = 32; shift < 32 + std::bit_width(ranks); shift += kBits) {
+    std::array<uint32_t, kPlaces> next{};
+    for (const uint64_t candidate : candidates) ++next[candidate >> shift & (kPlaces - 1)];
+    std::exclusive_scan(next.begin(), next.end(), next.begin(), uint32_t{0});
+    sorted.resize(candidates.size());
+    for (const uint64_t candidate : candidates) sorted[next[candidate >> shift & (kPlaces - 1)]++] = candidate;
+    candidates.swap(sorted);
+  }
+}
 
 size_t PlaceOf(uint64_t pair, int shift) { return (pair * 0x9E3779B97F4A7C15u) >> shift; }
 
@@ -190,7 +211,7 @@ void Bpe::MergeAll(Symbols& symbols) const {
     if (add(left, right, later)) std::ranges::push_heap(later, std::greater());
   };
   for (int32_t i = 0; i + 1 < static_cast<int32_t>(list.size()); ++i) add(i, i + 1, first);
-  std::ranges::sort(first);
+  SortByRank(made_ids_.size(), first);
   for (size_t next = 0; next < first.size() || !later.empty();) {
     uint64_t candidate;
     if (later.empty() || (next < first.size() && first[next] < later.front())) {
