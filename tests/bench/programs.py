@@ -39,7 +39,7 @@ def token_batches(batches, length):
 def job(length, dropout, queries):
     return (f'model {{ from: "m" dropout: {dropout} max_length {{ query: {length} passage: {length} }} }} '
             f"loss {{ objective: OBJECTIVE_JOINTLH temperature: 0.05 }} batch {{ queries: {queries} }} "
-            "optimizer { learning_rate: 2e-5 } seed: 17")
+            "optimizer { learning_rate: 2e-5 } resources { device: DEVICE_CPU } seed: 17")
 
 
 def start_muster(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, options=()):
