@@ -15,6 +15,7 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/flags/parse_flags.h"
+#include "common/process/leave.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/collective/in_process.h"
@@ -153,7 +154,6 @@ int main(int argc, char** argv) {
   muster::UseBlockAllocator();
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds alike from run to run
   const absl::Status status = muster::TrainLocally(options);
-  if (status.ok()) return muster::kExitSucceeded;
-  std::fprintf(stderr, "muster-train-local: %s\n", std::string(status.message()).c_str());
-  return muster::ExitCodeFor(status);
+  if (!status.ok()) std::fprintf(stderr, "muster-train-local: %s\n", std::string(status.message()).c_str());
+  muster::Leave(status.ok() ? muster::kExitSucceeded : muster::ExitCodeFor(status));
 }

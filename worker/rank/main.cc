@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "common/flags/parse_flags.h"
 #include "common/log.h"
+#include "common/process/leave.h"
 #include "common/rpc/grpc_log.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
@@ -29,12 +30,6 @@ constexpr int kAgentDescriptor = 3;
 
 std::atomic<muster::StopRequest> stop_requested = muster::StopRequest::kNone;
 static_assert(std::atomic<muster::StopRequest>::is_always_lock_free, "set in a signal handler");
-
-// Without waiting for the group's threads: Gloo's would block while an operation is pending.
-[[noreturn]] void Leave(int code) {
-  std::fflush(nullptr);
-  std::_Exit(code);
-}
 
 int ExitCodeOf(muster::v1::ExitCause cause) {
   if (cause == muster::v1::EXIT_CAUSE_SUCCESS) return muster::kExitSucceeded;
@@ -78,12 +73,12 @@ int main(int argc, char** argv) {
   std::thread([&agent] {
     agent.WaitUntilClosed();
     spdlog::error("the agent is gone: this rank ends");
-    Leave(muster::kExitJobFailed);
+    muster::Leave(muster::kExitJobFailed);
   }).detach();
 
   muster::rank::v1::RankMessage last;
   *last.mutable_result() = muster::RunRank(config, agent, muster::RealClock(), stop_requested);
   if (last.result().cause() != muster::v1::EXIT_CAUSE_SUCCESS) spdlog::error("{}", last.result().message());
   agent.Send(last).IgnoreError();
-  Leave(ExitCodeOf(last.result().cause()));
+  muster::Leave(ExitCodeOf(last.result().cause()));
 }

@@ -10,7 +10,8 @@
 
 namespace muster {
 
-// For the training thread alone; one recorder of a process records at a time. Steps that are recorded are slower.
+// For the training thread alone; one recorder of a process records at a time. Steps that are recorded are slower. A
+// process that has recorded ends by Leave() (common/process/leave.h), since the profiler's own end can hang.
 class TraceRecorder {
  public:
   struct Options {
