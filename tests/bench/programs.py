@@ -36,18 +36,19 @@ def token_batches(batches, length):
             for batch in batches]
 
 
-def job(length, dropout, queries):
+def job(length, dropout, queries, precision):
     return (f'model {{ from: "m" dropout: {dropout} max_length {{ query: {length} passage: {length} }} }} '
             f"loss {{ objective: OBJECTIVE_JOINTLH temperature: 0.05 }} batch {{ queries: {queries} }} "
-            "optimizer { learning_rate: 2e-5 } resources { device: DEVICE_CPU } seed: 17")
+            f"optimizer {{ learning_rate: 2e-5 }} precision: PRECISION_{precision.upper()} "
+            "resources { device: DEVICE_CPU } seed: 17")
 
 
-def start_muster(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, options=()):
+def start_muster(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, precision="fp32", options=()):
     tokens = scratch / "tokens.json"
     tokens.write_text(json.dumps({"batches": token_batches(batches, length)}))
     # The variable is what muster-worker gives its ranks (docs/worker.md).
     return Child([BIN / "muster-train-bench", "--model", model, "--steps", tokens, "--threads", threads, "--spec",
-                  job(length, dropout, len(batches[0]["queries"])), *options], OMP_WAIT_POLICY="passive")
+                  job(length, dropout, len(batches[0]["queries"]), precision), *options], OMP_WAIT_POLICY="passive")
 
 
 def start_peer(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, loss="mnrl"):

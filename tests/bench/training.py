@@ -7,6 +7,7 @@ usage: .deps/parity/bin/python tests/bench/training.py [options]
   --models NAMES     minilm, base (minilm); base: BERT-base's shape with random weights
   --dropout NUMBERS  0.1, 0 (0.1,0)
   --losses NAMES     mnrl, cached: the peer's (mnrl)
+  --precision P      of Muster: fp32, bf16 (fp32); the peer always computes in fp32
   --batch N          queries per step; default 32 (scifact), 64 (banking77-intent), 16 with up to 4 positives (mixed)
   --turns N          at most, per combination (5); --seconds S: and no new turn that would end later (100)
   --neighbor         also beside one busy process on the same cores
@@ -39,7 +40,7 @@ class Combination:
         self.batches = make(options.batch, options.turns + 1)
         common = {"scratch": scratch, "batches": self.batches, "length": length, "dropout": dropout,
                   "model": MINILM if model == "minilm" else base_folder(scratch), "threads": options.threads}
-        self.muster = start_muster(**common)
+        self.muster = start_muster(**common, precision=options.precision)
         self.peer = None if options.muster_only else start_peer(**common, loss=loss)
 
     def close(self):
@@ -61,7 +62,7 @@ class Combination:
         of = lambda turn: pairs[turn["turn"] % len(pairs)]  # noqa: E731
         result = {
             "set": self.name, "model": self.model, "dropout": self.dropout, "loss": self.loss, "turns": measured,
-            "threads": self.options.threads,
+            "threads": self.options.threads, "precision": self.options.precision,
             "samples_per_second": median([of(t) / t["muster"]["seconds"] for t in measured]),
             "tokens_per_second": median([t["muster"]["tokens"] / t["muster"]["seconds"] for t in measured]),
             "product_share": median([t["muster"]["flops"] / t["muster"]["seconds"] / 1e9 / t["products"]["gflops"]
@@ -116,6 +117,7 @@ def main():
     parser.add_argument("--models", default="minilm")
     parser.add_argument("--dropout", default="0.1,0")
     parser.add_argument("--losses", default="mnrl")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=100)

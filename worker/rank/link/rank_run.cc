@@ -247,6 +247,7 @@ class RankRun {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
     const double product_rate = config_.rank() == 0 ? MeasureProductRate(encoder_->config(), encoder_->options()) : 0;
+    AdvisePrecision(product_rate);
     TraceRecorder trace(OptionsOfTrace());
     // Where this fails, the recorder says that it cannot write its file.
     if (config_.rank() == 0 && spec_.trace_steps() > 0) MakeFolders(TraceFolder()).IgnoreError();
@@ -279,6 +280,12 @@ class RankRun {
       if (ends || cursor_.step % spec_.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
     }
     return absl::OkStatus();
+  }
+
+  void AdvisePrecision(double product_rate) const {
+    if (config_.rank() != 0 || spec_.precision() != muster::v1::PRECISION_AUTO) return;
+    const std::string advice = PrecisionAdvice(encoder_->config(), encoder_->options(), product_rate);
+    if (!advice.empty()) spdlog::info("{}", advice);
   }
 
   std::filesystem::path TraceFolder() const { return std::filesystem::path(config_.scratch()) / "trace"; }

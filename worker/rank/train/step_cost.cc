@@ -12,12 +12,14 @@
 #include <limits>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
 #include "common/clock.h"
 
 namespace muster {
 namespace {
 
 constexpr int64_t kMeasuredRows = 2048;
+constexpr double kGainWorthSaying = 1.3;
 
 double ProductWeights(const EncoderConfig& config) {
   double weights = 0;
@@ -66,6 +68,22 @@ double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& opt
   }
   const auto size = static_cast<double>(kMeasuredRows * config.hidden_size * config.intermediate_size);
   return fastest > 0 ? 2 * size / fastest : 0;
+}
+
+bool ProcessorHasBfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
+std::string PrecisionAdvice(const EncoderConfig& config, const EncoderOptions& options, double product_rate) {
+  if (!options.device.is_cpu() || options.type != at::kFloat || options.bfloat16 || !ProcessorHasBfloat16()) return "";
+  const EncoderOptions other(options.type, options.device, /*in_bfloat16=*/true);
+  const double gain = MeasureProductRate(config, other) / product_rate;
+  if (!(gain >= kGainWorthSaying)) return "";
+  return absl::StrFormat("this processor multiplies bfloat16 %.1f times as fast as float32: consider `precision: bf16`", gain);
 }
 
 uint64_t PeakMemoryBytes(at::Device device) {

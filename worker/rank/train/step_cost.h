@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "worker/rank/model/encoder.h"
 
@@ -19,6 +20,15 @@ double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> 
 // Floating-point operations per second of the encoder's largest product, [2048, hidden] x [hidden, intermediate], in the
 // type that it computes in, with the calling thread's threads: the best of three, about 0.1 s on a CPU core.
 double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options);
+
+// Whether the processor has instructions that multiply bfloat16 (AVX-512 BF16 or AMX).
+bool ProcessorHasBfloat16();
+
+// For a job whose precision is `auto` and whose encoder computes in float32 on a CPU: a sentence that says how many times
+// as fast this processor multiplies bfloat16, where that is at least 1.3 times. Empty otherwise, and where
+// ProcessorHasBfloat16() is false. `product_rate`: what MeasureProductRate said. `auto` itself stays float32 on a CPU:
+// docs/decisions/0086-auto-does-not-measure.md.
+std::string PrecisionAdvice(const EncoderConfig& config, const EncoderOptions& options, double product_rate);
 
 // Peak since the process began: of the allocator of a GPU, or of the process's resident memory on a CPU. 0: not known.
 uint64_t PeakMemoryBytes(at::Device device);

@@ -51,6 +51,21 @@ TEST(ProductRate, IsMeasuredInEveryTypeOfAnEncoder) {
   EXPECT_GT(MeasureProductRate(Small(), {at::kFloat, at::kCPU, /*in_bfloat16=*/true}), 0);
 }
 
+// A rate of float32 that is low beyond any doubt makes bfloat16 faster wherever the processor has it.
+TEST(PrecisionAdvice, NamesTheGainOfBfloat16WhereTheProcessorHasIt) {
+  at::set_num_threads(1);
+  const std::string advice = PrecisionAdvice(Small(), {}, /*product_rate=*/1);
+  EXPECT_THAT(advice, testing::HasSubstr(ProcessorHasBfloat16() ? "precision: bf16" : ""));
+  EXPECT_EQ(advice.empty(), !ProcessorHasBfloat16());
+}
+
+TEST(PrecisionAdvice, SaysNothingWhereThereIsNoGainOrNoChoice) {
+  at::set_num_threads(1);
+  EXPECT_EQ(PrecisionAdvice(Small(), {}, /*product_rate=*/1e30), "");
+  EXPECT_EQ(PrecisionAdvice(Small(), {at::kDouble}, 1), "");
+  EXPECT_EQ(PrecisionAdvice(Small(), {at::kFloat, at::kCPU, /*in_bfloat16=*/true}, 1), "");
+}
+
 TEST(PeakMemory, OfTheProcessOnACpu) { EXPECT_GT(PeakMemoryBytes(at::kCPU), 1 << 20); }
 
 }  // namespace
