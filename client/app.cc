@@ -77,6 +77,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   CLI::App* local = app.get_subcommand("local");
   AsksNoCluster(local, cli);
   PrintsItsOwnFormat(local, cli);
+  AddShellCommands(app, cli);
   AddVersionCommand(app, cli);
 }
 

@@ -22,6 +22,7 @@ void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore
 void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddGcCommand(CLI::App& app, Cli& cli);
 void AddDoctorCommand(CLI::App& app, Cli& cli);
+void AddShellCommands(CLI::App& app, Cli& cli);  // completion, manual
 void AddVersionCommand(CLI::App& app, Cli& cli);
 
 }  // namespace muster

@@ -200,6 +200,14 @@ std::string TypeOf(CLI::Option& option) {
   return std::string(absl::StripSuffix(type, added));
 }
 
+std::vector<std::string> ChoicesOf(CLI::Option& option) {
+  for (const Verdict& verdict : VerdictsOf(option, "no/such value")) {
+    const std::string& kind = verdict.description;
+    if (absl::StartsWith(kind, "{") && absl::EndsWith(kind, "}")) return absl::StrSplit(kind.substr(1, kind.size() - 2), ',');
+  }
+  return {};
+}
+
 std::string WrongValue(CLI::Option& option, const std::string& value) {
   const std::vector<Verdict> verdicts = VerdictsOf(option, value);
   return verdicts.empty() ? "" : Expectation(verdicts.front(), value);

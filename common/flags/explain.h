@@ -19,6 +19,9 @@ std::string LabelOf(const CLI::Option& option);                              // 
 
 std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators add for --help
 
+// The values of a closed choice, in the order of --help; empty where any value may be right.
+std::vector<std::string> ChoicesOf(CLI::Option& option);
+
 // What the validators and the type of `option` say about `value`; "" where nothing is wrong that can be told.
 std::string WrongValue(CLI::Option& option, const std::string& value);
 // The values as they were given: CLI11 changes an option's results while it checks them.
