@@ -1,0 +1,147 @@
+"""deploy/install and deploy/package: the package, unpacked in a root that holds glibc and a shell alone, trains a job there."""
+import configparser
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from cluster import BIN, topics_job, write_topics, write_vocabulary  # noqa: E402
+
+BUILD = BIN.parent
+PROGRAMS = ("muster", "muster-coordinator", "muster-data", "muster-parquet", "muster-rank", "muster-worker")
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, **options)
+
+
+def ok(*command, **options):
+    done = run(*command, **options)
+    assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def bare_root(folder):
+    """A root with glibc, a shell and its basic tools: no compiler, no library of ours."""
+    files = set()
+    for package in ("libc6", "libc-bin", "dash", "coreutils", "libselinux1", "libpcre2-8-0", "libacl1", "libattr1", "libgmp10",
+                    "hostname"):
+        files |= {line for line in ok("dpkg", "-L", package).splitlines() if os.path.isfile(line)}
+    for file in sorted(files):
+        if file.startswith("/usr/share"):
+            continue
+        target = folder / str(pathlib.Path(file).parent.resolve()).lstrip("/") / pathlib.Path(file).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    for link in ("bin", "sbin", "lib", "lib64"):
+        (folder / "usr" / link).mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(f"usr/{link}")
+    for name in ("tmp", "root", "etc", "dev", "proc", "opt"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
+
+
+class Install(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-install-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.prefix = cls.folder / "first/muster"
+        ok(ROOT / "deploy/install", cls.prefix, "--build", BUILD)
+
+    def test_every_program_runs_after_the_folder_was_moved_and_names_no_path_of_the_build(self):
+        moved = self.folder / "moved"
+        shutil.copytree(self.prefix, moved, symlinks=True)
+        for program in PROGRAMS:
+            if program != "muster-parquet":  # which reads files and takes no flags
+                self.assertEqual(0, run(moved / "bin" / program, "--help", env={}).returncode, program)
+            for library, path in re.findall(r"(\S+) => (\S+)", ok("ldd", moved / "bin" / program, env={})):
+                inside = pathlib.Path(path).resolve().parent == moved.resolve() / "lib/muster"
+                glibc = re.match(r"lib(c|m|dl|rt|pthread|resolv)\.so\.", library)
+                self.assertTrue(inside or glibc, f"{program} loads {library} from {path}")
+            self.assertNotIn(str(ROOT), ok("readelf", "-d", moved / "bin" / program))
+
+    def test_installing_again_replaces_the_programs_and_keeps_nothing_aside(self):
+        prefix = self.folder / "again"
+        ok(ROOT / "deploy/install", prefix, "--build", BUILD)
+        (prefix / "bin/old-program").touch()
+        ok(ROOT / "deploy/install", prefix, "--build", BUILD)
+        self.assertEqual(set(PROGRAMS), {path.name for path in (prefix / "bin").iterdir()})
+        self.assertEqual([prefix], list(self.folder.glob("again*")))
+
+    def test_a_folder_with_files_of_others_is_refused_and_left_alone(self):
+        prefix = self.folder / "others"
+        prefix.mkdir()
+        (prefix / "thesis.txt").write_text("mine")
+        done = run(ROOT / "deploy/install", prefix, "--build", BUILD)
+        self.assertEqual(2, done.returncode)
+        self.assertIn(f"{prefix} has files that are not Muster's", done.stderr)
+        self.assertEqual(["thesis.txt"], os.listdir(prefix))
+
+    def test_wrong_arguments_are_refused_by_name(self):
+        for words, said in ((("/x", "--frobnicate"), "unknown option '--frobnicate'"), ((), "PREFIX is missing"),
+                            (("/x", "/y"), "one PREFIX"), (("/x", "--build"), "--build needs a value"),
+                            (("/x", "--build", "/nowhere"), "/nowhere is not a build of Muster"),
+                            (("/x", "--units-for", "opt"), "does not begin with /")):
+            done = run(ROOT / "deploy/install", *words)
+            self.assertEqual(2, done.returncode, words)
+            self.assertIn(said, done.stderr)
+
+    def test_units_start_installed_programs_with_flags_that_they_know(self):
+        units = sorted((self.prefix / "lib/systemd/system").glob("*.service"))
+        self.assertEqual(3, len(units))
+        for unit in units:
+            parsed = configparser.ConfigParser(strict=False, interpolation=None)
+            parsed.optionxform = str
+            parsed.read(unit)
+            program, *words = parsed["Service"]["ExecStart"].split()
+            self.assertEqual(self.prefix / "bin" / unit.stem, pathlib.Path(program))
+            known = set(re.findall(r"--[a-z-]+", ok(program, "--help")))
+            self.assertLessEqual({word for word in words if word.startswith("--")}, known)
+            for name in re.findall(r"\$\{(\w+)\}", parsed["Service"]["ExecStart"]):
+                self.assertTrue(name == "COORDINATOR" or f"{name}=" in parsed["Service"]["Environment"], name)
+
+    @unittest.skipUnless(os.geteuid() == 0, "chroot needs root")
+    def test_the_package_trains_in_a_root_without_compiler_and_libraries(self):
+        package = self.folder / "muster.tar.gz"
+        ok(ROOT / "deploy/package", "--build", BUILD, "--out", package)
+        root = self.folder / "root"
+        root.mkdir()
+        bare_root(root)
+        with tarfile.open(package) as archive:
+            archive.extractall(root / "opt")
+        (unpacked,) = (root / "opt").iterdir()
+        self.assertIn(f"/opt/{unpacked.name}/bin/muster-data ",
+                      (unpacked / "lib/systemd/system/muster-data.service").read_text())
+        write_topics(root / "root/topics")
+        write_vocabulary(root / "root/vocabulary")
+        (root / "root/job.yaml").write_text(json.dumps(topics_job()))
+        (root / "root/train.sh").write_text(
+            "set -e\nmuster models push small-vocab /root/vocabulary\nmuster data import topics /root/topics\n"
+            "muster submit /root/job.yaml --wait\nmuster jobs --output json > /root/jobs.json\n")
+        for device in ("null", "urandom", "random", "zero"):
+            ok("cp", "-a", f"/dev/{device}", root / "dev" / device)
+        (root / "dev/shm").mkdir()
+        ok("mount", "-t", "proc", "proc", root / "proc")
+        try:
+            done = run("chroot", root, "/bin/sh", "-c", f"export PATH=/opt/{unpacked.name}/bin:/bin HOME=/root; exec muster local --slots 2 "
+                       "--state /root/state -- sh /root/train.sh", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        finally:
+            ok("umount", root / "proc")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        (job,) = json.loads((root / "root/jobs.json").read_text())["jobs"]
+        self.assertEqual("JOB_PHASE_SUCCEEDED", job["phase"])
+
+
+if __name__ == "__main__":
+    unittest.main()
