@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// CSV up to the newest checkpoint's step (docs/data-schemas.md). FAILED_PRECONDITION: the job has no checkpoint.
+// CSV up to the newest checkpoint's step (docs/reference/data-schemas.md). FAILED_PRECONDITION: the job has no checkpoint.
 // NOT_FOUND: the checkpoint has given way to a newer one since `job` was asked for.
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job);
 

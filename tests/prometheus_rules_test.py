@@ -52,14 +52,14 @@ class PrometheusRules(unittest.TestCase):
 
     def test_each_alert_says_what_is_wrong_what_to_do_and_where_to_read_on(self):
         headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-                    for line in (ROOT / "docs/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("#")}
+                    for line in (ROOT / "docs/operate/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("#")}
         for rule in alerts():
             with self.subTest(rule["alert"]):
                 self.assertIn(rule["labels"]["severity"], ("page", "warning"))
                 self.assertGreater(len(rule["annotations"]["summary"]), 20)
                 self.assertGreater(len(rule["annotations"]["description"]), 60)
                 page, anchor = rule["annotations"]["runbook_url"].split("#")
-                self.assertEqual((page, anchor), ("docs/operations.md", rule["alert"].lower()))
+                self.assertEqual((page, anchor), ("docs/operate/operations.md", rule["alert"].lower()))
                 self.assertIn(anchor, headings)
 
 

@@ -74,7 +74,7 @@ Shown ShowOne(const std::string& file, X509* certificate, bool authority, absl::
   Shown shown = {file, subject.name, authority ? "authority" : std::string(RoleName(subject.role)),
                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", end, absl::UTCTimeZone()), "valid"};
   const auto days = absl::ToInt64Hours(end - now) / 24;
-  const char* remedy = authority ? "make a new authority (docs/security.md)" : "muster certs renew AUTHORITY DIR";
+  const char* remedy = authority ? "make a new authority (docs/operate/security.md)" : "muster certs renew AUTHORITY DIR";
   if (now < NotBefore(certificate)) {
     shown.state = "not valid yet: are the clocks right?";
   } else if (now >= end) {

@@ -253,7 +253,7 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
   command
       ->add_option("--schema", flags->wishes.schema,
-                   "beir, flagembedding, tevatron, … (docs/data-schemas.md), whatever the files are called; recognized if "
+                   "beir, flagembedding, tevatron, … (docs/reference/data-schemas.md), whatever the files are called; recognized if "
                    "left out")
       ->type_name("SCHEMA");
   command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")

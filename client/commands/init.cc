@@ -25,7 +25,7 @@ struct InitFlags {
 
 std::string MinimalJobFile() {
   JobDraft draft;
-  draft.Before("The smallest job. Every other field has a default: docs/job-spec.md.");
+  draft.Before("The smallest job. Every other field has a default: docs/reference/job-spec.md.");
   draft.Before("What it would do: muster submit FILE --dry-run");
   draft.Set("name", "my-job", "for people").IgnoreError();
   draft.Set("model.from", "my-model", "muster models push my-model DIR").IgnoreError();

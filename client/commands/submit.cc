@@ -109,7 +109,7 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
 void AddSubmitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<SubmitFlags>();
   CLI::App* command = app.add_subcommand("submit", "Submit a training job")->fallthrough();
-  command->add_option("job", flags->file, "Job file (docs/job-spec.md)")->required()->type_name("JOB.yaml");
+  command->add_option("job", flags->file, "Job file (docs/reference/job-spec.md)")->required()->type_name("JOB.yaml");
   command->add_option("--set", flags->overrides, "Override a field: --set loss.temperature=0.02; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);

@@ -130,7 +130,7 @@ void Translator::FillRequired() {
 
 void Translator::Finish() {
   draft_.Before(absl::StrCat("From ", options_.source, ", arguments of ", result_.tool, "."));
-  draft_.Before("What the fields mean: docs/job-spec.md. What it would do: muster submit FILE --dry-run");
+  draft_.Before("What the fields mean: docs/reference/job-spec.md. What it would do: muster submit FILE --dry-run");
   const auto add = [&](const std::string& title, const std::vector<std::string>& lines) {
     if (lines.empty()) return;
     draft_.After(title);

@@ -1,6 +1,6 @@
 // Every family of metrics of every program, declared once: name, type, unit, help, labels, buckets, who serves it.
 // Programs register families through common/metrics/registry.h alone, which takes nothing that is not declared here;
-// docs/metrics.md is written from it.
+// docs/reference/metrics.md is written from it.
 //
 // A label has either a closed set of values, or a source: a sentence that says where its values come from and when
 // they go away, so that the number of series stays bounded.

@@ -1,4 +1,4 @@
-// muster-metrics-doc: writes docs/metrics.md from the catalogue, checks that the file is what it would write, or
+// muster-metrics-doc: writes docs/reference/metrics.md from the catalogue, checks that the file is what it would write, or
 // prints the catalogue as JSON for tests and generators.
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -99,7 +99,7 @@ std::string AsJson() {
 int Main(int argc, char** argv) {
   std::string write, check;
   bool json = false;
-  CLI::App app("Writes or checks docs/metrics.md, or prints the catalogue of metrics as JSON.", "muster-metrics-doc");
+  CLI::App app("Writes or checks docs/reference/metrics.md, or prints the catalogue of metrics as JSON.", "muster-metrics-doc");
   app.add_option("--write", write, "file to write");
   app.add_option("--check", check, "file to compare; exit code 1 if it is not up to date");
   app.add_flag("--json", json, "print the catalogue as JSON");

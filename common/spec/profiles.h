@@ -1,5 +1,5 @@
 // Defaults of other tools for training embedding models: `profile: tevatron` in a job file. Every value is the default
-// of the tool's code or of its published training example; docs/profiles.md names the file of each.
+// of the tool's code or of its published training example; docs/reference/profiles.md names the file of each.
 #pragma once
 
 #include <optional>

@@ -92,7 +92,7 @@ class Validity(unittest.TestCase):
                 check(thing, VERSIONS[0])
 
     def test_an_overlay_of_ones_own_is_put_together_as_the_guide_says(self):
-        guide = (manifests.ROOT / "docs/kubernetes.md").read_text()
+        guide = (manifests.ROOT / "docs/operate/kubernetes.md").read_text()
         text = guide.split("```yaml\n# kustomization.yaml", 1)[1].split("```", 1)[0]
         with tempfile.TemporaryDirectory(dir=manifests.KUBERNETES / "overlays") as folder:
             (pathlib.Path(folder) / "kustomization.yaml").write_text(text)

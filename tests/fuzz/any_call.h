@@ -29,7 +29,7 @@ AnyCall DrawCall(const std::vector<const google::protobuf::MethodDescriptor*>& m
                  ByteSource& source);
 
 // Makes the call, and ends it after 32 responses or, where it may rightly wait (streams, rendezvous), 20 ms. Laws: the
-// server answers within 10 s, with a status that docs/errors.md knows and responses that are messages of their type.
+// server answers within 10 s, with a status that docs/reference/errors.md knows and responses that are messages of their type.
 // Returns the responses' bytes.
 std::vector<std::string> MakeAnyCall(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call);
 

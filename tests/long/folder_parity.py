@@ -7,7 +7,7 @@ needs: requirements.txt beside this file and torch (requirements-torch.txt, or o
 Small random models are made on the spot and saved in every layout below. muster-encode reads each one, embeds texts, and
 exports it. Exit code 1 if an embedding differs from sentence-transformers' own by more than 1e-5, or if the export,
 loaded by sentence-transformers and by transformers' AutoModel, differs by more than 1e-4. Ends with a table for
-docs/compatibility.md.
+docs/reference/compatibility.md.
 """
 import json
 import pathlib

@@ -17,7 +17,7 @@ absl::Status Pooling(Translator& job, const Argument& argument) {
       {"cls", "cls"},   {"first", "cls"}, {"first_token", "cls"}, {"mean", "mean"},        {"avg", "mean"},
       {"average", "mean"}, {"last", "last"}, {"eos", "last"},     {"last_token", "last"}};
   const auto found = kNames.find(ValueOf(argument));
-  if (found == kNames.end()) return absl::InvalidArgumentError("set model.pooling, see docs/job-spec.md");
+  if (found == kNames.end()) return absl::InvalidArgumentError("set model.pooling, see docs/reference/job-spec.md");
   return job.SetFrom(argument, "model.pooling", found->second);
 }
 

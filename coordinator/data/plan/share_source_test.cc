@@ -116,7 +116,7 @@ RC_GTEST_PROP(ShareSource, GivesTheSameGraphOnAnyNumberOfRanks, ()) {
   for (uint32_t world_size : {2, 3, 4, 8}) RC_ASSERT(GraphOf(*source, step, world_size) == one);
 }
 
-// What the ranks receive against losses.md: columns are unique texts, a row's positives and ignored columns are
+// What the ranks receive against docs/reference/losses.md: columns are unique texts, a row's positives and ignored columns are
 // disjoint, R is the weight of the valid rows, micro-batches keep the token budget, and all of it is a pure function of
 // seed, step and dataset.
 RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {

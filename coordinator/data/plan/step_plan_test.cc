@@ -146,7 +146,7 @@ TEST(PlanStep, ALongEpochIsAPermutationAndTheNextOneAnother) {
   EXPECT_EQ(orders[1], inputs.queries);
 }
 
-// Every pair of row and column against the definitions of losses.md, taken literally.
+// Every pair of row and column against the definitions of docs/reference/losses.md, taken literally.
 RC_GTEST_PROP(PlanStep, ClassifiesEveryPairAsDefined, ()) {
   const auto dataset = RandomDataset(*rc::gen::arbitrary<uint64_t>(), *rc::gen::inRange<uint32_t>(1, 40),
                                      *rc::gen::inRange<uint32_t>(1, 40));

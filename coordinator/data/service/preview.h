@@ -14,7 +14,7 @@ absl::StatusOr<muster::v1::TrainingPreview> PreviewTraining(DataStores& stores,
                                                             const muster::v1::PreviewRequest& request);
 
 // An estimate of a rank's memory in bytes: weights, gradients and AdamW's moments, the graphs that it may keep, and the
-// embeddings of `sequences` (of a step, all ranks') with their gradients. docs/job-spec.md says what is not in it.
+// embeddings of `sequences` (of a step, all ranks') with their gradients. docs/reference/job-spec.md says what is not in it.
 // INVALID_ARGUMENT if model.lora names no product of the model.
 absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const muster::v1::JobSpec& spec,
                                               uint32_t embedding_size, uint64_t sequences);

@@ -15,7 +15,7 @@ namespace muster {
 
 inline constexpr uint32_t kAbsent = std::numeric_limits<uint32_t>::max();
 
-// Rows without ids are named after their positions (docs/data-schemas.md): p1, p2, … and q1, q2, …
+// Rows without ids are named after their positions (docs/reference/data-schemas.md): p1, p2, … and q1, q2, …
 inline bool IsGiven(std::string_view id, char letter, uint32_t index) {
   return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
 }

@@ -1,4 +1,4 @@
-// A job's step log: CSV with one line a step, over all attempts. Columns: docs/data-schemas.md.
+// A job's step log: CSV with one line a step, over all attempts. Columns: docs/reference/data-schemas.md.
 //
 // It travels in the checkpoint's folder and goes on from there, so that a step of a dead attempt beyond the checkpoint
 // is never in it, and every step is in it once. It is for people: whatever happens to it, training and checkpoints go on.
