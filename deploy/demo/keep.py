@@ -79,7 +79,7 @@ The cluster goes on, and Prometheus scrapes it every 5 seconds:
   export MUSTER_CERTS={info['certs']}
 
   {url}/graph?g0.expr=muster_job_loss&g0.tab=0      what Prometheus knows
-  {url}/alerts      the alerts; docs/operate/operations.md has causes and remedies
+  {url}/alerts      the alerts; docs/operate/runbooks has a page for each
   deploy/grafana/dashboards      for a Grafana of yours, with {url} as its data source
 
 To stop both: ./deploy/quickstart --stop""")
