@@ -55,7 +55,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
     const absl::Duration left = options.patience - (RealClock().Monotonic() - start);
     if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration() && delay <= left) {
-      absl::SleepFor(delay);  // the server said when to come again
+      absl::SleepFor(delay);  // the server said when to retry
       continue;
     }
     // A server that goes down cancels what it is still at when its time of grace is over.

@@ -16,7 +16,7 @@ using muster::v1::CancelRequest;
 using muster::v1::CancelResponse;
 using muster::v1::JobService;
 
-// Answers with what it was told, in order, and keeps the request ids that came.
+// Gives its canned answers in order, and keeps the request ids that came.
 class Scripted final : public JobService::Service {
  public:
   explicit Scripted(std::deque<grpc::Status> answers) : answers_(std::move(answers)) {

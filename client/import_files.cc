@@ -25,7 +25,7 @@ std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
 }
 
-// Where a file stands in the order of a BEIR folder; -1: not one of its files.
+// The position of a file in the order of a BEIR folder; -1: not one of its files.
 int BeirOrder(const std::string& name) {
   const std::string plain = WithoutCompression(name);
   if (plain == "corpus.jsonl") return 0;
@@ -204,7 +204,7 @@ absl::Status SameName(const ImportSource& first, const ImportSource& second) {
       SplitFlagOf(first.file), " ", SplitFlagOf(second.file), "."));
 }
 
-// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are told apart by their folders, where
+// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are distinguished by their folders, where
 // each has a split of its own.
 absl::Status NameApart(ImportPlan& plan) {
   std::map<std::string, size_t> uses;

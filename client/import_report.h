@@ -1,4 +1,4 @@
-// The report of an import, for people.
+// The report of an import, as text.
 #pragma once
 
 #include <string>

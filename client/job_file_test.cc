@@ -137,7 +137,7 @@ TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
             "arctic. Did you mean \"swift\"?");
   const JobSpec spec = Parse(std::string(kShort) + "profile: swift\noptimizer: {schedule: linear}\n");
   EXPECT_FALSE(spec.optimizer().has_learning_rate());
-  EXPECT_TRUE(spec.optimizer().has_schedule()) << "what the file says is told from what it leaves out";
+  EXPECT_TRUE(spec.optimizer().has_schedule()) << "a key that is set differs from one that is left out";
   EXPECT_FALSE(spec.model().has_pooling());
 }
 

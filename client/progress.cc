@@ -92,7 +92,7 @@ ProgressStyle StyleOf(FILE* stream) {
   ProgressStyle style;
   style.terminal = isatty(fileno(stream)) != 0;
   const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
-  style.colour = style.terminal && (no_color == nullptr || *no_color == '\0');
+  style.color = style.terminal && (no_color == nullptr || *no_color == '\0');
   winsize size{};
   if (style.terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = size.ws_col;
   return style;
@@ -121,7 +121,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
   const int cells = std::min<int>(kMostBar, style.width - static_cast<int>(activity.size() + tail.size()) - 2);
   if (cells < kLeastBar) return (activity + tail).substr(0, style.width);
   const std::string bar = Bar(share, cells);
-  return absl::StrCat(activity, "  ", style.colour ? absl::StrCat("\033[36m", bar, "\033[0m") : bar, tail);
+  return absl::StrCat(activity, "  ", style.color ? absl::StrCat("\033[36m", bar, "\033[0m") : bar, tail);
 }
 
 std::string ProgressLine(const Progress& progress) {
@@ -205,7 +205,7 @@ void ProgressPrinter::Update(const Job& job, absl::Duration now) {
     const bool new_step = progress.step() != step_shown_;
     const bool new_activity = progress.activity() != activity_shown_;
     const bool may_print = now - last_line_ >= kBetweenLines;
-    // The last step is always shown; in between about one line a second.
+    // The last step is always shown; in between about one line per second.
     if (new_step && (over || may_print)) {
       PrintStep(progress, now);
     } else if (active && new_activity && may_print) {

@@ -12,8 +12,8 @@
 namespace muster {
 
 struct ProgressStyle {
-  bool terminal = false;  // rewrite one line; otherwise append lines, about one a second
-  bool colour = false;
+  bool terminal = false;  // rewrite one line; otherwise append lines, about one per second
+  bool color = false;
   int width = 80;  // columns of the terminal
 };
 // Of a stream of this process: a terminal or not, its width, NO_COLOR.
@@ -43,7 +43,7 @@ std::string ProgressLine(const muster::v1::Progress& progress);
 std::string EvaluationLine(const muster::v1::Evaluation& evaluation);
 // Names of its metrics: ndcg before mrr, map and recall; small cutoffs first; unknown names last.
 std::vector<std::string> OrderedMetricNames(const muster::v1::Evaluation& evaluation);
-// Metrics before → after: a table of the evaluations labelled untrained and trained; "" unless there are both.
+// Metrics before → after: a table of the evaluations labeled untrained and trained; "" unless there are both.
 std::string BeforeAfterTable(const muster::v1::Job& job);
 
 bool IsOver(muster::v1::JobPhase phase);

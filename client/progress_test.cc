@@ -94,7 +94,7 @@ TEST(ProgressBar, FitsItsTerminal) {
   EXPECT_THAT(bar, HasSubstr("loss 1.2500"));
   EXPECT_THAT(bar, HasSubstr("ETA 1:05"));
   EXPECT_THAT(bar, Not(HasSubstr("\033")));
-  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .colour = true, .width = 120}),
+  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .color = true, .width = 120}),
               HasSubstr("\033[36m"));
 }
 

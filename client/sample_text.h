@@ -1,4 +1,4 @@
-// Queries of a dataset with what was judged of them, for people.
+// Queries of a dataset with their judged passages, as text.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Progress of bytes on their way: a rewritten line on a terminal, about one line a second in a pipe.
+// Progress of bytes on their way: a rewritten line on a terminal, about one line per second in a pipe.
 #pragma once
 
 #include <cstdio>

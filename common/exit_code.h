@@ -12,7 +12,7 @@ enum ExitCode : int {
   kExitCancelled = 3,
   kExitTimedOut = 4,
   kExitUnreachable = 5,  // no answer from the cluster
-  kExitRefused = 6,      // the cluster said no: not found, not allowed, no room
+  kExitRefused = 6,      // the cluster said no: not found, not allowed, no space
   kExitInterrupted = 130,  // Ctrl-C, as shells count it: 128 + SIGINT
 };
 

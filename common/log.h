@@ -1,4 +1,4 @@
-// Logging of the server programs: one line an event on standard error, through spdlog.
+// Logging of the server programs: one line per event on standard error, through spdlog.
 //
 //   InitLog("muster-worker", "info", LogFormat::kJson);
 //   SetLogFields({.worker = "w1"});                        // of every line of this process
@@ -36,7 +36,7 @@ struct LogFields {
   std::string request_id;
 };
 
-// Once, in main. `program` stands in every line. Level: trace, debug, info, warning, error.
+// Once, in main. `program` is part of every line. Level: trace, debug, info, warning, error.
 void InitLog(std::string_view program, std::string_view level = "info", LogFormat format = LogFormat::kText);
 
 // Once, in main, before other threads log: of every line of this process.

@@ -18,14 +18,14 @@ inline constexpr std::string_view kStandardInput = "standard-input";
 // The split that a single word names: train, test, dev, val, validation, …; letter case does not count. Empty: none.
 std::string SplitOfWord(std::string_view word);
 
-// The split that a relative path names, by a word that stands alone in its file or folder names ("my-test.jsonl",
+// The split that a relative path names, by a separate word in its file or folder names ("my-test.jsonl",
 // "test2023.jsonl" and "test/a.jsonl", but not "latest.jsonl"). Empty: none.
 // INVALID_ARGUMENT if it names two.
 absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
 
 // What the files of a schema by id hold, by a word in their names: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
 enum class TableName { kNone, kDocuments, kQueries };
-// The file's own name counts first, then its folders. kNone: neither word stands there, or both.
+// The file's own name counts first, then its folders. kNone: neither word is there, or both.
 TableName TableNamedBy(std::string_view path);
 
 // Assigns a split to each file of one import whose records name none. It refuses whatever is ambiguous, so that no

@@ -23,7 +23,7 @@ std::string OwnVersionText();
 Version OwnVersion();
 
 // OK if `peer` may speak to `own`. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
-// upgrade first. `who` is the peer and `us` is this program, for people: "the worker w1", "this coordinator".
+// upgrade first. `who` is the peer and `us` is this program, as text: "the worker w1", "this coordinator".
 absl::Status CheckVersions(std::string_view who, const Version& peer, std::string_view us, const Version& own);
 
 // The version in a gRPC user agent that MakeChannel sets ("muster/0.1.0 grpc-c++/1.51.1 …"); nothing: a client of another

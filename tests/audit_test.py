@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 import audit  # noqa: E402
 
-# Two ranks, five queries, two steps an epoch; the second step of an epoch is smaller.
+# Two ranks, five queries, two steps per epoch; the second step of an epoch is smaller.
 WHOLE = {1: [["a", "b"], ["c"]], 2: [["d"], ["e"]], 3: [["e", "c"], ["a"]], 4: [["b"], ["d"]]}
 
 
@@ -58,7 +58,7 @@ class Audit(unittest.TestCase):
         self.assertEqual(check(logs, dict.fromkeys(WHOLE, 1)), ["step 3: rank 0 takes it for epoch 0, it is 1"])
 
     def test_leaves_a_dead_attempts_steps_beyond_the_checkpoint_out(self):
-        # Attempt 1 died after step 3, attempt 2 went on from the checkpoint of step 2.
+        # Attempt 1 died after step 3, attempt 2 continued from the checkpoint of step 2.
         logs = {**logs_of({step: WHOLE[step] for step in (1, 2, 3)}, 1), **logs_of({step: WHOLE[step] for step in (3, 4)}, 2)}
         lineage = audit.lineage_of_attempts([(1, 0), (2, 2)], 4)
         self.assertEqual(lineage, {1: 1, 2: 1, 3: 2, 4: 2})

@@ -40,7 +40,7 @@ class Usage(unittest.TestCase):
             self.assertNotIn(leak, done.stderr)
         return done.stderr
 
-    def test_a_misspelt_flag_is_answered_with_the_nearest(self):
+    def test_a_misspelled_flag_is_answered_with_the_nearest(self):
         for program in PROGRAMS:
             known = flags(program)
             self.assertGreater(len(known), 5, program)

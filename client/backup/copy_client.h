@@ -20,7 +20,7 @@ namespace muster {
 // Not thread-safe.
 class CopyClient {
  public:
-  // Opens the call and holds; `within` bounds all of it. `name` stands in errors: "coordinator".
+  // Opens the call and holds; `within` bounds all of it. `name` appears in errors: "coordinator".
   static absl::StatusOr<std::unique_ptr<CopyClient>> Open(std::shared_ptr<grpc::Channel> channel, std::string name,
                                                           absl::Time deadline);
   ~CopyClient();

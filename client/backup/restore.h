@@ -20,7 +20,7 @@ struct RestoreOptions {
 };
 
 // The folders must be new, empty, or of a restore that broke off; FAILED_PRECONDITION otherwise, or while a server has one.
-// Every file's digest is compared while it is copied (DATA_LOSS), and no server opens a folder before it is whole.
+// Every file's digest is compared while it is copied (DATA_LOSS), and no server opens a folder before it is complete.
 absl::StatusOr<muster::v1::BackupManifest> RestoreBackup(const BackupRepository& repository, const RestoreOptions& options);
 
 }  // namespace muster

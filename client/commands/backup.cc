@@ -73,7 +73,7 @@ absl::StatusOr<int> Take(const Cli& cli, const TakeFlags& flags) {
   return kExitSucceeded;
 }
 
-// Nothing is made of a folder that was only misspelt: an empty list would look as if there were no backup yet.
+// Nothing is made of a folder that was only misspelled: an empty list would look as if there were no backup yet.
 absl::Status CheckIsRepository(const char* command, const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::is_directory(folder / "backups", error)) return absl::OkStatus();
@@ -103,7 +103,7 @@ absl::StatusOr<int> Verify(const Cli&, const std::string& folder, const std::str
   const BackupRepository repository(folder);
   ASSIGN_OR_RETURN(const BackupManifest manifest, repository.Read(name));
   RETURN_IF_ERROR(VerifyBackup(repository, manifest));
-  std::printf("backup %s is whole: %s, %s\n", manifest.name().c_str(), Plural(FilesOf(manifest), "file").c_str(),
+  std::printf("backup %s is complete: %s, %s\n", manifest.name().c_str(), Plural(FilesOf(manifest), "file").c_str(),
               SizeText(BytesOf(manifest)).c_str());
   return kExitSucceeded;
 }

@@ -35,7 +35,7 @@ absl::StatusOr<int> Init(const std::string& folder, int days) {
   return kExitSucceeded;
 }
 
-// A certificate of the same holder is replaced; another one's key would be gone without a word.
+// A certificate of the same holder is replaced; another one's key would be lost silently.
 absl::Status CheckHolder(const std::filesystem::path& folder, const CertificateRequest& request) {
   const auto files = ReadCertificateFolder(folder);
   if (!files.ok() || files->certificate.empty()) return absl::OkStatus();

@@ -27,7 +27,7 @@ std::string MinimalJobFile() {
   JobDraft draft;
   draft.Before("The smallest job. Every other field has a default: docs/reference/job-spec.md.");
   draft.Before("What it would do: muster submit FILE --dry-run");
-  draft.Set("name", "my-job", "for people").IgnoreError();
+  draft.Set("name", "my-job", "any name").IgnoreError();
   draft.Set("model.from", "my-model", "muster models push my-model DIR").IgnoreError();
   draft.Set("data.train", "my-data", "muster data import my-data PATH").IgnoreError();
   draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
@@ -48,7 +48,7 @@ absl::StatusOr<std::string> FromArguments(const InitFlags& flags) {
                Plural(arguments.arguments.size(), "argument").c_str(), translation->tool.c_str(), translation->translated,
                translation->harmless, translation->not_translated);
   if (translation->not_translated > 0) std::fprintf(stderr, "note: read the end of the job file\n");
-  // What the tool takes and Muster refuses is for people to decide.
+  // The user must decide about arguments that the tool accepts and Muster refuses.
   if (const auto job = ParseJobFile("the job file", translation->job_file, {}); !job.ok()) {
     std::fprintf(stderr, "note: %s\n", std::string(job.status().message()).c_str());
   }

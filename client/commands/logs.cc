@@ -26,7 +26,7 @@ struct LogsFlags {
   int attempt = -1;
 };
 
-// Lines of several ranks or attempts are told apart by "attempt/rank".
+// Lines of several ranks or attempts are distinguished by "attempt/rank".
 void Print(const muster::v1::LogsResponse& part, bool one_rank) {
   const bool whole_lines = !part.text().empty() && part.text().back() == '\n';
   std::vector<std::string> lines = absl::StrSplit(part.text(), '\n');

@@ -32,7 +32,7 @@ struct SubmitFlags {
   std::string request_id;
 };
 
-// A queue exists while a job is in it: a misspelt name makes a new one, which only a user can see to be wrong.
+// A queue exists while a job is in it: a misspelled name makes a new one, which only a user can see to be wrong.
 void NoteNewQueue(const Connection& connection, const std::string& queue) {
   if (queue.empty() || queue == kDefaultQueue) return;
   const auto stub = muster::v1::ClusterService::NewStub(connection.coordinator());

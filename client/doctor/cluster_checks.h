@@ -13,13 +13,13 @@
 namespace muster {
 
 struct PeerCertificate {
-  std::string role, name;          // organisational unit, common name
+  std::string role, name;          // organizational unit, common name
   std::vector<std::string> hosts;  // subject alternative names
   absl::Time begins, expires;
   std::string distrust;  // what verification against the authority said; empty: nothing
 };
 
-// Whether a name in a certificate stands for `host`; "*.pool" covers one label.
+// Whether a name in a certificate covers `host`; "*.pool" covers one label.
 bool CoversHost(const std::string& pattern, const std::string& host);
 
 // `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is

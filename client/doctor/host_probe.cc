@@ -41,7 +41,7 @@ std::string ListeningInode(int port) {
   return "";
 }
 
-// "muster-worker (pid 12)" of who has the socket open; empty where we may not look.
+// "muster-worker (pid 12)" of the process that has the socket open; empty where we may not look.
 std::string OwnerOf(const std::string& inode) {
   const std::string target = absl::StrCat("socket:[", inode, "]");
   std::error_code error;

@@ -157,7 +157,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"positive_passage_no_shuffle", kTranslate, ""},
     {"negative_passage_no_shuffle", kTranslate, ""},
     {"dataset_split", kCopy, "data.split"},
-    {"dataset_config", kHarmlessIf, "import the files that it stands for", "null"},
+    {"dataset_config", kHarmlessIf, "import the files that it names", "null"},
     {"corpus_*", kRefused, "the corpus is imported with the dataset: muster data import"},
     {"train_yaml", kRefused, "a job trains one dataset: import the files together"},
     {"grad_cache", kHarmless, "memory does not grow with the batch: see docs/design/step.md"},

@@ -22,7 +22,7 @@ struct RuleOf {
 };
 std::span<const RuleOf> ArgumentRules();
 
-// The first rule of the table that fits; null: none. A key that ends with '*' stands for all keys that begin so.
+// The first rule of the table that fits; null: none. A key that ends with '*' means all keys with that prefix.
 const RuleOf* FindArgumentRule(std::string_view key);
 
 }  // namespace muster

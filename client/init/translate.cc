@@ -117,7 +117,7 @@ const Argument* Translator::Find(std::string_view key) const {
 }
 
 void Translator::FillRequired() {
-  if (!draft_.Has("name")) Set("name", result_.tool, "for people").IgnoreError();
+  if (!draft_.Has("name")) Set("name", result_.tool, "any name").IgnoreError();
   if (!draft_.Has("model.from")) Set("model.from", "my-model", "not in the arguments: muster models push my-model DIR").IgnoreError();
   if (!draft_.Has("data.train")) Set("data.train", "my-data", "not in the arguments: muster data import my-data PATH").IgnoreError();
   if (UsesLora(*this) && !draft_.Has("model.lora.rank")) {

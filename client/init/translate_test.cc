@@ -111,7 +111,7 @@ TEST(TranslateArguments, ReadsSwiftsCommandLine) {
   EXPECT_THAT(translation.job_file, HasSubstr("#   gradient_accumulation_steps: 4: the tool's parts do not see"));
   EXPECT_THAT(translation.job_file, HasSubstr("#   deepspeed: zero2: weights are not split over ranks"));
   const JobSpec lora = Job(Translated("swift sft --model a --lora_alpha 16"));
-  EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless it is told otherwise";
+  EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless tuner_type says otherwise";
   EXPECT_DOUBLE_EQ(lora.model().lora().alpha(), 16);
   EXPECT_DOUBLE_EQ(lora.optimizer().learning_rate(), 1e-4);
 }

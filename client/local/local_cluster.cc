@@ -27,7 +27,7 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   RETURN_IF_ERROR(MakeFolders(certs));
   std::filesystem::permissions(certs, std::filesystem::perms::owner_all);
   RETURN_IF_ERROR(MakeAuthority(certs / "authority"));
-  // Issued anew at every start: then they do not expire under a cluster that is used for years.
+  // Issued again at every start, so that they do not expire under a cluster that is used for years.
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
@@ -113,7 +113,7 @@ absl::Status LocalCluster::StartServer(ServerChild& server, const std::function<
   return absl::OkStatus();
 }
 
-// Notices who ended, and starts who is due. While the cluster starts, an end is final: StartServer reports it.
+// Notices which processes ended, and starts those that are due. While the cluster starts, an end is final: StartServer reports it.
 void LocalCluster::Supervise() {
   const absl::Duration now = clock_.Monotonic();
   bool changed = false;

@@ -20,7 +20,7 @@ struct RestoreMark {
 };
 
 // Above every epoch that a coordinator can have reached before `now`: each start raises it by one, and none starts
-// 1024 times a second.
+// 1024 times per second.
 uint64_t EpochAfterRestore(absl::Time now);
 
 absl::Status WriteRestoreMark(const std::filesystem::path& folder, const RestoreMark& mark);

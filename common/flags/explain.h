@@ -19,7 +19,7 @@ std::string LabelOf(const CLI::Option& option);                              // 
 
 std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators add for --help
 
-// What the validators and the type of `option` say about `value`; "" where nothing is wrong that can be told.
+// What the validators and the type of `option` say about `value`; "" where no problem is known.
 std::string WrongValue(CLI::Option& option, const std::string& value);
 // The values as they were given: CLI11 changes an option's results while it checks them.
 using GivenValues = std::map<const CLI::Option*, std::vector<std::string>>;

@@ -18,14 +18,14 @@ namespace muster {
 // A wrong command → what to use instead, where no spelling is near: {"status", "muster jobs, or muster get JOB"}.
 using CommandAdvice = std::map<std::string, std::string>;
 
-// For main. Prints help, the version, or an error in one line; returns the exit code to end with, or nothing to go on.
+// For main. Prints help, the version, or an error in one line; returns the exit code to end with, or nothing: continue.
 // "help COMMAND" is "COMMAND --help".
 std::optional<int> ParseFlags(CLI::App& app, int argc, const char* const* argv, const CommandAdvice& advice = {});
 
 // What ParseFlags does, without printing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.
 absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const CommandAdvice& advice = {});
 
-// Exactly one of `options` must be given. `name` stands in --help.
+// Exactly one of `options` must be given. `name` appears in --help.
 void ExactlyOne(CLI::App& command, const std::string& name, const std::vector<CLI::Option*>& options);
 
 // One of them must be given, and several may be.
@@ -37,7 +37,7 @@ void AtMostOne(const std::vector<CLI::Option*>& options);
 // `option` says nothing without `other`, and is refused without it.
 inline void OnlyWith(CLI::Option* option, CLI::Option* other) { option->needs(other); }
 
-// A flag whose value is one of a few words, each standing for a value of an enumeration. Keeps the order of `choices`.
+// A flag whose value is one of a few words, each naming a value of an enumeration. Keeps the order of `choices`.
 template <typename E>
 CLI::Option* AddChoice(CLI::App& app, const std::string& flag, E& target,
                        const std::vector<std::pair<std::string, E>>& choices, const std::string& help) {

@@ -55,7 +55,7 @@ class Nvml {
 
   void* const library_;
   const std::unique_ptr<Functions> call_;
-  bool initialised_ = false;
+  bool initialized_ = false;
   uint32_t count_ = 0;
   void* events_ = nullptr;  // null: no events
 };

@@ -25,7 +25,7 @@ std::vector<MetricFamily> CommonMetrics() {
        .unit = "1",
        .help = "Always 1; the labels say what runs.",
        .labels = {{"program", {"muster-coordinator", "muster-data", "muster-worker"}, ""},
-                  {"version", {}, "the program's version: one series a process"}},
+                  {"version", {}, "the program's version: one series per process"}},
        .programs = kAllServe},
       {.name = "muster_certificate_expiry_timestamp_seconds",
        .type = MetricType::kGauge,

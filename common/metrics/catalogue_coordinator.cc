@@ -15,7 +15,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_coordinator_deaf_seconds_total",
        .type = MetricType::kCounter,
        .unit = "seconds",
-       .help = "Time in which the coordinator heard nobody: it stood still, or was behind its queue or its disk. No deadline "
+       .help = "Time in which the coordinator received no messages because it was frozen or behind its queue or its disk. No deadline "
                "counts it.",
        .programs = kCoordinatorServes},
       {.name = "muster_jobs",
@@ -62,7 +62,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_scheduling_decisions_total",
        .type = MetricType::kCounter,
        .unit = "decisions",
-       .help = "Decisions on jobs that want slots; one that goes on waiting for the same reason is not counted again.",
+       .help = "Decisions on jobs that want slots; one that keeps waiting for the same reason is not counted again.",
        .labels = {{"result", {"placed", "waiting"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_workers",
@@ -81,7 +81,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
        .type = MetricType::kGauge,
        .unit = "seconds",
        .help = "Since a worker was last heard.",
-       .labels = {{"worker", {}, "known workers; 10 minutes after its last word a worker is forgotten"}},
+       .labels = {{"worker", {}, "known workers; 10 minutes after its last message a worker is forgotten"}},
        .programs = kCoordinatorServes,
        .presence = MetricPresence::kEvent},
       {.name = "muster_worker_silences_total",

@@ -72,7 +72,7 @@ struct EncoderConfig {
   LoraConfig lora;                    // a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset
-  std::vector<std::string> notes;  // for people: what was assumed, or read and not used
+  std::vector<std::string> notes;  // human-readable: what was assumed, or read and not used
 
   int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }
   int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }

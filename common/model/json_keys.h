@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// A key that may stand in a file and changes no embedding: with any value, or only while it is off (false, 0, empty).
+// A key that may be present and changes no embedding: with any value, or only while it is off (false, 0, empty).
 struct HarmlessKey {
   std::string_view name;
   std::string_view reason;  // off-only: what the key does when it is on, for the error
@@ -30,7 +30,7 @@ class Keys {
   static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
   // The same, without keys where the file does not exist.
   static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
-  // Keys of an object inside of a file; `name` stands before them in errors.
+  // Keys of an object inside of a file; `name` precedes them in errors.
   Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
 
   bool Has(std::string_view key) const;                        // present and not null; does not mark it

@@ -18,7 +18,7 @@ struct StoredTensor {
 };
 struct ModelWeights {
   std::vector<StoredTensor> tensors;  // beside ModelTensors(config), with their shapes and a floating type
-  std::vector<std::string> notes;     // for people: what is not used
+  std::vector<std::string> notes;     // human-readable: what is not used
 };
 
 // EncoderTensors(config), then the DenseTensors of each Dense module.

@@ -94,7 +94,7 @@ class CopyCall {
     for (uint64_t left = file.entry.size(); left > 0;) {
       const size_t count = std::fread(buffer.data(), 1, std::min<uint64_t>(left, kChunk), in.get());
       if (count == 0) {
-        return absl::DataLossError(absl::StrCat(file.from.string(), ": is shorter than listed. Take the backup anew."));
+        return absl::DataLossError(absl::StrCat(file.from.string(), ": is shorter than listed. Take the backup again."));
       }
       response.set_chunk(buffer.data(), count);
       RETURN_IF_ERROR(Write(response));

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// Thread-safe. Calls that fail with UNAVAILABLE go on where they stopped, until `patience` has passed without progress.
+// Thread-safe. Calls that fail with UNAVAILABLE continue where they stopped, until `patience` has passed without progress.
 // With a watch, time in which the server cannot be reached does not count: the call waits as long as it takes.
 class BlobClient {
  public:

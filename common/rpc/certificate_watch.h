@@ -16,8 +16,8 @@
 
 namespace muster {
 
-// One a folder and process; one thread looks at all folders once a second, and takes what is whole: a folder that is
-// being written, or was written wrongly, changes nothing (and is told once to the log). Connections that stand stay.
+// One a folder and process; one thread looks at all folders once per second, and takes what is complete: a folder that is
+// being written, or was written wrongly, changes nothing (the log says so once). Connections that stand stay.
 //
 // gRPC's own watcher reads key and certificate one after the other, and may see the one before and the other after a
 // change. It is therefore given what was checked here, as one file in memory for both (memfd), replaced at once.

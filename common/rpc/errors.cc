@@ -28,7 +28,7 @@ void Pack(google::rpc::Status& details, std::string_view url, const google::prot
 }
 
 // A message travels in the trailing metadata, which clients refuse whole above 8 KiB; every byte of it may take three,
-// and with a reason it stands there twice. Messages that quote what a caller sent may be of any length.
+// and a status with a reason holds it twice. Messages that quote what a caller sent may be of any length.
 constexpr size_t kMaxMessage = 1024;
 
 std::string Shortened(absl::string_view message) {

@@ -37,7 +37,7 @@ class HealthServer {
 
   int port() const { return port_; }  // 0: nothing listens
   void SetReady(bool ready, const std::string& reason);  // a change is logged with its reason
-  // Called by the work that must not stand still (an event loop's turn, a probe that was answered), more often than once
+  // Called by the work that must not stall (an event loop's turn, a probe that was answered), more often than once
   // in `live_within`; never by a thread that only beats.
   void Beat();
 

@@ -16,7 +16,7 @@ inline constexpr char kTicketMetadata[] = "muster-ticket-bin";
 inline constexpr char kRequestIdMetadata[] = "x-request-id";
 // What GetCluster answers beside its message: "ROLE NAME" of the caller. Binary, since a name may be any UTF-8.
 inline constexpr char kCallerMetadata[] = "muster-caller-bin";
-// Beside an answer, once per note: UTF-8 text for people about a call that succeeded, but perhaps not as meant.
+// Beside an answer, once per note: human-readable UTF-8 text about a call that succeeded, but perhaps not as the user meant.
 inline constexpr char kNoteMetadata[] = "muster-note-bin";
 
 // What the client sent; empty: nothing.

@@ -25,7 +25,7 @@ struct Principal {
 };
 
 // Whether the principal may act for this worker: its name is the worker's, or `PREFIX-*` and the worker's name begins
-// with `PREFIX-` and goes on; or everyone is everything here (an insecure server).
+// with `PREFIX-` and continues; or everyone is everything here (an insecure server).
 bool ActsFor(const Principal& principal, std::string_view worker);
 
 }  // namespace muster

@@ -34,7 +34,7 @@ class ReachabilityWatch {
   // The server that something waits for because it cannot be reached; empty: none.
   std::string Unreachable() const;
 
-  // Made where a call, or a loop that retries one, begins to wait for the server. A null watch: nobody is told.
+  // Made where a call, or a loop that retries one, begins to wait for the server. A null watch: nobody is notified.
   class Wait {
    public:
     explicit Wait(ReachabilityWatch* watch);

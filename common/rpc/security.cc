@@ -98,7 +98,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOfServer(con
   grpc::experimental::TlsServerCredentialsOptions tls(watch->MakeProvider());
   tls.watch_root_certs();
   tls.watch_identity_key_cert_pairs();
-  // A token alone is enough, so that a certificate is not demanded here; who shows neither is refused by admission.
+  // A token alone is enough, so that a certificate is not demanded here; admission refuses callers that show neither.
   tls.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   return grpc::experimental::TlsServerCredentials(tls);
 }

@@ -1,8 +1,8 @@
 // The one place where channels and servers are made, so that none is made without deciding on security.
 //
 // A server shows a certificate, asks its client for one, and verifies what it gets (mTLS, TLS 1.2 or newer); a client
-// without a certificate may show a token instead (common/rpc/access). Who a peer is stands in its certificate's
-// subject: organisational unit = role, common name = name. Certificates are read again when their files change.
+// without a certificate may show a token instead (common/rpc/access). A peer's identity is in its certificate's
+// subject: organizational unit = role, common name = name. Certificates are read again when their files change.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

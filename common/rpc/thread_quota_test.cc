@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-// Keeps every call until it is told to answer.
+// Holds every call until the test lets it answer.
 class Patient final : public muster::v1::ModelService::Service {
  public:
   grpc::Status List(grpc::ServerContext*, const muster::v1::ListModelsRequest*, muster::v1::ListModelsResponse*) override {

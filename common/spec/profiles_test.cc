@@ -27,7 +27,7 @@ JobSpec WithProfile(std::string_view name) {
 TEST(Profiles, FillInAllThatTheToolSays) {
   JobSpec spec = WithProfile("tevatron");
   FillDefaults(spec);
-  EXPECT_EQ(spec.profile(), "tevatron") << "for people";
+  EXPECT_EQ(spec.profile(), "tevatron") << "kept for display";
   EXPECT_FLOAT_EQ(spec.loss().temperature(), 1);
   EXPECT_EQ(spec.model().pooling(), POOLING_CLS);
   EXPECT_TRUE(spec.model().has_normalize());

@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
   app.add_option("--log-level", log_level, "Least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", log_format, "text, or json: one object a line")
+  app.add_option("--log-format", log_format, "text, or json: one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;

@@ -73,7 +73,7 @@ def say_where(state):
     info = json.loads((state / "local.json").read_text())
     url = (state / "prometheus/url.txt").read_text().strip()
     print(f"""
-The cluster goes on, and Prometheus scrapes it every 5 seconds:
+The cluster keeps running, and Prometheus scrapes it every 5 seconds:
 
   export MUSTER_ADDRESS={info['address']}
   export MUSTER_CERTS={info['certs']}

@@ -92,7 +92,7 @@ def job_on_own_data(path):
 
 
 def write_job_file(job, path):
-    """A job file is YAML, and JSON is YAML: one key a line keeps it readable."""
+    """A job file is YAML, and JSON is YAML: one key per line keeps it readable."""
     path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in job.items()), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 // muster-step-bench: what a training step of one rank takes, with random weights of MiniLM's shape and random texts.
 //
 // memory  peak of a step with replay at a fixed micro-batch budget, for each number of queries in a fresh process.
-//         Counted from a base at which the model, the optimiser, the gradients (of a warm step of the smallest size)
+//         Counted from a base at which the model, the optimizer, the gradients (of a warm step of the smallest size)
 //         and the batch exist, and without the embeddings: two copies by size, the gathered ones and their gradients.
 // cost    seconds of a step with all graphs replayed, and with half of them, over those of a step that keeps all,
 //         interleaved in one process.

@@ -38,7 +38,7 @@ def is_worker(container):
 
 
 def images(objects):
-    """Every image is one that we build, or stands in another registry under a name of its own; and it is pinned."""
+    """Every image is one that we build, or has its own name in another registry; and it is pinned."""
     for owner, _, container in containers(objects):
         repository, name, tag, digest = image_parts(container["image"])
         if digest is None and tag in (None, "latest"):
@@ -53,7 +53,7 @@ def images(objects):
 
 
 def gpus(objects):
-    """Who has GPUs uses them, all of them, one rank each; nobody else holds any."""
+    """A worker that has GPUs uses all of them, one rank each; no other pod requests any."""
     for owner, _, container in containers(objects):
         requested, limit, device = gpus_of(container, "requests"), gpus_of(container, "limits"), flag(container, "device")
         if requested != limit:

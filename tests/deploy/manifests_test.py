@@ -16,7 +16,7 @@ import kubernetes_validate
 
 HERE = pathlib.Path(__file__).parent
 OLDEST = "1.30"
-# The package reads a version's schemas anew for every object: megabytes of JSON each time.
+# The package reads a version's schemas again for every object: megabytes of JSON each time.
 kubernetes_validate.utils.schema_contents = functools.lru_cache(None)(kubernetes_validate.utils.schema_contents)
 VERSIONS = [v for v in kubernetes_validate.utils.all_versions() if [int(n) for n in v.split(".")[:2]] >= [1, 30]]
 VERSIONS = sorted(set(VERSIONS), key=lambda v: [int(n) for n in v.split(".")])
@@ -140,7 +140,7 @@ class Generated(unittest.TestCase):
             self.assertEqual({name for name in made if name.parent.name == folder}, here, "run deploy/kubernetes/generate")
 
     def test_the_chart_has_no_links_and_a_package_of_it_has_all_rules_and_dashboards(self):
-        self.assertEqual([], [f for f in manifests.CHART.rglob("*") if f.is_symlink()], "Flux drops them without a word")
+        self.assertEqual([], [f for f in manifests.CHART.rglob("*") if f.is_symlink()], "Flux drops them silently")
         with tempfile.TemporaryDirectory() as folder:
             manifests.run(manifests.TOOLS / "tools/helm", "package", manifests.CHART, "--destination", folder)
             package, = pathlib.Path(folder).glob("*.tgz")

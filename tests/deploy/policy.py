@@ -329,7 +329,7 @@ def certificates(objects):
             continue
         spec = next(c["spec"] for c in made if c["spec"]["secretName"] == name)
         if spec["subject"]["organizationalUnits"] != [ROLES.get(part, part)]:
-            yield owner, "certificate", "its organisational unit is not its role"
+            yield owner, "certificate", "its organizational unit is not its role"
         if part == "worker" and spec["commonName"] != f"{owner['metadata']['name']}-*":
             yield owner, "certificate", "does not cover the pods' names"
         for host in called_names(objects, owner):

@@ -1,4 +1,4 @@
-"""Who is let in, and certificates that are replaced under a running cluster."""
+"""Who may connect, and certificates that are replaced in a running cluster."""
 import json
 import os
 import pathlib
@@ -60,7 +60,7 @@ class Access(TopicsCase):
             before = (folder / "cert.pem").read_bytes()
             cluster.ok("certs", "renew", certs / "next", folder, "--keep-bundle")
             self.assertNotEqual((folder / "cert.pem").read_bytes(), before)
-        # The ranks connect anew, as what they were connected to is gone.
+        # The ranks connect again, as what they were connected to is gone.
         pid = cluster.info()["pids"]["data"]
         os.kill(pid, signal.SIGKILL)
         wait_until("a new data server", lambda: cluster.info()["pids"]["data"] != pid, 60)

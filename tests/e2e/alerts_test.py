@@ -104,7 +104,7 @@ class Watched:
         self.cluster.ok("cancel", holder)
 
     def restart_and_replay(self):
-        """Ranks that are killed; then a process of the first attempt that goes on asking for its steps."""
+        """Ranks that are killed; then a process of the first attempt that keeps asking for its steps."""
         job = self.submit("restarts", checkpoint={"every_steps": 5, "keep": 2})
         for attempt in (1, 2):
             self.training(job, attempt, step=6 * attempt)

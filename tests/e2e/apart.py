@@ -11,7 +11,7 @@ class Server:
     """One process of Muster. Started again it listens where it listened before."""
     programs = BIN  # the folder with the programs
     has_health = True  # older programs have no --health
-    host = "127.0.0.1"  # as it stands before a port
+    host = "127.0.0.1"  # as written before a port
 
     def __init__(self, cluster, program, name, words, listens=True, variables=None, prefix=()):
         self.cluster, self.program, self.name, self.words, self.listens = cluster, program, name, words, listens
@@ -76,7 +76,7 @@ class Apart(Cluster):
         self.data = self.coordinator = None
 
     def certs(self, role, name, *more):
-        """The folder of a certificate; issued anew."""
+        """The folder of a certificate; issued again."""
         folder = self.folder / "certs" / name
         done = subprocess.run([str(BIN / "muster"), "certs", "issue", str(self.folder / "authority"), "--role", role, "--name", name,
                                "--out", str(folder), *more], capture_output=True, text=True, timeout=30)

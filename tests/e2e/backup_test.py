@@ -1,4 +1,4 @@
-"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job goes on and ends with the bytes of an undisturbed one.
+"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job continues and ends with the bytes of an undisturbed one.
 And garbage goes, but nothing else."""
 import hashlib
 import json
@@ -82,7 +82,7 @@ class Backup(TopicsCase):
         second = cluster.ok("backup", "take", backups, "--output", "json").json()
         self.assertLess(second["new_files"], second["files"], "what had not changed was not sent again")
         backed_up = cluster.job(lost)
-        self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers went on, and so did the job")
+        self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers kept running, and so did the job")
         cluster.wait_for_step(lost, 60)  # what is done after the backup is lost
         datasets = cluster.ok("data", "list", "--output", "json").json()["datasets"]
         models = cluster.ok("models", "list", "--output", "json").json()["models"]
@@ -106,7 +106,7 @@ class Backup(TopicsCase):
         before, after = done["attempts"]
         self.assertIn(f"restored from backup {second['name']}", before["end_reason"])
         self.assertGreater(int(after["number"]), int(before["number"]) + 1000, "attempts begun after the backup are fenced")
-        self.assertGreaterEqual(int(after["from_step"]), 20, "it went on from a checkpoint in the backup")
+        self.assertGreaterEqual(int(after["from_step"]), 20, "it continued from a checkpoint in the backup")
         self.assertLess(int(after["from_step"]), 60)
 
         resumed = cluster.folder / "resumed"

@@ -90,8 +90,8 @@ class Checkpoints(unittest.TestCase):
             for name, digest in self.files_of(checkpoint).items():
                 self.assertEqual(hashlib.sha256(self.blob(digest).read_bytes()).hexdigest(), digest, f"{checkpoint}: {name}")
         aside = [path.name for path in (cluster.folder / "states/data/blobs/partial").glob("*.damaged")]
-        self.assertEqual(len(aside), 2, "what was damaged is kept for people")
-        print("damaged", [c["step"] for c in checkpoints[-2:]], "went on from", whole, "; stored again:", sorted(known)[:12])
+        self.assertEqual(len(aside), 2, "what was damaged is kept for inspection")
+        print("damaged", [c["step"] for c in checkpoints[-2:]], "continued from", whole, "; stored again:", sorted(known)[:12])
 
     def test_a_job_whose_checkpoints_are_all_damaged_fails_and_says_so(self):
         job_id, checkpoints = self.paused_with_checkpoints("all-damaged", 2)

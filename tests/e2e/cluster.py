@@ -157,7 +157,7 @@ WORDS = {
 
 def write_topics(folder, queries_per_topic=12, documents_per_topic=10, seed=7, twins=False):
     """A small set that a random model must learn: queries and documents of a topic share no word. With `twins` each
-    topic's first text stands in it under a second id too, and is judged under either."""
+    topic's first text is in it under a second id too, and is judged under either."""
     print(f"topics: seed {seed}")
     draw = random.Random(seed)
     folder.mkdir(parents=True)

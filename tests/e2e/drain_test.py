@@ -1,4 +1,4 @@
-"""A job that leaves its workers (SIGTERM to an agent, drain --now, pause) goes on from the very step where it stopped: no step
+"""A job that leaves its workers (SIGTERM to an agent, drain --now, pause) continues from exactly the step where it stopped: no step
 is done twice, and it exports the bytes of an undisturbed job."""
 import csv
 import os
@@ -117,7 +117,7 @@ class Drain(TopicsCase):
                          [f"{leaving} drains", f"{evicted} drains", "paused by local", "succeeded"])
         for before, after in zip(attempts, attempts[1:]):
             self.assertEqual(self.last_steps(moved, int(before["number"])), [int(after["from_step"])] * 2,
-                             "the next attempt goes on from the step where both ranks stopped")
+                             "the next attempt continues from the step where both ranks stopped")
 
         text = cluster.ok("get", moved, "--metrics", "csv").out
         rows = list(csv.DictReader(text.splitlines()))

@@ -1,4 +1,4 @@
-"""A driver with one GPU, for hosts without: libnvidia-ml.so.1, built from fake_nvml.c. What it reports of errors stands in the
+"""A driver with one GPU, for hosts without: libnvidia-ml.so.1, built from fake_nvml.c. What it reports of errors is in the
 file that FAKE_NVML_STATE names."""
 import pathlib
 import subprocess

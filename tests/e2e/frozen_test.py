@@ -1,4 +1,4 @@
-"""A coordinator that stands still (SIGSTOP, as a stalled disk or a moved virtual machine does it) ends nothing."""
+"""A frozen coordinator (SIGSTOP, as a stalled disk or a moved virtual machine does it) ends nothing."""
 import os
 import signal
 import sys
@@ -40,14 +40,14 @@ class Frozen(TopicsCase):
         cluster.ok("cancel", job_id)
         wait_until("the canceled ranks are gone", lambda: not cluster.rank_pids(), 30)
 
-    def test_a_coordinator_that_stands_still_ends_no_attempt(self):
+    def test_a_frozen_coordinator_ends_no_attempt(self):
         cluster = self.cluster
         job_id = cluster.submit(endless_job("frozen"))
         cluster.wait_for_step(job_id, 3)
         ranks = cluster.rank_pids()
         self.freeze()
         wait_until("the coordinator says what happened",
-                   lambda: "the coordinator stood still" in (cluster.state / "logs/coordinator.log").read_text(errors="replace"), 30)
+                   lambda: "the coordinator was frozen" in (cluster.state / "logs/coordinator.log").read_text(errors="replace"), 30)
         self.assert_unharmed(job_id, ranks)
         self.end(job_id)
 

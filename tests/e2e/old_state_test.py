@@ -1,4 +1,4 @@
-"""State folders that version 0.1.0 wrote (commit 0b11661) open, replay and go on in this version.
+"""State folders that version 0.1.0 wrote (commit 0b11661) open, replay and continue in this version.
 
 old_state.tar.xz is made by: old_state_test.py --make BIN, with BIN the programs of that version (tests/long/upgrade_test.py builds
 them). It holds a running, a paused, a cancelled and a waiting job, a drained worker, a dataset and a vocabulary."""

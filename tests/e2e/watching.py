@@ -15,7 +15,7 @@ RULES = ROOT / "deploy/prometheus/rules"
 PACE = 180  # times faster: 30 minutes become 10 seconds
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# Limits that no duration of a rule says. Each text stands in its alert exactly once.
+# Limits that no duration of a rule says. Each text occurs in its alert exactly once.
 LIMITS = {
     ("MusterWorkerLost", "warning"): ("> 30", "> 6"),
     ("MusterStateVolumeFilling", "page"): ("< 512 * 1024^2", "< 4 * 1024^2"),
@@ -57,7 +57,7 @@ def free_port():
 
 
 class Prometheus:
-    """Debian's Prometheus on a folder of its own. `watch("worker", [ADDRESS…])` sets who is scraped."""
+    """Debian's Prometheus on a folder of its own. `watch("worker", [ADDRESS…])` sets what is scraped."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)

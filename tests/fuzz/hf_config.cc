@@ -1,4 +1,4 @@
-// Model folders: config.json and what stands beside it, the headers of weights, and their index. An input is the files, each
+// Model folders: config.json and the files beside it, the headers of weights, and their index. An input is the files, each
 // with its number and length before it. Laws: a verdict with words; accepted tensors lie inside the file.
 #include "common/model/hf_config.h"
 

@@ -10,7 +10,7 @@
 #include "muster/v1/model.grpc.pb.h"
 #include "tests/fuzz/check.h"
 
-// OpenSSL keeps the state of its random numbers a thread, and gRPC's threads live as long as the process.
+// OpenSSL keeps the state of its random numbers per thread, and gRPC's threads live as long as the process.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libcrypto"; }
 
 namespace muster {

@@ -3,7 +3,7 @@
 //
 // Random histories of imports, pushes, submissions, checkpoints and deletions, cut into the steps that other calls may
 // come between (asking for a blob, putting it, naming it), mixed with sweeps and collections of dropped checkpoints in
-// steps of their own, with the clock going on and the data server dying at any point. The stores, the sweep and the
+// steps of their own, with the clock advancing and the data server dying at any point. The stores, the sweep and the
 // coordinator's rules are the real ones; only the wires are left out.
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// A rank that is killed, and one that stands still: the others end within the bound, and say so.
+// A rank that is killed, and one that is frozen: the others end within the bound, and say so.
 #include <ATen/ATen.h>
 
 #include <csignal>
@@ -66,7 +66,7 @@ absl::Status Disturb(const Session& session, int signal, Figures& figures) {
   }
   figures["timeout_seconds"] = absl::ToDoubleSeconds(kTimeout);
   figures["seconds_until_all_had_ended"] = longest;
-  ranks.process(kVictim).Signal(SIGKILL);  // also ends one that stands still
+  ranks.process(kVictim).Signal(SIGKILL);  // also ends a frozen one
   return absl::OkStatus();
 }
 

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// What a rank is told.
+// What a rank receives.
 struct RankOrder {
   std::string task;
   int64_t rank = 0, world_size = 1;

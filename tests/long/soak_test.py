@@ -5,7 +5,7 @@ usage: tests/long/soak_test.py [SECONDS [CLIENTS [SEED]]]     600 s, 200 clients
 
 A real data server and coordinator with mTLS, a certificate a client, one worker whose ranks are muster-fake-rank. The
 time is cut into: warm-up, restarts, calm with submissions, calm without. Fails on an error that docs/reference/errors.md does
-not list for its RPC, on a lost acknowledgement, on a job that does not end, on memory that grows while nothing is
+not list for its RPC, on a lost acknowledgment, on a job that does not end, on memory that grows while nothing is
 submitted (LIMIT; from 300 s on, below the time is too short for a slope), and on open files or threads that stay after
 the clients have gone.
 """
@@ -27,7 +27,7 @@ import servers as soak  # noqa: E402
 from cluster import wait_until, write_topics, write_vocabulary  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("MUSTER_BIN", ROOT / "build/dev/bin"))
-LIMIT = 1.0  # MiB a minute that a server may grow while clients call and nobody submits
+LIMIT = 1.0  # MiB per minute that a server may grow while clients call and nobody submits
 SLOTS = 16
 
 

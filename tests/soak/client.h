@@ -20,7 +20,7 @@ namespace muster {
 
 struct SoakPlan {
   std::string address;
-  double submit_share = 0.03;  // of a client's calls, while submissions go on
+  double submit_share = 0.03;  // of a client's calls, while submissions continue
   absl::Duration least_pause = absl::Milliseconds(200), most_pause = absl::Milliseconds(1800);
   absl::Duration patience = absl::Seconds(60);  // how long a call that gets no answer is repeated
 };

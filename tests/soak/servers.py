@@ -109,7 +109,7 @@ class Sampler:
 
 
 def slope(samples):
-    """MiB a minute and its standard error, by least squares over means of ten seconds (single seconds are not
+    """MiB per minute and its standard error, by least squares over means of ten seconds (single seconds are not
     independent of each other)."""
     if len(samples) < 40:
         return None, None

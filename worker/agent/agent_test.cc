@@ -1,4 +1,4 @@
-// The real muster-worker against a scripted coordinator over mTLS, with ranks that do as they are told.
+// The real muster-worker against a scripted coordinator over mTLS, with scripted ranks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -267,7 +267,7 @@ TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   StartWorker();
   const auto exited = WaitForExit();
   EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_SIGNAL);
-  EXPECT_THAT(exited.message(), HasSubstr("started anew"));
+  EXPECT_THAT(exited.message(), HasSubstr("restarted"));
   EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1")) << "left by the earlier agent";
 }
 

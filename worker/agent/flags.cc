@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// An IPv6 address may be given as it stands before a port.
+// An IPv6 address may be given as written before a port.
 std::string WithoutBrackets(const std::string& address) {
   const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
   return bracketed ? address.substr(1, address.size() - 2) : address;
@@ -23,7 +23,7 @@ std::string WithoutBrackets(const std::string& address) {
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--coordinator", flags.coordinator, "Address of the coordinator, HOST:PORT")->required();
   app.add_option("--name", flags.name, "This worker's name, as in its certificate (default: the host's)");
-  app.add_option("--slots", flags.slots, "Ranks that may run here at once (default: one a GPU; without GPUs 1)");
+  app.add_option("--slots", flags.slots, "Ranks that may run here at once (default: one per GPU; without GPUs 1)");
   app.add_option("--device", flags.device, "What ranks run on (auto: GPUs if there are any)")
       ->check(CLI::IsMember({"auto", "cpu", "gpu"}))
       ->capture_default_str();
@@ -51,7 +51,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
+  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }

@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--model", options.model, "model folder; without it the specification names a preset");
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "CPU threads a rank")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "CPU threads per rank")->check(CLI::PositiveNumber);
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
   app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
   app.add_option("--profile", options.profile,

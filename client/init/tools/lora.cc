@@ -47,7 +47,7 @@ absl::Status LoraTargets(Translator& job, const Argument& argument) {
 // A rank makes the section model.lora, for which the profile has the tool's other defaults.
 std::string ToolsRank(const Translator& job) { return absl::StrCat(FindProfile(job.tool())->lora_rank.value_or(16)); }
 
-// ms-swift trains adapters unless it is told otherwise.
+// ms-swift trains adapters unless tuner_type says otherwise.
 bool UsesLora(const Translator& job) {
   for (const char* key : {"tuner_type", "train_type", "use_lora", "lora"}) {
     if (const Argument* argument = job.Find(key); argument != nullptr) {

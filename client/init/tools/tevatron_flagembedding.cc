@@ -39,7 +39,7 @@ absl::Status Instruction(Translator& job, const Argument& argument) {
   const std::string format = given != nullptr ? absl::StrReplaceAll(given->Text(), {{"\\n", "\n"}}) : "{}{}";
   const size_t first = format.find("{}");
   if (first == std::string::npos || format.find("{}", first + 2) != format.size() - 2) {
-    return absl::InvalidArgumentError(absl::StrCat("a prompt stands before the text, and the format is \"", format, "\""));
+    return absl::InvalidArgumentError(absl::StrCat("a prompt comes before the text, and the format is \"", format, "\""));
   }
   std::string prompt = format.substr(0, format.size() - 2);
   prompt.replace(first, 2, argument.Text());

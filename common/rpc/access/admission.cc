@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kMaxRequestId = 64;
 
-// What the client sent, if it can stand in a log; otherwise a new one.
+// What the client sent, if it is safe to log; otherwise a new one.
 std::string RequestIdFrom(const grpc::ServerContext& context) {
   const std::string sent = MetadataOf(context, kRequestIdMetadata);
   const bool plain = !sent.empty() && sent.size() <= kMaxRequestId && std::ranges::all_of(sent, [](char c) {

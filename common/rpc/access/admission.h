@@ -4,7 +4,7 @@
 //     return admission_.Serve(*context, "JobService/Get", request, [&](AdmittedCall& call) -> absl::Status { … });
 //   }
 //
-// It authenticates (certificate or token), authorises by the access table, limits rate and size, and when the work is
+// It authenticates (certificate or token), authorizes by the access table, limits rate and size, and when the work is
 // done writes the audit log, counts, and names the request in the error.
 #pragma once
 
@@ -76,7 +76,7 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
-  // For a handler whose stream goes on: call it now and then (a file is read once a second at most). UNAUTHENTICATED or
+  // For a handler with a long stream: call it now and then (a file is read once per second at most). UNAUTHENTICATED or
   // PERMISSION_DENIED: the token was revoked or has expired, or is another role's now. End the stream with it.
   absl::Status StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call);
 

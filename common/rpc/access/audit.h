@@ -1,5 +1,5 @@
-// The audit log of a server: one JSON object a line for every change and every refusal, in FOLDER/audit.jsonl. A file
-// of 16 MiB becomes audit.1.jsonl, and so on; the nine newest stay. Secrets never stand in it.
+// The audit log of a server: one JSON object per line for every change and every refusal, in FOLDER/audit.jsonl. A file
+// of 16 MiB becomes audit.1.jsonl, and so on; the nine newest stay. It never contains secrets.
 #pragma once
 
 #include <cstdint>

@@ -34,7 +34,7 @@ absl::Status RateLimiter::Admit(const std::string& user, bool stream, absl::Dura
     const absl::Duration wait = use.calls.Take(now);
     if (wait > absl::ZeroDuration()) {
       return Limited(
-          absl::StrCat("user ", user, " makes more than ", limits_.calls_per_second, " calls a second. Try again in ",
+          absl::StrCat("user ", user, " makes more than ", limits_.calls_per_second, " calls per second. Try again in ",
                        absl::FormatDuration(absl::Ceil(wait, absl::Milliseconds(1))), "."),
           wait);
     }

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<TokenEntry>> ParseTokens(const std::string& text, con
 std::string FormatTokens(const std::vector<TokenEntry>& tokens);
 absl::Status CheckToken(const TokenEntry& token);
 
-// The file of a server, read again when it changes: at most once a second, so that a revoked token is refused a second
+// The file of a server, read again when it changes: at most once per second, so that a revoked token is refused a second
 // later. A file that cannot be understood changes nothing; one that is gone means no tokens. Thread-safe.
 class TokenFile {
  public:

@@ -198,7 +198,7 @@ absl::Status BlobUpload::Begin() {
   const uint64_t there = SizeOrZero(path);
   if (header_.offset() > there) {
     return absl::OutOfRangeError(absl::StrCat(Short(header_.digest()), ": an upload from byte ", header_.offset(),
-                                              ", but ", there, " are there. Ask with Stat, and go on from there."));
+                                              ", but ", there, " are there. Ask with Stat, and continue from there."));
   }
   file_.reset(std::fopen(path.c_str(), header_.offset() == 0 ? "wb" : "r+b"));
   if (file_ == nullptr || ftruncate(fileno(file_.get()), static_cast<off_t>(header_.offset())) != 0) {
@@ -242,7 +242,7 @@ absl::Status BlobUpload::Commit() {
   if (sha_.FinishHex() != header_.digest()) {
     file_.reset();
     unlink(partial.c_str());
-    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": what came has another digest. Put it anew."));
+    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": what came has another digest. Put it again."));
   }
   if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat(Short(header_.digest()), ": cannot be flushed. Is the disk full?"));

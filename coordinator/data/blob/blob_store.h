@@ -1,4 +1,4 @@
-// Blobs on disk: blobs/ab/abcd…, read-only once they are whole; broken uploads wait in blobs/partial/abcd…, and damaged
+// Blobs on disk: blobs/ab/abcd…, read-only once they are complete; unfinished uploads wait in blobs/partial/abcd…, and damaged
 // blobs, for whoever looks into it, in blobs/partial/abcd….damaged.
 #pragma once
 
@@ -39,7 +39,7 @@ class BlobStore {
   static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder,
                                                          const Clock& clock = RealClock());
 
-  // Whoever is told that a blob is there may refer to it without putting it again: Stat makes it as new as a put one.
+  // A caller that learns that a blob is there may refer to it without putting it again: Stat makes it as new as a put one.
   absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest);
   // Makes it as new as a put one. NOT_FOUND (BLOB_NOT_FOUND) if it is not stored.
   absl::Status Touch(const std::string& digest);
@@ -59,7 +59,7 @@ class BlobStore {
   // stored from now on, so that it can be put again, and its bytes are kept like a partial upload. True: they were.
   absl::StatusOr<bool> SetAsideIfDamaged(const std::string& digest);
 
-  // Begins or goes on: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
+  // Begins or continues an upload: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
   // blob runs; ALREADY_EXISTS if it is there; OUT_OF_RANGE for an offset beyond what is there.
   absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(const muster::v1::PutHeader& header);
 
@@ -87,7 +87,7 @@ class BlobUpload {
   ~BlobUpload();
   absl::Status Append(std::string_view bytes);
   // Verifies size and digest, flushes, and publishes. DATA_LOSS if the bytes are others: the partial upload is
-  // removed, so that the next one begins anew.
+  // removed, so that the next one starts over.
   absl::Status Commit();
 
  private:

@@ -105,7 +105,7 @@ TEST_F(BlobStoreTest, DropsOldPartials) {
 TEST_F(BlobStoreTest, ADamagedBlobIsSetAsideAndCanBePutAgain) {
   ASSERT_TRUE(store_->PutBytes(digest_, "hello world").ok());
   const std::filesystem::path path = store_->PathOf(digest_).value();
-  EXPECT_FALSE(store_->SetAsideIfDamaged(digest_).value()) << "it is whole";
+  EXPECT_FALSE(store_->SetAsideIfDamaged(digest_).value()) << "it is undamaged";
   std::filesystem::permissions(path, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
   ASSERT_TRUE(WriteFileAtomically(path, "hello wOrld").ok());
   EXPECT_TRUE(store_->SetAsideIfDamaged(digest_).value());

@@ -32,14 +32,14 @@ absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                      const std::filesystem::path& scratch);
 
-// Of the tokenizer: tokenizer.json, or what is read where it is absent, and what stands beside it. INVALID_ARGUMENT
+// Of the tokenizer: tokenizer.json, or what is read where it is absent, and the files beside it. INVALID_ARGUMENT
 // without any of them.
 absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
 // Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that is there.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files);
 // The tokenizer of this digest, that of a job. FAILED_PRECONDITION if the files give another one. A job that was
-// submitted when vocab.txt alone was read goes on with the ids that it began with.
+// submitted when vocab.txt alone was read keeps the ids that it began with.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files,
                                                                const std::string& digest);

@@ -20,7 +20,7 @@ constexpr size_t kPiece = 1 << 18;
 
 absl::Status Broken(absl::string_view format, absl::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("the ", format, " stream ", what, ". Compress the file anew, or import it uncompressed."));
+      absl::StrCat("the ", format, " stream ", what, ". Compress the file again, or import it uncompressed."));
 }
 
 }  // namespace

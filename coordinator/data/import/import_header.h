@@ -1,4 +1,4 @@
-// What an import is told before its files.
+// The settings of an import, which arrive before its files.
 #pragma once
 
 #include "absl/status/status.h"

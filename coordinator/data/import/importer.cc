@@ -59,7 +59,7 @@ bool IsNamedAsData(absl::string_view path) {
          absl::EndsWith(path, ".tsv") || absl::EndsWith(path, ".parquet");
 }
 
-// Files that stand beside data and never hold any, even where a schema is named.
+// Files that are found beside data and never hold any, even where a schema is named.
 bool IsNamedAsOther(absl::string_view path) {
   return absl::EndsWith(path, ".md") || absl::EndsWith(path, ".py") || absl::EndsWith(path, ".yaml") || absl::EndsWith(path, ".yml");
 }

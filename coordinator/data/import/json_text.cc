@@ -206,7 +206,7 @@ bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, 
 struct JsonParser::State {
   simdjson::dom::parser parser;
   std::string padded;
-  nlohmann::json slow;  // what the record's texts stand in, where simdjson refused
+  nlohmann::json slow;  // owns the record's texts where simdjson refused the record
 };
 
 JsonParser::JsonParser() : state_(std::make_unique<State>()) {}

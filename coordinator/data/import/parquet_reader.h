@@ -19,7 +19,7 @@ namespace muster {
 // Where the program is: beside this one, as the build and the images put it.
 std::filesystem::path ParquetProgram();
 
-// Not thread-safe. Parquet's index stands at the end of the file, so the bytes go to a scratch file first.
+// Not thread-safe. Parquet's index is at the end of the file, so the bytes go to a scratch file first.
 class ParquetReader {
  public:
   // Rows are counted from 1.

@@ -37,7 +37,7 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
   if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // null, and in CSV an empty cell, is how an empty list is saved
-  // Where one text may stand for a list, the text of a typed record is that one, even if it looks like a list.
+  // Where one text may be given instead of a list, the text of a typed record is that one, even if it looks like a list.
   if (value.kind() == Kind::kText && (record.untyped || !allow_one)) {
     JsonParser parser;
     InputRecord list;

@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// Not thread-safe. Values stand in one vector, parents before children, so that a record is read without allocations
+// Not thread-safe. Values are in one vector, parents before children, so that a record is read without allocations
 // once the vector has grown. Texts are views of what the format's reader holds, until its next record.
 class InputRecord {
  public:
@@ -104,7 +104,7 @@ class InputRecord {
   std::vector<Node> nodes_;
 };
 
-// What a value is, for people: "a list", "nothing".
+// What a value is, for messages: "a list", "nothing".
 std::string_view KindOf(InputRecord::Value value);
 bool IsAbsent(InputRecord::Value value);  // or null, or an empty cell of CSV or TSV
 
@@ -115,7 +115,7 @@ absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key)
 absl::StatusOr<std::string> IdOf(const InputRecord& record, std::string_view key);
 // A string, or an integer ("1984"), which is written in decimal digits; an absent or null one is "".
 absl::StatusOr<std::string> TitleOf(InputRecord::Value value);
-// Lists; a null one is empty, and so is an absent one where `required` is false. One string stands for a list of one where
+// Lists; a null one is empty, and so is an absent one where `required` is false. One string counts as a list of one where
 // `allow_one` is set.
 absl::StatusOr<std::vector<std::string>> TextsOf(const InputRecord& record, std::string_view key, bool required,
                                                  bool allow_one = false);

@@ -26,7 +26,7 @@ std::optional<uint32_t> NumberOf(const Digest128& digest, bool is_number, const 
 
 std::string Plural(uint64_t count, absl::string_view what) { return absl::StrCat(count, " ", what, count == 1 ? "" : "s"); }
 
-// A short id stands in its digest, for messages.
+// Messages abbreviate ids that are digests.
 std::string IdOfDigest(const Digest128& digest) {
   if (digest.back() >= digest.size()) return "";
   return absl::StrCat(" \"", std::string(reinterpret_cast<const char*>(digest.data()), digest.back()), "\"");

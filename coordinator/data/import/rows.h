@@ -1,4 +1,4 @@
-// Canonical rows as a dataset: who is one query, who is one passage, which judgments are left out, and how many.
+// Canonical rows as a dataset: what counts as one query, what counts as one passage, which judgments are left out, and how many.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,7 @@ class Rows final : public RowSink {
   struct NamedFiles {
     std::vector<std::string> paths;  // the first few
     size_t files = 0;
-    uint64_t queries = 0;  // of each file; one that stands in two files counts twice
+    uint64_t queries = 0;  // of each file; one that is in two files counts twice
   };
   struct WaitingRow {
     CanonicalRow row;

@@ -1,4 +1,4 @@
-// Keys of the files that no schema reads: counted, so that nothing is lost without a word.
+// Keys of the files that no schema reads: counted, so that nothing is lost silently.
 #pragma once
 
 #include <cstdint>

@@ -108,7 +108,7 @@ absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t que
   const uint64_t steps = StepsPerEpoch(queries, options.spec.batch().queries());
   if (resolved.train_queries() != queries || resolved.steps_per_epoch() != steps) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the data gives ", queries, " queries and ", steps, " steps an epoch, the job was submitted with ",
+        absl::StrCat("the data gives ", queries, " queries and ", steps, " steps per epoch, the job was submitted with ",
                      resolved.train_queries(), " and ", resolved.steps_per_epoch(), ". Submit the job again."));
   }
   return absl::OkStatus();

@@ -92,7 +92,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
     const uint64_t bytes = header.size() - std::min(header.size(), header.offset());
-    // The budget is for what users bring: jobs that run go on as long as the disk has room for their checkpoints.
+    // The budget is for what users bring: running jobs continue as long as the disk has space for their checkpoints.
     const bool is_rank = caller.role == Role::kWorker;
     RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
     v1::PutRequest request;

@@ -45,7 +45,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
                "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--store-budget", flags.server.store_budget,
-                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: as the disk has room")
+                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: limited by the disk alone")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
@@ -56,7 +56,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--log-level", flags.log_level, "least level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", flags.log_format, "text, or json: one object a line")
+  app.add_option("--log-format", flags.log_format, "text, or json: one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }

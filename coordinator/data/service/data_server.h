@@ -49,7 +49,7 @@ class DataServer {
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
   int health_port() const { return health_->port(); }
-  // Ends streams at once (clients come again) and lets other calls end for `grace`.
+  // Ends streams at once (clients reconnect) and lets other calls end for `grace`.
   void Shutdown(absl::Duration grace);
 
  private:

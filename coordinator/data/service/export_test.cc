@@ -153,7 +153,7 @@ TEST_F(ServerExport, SaysWhatAFormatCannotCarry) {
                   .ok());
   EXPECT_THAT(Export("set", "jsonl")->notes,
               ElementsAre(HasSubstr("1 texts have their title"), HasSubstr("2 documents are left out"),
-                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"), HasSubstr("anew")));
+                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"), HasSubstr("numbers queries and documents again")));
   v1::ImportHeader add = Header("set");
   add.set_add(true);
   add.set_source("llm");

@@ -83,11 +83,11 @@ class ImportReader {
     if (sha.FinishHex() == file.blob()) return absl::OkStatus();
     RETURN_IF_ERROR(data_.stores.blobs->SetAsideIfDamaged(file.blob()).status());
     return absl::DataLossError(absl::StrCat(place, " ", file.blob().substr(0, 12),
-                                            ": its bytes on the data server's disk are damaged. Import anew: the file is "
+                                            ": its bytes on the data server's disk are damaged. Import again: the file is "
                                             "sent again."));
   }
 
-  // At every message or piece of a blob: whether going on is of use and the disk has room; and tells how far it is.
+  // At every message or piece of a blob: whether to continue and whether the disk has space; reports how far it is.
   absl::Status LookAround() {
     RETURN_IF_ERROR(CheckAlive(data_, call_));
     if (importer_.bytes() >= next_look_) {
@@ -111,7 +111,7 @@ class ImportReader {
 absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
   if (announced == 0 || bytes == announced) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat("import: ", bytes, " of ", announced,
-                                         " bytes came: the connection broke, or a file changed. Import anew."));
+                                         " bytes came: the connection broke, or a file changed. Import again."));
 }
 
 absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Principal& caller,
@@ -146,7 +146,7 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, admitted.principal, call, request.header(), stream);
   if (!report.ok()) {
     if (data.stopping) {
-      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import anew "
+      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import again "
                                                  "once it is back."),
                           "SHUTTING_DOWN");
     }

@@ -80,7 +80,7 @@ TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
   const absl::Status status = FromGrpc(stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(ReasonOf(status), "SHUTTING_DOWN");
-  EXPECT_THAT(std::string(status.message()), HasSubstr("Import anew"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Import again"));
   stop.join();
   EXPECT_EQ(StateListing(), before);
 }

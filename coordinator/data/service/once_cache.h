@@ -29,7 +29,7 @@ class OnceCache {
   }
 
   // The value of the key; all who ask while it is made wait for the one making. `give_up` is asked now and then, and
-  // what it returns, if not OK, is returned at once; the making goes on. After an error the next call makes anew.
+  // what it returns, if not OK, is returned at once, while the value is still being made. After an error the next call makes it again.
   absl::StatusOr<std::shared_ptr<Value>> Get(const std::string& key, Make make,
                                              const std::function<absl::Status()>& give_up) {
     const std::shared_ptr<Entry> entry = EntryOf(key, std::move(make));

@@ -1,4 +1,4 @@
-// Who may change what a name stands for: its owner and operators, and only where they say that they mean it.
+// Who may change what a name points to: its owner and operators, and only with an explicit flag.
 //
 // All that gives, replaces or removes a name holds DataStores::names from its look at the name to the change.
 #pragma once

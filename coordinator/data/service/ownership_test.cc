@@ -1,4 +1,4 @@
-// Names that exist: who may replace or remove what they stand for, and what stays.
+// Names that exist: who may replace or remove what they point to, and what stays.
 #include "coordinator/data/service/ownership.h"
 
 #include "coordinator/data/dataset.h"

@@ -24,8 +24,8 @@ class StoreBudget {
   StoreBudget(DataStores& stores, uint64_t budget, const Clock& clock)
       : stores_(stores), budget_(budget), clock_(clock) {}
 
-  // For what a user brings: room on the disk, and in the budget. RESOURCE_EXHAUSTED (DISK_FULL, STORE_BUDGET) says what
-  // is largest and how it goes. What is stored is counted anew every 10 s; between two counts `bytes` add up.
+  // For what a user brings: space on the disk, and in the budget. RESOURCE_EXHAUSTED (DISK_FULL, STORE_BUDGET) says what
+  // is largest and how it goes. What is stored is counted again every 10 s; between two counts `bytes` add up.
   absl::Status CheckRoom(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

@@ -135,7 +135,7 @@ TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
   identity.set_job_id("j");
   identity.set_attempt(1);
   identity.set_world_size(1);
-  EXPECT_TRUE(BlobClient(WorkerWith(TicketOf(identity, {}))).PutBytes(std::string(90000, 'y')).ok()) << "jobs that run go on";
+  EXPECT_TRUE(BlobClient(WorkerWith(TicketOf(identity, {}))).PutBytes(std::string(90000, 'y')).ok()) << "running jobs continue";
 }
 
 }  // namespace

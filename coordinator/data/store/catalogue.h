@@ -1,4 +1,4 @@
-// Names of datasets and models, what they stand for, the reports of imports, and the pushes of the last day: one SQLite
+// Names of datasets and models, what they point to, the reports of imports, and the pushes of the last day: one SQLite
 // file in the state folder.
 #pragma once
 

@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset anew."));
+  return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset again."));
 }
 
 // An array in a mapped file. An empty file is no mapping at all.
@@ -190,7 +190,7 @@ absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
     return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", format.get<uint64_t>(),
                                                       ", this program reads ", kDatasetFormat, " and ",
                                                       kDatasetFormatWithIgnored,
-                                                      ". Import the dataset anew."));
+                                                      ". Import the dataset again."));
   }
   Json content = manifest;
   content.erase("digest");

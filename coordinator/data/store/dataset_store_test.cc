@@ -148,7 +148,7 @@ TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {
   const absl::Status status = Dataset::Open(folder_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
-              EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset anew."));
+              EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset again."));
 }
 
 TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
@@ -192,7 +192,7 @@ TEST_F(DatasetStoreTest, RefusesAnAlteredManifest) {
   manifest.replace(manifest.find("human"), 5, "robot");
   ASSERT_TRUE(WriteFileAtomically(folder_ / kManifestFile, manifest).ok());
   EXPECT_THAT(std::string(Dataset::Open(folder_).status().message()),
-              EndsWith("its digest is not that of its content. The folder is damaged: import the dataset anew."));
+              EndsWith("its digest is not that of its content. The folder is damaged: import the dataset again."));
 }
 
 TEST(PassageText, JoinsTitleAndBody) {

@@ -38,7 +38,7 @@ class DigestIndex {
 
  private:
   static constexpr size_t kFirstSlots = 1024, kChunk = 1 << 14;
-  // Linear probing from the high bits of the hash, which the entry keeps, so that most other entries are told apart by it.
+  // Linear probing from the high bits of the hash, which the entry keeps, so that it distinguishes most other entries.
   struct Slot {
     uint32_t hash = 0;
     uint32_t number_and_one = 0;  // 0: free

@@ -96,7 +96,7 @@ class SplitRows {
       RETURN_IF_ERROR(Advance(query));
       RETURN_IF_ERROR(AdvanceReady());
     }
-    // Where no order gives all names anew: what is left, query by query.
+    // Where no order gives all names again: what is left, query by query.
     is_ordered_ = false;
     for (uint32_t query = 0; query < dataset_.queries(); ++query) {
       lost_.order |= NextOf(query, false) != nullptr || NextOf(query, true) != nullptr;
@@ -258,7 +258,7 @@ absl::Status ExportJsonl(const Dataset& dataset, const ExportSink& sink, std::ve
   note(lost.others, " judgments that are neither positive nor a hard negative are left out: --format beir carries grade 0");
   note(lost.negatives, " hard negatives are left out: their query has no positive of their source before them");
   if (shared.has_ids || lost.order) {
-    notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents anew");
+    notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents again");
   }
   return absl::OkStatus();
 }

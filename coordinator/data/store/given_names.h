@@ -20,7 +20,7 @@ inline bool IsGiven(std::string_view id, char letter, uint32_t index) {
   return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
 }
 
-// The names of one kind in the merged dataset: who has them, and new ones for what an import names itself.
+// The names of one kind in the merged dataset: who owns them, and new ones for what an import numbers itself.
 class Names {
  public:
   explicit Names(char letter) : letter_(letter) {}

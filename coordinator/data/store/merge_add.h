@@ -15,7 +15,7 @@ namespace muster {
 // - What the import of `fresh` named itself (rows without ids) is also known by its text: a document is the first in `old`
 //   with the passage, a query the one of `old`'s rows with the text in normal form. New ones get new names.
 // - A judgment that says the same (query, document, source, sign) as one of `old` in the split is that one, with the
-//   higher grade of the two. One of another source stands beside it.
+//   higher grade of the two. One of another source is kept beside it.
 //
 // Adding what a dataset was made of gives the same dataset.
 absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out);

@@ -83,7 +83,7 @@ class Icu : public Pattern {
     UErrorCode error = U_ZERO_ERROR;
     const icu::UnicodeString utf16 = icu::UnicodeString::fromUTF8(WithStandIns(text));
     const std::unique_ptr<icu::RegexMatcher> matcher(regex_->matcher(utf16, error));
-    // Stand-ins are as long as what they stand for, in UTF-8 and in UTF-16.
+    // Placeholders are as long as what they replace, in UTF-8 and in UTF-16.
     int32_t utf16_at = 0;
     size_t utf8_at = 0;
     const auto utf8_index = [&](int32_t index) {

@@ -184,7 +184,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
   ASSIGN_OR_RETURN(store->file_, MappedFile::Open(file));
   const std::string_view bytes = store->file_.bytes();
   const absl::Status broken =
-      absl::DataLossError(absl::StrCat(file.string(), ": broken token store. Remove the file; it is made anew."));
+      absl::DataLossError(absl::StrCat(file.string(), ": broken token store. Remove the file; it is made again."));
   const uint64_t texts = uint64_t{dataset.queries()} + dataset.passages();
   const uint64_t ids_at = sizeof(Header) + (texts + 1) * sizeof(uint64_t);
   if (bytes.size() < ids_at) return broken;

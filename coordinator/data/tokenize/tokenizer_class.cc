@@ -103,7 +103,7 @@ absl::Status MakeBert(const JsonObject& config, json& tokenizer) {
   return absl::OkStatus();
 }
 
-// The character map wherever it stands in the normalizer.
+// The character map, anywhere in the normalizer.
 json CharacterMapOf(const json& normalizer) {
   if (!normalizer.is_object()) return nullptr;
   if (normalizer.value("type", json()) == "Precompiled") return normalizer;

@@ -96,7 +96,7 @@ absl::StatusOr<std::map<uint64_t, json>> AddedTokensOf(const JsonObject& config)
   return tokens;
 }
 
-// added_tokens_decoder: id → token; goes over the token of the same text in tokenizer.json.
+// added_tokens_decoder: id → token; overrides the token of the same text in tokenizer.json.
 absl::Status ApplyAddedTokens(const JsonObject& config, json& tokens) {
   ASSIGN_OR_RETURN(auto added, AddedTokensOf(config));
   for (auto& [id, token] : added) {

@@ -1,4 +1,4 @@
-"""Fleet and queue: who is there, what waits, where the slot-seconds go, how the GPUs are."""
+"""Fleet and queue: which workers are there, what waits, where the slot-seconds go, how the GPUs are."""
 from panels import Query, build_dashboard, lines, number, rows_of, stacked
 
 

@@ -25,7 +25,7 @@ class Panel:
     kind: str = "lines"  # lines, stacked, number, bars, table
     width: int = 8
     height: int = 7
-    red_above: float | None = None  # of a number: the colour of alarm from here on
+    red_above: float | None = None  # of a number: the color of alarm from here on
     red_below: float | None = None
     whole: bool = False
     log: bool = False

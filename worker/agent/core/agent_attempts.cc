@@ -50,7 +50,7 @@ void AgentCore::Adopt(const AttemptKey& key, const muster::v1::Assignment& assig
     RankEnded ended{{key, number}, {-1, SIGKILL}, "", ""};
     RankHistory history;
     history.result.emplace().set_cause(muster::v1::EXIT_CAUSE_SIGNAL);
-    history.result->set_message("ended with the worker's agent, which was started anew");
+    history.result->set_message("ended with the worker's agent, which restarted");
     ReportExit(ended, history);
   }
 }

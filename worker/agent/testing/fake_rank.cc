@@ -1,4 +1,4 @@
-// A rank for tests: what it does stands in the job's name.
+// A rank for tests: the job's name says what it does.
 //   succeed   started, progress, a checkpoint, an evaluation, an export, result SUCCESS, exit 0
 //   wait      started, then runs until SIGTERM; then result STOPPED, exit 0
 //   stubborn  started, ignores SIGTERM
