@@ -4,6 +4,7 @@ every docs/ path that any file names exists.
 
 usage: docs_test.py [ROOT]
 """
+import json
 import pathlib
 import re
 import sys
@@ -14,6 +15,8 @@ SKIPPED = {".git", ".deps", ".gl", "build", "__pycache__"}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 # The lookbehind leaves alone paths of other projects, such as https://example.org/docs/page.md.
 MENTION = re.compile(r"(?<![\w./-])(docs/[\w./-]+\.(?:md|py|png))")
+
+PANEL = re.compile(r'[Pp]anel "([^"]+)"')
 
 
 def tracked_files(root):
@@ -99,6 +102,14 @@ class Pages(unittest.TestCase):
                 missing += [f"{path.relative_to(ROOT)}:{number}: {name}" for name in MENTION.findall(line)
                             if not (ROOT / name).exists()]
         self.assertEqual([], missing, "\n".join(missing))
+
+    def test_every_dashboard_panel_named_in_a_page_exists(self):
+        titles = {panel["title"] for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")
+                  for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]}
+        named = {(path.relative_to(ROOT).as_posix(), title) for path in tracked_files(ROOT / "docs") if path.suffix == ".md"
+                 for title in PANEL.findall(" ".join(path.read_text(encoding="utf-8").split()))}
+        self.assertGreater(len(named), 3)
+        self.assertEqual([], sorted(found for found in named if found[1] not in titles))
 
     def test_broken_links_are_seen(self):
         self.assertEqual(anchors("# A `b` page\n## Who may call what?\n## Who may call what?\n```\n# no heading\n```"),
