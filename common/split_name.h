@@ -12,10 +12,10 @@
 
 namespace muster {
 
-// The name of a file that comes from standard input: its content alone shows what it is.
+// The name of a file that comes from standard input: only its content shows what it is.
 inline constexpr std::string_view kStandardInput = "standard-input";
 
-// The split that a single word names: train, test, dev, val, validation, …; letter case does not count. Empty: none.
+// The split that a single word names: train, test, dev, val, validation, …, in any letter case. Empty: none.
 std::string SplitOfWord(std::string_view word);
 
 // The split that a relative path names, by a separate word in its file or folder names ("my-test.jsonl",
@@ -28,8 +28,8 @@ enum class TableName { kNone, kDocuments, kQueries };
 // The file's own name counts first, then its folders. kNone: neither word is there, or both.
 TableName TableNamedBy(std::string_view path);
 
-// Assigns a split to each file of one import whose records name none. It refuses whatever is ambiguous, so that no
-// guess can put test data into training. Not thread-safe.
+// Assigns a split to each file of one import whose records name none. It refuses everything ambiguous, so that no guess
+// can put test data into training. Not thread-safe.
 class SplitAssignment {
  public:
   struct Assigned {
@@ -49,7 +49,7 @@ class SplitAssignment {
   };
   const std::string given_;
   std::optional<Named> named_;          // the first file whose name decided
-  std::optional<std::string> unnamed_;  // the first file that is in train because nothing names a split
+  std::optional<std::string> unnamed_;  // the first file that is in train because nothing names its split
 };
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Texts for what is wrong with a command line: made from the tree of commands and flags, never from CLI11's messages.
+// Error texts for a wrong command line, made from the tree of commands and flags. CLI11's own messages are never shown.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// What an encoder must be, as its folder or a preset describes it, and the tensors that it needs.
+// The architecture of an encoder, as its folder or a preset describes it, and the tensors that it needs.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,10 @@ struct LoraConfig {
   uint64_t seed = 0;                 // of A; B begins as 0
 };
 
-// What config_sentence_transformers.json says is put before texts.
+// The prompts of config_sentence_transformers.json.
 struct FolderPrompts {
-  std::string query, passage;                  // of the job, unless it sets its own
-  std::map<std::string, std::string> by_name;  // all of the file
+  std::string query, passage;  // of the job, unless the job sets its own
+  std::map<std::string, std::string> by_name;  // all prompts of the file
   std::string default_name;                    // default_prompt_name; empty: none
 };
 

@@ -1,5 +1,5 @@
 // The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by name:
-// reading a key marks it as honored, and RefuseUnknown() looks at what is left.
+// reading a key marks it as honored, and RefuseUnknown() checks the rest.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ class Keys {
   absl::Status Supported(std::string_view key, std::string_view value,
                          std::initializer_list<std::string_view> names) const;
 
-  // INVALID_ARGUMENT with the name of the first key that nobody read, that is not null and that is not in `harmless`.
+  // INVALID_ARGUMENT with the name of the first key that was not read, is not null and is not in `harmless`.
   absl::Status RefuseUnknown(std::span<const HarmlessKey> harmless) const;
   // The keys that RefuseUnknown would refuse as unknown; for files in which an unknown key gets a note. Off-only keys
   // are refused all the same.
@@ -63,7 +63,7 @@ class Keys {
 // A value for a message. A list may be nested deeper than dump() can go.
 std::string ShownValue(const nlohmann::json& value);
 
-// "a, b, c and 5 more", each cut to 100 bytes: names come from files that somebody else wrote.
+// "a, b, c and 5 more", each cut to 100 bytes, because the names come from files of others.
 std::string SomeNames(const std::vector<std::string>& names);
 
 // The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.

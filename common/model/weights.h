@@ -1,5 +1,5 @@
-// Where in a model folder each tensor of the encoder is: in model.safetensors, or in the shards of an index. Tolerates
-// what saved models differ in: a prefix, LayerNorm.gamma and beta, and heads that no embedding uses.
+// Where each tensor of the encoder is in a model folder: in model.safetensors, or in the shards of an index. Accepts
+// the differences between saved models: a prefix, LayerNorm.gamma and beta, and heads that no embedding uses.
 #pragma once
 
 #include <filesystem>

@@ -39,6 +39,6 @@ struct AccessRule {
 };
 
 std::span<const AccessRule> AccessRules();
-const AccessRule* FindRule(std::string_view method);  // null: there is none, and nobody may
+const AccessRule* FindRule(std::string_view method);  // null: there is no such RPC, and nobody may call it
 
 }  // namespace muster
