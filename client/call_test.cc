@@ -53,7 +53,7 @@ const grpc::Status kCutOff(grpc::StatusCode::CANCELLED, "CANCELLED");
 const grpc::Status kRefused(grpc::StatusCode::FAILED_PRECONDITION, "has ended");
 
 TEST(Call, IsRepeatedWithItsRequestIdWhereNoAnswerCame) {
-  // A server that goes down cancels, after its time of grace, what it is still at.
+  // A server that shuts down cancels the calls that are still running after its grace period.
   Scripted server({kGoesDown, kCutOff, grpc::Status::OK});
   const auto answer = server.Ask();
   ASSERT_TRUE(answer.ok()) << answer.status();

@@ -1,4 +1,4 @@
-// muster data show, report, export, add and resumed imports, against a cluster that answers from memory.
+// muster data show, report, export, add and resumed imports, against an in-memory cluster.
 #include <nlohmann/json.hpp>
 
 #include "client/testing/cli_fixture.h"

@@ -1,4 +1,4 @@
-// The muster program where it follows a job, is interrupted, or is asked for what cannot be.
+// The muster program following a job, being interrupted, and asked for impossible things.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 

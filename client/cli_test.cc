@@ -1,4 +1,4 @@
-// The muster program against a cluster that answers from memory: output, exit codes, what goes over the wire.
+// The muster program against an in-memory cluster: output, exit codes, and requests.
 #include <nlohmann/json.hpp>
 
 #include "client/testing/cli_fixture.h"
@@ -46,7 +46,7 @@ TEST_F(CliTest, ADryRunShowsWhatWouldHappenAndSubmitsNothing) {
   EXPECT_TRUE(jobs_.requests[0].dry_run());
 }
 
-// Such a coordinator would take the request for a submission: the request must be one that it refuses.
+// Such a coordinator would take the request for a submission, so the request must be one that it refuses.
 TEST_F(CliTest, ADryRunIsRefusedByACoordinatorThatDoesNotKnowIt) {
   Write("job.yaml", kJobFile);
   jobs_.knows_dry_runs = false;

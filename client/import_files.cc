@@ -19,7 +19,7 @@ namespace muster {
 namespace {
 
 constexpr absl::string_view kBeir = "beir";
-constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts where there is no folder qrels
+constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts if there is no folder qrels
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path
   return files;
 }
 
-// What a folder of data may hold beside it: descriptions that tools of Hugging Face write.
+// Files that may be in a folder of data: descriptions that Hugging Face's tools write.
 bool IsDescription(const std::string& name) {
   const std::string file = std::filesystem::path(name).filename().string();
   return file == "dataset_infos.json" || file == "dataset_info.json" || file == "dataset_dict.json" || file == "state.json";
@@ -69,7 +69,7 @@ bool IsData(const std::string& name) {
   return false;
 }
 
-// A folder whose subfolders are BEIR datasets is none itself.
+// A folder whose subfolders are BEIR datasets is not a dataset itself.
 absl::Status CheckOneDataset(const std::filesystem::path& folder, const std::vector<ImportSource>& files) {
   std::vector<std::string> datasets;
   for (const ImportSource& file : files) {
@@ -146,12 +146,12 @@ absl::Status AddPath(const std::string& path, const std::string& schema, const s
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message(), ". Name a file, a folder, or a pattern."));
   }
   const std::filesystem::path file(path);
-  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's, named alone
+  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's files, named without their folder
   plan.sources.push_back({path, absl::StrCat(qrels ? "qrels/" : "", file.filename().string()), size, split});
   return absl::OkStatus();
 }
 
-// Adds NAME=PATH: a path that was named already gets the split, another one joins the import.
+// Adds NAME=PATH: gives the split to a path that was named already, or adds the path to the import.
 absl::Status AddSplitPath(const std::string& split, const std::string& path, const std::string& schema,
                           ImportPlan& plan) {
   if (!IsValidName(split)) {
@@ -180,7 +180,7 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
   return absl::OkStatus();
 }
 
-// The folder that two different files have in common; empty: only the current folder or the root.
+// The common folder of two different files; empty: only the current folder or the root.
 std::filesystem::path FolderAbove(const std::filesystem::path& a, const std::filesystem::path& b) {
   const std::filesystem::path left = a.lexically_normal(), right = b.lexically_normal();
   std::filesystem::path folder;
@@ -226,7 +226,7 @@ absl::Status NameApart(ImportPlan& plan) {
   return absl::OkStatus();
 }
 
-// The server holds the same rule against the files that come; here it is held before anything is sent.
+// The server checks the same rule on the files that arrive; this checks it before anything is sent.
 absl::Status CheckSplits(const ImportPlan& plan) {
   SplitAssignment splits(plan.split);
   for (const ImportSource& source : plan.sources) {
@@ -234,7 +234,7 @@ absl::Status CheckSplits(const ImportPlan& plan) {
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
     if (source.name == kStandardInput) continue;  // /dev is no folder of a split
-    // The server does not see the folder that the user named: test/part-0.jsonl would come as part-0.jsonl.
+    // The server does not see the folder that the user named: test/part-0.jsonl would arrive as part-0.jsonl.
     const std::filesystem::path folder = source.file.lexically_normal().parent_path();
     const std::string named = SplitOfWord(folder.filename().string());
     if (named.empty() || named == assigned.split) continue;

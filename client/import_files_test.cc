@@ -176,7 +176,7 @@ TEST_F(PlanImportTest, RefusesAGuessBeforeAnythingIsSent) {
   EXPECT_TRUE(PlanImport({.paths = {(folder_ / "named").string()}}).ok());
   EXPECT_THAT(SplitsOf(PlanImport({.paths = {(folder_ / "named").string()}, .splits = {"train"}})),
               ElementsAre(HasSubstr("deep/my-test.jsonl: is named after split test, and the given split is train.")));
-  // The folder that the user names: the server does not see it.
+  // The folder that the user names, which the server does not see.
   Write("test/part-0.jsonl");
   const std::string part = (folder_ / "test/part-0.jsonl").string();
   EXPECT_THAT(SplitsOf(PlanImport({.paths = {part}})), ElementsAre(HasSubstr("--split test or --split train.")));

@@ -194,7 +194,7 @@ TEST(JobFile, BrokenYamlIsNamed) {
   EXPECT_EQ(ErrorOf("name: [x\n").substr(0, 9), "job.yaml:");
   EXPECT_EQ(ErrorOf(""), "job.yaml: must hold one job, found none.");
   EXPECT_EQ(ErrorOf("a: 1\n---\nb: 2\n"), "job.yaml: must hold one job, found several.");
-  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp finds documents in it without end
+  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp finds documents in it endlessly
   EXPECT_EQ(ErrorOf("- a\n").substr(0, 27), "job.yaml:1: must have keys.");
 }
 
@@ -246,7 +246,7 @@ void ForEachField(Message& message, const std::function<void(Message&, const Fie
   }
 }
 
-// Values that a field's type allows and that a reader or writer may get wrong.
+// Values that a field's type allows and that a reader or writer might get wrong.
 std::vector<std::function<void(Message&)>> ValuesOf(const FieldDescriptor& field) {
   const std::vector<std::string> texts = {
       "",         "plain", "null",     "NULL", "Null",   "~",      "true",       "12",     "1e5",    " query: ", "a: b", "# no",

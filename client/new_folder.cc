@@ -21,7 +21,7 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
 
 namespace {
 
-// Out of the way first: a command that is still writing beside this finds no folder, and cannot add to it meanwhile.
+// Move it away first: a command that is still writing finds no folder, and cannot add to it.
 void Remove(const std::filesystem::path& folder) {
   std::filesystem::path removed = folder;
   removed += ".removed";

@@ -36,7 +36,7 @@ std::string EtaText(const Progress& progress) { return absl::StrCat("ETA ", Dura
 
 bool HasSteps(const Progress& progress) { return progress.step() > 0; }
 
-// Eighths of a cell: as fine as a terminal can show.
+// Eighths of a cell: the finest steps that a terminal can show.
 std::string Bar(double share, int cells) {
   static const char* const kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const int eighths = static_cast<int>(std::clamp(share, 0.0, 1.0) * cells * 8);
@@ -111,7 +111,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
     facts.push_back(RateText(progress));
     facts.push_back(EtaText(progress));
   }
-  // What does not fit is left out from the end; the bar takes what remains, 5 to 30 columns.
+  // Leaves out what does not fit, from the end. The bar takes the rest, 5 to 30 columns.
   constexpr int kLeastBar = 5, kMostBar = 30;
   std::string tail;
   for (const std::string& fact : facts) {
@@ -226,7 +226,7 @@ void ProgressPrinter::Update(const Job& job, absl::Duration now) {
   std::fflush(out_);
 }
 
-// The facts of the last step, whatever the ranks are at by now.
+// The facts of the last step, whatever the ranks are doing now.
 void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   Progress trained = progress;
   trained.set_activity("training");
@@ -236,7 +236,7 @@ void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   last_line_ = now;
 }
 
-// What an evaluation measured was trained before: its step comes first, also where the last line was a moment ago.
+// An evaluation measured what was trained before it: show its step first, even if the last line is recent.
 void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
   for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
     const Evaluation& evaluation = job.evaluations(static_cast<int>(evaluations_shown_));
@@ -247,7 +247,7 @@ void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
   }
 }
 
-// A failed attempt is followed by the next one within milliseconds, and the phase between them is rarely seen.
+// The next attempt follows a failed one within milliseconds, so the phase between them is rarely seen.
 void ProgressPrinter::PrintEndedAttempts(const Job& job) {
   for (const muster::v1::AttemptInfo& attempt : job.attempts()) {
     std::string& shown = ends_shown_[attempt.number()];

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// What is printed, in memory.
+// The printed output, in memory.
 class Captured {
  public:
   Captured() : file_(open_memstream(&data_, &size_)) {}

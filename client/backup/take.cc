@@ -16,7 +16,7 @@ using muster::v1::BackupManifest;
 using muster::v1::BackupPart;
 using muster::v1::CopyFile;
 
-// What the newest backup before says of a file, so that one that has not changed is not sent again.
+// The newest earlier backup's entries by file, so that an unchanged file is not sent again.
 class Known {
  public:
   Known(const BackupManifest& before, const std::string& server) {

@@ -73,7 +73,7 @@ absl::StatusOr<int> Take(const Cli& cli, const TakeFlags& flags) {
   return kExitSucceeded;
 }
 
-// Nothing is made of a folder that was only misspelled: an empty list would look as if there were no backup yet.
+// Do not create a folder whose name was only misspelled: an empty list would look as if there were no backup yet.
 absl::Status CheckIsRepository(const char* command, const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::is_directory(folder / "backups", error)) return absl::OkStatus();

@@ -123,7 +123,7 @@ absl::StatusOr<Exported> Receive(const Cli& cli, const ExportFlags& flags, const
   return exported;
 }
 
-// The source of all judgments, where files of the format do not say it; empty: the default, or there are several.
+// The source of all judgments, if the format's files do not carry it; empty: the default, or there are several.
 absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags) {
   if (flags.format != ExportFormat::kBeir) return "";
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
@@ -134,7 +134,7 @@ absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags)
   return sources.size() == 1 && sources[0] != "human" ? sources[0] : "";
 }
 
-// The command that reads these files again.
+// The command that imports these files again.
 std::string ImportCommand(const ExportFlags& flags, const Exported& exported, const std::string& source,
                           const std::string& folder) {
   std::string command = "muster data import NAME";

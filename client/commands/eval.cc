@@ -24,7 +24,7 @@ struct EvalFlags {
   std::string request_id;
 };
 
-// "eval-MODEL-DATASET" with nothing that a name may not have.
+// "eval-MODEL-DATASET", with only the characters allowed in names.
 std::string NameOf(const EvalFlags& flags) {
   std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
   std::replace_if(

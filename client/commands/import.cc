@@ -36,7 +36,7 @@ using muster::v1::ImportResponse;
 using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
 
 constexpr size_t kChunkBytes = 1 << 20;
-constexpr uint64_t kResumableBytes = 64 << 20;  // from here on files are put as blobs first, so that an upload resumes
+constexpr uint64_t kResumableBytes = 64 << 20;  // from this size on files are stored as blobs first, so that an upload can be resumed
 
 struct ImportFlags {
   std::string command;  // "data import" or "data add"
@@ -49,7 +49,7 @@ struct ImportFlags {
   std::optional<double> max_missing_share;
 };
 
-// FIELD=NAME of each, or an error that names the one that is none.
+// FIELD=NAME of each, or an error that names the one with another form.
 absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::ImportHeader& header) {
   for (const std::string& column : columns) {
     const size_t equals = column.find('=');
@@ -63,7 +63,7 @@ absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::Imp
   return absl::OkStatus();
 }
 
-// "query=64,passage=256", in any order, either alone.
+// "query=64,passage=256", in any order; one of them is enough.
 absl::StatusOr<muster::v1::MaxLength> ParseMaxLength(const std::string& text) {
   muster::v1::MaxLength lengths;
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
@@ -97,7 +97,7 @@ absl::StatusOr<muster::v1::ImportHeader> HeaderOf(const ImportFlags& flags, cons
   return header;
 }
 
-// Puts the files as blobs: what the server has of them is not sent again. Sets their digests in the plan.
+// Stores the files as blobs: bytes that the server has are not sent again. Sets their digests in the plan.
 absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Channel>& channel, ImportPlan& plan,
                       TransferPrinter& printer) {
   const InterruptScope interrupt(absl::StrCat(
@@ -106,7 +106,7 @@ absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Ch
   uint64_t before = 0;
   std::error_code error;
   for (ImportSource& source : plan.sources) {
-    if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe is read once
+    if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe can be read only once
     ASSIGN_OR_RETURN(const muster::v1::FileEntry entry,
                      blobs.PutFile(source.file, source.name, [&](uint64_t bytes, uint64_t) {
                        printer.Update(before + bytes, plan.total_bytes, source.file.filename().string(), RealClock().Monotonic());
@@ -117,8 +117,8 @@ absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Ch
   return absl::OkStatus();
 }
 
-// Whether the server would take the import: a name that exists, another owner or a full store are answered before anything
-// is sent. The server says that it reads, and the call ends there.
+// Whether the server would accept the import: an existing name, another owner or a full store are reported before
+// anything is sent. The server announces that it reads, and the call ends there.
 absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(60)));
@@ -186,7 +186,7 @@ absl::StatusOr<ImportReport> SendAll(const muster::v1::ImportHeader& header, con
     const auto sent = SendFile(source, *stream);
     if (!sent.ok()) {
       local = sent.status();
-      context.TryCancel();  // nothing of the import stays behind
+      context.TryCancel();  // the import leaves nothing behind
       break;
     }
     open = *sent;
@@ -245,7 +245,7 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
   return kExitSucceeded;
 }
 
-// What both commands know.
+// Flags of both commands.
 CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* help,
                      const std::shared_ptr<ImportFlags>& flags) {
   flags->command = absl::StrCat("data ", name);

@@ -1,4 +1,4 @@
-// muster init: a job file from another tool's arguments, or the smallest one.
+// muster init: writes a job file from another tool's arguments, or the smallest one.
 #include <cstdio>
 #include <filesystem>
 #include <memory>

@@ -18,7 +18,7 @@ namespace {
 using muster::v1::Job;
 using muster::v1::JobService;
 
-constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between two calls
+constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
 
 std::string StepText(const Job& job) {
   const uint64_t total =

@@ -38,7 +38,7 @@ void Print(const muster::v1::LogsResponse& part, bool one_rank) {
   std::fflush(stdout);
 }
 
-// A rank or an attempt that the job never had would have no line, and its logs would look empty.
+// A rank or an attempt that the job never had would have no lines, as if its log were empty.
 absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& flags) {
   if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
   muster::v1::GetJobRequest request;

@@ -32,12 +32,12 @@ struct SubmitFlags {
   std::string request_id;
 };
 
-// A queue exists while a job is in it: a misspelled name makes a new one, which only a user can see to be wrong.
+// A queue exists while a job is in it, so a misspelled name creates a new one. Only the user can notice that.
 void NoteNewQueue(const Connection& connection, const std::string& queue) {
   if (queue.empty() || queue == kDefaultQueue) return;
   const auto stub = muster::v1::ClusterService::NewStub(connection.coordinator());
   const auto response = Call(*stub, &muster::v1::ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
-  if (!response.ok()) return;  // the submission says what is wrong
+  if (!response.ok()) return;  // the submission itself reports what is wrong
   std::vector<std::string> names = {kDefaultQueue};
   for (const auto& known : response->queues()) {
     if (known.name() == queue) return;
@@ -47,8 +47,8 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
                WhatExists(queue, names).c_str());
 }
 
-// Longer than a coordinator keeps. One that does not know SubmitRequest.dry_run would submit the job: it refuses this id
-// instead. Others ignore the id of a dry run.
+// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitRequest.dry_run would submit
+// the job; this id makes it refuse. Others ignore the id of a dry run.
 constexpr size_t kRefusedId = 200;
 
 absl::StatusOr<muster::v1::JobSpec> SpecOf(const SubmitFlags& flags) {

@@ -21,7 +21,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kIdLength = 12;  // digits of a token's hash that name it
+constexpr size_t kIdLength = 12;  // digits of a token's hash that identify it
 
 struct TokenFlags {
   std::filesystem::path file, out;
@@ -62,7 +62,7 @@ absl::StatusOr<int> Issue(const TokenFlags& flags) {
                                                           " is there already, perhaps with a secret that is "
                                                           "in use. Choose another file, or remove it."));
       }
-      // The secret first: a hash without it would be of no use to anyone.
+      // The secret first: a hash without its secret would be useless.
       if (!flags.out.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.out, secret + "\n", 0600));
       tokens.push_back(token);
       return absl::OkStatus();

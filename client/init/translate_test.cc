@@ -28,7 +28,7 @@ Translation Translated(const std::string& text, TranslateOptions options = {}) {
   return translation.value_or(Translation());
 }
 
-// The job that the translation's file is, with its defaults.
+// The job in the translation's file, with its defaults.
 JobSpec Job(const Translation& translation) {
   auto spec = ReadJobText("job.yaml", translation.job_file);
   EXPECT_TRUE(spec.ok()) << spec.status() << "\n" << translation.job_file;
@@ -165,7 +165,7 @@ TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {
   EXPECT_DOUBLE_EQ(arctic.optimizer().max_grad_norm(), 5);
 }
 
-// Of every argument that a rule knows, and one that none knows, with values that fit and values that do not.
+// Every argument that a rule knows, and one that no rule knows, with values that fit and values that do not.
 TEST(TranslateArguments, DropsNothing) {
   for (const char* tool : {"sentence-transformers", "tevatron", "flagembedding", "swift", "arctic"}) {
     for (const std::string value : {"1", "0", "true", "null", "cls", "no such: \"value\" # \n x", "[1, 2]", ""}) {
@@ -189,7 +189,7 @@ TEST(TranslateArguments, DropsNothing) {
   }
 }
 
-// A key with a function in the table has one, and every field that a key is copied to exists.
+// Every key that the table marks for a function has one, and every field that a key is copied to exists.
 TEST(ArgumentRules, NameFieldsThatExist) {
   for (const RuleOf& rule : ArgumentRules()) {
     if (rule.rule != ArgumentRule::kCopy) continue;

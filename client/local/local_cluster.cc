@@ -158,7 +158,7 @@ absl::StatusOr<int> LocalCluster::RunCommand(const std::vector<std::string>& com
   options.argv = {"/usr/bin/env", absl::StrCat("MUSTER_ADDRESS=", address()),
                   absl::StrCat("MUSTER_CERTS=", user_certificates().string())};
   options.argv.insert(options.argv.end(), command.begin(), command.end());
-  options.own_group = false;  // it shares the terminal, and gets Ctrl-C by itself
+  options.own_group = false;  // it shares the terminal, and receives Ctrl-C by itself
   ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(options));
   loop_->Watch(child.pidfd(), [] {});
   std::optional<absl::Duration> kill_at;

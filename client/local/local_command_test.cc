@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// The words that come to `local`'s positional, with the main program's settings around it.
+// The words that reach `local`'s positional, with the main program's settings around it.
 std::vector<std::string> CommandOf(std::vector<std::string> words) {
   CLI::App app("test", "muster");
   app.require_subcommand(1);

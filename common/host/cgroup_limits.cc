@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// The words of a file in /sys, which has no size to read by.
+// The words of a file in /sys, whose size is unknown before reading.
 std::string Word(const std::filesystem::path& file, int index) {
   std::ifstream stream(file);
   std::string word;
@@ -40,7 +40,7 @@ CgroupLimits ReadCgroupLimits(const std::filesystem::path& root) {
   limits.memory_bytes = Number(Word(root / "memory.max", 0));
   if (!limits.memory_bytes.has_value()) {
     const std::optional<uint64_t> old = Number(Word(root / "memory/memory.limit_in_bytes", 0));
-    // Version 1 says "unlimited" with the largest number of whole pages.
+    // Version 1 writes "unlimited" as the largest number of whole pages.
     if (old.has_value() && *old < uint64_t{1} << 62) limits.memory_bytes = old;
   }
   return limits;

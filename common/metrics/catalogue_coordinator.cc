@@ -1,4 +1,4 @@
-// The coordinator's families, but for those that carry a job's id.
+// The coordinator's families, except those with a job's id.
 #include "common/metrics/catalogue.h"
 
 namespace muster {

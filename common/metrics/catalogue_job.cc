@@ -1,5 +1,5 @@
-// Families with a job's id: their series come with the job and go with its end. At most 1000 jobs have series: those
-// that hold slots before those that wait, each in the order of submission.
+// Families with a job's id: their series appear with the job and end with it. At most 1000 jobs have series: those that
+// hold slots before those that wait, each in the order of submission.
 #include <utility>
 
 #include "common/metrics/catalogue.h"

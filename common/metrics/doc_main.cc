@@ -1,5 +1,5 @@
-// muster-metrics-doc: writes docs/reference/metrics.md from the catalogue, checks that the file is what it would write, or
-// prints the catalogue as JSON for tests and generators.
+// muster-metrics-doc: writes docs/reference/metrics.md from the catalog, checks that the file is up to date, or prints
+// the catalog as JSON for tests and generators.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>

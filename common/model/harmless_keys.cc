@@ -105,7 +105,7 @@ constexpr HarmlessKey kTransformer[] = {
     {"use_cache", kGeneration},
 };
 
-// Those that are "read with the tokenizer" are honored or refused there: coordinator/data/tokenize/tokenizer_config.cc.
+// Keys "read with the tokenizer" are honored or refused in coordinator/data/tokenize/tokenizer_config.cc.
 constexpr HarmlessKey kTokenizer[] = {
     {"_commit_hash", kRecord},
     {"add_bos_token", kToken},

@@ -1,4 +1,4 @@
-// Folders as transformers 4 and 5 and sentence-transformers 2 to 6 save them, and what people change in them.
+// Folders as transformers 4 and 5 and sentence-transformers 2 to 6 save them, and how users modify them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ class ModelFolderTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomically(folder_ / name, text).ok());
   }
   void WriteJson(const std::string& name, const json& value) { Write(name, value.dump()); }
-  // modules.json with these class paths, each in the folder that sentence-transformers gives it.
+  // modules.json with these class paths, each in the folder that sentence-transformers uses for it.
   void WriteModules(const std::vector<std::string>& types) {
     json list = json::array();
     for (const std::string& type : types) {
@@ -215,7 +215,7 @@ TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
   EXPECT_THAT(error(prompts, {{"similarity_fn_name", "manhattan"}}), HasSubstr("Supported: cosine, dot, euclidean"));
 }
 
-// Letters are made small twice or not at all; a cased tokenizer before which letters were made small is another one.
+// Lower-casing twice or not at all; lower-casing before a cased tokenizer makes it another tokenizer.
 TEST_F(ModelFolderTest, LoweringLettersTwiceIsHarmless) {
   WriteMeanFolder();
   WriteJson("sentence_bert_config.json", {{"do_lower_case", true}});

@@ -196,8 +196,8 @@ TEST_F(BlobsTest, FoldersTravelAsManifests) {
 
   const auto got = client_->GetManifest(*digest);
   ASSERT_TRUE(got.ok());
-  Write("out/config.json", "{}");          // there already, and right
-  Write("out/1_Pooling/config.json", "");  // there already, and wrong
+  Write("out/config.json", "{}");  // exists, with the right bytes
+  Write("out/1_Pooling/config.json", "");  // exists, with the wrong bytes
   ASSERT_TRUE(client_->GetFolder(*got, folder_ / "out").ok());
   EXPECT_EQ(*ReadFile(folder_ / "out/1_Pooling/config.json"), "{\"a\": 1}");
   EXPECT_TRUE(std::filesystem::exists(folder_ / "out/empty"));

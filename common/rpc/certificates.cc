@@ -34,7 +34,8 @@ void AddSubjectEntry(X509_NAME* subject, const char* field, std::string_view val
                              static_cast<int>(value.size()), -1, 0);
 }
 
-// Version 3, a random serial number of 127 bits, valid from a little ago (clocks differ) for `lifetime`, not signed.
+// Version 3, with a random serial number of 127 bits, valid from a moment ago (clocks differ) for `lifetime`, not
+// signed.
 absl::StatusOr<CertificatePtr> NewCertificate(EVP_PKEY* key, absl::Duration lifetime) {
   CertificatePtr certificate(X509_new());
   const NumberPtr serial(BN_new());
@@ -55,7 +56,8 @@ absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration 
   ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), lifetime));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   AddSubjectEntry(subject, "O", "Muster");
-  // Two authorities never have one name: a peer that trusts one of them then says so, not "bad signature".
+  // Two authorities never have the same name, so a peer that trusts one of them reports the other as unknown, not as
+  // "bad signature".
   ASN1_INTEGER* serial = X509_get_serialNumber(certificate.get());
   const NumberPtr number(ASN1_INTEGER_to_BN(serial, nullptr));
   char* digits = BN_bn2hex(number.get());

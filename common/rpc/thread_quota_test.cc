@@ -41,7 +41,7 @@ TEST(ThreadQuota, ACallBeyondItIsRefusedAndThoseThatRunGoOn) {
       const absl::Status status =
           FromGrpc(muster::v1::ModelService::NewStub(channel)->List(&context, muster::v1::ListModelsRequest(), &response));
       ++(status.ok() ? answered : absl::IsResourceExhausted(status) ? refused : other);
-      // The first refusal shows that the bound is reached: those that hold a thread may end.
+      // The first refusal shows that the limit is reached: calls that hold a thread may end now.
       if (absl::IsResourceExhausted(status) && !told.exchange(true)) patient.answer.Notify();
     });
   }

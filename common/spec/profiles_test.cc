@@ -56,7 +56,7 @@ TEST(Profiles, EachIsAValidJobAndIdempotent) {
   }
 }
 
-// What a job sets stays, where it is the first value of an enumeration, too; and filling in twice keeps it.
+// Fields that a job sets stay as they are, even at the first value of an enumeration; filling in twice changes nothing.
 TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   for (const Profile& profile : Profiles()) {
     JobSpec spec = WithProfile(profile.name);

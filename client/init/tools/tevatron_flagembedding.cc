@@ -1,4 +1,4 @@
-// Arguments of Tevatron and FlagEmbedding: pooling, prompts, which passages are taken.
+// Arguments of Tevatron and FlagEmbedding: pooling, prompts, choice of passages.
 #include <map>
 #include <string>
 
@@ -35,7 +35,8 @@ absl::Status Instruction(Translator& job, const Argument& argument) {
   const std::string field = query ? "model.prompts.query" : "model.prompts.passage";
   if (argument.values.empty() || ValueOf(argument) == "null") return job.Harmless(argument, "no prompt");
   const Argument* given = job.Find(query ? "query_instruction_format" : "passage_instruction_format");
-  // On a command line the tool's examples write a line end as \n, and the tool makes one of it.
+  // The tool's examples write a line end on the command line as \
+  // , and the tool converts it.
   const std::string format = given != nullptr ? absl::StrReplaceAll(given->Text(), {{"\\n", "\n"}}) : "{}{}";
   const size_t first = format.find("{}");
   if (first == std::string::npos || format.find("{}", first + 2) != format.size() - 2) {

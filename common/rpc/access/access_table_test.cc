@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-// From the text of proto/muster/v1, so that a file that no test is linked with is seen, too.
+// Read from the text of proto/muster/v1, so that a file that no test is linked with is included.
 std::set<std::string> RpcsOfTheSources() {
   std::set<std::string> methods;
   const std::regex line(R"((?:^|\n)\s*(service|rpc) (\w+)\s*[({])");

@@ -57,7 +57,7 @@ absl::Status TooLarge(const AccessRule& rule, size_t bytes) {
       "REQUEST_TOO_LARGE");
 }
 
-// Null where the status is no refusal.
+// Null if the status is not a refusal.
 const char* RefusalOf(const absl::Status& status) {
   if (absl::IsUnauthenticated(status)) return "unauthenticated";
   if (absl::IsPermissionDenied(status)) return "denied";
@@ -83,7 +83,7 @@ absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& con
   Principal principal = PrincipalOf(context);
   if (principal.proof == Proof::kInsecure) return principal;
   const std::string authorization = MetadataOf(context, kTokenMetadata);
-  // A token that is shown is what counts, whatever certificate the connection has.
+  // If a token is presented, it decides, whatever certificate the connection has.
   if (absl::StartsWith(authorization, ToAbsl(kBearer))) {
     if (tokens_ == nullptr) {
       return WithReason(absl::UnauthenticatedError("this server takes no tokens (--tokens FILE). Show a certificate."),

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kManyUsers = 1000;  // above it, those that have been quiet are forgotten
+constexpr size_t kManyUsers = 1000;  // above this number, users without recent calls are forgotten
 constexpr absl::Duration kStreamWait = absl::Seconds(1);
 
 absl::Status Limited(const std::string& message, absl::Duration wait) {

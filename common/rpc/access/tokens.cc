@@ -70,7 +70,7 @@ absl::Status CheckToken(const TokenEntry& token) {
 
 std::string DrawToken() {
   std::array<unsigned char, 32> bytes{};
-  if (RAND_bytes(bytes.data(), bytes.size()) != 1) std::abort();  // no randomness, no secrets
+  if (RAND_bytes(bytes.data(), bytes.size()) != 1) std::abort();  // no random numbers, no secrets
   std::string text = absl::WebSafeBase64Escape({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   while (text.ends_with('=')) text.pop_back();
   return absl::StrCat("mst_", text);
@@ -140,7 +140,7 @@ absl::StatusOr<Principal> TokenFile::Authenticate(std::string_view token, absl::
     if (!status.ok()) spdlog::warn("tokens: {}", std::string(status.message()));
     read_ = now;
   }
-  // All are compared, each in constant time: how long it takes tells nothing.
+  // All are compared, each in constant time, so that the duration reveals nothing.
   const TokenEntry* found = nullptr;
   for (const TokenEntry& entry : tokens_) {
     if (CRYPTO_memcmp(entry.sha256.data(), hash.data(), hash.size()) == 0) found = &entry;

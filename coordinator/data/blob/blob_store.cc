@@ -165,7 +165,7 @@ absl::StatusOr<bool> BlobStore::SetAsideIfDamaged(const std::string& digest) {
   }
   const timespec time = absl::ToTimespec(clock_.Now());
   const timespec times[2] = {time, time};
-  utimensat(AT_FDCWD, aside.c_str(), times, 0);  // from here on it is kept as long as a broken upload
+  utimensat(AT_FDCWD, aside.c_str(), times, 0);  // from here on it is kept as long as an unfinished upload
   claims_.erase(digest);
   return true;
 }
@@ -252,7 +252,7 @@ absl::Status BlobUpload::Commit() {
   RETURN_IF_ERROR(MakeFolders(whole.parent_path()));
   const timespec now = absl::ToTimespec(store_.clock_.Now());
   const timespec times[2] = {now, now};
-  futimens(fileno(file_.get()), times);  // when it was put: a sweep looks at it
+  futimens(fileno(file_.get()), times);  // the time it was stored, which a sweep reads
   std::error_code error;
   std::filesystem::rename(partial, whole, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(whole.string(), ": cannot be published"));

@@ -126,7 +126,7 @@ TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
   EXPECT_EQ(ReadFile(store_->PathOf(Sha256Hex("")).value()).value(), "");
 }
 
-// What may be deleted, by the time of the last put or question.
+// What may be deleted, depending on the time it was last stored or requested.
 class BlobAgeTest : public BlobStoreTest {
  protected:
   void SetUp() override {

@@ -23,7 +23,7 @@ namespace {
 using muster::v1::FileEntry;
 using muster::v1::FileManifest;
 
-// What clients send is not read into memory whatever its size.
+// Files from clients are read into memory only up to this size.
 constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
 
 const FileEntry* Find(const FileManifest& files, absl::string_view path) {
@@ -74,7 +74,7 @@ absl::Status CheckFiles(const FileManifest& files) {
   return CheckModelPaths(paths);
 }
 
-// Ranks write it into the export, after all training: it had better be one.
+// Ranks write it into the export, after all training, so it must be valid.
 absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
   const FileEntry* entry = Find(files, "tokenizer.json");
   if (entry == nullptr) return absl::OkStatus();
@@ -107,7 +107,8 @@ absl::StatusOr<EncoderConfig> ReadModelFolder(const std::filesystem::path& folde
   return config;
 }
 
-// What jobs use of the folder. The tokenizer may have fewer entries than the model has word embeddings, and no more.
+// The facts about the folder that jobs use. The tokenizer may have fewer entries than the model has word embeddings,
+// but not more.
 absl::Status DescribeModel(const EncoderConfig& config, muster::v1::Model& model) {
   const int64_t entries = model.vocabulary_size();
   RETURN_IF_ERROR(CheckVocabulary("the tokenizer", entries, config));

@@ -182,7 +182,7 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }
 
-// A job of before tokenizer.json was read keeps the ids of vocab.txt.
+// A job from before tokenizer.json was read keeps the ids of vocab.txt.
 TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();
   Put("tokenizer.json", R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",

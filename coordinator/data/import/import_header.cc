@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kMaxSourceName = 63;
 
-// The fields that --columns may name: of the schema, or of all.
+// The fields that --columns may name: those of the schema, or of all schemas.
 std::vector<std::string> FieldsOf(const std::string& schema) {
   std::set<std::string> fields;
   for (const RecordKind& kind : RecordKinds()) {
@@ -33,7 +33,7 @@ std::vector<std::string> FieldsOf(const std::string& schema) {
 absl::Status CheckColumns(const muster::v1::ImportHeader& header) {
   const std::vector<std::string> fields = FieldsOf(header.schema());
   std::set<std::string> own_names;
-  // In the order of the names, so that the same mistake gives the same message.
+  // Sorted by name, so that the same mistake gives the same message.
   const std::map<std::string, std::string> columns(header.columns().begin(), header.columns().end());
   for (const auto& [field, own] : columns) {
     if (std::find(fields.begin(), fields.end(), field) == fields.end()) {

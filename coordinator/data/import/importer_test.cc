@@ -175,7 +175,7 @@ TEST_F(ImporterTest, SaysWhatFilesOfNoSchemaLookLikeAndWhatToDo) {
   EXPECT_EQ(ErrorOf({{"a.md", ""}, {"b.md", ""}, {"c.md", ""}, {"d.md", ""}}),
             "no file is of a known schema: a.md is empty; b.md is empty; c.md is empty; …." + rest);
   EXPECT_EQ(ErrorOf({}), "no file is of a known schema: no file came." + rest);
-  // A file that is left out is not judged: this one is a gzip stream that ends early.
+  // A file that is left out is not checked: this one is a gzip stream that ends early.
   EXPECT_TRUE(Import({{"t.jsonl", kRow}, {"cut.bin.gz", "\x1f\x8b\x08"}}).ok());
 }
 

@@ -1,4 +1,4 @@
-// Inputs as they come from the field: what is odd about them has a stated rule, a count and a note, or is named.
+// Odd inputs from the field: each oddity has a documented rule, a count and a note, or is refused by name.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -188,7 +188,7 @@ TEST_F(OddInput, HalfAnEmojiIsReadAsAReplacementAndCounted) {
   EXPECT_EQ(dataset->body(1), "\uFFFD\uFFFD and \\ud83d");
 }
 
-// Such lines once sent the splitter into an endless recursion.
+// Such lines once caused an endless recursion in the splitter.
 TEST_F(OddInput, ObjectsMayHaveCommasBetweenThem) {
   const std::string a = R"({"query": "a", "pos": ["p"]})", b = R"({"query": "b", "pos": ["p"]})";
   for (const std::string& text : {a + ",\n" + b, a + ",\n" + b + ",\n", "{\n" + a.substr(1) + "," + b}) {
@@ -221,7 +221,7 @@ TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
   EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
 }
 
-// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split beside it.
+// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split set separately.
 TEST_F(OddInput, MessagesAboutAddedJudgmentsNameTheUsersFile) {
   ASSERT_TRUE(Import(Beir("q1\td1\t1\n")).ok());
   const auto added = [&](const std::string& path, const std::string& split, const std::string& lines) {

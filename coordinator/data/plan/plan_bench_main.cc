@@ -1,4 +1,4 @@
-// muster-plan-bench [QUERIES_A_STEP [RANKS]]: microseconds a query that planning a step and making its shares take, on
+// muster-plan-bench [QUERIES_PER_STEP [RANKS]]: microseconds per query for planning a step and making its shares, on
 // one core, for queries with 4 positives and 4 hard negatives out of 200,000 passages of 4 to 120 words.
 #include <charconv>
 #include <cstdio>

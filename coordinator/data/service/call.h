@@ -1,4 +1,4 @@
-// What every handler of the data server has at hand.
+// What every handler of the data server can use.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -28,7 +28,7 @@ struct DataContext {
   const AssignmentGate& gate;
   StoreBudget& budget;
   const Clock& clock;
-  const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients reconnect
+  const std::atomic<bool>& stopping;  // true once the server shuts down: streams end, clients reconnect
 };
 
 // Not OK as soon as there is no point in continuing the call.

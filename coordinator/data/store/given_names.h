@@ -1,4 +1,4 @@
-// Names of documents and queries where two datasets become one: those of users, and those that an import gave.
+// Names of documents and queries when two datasets are merged: names that users gave, and names that an import gave.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Replacing some splits of a dataset: the new import's content, and beside it the splits of the old one that stay.
+// Replaces some splits of a dataset: the result is the new import, plus the kept splits of the old dataset.
 #pragma once
 
 #include <string>
