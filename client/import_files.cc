@@ -146,7 +146,7 @@ absl::Status AddPath(const std::string& path, const std::string& schema, const s
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message(), ". Name a file, a folder, or a pattern."));
   }
   const std::filesystem::path file(path);
-  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's files, named without their folder
+  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // of BEIR, without its folder
   plan.sources.push_back({path, absl::StrCat(qrels ? "qrels/" : "", file.filename().string()), size, split});
   return absl::OkStatus();
 }

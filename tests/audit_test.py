@@ -68,7 +68,7 @@ class Audit(unittest.TestCase):
         dead = logs_of({step: WHOLE[step] for step in (1, 2)}, 1)
         skipped = {**dead, **logs_of({4: WHOLE[4]}, 2)}
         self.assertIn("step 3: rank 0 of attempt 2 logged nothing", check(skipped, {1: 1, 2: 1, 3: 2, 4: 2}))
-        # The data moved on by itself: the new attempt's step 3 has the queries of step 4.
+        # The position in the data advanced without the weights: the new attempt's step 3 has the queries of step 4.
         shifted = {**dead, **logs_of({3: WHOLE[4], 4: WHOLE[4]}, 2)}
         self.assertTrue(check(shifted, {1: 1, 2: 1, 3: 2, 4: 2}))
 

@@ -13,7 +13,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SKIPPED = {".git", ".deps", ".gl", "build", "__pycache__"}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-# The lookbehind leaves alone paths of other projects, such as https://example.org/docs/page.md.
+# The lookbehind skips paths of other projects, such as https://example.org/docs/page.md.
 MENTION = re.compile(r"(?<![\w./-])(docs/[\w./-]+\.(?:md|py|png))")
 
 PANEL = re.compile(r'[Pp]anel "([^"]+)"')
@@ -27,13 +27,13 @@ def tracked_files(root):
 
 
 def without_code(text):
-    """The page without code, in which brackets are no links. Keeps the number of lines."""
+    """The page without code, in which brackets are not links. Keeps the number of lines."""
     text = re.sub(r"^```.*?^```", lambda match: "\n" * match[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"`[^`\n]+`", "``", text)
 
 
 def anchors(text):
-    """What GitHub calls the headings of a page."""
+    """The anchors that GitHub makes of a page's headings."""
     found = set()
     for line in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL).splitlines():
         if re.match(r"#{1,6} ", line):
@@ -65,7 +65,7 @@ def broken_links(page):
 
 
 def reachable(start):
-    """Every page that one can click to. A link to a folder leads to the pages in it."""
+    """Every page that can be reached by links. A link to a folder leads to the pages in it."""
     seen, waiting = set(), [start]
     while waiting:
         page = waiting.pop()

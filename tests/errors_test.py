@@ -1,4 +1,4 @@
-"""docs/reference/errors.md lists every reason that the code gives, none that it does not, and only codes and RPCs that exist."""
+"""docs/reference/errors.md lists every reason in the code and no other, and only existing codes and RPCs."""
 import pathlib
 import re
 import sys

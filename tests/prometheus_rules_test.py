@@ -1,4 +1,4 @@
-"""Prometheus' configuration and rules, by promtool; and that each alert is complete, tested and written about."""
+"""Checks Prometheus' configuration and rules with promtool, and that each alert is complete, tested and documented."""
 import pathlib
 import re
 import subprocess

@@ -19,7 +19,7 @@ def run(program, *words):
 
 
 def flags(program):
-    """Each long flag of --help, and its closed set of values, if it has one."""
+    """Each long flag of --help, with its fixed set of values, if it has one."""
     found = {}
     for line in run(program, "--help").stdout.splitlines():
         match = re.match(r"\s+(?:-\w,)?(--[a-z-]+)(.*)", line)

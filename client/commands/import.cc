@@ -36,7 +36,7 @@ using muster::v1::ImportResponse;
 using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
 
 constexpr size_t kChunkBytes = 1 << 20;
-constexpr uint64_t kResumableBytes = 64 << 20;  // from this size on files are stored as blobs first, so that an upload can be resumed
+constexpr uint64_t kResumableBytes = 64 << 20;  // larger files are stored as blobs first, to be resumable
 
 struct ImportFlags {
   std::string command;  // "data import" or "data add"

@@ -45,7 +45,7 @@ def job(length, dropout, queries):
 def start_muster(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, options=()):
     tokens = scratch / "tokens.json"
     tokens.write_text(json.dumps({"batches": token_batches(batches, length)}))
-    # The variable is what muster-worker gives its ranks (docs/reference/worker.md).
+    # muster-worker sets this variable for its ranks (docs/reference/worker.md).
     return Child([BIN / "muster-train-bench", "--model", model, "--steps", tokens, "--threads", threads, "--spec",
                   job(length, dropout, len(batches[0]["queries"])), *options], OMP_WAIT_POLICY="passive")
 

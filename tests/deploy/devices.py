@@ -19,7 +19,7 @@ def built():
 
 
 def image_parts(image):
-    """(repository with its registry, name, tag, digest); None for what is not there."""
+    """(repository with its registry, name, tag, digest); None for missing parts."""
     path, _, digest = image.partition("@")
     match = re.fullmatch(r"(.+?)(?::([^/:]+))?", path)
     return match[1], match[1].rsplit("/", 1)[-1], match[2], digest or None
@@ -38,7 +38,7 @@ def is_worker(container):
 
 
 def images(objects):
-    """Every image is one that we build, or has its own name in another registry; and it is pinned."""
+    """Every image is one that we build, or has its own name in another registry, and is pinned."""
     for owner, _, container in containers(objects):
         repository, name, tag, digest = image_parts(container["image"])
         if digest is None and tag in (None, "latest"):
@@ -87,7 +87,7 @@ def shared_memory(objects):
 
 
 def placement(objects):
-    """Nodes with GPUs are often tainted with the name of the device plugin's resource."""
+    """Nodes with GPUs often have a taint named after the device plugin's resource."""
     for owner, template, container in containers(objects):
         if gpus_of(container, "limits") and not any(
                 t.get("key", GPU) == GPU and t.get("operator") == "Exists" for t in template["spec"].get("tolerations", [])):

@@ -24,7 +24,7 @@ CUSTOM = json.loads((HERE / "custom_resources.json").read_text())
 
 
 def check(thing, version):
-    """Raises what is wrong. Unknown fields and unknown kinds are wrong."""
+    """Raises an error for anything wrong, including unknown fields and unknown kinds."""
     group = thing["apiVersion"].split("/")[0]
     if "/" in thing["apiVersion"] and group in CUSTOM:
         definitions = CUSTOM[group]
@@ -32,7 +32,7 @@ def check(thing, version):
             raise jsonschema.ValidationError(f"{thing['kind']} is no kind of {group} in custom_resources.json")
         jsonschema.validate(thing, {"$ref": f"#/definitions/{thing['kind']}", **definitions})
         return
-    # Without `strict` unknown fields pass. An unknown kind or version raises, which the command line only warns of.
+    # Without `strict` unknown fields pass. An unknown kind or version raises, where the command line would only warn.
     kubernetes_validate.validate(thing, version, strict=True)
 
 
@@ -48,7 +48,7 @@ def by_name(value):
 
 
 def comparable(objects):
-    """Key to object, without the namespace's object and without what Helm alone writes on its objects."""
+    """Key to object, without the namespace's object and without what only Helm writes on its objects."""
     found = {}
     for thing in copy.deepcopy(objects):
         if thing["kind"] == "Namespace":

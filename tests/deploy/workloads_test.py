@@ -1,5 +1,6 @@
-"""Image, arguments, device and resources of every workload fit together, for CPU and GPU, in the overlays and the chart; each
-rule is shown to fail; and the chart's values for environment, volumes, placement and images reach the pods they are for."""
+"""Image, arguments, device and resources of every workload fit together, for CPU and GPU, in the overlays and the
+chart; each rule can fail; and the chart's values for environment, volumes, placement and images reach the right
+pods."""
 import copy
 import pathlib
 import tempfile

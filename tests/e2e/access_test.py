@@ -11,7 +11,7 @@ from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 
 class Access(TopicsCase):
-    authority = "authority"  # of the cluster's certificates, as long as none replaced it
+    authority = "authority"  # days of the cluster's certificates, until one is replaced
 
     def certificate(self, role, name):
         folder = self.cluster.folder / f"as-{name}"
@@ -60,7 +60,7 @@ class Access(TopicsCase):
             before = (folder / "cert.pem").read_bytes()
             cluster.ok("certs", "renew", certs / "next", folder, "--keep-bundle")
             self.assertNotEqual((folder / "cert.pem").read_bytes(), before)
-        # The ranks connect again, as what they were connected to is gone.
+        # The ranks reconnect, because the servers that they were connected to are gone.
         pid = cluster.info()["pids"]["data"]
         os.kill(pid, signal.SIGKILL)
         wait_until("a new data server", lambda: cluster.info()["pids"]["data"] != pid, 60)

@@ -1,4 +1,5 @@
-"""A cluster whose servers are started one by one, so that a test can stop each of them and stand between them."""
+"""A cluster whose servers are started one by one, so that a test can stop each of them and put something between
+them."""
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ from cluster import BIN, Cluster, wait_until
 
 
 class Server:
-    """One process of Muster. Started again it listens where it listened before."""
+    """One process of Muster. After a restart it listens on the same ports."""
     programs = BIN  # the folder with the programs
     has_health = True  # older programs have no --health
     host = "127.0.0.1"  # as written before a port
@@ -62,8 +63,8 @@ class Server:
 
 
 class Apart(Cluster):
-    """Coordinator, data server and workers with the numbers of slots given. `front(data_address)` may return another address,
-    of what stands between the coordinator's clients and the data server. `coordinator`: more of its flags."""
+    """Coordinator, data server and workers with the given numbers of slots. `front(data_address)` may return another
+    address, of a proxy between the data server and the coordinator's clients. `coordinator`: more of its flags."""
     Server = Server
 
     def __init__(self, slots=(2,), front=lambda cluster, address: address, coordinator=()):

@@ -12,7 +12,7 @@ import sys
 
 
 def read_logs(folder, job):
-    """{attempt: {rank: (world size, {step: (epoch, [query digests])})}}; of a last line that is not whole, nothing."""
+    """{attempt: {rank: (world size, {step: (epoch, [query digests])})}}; ignores an incomplete last line."""
     logs = {}
     for path in sorted(pathlib.Path(folder).glob(f"{job}-a*-r*.audit")):
         lines = path.read_text().split("\n")[:-1]
@@ -40,7 +40,7 @@ def lineage_of_attempts(attempts, steps):
 
 
 def complaints(logs, lineage, queries, steps_per_epoch):
-    """What is wrong, as lines of text; empty if every epoch's steps take every query exactly once."""
+    """The errors, as lines of text; empty if every epoch's steps take every query exactly once."""
     found, epochs = [], {}
     last = max(lineage, default=0)
     for step in range(1, last + 1):

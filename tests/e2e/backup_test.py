@@ -1,5 +1,5 @@
-"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job continues and ends with the bytes of an undisturbed one.
-And garbage goes, but nothing else."""
+"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job continues and ends with the
+bytes of an undisturbed one. And garbage is removed, but nothing else."""
 import hashlib
 import json
 import os
@@ -31,7 +31,7 @@ def run(*words):
 
 class Backup(TopicsCase):
     def destroy(self, cluster):
-        """What a lost host is: every process killed, every folder gone."""
+        """Destroys the host: kills every process and removes every folder."""
         pids = [cluster.process.pid, *cluster.info()["pids"].values(), *cluster.rank_pids()]
         for pid in pids:
             try:
@@ -43,7 +43,7 @@ class Backup(TopicsCase):
         shutil.rmtree(cluster.state)
 
     def test_a_content_without_a_name_is_collected(self):
-        """What no name and no job needs goes, once it is old enough; what is needed stays."""
+        """What no name and no job needs is removed once it is old enough; what is needed stays."""
         cluster, data = self.cluster, self.cluster.state / "data"
         done = cluster.submit(job("small", steps=10))
         cluster.wait_for_phase(done, "JOB_PHASE_SUCCEEDED", seconds=120)
@@ -83,7 +83,7 @@ class Backup(TopicsCase):
         self.assertLess(second["new_files"], second["files"], "what had not changed was not sent again")
         backed_up = cluster.job(lost)
         self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers kept running, and so did the job")
-        cluster.wait_for_step(lost, 60)  # what is done after the backup is lost
+        cluster.wait_for_step(lost, 60)  # work after the backup is lost
         datasets = cluster.ok("data", "list", "--output", "json").json()["datasets"]
         models = cluster.ok("models", "list", "--output", "json").json()["models"]
         self.destroy(cluster)

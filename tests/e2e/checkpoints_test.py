@@ -1,5 +1,5 @@
-"""Checkpoints whose blobs the disk damaged are left out, never what a passing fault could not restore; a job whose
-checkpoints are all damaged fails and says so."""
+"""Checkpoints with damaged blobs are skipped, checkpoints that a passing fault could not restore are not; a job
+whose checkpoints are all damaged fails and says so."""
 import hashlib
 import os
 import pathlib
@@ -18,7 +18,7 @@ EVERY = 10
 
 
 def job(name, steps=300):
-    # Large batches of the small set, so that a job is still training when it is looked at.
+    # Large batches of the small set, so that the job is still training when the test looks.
     return topics_job(name, duration={"steps": steps}, batch={"queries": 54}, data={"train": "topics", "positives": {"per_query": 0}},
                       checkpoint={"every_steps": EVERY, "keep": 1000})
 
@@ -30,7 +30,7 @@ class Checkpoints(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
         folder = cls.cluster.folder / "states/w1"
-        # Its scratch folder is on a small volume, which a test can fill, where the system lets us make one.
+        # Its scratch folder is on a small volume, which a test can fill, if the system allows making one.
         prefix = tiny_volume.prefix(folder, 96 * MIB) if tiny_volume.possible() else ()
         cls.worker = cls.cluster.server("worker", "w1", "--coordinator", cls.cluster.coordinator.address, "--name", "w1", "--device", "cpu",
                                         "--slots", "2", state=folder, listens=False, prefix=prefix)
@@ -57,7 +57,7 @@ class Checkpoints(unittest.TestCase):
         path.write_bytes(found)
 
     def paused_with_checkpoints(self, name, least):
-        """A job that has as many checkpoints of whole tens and one of the step where it was paused, ascending."""
+        """A job with as many checkpoints at multiples of ten and one at the step where it was paused, ascending."""
         job_id = self.cluster.submit(job(name))
         wait_until("checkpoints", lambda: len(self.cluster.job(job_id).get("checkpoints", [])) >= least, 120)
         self.cluster.ok("pause", job_id)
@@ -83,7 +83,8 @@ class Checkpoints(unittest.TestCase):
         self.assertEqual(len(done["attempts"]), 2, done["attempts"])
         self.assertEqual(int(done["attempts"][1]["from_step"]), whole)
         self.assertEqual(self.export(job_id, "resumed"), self.export(undisturbed, "undisturbed"))
-        # The step of a damaged checkpoint again brings the same bytes: they are put again, not believed to be there.
+        # The repeated step of a damaged checkpoint gives the same bytes: they must be stored again, not assumed to be
+        # there.
         known = {(int(c["step"]), int(c["attempt"])): c for c in done["checkpoints"]}
         self.assertNotIn((again, 1), known)
         for checkpoint in done["checkpoints"]:

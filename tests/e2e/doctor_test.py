@@ -1,4 +1,4 @@
-"""muster doctor names what is wrong with a real cluster, each thing caused for real."""
+"""muster doctor names each problem of a real cluster; each problem is really caused."""
 import json
 import os
 import pathlib
@@ -38,7 +38,7 @@ class Doctor(unittest.TestCase):
         cls.authority = cls.cluster.state / "certs/authority"
 
     def problem(self, findings, text):
-        """The one finding that is no `ok` and has the text."""
+        """The only finding that is not `ok` and contains the text."""
         found = [f for f in findings if f["state"] != "ok" and text in f["detail"]]
         self.assertEqual(len(found), 1, json.dumps(findings, indent=1))
         self.assertTrue(found[0]["remedy"], found[0])
@@ -58,7 +58,7 @@ class Doctor(unittest.TestCase):
 
     def test_an_expired_certificate(self):
         certs = issue(self.authority, "submitter", "late", self.folder / "expired")
-        # muster issues none that has expired already: openssl does, by the same authority and for the same key.
+        # muster never issues an expired certificate: openssl does, by the same authority and for the same key.
         request = self.folder / "late.csr"
         for words in (["req", "-new", "-key", certs / "key.pem", "-subj", "/OU=submitter/CN=late", "-out", request],
                       ["x509", "-req", "-in", request, "-CA", self.authority / "ca.pem", "-CAkey", self.authority / "ca-key.pem",
@@ -122,7 +122,7 @@ class Doctor(unittest.TestCase):
 
     def test_a_stopped_data_server(self):
         pid = self.cluster.info()["pids"]["data"]
-        os.kill(self.cluster.process.pid, signal.SIGSTOP)  # so that nobody starts it again
+        os.kill(self.cluster.process.pid, signal.SIGSTOP)  # so that nothing restarts it
         try:
             os.kill(pid, signal.SIGKILL)
             done, findings = doctor(env=self.cluster.environment())

@@ -1,4 +1,4 @@
-"""What ends a process does not end a job: ranks, coordinator, data server and terminals that die."""
+"""A job survives what kills a process: ranks, coordinator, data server and terminals."""
 import os
 import pathlib
 import signal

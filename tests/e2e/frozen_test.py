@@ -1,4 +1,4 @@
-"""A frozen coordinator (SIGSTOP, as a stalled disk or a moved virtual machine does it) ends nothing."""
+"""A frozen coordinator (SIGSTOP, like a stalled disk or a virtual machine being moved) ends nothing."""
 import os
 import signal
 import sys
@@ -9,8 +9,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
-# Longer than a worker may be silent (15 s). From 30 s on agents also give their connections up, and from 120 s without
-# progress an attempt would end.
+# Longer than a worker may be silent (15 s). From 30 s on agents also drop their connections, and from 120 s without
+# progress on an attempt would end.
 FREEZE = float(os.environ.get("MUSTER_FREEZE_SECONDS", "20"))
 
 
@@ -35,7 +35,7 @@ class Frozen(TopicsCase):
         self.assertEqual(cluster.rank_pids(), ranks, "the same ranks train")
 
     def end(self, job_id):
-        """A cancel right after the freeze is heard, whatever the sessions have been through."""
+        """A cancel right after the freeze takes effect, whatever happened to the sessions."""
         cluster = self.cluster
         cluster.ok("cancel", job_id)
         wait_until("the canceled ranks are gone", lambda: not cluster.rank_pids(), 30)

@@ -31,7 +31,7 @@ def digests(folder):
 
 class Resume(TopicsCase):
     def step_of(self, job_id, attempt):
-        """The last step that both ranks of the attempt have done, as they logged it."""
+        """The last step that both ranks of the attempt have completed, from their logs."""
         logs = audit.read_logs(self.cluster.audit, job_id).get(attempt, {})
         return min((max(steps, default=0) for _, steps in logs.values()), default=0) if len(logs) == 2 else 0
 

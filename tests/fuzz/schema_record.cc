@@ -1,5 +1,5 @@
-// Records of every schema: JSON texts and plain lines, as each kind of record. Laws: an error has words, what is read has
-// an id wherever it has no text, and no text holds NUL.
+// Records of every schema: JSON texts and plain lines, as each kind of record. Laws: an error has a message, every
+// record has an id where it has no text, and no text contains NUL.
 #include "coordinator/data/import/json_text.h"
 #include "coordinator/data/import/schemas/fields.h"
 #include "tests/fuzz/byte_source.h"
@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool is_object = parser.ParseObject(text, record).ok();
   for (const muster::RecordKind& kind : muster::RecordKinds()) {
     for (const std::string_view path : {"queries.tsv", "collection.tsv", "qrels/a.tsv", "triples.tsv", "corpus.jsonl"}) {
-      // The reader of files refuses lines with NUL before a schema sees them.
+      // The file reader refuses lines with NUL before a schema sees them.
       if (text.find('\0') == std::string_view::npos && kind.matches(path, line)) muster::Read(kind, line);
     }
     if (!is_object) continue;

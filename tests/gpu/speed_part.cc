@@ -71,7 +71,7 @@ double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   return flops;
 }
 
-// Of a product of large square matrices in the encoder's type: what the device reaches at best.
+// A product of large square matrices in the encoder's type: the best that the device reaches.
 double ProductFlops(const Session& session, bool bfloat16) {
   const int64_t size = session.on_gpu() ? 8192 : 256;
   const auto options = at::TensorOptions().device(session.device()).dtype(bfloat16 ? at::kBFloat16 : at::kFloat);

@@ -95,7 +95,7 @@ class Soak:
         self.report = json.loads(report.read_text())
 
     def restart_one(self):
-        # The coordinator holds the promises, so it is the one that is restarted most.
+        # The coordinator keeps the promises, so it is restarted most often.
         server = self.draw.choice([self.coordinator, self.coordinator, self.data, self.worker])
         number = self.draw.choice([signal.SIGTERM, signal.SIGKILL])
         server.restart(number)
@@ -106,7 +106,7 @@ class Soak:
                 self.failures.append(f"undocumented: {error}")
         self.failures += self.report["broken"]
         counts = self.report["counts"]
-        for what in ("submissions repeated", "cancels acknowledged", "log bytes"):  # what was not tried proves nothing
+        for what in ("submissions repeated", "cancels acknowledged", "log bytes"):  # what was not exercised proves nothing
             if not counts.get(what):
                 self.failures.append(f"no {what}: {counts}")
         if counts.get("submissions acknowledged", 0) == 0 or counts.get("jobs listed", 0) < counts.get("submissions acknowledged", 0):
@@ -130,7 +130,7 @@ class Soak:
             self.failures.append(f"{server.name} grows by {rise:.2f} ± {2 * error:.2f} MiB/min, at most {LIMIT} are allowed")
 
     def check_leaks(self, server):
-        """Once the clients have gone, open files and threads are about as many as before they came."""
+        """After the clients have gone, there are about as many open files and threads as before they came."""
         _, _, threads, fds = self.before[server.name]
         left = []
 

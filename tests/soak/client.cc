@@ -119,7 +119,7 @@ void SoakClient::Submit() {
   See(response.job());
 }
 
-// The same request id again, perhaps after a restart, is the same job.
+// The same request id again, perhaps after a restart, gives the same job.
 void SoakClient::Resubmit() {
   const std::string id = AnyOwn();
   if (id.empty()) return;

@@ -1,4 +1,4 @@
-// What all clients of a soak saw: calls, errors by their kind, and broken promises.
+// What all clients of a soak observed: calls, errors by kind, and broken promises.
 #pragma once
 
 #include <cstdint>

@@ -86,7 +86,7 @@ class Server:
             self.samples.append((time.monotonic(), *now))
 
     def since(self, begin, end=float("inf")):
-        """Samples of the process that runs now, between two times."""
+        """Samples of the current process, between two times."""
         return [sample for sample in self.samples if begin <= sample[0] <= end and sample[1] == self.process.pid]
 
 

@@ -147,7 +147,7 @@ absl::Status RecordSplitter::Feed(std::string_view bytes) {
   if (!kind.has_value() && head_.size() < LineSplitter::kMaxLine) return absl::OkStatus();
   kind_ = kind.value_or(Kind::kLines);
   const std::string head = std::exchange(head_, "");
-  const bool marked = kind_ != Kind::kLines && head.starts_with(kByteOrderMark);  // the line splitter leaves it out itself
+  const bool marked = kind_ != Kind::kLines && head.starts_with(kByteOrderMark);  // LineSplitter leaves it out
   return FeedDecided(std::string_view(head).substr(marked ? kByteOrderMark.size() : 0));
 }
 

@@ -24,7 +24,7 @@ namespace muster {
 class AssignmentGate {
  public:
   struct Options {
-    std::filesystem::path certificates;  // whose authority signed the coordinator's certificate; empty: an insecure server
+    std::filesystem::path certificates;  // the data server's, with the authority; empty: an insecure server
     bool allow_without_ticket = false;   // for ranks of a version without tickets, during an upgrade
     AttemptFence* fence = nullptr;
     const Clock* clock = &RealClock();

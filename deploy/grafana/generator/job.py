@@ -1,4 +1,4 @@
-"""One job: what it learns, how fast, and what a failure would cost."""
+"""One job: what it learns, how fast, and what a failure would lose."""
 from panels import Query, build_dashboard, job_variable, lines, number, stacked
 
 
