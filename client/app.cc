@@ -28,20 +28,20 @@ void AddGlobalFlags(CLI::App& app, Cli& cli) {
   insecure->excludes(certs)->excludes(token);
   cli.connection_flags = {address, certs, token, insecure};
   cli.output_flag = AddChoice(app, "--output", cli.output, OutputFormats(), "How results are printed")->type_name("FORMAT");
-  app.add_flag("--verbose", cli.verbose, "Log lines of gRPC and of the connection on standard error");
+  app.add_flag("--verbose", cli.verbose, "Print log lines of gRPC and of the connection on standard error");
 }
 
 // What Ctrl-C means, for commands that print nothing more specific while they run.
 std::string InterruptNote(const std::string& command) {
   if (command == "muster submit") return "submit: interrupted. If it was submitted, muster jobs lists it.";
-  if (command == "muster data import") return "data import: interrupted. An import is kept whole or not at all: see muster data list.";
-  if (command == "muster data add") return "data add: interrupted. An addition is kept whole or not at all: see muster data list.";
+  if (command == "muster data import") return "data import: interrupted. An import is kept completely or not at all: see muster data list.";
+  if (command == "muster data add") return "data add: interrupted. An addition is kept completely or not at all: see muster data list.";
   if (command == "muster models push") {
-    return "models push: interrupted. A model is pushed whole or not at all: see muster models list. Files that were sent "
+    return "models push: interrupted. A model is pushed completely or not at all: see muster models list. Files that were sent "
            "are not sent again.";
   }
   if (command == "muster backup take") {
-    return "backup take: interrupted. A backup is added whole or not at all: see muster backup list. Files that were copied "
+    return "backup take: interrupted. A backup is added completely or not at all: see muster backup list. Files that were copied "
            "are not copied again.";
   }
   if (command == "muster restore") {

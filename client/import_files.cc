@@ -157,7 +157,7 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
   if (!IsValidName(split)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--split ", split, "=", path, ": \"", split,
-                     "\" is no name of a split; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+                     "\" is not a valid split name; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
   }
   if (path.empty()) return absl::InvalidArgumentError(absl::StrCat("--split ", split, "=: name the file after the =."));
   ImportPlan named;
@@ -173,7 +173,7 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
       known->split = split;
     } else {
       return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": --split names it for ", known->split,
-                                                     " and for ", split, ". A file is of one split."));
+                                                     " and for ", split, ". A file has one split."));
     }
   }
   plan.left_out.insert(plan.left_out.end(), named.left_out.begin(), named.left_out.end());
@@ -199,8 +199,8 @@ absl::Status SameName(const ImportSource& first, const ImportSource& second) {
   const std::filesystem::path above = FolderAbove(first.file, second.file);
   return absl::InvalidArgumentError(absl::StrCat(
       first.file.string(), " and ", second.file.string(), ": two files named ", second.name, ". ",
-      above.empty() ? "Say which split each is of: "
-                    : absl::StrCat("Name the folder above them, ", above.string(), ", or say which split each is of: "),
+      above.empty() ? "Name the split of each: "
+                    : absl::StrCat("Name the folder above them, ", above.string(), ", or name the split of each: "),
       SplitFlagOf(first.file), " ", SplitFlagOf(second.file), "."));
 }
 
@@ -233,7 +233,7 @@ absl::Status CheckSplits(const ImportPlan& plan) {
     if (TableNamedBy(source.name) != TableName::kNone && source.split.empty()) continue;  // has no judgments
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
-    if (source.name == kStandardInput) continue;  // /dev is no folder of a split
+    if (source.name == kStandardInput) continue;  // /dev is not a folder of a split
     // The server does not see the folder that the user named: test/part-0.jsonl would arrive as part-0.jsonl.
     const std::filesystem::path folder = source.file.lexically_normal().parent_path();
     const std::string named = SplitOfWord(folder.filename().string());
@@ -260,7 +260,7 @@ absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes) {
       plan.split = split;
     } else {
       return absl::InvalidArgumentError(absl::StrCat("--split ", plan.split, " --split ", split,
-                                                     ": two splits for all files. Say which file is which: --split ",
+                                                     ": two splits for all files. Name the split of each file: --split ",
                                                      plan.split, "=FILE --split ", split, "=FILE."));
     }
   }

@@ -34,7 +34,7 @@ struct ImportPlan {
 
 // A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl, *.json, *.csv, *.tsv and
 // *.parquet. Each may be compressed (.gz, .zst). A file is taken as it is; "-" is standard input, and a pattern (*, ?, [)
-// that is no file's name means the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
+// that is not a file's name means the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
 // split of a file is ambiguous (common/split_name.h).
 absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes);
 

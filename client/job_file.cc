@@ -156,7 +156,7 @@ class Reader {
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT && absl::SimpleAtof(text, &number)) {
       reflection.AddFloat(&message, &field, number);
     } else {
-      return Wrong(item, path, absl::StrCat("\"", text, "\" is no number that this list can hold."));
+      return Wrong(item, path, absl::StrCat("\"", text, "\" is not a number that this list can hold."));
     }
     return absl::OkStatus();
   }

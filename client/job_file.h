@@ -24,7 +24,7 @@ absl::StatusOr<muster::v1::JobSpec> ReadJobText(const std::string& name, const s
 absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& file,
                                                 const std::vector<std::string>& overrides = {});
 
-// The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is no YAML.
+// The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is not YAML.
 int CountYamlDocuments(const std::string& text);
 
 }  // namespace muster

@@ -149,7 +149,7 @@ TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
   EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[384, 0]"}),
             "--set loss.matryoshka_dimensions=[384, 0]: loss.matryoshka_dimensions: is 0. It must be from 1 to 65536 numbers.");
   EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[a]"}),
-            "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is no number that this list can hold.");
+            "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is not a number that this list can hold.");
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {

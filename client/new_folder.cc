@@ -16,7 +16,7 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
   if (!std::filesystem::exists(target, error)) return target;
   if (std::filesystem::is_directory(target, error) && std::filesystem::is_empty(target, error)) return target;
   return absl::FailedPreconditionError(
-      absl::StrCat(command, ": ", target.string(), " is there already and not empty. Choose another folder."));
+      absl::StrCat(command, ": ", target.string(), " exists and is not empty. Choose another folder."));
 }
 
 namespace {

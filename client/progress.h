@@ -24,7 +24,7 @@ ProgressStyle StyleOf(FILE* stream);
 class RewrittenLine {
  public:
   RewrittenLine(FILE* out, int width) : out_(out), width_(width) {}
-  int Width();  // columns now; the given ones where `out` is no terminal
+  int Width();  // columns now; the given ones where `out` is not a terminal
   void Draw(const std::string& line);  // of at most Width() columns
   void Clear();
 

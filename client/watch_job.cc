@@ -29,10 +29,10 @@ bool MayReconnect(const absl::Status& status) {
 std::string StillThere(const std::string& id, const muster::v1::Job& last, absl::Duration timeout) {
   const std::string after = absl::StrCat(" after ", DurationText(absl::ToDoubleSeconds(timeout)));
   if (last.phase() == muster::v1::JOB_PHASE_PAUSED) {
-    return absl::StrCat("job ", id, " is paused and stays so. Resume it with muster resume ", id, ".");
+    return absl::StrCat("job ", id, " is paused. Resume it with muster resume ", id, ".");
   }
   if (last.phase() == muster::v1::JOB_PHASE_UNSPECIFIED) {
-    return absl::StrCat("the coordinator said nothing of job ", id, after, ". Look with muster get ", id, ".");
+    return absl::StrCat("the coordinator reported nothing about job ", id, after, ". Look with muster get ", id, ".");
   }
   return absl::StrCat("job ", id, " is still ", WordOf(last.phase()), after, ". Follow it with muster watch ", id, ".");
 }

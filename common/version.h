@@ -15,7 +15,7 @@ struct Version {
   uint32_t major = 0, minor = 0, patch = 0;
   auto operator<=>(const Version&) const = default;
 };
-std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is no version
+std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is not a version
 std::string ToString(const Version& version);
 
 // Of this build.

@@ -81,7 +81,7 @@ absl::StatusOr<BackupSummary> TakeBackup(const Connection& connection, BackupRep
   if (!names.empty()) {
     if (names.back() >= manifest.name()) {
       return absl::FailedPreconditionError(absl::StrCat("there is a backup ", names.back(), " already, and it is now ",
-                                                        manifest.name(), ". Look at the clock, or try again in a second."));
+                                                        manifest.name(), ". Check the clock, or try again in a second."));
     }
     ASSIGN_OR_RETURN(before, repository.Read(names.back()));
   }

@@ -78,7 +78,7 @@ absl::StatusOr<int> Init(const InitFlags& flags) {
 
 void AddInitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<InitFlags>();
-  CLI::App* command = app.add_subcommand("init", "Write a job file, from another tool's arguments if there are some")->fallthrough();
+  CLI::App* command = app.add_subcommand("init", "Write a job file: the smallest one, or from another tool's arguments")->fallthrough();
   AsksNoCluster(command, cli);
   PrintsItsOwnFormat(command, cli);
   command->add_option("job", flags->file, "File to write; without it the job file is printed")->type_name("JOB.yaml");
@@ -87,7 +87,7 @@ void AddInitCommand(CLI::App& app, Cli& cli) {
           ->type_name("FILE");
   std::vector<std::pair<std::string, std::string>> tools;
   for (const Profile& profile : Profiles()) tools.emplace_back(profile.name, profile.name);
-  CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; otherwise its arguments tell");
+  CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; by default recognized from its arguments");
   OnlyWith(tool->type_name("TOOL"), from);
   CLI::Option* processes =
       command->add_option("--processes", flags->processes, "Training processes of the tool, one per GPU")

@@ -92,9 +92,9 @@ void AddLogsCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<LogsFlags>();
   CLI::App* command = app.add_subcommand("logs", "Print what a job's ranks logged")->fallthrough();
   command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
-  command->add_flag("-f,--follow", flags->follow, "Go on until the job is over");
-  command->add_option("--rank", flags->rank, "One rank alone")->type_name("RANK")->check(CLI::NonNegativeNumber);
-  command->add_option("--attempt", flags->attempt, "One attempt alone")->type_name("N")->check(CLI::NonNegativeNumber);
+  command->add_flag("-f,--follow", flags->follow, "Keep printing until the job has ended");
+  command->add_option("--rank", flags->rank, "Only this rank")->type_name("RANK")->check(CLI::NonNegativeNumber);
+  command->add_option("--attempt", flags->attempt, "Only this attempt")->type_name("N")->check(CLI::NonNegativeNumber);
   PrintsItsOwnFormat(command, cli);
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Logs(cli, *flags); }; });
 }

@@ -68,7 +68,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
   std::vector<std::string> notes;
   const auto previewed = Call(*stub, &JobService::Stub::Submit, request, {.notes = &notes});
   if (absl::StartsWith(previewed.status().message(), "request_id: ")) {
-    return absl::UnimplementedError("submit: --dry-run: the coordinator is of an older version. Upgrade it.");
+    return absl::UnimplementedError("submit: --dry-run: the coordinator is too old. Upgrade it.");
   }
   if (!previewed.ok()) return WithContext(previewed.status(), "submit");
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
@@ -115,20 +115,20 @@ void AddSubmitCommand(CLI::App& app, Cli& cli) {
       ->allow_extra_args(false);
   command
       ->add_option("--profile", flags->profile_steps,
-                   "Rank 0 records a trace of so many steps, from the third on; muster trace writes it to a file")
+                   "Rank 0 records a trace of this many steps, from the third on; muster trace writes it to a file")
       ->type_name("STEPS")
       ->check(CLI::Range(1, 1000));
   CLI::Option* wait =
       command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 0, 1 (failed) or 3 (cancelled)");
   CLI::Option* timeout =
-      command->add_option("--timeout", flags->timeout, "With --wait: stop watching after so many seconds (exit code 4)")
+      command->add_option("--timeout", flags->timeout, "With --wait: stop watching after this many seconds (exit code 4)")
           ->type_name("SECONDS")
           ->check(CLI::PositiveNumber);
   OnlyWith(timeout, wait);
   CLI::Option* request_id =
-      command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
+      command->add_option("--request-id", flags->request_id, "Id of this request; repeating it returns the same job")->type_name("ID");
   CLI::Option* dry_run = command->add_flag("--dry-run", flags->dry_run,
-                                           "Submit nothing: show steps, tokens, memory and what the loss sees");
+                                           "Submit nothing: show steps, tokens, memory, and positives and negatives per query");
   dry_run->excludes(wait)->excludes(request_id);
   command->callback([&cli, flags] {
     cli.action = [&cli, flags] { return flags->dry_run ? DryRun(cli, *flags) : Submit(cli, *flags); };

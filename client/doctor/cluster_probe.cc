@@ -141,7 +141,7 @@ class Examination {
       Jobs(channel, workers);
     } else {
       findings_.push_back({Verdict::kProblem, "workers", std::string(listed.message()),
-                           "use a certificate or token of a role that may"});
+                           "use a certificate or token with a role that may"});
     }
   }
 
@@ -159,7 +159,7 @@ class Examination {
           Ask(*stub, &muster::v1::JobService::Stub::List, page, round_trip, context, request);
       if (!status.ok()) {
         findings_.push_back({Verdict::kProblem, "jobs", std::string(status.message()),
-                             "use a certificate or token of a role that may"});
+                             "use a certificate or token with a role that may"});
         return;
       }
       for (muster::v1::Job& job : *page.mutable_jobs()) active.push_back(std::move(job));

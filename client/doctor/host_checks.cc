@@ -47,7 +47,7 @@ Finding CheckPort(const std::string& name, int port, bool taken, const std::stri
   if (!taken) return {Verdict::kOk, what, "is free", ""};
   if (absl::StrContains(owner, "muster-worker")) return {Verdict::kOk, what, absl::StrCat("is taken by ", owner), ""};
   return {Verdict::kProblem, what,
-          absl::StrCat("is taken by ", owner.empty() ? "a process that is not ours to see" : owner),
+          absl::StrCat("is taken by ", owner.empty() ? "a process that this user may not see" : owner),
           absl::StrCat("stop it, or give muster-worker another with --", name, " HOST:PORT")};
 }
 

@@ -121,7 +121,7 @@ void LocalCluster::Supervise() {
     const bool was_running = server->running();
     server->Check(now);
     if (was_running && !server->running() && server->restart_at().has_value() && started_) {
-      std::fprintf(stderr, "muster local: %s ended (%s; see logs/%s.log) and is started again\n", server->name().c_str(),
+      std::fprintf(stderr, "muster local: %s ended (%s; see logs/%s.log) and is being restarted\n", server->name().c_str(),
                    server->end().c_str(), server->name().c_str());
     }
     if (started_ && server->restart_at().has_value() && *server->restart_at() <= now) {

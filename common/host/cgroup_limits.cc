@@ -20,7 +20,7 @@ std::string Word(const std::filesystem::path& file, int index) {
 }
 
 std::optional<uint64_t> Number(const std::string& word) {
-  uint64_t value = 0;  // "max" and -1 (unlimited) are no numbers
+  uint64_t value = 0;  // "max" and -1 (unlimited) are not numbers
   return absl::SimpleAtoi(word, &value) ? std::optional<uint64_t>(value) : std::nullopt;
 }
 

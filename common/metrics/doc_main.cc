@@ -102,7 +102,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Writes or checks docs/reference/metrics.md, or prints the catalogue of metrics as JSON.", "muster-metrics-doc");
   app.add_option("--write", write, "file to write");
   app.add_option("--check", check, "file to compare; exit code 1 if it is not up to date");
-  app.add_flag("--json", json, "print the catalogue as JSON");
+  app.add_flag("--json", json, "print the catalog as JSON");
   if (const std::optional<int> code = ParseFlags(app, argc, argv)) return *code;
   if (json) std::fputs(AsJson().c_str(), stdout);
   if (!write.empty()) {

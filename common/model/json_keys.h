@@ -66,7 +66,7 @@ std::string ShownValue(const nlohmann::json& value);
 // "a, b, c and 5 more", each cut to 100 bytes, because the names come from files of others.
 std::string SomeNames(const std::vector<std::string>& names);
 
-// The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.
+// The parsed file; INVALID_ARGUMENT if it is not JSON or larger than 1 MB. `path` is relative to `folder`.
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path);
 
 }  // namespace muster

@@ -155,10 +155,10 @@ TEST_F(ModelFolderTest, ModulesRunInTheListsOrderAndFromTheirFolders) {
   pooling["idx"] = 1;
   pooling["path"] = "../elsewhere";
   WriteJson("modules.json", {transformer, pooling});
-  EXPECT_THAT(Error(), HasSubstr("is no folder in the model's folder"));
+  EXPECT_THAT(Error(), HasSubstr("is not a folder in the model's folder"));
   pooling["path"] = "";
   WriteJson("modules.json", {transformer, pooling});
-  EXPECT_THAT(Error(), HasSubstr("is no folder in the model's folder"));
+  EXPECT_THAT(Error(), HasSubstr("is not a folder in the model's folder"));
   WriteJson("modules.json", {pooling = {{"type", "sentence_transformers.models.Pooling"}}, transformer});
   EXPECT_THAT(Error(), HasSubstr("idx 0 contradicts"));
   WriteModules({"sentence_transformers.models.Transformer"});
@@ -187,7 +187,7 @@ TEST_F(ModelFolderTest, MaximumLengthIsTheFirstThatIsSaid) {
   EXPECT_EQ(Read().max_sequence_length, 6);
   std::filesystem::remove(folder_ / "sentence_roberta_config.json");
   WriteJson("tokenizer_config.json", {{"model_max_length", -1}});
-  EXPECT_THAT(Error(), HasSubstr("tokenizer_config.json: model_max_length: -1 is no length"));
+  EXPECT_THAT(Error(), HasSubstr("tokenizer_config.json: model_max_length: -1 is not a length"));
 }
 
 TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
@@ -246,7 +246,7 @@ TEST_F(ModelFolderTest, PromptsAreThoseThatSentenceTransformersPuts) {
   WriteJson("config_sentence_transformers.json", {{"prompts", {{"query", "q"}}}, {"default_prompt_name", "passage"}});
   EXPECT_THAT(Error(), HasSubstr("default_prompt_name: \"passage\" is not among the prompts"));
   WriteJson("config_sentence_transformers.json", {{"prompts", {{"query", 3}}}});
-  EXPECT_THAT(Error(), HasSubstr("prompts: query: 3 is no string"));
+  EXPECT_THAT(Error(), HasSubstr("prompts: query: 3 is not a string"));
 }
 
 TEST_F(ModelFolderTest, KeysOfConfigJsonAreHonoredHarmlessOrRefused) {

@@ -124,7 +124,7 @@ absl::StatusOr<std::optional<int64_t>> TokenizerLength(const std::filesystem::pa
     RETURN_IF_ERROR(keys.Number(key, number));
     if (number > kNoLength || length.has_value()) continue;
     if (number < kLeastLength || number != std::floor(number)) {
-      return keys.Wrong(absl::StrCat(key, ": ", number, " is no length of at least ", kLeastLength, " tokens"));
+      return keys.Wrong(absl::StrCat(key, ": ", number, " is not a length of at least ", kLeastLength, " tokens"));
     }
     length = static_cast<int64_t>(number);
   }

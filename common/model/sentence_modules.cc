@@ -88,7 +88,7 @@ absl::StatusOr<Module> ReadModule(const json& entry, size_t position) {
   RETURN_IF_ERROR(keys.Text("path", module.path));
   module.path = std::string(absl::StripSuffix(module.path, "/"));
   if (module.path.empty() ? module.kind != "Transformer" : !IsSafeRelativePath(module.path)) {
-    return keys.Wrong(absl::StrCat("path ", ShownValue(module.path), " is no folder in the model's folder"));
+    return keys.Wrong(absl::StrCat("path ", ShownValue(module.path), " is not a folder in the model's folder"));
   }
   constexpr HarmlessKey kHarmless[] = {{"name", "a label"},
                                        {"kwargs", "arguments of the call would reach the module", true}};
@@ -222,7 +222,7 @@ absl::Status CheckOrder(const std::vector<Module>& modules) {
   }
   if (!modules[0].path.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "modules.json: the transformer lies in ", modules[0].path, ", which is not supported. Load the folder with "
+        "modules.json: the transformer is in ", modules[0].path, ", which is not supported. Load the folder with "
         "sentence-transformers and save it again: that puts the transformer into the folder itself."));
   }
   return absl::OkStatus();

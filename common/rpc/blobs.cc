@@ -309,7 +309,7 @@ absl::StatusOr<FileManifest> BlobClient::GetManifest(const std::string& digest) 
   ASSIGN_OR_RETURN(const std::string bytes, GetBytes(digest));
   FileManifest manifest;
   if (!manifest.ParseFromString(bytes)) {
-    return absl::DataLossError(absl::StrCat("blob ", ShortDigest(digest), ": is no manifest"));
+    return absl::DataLossError(absl::StrCat("blob ", ShortDigest(digest), ": is not a manifest"));
   }
   return manifest;
 }

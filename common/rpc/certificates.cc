@@ -24,7 +24,7 @@ absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::s
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
   const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
   if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("certificate: \"", value, "\" is no valid ", OBJ_nid2ln(nid)));
+    return absl::InvalidArgumentError(absl::StrCat("certificate: \"", value, "\" is not a valid ", OBJ_nid2ln(nid)));
   }
   return absl::OkStatus();
 }
@@ -89,7 +89,7 @@ absl::StatusOr<Authority> ReadAuthority(const std::filesystem::path& folder) {
   auto key = KeyFromPem(key_pem);
   if (!certificates.ok() || !key.ok() || X509_check_private_key(certificates->front().get(), key->get()) != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(), ": ca.pem and ca-key.pem are no authority. Make one with muster certs init in a new folder."));
+        folder.string(), ": ca.pem and ca-key.pem are not an authority. Make one with muster certs init in a new folder."));
   }
   authority.certificate = std::move(certificates->front());
   authority.key = *std::move(key);
@@ -114,7 +114,7 @@ absl::Status CheckRequest(const CertificateRequest& request) {
   }
   for (const std::string& host : request.hosts) {
     if (host.empty() || host.find_first_of(", \t\n") != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("certificate: \"", host, "\" is no host name or address."));
+      return absl::InvalidArgumentError(absl::StrCat("certificate: \"", host, "\" is not a host name or address."));
     }
   }
   if (request.lifetime < absl::Seconds(1)) return absl::InvalidArgumentError("certificate: the lifetime is too short.");

@@ -40,7 +40,7 @@ absl::Status Wrong(absl::string_view path, absl::string_view what) {
 
 absl::Status CheckReference(absl::string_view path, absl::string_view name) {
   if (IsValidName(ToStd(name))) return absl::OkStatus();
-  return Wrong(path, absl::StrCat("\"", name, "\" is no name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
+  return Wrong(path, absl::StrCat("\"", name, "\" is not a valid name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
 }
 
 // Enumeration values that this program does not know arrive as their numbers.

@@ -83,7 +83,7 @@ def shared_memory(objects):
         volume = next((v for v in template["spec"]["volumes"] if v["name"] == mount), {}).get("emptyDir", {})
         size = quantity(volume.get("sizeLimit", 0))
         if volume.get("medium") != "Memory" or size < SHM_PER_GPU * max(1, gpus_of(container, "limits")):
-            yield owner, "/dev/shm", f"is no memory volume of at least 1 GiB, or 1 GiB per GPU ({size / 2**30:g} GiB)"
+            yield owner, "/dev/shm", f"is not a memory volume of at least 1 GiB, or 1 GiB per GPU ({size / 2**30:g} GiB)"
 
 
 def placement(objects):

@@ -29,7 +29,7 @@ def check(thing, version):
     if "/" in thing["apiVersion"] and group in CUSTOM:
         definitions = CUSTOM[group]
         if thing["kind"] not in definitions["definitions"]:
-            raise jsonschema.ValidationError(f"{thing['kind']} is no kind of {group} in custom_resources.json")
+            raise jsonschema.ValidationError(f"{thing['kind']} is not a kind of {group} in custom_resources.json")
         jsonschema.validate(thing, {"$ref": f"#/definitions/{thing['kind']}", **definitions})
         return
     # Without `strict` unknown fields pass. An unknown kind or version raises, where the command line would only warn.

@@ -34,9 +34,9 @@ def names_and_labels(objects):
                 yield thing, "recommended label", f"{key} is missing"
         for key, value in labels.items():
             if not LABEL.match(str(value)) or len(str(value)) > 63:
-                yield thing, "label", f"{key}: {value!r} is no label value"
+                yield thing, "label", f"{key}: {value!r} is not a label value"
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", thing["metadata"]["name"]):
-            yield thing, "name", "is no DNS name"
+            yield thing, "name", "is not a DNS name"
 
 
 def selectors(objects):

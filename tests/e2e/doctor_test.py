@@ -71,7 +71,7 @@ class Doctor(unittest.TestCase):
     def test_a_certificate_that_expires_soon(self):
         certs = issue(self.authority, "submitter", "soon", self.folder / "soon", "--days", "3")
         done, findings = doctor(env=self.with_certs(certs))
-        self.assertEqual(done.returncode, 0, "a warning is no problem")
+        self.assertEqual(done.returncode, 0, "a warning is not a problem")
         self.problem(findings, "expires in")
 
     def test_another_authority(self):

@@ -23,7 +23,7 @@ class Train(TopicsCase):
         done = cluster.ok("submit", path, "--wait", "--request-id", "whole-path-1")
         for word in ("untrained", "trained", "ndcg@10"):
             self.assertIn(word, done.out)
-        self.assertIn("loss", done.err, "progress goes to standard error where standard output is no terminal")
+        self.assertIn("loss", done.err, "progress goes to standard error where standard output is not a terminal")
         again = cluster.ok("submit", path, "--request-id", "whole-path-1", "--output", "json").json()
         job = cluster.job(again["id"])
         self.assertEqual(job["phase"], "JOB_PHASE_SUCCEEDED", job)

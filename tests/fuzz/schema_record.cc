@@ -19,7 +19,7 @@ class CheckingSink final : public RowSink {
     FUZZ_CHECK(row.has_query || !row.query_id.empty(), "a query without text and id");
     for (const CanonicalPassage& passage : row.passages) {
       FUZZ_CHECK(passage.has_text || !passage.id.empty(), "a passage without text and id");
-      FUZZ_CHECK(passage.grade == passage.grade, "a grade that is no number");
+      FUZZ_CHECK(passage.grade == passage.grade, "a grade that is not a number");
     }
     return absl::OkStatus();
   }

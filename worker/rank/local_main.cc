@@ -109,7 +109,7 @@ absl::Status TrainLocally(const Options& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.spec));
   muster::v1::JobSpec spec;
   if (!google::protobuf::TextFormat::ParseFromString(text, &spec)) {
-    return absl::InvalidArgumentError(absl::StrCat(options.spec, ": is no JobSpec in protobuf text format"));
+    return absl::InvalidArgumentError(absl::StrCat(options.spec, ": is not a JobSpec in protobuf text format"));
   }
   spec.mutable_resources()->set_device(options.gpu ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU);
   FillDefaults(spec);

@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   muster::rank::v1::RankConfig config;
   if (!text.ok() || !google::protobuf::TextFormat::ParseFromString(*text, &config)) {
     std::fprintf(stderr, "muster-rank: %s: %s\n", file.c_str(),
-                 text.ok() ? "is no RankConfig in text format" : std::string(text.status().message()).c_str());
+                 text.ok() ? "is not a RankConfig in text format" : std::string(text.status().message()).c_str());
     return muster::kExitUsage;
   }
   // A rank never outlives its agent: the kernel sees to it, and below the pipe, should the agent have died before.

@@ -86,7 +86,7 @@ absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& con
   // If a token is presented, it decides, whatever certificate the connection has.
   if (absl::StartsWith(authorization, ToAbsl(kBearer))) {
     if (tokens_ == nullptr) {
-      return WithReason(absl::UnauthenticatedError("this server takes no tokens (--tokens FILE). Show a certificate."),
+      return WithReason(absl::UnauthenticatedError("this server accepts no tokens (--tokens FILE). Use a certificate."),
                         "TOKEN_UNKNOWN");
     }
     return tokens_->Authenticate(ToStd(absl::StripPrefix(authorization, ToAbsl(kBearer))), now);

@@ -43,7 +43,7 @@ TEST(RateLimiter, StreamsCountWhileTheyRun) {
   const absl::Status refused = limiter.Admit("ana", true, kStart);
   EXPECT_EQ(ReasonOf(refused), "RATE_LIMITED");
   EXPECT_GT(RateLimitOf(refused), absl::ZeroDuration());
-  EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok()) << "calls that end at once are no streams";
+  EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok()) << "calls that end at once are not streams";
   limiter.EndStream("ana");
   EXPECT_TRUE(limiter.Admit("ana", true, kStart).ok());
 }

@@ -104,7 +104,7 @@ absl::StatusOr<Ticket> ReadTicket(std::string_view bytes, const std::string& aut
   if (PrincipalOf(leaf.get()).role != Role::kCoordinator) return Bad("it is not signed by a coordinator");
   const absl::Time issued = absl::FromUnixSeconds(ticket.issued().seconds());
   if (issued > now + kClockSkew)
-    return Bad("it is of the future. Are the clocks of the coordinator and this host right?");
+    return Bad("its time is in the future. Are the clocks of the coordinator and this host right?");
   // Verified as of the time of signing, because jobs run longer than a certificate may be valid.
   if (const absl::Status status = VerifyChain(leaf.get(), *chain, authorities, issued); !status.ok()) {
     return Bad(absl::StrCat("the certificate of its coordinator: ", status.message()));

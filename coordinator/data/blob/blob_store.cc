@@ -237,12 +237,12 @@ absl::Status BlobUpload::Commit() {
   const std::filesystem::path partial = store_.Partial(header_.digest());
   if (size_ != header_.size()) {
     return absl::AbortedError(absl::StrCat(Short(header_.digest()), ": ", size_, " of ", header_.size(),
-                                           " bytes came. Go on from there."));
+                                           " bytes arrived. Continue from there."));
   }
   if (sha_.FinishHex() != header_.digest()) {
     file_.reset();
     unlink(partial.c_str());
-    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": what came has another digest. Put it again."));
+    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": the received bytes have another digest. Put them again."));
   }
   if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat(Short(header_.digest()), ": cannot be flushed. Is the disk full?"));

@@ -145,7 +145,7 @@ absl::StatusOr<NamedManifest> CanonicalManifest(const FileManifest& files) {
           absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\", and its digest a SHA-256"));
     }
     if (i > 0 && entries->Get(i - 1).path() == path) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": the file stands twice in the manifest"));
+      return absl::InvalidArgumentError(absl::StrCat(path, ": the file is in the manifest twice"));
     }
   }
   manifest.bytes = manifest.files.SerializeAsString();
@@ -158,7 +158,7 @@ absl::StatusOr<FileManifest> ReadManifestBlob(const BlobStore& blobs, const std:
   ASSIGN_OR_RETURN(const std::string bytes, ReadSmallFile(path, kMaxManifestBytes));
   FileManifest files;
   if (files.ParseFromString(bytes)) return files;
-  return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is no manifest of files"));
+  return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is not a manifest of files"));
 }
 
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const FileManifest& files,

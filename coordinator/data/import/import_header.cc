@@ -38,7 +38,7 @@ absl::Status CheckColumns(const muster::v1::ImportHeader& header) {
   for (const auto& [field, own] : columns) {
     if (std::find(fields.begin(), fields.end(), field) == fields.end()) {
       const std::string of = header.schema().empty() ? "any schema" : absl::StrCat("schema ", header.schema());
-      return absl::InvalidArgumentError(absl::StrCat("columns: \"", field, "\" is no field of ", of, ". Fields: ",
+      return absl::InvalidArgumentError(absl::StrCat("columns: \"", field, "\" is not a field of ", of, ". Fields: ",
                                                      fields.empty() ? "none, its lines have no names" : absl::StrJoin(fields, ", "), "."));
     }
     if (own.empty() || FirstInvalidUtf8(own) != std::string::npos || !own_names.insert(own).second) {
@@ -53,11 +53,11 @@ absl::Status CheckColumns(const muster::v1::ImportHeader& header) {
 absl::Status CheckImportHeader(const muster::v1::ImportHeader& header) {
   if (!IsValidName(header.name())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("name: \"", header.name(), "\" is no name of a dataset; ", kNameRule));
+        absl::StrCat("name: \"", header.name(), "\" is not a valid dataset name; ", kNameRule));
   }
   if (!header.split().empty() && !IsValidName(header.split())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("split: \"", header.split(), "\" is no name of a split; ", kNameRule));
+        absl::StrCat("split: \"", header.split(), "\" is not a valid split name; ", kNameRule));
   }
   if (header.source().size() > kMaxSourceName || FirstInvalidUtf8(header.source()) != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("source: use at most ", kMaxSourceName, " bytes of UTF-8."));

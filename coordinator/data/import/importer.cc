@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<Importer>> Importer::Create(const muster::v1::Imp
 absl::Status Importer::BeginFile(const std::string& path, const std::string& split) {
   RETURN_IF_ERROR(EndFile());
   if (!split.empty() && !IsValidName(split)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": \"", split, "\" is no name of a split; ", kNameRule));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": \"", split, "\" is not a valid split name; ", kNameRule));
   }
   if (!IsSafeRelativePath(path) || FirstInvalidUtf8(path) != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\"."));
@@ -114,7 +114,7 @@ absl::Status Importer::BeginFile(const std::string& path, const std::string& spl
   path_ = base_ == nullptr ? path : ShownPath(path, split);
   plain_path_ = WithoutCompressionSuffix(path);
   if (!paths_.insert(plain_path_).second) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": the file came twice. Name each file once."));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": the file was sent twice. Name each file once."));
   }
   if (paths_.size() > kMaxFiles) {
     return absl::InvalidArgumentError(absl::StrCat("an import takes at most ", kMaxFiles, " files. Join small files into larger ones."));
@@ -168,7 +168,7 @@ absl::Status Importer::EndFile() {
 absl::Status Importer::LeaveOut() {
   if (!split_.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": a split is given for it, and it is no file of ",
+        absl::StrCat(path_, ": a split is given for it, and it is not a file of ",
                      schema_.empty() ? "a known schema" : absl::StrCat("schema ", schema_),
                      ". Name its schema, for example --schema flagembedding."));
   }

@@ -121,7 +121,7 @@ absl::Status NotJson(std::string_view text) {
                                                    " of the line, which JSON does not have: write a number or null"));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("expected a JSON object, the text is no JSON from byte ", error.position));
+      absl::StrCat("expected a JSON object, the text is not JSON from byte ", error.position));
 }
 
 // The value, whose type was checked before.

@@ -20,7 +20,7 @@ class JsonArraySplitter {
   JsonArraySplitter(std::string file, bool bare, LineSplitter::Sink sink)
       : file_(std::move(file)), sink_(std::move(sink)), bare_(bare), state_(bare ? State::kNext : State::kBefore) {}
 
-  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is no array.
+  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is not an array.
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 

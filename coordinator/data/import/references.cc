@@ -119,7 +119,7 @@ absl::Status References::Check(const Missing& missing) const {
                         : missing.query == 0  ? "Is it another corpus"
                                               : "Are the queries and the corpus another dataset's";
   return absl::InvalidArgumentError(absl::StrFormat(
-      "%d of %d judgments (%.3g %%) name a query or document that is not there (%d a query, %d a document); at most %.3g %% "
+      "%d of %d judgments (%.3g %%) name a missing query or document (%d queries, %d documents); at most %.3g %% "
       "may. The first: %s. %s? To import the others, raise --max-missing-share.",
       missing.either, size_, 100 * share, missing.query, missing.document,
       100 * max_missing_share_.value_or(kMaxMissingShare), missing.first, another));

@@ -35,10 +35,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_option("--tokens", flags.server.tokens, "file of tokens, made by `muster tokens`");
-  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "of one user, in the long run; 0: no limit")
+  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "calls per second of one user, in the long run; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")
+  app.add_option("--streams", flags.server.limits.streams, "open streams of one user; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
@@ -53,7 +53,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "seconds that running calls have after SIGTERM; a second one ends it at once")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  app.add_option("--log-level", flags.log_level, "least level of log lines")
+  app.add_option("--log-level", flags.log_level, "minimum level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
   app.add_option("--log-format", flags.log_format, "text, or json: one object per line")

@@ -137,7 +137,7 @@ TEST_F(ServerImport, RefusesAModelThatIsNone) {
   EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
             "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a tokenizer "
             "(tokenizer.json or vocab.txt) alone.");
-  EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is no name of a model"));
+  EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is not a valid model name"));
 }
 
 TEST_F(ServerImport, BlobsGoBothWays) {

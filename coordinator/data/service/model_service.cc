@@ -72,7 +72,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     if (!IsValidName(request.name())) {
       return absl::InvalidArgumentError(
           absl::StrCat("models push: \"", request.name(),
-                       "\" is no name of a model; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+                       "\" is not a valid model name; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
     }
     if (request.request_id().size() > kMaxRequestId) {
       return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));

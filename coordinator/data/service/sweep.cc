@@ -32,7 +32,7 @@ absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool 
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (text.ok()) {
     if (!absl::SimpleAtoi(*text, &seen))
-      return absl::DataLossError(absl::StrCat(file.string(), ": is no number. Remove it."));
+      return absl::DataLossError(absl::StrCat(file.string(), ": is not a number. Remove it."));
   } else if (!absl::IsNotFound(text.status())) {
     return text.status();
   }

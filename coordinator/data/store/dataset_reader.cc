@@ -21,7 +21,7 @@ absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) 
   return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset again."));
 }
 
-// An array in a mapped file. An empty file is no mapping at all.
+// An array in a mapped file. An empty file is not a mapping at all.
 template <typename T>
 class Table {
  public:
@@ -91,13 +91,13 @@ class MappedDataset final : public Dataset {
   absl::Status Map(const std::filesystem::path& folder, const Json& manifest) {
     digest_ = manifest["digest"].get<std::string>();
     const Json content = manifest.value("content", Json(digest_));
-    if (!content.is_string()) return Damaged(folder / kManifestFile, "content is no digest");
+    if (!content.is_string()) return Damaged(folder / kManifestFile, "content is not a digest");
     content_digest_ = content.get<std::string>();
     for (const auto& [key, count] : {std::pair("passages", &passages_), std::pair("documents", &documents_),
                                      std::pair("queries", &queries_)}) {
       const Json value = manifest.value(key, Json());
       if (!value.is_number_unsigned() || value.get<uint64_t>() > std::numeric_limits<uint32_t>::max()) {
-        return Damaged(folder / kManifestFile, absl::StrCat(key, " is no count"));
+        return Damaged(folder / kManifestFile, absl::StrCat(key, " is not a count"));
       }
       *count = value.get<uint32_t>();
     }

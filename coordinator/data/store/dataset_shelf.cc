@@ -52,7 +52,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::str
   std::error_code error;
   if (!IsSha256Hex(digest) || !std::filesystem::exists(path, error)) {
     return WithReason(absl::NotFoundError(absl::StrCat("dataset ", digest.substr(0, 12),
-                                                       " is not stored any more. Import it again and submit again.")),
+                                                       " is no longer stored. Import it again, then submit again.")),
                       "DATASET_NOT_FOUND");
   }
   ASSIGN_OR_RETURN(dataset, Dataset::Open(path));

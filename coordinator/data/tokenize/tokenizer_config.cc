@@ -40,7 +40,7 @@ absl::StatusOr<json> SpecialToken(const JsonObject& config, std::string_view key
   for (const auto& [name, flag] : value.items()) {
     if (name == "__type") continue;
     if (name != "id" && !token.contains(name) && name != "content") {
-      return config.Error(key, absl::StrCat(name, " is no flag of a token"));
+      return config.Error(key, absl::StrCat(name, " is not a flag of a token"));
     }
     token[name] = flag;
   }

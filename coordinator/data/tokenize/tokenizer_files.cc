@@ -45,7 +45,7 @@ absl::Status CheckAddedTokensFile(const TokenizerFileReader& read, const json& t
     });
     if (known != tokens.end() && known->contains("id") && (*known)["id"] != id) {
       return file.Error(content, "has another id in tokenizer.json, which counts. Remove added_tokens.json, "
-                                              "which transformers 5 does not write any more.");
+                                              "which transformers 5 no longer writes.");
     }
     if (known == tokens.end()) {
       return file.Error(content,

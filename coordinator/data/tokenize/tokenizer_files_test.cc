@@ -153,7 +153,7 @@ TEST(TokenizerFiles, EveryKeyOfTheSpecialTokensMapIsKnown) {
     EXPECT_EQ(with(R"({"surprise": "[MASK]"})"),
               "special_tokens_map.json: surprise: is not supported. Remove the key if no token id depends on it.");
     EXPECT_EQ(with(R"({"mask_token": {"content": "[MASK]", "surprise": true}})"),
-              "special_tokens_map.json: mask_token: surprise is no flag of a token");
+              "special_tokens_map.json: mask_token: surprise is not a flag of a token");
     EXPECT_EQ(with(R"({"additional_special_tokens": 7})"),
               "special_tokens_map.json: additional_special_tokens: must be a list");
   }

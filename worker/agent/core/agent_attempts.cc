@@ -82,7 +82,7 @@ AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& att
     return Slots::kRefused;
   };
   if (stopping_) return refuse("the worker is stopping");
-  if (!IsValidName(key.job)) return refuse("the job's id is no valid name");
+  if (!IsValidName(key.job)) return refuse("the job's id is not a valid name");
   if (DeviceOf(attempt.assignment, options_.facts.device) == kGpu && options_.facts.device != kGpu) {
     return refuse("the job needs a GPU, this worker has none");
   }

@@ -36,7 +36,7 @@ struct RankSaid {
   RankKey rank;
   muster::rank::v1::RankMessage message;
 };
-struct RankSaidNonsense {  // what came over its pipe is no message
+struct RankSaidNonsense {  // what came over its pipe is not a message
   RankKey rank;
   std::string reason;
 };

@@ -4,7 +4,7 @@
 //   stubborn  started, ignores SIGTERM
 //   crash     started, "about to crash" on stderr, exit 3
 //   refuse    result PERMANENT, exit 1
-//   noise     bytes on fd 3 that are no message, then waits
+//   noise     bytes on fd 3 that are not a message, then waits
 //   linger    result SUCCESS, and does not exit
 //   variables its environment on stderr, a line per variable; then as wait
 #include <fcntl.h>
