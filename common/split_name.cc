@@ -69,7 +69,7 @@ std::vector<std::string> LetterRuns(std::string_view name) {
   return runs;
 }
 
-constexpr absl::string_view kRemedy = "Say which split each file is: --split ";
+constexpr absl::string_view kRemedy = "Name the split of each file: --split ";
 
 }  // namespace
 

@@ -41,7 +41,7 @@ class Access(TopicsCase):
         (trust / "ca.pem").write_bytes((cluster.state / "certs" / self.authority / "ca.pem").read_bytes())
         done = cluster.muster("jobs", "--certs", trust)
         self.assertEqual(done.code, 6, done)
-        self.assertIn("who calls is not known", done.err)
+        self.assertIn("the caller is not authenticated", done.err)
 
     def test_a_job_outlives_its_servers_certificates(self):
         cluster = self.cluster

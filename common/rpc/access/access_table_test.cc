@@ -38,7 +38,7 @@ std::set<std::string> RpcsOfTheSources() {
 TEST(AccessTable, HasOneEntryForEveryRpcAndNoOther) {
   std::set<std::string> listed;
   for (const AccessRule& rule : AccessRules()) {
-    EXPECT_TRUE(listed.insert(std::string(rule.method)).second) << rule.method << " stands twice";
+    EXPECT_TRUE(listed.insert(std::string(rule.method)).second) << rule.method << " is listed twice";
   }
   EXPECT_EQ(listed, RpcsOfTheSources());
   const std::vector<std::string> linked = EveryRpc();

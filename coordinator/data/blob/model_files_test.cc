@@ -177,7 +177,7 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_EQ(CanonicalManifest(files_)->digest, first.digest);
   EXPECT_EQ(first.files.files(0).path(), "config.json");
   *files_.add_files() = files_.files(0);
-  EXPECT_THAT(std::string(CanonicalManifest(files_).status().message()), HasSubstr("stands twice"));
+  EXPECT_THAT(std::string(CanonicalManifest(files_).status().message()), HasSubstr("is in the manifest twice"));
   files_.mutable_files(0)->set_path("../x");
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }

@@ -297,7 +297,7 @@ TEST_F(ImporterTest, RefusesWrongHeadersAndPaths) {
   EXPECT_THAT(ErrorOf({}, header), HasSubstr("schema: unknown value \"trek\". Allowed: beir"));
   EXPECT_THAT(ErrorOf({{"../corpus.jsonl", ""}}), HasSubstr("a file's path must be relative"));
   EXPECT_EQ(ErrorOf({{"corpus.jsonl", ""}, {"corpus.jsonl.gz", ""}}),
-            "corpus.jsonl.gz: the file came twice. Name each file once.");
+            "corpus.jsonl.gz: the file was sent twice. Name each file once.");
 }
 
 TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
