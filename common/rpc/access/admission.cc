@@ -92,8 +92,8 @@ absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& con
     return tokens_->Authenticate(ToStd(absl::StripPrefix(authorization, ToAbsl(kBearer))), now);
   }
   if (principal.proof == Proof::kNone) {
-    return WithReason(absl::UnauthenticatedError("the caller is not authenticated. Give a certificate (--certs DIR) or a token "
-                                                 "(--token-file FILE)."),
+    return WithReason(absl::UnauthenticatedError("the caller is not authenticated. Give a certificate (--certs DIR) "
+                                                 "or a token (--token-file FILE)."),
                       "NO_CREDENTIALS");
   }
   return principal;
