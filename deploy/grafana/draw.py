@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from PIL import Image  # noqa: E402
 
 GROUND, PANEL, INK, FAINT = "#181b1f", "#22252b", "#d8d9da", "#8e9097"
-COLOURS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#f2495c", "#8ab8ff", "#ffa6b0", "#96d98d", "#ffee52"]
+COLORS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#f2495c", "#8ab8ff", "#ffa6b0", "#96d98d", "#ffee52"]
 COLUMN, LINE = 50, 30  # pixels of Grafana's grid
 HEAD = 34
 
@@ -88,7 +88,7 @@ def color_of(panel, value):
 def draw_lines(axes, panel, series, options):
     unit = panel["fieldConfig"]["defaults"].get("unit", "short")
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
-    colors = (COLOURS * (1 + len(series) // len(COLOURS)))[:len(series)]
+    colors = (COLORS * (1 + len(series) // len(COLORS)))[:len(series)]
     if custom.get("stacking", {}).get("mode") == "normal" and series:
         times = sorted({at for _, ats, _ in series for at in ats})
         layers = [[dict(zip(ats, values)).get(at, 0) for at in times] for _, ats, values in series]

@@ -151,7 +151,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
 
 void AgentCore::SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {
   for (auto& [number, rank] : attempt.ranks) {
-    if (!rank.running || rank.asked_to_save || rank.signalled || rank.killed) continue;
+    if (!rank.running || rank.asked_to_save || rank.signaled || rank.killed) continue;
     rank.asked_to_save = true;
     rank.history.stop_reason = reason;
     actions_.push_back(SignalRank{{key, number}, SIGUSR1});
@@ -160,8 +160,8 @@ void AgentCore::SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::
 
 void AgentCore::StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {
   for (auto& [number, rank] : attempt.ranks) {
-    if (!rank.running || rank.signalled || rank.killed) continue;
-    rank.signalled = true;
+    if (!rank.running || rank.signaled || rank.killed) continue;
+    rank.signaled = true;
     rank.history.stop_reason = reason;
     rank.kill_at = now_ + options_.stop_grace;
     rank.late = absl::StrCat("did not end within ", absl::FormatDuration(options_.stop_grace), " after SIGTERM and was killed");

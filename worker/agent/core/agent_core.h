@@ -91,7 +91,7 @@ class AgentCore {
   struct Rank {
     uint32_t slot = 0;
     bool running = false;
-    bool asked_to_save = false, signalled = false, killed = false;
+    bool asked_to_save = false, signaled = false, killed = false;
     std::optional<absl::Duration> kill_at;
     std::optional<muster::v1::RankActivity> activity;  // what it last said that it does
     absl::Duration in_phase_since, heard;
