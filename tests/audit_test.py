@@ -1,4 +1,4 @@
-"""The audit's checker finds holes, repetitions and steps of dead attempts; see e2e/audit.py."""
+"""The audit's checker finds missing steps, repetitions and steps of dead attempts; see e2e/audit.py."""
 import pathlib
 import sys
 import tempfile

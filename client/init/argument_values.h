@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// Truth values and None as Python writes them are those of YAML.
+// Truth values and None in Python's spelling become those of YAML.
 std::string ValueOf(const Argument& argument);
 
 // "learning_rate: 1e-5".

@@ -1,4 +1,4 @@
-// What this host has.
+// Facts about this host: name, cores, memory, GPUs, interfaces.
 #pragma once
 
 #include <cstdint>

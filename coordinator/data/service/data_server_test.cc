@@ -44,7 +44,7 @@ class ServerStream : public DataServerTest {
     RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
   }
-  // The notes beside the answer.
+  // The notes of the answer.
   std::vector<std::string> ResolveNotes() {
     grpc::ClientContext call;
     v1::ResolveRequest request;

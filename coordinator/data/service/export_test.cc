@@ -43,7 +43,7 @@ class ServerExport : public DataServerTest {
     return exported;
   }
 
-  // What an export says that it carries whole, an import gives back.
+  // If an export has no notes, importing it gives the same dataset.
   void ExpectTheSameAgain(const std::string& digest, const std::string& format, const std::string& source = "") {
     const auto exported = Export("set", format);
     ASSERT_TRUE(exported.ok()) << exported.status();

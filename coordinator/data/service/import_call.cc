@@ -21,17 +21,17 @@ using muster::v1::ImportRequest;
 using muster::v1::ImportResponse;
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
-constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two looks at the disk
+constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two checks of the disk
 constexpr size_t kMaxChunk = 1 << 20;
 
-// Reads files until the client has no more, and tells how far it is.
+// Reads files until the client has no more, and reports progress.
 class ImportReader {
  public:
   ImportReader(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream, Importer& importer)
       : data_(data), call_(call), stream_(stream), importer_(importer) {}
 
   absl::Status ReadAll() {
-    Tell("reading");  // at once: what would be refused by the header alone has been by now
+    Tell("reading");  // announced at once: errors of the header alone have been returned by now
     ImportRequest request;
     while (stream_.Read(&request)) RETURN_IF_ERROR(Take(request));
     return CheckAlive(data_, call_);
@@ -68,7 +68,7 @@ class ImportReader {
     return LookAround();
   }
 
-  // The blob is as new as a put one from here on, and a mapped file stays readable whatever becomes of its name.
+  // From here on the blob is as new as one just stored, and a mapped file stays readable whatever happens to its name.
   absl::Status TakeBlob(const muster::v1::ImportFile& file) {
     const std::string place = absl::StrCat(file.path(), ": blob");
     RETURN_IF_ERROR(WithContext(data_.stores.blobs->Touch(file.blob()), place));
@@ -102,12 +102,12 @@ class ImportReader {
   const grpc::ServerContext& call_;
   ImportStream& stream_;
   Importer& importer_;
-  bool is_blob_ = false;  // the file that is read now is a stored blob
+  bool is_blob_ = false;  // the current file is a stored blob
   absl::Duration told_ = -absl::InfiniteDuration();
   uint64_t next_look_ = 0;
 };
 
-// A broken connection may look like the end of the client's messages; the announced size tells them apart.
+// A broken connection may look like the end of the client's messages; the announced size distinguishes the two.
 absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
   if (announced == 0 || bytes == announced) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat("import: ", bytes, " of ", announced,

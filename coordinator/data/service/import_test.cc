@@ -18,7 +18,7 @@ TEST_F(ServerImport, StoresADatasetUnderItsName) {
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->dataset().queries(), 5u);
   EXPECT_GT(report->dataset().imported().seconds(), 0);
-  StartServer();  // names and contents are there after a restart
+  StartServer();  // names and contents survive a restart
   grpc::ClientContext call;
   v1::GetDatasetRequest request;
   request.set_name("set");
@@ -75,7 +75,7 @@ TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
   std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
   const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
   while (CheckHealth(operator_).ok() && RealClock().Monotonic() < end) absl::SleepFor(absl::Milliseconds(10));
-  // One message and no more: what is still on its way when the server closes the connection may cost its answer.
+  // One message only: data still in flight when the server closes the connection may lose its answer.
   stream->Write(request);
   const absl::Status status = FromGrpc(stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;

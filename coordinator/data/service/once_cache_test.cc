@@ -64,7 +64,7 @@ TEST(OnceCache, ForgetsWhatWasAskedForLongestAgo) {
   const auto first = cache.Get("a", make, Never).value();
   EXPECT_EQ(**cache.Get("b", make, Never), 2);
   EXPECT_EQ(**cache.Get("a", make, Never), 1);
-  EXPECT_EQ(**cache.Get("c", make, Never), 3);  // in place of b
+  EXPECT_EQ(**cache.Get("c", make, Never), 3);  // replaces b
   EXPECT_EQ(**cache.Get("a", make, Never), 1);
   EXPECT_EQ(**cache.Get("b", make, Never), 4);
   EXPECT_EQ(*first, 1);

@@ -39,7 +39,7 @@ class Statement {
   void BindBlob(int at, std::string_view bytes) {
     sqlite3_bind_blob64(statement_, at, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
   }
-  // True: a row is there. False: done.
+  // True: there is a row. False: done.
   absl::StatusOr<bool> Step() {
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
@@ -163,7 +163,7 @@ absl::StatusOr<std::optional<muster::v1::ImportReport>> Catalogue::ReportOf(cons
   if (!entry.has_value()) return std::nullopt;
   muster::v1::ImportReport report;
   if (!report.ParseFromString(*entry)) return absl::DataLossError("catalog: a report is damaged");
-  // A version that keeps no reports may have given the name another content since.
+  // A version without reports may have given the name other content since.
   if (report.dataset().digest() != dataset.digest()) return std::nullopt;
   return report;
 }

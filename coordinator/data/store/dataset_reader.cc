@@ -21,7 +21,7 @@ absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) 
   return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset again."));
 }
 
-// An array in a mapped file. An empty file is not a mapping at all.
+// An array in a mapped file. An empty file is not mapped at all.
 template <typename T>
 class Table {
  public:
@@ -61,7 +61,7 @@ class Table {
   size_t size_ = 0;
 };
 
-// Strings one after the other, with the offsets of their ends and begins.
+// Strings one after the other, with the offsets of their beginnings and ends.
 struct Strings {
   Table<char> bytes;
   Table<uint64_t> offsets;
@@ -147,7 +147,7 @@ class MappedDataset final : public Dataset {
   }
 
  private:
-  // Offsets and indices are checked once, here, so that no reader has to.
+  // Offsets and indices are checked once, here, so that readers need no checks.
   absl::Status MapRows(const std::filesystem::path& folder, const Json& files, size_t split) {
     Rows& rows = rows_[split];
     RETURN_IF_ERROR(rows.offsets.Open(folder, JudgmentOffsets(split), files, uint64_t{queries_} + 1));
@@ -180,7 +180,7 @@ bool IsListOfStrings(const Json& value) {
 absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kManifestFile;
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  // Deeper than any manifest: dump() below is recursive.
+  // Deeper than any manifest, because dump() below is recursive.
   const auto flat = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
   Json manifest = Json::parse(text, flat, false);
   if (!manifest.is_object()) return Damaged(path, "is not a JSON object");

@@ -47,7 +47,7 @@ class DatasetStoreTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
-// The manifest as a change leaves it, with the digest of its new content.
+// The manifest after a change, with the digest of its new content.
 void ChangeManifest(const std::filesystem::path& folder, const std::function<void(nlohmann::json&)>& change) {
   nlohmann::json manifest = nlohmann::json::parse(ReadFile(folder / kManifestFile).value());
   manifest.erase("digest");
@@ -152,7 +152,7 @@ TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {
 }
 
 TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
-  const std::pair<std::string, size_t> places[] = {  // where eight bytes of ones break a table
+  const std::pair<std::string, size_t> places[] = {  // the place where eight bytes of ones break a table
       {std::string(kPassageOffsets), 8}, {std::string(kDocumentOffsets), 8}, {std::string(kQueryOffsets), 8},
       {JudgmentOffsets(0), 8},           {JudgmentEdges(1), 0},              {JudgmentEdges(1), 4},
       {std::string(kDocumentPassages), 0}};
@@ -166,7 +166,7 @@ TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
   }
 }
 
-// A manifest with a true digest, so that its content is what is judged.
+// A manifest with a correct digest, so that its content is what is checked.
 TEST_F(DatasetStoreTest, RefusesAManifestOfOtherTypes) {
   const std::pair<const char*, nlohmann::json> changes[] = {
       {"format", "1"},      {"format", nullptr},        {"passages", "2"},   {"passages", -1},

@@ -33,11 +33,11 @@ struct Header {
 static_assert(sizeof(Header) == 160);
 constexpr char kMagic[8] = {'m', 'u', 's', 't', 'o', 'k', '1', '\n'};
 
-constexpr size_t kBlock = 64;           // texts that a thread takes at once
-constexpr size_t kRound = 256 * kBlock;  // texts that are in memory at once
+constexpr size_t kBlock = 64;  // texts that a thread processes at once
+constexpr size_t kRound = 256 * kBlock;  // texts in memory at once
 
-// Everything that decides the ids: the tokenizer's digest, as in stores of before prompts were joined, or one of
-// tokenizer and prompts.
+// Identifies everything that decides the ids: the tokenizer's digest, as in stores from before prompts were joined, or
+// a digest of tokenizer and prompts.
 std::string KeyOf(const Tokenizer& tokenizer, const JoinedPrompts& prompts) {
   if (prompts == JoinedPrompts()) return tokenizer.digest();
   return Sha256Hex(absl::StrCat("joined\n", tokenizer.digest(), "\n", prompts.query.size(), "\n", prompts.query, "\n",

@@ -113,7 +113,7 @@ absl::Status ApplyAddedTokens(const JsonObject& config, json& tokens) {
   return absl::OkStatus();
 }
 
-// transformers keeps the post-processor of tokenizer.json whatever these say; Muster refuses the contradiction.
+// transformers keeps the post-processor of tokenizer.json whatever these keys say; Muster refuses the contradiction.
 absl::Status CheckAddedEnds(const JsonObject& config, const json& tokenizer) {
   for (const std::string_view key : {"add_bos_token", "add_eos_token"}) {
     ASSIGN_OR_RETURN(const bool adds, config.Bool(key, false));

@@ -1,4 +1,4 @@
-// What the schemas share.
+// Helpers that the schemas share.
 #pragma once
 
 #include <initializer_list>
