@@ -69,7 +69,7 @@ TEST(NearestName, KnowsWhenNothingIsNear) {
   EXPECT_EQ(NearestName("triplet", {"jointlh", "lsepair"}), "");
 }
 
-TEST(ImportReportText, IsForPeople) {
+TEST(ImportReportText, ShowsCountsAndWarnings) {
   muster::v1::ImportReport report;
   report.set_schema("beir");
   auto& dataset = *report.mutable_dataset();

@@ -117,7 +117,7 @@ TEST(BeforeAfterTable, NeedsBoth) {
             "recall@100       0.9000   0.9000  +0.0000\n");
 }
 
-TEST(ProgressPrinter, PrintsAboutALineASecondInAPipe) {
+TEST(ProgressPrinter, PrintsAboutOneLinePerSecondInAPipe) {
   Captured captured;
   ProgressPrinter printer(captured.file(), {});
   for (int i = 1; i <= 40; ++i) printer.Update(AtStep(i), absl::Milliseconds(100) * i);

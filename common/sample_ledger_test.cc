@@ -15,7 +15,7 @@ QuerySum SumOf(const std::vector<uint64_t>& digests) {
   return sum;
 }
 
-TEST(SampleLedger, AnEpochInAnyOrderAndAnyCutIsWhole) {
+TEST(SampleLedger, AnEpochInAnyOrderAndAnyCutIsComplete) {
   std::mt19937_64 random(17);
   std::vector<uint64_t> digests(1000);
   for (uint64_t& digest : digests) digest = random();
@@ -39,7 +39,7 @@ TEST(SampleLedger, EveryTamperedEpochIsFound) {
   EXPECT_EQ(JudgeEpoch(SumOf({}), expected), (LedgerVerdict{0, 0, 8})) << "nothing was applied";
 }
 
-TEST(SampleLedger, GoesOnFromACheckpointAndBeginsAnewWithAnEpoch) {
+TEST(SampleLedger, ContinuesFromACheckpointAndStartsOverWithAnEpoch) {
   SampleLedger ledger;
   ledger.Apply(0, true, SumOf({1, 2}));
   const SampleLedger saved = ledger;

@@ -14,7 +14,7 @@ std::string Named(const char* path) {
   return split.ok() ? *split : "refused";
 }
 
-TEST(SplitNamedBy, TakesAWordThatStandsAlone) {
+TEST(SplitNamedBy, TakesASeparateWord) {
   for (const auto& [path, split] :
        std::initializer_list<std::pair<const char*, const char*>>{{"train.jsonl", "train"},
                                                                   {"TEST.jsonl", "test"},

@@ -72,7 +72,7 @@ class Audit(unittest.TestCase):
         shifted = {**dead, **logs_of({3: WHOLE[4], 4: WHOLE[4]}, 2)}
         self.assertTrue(check(shifted, {1: 1, 2: 1, 3: 2, 4: 2}))
 
-    def test_an_attempt_without_a_step_of_its_own_counts_for_nothing(self):
+    def test_an_attempt_without_a_step_of_its_own_does_not_count(self):
         self.assertEqual(audit.lineage_of_attempts([(1, 0), (2, 2), (3, 2)], 4), {1: 1, 2: 1, 3: 3, 4: 3})
 
     def test_reads_files_and_leaves_a_last_line_that_is_not_whole_out(self):

@@ -105,7 +105,7 @@ TEST_F(LocalClusterTest, TellsTheCommandWhereTheClusterIs) {
   (*cluster)->Stop();
 }
 
-TEST_F(LocalClusterTest, NamesTheServerThatCannotStartAndItsLastWords) {
+TEST_F(LocalClusterTest, NamesTheServerThatCannotStartAndItsLastLine) {
   WriteServer("coordinator", "#!/bin/sh\necho 'the journal is of a newer version' >&2\nexit 1\n");
   auto cluster = LocalCluster::Create(Options(), RealClock());
   ASSERT_TRUE(cluster.ok()) << cluster.status();

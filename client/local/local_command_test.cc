@@ -26,7 +26,7 @@ std::vector<std::string> CommandOf(std::vector<std::string> words) {
   return app.get_subcommand("local")->get_option("command")->results();
 }
 
-TEST(LocalCommand, LeavesWhatStandsAfterTheDashesToTheCommand) {
+TEST(LocalCommand, LeavesTheWordsAfterTheDashesToTheCommand) {
   EXPECT_EQ(CommandOf({"local", "--slots", "2", "--", "muster", "jobs", "--output", "json"}),
             (std::vector<std::string>{"muster", "jobs", "--output", "json"}));
   EXPECT_TRUE(CommandOf({"local", "--slots", "2"}).empty());

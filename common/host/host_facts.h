@@ -1,4 +1,4 @@
-// Facts about this host: name, cores, memory, GPUs, interfaces.
+// Facts about this host: its name, processors, memory, GPUs and interfaces.
 #pragma once
 
 #include <cstdint>

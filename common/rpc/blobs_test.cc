@@ -143,7 +143,7 @@ TEST_F(BlobsTest, WhatTheServerHasIsNotSentAgain) {
   EXPECT_EQ(service_.puts, 1);
 }
 
-TEST_F(BlobsTest, ABrokenUploadGoesOnWhereItStopped) {
+TEST_F(BlobsTest, AnInterruptedUploadContinuesWhereItStopped) {
   service_.break_after = 2 << 20;
   const std::string bytes = Bytes(4 << 20);
   const auto digest = client_->PutBytes(bytes);
@@ -152,7 +152,7 @@ TEST_F(BlobsTest, ABrokenUploadGoesOnWhereItStopped) {
   EXPECT_THAT(service_.offsets, ElementsAre(0, 2 << 20));
 }
 
-TEST_F(BlobsTest, ABrokenDownloadGoesOnWhereItStopped) {
+TEST_F(BlobsTest, AnInterruptedDownloadContinuesWhereItStopped) {
   const std::string bytes = Bytes(10'500);
   const auto digest = client_->PutBytes(bytes);
   ASSERT_TRUE(digest.ok());

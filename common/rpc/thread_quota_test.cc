@@ -23,7 +23,7 @@ class Patient final : public muster::v1::ModelService::Service {
   absl::Notification answer;
 };
 
-TEST(ThreadQuota, ACallBeyondItIsRefusedAndThoseThatRunGoOn) {
+TEST(ThreadQuota, ACallBeyondItIsRefusedAndRunningCallsContinue) {
   constexpr int kCalls = 64;
   Patient patient;
   const auto server = RpcServer::Start({.address = "127.0.0.1:0", .security = {.insecure = true}, .services = {&patient},

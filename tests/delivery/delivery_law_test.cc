@@ -187,7 +187,7 @@ TEST(Standstill, OfTheCoordinatorEndsNothing) {
   }
 }
 
-TEST(Standstill, OfAWorkerIsNoticedAllTheSame) {
+TEST(Standstill, OfAWorkerIsStillNoticed) {
   JumpingClock clock;
   Coordinator coordinator(clock);
   Train(coordinator, coordinator.sessions.Open().first);
@@ -198,7 +198,7 @@ TEST(Standstill, OfAWorkerIsNoticedAllTheSame) {
   EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_RECOVERING);
 }
 
-TEST(Standstill, ABacklogIsNoSilenceOfThoseWhoWaitInIt) {
+TEST(Standstill, ABacklogDoesNotMakeItsSendersSilent) {
   JumpingClock clock;
   Coordinator coordinator(clock);
   Train(coordinator, coordinator.sessions.Open().first);

@@ -247,7 +247,7 @@ class Alerts(unittest.TestCase):
     def test_a_job_that_waits_while_slots_are_free(self):
         self.faults["wait_behind"].result()
 
-    def test_attempts_that_restart_and_an_old_one_that_goes_on(self):
+    def test_attempts_that_restart_and_an_old_one_that_keeps_running(self):
         self.faults["restart_and_replay"].result()
 
     def test_samples_and_plans_that_are_tampered_with(self):

@@ -68,7 +68,7 @@ class Backup(TopicsCase):
         again = cluster.submit(job("small", steps=10))
         cluster.wait_for_phase(again, "JOB_PHASE_SUCCEEDED", seconds=120)
 
-    def test_a_destroyed_cluster_goes_on_from_its_backup(self):
+    def test_a_destroyed_cluster_continues_from_its_backup(self):
         cluster, backups = self.cluster, self.cluster.folder / "backups"
         finished = cluster.submit(job("finished"))
         cluster.wait_for_phase(finished, "JOB_PHASE_SUCCEEDED", seconds=240)

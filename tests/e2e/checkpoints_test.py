@@ -70,7 +70,7 @@ class Checkpoints(unittest.TestCase):
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in (self.cluster.folder / name).rglob("*") if path.is_file()}
 
-    def test_a_job_goes_on_from_the_newest_whole_checkpoint_and_its_bytes_are_those_of_an_undisturbed_job(self):
+    def test_a_job_continues_from_the_newest_undamaged_checkpoint_with_the_bytes_of_an_undisturbed_job(self):
         cluster = self.cluster
         undisturbed = cluster.submit(job("damaged"))  # the same name: it is in the export
         cluster.wait_for_phase(undisturbed, "JOB_PHASE_SUCCEEDED", seconds=240)
@@ -107,7 +107,7 @@ class Checkpoints(unittest.TestCase):
         self.assertIn("Submit the job again to train from the start.", failed["reason"])
         self.assertEqual(len(failed["attempts"]), 2, "no attempt more for what no attempt can mend")
 
-    def test_a_full_scratch_disk_costs_no_checkpoint_and_the_job_goes_on_when_it_has_room(self):
+    def test_a_full_scratch_disk_costs_no_checkpoint_and_the_job_continues_when_it_has_space(self):
         if not tiny_volume.possible():
             self.skipTest("this system lets nobody mount a small volume")
         cluster = self.cluster

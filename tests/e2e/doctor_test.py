@@ -90,7 +90,7 @@ class Doctor(unittest.TestCase):
         self.assertEqual(self.problem(findings, 'has role "worker"')["what"], "your certificate")
         self.assertIn("chmod 600", self.problem(findings, "may be read by everybody")["remedy"])
 
-    def test_a_token_is_named_and_its_file_is_nobody_elses(self):
+    def test_a_token_is_named_and_its_file_must_be_private(self):
         token, tokens = self.folder / "token", self.cluster.state / "tokens.yaml"
         subprocess.run([str(BIN / "muster"), "tokens", "issue", "--file", str(tokens), "--user", "ana", "--role", "submitter", "--out",
                         str(token)], check=True, capture_output=True)

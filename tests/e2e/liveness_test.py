@@ -116,7 +116,7 @@ class HungRank(Case):
         self.assertEqual(len(job["attempts"]), 2, job["attempts"])
         wait_until("no rank is left", lambda: not self.cluster.rank_pids(), 30)
 
-    def test_a_rank_that_stands_still_is_named_and_the_next_attempt_works(self):
+    def test_a_frozen_rank_is_named_and_the_next_attempt_works(self):
         job_id = self.cluster.submit(long_job("hung", duration={"steps": 60}))
         self.cluster.wait_for_step(job_id, 6)
         pid = self.rank_pid(job_id, 1, 1)

@@ -189,7 +189,7 @@ class Metrics(TopicsCase):
                 if program in declared["programs"] and declared["from_start"]:
                     self.assertIn(name, seen, f"{program} does not serve it")
 
-    def test_units_stand_in_the_names(self):
+    def test_names_contain_their_units(self):
         for name, family in self.catalogue.items():
             with self.subTest(family=name):
                 if name.startswith("exposer_"):

@@ -92,7 +92,7 @@ class Numbers(TopicsCase):
         used = self.cluster.ok("submit", path, "--set", "data.negatives.per_query=1")
         self.assertEqual(used.err, "")
 
-    def test_an_export_names_what_was_trained_and_goes_on_doing_so_when_it_is_trained_again(self):
+    def test_an_export_names_what_was_trained_also_when_it_is_trained_again(self):
         source = {"preset": "tiny", "tokenizer": "small-vocab"}
         for passage, dropout in ((40, 0.2), (24, 0.1)):
             job = topics_job(f"length-{passage}", duration={"steps": 2})

@@ -170,7 +170,7 @@ TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
   EXPECT_TRUE(Within(kPatience, [&] { return !std::filesystem::exists(State() / "scratch/j1-a1"); }));
 }
 
-TEST_F(AgentTest, ReportsACrashWithItsLastWords) {
+TEST_F(AgentTest, ReportsACrashWithItsLastLines) {
   Run("crash");
   const auto exited = WaitForExit();
   EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_ERROR);

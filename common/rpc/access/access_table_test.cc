@@ -58,7 +58,7 @@ TEST(AccessTable, EachPersonMayWhatTheOneBeforeMay) {
   }
 }
 
-TEST(AccessTable, StandsInTheDocument) {
+TEST(AccessTable, IsInTheDocument) {
   const std::string document = ReadFile(std::filesystem::path(MUSTER_SOURCE_DIR) / "docs/operate/security.md").value();
   size_t rows = 0;
   for (size_t at = 0; (at = document.find("Service/", at)) != std::string::npos; ++at) {

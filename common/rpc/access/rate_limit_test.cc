@@ -24,7 +24,7 @@ TEST(TokenBucket, GivesTheBurstAndThenTheRate) {
   EXPECT_EQ(taken, 3) << "a pause earns one burst, not more";
 }
 
-TEST(RateLimiter, ToldHowLongToWaitAUserIsAdmittedThen) {
+TEST(RateLimiter, AUserIsAdmittedAfterTheAnnouncedWait) {
   RateLimiter limiter({.calls_per_second = 5, .burst = 2, .streams = 0});
   EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok());
   EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok());

@@ -92,7 +92,7 @@ TEST_F(TokensTest, KnowsItsUsersUntilTheyExpire) {
   EXPECT_EQ(late.code(), absl::StatusCode::kUnauthenticated);
 }
 
-TEST_F(TokensTest, ARevokedTokenIsRefusedASecondLater) {
+TEST_F(TokensTest, ARevokedTokenIsRefusedWithinASecond) {
   Write({Entry("ana", Role::kSubmitter, "a"), Entry("bob", Role::kViewer, "b")});
   const auto file = Open();
   Write({Entry("bob", Role::kViewer, "b")});

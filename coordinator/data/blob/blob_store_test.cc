@@ -147,7 +147,7 @@ TEST_F(BlobAgeTest, WhatWasPutAgainSinceItWasLetGoStays) {
   EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, let_go).value());
 }
 
-TEST_F(BlobAgeTest, WhatSomebodyWasToldOfStaysForAWhile) {
+TEST_F(BlobAgeTest, ABlobThatSomebodyAskedForStaysForAWhile) {
   ASSERT_TRUE(store_->Stat(digest_)->present());
   clock_.Advance(absl::Minutes(9));
   EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());

@@ -151,7 +151,7 @@ TEST_F(ServerImport, BlobsGoBothWays) {
   EXPECT_EQ(ReasonOf(blobs.GetBytes(std::string(64, '0')).status()), "BLOB_NOT_FOUND");
 }
 
-TEST_F(ServerImport, ABrokenPutGoesOnWhereItStopped) {
+TEST_F(ServerImport, AnInterruptedPutContinuesWhereItStopped) {
   const std::string text = "hello world", digest = Sha256Hex(text);
   const auto stub = v1::BlobService::NewStub(operator_);
   const auto put = [&](uint64_t offset, std::string_view part) {

@@ -33,7 +33,7 @@ TEST(OnceCache, MakesOnceForAllWhoAsk) {
   EXPECT_EQ(right, 8);
 }
 
-TEST(OnceCache, MakesAnewAfterAnError) {
+TEST(OnceCache, MakesItAgainAfterAnError) {
   OnceCache<int> cache(4);
   const auto fails = []() -> absl::StatusOr<std::shared_ptr<int>> { return absl::NotFoundError("x"); };
   const auto works = []() -> absl::StatusOr<std::shared_ptr<int>> { return std::make_shared<int>(7); };

@@ -194,7 +194,7 @@ TEST_F(Ownership, AReplacementThatFailsLeavesTheOldDataset) {
   EXPECT_EQ(Get("set").SerializeAsString(), first.SerializeAsString());
 }
 
-TEST_F(Ownership, OfTwoImportsOfANameAtOnceOneWinsAndTheOtherIsToldSo) {
+TEST_F(Ownership, OfTwoConcurrentImportsOfANameOneWinsAndTheOtherIsRefused) {
   ASSERT_TRUE(ImportAs(ben_, Header("same-content"), BeirFiles(5)).ok());
   const auto before = StateListing();
   OpenImport slow(ana_, Header("set"), kTrain);

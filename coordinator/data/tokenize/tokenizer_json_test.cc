@@ -76,7 +76,7 @@ TEST(TokenizerJson, TheVocabularyEndsBehindTheLargestId) {
   EXPECT_EQ((*TokenizerOfJson(file))->vocabulary_size(), 21);
 }
 
-TEST(TokenizerJson, ThePostProcessorSaysWhatStandsAroundASequence) {
+TEST(TokenizerJson, ThePostProcessorGivesThePrefixAndSuffixOfASequence) {
   json file = Small();
   EXPECT_THAT((*TokenizerOfJson(file))->prefix(), ElementsAre(0));
   EXPECT_THAT((*TokenizerOfJson(file))->suffix(), ElementsAre(1));

@@ -101,7 +101,7 @@ RC_GTEST_PROP(LossLaws, EqualGradesGiveTheUnweightedLoss, ()) {
   RC_ASSERT(LargestDifference(graded.d_queries, plain.d_queries) < 1e-12);
 }
 
-RC_GTEST_PROP(LossLaws, AllObjectivesAgreeOnOnePositiveARow, ()) {
+RC_GTEST_PROP(LossLaws, AllObjectivesAgreeOnOnePositivePerRow, ()) {
   DenseBatch batch = AnyBatch(v1::OBJECTIVE_JOINTLH);
   batch.grades.clear();
   for (auto& columns : batch.positives) columns.resize(std::min<size_t>(columns.size(), 1));
