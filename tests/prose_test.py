@@ -42,10 +42,10 @@ RULES = {
     "quantiles": (r"\b(?:9|99) of 10+\b|\bhalf of the jobs\b", "p50, p90, p99"),
     "for real": (r"\b(?:causes?|caused|causing) (?:\w+ ){0,2}for real\b", "injecting the actual fault"),
     "false negative": (r"false negative by position", "treated as a negative"),
-    "British": (r"\b[A-Za-z]?[a-z]*(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|"
-                r"quantis|tokenis|vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|"
-                r"colour|behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|whilst|amongst|learnt\b|"
-                r"misspelt|spelt\b|journall|signall|cancelling|licence|travell|centre\b|analyse)[a-z]*\b(?!\()", "American spelling"),
+    "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
+                r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
+                r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
+                r"misspelt|\bspelt\b|journall|signall|cancelling|licence|travell|\bcentre\b|analyse)[a-z]*\b(?!\()", "American spelling"),
 }
 # Other projects' spellings, quoted.
 ALLOWED = {"legacy_behaviour"}
@@ -64,12 +64,13 @@ def texts(root):
 
 
 def findings(text):
-    """(line number, rule, the words) of every phrase that breaks a rule."""
-    for number, line in enumerate(text.splitlines(), 1):
-        for rule, (pattern, _) in RULES.items():
-            for match in re.finditer(pattern, line):
-                if match[0] not in ALLOWED:
-                    yield number, rule, match[0]
+    """(line number, rule, the words) of every phrase that breaks a rule. Names in CamelCase are left alone."""
+    for rule, (pattern, _) in RULES.items():
+        for match in re.finditer(pattern, text):
+            before = re.search(r"[A-Za-z_]*$", text[max(0, match.start() - 60):match.start()])[0]
+            words = before + match[0]
+            if words not in ALLOWED and not re.search(r"[a-z][A-Z]", words):
+                yield text.count("\n", 0, match.start()) + 1, rule, words
 
 
 def long_lines(text):
