@@ -28,20 +28,20 @@ void AddGlobalFlags(CLI::App& app, Cli& cli) {
   insecure->excludes(certs)->excludes(token);
   cli.connection_flags = {address, certs, token, insecure};
   cli.output_flag = AddChoice(app, "--output", cli.output, OutputFormats(), "How results are printed")->type_name("FORMAT");
-  app.add_flag("--verbose", cli.verbose, "Log lines of gRPC and of the connection on standard error");
+  app.add_flag("--verbose", cli.verbose, "Print log lines of gRPC and of the connection on standard error");
 }
 
-// What Ctrl-C leaves behind, for commands that say nothing more exact while they run.
+// What Ctrl-C means, for commands that print nothing more specific while they run.
 std::string InterruptNote(const std::string& command) {
   if (command == "muster submit") return "submit: interrupted. If it was submitted, muster jobs lists it.";
-  if (command == "muster data import") return "data import: interrupted. An import is kept whole or not at all: see muster data list.";
-  if (command == "muster data add") return "data add: interrupted. An addition is kept whole or not at all: see muster data list.";
+  if (command == "muster data import") return "data import: interrupted. An import is kept completely or not at all: see muster data list.";
+  if (command == "muster data add") return "data add: interrupted. An addition is kept completely or not at all: see muster data list.";
   if (command == "muster models push") {
-    return "models push: interrupted. A model is pushed whole or not at all: see muster models list. Files that were sent "
+    return "models push: interrupted. A model is pushed completely or not at all: see muster models list. Files that were sent "
            "are not sent again.";
   }
   if (command == "muster backup take") {
-    return "backup take: interrupted. A backup is added whole or not at all: see muster backup list. Files that were copied "
+    return "backup take: interrupted. A backup is added completely or not at all: see muster backup list. Files that were copied "
            "are not copied again.";
   }
   if (command == "muster restore") {
@@ -54,7 +54,7 @@ std::string InterruptNote(const std::string& command) {
 
 void AddMuster(CLI::App& app, Cli& cli) {
   app.require_subcommand(1);
-  app.fallthrough();  // global flags may stand after the command, too
+  app.fallthrough();  // global flags may also come after the command
   AddGlobalFlags(app, cli);
   AddInitCommand(app, cli);
   AddSubmitCommand(app, cli);
@@ -126,10 +126,10 @@ int RunAction(const Cli& cli, const std::string& command) {
   const absl::StatusOr<int> code = cli.action();
   if (code.ok()) return *code;
   std::string text(code.status().message());
-  // What TLS says of a connection that cannot be made is not to be had from gRPC.
+  // gRPC does not report why a TLS connection cannot be made.
   if (absl::IsUnavailable(code.status())) text = WhyUnreachable(cli.connection, text);
   std::cerr << text;
-  // An error that nobody expected: what the servers' logs know the call by.
+  // An unexpected error: the id under which the servers' logs know the call.
   const std::string request_id = RequestIdOf(code.status());
   const bool unexpected =
       absl::IsInternal(code.status()) || absl::IsUnknown(code.status()) || absl::IsDataLoss(code.status());

@@ -9,7 +9,7 @@ namespace muster {
 // Adds every global flag and every command.
 void AddMuster(CLI::App& app, Cli& cli);
 
-// Words that people try, and the command that does it.
+// Words that users try, and the command that does it.
 const CommandAdvice& MusterAdvice();
 
 // Runs `cli.action`: prints its error in one line, and returns the exit code.

@@ -1,5 +1,5 @@
-// One unary call with a deadline, repeated for a short while where no answer came. Every mutation carries a request
-// id, so that a repetition changes nothing.
+// One unary call with a deadline, retried for a short while if no answer came. Every mutation carries a request id, so
+// that a retry changes nothing.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -20,17 +20,17 @@ namespace muster {
 
 struct CallOptions {
   absl::Duration deadline = absl::Seconds(60);  // of one try
-  absl::Duration patience = absl::Seconds(5);   // for a cluster that does not answer
+  absl::Duration patience = absl::Seconds(5);  // for a cluster that does not answer
   std::vector<std::string>* notes = nullptr;    // where to put the server's notes beside the answer; may be null
 };
 
 // A random UUID, version 4 (RFC 9562).
 std::string NewRequestId();
 
-// The server's certificate was refused: so it will be the next time, and trying again only delays the reason.
+// The server's certificate was refused. It would be refused again, and a retry only delays the error.
 bool IsWrongCertificate(const absl::Status& status);
 
-// Explains an UNAVAILABLE to people; other errors stay as they are.
+// Explains an UNAVAILABLE to the user; other errors stay as they are.
 absl::Status ExplainUnreachable(const absl::Status& status);
 
 template <typename Stub, typename Request, typename Response>
@@ -55,10 +55,10 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
     const absl::Duration left = options.patience - (RealClock().Monotonic() - start);
     if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration() && delay <= left) {
-      absl::SleepFor(delay);  // the server said when to come again
+      absl::SleepFor(delay);  // the server said when to retry
       continue;
     }
-    // A server that goes down cancels what it is still at when its time of grace is over.
+    // A server that shuts down cancels the calls that are still running after its grace period.
     if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
     unreachable = absl::UnavailableError(status.message());
     if (IsWrongCertificate(status)) return ExplainUnreachable(unreachable);
@@ -67,7 +67,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
   }
 }
 
-// `given`, or a new one where it is empty.
+// `given`, or a new id if it is empty.
 std::string RequestIdOr(const std::string& given);
 
 }  // namespace muster

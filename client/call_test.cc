@@ -16,7 +16,7 @@ using muster::v1::CancelRequest;
 using muster::v1::CancelResponse;
 using muster::v1::JobService;
 
-// Answers with what it was told, in order, and keeps the request ids that came.
+// Gives its canned answers in order, and keeps the request ids that came.
 class Scripted final : public JobService::Service {
  public:
   explicit Scripted(std::deque<grpc::Status> answers) : answers_(std::move(answers)) {
@@ -53,7 +53,7 @@ const grpc::Status kCutOff(grpc::StatusCode::CANCELLED, "CANCELLED");
 const grpc::Status kRefused(grpc::StatusCode::FAILED_PRECONDITION, "has ended");
 
 TEST(Call, IsRepeatedWithItsRequestIdWhereNoAnswerCame) {
-  // A server that goes down cancels, after its time of grace, what it is still at.
+  // A server that shuts down cancels the calls that are still running after its grace period.
   Scripted server({kGoesDown, kCutOff, grpc::Status::OK});
   const auto answer = server.Ask();
   ASSERT_TRUE(answer.ok()) << answer.status();

@@ -1,4 +1,4 @@
-// muster data show, report, export, add and resumed imports, against a cluster that answers from memory.
+// muster data show, report, export, add and resumed imports, against an in-memory cluster.
 #include <nlohmann/json.hpp>
 
 #include "client/testing/cli_fixture.h"
@@ -94,7 +94,7 @@ TEST_F(CliDataTest, AnImportAsksForTokensAndWritesItsReport) {
   }
 }
 
-TEST_F(CliDataTest, ExportWritesTheFolderWholeOrNotAtAll) {
+TEST_F(CliDataTest, ExportWritesTheFolderCompletelyOrNotAtAll) {
   data_.export_files = {{"corpus.jsonl", "c"}, {"qrels/train.tsv", "q"}};
   const Result result = Muster("data export s files");
   EXPECT_EQ(result.code, 0) << result.err;

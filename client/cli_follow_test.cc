@@ -1,4 +1,4 @@
-// The muster program where it follows a job, is interrupted, or is asked for what cannot be.
+// The muster program following a job, being interrupted, and asked for impossible things.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -61,7 +61,7 @@ TEST_F(CliTest, CtrlCOfATransferSaysWhatWasKept) {
   data_.hang = blobs_.hang = &jobs_;
   Result result = Interrupted({"data", "import", "s", Write("s.jsonl", "{}")});
   EXPECT_EQ(result.code, 130);
-  EXPECT_THAT(result.err, HasSubstr("An import is kept whole or not at all: see muster data list."));
+  EXPECT_THAT(result.err, HasSubstr("An import is kept completely or not at all: see muster data list."));
 
   muster::v1::FileManifest manifest;
   auto& weights = *manifest.add_files();

@@ -1,4 +1,4 @@
-// The muster program against a cluster that answers from memory: output, exit codes, what goes over the wire.
+// The muster program against an in-memory cluster: output, exit codes, and requests.
 #include <nlohmann/json.hpp>
 
 #include "client/testing/cli_fixture.h"
@@ -46,7 +46,7 @@ TEST_F(CliTest, ADryRunShowsWhatWouldHappenAndSubmitsNothing) {
   EXPECT_TRUE(jobs_.requests[0].dry_run());
 }
 
-// Such a coordinator would take the request for a submission: the request must be one that it refuses.
+// Such a coordinator would take the request for a submission, so the request must be one that it refuses.
 TEST_F(CliTest, ADryRunIsRefusedByACoordinatorThatDoesNotKnowIt) {
   Write("job.yaml", kJobFile);
   jobs_.knows_dry_runs = false;
@@ -116,7 +116,7 @@ TEST_F(CliTest, ImportsAFolderInOrder) {
   EXPECT_EQ(data_.header.skip_bad(), 3);
   EXPECT_EQ(data_.header.source(), "llm");
   EXPECT_EQ(data_.header.total_bytes(), (3 << 20) + 1);
-  EXPECT_THAT(result.out, HasSubstr("left out, as no schema knows them: README.md"));
+  EXPECT_THAT(result.out, HasSubstr("left out, because no schema knows them: README.md"));
   EXPECT_THAT(result.out, HasSubstr("note: a note"));
   EXPECT_THAT(result.out, HasSubstr("imported s in "));
 }
@@ -126,7 +126,7 @@ TEST_F(CliTest, ABadRecordEndsAnImportInOneLine) {
   Write("set/queries.jsonl", std::string(8 << 20, 'q'));
   const Result result = Muster("data import s set");
   EXPECT_EQ(result.code, 2);
-  EXPECT_EQ(result.err, "corpus.jsonl:1: is no JSON. Fix the line, or import with --skip-bad 1.\n");
+  EXPECT_EQ(result.err, "corpus.jsonl:1: is not JSON. Fix the line, or import with --skip-bad 1.\n");
 }
 
 TEST_F(CliTest, PushesAVocabulary) {

@@ -116,7 +116,7 @@ absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
     if (flags.token_file.empty()) return endpoint;
     return absl::InvalidArgumentError("a token is not sent without TLS. Leave out --insecure, or --token-file.");
   }
-  // MUSTER_TOKEN is the token itself; a flag for it would stand in every list of processes.
+  // MUSTER_TOKEN is the token itself; a flag for it would be visible in every list of processes.
   endpoint.security.token_file = FirstOf(flags.token_file, environment("MUSTER_TOKEN_FILE"), "");
   if (endpoint.security.token_file.empty()) {
     endpoint.security.token = environment("MUSTER_TOKEN").value_or("");

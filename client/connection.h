@@ -1,4 +1,5 @@
-// Where the cluster is and how to prove who we are: flags over the environment over ~/.config/muster/config.yaml.
+// Where the cluster is and how to authenticate: flags override the environment, which overrides
+// ~/.config/muster/config.yaml.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -32,20 +33,20 @@ struct ConfigFile {
   std::string text;  // empty: there is none
 };
 
-// `environment`: value of a variable, if set. Each setting is taken from the first place that has it; --insecure overrides
-// the certificates and tokens of the environment and the file, and is refused beside a flag for a token, which would
-// travel for all to read.
+// `environment`: value of a variable, if set. Each setting is taken from the first place that has it. --insecure
+// overrides the certificates and tokens of the environment and the file. It is refused together with a flag for a
+// token, which would be sent unencrypted.
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
                                          const ConfigFile& config);
 
-// A server that listens on all addresses (0.0.0.0, [::]) is reached where the coordinator is.
+// A server that listens on all addresses (0.0.0.0, [::]) is reached at the coordinator's host.
 std::string ReachableAddress(const std::string& address, const std::string& coordinator_address);
 
 class Connection {
  public:
   static absl::StatusOr<Connection> Open(const ConnectionFlags& flags);
-  // What Open would connect to, from flags, environment and configuration file.
+  // The target of Open, from flags, environment and configuration file.
   static absl::StatusOr<Endpoint> Where(const ConnectionFlags& flags);
 
   const std::shared_ptr<grpc::Channel>& coordinator() const { return coordinator_; }

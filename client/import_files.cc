@@ -19,13 +19,13 @@ namespace muster {
 namespace {
 
 constexpr absl::string_view kBeir = "beir";
-constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts where there is no folder qrels
+constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts if there is no folder qrels
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));
 }
 
-// Where a file stands in the order of a BEIR folder; -1: not one of its files.
+// The position of a file in the order of a BEIR folder; -1: not one of its files.
 int BeirOrder(const std::string& name) {
   const std::string plain = WithoutCompression(name);
   if (plain == "corpus.jsonl") return 0;
@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path
   return files;
 }
 
-// What a folder of data may hold beside it: descriptions that tools of Hugging Face write.
+// Files that may be in a folder of data: descriptions that Hugging Face's tools write.
 bool IsDescription(const std::string& name) {
   const std::string file = std::filesystem::path(name).filename().string();
   return file == "dataset_infos.json" || file == "dataset_info.json" || file == "dataset_dict.json" || file == "state.json";
@@ -69,7 +69,7 @@ bool IsData(const std::string& name) {
   return false;
 }
 
-// A folder whose subfolders are BEIR datasets is none itself.
+// A folder whose subfolders are BEIR datasets is not a dataset itself.
 absl::Status CheckOneDataset(const std::filesystem::path& folder, const std::vector<ImportSource>& files) {
   std::vector<std::string> datasets;
   for (const ImportSource& file : files) {
@@ -146,18 +146,18 @@ absl::Status AddPath(const std::string& path, const std::string& schema, const s
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.message(), ". Name a file, a folder, or a pattern."));
   }
   const std::filesystem::path file(path);
-  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // BEIR's, named alone
+  const bool qrels = file.extension() == ".tsv" && file.parent_path().filename() == "qrels";  // of BEIR, without its folder
   plan.sources.push_back({path, absl::StrCat(qrels ? "qrels/" : "", file.filename().string()), size, split});
   return absl::OkStatus();
 }
 
-// Adds NAME=PATH: a path that was named already gets the split, another one joins the import.
+// Adds NAME=PATH: gives the split to a path that was named already, or adds the path to the import.
 absl::Status AddSplitPath(const std::string& split, const std::string& path, const std::string& schema,
                           ImportPlan& plan) {
   if (!IsValidName(split)) {
     return absl::InvalidArgumentError(
         absl::StrCat("--split ", split, "=", path, ": \"", split,
-                     "\" is no name of a split; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+                     "\" is not a valid split name; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
   }
   if (path.empty()) return absl::InvalidArgumentError(absl::StrCat("--split ", split, "=: name the file after the =."));
   ImportPlan named;
@@ -173,14 +173,14 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
       known->split = split;
     } else {
       return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": --split names it for ", known->split,
-                                                     " and for ", split, ". A file is of one split."));
+                                                     " and for ", split, ". A file has one split."));
     }
   }
   plan.left_out.insert(plan.left_out.end(), named.left_out.begin(), named.left_out.end());
   return absl::OkStatus();
 }
 
-// The folder that two different files have in common; empty: only the current folder or the root.
+// The common folder of two different files; empty: only the current folder or the root.
 std::filesystem::path FolderAbove(const std::filesystem::path& a, const std::filesystem::path& b) {
   const std::filesystem::path left = a.lexically_normal(), right = b.lexically_normal();
   std::filesystem::path folder;
@@ -199,12 +199,12 @@ absl::Status SameName(const ImportSource& first, const ImportSource& second) {
   const std::filesystem::path above = FolderAbove(first.file, second.file);
   return absl::InvalidArgumentError(absl::StrCat(
       first.file.string(), " and ", second.file.string(), ": two files named ", second.name, ". ",
-      above.empty() ? "Say which split each is of: "
-                    : absl::StrCat("Name the folder above them, ", above.string(), ", or say which split each is of: "),
+      above.empty() ? "Name the split of each: "
+                    : absl::StrCat("Name the folder above them, ", above.string(), ", or name the split of each: "),
       SplitFlagOf(first.file), " ", SplitFlagOf(second.file), "."));
 }
 
-// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are told apart by their folders, where
+// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are distinguished by their folders, where
 // each has a split of its own.
 absl::Status NameApart(ImportPlan& plan) {
   std::map<std::string, size_t> uses;
@@ -226,15 +226,15 @@ absl::Status NameApart(ImportPlan& plan) {
   return absl::OkStatus();
 }
 
-// The server holds the same rule against the files that come; here it is held before anything is sent.
+// The server checks the same rule on the files that arrive; this checks it before anything is sent.
 absl::Status CheckSplits(const ImportPlan& plan) {
   SplitAssignment splits(plan.split);
   for (const ImportSource& source : plan.sources) {
     if (TableNamedBy(source.name) != TableName::kNone && source.split.empty()) continue;  // has no judgments
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
-    if (source.name == kStandardInput) continue;  // /dev is no folder of a split
-    // The server does not see the folder that the user named: test/part-0.jsonl would come as part-0.jsonl.
+    if (source.name == kStandardInput) continue;  // /dev is not a folder of a split
+    // The server does not see the folder that the user named: test/part-0.jsonl would arrive as part-0.jsonl.
     const std::filesystem::path folder = source.file.lexically_normal().parent_path();
     const std::string named = SplitOfWord(folder.filename().string());
     if (named.empty() || named == assigned.split) continue;
@@ -260,7 +260,7 @@ absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes) {
       plan.split = split;
     } else {
       return absl::InvalidArgumentError(absl::StrCat("--split ", plan.split, " --split ", split,
-                                                     ": two splits for all files. Say which file is which: --split ",
+                                                     ": two splits for all files. Name the split of each file: --split ",
                                                      plan.split, "=FILE --split ", split, "=FILE."));
     }
   }

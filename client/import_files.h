@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// What the command line says.
+// The import's arguments from the command line.
 struct ImportWishes {
   std::vector<std::string> paths;   // files and folders
   std::vector<std::string> splits;  // NAME for all files, at most once; or NAME=PATH
@@ -19,7 +19,7 @@ struct ImportWishes {
 
 struct ImportSource {
   std::filesystem::path file;
-  std::string name;  // as the server and its messages call it
+  std::string name;  // the name that the server and its messages use
   uint64_t size = 0;
   std::string split;  // given for this file alone; empty: none was
   std::string blob;   // digest, once the server has the file as a blob; empty: it is streamed
@@ -29,12 +29,12 @@ struct ImportPlan {
   std::vector<ImportSource> sources;
   std::string split;                  // given for all files; empty: none was
   std::vector<std::string> left_out;  // names of files below the folders that no schema knows
-  uint64_t total_bytes = 0;           // 0: not known, since standard input is among the sources
+  uint64_t total_bytes = 0;  // 0: not known, because standard input is among the sources
 };
 
 // A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl, *.json, *.csv, *.tsv and
 // *.parquet. Each may be compressed (.gz, .zst). A file is taken as it is; "-" is standard input, and a pattern (*, ?, [)
-// that is no file's name stands for the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
+// that is not a file's name means the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
 // split of a file is ambiguous (common/split_name.h).
 absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes);
 

@@ -124,7 +124,7 @@ TEST_F(PlanImportTest, FilesOfOneNameAreRefusedWithTheFlagsThatTellThemApart) {
   const std::string s = (folder_ / "s").string();
   EXPECT_EQ(std::string(PlanImport({.paths = {s + "/train", s + "/test"}}).status().message()),
             absl::StrCat(s, "/train/part-0.jsonl and ", s, "/test/part-0.jsonl: two files named part-0.jsonl. Name the folder above them, ",
-                         s, ", or say which split each is of: --split train=", s, "/train --split test=", s, "/test."));
+                         s, ", or name the split of each: --split train=", s, "/train --split test=", s, "/test."));
   EXPECT_TRUE(PlanImport({.splits = {"train=" + s + "/train", "test=" + s + "/test"}}).ok()) << "as proposed";
   EXPECT_THAT(std::string(PlanImport({.paths = {s + "/train/part-0.jsonl", s + "/more/part-0.jsonl"}}).status().message()),
               HasSubstr("--split train=" + s + "/train --split NAME=" + s + "/more/part-0.jsonl."));
@@ -161,7 +161,7 @@ TEST_F(PlanImportTest, RefusesSplitsThatContradictOrNameNothing) {
               ElementsAre(HasSubstr("--split names it for train and for test")));
   EXPECT_THAT(SplitsOf(PlanImport({.paths = {x}, .splits = {"train", "test"}})),
               ElementsAre(HasSubstr("--split train=FILE")));
-  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"No=" + x}})), ElementsAre(HasSubstr("is no name of a split")));
+  EXPECT_THAT(SplitsOf(PlanImport({.splits = {"No=" + x}})), ElementsAre(HasSubstr("is not a valid split name")));
   EXPECT_THAT(SplitsOf(PlanImport({.splits = {"test="}})), ElementsAre(HasSubstr("name the file after the =")));
   EXPECT_THAT(SplitsOf(PlanImport({.splits = {"test"}})), ElementsAre(HasSubstr("name the files")));
 }
@@ -176,7 +176,7 @@ TEST_F(PlanImportTest, RefusesAGuessBeforeAnythingIsSent) {
   EXPECT_TRUE(PlanImport({.paths = {(folder_ / "named").string()}}).ok());
   EXPECT_THAT(SplitsOf(PlanImport({.paths = {(folder_ / "named").string()}, .splits = {"train"}})),
               ElementsAre(HasSubstr("deep/my-test.jsonl: is named after split test, and the given split is train.")));
-  // The folder that the user names: the server does not see it.
+  // The folder that the user names, which the server does not see.
   Write("test/part-0.jsonl");
   const std::string part = (folder_ / "test/part-0.jsonl").string();
   EXPECT_THAT(SplitsOf(PlanImport({.paths = {part}})), ElementsAre(HasSubstr("--split test or --split train.")));

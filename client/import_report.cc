@@ -59,7 +59,7 @@ void WarnOfJudgments(const ImportReport& report, std::vector<std::string>& warni
   if (report.conflicting_judgments() > 0) {
     warnings.push_back(absl::StrCat(Plural(report.conflicting_judgments(), "pair"),
                                     " of query and document with two grades in one split. Give each pair one grade, or see "
-                                    "docs/data-schemas.md for the one that counts."));
+                                    "docs/reference/data-schemas.md for the one that counts."));
   }
   if (report.queries_without_positive() > 0) {
     warnings.push_back(absl::StrCat(Plural(report.queries_without_positive(), "query"),

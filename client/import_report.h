@@ -1,4 +1,4 @@
-// The report of an import, for people.
+// The report of an import, as text.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 namespace muster {
 
 std::string ImportReportText(const muster::v1::ImportReport& report);
-// One page that needs no other file and no network. All that comes from the data is escaped.
+// One page that needs no other file and no network. All text from the data is escaped.
 std::string ImportReportHtml(const muster::v1::ImportReport& report);
 std::string DatasetText(const muster::v1::Dataset& dataset);  // counts, splits, sources: a few lines
 
-// What of a report should worry its reader, each with what to do; sentences.
+// The warnings of a report, each with what to do; sentences.
 std::vector<std::string> ReportWarnings(const muster::v1::ImportReport& report);
 // Label → queries: "1", "2", then ranges that double ("3-4", "5-8").
 std::vector<std::pair<std::string, uint64_t>> PositivesHistogram(const muster::v1::ImportReport& report);

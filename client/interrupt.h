@@ -1,4 +1,4 @@
-// Ctrl-C of a command: says what becomes of the work, cleans up, and ends the program with exit code 130.
+// Ctrl-C of a command: prints what happens to the work, cleans up, and ends the program with exit code 130.
 #pragma once
 
 #include <functional>
@@ -6,13 +6,13 @@
 
 namespace muster {
 
-// Takes SIGINT from now on, in a thread of its own. Call it once, in main, before other threads start: they inherit the
-// blocked signal. Where the caller ignores SIGINT (a shell's background job), it stays ignored.
-// `note`: what is said on standard error.
+// Handles SIGINT from now on, in a thread of its own. Call it once, in main, before other threads start: they inherit
+// the blocked signal. If the caller ignores SIGINT (a shell's background job), it stays ignored. `note`: printed on
+// standard error.
 void WatchInterrupts(std::string note);
 
-// While it lives, Ctrl-C says `note` instead, after `clean_up`, which runs in the signal's thread beside the
-// command. Lives on the stack; scopes nest.
+// While it lives, Ctrl-C prints `note` instead, after `clean_up`, which runs in the signal's thread while the command
+// is still running. Lives on the stack; scopes nest.
 class InterruptScope {
  public:
   explicit InterruptScope(std::string note, std::function<void()> clean_up = {});

@@ -79,7 +79,7 @@ std::optional<uint64_t> ParseSize(const std::string& text) {
 // Field → where it was given: "job.yaml:7" or "--set a.b=c".
 using Places = std::map<std::string, std::string>;
 
-// Reads YAML nodes into a message, and notes their places. `name` is followed by lines only where there are lines.
+// Reads YAML nodes into a message, and records their places. `name` is followed by lines only if there are lines.
 class Reader {
  public:
   Reader(std::string name, bool has_lines, Places& places)
@@ -90,7 +90,7 @@ class Reader {
       return Wrong(node, path, absl::StrCat("must have keys.", Suggestion("", FieldNames(*message.GetDescriptor()))));
     }
     std::set<std::string> seen;
-    std::map<const void*, std::string> alternatives;  // a oneof → the key that chose
+    std::map<const void*, std::string> alternatives;  // a oneof → the key that set it
     for (const auto& entry : node) {
       if (!entry.first.IsScalar()) return Wrong(entry.first, path, "a key must be a word.");
       const std::string key = entry.first.Scalar();
@@ -156,7 +156,7 @@ class Reader {
     } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_FLOAT && absl::SimpleAtof(text, &number)) {
       reflection.AddFloat(&message, &field, number);
     } else {
-      return Wrong(item, path, absl::StrCat("\"", text, "\" is no number that this list can hold."));
+      return Wrong(item, path, absl::StrCat("\"", text, "\" is not a number that this list can hold."));
     }
     return absl::OkStatus();
   }
@@ -228,7 +228,7 @@ class Reader {
   Places& places_;
 };
 
-// A broken rule begins with its field: puts the place of the innermost part of it that was given in front.
+// A broken rule begins with its field: prepends the place of its innermost part that was given.
 absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file, const Places& places) {
   const std::string message(broken_rule.message());
   std::string path = message.substr(0, message.find(':'));
@@ -239,7 +239,7 @@ absl::Status WithPlace(const absl::Status& broken_rule, const std::string& file,
   return absl::InvalidArgumentError(absl::StrCat(path.empty() ? file : places.at(path), ": ", message));
 }
 
-// Counts documents up to two. YAML::LoadAll never ends on some texts that are no YAML, such as "!!binnamey, x".
+// Counts documents up to two. YAML::LoadAll never returns on some texts that are not YAML, such as "!!binnamey, x".
 class DocumentCounter final : public YAML::EventHandler {
  public:
   static int Count(const std::string& text) {
@@ -262,7 +262,7 @@ class DocumentCounter final : public YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
-// Text is taken as it stands (it may hold ": "), unless it is quoted or null.
+// Takes the text literally (it may contain ": "), unless it is quoted or null.
 YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
   const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
   const bool as_it_stands = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field.is_repeated();
@@ -298,7 +298,7 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
   return absl::OkStatus();
 }
 
-// What the text and the overrides say; `places` is where each field was given.
+// The result of the text and the overrides; `places` records where each field was given.
 absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& text,
                                  const std::vector<std::string>& overrides, Places& places) {
   JobSpec spec;

@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// `name` stands in errors. Each override is "a.b=VALUE", VALUE in YAML (null: as if the field were left out), and is
+// `name` appears in errors. Each override is "a.b=VALUE", VALUE in YAML (null: as if the field were left out), and is
 // applied after the file, in order. The result has no defaults filled in, but is known to be valid with them.
 absl::StatusOr<muster::v1::JobSpec> ParseJobFile(const std::string& name, const std::string& text,
                                                  const std::vector<std::string>& overrides = {});
@@ -24,7 +24,7 @@ absl::StatusOr<muster::v1::JobSpec> ReadJobText(const std::string& name, const s
 absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& file,
                                                 const std::vector<std::string>& overrides = {});
 
-// The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is no YAML.
+// The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is not YAML.
 int CountYamlDocuments(const std::string& text);
 
 }  // namespace muster

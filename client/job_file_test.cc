@@ -137,7 +137,7 @@ TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
             "arctic. Did you mean \"swift\"?");
   const JobSpec spec = Parse(std::string(kShort) + "profile: swift\noptimizer: {schedule: linear}\n");
   EXPECT_FALSE(spec.optimizer().has_learning_rate());
-  EXPECT_TRUE(spec.optimizer().has_schedule()) << "what the file says is told from what it leaves out";
+  EXPECT_TRUE(spec.optimizer().has_schedule()) << "a key that is set differs from one that is left out";
   EXPECT_FALSE(spec.model().has_pooling());
 }
 
@@ -149,7 +149,7 @@ TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
   EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[384, 0]"}),
             "--set loss.matryoshka_dimensions=[384, 0]: loss.matryoshka_dimensions: is 0. It must be from 1 to 65536 numbers.");
   EXPECT_EQ(ErrorOf(kShort, {"loss.matryoshka_dimensions=[a]"}),
-            "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is no number that this list can hold.");
+            "--set loss.matryoshka_dimensions=[a]: loss.matryoshka_dimensions: \"a\" is not a number that this list can hold.");
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
@@ -194,7 +194,7 @@ TEST(JobFile, BrokenYamlIsNamed) {
   EXPECT_EQ(ErrorOf("name: [x\n").substr(0, 9), "job.yaml:");
   EXPECT_EQ(ErrorOf(""), "job.yaml: must hold one job, found none.");
   EXPECT_EQ(ErrorOf("a: 1\n---\nb: 2\n"), "job.yaml: must hold one job, found several.");
-  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp finds documents in it without end
+  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp finds documents in it endlessly
   EXPECT_EQ(ErrorOf("- a\n").substr(0, 27), "job.yaml:1: must have keys.");
 }
 
@@ -246,7 +246,7 @@ void ForEachField(Message& message, const std::function<void(Message&, const Fie
   }
 }
 
-// Values that a field's type allows and that a reader or writer may get wrong.
+// Values that a field's type allows and that a reader or writer might get wrong.
 std::vector<std::function<void(Message&)>> ValuesOf(const FieldDescriptor& field) {
   const std::vector<std::string> texts = {
       "",         "plain", "null",     "NULL", "Null",   "~",      "true",       "12",     "1e5",    " query: ", "a: b", "# no",

@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
   CLI::App app("Trains dense retrievers on a Muster cluster.", "muster");
   muster::AddMuster(app, cli);
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv, muster::MusterAdvice())) return *code;
-  // A command's output and its one line of error are all that a user asked for.
+  // Prints only a command's output and its one line of error.
   muster::InitLog("muster", cli.verbose ? "debug" : "off");
   muster::RouteGrpcLogs();
   const CLI::App* command = &app;

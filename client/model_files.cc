@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// A vocabulary is enough for a preset; a model needs all its parts.
+// A vocabulary is enough for a preset; a model needs all its files.
 absl::Status Check(const std::filesystem::path& folder, const ModelFiles& files) {
   std::vector<std::string> paths = files.chosen;
   paths.insert(paths.end(), files.left_out.begin(), files.left_out.end());

@@ -16,12 +16,12 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
   if (!std::filesystem::exists(target, error)) return target;
   if (std::filesystem::is_directory(target, error) && std::filesystem::is_empty(target, error)) return target;
   return absl::FailedPreconditionError(
-      absl::StrCat(command, ": ", target.string(), " is there already and not empty. Choose another folder."));
+      absl::StrCat(command, ": ", target.string(), " exists and is not empty. Choose another folder."));
 }
 
 namespace {
 
-// Out of the way first: a command that is still writing beside this finds no folder, and cannot add to it meanwhile.
+// Move it away first: a command that is still writing finds no folder, and cannot add to it.
 void Remove(const std::filesystem::path& folder) {
   std::filesystem::path removed = folder;
   removed += ".removed";

@@ -1,4 +1,4 @@
-// A folder that a command writes: whole, or not at all.
+// A folder that a command writes completely or not at all.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +10,16 @@
 
 namespace muster {
 
-// Absolute, without a slash at its end. FAILED_PRECONDITION if it is there and not an empty folder. `command` begins
+// Absolute, without a trailing slash. FAILED_PRECONDITION if it exists and is not an empty folder. `command` begins
 // messages.
 absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command, const std::string& folder);
 
-// Makes the folders of a relative path below `root`, but never `root` itself: once Ctrl-C has taken it away, what is still
-// being written must not bring it back.
+// Makes the folders of a relative path below `root`, but never `root` itself: after Ctrl-C has removed it, files that
+// are still being written must not bring it back.
 absl::Status MakeFoldersBelow(const std::filesystem::path& root, const std::filesystem::path& relative);
 
-// Files are written beside the target and renamed at the end. Goes with its object, and at Ctrl-C, unless it was published.
+// Files are written to a folder beside the target, which is renamed at the end. It is removed with its object, and at
+// Ctrl-C, unless it was published.
 class NewFolder {
  public:
   // `target`: of NewFolderTarget. Makes the folders above it.

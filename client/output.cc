@@ -25,7 +25,7 @@ void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
     out << YAML::EndSeq;
   } else if (value.is_string()) {
     const std::string text = value.get<std::string>();
-    // What would read as a number, a truth value or nothing is quoted, so that a string stays one.
+    // Text that YAML would read as a number, a truth value or null is quoted, so that a string stays a string.
     static const std::set<std::string> kOtherwiseNothing = {"", "~", "Null", "NULL"};
     const bool plain = nlohmann::json::parse(text, nullptr, false).is_discarded() && kOtherwiseNothing.count(text) == 0;
     out << (plain ? YAML::Auto : YAML::DoubleQuoted) << text;
@@ -62,7 +62,7 @@ std::string JsonText(const google::protobuf::Message& message) {
   options.preserve_proto_field_names = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  return status.ok() ? text : "{}\n";  // fails on an Any of an unknown type alone; no message of ours has one
+  return status.ok() ? text : "{}\n";  // fails only on an Any of an unknown type, which no message of ours contains
 }
 
 std::string YamlText(const nlohmann::ordered_json& value) {

@@ -1,4 +1,4 @@
-// How results are printed: a table for people, JSON or YAML for programs.
+// How results are printed: a table, or JSON or YAML for programs.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -13,7 +13,7 @@ namespace muster {
 enum class OutputFormat { kTable, kJson, kYaml };
 std::vector<std::pair<std::string, OutputFormat>> OutputFormats();  // with their names
 
-// Columns are as wide as their widest cell; numbers are the caller's to align.
+// Columns are as wide as their widest cell; the caller aligns numbers.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
@@ -24,7 +24,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// JSON with the proto's field names; fields at their default are printed, too, so that keys can be relied upon.
+// JSON with the proto's field names. Fields with their default value are printed, too, so that programs can rely on
+// every key.
 std::string JsonText(const google::protobuf::Message& message);
 std::string YamlText(const nlohmann::ordered_json& value);
 

@@ -69,7 +69,7 @@ TEST(NearestName, KnowsWhenNothingIsNear) {
   EXPECT_EQ(NearestName("triplet", {"jointlh", "lsepair"}), "");
 }
 
-TEST(ImportReportText, IsForPeople) {
+TEST(ImportReportText, ShowsCountsAndWarnings) {
   muster::v1::ImportReport report;
   report.set_schema("beir");
   auto& dataset = *report.mutable_dataset();
@@ -139,7 +139,7 @@ TEST(ImportReportText, NamesWhatShouldWorryAndWhatToDo) {
   EXPECT_TRUE(ReportWarnings(muster::v1::ImportReport()).empty());
 }
 
-// Every figure that can worry has a warning: a new field of the report must be thought of.
+// Every figure that can be worrying has a warning, so a new field of the report needs a decision.
 TEST(ImportReportText, EveryCountOfLostRecordsIsAWarning) {
   for (const char* field : {"bad_records", "empty_texts", "judgments_without_query", "judgments_without_document",
                             "queries_without_positive", "conflicting_judgments", "train_queries_in_test",

@@ -1,4 +1,4 @@
-// What a dry run found, for people.
+// What a dry run found, as text.
 #pragma once
 
 #include <string>

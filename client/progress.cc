@@ -36,7 +36,7 @@ std::string EtaText(const Progress& progress) { return absl::StrCat("ETA ", Dura
 
 bool HasSteps(const Progress& progress) { return progress.step() > 0; }
 
-// Eighths of a cell: as fine as a terminal can show.
+// Eighths of a cell: the finest steps that a terminal can show.
 std::string Bar(double share, int cells) {
   static const char* const kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const int eighths = static_cast<int>(std::clamp(share, 0.0, 1.0) * cells * 8);
@@ -92,7 +92,7 @@ ProgressStyle StyleOf(FILE* stream) {
   ProgressStyle style;
   style.terminal = isatty(fileno(stream)) != 0;
   const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
-  style.colour = style.terminal && (no_color == nullptr || *no_color == '\0');
+  style.color = style.terminal && (no_color == nullptr || *no_color == '\0');
   winsize size{};
   if (style.terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = size.ws_col;
   return style;
@@ -111,7 +111,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
     facts.push_back(RateText(progress));
     facts.push_back(EtaText(progress));
   }
-  // What does not fit is left out from the end; the bar takes what remains, 5 to 30 columns.
+  // Leaves out what does not fit, from the end. The bar takes the rest, 5 to 30 columns.
   constexpr int kLeastBar = 5, kMostBar = 30;
   std::string tail;
   for (const std::string& fact : facts) {
@@ -121,7 +121,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
   const int cells = std::min<int>(kMostBar, style.width - static_cast<int>(activity.size() + tail.size()) - 2);
   if (cells < kLeastBar) return (activity + tail).substr(0, style.width);
   const std::string bar = Bar(share, cells);
-  return absl::StrCat(activity, "  ", style.colour ? absl::StrCat("\033[36m", bar, "\033[0m") : bar, tail);
+  return absl::StrCat(activity, "  ", style.color ? absl::StrCat("\033[36m", bar, "\033[0m") : bar, tail);
 }
 
 std::string ProgressLine(const Progress& progress) {
@@ -205,7 +205,7 @@ void ProgressPrinter::Update(const Job& job, absl::Duration now) {
     const bool new_step = progress.step() != step_shown_;
     const bool new_activity = progress.activity() != activity_shown_;
     const bool may_print = now - last_line_ >= kBetweenLines;
-    // The last step is always shown; in between about one line a second.
+    // The last step is always shown; in between about one line per second.
     if (new_step && (over || may_print)) {
       PrintStep(progress, now);
     } else if (active && new_activity && may_print) {
@@ -226,7 +226,7 @@ void ProgressPrinter::Update(const Job& job, absl::Duration now) {
   std::fflush(out_);
 }
 
-// The facts of the last step, whatever the ranks are at by now.
+// The facts of the last step, whatever the ranks are doing now.
 void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   Progress trained = progress;
   trained.set_activity("training");
@@ -236,7 +236,7 @@ void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   last_line_ = now;
 }
 
-// What an evaluation measured was trained before: its step comes first, also where the last line was a moment ago.
+// An evaluation measured what was trained before it: show its step first, even if the last line is recent.
 void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
   for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
     const Evaluation& evaluation = job.evaluations(static_cast<int>(evaluations_shown_));
@@ -247,7 +247,7 @@ void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
   }
 }
 
-// A failed attempt is followed by the next one within milliseconds, and the phase between them is rarely seen.
+// The next attempt follows a failed one within milliseconds, so the phase between them is rarely seen.
 void ProgressPrinter::PrintEndedAttempts(const Job& job) {
   for (const muster::v1::AttemptInfo& attempt : job.attempts()) {
     std::string& shown = ends_shown_[attempt.number()];

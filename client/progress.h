@@ -1,4 +1,4 @@
-// What a person sees of a running job: a bar on a terminal, plain lines in a pipe.
+// How a running job is shown: a bar on a terminal, plain lines in a pipe.
 #pragma once
 
 #include <cstdio>
@@ -12,19 +12,19 @@
 namespace muster {
 
 struct ProgressStyle {
-  bool terminal = false;  // rewrite one line; otherwise append lines, about one a second
-  bool colour = false;
+  bool terminal = false;  // rewrite one line; otherwise append lines, about one per second
+  bool color = false;
   int width = 80;  // columns of the terminal
 };
-// Of a stream of this process: a terminal or not, its width, NO_COLOR.
+// The style for a stream of this process: terminal or not, its width, NO_COLOR.
 ProgressStyle StyleOf(FILE* stream);
 
-// The one line of a terminal that is rewritten. Asks for the terminal's width at every draw, since a window may be resized:
-// what was drawn on a wider one has wrapped by then, and all of its lines are cleared.
+// The one line of a terminal that is rewritten. Reads the terminal's width at every draw, because a window may be
+// resized: text drawn on a wider window has wrapped, and all of its lines are cleared.
 class RewrittenLine {
  public:
   RewrittenLine(FILE* out, int width) : out_(out), width_(width) {}
-  int Width();  // columns now; the given ones where `out` is no terminal
+  int Width();  // columns now; the given ones where `out` is not a terminal
   void Draw(const std::string& line);  // of at most Width() columns
   void Clear();
 
@@ -43,15 +43,15 @@ std::string ProgressLine(const muster::v1::Progress& progress);
 std::string EvaluationLine(const muster::v1::Evaluation& evaluation);
 // Names of its metrics: ndcg before mrr, map and recall; small cutoffs first; unknown names last.
 std::vector<std::string> OrderedMetricNames(const muster::v1::Evaluation& evaluation);
-// Metrics before → after: a table of the evaluations labelled untrained and trained; "" unless there are both.
+// Metrics before → after: a table of the evaluations labeled untrained and trained; "" unless there are both.
 std::string BeforeAfterTable(const muster::v1::Job& job);
 
 bool IsOver(muster::v1::JobPhase phase);
 // "queued: needs 8 slots, 2 free"; "cancelled by ada", not "cancelled: cancelled by ada".
 std::string PhaseText(const muster::v1::Job& job);
 
-// Turns successive states of one job into output. Every evaluation, every change of phase and every end of an attempt is
-// shown once, in the order in which they happened.
+// Turns successive states of one job into output. Every evaluation, every change of phase and every end of an attempt
+// is shown once, in the order in which they happened.
 class ProgressPrinter {
  public:
   ProgressPrinter(FILE* out, ProgressStyle style) : out_(out), style_(style), bar_(out, style.width) {}

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// What is printed, in memory.
+// The printed output, in memory.
 class Captured {
  public:
   Captured() : file_(open_memstream(&data_, &size_)) {}
@@ -94,7 +94,7 @@ TEST(ProgressBar, FitsItsTerminal) {
   EXPECT_THAT(bar, HasSubstr("loss 1.2500"));
   EXPECT_THAT(bar, HasSubstr("ETA 1:05"));
   EXPECT_THAT(bar, Not(HasSubstr("\033")));
-  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .colour = true, .width = 120}),
+  EXPECT_THAT(ProgressBar(AtStep(50).progress(), {.terminal = true, .color = true, .width = 120}),
               HasSubstr("\033[36m"));
 }
 
@@ -117,7 +117,7 @@ TEST(BeforeAfterTable, NeedsBoth) {
             "recall@100       0.9000   0.9000  +0.0000\n");
 }
 
-TEST(ProgressPrinter, PrintsAboutALineASecondInAPipe) {
+TEST(ProgressPrinter, PrintsAboutOneLinePerSecondInAPipe) {
   Captured captured;
   ProgressPrinter printer(captured.file(), {});
   for (int i = 1; i <= 40; ++i) printer.Update(AtStep(i), absl::Milliseconds(100) * i);

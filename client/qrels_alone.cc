@@ -15,8 +15,9 @@
 namespace muster {
 namespace {
 
-// Its first line is one of BEIR's qrels (three fields between tabs, the last a number or the header's word) or of TREC's
-// (four fields, the second 0 or Q0, the last a number). A pipe is read once, by the import: it is not looked at.
+// Its first line is one of BEIR's qrels (three fields between tabs, the last a number or the header's word) or of
+// TREC's (four fields, the second 0 or Q0, the last a number). A pipe is not examined, because the import can read it
+// only once.
 bool HoldsQrels(const std::filesystem::path& file) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error)) return false;

@@ -11,12 +11,12 @@
 
 namespace muster {
 
-// Names each source that holds the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs) or of TREC's
-// judgments (query 0 document grade), whatever it is called, such that the server takes it for one of the split:
-// FILE/qrels/SPLIT.tsv.
+// Renames each source that holds the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs) or of
+// TREC's judgments (query 0 document grade) to FILE/qrels/SPLIT.tsv, whatever it is called, so that the server
+// recognizes it.
 //
-// The split is what `--split` says, or a word in the file's name (common/split_name.h); otherwise the dataset's only one.
-// `splits_of_dataset` is asked then. INVALID_ARGUMENT where nothing decides.
+// The split is the one of `--split`, or a word in the file's name (common/split_name.h); otherwise the dataset's only
+// split, for which `splits_of_dataset` is called. INVALID_ARGUMENT if nothing decides.
 absl::Status NameQrels(const std::function<absl::StatusOr<std::vector<std::string>>()>& splits_of_dataset,
                        ImportPlan& plan);
 

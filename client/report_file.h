@@ -8,9 +8,10 @@
 
 namespace muster {
 
-// Before anything is sent: INVALID_ARGUMENT unless `file` is empty, or ends with .html or .json in a folder that is there.
+// Checks before anything is sent: INVALID_ARGUMENT unless `file` is empty, or ends with .html or .json in an existing
+// folder.
 absl::Status CheckReportFile(const std::string& file);
-// Written whole or not at all; nothing where `file` is empty.
+// Writes the file completely or not at all; does nothing if `file` is empty.
 absl::Status WriteReportFile(const std::string& file, const muster::v1::ImportReport& report);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Queries of a dataset with what was judged of them, for people.
+// Queries of a dataset with their judged passages, as text.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace muster {
 
-// Texts are wrapped to `width` columns and cut after three lines; control characters are shown as blanks, so that a text
-// cannot steer the terminal.
+// Texts are wrapped to `width` columns and cut after three lines. Control characters are shown as blanks, so that a
+// text cannot control the terminal.
 std::string SampleText(const muster::v1::ShowDatasetResponse& sample, int width);
 
 // `text` in lines of at most `width` characters, broken at blanks where there are any; after `lines` of them it ends

@@ -21,7 +21,7 @@ absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Jo
   ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(newest.manifest()));
   for (const muster::v1::FileEntry& file : manifest.files()) {
     if (file.path() != kStepLogFile) continue;
-    // By way of a file: a long job's log may be larger than a message of bytes.
+    // Through a file: a long job's log may exceed the size of a message.
     ASSIGN_OR_RETURN(const auto folder, MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-steps"));
     const absl::Cleanup remove = [&folder] {
       std::error_code ignored;

@@ -9,8 +9,8 @@
 
 namespace muster {
 
-// CSV up to the newest checkpoint's step (docs/data-schemas.md). FAILED_PRECONDITION: the job has no checkpoint.
-// NOT_FOUND: the checkpoint has given way to a newer one since `job` was asked for.
+// CSV up to the newest checkpoint's step (docs/reference/data-schemas.md). FAILED_PRECONDITION: the job has no
+// checkpoint. NOT_FOUND: a newer checkpoint has replaced this one since `job` was read.
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Progress of bytes on their way: a rewritten line on a terminal, about one line a second in a pipe.
+// Progress of transfers: a rewritten line on a terminal, about one line per second in a pipe.
 #pragma once
 
 #include <cstdio>
@@ -11,7 +11,7 @@ namespace muster {
 
 class TransferPrinter {
  public:
-  // `verb`: "sending", "receiving". Nothing is printed by a null `out`. Where standard output is no terminal, it is for
+  // `verb`: "sending", "receiving". A null `out` prints nothing. If standard output is not a terminal, it is for
   // results, and progress goes to standard error.
   TransferPrinter(FILE* out, ProgressStyle style, std::string verb, absl::Duration now)
       : out_(out == stdout && !style.terminal ? stderr : out),
@@ -20,7 +20,7 @@ class TransferPrinter {
         verb_(std::move(verb)),
         start_(now),
         last_(now) {}
-  // `detail`: what else is known, such as "12,345 records".
+  // `detail`: further information, such as "12,345 records".
   void Update(uint64_t bytes, uint64_t total, const std::string& detail, absl::Duration now);
   void Finish();  // removes the rewritten line
 

@@ -1,4 +1,4 @@
-// Laws of every command and every flag: the whole tree is walked, so that a new flag cannot be forgotten.
+// Laws of every command and every flag: the tests walk the whole tree, so that no new flag is forgotten.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ std::string Refusal(const std::string& line) {
   return Refusal(std::vector<std::string>(absl::StrSplit(line, ' ', absl::SkipEmpty())));
 }
 
-// Every command that does something or has commands of its own, with the words that lead to it.
+// Every command that does something or has subcommands, with the words that lead to it.
 void ForEachCommand(CLI::App& app, std::vector<std::string> words,
                     const std::function<void(CLI::App&, const std::vector<std::string>&)>& visit) {
   visit(app, words);
@@ -48,7 +48,7 @@ void ForEachCommand(CLI::App& app, std::vector<std::string> words,
   }
 }
 
-// A value that an option accepts: enough for what is required.
+// A valid value for an option, to satisfy required options.
 std::string GoodValue(CLI::Option& option) {
   for (const char* value : {"x", "1", "json", "csv", "viewer", "bash", "12345678"}) {
     if (WrongValue(option, value).empty()) return value;
@@ -56,7 +56,7 @@ std::string GoodValue(CLI::Option& option) {
   return "";
 }
 
-// The words of a command with everything that it requires, without `but`.
+// A command's words with everything that it requires, except `but`.
 std::vector<std::string> Complete(CLI::App& command, std::vector<std::string> words, const CLI::Option* but = nullptr) {
   for (CLI::Option* option : OptionsOf(command)) {
     if (option == but || !option->get_required()) continue;
@@ -155,7 +155,7 @@ TEST(Usage, WhatIsRequiredIsNamedWithItsMeaning) {
     }
     for (CLI::Option* option : OptionsOf(command)) {
       if (!option->get_required()) continue;
-      // A positional that is left out leaves its place to the next one: only the last can be missing.
+      // A positional that is left out gives its place to the next one, so only the last can be missing.
       const std::string text = Refusal(option->get_positional() ? words : Complete(command, words, option));
       EXPECT_THAT(text, HasSubstr(" is missing: ")) << absl::StrJoin(words, " ");
       ExpectOurWords(text, absl::StrJoin(words, " "));
@@ -205,7 +205,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
   EXPECT_GT(offline, 10);
 }
 
-// A command that prints no JSON must say so: its name is here, or it calls PrintsItsOwnFormat.
+// A command that prints no JSON must declare it: its name is here, or it calls PrintsItsOwnFormat.
 TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
       "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data add",

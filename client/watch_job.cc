@@ -19,20 +19,20 @@
 namespace muster {
 namespace {
 
-// A server that stops ends its streams with UNAVAILABLE or CANCELLED, or without an error before the job is over.
+// A server that stops ends its streams with UNAVAILABLE or CANCELLED, or without an error before the job has ended.
 bool MayReconnect(const absl::Status& status) {
   return status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status) ||
          RateLimitOf(status) > absl::ZeroDuration();
 }
 
-// What became of the job by the end of --timeout.
+// The job's state when --timeout is over.
 std::string StillThere(const std::string& id, const muster::v1::Job& last, absl::Duration timeout) {
   const std::string after = absl::StrCat(" after ", DurationText(absl::ToDoubleSeconds(timeout)));
   if (last.phase() == muster::v1::JOB_PHASE_PAUSED) {
-    return absl::StrCat("job ", id, " is paused and stays so. Resume it with muster resume ", id, ".");
+    return absl::StrCat("job ", id, " is paused. Resume it with muster resume ", id, ".");
   }
   if (last.phase() == muster::v1::JOB_PHASE_UNSPECIFIED) {
-    return absl::StrCat("the coordinator said nothing of job ", id, after, ". Look with muster get ", id, ".");
+    return absl::StrCat("the coordinator reported nothing about job ", id, after, ". Look with muster get ", id, ".");
   }
   return absl::StrCat("job ", id, " is still ", WordOf(last.phase()), after, ". Follow it with muster watch ", id, ".");
 }
@@ -68,7 +68,8 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
       return absl::DeadlineExceededError(StillThere(id, last, options.timeout));
     }
     if (!MayReconnect(status)) return status;
-    // Certificates that are replaced while a job is watched may be at odds for a moment; at the start they are just wrong.
+    // Certificates that are replaced while a job is watched may not match for a moment; at the start they are simply
+    // wrong.
     const bool heard = last.phase() != muster::v1::JOB_PHASE_UNSPECIFIED;
     if (!heard && IsWrongCertificate(status)) return ExplainUnreachable(status);
     if (clock.Monotonic() - last_heard > options.patience) {
@@ -99,7 +100,7 @@ std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
     if (evaluation.label() != "trained" && !evaluates_alone) continue;
     for (const std::string& name : OrderedMetricNames(evaluation)) json["metrics"][name] = evaluation.metrics().at(name);
   }
-  // Scripts read what `eval` measured without looking inside: jq '."ndcg@10"'.
+  // Scripts read what `eval` measured directly: jq '."ndcg@10"'.
   if (const auto metrics = json["metrics"]; evaluates_alone) json.update(metrics);
   return Format(json, format);
 }

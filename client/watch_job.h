@@ -1,4 +1,4 @@
-// Follows a job to its end, over restarts of the coordinator.
+// Follows a job to its end, across restarts of the coordinator.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -15,19 +15,19 @@
 namespace muster {
 
 struct WatchOptions {
-  absl::Duration patience = absl::Seconds(60);        // with a coordinator that does not answer
+  absl::Duration patience = absl::Seconds(60);  // for a coordinator that does not answer
   absl::Duration timeout = absl::InfiniteDuration();  // for the job's end; DEADLINE_EXCEEDED afterwards
 };
 
-// Returns the job in its last phase. Shows what happens on `printer`.
+// Returns the job in its last phase. Prints what happens on `printer`.
 absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& coordinator, const std::string& id,
                                          ProgressPrinter& printer, const WatchOptions& options = {});
 
-// 0, 1 or 3 for a job that is over.
+// 0, 1 or 3 for a job that has ended.
 int ExitCodeOf(const muster::v1::Job& job);
 
-// The whole job, and `metrics`: those of the trained model, or of what an evaluation job measured; {} if there are none.
-// Of an evaluation job each metric is also a key of its own.
+// The whole job, and `metrics`: those of the trained model, or of the model that an evaluation job measured; {} if
+// there are none. For an evaluation job each metric is also a key of its own.
 std::string FinalJobText(const muster::v1::Job& job, OutputFormat format);
 
 }  // namespace muster

@@ -15,7 +15,7 @@ namespace {
 using muster::v1::Job;
 using muster::v1::JobPhase;
 
-// Plays one script a call: states to send, then a status.
+// Plays one script per call: states to send, then a status.
 class ScriptedJobs final : public muster::v1::JobService::Service {
  public:
   struct Script {

@@ -1,4 +1,4 @@
-// Words for people: enumerations in lower case without prefix, sizes, times.
+// Readable text: enumerations in lower case without prefix, sizes, times.
 #pragma once
 
 #include <google/protobuf/descriptor.h>

@@ -22,7 +22,7 @@ absl::StatusOr<HostPort> Parse(std::string_view text, int lowest_port) {
     return Wrong(text, "an address is HOST:PORT, such as 10.0.0.7:7070 or [::1]:7070");
   }
   if (!bracketed && host.find(':') != std::string_view::npos) {
-    return Wrong(text, "an IPv6 address stands in brackets before its port, such as [::1]:7070");
+    return Wrong(text, "put brackets around an IPv6 address, such as [::1]:7070");
   }
   const std::string_view digits = text.substr(colon + 1);
   const bool number =

@@ -1,4 +1,4 @@
-// Addresses as flags and files give them: HOST:PORT. The one parser, for servers and clients alike.
+// Parses and prints addresses from flags and files: HOST:PORT. Servers and clients use the same parser.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ struct HostPort {
 };
 
 // "HOST:PORT", "[IPV6]:PORT". INVALID_ARGUMENT that names the text and what is wrong with it.
-absl::StatusOr<HostPort> ParseListenAddress(std::string_view text);   // port 0 picks a free one
-absl::StatusOr<HostPort> ParseServerAddress(std::string_view text);   // of a server that is called: port 1 to 65535
+absl::StatusOr<HostPort> ParseListenAddress(std::string_view text);  // port 0 picks a free port
+absl::StatusOr<HostPort> ParseServerAddress(std::string_view text);  // of a server to connect to: port 1 to 65535
 
 // "10.0.0.7:7070", "[::1]:7070".
 std::string ToString(const HostPort& address);

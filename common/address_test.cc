@@ -33,7 +33,7 @@ TEST(Address, ThatIsNoneIsRefused) {
   for (const char* text : {"", "localhost", ":7070", "[::1]", "[::1:7070", "[]:7070"}) {
     EXPECT_THAT(ParseListenAddress(text).status().message(), testing::HasSubstr("an address is HOST:PORT")) << text;
   }
-  EXPECT_THAT(ParseListenAddress("::1:7070").status().message(), testing::HasSubstr("stands in brackets"));
+  EXPECT_THAT(ParseListenAddress("::1:7070").status().message(), testing::HasSubstr("put brackets around"));
 }
 
 }  // namespace

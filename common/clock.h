@@ -1,4 +1,4 @@
-// Time as a value. The real clock is read here and nowhere else.
+// Time as a value. Only this file reads the real clock.
 #pragma once
 
 #include "absl/time/time.h"

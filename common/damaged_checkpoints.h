@@ -1,4 +1,5 @@
-// Why a job ends whose checkpoints are all damaged: said by the rank that found it, and by the coordinator.
+// The reason of a job that ends because all its checkpoints are damaged. Both the rank that found it and the
+// coordinator use this text.
 #pragma once
 
 #include <cstdint>

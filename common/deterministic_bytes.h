@@ -1,4 +1,4 @@
-// Serialised messages as identity: equal messages of one build give equal bytes, maps included.
+// Serialized messages as identity: equal messages of one build give equal bytes, maps included.
 #pragma once
 
 #include <google/protobuf/message_lite.h>

@@ -19,7 +19,7 @@ struct Sha256::State {
 
 namespace {
 
-// EVP_sha256() looks the algorithm up at every use; once is enough.
+// EVP_sha256() looks up the algorithm at every use; this does it once.
 const EVP_MD* Algorithm() {
   static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   return algorithm;

@@ -12,8 +12,8 @@ enum ExitCode : int {
   kExitCancelled = 3,
   kExitTimedOut = 4,
   kExitUnreachable = 5,  // no answer from the cluster
-  kExitRefused = 6,      // the cluster said no: not found, not allowed, no room
-  kExitInterrupted = 130,  // Ctrl-C, as shells count it: 128 + SIGINT
+  kExitRefused = 6,  // the cluster refused: not found, not allowed, no space
+  kExitInterrupted = 130,  // Ctrl-C; shells use 128 + SIGINT
 };
 
 // The exit code of a program that ends with this error.

@@ -1,5 +1,5 @@
-// A quick digest that tells equal bytes from others where nobody means to deceive: at the speed of memory, which SHA-256 is
-// far from. Not for names or signatures.
+// A digest at the speed of memory, which SHA-256 is far from. Detects accidental differences, not deliberate ones:
+// never use it for names or signatures.
 #pragma once
 
 #include <array>
@@ -10,8 +10,9 @@
 
 namespace muster {
 
-// Chain it over several pieces by their digest so far. Every word enters by a bijection, so bytes that differ within one
-// 64-bit word always have different digests; any others have equal ones with probability 2^-64.
+// To digest several pieces, chain their digests through `so far`. Every word enters by a bijection, so bytes that
+// differ within one 64-bit word always have different digests; other different bytes have equal digests with
+// probability 2^-64.
 inline uint64_t FastDigest(std::string_view bytes, uint64_t so_far) {
   constexpr uint64_t kOdd = 0x9E3779B97F4A7C15, kOther = 0xC2B2AE3D27D4EB4F;
   constexpr size_t kLanes = 8, kBlock = kLanes * sizeof(uint64_t);

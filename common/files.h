@@ -13,7 +13,8 @@ namespace muster {
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path);
 
-// Written aside, flushed, renamed: after a crash the old bytes or the new, never half. `mode`: permission bits.
+// Writes to a temporary file, flushes it and renames it: after a crash the file has the old bytes or the new ones,
+// never half of them. `mode`: permission bits.
 [[nodiscard]] absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view bytes,
                                                unsigned mode = 0644);
 
@@ -27,7 +28,7 @@ absl::StatusOr<std::filesystem::path> MakeScratchFolder(const std::filesystem::p
 
 absl::StatusOr<uint64_t> FreeBytes(const std::filesystem::path& path);
 
-// A path from a client or a manifest that stays inside its folder: relative, without "..", not empty.
+// Whether a path from a client or a manifest stays inside its folder: relative, without "..", not empty.
 bool IsSafeRelativePath(std::string_view path);
 
 // [a-z0-9._-], 1 to 63 characters, the first a letter or digit: names of jobs, datasets, models, workers.

@@ -30,7 +30,7 @@ void FillIn(const LogFields& outer, LogFields& fields) {
 
 std::string_view View(spdlog::string_view_t text) { return {text.data(), text.size()}; }
 
-// Whatever a message holds, the line is valid JSON in UTF-8.
+// Whatever a message contains, the line is valid JSON in UTF-8.
 class JsonFormatter final : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& line, spdlog::memory_buf_t& out) override {

@@ -1,4 +1,4 @@
-// Logging of the server programs: one line an event on standard error, through spdlog.
+// Logging of the server programs: one line per event on standard error, through spdlog.
 //
 //   InitLog("muster-worker", "info", LogFormat::kJson);
 //   SetLogFields({.worker = "w1"});                        // of every line of this process
@@ -28,7 +28,7 @@ enum class LogFormat { kText, kJson };
 // "json" is kJson, everything else kText; flags are checked where they are read.
 LogFormat LogFormatFrom(std::string_view name);
 
-// What a line is about. Empty fields are left out.
+// Identifies what a line is about. Empty fields are left out.
 struct LogFields {
   std::string job;
   std::optional<uint32_t> attempt, rank;
@@ -36,13 +36,14 @@ struct LogFields {
   std::string request_id;
 };
 
-// Once, in main. `program` stands in every line. Level: trace, debug, info, warning, error.
+// Call once, in main. `program` is part of every line. Level: trace, debug, info, warning, error.
 void InitLog(std::string_view program, std::string_view level = "info", LogFormat format = LogFormat::kText);
 
-// Once, in main, before other threads log: of every line of this process.
+// Call once, in main, before other threads log. Sets fields of every line of this process.
 void SetLogFields(LogFields fields);
 
-// Adds to this thread's lines while it lives; an inner scope's fields go before an outer one's. Lives on the stack.
+// Adds fields to this thread's lines while it lives; an inner scope's fields override an outer one's. Lives on the
+// stack.
 class ScopedLogFields {
  public:
   explicit ScopedLogFields(LogFields fields);
@@ -56,7 +57,7 @@ class ScopedLogFields {
   const ScopedLogFields* const outer_;
 };
 
-// Of the scopes around the caller.
+// The fields of the scopes around the caller.
 LogFields CurrentLogFields();
 
 // For InitLog and its test.

@@ -1,5 +1,5 @@
-// Prometheus metrics: one registry a process, served over HTTP on a port of its own.
-// Names follow Prometheus' rules: prefix muster_, base units, _total on counters; labels from closed sets only.
+// Prometheus metrics: one registry per process, served over HTTP on a port of its own. Names follow Prometheus' rules:
+// prefix muster_, base units, _total on counters, labels with bounded sets of values.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -16,7 +16,8 @@ namespace muster {
 
 class MetricsServer {
  public:
-  // address: host:port, port 0 picks a free one. Serves `registry` at /metrics, with how it was scraped itself.
+  // address: host:port; port 0 picks a free one. Serves `registry` at /metrics, with metrics about the scrapes
+  // themselves.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address,
                                                               std::shared_ptr<prometheus::Registry> registry);
   int port() const { return server_->port(); }
@@ -26,7 +27,7 @@ class MetricsServer {
   HttpServer::Page Scrape();
 
   std::shared_ptr<prometheus::Registry> registry_;
-  // By the names that prometheus-cpp's own server gives them. That server takes no IPv6 address in Debian's build.
+  // Uses the names of prometheus-cpp's own server, which in Debian's build accepts no IPv6 address.
   prometheus::Registry own_;
   prometheus::Counter& bytes_;
   prometheus::Counter& scrapes_;

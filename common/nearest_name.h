@@ -1,4 +1,4 @@
-// What a wrong name may have meant.
+// Suggestions for a wrong name.
 #pragma once
 
 #include <string>

@@ -23,7 +23,7 @@ constexpr std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, uint64
 }
 
 // Mixes a value into a key. Chain it to key a generator by several values: MixKey(MixKey(seed, epoch), query).
-// Source: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+// Source: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 constexpr uint64_t MixKey(uint64_t key, uint64_t value) {
   uint64_t z = key + 0x9E3779B97F4A7C15 * (value + 1);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;

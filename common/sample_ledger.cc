@@ -5,7 +5,7 @@
 namespace muster {
 
 uint64_t MixedDigest(uint64_t query_digest) {
-  // The finaliser of splitmix64: a bijection.
+  // The finalizer of splitmix64: a bijection.
   uint64_t mixed = query_digest + 0x9e3779b97f4a7c15u;
   mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
   mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;

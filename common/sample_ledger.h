@@ -1,8 +1,8 @@
-// The sample ledger: which queries of an epoch were applied to the weights, as a count and a sum that does not depend
-// on their order, against the same of what the epoch must hold. Cheap enough for every step, and part of a checkpoint,
-// so that it rolls back with the weights.
+// The sample ledger: which queries of an epoch were applied to the weights. It keeps their count and a sum of their
+// digests that does not depend on the order, and compares both with what the epoch must contain. Cheap enough for every
+// step, and part of a checkpoint, so that it rolls back with the weights.
 //
-// Example. An epoch must hold the queries {a, b, c}; applied were a, b, b: the counts are equal, the sums are not:
+// Example. An epoch must contain the queries {a, b, c}. Applied a, b, b: the counts are equal, the sums are not:
 // {committed 2, duplicated 1, missing 1}. Applied a, b: {committed 2, duplicated 0, missing 1}.
 #pragma once
 
@@ -18,7 +18,7 @@ struct QuerySum {
   bool operator==(const QuerySum&) const = default;
 };
 
-// Digests are mixed before they are added, so that two wrong ones hardly make a right sum.
+// Digests are mixed before they are added, so that wrong ones are very unlikely to give the right sum.
 uint64_t MixedDigest(uint64_t query_digest);
 
 struct LedgerVerdict {
@@ -28,7 +28,8 @@ struct LedgerVerdict {
 };
 LedgerVerdict JudgeEpoch(const QuerySum& applied, const QuerySum& expected);
 
-// Of a run. A ledger that did not see its epoch's beginning (a checkpoint without one) judges from the next epoch on.
+// The ledger of a run. If it did not see the beginning of its epoch (a checkpoint without a ledger), it judges from the
+// next epoch on.
 struct SampleLedger {
   uint64_t epoch = 0;
   QuerySum applied;

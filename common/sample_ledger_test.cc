@@ -15,7 +15,7 @@ QuerySum SumOf(const std::vector<uint64_t>& digests) {
   return sum;
 }
 
-TEST(SampleLedger, AnEpochInAnyOrderAndAnyCutIsWhole) {
+TEST(SampleLedger, AnEpochInAnyOrderAndAnyCutIsComplete) {
   std::mt19937_64 random(17);
   std::vector<uint64_t> digests(1000);
   for (uint64_t& digest : digests) digest = random();
@@ -29,7 +29,7 @@ TEST(SampleLedger, AnEpochInAnyOrderAndAnyCutIsWhole) {
 }
 
 TEST(SampleLedger, EveryTamperedEpochIsFound) {
-  // Small digests, as a careless sum would not tell apart.
+  // Small digests, which a careless sum could not distinguish.
   const std::vector<uint64_t> digests = {1, 2, 3, 4, 5, 6, 7, 8};
   const QuerySum expected = SumOf(digests);
   EXPECT_EQ(JudgeEpoch(SumOf({1, 2, 3, 4, 5, 6, 7}), expected), (LedgerVerdict{7, 0, 1})) << "one is missing";
@@ -39,12 +39,12 @@ TEST(SampleLedger, EveryTamperedEpochIsFound) {
   EXPECT_EQ(JudgeEpoch(SumOf({}), expected), (LedgerVerdict{0, 0, 8})) << "nothing was applied";
 }
 
-TEST(SampleLedger, GoesOnFromACheckpointAndBeginsAnewWithAnEpoch) {
+TEST(SampleLedger, ContinuesFromACheckpointAndStartsOverWithAnEpoch) {
   SampleLedger ledger;
   ledger.Apply(0, true, SumOf({1, 2}));
   const SampleLedger saved = ledger;
   ledger.Apply(0, false, SumOf({3}));
-  ledger = saved;  // an attempt that died: weights and ledger are those of the checkpoint
+  ledger = saved;  // an attempt that died: weights and ledger come from the checkpoint
   ledger.Apply(0, false, SumOf({3}));
   EXPECT_EQ(ledger.applied, SumOf({1, 2, 3}));
   ledger.Apply(1, true, SumOf({2}));

@@ -1,4 +1,4 @@
-// Whole reads of files whose size somebody else chose.
+// Whole reads of files whose size is not under our control.
 #pragma once
 
 #include <cstdint>

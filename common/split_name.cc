@@ -46,12 +46,12 @@ Use UseOf(std::string_view split) {
   return word == nullptr ? Use::kOther : word->use;
 }
 
-// "val" and "dev" are two words for one thing; "test" and "train" are not.
+// "val" and "dev" are two words for the same split; "test" and "train" are not.
 bool Contradict(std::string_view given, std::string_view named) {
   return given != named && (UseOf(given) == Use::kOther || UseOf(given) != UseOf(named));
 }
 
-// Runs of letters; a capital after a small letter begins a new one, as in "myTest".
+// Runs of letters; a capital after a lower-case letter begins a new word, as in "myTest".
 std::vector<std::string> LetterRuns(std::string_view name) {
   std::vector<std::string> runs;
   char before = '\0';
@@ -69,7 +69,7 @@ std::vector<std::string> LetterRuns(std::string_view name) {
   return runs;
 }
 
-constexpr absl::string_view kRemedy = "Say which split each file is: --split ";
+constexpr absl::string_view kRemedy = "Name the split of each file: --split ";
 
 }  // namespace
 
@@ -108,7 +108,7 @@ TableName TableNamedBy(std::string_view path) {
 absl::StatusOr<SplitAssignment::Assigned> SplitAssignment::Add(const std::string& path, const std::string& own) {
   if (!own.empty()) return Assigned{own, false};
   if (!given_.empty()) {
-    // A path that names two splits contradicts whatever was given.
+    // A path that names two splits contradicts every given split.
     ASSIGN_OR_RETURN(const std::string named, SplitNamedBy(path));
     if (named.empty() || !Contradict(given_, named)) return Assigned{given_, false};
     return absl::InvalidArgumentError(absl::StrCat(path, ": is named after split ", named, ", and the given split is ",

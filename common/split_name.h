@@ -12,24 +12,24 @@
 
 namespace muster {
 
-// The name of a file that comes from standard input: its content alone shows what it is.
+// The name of a file that comes from standard input: only its content shows what it is.
 inline constexpr std::string_view kStandardInput = "standard-input";
 
-// The split that a single word names: train, test, dev, val, validation, …; letter case does not count. Empty: none.
+// The split that a single word names: train, test, dev, val, validation, …, in any letter case. Empty: none.
 std::string SplitOfWord(std::string_view word);
 
-// The split that a relative path names, by a word that stands alone in its file or folder names ("my-test.jsonl",
+// The split that a relative path names, by a separate word in its file or folder names ("my-test.jsonl",
 // "test2023.jsonl" and "test/a.jsonl", but not "latest.jsonl"). Empty: none.
 // INVALID_ARGUMENT if it names two.
 absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
 
 // What the files of a schema by id hold, by a word in their names: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
 enum class TableName { kNone, kDocuments, kQueries };
-// The file's own name counts first, then its folders. kNone: neither word stands there, or both.
+// The file's own name counts first, then its folders. kNone: neither word is there, or both.
 TableName TableNamedBy(std::string_view path);
 
-// Assigns a split to each file of one import whose records name none. It refuses whatever is ambiguous, so that no
-// guess can put test data into training. Not thread-safe.
+// Assigns a split to each file of one import whose records name none. It refuses everything ambiguous, so that no guess
+// can put test data into training. Not thread-safe.
 class SplitAssignment {
  public:
   struct Assigned {
@@ -49,7 +49,7 @@ class SplitAssignment {
   };
   const std::string given_;
   std::optional<Named> named_;          // the first file whose name decided
-  std::optional<std::string> unnamed_;  // the first file that is in train because nothing names a split
+  std::optional<std::string> unnamed_;  // the first file that is in train because nothing names its split
 };
 
 }  // namespace muster

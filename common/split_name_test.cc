@@ -14,7 +14,7 @@ std::string Named(const char* path) {
   return split.ok() ? *split : "refused";
 }
 
-TEST(SplitNamedBy, TakesAWordThatStandsAlone) {
+TEST(SplitNamedBy, TakesASeparateWord) {
   for (const auto& [path, split] :
        std::initializer_list<std::pair<const char*, const char*>>{{"train.jsonl", "train"},
                                                                   {"TEST.jsonl", "test"},
@@ -41,7 +41,7 @@ TEST(SplitNamedBy, TakesAWordThatStandsAlone) {
 
 TEST(SplitNamedBy, RefusesTwoSplits) {
   EXPECT_EQ(SplitNamedBy("train-test.jsonl").status().message(),
-            "train-test.jsonl: names the splits train and test. Say which split each file is: --split train=FILE or "
+            "train-test.jsonl: names the splits train and test. Name the split of each file: --split train=FILE or "
             "--split test=FILE.");
   EXPECT_EQ(Named("eval/train.jsonl"), "refused");
 }
@@ -66,7 +66,7 @@ TEST(SplitAssignment, RefusesAFileThatNamesNothingBesideOneThatDoes) {
     SplitAssignment splits("");
     EXPECT_TRUE(splits.Add(named_first ? "test.jsonl" : "rows.jsonl", "").ok());
     EXPECT_EQ(splits.Add(named_first ? "rows.jsonl" : "test.jsonl", "").status().message(),
-              "test.jsonl is named after split test, and rows.jsonl after none. Say which split each file is: --split "
+              "test.jsonl is named after split test, and rows.jsonl after none. Name the split of each file: --split "
               "test=test.jsonl --split NAME=rows.jsonl.");
   }
 }

@@ -12,7 +12,7 @@ constexpr absl::string_view kRetryUrl = "muster/retry-after";
 
 absl::Status WithContext(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  // A server may have named the same command already.
+  // A server may already have named the same command.
   if (absl::StartsWith(status.message(), absl::StrCat(ToAbsl(context), ": "))) return status;
   absl::Status result(status.code(), absl::StrCat(ToAbsl(context), ": ", status.message()));
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { result.SetPayload(url, payload); });

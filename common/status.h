@@ -20,7 +20,7 @@ namespace muster {
 [[nodiscard]] absl::Status WithReason(absl::Status status, std::string_view reason);
 std::string ReasonOf(const absl::Status& status);  // empty: none
 
-// How long a client had better wait before its next try; travels as google.rpc.RetryInfo.
+// How long a client should wait before its next try; travels as google.rpc.RetryInfo.
 [[nodiscard]] absl::Status WithRetryAfter(absl::Status status, absl::Duration wait);
 std::optional<absl::Duration> RetryAfterOf(const absl::Status& status);
 

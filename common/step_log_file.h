@@ -1,4 +1,4 @@
-// Where a checkpoint's folder holds the job's step log: ranks write it, `muster get JOB --metrics csv` reads it.
+// The path of the job's step log in a checkpoint's folder: ranks write it, `muster get JOB --metrics csv` reads it.
 #pragma once
 
 namespace muster {

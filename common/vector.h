@@ -55,7 +55,7 @@ MUSTER_INLINE float LargestLane(const Floats& x) {
 // Waite's reduction to |r| <= log(2) / 2, and the polynomial of Cephes' expf.
 MUSTER_INLINE void Exp(Floats& x) {
   constexpr float kLow = -87.3f, kHigh = 88.3f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer that stands in the low bits
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer in the low bits
   const Ints tiny = x < kLow;
   x = tiny ? Floats{} + kLow : x;
   x = x > kHigh ? Floats{} + kHigh : x;

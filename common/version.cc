@@ -44,7 +44,7 @@ absl::Status CheckVersions(std::string_view who, const Version& peer, std::strin
   return WithReason(absl::FailedPreconditionError(absl::StrCat(
                         ToAbsl(who), " is version ", ToString(peer), ", ", ToAbsl(us), " is ", ToString(own),
                         ": they may differ by one minor version. Upgrade ", ToAbsl(peer_is_older ? who : us), " to ", next,
-                        ", and so on step by step (docs/operations.md, Upgrades).")),
+                        ", and so on step by step (docs/operate/upgrade.md).")),
                     "VERSION_MISMATCH");
 }
 

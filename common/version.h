@@ -1,5 +1,5 @@
-// Which versions of Muster's programs work together: of one major version, those whose minor versions differ by one at
-// most. So a cluster is upgraded one program after the other, and one minor version after the other.
+// Which versions of Muster's programs work together: those of one major version whose minor versions differ by at most
+// one. So a cluster is upgraded one program after the other, and one minor version at a time.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Version {
   uint32_t major = 0, minor = 0, patch = 0;
   auto operator<=>(const Version&) const = default;
 };
-std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is none
+std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is not a version
 std::string ToString(const Version& version);
 
 // Of this build.
@@ -23,29 +23,30 @@ std::string OwnVersionText();
 Version OwnVersion();
 
 // OK if `peer` may speak to `own`. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
-// upgrade first. `who` is the peer and `us` is this program, for people: "the worker w1", "this coordinator".
+// upgrade first. `who` is the peer and `us` is this program, as text: "the worker w1", "this coordinator".
 absl::Status CheckVersions(std::string_view who, const Version& peer, std::string_view us, const Version& own);
 
-// The version in a gRPC user agent that MakeChannel sets ("muster/0.1.0 grpc-c++/1.51.1 …"); nothing: a client of another
-// make, or of a version that did not say so.
+// The version in a gRPC user agent that MakeChannel sets ("muster/0.1.0 grpc-c++/1.51.1 …"). Nothing: another kind of
+// client, or a version that did not report it.
 std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
-// What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
-// other side has to know of, and with every change of what ranks say to each other: a gang never mixes protocols.
+// The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
+// that the other side has to know of, and with every change of what ranks send to each other: a gang never mixes
+// protocols.
 inline constexpr uint32_t kProtocol = 4;
 
-// From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).
+// From this version on an agent can make ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
 
-// From this one on an agent's ranks honor ignore_identical_ids. Older ranks cannot read a specification that has it, so
-// such a job is placed on newer workers only.
+// From this version on an agent's ranks honor ignore_identical_ids. Older ranks cannot read a specification that has
+// it, so such a job is placed on newer workers only.
 inline constexpr uint32_t kIdenticalIdsProtocol = 2;
 
-// From this one on an agent's ranks know families of encoders beside BERT, every pooling, prompts that pooling leaves
-// out, low-rank adaptation and Matryoshka losses.
+// From this version on an agent's ranks know families of encoders other than BERT, every pooling, prompts that pooling
+// leaves out, low-rank adaptation and Matryoshka losses.
 inline constexpr uint32_t kFamiliesProtocol = 3;
 
-// From this one on an agent's ranks know both kinds of dropout apart, attention_dropout_keys and traces.
+// From this version on an agent's ranks know both kinds of dropout separately, attention_dropout_keys and traces.
 inline constexpr uint32_t kStepSettingsProtocol = 4;
 
 }  // namespace muster

@@ -1,5 +1,5 @@
-// Debian builds Abseil with a string_view of its own, other distributions with std::string_view. Our interfaces use
-// std::string_view; where one is handed to Abseil or comes from it, these convert, at no cost.
+// Debian builds Abseil with its own string_view, other distributions with std::string_view. Our interfaces use
+// std::string_view; these functions convert where one is passed to Abseil or comes from it, at no cost.
 #pragma once
 
 #include <string_view>

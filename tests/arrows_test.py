@@ -53,7 +53,7 @@ def check(root):
         files += 1
         owner = max((folder for folder in ALLOWED if inside(name, folder)), key=len, default=None)
         if owner is None:
-            broken.append(f"{name}: stands in no folder that the arrows know")
+            broken.append(f"{name}: is in no folder that this test knows")
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             match = INCLUDE.match(line)

@@ -1,4 +1,4 @@
-"""The audit's checker finds holes, repetitions and steps of dead attempts; see e2e/audit.py."""
+"""The audit's checker finds missing steps, repetitions and steps of dead attempts; see e2e/audit.py."""
 import pathlib
 import sys
 import tempfile
@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 import audit  # noqa: E402
 
-# Two ranks, five queries, two steps an epoch; the second step of an epoch is smaller.
+# Two ranks, five queries, two steps per epoch; the second step of an epoch is smaller.
 WHOLE = {1: [["a", "b"], ["c"]], 2: [["d"], ["e"]], 3: [["e", "c"], ["a"]], 4: [["b"], ["d"]]}
 
 
@@ -58,7 +58,7 @@ class Audit(unittest.TestCase):
         self.assertEqual(check(logs, dict.fromkeys(WHOLE, 1)), ["step 3: rank 0 takes it for epoch 0, it is 1"])
 
     def test_leaves_a_dead_attempts_steps_beyond_the_checkpoint_out(self):
-        # Attempt 1 died after step 3, attempt 2 went on from the checkpoint of step 2.
+        # Attempt 1 died after step 3, attempt 2 continued from the checkpoint of step 2.
         logs = {**logs_of({step: WHOLE[step] for step in (1, 2, 3)}, 1), **logs_of({step: WHOLE[step] for step in (3, 4)}, 2)}
         lineage = audit.lineage_of_attempts([(1, 0), (2, 2)], 4)
         self.assertEqual(lineage, {1: 1, 2: 1, 3: 2, 4: 2})
@@ -68,11 +68,11 @@ class Audit(unittest.TestCase):
         dead = logs_of({step: WHOLE[step] for step in (1, 2)}, 1)
         skipped = {**dead, **logs_of({4: WHOLE[4]}, 2)}
         self.assertIn("step 3: rank 0 of attempt 2 logged nothing", check(skipped, {1: 1, 2: 1, 3: 2, 4: 2}))
-        # The data moved on by itself: the new attempt's step 3 has the queries of step 4.
+        # The position in the data advanced without the weights: the new attempt's step 3 has the queries of step 4.
         shifted = {**dead, **logs_of({3: WHOLE[4], 4: WHOLE[4]}, 2)}
         self.assertTrue(check(shifted, {1: 1, 2: 1, 3: 2, 4: 2}))
 
-    def test_an_attempt_without_a_step_of_its_own_counts_for_nothing(self):
+    def test_an_attempt_without_a_step_of_its_own_does_not_count(self):
         self.assertEqual(audit.lineage_of_attempts([(1, 0), (2, 2), (3, 2)], 4), {1: 1, 2: 1, 3: 3, 4: 3})
 
     def test_reads_files_and_leaves_a_last_line_that_is_not_whole_out(self):

@@ -61,7 +61,7 @@ class Bm25(unittest.TestCase):
             documents = {"d1": "red apple", "d2": "red car", "d3": "blue sky"}
             (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": k, "title": "", "text": v}) + "\n" for k, v in documents.items()))
             (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "red"}) + "\n")
-            # d1 and d2 tie; trec_eval puts d2 first, so the relevant d1 is second.
+            # d1 and d2 tie. trec_eval puts d2 first, so the relevant d1 is second.
             (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\n")
             done = subprocess.run([sys.executable, str(DEMO / "bm25.py"), name, "test"], capture_output=True, text=True, check=True)
         self.assertEqual(json.loads(done.stdout), {"ndcg@10": 1 / math.log2(3), "mrr": 0.5, "recall@100": 1.0, "queries": 1})

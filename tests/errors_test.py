@@ -1,4 +1,4 @@
-"""docs/errors.md lists every reason that the code gives, none that it does not, and only codes and RPCs that exist."""
+"""docs/reference/errors.md lists every reason in the code and no other, and only existing codes and RPCs."""
 import pathlib
 import re
 import sys
@@ -43,8 +43,8 @@ class Errors(unittest.TestCase):
         found = reasons_in_code()
         self.assertGreater(len(found), 3)
         for reason, path in found.items():
-            self.assertIn(reason, listed, f"{path} gives the reason {reason}, which docs/errors.md does not list")
-        self.assertEqual(listed - set(found), set(), "docs/errors.md lists reasons that no code gives")
+            self.assertIn(reason, listed, f"{path} gives the reason {reason}, which docs/reference/errors.md does not list")
+        self.assertEqual(listed - set(found), set(), "docs/reference/errors.md lists reasons that no code gives")
 
     def test_codes_and_rpcs_exist(self):
         known = rpcs_in_protos() | {"every"}

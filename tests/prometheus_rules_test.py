@@ -1,4 +1,4 @@
-"""Prometheus' configuration and rules, by promtool; and that each alert is complete, tested and written about."""
+"""Checks Prometheus' configuration and rules with promtool, and that each alert is complete, tested and documented."""
 import pathlib
 import re
 import subprocess
@@ -50,17 +50,24 @@ class PrometheusRules(unittest.TestCase):
             self.assertEqual(test["promql_expr_test"][0]["exp_samples"], [], f"{test['name']}: nothing fires before")
         self.assertEqual(fired, {(rule["alert"], rule["labels"]["severity"]) for rule in alerts()})
 
-    def test_each_alert_says_what_is_wrong_what_to_do_and_where_to_read_on(self):
-        headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-                    for line in (ROOT / "docs/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("#")}
+    def test_each_alert_says_what_is_wrong_and_what_to_do_and_has_a_runbook(self):
+        runbooks = ROOT / "docs/operate/runbooks"
+        table = (runbooks / "index.md").read_text(encoding="utf-8")
         for rule in alerts():
             with self.subTest(rule["alert"]):
                 self.assertIn(rule["labels"]["severity"], ("page", "warning"))
                 self.assertGreater(len(rule["annotations"]["summary"]), 20)
                 self.assertGreater(len(rule["annotations"]["description"]), 60)
-                page, anchor = rule["annotations"]["runbook_url"].split("#")
-                self.assertEqual((page, anchor), ("docs/operations.md", rule["alert"].lower()))
-                self.assertIn(anchor, headings)
+                self.assertEqual(rule["annotations"]["runbook_url"], f"docs/operate/runbooks/{rule['alert']}.md")
+                page = (runbooks / f"{rule['alert']}.md").read_text(encoding="utf-8")
+                self.assertTrue(page.startswith(f"# {rule['alert']}\n"))
+                for part in (rule["labels"]["severity"], "**Fires when**", "**Impact:**", "**Usual causes:**", "\n1. "):
+                    self.assertIn(part, page)
+                self.assertIn(f"({rule['alert']}.md)", table)
+
+    def test_each_runbook_is_of_an_alert(self):
+        pages = {path.stem for path in (ROOT / "docs/operate/runbooks").glob("*.md")}
+        self.assertEqual(pages, ALERTS | {"index"})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def run(program, *words):
 
 
 def flags(program):
-    """Each long flag of --help, and its closed set of values, if it has one."""
+    """Each long flag of --help, with its fixed set of values, if it has one."""
     found = {}
     for line in run(program, "--help").stdout.splitlines():
         match = re.match(r"\s+(?:-\w,)?(--[a-z-]+)(.*)", line)
@@ -40,7 +40,7 @@ class Usage(unittest.TestCase):
             self.assertNotIn(leak, done.stderr)
         return done.stderr
 
-    def test_a_misspelt_flag_is_answered_with_the_nearest(self):
+    def test_a_misspelled_flag_is_answered_with_the_nearest(self):
         for program in PROGRAMS:
             known = flags(program)
             self.assertGreater(len(known), 5, program)

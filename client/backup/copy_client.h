@@ -1,4 +1,4 @@
-// The client's half of proto/muster/v1/backup.proto: one server's files, while the call is open.
+// The client's half of proto/muster/v1/backup.proto: copies one server's files while the call is open.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -20,7 +20,8 @@ namespace muster {
 // Not thread-safe.
 class CopyClient {
  public:
-  // Opens the call and holds; `within` bounds all of it. `name` stands in errors: "coordinator".
+  // Opens the call, during which the server removes nothing; `within` limits its total time. `name` appears in errors:
+  // "coordinator".
   static absl::StatusOr<std::unique_ptr<CopyClient>> Open(std::shared_ptr<grpc::Channel> channel, std::string name,
                                                           absl::Time deadline);
   ~CopyClient();
@@ -28,7 +29,7 @@ class CopyClient {
   const muster::v1::CopyHeld& held() const { return held_; }
   absl::StatusOr<std::vector<muster::v1::CopyFile>> List();
   absl::Status Read(const std::string& path, const std::function<absl::Status(std::string_view)>& take);
-  // Ends the hold. OK only if the server saw the call through: then the hold lasted until here.
+  // Ends the call. OK only if the server did not end it before: then nothing was removed until now.
   absl::Status Close();
 
  private:

@@ -20,7 +20,7 @@ namespace {
 using muster::v1::BackupManifest;
 using muster::v1::BackupPart;
 
-constexpr uint64_t kReserve = 64 << 20;  // bytes that stay free
+constexpr uint64_t kReserve = 64 << 20;  // bytes that must stay free
 
 struct Target {
   const BackupPart* part = nullptr;
@@ -28,7 +28,7 @@ struct Target {
   OwnedFd lock;
 };
 
-// New, empty, or left by a restore that broke off. A fresh volume may have its own lost+found.
+// New, empty, or left by an interrupted restore. A fresh volume may have its own lost+found.
 absl::Status CheckEmpty(const std::filesystem::path& folder) {
   if (absl::IsFailedPrecondition(ReadRestoreMark(folder).status())) return absl::OkStatus();
   std::error_code error;
@@ -103,7 +103,7 @@ absl::StatusOr<BackupManifest> RestoreBackup(const BackupRepository& repository,
   for (const Target& target : targets) {
     if (syncfs(target.lock.get()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat(target.folder.string(), ": cannot be flushed"));
   }
-  // Only now, so that neither server starts on one half of a restore.
+  // Only now, so that neither server starts on half of a restore.
   for (const Target& target : targets) {
     RETURN_IF_ERROR(WriteRestoreMark(target.folder, {manifest.name(), /*complete=*/true, EpochAfterRestore(options.now)}));
   }

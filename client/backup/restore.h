@@ -19,8 +19,9 @@ struct RestoreOptions {
   std::function<void(uint64_t bytes, uint64_t total)> progress;
 };
 
-// The folders must be new, empty, or of a restore that broke off; FAILED_PRECONDITION otherwise, or while a server has one.
-// Every file's digest is compared while it is copied (DATA_LOSS), and no server opens a folder before it is whole.
+// The folders must be new, empty, or left by an interrupted restore; otherwise, or while a server uses one,
+// FAILED_PRECONDITION. Every file's digest is checked while it is copied (DATA_LOSS), and no server opens a folder
+// before it is complete.
 absl::StatusOr<muster::v1::BackupManifest> RestoreBackup(const BackupRepository& repository, const RestoreOptions& options);
 
 }  // namespace muster

@@ -16,7 +16,7 @@ using muster::v1::BackupManifest;
 using muster::v1::BackupPart;
 using muster::v1::CopyFile;
 
-// What the newest backup before says of a file, so that one that has not changed is not sent again.
+// The newest earlier backup's entries by file, so that an unchanged file is not sent again.
 class Known {
  public:
   Known(const BackupManifest& before, const std::string& server) {
@@ -81,7 +81,7 @@ absl::StatusOr<BackupSummary> TakeBackup(const Connection& connection, BackupRep
   if (!names.empty()) {
     if (names.back() >= manifest.name()) {
       return absl::FailedPreconditionError(absl::StrCat("there is a backup ", names.back(), " already, and it is now ",
-                                                        manifest.name(), ". Look at the clock, or try again in a second."));
+                                                        manifest.name(), ". Check the clock, or try again in a second."));
     }
     ASSIGN_OR_RETURN(before, repository.Read(names.back()));
   }

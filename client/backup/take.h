@@ -16,17 +16,17 @@ namespace muster {
 struct BackupSummary {
   std::string name;
   uint64_t files = 0, bytes = 0;        // of the backup
-  uint64_t new_files = 0, new_bytes = 0;  // that the folder did not have yet
+  uint64_t new_files = 0, new_bytes = 0;  // bytes that the folder did not have yet
 };
 
 struct TakeOptions {
-  absl::Duration within = absl::Hours(6);  // the servers remove nothing for so long at most
+  absl::Duration within = absl::Hours(6);  // for at most this long the servers remove nothing
   absl::Time now;                          // names the backup
   std::function<void(uint64_t bytes, uint64_t total)> progress;  // total: as far as it is known
 };
 
-// The data server holds first, then the coordinator's journal is copied, then the data server's names and contents: so
-// that what the journal refers to is in the backup (docs/decisions/0015-keeping-state.md).
+// First the data server stops removing, then the coordinator's journal is copied, then the data server's names and
+// contents. So everything that the journal refers to is in the backup (docs/decisions/0015-keeping-state.md).
 absl::StatusOr<BackupSummary> TakeBackup(const Connection& connection, BackupRepository& repository,
                                          const TakeOptions& options);
 

@@ -73,7 +73,7 @@ absl::StatusOr<int> Take(const Cli& cli, const TakeFlags& flags) {
   return kExitSucceeded;
 }
 
-// Nothing is made of a folder that was only misspelt: an empty list would look as if there were no backup yet.
+// Do not create a folder whose name was only misspelled: an empty list would look as if there were no backup yet.
 absl::Status CheckIsRepository(const char* command, const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::is_directory(folder / "backups", error)) return absl::OkStatus();
@@ -103,7 +103,7 @@ absl::StatusOr<int> Verify(const Cli&, const std::string& folder, const std::str
   const BackupRepository repository(folder);
   ASSIGN_OR_RETURN(const BackupManifest manifest, repository.Read(name));
   RETURN_IF_ERROR(VerifyBackup(repository, manifest));
-  std::printf("backup %s is whole: %s, %s\n", manifest.name().c_str(), Plural(FilesOf(manifest), "file").c_str(),
+  std::printf("backup %s is complete: %s, %s\n", manifest.name().c_str(), Plural(FilesOf(manifest), "file").c_str(),
               SizeText(BytesOf(manifest)).c_str());
   return kExitSucceeded;
 }
@@ -143,7 +143,7 @@ void AddBackupCommands(CLI::App& app, Cli& cli) {
   take->add_option("--keep", flags->keep, "Remove all but the N newest; 0: keep all")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  take->add_option("--within", flags->within_hours, "Hours that it may take; nothing is removed from the servers meanwhile")
+  take->add_option("--within", flags->within_hours, "Time limit in hours; the servers remove nothing meanwhile")
       ->check(CLI::Range(0.01, 23.0))
       ->capture_default_str();
   take->callback([&cli, flags] { cli.action = [&cli, flags] { return Take(cli, *flags); }; });
@@ -156,7 +156,7 @@ void AddBackupCommands(CLI::App& app, Cli& cli) {
   list->callback([&cli, folder] { cli.action = [&cli, folder] { return ListBackups(cli, *folder); }; });
   CLI::App* verify = backup->add_subcommand("verify", "Read a backup and compare every digest")->fallthrough();
   verify->add_option("folder", *folder, "Folder of backups")->required()->type_name("FOLDER");
-  verify->add_option("--name", *name, "Which one; the newest by default")->type_name("NAME");
+  verify->add_option("--name", *name, "Name of the backup; the newest by default")->type_name("NAME");
   AsksNoCluster(verify, cli);
   PrintsItsOwnFormat(verify, cli);
   verify->callback([&cli, folder, name] { cli.action = [&cli, folder, name] { return Verify(cli, *folder, *name); }; });
@@ -167,7 +167,7 @@ void AddBackupCommands(CLI::App& app, Cli& cli) {
   CLI::Option* coordinator =
       restore->add_option("--coordinator", restore_flags->coordinator, "New state folder of the coordinator")->type_name("DIR");
   CLI::Option* data = restore->add_option("--data", restore_flags->data, "New state folder of the data server")->type_name("DIR");
-  restore->add_option("--name", restore_flags->name, "Which one; the newest by default")->type_name("NAME");
+  restore->add_option("--name", restore_flags->name, "Name of the backup; the newest by default")->type_name("NAME");
   AtLeastOne(*restore, "New state folders", {coordinator, data});
   AsksNoCluster(restore, cli);
   PrintsItsOwnFormat(restore, cli);

@@ -35,7 +35,7 @@ absl::StatusOr<int> Init(const std::string& folder, int days) {
   return kExitSucceeded;
 }
 
-// A certificate of the same holder is replaced; another one's key would be gone without a word.
+// A certificate of the same holder is replaced; another one's key would be lost silently.
 absl::Status CheckHolder(const std::filesystem::path& folder, const CertificateRequest& request) {
   const auto files = ReadCertificateFolder(folder);
   if (!files.ok() || files->certificate.empty()) return absl::OkStatus();
@@ -74,7 +74,7 @@ Shown ShowOne(const std::string& file, X509* certificate, bool authority, absl::
   Shown shown = {file, subject.name, authority ? "authority" : std::string(RoleName(subject.role)),
                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", end, absl::UTCTimeZone()), "valid"};
   const auto days = absl::ToInt64Hours(end - now) / 24;
-  const char* remedy = authority ? "make a new authority (docs/security.md)" : "muster certs renew AUTHORITY DIR";
+  const char* remedy = authority ? "make a new authority (docs/operate/security.md)" : "muster certs renew AUTHORITY DIR";
   if (now < NotBefore(certificate)) {
     shown.state = "not valid yet: are the clocks right?";
   } else if (now >= end) {
@@ -99,7 +99,7 @@ absl::StatusOr<int> Show(const Cli& cli, const std::filesystem::path& folder) {
     all.push_back(ShowOne(layout.certificate, own.get(), false, now));
     const absl::Status led = VerifyChain(own.get(), chain, authorities, now);
     if (!led.ok() && all.back().state == "valid") {
-      all.back().state = absl::StrCat("not of the authorities beside it: ", led.message());
+      all.back().state = absl::StrCat("not issued by an authority in its ca.pem: ", led.message());
     }
   }
   for (const CertificatePtr& authority : authorities)
@@ -130,7 +130,7 @@ absl::StatusOr<int> Renew(const RenewFlags& flags) {
       RenewCertificate(flags.authority, flags.folder, absl::Hours(24) * flags.days, flags.keep_bundle);
   if (!status.ok()) return Explained(status, "certs renew");
   std::printf(
-      "%s: a new key and certificate, valid for %d days. Programs that use the folder take it within seconds.\n",
+      "%s: a new key and certificate, valid for %d days. Programs that use the folder read it within seconds.\n",
       flags.folder.c_str(), flags.days);
   return kExitSucceeded;
 }
@@ -146,12 +146,12 @@ absl::StatusOr<int> Bundle(const std::string& folder, const std::vector<std::fil
 }  // namespace
 
 void AddCertsCommands(CLI::App& app, Cli& cli) {
-  CLI::App* certs = app.add_subcommand("certs", "Make an authority, issue certificates")->fallthrough();
+  CLI::App* certs = app.add_subcommand("certs", "Make an authority, and issue certificates")->fallthrough();
   certs->require_subcommand(1);
 
   auto folder = std::make_shared<std::string>();
   auto days = std::make_shared<int>(3650);
-  CLI::App* init = certs->add_subcommand("init", "Make an authority; one that is there already is kept")->fallthrough();
+  CLI::App* init = certs->add_subcommand("init", "Make an authority; an existing one is kept")->fallthrough();
   init->add_option("dir", *folder, "Folder for ca.pem and ca-key.pem")->required()->type_name("DIR");
   init->add_option("--days", *days, "Lifetime")->type_name("DAYS")->check(CLI::Range(1, 36500))->capture_default_str();
   AsksNoCluster(init, cli);
@@ -164,7 +164,7 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   issue->add_option("--role", flags->role, "viewer, submitter, operator, worker, coordinator or data")
       ->required()
       ->check(CLI::IsMember({"viewer", "submitter", "operator", "worker", "coordinator", "data", "user"}));
-  issue->add_option("--name", flags->name, "Who it is; of a worker also PREFIX-*, for all whose name begins so")
+  issue->add_option("--name", flags->name, "Name of the holder; for workers also PREFIX-*, for all names with that prefix")
       ->required();
   issue->add_option("--out", flags->out, "Folder for ca.pem, cert.pem and key.pem")->required()->type_name("DIR");
   issue->add_option("--host", flags->hosts, "Name or address of a server; may be repeated (localhost, 127.0.0.1)")
@@ -178,13 +178,13 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
 
   auto shown = std::make_shared<std::string>();
-  CLI::App* show = certs->add_subcommand("show", "Whose certificates a folder has, and until when")->fallthrough();
+  CLI::App* show = certs->add_subcommand("show", "Show whose certificates a folder has, and when they expire")->fallthrough();
   show->add_option("dir", *shown, "Folder of certificates")->required()->type_name("DIR");
   AsksNoCluster(show, cli);
   show->callback([&cli, shown] { cli.action = [&cli, shown] { return Show(cli, *shown); }; });
 
   auto renewed = std::make_shared<RenewFlags>();
-  CLI::App* renew = certs->add_subcommand("renew", "A new key and certificate for the same name")->fallthrough();
+  CLI::App* renew = certs->add_subcommand("renew", "Issue a new key and certificate for the same name")->fallthrough();
   renew->add_option("authority", renewed->authority, "Folder of the authority")->required()->type_name("DIR");
   renew->add_option("dir", renewed->folder, "Folder of certificates")->required()->type_name("DIR");
   renew->add_option("--days", renewed->days, "Lifetime")
@@ -198,7 +198,7 @@ void AddCertsCommands(CLI::App& app, Cli& cli) {
 
   auto target = std::make_shared<std::string>();
   auto trusted = std::make_shared<std::vector<std::filesystem::path>>();
-  CLI::App* bundle = certs->add_subcommand("bundle", "Which authorities a folder trusts from now on")->fallthrough();
+  CLI::App* bundle = certs->add_subcommand("bundle", "Set the authorities that a folder trusts")->fallthrough();
   bundle->add_option("dir", *target, "Folder of certificates")->required()->type_name("DIR");
   bundle->add_option("authorities", *trusted, "Folders of authorities")->required()->type_name("DIR...");
   AsksNoCluster(bundle, cli);

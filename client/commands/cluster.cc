@@ -93,13 +93,13 @@ void AddClusterCommands(CLI::App& app, Cli& cli) {
     cli.action = [&cli] { return ListQueues(cli); };
   });
   auto flags = std::make_shared<DrainFlags>();
-  CLI::App* drain = app.add_subcommand("drain", "Give a worker no new ranks")->fallthrough();
+  CLI::App* drain = app.add_subcommand("drain", "Stop placing new ranks on a worker")->fallthrough();
   drain->add_option("worker", flags->worker, "Name of the worker")->required()->type_name("WORKER");
-  CLI::Option* undo = drain->add_flag("--undo", flags->undo, "Let it take ranks again");
+  CLI::Option* undo = drain->add_flag("--undo", flags->undo, "Place ranks on it again");
   CLI::Option* now =
       drain->add_flag("--now", flags->now, "Jobs that run there save a checkpoint, stop, and continue on other workers");
   AtMostOne({undo, now});
-  drain->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
+  drain->add_option("--request-id", flags->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   drain->callback([&cli, flags] { cli.action = [&cli, flags] { return Drain(cli, *flags); }; });
 }
 

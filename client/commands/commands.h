@@ -1,4 +1,4 @@
-// The commands of `muster`, one a file beside this one.
+// The commands of `muster`, one per file in this folder.
 #pragma once
 
 #include "client/cli.h"

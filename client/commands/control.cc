@@ -19,7 +19,7 @@ struct ControlFlags {
   std::string request_id;
 };
 
-// "pausing 0193f: saving a checkpoint (step 25)" while it goes on, "job 0193f cancelled by ada" once it is done.
+// "pausing 0193f: saving a checkpoint (step 25)" while it lasts, "job 0193f cancelled by ada" once it is done.
 std::string StateText(const std::string& command, const muster::v1::Job& job) {
   if (command == "pause" && job.phase() == muster::v1::JOB_PHASE_TRAINING) {
     const std::string step = job.progress().step() > 0 ? absl::StrCat(" (step ", job.progress().step(), ")") : "";
@@ -35,7 +35,7 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
   auto flags = std::make_shared<ControlFlags>();
   CLI::App* command = app.add_subcommand(name, help)->fallthrough();
   command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
-  command->add_option("--request-id", flags->request_id, "The same id again changes nothing")->type_name("ID");
+  command->add_option("--request-id", flags->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   command->callback([&cli, flags, name, method] {
     cli.action = [&cli, flags, name, method]() -> absl::StatusOr<int> {
       ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
@@ -55,7 +55,7 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
 }  // namespace
 
 void AddControlCommands(CLI::App& app, Cli& cli) {
-  AddControl(app, cli, "cancel", "End a job; its last checkpoint stays", &JobService::Stub::Cancel);
+  AddControl(app, cli, "cancel", "End a job; its last checkpoint is kept", &JobService::Stub::Cancel);
   AddControl(app, cli, "pause", "Stop a job with a checkpoint and free its slots", &JobService::Stub::Pause);
   AddControl(app, cli, "resume", "Queue a paused job again", &JobService::Stub::Resume);
 }

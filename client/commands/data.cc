@@ -1,4 +1,4 @@
-// muster data list, rm; the other commands are in files beside this one
+// muster data list, rm; the other commands are in files of their own
 #include <cstdio>
 #include <memory>
 
@@ -19,7 +19,7 @@ absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
-  response->clear_server_version();  // these two are of the server, for muster doctor, and not of its datasets
+  response->clear_server_version();  // these two describe the server, for muster doctor, not its datasets
   response->clear_server_time();
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());

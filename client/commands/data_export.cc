@@ -67,7 +67,7 @@ class FileWriter {
   absl::Status Begin(const std::string& path) {
     RETURN_IF_ERROR(Close());
     if (!IsSafeRelativePath(path) || !paths_.insert(path).second) {
-      return absl::InternalError(absl::StrCat("the server named a file \"", path, "\", which is not safe or came twice"));
+      return absl::InternalError(absl::StrCat("the server named a file \"", path, "\", which is not safe or occurs twice"));
     }
     RETURN_IF_ERROR(MakeFoldersBelow(folder_, std::filesystem::path(path).parent_path()));
     files_.push_back({path});
@@ -123,7 +123,7 @@ absl::StatusOr<Exported> Receive(const Cli& cli, const ExportFlags& flags, const
   return exported;
 }
 
-// The source of all judgments, where files of the format do not say it; empty: the default, or there are several.
+// The source of all judgments, if the format's files do not carry it; empty: the default, or there are several.
 absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags) {
   if (flags.format != ExportFormat::kBeir) return "";
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
@@ -134,7 +134,7 @@ absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags)
   return sources.size() == 1 && sources[0] != "human" ? sources[0] : "";
 }
 
-// The command that reads these files again.
+// The command that imports these files again.
 std::string ImportCommand(const ExportFlags& flags, const Exported& exported, const std::string& source,
                           const std::string& folder) {
   std::string command = "muster data import NAME";
@@ -184,7 +184,7 @@ void AddDataExportCommand(CLI::App& data, Cli& cli) {
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
   command->add_option("folder", flags->folder, "A new or empty folder")->required()->type_name("FOLDER");
   AddChoice(*command, "--format", flags->format, {{"beir", ExportFormat::kBeir}, {"jsonl", ExportFormat::kJsonl}},
-            "beir: corpus, queries and qrels; jsonl: a row per query with pos and neg (beir)")
+            "beir: corpus, queries and qrels; jsonl: one row per query with pos and neg (beir)")
       ->type_name("FORMAT");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Export(cli, *flags); }; });
 }

@@ -19,7 +19,7 @@ namespace {
 using muster::v1::DataService;
 using Json = nlohmann::ordered_json;
 
-// The dataset's own keys, as before there were samples, and the sample beside them.
+// The dataset's own keys, as in versions without samples, and the sample beside them.
 Json ShownJson(const muster::v1::ShowDatasetResponse& response) {
   Json all = Json::parse(JsonText(response));
   Json shown = std::move(all["dataset"]);
@@ -50,7 +50,7 @@ absl::StatusOr<int> Report(const Cli& cli, const std::string& name, const std::s
   if (!response.ok()) return WithContext(response.status(), "data report");
   if (!response->has_report()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "data report: dataset \"", name, "\" was imported before reports were kept. Import it again to have one."));
+        "data report: dataset \"", name, "\" was imported before reports were stored. Import it again to get one."));
   }
   RETURN_IF_ERROR(WriteReportFile(file, response->report()));
   const bool table = cli.output == OutputFormat::kTable;
@@ -70,10 +70,10 @@ void AddShowCommands(CLI::App& data, Cli& cli) {
   show->add_option_function<std::string>("--split", text(request->mutable_split()), "Split of the queries (train)")
       ->type_name("SPLIT");
   CLI::Option* queries = show->add_option_function<uint32_t>(
-      "--queries", [request](uint32_t value) { request->set_queries(value); }, "How many are shown, 1 to 100 (5)");
+      "--queries", [request](uint32_t value) { request->set_queries(value); }, "How many queries to show, 1 to 100 (5)");
   queries->check(CLI::Range(1, 100))->type_name("N");
   CLI::Option* seed = show->add_option_function<uint64_t>(
-      "--seed", [request](uint64_t value) { request->set_seed(value); }, "Another seed, another sample (0)");
+      "--seed", [request](uint64_t value) { request->set_seed(value); }, "Seed of the sample (0)");
   seed->type_name("K")->check(CLI::NonNegativeNumber);
   show->add_option_function<std::string>("--query", text(request->mutable_query_id()), "This query alone")
       ->type_name("ID")
@@ -85,7 +85,7 @@ void AddShowCommands(CLI::App& data, Cli& cli) {
   auto file = std::make_shared<std::string>();
   CLI::App* report = data.add_subcommand("report", "Show the report of a dataset's import")->fallthrough();
   report->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
-  report->add_option("--report", *file, "Also write it to a file: *.html or *.json")->type_name("FILE");
+  report->add_option("--report", *file, "Also write the report to a file: *.html or *.json")->type_name("FILE");
   report->callback([&cli, name, file] { cli.action = [&cli, name, file] { return Report(cli, *name, *file); }; });
 }
 

@@ -84,8 +84,8 @@ absl::StatusOr<int> Examine(const Cli& cli, DoctorFlags flags) {
 void AddDoctorCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<DoctorFlags>();
   CLI::App* doctor =
-      app.add_subcommand("doctor", "Say what is wrong with the cluster or this host, and what to do")->fallthrough();
-  CLI::Option* worker = doctor->add_flag("--worker", flags->worker, "Also look at this host, as a worker's");
+      app.add_subcommand("doctor", "Find problems of the cluster or of this host, and say what to do")->fallthrough();
+  CLI::Option* worker = doctor->add_flag("--worker", flags->worker, "Also check this host, as a worker's host");
   const std::vector<CLI::Option*> of_the_host = {
       doctor->add_option("--state", flags->host.state, "State folder of the worker")->type_name("DIR"),
       doctor->add_option("--rank-binary", flags->host.rank_binary, "The rank's program; muster-rank beside this one")
@@ -96,9 +96,9 @@ void AddDoctorCommand(CLI::App& app, Cli& cli) {
       doctor->add_option("--health", flags->host.health, "Where the worker answers probes")
           ->type_name("HOST:PORT")
           ->capture_default_str(),
-      doctor->add_option("--interface", flags->host.interface, "What the worker's --interface says")->type_name("INTERFACE"),
+      doctor->add_option("--interface", flags->host.interface, "The worker's --interface")->type_name("INTERFACE"),
       doctor->add_option("--slots", flags->host.slots, "Slots of the worker")->type_name("N"),
-      doctor->add_flag("--gpu", flags->host.gpu, "The worker is to have GPUs")};
+      doctor->add_flag("--gpu", flags->host.gpu, "The worker should have GPUs")};
   for (CLI::Option* option : of_the_host) OnlyWith(option, worker);
   doctor->callback([&cli, flags] { cli.action = [&cli, flags] { return Examine(cli, *flags); }; });
 }

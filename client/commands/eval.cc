@@ -24,7 +24,7 @@ struct EvalFlags {
   std::string request_id;
 };
 
-// "eval-MODEL-DATASET" with nothing that a name may not have.
+// "eval-MODEL-DATASET", with only the characters allowed in names.
 std::string NameOf(const EvalFlags& flags) {
   std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
   std::replace_if(
@@ -63,7 +63,7 @@ void AddEvalCommand(CLI::App& app, Cli& cli) {
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
+  command->add_option("--request-id", flags->request_id, "Id of this request; repeating it returns the same job")->type_name("ID");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Evaluate(cli, *flags); }; });
 }
 

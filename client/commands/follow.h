@@ -1,4 +1,4 @@
-// What submit --wait, eval and watch share: following a job to its end, and printing what came of it.
+// Shared by submit --wait, eval and watch: follows a job to its end, and prints the result.
 #pragma once
 
 #include <cstdio>
@@ -10,13 +10,13 @@
 
 namespace muster {
 
-// Where progress goes: standard output if that is a terminal and results are for people, otherwise standard error.
+// Where progress goes: standard output if that is a terminal and results are a table, otherwise standard error.
 FILE* ProgressStream(const Cli& cli);
 
-// "job ID (NAME)", at once, so that a user who interrupts the command knows the job.
+// Prints "job ID (NAME)" at once, so that a user who interrupts the command knows the job.
 void AnnounceJob(const Cli& cli, const muster::v1::Job& job);
 
-// Shows progress until the job is over, then prints the result on standard output. Returns the exit code: 0, 1 or 3.
+// Shows progress until the job has ended, then prints the result on standard output. Returns the exit code: 0, 1 or 3.
 absl::StatusOr<int> FollowJob(const Cli& cli, const Connection& connection, const std::string& id,
                               const WatchOptions& options);
 

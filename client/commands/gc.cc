@@ -47,8 +47,8 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
 
 void AddGcCommand(CLI::App& app, Cli& cli) {
   auto dry_run = std::make_shared<bool>(false);
-  CLI::App* gc = app.add_subcommand("gc", "Remove what no name and no job needs any more")->fallthrough();
-  gc->add_flag("--dry-run", *dry_run, "Only say what would go");
+  CLI::App* gc = app.add_subcommand("gc", "Remove what no name and no job needs")->fallthrough();
+  gc->add_flag("--dry-run", *dry_run, "Only show what would be removed");
   gc->callback([&cli, dry_run] { cli.action = [&cli, dry_run] { return CollectGarbage(cli, *dry_run); }; });
 }
 

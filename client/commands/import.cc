@@ -36,7 +36,7 @@ using muster::v1::ImportResponse;
 using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
 
 constexpr size_t kChunkBytes = 1 << 20;
-constexpr uint64_t kResumableBytes = 64 << 20;  // from here on files are put as blobs first, so that an upload resumes
+constexpr uint64_t kResumableBytes = 64 << 20;  // larger files are stored as blobs first, to be resumable
 
 struct ImportFlags {
   std::string command;  // "data import" or "data add"
@@ -49,7 +49,7 @@ struct ImportFlags {
   std::optional<double> max_missing_share;
 };
 
-// FIELD=NAME of each, or an error that names the one that is none.
+// FIELD=NAME of each, or an error that names the one with another form.
 absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::ImportHeader& header) {
   for (const std::string& column : columns) {
     const size_t equals = column.find('=');
@@ -63,7 +63,7 @@ absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::Imp
   return absl::OkStatus();
 }
 
-// "query=64,passage=256", in any order, either alone.
+// "query=64,passage=256", in any order; one of them is enough.
 absl::StatusOr<muster::v1::MaxLength> ParseMaxLength(const std::string& text) {
   muster::v1::MaxLength lengths;
   for (const absl::string_view part : absl::StrSplit(text, ',')) {
@@ -97,16 +97,16 @@ absl::StatusOr<muster::v1::ImportHeader> HeaderOf(const ImportFlags& flags, cons
   return header;
 }
 
-// Puts the files as blobs: what the server has of them is not sent again. Sets their digests in the plan.
+// Stores the files as blobs: bytes that the server has are not sent again. Sets their digests in the plan.
 absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Channel>& channel, ImportPlan& plan,
                       TransferPrinter& printer) {
   const InterruptScope interrupt(absl::StrCat(
-      command, ": interrupted. What was sent is kept for a while: the same command with --resume continues from there."));
+      command, ": interrupted. The server keeps what was sent for a while: the same command with --resume continues from there."));
   BlobClient blobs(channel);
   uint64_t before = 0;
   std::error_code error;
   for (ImportSource& source : plan.sources) {
-    if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe is read once
+    if (!std::filesystem::is_regular_file(source.file, error)) continue;  // a pipe can be read only once
     ASSIGN_OR_RETURN(const muster::v1::FileEntry entry,
                      blobs.PutFile(source.file, source.name, [&](uint64_t bytes, uint64_t) {
                        printer.Update(before + bytes, plan.total_bytes, source.file.filename().string(), RealClock().Monotonic());
@@ -117,8 +117,8 @@ absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Ch
   return absl::OkStatus();
 }
 
-// Whether the server would take the import: a name that exists, another owner or a full store are answered before anything
-// is sent. The server says that it reads, and the call ends there.
+// Whether the server would accept the import: an existing name, another owner or a full store are reported before
+// anything is sent. The server announces that it reads, and the call ends there.
 absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(60)));
@@ -142,7 +142,7 @@ absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
   request.mutable_file()->set_blob(source.blob);
   if (!source.blob.empty()) return stream.Write(request);
   std::ifstream in(source.file, std::ios::binary);
-  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened. May you read it?"));
+  if (!in) return absl::InvalidArgumentError(absl::StrCat(source.file.string(), ": cannot be opened. Check its permissions."));
   bool open = stream.Write(request);
   std::string chunk(kChunkBytes, '\0');
   while (open && in) {
@@ -186,7 +186,7 @@ absl::StatusOr<ImportReport> SendAll(const muster::v1::ImportHeader& header, con
     const auto sent = SendFile(source, *stream);
     if (!sent.ok()) {
       local = sent.status();
-      context.TryCancel();  // nothing of the import stays behind
+      context.TryCancel();  // the import leaves nothing behind
       break;
     }
     open = *sent;
@@ -222,7 +222,7 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
   }
   const bool table = cli.output == OutputFormat::kTable;
   if (table && !plan.left_out.empty()) {
-    std::printf("left out, as no schema knows them: %s\n", absl::StrJoin(plan.left_out, ", ").c_str());
+    std::printf("left out, because no schema knows them: %s\n", absl::StrJoin(plan.left_out, ", ").c_str());
   }
   const absl::Duration start = RealClock().Monotonic();
   if (flags.resume || plan.total_bytes >= kResumableBytes) {
@@ -245,7 +245,7 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
   return kExitSucceeded;
 }
 
-// What both commands know.
+// Flags of both commands.
 CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* help,
                      const std::shared_ptr<ImportFlags>& flags) {
   flags->command = absl::StrCat("data ", name);
@@ -253,35 +253,35 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
   command
       ->add_option("--schema", flags->wishes.schema,
-                   "beir, flagembedding, tevatron, … (docs/data-schemas.md), whatever the files are called; recognized if "
+                   "beir, flagembedding, tevatron, … (docs/reference/data-schemas.md), whatever the files are called; recognized if "
                    "left out")
       ->type_name("SCHEMA");
-  command->add_option("--source", flags->source, "Source of judgments that name none: human, llm, … (human)")
+  command->add_option("--source", flags->source, "Source of judgments without one: human, llm, … (human)")
       ->type_name("SOURCE");
-  command->add_option("--skip-bad", flags->skip_bad, "Bad records that are tolerated (0)")
+  command->add_option("--skip-bad", flags->skip_bad, "Number of bad records to tolerate (0)")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--columns", flags->columns,
-                   "The files' own names of the schema's fields: query=question,positive=answer")
+                   "Names of the schema's fields in the files: query=question,positive=answer")
       ->type_name("FIELD=NAME")
       ->delimiter(',')
       ->allow_extra_args(false);
   command
       ->add_option("--max-missing-share", flags->max_missing_share,
-                   "Share of the judgments that may name a query or document that is not there (0.05)")
+                   "Share of the judgments that may name a missing query or document (0.05)")
       ->type_name("SHARE");
   CLI::Option* model =
       command->add_option("--model", flags->model, "Count tokens with this model's tokenizer, for the report")
           ->type_name("NAME");
   command
       ->add_option("--max-length", flags->max_length,
-                   "Where the report counts a text as cut, in tokens (query=64,passage=256)")
+                   "Lengths in tokens above which the report counts a text as cut (query=64,passage=256)")
       ->type_name("query=N,passage=N")
       ->needs(model);
   command->add_option("--report", flags->report, "Also write the report to a file: *.html or *.json")->type_name("FILE");
   command->add_flag("--resume", flags->resume,
-                    "Continue a broken upload, and make this one such that it can be continued (from 64 MiB on it is)");
+                    "Continue an interrupted upload; also makes uploads below 64 MiB resumable");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });
   return command;
 }
@@ -302,12 +302,12 @@ void AddImportCommand(CLI::App& data, Cli& cli) {
       ->type_name("SPLIT[=PATH]")
       ->allow_extra_args(false);
   command->add_flag("--replace", flags->replace,
-                    "Replace the splits that these files bring in a dataset that exists, and keep its others");
+                    "Replace the splits in these files in an existing dataset, and keep its other splits");
 
   auto added = std::make_shared<ImportFlags>();
   added->add = true;
   CLI::App* add = AddCommand(data, cli, "add", "Add judgments, queries and documents to a dataset", added);
-  add->add_option("paths", added->wishes.paths, "As for import, or qrels alone: query-id, corpus-id, score")
+  add->add_option("paths", added->wishes.paths, "As for import, or only qrels: query-id, corpus-id, score")
       ->type_name("PATH");
   add->add_option("--split", added->wishes.splits,
                   "Split of all files, or with =PATH of one; may be repeated. By default the file's name decides, else "

@@ -1,4 +1,4 @@
-// muster init: a job file from another tool's arguments, or the smallest one.
+// muster init: writes a job file from another tool's arguments, or the smallest one.
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -25,9 +25,9 @@ struct InitFlags {
 
 std::string MinimalJobFile() {
   JobDraft draft;
-  draft.Before("The smallest job. Every other field has a default: docs/job-spec.md.");
+  draft.Before("The smallest job. Every other field has a default: docs/reference/job-spec.md.");
   draft.Before("What it would do: muster submit FILE --dry-run");
-  draft.Set("name", "my-job", "for people").IgnoreError();
+  draft.Set("name", "my-job", "any name").IgnoreError();
   draft.Set("model.from", "my-model", "muster models push my-model DIR").IgnoreError();
   draft.Set("data.train", "my-data", "muster data import my-data PATH").IgnoreError();
   draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
@@ -48,7 +48,7 @@ absl::StatusOr<std::string> FromArguments(const InitFlags& flags) {
                Plural(arguments.arguments.size(), "argument").c_str(), translation->tool.c_str(), translation->translated,
                translation->harmless, translation->not_translated);
   if (translation->not_translated > 0) std::fprintf(stderr, "note: read the end of the job file\n");
-  // What the tool takes and Muster refuses is for people to decide.
+  // The user must decide about arguments that the tool accepts and Muster refuses.
   if (const auto job = ParseJobFile("the job file", translation->job_file, {}); !job.ok()) {
     std::fprintf(stderr, "note: %s\n", std::string(job.status().message()).c_str());
   }
@@ -78,7 +78,7 @@ absl::StatusOr<int> Init(const InitFlags& flags) {
 
 void AddInitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<InitFlags>();
-  CLI::App* command = app.add_subcommand("init", "Write a job file, from another tool's arguments if there are some")->fallthrough();
+  CLI::App* command = app.add_subcommand("init", "Write a job file: the smallest one, or from another tool's arguments")->fallthrough();
   AsksNoCluster(command, cli);
   PrintsItsOwnFormat(command, cli);
   command->add_option("job", flags->file, "File to write; without it the job file is printed")->type_name("JOB.yaml");
@@ -87,7 +87,7 @@ void AddInitCommand(CLI::App& app, Cli& cli) {
           ->type_name("FILE");
   std::vector<std::pair<std::string, std::string>> tools;
   for (const Profile& profile : Profiles()) tools.emplace_back(profile.name, profile.name);
-  CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; otherwise its arguments tell");
+  CLI::Option* tool = AddChoice(*command, "--tool", flags->tool, tools, "The tool; by default recognized from its arguments");
   OnlyWith(tool->type_name("TOOL"), from);
   CLI::Option* processes =
       command->add_option("--processes", flags->processes, "Training processes of the tool, one per GPU")

@@ -18,7 +18,7 @@ namespace {
 using muster::v1::Job;
 using muster::v1::JobService;
 
-constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between two calls
+constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
 
 std::string StepText(const Job& job) {
   const uint64_t total =
@@ -123,7 +123,7 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
 void AddJobsCommands(CLI::App& app, Cli& cli) {
   auto active = std::make_shared<bool>(false);
   CLI::App* jobs = app.add_subcommand("jobs", "List jobs, newest first")->fallthrough();
-  jobs->add_flag("--active", *active, "Only jobs that are not over");
+  jobs->add_flag("--active", *active, "Only jobs that have not ended");
   jobs->callback([&cli, active] { cli.action = [&cli, active] { return ListJobs(cli, *active); }; });
 
   auto id = std::make_shared<std::string>();

@@ -26,7 +26,7 @@ struct LogsFlags {
   int attempt = -1;
 };
 
-// Lines of several ranks or attempts are told apart by "attempt/rank".
+// Lines of several ranks or attempts are distinguished by "attempt/rank".
 void Print(const muster::v1::LogsResponse& part, bool one_rank) {
   const bool whole_lines = !part.text().empty() && part.text().back() == '\n';
   std::vector<std::string> lines = absl::StrSplit(part.text(), '\n');
@@ -38,7 +38,7 @@ void Print(const muster::v1::LogsResponse& part, bool one_rank) {
   std::fflush(stdout);
 }
 
-// A rank or an attempt that the job never had would have no line, and its logs would look empty.
+// A rank or an attempt that the job never had would have no lines, as if its log were empty.
 absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& flags) {
   if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
   muster::v1::GetJobRequest request;
@@ -92,9 +92,9 @@ void AddLogsCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<LogsFlags>();
   CLI::App* command = app.add_subcommand("logs", "Print what a job's ranks logged")->fallthrough();
   command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
-  command->add_flag("-f,--follow", flags->follow, "Go on until the job is over");
-  command->add_option("--rank", flags->rank, "One rank alone")->type_name("RANK")->check(CLI::NonNegativeNumber);
-  command->add_option("--attempt", flags->attempt, "One attempt alone")->type_name("N")->check(CLI::NonNegativeNumber);
+  command->add_flag("-f,--follow", flags->follow, "Keep printing until the job has ended");
+  command->add_option("--rank", flags->rank, "Only this rank")->type_name("RANK")->check(CLI::NonNegativeNumber);
+  command->add_option("--attempt", flags->attempt, "Only this attempt")->type_name("N")->check(CLI::NonNegativeNumber);
   PrintsItsOwnFormat(command, cli);
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Logs(cli, *flags); }; });
 }

@@ -42,7 +42,7 @@ std::string PoolingText(muster::v1::Pooling pooling) {
   return absl::AsciiStrToLower(absl::StripPrefix(name, "POOLING_"));
 }
 
-// What jobs use of the model's folder. Models that were pushed before this was kept say nothing of it.
+// What jobs use of the model's folder. Models pushed by a version that did not record it have nothing here.
 std::string UseText(const muster::v1::Model& model) {
   if (model.embedding_size() == 0) return "";
   std::string text = absl::StrCat("pooling ", PoolingText(model.pooling()), model.normalize() ? ", normalized" : "",
@@ -79,7 +79,7 @@ absl::StatusOr<int> Push(const Cli& cli, const PushFlags& flags) {
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const bool table = cli.output == OutputFormat::kTable;
   if (table && !files->left_out.empty()) {
-    std::printf("left out, as they are not needed: %s\n", absl::StrJoin(files->left_out, ", ").c_str());
+    std::printf("left out, because they are not needed: %s\n", absl::StrJoin(files->left_out, ", ").c_str());
   }
   TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "sending", RealClock().Monotonic());
   auto manifest = PutFiles(channel, flags.folder, *files, printer);
@@ -174,12 +174,12 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   models->require_subcommand(1);
   auto flags = std::make_shared<PushFlags>();
   CLI::App* push =
-      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with a tokenizer alone")->fallthrough();
+      models->add_subcommand("push", "Push a Hugging Face folder, or a folder with only a tokenizer")->fallthrough();
   push->add_option("name", flags->name, "Name of the model")->required()->type_name("NAME");
   push->add_option("dir", flags->folder, "Folder of the model")->required()->type_name("DIR");
-  push->add_option("--request-id", flags->request_id, "The same push with the same id again changes nothing")
+  push->add_option("--request-id", flags->request_id, "Id of this request; repeating the push with it changes nothing")
       ->type_name("ID");
-  push->add_flag("--replace", flags->replace, "Replace a model that exists; submitted jobs keep the one before");
+  push->add_flag("--replace", flags->replace, "Replace an existing model; submitted jobs keep the old one");
   push->callback([&cli, flags] { cli.action = [&cli, flags] { return Push(cli, *flags); }; });
   models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
     cli.action = [&cli] { return List(cli); };

@@ -32,12 +32,12 @@ struct SubmitFlags {
   std::string request_id;
 };
 
-// A queue exists while a job is in it: a misspelt name makes a new one, which only a user can see to be wrong.
+// A queue exists while a job is in it, so a misspelled name creates a new one. Only the user can notice that.
 void NoteNewQueue(const Connection& connection, const std::string& queue) {
   if (queue.empty() || queue == kDefaultQueue) return;
   const auto stub = muster::v1::ClusterService::NewStub(connection.coordinator());
   const auto response = Call(*stub, &muster::v1::ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
-  if (!response.ok()) return;  // the submission says what is wrong
+  if (!response.ok()) return;  // the submission itself reports what is wrong
   std::vector<std::string> names = {kDefaultQueue};
   for (const auto& known : response->queues()) {
     if (known.name() == queue) return;
@@ -47,8 +47,8 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
                WhatExists(queue, names).c_str());
 }
 
-// Longer than a coordinator keeps. One that does not know SubmitRequest.dry_run would submit the job: it refuses this id
-// instead. Others ignore the id of a dry run.
+// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitRequest.dry_run would submit
+// the job; this id makes it refuse. Others ignore the id of a dry run.
 constexpr size_t kRefusedId = 200;
 
 absl::StatusOr<muster::v1::JobSpec> SpecOf(const SubmitFlags& flags) {
@@ -68,7 +68,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
   std::vector<std::string> notes;
   const auto previewed = Call(*stub, &JobService::Stub::Submit, request, {.notes = &notes});
   if (absl::StartsWith(previewed.status().message(), "request_id: ")) {
-    return absl::UnimplementedError("submit: --dry-run: the coordinator is of an older version. Upgrade it.");
+    return absl::UnimplementedError("submit: --dry-run: the coordinator is too old. Upgrade it.");
   }
   if (!previewed.ok()) return WithContext(previewed.status(), "submit");
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
@@ -109,26 +109,26 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
 void AddSubmitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<SubmitFlags>();
   CLI::App* command = app.add_subcommand("submit", "Submit a training job")->fallthrough();
-  command->add_option("job", flags->file, "Job file (docs/job-spec.md)")->required()->type_name("JOB.yaml");
+  command->add_option("job", flags->file, "Job file (docs/reference/job-spec.md)")->required()->type_name("JOB.yaml");
   command->add_option("--set", flags->overrides, "Override a field: --set loss.temperature=0.02; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
   command
       ->add_option("--profile", flags->profile_steps,
-                   "Rank 0 records a trace of so many steps, from the third on; muster trace writes it to a file")
+                   "Rank 0 records a trace of this many steps, from the third on; muster trace writes it to a file")
       ->type_name("STEPS")
       ->check(CLI::Range(1, 1000));
   CLI::Option* wait =
       command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 0, 1 (failed) or 3 (cancelled)");
   CLI::Option* timeout =
-      command->add_option("--timeout", flags->timeout, "With --wait: stop watching after so many seconds (exit code 4)")
+      command->add_option("--timeout", flags->timeout, "With --wait: stop watching after this many seconds (exit code 4)")
           ->type_name("SECONDS")
           ->check(CLI::PositiveNumber);
   OnlyWith(timeout, wait);
   CLI::Option* request_id =
-      command->add_option("--request-id", flags->request_id, "The same id again names the same job")->type_name("ID");
+      command->add_option("--request-id", flags->request_id, "Id of this request; repeating it returns the same job")->type_name("ID");
   CLI::Option* dry_run = command->add_flag("--dry-run", flags->dry_run,
-                                           "Submit nothing: show steps, tokens, memory and what the loss sees");
+                                           "Submit nothing: show steps, tokens, memory, and positives and negatives per query");
   dry_run->excludes(wait)->excludes(request_id);
   command->callback([&cli, flags] {
     cli.action = [&cli, flags] { return flags->dry_run ? DryRun(cli, *flags) : Submit(cli, *flags); };

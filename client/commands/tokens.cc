@@ -21,7 +21,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kIdLength = 12;  // digits of a token's hash that name it
+constexpr size_t kIdLength = 12;  // digits of a token's hash that identify it
 
 struct TokenFlags {
   std::filesystem::path file, out;
@@ -62,7 +62,7 @@ absl::StatusOr<int> Issue(const TokenFlags& flags) {
                                                           " is there already, perhaps with a secret that is "
                                                           "in use. Choose another file, or remove it."));
       }
-      // The secret first: a hash without it would be of no use to anyone.
+      // The secret first: a hash without its secret would be useless.
       if (!flags.out.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.out, secret + "\n", 0600));
       tokens.push_back(token);
       return absl::OkStatus();
@@ -116,7 +116,7 @@ absl::StatusOr<int> Revoke(const TokenFlags& flags) {
 }  // namespace
 
 void AddTokensCommands(CLI::App& app, Cli& cli) {
-  CLI::App* tokens = app.add_subcommand("tokens", "Tokens for those who have no certificate")->fallthrough();
+  CLI::App* tokens = app.add_subcommand("tokens", "Issue, list and revoke tokens, for users without a certificate")->fallthrough();
   tokens->require_subcommand(1);
   auto flags = std::make_shared<TokenFlags>();
   const auto add_file = [&](CLI::App* command) {
@@ -125,7 +125,7 @@ void AddTokensCommands(CLI::App& app, Cli& cli) {
 
   CLI::App* issue = tokens->add_subcommand("issue", "Add a token to the file, and print the secret")->fallthrough();
   add_file(issue);
-  issue->add_option("--user", flags->user, "Who it is; of a worker its name, or PREFIX-*")->required();
+  issue->add_option("--user", flags->user, "Name of the user; for a worker its name, or PREFIX-*")->required();
   issue->add_option("--role", flags->role, "viewer, submitter, operator or worker")
       ->required()
       ->check(CLI::IsMember({"viewer", "submitter", "operator", "worker"}));
@@ -138,12 +138,12 @@ void AddTokensCommands(CLI::App& app, Cli& cli) {
   PrintsItsOwnFormat(issue, cli);
   issue->callback([&cli, flags] { cli.action = [flags] { return Issue(*flags); }; });
 
-  CLI::App* list = tokens->add_subcommand("list", "Whose tokens there are, and until when")->fallthrough();
+  CLI::App* list = tokens->add_subcommand("list", "List tokens: their users, and when they expire")->fallthrough();
   add_file(list);
   AsksNoCluster(list, cli);
   list->callback([&cli, flags] { cli.action = [&cli, flags] { return List(cli, *flags); }; });
 
-  CLI::App* revoke = tokens->add_subcommand("revoke", "Take tokens out of the file")->fallthrough();
+  CLI::App* revoke = tokens->add_subcommand("revoke", "Remove tokens from the file")->fallthrough();
   add_file(revoke);
   CLI::Option* user = revoke->add_option("--user", flags->user, "All tokens of this user");
   CLI::Option* id =

@@ -45,7 +45,7 @@ absl::StatusOr<int> Trace(const Cli& cli, const std::string& id, const std::file
   BlobClient blobs(channel);
   const auto manifest = blobs.GetManifest(job.trace_manifest());
   if (!manifest.ok()) return WithContext(ExplainUnreachable(manifest.status()), "trace");
-  if (manifest->files_size() != 1) return absl::DataLossError("trace: what is stored is no trace");
+  if (manifest->files_size() != 1) return absl::DataLossError("trace: the stored file is not a trace");
   if (const absl::Status status = blobs.GetFile(manifest->files(0).digest(), file); !status.ok()) {
     return WithContext(ExplainUnreachable(status), "trace");
   }
@@ -65,7 +65,7 @@ void AddTraceCommand(CLI::App& app, Cli& cli) {
   auto id = std::make_shared<std::string>();
   auto file = std::make_shared<std::string>();
   CLI::App* command =
-      app.add_subcommand("trace", "Write the trace of a job's steps that submit --profile asked for")->fallthrough();
+      app.add_subcommand("trace", "Write the trace that submit --profile asked for")->fallthrough();
   command->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
   command->add_option("file", *file, "A new file, for Perfetto or chrome://tracing")->required()->type_name("FILE");
   command->callback([&cli, id, file] { cli.action = [&cli, id, file] { return Trace(cli, *id, *file); }; });

@@ -28,7 +28,7 @@ void AddWatchCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<WatchFlags>();
   CLI::App* command = app.add_subcommand("watch", "Follow a job to its end")->fallthrough();
   command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
-  command->add_option("--timeout", flags->timeout, "Give up watching after so many seconds (exit code 4)")
+  command->add_option("--timeout", flags->timeout, "Stop watching after this many seconds (exit code 4)")
       ->type_name("SECONDS")
       ->check(CLI::PositiveNumber);
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Watch(cli, *flags); }; });

@@ -45,12 +45,12 @@ Findings CheckCertificate(const std::string& what, const PeerCertificate& certif
   } else if (certificate.expires - now < kRenewWithin) {
     findings.push_back({Verdict::kWarning, what,
                         absl::StrCat("expires in ", Days(certificate.expires - now), " (", who, ")"),
-                        "issue a new one in time; it is taken without a restart"});
+                        "issue a new one in time; programs read it without a restart"});
   }
   if (!certificate.distrust.empty() && findings.empty()) {
     findings.push_back(
         {Verdict::kProblem, what,
-         absl::StrCat("is not of the authority in ca.pem: ", certificate.distrust, " (", who, ")"),
+         absl::StrCat("was not issued by the authority in ca.pem: ", certificate.distrust, " (", who, ")"),
          "give the folder whose ca.pem is the cluster's authority, or issue the certificate by that authority"});
   }
   if (std::find(roles.begin(), roles.end(), certificate.role) == roles.end()) {
@@ -83,7 +83,7 @@ Finding CheckReach(const std::string& server, const ReachFacts& facts) {
   if (facts.answer.ok()) return {Verdict::kOk, what, "answers", ""};
   if (absl::IsPermissionDenied(facts.answer) || absl::IsUnauthenticated(facts.answer)) {
     return {Verdict::kProblem, what, absl::StrCat("refuses you: ", facts.answer.message()),
-            "use a certificate or token of a role that may"};
+            "use a certificate or token with a role that may"};
   }
   return {Verdict::kProblem, what, absl::StrCat("does not answer: ", facts.answer.message()),
           "see its log; if it is starting, try again in a moment"};
@@ -97,14 +97,14 @@ Finding CheckClock(const std::string& server, absl::Duration difference, absl::D
                    difference < absl::ZeroDuration() ? " behind this host's" : " ahead of this host's");
   if (off <= kMostSkew) return {Verdict::kOk, what, "agrees with this host's", ""};
   return {off > kBadSkew ? Verdict::kProblem : Verdict::kWarning, what, detail,
-          "run a time service (chrony) on both hosts: certificates and tokens are judged by the clock"};
+          "run a time service (chrony) on both hosts: the validity of certificates and tokens depends on the clock"};
 }
 
 Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own) {
   const std::string what = absl::StrCat("version of the ", server);
   const std::optional<Version> theirs = ParseVersion(version), ours = ParseVersion(own);
   if (!theirs.has_value() || !ours.has_value()) {
-    return {Verdict::kWarning, what, "not told: it is older than this command", "upgrade it"};
+    return {Verdict::kWarning, what, "not reported: it is older than this command", "upgrade it"};
   }
   if (*theirs == *ours) return {Verdict::kOk, what, version, ""};
   const std::string detail = absl::StrCat(version, ", this command is ", own);

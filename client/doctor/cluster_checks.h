@@ -1,4 +1,4 @@
-// What facts about a cluster mean. Pure: the facts come from cluster_probe and tls_probe.
+// Judges facts about a cluster. Pure: cluster_probe and tls_probe collect the facts.
 #pragma once
 
 #include <string>
@@ -13,13 +13,13 @@
 namespace muster {
 
 struct PeerCertificate {
-  std::string role, name;          // organisational unit, common name
+  std::string role, name;          // organizational unit, common name
   std::vector<std::string> hosts;  // subject alternative names
   absl::Time begins, expires;
-  std::string distrust;  // what verification against the authority said; empty: nothing
+  std::string distrust;  // the error of verification against the authority; empty: none
 };
 
-// Whether a name in a certificate stands for `host`; "*.pool" covers one label.
+// Whether a name in a certificate covers `host`; "*.pool" covers one label.
 bool CoversHost(const std::string& pattern, const std::string& host);
 
 // `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is
@@ -27,7 +27,7 @@ bool CoversHost(const std::string& pattern, const std::string& host);
 Findings CheckCertificate(const std::string& what, const PeerCertificate& certificate,
                           const std::vector<std::string>& roles, const std::string& host, absl::Time now);
 
-// The answer to a call, and how far a TCP connection and a handshake came by themselves.
+// The answer to a call, and how far a plain TCP connection and TLS handshake got.
 struct ReachFacts {
   std::string address;
   std::string tcp_error;        // empty: connected
@@ -44,7 +44,7 @@ Finding CheckVersion(const std::string& server, const std::string& version, cons
 // One line for each worker that needs a look, one for all others.
 Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now);
 
-// One line for each waiting job that these workers could not run even if nothing else ran; one if there is none.
+// One line for each waiting job that these workers could not run even if they were idle; one line if there is none.
 Findings CheckJobs(const std::vector<muster::v1::Job>& active, const muster::v1::ListWorkersResponse& workers);
 
 }  // namespace muster

@@ -38,7 +38,7 @@ absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
-// One call and how long it took.
+// One call and its duration.
 template <typename Stub, typename Request, typename Response>
 absl::Status Ask(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                  Response& response, absl::Duration& round_trip, grpc::ClientContext& context,
@@ -90,7 +90,7 @@ class Examination {
     if (stat(key.c_str(), &info) == 0) findings_.push_back(CheckSecretMode(Secret::kPrivateKey, key.string(), info.st_mode));
   }
 
-  // The file that holds a token, and how it is kept.
+  // The token's file and its permissions.
   void OwnToken() {
     const std::filesystem::path& file = endpoint_.security.token_file;
     if (file.empty()) return;
@@ -103,7 +103,7 @@ class Examination {
     }
   }
 
-  // Who the coordinator takes us for. A certificate says that itself; a token does not.
+  // Our name and role, as the coordinator sees them. A certificate contains both; a token does not.
   void OwnName(const grpc::ClientContext& context) {
     const auto& metadata = context.GetServerInitialMetadata();
     const auto caller = metadata.find(kCallerMetadata);
@@ -141,7 +141,7 @@ class Examination {
       Jobs(channel, workers);
     } else {
       findings_.push_back({Verdict::kProblem, "workers", std::string(listed.message()),
-                           "use a certificate or token of a role that may"});
+                           "use a certificate or token with a role that may"});
     }
   }
 
@@ -159,7 +159,7 @@ class Examination {
           Ask(*stub, &muster::v1::JobService::Stub::List, page, round_trip, context, request);
       if (!status.ok()) {
         findings_.push_back({Verdict::kProblem, "jobs", std::string(status.message()),
-                             "use a certificate or token of a role that may"});
+                             "use a certificate or token with a role that may"});
         return;
       }
       for (muster::v1::Job& job : *page.mutable_jobs()) active.push_back(std::move(job));
@@ -170,7 +170,7 @@ class Examination {
 
   void DataServer(const std::string& address) {
     const auto channel = MakeChannel(address, endpoint_.security);
-    if (!channel.ok()) return;  // said of the coordinator's already: the same files
+    if (!channel.ok()) return;  // reported for the coordinator already: the same files
     const auto stub = muster::v1::DataService::NewStub(*channel);
     muster::v1::ListDatasetsResponse datasets;
     absl::Duration round_trip;

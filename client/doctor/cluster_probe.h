@@ -1,4 +1,4 @@
-// Looks at a cluster from where this runs, and says what it found.
+// Examines a cluster from where this runs, and returns findings.
 #pragma once
 
 #include <string>
@@ -9,8 +9,7 @@
 
 namespace muster {
 
-// From the client's own certificate to the workers; what cannot be looked at since something before it is wrong is left
-// out.
+// From the client's own certificate to the workers. Checks that depend on something broken are left out.
 Findings ExamineCluster(const Endpoint& endpoint, const std::string& own_version);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What `muster doctor` found: one line for each thing that it looked at.
+// What `muster doctor` found: one line per check.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@ enum class Verdict { kOk, kWarning, kProblem };
 
 struct Finding {
   Verdict verdict = Verdict::kOk;
-  std::string what;    // the thing: "certificate of the coordinator"
-  std::string detail;  // what is so: "expires in 12 days"
-  std::string remedy;  // what to do; empty where all is well
+  std::string what;  // what was checked: "certificate of the coordinator"
+  std::string detail;  // the result: "expires in 12 days"
+  std::string remedy;  // what to do; empty if nothing is wrong
 };
 using Findings = std::vector<Finding>;
 

@@ -35,7 +35,7 @@ std::string NamesOf(const std::vector<NetworkInterface>& interfaces) {
 Finding CheckSecretMode(Secret secret, const std::string& path, unsigned mode) {
   const bool token = secret == Secret::kToken;
   const std::string what = absl::StrCat(token ? "token file " : "private key ", path);
-  // A group may read it: a Kubernetes Secret with fsGroup is mounted so. Others may not.
+  // The group may read it: a Kubernetes Secret with fsGroup is mounted that way. Others may not.
   if ((mode & 0007) == 0) return {Verdict::kOk, what, "is not readable by others", ""};
   return {Verdict::kProblem, what, absl::StrFormat("may be read by everybody (mode %04o)", mode & 0777),
           absl::StrCat("chmod 600 ", path, ", and issue a new ", token ? "token" : "certificate",
@@ -47,7 +47,7 @@ Finding CheckPort(const std::string& name, int port, bool taken, const std::stri
   if (!taken) return {Verdict::kOk, what, "is free", ""};
   if (absl::StrContains(owner, "muster-worker")) return {Verdict::kOk, what, absl::StrCat("is taken by ", owner), ""};
   return {Verdict::kProblem, what,
-          absl::StrCat("is taken by ", owner.empty() ? "a process that is not ours to see" : owner),
+          absl::StrCat("is taken by ", owner.empty() ? "a process that this user may not see" : owner),
           absl::StrCat("stop it, or give muster-worker another with --", name, " HOST:PORT")};
 }
 

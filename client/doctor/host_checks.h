@@ -1,4 +1,4 @@
-// What facts about a worker's host mean. Pure: the facts come from host_probe.
+// Judges facts about a worker's host. Pure: host_probe collects the facts.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ Finding CheckPort(const std::string& name, int port, bool taken, const std::stri
 // `towards`: our address on the way to the coordinator, empty: no route.
 Finding CheckInterface(const std::vector<NetworkInterface>& interfaces, const std::string& coordinator,
                        const std::string& towards);
-// `interface`: what the worker's --interface says.
+// `interface`: the worker's --interface.
 Finding CheckChosenInterface(const std::vector<NetworkInterface>& interfaces, const std::string& interface);
 // `setting`: NCCL_SOCKET_IFNAME, empty: not set. `ranks`: the interface that the worker binds, empty: not known; `chosen`:
 // --interface names it.
@@ -46,7 +46,7 @@ struct NvmlFacts {
 };
 Findings CheckGpus(const NvmlFacts& nvml, bool expected);
 
-// What `muster-rank --version` did; `path`: where it was looked for.
+// The result of `muster-rank --version`; `path`: where the program was looked for.
 Finding CheckRankProgram(const std::string& path, bool found, int exit_code, const std::string& last_line);
 
 }  // namespace muster

@@ -41,7 +41,7 @@ std::string ListeningInode(int port) {
   return "";
 }
 
-// "muster-worker (pid 12)" of who has the socket open; empty where we may not look.
+// "muster-worker (pid 12)" of the process that has the socket open; empty without permission to look.
 std::string OwnerOf(const std::string& inode) {
   const std::string target = absl::StrCat("socket:[", inode, "]");
   std::error_code error;
@@ -78,7 +78,7 @@ Volume VolumeOf(const std::filesystem::path& folder) {
   return {uint64_t{info.f_bavail} * info.f_frsize, uint64_t{info.f_blocks} * info.f_frsize};
 }
 
-// Starts it as far as --help: its libraries are loaded by then.
+// Runs it with --help, which loads its libraries.
 Finding RankProgram(const std::filesystem::path& path) {
   if (access(path.c_str(), X_OK) != 0) return CheckRankProgram(path.string(), false, 0, "");
   int pipe_ends[2];
@@ -119,7 +119,7 @@ Findings StateFolder(const std::filesystem::path& folder) {
   return findings;
 }
 
-// Asks NVML, where there is one.
+// Queries NVML if there is one.
 NvmlFacts ProbeGpus() {
   NvmlFacts facts;
   const absl::StatusOr<std::unique_ptr<Nvml>> nvml = Nvml::Open();

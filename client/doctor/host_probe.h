@@ -1,4 +1,4 @@
-// Looks at this host as a worker's, and says what it found.
+// Examines this host as a worker's host, and returns findings.
 #pragma once
 
 #include <filesystem>
@@ -9,12 +9,12 @@
 namespace muster {
 
 struct HostExamination {
-  std::filesystem::path state;        // of the worker; empty: not looked at
-  std::filesystem::path rank_binary;  // empty: not looked at
+  std::filesystem::path state;  // of the worker; empty: not checked
+  std::filesystem::path rank_binary;  // empty: not checked
   std::string coordinator;            // HOST:PORT; empty: not known
   std::string interface;              // --interface of the worker; empty: not given
   std::string metrics = "127.0.0.1:7075", health = "127.0.0.1:7085";
-  bool gpu = false;  // the worker is to have GPUs
+  bool gpu = false;  // the worker should have GPUs
   uint32_t slots = 0;  // 0: not known
 };
 Findings ExamineHost(const HostExamination& host);

@@ -40,7 +40,7 @@ PeerCertificate FactsOf(X509* certificate) {
   return facts;
 }
 
-// A connected socket, or why there is none.
+// A connected socket, or the reason why there is none.
 absl::StatusOr<OwnedFd> Connect(const std::string& address, absl::Duration within) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) return absl::InvalidArgumentError("it is not HOST:PORT");
@@ -94,11 +94,11 @@ void Handshake(int fd, const SecurityOptions& security, TlsFacts& facts) {
   if (SSL_connect(ssl.get()) != 1) {
     facts.handshake_error = OpenSslError();
   } else {
-    // TLS 1.3: whether the server takes our certificate is known with its first answer.
+    // In TLS 1.3 the server's first answer shows whether it accepts our certificate.
     char byte;
     errno = 0;
     const int count = SSL_read(ssl.get(), &byte, 1);
-    const bool silent = count <= 0 && errno == EAGAIN;  // it has nothing to say yet, and so nothing against us
+    const bool silent = count <= 0 && errno == EAGAIN;  // it has nothing to say yet, so it has not refused us
     if (count <= 0 && !silent) facts.handshake_error = OpenSslError();
   }
   const CertificatePtr peer(SSL_get1_peer_certificate(ssl.get()));

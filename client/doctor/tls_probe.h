@@ -1,4 +1,4 @@
-// Looks at a server as TLS sees it, without gRPC: why a connection fails is not to be had from there.
+// Examines a server's TLS without gRPC, which does not report why a connection fails.
 #pragma once
 
 #include <optional>
@@ -13,13 +13,13 @@ namespace muster {
 
 struct TlsFacts {
   std::string tcp_error, handshake_error;  // empty: none
-  std::optional<PeerCertificate> server;  // what it showed, also where it is not trusted
+  std::optional<PeerCertificate> server;  // the certificate that it presented, even if it is not trusted
 };
 
 // Connects to host:port; the handshake is left out where `security` is insecure.
 TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, absl::Duration within);
 
-// The certificate in a folder, as its peers will see it. Nothing is wrong with a folder that has none but ca.pem.
+// The certificate in a folder, as peers will see it. A folder with nothing but ca.pem is fine.
 absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder, absl::Time now);
 
 }  // namespace muster

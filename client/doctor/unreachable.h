@@ -1,4 +1,5 @@
-// Why a command got no answer from the coordinator: gRPC says that a handshake failed, not which certificate is wrong.
+// Why a command got no answer from the coordinator: gRPC reports that a handshake failed, but not which certificate is
+// wrong.
 #pragma once
 
 #include <string>
@@ -8,11 +9,11 @@
 
 namespace muster {
 
-// One sentence for a user, and what to do; "" where a look from outside finds nothing wrong. Pure.
-// `speaks_tls`: a server that was asked without TLS shows a certificate.
+// One sentence for the user, with what to do; "" if no problem was found. Pure. `speaks_tls`: a server that was
+// contacted without TLS presents a certificate.
 std::string DescribeUnreachable(const Endpoint& endpoint, const TlsFacts& facts, bool speaks_tls);
 
-// Looks at the coordinator for a second at most. Returns `text` where nothing is wrong with the way to it.
+// Examines the coordinator for at most one second. Returns `text` if no problem was found on the way to it.
 std::string WhyUnreachable(const ConnectionFlags& flags, const std::string& text);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// The values of other tools' arguments as Muster reads them.
+// Interprets the values of other tools' arguments.
 #pragma once
 
 #include <optional>
@@ -8,13 +8,14 @@
 
 namespace muster {
 
-// Truth values and None as Python writes them are those of YAML.
+// Truth values and None in Python's spelling become those of YAML.
 std::string ValueOf(const Argument& argument);
 
 // "learning_rate: 1e-5".
 std::string Quoted(const Argument& argument);
 
-// The name that a path or an id of the Hub is pushed or imported as: its last part, in the characters of names.
+// The name under which a path or an id of the Hub is pushed or imported: its last part, with the characters allowed in
+// names.
 std::string NameFrom(const std::string& path, const std::string& otherwise);
 
 std::optional<double> FiniteNumber(const std::string& text);

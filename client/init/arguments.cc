@@ -15,7 +15,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kMostArguments = 10000;  // aliases can make a short text mean many
+constexpr size_t kMostArguments = 10000;  // aliases let a short text expand to a very long one
 
 absl::Status Wrong(const std::string& name, int line, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(name, ":", line, ": ", what));
@@ -48,7 +48,7 @@ struct Word {
   int line = 0;
 };
 
-// As a shell splits: quotes, backslashes, comments, continued lines. Nothing is expanded.
+// Splits like a shell: quotes, backslashes, comments, continued lines. Nothing is expanded.
 absl::StatusOr<std::vector<Word>> ShellWords(const std::string& name, const std::string& text) {
   std::vector<Word> words;
   bool in_word = false;
@@ -93,7 +93,7 @@ bool IsAssignment(const std::string& word) {
                      [](unsigned char c) { return std::isupper(c) || std::isdigit(c) || c == '_'; });
 }
 
-// A flag's value that is none: launchers take the module or script after their own flags.
+// A word after a flag that is not its value: launchers take the module or script after their own flags.
 bool IsProgram(const std::string& word) {
   return word == "-m" || absl::StartsWith(word, "tevatron.") || absl::StartsWith(word, "FlagEmbedding.") ||
          absl::EndsWith(word, ".py");

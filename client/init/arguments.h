@@ -18,7 +18,7 @@ struct Argument {
 };
 
 struct ToolArguments {
-  std::string program;  // words of a command line that are no arguments: "torchrun -m tevatron.retriever.driver.train"
+  std::string program;  // words of a command line before its arguments: "torchrun -m tevatron.retriever.driver.train"
   std::vector<Argument> arguments;
 };
 

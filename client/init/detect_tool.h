@@ -1,4 +1,4 @@
-// Which tool arguments are of.
+// Recognizes the tool that arguments belong to.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace muster {
 
-// A profile's name. The program of a command line decides; without one, arguments that one tool alone has. Empty: they
-// fit none, or several.
+// A profile's name. The program of a command line decides; without one, arguments that only one tool has. Empty: they
+// fit no tool, or several.
 std::string DetectTool(const ToolArguments& arguments);
 
 }  // namespace muster

@@ -36,7 +36,7 @@ std::vector<std::string> FieldOrder() {
   return fields;
 }
 
-// Without control characters: a comment ends with its line.
+// Without control characters, because a comment ends with its line.
 std::string OneLine(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
@@ -44,7 +44,7 @@ std::string OneLine(std::string text) {
   return text;
 }
 
-// The lines of one field; sections that `open` holds already are not repeated.
+// The lines of one field; sections in `open` are not repeated.
 void AppendField(const std::string& field, const std::string& value, const std::string& comment,
                  std::vector<std::string>& open, std::string& text) {
   const std::vector<std::string> names = absl::StrSplit(field, '.');

@@ -8,21 +8,21 @@ namespace muster {
 
 enum class ArgumentRule {
   kCopy,         // the value is the field's
-  kHarmless,     // what is trained does not depend on it
-  kHarmlessIf,   // so it is with one of `values`; otherwise not translated
+  kHarmless,  // it has no effect on what is trained
+  kHarmlessIf,  // harmless with one of `values`; otherwise not translated
   kRefused,      // not translated
-  kTranslate,    // a function in tools/ knows it
+  kTranslate,  // handled by a function in tools/
 };
 
 struct RuleOf {
   std::string_view key;
   ArgumentRule rule;
-  std::string_view text;         // kCopy: the field; otherwise why
+  std::string_view text;  // kCopy: the field; otherwise the reason
   std::string_view values = "";  // kHarmlessIf: separated by '|'
 };
 std::span<const RuleOf> ArgumentRules();
 
-// The first rule of the table that fits; null: none. A key that ends with '*' stands for all keys that begin so.
+// The first rule of the table that fits; null: none. A key that ends with '*' means all keys with that prefix.
 const RuleOf* FindArgumentRule(std::string_view key);
 
 }  // namespace muster

@@ -117,7 +117,7 @@ const Argument* Translator::Find(std::string_view key) const {
 }
 
 void Translator::FillRequired() {
-  if (!draft_.Has("name")) Set("name", result_.tool, "for people").IgnoreError();
+  if (!draft_.Has("name")) Set("name", result_.tool, "any name").IgnoreError();
   if (!draft_.Has("model.from")) Set("model.from", "my-model", "not in the arguments: muster models push my-model DIR").IgnoreError();
   if (!draft_.Has("data.train")) Set("data.train", "my-data", "not in the arguments: muster data import my-data PATH").IgnoreError();
   if (UsesLora(*this) && !draft_.Has("model.lora.rank")) {
@@ -130,7 +130,7 @@ void Translator::FillRequired() {
 
 void Translator::Finish() {
   draft_.Before(absl::StrCat("From ", options_.source, ", arguments of ", result_.tool, "."));
-  draft_.Before("What the fields mean: docs/job-spec.md. What it would do: muster submit FILE --dry-run");
+  draft_.Before("What the fields mean: docs/reference/job-spec.md. What it would do: muster submit FILE --dry-run");
   const auto add = [&](const std::string& title, const std::vector<std::string>& lines) {
     if (lines.empty()) return;
     draft_.After(title);

@@ -1,4 +1,5 @@
-// Arguments of another tool → a job file that trains alike, with a comment for every argument.
+// Translates the arguments of another tool to a job file that trains in the same way, with a comment for every
+// argument.
 #pragma once
 
 #include <string>
@@ -10,18 +11,18 @@ namespace muster {
 
 struct TranslateOptions {
   std::string source;      // where the arguments come from, for the first comment
-  std::string tool;        // a profile's name; empty: told from the arguments
+  std::string tool;  // a profile's name; empty: recognized from the arguments
   uint32_t processes = 0;  // training processes of the tool; 0: what the arguments say, else 1
 };
 
 struct Translation {
   std::string tool;
   std::string job_file;
-  size_t translated = 0, harmless = 0, not_translated = 0;  // arguments; they add up to all of them
+  size_t translated = 0, harmless = 0, not_translated = 0;  // their sum: all arguments
 };
 
-// INVALID_ARGUMENT: the tool is not known. An argument with a value that Muster cannot have is not translated, and the job
-// file says why.
+// INVALID_ARGUMENT: the tool is not known. An argument with a value that Muster does not support is not translated, and
+// the job file says why.
 absl::StatusOr<Translation> TranslateArguments(const ToolArguments& arguments, const TranslateOptions& options);
 
 }  // namespace muster

@@ -28,7 +28,7 @@ Translation Translated(const std::string& text, TranslateOptions options = {}) {
   return translation.value_or(Translation());
 }
 
-// The job that the translation's file is, with its defaults.
+// The job in the translation's file, with its defaults.
 JobSpec Job(const Translation& translation) {
   auto spec = ReadJobText("job.yaml", translation.job_file);
   EXPECT_TRUE(spec.ok()) << spec.status() << "\n" << translation.job_file;
@@ -111,7 +111,7 @@ TEST(TranslateArguments, ReadsSwiftsCommandLine) {
   EXPECT_THAT(translation.job_file, HasSubstr("#   gradient_accumulation_steps: 4: the tool's parts do not see"));
   EXPECT_THAT(translation.job_file, HasSubstr("#   deepspeed: zero2: weights are not split over ranks"));
   const JobSpec lora = Job(Translated("swift sft --model a --lora_alpha 16"));
-  EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless it is told otherwise";
+  EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless tuner_type says otherwise";
   EXPECT_DOUBLE_EQ(lora.model().lora().alpha(), 16);
   EXPECT_DOUBLE_EQ(lora.optimizer().learning_rate(), 1e-4);
 }
@@ -165,7 +165,7 @@ TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {
   EXPECT_DOUBLE_EQ(arctic.optimizer().max_grad_norm(), 5);
 }
 
-// Of every argument that a rule knows, and one that none knows, with values that fit and values that do not.
+// Every argument that a rule knows, and one that no rule knows, with values that fit and values that do not.
 TEST(TranslateArguments, DropsNothing) {
   for (const char* tool : {"sentence-transformers", "tevatron", "flagembedding", "swift", "arctic"}) {
     for (const std::string value : {"1", "0", "true", "null", "cls", "no such: \"value\" # \n x", "[1, 2]", ""}) {
@@ -189,7 +189,7 @@ TEST(TranslateArguments, DropsNothing) {
   }
 }
 
-// A key with a function in the table has one, and every field that a key is copied to exists.
+// Every key that the table marks for a function has one, and every field that a key is copied to exists.
 TEST(ArgumentRules, NameFieldsThatExist) {
   for (const RuleOf& rule : ArgumentRules()) {
     if (rule.rule != ArgumentRule::kCopy) continue;

@@ -1,4 +1,4 @@
-// The job file that the arguments of a tool become, while it is written.
+// Builds the job file from a tool's arguments.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ class Translator {
   absl::StatusOr<Translation> Run();
 
   const std::string& tool() const { return result_.tool; }
-  uint32_t processes() const { return options_.processes; }  // as the user says; 0: as the arguments say
+  uint32_t processes() const { return options_.processes; }  // as the user gave it; 0: from the arguments
   const JobDraft& draft() const { return draft_; }
   const Argument* Find(std::string_view key) const;  // null: none
 

@@ -27,7 +27,7 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   RETURN_IF_ERROR(MakeFolders(certs));
   std::filesystem::permissions(certs, std::filesystem::perms::owner_all);
   RETURN_IF_ERROR(MakeAuthority(certs / "authority"));
-  // Issued anew at every start: then they do not expire under a cluster that is used for years.
+  // Issued again at every start, so that they do not expire under a cluster that is used for years.
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
@@ -113,7 +113,7 @@ absl::Status LocalCluster::StartServer(ServerChild& server, const std::function<
   return absl::OkStatus();
 }
 
-// Notices who ended, and starts who is due. While the cluster starts, an end is final: StartServer reports it.
+// Notices which processes ended, and starts those that are due. While the cluster starts, an end is final: StartServer reports it.
 void LocalCluster::Supervise() {
   const absl::Duration now = clock_.Monotonic();
   bool changed = false;
@@ -121,7 +121,7 @@ void LocalCluster::Supervise() {
     const bool was_running = server->running();
     server->Check(now);
     if (was_running && !server->running() && server->restart_at().has_value() && started_) {
-      std::fprintf(stderr, "muster local: %s ended (%s; see logs/%s.log) and is started again\n", server->name().c_str(),
+      std::fprintf(stderr, "muster local: %s ended (%s; see logs/%s.log) and is being restarted\n", server->name().c_str(),
                    server->end().c_str(), server->name().c_str());
     }
     if (started_ && server->restart_at().has_value() && *server->restart_at() <= now) {
@@ -158,7 +158,7 @@ absl::StatusOr<int> LocalCluster::RunCommand(const std::vector<std::string>& com
   options.argv = {"/usr/bin/env", absl::StrCat("MUSTER_ADDRESS=", address()),
                   absl::StrCat("MUSTER_CERTS=", user_certificates().string())};
   options.argv.insert(options.argv.end(), command.begin(), command.end());
-  options.own_group = false;  // it shares the terminal, and gets Ctrl-C by itself
+  options.own_group = false;  // it shares the terminal, and receives Ctrl-C by itself
   ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(options));
   loop_->Watch(child.pidfd(), [] {});
   std::optional<absl::Duration> kill_at;

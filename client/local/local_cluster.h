@@ -26,11 +26,11 @@ class LocalCluster {
     int port = 0;                      // the coordinator's; 0: a free one
     absl::Duration start_timeout = absl::Seconds(60);
     absl::Duration stop_timeout = absl::Seconds(25);  // an agent gives its ranks 10 s to save, and then 10 s to end
-    // Does this server answer? And: does the coordinator list a worker that is ready?
+    // Does this server answer? And: does the coordinator list a ready worker?
     std::function<bool(const std::string& address)> serves;
     std::function<bool(const std::string& address)> has_worker;
   };
-  // Signals SIGINT, SIGTERM and SIGHUP are delivered to the cluster from here on. Children end with the calling thread.
+  // From here on, SIGINT, SIGTERM and SIGHUP are delivered to the cluster. Children end with the calling thread.
   static absl::StatusOr<std::unique_ptr<LocalCluster>> Create(Options options, const Clock& clock);
 
   // Starts one server after the other, each once the one before answers. CANCELLED if a signal came meanwhile.
@@ -39,7 +39,7 @@ class LocalCluster {
   // Supervises until a signal comes, or until `command` has ended; returns the exit code.
   absl::StatusOr<int> Run(const std::vector<std::string>& command);
 
-  // Ends the worker first, so that it can tell the coordinator, then the others.
+  // Ends the worker first, so that it can notify the coordinator, then the others.
   void Stop();
 
   std::string address() const;

@@ -1,4 +1,4 @@
-// The supervision of muster local, with shell scripts in the place of servers.
+// The supervision of muster local, with shell scripts instead of servers.
 #include "client/local/local_cluster.h"
 
 #include <gmock/gmock.h>
@@ -84,7 +84,7 @@ TEST_F(LocalClusterTest, StartsAServerAgainOnItsPort) {
   ASSERT_TRUE((*cluster)->Start().ok());
   const pid_t before = Info()["pids"]["coordinator"];
   ASSERT_EQ(kill(before, SIGKILL), 0);
-  // The command waits for the new process and for the arguments that it notes, and ends with a code of its own.
+  // The command waits for the new process and for the arguments that it records, and ends with an exit code of its own.
   const std::string is_old = absl::StrCat("grep -q '\"coordinator\": ", before, "' ", (folder_ / "state/local.json").string());
   const std::string is_noted = absl::StrCat("grep -q -e '--listen 127.0.0.1:4711' ", (folder_ / "calls").string());
   const auto code = (*cluster)->Run({"/bin/sh", "-c", absl::StrCat("i=0; while ", is_old, " || ! ", is_noted,
@@ -105,7 +105,7 @@ TEST_F(LocalClusterTest, TellsTheCommandWhereTheClusterIs) {
   (*cluster)->Stop();
 }
 
-TEST_F(LocalClusterTest, NamesTheServerThatCannotStartAndItsLastWords) {
+TEST_F(LocalClusterTest, NamesTheServerThatCannotStartAndItsLastLine) {
   WriteServer("coordinator", "#!/bin/sh\necho 'the journal is of a newer version' >&2\nexit 1\n");
   auto cluster = LocalCluster::Create(Options(), RealClock());
   ASSERT_TRUE(cluster.ok()) << cluster.status();

@@ -62,11 +62,11 @@ absl::StatusOr<int> RunLocal(const LocalFlags& flags) {
 
 void AddLocalCommand(CLI::App& app, std::function<absl::StatusOr<int>()>& action) {
   auto flags = std::make_shared<LocalFlags>();
-  CLI::App* local = app.add_subcommand("local", "Run a cluster on this machine, until Ctrl-C or for the time of one command");
-  local->add_option("--slots", flags->slots, "Ranks that may run at once (default: one a GPU; without GPUs 1)")
+  CLI::App* local = app.add_subcommand("local", "Run a cluster on this machine, until Ctrl-C or until a command ends");
+  local->add_option("--slots", flags->slots, "Ranks that may run at once (default: one per GPU; without GPUs 1)")
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u));
-  local->add_option("--state", flags->state, "Folder for all that the cluster keeps (~/.local/share/muster/local)")->type_name("DIR");
+  local->add_option("--state", flags->state, "Folder for the cluster's state (~/.local/share/muster/local)")->type_name("DIR");
   local->add_option("--port", flags->port, "The coordinator's port (default: a free one)")->type_name("P")->check(CLI::Range(0, 65535));
   local->add_option("command", flags->command, "After --: a command to run with MUSTER_ADDRESS and MUSTER_CERTS set")
       ->type_name("COMMAND");

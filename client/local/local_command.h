@@ -11,7 +11,7 @@ class App;
 
 namespace muster {
 
-// `action` becomes what runs the command and returns its exit code: Cli::action of client/cli.h.
+// Sets `action` to a function that runs the command and returns its exit code: Cli::action of client/cli.h.
 void AddLocalCommand(CLI::App& app, std::function<absl::StatusOr<int>()>& action);
 
 }  // namespace muster

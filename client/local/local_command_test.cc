@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// The words that come to `local`'s positional, with the main program's settings around it.
+// The words that reach `local`'s positional, with the main program's settings around it.
 std::vector<std::string> CommandOf(std::vector<std::string> words) {
   CLI::App app("test", "muster");
   app.require_subcommand(1);
@@ -26,7 +26,7 @@ std::vector<std::string> CommandOf(std::vector<std::string> words) {
   return app.get_subcommand("local")->get_option("command")->results();
 }
 
-TEST(LocalCommand, LeavesWhatStandsAfterTheDashesToTheCommand) {
+TEST(LocalCommand, LeavesTheWordsAfterTheDashesToTheCommand) {
   EXPECT_EQ(CommandOf({"local", "--slots", "2", "--", "muster", "jobs", "--output", "json"}),
             (std::vector<std::string>{"muster", "jobs", "--output", "json"}));
   EXPECT_TRUE(CommandOf({"local", "--slots", "2"}).empty());

@@ -1,4 +1,4 @@
-// Whether servers answer, asked over the wire as a user would.
+// Whether servers answer, checked over the network as a user would.
 #pragma once
 
 #include <string>

@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kLongEnough = absl::Seconds(30);  // a server that ran so long starts with a clean slate
+constexpr absl::Duration kLongEnough = absl::Seconds(30);  // a server that ran this long has its failures forgotten
 constexpr uint64_t kMaxLogBytes = 16 << 20;
 
 }  // namespace

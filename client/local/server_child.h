@@ -1,4 +1,4 @@
-// A server program that is kept running: started again when it ends, on the ports that it had.
+// A server program that is kept running: restarted when it ends, on the same ports.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 namespace muster {
 
 struct ServerPorts {
-  int port = 0;  // 0: a free one, and remembered
+  int port = 0;  // 0: a free port, which is kept across restarts
   int metrics_port = 0;
   int health_port = 0;
 };
@@ -32,7 +32,7 @@ class ServerChild {
     std::string name;  // coordinator
     std::function<std::vector<std::string>(const ServerPorts&)> arguments;  // argv, with the port file in it
     std::filesystem::path port_file;
-    std::filesystem::path log_file;  // what it writes is appended
+    std::filesystem::path log_file;  // its output is appended
     ServerPorts ports;
     PollLoop* loop = nullptr;
     std::function<void()> on_end;    // it ended without having been asked to

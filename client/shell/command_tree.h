@@ -10,7 +10,7 @@ namespace muster {
 struct FlagInfo {
   std::vector<std::string> names;  // "-h", "--help"; of a positional its label: "JOB"
   std::string description;
-  std::string value;                 // what stands for its value: "FILE"; empty for a flag without a value
+  std::string value;                 // how --help names its value: "FILE"; empty for a flag without a value
   std::vector<std::string> choices;  // of a closed choice
   bool positional = false;
 };

@@ -189,7 +189,7 @@ class FakeData final : public muster::v1::DataService::Service {
       if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
       if (request.chunk() == "bad") {
         return {grpc::StatusCode::INVALID_ARGUMENT,
-                "corpus.jsonl:1: is no JSON. Fix the line, or import with --skip-bad 1."};
+                "corpus.jsonl:1: is not JSON. Fix the line, or import with --skip-bad 1."};
       }
     }
     muster::v1::ImportResponse response;

@@ -136,7 +136,7 @@ absl::StatusOr<uint64_t> BackupRepository::Prune(size_t keep) {
   for (size_t i = 0; i + keep < names.size(); ++i) {
     std::filesystem::remove(folder_ / "backups" / (names[i] + kSuffix), error);
   }
-  RETURN_IF_ERROR(FlushToDisk(folder_ / "backups"));  // before their contents go
+  RETURN_IF_ERROR(FlushToDisk(folder_ / "backups"));  // removes lists before contents
   uint64_t freed = 0;
   std::vector<std::filesystem::path> unused;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / "files", error)) {

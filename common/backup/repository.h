@@ -23,7 +23,8 @@ class BackupRepository {
 
   const std::filesystem::path& folder() const { return folder_; }
   absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; none where the folder is absent
-  // `name`: "latest" or empty is the newest. NOT_FOUND says what is there. The manifest is checked: paths stay inside.
+  // `name`: "latest" or empty means the newest. NOT_FOUND lists what is there. Checks the manifest: its paths stay
+  // inside the folder.
   absl::StatusOr<muster::v1::BackupManifest> Read(const std::string& name) const;
 
   bool Has(const std::string& digest, uint64_t size) const;
@@ -31,18 +32,19 @@ class BackupRepository {
 
   // For the writer.
   absl::Status Prepare();
-  // Stores what `fill` hands to its argument, and returns the digest. With `expected`, DATA_LOSS if it is another.
+  // Stores what `fill` writes to its argument, and returns the digest. With `expected`: DATA_LOSS if the digest
+  // differs.
   using Sink = std::function<absl::Status(std::string_view chunk)>;
   absl::StatusOr<std::string> Store(const std::function<absl::Status(const Sink&)>& fill, const std::string& expected);
   absl::Status Write(const muster::v1::BackupManifest& manifest);
-  // Removes all but the `keep` newest backups, and contents that none of those has. Returns the bytes that came free.
+  // Removes all but the `keep` newest backups, and contents that none of them needs. Returns the number of freed bytes.
   absl::StatusOr<uint64_t> Prune(size_t keep);
 
  private:
   const std::filesystem::path folder_;
 };
 
-// Reads every file of the backup, and compares its digest. DATA_LOSS names the first that is missing or another.
+// Reads every file of the backup and compares its digest. DATA_LOSS names the first file that is missing or differs.
 absl::Status VerifyBackup(const BackupRepository& repository, const muster::v1::BackupManifest& manifest);
 
 }  // namespace muster

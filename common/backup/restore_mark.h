@@ -1,5 +1,5 @@
-// FOLDER/restored.json of a state folder that `muster restore` wrote. While it says that the restore is not complete, no
-// server opens the folder. A coordinator's mark also says which epoch its restored state begins at.
+// FOLDER/restored.json, which `muster restore` writes to a state folder. While it says that the restore is not
+// complete, no server opens the folder. A coordinator's mark also has the epoch at which its restored state begins.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ struct RestoreMark {
   uint64_t epoch = 0;
 };
 
-// Above every epoch that a coordinator can have reached before `now`: each start raises it by one, and none starts
-// 1024 times a second.
+// An epoch above every epoch that a coordinator can have reached before `now`: each start increases it by one, and no
+// coordinator starts 1024 times per second.
 uint64_t EpochAfterRestore(absl::Time now);
 
 absl::Status WriteRestoreMark(const std::filesystem::path& folder, const RestoreMark& mark);
 
-// Nothing: the folder was not restored. FAILED_PRECONDITION: the restore was not finished.
+// Nothing: the folder was not restored. FAILED_PRECONDITION: the restore did not finish.
 absl::StatusOr<std::optional<RestoreMark>> ReadRestoreMark(const std::filesystem::path& folder);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// A consistent copy of an SQLite database that others read and write meanwhile.
+// A consistent copy of an SQLite database while others read and write it.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,8 @@
 
 namespace muster {
 
-// `target` must not be there; it becomes one plain file, checked (PRAGMA quick_check). The copy is the state of one
-// moment between begin and end of the call: with the source in WAL mode it neither waits for writers nor holds them up.
+// `target` must not exist; it becomes one plain file, checked (PRAGMA quick_check). The copy is the database's state at
+// one moment during the call. With the source in WAL mode it neither waits for writers nor blocks them.
 absl::Status CopySqlite(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace muster

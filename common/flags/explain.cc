@@ -28,7 +28,7 @@ void AppendOptions(CLI::App& app, std::vector<CLI::Option*>& options) {
   for (CLI::App* group : GroupsOf(app)) AppendOptions(*group, options);
 }
 
-// Descriptions of its validators, in order, with what each says about `value`.
+// Descriptions of its validators, in order, with each one's verdict on `value`.
 struct Verdict {
   std::string description, text;
 };
@@ -52,7 +52,7 @@ std::vector<Verdict> VerdictsOf(CLI::Option& option, const std::string& value) {
   }
 }
 
-// What an option with this validator takes; `text`: the validator's own words, which stand where the kind is unknown.
+// What an option with this validator accepts; `text`: the validator's own description, for unknown kinds.
 std::string Expectation(const Verdict& verdict, const std::string& value) {
   static const std::regex kRange(R"((INT|UINT|FLOAT) in \[(\S+) - (\S+)\])");
   const std::string& kind = verdict.description;
@@ -73,7 +73,7 @@ std::string Expectation(const Verdict& verdict, const std::string& value) {
   return verdict.text;
 }
 
-// An option's type is known to CLI11's conversion alone; what the value looks like says why it did not fit.
+// Only CLI11's conversion knows an option's type; the value's form shows why it did not fit.
 std::string Unconvertible(const std::string& value) {
   double number = 0;
   if (!absl::SimpleAtod(value, &number)) return absl::StrCat("\"", value, "\" is not a number.");
@@ -173,7 +173,7 @@ std::vector<std::string> NamesOf(const std::vector<CLI::Option*>& options) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     for (const std::string& name : option->get_snames()) names.push_back("-" + name);
   }
-  // Every command has its own --help: it is named once, where it is in nobody's way.
+  // Every command has its own --help; mention only the one of the whole program.
   const auto is_help = [](const std::string& name) { return name == "--help" || name == "-h"; };
   std::erase_if(names, is_help);
   names.push_back("--help");

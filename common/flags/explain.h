@@ -1,4 +1,4 @@
-// Texts for what is wrong with a command line: made from the tree of commands and flags, never from CLI11's messages.
+// Error texts for a wrong command line, made from the tree of commands and flags. CLI11's own messages are never shown.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,7 @@ std::string TypeOf(CLI::Option& option);  // "RANK", without what its validators
 // The values of a closed choice, in the order of --help; empty where any value may be right.
 std::vector<std::string> ChoicesOf(CLI::Option& option);
 
-// What the validators and the type of `option` say about `value`; "" where nothing is wrong that can be told.
+// What the validators and the type of `option` say about `value`; "" where no problem is known.
 std::string WrongValue(CLI::Option& option, const std::string& value);
 // The values as they were given: CLI11 changes an option's results while it checks them.
 using GivenValues = std::map<const CLI::Option*, std::vector<std::string>>;

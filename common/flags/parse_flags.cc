@@ -16,7 +16,7 @@ namespace {
 
 bool IsFlag(const std::string& word) { return word.size() > 1 && word[0] == '-' && !absl::ascii_isdigit(word[1]); }
 
-// Goes over the words as CLI11 will, and stops at the first that no command takes: CLI11 says of it only that it was
+// Walks over the words as CLI11 will, and stops at the first that no command accepts. CLI11 would only say that it was
 // not expected, and takes a flag for the value of the one before it.
 class Walk {
  public:
@@ -109,7 +109,7 @@ class Walk {
     return absl::OkStatus();
   }
 
-  // Words that the command takes beside its flags.
+  // Positional words of the command.
   size_t Places() const {
     size_t places = 0;
     for (const CLI::Option* option : OptionsOf(*app_)) {

@@ -1,5 +1,4 @@
-// The one place where a command line becomes settings, or an error in our words. CLI11 parses; it writes no message that
-// a user sees except --help.
+// The only place where a command line is parsed. CLI11 parses it; all messages except --help are Muster's own.
 //
 //   muster submit: unknown flag "--wiat". Allowed: --set, --wait, …. Did you mean "--wait"?
 //   muster jobs: --output: unknown value "xml". Allowed: table, json, yaml.
@@ -15,17 +14,18 @@
 
 namespace muster {
 
-// A wrong command → what to use instead, where no spelling is near: {"status", "muster jobs, or muster get JOB"}.
+// Maps a wrong command to what to use instead, for words that no command's spelling is close to: {"status", "muster
+// jobs, or muster get JOB"}.
 using CommandAdvice = std::map<std::string, std::string>;
 
-// For main. Prints help, the version, or an error in one line; returns the exit code to end with, or nothing to go on.
-// "help COMMAND" is "COMMAND --help".
+// For main. Prints help, the version, or an error in one line, and returns the exit code. Returns nothing if the
+// program is to continue. "help COMMAND" is "COMMAND --help".
 std::optional<int> ParseFlags(CLI::App& app, int argc, const char* const* argv, const CommandAdvice& advice = {});
 
 // What ParseFlags does, without printing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.
 absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const CommandAdvice& advice = {});
 
-// Exactly one of `options` must be given. `name` stands in --help.
+// Exactly one of `options` must be given. `name` appears in --help.
 void ExactlyOne(CLI::App& command, const std::string& name, const std::vector<CLI::Option*>& options);
 
 // One of them must be given, and several may be.
@@ -34,10 +34,10 @@ void AtLeastOne(CLI::App& command, const std::string& name, const std::vector<CL
 // At most one of them may be given.
 void AtMostOne(const std::vector<CLI::Option*>& options);
 
-// `option` says nothing without `other`, and is refused without it.
+// `option` has no effect without `other`, so it is refused without it.
 inline void OnlyWith(CLI::Option* option, CLI::Option* other) { option->needs(other); }
 
-// A flag whose value is one of a few words, each standing for a value of an enumeration. Keeps the order of `choices`.
+// A flag whose value is one of a few words, each naming a value of an enumeration. Keeps the order of `choices`.
 template <typename E>
 CLI::Option* AddChoice(CLI::App& app, const std::string& flag, E& target,
                        const std::vector<std::pair<std::string, E>>& choices, const std::string& help) {

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// The words of a file in /sys, which has no size to read by.
+// The words of a file in /sys, whose size is unknown before reading.
 std::string Word(const std::filesystem::path& file, int index) {
   std::ifstream stream(file);
   std::string word;
@@ -20,7 +20,7 @@ std::string Word(const std::filesystem::path& file, int index) {
 }
 
 std::optional<uint64_t> Number(const std::string& word) {
-  uint64_t value = 0;  // "max" and -1 (unlimited) are no numbers
+  uint64_t value = 0;  // "max" and -1 (unlimited) are not numbers
   return absl::SimpleAtoi(word, &value) ? std::optional<uint64_t>(value) : std::nullopt;
 }
 
@@ -40,7 +40,7 @@ CgroupLimits ReadCgroupLimits(const std::filesystem::path& root) {
   limits.memory_bytes = Number(Word(root / "memory.max", 0));
   if (!limits.memory_bytes.has_value()) {
     const std::optional<uint64_t> old = Number(Word(root / "memory/memory.limit_in_bytes", 0));
-    // Version 1 says "unlimited" with the largest number of whole pages.
+    // Version 1 writes "unlimited" as the largest number of whole pages.
     if (old.has_value() && *old < uint64_t{1} << 62) limits.memory_bytes = old;
   }
   return limits;

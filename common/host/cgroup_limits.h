@@ -1,4 +1,4 @@
-// What the container that this process runs in may use: its control group's limits, version 2 or 1.
+// Limits of the container that this process runs in: of its control group, version 2 or 1.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 namespace muster {
 
 struct CgroupLimits {
-  std::optional<uint32_t> cores;  // whole ones, at least 1: a thread more would be throttled in the middle of a step
+  std::optional<uint32_t> cores;  // whole cores, at least 1: one thread more would be throttled in the middle of a step
   std::optional<uint64_t> memory_bytes;
 };
 
-// `root`: where control groups are mounted. What is not limited, or cannot be read, is absent.
+// `root`: where control groups are mounted. A value without a limit, or that cannot be read, is absent.
 CgroupLimits ReadCgroupLimits(const std::filesystem::path& root = "/sys/fs/cgroup");
 
 }  // namespace muster

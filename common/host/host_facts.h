@@ -1,4 +1,4 @@
-// What this host has.
+// Facts about this host: its name, processors, memory, GPUs and interfaces.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@ std::string HostName();
 std::vector<uint32_t> AllowedCpus();  // numbers of the processors of this process's affinity, ascending
 uint32_t CoreCount();    // that this process may use: by its affinity and its container's limit
 uint64_t MemoryBytes();  // the host's, or its container's limit
-std::vector<std::string> GpuNames();  // by NVML; empty where there is no driver. Heeds CUDA_VISIBLE_DEVICES.
+std::vector<std::string> GpuNames();  // by NVML; empty without a driver. Honors CUDA_VISIBLE_DEVICES.
 
-// Of the devices of a host, those that CUDA_VISIBLE_DEVICES names (absent: all), in its order. As CUDA does, an entry that
-// names no device ends the list.
+// The devices of a host that CUDA_VISIBLE_DEVICES names (absent: all), in its order. As in CUDA, an entry that names no
+// device ends the list.
 std::vector<std::string> VisibleDevices(const std::vector<std::string>& names, const std::vector<std::string>& uuids,
                                         const char* visible);
 

@@ -117,7 +117,7 @@ absl::StatusOr<RankInterface> ChooseInterface(const std::vector<NetworkInterface
     return ChooseByNetwork(interfaces, setting, *network);
   }
   if (AddressBytes(setting).has_value()) {
-    // Some sandboxes hide the interfaces; the ranks find out then whether the address can be bound.
+    // Some sandboxes hide the interfaces; the ranks find out later whether the address can be bound.
     if (interfaces.empty()) return RankInterface{"", setting};
     const NetworkInterface* owner = InterfaceOf(interfaces, setting);
     if (owner == nullptr) return Refuse(interfaces, setting, "no interface of this host has this address");

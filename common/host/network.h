@@ -14,10 +14,10 @@ struct NetworkInterface {
   bool up = false, loopback = false;
 };
 
-// Sorted by name; empty if the kernel does not tell.
+// Sorted by name; empty if the kernel does not report them.
 std::vector<NetworkInterface> NetworkInterfaces();
 
-// What the ranks of this host bind.
+// The interface and address that this host's ranks bind to.
 struct RankInterface {
   std::string name;  // empty: not known
   std::string address;
@@ -31,8 +31,8 @@ absl::StatusOr<RankInterface> ChooseInterface(const std::vector<NetworkInterface
 // The interface that has this address; the loopback interface has all of 127.0.0.0/8. Null if there is none.
 const NetworkInterface* InterfaceOf(const std::vector<NetworkInterface>& interfaces, const std::string& address);
 
-// The interfaces that are up and that NCCL uses with this value of NCCL_SOCKET_IFNAME: a list of prefixes, "=" before
-// exact names, "^" before those to leave out.
+// The interfaces that are up and that NCCL uses with this value of NCCL_SOCKET_IFNAME: a list of prefixes, with "="
+// before exact names and "^" before those to leave out.
 std::vector<std::string> NcclInterfaces(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
 
 // "eth0 (10.0.0.2), lo (127.0.0.1)", of those that are up.

@@ -76,7 +76,7 @@ Nvml::Nvml(void* library) : library_(library), call_(std::make_unique<Functions>
 
 Nvml::~Nvml() {
   if (events_ != nullptr && call_->free_events != nullptr) call_->free_events(events_);
-  if (initialised_) call_->shutdown();
+  if (initialized_) call_->shutdown();
   dlclose(library_);
 }
 
@@ -99,7 +99,7 @@ absl::Status Nvml::Load() {
                       LoadOne(library_, "nvmlDeviceRegisterEvents", f.register_events) &&
                       LoadOne(library_, "nvmlEventSetWait_v2", f.wait);
   if (f.init() != 0) return absl::UnavailableError("the NVIDIA driver does not answer");
-  initialised_ = true;
+  initialized_ = true;
   unsigned count = 0;
   if (f.count(&count) == 0) count_ = count;
   if (!events || f.make_events(&events_) != 0) {

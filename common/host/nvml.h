@@ -1,4 +1,5 @@
-// NVML, the library of NVIDIA's driver, opened at run time: agent and doctor run on hosts without a driver.
+// NVML, the library of NVIDIA's driver. Opened at run time, because agent and doctor also run on hosts without a
+// driver.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@
 
 namespace muster {
 
-// What one GPU says of itself; what it does not support is absent.
+// Readings of one GPU; a reading that it does not support is absent.
 struct GpuReading {
   std::optional<double> utilization;  // of the last sampling period, 0 to 1
   std::optional<uint64_t> memory_used, memory_size;  // bytes
@@ -22,7 +23,7 @@ struct GpuReading {
   std::optional<uint64_t> ecc_errors;                // uncorrected, since the driver was loaded
 };
 
-// A reason for which clocks are held down, by the name of the metric's label, and its bit.
+// A reason for which the driver reduces clocks: the value of the metric's label, and NVML's bit.
 struct ThrottleReason {
   const char* name;
   uint64_t bit;
@@ -32,7 +33,7 @@ const std::vector<ThrottleReason>& ThrottleReasons();
 // Not thread-safe. Calls may take milliseconds.
 class Nvml {
  public:
-  // NOT_FOUND: there is no such library; FAILED_PRECONDITION: it is too old; UNAVAILABLE: no driver answers behind it.
+  // NOT_FOUND: there is no such library. FAILED_PRECONDITION: it is too old. UNAVAILABLE: no driver answers.
   static absl::StatusOr<std::unique_ptr<Nvml>> Open(const std::string& library = "libnvidia-ml.so.1");
   ~Nvml();
   Nvml(const Nvml&) = delete;
@@ -44,8 +45,8 @@ class Nvml {
   std::string Uuid(uint32_t index) const;  // empty: unknown
   GpuReading Read(uint32_t index) const;
 
-  // Waits at most `timeout` for the next XID error of any GPU, and returns that GPU's index.
-  // Nothing: none came, or the driver cannot tell; the call has waited all the same.
+  // Waits at most `timeout` for the next XID error of any GPU, and returns that GPU's index. Returns nothing, after the
+  // full wait, if none came or the driver cannot report them.
   std::optional<uint32_t> WaitForXid(absl::Duration timeout);
 
  private:
@@ -55,7 +56,7 @@ class Nvml {
 
   void* const library_;
   const std::unique_ptr<Functions> call_;
-  bool initialised_ = false;
+  bool initialized_ = false;
   uint32_t count_ = 0;
   void* events_ = nullptr;  // null: no events
 };

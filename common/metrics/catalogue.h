@@ -1,9 +1,9 @@
-// Every family of metrics of every program, declared once: name, type, unit, help, labels, buckets, who serves it.
-// Programs register families through common/metrics/registry.h alone, which takes nothing that is not declared here;
-// docs/metrics.md is written from it.
+// Every family of metrics of every program, declared once: name, type, unit, help, labels, buckets, programs. Programs
+// register families only through common/metrics/registry.h, which accepts nothing that is not declared here.
+// docs/reference/metrics.md is generated from it.
 //
-// A label has either a closed set of values, or a source: a sentence that says where its values come from and when
-// they go away, so that the number of series stays bounded.
+// A label has either a fixed set of values or a source: a sentence that says where its values come from and when they
+// go away, so that the number of series stays bounded.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ enum class MetricType { kCounter, kGauge, kHistogram, kSummary };
 enum class MetricProgram : unsigned { kCoordinator = 1, kData = 2, kWorker = 4 };
 inline constexpr unsigned kCoordinatorServes = 1, kDataServes = 2, kWorkerServes = 4, kAllServe = 7;
 
-// kStart: there from the first scrape, with every value of a closed set. kEvent: there once there is something to say.
+// kStart: exists from the first scrape, with every value of a fixed set. kEvent: exists once it has a value.
 enum class MetricPresence { kStart, kEvent };
 
 struct MetricLabel {
@@ -37,14 +37,14 @@ struct MetricFamily {
   MetricPresence presence = MetricPresence::kStart;
 };
 
-// In the order in which people read them.
+// In the order of the documentation.
 const std::vector<MetricFamily>& MetricCatalogue();
 const MetricFamily* FindMetric(std::string_view name);  // null: not declared
 
 std::string_view MetricTypeName(MetricType type);           // as in Prometheus' text format
 std::string_view MetricProgramName(MetricProgram program);  // muster-coordinator
 
-// Parts of the catalogue.
+// Parts of the catalog.
 std::vector<MetricFamily> CommonMetrics();
 std::vector<MetricFamily> CoordinatorMetricFamilies();
 std::vector<MetricFamily> JobMetricFamilies();

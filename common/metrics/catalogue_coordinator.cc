@@ -1,4 +1,4 @@
-// The coordinator's families, but for those that carry a job's id.
+// The coordinator's families, except those with a job's id.
 #include "common/metrics/catalogue.h"
 
 namespace muster {
@@ -10,12 +10,12 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_coordinator_epoch",
        .type = MetricType::kGauge,
        .unit = "starts",
-       .help = "Raised at every start of the coordinator.",
+       .help = "Increases at every start of the coordinator.",
        .programs = kCoordinatorServes},
       {.name = "muster_coordinator_deaf_seconds_total",
        .type = MetricType::kCounter,
        .unit = "seconds",
-       .help = "Time in which the coordinator heard nobody: it stood still, or was behind its queue or its disk. No deadline "
+       .help = "Time in which the coordinator received no messages because it was frozen or behind its queue or its disk. No deadline "
                "counts it.",
        .programs = kCoordinatorServes},
       {.name = "muster_jobs",
@@ -33,7 +33,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_attempts_total",
        .type = MetricType::kCounter,
        .unit = "attempts",
-       .help = "Attempts that ended, by how.",
+       .help = "Attempts that ended, by how they ended.",
        .labels = {{"end",
                    {"succeeded", "failed", "lost", "no_progress", "stopped", "refused", "cancelled", "paused", "server_lost"},
                    ""}},
@@ -50,19 +50,19 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
        .type = MetricType::kGauge,
        .unit = "seconds",
        .help = "How long the job that waits longest in a queue has waited for slots; 0 if none waits.",
-       .labels = {{"queue", {}, "as of muster_queue_jobs"}},
+       .labels = {{"queue", {}, "as for muster_queue_jobs"}},
        .programs = kCoordinatorServes,
        .presence = MetricPresence::kEvent},
       {.name = "muster_queue_wait_seconds",
        .type = MetricType::kHistogram,
        .unit = "seconds",
-       .help = "From waiting for slots to reserving them.",
+       .help = "How long jobs waited for slots before they reserved them.",
        .buckets = {0.01, 0.1, 1, 5, 15, 60, 300, 1800, 7200, 43200},
        .programs = kCoordinatorServes},
       {.name = "muster_scheduling_decisions_total",
        .type = MetricType::kCounter,
        .unit = "decisions",
-       .help = "Decisions on jobs that want slots; one that goes on waiting for the same reason is not counted again.",
+       .help = "Scheduling decisions on waiting jobs; one that keeps waiting for the same reason is not counted again.",
        .labels = {{"result", {"placed", "waiting"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_workers",
@@ -80,8 +80,8 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_heartbeat_age_seconds",
        .type = MetricType::kGauge,
        .unit = "seconds",
-       .help = "Since a worker was last heard.",
-       .labels = {{"worker", {}, "known workers; 10 minutes after its last word a worker is forgotten"}},
+       .help = "Time since a worker's last message.",
+       .labels = {{"worker", {}, "known workers; 10 minutes after its last message a worker is forgotten"}},
        .programs = kCoordinatorServes,
        .presence = MetricPresence::kEvent},
       {.name = "muster_worker_silences_total",
@@ -92,28 +92,28 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_recovery_seconds",
        .type = MetricType::kHistogram,
        .unit = "seconds",
-       .help = "From the end of an attempt that failed to the first step of the next one; not where the coordinator "
-               "restarted between them.",
+       .help = "Time from the end of a failed attempt to the first step of the next one; not measured if the coordinator "
+               "restarted in between.",
        .buckets = {1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 300, 900, 3600},
        .programs = kCoordinatorServes},
       {.name = "muster_journal_write_seconds",
        .type = MetricType::kHistogram,
        .unit = "seconds",
-       .help = "One flush of a group of records to the disk.",
+       .help = "Time to flush a group of records to the disk.",
        .buckets = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2},
        .programs = kCoordinatorServes},
       {.name = "muster_goodput_seconds_total",
        .type = MetricType::kCounter,
        .unit = "slot-seconds",
-       .help = "Slot-seconds of jobs by what they were spent on, sampled each second. Waiting in the queue counts with "
-               "the job's minimum of slots; lost is counted beside the others: what attempts that failed had done "
+       .help = "Slot-seconds of jobs by what they were spent on, sampled every second. A job in the queue counts with "
+               "its minimum of slots; lost is counted in addition to the others: the work of failed attempts "
                "since their last checkpoint.",
        .labels = {{"phase", {"queue", "start", "data", "train", "evaluate", "checkpoint", "lost"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_epoch_queries_total",
        .type = MetricType::kCounter,
        .unit = "queries",
-       .help = "Queries of epochs that ended, by the ledger of what was applied to the weights: committed once, or at "
+       .help = "Queries of finished epochs, by what was applied to the weights: committed (exactly once), or at "
                "least so many duplicated or missing.",
        .labels = {{"kind", {"committed", "duplicated", "missing"}, ""}},
        .programs = kCoordinatorServes},
@@ -130,7 +130,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_checkpoints_refused_total",
        .type = MetricType::kCounter,
        .unit = "checkpoints",
-       .help = "Stored checkpoints that a rank found damaged. Look at the disk of the data server.",
+       .help = "Stored checkpoints that a rank found damaged. Check the disk of the data server.",
        .programs = kCoordinatorServes},
       {.name = "muster_checkpoint_bytes_total",
        .type = MetricType::kCounter,
@@ -140,7 +140,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_checkpoint_seconds",
        .type = MetricType::kHistogram,
        .unit = "seconds",
-       .help = "From the beginning of a checkpoint to its being stored; training stops only while the tensors are copied.",
+       .help = "Time from the start of a checkpoint until it is stored; training stops only while the tensors are copied.",
        .buckets = {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
        .programs = kCoordinatorServes},
   };

@@ -1,5 +1,5 @@
-// Families with a job's id: their series come with the job and go with its end. At most 1000 jobs have series: those
-// that hold slots before those that wait, each in the order of submission.
+// Families with a job's id: their series appear with the job and end with it. At most 1000 jobs have series: those that
+// hold slots before those that wait, each in the order of submission.
 #include <utility>
 
 #include "common/metrics/catalogue.h"
@@ -42,7 +42,7 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "How long the job has waited for slots; 0 while it does not wait.",
             kJobs),
       OfJob("muster_job_placeable", "boolean",
-            "1 while the job waits and as many slots of its kind are free as it needs at least; 0 otherwise.",
+            "1 while the job waits although its minimum of slots is free; 0 otherwise.",
             kJobs),
       OfJob("muster_job_step", "steps",
             "Steps done.",
@@ -63,22 +63,22 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "Norm of the gradient of the last step, before clipping.",
             kSteps),
       OfJob("muster_job_evaluation", "ratio",
-            "Measures of the job's newest evaluation of each dataset and split.",
+            "Metrics of the job's newest evaluation of each dataset and split.",
             kSteps, {{"dataset", {}, "the datasets of the job's evaluate and report sections: at most two"},
                      {"split", {}, "the split of that section"},
-                     {"metric", {}, "the measures that the job's evaluations report, as ndcg@10"}}),
+                     {"metric", {}, "the metrics that the job's evaluations report, such as ndcg@10"}}),
       OfJob("muster_job_queries_per_second", "queries per second",
-            "Queries of the last step over its seconds.",
+            "Queries of the last step divided by its duration.",
             kSteps),
       OfJob("muster_job_tokens_per_second", "tokens per second",
-            "Tokens of the last step over its seconds.",
+            "Tokens of the last step divided by its duration.",
             kSteps),
       OfJob("muster_job_progress_age_seconds", "seconds",
-            "Since the last sign of progress, while the job trains. Stands still while it waits for a data server that nobody can "
+            "Time since the last progress, while the job trains. Stops while it waits for a data server that nobody can "
             "reach.",
             kSteps),
       OfJob("muster_job_checkpoint_age_seconds", "seconds",
-            "While the job trains, since its last checkpoint or, before the attempt's first, since the attempt's start: "
+            "Time since the last checkpoint while the job trains (before the attempt's first: since its start): "
             "what a failure would lose.",
             kSteps),
       OfJob("muster_job_checkpoint_step", "steps",
@@ -94,13 +94,13 @@ std::vector<MetricFamily> JobMetricFamilies() {
             "Mean similarity of the last step's pairs, before the temperature.",
             kSteps, {{"kind", {"positive", "negative"}, ""}}),
       OfJob("muster_job_ignored_pairs", "pairs",
-            "Pairs that the last step ignored, since they may be positives.",
+            "Pairs that the last step ignored because they may be positives.",
             kSteps),
       OfJob("muster_job_step_seconds", "seconds",
-            "Seconds of rank 0 in the last step, by phase.",
+            "Time of rank 0 in the last step, by phase.",
             kSteps, {{"phase", {"data", "encode", "gather", "loss", "backward", "reduce", "optimise", "other"}, ""}}),
       OfJob("muster_job_rank_skew_seconds", "seconds",
-            "The slowest rank's own work less the fastest one's, of the step before the last.",
+            "The slowest rank's own work minus the fastest one's, in the step before the last.",
             kSteps),
       OfJob("muster_job_product_share", "ratio",
             "Rank 0's last step against its device: floating-point operations per second over those of a large product, measured when the attempt began.",

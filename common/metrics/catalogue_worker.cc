@@ -4,7 +4,7 @@
 namespace muster {
 
 std::vector<MetricFamily> WorkerMetricFamilies() {
-  constexpr std::string_view kGpus = "the host's GPUs, by index, where NVML is there; otherwise the family is absent";
+  constexpr std::string_view kGpus = "the host's GPUs, by index; without NVML the family is absent";
   constexpr std::string_view kSlots = "slots of this worker whose rank runs; gone when the rank has ended";
   return {
       {.name = "muster_agent_connected",
@@ -35,13 +35,13 @@ std::vector<MetricFamily> WorkerMetricFamilies() {
       {.name = "muster_agent_rank_exits_total",
        .type = MetricType::kCounter,
        .unit = "exits",
-       .help = "Ends of rank processes by cause.",
+       .help = "Rank processes that ended, by cause.",
        .labels = {{"cause", {"success", "stopped", "error", "collective", "signal", "permanent", "disagreement"}, ""}},
        .programs = kWorkerServes},
       {.name = "muster_rank_resident_bytes",
        .type = MetricType::kGauge,
        .unit = "bytes",
-       .help = "Memory of the host that a slot's rank process holds.",
+       .help = "Resident memory of a slot's rank process.",
        .labels = {{"slot", {}, kSlots}},
        .programs = kWorkerServes,
        .presence = MetricPresence::kEvent},
@@ -62,14 +62,14 @@ std::vector<MetricFamily> WorkerMetricFamilies() {
       {.name = "muster_gpu_memory_used_bytes",
        .type = MetricType::kGauge,
        .unit = "bytes",
-       .help = "Device memory in use, by whomever.",
+       .help = "Device memory in use, by any process.",
        .labels = {{"gpu", {}, kGpus}},
        .programs = kWorkerServes,
        .presence = MetricPresence::kEvent},
       {.name = "muster_gpu_memory_size_bytes",
        .type = MetricType::kGauge,
        .unit = "bytes",
-       .help = "Device memory in all.",
+       .help = "Total device memory.",
        .labels = {{"gpu", {}, kGpus}},
        .programs = kWorkerServes,
        .presence = MetricPresence::kEvent},

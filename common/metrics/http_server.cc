@@ -23,7 +23,7 @@ namespace muster {
 namespace {
 
 constexpr size_t kMaxRequest = 8 << 10;                       // bytes, headers included
-constexpr absl::Duration kReadWithin = absl::Seconds(2);      // a client that does not ask must not keep others waiting
+constexpr absl::Duration kReadWithin = absl::Seconds(2);  // a client that sends nothing must not block others
 constexpr absl::Duration kWriteWithin = absl::Seconds(10);
 constexpr int kBacklog = 16;
 

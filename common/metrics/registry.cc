@@ -29,7 +29,7 @@ prometheus::Labels LabelsOf(const MetricFamily& declared, const std::vector<std:
   for (size_t i = 0; i < values.size(); ++i) {
     const MetricLabel& label = declared.labels[i];
     if (!label.values.empty() && std::find(label.values.begin(), label.values.end(), values[i]) == label.values.end()) {
-      Refuse(declared.name, absl::StrCat("\"", values[i], "\" is no declared value of ", ToAbsl(label.name)));
+      Refuse(declared.name, absl::StrCat("\"", values[i], "\" is not a declared value of ", ToAbsl(label.name)));
     }
     labels[std::string(label.name)] = values[i];
   }

@@ -1,10 +1,10 @@
-// How a program makes its metrics: by name, from the catalogue. A name that is not declared, or is declared with
-// another type or for other programs, and a label value outside its closed set, end the program with a message: they
-// are mistakes of the program, found at its first start.
+// How a program makes its metrics: by name, from the catalog. The program ends with a message if a name is not
+// declared, or is declared with another type or for other programs, or if a label's value is outside its fixed set.
+// Such mistakes show at the first start.
 //
 //   MetricRegistry metrics(MetricProgram::kCoordinator);
 //   CounterFamily transitions = metrics.Counters("muster_job_transitions_total");
-//   transitions.With({"queued"}).Increment();   // values in the order of the catalogue's labels
+//   transitions.With({"queued"}).Increment();   // values in the order of the catalog's labels
 #pragma once
 
 #include <prometheus/counter.h>
@@ -23,7 +23,7 @@
 
 namespace muster {
 
-// The labels of a series: `values` beside the names of the catalogue. Ends the program if they do not fit.
+// The labels of a series: the catalog's names with `values`. Ends the program if they do not fit.
 prometheus::Labels LabelsOf(const MetricFamily& declared, const std::vector<std::string>& values);
 
 // Handles, cheap to copy; the registry outlives them. Thread-safe.
@@ -48,7 +48,7 @@ class HistogramFamily {
   prometheus::Family<prometheus::Histogram>* family_;
 };
 
-// Gauges whose series come and go: what is not set between two calls of End is removed. Not thread-safe.
+// Gauges whose series come and go: a series that is not set between two calls of End is removed. Not thread-safe.
 class GaugeRound {
  public:
   GaugeRound(const MetricFamily& declared, prometheus::Family<prometheus::Gauge>& family)
@@ -68,10 +68,10 @@ class GaugeRound {
 
 class MetricRegistry {
  public:
-  // Registers muster_build_info too.
+  // Also registers muster_build_info.
   MetricRegistry(MetricProgram program, const std::string& version);
 
-  // Families with labels. Counters of closed sets alone begin at 0, unless `preset` is false.
+  // Families with labels. Counters whose labels all have fixed sets start at 0, unless `preset` is false.
   CounterFamily Counters(std::string_view name, bool preset = true);
   HistogramFamily Histograms(std::string_view name);
   GaugeRound Gauges(std::string_view name);

@@ -18,7 +18,7 @@ std::string Text(const MetricRegistry& metrics) {
   return prometheus::TextSerializer().Serialize(metrics.registry()->Collect());
 }
 
-TEST(Catalogue, EveryFamilyIsWhole) {
+TEST(Catalogue, EveryFamilyIsComplete) {
   std::set<std::string_view> names;
   for (const MetricFamily& family : MetricCatalogue()) {
     SCOPED_TRACE(family.name);

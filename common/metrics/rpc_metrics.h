@@ -1,4 +1,4 @@
-// What every server counts of its calls.
+// Metrics that every server keeps about its calls.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ class RpcMetrics {
  public:
   explicit RpcMetrics(MetricRegistry& metrics);
 
-  // A call has its answer. `method`: one that the server has, "muster.v1.JobService/Submit"; an unknown one must not
-  // come here, as labels are bounded. `code`: gRPC's name, "NOT_FOUND".
+  // A call was answered. `method`: one that the server has, such as "muster.v1.JobService/Submit"; never pass an
+  // unknown one, because labels are bounded. `code`: gRPC's name, such as "NOT_FOUND".
   void Count(const std::string& method, const std::string& code, double seconds);
   // A call was refused before its handler saw it: unauthenticated, denied, rate_limited or too_large.
   void Reject(const std::string& reason);

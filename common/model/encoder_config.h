@@ -1,4 +1,4 @@
-// What an encoder must be, as its folder or a preset describes it, and the tensors that it needs.
+// The architecture of an encoder, as its folder or a preset describes it, and the tensors that it needs.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,10 @@ struct LoraConfig {
   uint64_t seed = 0;                 // of A; B begins as 0
 };
 
-// What config_sentence_transformers.json says is put before texts.
+// The prompts of config_sentence_transformers.json.
 struct FolderPrompts {
-  std::string query, passage;                  // of the job, unless it sets its own
-  std::map<std::string, std::string> by_name;  // all of the file
+  std::string query, passage;  // of the job, unless the job sets its own
+  std::map<std::string, std::string> by_name;  // all prompts of the file
   std::string default_name;                    // default_prompt_name; empty: none
 };
 
@@ -72,7 +72,7 @@ struct EncoderConfig {
   LoraConfig lora;                    // a job's, no folder's
   FolderPrompts prompts;
   std::string config_json;  // config.json as it came, for the export; empty: a preset
-  std::vector<std::string> notes;  // for people: what was assumed, or read and not used
+  std::vector<std::string> notes;  // human-readable: what was assumed, or read and not used
 
   int64_t HeadSize() const { return head_size > 0 ? head_size : hidden_size / heads; }
   int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }

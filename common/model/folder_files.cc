@@ -11,12 +11,12 @@
 namespace muster {
 namespace {
 
-// What a tokenizer's file is to Muster.
+// How Muster uses a tokenizer's file.
 enum class TokenizerRole {
   kSource,  // a tokenizer by itself
   kBeside,  // read beside a source
-  kUnread,  // a tokenizer by itself for other tools; in the folder for them
-  kOther,   // in the folder for other tools
+  kUnread,  // a complete tokenizer for other tools; stays in the folder for them
+  kOther,  // stays in the folder for other tools
 };
 struct TokenizerFile {
   std::string_view name;

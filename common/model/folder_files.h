@@ -1,4 +1,4 @@
-// Which files make up a model folder: those that are pushed, and those without which it is none.
+// Which files make up a model folder: those that are pushed, and those that are required.
 #pragma once
 
 #include <filesystem>
@@ -17,17 +17,17 @@ bool IsModelFile(std::string_view path);
 
 // Whether a file at the top of the folder belongs to the tokenizer.
 bool IsTokenizerFile(std::string_view name);
-// A file that the tokenizer is read from: the ids that a job trains on depend on no other.
+// Whether the tokenizer is read from this file: the ids that a job trains on depend on no other file.
 bool DecidesTokenIds(std::string_view name);
-// A file that is a tokenizer by itself.
+// Whether this file is a complete tokenizer.
 bool IsTokenizerSource(std::string_view name);
 
 // Configuration files at the top of the folder ("X_config.json", "config_X.json") that Muster neither reads nor knows to be
 // harmless, by name.
 std::vector<std::string> UnknownConfigFiles(const std::filesystem::path& folder);
 
-// Checks a folder's paths alone: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing, or
-// that Muster does not read, and the remedy.
+// Checks only a folder's paths: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing,
+// or that Muster does not read, and the remedy.
 absl::Status CheckModelPaths(std::span<const std::string> paths);
 
 }  // namespace muster

@@ -46,8 +46,8 @@ constexpr HarmlessKey kTransformer[] = {
     {"forced_eos_token_id", kGeneration},
     {"gradient_checkpointing", "the same function, with less memory"},
     {"id2label", kHead},
-    {"initializer_cutoff_factor", "used for weights that are made anew"},
-    {"initializer_range", "used for weights that are made anew"},
+    {"initializer_cutoff_factor", "used for weights that are initialized from scratch"},
+    {"initializer_range", "used for weights that are initialized from scratch"},
     {"is_decoder", "tokens would not see the ones after them", true},
     {"is_encoder_decoder", "the model has a decoder", true},
     {"label2id", kHead},
@@ -105,7 +105,7 @@ constexpr HarmlessKey kTransformer[] = {
     {"use_cache", kGeneration},
 };
 
-// Those that are "read with the tokenizer" are honored or refused there: coordinator/data/tokenize/tokenizer_config.cc.
+// Keys "read with the tokenizer" are honored or refused in coordinator/data/tokenize/tokenizer_config.cc.
 constexpr HarmlessKey kTokenizer[] = {
     {"_commit_hash", kRecord},
     {"add_bos_token", kToken},

@@ -158,7 +158,7 @@ TEST_F(HfConfigTest, BoundsWhatAFolderCosts) {
   EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("at most 1024 are supported"));
   config_["num_hidden_layers"] = 1;
   Write("config.json", absl::StrCat("{\"model_type\": ", std::string(400000, '['), std::string(400000, ']'), "}"));
-  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("a list is no string"));
+  EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("a list is not a string"));
   Write("config.json", std::string(2 << 20, ' '));
   EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("config.json: has 2097152 bytes"));
 }

@@ -80,7 +80,7 @@ absl::Status Keys::Size(std::string_view key, int64_t& target, int64_t least) co
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_number_integer() || value->get<int64_t>() < least || value->get<int64_t>() > kMaxSize) {
-    return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no size of at least ", least));
+    return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is not a size of at least ", least));
   }
   target = value->get<int64_t>();
   return absl::OkStatus();
@@ -94,7 +94,7 @@ absl::Status Keys::RequiredSize(std::string_view key, int64_t& target) const {
 absl::Status Keys::Number(std::string_view key, double& target) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
-  if (!value->is_number()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no number"));
+  if (!value->is_number()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is not a number"));
   target = value->get<double>();
   return absl::OkStatus();
 }
@@ -112,7 +112,7 @@ absl::Status Keys::Boolean(std::string_view key, bool& target) const {
 absl::Status Keys::Text(std::string_view key, std::string& target) const {
   const json* value = Find(key);
   if (value == nullptr) return absl::OkStatus();
-  if (!value->is_string()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is no string"));
+  if (!value->is_string()) return Wrong(absl::StrCat(ToAbsl(key), ": ", ShownValue(*value), " is not a string"));
   target = value->get<std::string>();
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
 // The keys of one JSON file of a model folder. Every key must be honored, known to be harmless, or refused by name:
-// reading a key marks it as honored, and RefuseUnknown() looks at what is left.
+// reading a key marks it as honored, and RefuseUnknown() checks the rest.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// A key that may stand in a file and changes no embedding: with any value, or only while it is off (false, 0, empty).
+// A key that may be present and changes no embedding: with any value, or only while it is off (false, 0, empty).
 struct HarmlessKey {
   std::string_view name;
   std::string_view reason;  // off-only: what the key does when it is on, for the error
@@ -30,7 +30,7 @@ class Keys {
   static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
   // The same, without keys where the file does not exist.
   static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
-  // Keys of an object inside of a file; `name` stands before them in errors.
+  // Keys of an object inside of a file; `name` precedes them in errors.
   Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}
 
   bool Has(std::string_view key) const;                        // present and not null; does not mark it
@@ -44,7 +44,7 @@ class Keys {
   absl::Status Supported(std::string_view key, std::string_view value,
                          std::initializer_list<std::string_view> names) const;
 
-  // INVALID_ARGUMENT with the name of the first key that nobody read, that is not null and that is not in `harmless`.
+  // INVALID_ARGUMENT with the name of the first key that was not read, is not null and is not in `harmless`.
   absl::Status RefuseUnknown(std::span<const HarmlessKey> harmless) const;
   // The keys that RefuseUnknown would refuse as unknown; for files in which an unknown key gets a note. Off-only keys
   // are refused all the same.
@@ -63,10 +63,10 @@ class Keys {
 // A value for a message. A list may be nested deeper than dump() can go.
 std::string ShownValue(const nlohmann::json& value);
 
-// "a, b, c and 5 more", each cut to 100 bytes: names come from files that somebody else wrote.
+// "a, b, c and 5 more", each cut to 100 bytes, because the names come from files of others.
 std::string SomeNames(const std::vector<std::string>& names);
 
-// The parsed file; INVALID_ARGUMENT if it is no JSON or larger than 1 MB. `path` is relative to `folder`.
+// The parsed file; INVALID_ARGUMENT if it is not JSON or larger than 1 MB. `path` is relative to `folder`.
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path);
 
 }  // namespace muster

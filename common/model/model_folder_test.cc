@@ -1,4 +1,4 @@
-// Folders as transformers 4 and 5 and sentence-transformers 2 to 6 save them, and what people change in them.
+// Folders as transformers 4 and 5 and sentence-transformers 2 to 6 save them, and how users modify them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ class ModelFolderTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomically(folder_ / name, text).ok());
   }
   void WriteJson(const std::string& name, const json& value) { Write(name, value.dump()); }
-  // modules.json with these class paths, each in the folder that sentence-transformers gives it.
+  // modules.json with these class paths, each in the folder that sentence-transformers uses for it.
   void WriteModules(const std::vector<std::string>& types) {
     json list = json::array();
     for (const std::string& type : types) {
@@ -155,10 +155,10 @@ TEST_F(ModelFolderTest, ModulesRunInTheListsOrderAndFromTheirFolders) {
   pooling["idx"] = 1;
   pooling["path"] = "../elsewhere";
   WriteJson("modules.json", {transformer, pooling});
-  EXPECT_THAT(Error(), HasSubstr("is no folder in the model's folder"));
+  EXPECT_THAT(Error(), HasSubstr("is not a folder in the model's folder"));
   pooling["path"] = "";
   WriteJson("modules.json", {transformer, pooling});
-  EXPECT_THAT(Error(), HasSubstr("is no folder in the model's folder"));
+  EXPECT_THAT(Error(), HasSubstr("is not a folder in the model's folder"));
   WriteJson("modules.json", {pooling = {{"type", "sentence_transformers.models.Pooling"}}, transformer});
   EXPECT_THAT(Error(), HasSubstr("idx 0 contradicts"));
   WriteModules({"sentence_transformers.models.Transformer"});
@@ -187,7 +187,7 @@ TEST_F(ModelFolderTest, MaximumLengthIsTheFirstThatIsSaid) {
   EXPECT_EQ(Read().max_sequence_length, 6);
   std::filesystem::remove(folder_ / "sentence_roberta_config.json");
   WriteJson("tokenizer_config.json", {{"model_max_length", -1}});
-  EXPECT_THAT(Error(), HasSubstr("tokenizer_config.json: model_max_length: -1 is no length"));
+  EXPECT_THAT(Error(), HasSubstr("tokenizer_config.json: model_max_length: -1 is not a length"));
 }
 
 TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
@@ -215,7 +215,7 @@ TEST_F(ModelFolderTest, SettingsThatChangeTokensAreRefusedByName) {
   EXPECT_THAT(error(prompts, {{"similarity_fn_name", "manhattan"}}), HasSubstr("Supported: cosine, dot, euclidean"));
 }
 
-// Letters are made small twice or not at all; a cased tokenizer before which letters were made small is another one.
+// Lower-casing twice or not at all; lower-casing before a cased tokenizer makes it another tokenizer.
 TEST_F(ModelFolderTest, LoweringLettersTwiceIsHarmless) {
   WriteMeanFolder();
   WriteJson("sentence_bert_config.json", {{"do_lower_case", true}});
@@ -246,7 +246,7 @@ TEST_F(ModelFolderTest, PromptsAreThoseThatSentenceTransformersPuts) {
   WriteJson("config_sentence_transformers.json", {{"prompts", {{"query", "q"}}}, {"default_prompt_name", "passage"}});
   EXPECT_THAT(Error(), HasSubstr("default_prompt_name: \"passage\" is not among the prompts"));
   WriteJson("config_sentence_transformers.json", {{"prompts", {{"query", 3}}}});
-  EXPECT_THAT(Error(), HasSubstr("prompts: query: 3 is no string"));
+  EXPECT_THAT(Error(), HasSubstr("prompts: query: 3 is not a string"));
 }
 
 TEST_F(ModelFolderTest, KeysOfConfigJsonAreHonoredHarmlessOrRefused) {

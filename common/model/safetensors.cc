@@ -78,7 +78,7 @@ absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::f
                                         ": the file is cut off or no safetensors file"));
   }
   const json header = json::parse(bytes.substr(sizeof(length), length), nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object()) return WrongFile(file, "header is no JSON object");
+  if (!header.is_object()) return WrongFile(file, "header is not a JSON object");
   const uint64_t data = sizeof(length) + length;
   std::vector<SafetensorsEntry> entries;
   for (const auto& [name, value] : header.items()) {

@@ -35,7 +35,7 @@ void NoteUnknown(const Keys& keys, const std::vector<std::string>& unknown, Enco
                                       " not known and not used."));
 }
 
-// Options for the making of the model or tokenizer, in folders made by hand.
+// Options for constructing the model or tokenizer, in hand-made folders.
 absl::Status CheckArguments(const Keys& keys) {
   constexpr HarmlessKey kHarmless[] = {{"add_pooling_layer", "a head that no embedding uses"},
                                        {"attn_implementation", "the same function, computed another way"},
@@ -69,7 +69,7 @@ absl::Status CheckModality(const Keys& keys) {
                     "supported. Remove the other modalities.");
 }
 
-// Whether the tokenizer makes letters small by itself, as far as its files say so.
+// Whether the tokenizer lower-cases by itself, as far as its files say.
 absl::StatusOr<bool> LowersLetters(const std::filesystem::path& folder, const EncoderConfig& config) {
   std::error_code error;
   if (!std::filesystem::exists(folder / "tokenizer.json", error)) return config.lower_case;
@@ -124,7 +124,7 @@ absl::StatusOr<std::optional<int64_t>> TokenizerLength(const std::filesystem::pa
     RETURN_IF_ERROR(keys.Number(key, number));
     if (number > kNoLength || length.has_value()) continue;
     if (number < kLeastLength || number != std::floor(number)) {
-      return keys.Wrong(absl::StrCat(key, ": ", number, " is no length of at least ", kLeastLength, " tokens"));
+      return keys.Wrong(absl::StrCat(key, ": ", number, " is not a length of at least ", kLeastLength, " tokens"));
     }
     length = static_cast<int64_t>(number);
   }
@@ -150,7 +150,7 @@ absl::Status ReadSimilarity(const Keys& keys, EncoderConfig& config) {
   return absl::OkStatus();
 }
 
-// The first of the names that has a text; null if none is there at all.
+// The first of the names that has a text; null if none of them is present.
 const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts,
                                std::initializer_list<const char*> names) {
   const std::string* first = nullptr;
@@ -161,8 +161,8 @@ const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts
   return first;
 }
 
-// encode_query and encode_document of sentence-transformers look for these names; a prompt that is the default is put
-// before every text that has no prompt of its own, the query's own before queries alone.
+// encode_query and encode_document of sentence-transformers look for these names. The default prompt precedes every
+// text that has no prompt of its own; the query's prompt precedes only queries.
 void ChoosePrompts(FolderPrompts& prompts) {
   const std::string* query = FirstPrompt(prompts.by_name, {"query"});
   const std::string* passage = FirstPrompt(prompts.by_name, {"document", "passage", "corpus"});

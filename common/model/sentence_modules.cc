@@ -88,7 +88,7 @@ absl::StatusOr<Module> ReadModule(const json& entry, size_t position) {
   RETURN_IF_ERROR(keys.Text("path", module.path));
   module.path = std::string(absl::StripSuffix(module.path, "/"));
   if (module.path.empty() ? module.kind != "Transformer" : !IsSafeRelativePath(module.path)) {
-    return keys.Wrong(absl::StrCat("path ", ShownValue(module.path), " is no folder in the model's folder"));
+    return keys.Wrong(absl::StrCat("path ", ShownValue(module.path), " is not a folder in the model's folder"));
   }
   constexpr HarmlessKey kHarmless[] = {{"name", "a label"},
                                        {"kwargs", "arguments of the call would reach the module", true}};
@@ -109,7 +109,7 @@ absl::StatusOr<PoolingMode> PoolingOfName(const Keys& keys, const json& value) {
                                  "mean_sqrt_len_tokens, weightedmean, lasttoken."));
 }
 
-// The one switch that is on. A file with none says nothing about pooling.
+// The one switch that is on. A file without any says nothing about pooling.
 absl::StatusOr<PoolingMode> PoolingOfFlags(const Keys& keys) {
   std::optional<PoolingMode> mode;
   for (const PoolingName& pooling : kPoolings) {
@@ -130,7 +130,7 @@ absl::Status ReadPooling(const std::filesystem::path& folder, const std::string&
   ASSIGN_OR_RETURN(const Keys keys, Keys::Read(folder, path + "/config.json"));
   const json* name = keys.Find("pooling_mode");
   if (name != nullptr) {
-    // sentence-transformers lets the name win over the switches, in every version that knows it.
+    // In sentence-transformers the name overrides the switches, in every version that knows it.
     ASSIGN_OR_RETURN(config.pooling, PoolingOfName(keys, *name));
     for (const PoolingName& pooling : kPoolings) {
       bool on = false;
@@ -155,7 +155,7 @@ absl::Status ReadPooling(const std::filesystem::path& folder, const std::string&
   return keys.RefuseUnknown({});
 }
 
-// Since 5.4 modules may read and write other values than the embedding.
+// Since 5.4 modules may read and write values other than the embedding.
 absl::Status CheckFeatures(const Keys& keys) {
   for (const char* key : {"module_input_name", "module_output_name"}) {
     std::string feature = "sentence_embedding";
@@ -222,13 +222,13 @@ absl::Status CheckOrder(const std::vector<Module>& modules) {
   }
   if (!modules[0].path.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "modules.json: the transformer lies in ", modules[0].path, ", which is not supported. Load the folder with "
+        "modules.json: the transformer is in ", modules[0].path, ", which is not supported. Load the folder with "
         "sentence-transformers and save it again: that puts the transformer into the folder itself."));
   }
   return absl::OkStatus();
 }
 
-// The family has set the pooling that its models were made for.
+// The family has set the pooling that its models use.
 absl::Status ReadWithoutModules(const std::filesystem::path& folder, EncoderConfig& config) {
   std::error_code error;
   std::string pooling = config.pooling == PoolingMode::kLast ? "pooling by the last token" : "mean pooling";

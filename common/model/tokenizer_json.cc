@@ -19,7 +19,7 @@ absl::StatusOr<Json> ReadObject(const std::string& text, const std::string& file
   };
   Json object = Json::parse(text, shallow, /*allow_exceptions=*/false);
   if (too_deep) return absl::InvalidArgumentError(file + ": is nested deeper than any tokenizer");
-  if (!object.is_object()) return absl::InvalidArgumentError(file + ": is no JSON object");
+  if (!object.is_object()) return absl::InvalidArgumentError(file + ": is not a JSON object");
   return object;
 }
 

@@ -1,4 +1,4 @@
-// tokenizer.json of Hugging Face's tokenizers, which Muster hands on and does not read itself.
+// tokenizer.json of Hugging Face's tokenizers, which Muster passes on without reading it here.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace muster {
 
-// tokenizer.json without truncation and padding, which are the caller's business. INVALID_ARGUMENT if it is no JSON
+// tokenizer.json without truncation and padding, which callers apply themselves. INVALID_ARGUMENT if it is not a JSON
 // object, or nested deeper than any tokenizer.
 absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_json);
 

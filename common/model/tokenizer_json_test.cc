@@ -13,7 +13,7 @@ TEST(TokenizerJson, LosesTruncationAndPaddingAlone) {
 
 TEST(TokenizerJson, RefusesWhatIsNoObject) {
   for (const char* text : {"", "[]", "{", "1"}) {
-    EXPECT_EQ(UntruncatedTokenizer(text).status().message(), "tokenizer.json: is no JSON object") << text;
+    EXPECT_EQ(UntruncatedTokenizer(text).status().message(), "tokenizer.json: is not a JSON object") << text;
   }
 }
 

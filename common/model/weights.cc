@@ -25,7 +25,7 @@ using nlohmann::json;
 constexpr char kWhole[] = "model.safetensors", kIndex[] = "model.safetensors.index.json";
 constexpr uint64_t kMaxIndexBytes = 16 << 20;
 
-// Put before every name by whatever wrapped the model when it was saved; a family's own prefix comes before these.
+// Prefixes added by whatever wrapped the model when it was saved; they precede a family's own prefix.
 constexpr std::string_view kWrappers[] = {"model.", "base_model.", "module.", "auto_model.", "0.auto_model."};
 // Names of the output layer that shares its weights with the word embeddings, where those were left out.
 constexpr std::string_view kTied[] = {"cls.predictions.decoder.weight", "lm_head.decoder.weight", "lm_head.weight",
@@ -86,7 +86,7 @@ void NoteUnlistedShards(const std::filesystem::path& folder, const std::map<std:
 
 absl::StatusOr<Stored> FollowIndex(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const auto index, ReadIndex(folder));
-  std::map<std::string, Stored> shards;  // apart, since a shard copied over another holds that one's tensors, too
+  std::map<std::string, Stored> shards;  // separate, because a shard copied over another also holds that one's tensors
   Stored stored;
   for (const auto& [name, shard] : index) {
     std::error_code error;
@@ -121,7 +121,7 @@ absl::StatusOr<Stored> ReadStored(const std::filesystem::path& folder, std::stri
   return TensorsOf(folder, kWhole);
 }
 
-// A name, or the one that norms have in files from TensorFlow: LayerNorm.gamma and LayerNorm.beta.
+// The name, or the one that norms have in files from TensorFlow: LayerNorm.gamma and LayerNorm.beta.
 const StoredTensor* Find(const Stored& stored, const std::string& name) {
   auto found = stored.find(name);
   if (found == stored.end() && (IsNormWeight(name) || IsNormBias(name))) {
@@ -130,7 +130,7 @@ const StoredTensor* Find(const Stored& stored, const std::string& name) {
   return found == stored.end() ? nullptr : &found->second;
 }
 
-// The prefix with which most tensors are found.
+// The prefix under which most tensors are found.
 std::string ChoosePrefix(const Stored& stored, const std::vector<TensorShape>& tensors, std::string_view of_family) {
   std::vector<std::string> prefixes = {"", std::string(of_family)};
   for (const std::string_view wrapper : kWrappers) {

@@ -1,5 +1,5 @@
-// Where in a model folder each tensor of the encoder is: in model.safetensors, or in the shards of an index. Tolerates
-// what saved models differ in: a prefix, LayerNorm.gamma and beta, and heads that no embedding uses.
+// Where each tensor of the encoder is in a model folder: in model.safetensors, or in the shards of an index. Accepts
+// the differences between saved models: a prefix, LayerNorm.gamma and beta, and heads that no embedding uses.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +18,7 @@ struct StoredTensor {
 };
 struct ModelWeights {
   std::vector<StoredTensor> tensors;  // beside ModelTensors(config), with their shapes and a floating type
-  std::vector<std::string> notes;     // for people: what is not used
+  std::vector<std::string> notes;     // human-readable: what is not used
 };
 
 // EncoderTensors(config), then the DenseTensors of each Dense module.

@@ -22,7 +22,7 @@
 namespace muster {
 namespace {
 
-constexpr int kFirstSpareFd = 64;  // above every number that a child is given
+constexpr int kFirstSpareFd = 64;  // above every descriptor number that a child is given
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
@@ -60,7 +60,7 @@ struct Plan {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Sources go out of the way first: one may have the number that another one is mapped to.
+  // Move the sources out of the way first: one may have the number that another one is mapped to.
   int spare[16];
   for (size_t i = 0; i < plan.fds.size(); ++i) {
     spare[i] = fcntl(plan.fds[i].ours, F_DUPFD_CLOEXEC, kFirstSpareFd);
@@ -210,7 +210,7 @@ void ChildProcess::End() {
 }
 
 void ChildProcess::Signal(int signal) {
-  // The number cannot be another process's: the child is reaped by TryReap alone.
+  // The pid cannot belong to another process: only TryReap reaps the child.
   if (pid_ > 0 && !status_.has_value()) kill(own_group_ ? -pid_ : pid_, signal);
 }
 
@@ -220,7 +220,7 @@ std::optional<ExitStatus> ChildProcess::TryReap() {
   if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) {
     return std::nullopt;
   }
-  if (own_group_) kill(-pid_, SIGKILL);  // while the zombie still holds the group's number
+  if (own_group_) kill(-pid_, SIGKILL);  // while the zombie still holds the group's id
   waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED);
   status_ = info.si_code == CLD_EXITED ? ExitStatus{info.si_status, 0} : ExitStatus{-1, info.si_status};
   return status_;

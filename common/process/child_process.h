@@ -1,4 +1,4 @@
-// Child processes without SIGCHLD: a child is a pidfd that becomes readable when it ends.
+// Child processes without SIGCHLD: a child is a pidfd, which becomes readable when the child ends.
 #pragma once
 
 #include <sys/types.h>
@@ -41,7 +41,7 @@ struct Pipe {
 // Both ends close on exec; the read end does not block.
 absl::StatusOr<Pipe> MakePipe();
 
-// Reads what is there now and appends it to `bytes`. False once the other end is closed (or broken).
+// Reads what is available and appends it to `bytes`. False once the other end is closed (or broken).
 bool ReadAvailable(int fd, std::string& bytes, size_t limit = 1 << 20);
 
 struct ExitStatus {
@@ -81,9 +81,9 @@ class ChildProcess {
   // To the child's group (to the child alone without own_group). No effect once it was reaped.
   void Signal(int signal);
 
-  // Reaps the child if it has ended, never blocks. What is left of its group is killed first.
+  // Reaps the child if it has ended; never blocks. Kills the rest of its group first.
   std::optional<ExitStatus> TryReap();
-  // Waits at most `timeout` for that.
+  // The same, after waiting at most `timeout`.
   std::optional<ExitStatus> WaitFor(absl::Duration timeout);
 
  private:

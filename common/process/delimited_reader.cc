@@ -10,7 +10,7 @@ absl::StatusOr<bool> DelimitedReader::Next(google::protobuf::MessageLite& messag
   uint64_t length = 0;
   size_t header = 0;
   for (bool more = true; more; ++header) {
-    if (header == 5) return absl::DataLossError("a message's length is no varint of 32 bits");
+    if (header == 5) return absl::DataLossError("a message's length is not a varint of 32 bits");
     if (header == buffer_.size()) return false;
     const uint8_t byte = static_cast<uint8_t>(buffer_[header]);
     length |= uint64_t{byte & 0x7Fu} << (7 * header);

@@ -17,8 +17,8 @@ class DelimitedReader {
 
   void Append(std::string_view bytes) { buffer_.append(bytes); }
 
-  // Takes the next whole message into `message`. False: more bytes are needed. DATA_LOSS: the stream is not what it
-  // should be; nothing after it can be read.
+  // Moves the next complete message into `message`. False: more bytes are needed. DATA_LOSS: the stream is corrupt, and
+  // nothing after this point can be read.
   absl::StatusOr<bool> Next(google::protobuf::MessageLite& message);
 
  private:

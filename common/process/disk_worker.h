@@ -1,5 +1,5 @@
-// Work on files, on a thread of its own: a slow disk must not keep an agent from its heartbeats, nor the coordinator from
-// reading them.
+// Does work on files on a thread of its own, so that a slow disk delays neither an agent's heartbeats nor the
+// coordinator's reading of them.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +17,11 @@ namespace muster {
 class DiskWorker {
  public:
   explicit DiskWorker(size_t max_bytes = 64 << 20);
-  ~DiskWorker();  // does what is left
+  ~DiskWorker();  // finishes the remaining work
 
   void Post(std::function<void()> work);
-  // Work that may be dropped, and that holds `bytes` in memory. False: dropped, since more than `max_bytes` wait already.
+  // Work that may be dropped, and that holds `bytes` in memory. Returns false if it was dropped because more than
+  // `max_bytes` are waiting already.
   bool TryPost(size_t bytes, std::function<void()> work);
 
  private:

@@ -1,4 +1,4 @@
-// One process a folder.
+// One process per folder.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace muster {
 
-// Held until the returned descriptor is closed, and by the end of the process at the latest. The file (made if absent)
-// names the holder's pid. FAILED_PRECONDITION while another process holds it; `what` is named in it: "muster local".
+// Held until the returned descriptor is closed, and at the latest until the process ends. The file (created if absent)
+// contains the holder's pid. FAILED_PRECONDITION, naming `what` ("muster local"), while another process holds it.
 absl::StatusOr<OwnedFd> LockFile(const std::filesystem::path& file, const std::string& what);
 
 }  // namespace muster

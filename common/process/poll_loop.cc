@@ -73,7 +73,7 @@ void PollLoop::RunPosted() {
 void PollLoop::RunOnce(absl::Duration timeout) {
   int milliseconds = -1;
   if (timeout != absl::InfiniteDuration()) {
-    // Rounded up: a deadline that is not quite reached must not spin.
+    // Rounded up, so that a deadline that is almost reached does not cause spinning.
     milliseconds = static_cast<int>(absl::ToInt64Milliseconds(
         absl::Ceil(std::clamp(timeout, absl::ZeroDuration(), absl::Hours(1)), absl::Milliseconds(1))));
   }

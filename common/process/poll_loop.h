@@ -14,7 +14,7 @@
 
 namespace muster {
 
-// All but Post belongs to one thread. Callbacks may call Watch and Forget.
+// Only Post may be called from other threads. Callbacks may call Watch and Forget.
 class PollLoop {
  public:
   static absl::StatusOr<std::unique_ptr<PollLoop>> Create();

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT of a program that serves until one comes, and stops at once at the second.
+// SIGTERM and SIGINT of a program that serves until the first one, and stops at once at the second.
 #pragma once
 
 #include <signal.h>
@@ -7,11 +7,11 @@ namespace muster {
 
 class StopSignals {
  public:
-  // Blocks them for this thread and all that it starts: to be made before any other thread is.
+  // Blocks the signals for this thread and all that it starts: create it before any other thread.
   StopSignals();
 
   int Wait();  // the number of the one that came
-  // From now on the next one ends the process at once, with this exit code. To be called once.
+  // From now on the next signal ends the process at once, with this exit code. Call it once.
   void ExitOnNext(int exit_code);
 
  private:

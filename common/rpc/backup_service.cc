@@ -26,11 +26,11 @@ using muster::v1::CopyResponse;
 
 constexpr size_t kChunk = 1 << 20;
 constexpr int kFilesAMessage = 1000;
-constexpr absl::Duration kLongest = absl::Hours(24);  // that one backup may keep things from being removed
+constexpr absl::Duration kLongest = absl::Hours(24);  // at most this long one backup may prevent removals
 
 using Stream = grpc::ServerReaderWriter<CopyResponse, CopyRequest>;
 
-// One backup: the hold, the copies of databases, and what was listed.
+// One backup: the removal gate, the copies of databases, and the listed files.
 class CopyCall {
  public:
   CopyCall(const BackupSource& source, Stream& stream) : source_(source), stream_(stream) {}
@@ -94,7 +94,7 @@ class CopyCall {
     for (uint64_t left = file.entry.size(); left > 0;) {
       const size_t count = std::fread(buffer.data(), 1, std::min<uint64_t>(left, kChunk), in.get());
       if (count == 0) {
-        return absl::DataLossError(absl::StrCat(file.from.string(), ": is shorter than listed. Take the backup anew."));
+        return absl::DataLossError(absl::StrCat(file.from.string(), ": is shorter than listed. Take the backup again."));
       }
       response.set_chunk(buffer.data(), count);
       RETURN_IF_ERROR(Write(response));

@@ -1,4 +1,4 @@
-// The server's half of a backup (proto/muster/v1/backup.proto): what a server has to say is a BackupSource.
+// The server's half of a backup (proto/muster/v1/backup.proto). Each server implements a BackupSource.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
@@ -22,7 +22,7 @@ struct BackupFile {
 
 struct BackupSource {
   std::string server, version;
-  // From now on, and until the returned value goes, nothing that the server stores is removed.
+  // The server removes nothing until the returned value is destroyed.
   std::function<std::shared_ptr<void>()> hold = [] { return std::shared_ptr<void>(); };
   std::filesystem::path scratch;  // a folder for copies of databases
   // Copies databases into `folder`, an empty one, and lists every file of the backup.
@@ -33,7 +33,7 @@ std::unique_ptr<grpc::Service> MakeBackupService(BackupSource source, Admission&
 
 // Lists the regular files below root/folder as "folder/…", with stamps.
 absl::Status ListFolder(const std::filesystem::path& root, const std::string& folder, std::vector<BackupFile>& files);
-// A file that is listed as `path` and lies at `from`.
+// Lists the file at `from` as `path`.
 absl::StatusOr<BackupFile> ListFile(const std::string& path, const std::filesystem::path& from);
 
 }  // namespace muster

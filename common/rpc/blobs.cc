@@ -134,7 +134,7 @@ absl::Status PutView(const Persistence& persistence, BlobService::Stub& stub, co
   return WithContext(status, absl::StrCat("put blob ", ShortDigest(digest)));
 }
 
-// Receives a blob from `done` on, once. `take` returns an error to stop.
+// Receives a blob from `done` on, without retries. `take` returns an error to stop.
 absl::Status GetOnce(BlobService::Stub& stub, const std::string& digest, uint64_t& done,
                      const std::function<absl::Status(std::string_view chunk, uint64_t size)>& take) {
   grpc::ClientContext context;
@@ -309,7 +309,7 @@ absl::StatusOr<FileManifest> BlobClient::GetManifest(const std::string& digest) 
   ASSIGN_OR_RETURN(const std::string bytes, GetBytes(digest));
   FileManifest manifest;
   if (!manifest.ParseFromString(bytes)) {
-    return absl::DataLossError(absl::StrCat("blob ", ShortDigest(digest), ": is no manifest"));
+    return absl::DataLossError(absl::StrCat("blob ", ShortDigest(digest), ": is not a manifest"));
   }
   return manifest;
 }

@@ -1,4 +1,4 @@
-// Moves files and folders to and from a BlobService, by digest: resumable, verified at both ends.
+// Moves files and folders to and from a BlobService, by digest: resumable, and verified at both ends.
 #pragma once
 
 #include <filesystem>
@@ -13,8 +13,9 @@
 
 namespace muster {
 
-// Thread-safe. Calls that fail with UNAVAILABLE go on where they stopped, until `patience` has passed without progress.
-// With a watch, time in which the server cannot be reached does not count: the call waits as long as it takes.
+// Thread-safe. Calls that fail with UNAVAILABLE continue where they stopped, until `patience` has passed without
+// progress. With a watch, the time in which the server cannot be reached does not count, so the call waits as long as
+// necessary.
 class BlobClient {
  public:
   using Progress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;

@@ -143,7 +143,7 @@ TEST_F(BlobsTest, WhatTheServerHasIsNotSentAgain) {
   EXPECT_EQ(service_.puts, 1);
 }
 
-TEST_F(BlobsTest, ABrokenUploadGoesOnWhereItStopped) {
+TEST_F(BlobsTest, AnInterruptedUploadContinuesWhereItStopped) {
   service_.break_after = 2 << 20;
   const std::string bytes = Bytes(4 << 20);
   const auto digest = client_->PutBytes(bytes);
@@ -152,7 +152,7 @@ TEST_F(BlobsTest, ABrokenUploadGoesOnWhereItStopped) {
   EXPECT_THAT(service_.offsets, ElementsAre(0, 2 << 20));
 }
 
-TEST_F(BlobsTest, ABrokenDownloadGoesOnWhereItStopped) {
+TEST_F(BlobsTest, AnInterruptedDownloadContinuesWhereItStopped) {
   const std::string bytes = Bytes(10'500);
   const auto digest = client_->PutBytes(bytes);
   ASSERT_TRUE(digest.ok());
@@ -196,8 +196,8 @@ TEST_F(BlobsTest, FoldersTravelAsManifests) {
 
   const auto got = client_->GetManifest(*digest);
   ASSERT_TRUE(got.ok());
-  Write("out/config.json", "{}");          // there already, and right
-  Write("out/1_Pooling/config.json", "");  // there already, and wrong
+  Write("out/config.json", "{}");  // exists, with the right bytes
+  Write("out/1_Pooling/config.json", "");  // exists, with the wrong bytes
   ASSERT_TRUE(client_->GetFolder(*got, folder_ / "out").ok());
   EXPECT_EQ(*ReadFile(folder_ / "out/1_Pooling/config.json"), "{\"a\": 1}");
   EXPECT_TRUE(std::filesystem::exists(folder_ / "out/empty"));

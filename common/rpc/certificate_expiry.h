@@ -1,4 +1,4 @@
-// When the certificate that this process shows ends, for its metrics.
+// Reports when the certificate that this process presents expires.
 #pragma once
 
 #include <filesystem>
@@ -8,9 +8,9 @@
 
 namespace muster {
 
-// Keeps muster_certificate_expiry_timestamp_seconds at the end of the folder's own certificate (seconds since 1970), now
-// and whenever it is replaced, for as long as the registry lives. There is no such metric with an empty folder (an
-// insecure process) and with one without a certificate (a process that shows a token).
+// Sets muster_certificate_expiry_timestamp_seconds to the expiry of the folder's own certificate (seconds since 1970),
+// now and whenever it is replaced, for as long as the registry lives. The metric does not exist for an empty folder (an
+// insecure process) or a folder without a certificate (a process that presents a token).
 absl::Status PublishCertificateExpiry(const std::filesystem::path& certificates, MetricRegistry& metrics);
 
 }  // namespace muster

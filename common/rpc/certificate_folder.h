@@ -25,8 +25,8 @@ struct CertificateLayout {
 };
 CertificateLayout LayoutOf(const std::filesystem::path& folder);
 
-// Reads the folder. An error names the file: one is missing or broken, or key and certificate do not belong together,
-// as in a folder that is being written. Certificate and key may both be absent.
+// Reads the folder. The error names the file: one is missing or broken, or key and certificate do not belong together
+// because the folder is being written. Certificate and key may both be absent.
 absl::StatusOr<CertificateFiles> ReadCertificateFolder(const std::filesystem::path& folder);
 
 struct CertificateFacts {

@@ -89,7 +89,7 @@ absl::Status CertificateWatch::Refresh() {
   absl::MutexLock lock(&mutex_);
   if (!files.ok()) return files.status();
   if (files->certificate.empty() && !current_.certificate.empty()) {
-    return absl::NotFoundError(absl::StrCat(folder_.string(), ": certificate and key are gone. Put new ones there."));
+    return absl::NotFoundError(absl::StrCat(folder_.string(), ": certificate and key are missing. Put new ones there."));
   }
   last_error_.clear();
   if (*files == current_) return absl::OkStatus();
@@ -117,7 +117,7 @@ void CertificateWatch::PollForever() {
       absl::MutexLock lock(&watch->mutex_);
       if (status.ok() || watch->current_.authority.empty() || status.message() == watch->last_error_) continue;
       watch->last_error_ = std::string(status.message());
-      spdlog::warn("certificates stay as they were: {}", watch->last_error_);
+      spdlog::warn("certificates were not replaced: {}", watch->last_error_);
     }
   }
 }

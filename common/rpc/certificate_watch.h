@@ -16,14 +16,14 @@
 
 namespace muster {
 
-// One a folder and process; one thread looks at all folders once a second, and takes what is whole: a folder that is
-// being written, or was written wrongly, changes nothing (and is told once to the log). Connections that stand stay.
+// One per folder and process. One thread checks all folders once per second and uses what is complete. A folder that is
+// being written, or was written wrongly, changes nothing (the log says so once). Open connections stay.
 //
-// gRPC's own watcher reads key and certificate one after the other, and may see the one before and the other after a
-// change. It is therefore given what was checked here, as one file in memory for both (memfd), replaced at once.
+// gRPC's own watcher reads key and certificate one after the other, and may read one before a change and the other
+// after it. So it gets only what was checked here, as one file in memory for both (memfd), replaced at once.
 class CertificateWatch {
  public:
-  // Reads the folder now: an error if it never was whole. The watch lives as long as the process.
+  // Reads the folder now; an error if it is not complete. The watch lives as long as the process.
   static absl::StatusOr<CertificateWatch*> Of(const std::filesystem::path& folder);
 
   // For the credentials of a channel or server.
@@ -31,10 +31,10 @@ class CertificateWatch {
   CertificateFiles current() const;
   bool has_certificate() const { return !current().certificate.empty(); }
 
-  // Calls `tell` now and after every change, until it returns false. Not from within `tell`.
+  // Calls `tell` now and after every change, until it returns false. Do not call this from within `tell`.
   void WhenChanged(std::function<bool(const CertificateFiles&)> tell);
 
-  // Reads the folder again. An error: it is not whole, and what was current stays.
+  // Reads the folder again. On an error the folder is not complete, and the current state stays.
   absl::Status Refresh();
 
  private:

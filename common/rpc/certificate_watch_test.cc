@@ -20,7 +20,7 @@ namespace {
 
 using muster::v1::BlobService;
 
-// Stat tells who calls; Get sends a message whenever it is asked to, until the client goes.
+// Stat returns who calls; Get sends a message whenever the test asks, until the client cancels.
 class EchoService final : public BlobService::Service {
  public:
   grpc::Status Stat(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
@@ -71,7 +71,7 @@ class CertificateWatchTest : public ::testing::Test {
     const grpc::Status status = BlobService::NewStub(channel)->Stat(&context, {}, &response);
     return status.ok() ? response.blobs(0).digest() : absl::StrCat("error ", status.error_code());
   }
-  // Until a new connection gives this, at most 20 s.
+  // Waits until a new connection gives this, at most 20 s.
   bool Becomes(const std::string& certificates, const std::string& expected) {
     const absl::Duration end = RealClock().Monotonic() + absl::Seconds(20);
     while (RealClock().Monotonic() < end) {
@@ -127,7 +127,7 @@ TEST_F(CertificateWatchTest, TheAuthorityIsReplacedInThreeStepsWhileAStreamStays
   EXPECT_TRUE(Becomes("only-new", "only-new")) << "a client that trusts the new authority alone";
   EXPECT_EQ(Call(Fresh("client")), "client") << "old certificates are good still";
   ASSERT_TRUE(send("c"));
-  // 3. The old one is trusted no more.
+  // 3. The old one is no longer trusted.
   Write("server/ca.pem", Pem("new/ca.pem"));
   EXPECT_TRUE(Becomes("client", "error 14"));
   EXPECT_EQ(Call(Fresh("only-new")), "only-new");

@@ -24,7 +24,7 @@ absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::s
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
   const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
   if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("certificate: \"", value, "\" is no valid ", OBJ_nid2ln(nid)));
+    return absl::InvalidArgumentError(absl::StrCat("certificate: \"", value, "\" is not a valid ", OBJ_nid2ln(nid)));
   }
   return absl::OkStatus();
 }
@@ -34,7 +34,8 @@ void AddSubjectEntry(X509_NAME* subject, const char* field, std::string_view val
                              static_cast<int>(value.size()), -1, 0);
 }
 
-// Version 3, a random serial number of 127 bits, valid from a little ago (clocks differ) for `lifetime`, not signed.
+// Version 3, with a random serial number of 127 bits, valid from a moment ago (clocks differ) for `lifetime`, not
+// signed.
 absl::StatusOr<CertificatePtr> NewCertificate(EVP_PKEY* key, absl::Duration lifetime) {
   CertificatePtr certificate(X509_new());
   const NumberPtr serial(BN_new());
@@ -55,7 +56,8 @@ absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration 
   ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), lifetime));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   AddSubjectEntry(subject, "O", "Muster");
-  // Two authorities never have one name: a peer that trusts one of them then says so, not "bad signature".
+  // Two authorities never have the same name, so a peer that trusts one of them reports the other as unknown, not as
+  // "bad signature".
   ASN1_INTEGER* serial = X509_get_serialNumber(certificate.get());
   const NumberPtr number(ASN1_INTEGER_to_BN(serial, nullptr));
   char* digits = BN_bn2hex(number.get());
@@ -87,7 +89,7 @@ absl::StatusOr<Authority> ReadAuthority(const std::filesystem::path& folder) {
   auto key = KeyFromPem(key_pem);
   if (!certificates.ok() || !key.ok() || X509_check_private_key(certificates->front().get(), key->get()) != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
-        folder.string(), ": ca.pem and ca-key.pem are no authority. Make one with muster certs init in a new folder."));
+        folder.string(), ": ca.pem and ca-key.pem are not an authority. Make one with muster certs init in a new folder."));
   }
   authority.certificate = std::move(certificates->front());
   authority.key = *std::move(key);
@@ -112,7 +114,7 @@ absl::Status CheckRequest(const CertificateRequest& request) {
   }
   for (const std::string& host : request.hosts) {
     if (host.empty() || host.find_first_of(", \t\n") != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("certificate: \"", host, "\" is no host name or address."));
+      return absl::InvalidArgumentError(absl::StrCat("certificate: \"", host, "\" is not a host name or address."));
     }
   }
   if (request.lifetime < absl::Seconds(1)) return absl::InvalidArgumentError("certificate: the lifetime is too short.");

@@ -25,9 +25,9 @@ absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration l
 absl::Status IssueCertificate(const std::filesystem::path& authority, const CertificateRequest& request,
                               const std::filesystem::path& target);
 
-// A new key and certificate with the subject and the hosts of the one in `folder`, whose files are replaced all at once
-// (the folder is exchanged). `keep_authorities`: the authorities that the folder trusts stay as they are; otherwise
-// it trusts the issuing one alone.
+// Issues a new key and certificate with the subject and the hosts of the one in `folder`, and replaces the folder's
+// files all at once (the folder is exchanged). `keep_authorities`: the folder keeps the authorities that it trusts;
+// otherwise it trusts only the issuing one.
 absl::Status RenewCertificate(const std::filesystem::path& authority, const std::filesystem::path& folder,
                               absl::Duration lifetime, bool keep_authorities);
 

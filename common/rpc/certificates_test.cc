@@ -17,7 +17,7 @@ namespace {
 using muster::v1::BlobService;
 using ::testing::HasSubstr;
 
-// Remembers who asked.
+// Records who called.
 class StatService final : public BlobService::Service {
  public:
   grpc::Status Stat(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,

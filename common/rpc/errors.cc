@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-// The types that other gRPC clients know these by.
+// The type names by which other gRPC clients know these.
 constexpr std::string_view kErrorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
 constexpr std::string_view kRetryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr std::string_view kRequestInfoUrl = "type.googleapis.com/google.rpc.RequestInfo";
@@ -27,8 +27,8 @@ void Pack(google::rpc::Status& details, std::string_view url, const google::prot
   any.set_value(message.SerializeAsString());
 }
 
-// A message travels in the trailing metadata, which clients refuse whole above 8 KiB; every byte of it may take three,
-// and with a reason it stands there twice. Messages that quote what a caller sent may be of any length.
+// A message travels in the trailing metadata, which clients refuse entirely above 8 KiB. Every byte of it may take
+// three, and a status with a reason holds it twice. Messages that quote what a caller sent may be of any length.
 constexpr size_t kMaxMessage = 1024;
 
 std::string Shortened(absl::string_view message) {

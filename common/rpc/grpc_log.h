@@ -1,10 +1,10 @@
-// gRPC's own log lines, as lines of ours.
+// Sends gRPC's own log lines through spdlog.
 #pragma once
 
 namespace muster {
 
-// Once, in main, after InitLog: what gRPC has to say (a failed handshake, say) goes through spdlog, so that every line
-// has the program's format. gRPC's errors are warnings here: most are another side's.
+// Call once, in main, after InitLog: gRPC's messages (a failed handshake, for example) then have the program's format.
+// gRPC's errors become warnings: most are caused by the other side.
 void RouteGrpcLogs();
 
 }  // namespace muster

@@ -92,7 +92,7 @@ void HealthServer::Look() {
     if (live) {
       spdlog::info("alive again");
     } else {
-      spdlog::error("stands still: no sign of life for {}", absl::FormatDuration(absl::Floor(age, absl::Seconds(1))));
+      spdlog::error("frozen: no sign of life for {}", absl::FormatDuration(absl::Floor(age, absl::Seconds(1))));
     }
     server_->GetHealthCheckService()->SetServingStatus(kLive, live);
   }

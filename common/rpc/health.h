@@ -1,8 +1,9 @@
-// Probes: is this process alive, and is it ready for work? Over grpc.health.v1.Health (Check and Watch), on a port of its
-// own, in plain text: whoever starts and stops processes (Kubernetes) has no certificate. Nothing else is served there.
+// Probes: is this process alive, and is it ready for work? Serves grpc.health.v1.Health (Check and Watch) on a port of
+// its own, in plain text, because the kubelet has no certificate. Nothing else is served there.
 //
 //   service ""      ready: SERVING between SetReady(true) and SetReady(false)
-//   service "live"  SERVING until the process has not beaten for `live_within`; what is still starting is alive
+//   service "live"  SERVING until the process has not called Beat for `live_within`; a process that is starting is
+// alive
 #pragma once
 
 #include <grpcpp/generic/async_generic_service.h>
@@ -37,8 +38,8 @@ class HealthServer {
 
   int port() const { return port_; }  // 0: nothing listens
   void SetReady(bool ready, const std::string& reason);  // a change is logged with its reason
-  // Called by the work that must not stand still (an event loop's turn, a probe that was answered), more often than once
-  // in `live_within`; never by a thread that only beats.
+  // Called by the work that must not stall (an event loop's turn, an answered probe), more often than once per
+  // `live_within`; never by a thread that does nothing else.
   void Beat();
 
  private:

@@ -1,4 +1,4 @@
-// Who calls: a role and a name, proved by a certificate or a token.
+// The caller: a role and a name, proved by a certificate or a token.
 #pragma once
 
 #include <string>
@@ -6,7 +6,8 @@
 
 namespace muster {
 
-// Viewer, submitter and operator are people's, each may what the one before may; the others are processes'.
+// Viewer, submitter and operator are roles of users, and each may do what the one before may. The others are roles of
+// processes.
 enum class Role { kUnknown, kViewer, kSubmitter, kOperator, kWorker, kCoordinator, kData };
 std::string_view RoleName(Role role);  // viewer, submitter, operator, worker, coordinator, data
 // kUnknown for other names. "user", which older certificates show, is a submitter.
@@ -24,8 +25,8 @@ struct Principal {
   Proof proof = Proof::kNone;
 };
 
-// Whether the principal may act for this worker: its name is the worker's, or `PREFIX-*` and the worker's name begins
-// with `PREFIX-` and goes on; or everyone is everything here (an insecure server).
+// Whether the principal may act for this worker: its name is the worker's, or it is `PREFIX-*` and the worker's name
+// begins with `PREFIX-`. On an insecure server everyone may act for everyone.
 bool ActsFor(const Principal& principal, std::string_view worker);
 
 }  // namespace muster

@@ -71,7 +71,7 @@ ReachabilityWatch::Wait::~Wait() {
   if (watch_ == nullptr) return;
   absl::MutexLock lock(&watch_->mutex_);
   watch_->waits_.erase(this);
-  if (watch_->waits_.empty()) watch_->unreachable_ = false;  // the next wait finds out anew
+  if (watch_->waits_.empty()) watch_->unreachable_ = false;  // the next wait checks again
 }
 
 void ReachabilityWatch::Wait::Moved() {

@@ -1,5 +1,5 @@
-// Whether a server that this process waits for can be reached at all. A server that is merely slow answers health
-// checks meanwhile; one that is gone, frozen or cut off does not.
+// Whether a server that this process waits for can be reached at all. A slow server still answers health checks; one
+// that is down, frozen or cut off does not.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -19,13 +19,13 @@ namespace muster {
 // errors included, comes from a server that can be reached.
 bool Answers(const std::shared_ptr<grpc::Channel>& channel, absl::Duration within);
 
-// Watches one server while something waits for it. Thread-safe; owned by whoever owns the channel.
+// Watches one server while something waits for it. Thread-safe; owned by the owner of the channel.
 class ReachabilityWatch {
  public:
   struct Options {
     std::shared_ptr<grpc::Channel> channel;
     std::string name;                               // "data server 10.0.0.7:7072"
-    absl::Duration patience = absl::Seconds(1);     // a wait that lasts longer is looked into
+    absl::Duration patience = absl::Seconds(1);  // longer waits are investigated
     absl::Duration answer_within = absl::Seconds(2);
   };
   explicit ReachabilityWatch(Options options);
@@ -34,7 +34,7 @@ class ReachabilityWatch {
   // The server that something waits for because it cannot be reached; empty: none.
   std::string Unreachable() const;
 
-  // Made where a call, or a loop that retries one, begins to wait for the server. A null watch: nobody is told.
+  // Create one where a call, or a loop that retries a call, begins to wait for the server. `watch` may be null.
   class Wait {
    public:
     explicit Wait(ReachabilityWatch* watch);

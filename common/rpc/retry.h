@@ -1,4 +1,4 @@
-// Waiting before a call is repeated.
+// Waiting before a retry.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -7,10 +7,11 @@
 
 namespace muster {
 
-// Waits for `pause`, or less if the channel gets connected meanwhile (but 100 ms at least).
+// Waits for `pause`, or less if the channel connects meanwhile (but at least 100 ms).
 //
-// gRPC drives a channel's connection, TLS handshake included, only while some call on it polls, and a call that fails
-// fast on a broken channel does not: a client that sleeps between its tries may never connect again. This polls.
+// gRPC makes progress on a channel's connection, TLS handshake included, only while some call on it polls. A call that
+// fails fast on a broken channel does not poll, so a client that sleeps between its tries may never reconnect. This
+// polls.
 void PauseBeforeRetry(grpc::Channel& channel, absl::Duration pause);
 
 }  // namespace muster

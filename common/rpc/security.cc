@@ -24,8 +24,8 @@
 namespace muster {
 namespace {
 
-// gRPC's threads may be in the middle of a handshake when main returns: OpenSSL must not take itself down under them.
-// Only the first call of a process decides, hence before main.
+// gRPC's threads may be in the middle of a handshake when main returns, so OpenSSL must not clean itself up. Only the
+// first call of a process counts, so this runs before main.
 [[maybe_unused]] const int kNoCleanupAtExit = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 constexpr std::string_view kInsecureType = "insecure";
@@ -39,7 +39,7 @@ absl::Status CheckInsecureAddress(const std::string& address) {
       absl::StrCat(address, ": insecure mode binds loopback only. Use 127.0.0.1, or certificates."));
 }
 
-// What a client adds to each of its calls. gRPC sends it over TLS alone.
+// What a client adds to each of its calls. gRPC sends it only over TLS.
 class CallMetadata final : public grpc::MetadataCredentialsPlugin {
  public:
   explicit CallMetadata(const SecurityOptions& security)
@@ -98,7 +98,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOfServer(con
   grpc::experimental::TlsServerCredentialsOptions tls(watch->MakeProvider());
   tls.watch_root_certs();
   tls.watch_identity_key_cert_pairs();
-  // A token alone is enough, so that a certificate is not demanded here; who shows neither is refused by admission.
+  // A token alone is enough, so no certificate is demanded here; admission refuses callers that present neither.
   tls.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   return grpc::experimental::TlsServerCredentials(tls);
 }
@@ -107,13 +107,13 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOfServer(con
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const std::string& address,
                                                            const SecurityOptions& security) {
-  RETURN_IF_ERROR(ParseServerAddress(address).status());  // gRPC would dial port 99999 as 34463
+  RETURN_IF_ERROR(ParseServerAddress(address).status());  // gRPC would connect to port 34463 for 99999
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials, ClientCredentials(security));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  // The least time that a connection, TLS handshake included, is given: a busy host needs seconds.
+  // The minimum time for a connection, TLS handshake included: a busy host needs seconds.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20000);

@@ -1,8 +1,8 @@
 // The one place where channels and servers are made, so that none is made without deciding on security.
 //
 // A server shows a certificate, asks its client for one, and verifies what it gets (mTLS, TLS 1.2 or newer); a client
-// without a certificate may show a token instead (common/rpc/access). Who a peer is stands in its certificate's
-// subject: organisational unit = role, common name = name. Certificates are read again when their files change.
+// without a certificate may show a token instead (common/rpc/access). A peer's identity is in its certificate's
+// subject: organizational unit = role, common name = name. Certificates are read again when their files change.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -23,7 +23,7 @@ namespace muster {
 struct SecurityOptions {
   std::filesystem::path certificates;  // folder (common/rpc/certificate_folder.h); empty only with `insecure`
   bool insecure = false;               // no TLS, everyone is operator "anonymous" and every process; loopback only
-  // Of a client: shown with every call, over TLS alone. At most one of the two.
+  // Of a client: sent with every call, only over TLS. At most one of the two.
   std::string token;
   std::filesystem::path token_file;  // read again when it changes
   // Of a rank: its ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
@@ -45,8 +45,8 @@ class RpcServer {
     std::string address;  // host:port; port 0 picks a free one
     SecurityOptions security;
     std::vector<grpc::Service*> services;  // must outlive the server
-    // Every call holds a thread while it runs, a stream for as long as it is open. A call beyond this bound is refused with
-    // RESOURCE_EXHAUSTED, so that the process is not refused a thread by its host.
+    // Every call holds a thread while it runs, and a stream holds one for as long as it is open. Calls beyond this
+    // limit are refused with RESOURCE_EXHAUSTED, before the host refuses the process another thread.
     int max_threads = 4000;
   };
   // Listens, with the standard health service on the same port ("" is SERVING).

@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-// Keeps every call until it is told to answer.
+// Holds every call until the test lets it answer.
 class Patient final : public muster::v1::ModelService::Service {
  public:
   grpc::Status List(grpc::ServerContext*, const muster::v1::ListModelsRequest*, muster::v1::ListModelsResponse*) override {
@@ -23,7 +23,7 @@ class Patient final : public muster::v1::ModelService::Service {
   absl::Notification answer;
 };
 
-TEST(ThreadQuota, ACallBeyondItIsRefusedAndThoseThatRunGoOn) {
+TEST(ThreadQuota, ACallBeyondItIsRefusedAndRunningCallsContinue) {
   constexpr int kCalls = 64;
   Patient patient;
   const auto server = RpcServer::Start({.address = "127.0.0.1:0", .security = {.insecure = true}, .services = {&patient},
@@ -41,7 +41,7 @@ TEST(ThreadQuota, ACallBeyondItIsRefusedAndThoseThatRunGoOn) {
       const absl::Status status =
           FromGrpc(muster::v1::ModelService::NewStub(channel)->List(&context, muster::v1::ListModelsRequest(), &response));
       ++(status.ok() ? answered : absl::IsResourceExhausted(status) ? refused : other);
-      // The first refusal shows that the bound is reached: those that hold a thread may end.
+      // The first refusal shows that the limit is reached: calls that hold a thread may end now.
       if (absl::IsResourceExhausted(status) && !told.exchange(true)) patient.answer.Notify();
     });
   }

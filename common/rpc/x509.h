@@ -1,4 +1,4 @@
-// OpenSSL's objects with owners, and the few things that are asked of them.
+// OpenSSL's objects with owners, and the few questions that Muster asks of them.
 #pragma once
 
 #include <openssl/bio.h>
@@ -29,8 +29,8 @@ using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpenSslFree<X509_EXTENSION,
 using MemoryPtr = std::unique_ptr<BIO, OpenSslFree<BIO, &BIO_free_all>>;
 using NumberPtr = std::unique_ptr<BIGNUM, OpenSslFree<BIGNUM, &BN_free>>;
 
-// Every certificate of a PEM text, in its order; other blocks are passed over. INVALID_ARGUMENT: one is broken off or
-// no certificate, or there is none.
+// Every certificate of a PEM text, in order; other blocks are skipped. INVALID_ARGUMENT: there is none, or one is
+// truncated or not a certificate.
 absl::StatusOr<std::vector<CertificatePtr>> CertificatesFromPem(std::string_view pem);
 absl::StatusOr<KeyPtr> KeyFromPem(std::string_view pem);
 absl::StatusOr<std::string> PemOf(EVP_PKEY* key);
@@ -38,15 +38,15 @@ absl::StatusOr<std::string> PemOf(X509* certificate);
 
 // The subject's entry as it is written; empty: there is none.
 std::string SubjectEntry(X509* certificate, int nid);
-// Names and addresses that a server is reached by, from the subject's alternative names.
+// The subject alternative names: names and addresses at which a server is reached.
 std::vector<std::string> HostsOf(X509* certificate);
-// Organisational unit = role, common name = name.
+// Organizational unit = role, common name = name.
 Principal PrincipalOf(X509* certificate);
 absl::Time NotBefore(X509* certificate);
 absl::Time NotAfter(X509* certificate);
 
 // Whether `leaf`, with the help of `intermediates`, leads to one of the authorities, all of them valid at `now`. The
-// error says what OpenSSL found.
+// error is OpenSSL's.
 absl::Status VerifyChain(X509* leaf, const std::vector<CertificatePtr>& intermediates,
                          const std::vector<CertificatePtr>& authorities, absl::Time now);
 

@@ -40,10 +40,10 @@ absl::Status Wrong(absl::string_view path, absl::string_view what) {
 
 absl::Status CheckReference(absl::string_view path, absl::string_view name) {
   if (IsValidName(ToStd(name))) return absl::OkStatus();
-  return Wrong(path, absl::StrCat("\"", name, "\" is no name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
+  return Wrong(path, absl::StrCat("\"", name, "\" is not a valid name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
 }
 
-// Values of an enumeration that no version of this program knows come over the wire as their numbers.
+// Enumeration values that this program does not know arrive as their numbers.
 absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::Message& message) {
   using google::protobuf::FieldDescriptor;
   std::vector<const FieldDescriptor*> fields;
@@ -114,7 +114,7 @@ absl::Status CheckData(const JobSpec& spec) {
 
 absl::Status CheckBatch(const JobSpec& spec) {
   const uint32_t longest = std::max(spec.model().max_length().query(), spec.model().max_length().passage());
-  if (!spec.batch().has_micro_batch_tokens()) return absl::OkStatus();  // the device's default, which is decided later
+  if (!spec.batch().has_micro_batch_tokens()) return absl::OkStatus();  // the device's default, decided later
   if (spec.batch().micro_batch_tokens() >= longest) return absl::OkStatus();
   return Wrong("batch.micro_batch_tokens",
                absl::StrCat("is ", spec.batch().micro_batch_tokens(),
@@ -170,8 +170,8 @@ absl::Status CheckResources(const JobSpec& spec) {
 
 namespace {
 
-// What suits a device: a micro-batch whose rows stay in a CPU's cache, or that fills a GPU; and graphs of what is there.
-// Results do not depend on either. A device that is not decided yet has none.
+// Defaults for a device: a micro-batch whose rows stay in a CPU's cache, or that fills a GPU; and graphs that fit its
+// memory. Results depend on neither. A device that is not decided yet has none.
 void FillDeviceDefaults(JobSpec& spec) {
   const muster::v1::Device device = spec.resources().device();
   if (device == muster::v1::DEVICE_AUTO) return;
@@ -247,7 +247,7 @@ void FillDefaults(JobSpec& spec) {
 #undef MUSTER_DEFAULT
 
 absl::Status ValidateJobSpec(const JobSpec& spec) {
-  // It is kept for ever, and every list of jobs carries it.
+  // The specification is kept forever, and every list of jobs carries it.
   if (spec.ByteSizeLong() > kMaxSpecBytes) {
     return Wrong("job", absl::StrCat("has ", spec.ByteSizeLong(), " bytes, at most ", kMaxSpecBytes,
                                      " are taken. Shorten model.prompts or data.positives.sources."));
@@ -290,7 +290,7 @@ uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& reso
   }
   const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
   const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();
-  // Older ranks write the prompts of the specification into the export.
+  // Older ranks would write the specification's prompts into the export.
   const bool prompts_of_folder = resolved.has_prompts() && (resolved.prompts().query() != model.prompts().query() ||
                                                             resolved.prompts().passage() != model.prompts().passage());
   if (other_family || prompts_of_folder || resolved.exclude_prompt() || matryoshka || model.has_lora() || model.has_include_prompt() ||

@@ -1,4 +1,4 @@
-// Rules of a job specification that hold without asking a server: defaults, ranges, and what excludes what.
+// Rules of a job specification that need no server: defaults, ranges, and which fields exclude each other.
 #pragma once
 
 #include <string_view>
@@ -22,8 +22,8 @@ absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
 // what is evaluated and exported, so training without them would be a surprise. 0: the size is not known, and OK.
 absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embedding_size);
 
-// The least Hello.protocol of an agent whose ranks honor everything in the specification, with the model that it was
-// resolved to: 0 for most of them.
+// The lowest Hello.protocol of an agent whose ranks honor everything in the specification, with its resolved model: 0
+// for most specifications.
 uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
 // A job that trains nothing: duration.steps is 0.

@@ -23,7 +23,8 @@ using google::protobuf::Message;
 constexpr double kMany = 1e9;  // steps: what a counter of 32 bits holds, with room
 constexpr double kAnyFloat = std::numeric_limits<float>::max();
 
-// Floats and doubles end where single precision, in which weights and losses are computed, still tells numbers apart.
+// Floats and doubles end where single precision, in which weights and losses are computed, can still distinguish
+// numbers.
 constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "model.max_length.query", .low = 3, .high = 8192, .note = "tokens"},
     {.field = "model.max_length.passage", .low = 3, .high = 8192, .note = "tokens"},
@@ -36,7 +37,7 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "data.positives.per_query", .low = 0, .high = 4096, .note = "(0: all)"},
     {.field = "data.positives.min_grade", .low = -kAnyFloat, .high = kAnyFloat},
     {.field = "data.negatives.per_query", .low = 0, .high = 4096},
-    // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences mean something.
+    // Scores of normalized embeddings stay within 1 / temperature, and their float32 differences remain meaningful.
     {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
     {.field = "loss.matryoshka_dimensions", .low = 1, .high = 1 << 16, .note = "numbers"},
     {.field = "loss.matryoshka_weights", .low = 1e-4, .high = 1e4},
@@ -47,10 +48,10 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "optimizer.weight_decay", .low = 0, .high = 1},
     {.field = "optimizer.warmup", .low = 0, .high = 1, .note = "(a share of the steps)"},
     {.field = "optimizer.max_grad_norm", .low = 1e-6, .high = 1e6, .or_zero = true, .note = "(0: no clipping)"},
-    // In single precision 1 - 1e-8 is 1, and the moments would never change.
+    // In single precision 1 - 1e-8 is 1, so the moments would never change.
     {.field = "optimizer.beta1", .low = 0, .high = 0.999999},
     {.field = "optimizer.beta2", .low = 0, .high = 0.999999},
-    // In single precision 1e-46 is 0, and a gradient of 0 would divide 0 by 0.
+    // In single precision 1e-46 is 0, so a gradient of 0 would be divided by 0.
     {.field = "optimizer.epsilon", .low = 1e-15, .high = 1},
     {.field = "duration.epochs", .low = 1, .high = 1e6},
     {.field = "duration.steps", .low = 0, .high = kMany},

@@ -14,7 +14,7 @@ namespace muster {
 struct NumberRange {
   std::string_view field;  // "model.max_length.query"
   double low, high;
-  bool or_zero = false;           // 0 is allowed, too, and means something of its own
+  bool or_zero = false;  // 0 is allowed, too, with a special meaning
   std::string_view note = {};     // after the range: "tokens", "(0: all)"
 };
 std::span<const NumberRange> NumberRanges();

@@ -104,7 +104,7 @@ TEST(NumberRanges, EveryNumberOfASpecificationHasOne) {
   for (const auto& [name, field] : AllNumbers()) fields.push_back(name);
   for (const NumberRange& range : NumberRanges()) ranges.push_back(std::string(range.field));
   std::ranges::sort(ranges);
-  EXPECT_EQ(ranges, fields) << "state the range of a new number in number_ranges.cc and docs/job-spec.md";
+  EXPECT_EQ(ranges, fields) << "state the range of a new number in number_ranges.cc and docs/reference/job-spec.md";
 }
 
 TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {

@@ -1,5 +1,5 @@
 // Defaults of other tools for training embedding models: `profile: tevatron` in a job file. Every value is the default
-// of the tool's code or of its published training example; docs/profiles.md names the file of each.
+// of the tool's code or of its published training example; docs/reference/profiles.md names the file of each.
 #pragma once
 
 #include <optional>
@@ -12,8 +12,8 @@
 
 namespace muster {
 
-// Absent: the tool says nothing, decides by model or data, or has something that Muster has not. Muster's own default
-// applies then.
+// Absent: the tool has no default, decides by model or data, or has something that Muster does not have. Muster's own
+// default applies then.
 struct Profile {
   std::string_view name;
   float temperature;
@@ -35,7 +35,7 @@ struct Profile {
   muster::v1::Choose choose_positives;
   std::optional<uint32_t> negatives;
   std::optional<muster::v1::Choose> choose_negatives;
-  bool folder_length = false;  // the tool cuts texts at the length that the model's folder says
+  bool folder_length = false;  // the tool cuts texts at the length given by the model's folder
 };
 std::span<const Profile> Profiles();
 

@@ -27,7 +27,7 @@ JobSpec WithProfile(std::string_view name) {
 TEST(Profiles, FillInAllThatTheToolSays) {
   JobSpec spec = WithProfile("tevatron");
   FillDefaults(spec);
-  EXPECT_EQ(spec.profile(), "tevatron") << "for people";
+  EXPECT_EQ(spec.profile(), "tevatron") << "kept for display";
   EXPECT_FLOAT_EQ(spec.loss().temperature(), 1);
   EXPECT_EQ(spec.model().pooling(), POOLING_CLS);
   EXPECT_TRUE(spec.model().has_normalize());
@@ -56,7 +56,7 @@ TEST(Profiles, EachIsAValidJobAndIdempotent) {
   }
 }
 
-// What a job sets stays, where it is the first value of an enumeration, too; and filling in twice keeps it.
+// Fields that a job sets stay as they are, even at the first value of an enumeration; filling in twice changes nothing.
 TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   for (const Profile& profile : Profiles()) {
     JobSpec spec = WithProfile(profile.name);

@@ -1,7 +1,7 @@
 // How long the coordinator itself has been awake since some moment.
 //
 // Every deadline of the coordinator (a silent worker, a late reservation, a stop, missing progress) is counted in this
-// time. A coordinator that stood still (SIGSTOP, a stalled disk, a virtual machine that was moved) or that was behind its
+// time. A coordinator that was frozen (SIGSTOP, a stalled disk, a virtual machine that was moved) or that was behind its
 // queue has heard nobody meanwhile, so it charges that time to nobody.
 #pragma once
 

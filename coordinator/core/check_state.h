@@ -1,4 +1,4 @@
-// Whether a state that was read from disk is one that decisions can go on from.
+// Whether a state that was read from disk is one that decisions can continue from.
 #pragma once
 
 #include "absl/status/status.h"

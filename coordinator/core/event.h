@@ -71,12 +71,12 @@ struct DataServerSeen {  // whether the coordinator itself gets an answer from t
 struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
   absl::Duration keep_ended;
 };
-// The coordinator heard nobody from then until now: it stood still, or was behind its queue. Comes before the events that
+// The coordinator heard nobody from then until now: it was frozen, or was behind its queue. Comes before the events that
 // it finds afterwards.
 struct Overslept {
   absl::Time from;
 };
-struct Tick {};  // looks for silent workers and missed deadlines; once a second is enough
+struct Tick {};  // looks for silent workers and missed deadlines; once per second is enough
 struct Plan {};  // places what can be placed; due after every decision with `replan`
 
 using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
@@ -100,7 +100,7 @@ struct AckReport {
 };
 struct PushDesired {
   std::string worker;
-  uint64_t session = 0;  // filled in by Step: the worker's own; a worker without one is told after its next hello
+  uint64_t session = 0;  // filled in by Step: the worker's own; a worker without one receives it after its next hello
   bool repeat = false;   // even if this session was sent the same before: the agent does not do what it says
 };
 struct CloseSession {  // replaced by a newer one, or older than the worker's

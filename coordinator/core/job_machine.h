@@ -12,7 +12,7 @@
 //   (1) the plan places every rank: attempt N + 1, which fences all before it
 //   (2) every worker answered "prepared"
 //   (3) every rank reported that it is about to take its first step
-//   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to go on from the last checkpoint;
+//   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to continue from the last checkpoint;
 //       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent. Failures
 //       before (3) of a job that has checkpoints are not among the 3: it is tried again, later and later, for a day
 //   (5) every rank succeeded, and the export is there if the job trains

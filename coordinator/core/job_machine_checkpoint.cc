@@ -1,4 +1,4 @@
-// A job's checkpoints: stored ones, damaged ones, and attempts that could not go on from one.
+// A job's checkpoints: stored ones, damaged ones, and attempts that could not continue from one.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"

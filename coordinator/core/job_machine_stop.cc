@@ -140,7 +140,7 @@ absl::Status Machine::On(const UserCommand& event) {
       break;
     case Verb::kResume:
       if (ended) break;
-      if (record().running().has_stop() && record().running().stop().pause()) {  // it stops all the same, and goes on
+      if (record().running().has_stop() && record().running().stop().pause()) {  // it stops anyway, and continues afterwards
         record().mutable_running()->mutable_stop()->set_pause(false);
         AddToStop(absl::StrCat("resumed ", by));
         MoveTo(phase(), absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues"));

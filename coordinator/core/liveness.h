@@ -42,7 +42,7 @@ std::string DescribePeersBehind(const std::vector<RankStanding>& standings, uint
 std::string ServerWaitedFor(const std::vector<RankStanding>& standings);
 
 // Ranks wait for the data server, and the coordinator cannot reach it either: nobody's fault, so that the attempt's
-// no-progress timer and its failure budget stand still. A rank that alone cannot reach the server is not believed: it
+// no-progress timer and its failure budget stop. A rank that alone cannot reach the server is not believed: it
 // would otherwise hold its slots forever (docs/decisions/0035).
 bool WaitsForLostServer(const std::vector<RankStanding>& standings, const Soft& soft);
 

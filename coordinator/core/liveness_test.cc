@@ -131,7 +131,7 @@ class Attempt {
   uint64_t sequence_ = 0;
 };
 
-// Written anew every 10 s.
+// Written again every 10 s.
 TEST(Liveness, PeopleSeeWhichServerAnAttemptWaitsForAndHowLong) {
   Attempt attempt;
   attempt.Give(DataServerSeen{"10.0.0.7:7072", false});

@@ -77,7 +77,7 @@ void Stepper::MeasureProgress(const JobRecord& job, SoftJob& soft) {
   soft.failed_at = absl::InfinitePast();
 }
 
-// An attempt that goes on from a checkpoint may close an epoch again: its weights were rolled back, and with them its
+// An attempt that continues from a checkpoint may close an epoch again: its weights were rolled back, and with them its
 // ledger. Committed queries count once; faults count whenever they are found.
 void Stepper::MeasureEpoch(const std::string& id, const muster::v1::EpochClosed& closed) {
   SoftJob& soft = soft_.jobs[id];

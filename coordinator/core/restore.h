@@ -15,7 +15,7 @@ namespace muster {
 inline constexpr uint32_t kAttemptsAfterBackup = 1000;
 
 // Records that raise the epoch to `epoch`, end every attempt that ran when the backup was taken (no failure of its job,
-// which goes on from its newest checkpoint that is whole), and skip attempt numbers. Nothing if the epoch is that far.
+// which continues from its newest undamaged checkpoint), and skip attempt numbers. Nothing if the epoch is that far.
 std::vector<Record> AfterRestore(const State& state, uint64_t epoch, const std::string& backup, absl::Time now);
 
 }  // namespace muster

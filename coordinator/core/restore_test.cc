@@ -34,7 +34,7 @@ TEST(AfterRestore, EndsTheAttemptThatRanAndLetsTheJobGoOn) {
   EXPECT_EQ(job.job().phase(), muster::v1::JOB_PHASE_RECOVERING);
   EXPECT_FALSE(job.has_running());
   EXPECT_EQ(job.job().attempts(0).end_reason(), "restored from backup monday");
-  EXPECT_EQ(job.causes_size(), 0) << "it is no failure of the job";
+  EXPECT_EQ(job.causes_size(), 0) << "it is not a failure of the job";
 }
 
 TEST(AfterRestore, AttemptsThatBeganAfterTheBackupAreFenced) {

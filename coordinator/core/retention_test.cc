@@ -48,7 +48,7 @@ TEST(AddCheckpoint, KeepsOneEvenWhenAskedForNone) {
 TEST(Retention, FollowsTheLineageOfTheJob) {
   muster::v1::Job job;
   for (const uint64_t step : {4000, 4900, 5000}) AddCheckpoint(Checkpoint(step, std::to_string(step)), 3, job);
-  // An attempt went on from 4000 and did not say what is wrong with the later ones.
+  // An attempt continued from 4000 and did not say what is wrong with the later ones.
   EXPECT_THAT(AddCheckpoint(Checkpoint(4100, "n1"), 2, job), IsEmpty());
   EXPECT_THAT(StepsOf(job), ElementsAre(4000, 4100, 4900, 5000));
   EXPECT_THAT(AddCheckpoint(Checkpoint(4200, "n2"), 2, job), ElementsAre("4000"));

@@ -508,7 +508,7 @@ absl::Status RunScenario(const std::string& script) {
   for (const absl::string_view line : absl::StrSplit(script, '\n')) {
     ++number;
     absl::StrAppend(&pending, line);
-    if (absl::EndsWith(pending, " \\")) {  // goes on in the next line
+    if (absl::EndsWith(pending, " \\")) {  // continues in the next line
       pending.resize(pending.size() - 1);
       continue;
     }

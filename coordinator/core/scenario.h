@@ -20,7 +20,7 @@
 //   advance 15s           heartbeats every 3 s of those that are not silent, a tick every second
 //   draining W            its agent got SIGTERM                      gone W       it closed its session and ended
 //   cancel J   pause J   resume J   drain W [request=R] [now]   undrain W
-//   asleep 60s            the coordinator stands still; then a tick, before it hears anybody
+//   asleep 60s            the coordinator is frozen; then a tick, before it hears anybody
 //   restart [clock=-1h]   of the coordinator, whose wall clock was set meanwhile: replay, and check that the state is the
 //                         same bytes; agents say hello again
 #pragma once

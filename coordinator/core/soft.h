@@ -1,4 +1,4 @@
-// What the coordinator knows for the moment: heartbeats, progress, what agents say they run. Never journalled; after
+// What the coordinator knows for the moment: heartbeats, progress, what agents say they run. Never journaled; after
 // a restart it grows again from the agents' reports. Step() reads and changes it; so it depends on events alone.
 #pragma once
 

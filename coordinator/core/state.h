@@ -45,7 +45,7 @@ const JobRecord* FindJob(const State& state, absl::string_view id);  // null: th
 
 // Whether a job in this phase has ended.
 bool IsFinal(muster::v1::JobPhase phase);
-// Lower case, for people and metrics: "queued".
+// Lower case, for messages and metrics: "queued".
 absl::string_view PhaseName(muster::v1::JobPhase phase);
 
 google::protobuf::Timestamp ToProto(absl::Time time);

@@ -201,7 +201,7 @@ void Stepper::On(const DrainWorker& event) {
 bool Stepper::AgentsCanSave(const JobRecord& job) const {
   return std::all_of(job.running().grants().begin(), job.running().grants().end(), [&](const journal::v1::Grant& grant) {
     const auto worker = soft_.workers.find(grant.worker());
-    // One that has not said hello since this coordinator started will, and is told then.
+    // Agents that have not reconnected yet receive the request with their next hello.
     if (worker == soft_.workers.end()) return true;
     return !worker->second.silent && worker->second.hello.protocol() >= kSaveAndStopProtocol;
   });

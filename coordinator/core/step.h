@@ -22,7 +22,7 @@
 namespace muster {
 
 inline constexpr absl::Duration kHeartbeat = absl::Seconds(3);
-inline constexpr absl::Duration kLostAfter = absl::Seconds(15);      // without a word
+inline constexpr absl::Duration kLostAfter = absl::Seconds(15);      // without a message
 inline constexpr absl::Duration kForgetAfter = absl::Minutes(10);    // by then its agent has stopped every rank
 inline constexpr absl::Duration kRepeatPush = absl::Seconds(5);      // to an agent that does otherwise
 inline constexpr absl::Duration kPrepareWithin = absl::Seconds(30);

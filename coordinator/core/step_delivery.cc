@@ -2,7 +2,7 @@
 //
 // A push is addressed to the session that its worker has when the core decides. It can be lost with that session only,
 // and the next hello is answered with the whole desired state. Beside that, heartbeats are compared with what is desired:
-// an agent that does otherwise is told again, whatever the reason.
+// an agent that differs receives the desired state again, whatever the reason.
 #include <algorithm>
 #include <set>
 #include <string>

@@ -46,7 +46,7 @@ void Stepper::WatchProgress(const JobRecord& record) {
   }
   const std::vector<RankStanding> standings = StandingsOf(record, soft_, now_);
   if (WaitsForLostServer(standings, soft_)) {
-    // The timer stands still from one tick to the next.
+    // The timer is stopped from one tick to the next.
     if (soft.outage_seen != absl::InfinitePast()) soft.changed += now_ - soft.outage_seen;
     soft.outage_seen = now_;
     ShowStandstill(id, soft, absl::StrCat("waiting for ", DescribeOutage(soft_, now_)));

@@ -73,7 +73,7 @@ class Stepper {
   void FindMissedDeadlines();
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
-  // Why the attempt stands still, for people: written anew every 10 s, since watchers print each change.
+  // Why the attempt makes no progress, as text: written again every 10 s, since watchers print each change.
   void ShowStandstill(const std::string& id, SoftJob& soft, std::string text);
   // What the rank's end has to do with others: a lost server, or a peer that lags. False: nothing is left to drive.
   bool TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit);

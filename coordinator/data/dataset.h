@@ -50,8 +50,8 @@ class Dataset {
   virtual float query_weight(uint32_t query) const = 0;
   virtual uint64_t query_digest(uint32_t query) const = 0;  // first 8 bytes of SHA-256 of id and text
 
-  // What the texts and judgments are, whatever their ids and the schema of their files: equal data has equal plans. A
-  // dataset of an older version has its digest, and a passage its number.
+  // Identifies texts and judgments, whatever their ids and the schema of their files: equal data has equal plans. A
+  // dataset of an older version uses its digest, and a passage its number.
   virtual const std::string& content_digest() const { return digest(); }
   virtual uint64_t passage_digest(uint32_t passage) const { return passage; }
 
@@ -61,7 +61,7 @@ class Dataset {
   virtual std::span<const Judgment> judgments(uint32_t split, uint32_t query) const = 0;
 };
 
-// What a passage's tokens are made of: "title body" with one space, or the body alone where there is no title.
+// The text that a passage's tokens are made of: "title body" with one space, or the body alone if there is no title.
 std::string PassageText(std::string_view title, std::string_view body);
 
 }  // namespace muster

@@ -183,7 +183,7 @@ TEST_F(CoordinatorAccess, WhoCallsTooOftenIsToldWhenToComeAgain) {
   EXPECT_TRUE(CallByName(matrix_->WithCertificate(Role::kViewer, "bob"), "JobService/List").ok())
       << "another user's limit";
   absl::SleepFor(RateLimitOf(status));
-  EXPECT_TRUE(CallByName(ana, "JobService/List").ok()) << "after as long as it was told";
+  EXPECT_TRUE(CallByName(ana, "JobService/List").ok()) << "after the pause that the server asked for";
 }
 
 TEST_F(CoordinatorAccess, AUserHasSoManyJobsAndRequestsAreSoLarge) {

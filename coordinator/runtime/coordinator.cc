@@ -210,7 +210,7 @@ int Coordinator::health_port() const { return parts_->health->port(); }
 
 void Coordinator::Shutdown(absl::Duration grace) {
   if (parts_->stopping.exchange(true)) return;
-  parts_->health->SetReady(false, "the coordinator shuts down");
+  parts_->health->SetReady(false, "the coordinator is shutting down");
   if (parts_->server != nullptr) parts_->server->SetServing(false);
   parts_->loop->RefuseChanges();
   parts_->feed.Stop();

@@ -18,11 +18,11 @@ namespace muster {
 namespace {
 
 constexpr size_t kBatch = 256;
-constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick: longer, and the process stood still
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick: longer, and the process was frozen
 
 absl::Status ShuttingDown() {
   return WithRetryAfter(
-      WithReason(absl::UnavailableError("the coordinator is shutting down. Running jobs go on; try again."), "SHUTTING_DOWN"),
+      WithReason(absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again."), "SHUTTING_DOWN"),
       absl::Seconds(2));
 }
 
@@ -232,18 +232,18 @@ void EventLoop::NoteDeafTime() {
   }
   std::string why;
   if (now - ticked_at_ > options_.tick + kLongestPause) {
-    why = "stood still, it or its machine was stopped";
+    why = "was frozen: its process or its machine was stopped";
   } else if (durable < durable_by_next_tick_) {
-    why = "waits for its disk";
+    why = "is waiting for its disk";
   } else if (!drained_) {
-    why = "is behind its queue";
+    why = "cannot keep up with its queue";
   }
   if (!why.empty()) {
     Handle(Overslept{ticked_at_});
     deaf_for_ += now - ticked_at_;
-    if (why != deaf_why_) spdlog::warn("the coordinator {}: no deadline counts this time", why);
+    if (why != deaf_why_) spdlog::warn("the coordinator {}; this time does not count towards any deadline", why);
   } else if (deaf_for_ > absl::ZeroDuration()) {
-    spdlog::info("the coordinator listens again, after {} s", absl::ToInt64Seconds(deaf_for_));
+    spdlog::info("the coordinator keeps up again, after {} s", absl::ToInt64Seconds(deaf_for_));
     deaf_for_ = absl::ZeroDuration();
   }
   deaf_why_ = why;

@@ -3,7 +3,7 @@
 //
 //   gRPC threads ─► queue (bounded) ─┐
 //   heartbeats ───► their own lane ──┼─► loop: Step → Commit ─► waiting effects ─(durable)─► replies, sessions, …
-//   timer, once a second ────────────┘                  └────► writer thread of the store
+//   timer, once per second ────────────┘                  └────► writer thread of the store
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class EventLoop final : public Backend {
     CoordinatorMetrics* metrics = nullptr;
     std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, some time
     std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
-    // Adds each assignment's ticket to what a worker is told; called on the loop's thread.
+    // Adds each assignment's ticket to what is sent to a worker; called on the loop's thread.
     std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
     std::string data_address;                                  // told to every agent
     absl::Duration no_progress = kNoProgress;
@@ -89,7 +89,7 @@ class EventLoop final : public Backend {
   void Run();
   void Begin();
   void Handle(const Event& event);
-  // Before each tick: tells the core if since the last one the loop stood still, or did not get through its queue, or the
+  // Before each tick: tells the core if since the last one the loop was frozen, or did not get through its queue, or the
   // disk did not get through the loop's records.
   void NoteDeafTime();
   void Plan();

@@ -1,4 +1,4 @@
-// For tests: a data server and agents that do as they are told, over real gRPC with mTLS.
+// For tests: a data server and scripted agents, over real gRPC with mTLS.
 #pragma once
 
 #include <deque>

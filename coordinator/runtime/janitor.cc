@@ -67,7 +67,7 @@ void Janitor::Run() {
     wait = options_.every;
     const absl::StatusOr<CollectGarbageResponse> collected = Collect(/*dry_run=*/false);
     if (!collected.ok()) {
-      spdlog::warn("garbage is not collected, the next try is in {}: {}", absl::FormatDuration(wait),
+      spdlog::warn("garbage collection failed, the next try is in {}: {}", absl::FormatDuration(wait),
                    collected.status().ToString());
       continue;
     }
@@ -97,7 +97,7 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
   }
 }
 
-// Folders first, then who is known: a job that comes up in between is known by then.
+// Folders first, then which jobs are known: a job that comes up in between is known by then.
 absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response) {
   std::set<std::string> folders;
   std::error_code error;
@@ -133,7 +133,7 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
     context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kSweepWithin));
     {
       absl::MutexLock lock(&mutex_);
-      if (stopping_) return absl::UnavailableError("the coordinator goes down");
+      if (stopping_) return absl::UnavailableError("the coordinator is shutting down");
       call_ = context;
     }
     muster::v1::SweepResponse swept;

@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   options.health = "127.0.0.1:7080";
   double shutdown_grace = 5;
   std::string certs, port_file, log_level = "info", log_format = "text";
-  CLI::App app{"Takes training jobs, places them on workers, and sees them through."};
+  CLI::App app{"Accepts training jobs, places them on workers, and recovers them after failures."};
   app.name("muster-coordinator");
   app.add_option("--listen", options.listen, "HOST:PORT of the services; port 0 picks a free one")->capture_default_str();
   app.add_option("--metrics", options.metrics, "HOST:PORT of /metrics")->capture_default_str();
@@ -41,13 +41,13 @@ int main(int argc, char** argv) {
   app.add_option("--state", options.state, "Folder of jobs and logs, on a local disk; made if absent")->required();
   CLI::Option* certs_option = app.add_option("--certs", certs, "Folder with ca.pem, cert.pem and key.pem");
   app.add_option("--tokens", options.tokens, "File of tokens, made by `muster tokens`");
-  app.add_option("--calls-per-second", options.limits.calls_per_second, "Of one user, in the long run; 0: no limit")
+  app.add_option("--calls-per-second", options.limits.calls_per_second, "Calls per second of one user, in the long run; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--streams", options.limits.streams, "Of one user, at once; 0: no limit")
+  app.add_option("--streams", options.limits.streams, "Open streams of one user; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--active-jobs", options.max_active_jobs, "Of one user, that are not over; 0: no limit")
+  app.add_option("--active-jobs", options.max_active_jobs, "Unfinished jobs of one user; 0: no limit")
       ->capture_default_str();
   app.add_flag("--insecure", options.security.insecure, "No TLS, loopback only")->excludes(certs_option);
   std::vector<std::string> data_addresses;
@@ -59,10 +59,10 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1.0, 24.0 * 3600))
       ->capture_default_str();
   double keep_ended_days = 90, collect_unused_hours = 24, collect_every_minutes = 60;
-  app.add_option("--keep-ended-jobs", keep_ended_days, "Days that a job is remembered after its end; 0: for ever")
+  app.add_option("--keep-ended-jobs", keep_ended_days, "Days that a job is remembered after its end; 0: forever")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--collect-unused", collect_unused_hours, "Hours that stored things stay which nothing refers to")
+  app.add_option("--collect-unused", collect_unused_hours, "Hours to keep stored content that nothing refers to")
       ->check(CLI::Range(1.0, 24.0 * 365))
       ->capture_default_str();
   app.add_option("--collect-every", collect_every_minutes, "Minutes between two collections of garbage")
@@ -72,15 +72,15 @@ int main(int argc, char** argv) {
   app.add_option("--shutdown-grace", shutdown_grace, "Seconds that running calls have after SIGTERM; a second one ends it at once")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  app.add_option("--log-level", log_level, "Least level of log lines")
+  app.add_option("--log-level", log_level, "Minimum level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", log_format, "text, or json: one object a line")
+  app.add_option("--log-format", log_format, "text, or json: one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   if (certs.empty() && !options.security.insecure) {
-    return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or ask for --insecure"));
+    return Fail(absl::InvalidArgumentError("--certs: name the folder of certificates, or give --insecure"));
   }
   if (options.security.insecure && !options.tokens.empty()) {
     return Fail(absl::InvalidArgumentError("--tokens: without TLS no token is read. Leave out one of --tokens and --insecure"));
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
     if (!written.ok()) return Fail(written);
   }
   const int signal_number = signals.Wait();
-  spdlog::info("signal {}: shuts down; running jobs are not touched", signal_number);
+  spdlog::info("signal {}: shutting down; running jobs are not affected", signal_number);
   signals.ExitOnNext(muster::kExitCancelled);
   (*coordinator)->Shutdown(absl::Seconds(shutdown_grace));
   return muster::kExitSucceeded;

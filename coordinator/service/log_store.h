@@ -1,4 +1,4 @@
-// What the ranks print, one file a rank: FOLDER/JOB/ATTEMPT-RANK.log, at most 16 MiB each. Thread-safe.
+// What the ranks print, one file per rank: FOLDER/JOB/ATTEMPT-RANK.log, at most 16 MiB each. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -126,7 +126,7 @@ absl::StatusOr<RendezvousResponse> RendezvousStore::Do(const RendezvousRequest& 
       int64_t sum = 0;
       const auto found = values.find(request.add().key());
       if (found != values.end() && !absl::SimpleAtoi(found->second, &sum)) {
-        return absl::InvalidArgumentError(absl::StrCat("add: the value of \"", request.add().key(), "\" is no number"));
+        return absl::InvalidArgumentError(absl::StrCat("add: the value of \"", request.add().key(), "\" is not a number"));
       }
       if (__builtin_add_overflow(sum, request.add().amount(), &sum)) {
         return absl::InvalidArgumentError(absl::StrCat("add: the sum of \"", request.add().key(), "\" does not fit"));

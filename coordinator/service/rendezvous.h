@@ -33,7 +33,7 @@ class RendezvousStore {
   void CloseAll();
 
   // One operation, of a rank that runs on one of the attempt's workers (otherwise PERMISSION_DENIED). FAILED_PRECONDITION: the attempt is not open (it ended, or has not begun). CANCELLED: `gone` became
-  // true while it waited (looked at a few times a second).
+  // true while it waited (checked a few times per second).
   absl::StatusOr<muster::v1::RendezvousResponse> Do(const muster::v1::RendezvousRequest& request,
                                                     const Principal& caller, const std::function<bool()>& gone);
 

@@ -25,7 +25,7 @@ class Sessions {
     void Push(muster::v1::CoordinatorMessage message);
     // Leaves out a desired state that is the same as the last one of this session, unless `repeat`.
     void PushDesired(const muster::v1::DesiredState& desired, bool repeat);
-    // Replaces an acknowledgement that still waits.
+    // Replaces an acknowledgment that still waits.
     void PushAck(uint64_t sequence);
     void Close();
 

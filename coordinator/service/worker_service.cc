@@ -115,7 +115,7 @@ absl::Status WorkerServiceImpl::Session(grpc::ServerContext& context, AdmittedCa
     }
     context.TryCancel();  // ends the reader below, too
   });
-  // An agent's heartbeats come every few seconds. One whose token was revoked is told why when it connects again.
+  // An agent's heartbeats come every few seconds. One whose token was revoked learns why when it connects again.
   while (stream.Read(&message) && options_.admission->StillAdmitted(context, call).ok()) {
     Forward(worker, session, message);
   }

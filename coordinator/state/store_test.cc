@@ -149,7 +149,7 @@ TEST_F(StoreTest, FlushesInGroupsAndSaysSo) {
   EXPECT_LT(flushes, 500);
 }
 
-// A child commits and prints what it was told to be durable; it is killed in the middle of it.
+// A child commits and prints what was reported to be durable; it is killed in the middle of it.
 TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
   for (int round = 0; round < 3; ++round) {
     int pipe_ends[2];

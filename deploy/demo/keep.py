@@ -73,13 +73,13 @@ def say_where(state):
     info = json.loads((state / "local.json").read_text())
     url = (state / "prometheus/url.txt").read_text().strip()
     print(f"""
-The cluster goes on, and Prometheus scrapes it every 5 seconds:
+The cluster keeps running, and Prometheus scrapes it every 5 seconds:
 
   export MUSTER_ADDRESS={info['address']}
   export MUSTER_CERTS={info['certs']}
 
   {url}/graph?g0.expr=muster_job_loss&g0.tab=0      what Prometheus knows
-  {url}/alerts      the alerts; docs/operations.md has causes and remedies
+  {url}/alerts      the alerts; docs/operate/runbooks has a page for each
   deploy/grafana/dashboards      for a Grafana of yours, with {url} as its data source
 
 To stop both: ./deploy/quickstart --stop""")

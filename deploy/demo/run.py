@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The part of deploy/quickstart that talks to the running cluster, through the muster CLI alone."""
+"""The part of deploy/quickstart that talks to the running cluster, only through the muster CLI."""
 import argparse
 import json
 import os
@@ -16,7 +16,7 @@ METRICS = ("ndcg@10", "mrr", "recall@100")
 
 
 def muster(*words, capture=False):
-    """Runs the CLI; ends this program with its exit code where it fails."""
+    """Runs the CLI; if it fails, ends this program with its exit code."""
     print("$ muster " + " ".join(str(word) for word in words), flush=True)
     done = subprocess.run([str(MUSTER), *map(str, words)], stdout=subprocess.PIPE if capture else None, text=True)
     if done.returncode != 0:
@@ -64,8 +64,8 @@ def job_on_facets():
 
 
 def job_on_own_data(path):
-    """Imports the user's data; returns the job, and the split where it is measured, if there is one."""
-    # Whatever an earlier run imported: none of its splits may stay beside these.
+    """Imports the user's data; returns the job, and the split on which it is measured, if there is one."""
+    # Removes what an earlier run imported, so that none of its splits stays.
     known = json.loads(muster("data", "list", "--output", "json", capture=True))["datasets"]
     if any(dataset["name"] == "mine" for dataset in known):
         muster("data", "rm", "mine")
@@ -92,7 +92,7 @@ def job_on_own_data(path):
 
 
 def write_job_file(job, path):
-    """A job file is YAML, and JSON is YAML: one key a line keeps it readable."""
+    """A job file is YAML, and JSON is YAML: one key per line keeps it readable."""
     path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in job.items()), encoding="utf-8")
 
 
@@ -143,7 +143,7 @@ def main():
     write_job_file(job, job_file)
     identity = f"quickstart-{os.getpid()}"
     muster("submit", job_file, "--request-id", identity, "--wait")
-    # The same request id again names the same job: no second one is made.
+    # The same request id again names the same job, so that no second one is created.
     job_id = json.loads(muster("submit", job_file, "--request-id", identity, "--output", "json", capture=True))["id"]
     job = json.loads(muster("get", job_id, "--output", "json", capture=True))
     muster("export", job_id, out)

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from PIL import Image  # noqa: E402
 
 GROUND, PANEL, INK, FAINT = "#181b1f", "#22252b", "#d8d9da", "#8e9097"
-COLOURS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#f2495c", "#8ab8ff", "#ffa6b0", "#96d98d", "#ffee52"]
+COLORS = ["#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#f2495c", "#8ab8ff", "#ffa6b0", "#96d98d", "#ffee52"]
 COLUMN, LINE = 50, 30  # pixels of Grafana's grid
 HEAD = 34
 
@@ -75,11 +75,11 @@ def draw_number(axes, panel, series):
     unit = panel["fieldConfig"]["defaults"].get("unit", "short")
     value = series[0][2][-1] if series else None
     axes.text(0.5, 0.42, "no data" if value is None else human(value, unit), ha="center", va="center", fontsize=17,
-              color=FAINT if value is None else colour_of(panel, value), transform=axes.transAxes)
+              color=FAINT if value is None else color_of(panel, value), transform=axes.transAxes)
     axes.set_axis_off()
 
 
-def colour_of(panel, value):
+def color_of(panel, value):
     steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
     names = [step["color"] for step in steps if step["value"] is None or value >= step["value"]]
     return {"red": "#f2495c"}.get(names[-1] if names else "", "#73bf69")
@@ -88,14 +88,14 @@ def colour_of(panel, value):
 def draw_lines(axes, panel, series, options):
     unit = panel["fieldConfig"]["defaults"].get("unit", "short")
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
-    colours = (COLOURS * (1 + len(series) // len(COLOURS)))[:len(series)]
+    colors = (COLORS * (1 + len(series) // len(COLORS)))[:len(series)]
     if custom.get("stacking", {}).get("mode") == "normal" and series:
         times = sorted({at for _, ats, _ in series for at in ats})
         layers = [[dict(zip(ats, values)).get(at, 0) for at in times] for _, ats, values in series]
-        axes.stackplot(times, layers, colors=colours, labels=[legend for legend, _, _ in series], alpha=0.75, linewidth=0)
+        axes.stackplot(times, layers, colors=colors, labels=[legend for legend, _, _ in series], alpha=0.75, linewidth=0)
     else:
-        for (legend, ats, values), colour in zip(series, colours):
-            axes.plot(ats, values, color=colour, linewidth=1.4, label=legend)
+        for (legend, ats, values), color in zip(series, colors):
+            axes.plot(ats, values, color=color, linewidth=1.4, label=legend)
         if custom.get("scaleDistribution", {}).get("type") == "log":
             axes.set_yscale("log")
     axes.set_xlim(0, options.end - options.start)

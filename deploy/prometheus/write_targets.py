@@ -10,7 +10,7 @@ import sys
 
 
 def write_targets(state, folder):
-    """One file a server; replaced in one move, since Prometheus reads them at any time."""
+    """One file per server, replaced atomically, because Prometheus reads them at any time."""
     metrics = json.loads((pathlib.Path(state) / "local.json").read_text(encoding="utf-8"))["metrics"]
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ struct TokenBatch {
   std::vector<std::vector<uint32_t>> positives;          // per query: passages
 };
 
-// Dealt and cut as the planner does; one share per rank.
+// Assigned to ranks and cut into micro-batches like the planner does; one share per rank.
 std::vector<muster::v1::StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, uint32_t micro_batch_tokens);
 
 }  // namespace muster

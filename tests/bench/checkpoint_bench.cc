@@ -72,7 +72,7 @@ void OrExit(const absl::Status& status) {
   std::exit(1);
 }
 
-// As a step would: no blob of the checkpoint before is stored for this one.
+// As in a real step: no blob of the checkpoint before is stored for this one.
 void ChangeAll(Encoder& encoder, AdamW& optimizer) {
   const at::NoGradGuard no_gradient;
   for (Parameter& parameter : encoder.parameters()) parameter.value.detach().add_(1e-3);
@@ -103,7 +103,7 @@ nlohmann::json Measure(const std::string& model, const Options& options, const s
   const TrainingCursor cursor{.step = 1};
   int64_t parameters = 0;
   for (const Parameter& parameter : encoder->parameters()) parameters += parameter.value.numel();
-  ChangeAll(*encoder, optimizer);  // the moments' memory is touched, as after a step
+  ChangeAll(*encoder, optimizer);  // touches the moments' memory, as a step does
   CheckpointWriter writer(blobs, {.scratch = scratch, .stored = [](const auto&) {}});
   std::vector<double> synchronous, stop, stored;
   double first_stop = 0;

@@ -1,5 +1,5 @@
-// Time and memory of the streaming loss beside the form that holds the whole score matrix. The forms take turns in one
-// process for the time; for the memory each has a fresh process of its own.
+// Time and memory of the streaming loss next to the form that holds the whole score matrix. For the time, the forms
+// take turns in one process; for the memory, each runs in a fresh process.
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
@@ -63,7 +63,8 @@ void Evaluate(const std::string& form, const LossInput& input) {
   }
 }
 
-// Peak beside inputs and outputs. A small batch first brings in code and threads, which no batch size changes.
+// Peak in addition to inputs and outputs. A small batch first loads code and threads, which do not depend on the batch
+// size.
 int RunChild(const Options& options) {
   LossProblemSize small = options.size;
   small.rows = small.columns = 64;
@@ -128,7 +129,7 @@ nlohmann::json Form(const char* name, const std::vector<double>& seconds, double
 }
 
 int Run(const Options& options) {
-  // First, while this process holds no batch of its own.
+  // First, while this process has no batch of its own.
   const double streaming_mib = MemoryOf("streaming", options);
   const double whole_mib = options.streaming_only ? 0 : MemoryOf("whole", options);
 

@@ -1,4 +1,4 @@
-// A batch for the loss, of any size, and its loss by way of the whole score matrix.
+// A batch of any size for the loss, and its loss computed with the whole score matrix.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,17 +11,17 @@ namespace muster {
 
 struct LossProblemSize {
   int64_t rows = 16384, columns = 16384, dim = 384;
-  int64_t positives = 4, ignored = 4;  // columns a row
+  int64_t positives = 4, ignored = 4;  // columns per row
 };
 
-// Embeddings of length 1 with positives somewhat nearer than chance, which `seed` decides. Makes no copies on the way.
+// Embeddings of length 1, with positives somewhat closer than chance, drawn from `seed`. Makes no temporary copies.
 LossInput MakeLossProblem(const LossProblemSize& size, muster::v1::Objective objective, uint64_t seed);
 
 struct WholeMatrixLoss {
   double loss = 0;
   at::Tensor d_queries, d_passages;
 };
-// What a trainer writes without a kernel of its own: one matrix of all scores, logsumexp, and autograd backwards.
+// What a trainer without a kernel of its own does: one matrix of all scores, logsumexp, and autograd.
 WholeMatrixLoss EvaluateWholeMatrix(const LossInput& input);
 
 }  // namespace muster

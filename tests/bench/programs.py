@@ -46,7 +46,7 @@ def job(length, dropout, queries, precision):
 def start_muster(scratch, batches, length, dropout=0.0, model=MINILM, threads=2, precision="fp32", options=()):
     tokens = scratch / "tokens.json"
     tokens.write_text(json.dumps({"batches": token_batches(batches, length)}))
-    # The variable is what muster-worker gives its ranks (docs/worker.md).
+    # muster-worker sets this variable for its ranks (docs/reference/worker.md).
     return Child([BIN / "muster-train-bench", "--model", model, "--steps", tokens, "--threads", threads, "--spec",
                   job(length, dropout, len(batches[0]["queries"]), precision), *options], OMP_WAIT_POLICY="passive")
 

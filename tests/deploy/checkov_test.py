@@ -1,4 +1,5 @@
-"""checkov finds nothing in what is shipped but what accepted_findings.yaml explains. Needs `deploy/bootstrap --long`."""
+"""checkov finds nothing in the shipped manifests except what accepted_findings.yaml explains. Needs
+`deploy/bootstrap --long`."""
 import fnmatch
 import json
 import pathlib

@@ -19,7 +19,7 @@ def built():
 
 
 def image_parts(image):
-    """(repository with its registry, name, tag, digest); None for what is not there."""
+    """(repository with its registry, name, tag, digest); None for missing parts."""
     path, _, digest = image.partition("@")
     match = re.fullmatch(r"(.+?)(?::([^/:]+))?", path)
     return match[1], match[1].rsplit("/", 1)[-1], match[2], digest or None
@@ -38,7 +38,7 @@ def is_worker(container):
 
 
 def images(objects):
-    """Every image is one that we build, or stands in another registry under a name of its own; and it is pinned."""
+    """Every image is one that we build, or has its own name in another registry, and is pinned."""
     for owner, _, container in containers(objects):
         repository, name, tag, digest = image_parts(container["image"])
         if digest is None and tag in (None, "latest"):
@@ -53,7 +53,7 @@ def images(objects):
 
 
 def gpus(objects):
-    """Who has GPUs uses them, all of them, one rank each; nobody else holds any."""
+    """A worker that has GPUs uses all of them, one rank each; no other pod requests any."""
     for owner, _, container in containers(objects):
         requested, limit, device = gpus_of(container, "requests"), gpus_of(container, "limits"), flag(container, "device")
         if requested != limit:
@@ -83,11 +83,11 @@ def shared_memory(objects):
         volume = next((v for v in template["spec"]["volumes"] if v["name"] == mount), {}).get("emptyDir", {})
         size = quantity(volume.get("sizeLimit", 0))
         if volume.get("medium") != "Memory" or size < SHM_PER_GPU * max(1, gpus_of(container, "limits")):
-            yield owner, "/dev/shm", f"is no memory volume of at least 1 GiB, or 1 GiB per GPU ({size / 2**30:g} GiB)"
+            yield owner, "/dev/shm", f"is not a memory volume of at least 1 GiB, or 1 GiB per GPU ({size / 2**30:g} GiB)"
 
 
 def placement(objects):
-    """Nodes with GPUs are often tainted with the name of the device plugin's resource."""
+    """Nodes with GPUs often have a taint named after the device plugin's resource."""
     for owner, template, container in containers(objects):
         if gpus_of(container, "limits") and not any(
                 t.get("key", GPU) == GPU and t.get("operator") == "Exists" for t in template["spec"].get("tolerations", [])):

@@ -1,5 +1,5 @@
-"""Every flag in the manifests of every overlay is one that its program knows, every program of a manifest is in its image, and
-so are the packages that programs link."""
+"""Every flag in the manifests of every overlay is known to its program, every program of a manifest is in its image,
+and so are the packages that the programs link."""
 import functools
 import pathlib
 import re
@@ -16,7 +16,7 @@ from cluster import BIN  # noqa: E402
 
 @functools.lru_cache(None)
 def dependencies():
-    """Debian package → those that it needs, alternatives included, of all that is installed here."""
+    """Debian package → the packages that it needs, alternatives included, for everything installed here."""
     found = {}
     for line in manifests.run("dpkg-query", "-W", "-f=${Package}|${Pre-Depends}, ${Depends}\n").splitlines():
         package, needs = line.split("|", 1)
@@ -36,9 +36,9 @@ def with_dependencies(packages):
 def linked_packages(program):
     """Library → package, of the system's shared libraries that a program loads."""
     paths = [str(pathlib.Path(path).resolve()) for path in re.findall(r"=> (/\S+)", manifests.run("ldd", program))]
-    # Others are LibTorch's, which the image has in a layer of its own.
+    # The other libraries belong to LibTorch, which has a layer of its own in the image.
     paths = [path for path in paths if path.startswith("/usr/lib/")]
-    # dpkg knows some by the names that they had before /lib was a link.
+    # dpkg knows some by their names from before /lib was a link.
     owners = subprocess.run(["dpkg-query", "-S", *paths, *(path.removeprefix("/usr") for path in paths)],
                             capture_output=True, text=True).stdout
     by_path = {path: owner.split(":")[0] for owner, path in (line.split(": ", 1) for line in owners.splitlines())}

@@ -1,5 +1,5 @@
-"""deploy/images/load hands each tool an archive with the names that the manifests resolve to. The tools are fakes that record
-what they are given; tests/long/load_test.py pushes for real."""
+"""deploy/images/load gives each tool an archive with the names that the manifests resolve to. The tools are fakes
+that record their inputs; tests/long/load_test.py really pushes."""
 import json
 import os
 import pathlib
@@ -32,7 +32,7 @@ class Load(unittest.TestCase):
     def load(self, *words, tools=(), images=LOCAL, **environment):
         for tool in tools:
             (self.folder / "bin" / tool).symlink_to(FAKE)
-        # The machine's own tools, buildah above all, are out of reach.
+        # Hides the machine's own tools, above all buildah.
         for tool in ("bash", "env", "python3", "sed", "mktemp", "rm", "mkdir", "grep", "cat", "dirname"):
             (self.folder / "bin" / tool).symlink_to(shutil.which(tool))
         return subprocess.run([shutil.which("bash"), LOAD, *words], capture_output=True, text=True, env={
@@ -181,7 +181,7 @@ class Bootstrap(unittest.TestCase):
         asked = {}
         for option in ("--images", "--long"):
             with tempfile.TemporaryDirectory() as folder:
-                dpkg = pathlib.Path(folder) / "dpkg-query"  # says that all is there, so that nothing is installed
+                dpkg = pathlib.Path(folder) / "dpkg-query"  # claims that everything is there, so that nothing is installed
                 dpkg.write_text(f"#!/bin/sh\nfor last; do :; done; echo $last >> {folder}/asked\nprintf 'install ok installed'\n")
                 dpkg.chmod(0o755)
                 script = (manifests.ROOT / "deploy/bootstrap").read_text().split("# LibTorch as PyPI ships it.")[0]

@@ -1,4 +1,4 @@
-"""What the overlays and the chart render to, as lists of objects. Needs what `deploy/bootstrap --tests` installs."""
+"""The objects that the overlays and the chart render to. Needs what `deploy/bootstrap --tests` installs."""
 import functools
 import pathlib
 import subprocess
@@ -13,10 +13,10 @@ import yaml  # noqa: E402  the pinned one
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 CHART = ROOT / "deploy/helm/muster"
-# Not those that a test beside this one makes for itself in this folder, for the sake of relative paths.
+# Leaves out overlays that a test creates in this folder to use relative paths.
 OVERLAYS = sorted(path.parent.name for path in KUBERNETES.glob("overlays/*/kustomization.yaml")
                   if not path.parent.name.startswith("tmp"))
-# The values that make the chart render what an overlay renders.
+# The values that make the chart render the same as an overlay.
 VALUES = {"single-node": [], "gpu-pool": ["gpu-pool.yaml"], "shared-store": ["gpu-pool.yaml", "shared-store.yaml"]}
 
 
@@ -62,7 +62,7 @@ def restore():
 
 
 def rendered():
-    """Name and objects of all that is shipped."""
+    """Name and objects of everything shipped."""
     for name in OVERLAYS:
         yield f"overlay {name}", overlay(name)
     for name in VALUES:

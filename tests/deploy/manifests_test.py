@@ -16,7 +16,7 @@ import kubernetes_validate
 
 HERE = pathlib.Path(__file__).parent
 OLDEST = "1.30"
-# The package reads a version's schemas anew for every object: megabytes of JSON each time.
+# The package reads a version's schemas again for every object: megabytes of JSON each time.
 kubernetes_validate.utils.schema_contents = functools.lru_cache(None)(kubernetes_validate.utils.schema_contents)
 VERSIONS = [v for v in kubernetes_validate.utils.all_versions() if [int(n) for n in v.split(".")[:2]] >= [1, 30]]
 VERSIONS = sorted(set(VERSIONS), key=lambda v: [int(n) for n in v.split(".")])
@@ -24,15 +24,15 @@ CUSTOM = json.loads((HERE / "custom_resources.json").read_text())
 
 
 def check(thing, version):
-    """Raises what is wrong. Unknown fields and unknown kinds are wrong."""
+    """Raises an error for anything wrong, including unknown fields and unknown kinds."""
     group = thing["apiVersion"].split("/")[0]
     if "/" in thing["apiVersion"] and group in CUSTOM:
         definitions = CUSTOM[group]
         if thing["kind"] not in definitions["definitions"]:
-            raise jsonschema.ValidationError(f"{thing['kind']} is no kind of {group} in custom_resources.json")
+            raise jsonschema.ValidationError(f"{thing['kind']} is not a kind of {group} in custom_resources.json")
         jsonschema.validate(thing, {"$ref": f"#/definitions/{thing['kind']}", **definitions})
         return
-    # Without `strict` unknown fields pass. An unknown kind or version raises, which the command line only warns of.
+    # Without `strict` unknown fields pass. An unknown kind or version raises, where the command line would only warn.
     kubernetes_validate.validate(thing, version, strict=True)
 
 
@@ -48,7 +48,7 @@ def by_name(value):
 
 
 def comparable(objects):
-    """Key to object, without the namespace's object and without what Helm alone writes on its objects."""
+    """Key to object, without the namespace's object and without what only Helm writes on its objects."""
     found = {}
     for thing in copy.deepcopy(objects):
         if thing["kind"] == "Namespace":
@@ -92,7 +92,7 @@ class Validity(unittest.TestCase):
                 check(thing, VERSIONS[0])
 
     def test_an_overlay_of_ones_own_is_put_together_as_the_guide_says(self):
-        guide = (manifests.ROOT / "docs/kubernetes.md").read_text()
+        guide = (manifests.ROOT / "docs/operate/kubernetes.md").read_text()
         text = guide.split("```yaml\n# kustomization.yaml", 1)[1].split("```", 1)[0]
         with tempfile.TemporaryDirectory(dir=manifests.KUBERNETES / "overlays") as folder:
             (pathlib.Path(folder) / "kustomization.yaml").write_text(text)
@@ -140,7 +140,7 @@ class Generated(unittest.TestCase):
             self.assertEqual({name for name in made if name.parent.name == folder}, here, "run deploy/kubernetes/generate")
 
     def test_the_chart_has_no_links_and_a_package_of_it_has_all_rules_and_dashboards(self):
-        self.assertEqual([], [f for f in manifests.CHART.rglob("*") if f.is_symlink()], "Flux drops them without a word")
+        self.assertEqual([], [f for f in manifests.CHART.rglob("*") if f.is_symlink()], "Flux drops them silently")
         with tempfile.TemporaryDirectory() as folder:
             manifests.run(manifests.TOOLS / "tools/helm", "package", manifests.CHART, "--destination", folder)
             package, = pathlib.Path(folder).glob("*.tgz")

@@ -1,4 +1,4 @@
-"""How the tests look at rendered objects."""
+"""Helpers to examine rendered objects."""
 import re
 
 
@@ -20,7 +20,7 @@ def matches(selector, labels):
 
 
 def pods(objects):
-    """(owner, pod template) of all that runs."""
+    """(owner, pod template) of every workload."""
     return ([(thing, thing["spec"]["template"]) for thing in of_kind(objects, "StatefulSet", "DaemonSet", "Deployment", "Job")] +
             [(thing, thing["spec"]["jobTemplate"]["spec"]["template"]) for thing in of_kind(objects, "CronJob")])
 
@@ -40,7 +40,7 @@ def flag(container, name):
 
 
 def is_server(owner):
-    """Whether its pods run on; the others do one thing and end."""
+    """Whether its pods keep running; the others do one thing and end."""
     return owner["kind"] not in ("Job", "CronJob")
 
 

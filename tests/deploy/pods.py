@@ -35,7 +35,7 @@ class Pod:
     """The first pod of a StatefulSet, CronJob or Job, with one container."""
 
     def __init__(self, owner, address, folder, volumes=None):
-        """`volumes`: name → folder that another pod has left."""
+        """`volumes`: name → folder that an earlier pod has left."""
         self.owner, self.address, self.folder, self.given = owner, address, folder, volumes or {}
         self.name = f"{owner['metadata']['name']}-0"
         (_, template), = policy.pods([owner])
@@ -93,7 +93,7 @@ class Pod:
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def probe(self, kind):
-        """SERVING by the probe `kind`, asked as the kubelet asks; otherwise what came instead."""
+        """SERVING by the probe `kind`, asked like the kubelet asks; otherwise the answer that came instead."""
         wanted = self.container[kind]["grpc"]
         service = wanted.get("service", "").encode()
         request = (b"\x0a" + bytes([len(service)]) + service) if service else b""

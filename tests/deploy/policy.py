@@ -10,9 +10,9 @@ from objects import (container_ports, containers, flag, is_server, matches, of_k
 
 LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 RECOMMENDED = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of")
-# Only kubelets ask these: policies do not stop what comes from the pod's own node.
+# Only kubelets ask these: policies do not block traffic from the pod's own node.
 PROBES_ONLY = {"health"}
-# What a service mesh must know: TLS that it may not open, and plain HTTP.
+# What a service mesh must know: TLS that it must not open, and plain HTTP.
 APP_PROTOCOLS = {"grpc": "tls", "metrics": "http"}
 # Flags that say where a server is.
 ADDRESSES = ("coordinator", "data", "address")
@@ -34,9 +34,9 @@ def names_and_labels(objects):
                 yield thing, "recommended label", f"{key} is missing"
         for key, value in labels.items():
             if not LABEL.match(str(value)) or len(str(value)) > 63:
-                yield thing, "label", f"{key}: {value!r} is no label value"
+                yield thing, "label", f"{key}: {value!r} is not a label value"
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", thing["metadata"]["name"]):
-            yield thing, "name", "is no DNS name"
+            yield thing, "name", "is not a DNS name"
 
 
 def selectors(objects):
@@ -95,7 +95,7 @@ def services(objects):
 
 
 def flags(objects):
-    """Ports, probes, paths and addresses in the arguments, against what stands around them."""
+    """Compares ports, probes, paths and addresses in the arguments with the rest of the pod."""
     service_ports = {s["metadata"]["name"]: {p["port"] for p in s["spec"]["ports"]} for s in of_kind(objects, "Service")}
     for owner, template, container in containers(objects):
         ports = container_ports(container)
@@ -167,7 +167,7 @@ def resources(objects):
 
 
 def restricted(objects):
-    """Pod Security Standards, level restricted, and what goes beyond it here."""
+    """Pod Security Standards, level restricted, and stricter rules of our own."""
     claims = {c["metadata"]["name"] for c in of_kind(objects, "PersistentVolumeClaim")} | {
         f"{claim['metadata']['name']}-{owner['metadata']['name']}-0"
         for owner in of_kind(objects, "StatefulSet") for claim in owner["spec"].get("volumeClaimTemplates", [])}
@@ -186,7 +186,7 @@ def restricted(objects):
             yield owner, "host", "shares the host's namespaces"
         if not spec.get("terminationGracePeriodSeconds", 30) > 30:
             yield owner, "grace", "the default of 30 s is shorter than a save"
-        # A worker's ranks have 100 s to save, unless --drain-timeout says otherwise, and 10 s more to end.
+        # A worker's ranks have 100 s to save, unless --drain-timeout sets another time, and 10 s more to end.
         save = max(float(flag(c, "drain-timeout") or 100) + 10 if server_at(c, "coordinator") else 0 for c in spec["containers"])
         if spec.get("terminationGracePeriodSeconds", 30) <= save:
             yield owner, "grace", f"is no longer than a save, {save:.0f} s"
@@ -222,7 +222,7 @@ def restricted(objects):
 def disruption(objects):
     for owner, template in pods(objects):
         if not is_server(owner):
-            continue  # what is evicted is begun again
+            continue  # an evicted pod starts over
         budgets = [b for b in of_kind(objects, "PodDisruptionBudget")
                    if matches(b["spec"]["selector"], template["metadata"]["labels"])]
         if len(budgets) != 1:
@@ -259,7 +259,7 @@ def network(objects):
         for direction in ("Ingress", "Egress"):
             if not any(direction in p["spec"]["policyTypes"] for p in chosen(labels)):
                 yield owner, "network", f"{direction} is open"
-    # Who calls whom, by the flags; ranks call each other and the data server.
+    # Which workload calls which, by the flags; ranks call each other and the data server.
     for owner, template, container in containers(objects):
         labels = template["metadata"]["labels"]
         calls = [server_at(container, option) for option in ADDRESSES]
@@ -269,7 +269,7 @@ def network(objects):
             host, port = address.rsplit(":", 1)
             service = next((s for s in of_kind(objects, "Service") if s["metadata"]["name"] == host.split(".")[0]), None)
             if service is None:
-                continue  # named outside; rule `address` speaks of it
+                continue  # outside the cluster; the rule `address` covers it
             other, other_labels = by_part[service["spec"]["selector"]["app.kubernetes.io/component"]]
             if not passes("Egress", labels, other_labels, int(port)):
                 yield owner, "network", f"may not call {address}"
@@ -295,7 +295,7 @@ def network(objects):
 
 
 def name_service(objects):
-    """Who calls others by name reaches CoreDNS, OpenShift's DNS and NodeLocal DNSCache."""
+    """Pods that call others by name can reach CoreDNS, OpenShift's DNS and NodeLocal DNSCache."""
     for owner, template, container in containers(objects):
         if not any(server_at(container, option) for option in ADDRESSES):
             continue
@@ -329,7 +329,7 @@ def certificates(objects):
             continue
         spec = next(c["spec"] for c in made if c["spec"]["secretName"] == name)
         if spec["subject"]["organizationalUnits"] != [ROLES.get(part, part)]:
-            yield owner, "certificate", "its organisational unit is not its role"
+            yield owner, "certificate", "its organizational unit is not its role"
         if part == "worker" and spec["commonName"] != f"{owner['metadata']['name']}-*":
             yield owner, "certificate", "does not cover the pods' names"
         for host in called_names(objects, owner):

@@ -1,4 +1,4 @@
-"""The rules of policy.py hold for all that is shipped, and each of them can fail."""
+"""The rules of policy.py hold for everything shipped, and each of them can fail."""
 import copy
 import unittest
 

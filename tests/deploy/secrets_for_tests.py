@@ -1,4 +1,4 @@
-"""The Secrets that the manifests name, made as docs/kubernetes.md makes them."""
+"""The Secrets that the manifests name, made as docs/operate/kubernetes.md makes them."""
 import os
 import subprocess
 import sys

@@ -92,7 +92,7 @@ class Start(unittest.TestCase):
         print(f"{pod.name}: {kind} passed after {time.monotonic() - started:.1f} s")
 
     def look_inside(self, pod):
-        """The process is the manifest's: its user, no capability, a root that it cannot write to."""
+        """The process runs as the manifest says: its user, no capability, a root that it cannot write to."""
         status = pathlib.Path(f"/proc/{pod.process.pid}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         user = str(pod.user)
@@ -106,7 +106,7 @@ class Start(unittest.TestCase):
         self.assertTrue(root[5].startswith("ro"), root)
 
     def back_up(self, secrets, hosts, programs, libraries):
-        """The CronJob's pod ends with 0, and a backup is on its volume."""
+        """The CronJob's pod ends with 0, and its volume has a backup."""
         owner = next(o for o in manifests.overlay("gpu-pool") if o["kind"] == "CronJob")
         pod = pods.Pod(owner, "127.0.0.1", self.folder / owner["metadata"]["name"])
         self.pods.append(pod)
@@ -118,7 +118,7 @@ class Start(unittest.TestCase):
         return pod.folder / "volume-backups"
 
     def restore(self, backups, *surroundings):
-        """The Job of deploy/kubernetes/restore puts the backup in the place of both servers' state, and keeps what was there."""
+        """The Job of deploy/kubernetes/restore replaces both servers' state by the backup, and keeps the old state."""
         owner, = manifests.restore()
         state = {name: next(p.folder for p in self.pods if name in p.name) / "volume-state" for name in ("coordinator", "data")}
         spec = owner["spec"]["template"]["spec"]
@@ -134,7 +134,7 @@ class Start(unittest.TestCase):
         self.assertTrue((state["coordinator"] / "state/coordinator.db").is_file(), list(state["coordinator"].rglob("*")))
 
     def use_as_a_client(self):
-        """With the authority's certificate and a token alone, through the Service's name."""
+        """With only the authority's certificate and a token, through the Service's name."""
         coordinator = next(pod for pod in self.pods if "coordinator" in pod.name)
         certs = self.folder / "client"
         certs.mkdir()

@@ -1,5 +1,6 @@
-"""Image, arguments, device and resources of every workload fit together, for CPU and GPU, in the overlays and the chart; each
-rule is shown to fail; and the chart's values for environment, volumes, placement and images reach the pods they are for."""
+"""Image, arguments, device and resources of every workload fit together, for CPU and GPU, in the overlays and the
+chart; each rule can fail; and the chart's values for environment, volumes, placement and images reach the right
+pods."""
 import copy
 import pathlib
 import tempfile
@@ -37,7 +38,7 @@ FAULTS = [
     (lambda o: container(o, "worker")["args"].append("--slots=4"), "--slots=4, and it holds 8"),
     (lambda o: container(o, "data")["resources"]["limits"].update({"nvidia.com/gpu": "1"}), "StatefulSet muster-data: gpus: holds 1"),
     (lambda o: container(o, "worker")["args"].remove("--interface=$(POD_IP)"), "where ranks talk to each other"),
-    (lambda o: volume(o, "worker", "shm")["emptyDir"].pop("medium"), "/dev/shm: is no memory volume"),
+    (lambda o: volume(o, "worker", "shm")["emptyDir"].pop("medium"), "/dev/shm: is not a memory volume"),
     (lambda o: volume(o, "worker", "shm")["emptyDir"].update(sizeLimit="4Gi"), "1 GiB per GPU (4 GiB)"),
     (lambda o: pod(o, "worker").pop("tolerations"), "does not tolerate the taint"),
 ]

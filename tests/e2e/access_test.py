@@ -1,4 +1,4 @@
-"""Who is let in, and certificates that are replaced under a running cluster."""
+"""Who may connect, and certificates that are replaced in a running cluster."""
 import json
 import os
 import pathlib
@@ -11,7 +11,7 @@ from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 
 class Access(TopicsCase):
-    authority = "authority"  # of the cluster's certificates, as long as none replaced it
+    authority = "authority"  # days of the cluster's certificates, until one is replaced
 
     def certificate(self, role, name):
         folder = self.cluster.folder / f"as-{name}"
@@ -41,7 +41,7 @@ class Access(TopicsCase):
         (trust / "ca.pem").write_bytes((cluster.state / "certs" / self.authority / "ca.pem").read_bytes())
         done = cluster.muster("jobs", "--certs", trust)
         self.assertEqual(done.code, 6, done)
-        self.assertIn("who calls is not known", done.err)
+        self.assertIn("the caller is not authenticated", done.err)
 
     def test_a_job_outlives_its_servers_certificates(self):
         cluster = self.cluster
@@ -60,7 +60,7 @@ class Access(TopicsCase):
             before = (folder / "cert.pem").read_bytes()
             cluster.ok("certs", "renew", certs / "next", folder, "--keep-bundle")
             self.assertNotEqual((folder / "cert.pem").read_bytes(), before)
-        # The ranks connect anew, as what they were connected to is gone.
+        # The ranks reconnect, because the servers that they were connected to are gone.
         pid = cluster.info()["pids"]["data"]
         os.kill(pid, signal.SIGKILL)
         wait_until("a new data server", lambda: cluster.info()["pids"]["data"] != pid, 60)

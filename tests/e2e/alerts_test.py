@@ -1,7 +1,6 @@
-"""Every alert, from a fault that is caused for real: it fires, and clears when the fault is over. And every panel of the
+"""Every alert fires when its actual fault is injected, and clears when the fault is over. And every panel of the
 dashboards has data. Real servers, Debian's Prometheus, the shipped rules with shorter times (watching.py).
-
-Faults that do not touch each other run at the same time; each has a test that waits for it and reports it."""
+Independent faults run at the same time; each has a test that waits for it and reports it."""
 import json
 import os
 import pathlib
@@ -25,7 +24,7 @@ MIB = 1024 * 1024
 
 
 class Watched:
-    """The cluster, with a proxy before its data server, and the Prometheus that scrapes it."""
+    """The cluster, with a proxy in front of its data server, and the Prometheus that scrapes it."""
 
     def __init__(self):
         self.proxy = None
@@ -91,7 +90,7 @@ class Watched:
         self.cluster.ok("cancel", job)
 
     def wait_behind(self):
-        """A small job behind one that is too large for the slots that are left."""
+        """A small job behind one that is too large for the free slots."""
         holder = self.submit("holds-two")
         self.training(holder)
         large = self.submit("wants-two")
@@ -104,7 +103,7 @@ class Watched:
         self.cluster.ok("cancel", holder)
 
     def restart_and_replay(self):
-        """Ranks that are killed; then a process of the first attempt that goes on asking for its steps."""
+        """Ranks that are killed; then a process of the first attempt that keeps asking for its steps."""
         job = self.submit("restarts", checkpoint={"every_steps": 5, "keep": 2})
         for attempt in (1, 2):
             self.training(job, attempt, step=6 * attempt)
@@ -119,7 +118,7 @@ class Watched:
         self.cluster.ok("cancel", job)
 
     def replay(self, job, attempt, rank):
-        """What that rank asked, once more, with its worker's certificate and its ticket."""
+        """Sends that rank's request once more, with its worker's certificate and its ticket."""
         bytes_asked, metadata = self.proxy.streams[(job, attempt, rank)]
         request = data_pb2.StreamRequest.FromString(bytes_asked)
         placed = next(r["worker"] for r in self.cluster.job(job)["attempts"][attempt - 1]["ranks"] if r.get("rank", 0) == rank)
@@ -136,7 +135,7 @@ class Watched:
             wait_until("MusterStaleWriteBurst fires", fires, 60, every=0.1)
 
     def tamper(self):
-        """Something on the way changes what ranks are sent: a query in another's place; another plan for one of them."""
+        """A proxy alters what ranks receive: a query in the place of another; a different plan for one of them."""
         def change(request, share):
             rank = request.identity
             if request.spec.name == "swapped" and rank.rank == 0 and len(share.query_digests) > 1:
@@ -159,7 +158,7 @@ class Watched:
     # ---- faults of servers that no job uses
 
     def frozen_worker(self):
-        """A host that freezes: no heartbeat, no scrape. Its GPU, of a fake driver, reports errors first."""
+        """A host that freezes: no heartbeat, no scrape. Before that its GPU, with a fake driver, reports errors."""
         state = self.cluster.folder / "gpu-state"
         state.write_text("xid 0 ecc 0 throttle 64\n")
         worker = self.add_server("worker", "w3", "--coordinator", self.cluster.coordinator.address, "--name", "w3", "--device", "gpu",
@@ -177,7 +176,7 @@ class Watched:
         self.prometheus.wait_until_clear("MusterGpuErrors", instance=worker.metrics)
 
     def full_volume(self):
-        """A state folder on a small volume that fills: first slowly, then to the brim."""
+        """A state folder on a small volume that fills: first slowly, then completely."""
         folder = self.cluster.folder / "states/small"
         server = self.add_server("data", "small", state=folder, prefix=tiny_volume.prefix(folder, 48 * MIB))
         inside = pathlib.Path(f"/proc/{server.process.pid}/root{folder}")
@@ -196,7 +195,7 @@ class Watched:
         self.prometheus.wait_until_clear("MusterStateVolumeFilling", instance=server.metrics)
 
     def old_certificate(self):
-        """A certificate of one day, and then a new one in its place; the process is not restarted."""
+        """A certificate of one day is replaced by a new one; the process is not restarted."""
         certs = self.cluster.certs("data", "short", "--days", "1")
         server = self.add_server("data", "short", certs=certs)
         for severity in ("page", "warning"):
@@ -204,7 +203,7 @@ class Watched:
         self.cluster.certs("data", "short", "--days", "30")
         self.prometheus.wait_until_clear("MusterCertificateExpires", instance=server.metrics)
 
-    # ---- faults that everybody feels
+    # ---- faults that affect everybody
 
     def stopped(self, server, name):
         server.stop()
@@ -248,7 +247,7 @@ class Alerts(unittest.TestCase):
     def test_a_job_that_waits_while_slots_are_free(self):
         self.faults["wait_behind"].result()
 
-    def test_attempts_that_restart_and_an_old_one_that_goes_on(self):
+    def test_attempts_that_restart_and_an_old_one_that_keeps_running(self):
         self.faults["restart_and_replay"].result()
 
     def test_samples_and_plans_that_are_tampered_with(self):

@@ -1,4 +1,5 @@
-"""A cluster whose servers are started one by one, so that a test can stop each of them and stand between them."""
+"""A cluster whose servers are started one by one, so that a test can stop each of them and put something between
+them."""
 import json
 import os
 import signal
@@ -8,10 +9,10 @@ from cluster import BIN, Cluster, wait_until
 
 
 class Server:
-    """One process of Muster. Started again it listens where it listened before."""
+    """One process of Muster. After a restart it listens on the same ports."""
     programs = BIN  # the folder with the programs
     has_health = True  # older programs have no --health
-    host = "127.0.0.1"  # as it stands before a port
+    host = "127.0.0.1"  # as written before a port
 
     def __init__(self, cluster, program, name, words, listens=True, variables=None, prefix=()):
         self.cluster, self.program, self.name, self.words, self.listens = cluster, program, name, words, listens
@@ -62,8 +63,8 @@ class Server:
 
 
 class Apart(Cluster):
-    """Coordinator, data server and workers with the numbers of slots given. `front(data_address)` may return another address,
-    of what stands between the coordinator's clients and the data server. `coordinator`: more of its flags."""
+    """Coordinator, data server and workers with the given numbers of slots. `front(data_address)` may return another
+    address, of a proxy between the data server and the coordinator's clients. `coordinator`: more of its flags."""
     Server = Server
 
     def __init__(self, slots=(2,), front=lambda cluster, address: address, coordinator=()):
@@ -76,7 +77,7 @@ class Apart(Cluster):
         self.data = self.coordinator = None
 
     def certs(self, role, name, *more):
-        """The folder of a certificate; issued anew."""
+        """The folder of a certificate; issued again."""
         folder = self.folder / "certs" / name
         done = subprocess.run([str(BIN / "muster"), "certs", "issue", str(self.folder / "authority"), "--role", role, "--name", name,
                                "--out", str(folder), *more], capture_output=True, text=True, timeout=30)

@@ -1,4 +1,4 @@
-"""Checks that every query had its effect exactly once an epoch, from the audit logs of a job's ranks.
+"""Checks that every query had its effect exactly once per epoch, from the audit logs of a job's ranks.
 
 usage: audit.py FOLDER JOB STEPS.csv --queries N --steps-per-epoch N
 
@@ -12,7 +12,7 @@ import sys
 
 
 def read_logs(folder, job):
-    """{attempt: {rank: (world size, {step: (epoch, [query digests])})}}; of a last line that is not whole, nothing."""
+    """{attempt: {rank: (world size, {step: (epoch, [query digests])})}}; ignores an incomplete last line."""
     logs = {}
     for path in sorted(pathlib.Path(folder).glob(f"{job}-a*-r*.audit")):
         lines = path.read_text().split("\n")[:-1]
@@ -40,7 +40,7 @@ def lineage_of_attempts(attempts, steps):
 
 
 def complaints(logs, lineage, queries, steps_per_epoch):
-    """What is wrong, as lines for people; empty if every epoch's steps take every query exactly once."""
+    """The errors, as lines of text; empty if every epoch's steps take every query exactly once."""
     found, epochs = [], {}
     last = max(lineage, default=0)
     for step in range(1, last + 1):
@@ -80,7 +80,7 @@ def main():
     if not lineage:
         sys.exit(f"{words.step_log}: no steps")
     found = complaints(read_logs(words.folder, words.job), lineage, words.queries, words.steps_per_epoch)
-    print("\n".join(found) or f"{len(lineage)} steps: every query exactly once an epoch")
+    print("\n".join(found) or f"{len(lineage)} steps: every query exactly once per epoch")
     sys.exit(1 if found else 0)
 
 

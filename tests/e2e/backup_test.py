@@ -1,5 +1,5 @@
-"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job goes on and ends with the bytes of an undisturbed one.
-And garbage goes, but nothing else."""
+"""A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job continues and ends with the
+bytes of an undisturbed one. And garbage is removed, but nothing else."""
 import hashlib
 import json
 import os
@@ -31,7 +31,7 @@ def run(*words):
 
 class Backup(TopicsCase):
     def destroy(self, cluster):
-        """What a lost host is: every process killed, every folder gone."""
+        """Destroys the host: kills every process and removes every folder."""
         pids = [cluster.process.pid, *cluster.info()["pids"].values(), *cluster.rank_pids()]
         for pid in pids:
             try:
@@ -43,7 +43,7 @@ class Backup(TopicsCase):
         shutil.rmtree(cluster.state)
 
     def test_a_content_without_a_name_is_collected(self):
-        """What no name and no job needs goes, once it is old enough; what is needed stays."""
+        """What no name and no job needs is removed once it is old enough; what is needed stays."""
         cluster, data = self.cluster, self.cluster.state / "data"
         done = cluster.submit(job("small", steps=10))
         cluster.wait_for_phase(done, "JOB_PHASE_SUCCEEDED", seconds=120)
@@ -68,7 +68,7 @@ class Backup(TopicsCase):
         again = cluster.submit(job("small", steps=10))
         cluster.wait_for_phase(again, "JOB_PHASE_SUCCEEDED", seconds=120)
 
-    def test_a_destroyed_cluster_goes_on_from_its_backup(self):
+    def test_a_destroyed_cluster_continues_from_its_backup(self):
         cluster, backups = self.cluster, self.cluster.folder / "backups"
         finished = cluster.submit(job("finished"))
         cluster.wait_for_phase(finished, "JOB_PHASE_SUCCEEDED", seconds=240)
@@ -82,8 +82,8 @@ class Backup(TopicsCase):
         second = cluster.ok("backup", "take", backups, "--output", "json").json()
         self.assertLess(second["new_files"], second["files"], "what had not changed was not sent again")
         backed_up = cluster.job(lost)
-        self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers went on, and so did the job")
-        cluster.wait_for_step(lost, 60)  # what is done after the backup is lost
+        self.assertEqual(backed_up["phase"], "JOB_PHASE_TRAINING", "the servers kept running, and so did the job")
+        cluster.wait_for_step(lost, 60)  # work after the backup is lost
         datasets = cluster.ok("data", "list", "--output", "json").json()["datasets"]
         models = cluster.ok("models", "list", "--output", "json").json()["models"]
         self.destroy(cluster)
@@ -106,7 +106,7 @@ class Backup(TopicsCase):
         before, after = done["attempts"]
         self.assertIn(f"restored from backup {second['name']}", before["end_reason"])
         self.assertGreater(int(after["number"]), int(before["number"]) + 1000, "attempts begun after the backup are fenced")
-        self.assertGreaterEqual(int(after["from_step"]), 20, "it went on from a checkpoint in the backup")
+        self.assertGreaterEqual(int(after["from_step"]), 20, "it continued from a checkpoint in the backup")
         self.assertLess(int(after["from_step"]), 60)
 
         resumed = cluster.folder / "resumed"

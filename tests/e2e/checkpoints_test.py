@@ -1,5 +1,5 @@
-"""Checkpoints whose blobs the disk damaged are left out, never what a passing fault could not restore; a job whose
-checkpoints are all damaged fails and says so."""
+"""Checkpoints with damaged blobs are skipped, checkpoints that a passing fault could not restore are not; a job
+whose checkpoints are all damaged fails and says so."""
 import hashlib
 import os
 import pathlib
@@ -18,7 +18,7 @@ EVERY = 10
 
 
 def job(name, steps=300):
-    # Large batches of the small set, so that a job is still training when it is looked at.
+    # Large batches of the small set, so that the job is still training when the test looks.
     return topics_job(name, duration={"steps": steps}, batch={"queries": 54}, data={"train": "topics", "positives": {"per_query": 0}},
                       checkpoint={"every_steps": EVERY, "keep": 1000})
 
@@ -30,7 +30,7 @@ class Checkpoints(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
         folder = cls.cluster.folder / "states/w1"
-        # Its scratch folder is on a small volume, which a test can fill, where the system lets us make one.
+        # Its scratch folder is on a small volume, which a test can fill, if the system allows making one.
         prefix = tiny_volume.prefix(folder, 96 * MIB) if tiny_volume.possible() else ()
         cls.worker = cls.cluster.server("worker", "w1", "--coordinator", cls.cluster.coordinator.address, "--name", "w1", "--device", "cpu",
                                         "--slots", "2", state=folder, listens=False, prefix=prefix)
@@ -57,7 +57,7 @@ class Checkpoints(unittest.TestCase):
         path.write_bytes(found)
 
     def paused_with_checkpoints(self, name, least):
-        """A job that has as many checkpoints of whole tens and one of the step where it was paused, ascending."""
+        """A job with as many checkpoints at multiples of ten and one at the step where it was paused, ascending."""
         job_id = self.cluster.submit(job(name))
         wait_until("checkpoints", lambda: len(self.cluster.job(job_id).get("checkpoints", [])) >= least, 120)
         self.cluster.ok("pause", job_id)
@@ -70,7 +70,7 @@ class Checkpoints(unittest.TestCase):
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in (self.cluster.folder / name).rglob("*") if path.is_file()}
 
-    def test_a_job_goes_on_from_the_newest_whole_checkpoint_and_its_bytes_are_those_of_an_undisturbed_job(self):
+    def test_a_job_continues_from_the_newest_undamaged_checkpoint_with_the_bytes_of_an_undisturbed_job(self):
         cluster = self.cluster
         undisturbed = cluster.submit(job("damaged"))  # the same name: it is in the export
         cluster.wait_for_phase(undisturbed, "JOB_PHASE_SUCCEEDED", seconds=240)
@@ -83,15 +83,16 @@ class Checkpoints(unittest.TestCase):
         self.assertEqual(len(done["attempts"]), 2, done["attempts"])
         self.assertEqual(int(done["attempts"][1]["from_step"]), whole)
         self.assertEqual(self.export(job_id, "resumed"), self.export(undisturbed, "undisturbed"))
-        # The step of a damaged checkpoint again brings the same bytes: they are put again, not believed to be there.
+        # The repeated step of a damaged checkpoint gives the same bytes: they must be stored again, not assumed to be
+        # there.
         known = {(int(c["step"]), int(c["attempt"])): c for c in done["checkpoints"]}
         self.assertNotIn((again, 1), known)
         for checkpoint in done["checkpoints"]:
             for name, digest in self.files_of(checkpoint).items():
                 self.assertEqual(hashlib.sha256(self.blob(digest).read_bytes()).hexdigest(), digest, f"{checkpoint}: {name}")
         aside = [path.name for path in (cluster.folder / "states/data/blobs/partial").glob("*.damaged")]
-        self.assertEqual(len(aside), 2, "what was damaged is kept for people")
-        print("damaged", [c["step"] for c in checkpoints[-2:]], "went on from", whole, "; stored again:", sorted(known)[:12])
+        self.assertEqual(len(aside), 2, "what was damaged is kept for inspection")
+        print("damaged", [c["step"] for c in checkpoints[-2:]], "continued from", whole, "; stored again:", sorted(known)[:12])
 
     def test_a_job_whose_checkpoints_are_all_damaged_fails_and_says_so(self):
         job_id, checkpoints = self.paused_with_checkpoints("all-damaged", 2)
@@ -106,7 +107,7 @@ class Checkpoints(unittest.TestCase):
         self.assertIn("Submit the job again to train from the start.", failed["reason"])
         self.assertEqual(len(failed["attempts"]), 2, "no attempt more for what no attempt can mend")
 
-    def test_a_full_scratch_disk_costs_no_checkpoint_and_the_job_goes_on_when_it_has_room(self):
+    def test_a_full_scratch_disk_costs_no_checkpoint_and_the_job_continues_when_it_has_space(self):
         if not tiny_volume.possible():
             self.skipTest("this system lets nobody mount a small volume")
         cluster = self.cluster

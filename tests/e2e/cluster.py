@@ -45,7 +45,7 @@ class Cluster:
         self.slots = slots
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-e2e-"))
         self.state = self.folder / "state"
-        self.audit = self.folder / "audit"  # what the ranks say of their queries, for audit.py
+        self.audit = self.folder / "audit"  # the ranks' log of their queries, for audit.py
         self.process = None
 
     def __enter__(self):
@@ -56,7 +56,7 @@ class Cluster:
         self.close()
 
     def close(self):
-        """Stops everything. With MUSTER_KEEP_STATE set the state folder stays, and its name is printed."""
+        """Stops everything. With MUSTER_KEEP_STATE set, the state folder stays, and its name is printed."""
         self.stop()
         if os.environ.get("MUSTER_KEEP_STATE"):
             print(f"state kept in {self.folder}")
@@ -132,7 +132,7 @@ class Cluster:
         return wait_until(f"{job_id} at step {step}", there, seconds)
 
     def rank_pids(self):
-        """Processes of muster-rank below this cluster."""
+        """Processes of muster-rank in this cluster."""
         found = []
         for entry in pathlib.Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -157,7 +157,7 @@ WORDS = {
 
 def write_topics(folder, queries_per_topic=12, documents_per_topic=10, seed=7, twins=False):
     """A small set that a random model must learn: queries and documents of a topic share no word. With `twins` each
-    topic's first text stands in it under a second id too, and is judged under either."""
+    topic's first text is in it under a second id too, and is judged under either id."""
     print(f"topics: seed {seed}")
     draw = random.Random(seed)
     folder.mkdir(parents=True)

@@ -14,7 +14,7 @@ from cluster import WORDS, Cluster, topics_job, wait_until, write_vocabulary  # 
 
 
 def write_rows(folder):
-    """train.jsonl and test.jsonl with query, pos and neg: what users of FlagEmbedding have."""
+    """train.jsonl and test.jsonl with query, pos and neg, as users of FlagEmbedding have them."""
     draw = random.Random(3)
     folder.mkdir(parents=True)
     told = {topic: [" ".join(draw.choices(words[5:], k=6)) for _ in range(8)] for topic, words in WORDS.items()}
@@ -103,7 +103,7 @@ class Datasets(unittest.TestCase):
         client.send_signal(signal.SIGKILL)
         client.wait()
         self.assertEqual(client.returncode, -signal.SIGKILL, "the upload was faster than this test")
-        # Until its call has ended, the server may still take what the client sent before it was killed.
+        # Until its call has ended, the server may still receive what the client sent before it was killed.
         wait_until("the server has ended the killed client's call",
                    lambda: self.metric("muster_rpc_seconds_count", 'method="BlobService/Put"') > calls, 30)
         before, stopped = self.bytes_in(), kept()

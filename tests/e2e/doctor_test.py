@@ -1,4 +1,4 @@
-"""muster doctor names what is wrong with a real cluster, each thing caused for real."""
+"""muster doctor names each problem of a real cluster; each problem is really caused."""
 import json
 import os
 import pathlib
@@ -38,7 +38,7 @@ class Doctor(unittest.TestCase):
         cls.authority = cls.cluster.state / "certs/authority"
 
     def problem(self, findings, text):
-        """The one finding that is no `ok` and has the text."""
+        """The only finding that is not `ok` and contains the text."""
         found = [f for f in findings if f["state"] != "ok" and text in f["detail"]]
         self.assertEqual(len(found), 1, json.dumps(findings, indent=1))
         self.assertTrue(found[0]["remedy"], found[0])
@@ -58,7 +58,7 @@ class Doctor(unittest.TestCase):
 
     def test_an_expired_certificate(self):
         certs = issue(self.authority, "submitter", "late", self.folder / "expired")
-        # muster issues none that has expired already: openssl does, by the same authority and for the same key.
+        # muster never issues an expired certificate: openssl does, by the same authority and for the same key.
         request = self.folder / "late.csr"
         for words in (["req", "-new", "-key", certs / "key.pem", "-subj", "/OU=submitter/CN=late", "-out", request],
                       ["x509", "-req", "-in", request, "-CA", self.authority / "ca.pem", "-CAkey", self.authority / "ca-key.pem",
@@ -71,7 +71,7 @@ class Doctor(unittest.TestCase):
     def test_a_certificate_that_expires_soon(self):
         certs = issue(self.authority, "submitter", "soon", self.folder / "soon", "--days", "3")
         done, findings = doctor(env=self.with_certs(certs))
-        self.assertEqual(done.returncode, 0, "a warning is no problem")
+        self.assertEqual(done.returncode, 0, "a warning is not a problem")
         self.problem(findings, "expires in")
 
     def test_another_authority(self):
@@ -90,7 +90,7 @@ class Doctor(unittest.TestCase):
         self.assertEqual(self.problem(findings, 'has role "worker"')["what"], "your certificate")
         self.assertIn("chmod 600", self.problem(findings, "may be read by everybody")["remedy"])
 
-    def test_a_token_is_named_and_its_file_is_nobody_elses(self):
+    def test_a_token_is_named_and_its_file_must_be_private(self):
         token, tokens = self.folder / "token", self.cluster.state / "tokens.yaml"
         subprocess.run([str(BIN / "muster"), "tokens", "issue", "--file", str(tokens), "--user", "ana", "--role", "submitter", "--out",
                         str(token)], check=True, capture_output=True)
@@ -122,7 +122,7 @@ class Doctor(unittest.TestCase):
 
     def test_a_stopped_data_server(self):
         pid = self.cluster.info()["pids"]["data"]
-        os.kill(self.cluster.process.pid, signal.SIGSTOP)  # so that nobody starts it again
+        os.kill(self.cluster.process.pid, signal.SIGSTOP)  # so that nothing restarts it
         try:
             os.kill(pid, signal.SIGKILL)
             done, findings = doctor(env=self.cluster.environment())

@@ -1,5 +1,5 @@
-"""A job that leaves its workers (SIGTERM to an agent, drain --now, pause) goes on from the very step where it stopped: no step
-is done twice, and it exports the bytes of an undisturbed job."""
+"""A job that leaves its workers (SIGTERM to an agent, drain --now, pause) continues from exactly the step where it
+stopped: no step is repeated, and it exports the bytes of an undisturbed job."""
 import csv
 import os
 import pathlib
@@ -17,7 +17,8 @@ STEPS = 160
 
 
 def job(name="drained", **changes):
-    # Evaluations choose the best weights; one may fall on a step where the job stops. Checkpoints of its own are far apart.
+    # Evaluations choose the best weights; one may fall on a step where the job stops. Its own checkpoints are far
+    # apart.
     return topics_job(name, model={"preset": "tiny", "tokenizer": "small-vocab", "dropout": 0.1,
                                    "max_length": {"query": 16, "passage": 16}},
                       data={"train": "topics", "positives": {"per_query": 0}}, batch={"queries": 40, "micro_batch_tokens": 256},
@@ -26,7 +27,7 @@ def job(name="drained", **changes):
 
 
 class Agent:
-    """A muster-worker beside the one of `muster local`."""
+    """A muster-worker in addition to the one of `muster local`."""
 
     def __init__(self, cluster, name):
         self.name, self.state = name, cluster.folder / name
@@ -71,7 +72,7 @@ class Drain(TopicsCase):
         return [max(steps, default=0) for _, steps in logs.values()]
 
     def wait_for_own_steps(self, job_id, attempt, count=6):
-        """Waits until both ranks of this attempt have done some steps of their own. Returns where it runs."""
+        """Waits until both ranks of this attempt have completed some steps. Returns where it runs."""
         def there():
             found = self.cluster.job(job_id)
             self.assertNotIn(found["phase"], ("JOB_PHASE_FAILED", "JOB_PHASE_SUCCEEDED"), found.get("reason"))
@@ -117,7 +118,7 @@ class Drain(TopicsCase):
                          [f"{leaving} drains", f"{evicted} drains", "paused by local", "succeeded"])
         for before, after in zip(attempts, attempts[1:]):
             self.assertEqual(self.last_steps(moved, int(before["number"])), [int(after["from_step"])] * 2,
-                             "the next attempt goes on from the step where both ranks stopped")
+                             "the next attempt continues from the step where both ranks stopped")
 
         text = cluster.ok("get", moved, "--metrics", "csv").out
         rows = list(csv.DictReader(text.splitlines()))

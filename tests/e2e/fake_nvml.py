@@ -1,11 +1,11 @@
-"""A driver with one GPU, for hosts without: libnvidia-ml.so.1, built from fake_nvml.c. What it reports of errors stands in the
-file that FAKE_NVML_STATE names."""
+"""A driver with one GPU, for hosts without one: libnvidia-ml.so.1, built from fake_nvml.c. It reads the errors to
+report from the file that FAKE_NVML_STATE names."""
 import pathlib
 import subprocess
 
 
 def build(folder):
-    """Returns the folder to put into LD_LIBRARY_PATH."""
+    """Returns the folder for LD_LIBRARY_PATH."""
     target = pathlib.Path(folder) / "fake-nvml"
     target.mkdir()
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(target / "libnvidia-ml.so.1"),

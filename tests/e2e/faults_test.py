@@ -1,4 +1,4 @@
-"""What ends a process does not end a job: ranks, coordinator, data server and terminals that die."""
+"""A job survives what kills a process: ranks, coordinator, data server and terminals."""
 import os
 import pathlib
 import signal
@@ -35,7 +35,7 @@ class Faults(TopicsCase):
         self.assertGreaterEqual(int(second["from_step"]), 5)
         self.assertEqual(int(job["progress"]["step"]), 120)
 
-    def test_a_killed_coordinator_knows_its_jobs_and_training_goes_on(self):
+    def test_a_killed_coordinator_knows_its_jobs_and_training_continues(self):
         cluster = self.cluster
         done_before = cluster.submit(topics_job("done-before", duration={"steps": 2}))
         cluster.wait_for_phase(done_before, "JOB_PHASE_SUCCEEDED")

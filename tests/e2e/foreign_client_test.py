@@ -1,4 +1,4 @@
-"""A client in another language, made from proto/muster/v1 alone: import, submit, watch, cancel over mTLS."""
+"""A client in another language, generated only from proto/muster/v1: import, submit, watch, cancel over mTLS."""
 import hashlib
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""A coordinator that stands still (SIGSTOP, as a stalled disk or a moved virtual machine does it) ends nothing."""
+"""A frozen coordinator (SIGSTOP, like a stalled disk or a virtual machine being moved) ends nothing."""
 import os
 import signal
 import sys
@@ -9,8 +9,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
-# Longer than a worker may be silent (15 s). From 30 s on agents also give their connections up, and from 120 s without
-# progress an attempt would end.
+# Longer than a worker may be silent (15 s). From 30 s on agents also drop their connections, and from 120 s without
+# progress on an attempt would end.
 FREEZE = float(os.environ.get("MUSTER_FREEZE_SECONDS", "20"))
 
 
@@ -35,19 +35,19 @@ class Frozen(TopicsCase):
         self.assertEqual(cluster.rank_pids(), ranks, "the same ranks train")
 
     def end(self, job_id):
-        """A cancel right after the freeze is heard, whatever the sessions have been through."""
+        """A cancel right after the freeze takes effect, whatever happened to the sessions."""
         cluster = self.cluster
         cluster.ok("cancel", job_id)
         wait_until("the canceled ranks are gone", lambda: not cluster.rank_pids(), 30)
 
-    def test_a_coordinator_that_stands_still_ends_no_attempt(self):
+    def test_a_frozen_coordinator_ends_no_attempt(self):
         cluster = self.cluster
         job_id = cluster.submit(endless_job("frozen"))
         cluster.wait_for_step(job_id, 3)
         ranks = cluster.rank_pids()
         self.freeze()
         wait_until("the coordinator says what happened",
-                   lambda: "the coordinator stood still" in (cluster.state / "logs/coordinator.log").read_text(errors="replace"), 30)
+                   lambda: "the coordinator was frozen" in (cluster.state / "logs/coordinator.log").read_text(errors="replace"), 30)
         self.assert_unharmed(job_id, ranks)
         self.end(job_id)
 

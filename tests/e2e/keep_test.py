@@ -1,4 +1,4 @@
-"""What deploy/quickstart --keep leaves running: a cluster, and a Prometheus that scrapes it and has the rules."""
+"""deploy/quickstart --keep leaves a cluster running, and a Prometheus that scrapes it and has the rules."""
 import json
 import pathlib
 import shutil
@@ -69,7 +69,7 @@ class Keep(unittest.TestCase):
     def test_a_cluster_that_cannot_start_is_reported_with_its_log(self):
         broken = self.folder / "bin"
         broken.mkdir()
-        shutil.copy(BIN / "muster", broken / "muster")  # it looks for its servers where it stands itself
+        shutil.copy(BIN / "muster", broken / "muster")  # it looks for its servers in its own folder
         shutil.copy("/bin/false", broken / "muster-data")
         started = keep("start", broken, self.state, "1")
         self.assertEqual(started.returncode, 1)

@@ -1,4 +1,4 @@
-"""An attempt that waits for the data server is left alone; one that hangs is ended, and its reason names the rank."""
+"""An attempt that waits for the data server is not ended; one that hangs is ended, and its reason names the rank."""
 import os
 import pathlib
 import re
@@ -23,7 +23,7 @@ def one_slot(threads=1):
 
 
 def seconds_of(reason):
-    """How long the data server is said to be unreachable: "… unreachable for 1m10s" is 70."""
+    """How long the data server is reported to be unreachable: "… unreachable for 1m10s" is 70."""
     found = re.search(r"waiting for data server \S+, unreachable for (?:(\d+)m)?(\d+)s", reason or "")
     return int(found[1] or 0) * 60 + int(found[2]) if found else 0
 
@@ -39,7 +39,7 @@ class Case(unittest.TestCase):
         push_topics(cls.cluster)
 
     def rank_pid(self, job_id, attempt, rank):
-        """The process of a rank, once it is there."""
+        """Waits for the process of a rank."""
         config = f"{job_id}-a{attempt}/rank-{rank}.textproto"
 
         def there():
@@ -57,7 +57,7 @@ class DataServerAway(Case):
     slots = (4,)
 
     def jobs(self, name):
-        """Ranks that train, evaluate, and start: one of each waits for the data server in its own way."""
+        """Ranks that train, evaluate, and start: each of them waits for the data server in its own way."""
         cluster = self.cluster
         training = cluster.submit(long_job(f"{name}-training"))
         evaluating = cluster.submit(long_job(f"{name}-evaluating", resources=one_slot(), checkpoint={"every_steps": 1000},
@@ -116,7 +116,7 @@ class HungRank(Case):
         self.assertEqual(len(job["attempts"]), 2, job["attempts"])
         wait_until("no rank is left", lambda: not self.cluster.rank_pids(), 30)
 
-    def test_a_rank_that_stands_still_is_named_and_the_next_attempt_works(self):
+    def test_a_frozen_rank_is_named_and_the_next_attempt_works(self):
         job_id = self.cluster.submit(long_job("hung", duration={"steps": 60}))
         self.cluster.wait_for_step(job_id, 6)
         pid = self.rank_pid(job_id, 1, 1)

@@ -1,5 +1,5 @@
-"""Prometheus endpoints of the servers on a port apart, against the catalogue; the standard gRPC health service; logs as
-JSON."""
+"""Prometheus endpoints of the servers on their own port, compared with the catalog; the standard gRPC health
+service; logs as JSON."""
 import json
 import pathlib
 import re
@@ -28,7 +28,8 @@ def read(address):
 
 
 def parse(text):
-    """(types, samples): {family: type} and [(name, {label: value}, number)]; fails on what is not Prometheus' format."""
+    """(types, samples): {family: type} and [(name, {label: value}, number)]; fails if the text is not in Prometheus'
+    format."""
     types, samples = {}, []
     for line in text.splitlines():
         if line.startswith("# TYPE "):
@@ -65,12 +66,12 @@ class Metrics(TopicsCase):
                                                                  capture_output=True, text=True).stdout)}
         cls.job_families = [name for name in cls.catalogue if name.startswith("muster_job_") and
                             name != "muster_job_transitions_total"]
-        # Long enough for some ticks of the coordinator; of 54 queries in steps of 16, so that an epoch has 4 steps.
+        # Long enough for several ticks of the coordinator. 54 queries in steps of 16 make an epoch of 4 steps.
         cls.job = cls.cluster.submit(topics_job(
             "measured", duration={"steps": 400}, checkpoint={"every_steps": 50, "keep": 2},
             evaluate={"dataset": "topics", "split": "test", "every_steps": 50},
             report={"dataset": "topics", "split": "test", "allow_selection_split": True}))
-        # Evaluations and steps come one after the other: what was there once was there.
+        # Evaluations and steps do not happen at the same time, so each value must have been present once.
         cls.live = {}
 
         def every_family_is_there():
@@ -172,7 +173,7 @@ class Metrics(TopicsCase):
                     self.assertIsNotNone(declared, "not declared")
                     self.assertEqual(kind, declared["type"])
                     self.assertIn(program, declared["programs"])
-                    if family.startswith("muster_"):  # the help of the library's own is its own
+                    if family.startswith("muster_"):  # the library's own metrics have its own help
                         self.assertIn(f"# HELP {family} {declared['help']}\n", text)
             for name, labels, _ in samples:
                 declared = self.catalogue[family_of(name, types)]
@@ -188,7 +189,7 @@ class Metrics(TopicsCase):
                 if program in declared["programs"] and declared["from_start"]:
                     self.assertIn(name, seen, f"{program} does not serve it")
 
-    def test_units_stand_in_the_names(self):
+    def test_names_contain_their_units(self):
         for name, family in self.catalogue.items():
             with self.subTest(family=name):
                 if name.startswith("exposer_"):

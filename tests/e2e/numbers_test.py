@@ -1,4 +1,4 @@
-"""Numbers that a user would quote: BEIR's rule for equal ids, training without negatives, the length of an export."""
+"""Figures that a user would publish: BEIR's rule for equal ids, training without negatives, the length of an export."""
 import json
 import pathlib
 import sys
@@ -21,7 +21,7 @@ def write_beir(folder, texts, qrels):
 
 class Numbers(TopicsCase):
     def measure(self, dataset, ignore):
-        """Of random weights, by a job that only evaluates."""
+        """Evaluates random weights, by a job that only evaluates."""
         name = f"measure-{dataset}-{str(ignore).lower()}"
         report = {"dataset": dataset, "split": "test", "ignore_identical_ids": ignore}
         job = {"name": name, "model": topics_job()["model"], "duration": {"steps": 0}, "report": report,
@@ -35,7 +35,7 @@ class Numbers(TopicsCase):
 
     def check_opposites(self, dataset):
         kept, dropped = self.measure(dataset, False), self.measure(dataset, True)
-        # A query's own text is first, so the best that any model reaches is second place.
+        # A query's own text ranks first, so the best that any model reaches is second place.
         self.assertLessEqual(kept["ndcg@10"], 0.631)
         self.assertGreater(dropped["ndcg@10"], kept["ndcg@10"])
         self.assertGreater(dropped["mrr"], kept["mrr"])
@@ -56,7 +56,7 @@ class Numbers(TopicsCase):
         for name in ("opposites", "row-numbers"):
             self.cluster.ok("data", "import", name, case / name)
         self.check_opposites("opposites")
-        # There the relevant document is the one with the query's id: left out of the ranking, it still counts as relevant.
+        # There the relevant document has the query's id: although left out of the ranking, it still counts as relevant.
         self.assertGreater(self.measure("row-numbers", False)["ndcg@10"], 0)
         self.assertEqual(set(self.measure("row-numbers", True).values()), {0})
 
@@ -92,7 +92,7 @@ class Numbers(TopicsCase):
         used = self.cluster.ok("submit", path, "--set", "data.negatives.per_query=1")
         self.assertEqual(used.err, "")
 
-    def test_an_export_names_what_was_trained_and_goes_on_doing_so_when_it_is_trained_again(self):
+    def test_an_export_names_what_was_trained_also_when_it_is_trained_again(self):
         source = {"preset": "tiny", "tokenizer": "small-vocab"}
         for passage, dropout in ((40, 0.2), (24, 0.1)):
             job = topics_job(f"length-{passage}", duration={"steps": 2})
@@ -112,7 +112,7 @@ class Numbers(TopicsCase):
                       self.cluster.ok(*evaluate, "model.max_length.passage=20").err)
         self.assertEqual(self.cluster.ok(*evaluate, "model.max_length.passage=24").err.count("note:"), 0)
 
-        # A tool that cuts where the folder says: its profile cannot, and submission says so.
+        # A tool that cuts texts at the folder's length: its profile cannot do that, and the submission says so.
         path = self.cluster.folder / "as-the-tool.yaml"
         path.write_text(json.dumps(topics_job("as-the-tool", model={"from": "length-24"}, profile="sentence-transformers")))
         self.assertIn("note: model.max_length: queries are cut at 64 tokens and passages at 256, and the model's folder says 24, where "

@@ -1,4 +1,4 @@
-"""State folders that version 0.1.0 wrote (commit 0b11661) open, replay and go on in this version.
+"""State folders that version 0.1.0 wrote (commit 0b11661) open, replay and continue in this version.
 
 old_state.tar.xz is made by: old_state_test.py --make BIN, with BIN the programs of that version (tests/long/upgrade_test.py builds
 them). It holds a running, a paused, a cancelled and a waiting job, a drained worker, a dataset and a vocabulary."""
@@ -70,7 +70,7 @@ class OldState(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
 
-    def test_everything_is_there_and_goes_on(self):
+    def test_everything_is_there_and_continues(self):
         cluster, ids = self.cluster, self.cluster.ids
         phases = {name: cluster.job(job_id)["phase"].removeprefix("JOB_PHASE_") for name, job_id in ids.items()}
         self.assertEqual(phases, {"running": "TRAINING", "paused": "PAUSED", "cancelled": "CANCELLED", "waiting": "QUEUED"})

@@ -1,4 +1,4 @@
-"""A job that is killed three times exports the bytes of an undisturbed one, and every query had its effect once an epoch."""
+"""A job that is killed three times exports the bytes of an undisturbed one, and every query had its effect once per epoch."""
 import csv
 import hashlib
 import os
@@ -16,7 +16,7 @@ OWN_COLUMNS = ("attempt", "time", "queries_per_second")  # of the step log; with
 
 
 def job():
-    # Two steps an epoch, the second smaller; evaluations choose the best weights, so that checkpoints hold these too.
+    # Two steps per epoch, the second smaller; evaluations choose the best weights, so that checkpoints hold these too.
     return topics_job("resumed", model={"preset": "tiny", "tokenizer": "small-vocab", "dropout": 0.1,
                                         "max_length": {"query": 16, "passage": 16}},
                       data={"train": "topics", "positives": {"per_query": 0}}, batch={"queries": 40, "micro_batch_tokens": 256},
@@ -31,7 +31,7 @@ def digests(folder):
 
 class Resume(TopicsCase):
     def step_of(self, job_id, attempt):
-        """The last step that both ranks of the attempt have done, as they logged it."""
+        """The last step that both ranks of the attempt have completed, from their logs."""
         logs = audit.read_logs(self.cluster.audit, job_id).get(attempt, {})
         return min((max(steps, default=0) for _, steps in logs.values()), default=0) if len(logs) == 2 else 0
 

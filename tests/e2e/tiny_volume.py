@@ -1,5 +1,5 @@
-"""A process whose folder is a small volume of its own: a tmpfs in a mount namespace that nobody else sees. Root may make
-one; others in a user namespace, where the kernel allows that."""
+"""A process whose folder is a small volume of its own: a tmpfs in a private mount namespace. Root may make one;
+other users can in a user namespace, if the kernel allows it."""
 import functools
 import os
 import pathlib
@@ -8,7 +8,7 @@ import tempfile
 
 
 def prefix(folder, size):
-    """Words before a command: it runs with `folder` as a volume of `size` bytes, in the process that runs these words."""
+    """Words to put before a command: it then runs with `folder` as a volume of `size` bytes, in the same process."""
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *user, "--mount", "--propagation", "private", "sh", "-c",

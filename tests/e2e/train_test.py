@@ -17,13 +17,13 @@ class Train(TopicsCase):
         path.write_text(json.dumps(topics_job("whole-path", profile="sentence-transformers",
                                               loss={"objective": "lsepair", "matryoshka_dimensions": [128, 32]})))
         before = self.dry_run(path)
-        # Jobs of this class's other tests count as like ones, if they ran before.
+        # Jobs of this class's other tests count as similar jobs if they ran before.
         unknown = "no like job" in before["preview"]["notes"][0]
         self.assertEqual(before["preview"]["seconds"] == 0, unknown, before["preview"])
         done = cluster.ok("submit", path, "--wait", "--request-id", "whole-path-1")
         for word in ("untrained", "trained", "ndcg@10"):
             self.assertIn(word, done.out)
-        self.assertIn("loss", done.err, "progress goes to standard error where standard output is no terminal")
+        self.assertIn("loss", done.err, "progress goes to standard error where standard output is not a terminal")
         again = cluster.ok("submit", path, "--request-id", "whole-path-1", "--output", "json").json()
         job = cluster.job(again["id"])
         self.assertEqual(job["phase"], "JOB_PHASE_SUCCEEDED", job)
@@ -48,7 +48,7 @@ class Train(TopicsCase):
         self.assertNotEqual(refused.code, 0)
         self.assertIn(str(target), refused.err)
 
-        # What was exported is a model again: evaluated alone it scores what the report said.
+        # The export is a model again: evaluated alone, it scores what the report said.
         cluster.ok("models", "push", "trained-topics", target)
         alone = cluster.ok("eval", "trained-topics", "topics", "--split", "test", "--output", "json").json()
         self.assertAlmostEqual(alone["metrics"]["ndcg@10"], scores["trained"], places=4)
@@ -58,7 +58,7 @@ class Train(TopicsCase):
         self.assertEqual(cluster.ok("eval", f"job:{job['id']}", "topics", "--output", "json").json()["evaluations"][0]["label"],
                          f"job:{job['id']}")
 
-        # What get prints of its specification is a job file.
+        # The specification that `get` prints is a job file.
         for output in ("json", "yaml"):
             printed = cluster.ok("get", job["id"], "--output", output).out
             spec = json.loads(printed)["spec"] if output == "json" else yaml.safe_load(printed)["spec"]

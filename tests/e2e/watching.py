@@ -1,4 +1,4 @@
-"""A real Prometheus for a test: the shipped rules at a test's pace, real targets, and its HTTP API."""
+"""A real Prometheus for a test: the shipped rules with shorter times, real targets, and its HTTP API."""
 import json
 import pathlib
 import re
@@ -15,7 +15,7 @@ RULES = ROOT / "deploy/prometheus/rules"
 PACE = 180  # times faster: 30 minutes become 10 seconds
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# Limits that no duration of a rule says. Each text stands in its alert exactly once.
+# Limits that are not durations. Each text occurs in its alert exactly once.
 LIMITS = {
     ("MusterWorkerLost", "warning"): ("> 30", "> 6"),
     ("MusterStateVolumeFilling", "page"): ("< 512 * 1024^2", "< 4 * 1024^2"),
@@ -32,7 +32,7 @@ def faster(duration):
 
 
 def scaled_alerts():
-    """The shipped alerts with their durations divided by PACE and the limits above; all else is as it is shipped."""
+    """The shipped alerts with their durations divided by PACE and the limits above; everything else is as shipped."""
     groups = yaml.safe_load((RULES / "muster-alerts.yml").read_text(encoding="utf-8"))["groups"]
     limits = dict(LIMITS)
     for group in groups:
@@ -57,7 +57,7 @@ def free_port():
 
 
 class Prometheus:
-    """Debian's Prometheus on a folder of its own. `watch("worker", [ADDRESS…])` sets who is scraped."""
+    """Debian's Prometheus on its own folder. `watch("worker", [ADDRESS…])` sets what is scraped."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -114,14 +114,14 @@ class Prometheus:
         return [(one["metric"], float(one["value"][1])) for one in self.get("query", query=expression)["result"]]
 
     def query_range(self, expression, start, end, step):
-        """[(labels, [value])], numbers alone: a panel shows no NaN."""
+        """[(labels, [value])], only numbers: a panel shows no NaN."""
         found = self.get("query_range", query=expression, start=start, end=end, step=step)["result"]
         series = [(one["metric"], [float(value) for _, value in one["values"] if value not in ("NaN", "+Inf", "-Inf")])
                   for one in found]
         return [(labels, values) for labels, values in series if values]
 
     def alerts(self, name, **labels):
-        """Alerts of that name that fire now and carry the labels."""
+        """Alerts of that name that fire now and have the labels."""
         return [alert for alert in self.get("alerts")["alerts"]
                 if alert["state"] == "firing" and alert["labels"]["alertname"] == name
                 and all(alert["labels"].get(key) == value for key, value in labels.items())]

@@ -1,4 +1,5 @@
-"""The API's messages in Python, generated from proto/muster/v1; channels over mTLS; and a proxy that stands between."""
+"""The API's messages in Python, generated from proto/muster/v1; channels over mTLS; and a proxy between client and
+server."""
 import pathlib
 import shutil
 import subprocess
@@ -29,9 +30,10 @@ def channel(address, certs):
 
 
 class Proxy(grpc.GenericRpcHandler):
-    """Stands before the data server with a certificate of its authority, passes everything on in the name of the caller
-    (whose certificates the test has), and lets `tamper(request, share)` change what a rank is sent of a step. `streams`
-    holds how each (job, attempt, rank) asked for its steps: (request, metadata, with the ticket of its attempt)."""
+    """A proxy in front of the data server with a certificate of its authority. It passes everything on in the name
+    of the caller (whose certificates the test has), and lets `tamper(request, share)` change what a rank receives
+    for a step. `streams` records how each (job, attempt, rank) requested its steps: (request, metadata, with the
+    ticket of its attempt)."""
 
     def __init__(self, target, own_certs, certs_of):
         self.target, self.certs_of = target, certs_of

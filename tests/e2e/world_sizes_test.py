@@ -59,7 +59,7 @@ class WorldSizes(TopicsCase):
 
     def assert_near(self, one, other, limit, what):
         self.assertEqual(one.keys(), other.keys())
-        # A key bias has no gradient but rounding, which Adam blows up; it changes no score.
+        # A key bias has no gradient but rounding, which Adam amplifies; it changes no score.
         differences = {name: difference(tensor, other[name]) for name, tensor in one.items()
                        if not name.endswith("attention.self.key.bias")}
         self.assertLess(len(differences), len(one))

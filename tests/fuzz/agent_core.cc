@@ -1,5 +1,6 @@
-// The agent's decisions: a coordinator that says anything, ranks that say and do anything. Laws: a slot has one rank
-// at a time, reports are numbered without a gap, nothing follows the agent's end, and it ends once it is asked to.
+// The agent's decisions, with a coordinator that sends anything, and ranks that report and do anything. Laws: a slot
+// has one rank at a time, reports are numbered without a gap, nothing follows the agent's end, and it ends when it is
+// asked to.
 #include "worker/agent/core/agent_core.h"
 
 #include <set>
@@ -109,7 +110,7 @@ class Host {
 
   void Give(const Event& event) {
     if (const auto* ended = std::get_if<RankEnded>(&event)) {
-      if (running_.erase(ended->rank) == 0) return;  // the shell says this of ranks that it started, once
+      if (running_.erase(ended->rank) == 0) return;  // the shell reports this once for ranks that it started
     }
     for (const Action& action : core_.Step(event, now_)) {
       FUZZ_CHECK(!ended_, "an action after the agent's end");

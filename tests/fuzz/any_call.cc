@@ -96,7 +96,7 @@ std::pair<std::string, std::string> DrawMetadata(const KnownStrings& known, Byte
   const std::string key = keys[source.Below(std::size(keys))];
   std::string value = source.Coin() ? known[source.Below(known.size())] : source.ShortBytes();
   if (key != kTicketMetadata) {
-    // Others are text; the client's own library sends nothing else.
+    // Other metadata is text; the client library sends nothing else.
     for (char& c : value) c = c >= ' ' && c <= '~' ? c : '?';
   }
   if (key == kTokenMetadata && source.Coin()) value = absl::StrCat(ToAbsl(kBearer), value);
@@ -120,7 +120,7 @@ void CheckStatus(const AnyCall& call, const grpc::Status& status, bool cancelled
     case grpc::StatusCode::DATA_LOSS: break;
     case grpc::StatusCode::CANCELLED: known = cancelled; break;
     case grpc::StatusCode::DEADLINE_EXCEEDED: known = MayWait(*call.method); break;
-    case grpc::StatusCode::INTERNAL: known = !call.well_formed; break;  // gRPC's own word for bytes that do not parse
+    case grpc::StatusCode::INTERNAL: known = !call.well_formed; break;  // gRPC's own message for bytes that do not parse
     case grpc::StatusCode::UNKNOWN:
     case grpc::StatusCode::UNIMPLEMENTED:
     case grpc::StatusCode::DO_NOT_USE: known = false;

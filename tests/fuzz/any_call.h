@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// Every method of the named services, in the order of their files: a new RPC is fuzzed as soon as it is there.
+// Every method of the named services, in the order of their files: a new RPC is fuzzed as soon as it exists.
 std::vector<const google::protobuf::MethodDescriptor*> MethodsOf(const std::vector<std::string>& services);
 
 struct AnyCall {
@@ -23,14 +23,14 @@ struct AnyCall {
   std::vector<std::pair<std::string, std::string>> metadata;
 };
 
-// Draws a method, its requests (filled by their descriptor, or any bytes), and now and then what goes beside them:
-// tokens, tickets, request ids.
+// Draws a method, its requests (filled by their descriptor, or any bytes), and sometimes metadata: tokens, tickets,
+// request ids.
 AnyCall DrawCall(const std::vector<const google::protobuf::MethodDescriptor*>& methods, const KnownStrings& known,
                  ByteSource& source);
 
-// Makes the call, and ends it after 32 responses or, where it may rightly wait (streams, rendezvous), 20 ms. Laws: the
-// server answers within 10 s, with a status that docs/errors.md knows and responses that are messages of their type.
-// Returns the responses' bytes.
+// Makes the call, and ends it after 32 responses or, if it may rightly wait (streams, rendezvous), after 20 ms. Laws:
+// the server answers within 10 s, with a status that docs/reference/errors.md lists and responses that are messages of
+// their type. Returns the responses' bytes.
 std::vector<std::string> MakeAnyCall(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What a fuzz target holds to be true. A broken law ends the process, which libFuzzer and ctest both see.
+// Checks a law in a fuzz target. A broken law ends the process, which libFuzzer and ctest both notice.
 #pragma once
 
 #include <cstddef>

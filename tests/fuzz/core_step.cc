@@ -1,4 +1,4 @@
-// The coordinator's decisions: a cluster of three workers whose agents say anything in any order, and users who submit
+// The coordinator's decisions: a cluster of three workers whose agents send anything in any order, and users who submit
 // and command. Laws: no slot has two ranks, every rank of a placement has a slot of its worker, the state that the
 // records give is the one that a replay of the journal and of a snapshot gives, and equal inputs give equal decisions.
 #include <map>
@@ -84,7 +84,7 @@ class Cluster {
     }
   }
 
-  // What the service lets pass: a valid specification.
+  // What the service accepts: a valid specification.
   Event Submit(ByteSource& source) {
     SubmitJob event;
     event.token = 3;
@@ -105,7 +105,7 @@ class Cluster {
     return event;
   }
 
-  // What the service lets pass: CheckHello of worker_service.cc.
+  // What the service accepts: CheckHello of worker_service.cc.
   Event Hello(ByteSource& source) {
     AgentHello event;
     event.session = ++last_session_;

@@ -1,4 +1,4 @@
-"""Packed corpora: one input a line, as the inside of a C string; lines that begin with # are comments."""
+"""Packed corpora: one input per line, as the inside of a C string; lines that begin with # are comments."""
 import hashlib
 import pathlib
 import re
@@ -15,7 +15,7 @@ def targets():
 
 
 def line_of(data):
-    # A # at the begin would make the line a comment.
+    # A # at the beginning would make the line a comment.
     return b"".join(PLAIN.get(byte, bytes([byte]) if 0x20 <= byte < 0x7F and not (byte == 0x23 and at == 0)
                               else b"\\%03o" % byte) for at, byte in enumerate(data)).decode()
 

@@ -1,6 +1,6 @@
-// What a hostile client shows of itself: tickets, certificates, its version. Laws: no ticket but the one that the
-// coordinator signed is ever taken, whatever its parts are put together from; a certificate that leads to the authority
-// is one it issued.
+// Credentials of a hostile client: tickets, certificates, its version. Laws: only the ticket that the coordinator
+// signed is ever accepted, whatever parts a ticket is put together from; a certificate that leads to the authority is
+// one it issued.
 #include "common/rpc/access/ticket.h"
 
 #include "common/files.h"
@@ -20,7 +20,7 @@ T Ok(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-// Keys and certificates of this process's run: inputs say only what is made of them.
+// Keys and certificates of this run: inputs only choose how they are combined.
 struct World {
   World() {
     const auto folder = root.Fresh("certificates");
@@ -68,7 +68,7 @@ void TryTicket(const World& world, ByteSource& source) {
   muster::v1::Ticket wanted = world.ticket;
   if (source.Coin()) FillMessage(source, {"j1", "w1", "w2", "d1"}, wanted);
   const CertificateFiles* const signers[] = {&world.coordinator, &world.worker, &world.foreign};
-  const CertificateFiles& by = *signers[1 + source.Below(2)];  // the coordinator's key is not in their hands
+  const CertificateFiles& by = *signers[1 + source.Below(2)];  // they do not have the coordinator's key
   muster::v1::SignedTicket sealed = world.sealed;
   if (source.Coin()) FUZZ_CHECK(sealed.ParseFromString(Ok(SignTicket(wanted, by))), "a ticket of ours");
   if (source.Coin()) sealed.set_ticket(Edited(source, wanted.SerializeAsString()));

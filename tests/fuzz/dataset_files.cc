@@ -1,5 +1,5 @@
-// A state folder that came back damaged: the files of a dataset and its token store with bytes changed, cut or added;
-// where the manifest is changed its digests are made to fit, as a hostile backup's would. Laws: refused, or readable.
+// A damaged state folder: the files of a dataset and its token store with bytes changed, cut or added. If the manifest
+// is changed, its digests are adjusted, as in a hostile backup. Laws: refused, or readable.
 #include <nlohmann/json.hpp>
 
 #include "common/digest.h"
@@ -63,7 +63,7 @@ void Change(ByteSource& source, std::string& bytes) {
   }
 }
 
-// Sizes of the files and the manifest's own digest are made true again.
+// Corrects the sizes of the files and the manifest's own digest.
 std::string Sealed(const std::string& text, const std::vector<std::pair<std::string, std::string>>& files, bool sizes) {
   nlohmann::json manifest = nlohmann::json::parse(text, nullptr, false);
   if (!manifest.is_object()) return text;

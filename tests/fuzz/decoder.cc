@@ -1,4 +1,4 @@
-// gzip, zstd and plain bytes into lines. Laws: pieces give what the whole gives, and memory stays bounded.
+// gzip, zstd and plain bytes into lines. Laws: pieces give the same as the whole, and memory stays bounded.
 #include "coordinator/data/import/decoder.h"
 
 #include "coordinator/data/import/line_splitter.h"
@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kEnough = 8 << 20;  // decoded bytes, after which the rest of a bomb is of no interest
+constexpr size_t kEnough = 8 << 20;  // decoded bytes, after which the rest of a decompression bomb does not matter
 
 std::string Read(std::string_view bytes, size_t piece) {
   std::string seen;

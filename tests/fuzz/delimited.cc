@@ -1,4 +1,4 @@
-// CSV and TSV in any pieces. Law: the pieces change nothing, and an error has words.
+// CSV and TSV in any pieces. Laws: the pieces change nothing, and an error has a message.
 #include "coordinator/data/import/delimited.h"
 
 #include "absl/strings/str_cat.h"

@@ -1,5 +1,5 @@
-// Model folders: config.json and what stands beside it, the headers of weights, and their index. An input is the files, each
-// with its number and length before it. Laws: a verdict with words; accepted tensors lie inside the file.
+// Model folders: config.json and the files beside it, the headers of weights, and their index. An input is the files,
+// each preceded by its number and length. Laws: a refusal has a message; accepted tensors lie inside the file.
 #include "common/model/hf_config.h"
 
 #include "tests/fuzz/byte_source.h"

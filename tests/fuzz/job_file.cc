@@ -8,7 +8,7 @@
 #include "tests/fuzz/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // Overrides stand before the file, separated by a byte that YAML refuses.
+  // Overrides come before the file, separated by a byte that YAML refuses.
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   std::vector<std::string> parts = absl::StrSplit(absl::string_view(input.data(), input.size()), '\x01');
   const std::string text = parts.back();

@@ -1,4 +1,4 @@
-// Specifications as they come over the wire. Laws: defaults are idempotent; a check ends with a verdict and words.
+// Specifications from the network. Laws: filling in defaults is idempotent; a refusal has a message.
 #include "common/spec/job_spec.h"
 
 #include "tests/fuzz/check.h"

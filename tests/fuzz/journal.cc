@@ -1,5 +1,5 @@
-// A coordinator's state that came back from anywhere: a snapshot and records of any content. Laws: it is refused with
-// words (as Store::Open does), or it is a state with which the coordinator can go on, and which stays whole.
+// A coordinator's state from an unknown source: a snapshot and records of any content. Laws: it is refused with a
+// message (as Store::Open does), or it is a state with which the coordinator can continue, and which stays consistent.
 #include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/retention.h"

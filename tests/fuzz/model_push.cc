@@ -1,5 +1,5 @@
 // A push: blobs with any digest and size, then a manifest with any paths. Laws: nothing is written outside of the
-// store's folder, a blob that is there has its digest, and a model that is accepted has a tokenizer.
+// store's folder, a stored blob matches its digest, and a model that is accepted has a tokenizer.
 #include "common/digest.h"
 #include "coordinator/data/blob/model_files.h"
 #include "tests/fuzz/check.h"

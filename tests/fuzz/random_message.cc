@@ -15,7 +15,7 @@ using google::protobuf::Reflection;
 constexpr int kMaxDepth = 6;
 constexpr size_t kMaxEntries = 8;
 
-// Small numbers, borders, or any.
+// Small numbers, boundary values, or any number.
 template <typename T>
 T Number(ByteSource& source) {
   switch (source.Below(4)) {

@@ -1,4 +1,4 @@
-// Protobuf messages out of a fuzzer's bytes, by their descriptors.
+// Protobuf messages from a fuzzer's bytes, by their descriptors.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -10,7 +10,8 @@
 
 namespace muster {
 
-// Strings that the program under test knows ("w1", a job's id, …): half of all string fields take one of them.
+// Strings that are meaningful to the program under test ("w1", a job's id, …): half of all string fields use one of
+// them.
 using KnownStrings = std::vector<std::string>;
 
 // Sets fields as the bytes say; strings are valid UTF-8 (protobuf refuses others on the wire), enumerations take any

@@ -1,5 +1,5 @@
-// What a rank writes: messages on its pipe, lines on its standard output. Laws: pieces give what the whole gives; log
-// text is whole lines of valid UTF-8 within its limits.
+// What a rank writes: messages on its pipe, lines on its standard output. Laws: pieces give the same as the whole; log
+// text is complete lines of valid UTF-8 within its limits.
 #include "common/deterministic_bytes.h"
 #include "common/process/delimited_reader.h"
 #include "coordinator/data/store/normalize.h"

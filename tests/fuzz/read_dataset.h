@@ -1,4 +1,4 @@
-// Touches everything that a dataset offers, so that a wrong offset or index shows.
+// Reads everything in a dataset, so that a wrong offset or index shows.
 #pragma once
 
 #include "coordinator/data/dataset.h"

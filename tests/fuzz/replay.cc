@@ -1,7 +1,7 @@
-// Runs a fuzz target over its packed corpus, where libFuzzer is not linked: usage: PROGRAM CORPUS.txt...
+// Runs a fuzz target over its packed corpus, without libFuzzer: usage: PROGRAM CORPUS.txt...
 //
-// A line of a corpus is one input as the inside of a C string ("\n", "\377"); lines that begin with # are comments,
-// and say of a regression what it once did.
+// A line of a corpus is one input as the inside of a C string ("\
+// ", "\\377"). Lines that begin with # are comments; for a regression they say what the input once caused.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>

@@ -1,5 +1,5 @@
-// Every RPC of the coordinator, over a real connection, beside a real data server; now and then a submission that is
-// right, so that there are jobs to ask for. The laws are those of any_call.h.
+// Every RPC of the coordinator, over a real connection, with a real data server; sometimes a valid submission, so that
+// there are jobs. The laws are those of any_call.h.
 #include "absl/strings/str_cat.h"
 #include "muster/v1/job.grpc.pb.h"
 #include "tests/fuzz/any_call.h"

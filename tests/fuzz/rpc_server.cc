@@ -10,14 +10,14 @@
 #include "muster/v1/model.grpc.pb.h"
 #include "tests/fuzz/check.h"
 
-// OpenSSL keeps the state of its random numbers a thread, and gRPC's threads live as long as the process.
+// OpenSSL keeps the state of its random numbers per thread, and gRPC's threads live as long as the process.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libcrypto"; }
 
 namespace muster {
 namespace {
 
 constexpr int kInputsPerStart = 2000;
-// Inputs come as fast as they can: a limit would refuse what is to be tried. Limits have tests of their own.
+// Inputs come as fast as possible, so limits would refuse what is being tested. Limits have their own tests.
 constexpr UserLimits kNoLimits = {.calls_per_second = 0};
 constexpr char kVocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\ntwo\nthree\n";
 
@@ -65,7 +65,7 @@ std::string ImportSample(const std::shared_ptr<grpc::Channel>& channel) {
 
 }  // namespace
 
-// The loggers are made here, so that they outlive a static FuzzServers, whose end still logs.
+// The loggers are created here, so that they outlive a static FuzzServers, whose destructor still logs.
 FuzzServers::FuzzServers(bool coordinator) : with_coordinator_(coordinator) { spdlog::set_level(spdlog::level::off); }
 
 FuzzServers::~FuzzServers() {

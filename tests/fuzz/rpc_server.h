@@ -1,5 +1,5 @@
 // A data server and a coordinator on loopback in this process, with a small dataset and a vocabulary, for targets that
-// make calls. Both are started anew, with empty folders, after a number of inputs, so that what inputs leave stays small.
+// make calls. Both are restarted, with empty folders, after a number of inputs, so that what inputs leave stays small.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -1,5 +1,5 @@
-// Records of every schema: JSON texts and plain lines, as each kind of record. Laws: an error has words, what is read has
-// an id wherever it has no text, and no text holds NUL.
+// Records of every schema: JSON texts and plain lines, as each kind of record. Laws: an error has a message, every
+// record has an id where it has no text, and no text contains NUL.
 #include "coordinator/data/import/json_text.h"
 #include "coordinator/data/import/schemas/fields.h"
 #include "tests/fuzz/byte_source.h"
@@ -19,7 +19,7 @@ class CheckingSink final : public RowSink {
     FUZZ_CHECK(row.has_query || !row.query_id.empty(), "a query without text and id");
     for (const CanonicalPassage& passage : row.passages) {
       FUZZ_CHECK(passage.has_text || !passage.id.empty(), "a passage without text and id");
-      FUZZ_CHECK(passage.grade == passage.grade, "a grade that is no number");
+      FUZZ_CHECK(passage.grade == passage.grade, "a grade that is not a number");
     }
     return absl::OkStatus();
   }
@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool is_object = parser.ParseObject(text, record).ok();
   for (const muster::RecordKind& kind : muster::RecordKinds()) {
     for (const std::string_view path : {"queries.tsv", "collection.tsv", "qrels/a.tsv", "triples.tsv", "corpus.jsonl"}) {
-      // The reader of files refuses lines with NUL before a schema sees them.
+      // The file reader refuses lines with NUL before a schema sees them.
       if (text.find('\0') == std::string_view::npos && kind.matches(path, line)) muster::Read(kind, line);
     }
     if (!is_object) continue;

@@ -1,4 +1,4 @@
-// A folder for the files that a target's inputs are laid out in; it goes when the process ends.
+// A folder for the files of a target's inputs; it is removed when the process ends.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// tokenizer.json as it is pushed, and as it is written into an export. Law: what is accepted is accepted again, as it is.
+// tokenizer.json as it is pushed, and as it is written into an export. Law: what is accepted once is accepted again.
 #include "common/model/tokenizer_json.h"
 
 #include "tests/fuzz/check.h"

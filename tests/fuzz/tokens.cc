@@ -1,5 +1,5 @@
-// Token files. Laws: what is understood is written and read back the same; every entry is one that CheckToken permits;
-// an error names the file.
+// Token files. Laws: what is accepted is written and read back the same; every entry is one that CheckToken permits; an
+// error names the file.
 #include "common/rpc/access/tokens.h"
 
 #include "absl/strings/match.h"
@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < tokens->size(); ++i) {
     const muster::TokenEntry &token = (*tokens)[i], &read = (*again)[i];
     FUZZ_CHECK(read.user == token.user && read.role == token.role && read.sha256 == token.sha256, token.user);
-    const absl::Duration lost = token.expires - read.expires;  // what is below a second is not written
+    const absl::Duration lost = token.expires - read.expires;  // fractions of a second are not written
     FUZZ_CHECK(read.expires == token.expires || (lost > absl::ZeroDuration() && lost < absl::Seconds(1)), token.user);
   }
   return 0;

@@ -1,4 +1,4 @@
-// Arguments of other tools. Laws: every argument is counted and named, and what is written is a job file.
+// Arguments of other tools. Laws: every argument is counted and named, and the result is a job file.
 #include <string>
 #include <string_view>
 

@@ -1,10 +1,9 @@
-// The law of garbage collection: whatever a name or a job refers to is never removed, and in the end nothing else is
-// left.
+// The law of garbage collection: what a name or a job refers to is never removed, and in the end nothing else is left.
 //
-// Random histories of imports, pushes, submissions, checkpoints and deletions, cut into the steps that other calls may
-// come between (asking for a blob, putting it, naming it), mixed with sweeps and collections of dropped checkpoints in
-// steps of their own, with the clock going on and the data server dying at any point. The stores, the sweep and the
-// coordinator's rules are the real ones; only the wires are left out.
+// Random histories of imports, pushes, submissions, checkpoints and deletions are cut into steps between which other
+// calls may run (asking for a blob, storing it, naming it). They are mixed with sweeps and collections of dropped
+// checkpoints in steps of their own, with the clock advancing and the data server dying at any point. The stores, the
+// sweep and the coordinator's rules are the real ones; only the network is left out.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -30,7 +29,7 @@ constexpr absl::Duration kUnused = absl::Hours(24);
 class World {
  public:
   explicit World(uint32_t seed) : draw_(seed) {
-    // In memory where that can be: the histories flush thousands of files.
+    // In memory if possible: the histories flush thousands of files.
     const bool in_memory = std::filesystem::is_directory("/dev/shm");
     root_ = MakeScratchFolder(in_memory ? "/dev/shm" : testing::TempDir(), "garbage").value();
     state_.epoch = 1;
@@ -50,7 +49,7 @@ class World {
       } else if (what < 57) {
         Crash();
       } else if (what < 67) {
-        // Calls end within the times that unused and claimed things are kept: the clock jumps only between them.
+        // Calls end within the time for which unused and claimed items are kept: the clock jumps only between them.
         const bool jump = Draw(3) == 0;
         while (jump && !tasks_.empty()) Advance(0);
         clock_.Advance(jump ? absl::Hours(Draw(48)) : absl::Seconds(Draw(20)));
@@ -63,7 +62,7 @@ class World {
     Check();
   }
 
-  // After everything has come to rest, what is stored is what is needed.
+  // When nothing runs any more, exactly what is needed is stored.
   void CheckThatNothingElseIsLeft() {
     clock_.Advance(absl::Hours(24 * 8));
     ASSERT_TRUE(SweepStores(*stores_, Request(), clock_.Now()).ok());
@@ -92,7 +91,7 @@ class World {
     stores_.reset();
     stores_ = OpenDataStores(root_ / "state", clock_).value();
   }
-  // The data server dies: calls break off wherever they are, what was durable stays. The coordinator lives on.
+  // The data server dies: calls are cut off, durable data stays. The coordinator keeps running.
   void Crash() {
     tasks_.clear();
     Reopen();
@@ -131,7 +130,7 @@ class World {
     for (uint32_t i = 0; i <= Draw(3); ++i) files.push_back(absl::StrCat("content ", Draw(12)));
     return files;
   }
-  // As BlobClient does: asks first, puts what is not there.
+  // Like BlobClient: asks first, then stores what is not there.
   bool PutIfAsked(const std::string& bytes, std::map<std::string, bool>& present, bool& ask) {
     const std::string digest = Sha256Hex(bytes);
     if (ask) {
@@ -185,7 +184,7 @@ class World {
         *touched = true;
         return status.ok();
       }
-      // The tokenizer's manifest counts as the model's: it comes up when a job resolves the model.
+      // The tokenizer's manifest counts as the model's: it appears when a job resolves the model.
       muster::v1::Model model;
       model.set_name(name);
       model.set_manifest(folder->digest);
@@ -281,7 +280,7 @@ class World {
 
   // --- what the servers do by themselves
 
-  // As runtime/blob_collector.cc: looks at the state, reads manifests, deletes; anything may come between the two.
+  // Like runtime/blob_collector.cc: looks at the state, reads manifests, deletes; anything may happen between the two.
   Task CollectTask(const std::string& manifest) {
     auto doomed = std::make_shared<std::optional<std::vector<std::string>>>();
     return [this, manifest, doomed, let_go = clock_.Now()] {
@@ -338,7 +337,7 @@ class World {
     };
   }
 
-  // --- what happens at once
+  // --- atomic steps
 
   void DeleteSomeName() {
     const std::string n = absl::StrCat(Draw(3));
@@ -386,7 +385,7 @@ class World {
 
   // --- the law
 
-  // Digests that names and jobs need, found here in the plainest way.
+  // Digests that names and jobs need, computed here in the simplest way.
   void Needed(std::set<std::string>& blobs, std::set<std::string>& datasets) {
     std::set<std::string> manifests;
     for (const auto& model : Models()) {

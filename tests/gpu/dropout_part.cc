@@ -9,7 +9,7 @@ namespace muster {
 namespace {
 
 const std::vector<int64_t> kLengths = {1, 2, 2, 3, 17, 17, 17, 64, 130, 511};
-constexpr int64_t kWidth = 104;  // no multiple of a warp
+constexpr int64_t kWidth = 104;  // not a multiple of a warp
 constexpr int64_t kHeads = 3;
 
 PackedBatch BatchOn(at::Device device) {
@@ -68,7 +68,7 @@ absl::Status CompareProbabilities(const Session& session, at::ScalarType type, F
   return Same(at::cat(own), at::cat(expected), figures);
 }
 
-// Residual and values: one addition and one product, which a GPU may round once where the CPU rounds twice.
+// Residual and values: one addition and one product, which a GPU may round once and the CPU twice.
 absl::Status CompareSums(const Session& session, Figures& figures) {
   const SequencePlanPtr here = PlanOn(at::kCPU), there = PlanOn(session.device());
   auto generator = at::detail::createCPUGenerator(2);

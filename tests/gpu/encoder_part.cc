@@ -24,7 +24,8 @@ Encoded EncodeWithGradients(const Encoder& encoder, const PackedBatch& batch, co
   Encoded result{.embeddings = encoder.Encode(batch, dropout)};
   std::vector<at::Tensor> values;
   for (const Parameter& parameter : encoder.parameters()) values.push_back(parameter.value);
-  // The same weights in float32 and float64 but for their rounding. Random ones: a gradient is no small difference.
+  // The same weights in float32 and float64, except for rounding. They are random, so that no gradient is a small
+  // difference.
   auto generator = at::detail::createCPUGenerator(3);
   const at::Tensor weights = at::randn(result.embeddings.sizes(), generator, at::kDouble);
   const at::Tensor& out = result.embeddings;
@@ -43,7 +44,7 @@ absl::Status Compare(const Encoder& encoder, const Encoded& own, const Encoded& 
   double gradients = 0, key_bias = 0;
   std::string worst;
   for (size_t i = 0; i < own.gradients.size(); ++i) {
-    // In theory the gradient of an attention key bias is exactly zero: rounding is all that is there.
+    // In theory the gradient of an attention key bias is exactly zero, so only rounding remains.
     if (absl::EndsWith(encoder.parameters()[i].name, "key.bias")) {
       const double query_norm = reference.gradients[i - 2].to(at::kCPU, at::kDouble).norm().item<double>();
       key_bias = std::max(key_bias, own.gradients[i].to(at::kCPU, at::kDouble).norm().item<double>() / query_norm);
@@ -61,10 +62,10 @@ absl::Status Compare(const Encoder& encoder, const Encoded& own, const Encoded& 
                    AtMost("a key bias's gradient beside the query bias's", key_bias, limits.gradients)));
 }
 
-// float32 (or bfloat16 over float32 masters) on the session's device against what is more exact.
+// Compares float32 (or bfloat16 over float32 masters) on the session's device with something more exact.
 absl::Status CompareEncoders(const Session& session, const EncoderConfig& config, const Dropout& dropout,
                              bool bfloat16, Figures& figures) {
-  // bfloat16 is held against float32 of the same device, float32 against float64 of the CPU.
+  // bfloat16 is compared with float32 on the same device, float32 with float64 on the CPU.
   const EncoderOptions own_options(at::kFloat, session.device(), bfloat16);
   const EncoderOptions other_options =
       bfloat16 ? EncoderOptions(at::kFloat, session.device()) : EncoderOptions(at::kDouble, at::kCPU);
@@ -73,8 +74,8 @@ absl::Status CompareEncoders(const Session& session, const EncoderConfig& config
   const Encoded reference =
       EncodeWithGradients(*other, RandomBatchOn(other_options.device, config, kLengths, 1), dropout);
   const Encoded result = EncodeWithGradients(*own, RandomBatchOn(session.device(), config, kLengths, 1), dropout);
-  // bfloat16: as in worker/rank/model/mixed_test.cc, some 30 independent roundings of 2^-9 on a path through 3 layers;
-  // gradients pass them twice and are differences of larger numbers.
+  // bfloat16: as in worker/rank/model/mixed_test.cc, about 30 independent roundings of 2^-9 on a path through 3 layers;
+  // gradients pass through them twice and are differences of larger numbers.
   return Compare(*own, result, reference, bfloat16 ? Limits{0.011, 0.04} : Limits{1e-5, 1e-5}, figures);
 }
 

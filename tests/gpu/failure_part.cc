@@ -1,4 +1,4 @@
-// A rank that is killed, and one that stands still: the others end within the bound, and say so.
+// A rank that is killed, and one that is frozen: the others end within the bound, and say so.
 #include <ATen/ATen.h>
 
 #include <csignal>
@@ -18,12 +18,13 @@ namespace {
 constexpr int64_t kWorld = 4, kVictim = 2;
 constexpr int64_t kRoundsBefore = 20;
 constexpr absl::Duration kTimeout = absl::Seconds(12);
-// Beyond the timeout: to abort, to refuse the next operation, to write the report and to end a process with CUDA.
+// In addition to the timeout: time to abort, to refuse the next operation, to write the report and to end a process
+// with CUDA.
 constexpr absl::Duration kGrace = absl::Seconds(10);
 
 std::filesystem::path MarkOf(const std::filesystem::path& folder) { return folder / "on-the-way"; }
 
-// Until the ranks have met and are at it.
+// Time until the ranks have met and are running.
 absl::Status AwaitMark(Ranks& ranks) {
   const absl::Duration deadline = RealClock().Monotonic() + absl::Seconds(30);
   while (!std::filesystem::exists(MarkOf(ranks.folder()))) {
@@ -66,13 +67,13 @@ absl::Status Disturb(const Session& session, int signal, Figures& figures) {
   }
   figures["timeout_seconds"] = absl::ToDoubleSeconds(kTimeout);
   figures["seconds_until_all_had_ended"] = longest;
-  ranks.process(kVictim).Signal(SIGKILL);  // also ends one that stands still
+  ranks.process(kVictim).Signal(SIGKILL);  // also ends a frozen one
   return absl::OkStatus();
 }
 
 }  // namespace
 
-// Sums again and again, until it fails: then once more, which must be refused at once.
+// Sums repeatedly until one fails; then once more, which must be refused at once.
 absl::Status EndlessTask(const RankOrder& order, Group& group, at::Device device, Figures& report) {
   std::vector<at::Tensor> tensors = {at::ones({1 << 16}, at::TensorOptions().device(device))};
   absl::Duration start;

@@ -1,4 +1,5 @@
-// The loss: its gradients against float64 on the CPU, and what a large batch costs beside the whole score matrix.
+// The loss: its gradients compared with float64 on the CPU, and the cost of a large batch next to the whole score
+// matrix.
 #include <ATen/ATen.h>
 
 #include "absl/strings/ascii.h"
@@ -31,7 +32,7 @@ LossInput RandomLoss(Objective objective, int64_t rows, int64_t columns, int64_t
   for (int64_t row = 0; row < rows; ++row) {
     const uint64_t positives = row % 7 == 3 ? 0 : one ? 1 : 1 + random.Below(5);
     const uint64_t named = positives + random.Below(5);
-    // A column each from parts of the range that do not meet: no two are the same.
+    // Columns from disjoint parts of the range, so that no two are the same.
     for (uint64_t i = 0; i < named; ++i) {
       const uint64_t part = columns / 16;
       RowEdges& edges = i < positives ? input.positives : input.ignored;
@@ -51,7 +52,7 @@ absl::Status CompareLoss(const Session& session, Objective objective, at::Scalar
   input.tile_rows = 64;  // several tiles each way, the last ones narrower
   input.tile_columns = 128;
   input.kept_bytes = 64 * 1024;  // some tiles stay, others are computed again
-  // What bfloat16 cannot say is lost before the loss, for both.
+  // Rounded to bfloat16 before the loss, for both.
   input.queries = input.queries.to(type).to(at::kDouble);
   input.passages = input.passages.to(type).to(at::kDouble);
   const LossResult reference = EvaluateLoss(input);
@@ -73,7 +74,7 @@ absl::Status CompareLoss(const Session& session, Objective objective, at::Scalar
                    AtMost("difference of d_passages", passages, 1e-5)));
 }
 
-// Jointlh over one dense matrix, in float32: what the streaming loss is measured beside. Positives on the diagonal.
+// Jointlh over one dense matrix, in float32, as a reference for the streaming loss. Positives on the diagonal.
 void WholeMatrix(const at::Tensor& queries, const at::Tensor& passages, double temperature) {
   const at::Tensor q = queries.to(at::kFloat), p = passages.to(at::kFloat);
   at::Tensor weights = at::softmax(at::matmul(q, p.t()).div_(temperature), 1);

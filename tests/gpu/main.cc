@@ -1,4 +1,4 @@
-// muster-gpu-test: the parts of the GPU tests, and the ranks that they start. tests/gpu/run calls it.
+// muster-gpu-test: the parts of the GPU tests, and the ranks that they start. tests/gpu/run starts it.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr int kFailed = 1, kUsage = 2, kNoGpu = 3;
 
-// Nine minutes in all.
+// Nine minutes in total.
 constexpr Part kParts[] = {
     {"loss", 35, RunLossPart},             {"loss_size", 35, RunLossSizePart},    {"dropout", 30, RunDropoutPart},
     {"encoder", 50, RunEncoderPart},       {"collective", 60, RunCollectivePart}, {"failure", 70, RunFailurePart},
@@ -28,7 +28,7 @@ constexpr Part kParts[] = {
     {"speed", 90, RunSpeedPart},
 };
 
-// What is there, as JSON on standard output. Exit code 3 and the reason on standard error: no GPU can be used.
+// Prints the hardware as JSON on standard output. Exit code 3, with the reason on standard error: no GPU can be used.
 int Probe() {
   const auto cuda = LoadCuda();
   if (!cuda.ok()) {
@@ -39,14 +39,14 @@ int Probe() {
   return 0;
 }
 
-// Whether the plug-in's own libraries are all there: it is opened without asking for a GPU.
+// Whether all of the plug-in's own libraries are there: it is opened without using a GPU.
 int OpenPlugin() {
   const fs::path file = fs::read_symlink("/proc/self/exe").parent_path() / "libmuster_cuda.so";
   if (dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     return kFailed;
   }
-  // What is mapped now: a test holds this against what was packed.
+  // The libraries that are mapped now: a test compares this with what was packed.
   std::FILE* maps = std::fopen("/proc/self/maps", "r");
   char line[4096];
   while (maps != nullptr && std::fgets(line, sizeof(line), maps) != nullptr) std::fputs(line, stdout);
@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
   app.add_option("--folder", order.folder, "where the ranks meet");
   app.add_option("--timeout", order.timeout_seconds, "seconds of the meeting and of each operation");
   CLI11_PARSE(app, argc, argv);
-  setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);  // MKL rounds alike from run to run
+  setenv("MKL_CBWR", "AUTO", /*overwrite=*/0);  // MKL rounds the same from run to run
   if (list) {
     for (const Part& one : kParts) std::printf("%s %d\n", one.name, one.budget_seconds);
     return 0;

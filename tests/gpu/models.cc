@@ -17,7 +17,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> WideEncoder(const EncoderConfig& config
   for (Parameter& parameter : encoder->parameters()) {
     auto generator = at::detail::createCPUGenerator(++tensor);
     const at::Tensor noise = at::randn(parameter.value.sizes(), generator, at::kFloat);
-    // Computed on the CPU in float32 for all: the values are the same everywhere.
+    // Computed on the CPU in float32 for all, so that the values are the same everywhere.
     const at::Tensor value = parameter.value.to(at::kCPU, at::kFloat).add(noise, 0.08);
     parameter.value.copy_(value);
   }

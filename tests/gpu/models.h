@@ -8,8 +8,8 @@
 
 namespace muster {
 
-// Random weights, further from zero than Encoder::Random's: attention is far from uniform and every gradient far from
-// rounding. Alike for all options but for the rounding to their type.
+// Random weights, larger than those of Encoder::Random: attention is far from uniform and every gradient far from
+// rounding. The same for all options, except for rounding to their type.
 absl::StatusOr<std::unique_ptr<Encoder>> WideEncoder(const EncoderConfig& config, const EncoderOptions& options);
 
 // Sequences of these lengths with random tokens and slots 100, 101, …

@@ -1,5 +1,5 @@
-// The path that jobs take on a GPU by default: bfloat16 over float32 masters, variable-length flash attention (no dropout of
-// attention probabilities), dropout elsewhere, several ranks, and a resumed run.
+// The path that jobs take on a GPU by default: bfloat16 over float32 masters, variable-length flash attention (no
+// dropout of attention probabilities), dropout elsewhere, several ranks, and a resumed run.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -37,7 +37,7 @@ absl::StatusOr<StepGradients> GradientsOf(Group& group, const EncoderOptions& en
   return result;
 }
 
-// bfloat16 against float32 of the same device, over all gradients at once, and against itself bit by bit.
+// Compares bfloat16 with float32 on the same device, over all gradients at once, and with itself bit by bit.
 absl::Status CompareGradients(Group& group, at::Device device, Figures& figures) {
   ASSIGN_OR_RETURN(const StepGradients exact, GradientsOf(group, {at::kFloat, device}));
   ASSIGN_OR_RETURN(const StepGradients own, GradientsOf(group, {at::kFloat, device, /*bfloat16=*/true}));

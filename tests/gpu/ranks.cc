@@ -97,7 +97,7 @@ absl::StatusOr<Ranks> Ranks::Start(const Session& session, const std::string& ta
 }
 
 Ranks::~Ranks() {
-  processes_.clear();  // ends what is left of them
+  processes_.clear();  // ends the rest of them
   std::error_code ignored;
   if (!folder_.empty()) fs::remove_all(folder_, ignored);
 }
@@ -125,7 +125,7 @@ absl::StatusOr<std::vector<Figures>> Ranks::Finish(absl::Duration at_most) {
       const std::string text = absl::StrCat("rank ", rank, ": ", DescribeExit(*exit), ": ", message);
       own = code == "UNAVAILABLE" ? absl::UnavailableError(text) : absl::InternalError(text);
     }
-    // A rank that fails alone makes the others' collectives fail: its own reason says more.
+    // When one rank fails, the others' collectives fail, too; its own reason is more useful.
     if (first.ok() || (absl::IsUnavailable(first) && !own.ok())) first = own;
   }
   if (!first.ok()) return first;

@@ -13,19 +13,19 @@
 
 namespace muster {
 
-// What a rank is told.
+// What a rank receives.
 struct RankOrder {
   std::string task;
   int64_t rank = 0, world_size = 1;
-  std::filesystem::path folder;  // of this meeting alone; in it a rank leaves rank-N.json
+  std::filesystem::path folder;  // for this meeting only; a rank leaves rank-N.json in it
   bool gpu = false;
-  double timeout_seconds = 60;  // of the meeting and of each operation
+  double timeout_seconds = 60;  // for the meeting and for each operation
 };
 
-// The part of a rank: joins the group, does its task, leaves its report. Exit code of the process.
+// A rank's part: joins the group, does its task, writes its report. Returns the exit code of the process.
 int RunRank(const RankOrder& order);
 
-// Ranks of one task, started together. On a GPU they share it: each has an NCCL_HOSTID of its own, since NCCL refuses
+// The ranks of one task, started together. On a GPU they share it: each has its own NCCL_HOSTID, because NCCL refuses
 // two ranks of one host on one GPU.
 class Ranks {
  public:
@@ -34,7 +34,7 @@ class Ranks {
   ~Ranks();
   Ranks(Ranks&&) = default;
 
-  // Of rank N, once all have ended: what it left. An error names the rank and how it ended.
+  // The report of rank N, after all have ended. An error names the rank and how it ended.
   absl::StatusOr<std::vector<Figures>> Finish(absl::Duration at_most);
 
   ChildProcess& process(int64_t rank) { return processes_[rank]; }

@@ -16,7 +16,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD, LIBTORCH, NCCL = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
-SKIPPED = 77  # what ctest calls skipped
+SKIPPED = 77  # what ctest reports as skipped
 NAMESPACE = ("unshare", "--mount", "--propagation", "unchanged")
 LIMIT = 64 * 2**20
 DEVICES = ("null", "urandom")
@@ -24,7 +24,7 @@ SITE = pathlib.Path("/usr/local/lib/python3/site-packages")
 
 
 def link_tree(source, target):
-    """The tree again by hard links: no bytes are copied where both are on one file system."""
+    """Copies the tree by hard links, without copying bytes on the same file system."""
     subprocess.run(["cp", "-aL", "--link", str(source), str(target)], check=False, stderr=subprocess.DEVNULL)
     if not target.exists() or sum(1 for _ in target.rglob("*")) < sum(1 for _ in source.rglob("*")):
         shutil.rmtree(target, ignore_errors=True)
@@ -75,7 +75,7 @@ def make_root(root, packed):
 class Rehearsal(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # Beside torch's tree, so that hard links reach it.
+        # Next to torch's tree, so that hard links reach it.
         cls.folder = tempfile.TemporaryDirectory(prefix="muster-gpu-rehearsal-", dir=BUILD)
         cls.addClassCleanup(cls.clean_up)
         cls.packed = pathlib.Path(cls.folder.name) / "packed"
@@ -86,7 +86,7 @@ class Rehearsal(unittest.TestCase):
 
     @classmethod
     def clean_up(cls):
-        # Where the namespace could not be made private, mounts are seen outside it: never delete through one.
+        # If the namespace could not be made private, its mounts are visible outside: never delete through one.
         for point in ("proc", *(f"dev/{device}" for device in DEVICES)):
             if os.path.ismount(cls.root / point):
                 subprocess.run(["umount", cls.root / point], check=True)
@@ -135,7 +135,7 @@ class Rehearsal(unittest.TestCase):
         for part in ("loss", "loss_size", "dropout", "encoder", "collective", "failure", "step", "resume", "production",
                      "speed"):
             self.assertTrue([test for test in gpu_tests if test["name"].startswith(part + ".")], part)
-        # Our own libraries come from the pack; of this machine's, glibc alone.
+        # Our own libraries come from the pack; only glibc comes from this machine.
         for library in by_name["libraries"]["mapped"]:
             if library.startswith(("/checkout/build/gpu/", str(SITE))):
                 continue

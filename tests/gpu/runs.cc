@@ -36,7 +36,7 @@ absl::StatusOr<std::string> Undisturbed(Group& group, const RunKind& kind, const
 }
 
 absl::StatusOr<std::string> Resumed(Group& group, const RunKind& kind, const std::filesystem::path& folder) {
-  // Other weights at first.
+  // Different weights at first.
   ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(kind.config, 99, kind.encoder));
   Trainer trainer(*encoder, group, RealClock(), kind.trainer);
   ASSIGN_OR_RETURN(const RestoredCheckpoint restored, RestoreCheckpoint(folder, "x", *encoder, trainer.optimizer()));

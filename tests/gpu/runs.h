@@ -1,4 +1,4 @@
-// Runs of a few steps that stop at a checkpoint and go on, for the parts that compare them.
+// Runs of a few steps that stop at a checkpoint and continue, for the parts that compare them.
 #pragma once
 
 #include <filesystem>

@@ -26,7 +26,7 @@ void Session::Test(const std::string& name, absl::FunctionRef<absl::Status(Figur
   absl::Status status;
   try {
     status = body(figures);
-    Synchronize(device());  // what went wrong in the GPU is this test's
+    Synchronize(device());  // an error on the GPU belongs to this test
   } catch (const std::exception& error) {
     const std::string text = error.what();
     status = absl::InternalError(text.substr(0, text.find('\n')));

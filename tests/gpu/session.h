@@ -1,4 +1,4 @@
-// What a part of the GPU tests does its tests with: where they run, and what is written of each.
+// What a part of the GPU tests runs its tests with: the device, and the results.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@
 
 namespace muster {
 
-using Figures = nlohmann::ordered_json;  // what a test measured, by name with the unit in it
+using Figures = nlohmann::ordered_json;  // what a test measured, by name, including the unit
 
 class Session {
  public:
@@ -34,16 +34,16 @@ class Session {
   bool all_passed_ = true;
 };
 
-// A part runs in a process of its own and is stopped after `budget_seconds` (tests/gpu/run does that).
+// A part runs in a process of its own and is stopped after `budget_seconds` (by tests/gpu/run).
 struct Part {
   const char* name;
   int budget_seconds;
   void (*run)(Session& session);
 };
 
-// Fails with what is wrong where `value` is above `limit` or no number.
+// Fails, describing `what`, if `value` is above `limit` or not a number.
 absl::Status AtMost(const char* what, double value, double limit);
-// First failure of two.
+// The first failure of the two.
 absl::Status Both(const absl::Status& first, const absl::Status& second);
 
 // norm(own - reference) / norm(reference), in float64 on the CPU.
@@ -51,9 +51,9 @@ double RelativeDifference(const at::Tensor& own, const at::Tensor& reference);
 
 // Waits for all work of a GPU; nothing on the CPU.
 void Synchronize(at::Device device);
-// Seconds of one call of `work`, the GPU's work included: the least of `repeats` after one call to warm up.
+// Seconds of one call of `work`, including the GPU's work: the minimum of `repeats` after one call to warm up.
 double LeastSeconds(at::Device device, int repeats, absl::FunctionRef<void()> work);
-// Most bytes that torch's allocator had given out while `work` ran, beyond those before it; 0 on the CPU.
+// The most bytes that torch's allocator had given out while `work` ran, minus those before it; 0 on the CPU.
 int64_t PeakBytes(at::Device device, absl::FunctionRef<void()> work);
 
 void RunLossPart(Session& session);

@@ -59,7 +59,7 @@ StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint
   return share;
 }
 
-// Floating-point operations of forward and backward, products alone: 6 a weight and token, and for attention's two
+// Floating-point operations of forward and backward, products alone: 6 per weight and token, and for attention's two
 // products 12 * length * hidden a layer and token (the backward is twice the forward).
 double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   const double hidden = static_cast<double>(config.hidden_size);
@@ -71,7 +71,7 @@ double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   return flops;
 }
 
-// Of a product of large square matrices in the encoder's type: what the device reaches at best.
+// A product of large square matrices in the encoder's type: the best that the device reaches.
 double ProductFlops(const Session& session, bool bfloat16) {
   const int64_t size = session.on_gpu() ? 8192 : 256;
   const auto options = at::TensorOptions().device(session.device()).dtype(bfloat16 ? at::kBFloat16 : at::kFloat);

@@ -95,7 +95,7 @@ def save(folder, texts, model_type, make_tokenizer, tokenizer_config, config, po
     (base / "tokenizer_config.json").write_text(json.dumps({**tokenizer_config, "model_max_length": LENGTH}))
     torch.manual_seed(7)
     model = AutoModel.from_config(AutoConfig.for_model(model_type, vocab_size=tokenizer.get_vocab_size(), **config))
-    for parameter in model.parameters():  # biases and norms, too, or their mistakes do not show
+    for parameter in model.parameters():  # biases and norms, too, so that mistakes in them show
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.save_pretrained(base)
     SentenceTransformer(modules=[Transformer(str(base)), Pooling(32, pooling_mode=pooling), Normalize()], device="cpu",

@@ -4,7 +4,7 @@
 usage: export_parity.py MUSTER_ENCODE MODEL_FOLDER
 needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
 
-50 texts of 1 to about 200 words are tokenised by the folder's own tokenizer. Exit code 1 if an embedding differs
+50 texts of 1 to about 200 words are tokenized by the folder's own tokenizer. Exit code 1 if an embedding differs
   (a) by more than 1e-5 between muster-encode and sentence-transformers, both on MODEL_FOLDER, or
   (b) by more than 1e-4 between sentence-transformers on MODEL_FOLDER and on an export (tokenizer.json or vocab.txt), or
   (c) by more than 1e-4 between transformers' AutoModel, pooled here, and sentence-transformers on the export.

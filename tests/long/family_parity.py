@@ -116,7 +116,7 @@ def reference(name, model, lines):
     tokens = torch.tensor([line + [pad] * (longest - len(line)) for line in lines])
     mask = torch.tensor([[1] * len(line) + [0] * (longest - len(line)) for line in lines])
     if name == "modernbert":
-        # Padding outside of every window is NaN in transformers' eager attention, and so is every gradient then.
+        # Padding outside of every window gives NaN in transformers' eager attention, and so in every gradient.
         hidden = [model(input_ids=torch.tensor([line])).last_hidden_state[0] for line in lines]
     else:
         hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
@@ -135,7 +135,7 @@ def reference(name, model, lines):
 def compare(binary, name, draw, scratch):
     """The largest differences of one model: embeddings, gradients, and gradients that are 0 in theory."""
     model = make_model(name, draw, scratch)
-    first = 5  # no special token: padding within a text is the business of family_cases.py
+    first = 5  # no special token: family_cases.py covers padding within a text
     lines = [[draw.randrange(first, model.config.vocab_size) for _ in range(draw.randint(1, 3 * i + 1))]
              for i in range(24)]
     embeddings, gradients = ours(binary, scratch, lines)

@@ -7,7 +7,7 @@ needs: requirements.txt beside this file and torch (requirements-torch.txt, or o
 Small random models are made on the spot and saved in every layout below. muster-encode reads each one, embeds texts, and
 exports it. Exit code 1 if an embedding differs from sentence-transformers' own by more than 1e-5, or if the export,
 loaded by sentence-transformers and by transformers' AutoModel, differs by more than 1e-4. Ends with a table for
-docs/compatibility.md.
+docs/reference/compatibility.md.
 """
 import json
 import pathlib
@@ -50,7 +50,7 @@ def save_model(folder, make, dtype=torch.float32, **how):
     """make: of the tokenizer's number of entries, a model."""
     torch.manual_seed(7)
     model = make(save_tokenizer(folder))
-    for parameter in model.parameters():  # biases and norms, too, or their mistakes do not show
+    for parameter in model.parameters():  # biases and norms, too, so that mistakes in them show
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.to(dtype).save_pretrained(folder, **how)
 
@@ -128,7 +128,7 @@ def old_names(folder):
 
 
 def pickled_and_saved_again(folder):
-    """pytorch_model.bin alone, and then the remedy that the refusal names, word for word."""
+    """Only pytorch_model.bin, and then the remedy that the refusal names, word for word."""
     st2(folder)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

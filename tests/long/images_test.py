@@ -83,7 +83,7 @@ class Images(unittest.TestCase):
             print(f"{part}: {self.inspect(part)['Size'] / 1e6:.0f} MB")
         self.assertLess(self.inspect("coordinator")["Size"], LIMIT)
 
-    def test_they_run_as_nobody_in_particular_and_say_what_they_are(self):
+    def test_they_run_as_an_unprivileged_user_and_are_labeled(self):
         for part in self.names:
             config = self.inspect(part)["Config"]
             self.assertEqual("65532:65532", config["User"])

@@ -4,8 +4,8 @@
 usage: tests/long/soak_test.py [SECONDS [CLIENTS [SEED]]]     600 s, 200 clients; MUSTER_BIN names the programs' folder
 
 A real data server and coordinator with mTLS, a certificate a client, one worker whose ranks are muster-fake-rank. The
-time is cut into: warm-up, restarts, calm with submissions, calm without. Fails on an error that docs/errors.md does
-not list for its RPC, on a lost acknowledgement, on a job that does not end, on memory that grows while nothing is
+time is cut into: warm-up, restarts, calm with submissions, calm without. Fails on an error that docs/reference/errors.md does
+not list for its RPC, on a lost acknowledgment, on a job that does not end, on memory that grows while nothing is
 submitted (LIMIT; from 300 s on, below the time is too short for a slope), and on open files or threads that stay after
 the clients have gone.
 """
@@ -27,7 +27,7 @@ import servers as soak  # noqa: E402
 from cluster import wait_until, write_topics, write_vocabulary  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("MUSTER_BIN", ROOT / "build/dev/bin"))
-LIMIT = 1.0  # MiB a minute that a server may grow while clients call and nobody submits
+LIMIT = 1.0  # MiB per minute that a server may grow while clients call and nobody submits
 SLOTS = 16
 
 
@@ -95,7 +95,7 @@ class Soak:
         self.report = json.loads(report.read_text())
 
     def restart_one(self):
-        # The coordinator holds the promises, so it is the one that is restarted most.
+        # The coordinator keeps the promises, so it is restarted most often.
         server = self.draw.choice([self.coordinator, self.coordinator, self.data, self.worker])
         number = self.draw.choice([signal.SIGTERM, signal.SIGKILL])
         server.restart(number)
@@ -106,7 +106,7 @@ class Soak:
                 self.failures.append(f"undocumented: {error}")
         self.failures += self.report["broken"]
         counts = self.report["counts"]
-        for what in ("submissions repeated", "cancels acknowledged", "log bytes"):  # what was not tried proves nothing
+        for what in ("submissions repeated", "cancels acknowledged", "log bytes"):  # what was not exercised proves nothing
             if not counts.get(what):
                 self.failures.append(f"no {what}: {counts}")
         if counts.get("submissions acknowledged", 0) == 0 or counts.get("jobs listed", 0) < counts.get("submissions acknowledged", 0):
@@ -130,7 +130,7 @@ class Soak:
             self.failures.append(f"{server.name} grows by {rise:.2f} ± {2 * error:.2f} MiB/min, at most {LIMIT} are allowed")
 
     def check_leaks(self, server):
-        """Once the clients have gone, open files and threads are about as many as before they came."""
+        """After the clients have gone, there are about as many open files and threads as before they came."""
         _, _, threads, fds = self.before[server.name]
         left = []
 

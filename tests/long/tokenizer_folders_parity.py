@@ -68,7 +68,8 @@ def folders(data, spm):
     for name in ("BartTokenizer", "GPT2Tokenizer", "LEDTokenizerFast", "PreTrainedTokenizerFast", None):
         yield (f"{name}, roberta", "roberta", "tokenizer.json", file_of("BPE, GPT-2, prefix space"),
                {"tokenizer_class": name, **xlm})
-    # Its special tokens are named: the class would add those that it expects and that these small vocabularies lack.
+    # Names its special tokens; otherwise the class would add those that it expects and that these small vocabularies
+    # lack.
     qwen = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>"}
     yield ("no class, qwen3", "qwen3", "tokenizer.json", file_of("BPE, GPT-2"), qwen)
     yield ("no class, xlm-roberta", "xlm-roberta", "tokenizer.json", file_of("Unigram, character map, whole text"), xlm)

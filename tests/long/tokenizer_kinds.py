@@ -105,7 +105,7 @@ def _split(pattern):
 
 
 def _fallback(texts, size, normalizer, pre_tokenizer, fuse_unk=True):
-    """As Llama and Gemma: blanks are U+2581, unknown characters are bytes."""
+    """Like Llama and Gemma: blanks are U+2581, unknown characters are bytes."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=fuse_unk))
     if normalizer is not None:
         tokenizer.normalizer = normalizer
@@ -121,7 +121,7 @@ def _fallback(texts, size, normalizer, pre_tokenizer, fuse_unk=True):
 
 
 def _word_ends(texts, size):
-    """As CLIP and the first GPT: characters of a word carry marks."""
+    """Like CLIP and the first GPT: characters of a word carry marks."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", continuing_subword_prefix="##", end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -148,7 +148,7 @@ def _unigram(texts, size, normalizer=None, pre_tokenizer=None, byte_fallback=Fal
 
 
 def _whole_text(tokenizer):
-    """After training, which is slow with texts for words."""
+    """After training, which would be slow with texts for words."""
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
     return tokenizer
 

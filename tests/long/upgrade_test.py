@@ -26,9 +26,9 @@ def git(*words, check=True):
 
 
 def build_old():
-    """The folder with the old programs; made at the first call, kept for later ones."""
+    """The folder with the old programs; built at the first call, and kept for later ones."""
     source = ROOT / "build/upgrade"
-    build = source / "build/dev"  # as deep as the usual one: ccache then knows what both share
+    build = source / "build/dev"  # as deep as the usual folder, so that ccache recognizes what both share
     if not (source / "CMakeLists.txt").is_file():
         git("worktree", "prune")
         git("worktree", "add", "--detach", "--force", str(source), OLD)
@@ -54,7 +54,7 @@ class Cluster(Apart):
         return server.start()
 
     def certs(self, role, name, *more):
-        """Issued by the version before, for which people have the one role `user`."""
+        """Issued by the old version, in which users have only the role `user`."""
         folder = self.folder / "certs" / name
         subprocess.run([str(self.old / "muster"), "certs", "issue", str(self.folder / "authority"), "--role",
                         "user" if role in ("viewer", "submitter", "operator") else role, "--name", name, "--out", str(folder), *more],
@@ -67,12 +67,12 @@ class Cluster(Apart):
 
 
 class OldServer(Server):
-    """Starts as the version before, and after replace() as this one."""
+    """Starts as the old version, and after replace() as this one."""
     new = False
 
     def start(self):
         self.programs, self.has_health = (BIN, True) if self.new else (self.cluster.old, False)
-        unticketed = "--allow-ranks-without-ticket"  # as the ranks of the version before are
+        unticketed = "--allow-ranks-without-ticket"  # like the ranks of the old version
         self.words = [word for word in self.words if word != unticketed]
         if self.new and self.program == "data":
             self.words.append(unticketed)
@@ -86,8 +86,8 @@ class OldServer(Server):
 
 
 class Submitters(threading.Thread):
-    """Submits jobs that wait for ever (they ask for more slots than there are) with both clients in turn, and remembers which
-    were acknowledged."""
+    """Submits jobs that wait forever (they ask for more slots than exist) with both clients in turn, and records
+    which were acknowledged."""
 
     def __init__(self, cluster):
         super().__init__()

@@ -110,7 +110,7 @@ void SoakClient::Submit() {
   muster::v1::SubmitResponse response;
   const absl::Status status = Patient("Submit", &JobService::Stub::Submit, RequestFor(own), response);
   if (!status.ok()) {
-    ledger_.Count("submissions without acknowledgement");
+    ledger_.Count("submissions without acknowledgment");
     return;
   }
   ledger_.Count("submissions acknowledged");
@@ -119,7 +119,7 @@ void SoakClient::Submit() {
   See(response.job());
 }
 
-// The same request id again, perhaps after a restart, is the same job.
+// The same request id again, perhaps after a restart, gives the same job.
 void SoakClient::Resubmit() {
   const std::string id = AnyOwn();
   if (id.empty()) return;
@@ -160,7 +160,7 @@ void SoakClient::Get() {
   muster::v1::GetJobResponse response;
   const absl::Status status = Once("Get", &JobService::Stub::Get, request, response);
   if (status.ok()) See(response.job());
-  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgement: job ", id, " is not found"));
+  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " is not found"));
 }
 
 void SoakClient::List() {
@@ -199,7 +199,7 @@ void SoakClient::Watch() {
   absl::Status status = FromGrpc(stream->Finish());
   if (absl::IsDeadlineExceeded(status)) status = absl::OkStatus();  // enough seen
   ledger_.Call("Watch", status, RealClock().Monotonic() - start);
-  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgement: job ", id, " cannot be watched"));
+  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " cannot be watched"));
 }
 
 void SoakClient::CancelJob(const std::string& id, Own& own) {
@@ -216,7 +216,7 @@ void SoakClient::CancelJob(const std::string& id, Own& own) {
     }
     See(response.job());
   } else if (absl::IsNotFound(status)) {
-    ledger_.Broken(absl::StrCat("a lost acknowledgement: job ", id, " cannot be cancelled"));
+    ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " cannot be cancelled"));
   }
 }
 
@@ -243,7 +243,7 @@ void SoakClient::Logs() {
   absl::Status status = FromGrpc(stream->Finish());
   if (request.follow() && absl::IsDeadlineExceeded(status)) status = absl::OkStatus();
   ledger_.Call("Logs", status, RealClock().Monotonic() - start);
-  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgement: job ", id, " has no logs"));
+  if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " has no logs"));
 }
 
 void SoakClient::Settle(absl::Duration within) {
@@ -273,7 +273,7 @@ void SoakClient::Settle(absl::Duration within) {
 
 void SoakClient::Verify(const std::set<std::string>& listed) {
   for (const auto& [id, own] : own_) {
-    if (!listed.contains(id)) ledger_.Broken(absl::StrCat("a lost acknowledgement: job ", id, " is not listed"));
+    if (!listed.contains(id)) ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " is not listed"));
     if (own.cancelled && own.phase != JobPhase::JOB_PHASE_CANCELLED) {
       ledger_.Broken(absl::StrCat("job ", id, " was cancelled, and ended in phase ", own.phase));
     }

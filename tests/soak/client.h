@@ -1,5 +1,5 @@
-// One client of a soak: submits, lists, watches, cancels and reads logs, at random, with an identity of its own, and
-// holds the servers to what they acknowledged.
+// One client of a soak: submits, lists, watches, cancels and reads logs, at random, with its own identity, and checks
+// that the servers keep what they acknowledged.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ namespace muster {
 
 struct SoakPlan {
   std::string address;
-  double submit_share = 0.03;  // of a client's calls, while submissions go on
+  double submit_share = 0.03;  // of a client's calls, while submissions continue
   absl::Duration least_pause = absl::Milliseconds(200), most_pause = absl::Milliseconds(1800);
-  absl::Duration patience = absl::Seconds(60);  // how long a call that gets no answer is repeated
+  absl::Duration patience = absl::Seconds(60);  // how long a call without an answer is retried
 };
 
-// Not thread-safe; one thread a client.
+// Not thread-safe; one thread per client.
 class SoakClient {
  public:
   SoakClient(const SoakPlan& plan, std::shared_ptr<grpc::Channel> channel, std::string name, uint64_t seed,
@@ -39,7 +39,7 @@ class SoakClient {
 
   // All jobs' ids, page by page.
   absl::StatusOr<std::set<std::string>> ListAll();
-  // Cancels what still waits for it, and waits until every own job has ended.
+  // Cancels the jobs that still wait for it, and waits until every own job has ended.
   void Settle(absl::Duration within);
 
  private:
@@ -55,7 +55,7 @@ class SoakClient {
   absl::Status Once(const char* rpc,
                     grpc::Status (muster::v1::JobService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response& response);
-  // Repeats while there is no answer, or the server asks to come later.
+  // Retries while there is no answer, or while the server asks to retry later.
   template <typename Request, typename Response>
   absl::Status Patient(const char* rpc,
                        grpc::Status (muster::v1::JobService::Stub::*method)(grpc::ClientContext*, const Request&,
@@ -69,7 +69,7 @@ class SoakClient {
   void Cancel();
   void Logs();
   void CancelJob(const std::string& id, Own& own);
-  // A job as a server showed it: it never goes back.
+  // A job as a server reported it: its phase never goes back.
   void See(const muster::v1::Job& job);
   std::string AnyOwn();
   muster::v1::SubmitRequest RequestFor(const Own& own) const;

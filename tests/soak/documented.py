@@ -1,9 +1,9 @@
-"""What docs/errors.md says: which errors which RPC may give."""
+"""What docs/reference/errors.md says: which errors which RPC may give."""
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENT = ROOT / "docs/errors.md"
+DOCUMENT = ROOT / "docs/reference/errors.md"
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (`[A-Z_]+`|–) \| ([^|]+) \|", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-// What all clients of a soak saw: calls, errors by their kind, and broken promises.
+// What all clients of a soak observed: calls, errors by kind, and broken promises.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace muster {
 class Ledger {
  public:
   void Call(const std::string& rpc, const absl::Status& status, absl::Duration took);
-  // A promise that the servers broke: "a lost acknowledgement: …".
+  // A promise that the servers broke: "a lost acknowledgment: …".
   void Broken(const std::string& what);
   void Count(const std::string& what, uint64_t by = 1);
   uint64_t counted(const std::string& what) const;

@@ -1,7 +1,8 @@
-// muster-soak: many clients against a running cluster, while somebody else restarts its servers.
+// muster-soak: many clients against a running cluster, while another program restarts its servers.
 //
-// The folder of certificates has a folder a client, c0, c1, …; a dataset "soak" and a vocabulary "soak-vocab" are there,
-// and the worker starts muster-fake-rank. Exit code 0 says that the program ran; what it saw is in the report.
+// The folder of certificates has one folder per client, c0, c1, …. A dataset "soak" and a vocabulary "soak-vocab"
+// exist, and the worker starts muster-fake-rank. Exit code 0 says that the program ran; the report says what it
+// observed.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <thread>

@@ -86,7 +86,7 @@ class Server:
             self.samples.append((time.monotonic(), *now))
 
     def since(self, begin, end=float("inf")):
-        """Samples of the process that runs now, between two times."""
+        """Samples of the current process, between two times."""
         return [sample for sample in self.samples if begin <= sample[0] <= end and sample[1] == self.process.pid]
 
 
@@ -109,7 +109,7 @@ class Sampler:
 
 
 def slope(samples):
-    """MiB a minute and its standard error, by least squares over means of ten seconds (single seconds are not
+    """MiB per minute and its standard error, by least squares over means of ten seconds (single seconds are not
     independent of each other)."""
     if len(samples) < 40:
         return None, None

@@ -17,7 +17,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop turns that often at least, and is seen to be alive
-constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn: longer, and the process stood still
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn: longer, and the process was frozen
 constexpr absl::Duration kSampleInterval = absl::Seconds(2);  // of /proc
 
 LogFields FieldsOf(const AttemptKey& key) { return {.job = key.job, .attempt = key.attempt}; }
@@ -74,7 +74,7 @@ void Agent::NoteAwake() {
   const absl::Duration pause = now - awake_at_;
   awake_at_ = now;
   if (pause <= kTurn + kLongestPause) return;
-  spdlog::warn("the agent stood still for {} s: its ranks' time to end is counted without them", absl::ToInt64Seconds(pause));
+  spdlog::warn("the agent was frozen for {} s, which do not count in its ranks' time to end", absl::ToInt64Seconds(pause));
   Handle(Overslept{pause});
 }
 

@@ -17,7 +17,7 @@ class AgentMetrics {
   void Publish(const AgentCore& core);
   void AddLogBytes(size_t bytes);
 
-  // What the running ranks take, by rank. A slot's CPU time goes on over the ranks that it has one after the other.
+  // What the running ranks take, by rank. A slot's CPU time adds up over the ranks that it has one after the other.
   struct RankUsage {
     uint32_t slot = 0;
     ProcessUsage usage;

@@ -15,7 +15,7 @@ TEST(AgentMetrics, EveryCauseOfAnExitIsDeclared) {
   }
 }
 
-TEST(AgentMetrics, ASlotsCpuTimeGoesOnOverItsRanksAndItsMemoryGoesWithThem) {
+TEST(AgentMetrics, ASlotsCpuTimeAddsUpOverItsRanksAndItsMemoryDoesNot) {
   MetricRegistry metrics(MetricProgram::kWorker, "1");
   AgentMetrics agent(metrics);
   const auto has = [&](const std::string& line) {

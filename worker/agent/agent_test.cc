@@ -1,4 +1,4 @@
-// The real muster-worker against a scripted coordinator over mTLS, with ranks that do as they are told.
+// The real muster-worker against a scripted coordinator over mTLS, with scripted ranks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -170,7 +170,7 @@ TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
   EXPECT_TRUE(Within(kPatience, [&] { return !std::filesystem::exists(State() / "scratch/j1-a1"); }));
 }
 
-TEST_F(AgentTest, ReportsACrashWithItsLastWords) {
+TEST_F(AgentTest, ReportsACrashWithItsLastLines) {
   Run("crash");
   const auto exited = WaitForExit();
   EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_ERROR);
@@ -267,7 +267,7 @@ TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   StartWorker();
   const auto exited = WaitForExit();
   EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_SIGNAL);
-  EXPECT_THAT(exited.message(), HasSubstr("started anew"));
+  EXPECT_THAT(exited.message(), HasSubstr("restarted"));
   EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1")) << "left by the earlier agent";
 }
 

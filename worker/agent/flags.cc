@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// An IPv6 address may be given as it stands before a port.
+// An IPv6 address may be given as written before a port.
 std::string WithoutBrackets(const std::string& address) {
   const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
   return bracketed ? address.substr(1, address.size() - 2) : address;
@@ -23,7 +23,7 @@ std::string WithoutBrackets(const std::string& address) {
 void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--coordinator", flags.coordinator, "Address of the coordinator, HOST:PORT")->required();
   app.add_option("--name", flags.name, "This worker's name, as in its certificate (default: the host's)");
-  app.add_option("--slots", flags.slots, "Ranks that may run here at once (default: one a GPU; without GPUs 1)");
+  app.add_option("--slots", flags.slots, "Ranks that may run here at once (default: one per GPU; without GPUs 1)");
   app.add_option("--device", flags.device, "What ranks run on (auto: GPUs if there are any)")
       ->check(CLI::IsMember({"auto", "cpu", "gpu"}))
       ->capture_default_str();
@@ -32,7 +32,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate of its own");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
   app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
-  app.add_option("--cache-bytes", flags.cache_bytes, "Most bytes of cached models to keep, such as 20GB")
+  app.add_option("--cache-bytes", flags.cache_bytes, "Maximum size of cached models, such as 20GB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
   app.add_option("--metrics", flags.metrics, "Where Prometheus scrapes, HOST:PORT")->capture_default_str();
@@ -43,7 +43,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   app.add_option("--interface", flags.interface,
-                 "What ranks use among each other: an address, an interface's name or a network such as 10.0.0.0/16 "
+                 "How ranks reach each other: an address, an interface's name or a network such as 10.0.0.0/16 "
                  "(default: the interface towards the coordinator)");
   app.add_option("--rank-env", flags.rank_env, "A further environment variable that ranks inherit, by name; may be repeated")
       ->type_name("NAME")
@@ -51,7 +51,7 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
   app.add_option("--log-level", flags.log_level, "trace, debug, info, warning or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", flags.log_format, "Of log lines, the ranks' too: text, or json with one object a line")
+  app.add_option("--log-format", flags.log_format, "Format of log lines, including the ranks': text, or json with one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }
@@ -76,7 +76,7 @@ absl::StatusOr<Agent::Options> ResolveFlags(const WorkerFlags& flags, const Host
   AgentFacts& facts = options.core.facts;
   facts.worker = flags.name.empty() ? absl::AsciiStrToLower(host.name) : flags.name;
   if (!IsValidName(facts.worker)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", facts.worker, "\" is no valid name: up to 63 of a-z, 0-9, \".\", "
+    return absl::InvalidArgumentError(absl::StrCat("\"", facts.worker, "\" is not a valid name: up to 63 of a-z, 0-9, \".\", "
                                                    "\"_\" and \"-\". Give another with --name."));
   }
   facts.host = host.name;

@@ -38,7 +38,7 @@ void GpuMetrics::Set(uint32_t gpu, const GpuReading& reading) {
   if (reading.ecc_errors.has_value()) {
     prometheus::Counter& counter = errors_.With({label, "ecc"});
     const auto known = ecc_.try_emplace(gpu, *reading.ecc_errors).first;
-    // The driver's count begins anew when the driver does.
+    // The driver's count restarts with the driver.
     const uint64_t more = *reading.ecc_errors > known->second ? *reading.ecc_errors - known->second : 0;
     counter.Increment(static_cast<double>(more));
     known->second = *reading.ecc_errors;

@@ -28,7 +28,7 @@ class GpuMetrics {
 
 class GpuWatch {
  public:
-  // Takes the first reading at once, and goes on until it is destroyed.
+  // Takes the first reading at once, and continues until it is destroyed.
   GpuWatch(std::unique_ptr<Nvml> nvml, MetricRegistry& metrics, absl::Duration interval = absl::Seconds(5));
   ~GpuWatch();
 

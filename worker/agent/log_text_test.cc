@@ -19,7 +19,7 @@ TEST(CleanUtf8, KeepsValidTextAndReplacesTheRest) {
   EXPECT_EQ(CleanUtf8("\xe2\x82"), "??") << "cut off";
 }
 
-TEST(LineCutter, GivesWholeLines) {
+TEST(LineCutter, GivesCompleteLines) {
   LineCutter cutter(10);
   EXPECT_EQ(cutter.Add("one\ntw"), "one\n");
   EXPECT_EQ(cutter.Add("o\n\nthree"), "two\n\n");
@@ -28,7 +28,7 @@ TEST(LineCutter, GivesWholeLines) {
   EXPECT_EQ(cutter.Add("0123456789abc"), "0123456789\nabc\n") << "a line without an end is cut";
 }
 
-TEST(LogTail, KeepsTheLastWholeLines) {
+TEST(LogTail, KeepsTheLastCompleteLines) {
   LogTail tail(10);
   tail.Add("first\n");
   EXPECT_EQ(tail.text(), "first\n");

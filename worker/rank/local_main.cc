@@ -109,7 +109,7 @@ absl::Status TrainLocally(const Options& options) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(options.spec));
   muster::v1::JobSpec spec;
   if (!google::protobuf::TextFormat::ParseFromString(text, &spec)) {
-    return absl::InvalidArgumentError(absl::StrCat(options.spec, ": is no JobSpec in protobuf text format"));
+    return absl::InvalidArgumentError(absl::StrCat(options.spec, ": is not a JobSpec in protobuf text format"));
   }
   spec.mutable_resources()->set_device(options.gpu ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU);
   FillDefaults(spec);
@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--model", options.model, "model folder; without it the specification names a preset");
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
-  app.add_option("--threads", options.threads, "CPU threads a rank")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "CPU threads per rank")->check(CLI::PositiveNumber);
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
   app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
   app.add_option("--profile", options.profile,

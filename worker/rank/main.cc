@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   muster::rank::v1::RankConfig config;
   if (!text.ok() || !google::protobuf::TextFormat::ParseFromString(*text, &config)) {
     std::fprintf(stderr, "muster-rank: %s: %s\n", file.c_str(),
-                 text.ok() ? "is no RankConfig in text format" : std::string(text.status().message()).c_str());
+                 text.ok() ? "is not a RankConfig in text format" : std::string(text.status().message()).c_str());
     return muster::kExitUsage;
   }
   // A rank never outlives its agent: the kernel sees to it, and below the pipe, should the agent have died before.
@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   });
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
   muster::UseBlockAllocator();
-  // MKL rounds alike from run to run, whatever the alignment; must stand before its first use. AUTO: the fastest code of
+  // MKL rounds alike from run to run, whatever the alignment; must come before its first use. AUTO: the fastest code of
   // this kind of processor, so that another kind may round otherwise.
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);

@@ -1,4 +1,4 @@
-// What becomes of the arguments that need more than a row of the table of rules, by tool.
+// Arguments that need more than a row in the table of rules, by tool.
 #pragma once
 
 #include <map>
@@ -21,7 +21,7 @@ const ArgumentHandlers& TevatronAndFlagEmbeddingHandlers();
 const ArgumentHandlers& LoraHandlers();
 const ArgumentHandlers& SentenceTransformersHandlers();
 
-// Whether the tool trains adapters, and of which rank where no argument says it.
+// Whether the tool trains adapters, and their rank if no argument sets it.
 bool UsesLora(const Translator& job);
 std::string ToolsRank(const Translator& job);
 

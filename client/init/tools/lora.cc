@@ -1,4 +1,4 @@
-// Low-rank adapters, as ms-swift, Tevatron and FlagEmbedding name them.
+// Low-rank adapters in the arguments of ms-swift, Tevatron and FlagEmbedding.
 #include <string>
 #include <vector>
 
@@ -44,10 +44,10 @@ absl::Status LoraTargets(Translator& job, const Argument& argument) {
 
 }  // namespace
 
-// A rank makes the section model.lora, for which the profile has the tool's other defaults.
+// A rank creates the section model.lora, for which the profile has the tool's other defaults.
 std::string ToolsRank(const Translator& job) { return absl::StrCat(FindProfile(job.tool())->lora_rank.value_or(16)); }
 
-// ms-swift trains adapters unless it is told otherwise.
+// ms-swift trains adapters unless tuner_type says otherwise.
 bool UsesLora(const Translator& job) {
   for (const char* key : {"tuner_type", "train_type", "use_lora", "lora"}) {
     if (const Argument* argument = job.Find(key); argument != nullptr) {

@@ -24,7 +24,7 @@ absl::Status Prompts(Translator& job, const Argument& argument) {
   return job.SetFrom(argument, "model.prompts.query", YamlScalar(argument.Text()));
 }
 
-// prompts: {anchor: …, positive: …}, perhaps by dataset: a prompt for each column of the data.
+// prompts: {anchor: …, positive: …}, perhaps per dataset: a prompt for each column of the data.
 absl::Status ColumnPrompt(Translator& job, const Argument& argument) {
   const std::string column = argument.key.substr(argument.key.rfind('.') + 1);
   const auto is_of = [&](std::initializer_list<absl::string_view> names) { return std::ranges::find(names, column) != names.end(); };
@@ -42,7 +42,7 @@ absl::Status ColumnPrompt(Translator& job, const Argument& argument) {
   return job.SetFrom(argument, field, YamlScalar(argument.Text()));
 }
 
-// FlagEmbedding takes the mean over the sizes, sentence-transformers and ms-swift the sum.
+// FlagEmbedding averages over the sizes; sentence-transformers and ms-swift add them.
 absl::Status MatryoshkaSizes(Translator& job, const Argument& argument) {
   if (argument.values.empty()) return job.Harmless(argument, "whole embeddings are trained");
   std::vector<std::string> sizes;

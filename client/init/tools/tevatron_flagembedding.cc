@@ -1,4 +1,4 @@
-// Arguments of Tevatron and FlagEmbedding: pooling, prompts, which passages are taken.
+// Arguments of Tevatron and FlagEmbedding: pooling, prompts, choice of passages.
 #include <map>
 #include <string>
 
@@ -17,7 +17,7 @@ absl::Status Pooling(Translator& job, const Argument& argument) {
       {"cls", "cls"},   {"first", "cls"}, {"first_token", "cls"}, {"mean", "mean"},        {"avg", "mean"},
       {"average", "mean"}, {"last", "last"}, {"eos", "last"},     {"last_token", "last"}};
   const auto found = kNames.find(ValueOf(argument));
-  if (found == kNames.end()) return absl::InvalidArgumentError("set model.pooling, see docs/job-spec.md");
+  if (found == kNames.end()) return absl::InvalidArgumentError("set model.pooling, see docs/reference/job-spec.md");
   return job.SetFrom(argument, "model.pooling", found->second);
 }
 
@@ -35,11 +35,12 @@ absl::Status Instruction(Translator& job, const Argument& argument) {
   const std::string field = query ? "model.prompts.query" : "model.prompts.passage";
   if (argument.values.empty() || ValueOf(argument) == "null") return job.Harmless(argument, "no prompt");
   const Argument* given = job.Find(query ? "query_instruction_format" : "passage_instruction_format");
-  // On a command line the tool's examples write a line end as \n, and the tool makes one of it.
+  // The tool's examples write a line end on the command line as \
+  // , and the tool converts it.
   const std::string format = given != nullptr ? absl::StrReplaceAll(given->Text(), {{"\\n", "\n"}}) : "{}{}";
   const size_t first = format.find("{}");
   if (first == std::string::npos || format.find("{}", first + 2) != format.size() - 2) {
-    return absl::InvalidArgumentError(absl::StrCat("a prompt stands before the text, and the format is \"", format, "\""));
+    return absl::InvalidArgumentError(absl::StrCat("a prompt comes before the text, and the format is \"", format, "\""));
   }
   std::string prompt = format.substr(0, format.size() - 2);
   prompt.replace(first, 2, argument.Text());

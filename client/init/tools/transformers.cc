@@ -1,4 +1,4 @@
-// Arguments of transformers and of launchers, and those that several tools have alike.
+// Arguments of transformers and of launchers, and those that several tools share.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -53,9 +53,9 @@ absl::Status MaxSteps(Translator& job, const Argument& argument) {
   return job.SetFrom(argument, "duration.steps", ValueOf(argument));
 }
 
-// 0: the argument does not say how many, as a variable of the shell does not.
+// 0: the argument does not give a number, for example because it is a shell variable.
 uint32_t ProcessesOf(const Argument& argument) {
-  if (argument.key == "include") {  // DeepSpeed's HOST:GPU,GPU; '@' stands between hosts
+  if (argument.key == "include") {  // DeepSpeed's HOST:GPU,GPU; '@' separates hosts
     const std::string hosts = absl::StrJoin(argument.values, ",");
     const size_t colon = hosts.find(':');
     if (colon == std::string::npos || absl::StrContains(hosts, '@')) return 0;

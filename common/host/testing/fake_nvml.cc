@@ -1,4 +1,4 @@
-// A libnvidia-ml.so for tests: two GPUs, of which the second supports little; what they say is set by the test.
+// A libnvidia-ml.so for tests: two GPUs, of which the second supports little. The test sets their readings.
 #include <unistd.h>
 
 #include <atomic>

@@ -1,4 +1,4 @@
-// BERT (MiniLM is one), RoBERTa and XLM-RoBERTa: the same tensors, other positions.
+// BERT (which includes MiniLM), RoBERTa and XLM-RoBERTa: the same tensors, different positions.
 #include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
 #include "common/model/families/read.h"

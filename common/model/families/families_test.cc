@@ -123,7 +123,7 @@ TEST(LoraTargets, AreProductsOfLayersByTheEndsOfTheirNames) {
   EXPECT_EQ(LoraTargets(bert, {"dense"})->size(), 12);
   EXPECT_EQ(LoraTargets(bert, {"query"})->front().name, "encoder.layer.0.attention.self.query.weight");
   EXPECT_EQ(LoraTargets(bert, {"q_proj"}).status().message(),
-            "model.lora.targets: \"q_proj\" is no product of a bert model. Allowed: ends of attention.self.query, "
+            "model.lora.targets: \"q_proj\" is not a product of a bert model. Allowed: ends of attention.self.query, "
             "attention.self.key, attention.self.value, attention.output.dense, intermediate.dense, output.dense.");
   EXPECT_FALSE(LoraTargets(bert, {"word_embeddings"}).ok());
   EXPECT_FALSE(LoraTargets(bert, {"uery"}).ok()) << "whole parts of names";

@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config
   };
   for (const std::string& target : targets) {
     if (std::none_of(products.begin(), products.end(), [&](const auto& product) { return is_target(product.name, target); })) {
-      return absl::InvalidArgumentError(absl::StrCat("model.lora.targets: \"", target, "\" is no product of a ",
+      return absl::InvalidArgumentError(absl::StrCat("model.lora.targets: \"", target, "\" is not a product of a ",
                                                      config.architecture, " model. Allowed: ends of ",
                                                      absl::StrJoin(ends, ", "), "."));
     }

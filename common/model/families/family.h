@@ -17,15 +17,15 @@ namespace muster {
 
 struct Family {
   std::string_view model_type;
-  // Files of a whole transformers model, with heads, put this before each tensor's name: "bert.".
+  // Prefix of each tensor's name in files of a whole transformers model, with heads: "bert.".
   std::string_view prefix;
   // Reads and checks the keys of config.json. Errors name the key and what is supported.
   absl::Status (*read)(const Keys& keys, EncoderConfig& config);
   // Every tensor of the encoder in a fixed order, without pooler and heads.
   std::vector<TensorShape> (*tensors)(const EncoderConfig& config);
-  // Keys of this family's config.json that change nothing, beside those of every model.
+  // Keys of this family's config.json that change no embedding, in addition to those of every model.
   std::span<const HarmlessKey> harmless = {};
-  const PostNormNames* post_norm = nullptr;  // of a family of BERT's kind
+  const PostNormNames* post_norm = nullptr;  // null: not a family of BERT's kind
 };
 
 const Family* FindFamily(std::string_view model_type);  // null: none

@@ -87,7 +87,7 @@ absl::Status ReadModernBert(const Keys& keys, EncoderConfig& config) {
   return CheckRanges(keys, "norm_eps", config);
 }
 
-// The first layer has no norm before its attention: the embeddings' is there.
+// The first layer has no norm before its attention, because the embeddings end with one.
 std::vector<TensorShape> Tensors(const EncoderConfig& config) {
   const int64_t hidden = config.hidden_size, wide = config.intermediate_size;
   std::vector<TensorShape> tensors = {{"embeddings.tok_embeddings.weight", {config.vocabulary_size, hidden}}};

@@ -37,7 +37,7 @@ absl::Status ReadQwen3(const Keys& keys, EncoderConfig& config) {
   RETURN_IF_ERROR(RefuseSlidingLayers(keys));
   RETURN_IF_ERROR(ReadRopeTheta(keys, config.rope_theta));
   if (config.heads % config.key_value_heads != 0) {
-    return keys.Wrong(absl::StrCat("num_attention_heads ", config.heads, " is no multiple of num_key_value_heads ",
+    return keys.Wrong(absl::StrCat("num_attention_heads ", config.heads, " is not a multiple of num_key_value_heads ",
                                    config.key_value_heads));
   }
   RETURN_IF_ERROR(CheckRotary(keys, config));

@@ -51,7 +51,7 @@ absl::Status ReadSizes(const Keys& keys, const SizeKeys& names, EncoderConfig& c
 
 absl::Status CheckHeads(const Keys& keys, const SizeKeys& names, const EncoderConfig& config) {
   if (config.hidden_size % config.heads == 0) return absl::OkStatus();
-  return keys.Wrong(absl::StrCat(names.hidden, " ", config.hidden_size, " is no multiple of ", names.heads, " ",
+  return keys.Wrong(absl::StrCat(names.hidden, " ", config.hidden_size, " is not a multiple of ", names.heads, " ",
                                  config.heads));
 }
 
@@ -99,7 +99,7 @@ absl::Status ReadRopeObject(const Keys& keys, const char* key, const nlohmann::j
   }
   const auto found = value.find("rope_theta");
   if (found != value.end() && !found->is_null()) {
-    if (!found->is_number()) return keys.Wrong(absl::StrCat(key, ".rope_theta: is no number"));
+    if (!found->is_number()) return keys.Wrong(absl::StrCat(key, ".rope_theta: is not a number"));
     theta = found->get<double>();
   }
   for (const auto& [name, unused] : value.items()) {

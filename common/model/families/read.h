@@ -32,7 +32,7 @@ absl::Status CheckRanges(const Keys& keys, const char* epsilon, const EncoderCon
 // Rotary positions turn pairs of numbers within a head: its size must be even.
 absl::Status CheckRotary(const Keys& keys, const EncoderConfig& config);
 
-// Turns rows of the position table into the longest sequence: its first pad_token + 1 rows are no token's.
+// Turns rows of the position table into the longest sequence: its first pad_token + 1 rows belong to no token.
 absl::Status TakeOffsetPositions(const Keys& keys, EncoderConfig& config);
 
 // Refuses keys that are true and would change what the model computes.

@@ -1,4 +1,4 @@
-// A .safetensors file of zeros, for tests of what stands in its header.
+// A .safetensors file of zeros, for tests of its header.
 #pragma once
 
 #include <nlohmann/json.hpp>

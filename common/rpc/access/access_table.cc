@@ -25,7 +25,7 @@ constexpr AccessRule kRules[] = {
     {"JobService/List", kReaders, Effect::kReads, kOnce, kSmall},
     {"JobService/Watch", kReaders, Effect::kReads, kStreams, kSmall},
     {"JobService/Logs", kReaders, Effect::kReads, kStreams, kSmall},
-    // A submitter's own jobs; an operator's are all.
+    // A submitter may do this to own jobs, an operator to all.
     {"JobService/Cancel", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/Pause", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/Resume", kSubmitters, Effect::kChanges, kOnce, kSmall},
@@ -36,14 +36,14 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/Drain", kOperators, Effect::kChanges, kOnce, kSmall},
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
-    // A worker's own session; ranks of attempts that it has a rank of.
+    // A worker may open only its own session, and meet only ranks of attempts that it has a rank of.
     {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunk},
     {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunk},
 
     {"DataService/Import", kSubmitters, Effect::kChanges, kStreams, kChunk},
     {"DataService/List", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/Get", kReaders, Effect::kReads, kOnce, kSmall},
-    // An import over an existing name and a deletion: the owner's; an operator's are all.
+    // Importing over an existing name and deleting: owners may do it, and operators.
     {"DataService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
     {"DataService/Preview", kCoordinators, Effect::kReads, kOnce, kDescription},
@@ -59,13 +59,13 @@ constexpr AccessRule kRules[] = {
     {"ModelService/List", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
     {"ModelService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
-    // A worker with a ticket: puts what its rank made, gets what its attempt needs.
+    // A worker with a ticket stores what its rank made, and reads what its attempt needs.
     {"BlobService/Put", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},
     {"BlobService/Get", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
     {"BlobService/Stat", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
     {"BlobService/Delete", kOperators | kCoordinators, Effect::kChanges, kOnce, kDescription},
 
-    // Changes nothing, but hands out all that a server has: it belongs into the audit log.
+    // Changes nothing, but reads everything that a server has, so the audit log records it.
     {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunk},
 };
 

@@ -31,7 +31,7 @@ struct AccessRule {
   RoleSet roles;
   enum class Effect {
     kReads,    // changes nothing
-    kChanges,  // stands in the audit log, whoever calls
+    kChanges,  // always in the audit log, whoever calls
     kWorks,    // a process at its work: not in the audit log unless refused
   } effect;
   bool streams;              // runs for long, and counts against the streams of a user
@@ -39,6 +39,6 @@ struct AccessRule {
 };
 
 std::span<const AccessRule> AccessRules();
-const AccessRule* FindRule(std::string_view method);  // null: there is none, and nobody may
+const AccessRule* FindRule(std::string_view method);  // null: there is no such RPC, and nobody may call it
 
 }  // namespace muster

@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-// From the text of proto/muster/v1, so that a file that no test is linked with is seen, too.
+// Read from the text of proto/muster/v1, so that a file that no test is linked with is included.
 std::set<std::string> RpcsOfTheSources() {
   std::set<std::string> methods;
   const std::regex line(R"((?:^|\n)\s*(service|rpc) (\w+)\s*[({])");
@@ -38,7 +38,7 @@ std::set<std::string> RpcsOfTheSources() {
 TEST(AccessTable, HasOneEntryForEveryRpcAndNoOther) {
   std::set<std::string> listed;
   for (const AccessRule& rule : AccessRules()) {
-    EXPECT_TRUE(listed.insert(std::string(rule.method)).second) << rule.method << " stands twice";
+    EXPECT_TRUE(listed.insert(std::string(rule.method)).second) << rule.method << " is listed twice";
   }
   EXPECT_EQ(listed, RpcsOfTheSources());
   const std::vector<std::string> linked = EveryRpc();
@@ -58,8 +58,8 @@ TEST(AccessTable, EachPersonMayWhatTheOneBeforeMay) {
   }
 }
 
-TEST(AccessTable, StandsInTheDocument) {
-  const std::string document = ReadFile(std::filesystem::path(MUSTER_SOURCE_DIR) / "docs/security.md").value();
+TEST(AccessTable, IsInTheDocument) {
+  const std::string document = ReadFile(std::filesystem::path(MUSTER_SOURCE_DIR) / "docs/operate/security.md").value();
   size_t rows = 0;
   for (size_t at = 0; (at = document.find("Service/", at)) != std::string::npos; ++at) {
     rows += at > 3 && document.rfind("\n| `", at) + 20 > at;

@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kMaxRequestId = 64;
 
-// What the client sent, if it can stand in a log; otherwise a new one.
+// What the client sent, if it is safe to log; otherwise a new one.
 std::string RequestIdFrom(const grpc::ServerContext& context) {
   const std::string sent = MetadataOf(context, kRequestIdMetadata);
   const bool plain = !sent.empty() && sent.size() <= kMaxRequestId && std::ranges::all_of(sent, [](char c) {
@@ -57,7 +57,7 @@ absl::Status TooLarge(const AccessRule& rule, size_t bytes) {
       "REQUEST_TOO_LARGE");
 }
 
-// Null where the status is no refusal.
+// Null if the status is not a refusal.
 const char* RefusalOf(const absl::Status& status) {
   if (absl::IsUnauthenticated(status)) return "unauthenticated";
   if (absl::IsPermissionDenied(status)) return "denied";
@@ -83,17 +83,17 @@ absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& con
   Principal principal = PrincipalOf(context);
   if (principal.proof == Proof::kInsecure) return principal;
   const std::string authorization = MetadataOf(context, kTokenMetadata);
-  // A token that is shown is what counts, whatever certificate the connection has.
+  // If a token is presented, it decides, whatever certificate the connection has.
   if (absl::StartsWith(authorization, ToAbsl(kBearer))) {
     if (tokens_ == nullptr) {
-      return WithReason(absl::UnauthenticatedError("this server takes no tokens (--tokens FILE). Show a certificate."),
+      return WithReason(absl::UnauthenticatedError("this server accepts no tokens (--tokens FILE). Use a certificate."),
                         "TOKEN_UNKNOWN");
     }
     return tokens_->Authenticate(ToStd(absl::StripPrefix(authorization, ToAbsl(kBearer))), now);
   }
   if (principal.proof == Proof::kNone) {
-    return WithReason(absl::UnauthenticatedError("who calls is not known. Show a certificate (--certs DIR) or a token "
-                                                 "(--token-file FILE)."),
+    return WithReason(absl::UnauthenticatedError("the caller is not authenticated. Give a certificate (--certs DIR) "
+                                                 "or a token (--token-file FILE)."),
                       "NO_CREDENTIALS");
   }
   return principal;

@@ -1,11 +1,11 @@
-// The door of a server: every handler goes through it once.
+// Every handler of a server goes through Admission once:
 //
 //   grpc::Status Get(grpc::ServerContext* context, const GetRequest* request, GetResponse* response) override {
 //     return admission_.Serve(*context, "JobService/Get", request, [&](AdmittedCall& call) -> absl::Status { … });
 //   }
 //
-// It authenticates (certificate or token), authorises by the access table, limits rate and size, and when the work is
-// done writes the audit log, counts, and names the request in the error.
+// It authenticates the caller (certificate or token), authorizes by the access table, limits rate and size, and after
+// the handler writes the audit log, counts the call, and adds the request's id to an error.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -39,7 +39,7 @@ class CallObserver {
   virtual void Rejected(std::string_view reason) = 0;  // unauthenticated, denied, rate_limited, too_large
 };
 
-// One call while it is served.
+// One call while it is being served.
 struct AdmittedCall {
   Principal principal;
   std::string request_id;
@@ -55,9 +55,9 @@ struct AdmittedCall {
 class Admission {
  public:
   struct Options {
-    std::filesystem::path tokens;  // file; empty: no token is known
-    std::filesystem::path audit;   // folder; empty: no audit log
-    UserLimits limits;             // of people; processes have none
+    std::filesystem::path tokens;  // the file; empty: no token is accepted
+    std::filesystem::path audit;  // the folder; empty: no audit log
+    UserLimits limits;  // of users; processes have none
     CallObserver* observer = nullptr;
     const Clock* clock = &RealClock();
   };
@@ -76,8 +76,8 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
-  // For a handler whose stream goes on: call it now and then (a file is read once a second at most). UNAUTHENTICATED or
-  // PERMISSION_DENIED: the token was revoked or has expired, or is another role's now. End the stream with it.
+  // Call this now and then in a handler with a long stream (it reads the file at most once per second). UNAUTHENTICATED
+  // or PERMISSION_DENIED: the token was revoked, has expired, or now has another role. End the stream with that status.
   absl::Status StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call);
 
  private:

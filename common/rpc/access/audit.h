@@ -1,5 +1,5 @@
-// The audit log of a server: one JSON object a line for every change and every refusal, in FOLDER/audit.jsonl. A file
-// of 16 MiB becomes audit.1.jsonl, and so on; the nine newest stay. Secrets never stand in it.
+// The audit log of a server: one JSON object per line for every change and every refusal, in FOLDER/audit.jsonl. A file
+// of 16 MiB becomes audit.1.jsonl, and so on; at most nine files exist. It never contains secrets.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ class AuditLog {
                                                         uint64_t max_bytes = 16 << 20, int kept = 8);
   ~AuditLog();
 
-  // Refusals of callers that are not known are written at most ten a second in the long run, so that no stranger can
-  // push out what others did; a line then says how many were left out before it.
+  // Refusals of unknown callers are written at most ten per second in the long run, so that no stranger can push out
+  // what others did. The next line says how many were left out before it.
   void Write(const AuditRecord& record);
 
  private:

@@ -39,7 +39,7 @@ TEST_F(AuditTest, ALineSaysWhoDidWhatWhenAndHowItEnded) {
   AuditLog::Open(folder_).value()->Write(Cancelled());
   AuditLog::Open(folder_).value()->Write(Stranger(kNow));
   const auto lines = Lines();
-  ASSERT_EQ(lines.size(), 2u) << "a restart goes on with the file";
+  ASSERT_EQ(lines.size(), 2u) << "a restart continues the file";
   EXPECT_EQ(lines[0], nlohmann::json({{"time", "2027-01-15T08:00:00.000Z"},
                                       {"user", "ana"},
                                       {"role", "operator"},

@@ -1,4 +1,4 @@
-// Admission's calls as metrics of the server.
+// Counts Admission's calls in the server's metrics.
 #pragma once
 
 #include "common/metrics/rpc_metrics.h"

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-constexpr size_t kManyUsers = 1000;  // above it, those that have been quiet are forgotten
+constexpr size_t kManyUsers = 1000;  // above this number, users without recent calls are forgotten
 constexpr absl::Duration kStreamWait = absl::Seconds(1);
 
 absl::Status Limited(const std::string& message, absl::Duration wait) {
@@ -34,7 +34,7 @@ absl::Status RateLimiter::Admit(const std::string& user, bool stream, absl::Dura
     const absl::Duration wait = use.calls.Take(now);
     if (wait > absl::ZeroDuration()) {
       return Limited(
-          absl::StrCat("user ", user, " makes more than ", limits_.calls_per_second, " calls a second. Try again in ",
+          absl::StrCat("user ", user, " makes more than ", limits_.calls_per_second, " calls per second. Try again in ",
                        absl::FormatDuration(absl::Ceil(wait, absl::Milliseconds(1))), "."),
           wait);
     }

@@ -1,4 +1,4 @@
-// How much one user may ask for.
+// Limits of what one user may request.
 #pragma once
 
 #include <map>
@@ -13,15 +13,15 @@ namespace muster {
 
 struct UserLimits {
   double calls_per_second = 200;  // in the long run; 0: no limit
-  double burst = 400;             // calls at once, after a pause
-  int streams = 512;              // that run at once; 0: no limit
+  double burst = 400;  // calls at once, after a pause
+  int streams = 512;  // open at once; 0: no limit
 };
 
-// A bucket of `burst` calls that fills by `rate` a second. A pure value: time is an argument.
+// A bucket of `burst` calls that fills at `rate` per second. A pure value: time is an argument.
 class TokenBucket {
  public:
   TokenBucket(double rate, double burst, absl::Duration now) : rate_(rate), burst_(burst), left_(burst), at_(now) {}
-  // Zero: taken. Otherwise how long until one can be.
+  // Zero: a call was taken. Otherwise how long until one can be taken.
   absl::Duration Take(absl::Duration now);
   bool IsFull(absl::Duration now) const { return left_ + absl::ToDoubleSeconds(now - at_) * rate_ >= burst_; }
 

@@ -24,7 +24,7 @@ TEST(TokenBucket, GivesTheBurstAndThenTheRate) {
   EXPECT_EQ(taken, 3) << "a pause earns one burst, not more";
 }
 
-TEST(RateLimiter, ToldHowLongToWaitAUserIsAdmittedThen) {
+TEST(RateLimiter, AUserIsAdmittedAfterTheAnnouncedWait) {
   RateLimiter limiter({.calls_per_second = 5, .burst = 2, .streams = 0});
   EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok());
   EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok());
@@ -43,7 +43,7 @@ TEST(RateLimiter, StreamsCountWhileTheyRun) {
   const absl::Status refused = limiter.Admit("ana", true, kStart);
   EXPECT_EQ(ReasonOf(refused), "RATE_LIMITED");
   EXPECT_GT(RateLimitOf(refused), absl::ZeroDuration());
-  EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok()) << "calls that end at once are no streams";
+  EXPECT_TRUE(limiter.Admit("ana", false, kStart).ok()) << "calls that end at once are not streams";
   limiter.EndStream("ana");
   EXPECT_TRUE(limiter.Admit("ana", true, kStart).ok());
 }

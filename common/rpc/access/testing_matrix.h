@@ -1,4 +1,4 @@
-// For tests: holds a running server against the access table, for every RPC and every way to show who one is.
+// For tests: checks a running server against the access table, for every RPC and every kind of credential.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ namespace muster {
 inline constexpr Role kEveryRole[] = {Role::kViewer, Role::kSubmitter,   Role::kOperator,
                                       Role::kWorker, Role::kCoordinator, Role::kData};
 
-// A folder beside the authority `folder`/authority of a server, which reads `folder`/tokens.yaml.
+// A folder beside `folder`/authority, the authority of a server that reads `folder`/tokens.yaml.
 class AccessMatrix {
  public:
   AccessMatrix(std::filesystem::path folder, std::string address)
@@ -101,7 +101,7 @@ class AccessMatrix {
       ExpectUnauthenticated(Call(unknown, rule), "TOKEN_UNKNOWN");
       ExpectUnauthenticated(Call(expired, rule), "TOKEN_EXPIRED");
       ExpectUnauthenticated(Call(revoked, rule), "TOKEN_UNKNOWN");
-      // These do not get past the handshake.
+      // These fail in the TLS handshake.
       EXPECT_EQ(Call(other, rule).code(), absl::StatusCode::kUnavailable);
       EXPECT_EQ(Call(old, rule).code(), absl::StatusCode::kUnavailable);
     });
@@ -119,7 +119,7 @@ class AccessMatrix {
     const std::filesystem::path target = folder_ / absl::StrCat("as-", ToAbsl(RoleName(role)), "-", name);
     EXPECT_TRUE(MakeAuthority(folder_ / authority).ok());
     EXPECT_TRUE(IssueCertificate(folder_ / authority, {.role = role, .name = name, .lifetime = lifetime}, target).ok());
-    // Whoever signed it, it trusts the server.
+    // The client trusts the server whoever signed its own certificate.
     EXPECT_TRUE(WriteFileAtomically(target / "ca.pem", ReadFile(folder_ / "authority/ca.pem").value()).ok());
     return target;
   }

@@ -20,7 +20,7 @@ constexpr absl::Duration kClockSkew = absl::Minutes(5);
 
 using DigestContext = std::unique_ptr<EVP_MD_CTX, OpenSslFree<EVP_MD_CTX, &EVP_MD_CTX_free>>;
 
-// What the key's kind asks for: Ed25519 hashes by itself.
+// The digest that the key's kind needs: Ed25519 hashes by itself.
 const EVP_MD* HashFor(EVP_PKEY* key) {
   const int kind = EVP_PKEY_get_id(key);
   return kind == EVP_PKEY_ED25519 || kind == EVP_PKEY_ED448 ? nullptr : EVP_sha256();
@@ -104,8 +104,8 @@ absl::StatusOr<Ticket> ReadTicket(std::string_view bytes, const std::string& aut
   if (PrincipalOf(leaf.get()).role != Role::kCoordinator) return Bad("it is not signed by a coordinator");
   const absl::Time issued = absl::FromUnixSeconds(ticket.issued().seconds());
   if (issued > now + kClockSkew)
-    return Bad("it is of the future. Are the clocks of the coordinator and this host right?");
-  // As of when it was signed: jobs run longer than a certificate may be valid.
+    return Bad("its time is in the future. Are the clocks of the coordinator and this host right?");
+  // Verified as of the time of signing, because jobs run longer than a certificate may be valid.
   if (const absl::Status status = VerifyChain(leaf.get(), *chain, authorities, issued); !status.ok()) {
     return Bad(absl::StrCat("the certificate of its coordinator: ", status.message()));
   }

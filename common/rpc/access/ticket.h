@@ -1,9 +1,9 @@
 // Tickets: how the data server knows what a worker was assigned, without asking the coordinator.
 //
-// The coordinator signs, with the key of its certificate, what each assignment needs; agent and rank carry it along;
-// the data server checks that the signature leads through the coordinator's certificate to the authority that both
-// trust. A ticket is of use only to the worker that it names, and only on a connection (or with a token) of that
-// worker. It has no end of its own: a newer attempt of the job fences it, and what it opens was the worker's anyway.
+// The coordinator signs what each assignment needs with the key of its certificate. Agent and rank pass it along. The
+// data server checks that the signature leads through the coordinator's certificate to the authority that both trust. A
+// ticket is valid only for the worker that it names, and only on a connection (or with a token) of that worker. It does
+// not expire: a newer attempt of the job fences it, and the worker had access to everything that it opens anyway.
 #pragma once
 
 #include <filesystem>
@@ -31,7 +31,7 @@ absl::StatusOr<std::string> SignTicket(const muster::v1::Ticket& ticket, const C
 // `authority`'s certificates (PEM).
 absl::StatusOr<muster::v1::Ticket> ReadTicket(std::string_view bytes, const std::string& authority, absl::Time now);
 
-// The coordinator's: signs each worker's assignments once, so that an assignment that did not change is the same bytes.
+// The coordinator's signer: signs each worker's assignments once, so that an unchanged assignment keeps the same bytes.
 class TicketBook {
  public:
   // Fills in `ticket` of each assignment. Not thread-safe.

@@ -74,7 +74,7 @@ TEST_F(TicketTest, OnlyACoordinatorOfTheAuthorityMaySign) {
   }
   EXPECT_THAT(std::string(Read(SignTicket(ticket, Issue(Role::kCoordinator, "other")).value()).message()),
               HasSubstr("the certificate of its coordinator"));
-  // Another's chain does not help without its key.
+  // Another coordinator's chain is useless without its key.
   CertificateFiles forged = Issue(Role::kCoordinator);
   forged.key = Issue(Role::kWorker).key;
   EXPECT_THAT(std::string(Read(SignTicket(ticket, forged).value()).message()), HasSubstr("signature"));

@@ -43,7 +43,7 @@ absl::StatusOr<TokenEntry> ParseToken(const YAML::Node& node) {
       std::string error;
       if (!absl::ParseTime(absl::RFC3339_full, value, &token.expires, &error)) {
         return absl::InvalidArgumentError(
-            absl::StrCat("expires: \"", value, "\" is no time such as 2027-01-01T00:00:00Z"));
+            absl::StrCat("expires: \"", value, "\" is not a time; write 2027-01-01T00:00:00Z"));
       }
     } else {
       return absl::InvalidArgumentError(
@@ -59,7 +59,7 @@ absl::StatusOr<TokenEntry> ParseToken(const YAML::Node& node) {
 absl::Status CheckToken(const TokenEntry& token) {
   if (!IsUserName(token.user)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("user: \"", token.user, "\" is no name; use 1 to 64 characters of [A-Za-z0-9._@-]"));
+        absl::StrCat("user: \"", token.user, "\" is not a valid name; use 1 to 64 characters of [A-Za-z0-9._@-]"));
   }
   if (!IsPerson(token.role) && token.role != Role::kWorker) {
     return absl::InvalidArgumentError("role: must be viewer, submitter, operator or worker");
@@ -70,7 +70,7 @@ absl::Status CheckToken(const TokenEntry& token) {
 
 std::string DrawToken() {
   std::array<unsigned char, 32> bytes{};
-  if (RAND_bytes(bytes.data(), bytes.size()) != 1) std::abort();  // no randomness, no secrets
+  if (RAND_bytes(bytes.data(), bytes.size()) != 1) std::abort();  // no random numbers, no secrets
   std::string text = absl::WebSafeBase64Escape({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   while (text.ends_with('=')) text.pop_back();
   return absl::StrCat("mst_", text);
@@ -140,13 +140,13 @@ absl::StatusOr<Principal> TokenFile::Authenticate(std::string_view token, absl::
     if (!status.ok()) spdlog::warn("tokens: {}", std::string(status.message()));
     read_ = now;
   }
-  // All are compared, each in constant time: how long it takes tells nothing.
+  // All are compared, each in constant time, so that the duration reveals nothing.
   const TokenEntry* found = nullptr;
   for (const TokenEntry& entry : tokens_) {
     if (CRYPTO_memcmp(entry.sha256.data(), hash.data(), hash.size()) == 0) found = &entry;
   }
   if (found == nullptr) {
-    return WithReason(absl::UnauthenticatedError("the token is not known here. Ask an operator for another."),
+    return WithReason(absl::UnauthenticatedError("the token is unknown. Ask an operator for another."),
                       "TOKEN_UNKNOWN");
   }
   if (now >= found->expires) {

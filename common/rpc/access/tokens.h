@@ -1,7 +1,7 @@
-// Tokens: secrets that people (and workers) show instead of a certificate.
+// Tokens: secrets that users (and workers) present instead of a certificate.
 //
-// A token is 256 random bits, so that its plain SHA-256 can be kept: there is nothing to guess that a slow hash would
-// have to protect. The file:
+// A token is 256 random bits, so its plain SHA-256 can be stored: there is nothing to guess that a slow hash would
+// protect. The file:
 //
 //   tokens:
 //     - {user: ana, role: submitter, sha256: HEX, expires: 2027-01-01T00:00:00Z}
@@ -31,13 +31,13 @@ struct TokenEntry {
 // "mst_" and 43 characters of base64url.
 std::string DrawToken();
 
-// `name`: of the file, for errors, which name the line too.
+// `name`: of the file, for errors, which also name the line.
 absl::StatusOr<std::vector<TokenEntry>> ParseTokens(const std::string& text, const std::string& name);
 std::string FormatTokens(const std::vector<TokenEntry>& tokens);
 absl::Status CheckToken(const TokenEntry& token);
 
-// The file of a server, read again when it changes: at most once a second, so that a revoked token is refused a second
-// later. A file that cannot be understood changes nothing; one that is gone means no tokens. Thread-safe.
+// A server's token file, read again when it changes: at most once per second, so that a revoked token is refused within
+// a second. A file that cannot be parsed changes nothing; a missing file means no tokens. Thread-safe.
 class TokenFile {
  public:
   static absl::StatusOr<std::unique_ptr<TokenFile>> Open(std::filesystem::path path, absl::Time now);

@@ -65,9 +65,9 @@ TEST_F(TokensTest, ErrorsNameTheLine) {
               HasSubstr("t.yaml:3: role: must be"));
   EXPECT_THAT(error("tokens: [{user: a, role: coordinator, sha256: " + hash + "}]"), HasSubstr("role: must be"));
   EXPECT_THAT(error("tokens: [{user: a, role: viewer, sha256: abc}]"), HasSubstr("sha256: must be"));
-  EXPECT_THAT(error("tokens: [{user: \"a b\", role: viewer, sha256: " + hash + "}]"), HasSubstr("is no name"));
+  EXPECT_THAT(error("tokens: [{user: \"a b\", role: viewer, sha256: " + hash + "}]"), HasSubstr("is not a valid name"));
   EXPECT_THAT(error("tokens: [{user: a, role: viewer, secret: x}]"), HasSubstr("unknown key \"secret\""));
-  EXPECT_THAT(error("tokens: [{user: a, role: viewer, sha256: " + hash + ", expires: soon}]"), HasSubstr("is no time"));
+  EXPECT_THAT(error("tokens: [{user: a, role: viewer, sha256: " + hash + ", expires: soon}]"), HasSubstr("is not a time"));
   EXPECT_THAT(error("tokens: {a: b}"), HasSubstr("must be"));
   EXPECT_THAT(error("token: []"), HasSubstr("must be"));
   EXPECT_THAT(error("tokens: ["), HasSubstr("t.yaml:"));
@@ -86,13 +86,13 @@ TEST_F(TokensTest, KnowsItsUsersUntilTheyExpire) {
   EXPECT_EQ(file->Authenticate("b", kNow)->role, Role::kOperator);
   EXPECT_EQ(ReasonOf(file->Authenticate("c", kNow).status()), "TOKEN_UNKNOWN");
   EXPECT_EQ(ReasonOf(file->Authenticate("", kNow).status()), "TOKEN_UNKNOWN");
-  EXPECT_EQ(ReasonOf(file->Authenticate(Sha256Hex("a"), kNow).status()), "TOKEN_UNKNOWN") << "a hash is no token";
+  EXPECT_EQ(ReasonOf(file->Authenticate(Sha256Hex("a"), kNow).status()), "TOKEN_UNKNOWN") << "a hash is not a token";
   const absl::Status late = file->Authenticate("a", kNow + absl::Hours(1)).status();
   EXPECT_EQ(ReasonOf(late), "TOKEN_EXPIRED");
   EXPECT_EQ(late.code(), absl::StatusCode::kUnauthenticated);
 }
 
-TEST_F(TokensTest, ARevokedTokenIsRefusedASecondLater) {
+TEST_F(TokensTest, ARevokedTokenIsRefusedWithinASecond) {
   Write({Entry("ana", Role::kSubmitter, "a"), Entry("bob", Role::kViewer, "b")});
   const auto file = Open();
   Write({Entry("bob", Role::kViewer, "b")});

@@ -165,7 +165,7 @@ absl::StatusOr<bool> BlobStore::SetAsideIfDamaged(const std::string& digest) {
   }
   const timespec time = absl::ToTimespec(clock_.Now());
   const timespec times[2] = {time, time};
-  utimensat(AT_FDCWD, aside.c_str(), times, 0);  // from here on it is kept as long as a broken upload
+  utimensat(AT_FDCWD, aside.c_str(), times, 0);  // from here on it is kept as long as an unfinished upload
   claims_.erase(digest);
   return true;
 }
@@ -198,7 +198,7 @@ absl::Status BlobUpload::Begin() {
   const uint64_t there = SizeOrZero(path);
   if (header_.offset() > there) {
     return absl::OutOfRangeError(absl::StrCat(Short(header_.digest()), ": an upload from byte ", header_.offset(),
-                                              ", but ", there, " are there. Ask with Stat, and go on from there."));
+                                              ", but ", there, " are there. Ask with Stat, and continue from there."));
   }
   file_.reset(std::fopen(path.c_str(), header_.offset() == 0 ? "wb" : "r+b"));
   if (file_ == nullptr || ftruncate(fileno(file_.get()), static_cast<off_t>(header_.offset())) != 0) {
@@ -237,12 +237,12 @@ absl::Status BlobUpload::Commit() {
   const std::filesystem::path partial = store_.Partial(header_.digest());
   if (size_ != header_.size()) {
     return absl::AbortedError(absl::StrCat(Short(header_.digest()), ": ", size_, " of ", header_.size(),
-                                           " bytes came. Go on from there."));
+                                           " bytes arrived. Continue from there."));
   }
   if (sha_.FinishHex() != header_.digest()) {
     file_.reset();
     unlink(partial.c_str());
-    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": what came has another digest. Put it anew."));
+    return absl::DataLossError(absl::StrCat(Short(header_.digest()), ": the received bytes have another digest. Put them again."));
   }
   if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat(Short(header_.digest()), ": cannot be flushed. Is the disk full?"));
@@ -252,7 +252,7 @@ absl::Status BlobUpload::Commit() {
   RETURN_IF_ERROR(MakeFolders(whole.parent_path()));
   const timespec now = absl::ToTimespec(store_.clock_.Now());
   const timespec times[2] = {now, now};
-  futimens(fileno(file_.get()), times);  // when it was put: a sweep looks at it
+  futimens(fileno(file_.get()), times);  // the time it was stored, which a sweep reads
   std::error_code error;
   std::filesystem::rename(partial, whole, error);
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(whole.string(), ": cannot be published"));

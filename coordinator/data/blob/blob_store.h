@@ -1,5 +1,5 @@
-// Blobs on disk: blobs/ab/abcd…, read-only once they are whole; broken uploads wait in blobs/partial/abcd…, and damaged
-// blobs, for whoever looks into it, in blobs/partial/abcd….damaged.
+// Blobs on disk: blobs/ab/abcd…, read-only once they are complete. Unfinished uploads are in blobs/partial/abcd…, and
+// damaged blobs are kept for inspection in blobs/partial/abcd….damaged.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ class BlobUpload;
 struct StoredBlob {
   std::string digest;
   uint64_t size = 0;
-  absl::Time stored;  // when it was put, or was asked for by an upload that found it there
+  absl::Time stored;  // when it was stored, or an upload asked for it and found it
 };
 
 // Thread-safe. Digests that come from outside are checked here.
@@ -39,28 +39,30 @@ class BlobStore {
   static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder,
                                                          const Clock& clock = RealClock());
 
-  // Whoever is told that a blob is there may refer to it without putting it again: Stat makes it as new as a put one.
+  // After Stat, a caller may refer to the blob without storing it again: Stat makes it as new as a stored one.
   absl::StatusOr<muster::v1::BlobStat> Stat(const std::string& digest);
-  // Makes it as new as a put one. NOT_FOUND (BLOB_NOT_FOUND) if it is not stored.
+  // Makes the blob as new as one just stored. NOT_FOUND (BLOB_NOT_FOUND) if it is not stored.
   absl::Status Touch(const std::string& digest);
-  // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
+  // NOT_FOUND (BLOB_NOT_FOUND) unless it is complete.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
-  absl::StatusOr<std::vector<StoredBlob>> List() const;  // whole ones, by digest
-  // Deletes what somebody let go at `let_go`. True: it went. One that was put since, or was asked for (Stat, Touch)
-  // within 10 minutes, stays: somebody else may be about to refer to it.
+  absl::StatusOr<std::vector<StoredBlob>> List() const;  // complete blobs, by digest
+  // Deletes a blob that its user released at `let_go`. True: it was deleted. A blob that was stored since, or requested
+  // (Stat, Touch) within the last 10 minutes, stays, because somebody else may be about to refer to it.
   absl::StatusOr<bool> DeleteUnlessClaimed(const std::string& digest, absl::Time let_go);
-  // Deletes one that was neither put nor asked for since `time`. True: it went.
+  // Deletes a blob that was neither stored nor requested since `time`. True: it was deleted.
   absl::StatusOr<bool> DeleteUnlessUsedSince(const std::string& digest, absl::Time time);
   // Removes partial uploads that were last written before `time`.
   absl::StatusOr<std::vector<StoredBlob>> PartialsBefore(absl::Time time) const;
   absl::Status DropPartialsBefore(absl::Time time);
-  // For a reader who got other bytes than the digest says. If the stored ones are other bytes, the blob counts as not
-  // stored from now on, so that it can be put again, and its bytes are kept like a partial upload. True: they were.
+  // Call this after reading bytes that do not match the digest. If the stored bytes do not match either, the blob
+  // counts as not stored from now on, so that it can be stored again, and its bytes are kept like a partial upload.
+  // True: that was done.
   absl::StatusOr<bool> SetAsideIfDamaged(const std::string& digest);
 
-  // Begins or goes on: bytes before `offset` are those of the partial upload. UNAVAILABLE while another upload of the
-  // blob runs; ALREADY_EXISTS if it is there; OUT_OF_RANGE for an offset beyond what is there.
+  // Begins or continues an upload: bytes before `offset` are those of the partial upload. UNAVAILABLE while another
+  // upload of the blob runs; ALREADY_EXISTS if the blob is stored; OUT_OF_RANGE for an offset beyond the partial
+  // upload.
   absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(const muster::v1::PutHeader& header);
 
  private:
@@ -80,14 +82,14 @@ class BlobStore {
   absl::flat_hash_set<std::string> uploading_ ABSL_GUARDED_BY(mutex_);
 };
 
-// One stream of bytes into the store. What was appended stays as the partial upload if Commit is not reached.
-// Not thread-safe; must not outlive the store.
+// One stream of bytes into the store. If Commit is not reached, the appended bytes stay as the partial upload. Not
+// thread-safe; must not outlive the store.
 class BlobUpload {
  public:
   ~BlobUpload();
   absl::Status Append(std::string_view bytes);
-  // Verifies size and digest, flushes, and publishes. DATA_LOSS if the bytes are others: the partial upload is
-  // removed, so that the next one begins anew.
+  // Verifies size and digest, flushes, and publishes. DATA_LOSS if they do not match: the partial upload is removed, so
+  // that the next one starts over.
   absl::Status Commit();
 
  private:

@@ -105,7 +105,7 @@ TEST_F(BlobStoreTest, DropsOldPartials) {
 TEST_F(BlobStoreTest, ADamagedBlobIsSetAsideAndCanBePutAgain) {
   ASSERT_TRUE(store_->PutBytes(digest_, "hello world").ok());
   const std::filesystem::path path = store_->PathOf(digest_).value();
-  EXPECT_FALSE(store_->SetAsideIfDamaged(digest_).value()) << "it is whole";
+  EXPECT_FALSE(store_->SetAsideIfDamaged(digest_).value()) << "it is undamaged";
   std::filesystem::permissions(path, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
   ASSERT_TRUE(WriteFileAtomically(path, "hello wOrld").ok());
   EXPECT_TRUE(store_->SetAsideIfDamaged(digest_).value());
@@ -126,7 +126,7 @@ TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
   EXPECT_EQ(ReadFile(store_->PathOf(Sha256Hex("")).value()).value(), "");
 }
 
-// What may be deleted, by the time of the last put or question.
+// What may be deleted, depending on the time it was last stored or requested.
 class BlobAgeTest : public BlobStoreTest {
  protected:
   void SetUp() override {
@@ -147,7 +147,7 @@ TEST_F(BlobAgeTest, WhatWasPutAgainSinceItWasLetGoStays) {
   EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, let_go).value());
 }
 
-TEST_F(BlobAgeTest, WhatSomebodyWasToldOfStaysForAWhile) {
+TEST_F(BlobAgeTest, ABlobThatSomebodyAskedForStaysForAWhile) {
   ASSERT_TRUE(store_->Stat(digest_)->present());
   clock_.Advance(absl::Minutes(9));
   EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());

@@ -23,7 +23,7 @@ namespace {
 using muster::v1::FileEntry;
 using muster::v1::FileManifest;
 
-// What clients send is not read into memory whatever its size.
+// Files from clients are read into memory only up to this size.
 constexpr uint64_t kMaxJsonBytes = 1 << 20, kMaxManifestBytes = 64 << 20, kMaxVocabularyBytes = 64 << 20;
 
 const FileEntry* Find(const FileManifest& files, absl::string_view path) {
@@ -74,7 +74,7 @@ absl::Status CheckFiles(const FileManifest& files) {
   return CheckModelPaths(paths);
 }
 
-// Ranks write it into the export, after all training: it had better be one.
+// Ranks write it into the export, after all training, so it must be valid.
 absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
   const FileEntry* entry = Find(files, "tokenizer.json");
   if (entry == nullptr) return absl::OkStatus();
@@ -107,7 +107,8 @@ absl::StatusOr<EncoderConfig> ReadModelFolder(const std::filesystem::path& folde
   return config;
 }
 
-// What jobs use of the folder. The tokenizer may have fewer entries than the model has word embeddings, and no more.
+// The facts about the folder that jobs use. The tokenizer may have fewer entries than the model has word embeddings,
+// but not more.
 absl::Status DescribeModel(const EncoderConfig& config, muster::v1::Model& model) {
   const int64_t entries = model.vocabulary_size();
   RETURN_IF_ERROR(CheckVocabulary("the tokenizer", entries, config));
@@ -144,7 +145,7 @@ absl::StatusOr<NamedManifest> CanonicalManifest(const FileManifest& files) {
           absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\", and its digest a SHA-256"));
     }
     if (i > 0 && entries->Get(i - 1).path() == path) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": the file stands twice in the manifest"));
+      return absl::InvalidArgumentError(absl::StrCat(path, ": the file is in the manifest twice"));
     }
   }
   manifest.bytes = manifest.files.SerializeAsString();
@@ -157,7 +158,7 @@ absl::StatusOr<FileManifest> ReadManifestBlob(const BlobStore& blobs, const std:
   ASSIGN_OR_RETURN(const std::string bytes, ReadSmallFile(path, kMaxManifestBytes));
   FileManifest files;
   if (files.ParseFromString(bytes)) return files;
-  return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is no manifest of files"));
+  return absl::InvalidArgumentError(absl::StrCat("blob ", digest.substr(0, 12), " is not a manifest of files"));
 }
 
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const FileManifest& files,

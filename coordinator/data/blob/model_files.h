@@ -17,7 +17,7 @@
 namespace muster {
 
 // The manifest with its files sorted, and the digest of its bytes. INVALID_ARGUMENT for a path that is not safe or
-// comes twice.
+// occurs twice.
 struct NamedManifest {
   muster::v1::FileManifest files;
   std::string bytes, digest;
@@ -32,14 +32,14 @@ absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                      const std::filesystem::path& scratch);
 
-// Of the tokenizer: tokenizer.json, or what is read where it is absent, and what stands beside it. INVALID_ARGUMENT
+// Of the tokenizer: tokenizer.json, or what is read where it is absent, and the files beside it. INVALID_ARGUMENT
 // without any of them.
 absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
 // Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that is there.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files);
-// The tokenizer of this digest, that of a job. FAILED_PRECONDITION if the files give another one. A job that was
-// submitted when vocab.txt alone was read goes on with the ids that it began with.
+// The tokenizer with this digest, as a job uses it. FAILED_PRECONDITION if the files give another one. A job submitted
+// when vocab.txt alone was read keeps the ids that it began with.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files,
                                                                const std::string& digest);
@@ -50,8 +50,8 @@ absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v
                                          const muster::v1::FileManifest* model, uint32_t vocabulary_size,
                                          const std::filesystem::path& scratch);
 
-// Checks a laid-out model, or a vocabulary alone (a folder without config.json): configuration, tensors, vocabulary.
-// Fills in all but name, manifest and time.
+// Checks a model laid out as a folder, or only a vocabulary (a folder without config.json): configuration, tensors,
+// vocabulary. Fills in everything except name, manifest and time.
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                              const std::filesystem::path& scratch);
 

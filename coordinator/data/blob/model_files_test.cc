@@ -177,12 +177,12 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_EQ(CanonicalManifest(files_)->digest, first.digest);
   EXPECT_EQ(first.files.files(0).path(), "config.json");
   *files_.add_files() = files_.files(0);
-  EXPECT_THAT(std::string(CanonicalManifest(files_).status().message()), HasSubstr("stands twice"));
+  EXPECT_THAT(std::string(CanonicalManifest(files_).status().message()), HasSubstr("is in the manifest twice"));
   files_.mutable_files(0)->set_path("../x");
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }
 
-// A job of before tokenizer.json was read goes on with the ids of vocab.txt.
+// A job from before tokenizer.json was read keeps the ids of vocab.txt.
 TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();
   Put("tokenizer.json", R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",

@@ -1,4 +1,4 @@
-// Records that break their schema's rules: named by their place, counted, tolerated up to a number.
+// Records that break their schema's rules: reported with their place, counted, and tolerated up to a number.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The queries and documents of a dataset to which judgments are added: files that bring no corpus refer to these.
+// The queries and documents of the dataset to which judgments are added: files without a corpus refer to these.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class BaseRecords {
  public:
   explicit BaseRecords(std::shared_ptr<const Dataset> dataset);
 
-  // Copies the record with this id to the writer, unless `index` has it. Its number there is the index's number.
+  // Copies the record with this id to the writer, unless `index` has it. Returns the index's number for it.
   absl::Status CopyDocument(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
   absl::Status CopyQuery(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
 

@@ -1,4 +1,5 @@
-// What records of every schema become: rows of a query and its judged passages, documents and queries with ids.
+// The common form of records of every schema: rows of a query and its judged passages, and documents and queries with
+// ids.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 namespace muster {
 
 enum class Relation : uint8_t {
-  kGraded,    // the grade says it: above 0 relevant, otherwise judged and not relevant
+  kGraded,  // decided by the grade: above 0 relevant, otherwise judged and not relevant
   kNegative,  // to train against
   kIgnored,   // neither a positive nor a negative of the query
 };
@@ -32,10 +33,10 @@ struct CanonicalRow {
   std::string source;    // of these judgments; empty: the import's
 };
 
-// Fields that mean nothing here and are left out, with a note that says in how many records they came.
+// Fields that have no meaning here and are left out; a note says how many records had them.
 enum class LeftOut : uint8_t { kNegativeScores, kPrompt, kAnswers, kScores, kMargin, kUngradedScores };
 
-// What reads canonical rows. INVALID_ARGUMENT is about the record and may be tolerated; other errors end the import.
+// Reads canonical rows. INVALID_ARGUMENT is about the record and may be tolerated; other errors end the import.
 class RowSink {
  public:
   virtual ~RowSink() = default;

@@ -20,7 +20,7 @@ constexpr size_t kPiece = 1 << 18;
 
 absl::Status Broken(absl::string_view format, absl::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("the ", format, " stream ", what, ". Compress the file anew, or import it uncompressed."));
+      absl::StrCat("the ", format, " stream ", what, ". Compress the file again, or import it uncompressed."));
 }
 
 }  // namespace
@@ -60,7 +60,7 @@ class GzipCodec final : public Decoder::Codec {
       if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) return Broken("gzip", "is damaged");
       ended_ = code == Z_STREAM_END;
       RETURN_IF_ERROR(sink({piece_.data(), piece_.size() - stream_.avail_out}));
-      // A full piece may leave output behind inside of zlib, even without input.
+      // After a full piece zlib may still hold output, even without more input.
       more = stream_.avail_in > 0 || (stream_.avail_out == 0 && !ended_);
     }
     return absl::OkStatus();
@@ -118,7 +118,7 @@ absl::Status Decoder::Feed(std::string_view bytes) {
     head_.append(bytes);
     return head_.size() < kZstdMagic.size() ? absl::OkStatus() : Begin();
   }
-  // Errors of the sink name their place; only the codec's own lack the file's name.
+  // Errors of the sink name their place; only the codec's own errors lack the file's name.
   absl::Status sink_status;
   const absl::Status status = codec_->Feed(bytes, [&](std::string_view decoded) {
     return sink_status = decoded.empty() ? absl::OkStatus() : sink_(decoded);

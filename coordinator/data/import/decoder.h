@@ -1,4 +1,4 @@
-// Bytes of a file as they were before gzip or zstd; which of them it is shows in the first bytes.
+// Decompresses a file, gzip or zstd, which its first bytes identify.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// Not thread-safe. Concatenated gzip members and zstd frames are one file, as their tools have it.
+// Not thread-safe. Concatenated gzip members and zstd frames are one file, as in their own tools.
 class Decoder {
  public:
   using Sink = std::function<absl::Status(std::string_view)>;

@@ -73,7 +73,7 @@ TEST(Decoder, TakesShortFiles) {
 
 TEST(Decoder, RefusesStreamsThatEndEarlyOrAreDamaged) {
   const std::string text = LongText();
-  const std::string remedy = ". Compress the file anew, or import it uncompressed.";
+  const std::string remedy = ". Compress the file again, or import it uncompressed.";
   const std::string gzip = Gzip(text), zstd = Zstd(text);
   EXPECT_EQ(Decode(gzip.substr(0, gzip.size() / 2), 999).status.message(), "f: the gzip stream ends early" + remedy);
   EXPECT_EQ(Decode(zstd.substr(0, zstd.size() / 2), 999).status.message(), "f: the zstd stream ends early" + remedy);

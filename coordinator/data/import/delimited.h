@@ -1,5 +1,4 @@
-// CSV and TSV with a header line, as RFC 4180 has them: a field in quotes may hold delimiters, line ends and doubled
-// quotes.
+// CSV and TSV with a header line, by RFC 4180: a quoted field may contain delimiters, line ends and doubled quotes.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +12,8 @@
 
 namespace muster {
 
-// Not thread-safe. The delimiter is the one of comma, tab and semicolon that the header has most often. Each record is an
-// object of texts by the header's names.
+// Not thread-safe. The delimiter is whichever of comma, tab and semicolon is most frequent in the header. Each record
+// is an object of texts by the header's names.
 class DelimitedReader {
  public:
   // `status`: what is wrong with the record, or OK. An error that it returns ends the reading.
@@ -46,7 +45,7 @@ class DelimitedReader {
   InputRecord record_;
 };
 
-// The delimiter that a header line shows; NUL: none.
+// The delimiter that a header line implies; NUL: none.
 char DelimiterOf(std::string_view header);
 
 }  // namespace muster

@@ -24,7 +24,7 @@ absl::string_view FirstLine(absl::string_view begin) {
   return absl::StripSuffix(line, "\r");
 }
 
-// The cut may fall into a character.
+// The cut may split a character.
 bool IsText(absl::string_view begin) {
   const size_t invalid = FirstInvalidUtf8(ToStd(begin));
   const bool valid = invalid == std::string_view::npos || invalid + 3 >= kLookBytes;

@@ -1,4 +1,4 @@
-// What a file that no schema knows looks like, for the error that refuses it.
+// Describes a file that no schema knows, for the error that refuses it.
 #pragma once
 
 #include <string>

@@ -23,7 +23,7 @@ bool EndsWithAny(std::string_view path, std::initializer_list<absl::string_view>
   return std::any_of(endings.begin(), endings.end(), [&](absl::string_view ending) { return absl::EndsWith(ToAbsl(path), ending); });
 }
 
-// Files whose lines have fields by tabs and no header, by their names (MS MARCO's, and BEIR's qrels).
+// Files whose lines have tab-separated fields and no header, by their names (MS MARCO's, and BEIR's qrels).
 bool IsNamedAsLines(std::string_view path) {
   const std::string_view name = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
   if (IsInQrelsFolder(path) || absl::EndsWith(ToAbsl(path), ".qrels")) return true;
@@ -32,7 +32,7 @@ bool IsNamedAsLines(std::string_view path) {
          name.find("triples") != std::string_view::npos;
 }
 
-// Zero bytes at every other place: UTF-16 without a byte-order mark.
+// Zero bytes in every other position: UTF-16 without a byte-order mark.
 bool LooksLikeUtf16(std::string_view head) {
   if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF")) return true;
   return head.size() >= 4 && ((head[0] == 0 && head[2] == 0 && head[1] != 0 && head[3] != 0) ||
@@ -74,7 +74,7 @@ absl::StatusOr<FileReader::Format> FileReader::FormatOf(std::string_view head) c
 }
 
 absl::Status FileReader::Decide(bool at_end) {
-  // A first line that is not there yet decides nothing, but for what the first bytes show.
+  // Before the first line is complete, only what the first bytes show can be decided.
   const bool has_line = FirstLineOf(head_).size() > 0 && head_.find('\n', head_.find_first_not_of(" \t\r\n")) != std::string::npos;
   if (!at_end && !has_line && head_.size() < kMaxHead && !head_.starts_with("PAR1")) return absl::OkStatus();
   ASSIGN_OR_RETURN(format_, FormatOf(head_));

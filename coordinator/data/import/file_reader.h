@@ -20,7 +20,7 @@
 
 namespace muster {
 
-// Not thread-safe. The format shows in the file's first line, and in its name where the line is not enough.
+// Not thread-safe. The file's first line shows the format, and its name where the line is not enough.
 class FileReader {
  public:
   // `status`: what is wrong with the record, or OK. `text`: the record in the file, empty where it has none.
@@ -31,15 +31,15 @@ class FileReader {
     std::string plain_path;          // without .gz and .zst
     bool must_read = false;          // a schema was named: the file counts whatever it is called
     std::filesystem::path scratch;   // for what needs the whole file
-    std::filesystem::path parquet;   // the program that reads Parquet
+    std::filesystem::path parquet;  // the program that reads Parquet
   };
   FileReader(Options options, JsonParser& json, Sink sink);
 
-  // INVALID_ARGUMENT, with the file's name, for what cannot be read on.
+  // INVALID_ARGUMENT, with the file's name, if the rest cannot be read.
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
-  // The file is of no format that holds records: nothing of it is handed on.
+  // The file's format holds no records: nothing of it is passed on.
   bool is_other() const { return format_ == Format::kOther; }
   const std::string& begin() const { return begin_; }  // its first bytes, at most kLookBytes
 

@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kMaxSourceName = 63;
 
-// The fields that --columns may name: of the schema, or of all.
+// The fields that --columns may name: those of the schema, or of all schemas.
 std::vector<std::string> FieldsOf(const std::string& schema) {
   std::set<std::string> fields;
   for (const RecordKind& kind : RecordKinds()) {
@@ -33,12 +33,12 @@ std::vector<std::string> FieldsOf(const std::string& schema) {
 absl::Status CheckColumns(const muster::v1::ImportHeader& header) {
   const std::vector<std::string> fields = FieldsOf(header.schema());
   std::set<std::string> own_names;
-  // In the order of the names, so that the same mistake gives the same message.
+  // Sorted by name, so that the same mistake gives the same message.
   const std::map<std::string, std::string> columns(header.columns().begin(), header.columns().end());
   for (const auto& [field, own] : columns) {
     if (std::find(fields.begin(), fields.end(), field) == fields.end()) {
       const std::string of = header.schema().empty() ? "any schema" : absl::StrCat("schema ", header.schema());
-      return absl::InvalidArgumentError(absl::StrCat("columns: \"", field, "\" is no field of ", of, ". Fields: ",
+      return absl::InvalidArgumentError(absl::StrCat("columns: \"", field, "\" is not a field of ", of, ". Fields: ",
                                                      fields.empty() ? "none, its lines have no names" : absl::StrJoin(fields, ", "), "."));
     }
     if (own.empty() || FirstInvalidUtf8(own) != std::string::npos || !own_names.insert(own).second) {
@@ -53,11 +53,11 @@ absl::Status CheckColumns(const muster::v1::ImportHeader& header) {
 absl::Status CheckImportHeader(const muster::v1::ImportHeader& header) {
   if (!IsValidName(header.name())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("name: \"", header.name(), "\" is no name of a dataset; ", kNameRule));
+        absl::StrCat("name: \"", header.name(), "\" is not a valid dataset name; ", kNameRule));
   }
   if (!header.split().empty() && !IsValidName(header.split())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("split: \"", header.split(), "\" is no name of a split; ", kNameRule));
+        absl::StrCat("split: \"", header.split(), "\" is not a valid split name; ", kNameRule));
   }
   if (header.source().size() > kMaxSourceName || FirstInvalidUtf8(header.source()) != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("source: use at most ", kMaxSourceName, " bytes of UTF-8."));

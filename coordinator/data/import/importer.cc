@@ -28,18 +28,18 @@ std::string WithoutCompressionSuffix(absl::string_view path) {
   return std::string(path);
 }
 
-// `muster data add` sends judgments alone as FILE/qrels/SPLIT.tsv, whatever they are called; messages name the FILE.
+// `muster data add` sends judgments alone as FILE/qrels/SPLIT.tsv, whatever their name; messages show FILE.
 std::string ShownPath(absl::string_view path, const std::string& split) {
   absl::ConsumeSuffix(&path, absl::StrCat("/qrels/", split, ".tsv"));
   return std::string(path);
 }
 
-// A record's keys in the file's order do not matter; the first few name it well enough.
+// The order of a record's keys does not matter; the first few are enough to describe it.
 std::string KeysOf(const InputRecord& record) {
   constexpr size_t kShown = 8;
   std::vector<std::string> keys;
   if (record.is_object()) {
-    for (const InputRecord::Value value : record.root()) {  // in their order, which some schemas go by
+    for (const InputRecord::Value value : record.root()) {  // in their order, which some schemas depend on
       keys.push_back(absl::StrCat(ToAbsl(value.key()), value.kind() == InputRecord::Kind::kNull ? " (null)" : ""));
     }
   }
@@ -59,7 +59,7 @@ bool IsNamedAsData(absl::string_view path) {
          absl::EndsWith(path, ".tsv") || absl::EndsWith(path, ".parquet");
 }
 
-// Files that stand beside data and never hold any, even where a schema is named.
+// Files that are found beside data and never hold any, even if a schema is named.
 bool IsNamedAsOther(absl::string_view path) {
   return absl::EndsWith(path, ".md") || absl::EndsWith(path, ".py") || absl::EndsWith(path, ".yaml") || absl::EndsWith(path, ".yml");
 }
@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<Importer>> Importer::Create(const muster::v1::Imp
 absl::Status Importer::BeginFile(const std::string& path, const std::string& split) {
   RETURN_IF_ERROR(EndFile());
   if (!split.empty() && !IsValidName(split)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": \"", split, "\" is no name of a split; ", kNameRule));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": \"", split, "\" is not a valid split name; ", kNameRule));
   }
   if (!IsSafeRelativePath(path) || FirstInvalidUtf8(path) != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("\"", path, "\": a file's path must be relative, without \"..\"."));
@@ -114,7 +114,7 @@ absl::Status Importer::BeginFile(const std::string& path, const std::string& spl
   path_ = base_ == nullptr ? path : ShownPath(path, split);
   plain_path_ = WithoutCompressionSuffix(path);
   if (!paths_.insert(plain_path_).second) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": the file came twice. Name each file once."));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": the file was sent twice. Name each file once."));
   }
   if (paths_.size() > kMaxFiles) {
     return absl::InvalidArgumentError(absl::StrCat("an import takes at most ", kMaxFiles, " files. Join small files into larger ones."));
@@ -140,7 +140,7 @@ absl::Status Importer::Chunk(std::string_view bytes) {
   if (is_left_out_) return absl::OkStatus();
   const absl::Status status = decoder_->Feed(bytes);
   if (!status.ok() && kind_ == nullptr && header_.schema().empty() && !IsNamedAsData(plain_path_)) {
-    is_left_out_ = true;  // what is wrong with a file that is left out does not matter
+    is_left_out_ = true;  // errors in a file that is left out do not matter
     return absl::OkStatus();
   }
   is_left_out_ = reader_->is_other();
@@ -164,11 +164,11 @@ absl::Status Importer::EndFile() {
   return absl::OkStatus();
 }
 
-// Of the first few files it is kept how they begin, since an import that finds no schema has to say what came instead.
+// Keeps the beginnings of the first few files, because an import that finds no schema must describe what came.
 absl::Status Importer::LeaveOut() {
   if (!split_.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": a split is given for it, and it is no file of ",
+        absl::StrCat(path_, ": a split is given for it, and it is not a file of ",
                      schema_.empty() ? "a known schema" : absl::StrCat("schema ", schema_),
                      ". Name its schema, for example --schema flagembedding."));
   }
@@ -275,7 +275,7 @@ absl::Status Importer::BeginKind(const RecordKind& kind) {
   return absl::OkStatus();
 }
 
-// The name of a file in a folder qrels is its split's name.
+// A file in a folder qrels is named after its split.
 absl::Status Importer::BeginSplit() {
   if (!IsInQrelsFolder(plain_path_)) {
     const absl::StatusOr<SplitAssignment::Assigned> assigned = splits_.Add(plain_path_, split_);

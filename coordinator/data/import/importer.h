@@ -1,4 +1,4 @@
-// Turns the files of an import into a dataset's folder, as their bytes come in.
+// Turns the files of an import into a dataset's folder while their bytes arrive.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +28,10 @@
 namespace muster {
 
 // Not thread-safe. Files come one after the other in any order: BeginFile, Chunk…, BeginFile, …, Finish. The folder is
-// the caller's scratch: after an error it is half written and the caller removes it.
+// the caller's scratch folder: after an error it is incomplete, and the caller removes it.
 //
-// The first record of a file shows what the file holds (schema.h). The first file with judgments settles the schema of the
-// import; the header may name it. Files of no format that holds records are left out with a note.
+// The first record of a file shows what the file holds (schema.h). The first file with judgments decides the schema of
+// the import, unless the header names it. Files whose format holds no records are left out with a note.
 class Importer {
  public:
   // INVALID_ARGUMENT for a header with a wrong name, schema, source, split or column. `base`: the dataset that is added to
@@ -47,7 +47,7 @@ class Importer {
   absl::Status Chunk(std::string_view bytes);
   absl::StatusOr<muster::v1::ImportReport> Finish();
 
-  uint64_t bytes() const { return bytes_; }      // taken, as they came
+  uint64_t bytes() const { return bytes_; }  // accepted files, as they came
   uint64_t records() const { return records_; }  // that were read
 
  private:
@@ -58,7 +58,7 @@ class Importer {
   absl::Status LeaveOut();
   absl::Status Take(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record);
   absl::Status Bad(const Place& place, const absl::Status& status, std::string_view text);
-  // What the file that is read now holds, from its first record.
+  // What the current file holds, from its first record.
   absl::Status Detect(const Place& place, const InputRecord& record);
   absl::Status NotRecognized(const Place& place, const InputRecord& record) const;
   absl::Status BeginKind(const RecordKind& kind);
@@ -77,7 +77,7 @@ class Importer {
   Rows rows_;
   SplitAssignment splits_;
   std::vector<std::string> notes_;
-  std::string schema_, schema_path_;  // settled, and by which file; empty: not yet
+  std::string schema_, schema_path_;  // decided, and by which file; empty: not yet
   bool is_beir_ = false;              // a file is named like one of BEIR's
   std::string beir_corpus_;           // the path of its corpus
   bool has_documents_ = false, has_queries_ = false, has_judgments_ = false;
@@ -88,8 +88,7 @@ class Importer {
     std::string path, begin;  // the file's first bytes
   };
   std::vector<Look> looks_;  // of the first files of which nothing was read
-  // Of the file that is read now: its path as it came and without .gz or .zst, the split given for it, and what it
-  // holds.
+  // Of the current file: its path as it came and without .gz or .zst, the split given for it, and what it holds.
   std::string path_, plain_path_, split_;
   const RecordKind* kind_ = nullptr;
   std::vector<std::string> columns_;

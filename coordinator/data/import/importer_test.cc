@@ -110,7 +110,7 @@ TEST_F(ImporterTest, NamesABadCorpusOrQueryLine) {
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", kCorpus + R"({"_id": "d4", "text": "x)"),
             "corpus.jsonl:4: expected a JSON object, the record ends early." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", R"({"_id": "d4", text: 1})"),
-            "corpus.jsonl:1: expected a JSON object, the text is no JSON from byte 16." + remedy);
+            "corpus.jsonl:1: expected a JSON object, the text is not JSON from byte 16." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", "1"), "corpus.jsonl:1: expected a JSON object, found a number." + remedy);
   EXPECT_EQ(BeirErrorWith("corpus.jsonl", "{\"_id\": \"d4\", \"text\": \"\xff\"}"),
             "corpus.jsonl:1: expected UTF-8, byte 24 of the line (0xFF) is not. If the file is in Latin-1 or Windows-1252, "
@@ -175,7 +175,7 @@ TEST_F(ImporterTest, SaysWhatFilesOfNoSchemaLookLikeAndWhatToDo) {
   EXPECT_EQ(ErrorOf({{"a.md", ""}, {"b.md", ""}, {"c.md", ""}, {"d.md", ""}}),
             "no file is of a known schema: a.md is empty; b.md is empty; c.md is empty; …." + rest);
   EXPECT_EQ(ErrorOf({}), "no file is of a known schema: no file came." + rest);
-  // A file that is left out is not judged: this one is a gzip stream that ends early.
+  // A file that is left out is not checked: this one is a gzip stream that ends early.
   EXPECT_TRUE(Import({{"t.jsonl", kRow}, {"cut.bin.gz", "\x1f\x8b\x08"}}).ok());
 }
 
@@ -242,8 +242,8 @@ TEST_F(ImporterTest, FilesOfGivenSplitsShareOneCorpus) {
   EXPECT_EQ(report.dataset().passages(), 2u) << "the queries of both search them all";
   EXPECT_THAT(report.notes(), ElementsAre());
   EXPECT_EQ(SplitsOf(Import({{"test.jsonl", kRow, "train"}}).value()), std::vector<std::string>{"train: 1"});
-  EXPECT_THAT(ErrorOf({{"x.jsonl", kRow, "No Split"}}), HasSubstr("\"No Split\" is no name of a split"));
-  EXPECT_THAT(ErrorOf({{"x.csv", "a,b", "test"}}), HasSubstr("x.csv: a split is given for it, and it is no file of"));
+  EXPECT_THAT(ErrorOf({{"x.jsonl", kRow, "No Split"}}), HasSubstr("\"No Split\" is not a valid split name"));
+  EXPECT_THAT(ErrorOf({{"x.csv", "a,b", "test"}}), HasSubstr("x.csv: a split is given for it, and it is not a file of"));
 }
 
 TEST_F(ImporterTest, RefusesASplitThatBeirFilesContradict) {
@@ -267,7 +267,7 @@ TEST_F(ImporterTest, RefusesAFirstRecordOfNoSchema) {
                          KnownSchemas(), ". Name it with --schema, or name its columns with --columns."));
   EXPECT_EQ(
       ErrorOf({{"t.jsonl", "query,pos\n"}}),
-      "t.jsonl:1: expected a JSON object, the text is no JSON from byte 1. The file looks like CSV with the columns "
+      "t.jsonl:1: expected a JSON object, the text is not JSON from byte 1. The file looks like CSV with the columns "
       "query, pos; its lines must be such as {\"query\": \"…\", \"pos\": [\"…\"], \"neg\": [\"…\"]}.");
   EXPECT_EQ(ErrorOf({{"t.json", "{\n\"query\": 1"}}),
             "t.json:1: the JSON object that begins here has no end. Is the file complete?");
@@ -291,13 +291,13 @@ TEST_F(ImporterTest, ReadsAJsonArrayAsItsObjects) {
 TEST_F(ImporterTest, RefusesWrongHeadersAndPaths) {
   ImportHeader header;
   header.set_name("No Name");
-  EXPECT_THAT(ErrorOf({}, header), HasSubstr("name: \"No Name\" is no name of a dataset"));
+  EXPECT_THAT(ErrorOf({}, header), HasSubstr("name: \"No Name\" is not a valid dataset name"));
   header.set_name("x");
   header.set_schema("trek");
   EXPECT_THAT(ErrorOf({}, header), HasSubstr("schema: unknown value \"trek\". Allowed: beir"));
   EXPECT_THAT(ErrorOf({{"../corpus.jsonl", ""}}), HasSubstr("a file's path must be relative"));
   EXPECT_EQ(ErrorOf({{"corpus.jsonl", ""}, {"corpus.jsonl.gz", ""}}),
-            "corpus.jsonl.gz: the file came twice. Name each file once.");
+            "corpus.jsonl.gz: the file was sent twice. Name each file once.");
 }
 
 TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {

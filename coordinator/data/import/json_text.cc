@@ -62,7 +62,7 @@ uint64_t ReplaceHalves(std::string_view text, std::string& repaired) {
   return replaced;
 }
 
-// Takes every event and keeps where the text stops to be JSON.
+// Accepts every event and records where the text stops being JSON.
 struct ErrorPosition final : nlohmann::json_sax<nlohmann::json> {
   bool null() override { return true; }
   bool boolean(bool) override { return true; }
@@ -121,10 +121,10 @@ absl::Status NotJson(std::string_view text) {
                                                    " of the line, which JSON does not have: write a number or null"));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("expected a JSON object, the text is no JSON from byte ", error.position));
+      absl::StrCat("expected a JSON object, the text is not JSON from byte ", error.position));
 }
 
-// The value, whose type was looked at before.
+// The value, whose type was checked before.
 template <typename T>
 T As(simdjson::dom::element element) {
   T value{};
@@ -173,7 +173,7 @@ bool Append(simdjson::dom::element element, std::string_view key, int depth, Inp
   return false;
 }
 
-// The same for what simdjson refuses and JSON allows: integers of more than 64 bits, which are read as numbers.
+// The same for JSON that simdjson refuses: integers of more than 64 bits, which are read as numbers.
 bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, InputRecord& record, bool& has_nul) {
   if (depth > kMaxDepth) return false;
   if (value.is_boolean()) {
@@ -206,7 +206,7 @@ bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, 
 struct JsonParser::State {
   simdjson::dom::parser parser;
   std::string padded;
-  nlohmann::json slow;  // what the record's texts stand in, where simdjson refused
+  nlohmann::json slow;  // owns the record's texts where simdjson refused the record
 };
 
 JsonParser::JsonParser() : state_(std::make_unique<State>()) {}

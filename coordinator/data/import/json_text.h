@@ -1,4 +1,4 @@
-// JSON text as records, and what is wrong with a text that is none.
+// Parses JSON text into records, and explains what is wrong with other text.
 #pragma once
 
 #include <cstdint>

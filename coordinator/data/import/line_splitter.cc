@@ -28,7 +28,7 @@ absl::Status LineSplitter::Feed(std::string_view bytes) {
   rest_.append(bytes);
   if (rest_.size() <= kMaxLine) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(file_, ":", line_ + 1, ": the line is longer than ", kMaxLine >> 20,
-                                                 " MiB. Is the file one record a line?"));
+                                                 " MiB. Is the file one record per line?"));
 }
 
 absl::Status LineSplitter::Finish() {

@@ -1,4 +1,4 @@
-// Lines of a file that comes in pieces.
+// Splits a file that comes in pieces into lines.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// Not thread-safe. Lines end with LF or CR LF, the last one may end without; they are counted from 1. Lines without a
-// character are left out (but counted), and so is a byte-order mark at the start of the file.
+// Not thread-safe. Lines end with LF or CR LF; the last one may have no line end. They are counted from 1. Empty lines
+// are left out (but counted), and so is a byte-order mark at the start of the file.
 class LineSplitter {
  public:
   using Sink = std::function<absl::Status(uint64_t line, std::string_view text)>;

@@ -1,4 +1,4 @@
-// Inputs as they come from the field: what is odd about them has a stated rule, a count and a note, or is named.
+// Odd inputs from the field: each oddity has a documented rule, a count and a note, or is refused by name.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -99,7 +99,7 @@ TEST_F(OddInput, AnotherCorpusIsRefused) {
               HasSubstr("the judgments of schema trec name queries by id, and no file holds queries: a file with, per record, query_id"));
   std::string qrels = "q1\td1\t1\nq2\td2\t1\n";
   for (int i = 0; i < 11; ++i) absl::StrAppend(&qrels, "q1\tx", i, "\t1\n");
-  EXPECT_THAT(ErrorOf(Beir(qrels)), HasSubstr("11 of 13 judgments (84.6 %) name a query or document that is not there (0 a query, 11 a document); at most 5 % may."));
+  EXPECT_THAT(ErrorOf(Beir(qrels)), HasSubstr("11 of 13 judgments (84.6 %) name a missing query or document (0 queries, 11 documents); at most 5 % may."));
   ImportHeader header;
   header.set_max_missing_share(0.9);
   EXPECT_EQ(Import(Beir(qrels), header)->judgments_without_document(), 11u);
@@ -188,7 +188,7 @@ TEST_F(OddInput, HalfAnEmojiIsReadAsAReplacementAndCounted) {
   EXPECT_EQ(dataset->body(1), "\uFFFD\uFFFD and \\ud83d");
 }
 
-// Such lines once sent the splitter into an endless recursion.
+// Such lines once caused an endless recursion in the splitter.
 TEST_F(OddInput, ObjectsMayHaveCommasBetweenThem) {
   const std::string a = R"({"query": "a", "pos": ["p"]})", b = R"({"query": "b", "pos": ["p"]})";
   for (const std::string& text : {a + ",\n" + b, a + ",\n" + b + ",\n", "{\n" + a.substr(1) + "," + b}) {
@@ -221,7 +221,7 @@ TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
   EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
 }
 
-// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split beside it.
+// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split set separately.
 TEST_F(OddInput, MessagesAboutAddedJudgmentsNameTheUsersFile) {
   ASSERT_TRUE(Import(Beir("q1\td1\t1\n")).ok());
   const auto added = [&](const std::string& path, const std::string& split, const std::string& lines) {
@@ -272,7 +272,7 @@ TEST_F(OddInput, ColumnsOfOtherNamesAreNamed) {
   EXPECT_EQ(ErrorOf({{"t.jsonl", R"({"question": "a", "good": ["b"]})"}}, header),
             "columns: no record has \"bad\", which is named as \"neg\". Correct --columns.");
   header.set_schema("dpr");
-  EXPECT_THAT(ErrorOf({}, header), HasSubstr("columns: \"neg\" is no field of schema dpr. Fields: hard_negative_ctxs,"));
+  EXPECT_THAT(ErrorOf({}, header), HasSubstr("columns: \"neg\" is not a field of schema dpr. Fields: hard_negative_ctxs,"));
   ImportHeader by_role;
   (*by_role.mutable_columns())["anchor"] = "q";
   (*by_role.mutable_columns())["positive"] = "a";

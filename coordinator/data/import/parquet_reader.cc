@@ -107,7 +107,7 @@ absl::Status ParquetReader::ReadRows() {
   RETURN_IF_ERROR(status);
   if (WIFEXITED(code) && WEXITSTATUS(code) == 0) return lines.Finish();
   return absl::InvalidArgumentError(absl::StrCat(file_, ": the Parquet file cannot be read: ",
-                                                 error.empty() ? "its reader ended early" : error, ". Write it anew."));
+                                                 error.empty() ? "its reader ended early" : error, ". Write it again."));
 }
 
 }  // namespace muster

@@ -1,7 +1,8 @@
-// The rows of a Parquet file as lines of JSON, which a program of its own writes: muster-parquet, beside this one.
+// Reads the rows of a Parquet file as lines of JSON, which a separate program writes: muster-parquet, in the same
+// folder as this program.
 //
-// Arrow stays out of this process: it brings an OpenSSL and a simdjson of its own, whose names would hide those of gRPC and
-// of this program, and a damaged file can end that program alone.
+// Arrow stays out of this process: it brings its own OpenSSL and simdjson, whose symbols would hide those of gRPC and
+// of this program, and a damaged file can crash only that program.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@
 
 namespace muster {
 
-// Where the program is: beside this one, as the build and the images put it.
+// Where the program is: in the folder of this program, as the build and the images place it.
 std::filesystem::path ParquetProgram();
 
-// Not thread-safe. Parquet's index stands at the end of the file, so the bytes go to a scratch file first.
+// Not thread-safe. Parquet's index is at the end of the file, so the bytes go to a scratch file first.
 class ParquetReader {
  public:
   // Rows are counted from 1.

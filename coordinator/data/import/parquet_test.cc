@@ -1,4 +1,4 @@
-// Parquet files, through muster-parquet where the build made it. The files were written with pyarrow and hold what the
+// Parquet files, through muster-parquet if it was built. The files were written with pyarrow and hold what the
 // expectations say.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

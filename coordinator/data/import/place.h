@@ -1,4 +1,4 @@
-// Where a record stands, for messages.
+// The place of a record, for messages.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The sets of shared/data, held against the counts of their README files.
+// The sets of shared/data, compared with the counts in their README files.
 #include <gtest/gtest.h>
 
 #include <fstream>

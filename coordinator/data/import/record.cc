@@ -24,20 +24,20 @@ absl::StatusOr<std::string_view> TextIn(InputRecord::Value item, std::string_vie
   return item.text();
 }
 
-// ['a', 'b'] is what Python's csv and pandas write of a list: not the one text that it would be taken for.
+// ['a', 'b'] is how Python's csv and pandas write a list; it would otherwise be taken for one text.
 bool IsQuotedList(std::string_view text) {
   return (text.starts_with("['") || text.starts_with("[\"")) && text.ends_with(']');
 }
 
-// Hands on the values of a list. A cell of CSV may hold a JSON list as text.
+// Passes on the values of a list. A cell of CSV may hold a JSON list as text.
 template <typename Take>
 absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool required, bool allow_one,
                        absl::string_view what, const Take& take) {
   const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
-  if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // null, and in CSV an empty cell, is how an empty list is saved
-  // Where one text may stand for a list, the text of a typed record is that one, even if it looks like a list.
+  if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // how an empty list is saved
+  // Where one text may be given instead of a list, the text of a typed record is that one, even if it looks like a list.
   if (value.kind() == Kind::kText && (record.untyped || !allow_one)) {
     JsonParser parser;
     InputRecord list;
@@ -78,7 +78,7 @@ void InputRecord::AddUnread(Value value, const std::string& prefix,
     }
     return;
   }
-  // Of an object that was taken as a whole, such as a map of ids to texts, no key was asked for.
+  // An object that was read as a whole, such as a map of ids to texts: none of its keys was read separately.
   bool in_part = false;
   for (const Value field : value) in_part |= field.node().read;
   if (!in_part) return;
@@ -149,7 +149,7 @@ std::string_view KindOf(InputRecord::Value value) {
     case Kind::kText: return value.text().empty() ? "an empty string" : "a string";
     case Kind::kList: return "a list";
     case Kind::kObject:
-      // Of Parquet's types that are not read the name says more.
+      // For Parquet's types that are not read, the type's name is more useful.
       for (const InputRecord::Value field : value) {
         if (field.key().starts_with(kUnreadValue)) return field.key();
       }

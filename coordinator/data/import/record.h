@@ -1,6 +1,6 @@
-// A record of a file, whatever its format: JSON, CSV, TSV or Parquet. And the fields that schemas ask it for.
+// A record of a file of any format (JSON, CSV, TSV or Parquet), and the fields that schemas read from it.
 //
-// Errors are INVALID_ARGUMENT whose message says what was expected and what was found, without place and full stop.
+// Errors are INVALID_ARGUMENT; the message says what was expected and what was found, without place and full stop.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace muster {
 
-// Not thread-safe. Values stand in one vector, parents before children, so that a record is read without allocations
-// once the vector has grown. Texts are views of what the format's reader holds, until its next record.
+// Not thread-safe. Values are in one vector, parents before children, so that reading a record allocates nothing once
+// the vector has grown. Texts are views of the format reader's memory, valid until its next record.
 class InputRecord {
  public:
   enum class Kind : uint8_t { kNull, kBool, kInteger, kNumber, kText, kList, kObject };
@@ -59,7 +59,7 @@ class InputRecord {
     Iterator end() const { return {record_, node().end}; }
     bool empty() const { return node().end == index_ + 1; }
     bool is_empty_cell() const { return record_->untyped && kind() == Kind::kText && text().empty(); }
-    Value Find(std::string_view key) const;  // of equal keys the last; false: there is none. Counts as read
+    Value Find(std::string_view key) const;  // the last of equal keys; false: there is none. Counts as read
     void MarkRead() const { node().read = true; }
 
    private:
@@ -88,8 +88,8 @@ class InputRecord {
   void ForgetReads() const {
     for (const Node& node : nodes_) node.read = false;
   }
-  // Calls `take(key)` for each key with a value that no schema has asked for, of the record and of objects in it that were
-  // read in part ("positive_ctxs.score"). Null, empty texts, lists and objects are no values.
+  // Calls `take(key)` for each key whose value no schema has read, of the record and of objects in it that were read in
+  // part ("positive_ctxs.score"). Null and empty texts, lists and objects do not count as values.
   void ForEachUnread(absl::FunctionRef<void(std::string_view key)> take) const;
   // Cells of CSV and TSV have no types: a number is its digits, and a list is a JSON list.
   bool untyped = false;
@@ -104,7 +104,7 @@ class InputRecord {
   std::vector<Node> nodes_;
 };
 
-// What a value is, for people: "a list", "nothing".
+// What a value is, for messages: "a list", "nothing".
 std::string_view KindOf(InputRecord::Value value);
 bool IsAbsent(InputRecord::Value value);  // or null, or an empty cell of CSV or TSV
 
@@ -115,7 +115,7 @@ absl::StatusOr<std::string> IdOf(InputRecord::Value value, std::string_view key)
 absl::StatusOr<std::string> IdOf(const InputRecord& record, std::string_view key);
 // A string, or an integer ("1984"), which is written in decimal digits; an absent or null one is "".
 absl::StatusOr<std::string> TitleOf(InputRecord::Value value);
-// Lists; a null one is empty, and so is an absent one where `required` is false. One string stands for a list of one where
+// Lists; a null one is empty, and so is an absent one where `required` is false. One string counts as a list of one where
 // `allow_one` is set.
 absl::StatusOr<std::vector<std::string>> TextsOf(const InputRecord& record, std::string_view key, bool required,
                                                  bool allow_one = false);

@@ -92,7 +92,7 @@ absl::Status JsonArraySplitter::Take(char c) {
 
 absl::Status JsonArraySplitter::Feed(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); ++i) {
-    if (state_ == State::kElement && in_string_ && !escaped_) {  // most bytes are of strings
+    if (state_ == State::kElement && in_string_ && !escaped_) {  // most bytes belong to strings
       const size_t begin = i;
       while (i < bytes.size() && bytes[i] != '"' && bytes[i] != '\\' && bytes[i] != '\n') ++i;
       element_.append(bytes.substr(begin, i - begin));
@@ -147,7 +147,7 @@ absl::Status RecordSplitter::Feed(std::string_view bytes) {
   if (!kind.has_value() && head_.size() < LineSplitter::kMaxLine) return absl::OkStatus();
   kind_ = kind.value_or(Kind::kLines);
   const std::string head = std::exchange(head_, "");
-  const bool marked = kind_ != Kind::kLines && head.starts_with(kByteOrderMark);  // lines leave it out themselves
+  const bool marked = kind_ != Kind::kLines && head.starts_with(kByteOrderMark);  // LineSplitter leaves it out
   return FeedDecided(std::string_view(head).substr(marked ? kByteOrderMark.size() : 0));
 }
 

@@ -1,4 +1,4 @@
-// Records of a file that comes in pieces: its lines, or the elements of the one JSON array that it is.
+// Splits a file that comes in pieces into records: its lines, or the elements of a JSON array.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 
 namespace muster {
 
-// Not thread-safe. Elements of a JSON array, which may run over several lines; each is handed on with the line of its
-// first character. What an element holds is not judged, only where it ends.
+// Not thread-safe. Elements of a JSON array, which may span several lines; each comes with the line of its first
+// character. Only the end of an element is found here; its content is not checked.
 class JsonArraySplitter {
  public:
-  // `bare`: objects one after the other, without the array around them.
+  // `bare`: objects one after the other, without an array around them.
   JsonArraySplitter(std::string file, bool bare, LineSplitter::Sink sink)
       : file_(std::move(file)), sink_(std::move(sink)), bare_(bare), state_(bare ? State::kNext : State::kBefore) {}
 
-  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is no array.
+  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is not an array.
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 

@@ -26,7 +26,7 @@ std::optional<uint32_t> NumberOf(const Digest128& digest, bool is_number, const 
 
 std::string Plural(uint64_t count, absl::string_view what) { return absl::StrCat(count, " ", what, count == 1 ? "" : "s"); }
 
-// A short id stands in its digest, for messages.
+// Messages abbreviate ids that are digests.
 std::string IdOfDigest(const Digest128& digest) {
   if (digest.back() >= digest.size()) return "";
   return absl::StrCat(" \"", std::string(reinterpret_cast<const char*>(digest.data()), digest.back()), "\"");
@@ -89,7 +89,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
   return absl::OkStatus();
 }
 
-// No judgment can be kept: which side does not fit decides what to do.
+// No judgment can be kept: what to do depends on which side does not match.
 absl::Status References::NoneIsThere(absl::string_view kind, const std::string& first) const {
   const std::string what = absl::StrCat("none of ", Plural(size_, "judgment"), " names a ", kind);
   const std::string where = absl::StrCat(". ", first, ", which is not there.");
@@ -119,7 +119,7 @@ absl::Status References::Check(const Missing& missing) const {
                         : missing.query == 0  ? "Is it another corpus"
                                               : "Are the queries and the corpus another dataset's";
   return absl::InvalidArgumentError(absl::StrFormat(
-      "%d of %d judgments (%.3g %%) name a query or document that is not there (%d a query, %d a document); at most %.3g %% "
+      "%d of %d judgments (%.3g %%) name a missing query or document (%d queries, %d documents); at most %.3g %% "
       "may. The first: %s. %s? To import the others, raise --max-missing-share.",
       missing.either, size_, 100 * share, missing.query, missing.document,
       100 * max_missing_share_.value_or(kMaxMissingShare), missing.first, another));

@@ -42,19 +42,19 @@ class References {
            uint16_t source);
   uint64_t size() const { return size_; }
 
-  // Copies to the writer what the judgments name, the dataset has and the files do not bring.
+  // Copies what the judgments name, the dataset has and the files do not contain to the writer.
   absl::Status CopyFrom(const BaseRecords& base, DigestIndex& queries, DigestIndex& documents, DatasetWriter& writer) const;
 
   // `file`: the number of the file that names the query by an id; 0: the query's row was in the file itself.
   using Judge = absl::FunctionRef<void(const std::string& split, uint32_t query, uint32_t document, Relation relation,
                                        float grade, uint16_t source, uint32_t file)>;
-  // Hands on the judgments, file by file in the order of their paths. Those that name a query or a document which is not
-  // there are left out and counted. INVALID_ARGUMENT if these are too many.
+  // Passes on the judgments, file by file in the order of their paths. Judgments of a query or document that does not
+  // exist are left out and counted. INVALID_ARGUMENT if there are too many.
   absl::Status Resolve(const DigestIndex& queries, const DigestIndex& documents, Judge judge,
                        std::vector<std::string>& notes, muster::v1::ImportReport& report) const;
 
  private:
-  // The default of the share above which an import is refused. A few judgments may always miss.
+  // The default share of missing references above which an import is refused. A few judgments may always miss.
   static constexpr double kMaxMissingShare = 0.05;
   static constexpr uint64_t kAlwaysAllowed = 10;
 

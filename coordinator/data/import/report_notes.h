@@ -1,4 +1,4 @@
-// What the report of an import says in words beside its figures.
+// Notes of an import's report.
 #pragma once
 
 #include "coordinator/data/dataset.h"
@@ -7,16 +7,17 @@
 
 namespace muster {
 
-// Repairs that were made while reading: two grades for one pair, halves of characters.
+// Repairs made while reading: two grades for one pair, halves of characters.
 void AddNotesOnRepairs(muster::v1::ImportReport& report);
 
-// Which kind of hard negatives are a positive: of their own query, or of another. A share alone alarms.
+// How many hard negatives are a positive of their own query, and how many of another query. The share alone would
+// alarm.
 void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport& report);
 
 // Which splits share queries: training on one and measuring on the other measures what was trained on.
 void AddNotesOnSharedQueries(const Dataset& dataset, muster::v1::ImportReport& report);
 
-// Counts the queries that have a document's id, and names the option that leaves it out of their ranking.
+// Counts the queries that have a document's id, and names the option that leaves that document out of their ranking.
 void AddIdenticalIds(const Dataset& dataset, muster::v1::ImportReport& report);
 
 }  // namespace muster

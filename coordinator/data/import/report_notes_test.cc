@@ -1,4 +1,4 @@
-// Queries that are documents, on small own files and on those of the field where they are there.
+// Queries that are documents, in small files and in files from the field if they are available.
 #include "coordinator/data/import/report_notes.h"
 
 #include <gmock/gmock.h>
@@ -35,7 +35,7 @@ ImportReport Import(const Files& files) {
   return report;
 }
 
-// `ids`: of two documents. Each query asks for the other one.
+// `ids`: of two documents. Each query asks for the other document.
 Files Beir(const std::string& first_query, const std::string& text) {
   return {{"corpus.jsonl", R"({"_id": "t0", "text": "fish swim"})"
                            "\n"

@@ -126,7 +126,7 @@ absl::StatusOr<uint32_t> Rows::DocumentOf(const CanonicalPassage& passage) {
 absl::Status Rows::Row(const CanonicalRow& row) {
   const bool has_texts = row.has_query && std::all_of(row.passages.begin(), row.passages.end(),
                                                        [](const CanonicalPassage& passage) { return passage.has_text; });
-  // The dataset that rows are added to may have the positives.
+  // The dataset that rows are added to may contain the positives.
   if (base_ != nullptr || !has_texts || !OnlyHasNegatives(row) || FindQuery(row).has_value()) return Add(row);
   waiting_bytes_ += BytesOf(row);
   if (waiting_bytes_ > kMaxWaitingBytes) {
@@ -185,7 +185,7 @@ absl::Status Rows::AddWaiting(muster::v1::ImportReport& report, std::vector<std:
   std::string first;
   for (const WaitingRow& waiting : waiting_) {
     split_ = waiting.split;
-    file_ = 0;  // the row was counted where it stands, or its file's name decided nothing
+    file_ = 0;  // the row was counted elsewhere, or its file's name decided nothing
     if (FindQuery(waiting.row).has_value()) {
       RETURN_IF_ERROR(Add(waiting.row));
       continue;
@@ -231,7 +231,7 @@ absl::Status Rows::Finish(std::vector<std::string>& notes, muster::v1::ImportRep
       notes, report));
   if (base_ == nullptr) DropWithoutPositive(report, notes);  // else the dataset may have the positives
   if (left_out_.contains(LeftOut::kUngradedScores)) {
-    // One row whose scores are no grades shows that the file's scores are none.
+    // One row whose scores are not grades shows that none of the file's scores are.
     for (auto& [split, edges] : writer_.edges()) {
       for (JudgmentEdge& edge : edges) edge.judgment.grade = 1;
     }

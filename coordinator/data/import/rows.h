@@ -1,4 +1,5 @@
-// Canonical rows as a dataset: who is one query, who is one passage, which judgments are left out, and how many.
+// Turns canonical rows into a dataset: decides what is one query and what is one passage, and which judgments are left
+// out.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +25,11 @@ namespace muster {
 
 // Not thread-safe. For each file with judgments BeginFile, then its records; at the end Finish.
 //
-// - A passage is its text (DigestOfPassage). A document is an id for a passage; a passage without an id is named p1, p2, ….
-// - Rows of one query id are one query; rows without an id are one query if their texts are equal.
-// - Judgments by id wait until Finish, since files come in any order; those that name what is not there are left out.
-// - A row that only has negatives waits, too: it counts if its query has a positive in another row.
+// - A passage is its text (DigestOfPassage). A document is an id for a passage; a passage without an id is named p1,
+// p2, ….
+// - Rows with the same query id are one query; rows without an id are one query if their texts are equal.
+// - Judgments by id wait until Finish, because files come in any order; those that name something missing are left out.
+// - A row with only negatives waits, too: it counts if its query has a positive in another row.
 class Rows final : public RowSink {
  public:
   // `source`: of judgments that name none. The writer outlives this.
@@ -50,8 +52,8 @@ class Rows final : public RowSink {
   uint32_t queries() const { return query_ids_.size(); }
   bool has_judgments_by_id() const { return references_.size() > 0; }
 
-  // Judges what waited. Adds notes, and the counts of what was left out to the report. INVALID_ARGUMENT if too many
-  // judgments name what is not there.
+  // Processes what waited. Adds notes and the counts of what was left out to the report. INVALID_ARGUMENT if too many
+  // judgments name something missing.
   absl::Status Finish(std::vector<std::string>& notes, muster::v1::ImportReport& report);
 
  private:
@@ -59,7 +61,7 @@ class Rows final : public RowSink {
   struct NamedFiles {
     std::vector<std::string> paths;  // the first few
     size_t files = 0;
-    uint64_t queries = 0;  // of each file; one that stands in two files counts twice
+    uint64_t queries = 0;  // of each file; one that is in two files counts twice
   };
   struct WaitingRow {
     CanonicalRow row;

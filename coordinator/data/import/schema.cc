@@ -20,7 +20,7 @@ std::vector<RecordKind> AllKinds() {
   return all;
 }
 
-// Judgments that other schemas by id may have beside their own tables.
+// Judgments that other schemas by id may have together with their own tables.
 bool IsJudgmentList(std::string_view schema) { return schema == "beir" || schema == "trec" || schema == "msmarco"; }
 
 bool IsOf(const RecordKind& kind, std::string_view schema) {
@@ -28,7 +28,7 @@ bool IsOf(const RecordKind& kind, std::string_view schema) {
          (IsJudgmentList(schema) && IsJudgmentList(kind.schema));
 }
 
-// A column "relevance" holds grades elsewhere and labels in Arctic's files: 0 means another thing in each.
+// A column "relevance" holds labels in Arctic's files and grades elsewhere, and 0 has a different meaning in each.
 bool IsRelevanceOfTwoMeanings(const InputRecord& record) {
   return HasAll(record, {"query_id", "document_id", "relevance"}) && !record.Has("label") && !record.Has("score");
 }

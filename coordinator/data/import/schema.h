@@ -1,4 +1,4 @@
-// What users' files hold, per schema: how a record is recognized, and which canonical rows it is.
+// The schemas of users' files: how a record is recognized, and which canonical rows it means.
 #pragma once
 
 #include <span>
@@ -18,10 +18,10 @@ struct RecordKind {
   enum class Holds { kDocuments, kQueries, kJudgments };
 
   std::string_view schema;  // empty: documents and queries, which every schema by id may have beside its judgments
-  std::string_view fields;  // what a record has, for messages: "query, pos, neg"
+  std::string_view fields;  // a record's keys, for messages: "query, pos, neg"
   Holds holds = Holds::kJudgments;
-  // Whether a file with this path and this first record holds such records. The record of a file of plain lines
-  // (TSV without a header, TREC) is the line, as a text.
+  // Whether a file with this path and this first record holds such records. In a file of plain lines (TSV without a
+  // header, TREC) the record is the line, as a text.
   bool (*matches)(std::string_view path, const InputRecord& record) = nullptr;
   absl::Status (*read)(const InputRecord& record, RowSink& sink) = nullptr;
   // What `read` needs of the file's first good record, as InputRecord::columns. Empty: the record is not good.
@@ -37,11 +37,11 @@ std::vector<std::string> SchemaNames();
 // "beir (corpus.jsonl, …), flagembedding (query, pos, neg), …", for messages.
 std::string KnownSchemas();
 
-// The kind of a file. `schema`: named, or settled by an earlier file; empty: neither.
-// OK and null: none, which is an error only of a file that must be of one. INVALID_ARGUMENT: the record could be of two
-// kinds that mean different things; the message names the flag that settles it.
+// The kind of a file. `schema`: named, or decided by an earlier file; empty: neither. OK and null: none, which is an
+// error only for a file that must have a kind. INVALID_ARGUMENT: the record fits two kinds with different meanings; the
+// message names the flag that decides.
 absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const InputRecord& record, std::string_view schema);
-// The kind whose rules a record of no kind breaks: the first of the schema; null for an empty or unknown name.
+// The kind to report errors by when a record fits no kind: the first of the schema; null for an empty or unknown name.
 const RecordKind* FirstKindOf(std::string_view schema);
 
 // Defined in schemas/: one file per schema.

@@ -1,4 +1,4 @@
-// The same ten records in the files of every schema are the same dataset, and what each schema refuses.
+// The same ten records in the files of every schema give the same dataset; and what each schema refuses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -84,7 +84,7 @@ struct Example {
   std::string name, schema;
   Files files;
   bool has_negatives = true;  // whether the schema can say what a negative is
-  // A record that breaks the schema, its file, and what the message must hold.
+  // A record that breaks the schema, its file, and what the message must contain.
   std::string bad_file, bad_line, message;
 };
 

@@ -1,4 +1,4 @@
-// Keys of the files that no schema reads: counted, so that nothing is lost without a word.
+// Counts keys of the files that no schema reads, so that nothing is lost silently.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace muster {
 // Not thread-safe.
 class UnreadKeys {
  public:
-  // The record has been read.
+  // Call after a record was read.
   void Count(const InputRecord& record);
   // "keys that are not read: images (3 records), …", the most frequent ones first; none: nothing.
   void AddNote(std::vector<std::string>& notes) const;

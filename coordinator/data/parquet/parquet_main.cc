@@ -1,8 +1,9 @@
 // muster-parquet FILE: writes the rows of a Parquet file to standard output, one JSON object per line. The data server
-// starts it for each Parquet file of an import, so that Arrow and what a damaged file does to it stay out of the server.
+// starts it for each Parquet file of an import, so that Arrow, and whatever a damaged file does to it, stays out of the
+// server.
 //
-// A value of a type that no schema reads (a time, a decimal, a map, bytes that are no text) is an object that says so
-// (kUnreadValue): the importer counts it as left out.
+// A value of a type that no schema reads (a time, a decimal, a map, bytes that are not text) becomes an object that
+// says so (kUnreadValue): the importer counts it as left out.
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <arrow/util/utf8.h>
@@ -150,7 +151,7 @@ arrow::Status WriteRows(const std::string& path) {
   ARROW_ASSIGN_OR_RAISE(const auto file, arrow::io::ReadableFile::Open(path));
   parquet::arrow::FileReaderBuilder builder;
   parquet::ReaderProperties pages = parquet::default_reader_properties();
-  pages.enable_buffered_stream();  // a page at a time, and not a whole column of a row group
+  pages.enable_buffered_stream();  // one page at a time, not a whole column of a row group
   ARROW_RETURN_NOT_OK(builder.Open(file, pages));
   parquet::ArrowReaderProperties properties(/*use_threads=*/false);
   properties.set_batch_size(kRowsAtOnce);
@@ -161,7 +162,7 @@ arrow::Status WriteRows(const std::string& path) {
   while (true) {
     ARROW_ASSIGN_OR_RAISE(const std::shared_ptr<arrow::RecordBatch> batch, batches->Next());
     if (batch == nullptr) return WriteOut(out);
-    ARROW_RETURN_NOT_OK(batch->ValidateFull());  // offsets and UTF-8: the file is anybody's
+    ARROW_RETURN_NOT_OK(batch->ValidateFull());  // offsets and UTF-8 are checked, because the file is not trusted
     ARROW_ASSIGN_OR_RAISE(const auto rows, batch->ToStructArray());
     for (int64_t row = 0; row < rows->length(); ++row) {
       AppendStruct(*rows, row, 0, out);
@@ -178,7 +179,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: muster-parquet FILE\n");
     return 2;
   }
-  // What a file claims to hold costs this program its life, and not the machine its memory.
+  // A file that claims a huge size can crash this program, but not exhaust the machine's memory.
   const rlimit limit = {kMaxMemory, kMaxMemory};
   setrlimit(RLIMIT_AS, &limit);
   arrow::Status status;

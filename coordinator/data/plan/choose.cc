@@ -25,7 +25,7 @@ std::vector<uint32_t> FirstIndices(uint32_t count) {
   return indices;
 }
 
-// `count` of the indices below `size`, each subset alike likely, in ascending order.
+// `count` of the indices below `size`, with equal probability for each subset, in ascending order.
 std::vector<uint32_t> DrawIndices(uint32_t size, uint32_t count, uint64_t key) {
   std::vector<uint32_t> indices = FirstIndices(size);
   CounterRandom random(key);
@@ -35,7 +35,7 @@ std::vector<uint32_t> DrawIndices(uint32_t size, uint32_t count, uint64_t key) {
   return indices;
 }
 
-// A window of `count` that moves on by its own width each epoch, around the end to the start.
+// A window of `count` that advances by its own width each epoch, and wraps around.
 std::vector<uint32_t> WindowIndices(uint32_t size, uint32_t count, uint64_t epoch) {
   std::vector<uint32_t> indices(count);
   const uint64_t start = epoch % size * count % size;
@@ -44,7 +44,7 @@ std::vector<uint32_t> WindowIndices(uint32_t size, uint32_t count, uint64_t epoc
   return indices;
 }
 
-// Indices below `size`; `grade` gives the grade of one.
+// Indices below `size`; `grade` gives the grade of an index.
 template <typename Grade>
 std::vector<uint32_t> ChooseIndices(uint32_t size, uint32_t count, Choose choose, uint64_t key, uint64_t epoch,
                                     const Grade& grade) {

@@ -23,7 +23,7 @@ struct Numbering {
   std::vector<uint32_t> documents;  // number → document of the dataset
   std::vector<uint32_t> numbers;    // document → number
   std::vector<uint32_t> passages;   // number → passage
-  std::vector<uint32_t> targets;    // number → smallest number with the same text: encoded in its place
+  std::vector<uint32_t> targets;  // number → smallest number with the same text, which is encoded instead
 };
 
 Numbering NumberDocuments(const Dataset& dataset) {
@@ -139,8 +139,8 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
       header.add_alias_documents(number);
       header.add_alias_targets(numbering.targets[number]);
     }
-    // A job's evaluation and report may differ in this, and the request does not say which one it is for: the rank
-    // knows whether to use the pairs.
+    // A job's evaluation and report may differ in this setting, and the request does not say which one it is for; the
+    // rank knows whether to use the pairs.
     if (spec.evaluate().ignore_identical_ids() || spec.report().ignore_identical_ids()) {
       AddIdenticalIds(dataset, queries, numbering, header);
     }

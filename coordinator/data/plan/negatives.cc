@@ -25,7 +25,7 @@ bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules&
                       const std::vector<uint32_t>& queries, uint32_t batch) {
   const bool together = batch > 1 && queries.size() > 1;
   if (!together && rules.negatives_per_query == 0) return false;
-  // Without a negative, all that any query brings is relevant to the first query, too.
+  // If there is no negative, everything that any query brings is also relevant to the first query.
   absl::flat_hash_set<uint32_t> relevant_to_first, brought;
   for (size_t i = 0; i < queries.size(); ++i) {
     const Judged judged = JudgedPassages(dataset.judgments(split, queries[i]), rules);

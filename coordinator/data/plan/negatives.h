@@ -1,4 +1,4 @@
-// What a training set offers to push away from a query: decided from the dataset and the rules alone, before any step.
+// Whether and which negatives a training set offers: decided from the dataset and the rules alone, before any step.
 #pragma once
 
 #include <cstdint>

@@ -31,7 +31,7 @@ FakeDataset SameAnswer() {
 TEST(MayHaveNegatives, NotWhereAllThatIsBroughtIsRelevantToAll) {
   FakeDataset dataset = SameAnswer();
   EXPECT_FALSE(MayHaveNegatives(dataset, TestJob()));
-  // Relevant to both, selectable for one alone.
+  // Relevant to both, but selectable for only one.
   const uint32_t other = dataset.Document("d1", "w4");
   dataset.Judge(0, other, 2);
   dataset.Judge(1, other, 1);

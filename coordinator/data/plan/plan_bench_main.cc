@@ -1,4 +1,4 @@
-// muster-plan-bench [QUERIES_A_STEP [RANKS]]: microseconds a query that planning a step and making its shares take, on
+// muster-plan-bench [QUERIES_PER_STEP [RANKS]]: microseconds per query for planning a step and making its shares, on
 // one core, for queries with 4 positives and 4 hard negatives out of 200,000 passages of 4 to 120 words.
 #include <charconv>
 #include <cstdio>
@@ -66,7 +66,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   Print("plan alone", planned - start, queries);
   Print("plan, deal, first rank's share", first - planned, queries);
   Print("all ranks' shares of a planned step", shared - first, queries);
-  std::printf("%.1f MB of shares, made and serialised at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,
+  std::printf("%.1f MB of shares, made and serialized at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,
               static_cast<double>(bytes) / 1e6 / absl::ToDoubleSeconds(shared - first));
   return absl::OkStatus();
 }

@@ -78,7 +78,7 @@ void Sequences::AppendSequence(const Side& side, bool is_query, uint32_t text, s
   };
   ids.insert(ids.end(), tokenizer.prefix().begin(), tokenizer.prefix().end());
   if (left) {
-    // The text's last ids, behind as many of the prompt's last as there is room for.
+    // The text's last ids, after as many of the prompt's last ids as fit.
     const uint32_t length = is_query ? tokens_->QueryLength(text) : tokens_->PassageLength(text);
     const size_t room = side.limit - std::min(side.limit, length);
     ids.insert(ids.end(), side.prompt.end() - static_cast<ptrdiff_t>(std::min(room, side.prompt.size())),

@@ -17,7 +17,7 @@ namespace muster {
 muster::v1::Prompts PromptsOf(const muster::v1::ModelSpec& model, const muster::v1::ResolvedJob& resolved);
 
 // The prompts that the tokenizer must see together with each text, as Hugging Face's tools tokenize them; the ids of
-// the others are put before the text's. Jobs resolved before their prompts were kept join none: they go on as they
+// the others are put before the text's. Jobs resolved before their prompts were kept join none: they continue as they
 // began.
 JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelSpec& model,
                             const muster::v1::ResolvedJob& resolved);

@@ -80,7 +80,7 @@ TEST_F(SequencesTest, WordPiecesNeedNoStoreOfTheirOwnForAPrompt) {
   EXPECT_EQ(joined.passage, "w0:");
 }
 
-TEST_F(SequencesTest, JobsOfBeforePromptsWereKeptGoOnAsTheyBegan) {
+TEST_F(SequencesTest, JobsFromBeforePromptsWereStoredContinueAsTheyBegan) {
   model_.mutable_prompts()->set_query("b:");
   EXPECT_EQ(PromptsToJoin(*Bytes(), model_, resolved_), JoinedPrompts());
   EXPECT_THAT(Ids(BatchOf(Bytes()), 0), ElementsAre(0, 3, 4, 2, 7, 1));

@@ -18,10 +18,10 @@ namespace {
 
 using muster::v1::StepShare;
 
-constexpr size_t kCacheBytes = 64 << 20;  // plans that are kept, about
+constexpr size_t kCacheBytes = 64 << 20;  // number of plans to keep, approximately
 constexpr size_t kCachePlans = 1024;
 
-// A step planned and dealt to the ranks of one world size.
+// A step planned and assigned to the ranks of one world size.
 struct DealtStep {
   StepPlan plan;
   std::vector<RankLoad> ranks;
@@ -108,7 +108,7 @@ absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t que
   const uint64_t steps = StepsPerEpoch(queries, options.spec.batch().queries());
   if (resolved.train_queries() != queries || resolved.steps_per_epoch() != steps) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the data gives ", queries, " queries and ", steps, " steps an epoch, the job was submitted with ",
+        absl::StrCat("the data gives ", queries, " queries and ", steps, " steps per epoch, the job was submitted with ",
                      resolved.train_queries(), " and ", resolved.steps_per_epoch(), ". Submit the job again."));
   }
   return absl::OkStatus();
@@ -141,7 +141,7 @@ class ShareSource::State {
   }
 
  private:
-  // Planned by whoever comes first, outside of the lock; the others wait for it.
+  // Planned by the first caller, outside of the lock; the others wait for it.
   struct Entry {
     uint64_t step;
     uint32_t world_size;
@@ -165,7 +165,7 @@ class ShareSource::State {
     return entry;
   }
 
-  // Drops the plans that were not used for longest. A rank that still needs one has it planned again.
+  // Drops the least recently used plans. If a rank still needs one, it is planned again.
   void Account(Entry& entry) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     entry.bytes = MemoryBytes(entry.dealt);
@@ -180,7 +180,7 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const PlanInputs inputs_;
-  QuerySum epoch_;  // what every epoch holds: from the dataset, so that a wrong plan does not agree with itself
+  QuerySum epoch_;  // what every epoch must contain, from the dataset itself, so that a wrong plan is noticed
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -35,7 +35,7 @@ class ShareSource {
   ~ShareSource();
 
   // The share of `rank` of `world_size`. A step is planned once for all ranks of a world size; steps beyond an epoch
-  // go on into the next one, without end. A pure function of the options and arguments: the same bytes every time.
+  // continue into the next one, without end. A pure function of the options and arguments: the same bytes every time.
   absl::StatusOr<muster::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size);
 
  private:

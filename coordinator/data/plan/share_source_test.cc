@@ -38,7 +38,7 @@ bool Collect(const MicroBatch& batch, std::map<uint32_t, Tokens>& by_slot) {
   return begin == ids.size();
 }
 
-// The global batch put together again from all shares: what the update depends on.
+// The global batch reassembled from all shares: what the update depends on.
 struct Graph {
   std::map<uint32_t, Tokens> sequences;
   std::vector<std::vector<uint32_t>> positives, ignored;
@@ -82,7 +82,7 @@ Graph GraphOf(ShareSource& source, uint64_t step, uint32_t world_size) {
     EXPECT_EQ(own, share.rank_counts(rank));
     EXPECT_TRUE(own > 0 || share.query_count() + share.passage_count() < world_size);
     const uint32_t rows = share.row_end() - share.row_begin();
-    EXPECT_GE(rows, share.query_count() / world_size);  // rows are split evenly
+    EXPECT_GE(rows, share.query_count() / world_size);  // rows are divided evenly
     EXPECT_LE(rows, share.query_count() / world_size + 1);
     EXPECT_EQ(share.positive_offsets_size(), rows + 1);
     EXPECT_EQ(share.ignored_offsets_size(), rows + 1);
@@ -116,7 +116,7 @@ RC_GTEST_PROP(ShareSource, GivesTheSameGraphOnAnyNumberOfRanks, ()) {
   for (uint32_t world_size : {2, 3, 4, 8}) RC_ASSERT(GraphOf(*source, step, world_size) == one);
 }
 
-// What the ranks receive against losses.md: columns are unique texts, a row's positives and ignored columns are
+// What the ranks receive against docs/reference/losses.md: columns are unique texts, a row's positives and ignored columns are
 // disjoint, R is the weight of the valid rows, micro-batches keep the token budget, and all of it is a pure function of
 // seed, step and dataset.
 RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {
@@ -193,7 +193,7 @@ RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {
   const uint64_t resume = *rc::gen::inRange<uint64_t>(0, steps + 1);
   std::map<uint64_t, int> visits;
   QuerySum expected, applied;
-  // Until `resume` one server and world size, from there on another.
+  // One server and world size until `resume`, another from there on.
   const auto visit = [&](uint64_t from, uint64_t to, uint32_t world_size) {
     const auto source = *TestSource(dataset, spec);
     for (uint64_t step = epoch * steps + from; step < epoch * steps + to; ++step) {

@@ -21,8 +21,8 @@ void AddToDigest(Sha256& hash, const std::vector<T>& values) {
   hash.Update({reinterpret_cast<const char*>(values.data()), count * sizeof(T)});
 }
 
-// Passages count by their texts, so that the same data of another schema, whose passages have other numbers, has the
-// same digest.
+// Passages are identified by their texts, so that the same data in another schema, with other numbers, has the same
+// digest.
 uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Dataset& dataset) {
   Sha256 hash;
   hash.Update(identity);
@@ -30,7 +30,8 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Datas
   hash.Update({reinterpret_cast<const char*>(numbers), sizeof numbers});
   AddToDigest(hash, plan.queries);
   if (dataset.content_digest() == dataset.digest()) {
-    // Of an older version: as that version has it, since ranks of one step may have their shares from both.
+    // For an older dataset: computed as that version computed it, because the ranks of one step may have their shares
+    // from both versions.
     AddToDigest(hash, plan.passages);
   } else {
     std::vector<uint64_t> passages;

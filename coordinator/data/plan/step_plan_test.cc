@@ -63,11 +63,11 @@ TEST(PlanStep, IgnoresARelevantPassageThatAnotherQueryBrought) {
   dataset.Query("w1");
   dataset.Query("w2");
   dataset.Judge(0, a);
-  dataset.Judge(0, b);  // not selected: one positive a query, the first
+  dataset.Judge(0, b);  // not selected: one positive per query, the first
   dataset.Judge(1, b);
   dataset.Judge(1, c, 1, 0, /*split=*/1);  // of another split: no relevance here
   dataset.HardNegative(1, c);
-  dataset.HardNegative(0, b);  // relevant as well: no negative
+  dataset.HardNegative(0, b);  // relevant as well, so not a negative
   ChoiceRules rules;
   rules.positives_per_query = 1;
   rules.negatives_per_query = 4;
@@ -146,7 +146,7 @@ TEST(PlanStep, ALongEpochIsAPermutationAndTheNextOneAnother) {
   EXPECT_EQ(orders[1], inputs.queries);
 }
 
-// Every pair of row and column against the definitions of losses.md, taken literally.
+// Compares every pair of row and column with the definitions in docs/reference/losses.md, taken literally.
 RC_GTEST_PROP(PlanStep, ClassifiesEveryPairAsDefined, ()) {
   const auto dataset = RandomDataset(*rc::gen::arbitrary<uint64_t>(), *rc::gen::inRange<uint32_t>(1, 40),
                                      *rc::gen::inRange<uint32_t>(1, 40));
@@ -195,7 +195,7 @@ RC_GTEST_PROP(PlanStep, ClassifiesEveryPairAsDefined, ()) {
       RC_ASSERT(positive.size() <= rules.positives_per_query);
     }
   }
-  RC_ASSERT(brought.size() == plan.passages.size());  // no column that nobody brought
+  RC_ASSERT(brought.size() == plan.passages.size());  // no column that no query brought
   RC_ASSERT(plan.total_weight == total);
 }
 

@@ -65,7 +65,7 @@ TEST(StepSample, CountsTextsThatTheJobsLengthsCut) {
   spec.mutable_model()->mutable_max_length()->set_passage(5);  // [CLS], three words, [SEP]
   const StepSample sample = SampleSteps(*MakePlanInputs(dataset, spec), 1, 16, 100);
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.25);
-  spec.mutable_model()->mutable_prompts()->set_query("w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 ");  // 16 hold one word more
+  spec.mutable_model()->mutable_prompts()->set_query("w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 w13 ");  // 16: one more
   EXPECT_DOUBLE_EQ(Measure(dataset, spec, sample).truncated_share(), 0.75);
 }
 

@@ -101,7 +101,7 @@ TEST_F(DataAccess, BlobsAreReadByManifestsOfTheTicketAlone) {
   EXPECT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(ReasonOf(BlobClient(worker_).PutBytes("no ticket").status()), "NOT_ASSIGNED");
   EXPECT_EQ(ReasonOf(BlobClient(worker_).GetBytes(secret).status()), "NOT_ASSIGNED");
-  // The next attempt fences the one before.
+  // The next attempt fences the previous one.
   ticket.set_attempt(2);
   EXPECT_TRUE(BlobClient(WorkerWith(ticket)).PutBytes("later").ok());
   EXPECT_EQ(ReasonOf(rank.PutBytes("too late").status()), "STALE_ATTEMPT");

@@ -1,4 +1,4 @@
-// Holds workers to what the coordinator assigned to them, by their tickets (common/rpc/access/ticket.h).
+// Restricts workers to what the coordinator assigned to them, by their tickets (common/rpc/access/ticket.h).
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -19,26 +19,26 @@
 
 namespace muster {
 
-// Thread-safe. Callers other than workers pass: the access table speaks for them. Refusals are PERMISSION_DENIED
-// (NOT_ASSIGNED), UNAUTHENTICATED (BAD_TICKET) and FAILED_PRECONDITION (STALE_ATTEMPT).
+// Thread-safe. Callers other than workers pass, because the access table decides for them. Refusals are
+// PERMISSION_DENIED (NOT_ASSIGNED), UNAUTHENTICATED (BAD_TICKET) and FAILED_PRECONDITION (STALE_ATTEMPT).
 class AssignmentGate {
  public:
   struct Options {
-    std::filesystem::path certificates;  // whose authority signed the coordinator's; empty: an insecure server
+    std::filesystem::path certificates;  // the data server's, with the authority; empty: an insecure server
     bool allow_without_ticket = false;   // for ranks of a version without tickets, during an upgrade
     AttemptFence* fence = nullptr;
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<AssignmentGate> Create(const Options& options);
 
-  // The rank, of that attempt and world, and the datasets and the tokenizer that its job was resolved to.
+  // Allows the rank, attempt and world of the ticket, and the datasets and the tokenizer that its job was resolved to.
   absl::Status AdmitStream(const grpc::ServerContext& context, const Principal& caller,
                            const muster::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
                            const std::string& dataset) const;
-  // A manifest of the ticket, or a file of one.
+  // Allows a manifest of the ticket, or a file of one.
   absl::Status AdmitRead(const grpc::ServerContext& context, const Principal& caller, const std::string& digest,
                          const BlobStore& blobs) const;
-  // Any rank that runs may store what it made: blobs are known by their content, so that it replaces nothing.
+  // Any running rank may store blobs: they are known by their content, so a new one replaces nothing.
   absl::Status AdmitWrite(const grpc::ServerContext& context, const Principal& caller) const;
 
  private:

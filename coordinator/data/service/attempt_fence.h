@@ -1,4 +1,4 @@
-// Which attempt of each job is the newest that was seen: requests of older ones are refused.
+// Remembers the newest attempt of each job, and refuses requests of older ones.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace muster {
 
-// Thread-safe. Soft state: after a restart the first that asks counts as the newest, as the coordinator and the
-// ranks' store fence attempts too. For the same reason it may forget the jobs that asked longest ago.
+// Thread-safe. Soft state: after a restart the first attempt that asks counts as the newest, because the coordinator
+// and the ranks' store fence attempts as well. For the same reason it may forget the jobs that asked longest ago.
 class AttemptFence {
  public:
   static constexpr size_t kMaxJobs = 10'000;  // far more than train at once

@@ -1,4 +1,4 @@
-// The data server's half of a backup: what a hold promises while others remove.
+// The data server's half of a backup: what holding the gate promises while others remove things.
 #include "coordinator/data/service/data_server_test_base.h"
 
 #include <algorithm>

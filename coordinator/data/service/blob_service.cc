@@ -92,7 +92,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
     const uint64_t bytes = header.size() - std::min(header.size(), header.offset());
-    // The budget is for what users bring: jobs that run go on as long as the disk has room for their checkpoints.
+    // The budget is for what users bring: running jobs continue as long as the disk has space for their checkpoints.
     const bool is_rank = caller.role == Role::kWorker;
     RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
     v1::PutRequest request;
@@ -131,8 +131,8 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     return Damaged(request.digest());
   }
 
-  // The disk gave other bytes than the digest says. Set aside, the blob can be put again by whoever has its bytes: a job
-  // that repeats the step of a damaged checkpoint brings the same ones.
+  // The disk returned bytes that do not match the digest. After the blob is set aside, anybody with its bytes can store
+  // it again: a job that repeats the step of a damaged checkpoint has the same bytes.
   absl::Status Damaged(const std::string& digest) const {
     const absl::StatusOr<bool> aside = data_.stores.blobs->SetAsideIfDamaged(digest);
     const std::string what = absl::StrCat("blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged");

@@ -1,4 +1,4 @@
-// What every handler of the data server has at hand.
+// What every handler of the data server can use.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -28,10 +28,10 @@ struct DataContext {
   const AssignmentGate& gate;
   StoreBudget& budget;
   const Clock& clock;
-  const std::atomic<bool>& stopping;  // true once the server goes down: streams end, clients come again
+  const std::atomic<bool>& stopping;  // true once the server shuts down: streams end, clients reconnect
 };
 
-// Not OK as soon as going on with the call is of no use.
+// Not OK as soon as there is no point in continuing the call.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
   if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
   if (data.stopping) {

@@ -35,17 +35,17 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--state", flags.server.state, "folder on a local disk for datasets, blobs and names")->required();
   auto* certs = app.add_option("--certs", flags.server.security.certificates, "folder with ca.pem, cert.pem and key.pem");
   app.add_option("--tokens", flags.server.tokens, "file of tokens, made by `muster tokens`");
-  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "of one user, in the long run; 0: no limit")
+  app.add_option("--calls-per-second", flags.server.limits.calls_per_second, "calls per second of one user, in the long run; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--streams", flags.server.limits.streams, "of one user, at once; 0: no limit")
+  app.add_option("--streams", flags.server.limits.streams, "open streams of one user; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
                "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--store-budget", flags.server.store_budget,
-                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: as the disk has room")
+                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: limited by the disk alone")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");
@@ -53,10 +53,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "seconds that running calls have after SIGTERM; a second one ends it at once")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  app.add_option("--log-level", flags.log_level, "least level of log lines")
+  app.add_option("--log-level", flags.log_level, "minimum level of log lines")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
       ->capture_default_str();
-  app.add_option("--log-format", flags.log_format, "text, or json: one object a line")
+  app.add_option("--log-format", flags.log_format, "text, or json: one object per line")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
 }

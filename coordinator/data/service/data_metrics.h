@@ -1,4 +1,4 @@
-// The data server's metrics, but for those of its stores (store_watch.h).
+// The data server's metrics, except those of its stores (store_watch.h).
 #pragma once
 
 #include "common/metrics/registry.h"

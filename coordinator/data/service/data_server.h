@@ -1,4 +1,4 @@
-// The process muster-data without its command line: stores, services and metrics, started together.
+// muster-data without its command line: stores, services and metrics, started together.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
@@ -40,7 +40,7 @@ class DataServer {
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
     bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
-    uint64_t store_budget = 0;  // bytes; 0: as much as the disk holds
+    uint64_t store_budget = 0;  // bytes; 0: limited by the disk alone
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -49,7 +49,7 @@ class DataServer {
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
   int health_port() const { return health_->port(); }
-  // Ends streams at once (clients come again) and lets other calls end for `grace`.
+  // Ends streams at once (clients reconnect) and lets other calls end for `grace`.
   void Shutdown(absl::Duration grace);
 
  private:

@@ -44,7 +44,7 @@ class ServerStream : public DataServerTest {
     RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
   }
-  // The notes beside the answer.
+  // The notes of the answer.
   std::vector<std::string> ResolveNotes() {
     grpc::ClientContext call;
     v1::ResolveRequest request;
@@ -286,7 +286,7 @@ TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {
   for (const uint64_t digest : queries) EXPECT_EQ(queries.count(digest), 2u);
 }
 
-TEST_F(ServerStream, GoesOnFromAnyStepWithTheSameBytes) {
+TEST_F(ServerStream, ContinuesFromAnyStepWithTheSameBytes) {
   const Streamed whole = Stream(Request(1, 1, 2)), rest = Stream(Request(1, 1, 2, 4));
   ASSERT_EQ(rest.shares.size(), 2u);
   EXPECT_EQ(rest.shares[0].SerializeAsString(), whole.shares[4].SerializeAsString());
@@ -360,7 +360,7 @@ TEST_F(ServerStream, ManyRanksAtOnceSeeOnePlan) {
   }
 }
 
-TEST_F(ServerStream, StreamsTheSharedSetWhole) {
+TEST_F(ServerStream, StreamsTheWholeSharedSet) {
   const auto source = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/banking77-intent";
   const auto vocabulary = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/bert-vocab/vocab.txt";
   if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " is not there";

@@ -93,7 +93,7 @@ class DataServerTest : public testing::Test {
     *request.mutable_header() = header;
     bool open = stream->Write(request);
     for (const auto& [path, content] : files) {
-      if (!path.empty()) {  // otherwise the content goes on with the file before
+      if (!path.empty()) {  // otherwise the content continues the file before
         request.mutable_file()->set_path(path);
         open = open && stream->Write(request);
       }

@@ -77,7 +77,7 @@ class DataServiceImpl final : public v1::DataService::Service {
       absl::MutexLock lock(&data_.stores.names);
       ASSIGN_OR_RETURN(const v1::Dataset dataset, data_.stores.catalogue->GetDataset(request->name()));
       RETURN_IF_ERROR(CheckOwner(admitted.principal, dataset));
-      // The content goes with a later sweep, when no job needs it.
+      // A later sweep removes the content, when no job needs it.
       RETURN_IF_ERROR(data_.stores.catalogue->DeleteDataset(request->name()));
       spdlog::info("{} deleted dataset {}", admitted.principal.name, request->name());
       return absl::OkStatus();

@@ -1,4 +1,4 @@
-// Everything durable of the data server, opened together.
+// Everything durable in the data server, opened together.
 #pragma once
 
 #include <filesystem>
@@ -21,16 +21,16 @@ struct DataStores {
   std::unique_ptr<Catalogue> catalogue;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<DatasetShelf> shelf;
-  RemovalGate removals;  // asked before anything that may be needed is removed
-  // Held from the look at a name to its change (service/ownership.h), so that of two changes at once one sees the
-  // other. Both disk writes of a change happen under it: changes of names are rare.
+  RemovalGate removals;  // must be passed before anything that may be needed is removed
+  // Held from reading a name until changing it (service/ownership.h), so that the second of two concurrent changes sees
+  // the first. Both disk writes of a change happen under it: changes of names are rare.
   absl::Mutex names;
 };
 
 // Opens the state folder.
 absl::StatusOr<std::unique_ptr<DataStores>> OpenDataStores(const std::filesystem::path& root, const Clock& clock);
 
-// Makes the blobs of a manifest, and its own, as new as put ones. NOT_FOUND if one is not stored.
+// Makes a manifest's blobs, and its own, as new as blobs just stored. NOT_FOUND if one is not stored.
 absl::Status TouchManifest(DataStores& stores, const std::string& digest);
 
 }  // namespace muster

@@ -50,7 +50,7 @@ class ExportStream {
   const DataContext& data_;
   const grpc::ServerContext& call_;
   grpc::ServerWriter<ExportDatasetResponse>& writer_;
-  uint64_t queries_;  // told with the first message
+  uint64_t queries_;  // sent with the first message
   ExportDatasetResponse response_;
 };
 

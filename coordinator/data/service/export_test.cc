@@ -43,7 +43,7 @@ class ServerExport : public DataServerTest {
     return exported;
   }
 
-  // What an export says that it carries whole, an import gives back.
+  // If an export has no notes, importing it gives the same dataset.
   void ExpectTheSameAgain(const std::string& digest, const std::string& format, const std::string& source = "") {
     const auto exported = Export("set", format);
     ASSERT_TRUE(exported.ok()) << exported.status();
@@ -153,7 +153,7 @@ TEST_F(ServerExport, SaysWhatAFormatCannotCarry) {
                   .ok());
   EXPECT_THAT(Export("set", "jsonl")->notes,
               ElementsAre(HasSubstr("1 texts have their title"), HasSubstr("2 documents are left out"),
-                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"), HasSubstr("anew")));
+                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"), HasSubstr("numbers queries and documents again")));
   v1::ImportHeader add = Header("set");
   add.set_add(true);
   add.set_source("llm");

@@ -21,17 +21,17 @@ using muster::v1::ImportRequest;
 using muster::v1::ImportResponse;
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
-constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two looks at the disk
+constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two checks of the disk
 constexpr size_t kMaxChunk = 1 << 20;
 
-// Reads files until the client has no more, and tells how far it is.
+// Reads files until the client has no more, and reports progress.
 class ImportReader {
  public:
   ImportReader(const DataContext& data, const grpc::ServerContext& call, ImportStream& stream, Importer& importer)
       : data_(data), call_(call), stream_(stream), importer_(importer) {}
 
   absl::Status ReadAll() {
-    Tell("reading");  // at once: what would be refused by the header alone has been by now
+    Tell("reading");  // announced at once: errors of the header alone have been returned by now
     ImportRequest request;
     while (stream_.Read(&request)) RETURN_IF_ERROR(Take(request));
     return CheckAlive(data_, call_);
@@ -68,7 +68,7 @@ class ImportReader {
     return LookAround();
   }
 
-  // The blob is as new as a put one from here on, and a mapped file stays readable whatever becomes of its name.
+  // From here on the blob is as new as one just stored, and a mapped file stays readable whatever happens to its name.
   absl::Status TakeBlob(const muster::v1::ImportFile& file) {
     const std::string place = absl::StrCat(file.path(), ": blob");
     RETURN_IF_ERROR(WithContext(data_.stores.blobs->Touch(file.blob()), place));
@@ -83,11 +83,11 @@ class ImportReader {
     if (sha.FinishHex() == file.blob()) return absl::OkStatus();
     RETURN_IF_ERROR(data_.stores.blobs->SetAsideIfDamaged(file.blob()).status());
     return absl::DataLossError(absl::StrCat(place, " ", file.blob().substr(0, 12),
-                                            ": its bytes on the data server's disk are damaged. Import anew: the file is "
+                                            ": its bytes on the data server's disk are damaged. Import again: the file is "
                                             "sent again."));
   }
 
-  // At every message or piece of a blob: whether going on is of use and the disk has room; and tells how far it is.
+  // At every message or piece of a blob: whether to continue and whether the disk has space; reports how far it is.
   absl::Status LookAround() {
     RETURN_IF_ERROR(CheckAlive(data_, call_));
     if (importer_.bytes() >= next_look_) {
@@ -102,16 +102,16 @@ class ImportReader {
   const grpc::ServerContext& call_;
   ImportStream& stream_;
   Importer& importer_;
-  bool is_blob_ = false;  // the file that is read now is a stored blob
+  bool is_blob_ = false;  // the current file is a stored blob
   absl::Duration told_ = -absl::InfiniteDuration();
   uint64_t next_look_ = 0;
 };
 
-// A broken connection may look like the end of the client's messages; the announced size tells them apart.
+// A broken connection may look like the end of the client's messages; the announced size distinguishes the two.
 absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
   if (announced == 0 || bytes == announced) return absl::OkStatus();
   return absl::AbortedError(absl::StrCat("import: ", bytes, " of ", announced,
-                                         " bytes came: the connection broke, or a file changed. Import anew."));
+                                         " bytes came: the connection broke, or a file changed. Import again."));
 }
 
 absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Principal& caller,
@@ -146,7 +146,7 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
   absl::StatusOr<ImportReport> report = ReadAndPublish(data, admitted.principal, call, request.header(), stream);
   if (!report.ok()) {
     if (data.stopping) {
-      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import anew "
+      report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import again "
                                                  "once it is back."),
                           "SHUTTING_DOWN");
     }

@@ -61,8 +61,7 @@ void SetContent(const std::string& name, DatasetFacts facts, ImportReport& repor
   report.mutable_dataset()->set_name(name);
 }
 
-// The imported dataset with the splits of the old one that stay, in a folder of its own; completes the report's
-// dataset.
+// The imported dataset plus the kept splits of the old one, in a folder of its own; completes the report's dataset.
 absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const muster::v1::Dataset& before,
                                              const std::vector<std::string>& kept, const ScratchFolder& imported,
                                              ImportReport& report) {
@@ -81,7 +80,7 @@ absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const must
   return merged;
 }
 
-// The dataset that was there with the imported judgments, in a folder of its own; completes the report's dataset.
+// The existing dataset plus the imported judgments, in a folder of its own; completes the report's dataset.
 absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportStart& start, const ScratchFolder& imported,
                                         ImportReport& report) {
   ASSIGN_OR_RETURN(const auto fresh, Dataset::Open(imported.path()));
@@ -96,7 +95,7 @@ absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportSta
   return merged;
 }
 
-// A folder of many files that mean nothing has a note for each: the report is to be read, and to fit a message.
+// A folder of many unrelated files would have a note for each: the report must stay readable, and fit a message.
 void BoundNotes(ImportReport& report) {
   constexpr int kMostNotes = 100;
   const int more = report.notes_size() - kMostNotes;

@@ -14,22 +14,22 @@
 
 namespace muster {
 
-// What is known of an import before its files come.
+// What is known about an import before its files come.
 struct ImportStart {
   bool adds = false;                         // to `before`, which is there
-  std::optional<muster::v1::Dataset> before;  // what the name stands for; nothing if it is free
+  std::optional<muster::v1::Dataset> before;  // the dataset that has the name; nothing if it is free
   std::shared_ptr<const Dataset> base;        // the content of `before`, if the import adds to it
   std::optional<ReportTokens> tokens;         // of the report, if they are asked for
 };
 
-// An error if the import may not have the name or asks for what is not there, before anything is sent: ALREADY_EXISTS,
+// An error if the import may not have the name or refers to something missing, before anything is sent: ALREADY_EXISTS,
 // PERMISSION_DENIED (service/ownership.h), NOT_FOUND, INVALID_ARGUMENT.
 absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
                                         const muster::v1::ImportHeader& header);
 
-// `scratch`: the imported files as a dataset, described by `report`. They are added to the dataset that was there, or
-// the splits that the import does not bring are kept. Publishes the content, gives it the name, and completes the report.
-// ABORTED (NAME_CHANGED) if the name changed since the import began: another import of it won.
+// `scratch`: the imported files as a dataset, described by `report`. Adds them to the existing dataset, or keeps the
+// splits that the import does not contain. Publishes the content, gives it the name, and completes the report. ABORTED
+// (NAME_CHANGED) if the name changed since the import began, because another import of it finished first.
 absl::Status PublishImport(const DataContext& data, const Principal& caller, const ImportStart& start,
                            ScratchFolder scratch, muster::v1::ImportReport& report);
 

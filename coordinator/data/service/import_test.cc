@@ -18,7 +18,7 @@ TEST_F(ServerImport, StoresADatasetUnderItsName) {
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->dataset().queries(), 5u);
   EXPECT_GT(report->dataset().imported().seconds(), 0);
-  StartServer();  // names and contents are there after a restart
+  StartServer();  // names and contents survive a restart
   grpc::ClientContext call;
   v1::GetDatasetRequest request;
   request.set_name("set");
@@ -75,12 +75,12 @@ TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
   std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
   const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
   while (CheckHealth(operator_).ok() && RealClock().Monotonic() < end) absl::SleepFor(absl::Milliseconds(10));
-  // One message and no more: what is still on its way when the server closes the connection may cost its answer.
+  // One message only: data still in flight when the server closes the connection may lose its answer.
   stream->Write(request);
   const absl::Status status = FromGrpc(stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(ReasonOf(status), "SHUTTING_DOWN");
-  EXPECT_THAT(std::string(status.message()), HasSubstr("Import anew"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Import again"));
   stop.join();
   EXPECT_EQ(StateListing(), before);
 }
@@ -137,7 +137,7 @@ TEST_F(ServerImport, RefusesAModelThatIsNone) {
   EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
             "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a tokenizer "
             "(tokenizer.json or vocab.txt) alone.");
-  EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is no name of a model"));
+  EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is not a valid model name"));
 }
 
 TEST_F(ServerImport, BlobsGoBothWays) {
@@ -151,7 +151,7 @@ TEST_F(ServerImport, BlobsGoBothWays) {
   EXPECT_EQ(ReasonOf(blobs.GetBytes(std::string(64, '0')).status()), "BLOB_NOT_FOUND");
 }
 
-TEST_F(ServerImport, ABrokenPutGoesOnWhereItStopped) {
+TEST_F(ServerImport, AnInterruptedPutContinuesWhereItStopped) {
   const std::string text = "hello world", digest = Sha256Hex(text);
   const auto stub = v1::BlobService::NewStub(operator_);
   const auto put = [&](uint64_t offset, std::string_view part) {

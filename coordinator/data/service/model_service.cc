@@ -17,7 +17,7 @@ namespace {
 namespace v1 = muster::v1;
 
 constexpr size_t kMaxRequestId = 128;                  // as of jobs
-constexpr absl::Duration kPushLife = absl::Hours(24);  // how long a request id is known
+constexpr absl::Duration kPushLife = absl::Hours(24);  // how long a request id is remembered
 
 class ModelServiceImpl final : public v1::ModelService::Service {
  public:
@@ -72,7 +72,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     if (!IsValidName(request.name())) {
       return absl::InvalidArgumentError(
           absl::StrCat("models push: \"", request.name(),
-                       "\" is no name of a model; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
+                       "\" is not a valid model name; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
     }
     if (request.request_id().size() > kMaxRequestId) {
       return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
@@ -82,7 +82,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     RETURN_IF_ERROR(data_.budget.CheckRoom(manifest->bytes.size()));
     ASSIGN_OR_RETURN(v1::Model model, CheckModel(*data_.stores.blobs, manifest->files, data_.stores.state->scratch()));
     RETURN_IF_ERROR(data_.stores.blobs->PutBytes(manifest->digest, manifest->bytes));
-    RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // it is named in a moment
+    RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // its name follows in a moment
     model.set_name(request.name());
     model.set_manifest(manifest->digest);
     return Name(caller, request, std::move(model));

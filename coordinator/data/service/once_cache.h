@@ -1,4 +1,4 @@
-// Values that are costly to make and shared: made once a key, in a thread of their own, kept while they are used.
+// Shared values that are costly to make: made once per key, in a thread of their own, and kept while they are used.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,20 @@
 
 namespace muster {
 
-// Thread-safe. Holds the `capacity` values that were asked for last; others live on with those who hold them.
+// Thread-safe. Keeps the `capacity` values that were requested last; others live as long as somebody holds them.
 template <typename Value>
 class OnceCache {
  public:
   using Make = std::function<absl::StatusOr<std::shared_ptr<Value>>()>;
 
   explicit OnceCache(size_t capacity) : capacity_(capacity) {}
-  ~OnceCache() {  // waits for what is being made
+  ~OnceCache() {  // waits for values that are being made
     for (auto& [key, entry] : entries_) Join(*entry);
   }
 
-  // The value of the key; all who ask while it is made wait for the one making. `give_up` is asked now and then, and
-  // what it returns, if not OK, is returned at once; the making goes on. After an error the next call makes anew.
+  // The value of the key. Callers that ask while it is being made wait for it. `give_up` is called now and then; if it
+  // returns an error, Get returns that error at once, while the value is still being made. After an error the next call
+  // makes it again.
   absl::StatusOr<std::shared_ptr<Value>> Get(const std::string& key, Make make,
                                              const std::function<absl::Status()>& give_up) {
     const std::shared_ptr<Entry> entry = EntryOf(key, std::move(make));
@@ -71,7 +72,7 @@ class OnceCache {
     }
     if (entry == nullptr) {
       entry = std::make_shared<Entry>();
-      // The entry outlives the thread: whoever drops it from the map joins first.
+      // The entry outlives the thread: remove it from the map only after joining.
       entry->thread = std::thread([made = entry.get(), make = std::move(make)] {
         absl::StatusOr<std::shared_ptr<Value>> value = make();
         absl::MutexLock made_lock(&made->mutex);
@@ -85,7 +86,7 @@ class OnceCache {
     return kept;
   }
 
-  // Those that are being made stay.
+  // Values that are being made stay.
   void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     while (entries_.size() > capacity_) {
       auto oldest = entries_.end();

@@ -33,7 +33,7 @@ TEST(OnceCache, MakesOnceForAllWhoAsk) {
   EXPECT_EQ(right, 8);
 }
 
-TEST(OnceCache, MakesAnewAfterAnError) {
+TEST(OnceCache, MakesItAgainAfterAnError) {
   OnceCache<int> cache(4);
   const auto fails = []() -> absl::StatusOr<std::shared_ptr<int>> { return absl::NotFoundError("x"); };
   const auto works = []() -> absl::StatusOr<std::shared_ptr<int>> { return std::make_shared<int>(7); };
@@ -64,7 +64,7 @@ TEST(OnceCache, ForgetsWhatWasAskedForLongestAgo) {
   const auto first = cache.Get("a", make, Never).value();
   EXPECT_EQ(**cache.Get("b", make, Never), 2);
   EXPECT_EQ(**cache.Get("a", make, Never), 1);
-  EXPECT_EQ(**cache.Get("c", make, Never), 3);  // in place of b
+  EXPECT_EQ(**cache.Get("c", make, Never), 3);  // replaces b
   EXPECT_EQ(**cache.Get("a", make, Never), 1);
   EXPECT_EQ(**cache.Get("b", make, Never), 4);
   EXPECT_EQ(*first, 1);

@@ -1,6 +1,6 @@
-// Who may change what a name stands for: its owner and operators, and only where they say that they mean it.
+// Who may change what a name points to: its owner and operators, and only with an explicit flag.
 //
-// All that gives, replaces or removes a name holds DataStores::names from its look at the name to the change.
+// Whoever gives, replaces or removes a name holds DataStores::names from reading the name until changing it.
 #pragma once
 
 #include <string>
@@ -14,11 +14,12 @@
 
 namespace muster {
 
-// PERMISSION_DENIED (NOT_OWNER) says whose it is. What was stored before owners were kept has none, and is operators'.
+// PERMISSION_DENIED (NOT_OWNER) names the owner. Content stored before owners were recorded has none; only operators
+// may change it.
 absl::Status CheckOwner(const Principal& caller, const muster::v1::Dataset& dataset);
 absl::Status CheckOwner(const Principal& caller, const muster::v1::Model& model);
 
-// For an import or push of a name that exists. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: says
+// For an import or push over an existing name. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: says
 // what is there and what to do. With it: as CheckOwner.
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Dataset& existing, bool replace);
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Model& existing, bool replace);

@@ -1,4 +1,4 @@
-// Names that exist: who may replace or remove what they stand for, and what stays.
+// Names that exist: who may replace or remove what they point to, and what stays.
 #include "coordinator/data/service/ownership.h"
 
 #include "coordinator/data/dataset.h"
@@ -13,7 +13,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// An import that has begun, and is ended by hand.
+// An import that has begun, and that the test ends.
 class OpenImport {
  public:
   OpenImport(const std::shared_ptr<grpc::Channel>& channel, const v1::ImportHeader& header, const std::string& rows)
@@ -85,7 +85,7 @@ class Ownership : public DataServerTest {
     return request;
   }
   static Files OtherVocabulary() { return {{"vocab.txt", Vocabulary()[0].second + "more\n"}}; }
-  // As a version before owners stored it.
+  // Like a version that stored no owners.
   void StoreWithoutOwner(const v1::Dataset& dataset) {
     server_.reset();
     v1::Dataset without = dataset;
@@ -194,7 +194,7 @@ TEST_F(Ownership, AReplacementThatFailsLeavesTheOldDataset) {
   EXPECT_EQ(Get("set").SerializeAsString(), first.SerializeAsString());
 }
 
-TEST_F(Ownership, OfTwoImportsOfANameAtOnceOneWinsAndTheOtherIsToldSo) {
+TEST_F(Ownership, OfTwoConcurrentImportsOfANameOneWinsAndTheOtherIsRefused) {
   ASSERT_TRUE(ImportAs(ben_, Header("same-content"), BeirFiles(5)).ok());
   const auto before = StateListing();
   OpenImport slow(ana_, Header("set"), kTrain);
@@ -204,7 +204,7 @@ TEST_F(Ownership, OfTwoImportsOfANameAtOnceOneWinsAndTheOtherIsToldSo) {
   EXPECT_EQ(ReasonOf(status), "NAME_CHANGED");
   EXPECT_THAT(std::string(status.message()), HasSubstr("imported by ben"));
   EXPECT_EQ(Get("set").SerializeAsString(), won.SerializeAsString());
-  // And where both replace, or the name goes meanwhile.
+  // Also if both replace, or if the name is removed meanwhile.
   OpenImport second(operator_, Replacing("set"), kTrain);
   ASSERT_TRUE(ImportAs(ben_, Replacing("set"), BeirFiles(5)).ok()) << "the same content, at another time";
   EXPECT_EQ(ReasonOf(second.Finish()), "NAME_CHANGED");

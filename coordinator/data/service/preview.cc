@@ -19,7 +19,7 @@ using muster::v1::TrainingPreview;
 
 constexpr size_t kMostSteps = 16, kMostTexts = 20000;
 
-// The embeddings of all ranks as gathered, and sorted by slot; then their gradients beside the sorted ones.
+// The embeddings of all ranks as gathered, and sorted by slot; then the gradients of the sorted ones.
 constexpr uint64_t kCopiesOfEmbeddings = 3;
 
 absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, const ResolvedJob& resolved) {
@@ -31,7 +31,7 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
                     stores.state->scratch());
 }
 
-// Measures the sample and returns the most sequences of a step.
+// Measures the sample and returns the largest number of sequences in a step.
 absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::v1::PreviewRequest& request,
                                       TrainingPreview& preview) {
   const ResolvedJob& resolved = request.resolved();
@@ -73,7 +73,8 @@ absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const
       adapters += spec.model().lora().rank() * static_cast<uint64_t>(target.shape[0] + target.shape[1]);
     }
   }
-  // float32: a weight, its gradient and two moments. With low-rank adaptation the adapters alone have those.
+  // float32: a weight, its gradient and two moments. With low-rank adaptation only the adapters have gradients and
+  // moments.
   const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * parameters;
   return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }

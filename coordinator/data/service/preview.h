@@ -8,14 +8,14 @@
 
 namespace muster {
 
-// `request.spec` has its defaults filled in, and `request.resolved` is what ResolveJob said of it. Plans at most 16 steps
-// and tokenizes their texts alone, so the time does not depend on the dataset's size.
+// `request.spec` has its defaults filled in, and `request.resolved` is the result of ResolveJob. Plans at most 16 steps
+// and tokenizes only their texts, so the time does not depend on the dataset's size.
 absl::StatusOr<muster::v1::TrainingPreview> PreviewTraining(DataStores& stores,
                                                             const muster::v1::PreviewRequest& request);
 
 // An estimate of a rank's memory in bytes: weights, gradients and AdamW's moments, the graphs that it may keep, and the
-// embeddings of `sequences` (of a step, all ranks') with their gradients. docs/job-spec.md says what is not in it.
-// INVALID_ARGUMENT if model.lora names no product of the model.
+// embeddings of `sequences` (of one step on all ranks) with their gradients. docs/reference/job-spec.md says what is
+// not included. INVALID_ARGUMENT if model.lora names no product of the model.
 absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const muster::v1::JobSpec& spec,
                                               uint32_t embedding_size, uint64_t sequences);
 

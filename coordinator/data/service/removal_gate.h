@@ -1,4 +1,4 @@
-// Keeps removals out while somebody copies what is stored.
+// Prevents removals while somebody copies the stored files.
 #pragma once
 
 #include <memory>
@@ -14,9 +14,9 @@ class RemovalGate {
  public:
   using Pass = std::shared_ptr<void>;
 
-  // Nothing begins to be removed while the pass is held; waits for removals that run.
+  // While the pass is held, no removal begins; waits for running removals.
   Pass Hold() ABSL_LOCKS_EXCLUDED(mutex_);
-  // To be held while something is removed. UNAVAILABLE (BACKUP_RUNS) while anybody holds.
+  // Hold this while something is removed. UNAVAILABLE (BACKUP_RUNS) while anybody holds a pass.
   absl::StatusOr<Pass> BeginRemoval() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

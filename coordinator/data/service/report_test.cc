@@ -51,7 +51,7 @@ TEST_F(ServerReport, OfManyFilesThatMeanNothingStaysReadable) {
 TEST_F(ServerReport, OfAnOlderDatasetIsAbsent) {
   const auto report = Import(Header("set"), BeirFiles(5)).value();
   server_.reset();
-  {  // as a version before reports stored it
+  {  // like a version that stored no reports
     auto catalogue = Catalogue::Open(root_ / "state/catalogue.db").value();
     ASSERT_TRUE(catalogue->DeleteDataset("set").ok());
     ASSERT_TRUE(catalogue->PutDataset(report.dataset()).ok());
@@ -188,7 +188,7 @@ TEST_F(ServerBlobImport, DamagedBytesAreRefusedAndMayBePutAgain) {
   EXPECT_TRUE(ImportBlobs(Header("set"), {{"rows.jsonl", digest}}).ok());
 }
 
-// A network that breaks after some bytes: the server keeps them, and the next try sends the others alone.
+// A network that breaks after some bytes: the server keeps them, and the next try sends only the rest.
 TEST_F(ServerBlobImport, AnUploadThatBrokeContinuesWhereItStopped) {
   std::string bytes;
   for (int i = 0; i < 100000; ++i) absl::StrAppend(&bytes, R"({"query": "asked )", i, R"(", "pos": ["told )", i, "\"]}\n");
@@ -208,10 +208,10 @@ TEST_F(ServerBlobImport, AnUploadThatBrokeContinuesWhereItStopped) {
       request.set_chunk(bytes.substr(begin, kChunk));
       ASSERT_TRUE(writer->Write(request));
     }
-    writer->WritesDone();  // the rest does not come
+    writer->WritesDone();  // the rest does not arrive
     EXPECT_FALSE(writer->Finish().ok());
   }
-  StartServer();  // it does not matter whether the server ran on
+  StartServer();  // whether the server kept running does not matter
   const auto file = root_ / "rows.jsonl";
   ASSERT_TRUE(WriteFileAtomically(file, bytes).ok());
   uint64_t first = bytes.size();

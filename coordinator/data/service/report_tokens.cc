@@ -16,7 +16,7 @@ namespace {
 
 using muster::v1::LengthSummary;
 
-constexpr uint64_t kSampleKey = 1;  // any: samples are the same at every import
+constexpr uint64_t kSampleKey = 1;  // an arbitrary constant: samples are the same at every import
 
 uint32_t Percentile(const std::vector<uint32_t>& sorted, double share) {
   if (sorted.empty()) return 0;
@@ -53,7 +53,7 @@ std::string SampleText(const LengthSummary& summary, const char* what) {
   return absl::StrCat("a sample of ", summary.texts(), " of ", summary.all_texts(), " ", what);
 }
 
-// The lengths of the report, with a job's defaults, by a job's own rule.
+// The lengths of the report, with a job's defaults and by a job's rules.
 absl::StatusOr<muster::v1::MaxLength> LengthsOf(const muster::v1::ImportHeader& header) {
   muster::v1::JobSpec spec;
   *spec.mutable_model()->mutable_max_length() = header.max_length();

@@ -1,4 +1,4 @@
-// Token counts of an import's report: how many texts a job with these lengths would cut.
+// Token counts for an import's report: how many texts a job with these lengths would cut.
 #pragma once
 
 #include <memory>
@@ -17,16 +17,16 @@ namespace muster {
 // Thread-safe: immutable.
 class ReportTokens {
  public:
-  // Texts are counted up to these bounds; of a larger dataset a sample is, which depends on the dataset alone.
+  // Texts are counted up to these bounds. A larger dataset is sampled; the sample depends on the dataset alone.
   static constexpr uint64_t kMaxTexts = 20000;     // of queries, and of passages
   static constexpr uint64_t kMaxBytes = 32 << 20;  // of each; the text that reaches it is the last
 
-  // What `header` asks for; nothing if it names no model. An error before anything is sent: NOT_FOUND
+  // The counter that `header` asks for; nothing if it names no model. An error before anything is sent: NOT_FOUND
   // (MODEL_NOT_FOUND); INVALID_ARGUMENT for lengths without a model, or outside of what a job accepts.
   static absl::StatusOr<std::optional<ReportTokens>> Prepare(const DataStores& stores,
                                                              const muster::v1::ImportHeader& header);
 
-  // Sets query_tokens and passage_tokens, and a note that names the model and, where it is one, the sample.
+  // Sets query_tokens and passage_tokens, and a note with the model and, if texts were sampled, the sample.
   void Count(const Dataset& dataset, muster::v1::ImportReport& report) const;
 
  private:

@@ -55,7 +55,7 @@ bool HasPositive(const Dataset& dataset, uint32_t split) {
   return false;
 }
 
-// The digest of a dataset that is evaluated on: its split must have something to find.
+// The digest of an evaluation dataset: its split must contain a relevant document.
 absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::string& name, const std::string& split,
                                               absl::string_view section) {
   ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, absl::StrCat(section, ".dataset")));
@@ -124,7 +124,7 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
 }
 
 struct ResolvedModel {
-  FileManifest tokenizer;  // files to take it from
+  FileManifest tokenizer;  // files from which to read the tokenizer
   std::optional<FileManifest> model;
 };
 
@@ -176,15 +176,15 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
-// The tokenizer's manifest is stored as a blob of its own, since ranks read it when they write the export.
+// The tokenizer's manifest is stored as a blob of its own, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
   RETURN_IF_ERROR(stores.blobs->PutBytes(manifest.digest, manifest.bytes));
   return manifest.digest;
 }
 
-// A model that is measured at other lengths than it is used at elsewhere has other figures there. A tool that takes the
-// lengths from the folder would have trained at those.
+// A model measured at other lengths than it is normally used at has other figures. A tool that takes the lengths from
+// the folder would have trained at those.
 void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderConfig& config,
                      std::vector<std::string>& notes) {
   const auto& lengths = spec.model().max_length();
@@ -199,7 +199,7 @@ void NoteOtherLength(const JobSpec& spec, const JobSpec& given, const EncoderCon
                                                                   " cuts. Set model.max_length to train as it does.")));
 }
 
-// A prompt of the job counts, be it empty; else that of the model's folder.
+// The job's prompt counts, even if it is empty; otherwise that of the model's folder.
 void ResolvePrompts(const JobSpec& spec, const EncoderConfig& config, ResolvedJob& resolved,
                     std::vector<std::string>& notes) {
   const auto& given = spec.model().prompts();
@@ -265,7 +265,8 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::Reso
                      ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
     resolved.set_report_dataset(digest);
   }
-  // The coordinator writes the job down in a moment. Until it says so itself, what was resolved counts as just used.
+  // The coordinator stores the job in a moment. Until it reports the job as needing them, the resolved names count as
+  // just used.
   for (const std::string& manifest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
     if (!manifest.empty()) RETURN_IF_ERROR(TouchManifest(stores, manifest));
   }

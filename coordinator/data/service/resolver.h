@@ -1,4 +1,5 @@
-// What the names in a job's specification mean now: datasets, splits, model and tokenizer, and the number of steps.
+// Resolves the names in a job's specification to datasets, splits, model and tokenizer, and computes the number of
+// steps.
 #pragma once
 
 #include <string>
@@ -12,12 +13,12 @@ namespace muster {
 
 struct Resolution {
   muster::v1::ResolvedJob resolved;
-  std::vector<std::string> notes;  // for whoever submits: the job can run, but perhaps not as meant
+  std::vector<std::string> notes;  // for the submitter: the job can run, but perhaps not as meant
 };
 
-// The specification has its defaults filled in and passed ValidateJobSpec; `given` is what came before that: a
-// note is about data.negatives.per_query left out, not about one chosen. Errors are INVALID_ARGUMENT or NOT_FOUND,
-// "field.path: what is wrong. What exists."
+// The specification has its defaults filled in and passed ValidateJobSpec; `given` is the specification before that, so
+// that a note can distinguish a field that was left out from one that was set to its default. Errors are
+// INVALID_ARGUMENT or NOT_FOUND, "field.path: what is wrong. What exists."
 absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
                                       const muster::v1::JobSpec& given);
 

@@ -1,4 +1,4 @@
-// The gRPC services of the data server. Handlers check who asks, and hand on; the work is done behind them.
+// The gRPC services of the data server. Handlers check the caller and pass the request on.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>
@@ -14,7 +14,8 @@ std::unique_ptr<grpc::Service> MakeDataService(DataContext context);
 std::unique_ptr<grpc::Service> MakeBlobService(DataContext context);
 std::unique_ptr<grpc::Service> MakeModelService(DataContext context);
 
-// What a backup of the data server holds: names, datasets and blobs. Token stores are left out: they are made again.
+// What a backup of the data server contains: names, datasets and blobs. Token stores are left out, because they can be
+// made again.
 BackupSource DataBackup(DataStores& stores);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Shares of one stream that are planned ahead of their sending.
+// Shares of one stream that are planned before they are sent.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 
 namespace muster {
 
-// Plans the steps begin..end-1 in a thread of its own, at most kMaxSteps and (but for one share) kMaxBytes ahead.
-// Pop is for one thread. The destructor stops planning after the share that is being planned.
+// Plans the steps begin..end-1 in a thread of its own, at most kMaxSteps and (except for one share) kMaxBytes ahead.
+// Pop is for one thread. The destructor stops after the share that is being planned.
 class ShareQueue {
  public:
   static constexpr size_t kMaxSteps = 64;
@@ -27,7 +27,8 @@ class ShareQueue {
   ShareQueue(uint64_t begin, uint64_t end, Plan plan);
   ~ShareQueue();
 
-  // The next share; nullopt if none came within `patience`. OUT_OF_RANGE after the last, or the error of its planning.
+  // The next share; nullopt if none was ready within `patience`. OUT_OF_RANGE after the last, or the error of its
+  // planning.
   absl::StatusOr<std::optional<muster::v1::StepShare>> Pop(absl::Duration patience) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

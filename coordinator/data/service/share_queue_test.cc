@@ -29,7 +29,7 @@ TEST(ShareQueue, GivesAllStepsInOrderAndThenTheEnd) {
   EXPECT_TRUE(absl::IsOutOfRange(queue.Pop(absl::InfiniteDuration()).status()));
 }
 
-// Plans until it reaches `full` shares and tells; the planner cannot go beyond as long as nothing is popped.
+// Plans until `full` shares are waiting, then notifies; the planner cannot continue until something is popped.
 void ExpectPlannedAhead(size_t bytes, uint64_t full) {
   std::atomic<uint64_t> planned = 0;
   absl::Notification reached;
@@ -38,7 +38,7 @@ void ExpectPlannedAhead(size_t bytes, uint64_t full) {
     return ShareOf(step, bytes);
   });
   reached.WaitForNotification();
-  // The share in the planner's hands waits for room: one more is planned only after one was taken.
+  // The share that was just planned waits for space: one more is planned only after one was taken.
   EXPECT_EQ(planned, full);
   ASSERT_TRUE(queue.Pop(absl::InfiniteDuration()).ok());
 }

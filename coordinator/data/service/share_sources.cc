@@ -38,7 +38,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::
   }
   ASSIGN_OR_RETURN(const auto dataset, stores_.shelf->Open(resolved.train_dataset()));
   ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
-  // Equal messages mostly have equal bytes; if not, a job has two sources, which plan the same.
+  // Equal messages mostly have equal bytes; otherwise a job has two sources, which plan the same.
   const std::string key = Sha256Hex(absl::StrCat(spec.SerializeAsString(), "\n", resolved.SerializeAsString()));
   const auto create = [this, dataset, tokens, spec, resolved] {
     return ShareSource::Create({.train = dataset,

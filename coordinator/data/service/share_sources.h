@@ -25,7 +25,8 @@ class ShareSources {
 
   absl::StatusOr<std::shared_ptr<ShareSource>> Source(const muster::v1::JobSpec& spec,
                                                       const muster::v1::ResolvedJob& resolved, const GiveUp& give_up);
-  // Tokens of a dataset by the job's tokenizer, with the prompts that it must see; built by the first that asks, all others wait.
+  // The tokens of a dataset by the job's tokenizer, with the prompts that it must see. The first caller builds them;
+  // others wait.
   absl::StatusOr<std::shared_ptr<const TokenStore>> Tokens(std::shared_ptr<const Dataset> dataset,
                                                            const muster::v1::JobSpec& spec,
                                                            const muster::v1::ResolvedJob& resolved,

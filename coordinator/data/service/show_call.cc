@@ -18,10 +18,10 @@ using muster::v1::ShowDatasetResponse;
 
 constexpr uint32_t kDefaultQueries = 5, kMaxQueries = 100;
 constexpr size_t kMaxJudged = 50;
-constexpr size_t kMaxResponseBytes = 3 << 20;  // of all texts; a message has at most 4 MiB
+constexpr size_t kMaxResponseBytes = 3 << 20;  // total size of all texts; a message has at most 4 MiB
 constexpr size_t kMaxTextBytes = 64 << 10;
 
-// UTF-8 stays UTF-8: the cut is before a character.
+// Cuts before a character, so that UTF-8 stays valid.
 std::string Cut(std::string_view text, size_t limit) {
   if (text.size() <= limit) return std::string(text);
   while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;

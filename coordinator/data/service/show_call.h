@@ -1,4 +1,4 @@
-// DataService.Show: a few queries of a dataset with what was judged of them, for people.
+// DataService.Show: a few queries of a dataset with what was judged of them, to look at.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -7,10 +7,10 @@
 
 namespace muster {
 
-// Queries that the split judges, in the order of a permutation that `seed` keys: two calls with one seed show the same
-// queries, and a larger sample begins with the smaller one. The answer stays below 4 MiB: a text above its share of that
-// is cut at a character and ends with "…".
-// NOT_FOUND names the dataset or the query; INVALID_ARGUMENT a split that the dataset does not have.
+// Queries that the split judges, in the order of a permutation keyed by `seed`: two calls with one seed show the same
+// queries, and a larger sample begins with the smaller one. The answer stays below 4 MiB: a text above its share of
+// that is cut at a character and ends with "…". NOT_FOUND names the dataset or the query; INVALID_ARGUMENT a split that
+// the dataset does not have.
 absl::StatusOr<muster::v1::ShowDatasetResponse> ShowDataset(const DataStores& stores,
                                                             const muster::v1::ShowDatasetRequest& request);
 

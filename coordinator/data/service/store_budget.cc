@@ -21,7 +21,7 @@ uint64_t BytesBelow(const std::filesystem::path& folder) {
   std::error_code error;
   for (auto entry = std::filesystem::recursive_directory_iterator(folder, error);
        !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code gone;  // removed meanwhile
+    std::error_code gone;  // removed in the meantime
     const uint64_t size = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
     if (!gone) bytes += size;
   }
@@ -64,7 +64,7 @@ absl::Status StoreBudget::CheckRoom(uint64_t bytes) {
   {
     absl::MutexLock lock(&mutex_);
     const absl::Duration now = clock_.Monotonic();
-    if (now - counted_at_ >= kCountEvery || stored_ + bytes > budget_) {  // before it refuses, it looks
+    if (now - counted_at_ >= kCountEvery || stored_ + bytes > budget_) {  // measures before it refuses
       stored_ = 0;
       for (const auto& [kind, kind_bytes] : StoredBytes(stores_)) stored_ += kind_bytes;
       counted_at_ = now;

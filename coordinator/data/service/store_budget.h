@@ -1,4 +1,4 @@
-// How much the data server may store, and what to say when it is too much.
+// Limits how much the data server stores, and explains what to remove.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,13 @@ std::map<std::string, uint64_t> StoredBytes(const DataStores& stores);
 // Thread-safe.
 class StoreBudget {
  public:
-  // `budget` in bytes; 0: none but the disk.
+  // `budget` in bytes; 0: limited by the disk alone.
   StoreBudget(DataStores& stores, uint64_t budget, const Clock& clock)
       : stores_(stores), budget_(budget), clock_(clock) {}
 
-  // For what a user brings: room on the disk, and in the budget. RESOURCE_EXHAUSTED (DISK_FULL, STORE_BUDGET) says what
-  // is largest and how it goes. What is stored is counted anew every 10 s; between two counts `bytes` add up.
+  // For content that users bring: checks the space on the disk and in the budget. RESOURCE_EXHAUSTED (DISK_FULL,
+  // STORE_BUDGET) names the largest items and how to remove them. The store's size is measured every 10 s; in between,
+  // `bytes` are added.
   absl::Status CheckRoom(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

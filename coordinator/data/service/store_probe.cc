@@ -27,7 +27,7 @@ void StoreProbe::Run() {
   while (true) {
     const absl::Status status = catalogue_.Probe();
     if (status.ok()) health_.Beat();
-    if (answered && !status.ok()) spdlog::error("the catalogue does not answer: {}", std::string(status.message()));
+    if (answered && !status.ok()) spdlog::error("the catalog does not answer: {}", std::string(status.message()));
     answered = status.ok();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kEvery)) return;

@@ -1,4 +1,4 @@
-// Asks the catalogue something small once a second; each answer is a sign of life of the data server.
+// Reads something small from the catalog once per second; each answer is a sign of life of the data server.
 #pragma once
 
 #include <thread>

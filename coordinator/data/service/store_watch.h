@@ -1,5 +1,5 @@
-// Metrics of what the data server keeps: a thread that looks at the state folder now and then, so that a scrape is
-// cheap however much lies there.
+// Metrics of what the data server stores: a thread scans the state folder now and then, so that a scrape is cheap
+// however large the folder is.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,13 @@
 
 namespace muster {
 
-// Bytes of all regular files below `folder`; files that come and go meanwhile are counted or not.
+// Bytes of all regular files below `folder`; files that come and go during the scan may or may not be counted.
 uint64_t BytesBelow(const std::filesystem::path& folder);
 
 class StoreWatch {
  public:
-  // Has looked at everything but the bytes once when it returns. `folder`: the state folder, whose volume is watched.
+  // Everything but the bytes was read once when the constructor returns. `folder`: the state folder, whose volume is
+  // watched.
   StoreWatch(const DataStores& stores, std::filesystem::path folder, MetricRegistry& metrics,
              absl::Duration interval = absl::Seconds(5), absl::Duration bytes_interval = absl::Minutes(1));
   ~StoreWatch();

@@ -30,7 +30,7 @@ absl::Status CheckIdentity(const RankIdentity& identity) {
   return absl::OkStatus();
 }
 
-// Admits one rank's stream, again and again while it runs.
+// Checks repeatedly, while it runs, that one rank's stream is still admitted.
 class Gate {
  public:
   Gate(const DataContext& data, const grpc::ServerContext& call, const RankIdentity& identity,
@@ -77,7 +77,7 @@ absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
   while (true) {
     RETURN_IF_ERROR(gate.Check());
     absl::StatusOr<std::optional<StepShare>> share = queue.Pop(absl::Milliseconds(50));
-    if (absl::IsOutOfRange(share.status())) return absl::OkStatus();  // the last step was sent
+    if (absl::IsOutOfRange(share.status())) return absl::OkStatus();  // the last step has been sent
     if (!share.ok()) return share.status();
     if (!share->has_value()) continue;
     if (!writer.Write(**share)) return absl::CancelledError("the client has gone");

@@ -1,4 +1,4 @@
-// DataService.Stream and StreamEvaluation: a rank's shares, sent ahead of use.
+// DataService.Stream and StreamEvaluation: a rank's shares, sent before it needs them.
 #pragma once
 
 #include <grpcpp/support/sync_stream.h>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// Both end at once when the client cancels, when a newer attempt of the job asks, and when the server goes down.
+// Both end at once when the client cancels, when a newer attempt of the job asks, and when the server shuts down.
 absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
                        const muster::v1::StreamRequest& request, grpc::ServerWriter<muster::v1::StepShare>& writer);
 absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerContext& call,

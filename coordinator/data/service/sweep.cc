@@ -25,14 +25,14 @@ constexpr size_t kLargest = 20;
 constexpr size_t kDigestLength = 64;
 constexpr char kEpochFile[] = "coordinator_epoch";
 
-// A coordinator that lost its state knows no jobs, and would take all that they need for garbage.
+// A coordinator that lost its state knows no jobs, and would treat everything that they need as garbage.
 absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool dry_run) {
   const std::filesystem::path file = root / kEpochFile;
   uint64_t seen = 0;
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (text.ok()) {
     if (!absl::SimpleAtoi(*text, &seen))
-      return absl::DataLossError(absl::StrCat(file.string(), ": is no number. Remove it."));
+      return absl::DataLossError(absl::StrCat(file.string(), ": is not a number. Remove it."));
   } else if (!absl::IsNotFound(text.status())) {
     return text.status();
   }
@@ -109,7 +109,7 @@ struct Needed {
 absl::Status AddManifest(const DataStores& stores, const std::string& digest, std::set<std::string>& blobs) {
   if (!blobs.insert(digest).second) return absl::OkStatus();
   const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(*stores.blobs, digest);
-  if (absl::IsNotFound(files.status())) return absl::OkStatus();  // nothing of it is here to be lost
+  if (absl::IsNotFound(files.status())) return absl::OkStatus();  // nothing of it is stored here
   RETURN_IF_ERROR(WithContext(files.status(), "a manifest that jobs need"));
   for (const muster::v1::FileEntry& file : files->files()) blobs.insert(file.digest());
   return absl::OkStatus();

@@ -1,9 +1,9 @@
-// Mark and sweep over everything that the data server stores. The marks: names (its own), and what the coordinator says
-// that jobs need. Whatever else was not used for a while goes.
+// Mark and sweep over everything that the data server stores. Marked is what names refer to, and what the coordinator
+// says that jobs need. Everything else that was not used for a while is removed.
 //
-// Names and jobs come up while a sweep runs. None of them is harmed, since everybody who is about to refer to something
-// makes it as new as a stored one first (BlobStore::Stat and Touch, DatasetShelf::Open and Publish), the sweep reads
-// the names after it has chosen its candidates, and a candidate that became newer meanwhile stays (…UnlessUsedSince).
+// Names and jobs may appear while a sweep runs. That is safe: everything that is about to refer to something makes it
+// as new as something just stored (BlobStore::Stat and Touch, DatasetShelf::Open and Publish), the sweep reads the
+// names after it has chosen its candidates, and a candidate that became newer meanwhile stays (…UnlessUsedSince).
 #pragma once
 
 #include <functional>
@@ -20,9 +20,9 @@
 namespace muster {
 
 inline constexpr absl::Duration kLeastUnused = absl::Hours(1);
-inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of broken uploads: they may go on
+inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of unfinished uploads: they can be resumed
 
-// FAILED_PRECONDITION (OLD_COORDINATOR): a newer coordinator has been here. UNAVAILABLE: a backup runs.
+// FAILED_PRECONDITION (OLD_COORDINATOR): this data server has seen a newer coordinator. UNAVAILABLE: a backup runs.
 // INVALID_ARGUMENT: less than kLeastUnused. DATA_LOSS: something that is needed is damaged; then nothing is removed.
 class Sweep {
  public:

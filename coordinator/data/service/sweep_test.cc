@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 class ServerSweep : public DataServerTest {
  protected:
-  // As if everything that is stored had not been used for two days.
+  // As if nothing stored had been used for two days.
   void Age() {
     const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "state")) {
@@ -93,7 +93,7 @@ TEST_F(ServerSweep, ACoordinatorOfAnOlderEpochRemovesNothing) {
   ASSERT_TRUE(Sweep(Request(7)).ok());
   const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
   Age();
-  StartServer();  // it is remembered
+  StartServer();  // the epoch is remembered
   EXPECT_EQ(ReasonOf(Sweep(Request(1)).status()), "OLD_COORDINATOR");
   EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
   EXPECT_EQ(Sweep(Request(8))->at("blobs"), 1u);
@@ -135,7 +135,7 @@ TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
   identity.set_job_id("j");
   identity.set_attempt(1);
   identity.set_world_size(1);
-  EXPECT_TRUE(BlobClient(WorkerWith(TicketOf(identity, {}))).PutBytes(std::string(90000, 'y')).ok()) << "jobs that run go on";
+  EXPECT_TRUE(BlobClient(WorkerWith(TicketOf(identity, {}))).PutBytes(std::string(90000, 'y')).ok()) << "running jobs continue";
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ class Statement {
   void BindBlob(int at, std::string_view bytes) {
     sqlite3_bind_blob64(statement_, at, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
   }
-  // True: a row is there. False: done.
+  // True: there is a row. False: done.
   absl::StatusOr<bool> Step() {
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
@@ -61,7 +61,7 @@ absl::StatusOr<std::vector<Message>> ParseEntries(const absl::StatusOr<std::vect
   if (!entries.ok()) return entries.status();
   std::vector<Message> messages(entries->size());
   for (size_t i = 0; i < entries->size(); ++i) {
-    if (!messages[i].ParseFromString((*entries)[i])) return absl::DataLossError("catalogue: an entry is damaged");
+    if (!messages[i].ParseFromString((*entries)[i])) return absl::DataLossError("catalog: an entry is damaged");
   }
   return messages;
 }
@@ -150,7 +150,7 @@ absl::StatusOr<std::optional<muster::v1::Model>> Catalogue::ModelOfPush(const st
   ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kPushKind, push));
   if (!entry.has_value()) return std::nullopt;
   muster::v1::Model model;
-  if (!model.ParseFromString(*entry)) return absl::DataLossError("catalogue: an entry is damaged");
+  if (!model.ParseFromString(*entry)) return absl::DataLossError("catalog: an entry is damaged");
   return model;
 }
 absl::Status Catalogue::PutImport(const muster::v1::ImportReport& report) {
@@ -162,8 +162,8 @@ absl::StatusOr<std::optional<muster::v1::ImportReport>> Catalogue::ReportOf(cons
   ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kReportKind, dataset.name()));
   if (!entry.has_value()) return std::nullopt;
   muster::v1::ImportReport report;
-  if (!report.ParseFromString(*entry)) return absl::DataLossError("catalogue: a report is damaged");
-  // A version that keeps no reports may have given the name another content since.
+  if (!report.ParseFromString(*entry)) return absl::DataLossError("catalog: a report is damaged");
+  // A version without reports may have given the name other content since.
   if (report.dataset().digest() != dataset.digest()) return std::nullopt;
   return report;
 }

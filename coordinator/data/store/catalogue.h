@@ -1,4 +1,4 @@
-// Names of datasets and models, what they stand for, the reports of imports, and the pushes of the last day: one SQLite
+// Names of datasets and models, what they point to, the reports of imports, and the pushes of the last day: one SQLite
 // file in the state folder.
 #pragma once
 
@@ -31,20 +31,20 @@ class Catalogue {
   // The report's dataset, and beside it, in one write, the report itself.
   absl::Status PutImport(const muster::v1::ImportReport& report);
   absl::Status PutModel(const muster::v1::Model& model);
-  // The same, and remembers with it, in one write, which push gave the name: `push` names caller and request id.
+  // The same, and in the same write remembers the push that gave the name: `push` identifies caller and request id.
   absl::Status PutPushedModel(const muster::v1::Model& model, const std::string& push);
   absl::StatusOr<std::optional<muster::v1::Model>> ModelOfPush(const std::string& push) const;
   absl::Status ForgetPushesBefore(absl::Time time);
-  // NOT_FOUND (DATASET_NOT_FOUND, MODEL_NOT_FOUND) says what exists and which name is nearest.
+  // NOT_FOUND (DATASET_NOT_FOUND, MODEL_NOT_FOUND) lists what exists and the nearest name.
   absl::StatusOr<muster::v1::Dataset> GetDataset(const std::string& name) const;
   absl::StatusOr<muster::v1::Model> GetModel(const std::string& name) const;
-  // The report of the import that gave `dataset` its content. Nothing: it was imported by a version that kept none.
+  // The report of the import that gave `dataset` its content. Nothing: it was imported by a version without reports.
   absl::StatusOr<std::optional<muster::v1::ImportReport>> ReportOf(const muster::v1::Dataset& dataset) const;
   absl::StatusOr<std::vector<muster::v1::Dataset>> ListDatasets() const;  // by name
   absl::StatusOr<std::vector<muster::v1::Model>> ListModels() const;
   absl::Status DeleteDataset(const std::string& name);  // NOT_FOUND as above
   absl::Status DeleteModel(const std::string& name);
-  absl::Status Probe() const;  // OK: the database reads
+  absl::Status Probe() const;  // OK: the database can be read
 
  private:
   explicit Catalogue(sqlite3* database) : database_(database, &sqlite3_close) {}

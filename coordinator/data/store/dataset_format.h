@@ -17,7 +17,7 @@
 // The manifest's "content" is the digest of texts and judgments without ids, absent in datasets of older versions.
 // Format 2 has judgments that are ignored (kIgnored); a program that knows format 1 only would take them for negatives.
 //
-// The digest of a dataset is the SHA-256 of its manifest without the key "digest", serialised without spaces and
+// The digest of a dataset is the SHA-256 of its manifest without the key "digest", serialized without spaces and
 // with sorted keys; the folder carries it as its name.
 #pragma once
 

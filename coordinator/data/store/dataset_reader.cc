@@ -18,10 +18,10 @@ namespace {
 using Json = nlohmann::json;
 
 absl::Status Damaged(const std::filesystem::path& path, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset anew."));
+  return absl::DataLossError(absl::StrCat(path.string(), ": ", what, ". The folder is damaged: import the dataset again."));
 }
 
-// An array in a mapped file. An empty file is no mapping at all.
+// An array in a mapped file. An empty file is not mapped at all.
 template <typename T>
 class Table {
  public:
@@ -61,7 +61,7 @@ class Table {
   size_t size_ = 0;
 };
 
-// Strings one after the other, with the offsets of their ends and begins.
+// Strings one after the other, with the offsets of their beginnings and ends.
 struct Strings {
   Table<char> bytes;
   Table<uint64_t> offsets;
@@ -91,13 +91,13 @@ class MappedDataset final : public Dataset {
   absl::Status Map(const std::filesystem::path& folder, const Json& manifest) {
     digest_ = manifest["digest"].get<std::string>();
     const Json content = manifest.value("content", Json(digest_));
-    if (!content.is_string()) return Damaged(folder / kManifestFile, "content is no digest");
+    if (!content.is_string()) return Damaged(folder / kManifestFile, "content is not a digest");
     content_digest_ = content.get<std::string>();
     for (const auto& [key, count] : {std::pair("passages", &passages_), std::pair("documents", &documents_),
                                      std::pair("queries", &queries_)}) {
       const Json value = manifest.value(key, Json());
       if (!value.is_number_unsigned() || value.get<uint64_t>() > std::numeric_limits<uint32_t>::max()) {
-        return Damaged(folder / kManifestFile, absl::StrCat(key, " is no count"));
+        return Damaged(folder / kManifestFile, absl::StrCat(key, " is not a count"));
       }
       *count = value.get<uint32_t>();
     }
@@ -147,7 +147,7 @@ class MappedDataset final : public Dataset {
   }
 
  private:
-  // Offsets and indices are checked once, here, so that no reader has to.
+  // Offsets and indices are checked once, here, so that readers need no checks.
   absl::Status MapRows(const std::filesystem::path& folder, const Json& files, size_t split) {
     Rows& rows = rows_[split];
     RETURN_IF_ERROR(rows.offsets.Open(folder, JudgmentOffsets(split), files, uint64_t{queries_} + 1));
@@ -180,7 +180,7 @@ bool IsListOfStrings(const Json& value) {
 absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kManifestFile;
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  // Deeper than any manifest: dump() below is recursive.
+  // Deeper than any manifest, because dump() below is recursive.
   const auto flat = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
   Json manifest = Json::parse(text, flat, false);
   if (!manifest.is_object()) return Damaged(path, "is not a JSON object");
@@ -190,7 +190,7 @@ absl::StatusOr<Json> ReadManifest(const std::filesystem::path& folder) {
     return absl::FailedPreconditionError(absl::StrCat(path.string(), ": format ", format.get<uint64_t>(),
                                                       ", this program reads ", kDatasetFormat, " and ",
                                                       kDatasetFormatWithIgnored,
-                                                      ". Import the dataset anew."));
+                                                      ". Import the dataset again."));
   }
   Json content = manifest;
   content.erase("digest");

@@ -26,7 +26,7 @@ void ForEachJudgment(const Dataset& dataset, const Visit& visit) {
   }
 }
 
-// Bounded in memory however many different grades there are.
+// Bounded memory, however many different grades there are.
 void AddGrades(const Dataset& dataset, muster::v1::ImportReport& report) {
   std::map<float, uint64_t> grades;  // up to one more than kMaxGrades
   float low = std::numeric_limits<float>::max(), high = 0;
@@ -58,7 +58,7 @@ void AddGrades(const Dataset& dataset, muster::v1::ImportReport& report) {
   }
 }
 
-// The splits that judge each query, one bit for train and one for any other.
+// The splits that judge each query: one bit for train, one for any other split.
 struct Judged {
   bool in_train = false, in_other = false, has_positive = false;
 };
@@ -96,7 +96,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
 
   const std::vector<Judged> judged = WhereJudged(dataset);
   uint64_t empty = 0, without_positive = 0, shared = 0;
-  absl::flat_hash_set<uint64_t> elsewhere;  // hashes of texts of queries that another split than train judges
+  absl::flat_hash_set<uint64_t> elsewhere;  // hashes of texts of queries that a split other than train judges
   const absl::Hash<std::string> hash;
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
     const std::string text = NormalizeText(dataset.query_text(query));
@@ -111,7 +111,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
     }
   }
   report.set_empty_queries(empty);
-  // A reader of files may have left out some, which are not in the dataset at all.
+  // The reader of the files may have left out some, which are not in the dataset at all.
   report.set_queries_without_positive(std::max(report.queries_without_positive(), without_positive));
   report.set_train_queries_in_test(shared);
 }

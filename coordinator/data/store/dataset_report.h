@@ -1,4 +1,4 @@
-// The figures of an import's report that the finished dataset shows.
+// The figures of an import's report that are computed from the finished dataset.
 #pragma once
 
 #include "coordinator/data/dataset.h"

@@ -33,7 +33,7 @@ absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const s
       MakeNew(target);
       return absl::OkStatus();
     }
-    std::filesystem::remove_all(target, error);  // damaged: the new one takes its place
+    std::filesystem::remove_all(target, error);  // damaged: the new one replaces it
   }
   MakeNew(scratch);
   std::filesystem::rename(scratch, target, error);
@@ -52,7 +52,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::str
   std::error_code error;
   if (!IsSha256Hex(digest) || !std::filesystem::exists(path, error)) {
     return WithReason(absl::NotFoundError(absl::StrCat("dataset ", digest.substr(0, 12),
-                                                       " is not stored any more. Import it again and submit anew.")),
+                                                       " is no longer stored. Import it again, then submit again.")),
                       "DATASET_NOT_FOUND");
   }
   ASSIGN_OR_RETURN(dataset, Dataset::Open(path));
@@ -78,7 +78,7 @@ absl::StatusOr<bool> DatasetShelf::RemoveUnlessUsedSince(const std::string& dige
   if (!IsSha256Hex(digest) || Held(digest) != nullptr || stat(path.c_str(), &info) != 0) return false;
   if (absl::TimeFromTimespec(info.st_mtim) >= time) return false;
   open_.erase(digest);
-  // Out of the way first: a removal that breaks off leaves no half of a dataset under its digest.
+  // Move it away first, so that an interrupted removal leaves no half dataset under its digest.
   std::filesystem::path aside = path;
   aside += ".removed";
   std::error_code error;

@@ -1,4 +1,4 @@
-// The stored datasets by digest: published whole, opened once, removed when nothing needs them.
+// The stored datasets by digest: published completely, opened once, removed when nothing needs them.
 #pragma once
 
 #include <filesystem>
@@ -23,16 +23,16 @@ class DatasetShelf {
   explicit DatasetShelf(std::filesystem::path folder, const Clock& clock = RealClock())
       : folder_(std::move(folder)), clock_(clock) {}
 
-  // Renames a finished dataset's scratch folder to its digest. A dataset that is there and whole stays as it is.
+  // Renames a finished dataset's scratch folder to its digest. A complete dataset with that digest stays as it is.
   absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
 
-  // Mapped once while anyone holds it. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
+  // Maps the dataset once while anyone holds it. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
   absl::StatusOr<std::shared_ptr<const Dataset>> Open(const std::string& digest);
 
   // Removes the dataset's folder unless someone holds it; then it stays until a later sweep.
   absl::Status RemoveIfUnused(const std::string& digest);
 
-  // The same, unless it was opened or published since `time`. True: it went.
+  // The same, unless it was opened or published since `time`. True: it was removed.
   absl::StatusOr<bool> RemoveUnlessUsedSince(const std::string& digest, absl::Time time);
 
   // Digests of all stored datasets whose folder was last opened or written before `time`.

@@ -47,7 +47,7 @@ class DatasetStoreTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
-// The manifest as a change leaves it, with the digest of its new content.
+// The manifest after a change, with the digest of its new content.
 void ChangeManifest(const std::filesystem::path& folder, const std::function<void(nlohmann::json&)>& change) {
   nlohmann::json manifest = nlohmann::json::parse(ReadFile(folder / kManifestFile).value());
   manifest.erase("digest");
@@ -148,11 +148,11 @@ TEST_F(DatasetStoreTest, RefusesAFileOfAnotherSize) {
   const absl::Status status = Dataset::Open(folder_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
-              EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset anew."));
+              EndsWith("passages.text: has 3 bytes, the manifest says 21. The folder is damaged: import the dataset again."));
 }
 
 TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
-  const std::pair<std::string, size_t> places[] = {  // where eight bytes of ones break a table
+  const std::pair<std::string, size_t> places[] = {  // the place where eight bytes of ones break a table
       {std::string(kPassageOffsets), 8}, {std::string(kDocumentOffsets), 8}, {std::string(kQueryOffsets), 8},
       {JudgmentOffsets(0), 8},           {JudgmentEdges(1), 0},              {JudgmentEdges(1), 4},
       {std::string(kDocumentPassages), 0}};
@@ -166,7 +166,7 @@ TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
   }
 }
 
-// A manifest with a true digest, so that its content is what is judged.
+// A manifest with a correct digest, so that its content is what is checked.
 TEST_F(DatasetStoreTest, RefusesAManifestOfOtherTypes) {
   const std::pair<const char*, nlohmann::json> changes[] = {
       {"format", "1"},      {"format", nullptr},        {"passages", "2"},   {"passages", -1},
@@ -192,7 +192,7 @@ TEST_F(DatasetStoreTest, RefusesAnAlteredManifest) {
   manifest.replace(manifest.find("human"), 5, "robot");
   ASSERT_TRUE(WriteFileAtomically(folder_ / kManifestFile, manifest).ok());
   EXPECT_THAT(std::string(Dataset::Open(folder_).status().message()),
-              EndsWith("its digest is not that of its content. The folder is damaged: import the dataset anew."));
+              EndsWith("its digest is not that of its content. The folder is damaged: import the dataset again."));
 }
 
 TEST(PassageText, JoinsTitleAndBody) {

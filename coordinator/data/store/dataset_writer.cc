@@ -32,7 +32,7 @@ uint64_t DigestOfQuery(std::string_view id, std::string_view text) {
   return first;
 }
 
-// Counts, over all splits, positives of each query and the hard negatives that are some query's positive.
+// Counts, over all splits, the positives of each query and the hard negatives that are a positive of some query.
 class JudgmentCounts {
  public:
   JudgmentCounts(uint32_t queries, uint32_t passages) : positives_(queries), is_positive_(passages), negatives_(passages) {}
@@ -166,7 +166,7 @@ absl::Status DatasetWriter::WriteTables() {
   return write(kQueryDigests, query_digests_);
 }
 
-// What a split holds, without ids: query by query its text, and of each judgment the text, what it says and who.
+// The content of a split without ids: for each query its text, and for each judgment its text, grade and source.
 void DatasetWriter::AddContent(const std::string& split, const JudgmentTable& table) {
   content_.Update(absl::StrCat("split ", split, "\n"));
   for (size_t query = 0; query + 1 < table.offsets.size(); ++query) {

@@ -1,4 +1,4 @@
-// Writes a dataset's folder: texts go to disk as they come, tables are kept until Finish.
+// Writes a dataset's folder: texts go to disk as they come, tables stay in memory until Finish.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@
 
 namespace muster {
 
-// What is known of a dataset once it is written.
+// The description of a written dataset.
 struct DatasetFacts {
   muster::v1::Dataset dataset;  // without name and time
   std::map<uint32_t, uint64_t> positives_per_query;
   double duplicate_share = 0;
   uint64_t hard_negatives = 0;   // as given
-  uint64_t own_positives = 0;    // of them: a positive of the same query and split, and so left out
-  uint64_t other_positives = 0;  // of them: a positive of another query, or of another split
+  uint64_t own_positives = 0;  // of these, left out because they are a positive of the same query and split
+  uint64_t other_positives = 0;  // of these, a positive of another query, or of another split
   uint64_t conflicting = 0;      // judgments of one query, document and source with another grade: the highest counts
   uint64_t empty_texts = 0;  // documents and queries without a character that is not white space
 };
@@ -38,7 +38,7 @@ class DatasetWriter {
  public:
   static absl::StatusOr<std::unique_ptr<DatasetWriter>> Create(const std::filesystem::path& folder);
 
-  // The passage with this title and body by DigestOfPassage; of equal ones the first text is stored.
+  // The passage with this title and body, by DigestOfPassage; of equal passages the first text is stored.
   absl::StatusOr<uint32_t> AddPassage(std::string_view title, std::string_view body);
   std::optional<uint32_t> FindPassage(std::string_view title, std::string_view body) const;
   absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
@@ -54,8 +54,8 @@ class DatasetWriter {
   // All judgments, by split, as they were added; for rules that only the last record decides.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
 
-  // Writes tables and manifest and flushes all. INVALID_ARGUMENT if no query has a positive in any split, unless the
-  // records are only to be added to another dataset.
+  // Writes tables and manifest and flushes everything. INVALID_ARGUMENT if no query has a positive in any split, unless
+  // the records will only be added to another dataset.
   absl::StatusOr<DatasetFacts> Finish(bool needs_positive = true);
 
  private:

@@ -1,4 +1,4 @@
-// Numbers for digests and ids, in little memory: an import of millions of documents holds each once.
+// Numbers for digests and ids in little memory: an import of millions of documents holds each of them once.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ inline Digest128 HalfOf(const std::array<uint8_t, 32>& digest) {
   return half;
 }
 
-// A short id as it is, with its length at the end; of a longer one 15 bytes of its SHA-256, with 255 at the end.
+// A short id as it is, with its length in the last byte; 15 bytes of the SHA-256 of a longer one, with 255 in the last
+// byte.
 Digest128 DigestOfId(std::string_view id);
 
 // Not thread-safe. Distinct digests get the numbers 0, 1, … in the order in which they come. At most 16 bytes each for the
@@ -38,13 +39,13 @@ class DigestIndex {
 
  private:
   static constexpr size_t kFirstSlots = 1024, kChunk = 1 << 14;
-  // Linear probing from the high bits of the hash, which the entry keeps, so that most other entries are told apart by it.
+  // Linear probing from the high bits of the hash, which the entry keeps, so that it distinguishes most other entries.
   struct Slot {
     uint32_t hash = 0;
     uint32_t number_and_one = 0;  // 0: free
   };
   size_t Begin(uint32_t hash) const { return static_cast<size_t>(uint64_t{hash} * slots_.size() >> 32); }
-  // The digest's slot, or the free one where it would go.
+  // The digest's slot, or the free one where it would be inserted.
   size_t SlotOf(const Digest128& digest, uint32_t hash) const;
   void Grow();
 

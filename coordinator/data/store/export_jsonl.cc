@@ -21,12 +21,12 @@ struct Lost {
   bool order = false;
 };
 
-// What rows name for the first time is named in ascending order, so that an import gives it the same number.
+// Rows name new documents in ascending order, so that an import gives them the same numbers.
 class FirstNames {
  public:
   explicit FirstNames(std::vector<bool> is_named) : is_named_(std::move(is_named)) { Skip(); }
   bool May(uint32_t index) const { return index <= next_; }
-  // The index that may be named from now on, if that is a new one.
+  // The next index that a row may name, if it is a new one.
   std::optional<uint32_t> Name(uint32_t index) {
     if (index != next_) return std::nullopt;
     ++next_;
@@ -39,14 +39,14 @@ class FirstNames {
   void Skip() {
     while (next_ < is_named_.size() && !is_named_[next_]) ++next_;
   }
-  const std::vector<bool> is_named_;  // by some row of some file
+  const std::vector<bool> is_named_;  // named by some row of some file
   uint32_t next_ = 0;
 };
 
-// Of a dataset, what all its files share.
+// What all files of an export share.
 struct Shared {
   bool has_grades = false;  // a positive of another grade than 1
-  bool has_ids = false;     // that an import of rows would not give
+  bool has_ids = false;  // titles, which an import of rows would not give
   uint64_t silent_queries = 0;
   FirstNames documents, sources;
 };
@@ -80,9 +80,9 @@ Shared SharedOf(const Dataset& dataset) {
   return {has_grades, HasIds(dataset), silent, FirstNames(std::move(documents)), FirstNames(std::move(sources))};
 }
 
-// A query whose next judgments would name a later document or source than may be named waits for it. Positives and hard
-// negatives keep their order among themselves: a dataset has a query's positives before its negatives, whatever order the
-// rows had that it was made of.
+// A query waits if its next judgment would name a document or source before its turn. Positives and hard negatives keep
+// their order among themselves: in a dataset a query's positives precede its negatives, whatever order the original
+// rows had.
 class SplitRows {
  public:
   SplitRows(const Dataset& dataset, uint32_t split, Shared& shared, ExportWriter& out, Lost& lost)
@@ -96,7 +96,7 @@ class SplitRows {
       RETURN_IF_ERROR(Advance(query));
       RETURN_IF_ERROR(AdvanceReady());
     }
-    // Where no order gives all names anew: what is left, query by query.
+    // If no order gives all names again: writes the rest, query by query.
     is_ordered_ = false;
     for (uint32_t query = 0; query < dataset_.queries(); ++query) {
       lost_.order |= NextOf(query, false) != nullptr || NextOf(query, true) != nullptr;
@@ -106,7 +106,7 @@ class SplitRows {
   }
 
  private:
-  // Of a query: the next of its judgments that is a positive, and that is a hard negative.
+  // The query's next judgment that is a positive, and its next one that is a hard negative.
   struct Cursor {
     size_t positive = 0, negative = 0;
   };
@@ -132,7 +132,7 @@ class SplitRows {
     return !is_ordered_ || (shared_.documents.May(judgment.document) && shared_.sources.May(judgment.source));
   }
 
-  // A positive of the source that a row had already; null: none.
+  // A positive of the source that a row already had; null: none.
   const Judgment* WrittenPositive(uint32_t query, uint16_t source) const {
     const auto before = dataset_.judgments(split_, query).subspan(0, cursors_[query].positive);
     const auto found = std::find_if(before.begin(), before.end(), [&](const Judgment& judgment) {
@@ -141,7 +141,7 @@ class SplitRows {
     return found == before.end() ? nullptr : &*found;
   }
 
-  // Writes rows of the query until it has none left, or waits.
+  // Writes rows of the query until it has none left, or must wait.
   absl::Status Advance(uint32_t query) {
     while (true) {
       const Judgment* const positive = NextOf(query, false);
@@ -192,7 +192,7 @@ class SplitRows {
     };
     take(positives, false);
     take(negatives, true);
-    if (positives.empty()) {  // a row needs one: a judgment that is repeated is one judgment
+    if (positives.empty()) {  // a row needs a positive; a repeated judgment counts once
       if (repeated == nullptr) {
         lost_.negatives += negatives.size();
         return absl::OkStatus();
@@ -258,7 +258,7 @@ absl::Status ExportJsonl(const Dataset& dataset, const ExportSink& sink, std::ve
   note(lost.others, " judgments that are neither positive nor a hard negative are left out: --format beir carries grade 0");
   note(lost.negatives, " hard negatives are left out: their query has no positive of their source before them");
   if (shared.has_ids || lost.order) {
-    notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents anew");
+    notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents again");
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// Names of documents and queries where two datasets become one: those of users, and those that an import gave.
+// Names of documents and queries when two datasets are merged: names that users gave, and names that an import gave.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ namespace muster {
 
 inline constexpr uint32_t kAbsent = std::numeric_limits<uint32_t>::max();
 
-// Rows without ids are named after their positions (docs/data-schemas.md): p1, p2, … and q1, q2, …
+// Rows without ids are named after their positions (docs/reference/data-schemas.md): p1, p2, … and q1, q2, …
 inline bool IsGiven(std::string_view id, char letter, uint32_t index) {
   return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
 }
 
-// The names of one kind in the merged dataset: who has them, and new ones for what an import names itself.
+// The names of one kind in the merged dataset: who owns them, and new ones for what an import numbers itself.
 class Names {
  public:
   explicit Names(char letter) : letter_(letter) {}

@@ -1,4 +1,4 @@
-// Queries that share their id with a document. In some sets (ArguAna, Quora) the query is that very document, and every
+// Queries that share their id with a document. In some sets (ArguAna, Quora) the query is that document, and every
 // model ranks it first.
 #pragma once
 

@@ -17,8 +17,8 @@ TEST(IdenticalIds, PairQueriesWithDocumentsByIdAndCompareTexts) {
     writer->AddDocument(absl::StrCat("t", passage), passage).value();
   }
   writer->AddQuery("t0", "red  fish ").value();
-  writer->AddQuery("t9", "a bridge").value();       // the text, and not the id
-  writer->AddQuery("t2", "which bridge?").value();  // the id, and not the text
+  writer->AddQuery("t9", "a bridge").value();  // the text, but not the id
+  writer->AddQuery("t2", "which bridge?").value();  // the id, but not the text
   writer->AddQuery("t1", "blue birds").value();     // the text without the title
   writer->AddSource("human").value();
   writer->AddJudgment("test", 0, {.document = 1, .passage = 1});

@@ -25,7 +25,7 @@ class Adder {
       : old_(old), fresh_(fresh), out_(out), documents_(out, Conflict), queries_(out, Conflict) {}
 
   absl::Status AddOld() {
-    // Passages in their own order, which need not be that of the documents.
+    // Passages in their own order, which may differ from that of the documents.
     for (uint32_t passage = 0; passage < old_.passages(); ++passage) {
       RETURN_IF_ERROR(out_.AddPassage(old_.title(passage), old_.body(passage)).status());
     }
@@ -42,7 +42,7 @@ class Adder {
 
   absl::Status AddFresh() {
     std::vector<uint32_t> document_of(fresh_.documents()), query_of(fresh_.queries());
-    for (const bool is_given : {false, true}) {  // what users named comes first
+    for (const bool is_given : {false, true}) {  // records named by users come first
       for (uint32_t document = 0; document < fresh_.documents(); ++document) {
         if (IsGiven(fresh_.document_id(document), 'p', document) != is_given) continue;
         const uint32_t passage = fresh_.passage_of(document);
@@ -91,7 +91,7 @@ uint64_t CountJudgments(const Dataset& dataset) {
   return judgments;
 }
 
-// Of one query in one split.
+// The judgments of one query in one split.
 void CountRow(std::span<const Judgment> before, std::span<const Judgment> now, muster::v1::AddedRecords& added) {
   absl::flat_hash_map<Statement, float> grades;
   for (const Judgment& judgment : before) grades[StatementOf(judgment)] = judgment.grade;

@@ -104,7 +104,7 @@ TEST_F(MergeAddTest, AgainChangesNothing) {
   for (uint64_t seed = 0; seed < 12; ++seed) {
     std::mt19937_64 random(seed);
     Texts documents, queries;
-    // Some texts stand twice, and names are such as an import gives, in another order.
+    // Some texts occur twice, and names look like those that an import gives, in another order.
     for (int i = 9; i >= 0; --i) documents.emplace_back(absl::StrCat("p", i), absl::StrCat("told ", i % 7));
     for (int i = 5; i >= 0; --i) queries.emplace_back(absl::StrCat("q", i), absl::StrCat("ask ", i % 4));
     std::vector<Row> rows = {{"train", "q0", "p0"}};
@@ -151,7 +151,7 @@ TEST_F(MergeAddTest, AnIdWithTwoTextsIsRefused) {
               HasSubstr("query \"x\" has another text"));
 }
 
-// A file may have ids for some passages alone; the import gave the others theirs.
+// A file may have ids for only some passages; the import named the others.
 TEST_F(MergeAddTest, NamesThatAnImportGaveAreNeverAConflict) {
   const auto old = Make({{"p1", "a"}, {"p2", "b"}}, {{"q1", "ask"}}, {{"train", "q1", "p1"}});
   const auto merged = Add(*old, *Make({{"d1", "c"}, {"p2", "d"}, {"p3", "b"}}, {{"x", "other"}, {"q2", "ask"}},

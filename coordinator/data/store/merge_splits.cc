@@ -46,7 +46,7 @@ class Merger {
   absl::Status AddKept(const std::vector<std::string>& kept) {
     document_of_.assign(old_.documents(), kAbsent);
     query_of_.assign(old_.queries(), kAbsent);
-    // What the user named comes first, so that no new name can be one of the user's.
+    // Records named by users come first, so that no new name can be one of theirs.
     for (uint32_t document = 0; document < old_.documents(); ++document) {
       if (!IsGiven(old_.document_id(document), 'p', document)) RETURN_IF_ERROR(OldDocument(document).status());
     }
@@ -91,7 +91,7 @@ class Merger {
     return absl::OkStatus();
   }
 
-  // The merged dataset's document for one of the old; added when it is first asked for.
+  // The merged dataset's document for one of the old dataset; added at its first use.
   absl::StatusOr<uint32_t> OldDocument(uint32_t document) {
     uint32_t& index = document_of_[document];
     if (index != kAbsent) return index;

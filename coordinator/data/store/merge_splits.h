@@ -1,4 +1,4 @@
-// Replacing some splits of a dataset: the new import's content, and beside it the splits of the old one that stay.
+// Replaces some splits of a dataset: the result is the new import, plus the kept splits of the old dataset.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ namespace muster {
 // whole
 //   corpus. A document that an import named itself (p1, p2, … of rows without ids) stays if a kept split judges it.
 // - What both have is one: documents of one id and text, queries of one id and text, and rows' queries of one text.
-// - Names that an import gave (p1, q1, …) are given anew.
+// - Names that an import gave (p1, q1, …) are given again.
 //
 // INVALID_ARGUMENT if an id of the user's in `old` means another text in `fresh`.
 absl::Status MergeSplits(const Dataset& fresh, const Dataset& old, const std::vector<std::string>& kept,

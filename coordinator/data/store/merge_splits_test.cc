@@ -15,7 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-// A judgment by what the user sees of it.
+// A judgment in terms that the user sees.
 struct Row {
   std::string split, query, document;
   bool hard_negative = false;

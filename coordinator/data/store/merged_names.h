@@ -35,7 +35,7 @@ class MergedDocuments {
   absl::flat_hash_map<uint32_t, uint32_t> first_with_;  // passage → document
 };
 
-// A query with an id of the user's is never merged by text (docs/data-schemas.md).
+// A query with an id of the user's is never merged by text (docs/reference/data-schemas.md).
 class MergedQueries {
  public:
   MergedQueries(DatasetWriter& out, NameConflict conflict) : out_(out), conflict_(conflict) {}

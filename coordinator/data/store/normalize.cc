@@ -31,7 +31,7 @@ std::string CollapseWhiteSpace(std::string_view text) {
   std::string collapsed;
   collapsed.reserve(text.size());
   const int32_t size = static_cast<int32_t>(text.size());
-  bool pending = false;  // white space was seen since the last character that was kept
+  bool pending = false;  // white space was seen since the last kept character
   for (int32_t position = 0; position < size;) {
     const int32_t begin = position;
     UChar32 character = 0;
@@ -47,9 +47,9 @@ std::string CollapseWhiteSpace(std::string_view text) {
   return collapsed;
 }
 
-// Whether a text is its own normal form for a simple reason, as most are: ASCII without control characters, in which single
-// spaces are the only white space. False where that is not sure. Eight bytes at once, of which the last is the next step's
-// first, so that two spaces are seen wherever they stand.
+// Whether a text is in normal form for a simple reason, as most texts are: ASCII without control characters, in which
+// single spaces are the only white space. False if that is not certain. Checks eight bytes at once, of which the last
+// is the next step's first, so that two adjacent spaces are found anywhere.
 bool IsSurelyNormal(std::string_view text) {
   constexpr uint64_t kOnes = 0x0101010101010101, kHigh = kOnes << 7;
   if (text.empty()) return true;
@@ -72,7 +72,7 @@ bool IsSurelyNormal(std::string_view text) {
   return unusual == 0;
 }
 
-// The normal form, in `buffer` where it is another text.
+// The normal form; uses `buffer` if it differs from the text.
 std::string_view NormalForm(std::string_view text, std::string& buffer) {
   if (IsSurelyNormal(text)) return text;
   return buffer = NormalizeText(text);

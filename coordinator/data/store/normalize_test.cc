@@ -21,7 +21,7 @@ TEST(DigestOfPassage, IsEqualForEqualNormalFormsOnly) {
   EXPECT_NE(DigestOfPassage("ab", "c"), DigestOfPassage("a", "bc"));
 }
 
-TEST(DigestOfPassage, SeesWhiteSpaceWhereverItStands) {
+TEST(DigestOfPassage, SeesWhiteSpaceAnywhere) {
   for (size_t size = 1; size < 40; ++size) {
     for (size_t at = 0; at < size; ++at) {
       for (const std::string odd : {"  ", "\t", "\n", "\u00a0", " \x7f", "! ", "\x01"}) {

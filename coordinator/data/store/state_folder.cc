@@ -25,7 +25,7 @@ ScratchFolder& ScratchFolder::operator=(ScratchFolder&& other) noexcept {
   return *this;
 }
 ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;  // a later start removes what stays
+  std::error_code ignored;  // a later start removes what is left
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 

@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// A folder that goes with its owner. Movable.
+// A folder that is removed with its owner. Movable.
 class ScratchFolder {
  public:
   static absl::StatusOr<ScratchFolder> Make(const std::filesystem::path& parent, std::string_view prefix);

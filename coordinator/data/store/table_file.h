@@ -1,4 +1,4 @@
-// A file of a dataset's folder while it is written: buffered, hashed on the way, flushed to disk at the end.
+// Writes a file of a dataset's folder: buffered, hashed while it is written, flushed to disk at the end.
 #pragma once
 
 #include <cstdint>

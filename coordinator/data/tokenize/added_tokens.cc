@@ -52,7 +52,7 @@ const AddedToken* AddedTokens::LongestAt(std::string_view rest) const {
 
 void AddedTokens::Split(std::string_view sentence, absl::FunctionRef<void(std::string_view)> text,
                         absl::FunctionRef<void(uint32_t)> token) const {
-  size_t done = 0;  // what lies before it has been reported
+  size_t done = 0;  // the text before it has been reported
   for (size_t i = 0; !tokens_.empty() && i < sentence.size();) {
     const bool may_begin = begins_one_[static_cast<unsigned char>(sentence[i])];
     const AddedToken* found = may_begin ? LongestAt(sentence.substr(i)) : nullptr;
@@ -61,7 +61,7 @@ void AddedTokens::Split(std::string_view sentence, absl::FunctionRef<void(std::s
       continue;
     }
     size_t start = i, stop = i + found->content.size();
-    i = stop;  // a token that is discarded below is not searched a second time
+    i = stop;  // a token that is discarded below is not searched for again
     if (found->single_word && (EndsWithWord(sentence.substr(0, start)) || StartsWithWord(sentence.substr(stop)))) {
       continue;
     }

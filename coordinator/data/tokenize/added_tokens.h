@@ -29,7 +29,7 @@ class AddedTokens {
   explicit AddedTokens(std::vector<AddedToken> tokens);  // no two with the same content, none empty
 
   bool empty() const { return tokens_.empty(); }
-  // Calls `text` with what lies between tokens (never empty), and `token` with the id of each token, in order.
+  // Calls `text` with the text between tokens (never empty), and `token` with the id of each token, in order.
   void Split(std::string_view sentence, absl::FunctionRef<void(std::string_view)> text,
              absl::FunctionRef<void(uint32_t)> token) const;
 

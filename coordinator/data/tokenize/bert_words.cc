@@ -19,7 +19,7 @@ using AsciiClasses = std::array<AsciiClass, 128>;
 constexpr AsciiClasses MakeAsciiClasses(bool clean) {
   AsciiClasses classes{};
   for (int c = 0; c < 128; ++c) {
-    const bool other_space = c == '\v' || c == '\f';  // white space to the pre-tokenizer, which cleaning drops
+    const bool other_space = c == '\v' || c == '\f';  // white space for the pre-tokenizer, which cleaning drops
     if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || (other_space && !clean)) {
       classes[c] = AsciiClass::kSpace;
     } else if ((c < 32 || c == 127) && clean) {
@@ -49,7 +49,7 @@ void AppendCleaned(UChar32 c, bool split_ideographs, std::string& text) {
   AppendUtf8(c, text);
 }
 
-// Strips and lowers `text`, which is cleaned, and appends it.
+// Strips and lower-cases `text`, which is cleaned, and appends it.
 void AppendStrippedAndLowered(std::string text, const BertOptions& options, std::string& result) {
   if (options.strip_accents) Normalize(NormalForm::kNfd, text);
   if (!options.strip_accents && !options.lower_case) {
@@ -67,7 +67,7 @@ void AppendStrippedAndLowered(std::string text, const BertOptions& options, std:
   }
 }
 
-// Any text, a character at a time.
+// Any text, one character at a time.
 void AppendNormalized(std::string_view utf8, const BertOptions& options, std::string& result) {
   std::string text;
   const auto size = static_cast<int64_t>(utf8.size());
@@ -110,8 +110,8 @@ void ForEachWordOfAscii(std::string_view run, const BertOptions& options, const 
 
 }  // namespace
 
-// An ASCII character that stays ends what a step of the normalization looks across: it is decomposed already, and no
-// mark is moved over it. Between two of them stands what needs Unicode properties, in most texts little.
+// An ASCII character that is kept bounds what a normalization step looks across: it is decomposed already, and no mark
+// moves over it. Between two of them is the part that needs Unicode properties, in most texts little.
 std::string NormalizeForBert(std::string_view utf8, const BertOptions& options) {
   const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;
   const auto stays = [&](char c) {
@@ -159,8 +159,8 @@ void SplitForBert(std::string_view text, absl::FunctionRef<void(std::string_view
   flush(text.size());
 }
 
-// Cuts at ASCII white space: no step of the normalization looks across it. What is ASCII throughout, which is most
-// of most texts, then needs no Unicode properties.
+// Cuts at ASCII white space, which no normalization step looks across. Pure ASCII parts, which is most of most texts,
+// then need no Unicode properties.
 void ForEachBertWord(std::string_view utf8, const BertOptions& options,
                      absl::FunctionRef<void(std::string_view word)> word) {
   const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;

@@ -17,7 +17,7 @@ constexpr UChar32 kTableSize = 0x10000;
 constexpr uint32_t kNoId = UINT32_MAX;  // ids of vocabularies are smaller
 constexpr uint64_t kNoPair = UINT64_MAX;
 
-// Sorts candidates, which are ascending in position, by rank < ranks: without comparing them where there are many.
+// Sorts candidates, which are ascending in position, by rank < ranks; without comparisons if there are many.
 void SortByRank(size_t ranks, std::vector<uint64_t>& candidates) {
   constexpr int kBits = 11;
   constexpr size_t kFew = 256, kPlaces = size_t{1} << kBits;
@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
   std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), std::move(options)));
   const Vocabulary& tokens = model->vocabulary_;
   const size_t prefix = model->options_.continuing_prefix.size();
-  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; the last one counts
+  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; of equal ones the last counts
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const auto left_id = tokens.Find(left), right_id = tokens.Find(right);
@@ -113,7 +113,7 @@ void Bpe::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
   }
 }
 
-// The common case, in which each byte is an entry of the vocabulary. False, with no symbol added, if it is not.
+// The common case, in which each byte is an entry of the vocabulary. False, without adding a symbol, if it is not.
 bool Bpe::FillBytes(std::string_view word, Symbols& symbols) const {
   if (!options_.continuing_prefix.empty() || !options_.end_of_word_suffix.empty()) return false;
   for (const char byte : word) {
@@ -127,7 +127,7 @@ bool Bpe::FillBytes(std::string_view word, Symbols& symbols) const {
   return true;
 }
 
-// The token of the character word[begin..end-1] where it stands. If it has none, `buffer` holds its text.
+// The token of the character word[begin..end-1] in its position. If it has none, `buffer` holds its text.
 std::optional<uint32_t> Bpe::IdOf(std::string_view word, size_t begin, size_t end, std::string& buffer) const {
   const bool marked = (begin > 0 && !options_.continuing_prefix.empty()) ||
                       (end == word.size() && !options_.end_of_word_suffix.empty());
@@ -194,8 +194,8 @@ const Bpe::Merge* Bpe::Find(uint32_t left, uint32_t right) const {
 }
 
 // The lowest rank first, then the leftmost. A candidate whose pair has changed is dropped unless the new pair makes the
-// same token: so does the source, and the order of later merges depends on it. Candidates are a rank and a position. Those
-// of the start, which are most, are sorted once; those that merges bring wait in a heap.
+// same token: the source does the same, and the order of later merges depends on it. A candidate is a rank and a
+// position. The initial ones, which are most, are sorted once; those that merges create wait in a heap.
 void Bpe::MergeAll(Symbols& symbols) const {
   thread_local std::vector<uint64_t> first, later;
   first.clear();

@@ -17,10 +17,10 @@ uint8_t Age(UChar32 c) {
   return age[0];
 }
 
-// Assigned in Unicode 8 or before: the age of BERT's categories.
+// Assigned in Unicode 8 or earlier: the version of BERT's categories.
 bool IsOld(UChar32 c) { return Age(c) <= 8; }
 
-// What Unicode 16 added to Unicode 15, ICU 72's version, and a character like it.
+// Characters that Unicode 16 added to Unicode 15, ICU 72's version, with a similar older character.
 struct NewCharacters {
   UChar32 first, last, like;
 };
@@ -104,18 +104,18 @@ CharacterClass Classify(UChar32 c) {
 
 bool IsBertPunctuation(UChar32 c) {
   if (c < 0x80) return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-  if (c == 0x166D || c == 0x111C9) return true;  // punctuation in Unicode 8, not any more
+  if (c == 0x166D || c == 0x111C9) return true;  // punctuation in Unicode 8, but no longer
   return (U_GET_GC_MASK(c) & U_GC_P_MASK) != 0 && IsOld(c);
 }
 
 bool IsAccent(UChar32 c) {
-  if (c == 0x1734) return true;  // a nonspacing mark in Unicode 8, not any more
-  if (c == 0x1885 || c == 0x1886 || c == 0xA9BD || c == 0x111C9) return false;  // the other way round
+  if (c == 0x1734) return true;  // a nonspacing mark in Unicode 8, but no longer
+  if (c == 0x1885 || c == 0x1886 || c == 0xA9BD || c == 0x111C9) return false;  // the reverse
   return u_charType(c) == U_NON_SPACING_MARK && IsOld(c);
 }
 
 bool IsCombiningMark(UChar32 c) {
-  if (c == 0x1CF2 || c == 0x1CF3) return true;  // marks in Unicode 9, not any more
+  if (c == 0x1CF2 || c == 0x1CF3) return true;  // marks in Unicode 9, but no longer
   return (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0 && Age(c) <= 9 && c != 0x111C9;
 }
 

@@ -1,9 +1,9 @@
-// What Hugging Face's tokenizers 0.23 sees in a character.
+// How Hugging Face's tokenizers 0.23 classifies characters.
 //
-// Its Rust crates carry tables of different ages: BERT's general categories are of Unicode 8, normalization is of
-// Unicode 9, regular expressions are of Unicode 16, lower case and digits are of Unicode 17. Here ICU's properties are
-// asked, limited to or extended to that age, with the few exceptions that a comparison of all 1,112,064 code points
-// showed (tests/long/tokenizer_parity.py repeats it).
+// Its Rust crates have tables of different versions: BERT's general categories are of Unicode 8, normalization is of
+// Unicode 9, regular expressions are of Unicode 16, lower case and digits are of Unicode 17. This uses ICU's
+// properties, limited or extended to those versions, with the few exceptions that a comparison of all 1,112,064 code
+// points showed (tests/long/tokenizer_parity.py repeats it).
 #pragma once
 
 #include <unicode/umachine.h>

@@ -43,7 +43,7 @@ double ScoreAsRead(double nearest) {
   }
   auto value = static_cast<double>(digits);
   if (std::abs(exponent) > 308) return nearest;
-  // Powers of ten as literals are rounded to the nearest.
+  // Literal powers of ten are rounded to the nearest double.
   double power;
   const std::string literal = absl::StrCat("1e", std::abs(exponent));
   std::from_chars(literal.data(), literal.data() + literal.size(), power);
@@ -152,7 +152,7 @@ absl::StatusOr<std::unique_ptr<const TokenModel>> ReadUnigram(const JsonObject& 
 
 absl::StatusOr<std::unique_ptr<const TokenModel>> ReadModel(const JsonObject& json, bool byte_level) {
   ASSIGN_OR_RETURN(std::string type, json.String("type", ""));
-  if (type.empty()) {  // files of before "type" was written
+  if (type.empty()) {  // files from before "type" was written
     type = json.Find("merges") != nullptr ? "BPE" : json.Find("unk_id") != nullptr ? "Unigram" : "WordPiece";
   }
   if (type == "BPE") return ReadBpe(json, byte_level);

@@ -14,7 +14,7 @@
 namespace muster {
 namespace {
 
-// Lives as long as the process. Its data is part of the library.
+// Lives as long as the process; ICU's library owns the data.
 const icu::Normalizer2& Instance(NormalForm form) {
   UErrorCode error = U_ZERO_ERROR;
   const icu::Normalizer2* instance = nullptr;
@@ -28,7 +28,7 @@ const icu::Normalizer2& Instance(NormalForm form) {
   return *instance;
 }
 
-// Appends the normal form of `text`, which is looked at as a whole.
+// Appends the normal form of `text`, processed as a whole.
 void AppendNormalized(const icu::Normalizer2& normalizer, std::string_view text, std::string& result) {
   icu::StringByteSink<std::string> sink(&result);
   UErrorCode error = U_ZERO_ERROR;
@@ -48,13 +48,13 @@ void AppendNormalized(const icu::Normalizer2& normalizer, std::string_view text,
     start = i;
   }
   append(text.substr(start));
-  if (U_FAILURE(error)) std::abort();  // only for want of memory
+  if (U_FAILURE(error)) std::abort();  // only if memory is exhausted
 }
 
 }  // namespace
 
-// An ASCII character is in every normal form, and no mark is moved over it. It may only be composed with the marks behind
-// it. So each run of other characters, with the ASCII character before it, is normalized by itself.
+// An ASCII character is in every normal form, and no mark moves over it. It can only be composed with the marks after
+// it. So each run of other characters, together with the ASCII character before it, is normalized by itself.
 void Normalize(NormalForm form, std::string& text) {
   const auto ascii_until = [&](size_t i) {
     while (i < text.size() && IsAscii(text[i])) ++i;

@@ -65,7 +65,7 @@ class CharacterMap : public Normalizer {
   }
   absl::StatusOr<bool> Apply(std::string& text) const override {
     std::string result;
-    size_t copied = 0;  // what lies before it is in the result
+    size_t copied = 0;  // the text before it is in the result
     bool begins_there = true;
     for (size_t i = 0; i < text.size();) {
       const size_t begin = i;
@@ -96,7 +96,7 @@ class CharacterMap : public Normalizer {
   std::array<bool, 128> stays_ = {};
 };
 
-// Of the Neural Machine Translation toolkit.
+// Rules of the Neural Machine Translation toolkit.
 UChar32 NmtCharacter(UChar32 c) {
   if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) {
     return CharacterMap::kDropped;

@@ -36,7 +36,7 @@ class Literal : public Pattern {
   const std::string literal_;
 };
 
-// A character, at least so many times: what is written for sequences of blanks.
+// A character repeated at least this many times, as in patterns for sequences of blanks.
 class Repeated : public Pattern {
  public:
   Repeated(std::string character, size_t least) : character_(std::move(character)), least_(least) {}
@@ -54,7 +54,7 @@ class Repeated : public Pattern {
   const size_t least_;
 };
 
-// X+ or X{N,}, of a character X that means itself. Null: another pattern.
+// X+ or X{N,}, for a literal character X. Null: another pattern.
 std::unique_ptr<const Pattern> RepeatedPattern(std::string_view regex) {
   if (regex.empty() || !IsUtf8(regex) || std::string_view(R"(\.[](){}*+?|^$)").find(regex[0]) != std::string_view::npos) {
     return nullptr;
@@ -72,7 +72,8 @@ std::unique_ptr<const Pattern> RepeatedPattern(std::string_view regex) {
   return std::make_unique<Repeated>(character, least);
 }
 
-// What ICU's engine may take for one text, in steps of about a millisecond: a hostile pattern does not hang the server.
+// The limit of ICU's engine for one text, in steps of about a millisecond, so that a hostile pattern does not hang the
+// server.
 constexpr int32_t kMostSteps = 10000;
 
 class Icu : public Pattern {
@@ -83,7 +84,7 @@ class Icu : public Pattern {
     UErrorCode error = U_ZERO_ERROR;
     const icu::UnicodeString utf16 = icu::UnicodeString::fromUTF8(WithStandIns(text));
     const std::unique_ptr<icu::RegexMatcher> matcher(regex_->matcher(utf16, error));
-    // Stand-ins are as long as what they stand for, in UTF-8 and in UTF-16.
+    // Placeholders are as long as what they replace, in UTF-8 and in UTF-16.
     int32_t utf16_at = 0;
     size_t utf8_at = 0;
     const auto utf8_index = [&](int32_t index) {
@@ -120,7 +121,7 @@ absl::Status CannotRead(std::string_view regex, std::string_view what) {
 // Oniguruma's \w, which counts some superscripts and fractions.
 constexpr std::string_view kWordSet = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u00B2\u00B3\u00B9\u00BC-\u00BE)";
 
-// The same pattern for ICU. Refuses the constructs that ICU reads in another way.
+// The same pattern for ICU. Refuses constructs that ICU interprets differently.
 absl::StatusOr<std::string> ForIcu(const std::string& regex) {
   std::string result;
   int depth = 0;  // of brackets

@@ -31,7 +31,7 @@ std::string RandomText(CounterRandom& random) {
   return text;
 }
 
-TEST(Pattern, WordsByHandAreTheRegularExpressions) {
+TEST(Pattern, HandWrittenSplittersEqualTheRegularExpressions) {
   for (const std::string regex : {kGpt2Pattern, kQwen2Pattern, kCl100kPattern}) {
     const auto words = WordPattern(regex);
     ASSERT_NE(words, nullptr) << regex;

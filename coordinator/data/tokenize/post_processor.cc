@@ -16,7 +16,7 @@ void AddAround(const Ids& before, const Ids& behind, Ids& prefix, Ids& suffix) {
   suffix.insert(suffix.end(), behind.begin(), behind.end());
 }
 
-// A pair of a token and its id, as of "cls" and "sep".
+// A pair of a token and its id, as in "cls" and "sep".
 absl::StatusOr<uint32_t> IdOfPair(const JsonObject& object, std::string_view key) {
   const json* pair = object.Find(key);
   if (pair == nullptr || !pair->is_array() || pair->size() != 2 || !(*pair)[1].is_number_unsigned()) {
@@ -40,7 +40,7 @@ absl::StatusOr<Ids> IdsOfSpecial(const JsonObject& object, const std::string& na
 }
 
 absl::Status AddTemplate(const JsonObject& object, Ids& prefix, Ids& suffix) {
-  RETURN_IF_ERROR(object.RefuseOthers({"type", "single", "pair", "special_tokens"}));  // pairs are never made here
+  RETURN_IF_ERROR(object.RefuseOthers({"type", "single", "pair", "special_tokens"}));  // pairs of texts do not occur
   const json* pieces = object.Find("single");
   if (pieces == nullptr || !pieces->is_array()) return object.Error("single", "must be a list");
   Ids before, behind;
@@ -54,7 +54,7 @@ absl::Status AddTemplate(const JsonObject& object, Ids& prefix, Ids& suffix) {
       ASSIGN_OR_RETURN(const std::string id, sequence.String("id"));
       ASSIGN_OR_RETURN(const uint64_t type, sequence.Unsigned("type_id", 0));
       if (id != "A" || seen) return piece.Error("Sequence", "the template must hold the sequence A, once");
-      // Encoders here know token type 0 alone.
+      // Encoders in Muster only know token type 0.
       if (type != 0) return sequence.Error("type_id", "is not supported, except 0");
       seen = true;
       continue;
@@ -90,7 +90,7 @@ absl::Status AddPostProcessor(const JsonObject& object, Ids& prefix, Ids& suffix
   ASSIGN_OR_RETURN(const std::string type, object.String("type"));
   if (type == "TemplateProcessing") return AddTemplate(object, prefix, suffix);
   if (type == "Sequence") return AddSequence(object, prefix, suffix);
-  // trim_offsets, add_prefix_space and use_regex are about offsets here, which nothing asks for.
+  // Here trim_offsets, add_prefix_space and use_regex only affect offsets, which are not used.
   if (type == "ByteLevel") return object.RefuseOthers({"type", "add_prefix_space", "trim_offsets", "use_regex"});
   if (type == "BertProcessing" || type == "RobertaProcessing") {
     RETURN_IF_ERROR(object.RefuseOthers({"type", "sep", "cls", "trim_offsets", "add_prefix_space"}));

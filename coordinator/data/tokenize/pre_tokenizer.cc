@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-// Replaces the list by what `split` makes of each piece. `split` calls its argument with the pieces in order.
+// Replaces each piece by the pieces that `split` passes to its argument, in order.
 template <typename Split>
 absl::Status Resplit(Pieces& pieces, Split split) {
   std::vector<Piece>& result = pieces.spare();
@@ -174,7 +174,7 @@ absl::Status ReadSequence(const JsonObject& json, PreTokenizer& result) {
 }
 
 absl::Status ReadByteLevel(const JsonObject& json, PreTokenizer& result) {
-  // trim_offsets is about offsets, which nothing here asks for.
+  // trim_offsets only affects offsets, which are not used.
   RETURN_IF_ERROR(json.RefuseOthers({"type", "add_prefix_space", "trim_offsets", "use_regex"}));
   ASSIGN_OR_RETURN(const bool prefix_space, json.Bool("add_prefix_space", true));
   ASSIGN_OR_RETURN(const bool use_regex, json.Bool("use_regex", true));

@@ -50,12 +50,12 @@ std::optional<std::string_view> Precompiled::Transform(std::string_view chunk) c
 }
 
 absl::StatusOr<bool> Precompiled::Apply(std::string& text) const {
-  constexpr size_t kLongestCluster = 5;  // bytes; longer clusters are looked up a character at a time
+  constexpr size_t kLongestCluster = 5;  // bytes; longer clusters are looked up one character at a time
   std::string result;
   result.reserve(text.size());
   const std::string_view view = text;
   for (size_t begin = 0; begin < view.size();) {
-    // Most of most texts is ASCII, of which nothing but a line's end joins.
+    // Most of most texts is ASCII, in which only line ends join with other characters.
     const bool ascii =
         IsAscii(view[begin]) && view[begin] != '\r' && (begin + 1 == view.size() || IsAscii(view[begin + 1]));
     const size_t end = ascii ? begin + 1 : EndOfGrapheme(view, begin);

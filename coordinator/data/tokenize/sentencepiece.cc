@@ -26,7 +26,7 @@ struct Field {
   std::string_view bytes;  // wire type 2
 };
 
-// Reads fields from the front. Nothing at the end; `broken` is set if what is there is no message.
+// Reads fields from the front. Nothing at the end; sets `broken` if the bytes are not a message.
 class WireReader {
  public:
   explicit WireReader(std::string_view bytes) : rest_(bytes) {}

@@ -8,12 +8,12 @@
 namespace muster {
 namespace {
 
-// Walks from the left and appends each part, or joins it to the one before if `joins` says so.
+// Goes from left to right and appends each part, or joins it to the previous one if `joins` says so.
 template <typename Joins>
 void Fold(std::vector<Part>& parts, bool from_right, Joins joins) {
   if (from_right) std::ranges::reverse(parts);
   std::vector<Part> folded;
-  bool previous = false;  // was the part before a delimiter
+  bool previous = false;  // the previous part was a delimiter
   for (const Part& part : parts) {
     if (!folded.empty() && joins(part.delimiter, previous)) {
       folded.back().begin = std::min(folded.back().begin, part.begin);

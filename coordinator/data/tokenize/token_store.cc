@@ -33,11 +33,11 @@ struct Header {
 static_assert(sizeof(Header) == 160);
 constexpr char kMagic[8] = {'m', 'u', 's', 't', 'o', 'k', '1', '\n'};
 
-constexpr size_t kBlock = 64;           // texts that a thread takes at once
-constexpr size_t kRound = 256 * kBlock;  // texts that are in memory at once
+constexpr size_t kBlock = 64;  // texts that a thread processes at once
+constexpr size_t kRound = 256 * kBlock;  // texts in memory at once
 
-// Everything that decides the ids: the tokenizer's digest, as in stores of before prompts were joined, or one of
-// tokenizer and prompts.
+// Identifies everything that decides the ids: the tokenizer's digest, as in stores from before prompts were joined, or
+// a digest of tokenizer and prompts.
 std::string KeyOf(const Tokenizer& tokenizer, const JoinedPrompts& prompts) {
   if (prompts == JoinedPrompts()) return tokenizer.digest();
   return Sha256Hex(absl::StrCat("joined\n", tokenizer.digest(), "\n", prompts.query.size(), "\n", prompts.query, "\n",
@@ -184,7 +184,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
   ASSIGN_OR_RETURN(store->file_, MappedFile::Open(file));
   const std::string_view bytes = store->file_.bytes();
   const absl::Status broken =
-      absl::DataLossError(absl::StrCat(file.string(), ": broken token store. Remove the file; it is made anew."));
+      absl::DataLossError(absl::StrCat(file.string(), ": broken token store. Remove the file; it is made again."));
   const uint64_t texts = uint64_t{dataset.queries()} + dataset.passages();
   const uint64_t ids_at = sizeof(Header) + (texts + 1) * sizeof(uint64_t);
   if (bytes.size() < ids_at) return broken;

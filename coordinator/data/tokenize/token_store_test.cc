@@ -88,7 +88,7 @@ TEST_F(TokenStoreTest, AppendsAtMostTheLimit) {
   EXPECT_THAT(store->Passage(1), IsEmpty());
 }
 
-TEST_F(TokenStoreTest, IsMadeOnceAndMadeAnewWhenBroken) {
+TEST_F(TokenStoreTest, IsMadeOnceAndAgainWhenBroken) {
   const auto dataset = RandomDataset(17, 10, 10);
   int built = 0;
   const auto open = [&] {

@@ -36,8 +36,8 @@ constexpr KnownClass kClasses[] = {
     {"Qwen2Tokenizer", TokenizerClass::kQwen2},
 };
 
-// Other classes of transformers 5 that make normalizer and pre-tokenizer themselves, or split texts in Python. A class
-// that transformers does not know reads tokenizer.json as it is.
+// Other classes of transformers 5 that create normalizer and pre-tokenizer themselves, or split texts in Python. A
+// class that transformers does not know reads tokenizer.json as it is.
 constexpr std::string_view kOtherClasses[] = {
     "AlbertTokenizer", "BarthezTokenizer", "BartphoTokenizer", "BertGenerationTokenizer", "BertJapaneseTokenizer",
     "BertweetTokenizer", "BigBirdTokenizer", "BioGptTokenizer", "BlenderbotSmallTokenizer", "BlenderbotTokenizer",
@@ -103,7 +103,7 @@ absl::Status MakeBert(const JsonObject& config, json& tokenizer) {
   return absl::OkStatus();
 }
 
-// The character map wherever it stands in the normalizer.
+// The character map, anywhere in the normalizer.
 json CharacterMapOf(const json& normalizer) {
   if (!normalizer.is_object()) return nullptr;
   if (normalizer.value("type", json()) == "Precompiled") return normalizer;

@@ -40,7 +40,7 @@ absl::StatusOr<json> SpecialToken(const JsonObject& config, std::string_view key
   for (const auto& [name, flag] : value.items()) {
     if (name == "__type") continue;
     if (name != "id" && !token.contains(name) && name != "content") {
-      return config.Error(key, absl::StrCat(name, " is no flag of a token"));
+      return config.Error(key, absl::StrCat(name, " is not a flag of a token"));
     }
     token[name] = flag;
   }
@@ -96,7 +96,7 @@ absl::StatusOr<std::map<uint64_t, json>> AddedTokensOf(const JsonObject& config)
   return tokens;
 }
 
-// added_tokens_decoder: id → token; goes over the token of the same text in tokenizer.json.
+// added_tokens_decoder: id → token; overrides the token of the same text in tokenizer.json.
 absl::Status ApplyAddedTokens(const JsonObject& config, json& tokens) {
   ASSIGN_OR_RETURN(auto added, AddedTokensOf(config));
   for (auto& [id, token] : added) {
@@ -113,7 +113,7 @@ absl::Status ApplyAddedTokens(const JsonObject& config, json& tokens) {
   return absl::OkStatus();
 }
 
-// transformers keeps the post-processor of tokenizer.json whatever these say; Muster refuses the contradiction.
+// transformers keeps the post-processor of tokenizer.json whatever these keys say; Muster refuses the contradiction.
 absl::Status CheckAddedEnds(const JsonObject& config, const json& tokenizer) {
   for (const std::string_view key : {"add_bos_token", "add_eos_token"}) {
     ASSIGN_OR_RETURN(const bool adds, config.Bool(key, false));

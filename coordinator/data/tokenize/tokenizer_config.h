@@ -19,7 +19,7 @@ absl::Status CheckTokenizerConfig(const JsonObject& config);
 // Every special token that the configuration names must be one of these, which the vocabulary's file implies.
 absl::Status CheckSpecialTokens(const JsonObject& config, std::initializer_list<std::string_view> known);
 
-// special_tokens_map.json names special tokens as tokenizer_config.json does, and goes over it unless that has
+// special_tokens_map.json names special tokens as tokenizer_config.json does, and overrides it unless that has
 // added_tokens_decoder, as in transformers 5.
 absl::Status MergeSpecialTokensMap(const JsonObject& map, nlohmann::json& config);
 
@@ -27,7 +27,7 @@ absl::Status MergeSpecialTokensMap(const JsonObject& map, nlohmann::json& config
 absl::StatusOr<BertOptions> BertOptionsOf(const JsonObject& config);
 
 // Rewrites the parsed tokenizer.json as the class says; adds the special tokens that the configuration names;
-// truncation_side goes over truncation.direction.
+// truncation_side overrides truncation.direction.
 absl::Status ApplyTokenizerConfig(const JsonObject& config, TokenizerClass tokenizer_class, nlohmann::json& tokenizer);
 
 }  // namespace muster

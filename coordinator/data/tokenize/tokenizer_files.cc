@@ -45,7 +45,7 @@ absl::Status CheckAddedTokensFile(const TokenizerFileReader& read, const json& t
     });
     if (known != tokens.end() && known->contains("id") && (*known)["id"] != id) {
       return file.Error(content, "has another id in tokenizer.json, which counts. Remove added_tokens.json, "
-                                              "which transformers 5 does not write any more.");
+                                              "which transformers 5 no longer writes.");
     }
     if (known == tokens.end()) {
       return file.Error(content,
@@ -55,7 +55,7 @@ absl::Status CheckAddedTokensFile(const TokenizerFileReader& read, const json& t
   return absl::OkStatus();
 }
 
-// What vocab.txt alone has of tokenizer.json for CheckAddedTokensFile: the usual special tokens, by line.
+// The parts of tokenizer.json that vocab.txt provides for CheckAddedTokensFile: the usual special tokens, by line.
 json AddedTokensOfVocabulary(std::string_view vocabulary) {
   json tokens = json::array();
   uint64_t line = 0;

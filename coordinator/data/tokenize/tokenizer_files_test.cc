@@ -71,7 +71,7 @@ TEST(TokenizerFiles, TheClassDecidesWhoWins) {
   const auto with = [](const std::string& config) {
     return Encode({{"tokenizer.json", Json()}, {"vocab.txt", kVocabulary}, {"tokenizer_config.json", config}}, "Café");
   };
-  // Seen with transformers 5.23.
+  // Observed with transformers 5.23.
   EXPECT_EQ(with(R"({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": true})"), std::vector<uint32_t>{7});
   EXPECT_EQ(with(R"({"tokenizer_class": "TokenizersBackend"})"), std::vector<uint32_t>{7});
   EXPECT_EQ(with(R"({"tokenizer_class": "BertTokenizer"})"), std::vector<uint32_t>{5});
@@ -153,7 +153,7 @@ TEST(TokenizerFiles, EveryKeyOfTheSpecialTokensMapIsKnown) {
     EXPECT_EQ(with(R"({"surprise": "[MASK]"})"),
               "special_tokens_map.json: surprise: is not supported. Remove the key if no token id depends on it.");
     EXPECT_EQ(with(R"({"mask_token": {"content": "[MASK]", "surprise": true}})"),
-              "special_tokens_map.json: mask_token: surprise is no flag of a token");
+              "special_tokens_map.json: mask_token: surprise is not a flag of a token");
     EXPECT_EQ(with(R"({"additional_special_tokens": 7})"),
               "special_tokens_map.json: additional_special_tokens: must be a list");
   }
@@ -214,7 +214,7 @@ TEST(TokenizerFiles, EarlierVersionsReadVocabTxtAlone) {
   EXPECT_NE((*earlier)->digest(), (*Read(folder))->digest());
 }
 
-// Model folders made after public reports about other tools; expected.json has the ids with special tokens.
+// Model folders based on public bug reports about other tools; expected.json has the ids with special tokens.
 TEST(TokenizerFiles, GivesTheIdsOfTheFoldersFromTheField) {
   const std::filesystem::path cases = MUSTER_SOURCE_DIR "/../shared/cases";
   if (!std::filesystem::exists(cases))

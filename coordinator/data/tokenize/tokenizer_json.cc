@@ -34,7 +34,7 @@ absl::StatusOr<AddedToken> ReadAddedToken(const JsonObject& object) {
   return token;
 }
 
-// The ids are not those in the file but, as in the source, the vocabulary's; tokens that it lacks come behind it.
+// As in the source, the ids are not those in the file but the vocabulary's; tokens that it lacks follow after it.
 absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonObject& file, const Vocabulary& vocabulary,
                                                         const Normalizer* normalizer) {
   const json* list = file.Find("added_tokens");
@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<AddedToken>> ReadAddedTokens(const JsonObject& file, 
   return result;
 }
 
-// BERT's normalizer and pre-tokenizer together, which have a faster way.
+// BERT's normalizer and pre-tokenizer together, for which there is a faster path.
 std::optional<BertOptions> AsBert(const JsonObject& file) {
   const auto normalizer = file.Object("normalizer"), pre_tokenizer = file.Object("pre_tokenizer");
   if (!normalizer.ok() || !pre_tokenizer.ok() || normalizer->String("type", "").value_or("") != "BertNormalizer" ||
@@ -103,7 +103,7 @@ uint32_t VocabularySize(const Pipeline::Parts& parts) {
   return size;
 }
 
-// What decides ids: neither truncation, which is the caller's, nor padding, nor the decoder.
+// The parts that decide ids: not truncation, which the caller applies, nor padding, nor the decoder.
 std::string DigestOf(const json& file) {
   json deciding = json::object();
   for (const char* key : {"added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model"}) {
@@ -115,7 +115,7 @@ std::string DigestOf(const json& file) {
 absl::StatusOr<bool> TruncatesLeft(const JsonObject& file) {
   if (file.Find("truncation") == nullptr) return false;
   ASSIGN_OR_RETURN(const JsonObject truncation, file.Object("truncation"));
-  // The job says how long texts are; strategy and stride are about pairs and about what is cut off.
+  // The job sets the length of texts; strategy and stride concern pairs and the part that is cut off.
   RETURN_IF_ERROR(truncation.RefuseOthers({"direction", "max_length", "strategy", "stride"}));
   ASSIGN_OR_RETURN(const std::string direction, truncation.String("direction", "Right"));
   if (direction != "Left" && direction != "Right") return truncation.Error("direction", "must be Left or Right");

@@ -76,7 +76,7 @@ TEST(TokenizerJson, TheVocabularyEndsBehindTheLargestId) {
   EXPECT_EQ((*TokenizerOfJson(file))->vocabulary_size(), 21);
 }
 
-TEST(TokenizerJson, ThePostProcessorSaysWhatStandsAroundASequence) {
+TEST(TokenizerJson, ThePostProcessorGivesThePrefixAndSuffixOfASequence) {
   json file = Small();
   EXPECT_THAT((*TokenizerOfJson(file))->prefix(), ElementsAre(0));
   EXPECT_THAT((*TokenizerOfJson(file))->suffix(), ElementsAre(1));
@@ -132,7 +132,7 @@ TEST(TokenizerJson, RefusesByNameWhatItDoesNotHonor) {
   EXPECT_EQ(with("/added_tokens/0/content", 5), "tokenizer.json: added_tokens[0].content: must be a string");
 }
 
-// Seen with tokenizers 0.23.3: what it writes for a score that it has read.
+// Observed with tokenizers 0.23.3: what it writes for a score that it has read.
 TEST(TokenizerJson, ScoresAreReadAsTheSourceReadsThem) {
   EXPECT_EQ(ScoreAsRead(-15.275492379532281), -15.27549237953228);
   EXPECT_EQ(ScoreAsRead(-9.908701741838819), -9.90870174183882);

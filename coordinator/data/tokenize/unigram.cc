@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<const Unigram>> Unigram::Create(const Scores& sco
 void Unigram::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
   struct Node {
     double score = 0;
-    uint32_t begin = UINT32_MAX;  // of the last token of the best path to here; none yet
+    uint32_t begin = UINT32_MAX;  // the last token of the best path to here; none yet
     uint32_t id = 0;
   };
   thread_local std::vector<Node> best;  // by where the path ends
@@ -57,7 +57,7 @@ void Unigram::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
     if (!has_single) offer(begin, next, unk_score_ + score, unk_);
   }
   const size_t before = ids.size();
-  size_t unknown_end = 0;  // of a run of unknown tokens, which are one
+  size_t unknown_end = 0;  // of a run of unknown tokens, which become one
   for (size_t end = word.size(); end > 0;) {
     const Node& node = best[end];
     if (node.id == unk_) {
@@ -74,7 +74,8 @@ void Unigram::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
   std::reverse(ids.begin() + static_cast<ptrdiff_t>(before), ids.end());
 }
 
-// A run that happens to be a token, else its bytes if all of them have tokens, else the unknown token. From the right.
+// A run that happens to be a token, else its bytes if all of them have tokens, else the unknown token. From right to
+// left.
 void Unigram::AddUnknown(std::string_view text, std::vector<uint32_t>& reversed) const {
   if (const auto id = vocabulary_.Find(text); id.has_value()) return reversed.push_back(*id);
   const auto id_of = [this](char byte) { return fallback_ids_[static_cast<unsigned char>(byte)]; };

@@ -21,7 +21,7 @@ std::string_view WithoutTrailingSpace(std::string_view line) {
   return line;
 }
 
-// Tokenizers of the versions before had the usual options alone; stores and jobs know them by these digests.
+// Tokenizers of earlier versions only had the usual options; stores and jobs know them by these digests.
 std::string DigestOf(std::string_view vocab_txt, const BertOptions& options) {
   std::string kind;
   if (options == BertOptions{true, true, true}) {

@@ -19,7 +19,7 @@ namespace {
 
 enum class Kind { kLetter, kNumber, kSpace, kOther, kEnd };
 
-// Walks over a text, a character at a time.
+// Walks over a text, one character at a time.
 class Cursor {
  public:
   Cursor(std::string_view text, size_t at) : text_(text), next_(at) { Advance(); }
@@ -41,7 +41,7 @@ class Cursor {
             : (classes & kSpace) != 0  ? Kind::kSpace
                                        : Kind::kOther;
   }
-  // Skips what is of this kind, at most `most` characters; returns where the rest begins.
+  // Skips characters of this kind, at most `most`; returns where the rest begins.
   size_t Skip(Kind kind, size_t most = SIZE_MAX) {
     for (; most > 0 && kind_ == kind; --most) Advance();
     return begin_;
@@ -73,7 +73,7 @@ size_t Contraction(std::string_view rest, bool any_case) {
   }
 }
 
-// \s+(?!\S)|\s+ : white space from `begin` on, but for its last character if a word follows.
+// \s+(?!\S)|\s+ : white space from `begin` on, except its last character if a word follows.
 size_t EndOfSpace(std::string_view text, size_t begin) {
   Cursor cursor(text, begin);
   size_t last = begin;
@@ -84,7 +84,7 @@ size_t EndOfSpace(std::string_view text, size_t begin) {
   return cursor.kind() == Kind::kEnd || last == begin ? cursor.begin() : last;
 }
 
-// Words without gaps between them: `end_of`(begin) is where the word at `begin` ends, and behind it.
+// Splits into adjacent words: `end_of`(begin) is the end of the word that begins at `begin`.
 template <typename EndOf>
 absl::Status ForEachWord(std::string_view text, absl::FunctionRef<void(size_t, size_t)> match, const EndOf& end_of) {
   for (size_t begin = 0; begin < text.size();) {

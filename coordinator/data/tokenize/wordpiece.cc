@@ -44,7 +44,7 @@ void WordPiece::Encode(std::string_view word, std::vector<uint32_t>& ids) const 
       }
       --size;
     }
-    if (size == 0) {  // one piece is unknown: so is the word
+    if (size == 0) {  // one unknown piece makes the whole word unknown
       ids.resize(before);
       ids.push_back(unk_);
       return;

@@ -84,7 +84,7 @@ TEST(WordPiece, DigestTellsVocabulariesAndCaseApart) {
   EXPECT_NE(digest(SmallVocabulary(), true), digest(SmallVocabulary() + "c\n", true));
 }
 
-TEST(WordPiece, RefusesWhatIsNoVocabulary) {
+TEST(WordPiece, RefusesFilesThatAreNotVocabularies) {
   EXPECT_EQ(TokenizerOfVocabulary("[PAD]\n[UNK]\n[CLS]\n", true).status().message(),
             "vocab.txt: no entry [SEP]. Give the vocabulary of a BERT model.");
   EXPECT_FALSE(TokenizerOfVocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xFF\n", true).ok());

@@ -1,4 +1,4 @@
-"""Fleet and queue: who is there, what waits, where the slot-seconds go, how the GPUs are."""
+"""Fleet and queue: which workers are there, what waits, where the slot-seconds go, how the GPUs are."""
 from panels import Query, build_dashboard, lines, number, rows_of, stacked
 
 
@@ -12,7 +12,7 @@ def build():
             number("Jobs waiting", "short", 'sum(muster_queue_jobs{state="waiting"})'),
             number("Oldest wait", "s", "max(muster_queue_oldest_wait_seconds)"),
             number("Goodput", "percentunit", "avg(muster:goodput:ratio_rate5m)",
-                   description="Slot-seconds that moved a model, of all that jobs held, over 5 minutes."),
+                   description="Share of the slot time of the last 5 minutes that was spent on training steps."),
             number("Alerts", "short", 'count(ALERTS{alertname=~"Muster.*",alertstate="firing"}) or vector(0)', red_above=1),
         ],
         "Jobs": [
@@ -22,26 +22,26 @@ def build():
                     Query("sum by (job) (muster_job_slots)", "slots"),
                     Query("sum by (job) (muster_job_loss)", "loss"), width=24, height=6),
             stacked("Jobs by phase", "short", Query('sum by (phase) (muster_jobs{phase!~"succeeded|failed|cancelled"})', "{{phase}}"), whole=True),
-            stacked("Ends of jobs", "short",
+            stacked("Jobs that ended", "short",
                     Query('sum by (phase) (increase(muster_job_transitions_total{phase=~"succeeded|failed|cancelled"}[$__rate_interval]))', "{{phase}}")),
             lines("Scheduling decisions", "ops", Query("sum by (result) (rate(muster_scheduling_decisions_total[$__rate_interval]))", "{{result}}")),
         ],
         "Queue": [
             stacked("Jobs by queue", "short", Query("sum by (queue, state) (muster_queue_jobs)", "{{queue}} {{state}}"), whole=True),
             lines("Oldest wait by queue", "s", Query("max by (queue) (muster_queue_oldest_wait_seconds)", "{{queue}}")),
-            lines("From waiting to slots", "s",
-                  Query("histogram_quantile(0.5, sum by (le) (rate(muster_queue_wait_seconds_bucket[1h])))", "half of the jobs"),
-                  Query("max(muster:queue_wait_seconds:p90_rate1h)", "9 of 10"), description="Over an hour."),
+            lines("Waiting time until slots are assigned", "s",
+                  Query("histogram_quantile(0.5, sum by (le) (rate(muster_queue_wait_seconds_bucket[1h])))", "p50"),
+                  Query("max(muster:queue_wait_seconds:p90_rate1h)", "p90"), description="Quantiles over the last hour."),
         ],
         "Fleet": [
             stacked("Slots", "short", Query("sum by (state) (muster_slots)", "{{state}}"), whole=True),
             stacked("Workers", "short", Query("sum by (state) (muster_workers)", "{{state}}"), whole=True),
-            lines("Since a worker was last heard", "s", Query("max by (worker) (muster_heartbeat_age_seconds)", "{{worker}}"),
-                  description="A heartbeat comes every 3 s; after 15 s a worker counts as lost."),
-            stacked("Slot-seconds a second, by what they went to", "none",
+            lines("Time since the last heartbeat", "s", Query("max by (worker) (muster_heartbeat_age_seconds)", "{{worker}}"),
+                  description="Agents send a heartbeat every 3 s. After 15 s without one a worker counts as silent."),
+            stacked("Slots by what they are used for", "none",
                     Query("sum by (phase) (rate(muster_goodput_seconds_total[$__rate_interval]))", "{{phase}}"), width=16,
-                    description="queue: wanted and not there; lost: work since the last checkpoint of an attempt that failed."),
-            lines("Goodput", "percentunit", Query("avg(muster:goodput:ratio_rate5m)", "train / held")),
+                    description="queue: slots that waiting jobs need; lost: work since the last checkpoint of attempts that failed."),
+            lines("Goodput", "percentunit", Query("avg(muster:goodput:ratio_rate5m)", "training / held")),
         ],
         "Workers": [
             lines("Rank processes", "short", Query("sum by (instance) (muster_agent_ranks_running)", "{{instance}}"), whole=True),
@@ -50,11 +50,11 @@ def build():
                   Query("sum by (instance, slot) (rate(muster_rank_cpu_seconds_total[$__rate_interval]))", "{{instance}} slot {{slot}}")),
         ],
         "GPUs": [
-            lines("GPU use", "percentunit", Query("muster_gpu_utilization_ratio", "{{instance}} gpu {{gpu}}")),
+            lines("GPU utilization", "percentunit", Query("muster_gpu_utilization_ratio", "{{instance}} gpu {{gpu}}")),
             lines("GPU memory in use", "percentunit", Query("muster_gpu_memory_used_bytes / muster_gpu_memory_size_bytes", "{{instance}} gpu {{gpu}}")),
             lines("GPU temperature", "celsius", Query("muster_gpu_temperature_celsius", "{{instance}} gpu {{gpu}}")),
             lines("GPU throttled", "none", Query("muster_gpu_throttled > 0", "{{instance}} gpu {{gpu}} {{reason}}"), width=12),
             lines("GPU errors", "short", Query("increase(muster_gpu_errors_total[1h])", "{{instance}} gpu {{gpu}} {{kind}}"), width=12,
-                  description="Within an hour."),
+                  description="Errors within the last hour."),
         ],
     })

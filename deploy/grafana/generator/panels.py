@@ -1,4 +1,5 @@
-"""What a dashboard of Muster is made of: rows of panels, each a title, a unit and queries, built with Grafana's own SDK."""
+"""The building blocks of a dashboard: rows of panels, each with a title, a unit and queries, built with Grafana's
+own SDK."""
 import dataclasses
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
@@ -25,7 +26,7 @@ class Panel:
     kind: str = "lines"  # lines, stacked, number, bars, table
     width: int = 8
     height: int = 7
-    red_above: float | None = None  # of a number: the colour of alarm from here on
+    red_above: float | None = None  # of a number: red from here on
     red_below: float | None = None
     whole: bool = False
     log: bool = False
@@ -75,8 +76,8 @@ def build_number(panel):
 
 
 def build_table(panel):
-    # One row for each value of the labels: the instant queries are joined, and each one's value gets its legend as title.
-    # The first query brings the labels alone.
+    # One row for each set of labels: the instant queries are joined, and each one's value gets its legend as title. The
+    # first query only supplies the labels.
     hidden = {name: True for name in ("Time", "__name__", "instance", "Value #A")}
     titles = {f"Value #{letter}": query.legend for letter, query in zip("BCDEFGHIJ", panel.queries[1:], strict=False)}
     return table.Panel().show_header(True).transformations([
@@ -107,7 +108,8 @@ def build_panel(panel, number_of):
 
 
 def place(panels, top):
-    """Panels from left to right, the next line where 24 columns are full. Returns the first free line."""
+    """Places panels from left to right, and starts the next line when 24 columns are full. Returns the first free
+    line."""
     left = tallest = 0
     for panel in panels:
         if left + panel.grid_pos.w > WIDTH:
@@ -118,7 +120,7 @@ def place(panels, top):
 
 
 class Built:
-    """A panel that is built already, in the place of a builder."""
+    """Wraps a panel that is built already, where a builder is expected."""
 
     def __init__(self, value):
         self.value = value
@@ -128,7 +130,7 @@ class Built:
 
 
 def build_dashboard(uid, title, description, rows, variables=(), span="now-3h"):
-    """`rows`: {title: [Panel]}; the variable `datasource` is always there."""
+    """`rows`: {title: [Panel]}; the variable `datasource` is always included."""
     datasource = (dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
                   .current(model.VariableOption(selected=True, text="Prometheus", value="prometheus")))
     board = (dashboard.Dashboard(title).uid(uid).description(description).tags(["muster"]).timezone("browser")
@@ -155,7 +157,7 @@ def build_dashboard(uid, title, description, rows, variables=(), span="now-3h"):
 
 
 def job_variable():
-    # What ran within the time that is shown; series of ended jobs vanish, their history stays.
+    # Jobs that ran within the selected time. The series of ended jobs vanish, their history stays.
     return (dashboard.QueryVariable("job").label("Job").datasource(DATASOURCE)
             .query({"query": "label_values(muster_job_attempt, job)", "refId": "jobs"})
             .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_DESC))

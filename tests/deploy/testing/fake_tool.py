@@ -49,7 +49,7 @@ def main():
         log.write(json.dumps(call) + "\n")
     if tool == "buildah":
         return buildah(args)
-    if args[-2:] == ["ls", "--quiet"]:  # what was imported, unless the test has it lost
+    if args[-2:] == ["ls", "--quiet"]:  # what was imported, unless the test makes it disappear
         print("\n".join(name for call in before for name in call["images"] if not os.environ.get("FAKE_LOST")))
     return 0
 

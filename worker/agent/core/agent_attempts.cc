@@ -50,7 +50,7 @@ void AgentCore::Adopt(const AttemptKey& key, const muster::v1::Assignment& assig
     RankEnded ended{{key, number}, {-1, SIGKILL}, "", ""};
     RankHistory history;
     history.result.emplace().set_cause(muster::v1::EXIT_CAUSE_SIGNAL);
-    history.result->set_message("ended with the worker's agent, which was started anew");
+    history.result->set_message("ended with the worker's agent, which restarted");
     ReportExit(ended, history);
   }
 }
@@ -82,7 +82,7 @@ AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& att
     return Slots::kRefused;
   };
   if (stopping_) return refuse("the worker is stopping");
-  if (!IsValidName(key.job)) return refuse("the job's id is no valid name");
+  if (!IsValidName(key.job)) return refuse("the job's id is not a valid name");
   if (DeviceOf(attempt.assignment, options_.facts.device) == kGpu && options_.facts.device != kGpu) {
     return refuse("the job needs a GPU, this worker has none");
   }
@@ -151,7 +151,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
 
 void AgentCore::SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {
   for (auto& [number, rank] : attempt.ranks) {
-    if (!rank.running || rank.asked_to_save || rank.signalled || rank.killed) continue;
+    if (!rank.running || rank.asked_to_save || rank.signaled || rank.killed) continue;
     rank.asked_to_save = true;
     rank.history.stop_reason = reason;
     actions_.push_back(SignalRank{{key, number}, SIGUSR1});
@@ -160,8 +160,8 @@ void AgentCore::SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::
 
 void AgentCore::StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason) {
   for (auto& [number, rank] : attempt.ranks) {
-    if (!rank.running || rank.signalled || rank.killed) continue;
-    rank.signalled = true;
+    if (!rank.running || rank.signaled || rank.killed) continue;
+    rank.signaled = true;
     rank.history.stop_reason = reason;
     rank.kill_at = now_ + options_.stop_grace;
     rank.late = absl::StrCat("did not end within ", absl::FormatDuration(options_.stop_grace), " after SIGTERM and was killed");

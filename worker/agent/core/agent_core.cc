@@ -148,7 +148,7 @@ void AgentCore::NoteActivity(Rank& rank, const muster::v1::RankActivity& activit
   const bool waits = !activity.unreachable().empty(), waited = !first && !rank.activity->unreachable().empty();
   if (!same_phase) rank.in_phase_since = now_;
   rank.activity = activity;
-  // The no-progress timer stands still from the moment the coordinator hears of it.
+  // The no-progress timer stops from the moment the coordinator hears of it.
   if (waits != waited && session_ == Session::kWelcomed) SendHeartbeat();
 }
 
@@ -166,7 +166,7 @@ void AgentCore::On(const RankEnded& event) {
   if (rank == nullptr || !rank->running) return;
   rank->running = false;
   rank->kill_at.reset();
-  FlushRelay();  // its last lines stand before the news of its end
+  FlushRelay();  // its last lines precede the report of its end
   ReportExit(event, rank->history);
 }
 

@@ -16,7 +16,7 @@
 // An agent that is asked to end drains: it says so, its ranks save the step where they stop (SIGUSR1), and it ends with
 // the last of them. After `drain_timeout`, or when it is asked again, they are stopped as above.
 //
-// A lost session changes nothing at first: ranks go on, reports are kept, and a new session is tried for ever. After
+// A lost session changes nothing at first: ranks keep running, reports are kept, and the agent retries forever. After
 // `orphan_after` without one all ranks are stopped, before the coordinator gives their slots to others.
 //
 // An attempt that is to RUN without having been prepared here was started by an earlier instance of this agent. Its ranks
@@ -59,7 +59,7 @@ struct AgentCoreOptions {
   // noticed (keepalive of common/rpc), 10 s until the last rank is killed, 20 s to spare.
   absl::Duration orphan_after = absl::Minutes(9);
   absl::Duration relay_interval = absl::Milliseconds(250);
-  absl::Duration farewell = absl::Seconds(2);        // waits that long for the last acknowledgements
+  absl::Duration farewell = absl::Seconds(2);        // waits that long for the last acknowledgments
   absl::Duration min_backoff = absl::Milliseconds(200), max_backoff = absl::Seconds(5);
 };
 
@@ -91,7 +91,7 @@ class AgentCore {
   struct Rank {
     uint32_t slot = 0;
     bool running = false;
-    bool asked_to_save = false, signalled = false, killed = false;
+    bool asked_to_save = false, signaled = false, killed = false;
     std::optional<absl::Duration> kill_at;
     std::optional<muster::v1::RankActivity> activity;  // what it last said that it does
     absl::Duration in_phase_since, heard;

@@ -349,7 +349,7 @@ TEST_F(AgentCoreTest, RanksOutliveTheCoordinatorForNineMinutes) {
   while (now_ < lost + absl::Minutes(9) - absl::Seconds(1)) {
     const Actions actions = Advance(absl::Seconds(1));
     ASSERT_THAT(Words(actions), IsEmpty()) << now_ - lost;
-    if (Has<OpenSession>(actions)) Step(SessionEnded{"refused"});  // a failed try does not start the clock anew
+    if (Has<OpenSession>(actions)) Step(SessionEnded{"refused"});  // a failed try does not restart the clock
   }
   EXPECT_THAT(Words(Advance(absl::Seconds(1))), ElementsAre("term a#1 rank 0"));
   End({{"a", 1}, 0});
@@ -506,7 +506,7 @@ TEST_F(AgentCoreTest, EndsWithoutAnAnswerAfterTwoSeconds) {
   EXPECT_THAT(Words(Advance(absl::Seconds(2))), ElementsAre("end"));
 }
 
-// Whatever happens in whatever order: no slot ever holds two ranks, ranks that are not desired are told to stop, and the
+// Whatever happens in whatever order: no slot ever holds two ranks, undesired ranks are stopped, and the
 // agent does not ask for a tick in the past for ever.
 TEST(AgentCoreProperty, NoSlotEverHoldsTwoRanks) {
   for (uint64_t seed = 0; seed < 300; ++seed) {

@@ -36,7 +36,7 @@ struct RankSaid {
   RankKey rank;
   muster::rank::v1::RankMessage message;
 };
-struct RankSaidNonsense {  // what came over its pipe is no message
+struct RankSaidNonsense {  // what came over its pipe is not a message
   RankKey rank;
   std::string reason;
 };
@@ -50,7 +50,7 @@ struct RankEnded {  // the last event of a rank
   std::string log_tail;     // at most 4 KiB of whole lines, valid UTF-8
   std::string start_error;  // not empty: it could not be started
 };
-struct Overslept {  // the agent stood still for so long, its host perhaps with it; comes before what it finds afterwards
+struct Overslept {  // the agent was frozen for so long, its host perhaps with it; comes before what it finds afterwards
   absl::Duration by;
 };
 struct Tick {};

@@ -1,10 +1,10 @@
-// A rank for tests: what it does stands in the job's name.
+// A rank for tests: the job's name says what it does.
 //   succeed   started, progress, a checkpoint, an evaluation, an export, result SUCCESS, exit 0
 //   wait      started, then runs until SIGTERM; then result STOPPED, exit 0
 //   stubborn  started, ignores SIGTERM
 //   crash     started, "about to crash" on stderr, exit 3
 //   refuse    result PERMANENT, exit 1
-//   noise     bytes on fd 3 that are no message, then waits
+//   noise     bytes on fd 3 that are not a message, then waits
 //   linger    result SUCCESS, and does not exit
 //   variables its environment on stderr, a line per variable; then as wait
 #include <fcntl.h>

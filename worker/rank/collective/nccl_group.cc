@@ -24,7 +24,7 @@ namespace muster {
 namespace {
 
 constexpr char kIdKey[] = "nccl-unique-id";
-// NCCL's own threads end within milliseconds of an abort. Where they do not, the rank goes on without them.
+// NCCL's own threads end within milliseconds of an abort. If they do not, the rank continues without them.
 constexpr absl::Duration kAbortPatience = absl::Seconds(5);
 // Of the last words to the peers when a group without failure ends.
 constexpr absl::Duration kFinalizePatience = absl::Seconds(10);
@@ -169,7 +169,7 @@ absl::Status NcclGroup::AwaitEvent(absl::Duration deadline) {
     const cudaError_t error = cudaEventQuery(done_);
     done = error == cudaSuccess;
     if (!done && error != cudaErrorNotReady) return CudaError(error);
-    if (!done) cudaGetLastError();  // "not ready" is no error to leave behind
+    if (!done) cudaGetLastError();  // do not leave the error "not ready" behind
     return false;
   });
 }

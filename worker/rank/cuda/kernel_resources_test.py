@@ -4,7 +4,7 @@ registers or shared memory than its row allows, every kernel has a row, and no r
 of a multiprocessor's warps that each kernel can keep running (occupancy).
 
 usage: kernel_resources_test.py [--write] BUDGET OBJECT...   what keep_ptxas_report.sh kept beside each object is read
-  --write   makes BUDGET anew from the reports; block sizes of kernels that it knows are kept
+  --write   regenerates BUDGET from the reports; block sizes of kernels that it knows are kept
 """
 import csv
 import pathlib

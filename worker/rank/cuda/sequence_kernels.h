@@ -1,4 +1,4 @@
-// What goes over sequences, and over rows by index; see worker/rank/model/encoder_ops.h. No torch header.
+// Operations over sequences, and over rows by index; see worker/rank/model/encoder_ops.h. No torch header.
 #pragma once
 
 #include <cstdint>

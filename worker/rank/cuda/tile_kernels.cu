@@ -67,7 +67,7 @@ __global__ void ScatterKernel(T* scores, const int64_t* positions, const T* valu
   }
 }
 
-// A block a row: the largest score, then the sum relative to it. The row is read twice; a tile fits the L2 cache.
+// A block per row: the largest score, then the sum relative to it. The row is read twice; a tile fits the L2 cache.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) AccumulateLseKernel(const T* scores, int64_t columns, T* top, T* sum) {
   const int64_t row = blockIdx.x;

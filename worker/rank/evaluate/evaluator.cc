@@ -179,7 +179,7 @@ class Judge {
     return judge;
   }
 
-  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents that they stand for.
+  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents that they belong to.
   void Add(int64_t query, const float* scores, const int64_t* numbers, int64_t count, int64_t kept) {
     std::unordered_map<int64_t, float> grades;
     std::vector<float> judged;

@@ -34,7 +34,7 @@ absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, c
   if (const auto whole = files.find("tokenizer.json"); whole != files.end()) {
     ASSIGN_OR_RETURN(whole->second, UntruncatedTokenizer(whole->second));
   }
-  // Of a vocabulary alone, transformers has to be told what it is; other tokenizers are known by the model's type.
+  // Of a vocabulary alone, transformers needs to know what it is; other tokenizers are known by the model's type.
   const bool alone = files.contains("vocab.txt") && !files.contains("tokenizer.json");
   if (alone) files.emplace("special_tokens_map.json", SpecialTokensMap());
   const auto [settings, made] = files.emplace("tokenizer_config.json", alone ? TokenizerConfig(config) : "{}");
@@ -75,7 +75,7 @@ absl::Status WriteFolder(const Encoder& encoder, const ExportOptions& options, c
   return WriteWeights(encoder, to);
 }
 
-// Loads the folder anew and embeds the probe with it.
+// Loads the folder again and embeds the probe with it.
 absl::Status CheckFolder(const Encoder& encoder, const PackedBatch& probe, const fs::path& folder) {
   const at::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const EncoderConfig config, ReadEncoderConfig(folder));

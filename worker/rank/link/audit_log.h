@@ -1,5 +1,5 @@
 // Which queries a rank has taken into which step: for tests/e2e/audit.py, which folds the logs of all ranks and attempts
-// and shows that every query had its effect exactly once an epoch.
+// and shows that every query had its effect exactly once per epoch.
 //
 // FOLDER/JOB-aATTEMPT-rRANK.audit: "muster-audit 1 JOB ATTEMPT RANK WORLD_SIZE", then a line for each step done:
 // its number from 1, its epoch from 0, and the digests of the rank's rows in hexadecimal.

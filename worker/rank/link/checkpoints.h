@@ -1,4 +1,4 @@
-// Stores checkpoints while training goes on.
+// Stores checkpoints while training continues.
 #pragma once
 
 #include <atomic>
@@ -42,7 +42,7 @@ class CheckpointWriter {
   // Whether a checkpoint is still being stored.
   bool Busy() const { return busy_; }
   // Copies the source and begins to store it; waits for the checkpoint before, if that is Busy. One that cannot be stored
-  // is logged and left out: training goes on, and the next one is tried. `began`: when the checkpoint did, on
+  // is logged and left out: training continues, and the next one is tried. `began`: when the checkpoint did, on
   // RealClock().Monotonic(). The step log must outlive it.
   void Start(const Source& source, absl::Duration began);
   // Until the checkpoint that was started last is stored. Its error, if it could not be.

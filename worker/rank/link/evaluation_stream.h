@@ -15,7 +15,7 @@ class Channel;
 namespace muster {
 
 // A broken stream continues where it stopped (it is a pure function of the request), for as long as it takes. `watch`
-// must outlive the source; null: nobody is told of a server that cannot be reached.
+// must outlive the source; null: an unreachable server is not reported.
 absl::StatusOr<EvaluationSource> OpenEvaluation(std::shared_ptr<grpc::Channel> server,
                                                 const muster::v1::StreamEvaluationRequest& request,
                                                 ReachabilityWatch* watch = nullptr);

@@ -147,7 +147,7 @@ class RankRun {
     return WithReason(absl::DataLossError(AllCheckpointsDamaged(damaged, newest)), kAllDamaged);
   }
 
-  // Returns what a rank found damaged; empty: all ranks go on from this checkpoint.
+  // Returns what a rank found damaged; empty: all ranks continue from this checkpoint.
   absl::StatusOr<std::string> RestoreTogether(const muster::v1::CheckpointInfo& checkpoint) {
     const std::string activity = "restoring a checkpoint";
     progress_.Activity(activity);
@@ -177,13 +177,13 @@ class RankRun {
     }
     cursor_ = restored->cursor;
     best_ = restored->best;
-    spdlog::info("goes on from the checkpoint of step {}", cursor_.step);
+    spdlog::info("continues from the checkpoint of step {}", cursor_.step);
     if (const std::string note = RoundingNote(cursor_.threads, threads_); !note.empty()) spdlog::warn("{}", note);
     cursor_.threads = threads_;
     return "";
   }
 
-  // The step log is for people: a disk that has no room for it does not stop training.
+  // The step log is informational: a disk without space for it does not stop training.
   void Tolerate(const absl::Status& log) {
     if (log.ok() || log_failed_) return;
     log_failed_ = true;
@@ -298,7 +298,7 @@ class RankRun {
             .gpu = !device_.device.is_cpu()};
   }
 
-  // A trace is for people: what goes wrong with it does not stop training.
+  // A trace is informational: errors with it do not stop training.
   void KeepTrace(const absl::StatusOr<bool>& written) {
     absl::Status status = written.status();
     if (status.ok() && !*written) return;
@@ -336,8 +336,8 @@ class RankRun {
                                              stored.message()));
   }
 
-  // Whether the epoch's queries were applied once each. A fault is reported and counted, and training goes on: what it
-  // means for the model is for people to judge.
+  // Whether the epoch's queries were applied once each. A fault is reported and counted, and training continues: what it
+  // means for the model is for the user to judge.
   absl::Status KeepLedger(const muster::v1::StepShare& share, const StepReport& report) {
     const auto closed = ApplyToLedger(share, report.applied, config_.resolved().steps_per_epoch(), cursor_.ledger);
     if (!closed.has_value() || config_.rank() != 0) return absl::OkStatus();

@@ -390,7 +390,7 @@ TEST_F(RunRankTest, AStepLogOfAnotherVersionNeverKeepsACheckpointFromBeingRestor
   }
 }
 
-// The store takes nothing before the last evaluation: training must have gone on for four steps meanwhile.
+// The store takes nothing before the last evaluation: training must have continued for four steps meanwhile.
 TEST_F(RunRankTest, TrainingGoesOnWhileACheckpointIsStoredAndTheLastOneIsNeverLeftOut) {
   cluster_.data.may_send = nullptr;
   cluster_.blobs.before_put = [this] {
@@ -470,7 +470,7 @@ TEST_F(RunRankTest, TheLedgerGoesOnFromACheckpointInTheMiddleOfAnEpoch) {
   EXPECT_THAT(Run(resumed, 1)[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
 }
 
-// Whatever a rank is about to do, it waits for the data server, says so, and goes on as if nothing had happened.
+// Whatever a rank is about to do, it waits for the data server, says so, and continues as if nothing had happened.
 TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
   const Ended whole = Run(config_, 1)[0];
   // Before the first download; before the stream of shares; in the middle, with a checkpoint to put; after the last step.

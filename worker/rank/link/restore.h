@@ -1,4 +1,4 @@
-// Fetches a stored checkpoint and goes on from it.
+// Fetches a stored checkpoint and continues from it.
 #pragma once
 
 #include <filesystem>

@@ -32,7 +32,7 @@ struct ScoredRow {
   std::vector<double> grades;
 };
 
-// The loss of one row and d loss / d score, column by column, by the table of docs/losses.md.
+// The loss of one row and d loss / d score, column by column, by the table of docs/reference/losses.md.
 double Evaluate(Objective objective, ScoredRow& row) {
   const double m = static_cast<double>(row.positives.size());
   std::vector<double> sp, sn, share, bonus;

@@ -1,4 +1,4 @@
-// Laws of docs/losses.md, of the whole kernel on batches that RapidCheck draws.
+// Laws of docs/reference/losses.md, of the whole kernel on batches that RapidCheck draws.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/record_function.h>
@@ -60,7 +60,7 @@ RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
   RC_ASSERT(LargestDifference(tiled.d_passages, whole.d_passages) < 1e-5);
 }
 
-// exactness.md's bound of a GPU, whose products these are.
+// docs/design/exactness.md's bound of a GPU, whose products these are.
 RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
   const DenseBatch batch = AnyBatch(AnyObjective());
   const at::ScalarType type = *rc::gen::element(at::kFloat, at::kBFloat16);
@@ -101,7 +101,7 @@ RC_GTEST_PROP(LossLaws, EqualGradesGiveTheUnweightedLoss, ()) {
   RC_ASSERT(LargestDifference(graded.d_queries, plain.d_queries) < 1e-12);
 }
 
-RC_GTEST_PROP(LossLaws, AllObjectivesAgreeOnOnePositiveARow, ()) {
+RC_GTEST_PROP(LossLaws, AllObjectivesAgreeOnOnePositivePerRow, ()) {
   DenseBatch batch = AnyBatch(v1::OBJECTIVE_JOINTLH);
   batch.grades.clear();
   for (auto& columns : batch.positives) columns.resize(std::min<size_t>(columns.size(), 1));

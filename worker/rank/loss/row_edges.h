@@ -46,7 +46,7 @@ class TileEdges {
   at::Tensor Excluded(const at::Tensor& on_device, int64_t tile) const;
   at::Tensor Positives(const at::Tensor& on_device, int64_t tile) const;
 
-  // `values` stand beside the positives in the order of RowEdges; the result is in the order of tiles.
+  // `values` belong to the positives, in the order of RowEdges; the result is in the order of tiles.
   std::vector<double> InTileOrder(const std::vector<double>& values) const;
   // That part of `in_tile_order` which is beside Positives(tile).
   at::Tensor OfTile(const at::Tensor& in_tile_order, int64_t tile) const;

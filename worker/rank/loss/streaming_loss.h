@@ -25,7 +25,7 @@ struct LossInput {
   at::Tensor passages;  // [columns, d]: all columns of the global batch
   RowEdges positives, ignored;           // of own rows
   std::vector<double> positive_weights;  // beside positives.columns, > 0; empty: all equal
-  std::vector<double> row_weights;       // one a row, >= 0; empty: all 1
+  std::vector<double> row_weights;       // one per row, >= 0; empty: all 1
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;

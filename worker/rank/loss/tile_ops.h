@@ -36,7 +36,7 @@ class TileOps {
   // those of excluded pairs may be overwritten.
   virtual void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top,
                              at::Tensor& sum) const = 0;
-  // scores <- scale[r] * exp(scores - lse[r]), 0 at excluded pairs, whatever stands there. lse, scale: [h], finite.
+  // scores <- scale[r] * exp(scores - lse[r]), 0 at excluded pairs, whatever was there. lse, scale: [h], finite.
   virtual void Weigh(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& lse,
                      const at::Tensor& scale) const = 0;
   // scores[positions[i]] <- values[i] of the flat scores. Positions are distinct, so no order is needed.

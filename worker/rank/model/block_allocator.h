@@ -1,6 +1,6 @@
 // Memory for large CPU tensors: blocks that are mapped once and handed out again.
 //
-// glibc either maps and unmaps every large block, so that each step pays for all its pages anew, or keeps them in a
+// glibc either maps and unmaps every large block, so that each step pays for all its pages again, or keeps them in a
 // heap that ragged sizes break up, so that the peak grows with the number of micro-batches. Here a block goes back to
 // a list of its size class (eight to a doubling), and new memory is mapped only for what no idle block serves, after
 // as much idle memory has been returned: the total never exceeds the largest amount that was in use at once, rounded

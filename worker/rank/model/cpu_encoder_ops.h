@@ -1,4 +1,4 @@
-// The CPU's EncoderOps, in three files by kind: norms, activations, and what goes over rows and sequences.
+// The CPU's EncoderOps, in three files by kind: norms, activations, and operations over rows and sequences.
 #pragma once
 
 #include "worker/rank/model/encoder_ops.h"

@@ -1,4 +1,4 @@
-// What goes over rows by index, over columns, and over sequences.
+// Operations over rows by index, over columns, and over sequences.
 #include <array>
 #include <cmath>
 #include <limits>

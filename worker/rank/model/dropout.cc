@@ -22,7 +22,7 @@ constexpr int64_t kBlocksPerTile = 16;
 constexpr int64_t kTile = kDecisionsPerBlock * kBlocksPerTile;
 constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs more than it saves
 
-// Blocks [first, first + 16) of Philox(counter = {block, 0, 0}, key), lane by lane so that the compiler vectorises;
+// Blocks [first, first + 16) of Philox(counter = {block, 0, 0}, key), lane by lane so that the compiler vectorizes;
 // the same numbers as common/random.h's, which a test compares.
 [[gnu::always_inline]] inline void PhiloxTile(uint64_t key, uint64_t first, uint16_t* decisions) {
   uint32_t c0[kBlocksPerTile], c1[kBlocksPerTile], c2[kBlocksPerTile], c3[kBlocksPerTile];

@@ -2,8 +2,8 @@
 //
 // Element e of a site belongs to block e / 8 of Philox4x32-10, keyed by
 // MixKey(MixKey(MixKey(MixKey(seed, step), slot), layer), site); its decision is the 16-bit half e % 2 (low first) of
-// word e / 2 % 4. It is dropped where that number is below round(65536 * probability), so probabilities are quantised
-// to 1/65536; kept values are scaled by exactly the inverse of the quantised probability of keeping.
+// word e / 2 % 4. It is dropped where that number is below round(65536 * probability), so probabilities are quantized
+// to 1/65536; kept values are scaled by exactly the inverse of the quantized probability of keeping.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -66,7 +66,7 @@ struct EncoderOptions {
 // computes in bfloat16.
 class Encoder {
  public:
-  // From a Hugging Face folder. `config` may override pooling and normalisation.
+  // From a Hugging Face folder. `config` may override pooling and normalization.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::filesystem::path& folder, EncoderConfig config,
                                                        const EncoderOptions& options = {});
   // Random weights: normal(0, 0.02), LayerNorm 1 and 0, biases 0, each element a function of (seed, tensor, element).

@@ -14,7 +14,7 @@
 // - Order of sums: a row's own sums (norms) depend on the row alone. Column sums (gradients of biases and norm weights)
 //   and scattered rows are added in a fixed order that depends on T and the width alone, never on the number of threads
 //   or on which block finishes first. Two calls with the same inputs give the same bytes. A sum over several
-//   micro-batches depends on the cut by rounding, as a product's weight gradient does (docs/exactness.md).
+//   micro-batches depends on the cut by rounding, as a product's weight gradient does (docs/design/exactness.md).
 // - In-place use: an output may be the same tensor as an input only where the operation says so. Otherwise they do not
 //   overlap.
 // - Nothing waits for the device.

@@ -39,7 +39,7 @@ struct Linear {
   void AppendParameters(ParameterLists& parameters) const;
 };
 
-// Makes the copies in bfloat16 anew.
+// Makes the copies in bfloat16 again.
 void RefreshCast(Linear& linear);
 
 // x [T, in] times the weights, side by side: [T, OutputSize()], without the biases. Builds no graph.

@@ -24,7 +24,7 @@ struct SegmentCall : torch::CustomClassHolder {
 using SegmentCallPtr = c10::intrusive_ptr<SegmentCall>;
 SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan);
 
-// Immutable once a graph of it exists: where copies of weights in bfloat16 are made anew, they belong to a new segment.
+// Immutable once a graph of it exists: where copies of weights in bfloat16 are made again, they belong to a new segment.
 class Segment : public torch::CustomClassHolder {
  public:
   // What the backward adds gradients to. What is read must not change before it, as autograd checks.

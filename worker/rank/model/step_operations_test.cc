@@ -157,7 +157,7 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   }
 }
 
-// grad() gives gradients of its own, whatever stands in the parameters; backward() adds the same numbers to them.
+// grad() gives gradients of its own, whatever the parameters hold; backward() adds the same numbers to them.
 TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;

@@ -53,13 +53,13 @@ absl::Status CheckDisjoint(const StepBatch& batch) {
 
 absl::Status CheckWeights(const StepBatch& batch) {
   if (!batch.positive_weights.empty() && batch.positive_weights.size() != batch.positives.columns.size()) {
-    return Bad("positive_weights do not stand beside positives");
+    return Bad("positive_weights has another size than positives");
   }
   for (const double weight : batch.positive_weights) {
     if (!(weight > 0) || !std::isfinite(weight)) return Bad(absl::StrCat("positive_weights: ", weight));
   }
   if (!batch.row_weights.empty() && static_cast<int64_t>(batch.row_weights.size()) != batch.positives.rows()) {
-    return Bad("row_weights do not stand beside rows");
+    return Bad("row_weights has another size than rows");
   }
   for (const double weight : batch.row_weights) {
     if (!(weight >= 0) || !std::isfinite(weight)) return Bad(absl::StrCat("row_weights: ", weight));

@@ -147,7 +147,7 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   muster::v1::JobSpec own = spec;
   own.clear_resources();
   own.clear_checkpoint();
-  own.clear_profile();  // for people: the fields that it sets are filled in, and older ranks are not given it
+  own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks are not given it
   // An enumeration's first value means the same given or not, and older programs do not tell the two apart.
   if (own.model().has_pooling() && own.model().pooling() == 0) own.mutable_model()->clear_pooling();
   if (own.optimizer().has_schedule() && own.optimizer().schedule() == 0) own.mutable_optimizer()->clear_schedule();

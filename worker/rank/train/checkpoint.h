@@ -31,7 +31,7 @@ struct TrainingCursor {
   SampleLedger ledger;                              // of the epoch under way
 };
 
-// For people, where an attempt with `now` threads a rank goes on from a checkpoint of an attempt with `before`: another
+// A note for an attempt with `now` threads per rank that continues from a checkpoint of an attempt with `before`: another
 // number of threads or ranks sums in another order. Empty if they are equal.
 std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now);
 
@@ -48,7 +48,7 @@ std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters);
 // changed then.
 absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<Parameter>& parameters);
 
-// A training state as it is at one moment: Take copies it, WriteTo may run on another thread while training goes on. Keeps
+// A training state as it is at one moment: Take copies it, WriteTo may run on another thread while training continues. Keeps
 // its buffers on the host for the next copy: 12 bytes per parameter. Not thread-safe.
 class CheckpointCopy {
  public:

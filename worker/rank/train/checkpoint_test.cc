@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(Families, AdaptedCheckpoint, testing::Combine(testing::
                                                std::get<1>(info.param) ? "_bfloat16" : "_float32");
                          });
 
-// What stands in a file that is not as it was written.
+// The contents of a file that is not as it was written.
 struct Damage {
   const char* name;
   std::function<void(const std::filesystem::path& folder)> make;
@@ -220,7 +220,7 @@ TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNoDamage) {
   std::filesystem::remove_all(folder);
 }
 
-// Training goes on while the copy is written, and the next copy uses the same memory.
+// Training continues while the copy is written, and the next copy uses the same memory.
 TEST(Checkpoint, ACopyIsOfTheMomentWhenItWasTaken) {
   Training run;
   run.Train(0, 2);

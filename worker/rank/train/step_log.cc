@@ -63,7 +63,7 @@ AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps) {
   const std::vector<absl::string_view> known =
       lines.empty() ? std::vector<absl::string_view>() : absl::StrSplit(lines[0], ',');
   const auto step_column = std::find(known.begin(), known.end(), "step");
-  if (step_column == known.end()) return {header, "it has no column \"step\", so the log begins anew"};
+  if (step_column == known.end()) return {header, "it has no column \"step\", so the log starts over"};
 
   AdoptedStepLog adopted{.text = header};
   uint64_t last = 0, taken = 0, left_out = 0;
@@ -116,7 +116,7 @@ absl::Status StepLog::WriteTo(const std::filesystem::path& folder, uint64_t size
 
 std::string StepLog::ReadFrom(const std::filesystem::path& folder, uint64_t steps) {
   const absl::StatusOr<std::string> text = ReadFile(folder / kStepLogFile);
-  if (!text.ok()) return absl::StrCat("the log begins anew: ", text.status().message());
+  if (!text.ok()) return absl::StrCat("the log starts over: ", text.status().message());
   AdoptedStepLog adopted = AdoptStepLog(*text, steps);
   const absl::Status written = WriteFileAtomically(file_, adopted.text);
   return written.ok() ? adopted.note : std::string(written.message());

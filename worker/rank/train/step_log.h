@@ -1,7 +1,7 @@
-// A job's step log: CSV with one line a step, over all attempts. Columns: docs/data-schemas.md.
+// A job's step log: CSV with one line per step, over all attempts. Columns: docs/reference/data-schemas.md.
 //
-// It travels in the checkpoint's folder and goes on from there, so that a step of a dead attempt beyond the checkpoint
-// is never in it, and every step is in it once. It is for people: whatever happens to it, training and checkpoints go on.
+// It travels in the checkpoint's folder and continues from there, so that a step of a dead attempt beyond the checkpoint
+// is never in it, and every step is in it once. It is informational: whatever happens to it, training and checkpoints continue.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,10 @@ namespace muster {
 std::string StepLogHeader();
 std::string StepLogLine(const StepReport& report, uint32_t attempt, double seconds, absl::Time now);
 
-// A log that an attempt goes on with.
+// A log that an attempt continues.
 struct AdoptedStepLog {
   std::string text;  // with the header of this version
-  std::string note;  // for people: what could not be taken over; empty: all was
+  std::string note;  // human-readable: what could not be taken over; empty: nothing
 };
 // From the log of a checkpoint of `steps` steps, perhaps of another version: columns are found by name, absent ones are
 // empty, unknown ones and lines that are no step of this checkpoint are left out.
@@ -40,7 +40,7 @@ class StepLog {
   uint64_t Size() const;
   // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run beside Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
-  // From a checkpoint of `steps` steps. Returns a note for people: what of its log could not be taken over.
+  // From a checkpoint of `steps` steps. Returns a note: what of its log could not be taken over.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);
 
  private:

@@ -82,7 +82,7 @@ TEST(AdoptStepLog, FindsColumnsByName) {
 TEST(AdoptStepLog, BeginsAnewWhereThereAreNoSteps) {
   for (const std::string text : {"", "\n", "no log", "a,b\n1,2\n", "\0\0\n"}) {
     EXPECT_EQ(AdoptStepLog(text, 2).text, StepLogHeader()) << text;
-    EXPECT_THAT(AdoptStepLog(text, 2).note, HasSubstr("begins anew")) << text;
+    EXPECT_THAT(AdoptStepLog(text, 2).note, HasSubstr("starts over")) << text;
   }
 }
 
@@ -105,7 +105,7 @@ TEST_F(StepLogTest, WithoutALogItBeginsAnewAndSaysSo) {
   StepLog log(folder_ / "own.csv");
   EXPECT_EQ(log.Size(), 0);
   ASSERT_TRUE(log.Clear().ok());
-  EXPECT_THAT(log.ReadFrom(folder_ / "absent", 2), HasSubstr("begins anew"));
+  EXPECT_THAT(log.ReadFrom(folder_ / "absent", 2), HasSubstr("starts over"));
   EXPECT_EQ(*ReadFile(folder_ / "own.csv"), StepLogHeader());
 }
 

@@ -86,7 +86,7 @@ TEST(TraceRecorder, ATraceThatCannotBeWrittenIsAnErrorWithItsPlace) {
   TraceRecorder recorder({.skip = 0, .steps = 1, .file = "/nonexistent/trace.json"});
   recorder.BeforeStep();
   EXPECT_THAT(std::string(recorder.AfterStep(false).status().message()), HasSubstr("/nonexistent/trace.json"));
-  recorder.BeforeStep();  // and training goes on
+  recorder.BeforeStep();  // and training continues
   EXPECT_TRUE(recorder.AfterStep(true).ok());
 }
 

@@ -1,6 +1,6 @@
-// One optimiser update over the global batch, the same on any number of ranks.
+// One optimizer update over the global batch, the same on any number of ranks.
 //
-// Law: gradients are sums; the only normaliser is R, the weight of the valid rows of the whole batch, which comes with
+// Law: gradients are sums; the only normalizer is R, the weight of the valid rows of the whole batch, which comes with
 // the batch. There is no factor W anywhere.
 #pragma once
 

@@ -13,11 +13,11 @@
 namespace muster {
 namespace {
 
-// TREC's second field, which says nothing.
+// TREC's second field, which has no meaning.
 bool IsNoField(absl::string_view field) { return field == "0" || field == "Q0" || field == "q0"; }
 
-// Three or four fields by tabs, or TREC's four by any blanks. Three by blanks are no judgment: of TREC's four one would
-// be missing.
+// Three or four fields between tabs, or TREC's four between any blanks. Three between blanks are not a judgment: one of
+// TREC's four is missing.
 std::vector<absl::string_view> FieldsOf(absl::string_view line) {
   line = absl::StripTrailingAsciiWhitespace(line);
   std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');

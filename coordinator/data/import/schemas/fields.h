@@ -1,4 +1,4 @@
-// What the schemas share.
+// Helpers that the schemas share.
 #pragma once
 
 #include <initializer_list>
@@ -70,9 +70,9 @@ absl::Status Judge(std::string query, std::string document, Relation relation, f
                    RowSink& sink);
 
 // A line of judgments: "query document grade" by tabs, or TREC's "query 0 document grade" by tabs or blanks. The first
-// line of a file is a header if its grade is no number.
+// line of a file is a header if its grade is not a number.
 absl::Status ReadJudgmentLine(const InputRecord& record, RowSink& sink);
-// Whether a line is TREC's: four fields, the second of which says nothing, and a whole number at the end.
+// Whether a line is TREC's: four fields, the second of which is meaningless, with an integer at the end.
 bool IsTrecLine(std::string_view line);
 bool IsLine(const InputRecord& record);  // the record of a file of plain lines
 

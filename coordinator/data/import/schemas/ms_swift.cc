@@ -15,7 +15,7 @@ absl::Status Expected(std::string_view key, absl::string_view found) {
       "\"", ToAbsl(key), "\" must hold messages of one text each: [{\"role\": \"user\", \"content\": \"…\"}], found ", found));
 }
 
-// The one text of a conversation. A text in several messages would depend on a template of chats.
+// The only text of a conversation. A text in several messages would depend on a chat template.
 absl::StatusOr<std::string> TextOfMessages(InputRecord::Value messages, std::string_view key) {
   if (!messages || messages.kind() != Kind::kList) return Expected(key, ToAbsl(KindOf(messages)));
   std::string text;
@@ -44,7 +44,7 @@ absl::Status ReadConversations(const InputRecord& record, std::string_view key, 
   return absl::OkStatus();
 }
 
-// A label of 1 or 0 says whether the pair belongs together; another number is a similarity, and so a grade.
+// A label of 1 or 0 says whether the pair belongs together; any other number is a similarity, and so a grade.
 absl::Status ReadLabel(const InputRecord& record, CanonicalRow& row) {
   const InputRecord::Value label = record.Find("label");
   if (IsAbsent(label)) return absl::OkStatus();

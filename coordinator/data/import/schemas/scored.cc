@@ -1,8 +1,8 @@
 // Lists of documents with a teacher's scores: as texts (DenseOn), or as ids beside tables of queries and documents
 // (PyLate's knowledge distillation).
 //
-// The first document is the positive, as these lists are written; the others are negatives to train against. A document
-// that the teacher scores as high as the first one or higher is neither. The scores themselves are left out.
+// As these lists are written, the first document is the positive, and the others are negatives to train against. A
+// document that the teacher scores at least as high as the first one is neither. The scores themselves are left out.
 // Source: https://lightonai.github.io/pylate, "Knowledge distillation".
 #include "absl/strings/str_cat.h"
 #include "common/status.h"

@@ -1,6 +1,6 @@
 // sentence-transformers: flat columns. Their order decides, as it does there: anchor, positive, negatives; a column
-// label or score judges the pair. Columns that are named with --columns are found by name.
-// Source: https://sbert.net/docs/sentence_transformer/training_overview.html#dataset-format.
+// label or score judges the pair. Columns named with --columns are found by name. Source:
+// https://sbert.net/docs/sentence_transformer/training_overview.html#dataset-format.
 #include <algorithm>
 
 #include "absl/strings/match.h"
@@ -25,13 +25,13 @@ bool IsNegative(std::string_view key) {
   return absl::StartsWith(ToAbsl(key), "negative") || absl::StartsWith(ToAbsl(key), "hard_negative");
 }
 
-// Columns that pandas writes of an index, and those whose name another column took.
+// Columns that pandas writes for an index, and columns whose name another one took.
 bool IsIndex(std::string_view key) {
   return key.empty() || key.starts_with("Unnamed: ") || key.starts_with("__index_level_");
 }
 
-// The columns that hold texts, in their order. A null keeps its place, or the next column would move into it; but among
-// columns of usual names, another one that is null is none of these.
+// The columns that hold texts, in their order. A null keeps its place, or the next column would move into it. But if
+// the columns have usual names, a null column with another name is not one of these.
 std::vector<InputRecord::Value> TextColumns(const InputRecord& record) {
   std::vector<InputRecord::Value> columns;
   const auto has_role = [](std::string_view key) { return IsAnchor(key) || IsPositive(key) || IsNegative(key); };
@@ -58,7 +58,7 @@ bool Matches(std::string_view, const InputRecord& record) {
   return std::all_of(columns.begin() + 2, columns.end(), [](const auto& column) { return IsNegative(column.key()); });
 }
 
-// Names that say another order than the columns have: which of both was meant is not known.
+// Names that imply another order than the columns have: it is unknown which of the two was meant.
 absl::Status CheckOrder(std::span<const std::string> columns) {
   for (size_t i = 0; i < columns.size(); ++i) {
     const std::string_view key = columns[i];
@@ -99,7 +99,7 @@ std::vector<std::string> NamesOf(const std::vector<InputRecord::Value>& columns)
   return names;
 }
 
-// The order of the first record's columns is that of the whole file: a key that a later record lacks must not move the
+// The order of the first record's columns holds for the whole file: a key that a later record lacks must not move the
 // next one into its place.
 std::vector<std::string> OrderOf(const InputRecord& record) {
   std::vector<std::string> names = NamesOf(TextColumns(record));

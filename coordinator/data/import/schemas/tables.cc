@@ -1,4 +1,4 @@
-// Documents and queries with ids, which judgments of other files name. Every schema that judges by id has them beside it.
+// Documents and queries with ids, which judgments in other files name. Every schema that judges by id has them.
 #include <span>
 
 #include "common/split_name.h"
@@ -23,7 +23,7 @@ constexpr std::string_view kAnyIds[] = {"_id", "id"};
 constexpr std::string_view kDocumentTexts[] = {"text", "document_text", "contents", "passage", "passage_text", "document", "body"};
 constexpr std::string_view kQueryTexts[] = {"text", "query_text", "query", "question"};
 
-// "_id" and "id" may be of both: then the file's name says which.
+// "_id" and "id" occur in both, so the file's name decides.
 bool IsTable(std::string_view path, const InputRecord& record, TableName wanted, Names ids,
              Names other_ids, Names texts) {
   if (!record.is_object() || FirstIn(record, texts).empty()) return false;

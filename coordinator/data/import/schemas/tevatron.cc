@@ -7,7 +7,7 @@
 namespace muster {
 namespace {
 
-// A score in a passage is its grade, where all of a list have one.
+// A passage's score is its grade, if all passages of the list have one.
 absl::Status ReadScores(const InputRecord& record, std::string_view key, size_t first, CanonicalRow& row, RowSink& sink) {
   const InputRecord::Value list = record.Find(key);
   if (IsAbsent(list)) return absl::OkStatus();

@@ -41,7 +41,7 @@ class DropoutKernel : public testing::Test {};
 using Elements = testing::Types<float, double, __nv_bfloat16>;
 TYPED_TEST_SUITE(DropoutKernel, Elements);
 
-// Every element, at sizes that are no multiple of anything; `shift` elements off any alignment.
+// Every element, at sizes that are not multiples of anything; `shift` elements off any alignment.
 TYPED_TEST(DropoutKernel, DrawsTheMaskOfItsDefinition) {
   using T = TypeParam;
   const std::vector<int64_t> lengths = {1, 3, 2, 40, 1, 17};

@@ -148,7 +148,7 @@ TEST(HostCuda, DivergenceIsAnErrorThatNamesBothPlaces) {
                 AllOf(HasSubstr("thread 0 waits at the warp operation"), HasSubstr("thread 3 has returned")));
   });
   EXPECT_THAT(Refusal(ForeignMaskKernel, 1, 32, 5), HasSubstr("mask lacks its own lane"));
-  EXPECT_EQ(Refusal(DivergentBarrierKernel, 1, 64, 64), "") << "the harness goes on after an error";
+  EXPECT_EQ(Refusal(DivergentBarrierKernel, 1, 64, 64), "") << "the harness continues after an error";
 }
 
 __global__ void ForeignLaneKernel() {

@@ -27,7 +27,7 @@
 namespace muster::host_cuda {
 
 #ifdef __x86_64__
-// Saves the registers that a call keeps, stores the stack pointer in *save, and goes on where `load` was saved.
+// Saves the registers that a call keeps, stores the stack pointer in *save, and continues where `load` was saved.
 #ifdef MUSTER_HOST_ASAN
 __attribute__((no_sanitize_address))
 #endif

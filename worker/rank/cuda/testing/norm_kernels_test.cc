@@ -14,7 +14,7 @@ struct Case {
   uint32_t threshold;
   bool with_optional;  // biases, residual, gradient of the sum
 };
-// Widths that are no multiple of a packet, of one warp, and of several; more rows than blocks with sums of their own.
+// Widths that are not multiples of a packet, of one warp, and of several; more rows than blocks with sums of their own.
 const std::vector<Case> kCases = {
     {1, 1, NormKind::kLayerNorm, 0, false},      {5, 7, NormKind::kLayerNorm, 6554, true},
     {19, 8, NormKind::kRmsNorm, 6554, true},     {37, 96, NormKind::kLayerNorm, 6554, true},
@@ -263,7 +263,7 @@ TYPED_TEST(NormKernels, WhatNoKernelDoesIsRefused) {
   job.kind = NormKind::kLayerNorm;
   EXPECT_EQ(AddNorm(job, nullptr), cudaErrorInvalidValue);
   job.width = 8, job.kind = NormKind::kNone;
-  EXPECT_EQ(AddNorm(job, nullptr), cudaErrorInvalidValue) << "a sum without a norm is no operation";
+  EXPECT_EQ(AddNorm(job, nullptr), cudaErrorInvalidValue) << "a sum without a norm is not an operation";
 }
 
 }  // namespace

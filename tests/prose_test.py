@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Keeps the text of the project (documents, comments, messages) in plain American English: finds the phrasings that readers stumbled
+over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
+
+usage: prose_test.py [ROOT]     prints every finding; as a unit test: no arguments
+"""
+import pathlib
+import re
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SKIPPED = {".git", ".deps", ".gl", ".ci", "build", "__pycache__"}
+SUFFIXES = {".md", ".h", ".cc", ".cu", ".c", ".py", ".proto", ".yaml", ".yml", ".txt", ".cmake", ".tpl"}
+# Their lines are inputs or generated, not our text.
+EXCEPT = {"tests/prose_test.py", "tests/deploy/custom_resources.json", "tests/fuzz/corpus", "coordinator/data/tokenize/testdata",
+          "deploy/helm/muster/dashboards", "deploy/helm/muster/rules"}
+WIDTH = 120  # of Markdown, except for tables, code and links
+
+UNIT = (r"(?:once|twice|times?|lines?|files?|bytes?|[KMGT]i?B|tokens?|threads?|slots?|records?|rows?|numbers?|process(?:es)?|calls?|"
+        r"quer(?:y|ies)|ranks?|values?|cop(?:y|ies)|entr(?:y|ies)|certificates?|one|two|three|four|launch(?:es)?|readers?|plans?|"
+        r"FLOPs|steps?|passages|series|pages?|objects?|fields?|sessions?|tasks?|blocks?|elements?|[0-9]+(?: ?(?:s|ms|µs|GPUs?))?)")
+THING = (r"(?:second|minute|hour|day|step|epoch|query|rank|host|slot|job|attempt|line|process|parameter|worker|user|GPU|pod|layer|"
+         r"token|sequence|micro-batch|split|call|event|program|kind|device|thread|launch|length|file|server|session|stream|RPC|tile|"
+         r"turn|owner|queue|core|folder|blob|idea|topic)")
+# name → (pattern, what to write instead)
+RULES = {
+    "per": (rf"\b{UNIT} an? {THING}\b(?!'s| (?:has|have|brings?|takes?|asks?|asked|took|that|of the|counts|saves|resolves|with)\b)",
+            '"per": one plan per step, 16 bytes per parameter'),
+    "goes on": (r"\b(?:goes|go|going|went|gone) on(?! (?:the|a|this|that) )\b", "continues, keeps running"),
+    "goes over": (r"\bgoes over\b", "overrides"),
+    "told": (r"\b(?:is|are|was|were|be|being) told\b", "receives, is notified, or name who reports it"),
+    "words": (r"\bwithout a word\b|\blast word\b|\bwords? from (?:an?|the) (?:agent|worker|rank|coordinator)\b|\brank 0's word\b", "silently; message"),
+    "anew": (r"\banew\b", "again, from the start"),
+    "stands": (r"\bst(?:ands?|ood|anding) (?:in (?!front)|still\b|beside\b|alone\b)", "is in, is frozen, is beside"),
+    "stands for": (r"\bstands? for\b", "means"),
+    "for people": (r"\bfor people\b", "human-readable"),
+    "has to": (r"\b[Ww]hat has to\b", "name the actor"),
+    "edge": (r"\b[Ee]ach edge carries\b", "every transition records"),
+    "is no": (r"(?<!there )(?<!There )\b(?:is|are) no (?:(?:valid )?(?:name|JSON|YAML|number|string|list|object|failure|error|problem|"
+              r"multiple|folder|file|manifest|token|message|record|tokenizer|terminal|option|command|flag))s?\b", "is not a"),
+    "quantiles": (r"\b(?:9|99) of 10+\b|\bhalf of the jobs\b", "p50, p90, p99"),
+    "for real": (r"\b(?:causes?|caused|causing) (?:\w+ ){0,2}for real\b", "injecting the actual fault"),
+    "false negative": (r"false negative by position", "treated as a negative"),
+    "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
+                r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
+                r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
+                r"misspelt|\bspelt\b|journall|signall|cancelling|licence|travell|\bcentre\b|analyse)[a-z]*\b(?!\()", "American spelling"),
+}
+# Other projects' spellings, quoted.
+ALLOWED = {"legacy_behaviour"}
+
+
+def texts(root):
+    """(path relative to the root, text) of every file whose text is ours."""
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if SKIPPED & set(path.relative_to(root).parts) or not path.is_file() or path.is_symlink():
+            continue
+        if any(name == other or name.startswith(other + "/") for other in EXCEPT):
+            continue
+        if path.suffix in SUFFIXES or (path.suffix == "" and path.stat().st_mode & 0o100):
+            yield name, path.read_text(encoding="utf-8", errors="ignore")
+
+
+def findings(text):
+    """(line number, rule, the words) of every phrase that breaks a rule. Names in CamelCase are left alone."""
+    for rule, (pattern, _) in RULES.items():
+        for match in re.finditer(pattern, text):
+            before = re.search(r"[A-Za-z_]*$", text[max(0, match.start() - 60):match.start()])[0]
+            words = before + match[0]
+            if words not in ALLOWED and not re.search(r"[a-z][A-Z]", words):
+                yield text.count("\n", 0, match.start()) + 1, rule, words
+
+
+def long_lines(text):
+    code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        code ^= line.startswith("```")
+        if not code and len(line) > WIDTH and not re.match(r"\s*\||\s{4,}|!?\[|- \[", line):
+            yield number
+
+
+class Prose(unittest.TestCase):
+    def test_no_phrase_that_readers_stumbled_over_is_left(self):
+        found, files = [], 0
+        for name, text in texts(ROOT):
+            files += 1
+            found += [f"{name}:{number}: \"{words}\" → {RULES[rule][1]}" for number, rule, words in findings(text)]
+        self.assertGreater(files, 500)
+        self.assertEqual([], found, "\n" + "\n".join(found))
+
+    def test_lines_of_markdown_wrap(self):
+        found = [f"{name}:{number}" for name, text in texts(ROOT) if name.endswith(".md") for number in long_lines(text)]
+        self.assertEqual([], found, f"longer than {WIDTH} characters:\n" + "\n".join(found))
+
+    def test_each_rule_finds_its_kind_and_leaves_plain_sentences_alone(self):
+        wrong = {
+            "per": ["plans: one plan a step", "16 bytes a parameter", "read once a second", "one a GPU", "30 s a step"],
+            "goes on": ["the job goes on from its checkpoint"], "goes over": ["a flag goes over the environment"],
+            "told": ["the agent is told then"], "words": ["dropped without a word", "a word from an agent"], "anew": ["import anew"],
+            "stands": ["the key stands in the file", "the timer stands still"], "stands for": ["* stands for all keys"],
+            "for people": ["a reason for people"], "has to": ["What has to leave is asked to stop"],
+            "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem"],
+            "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
+            "false negative": ["never a false negative by position"],
+            "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
+        }
+        self.assertEqual(set(wrong), set(RULES))
+        for rule, lines in wrong.items():
+            for line in lines:
+                self.assertIn(rule, [name for _, name, _ in findings(line)], line)
+        for line in ("one plan per step", "which passages a query brings to a step", "there is no file of that name", "optimise_seconds",
+                     "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
+                     "the job continues", "normalized", "there are no errors"):
+            self.assertEqual([], list(findings(line)), line)
+        self.assertEqual([2], list(long_lines("short\n" + "word " * 30 + "\n| " + "cell " * 40 + "|\n```\n" + "x" * 200 + "\n```")))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and pathlib.Path(sys.argv[1]).is_dir():
+        for name, text in texts(pathlib.Path(sys.argv[1])):
+            for number, rule, words in findings(text):
+                print(f"{name}:{number}: {rule}: {words}")
+    else:
+        unittest.main(verbosity=2)
