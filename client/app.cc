@@ -57,6 +57,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   app.fallthrough();  // global flags may also come after the command
   AddGlobalFlags(app, cli);
   AddInitCommand(app, cli);
+  AddExplainCommand(app, cli);
   AddSubmitCommand(app, cli);
   AddJobsCommands(app, cli);
   AddWatchCommand(app, cli);
@@ -88,6 +89,7 @@ const CommandAdvice& MusterAdvice() {
       {"list", "muster jobs, muster data list or muster models list"},
       {"ps", "muster jobs"},
       {"show", "muster get JOB"},
+      {"schema", "muster explain"},
       {"describe", "muster get JOB"},
       {"info", "muster get JOB"},
       {"run", "muster submit JOB.yaml"},

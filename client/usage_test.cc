@@ -190,7 +190,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
     if (!CommandsOf(command).empty() || command.get_name() == "local") return;
     const bool asks = command.get_parent()->get_name() != "certs" && command.get_parent()->get_name() != "tokens" &&
                       command.get_name() != "version" && command.get_name() != "restore" && command.get_name() != "init" &&
-                      command.get_name() != "completion" && command.get_name() != "manual" &&
+                      command.get_name() != "completion" && command.get_name() != "explain" && command.get_name() != "manual" &&
                       !(command.get_parent()->get_name() == "backup" && command.get_name() != "take");
     std::vector<std::string> line = Complete(command, words);
     line.insert(line.end(), {"--address", "localhost:7070"});
@@ -211,7 +211,7 @@ TEST(Usage, OutputIsHonoredOrRefused) {
       "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
       "models push", "models list", "models show", "models rm", "export", "trace", "eval", "workers", "queues", "drain", "certs show",
-      "backup take", "backup list", "tokens list", "gc", "doctor", "version"};
+      "backup take", "backup list", "tokens list", "gc", "doctor", "explain", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
     if (!CommandsOf(command).empty() || command.get_name() == "local") return;

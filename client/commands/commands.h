@@ -13,6 +13,7 @@ void AddLogsCommand(CLI::App& app, Cli& cli);
 void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume
 void AddDataCommands(CLI::App& app, Cli& cli);
 void AddModelsCommands(CLI::App& app, Cli& cli);
+void AddExplainCommand(CLI::App& app, Cli& cli);
 void AddExportCommand(CLI::App& app, Cli& cli);
 void AddTraceCommand(CLI::App& app, Cli& cli);
 void AddEvalCommand(CLI::App& app, Cli& cli);
