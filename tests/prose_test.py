@@ -30,7 +30,7 @@ RULES = {
     "goes on": (r"\b(?:goes|go|going|went|gone) on(?! (?:the|a|this|that) )\b", "continues, keeps running"),
     "goes over": (r"\bgoes over\b", "overrides"),
     "told": (r"\b(?:is|are|was|were|be|being) told\b", "receives, is notified, or name who reports it"),
-    "words": (r"\bwithout a word\b|\blast word\b|\bwords? from (?:an?|the) (?:agent|worker|rank|coordinator)\b|\brank 0's word\b", "silently; message"),
+    "words": (r"\bwithout a word\b|\blast word\b|\bwords? from (?:an?|the) (?:agent|worker|rank|coordinator)\b|\b[Rr]ank 0's word\b", "silently; message"),
     "anew": (r"\banew\b", "again, from the start"),
     "stands": (r"\bst(?:ands?|ood|anding) (?:in (?!front)|still\b|beside\b|alone\b)", "is in, is frozen, is beside"),
     "stands for": (r"\bstands? for\b", "means"),
@@ -42,6 +42,8 @@ RULES = {
     "quantiles": (r"\b(?:9|99) of 10+\b|\bhalf of the jobs\b", "p50, p90, p99"),
     "for real": (r"\b(?:causes?|caused|causing) (?:\w+ ){0,2}for real\b", "injecting the actual fault"),
     "false negative": (r"false negative by position", "treated as a negative"),
+    "normalizer": (r"\bonly normalizer\b", "the loss is divided by …, and by nothing else"),
+    "share done": (r"\bshares? done\b", "reports progress; the completed share"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
                 r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
                 r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
@@ -104,6 +106,7 @@ class Prose(unittest.TestCase):
             "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem"],
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
+            "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
         self.assertEqual(set(wrong), set(RULES))

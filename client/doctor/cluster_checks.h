@@ -41,7 +41,7 @@ Finding CheckClock(const std::string& server, absl::Duration difference, absl::D
 
 Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own);
 
-// One line for each worker that needs a look, one for all others.
+// One line for each worker that needs attention, one for all others.
 Findings CheckWorkers(const muster::v1::ListWorkersResponse& workers, const std::string& own_version, absl::Time now);
 
 // One line for each waiting job that these workers could not run even if they were idle; one line if there is none.

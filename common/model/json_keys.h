@@ -47,7 +47,7 @@ class Keys {
   // INVALID_ARGUMENT with the name of the first key that was not read, is not null and is not in `harmless`.
   absl::Status RefuseUnknown(std::span<const HarmlessKey> harmless) const;
   // The keys that RefuseUnknown would refuse as unknown; for files in which an unknown key gets a note. Off-only keys
-  // are refused all the same.
+  // are refused anyway.
   absl::StatusOr<std::vector<std::string>> UnknownKeys(std::span<const HarmlessKey> harmless) const;
 
   // An error about this file: "FILE: what".

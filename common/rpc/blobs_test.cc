@@ -18,7 +18,7 @@ using muster::v1::FileManifest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Keeps blobs in memory. `break_after` bytes of a stream it fails once with UNAVAILABLE, keeping what it has.
+// Keeps blobs in memory. After `break_after` bytes of a stream it fails once with UNAVAILABLE and keeps what it has.
 class MemoryBlobs final : public muster::v1::BlobService::Service {
  public:
   grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,

@@ -80,7 +80,7 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   }
 }
 
-// Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its share done.
+// Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its progress.
 bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
 // How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as

@@ -1,5 +1,5 @@
-// What a backup of the coordinator holds: the journal, as of one moment, and the logs. Certificates, keys and tokens'
-// digests are not in it: they are the deployment's.
+// What a backup of the coordinator contains: the journal, as of one moment, and the logs. Certificates, keys and
+// tokens' digests are not included: they belong to the deployment.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// Empties what an earlier process left of copies in state/scratch.
+// Removes copies that an earlier process left in state/scratch.
 absl::StatusOr<BackupSource> OpenCoordinatorBackup(const std::filesystem::path& state, const std::string& version);
 
 }  // namespace muster

@@ -100,7 +100,7 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   for (const std::string& digest : manifests) {
     if (!known_.contains(digest)) {
       absl::StatusOr<muster::v1::FileManifest> read = client.GetManifest(digest);
-      if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs to lose
+      if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs
       RETURN_IF_ERROR(read.status());
       known_[digest] = *std::move(read);
     }

@@ -1,5 +1,5 @@
-// Deletes the blobs of checkpoints that jobs let go, one manifest after the other, on a thread of its own. What is
-// not done when the coordinator ends is done after its next start: the journal remembers it.
+// Deletes the blobs of checkpoints that jobs dropped, one manifest after the other, on a thread of its own. What is
+// left when the coordinator ends is deleted after its next start, because the journal remembers it.
 #pragma once
 
 #include <deque>

@@ -82,8 +82,8 @@ absl::StatusOr<muster::v1::TrainingPreview> PreviewAt(const std::shared_ptr<grpc
   return response.preview();
 }
 
-// Datasets and models are stored where they were imported and pushed: a second server would lack what the first one has,
-// and half of the ranks would find nothing.
+// Datasets and models are stored where they were imported and pushed. A second server would lack what the first one
+// has, and half of the ranks would find nothing.
 absl::Status CheckDataAddress(const std::string& address) {
   if (address.empty()) return absl::InvalidArgumentError("--data: name the data server, as HOST:PORT");
   if (!absl::StrContains(address, ',') && !absl::StrContains(address, ' ')) return absl::OkStatus();
@@ -119,7 +119,7 @@ struct Coordinator::Parts {
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& options) {
   RETURN_IF_ERROR(CheckDataAddress(options.data_address));
   auto parts = std::make_unique<Parts>();
-  // First of all: a long replay is a start, not a death.
+  // First of all: a long replay is a start, not a failure.
   ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> data_server, MakeChannel(options.data_address, options.security));
   const std::vector<std::shared_ptr<grpc::Channel>> channels = {data_server};
@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
   loop.on_turn = [health = parts->health.get()] { health->Beat(); };
   if (options.security.insecure) {
-    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and nobody asks for tickets
+    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and no tickets are required
   } else {
     ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
     loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](muster::v1::DesiredState& desired,

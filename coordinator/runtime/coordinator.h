@@ -25,14 +25,14 @@ class Coordinator {
     SecurityOptions security;
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
-    uint32_t max_active_jobs = 0;  // of one owner; 0: no limit
+    uint32_t max_active_jobs = 0;  // per owner; 0: no limit
     std::string data_address;  // of the data server, HOST:PORT
-    absl::Duration no_progress = kNoProgress;  // an attempt that does not move for so long ends
+    absl::Duration no_progress = kNoProgress;  // an attempt without progress for this long ends
     uint64_t min_free_bytes = 64 << 20;
     // Garbage: see janitor.h.
     absl::Duration collect_every = absl::Hours(1);
     absl::Duration collect_unused = absl::Hours(24);
-    absl::Duration keep_ended_jobs = absl::Hours(24 * 90);  // infinite: for ever
+    absl::Duration keep_ended_jobs = absl::Hours(24 * 90);  // infinite: forever
     absl::Duration tick = absl::Seconds(1);
     const Clock* clock = &RealClock();
   };
@@ -42,7 +42,7 @@ class Coordinator {
   int port() const;
   int metrics_port() const;
   int health_port() const;
-  // Ends streams, lets running calls finish for `grace`, and flushes. Jobs are not touched. Idempotent.
+  // Ends streams, lets running calls finish for `grace`, and flushes. Does not affect jobs. Idempotent.
   void Shutdown(absl::Duration grace = absl::Seconds(2));
 
  private:

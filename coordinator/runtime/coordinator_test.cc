@@ -51,7 +51,7 @@ class CoordinatorTest : public testing::Test {
     return response.job();
   }
 
-  // Watches until the job is in this phase. Its last view; of another phase if the stream ended before.
+  // Watches until the job is in this phase. Returns its last state, in another phase if the stream ended before.
   Job WatchUntil(const std::string& id, JobPhase phase) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));

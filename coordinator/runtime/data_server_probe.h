@@ -1,5 +1,5 @@
-// Asks the data server every two seconds whether it answers, and tells the event loop when that changes. Ranks that say
-// they cannot reach it are believed while the coordinator cannot either.
+// Asks the data server every two seconds whether it answers, and notifies the event loop when that changes. Ranks that
+// report it as unreachable are believed only while the coordinator cannot reach it either.
 #pragma once
 
 #include <grpcpp/channel.h>

@@ -18,7 +18,7 @@ namespace muster {
 namespace {
 
 constexpr size_t kBatch = 256;
-constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick: longer, and the process was frozen
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
 
 absl::Status ShuttingDown() {
   return WithRetryAfter(
@@ -280,7 +280,7 @@ void EventLoop::RunDelayed(uint64_t durable) {
   }
 }
 
-// Values are made now, from the state as decided; they go out when it is durable.
+// Values are computed now, from the decided state, and sent when it is durable.
 void EventLoop::Schedule(Effect effect) {
   struct Visitor {
     EventLoop* loop;

@@ -39,11 +39,11 @@ class EventLoop final : public Backend {
     RendezvousStore* rendezvous = nullptr;
     WatchFeed* feed = nullptr;
     CoordinatorMetrics* metrics = nullptr;
-    std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, some time
+    std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, at some later time
     std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
     // Adds each assignment's ticket to what is sent to a worker; called on the loop's thread.
     std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
-    std::string data_address;                                  // told to every agent
+    std::string data_address;  // sent to every agent
     absl::Duration no_progress = kNoProgress;
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);
@@ -58,10 +58,10 @@ class EventLoop final : public Backend {
   void Post(Event event) override;
   absl::Status CheckRoom() const override;
 
-  // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Questions and agents are still heard.
+  // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Queries and agents are still served.
   void RefuseChanges();
 
-  // Takes no more events, answers those that wait with UNAVAILABLE, flushes, and ends the thread. Idempotent.
+  // Accepts no more events, answers waiting ones with UNAVAILABLE, flushes, and ends the thread. Idempotent.
   void Stop();
 
  private:
@@ -85,12 +85,12 @@ class EventLoop final : public Backend {
   void Finish(uint64_t token, absl::Status status, std::string subject);
   void OnDurable(uint64_t sequence);
 
-  // The loop's thread alone.
+  // Only for the loop's thread.
   void Run();
   void Begin();
   void Handle(const Event& event);
-  // Before each tick: tells the core if since the last one the loop was frozen, or did not get through its queue, or the
-  // disk did not get through the loop's records.
+  // Before each tick: reports to the core if since the last one the loop was frozen, or did not empty its queue, or the
+  // disk did not flush the loop's records.
   void NoteDeafTime();
   void Plan();
   void Later(std::function<void()> act);
@@ -106,10 +106,10 @@ class EventLoop final : public Backend {
   std::deque<Delayed> delayed_;
   bool replan_ = false;
   absl::Time ticked_at_;
-  bool drained_ = false;               // since the last tick the queue has been empty
+  bool drained_ = false;  // the queue has been empty since the last tick
   uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
   absl::Duration deaf_for_;            // up to the last tick
-  std::string deaf_why_;               // empty: it listens
+  std::string deaf_why_;  // empty: it keeps up
 
   absl::Mutex mutex_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);

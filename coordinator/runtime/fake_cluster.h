@@ -58,7 +58,7 @@ class FakeData final : public muster::v1::DataService::Service {
   std::string last_job_model_manifest;
 };
 
-// One agent's session. Reads in a thread of its own; the test says what it reports.
+// One agent's session. Reads in a thread of its own; the test decides what it reports.
 class FakeAgent {
  public:
   FakeAgent(std::shared_ptr<grpc::Channel> channel, const std::string& name, uint32_t slots,
@@ -74,7 +74,7 @@ class FakeAgent {
 
   uint64_t Send(muster::v1::Report report);  // returns its sequence
   void Send(muster::v1::AgentMessage message);
-  // Prepared; then, once told to run, RankStarted of `ranks`. False: not told in time.
+  // Prepared; then, when asked to run, RankStarted of `ranks`. False: not asked in time.
   bool Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt = 1);
   uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::v1::ExitCause cause,
                 const std::string& message = "");

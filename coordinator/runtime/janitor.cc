@@ -18,7 +18,7 @@ namespace {
 
 using muster::v1::CollectGarbageResponse;
 
-constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // a coordinator that restarts often comes to it, too
+constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
 
 void Count(const std::string& name, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {

@@ -1,5 +1,5 @@
-// Removes what nothing needs any more: records and logs of jobs that ended long ago, and whatever the data servers
-// store that neither a name nor a job refers to. On a thread of its own, now and then, and when asked.
+// Removes what nothing needs: records and logs of jobs that ended long ago, and everything in the data server that
+// neither a name nor a job refers to. On a thread of its own, periodically and on request.
 #pragma once
 
 #include <filesystem>
@@ -27,9 +27,9 @@ class Janitor {
   struct Options {
     Backend* backend = nullptr;
     std::vector<std::shared_ptr<grpc::Channel>> data_servers;
-    std::filesystem::path logs;  // a folder a job
+    std::filesystem::path logs;  // one folder per job
     absl::Duration every = absl::Hours(1);
-    absl::Duration unused = absl::Hours(24);           // stored things that were used within this time stay in any case
+    absl::Duration unused = absl::Hours(24);  // content that was used within this time stays in any case
     absl::Duration keep_ended = absl::Hours(24 * 90);  // jobs, after their end; infinite: for ever
   };
   explicit Janitor(Options options) : options_(std::move(options)) {}
@@ -38,7 +38,8 @@ class Janitor {
   void Start();
   void Stop();
 
-  // Any thread; one at a time. `dry_run`: says what would go. UNAVAILABLE while a data server is away or a backup runs.
+  // Any thread; one call at a time. `dry_run`: lists what would be removed. UNAVAILABLE while a data server is away or
+  // a backup runs.
   absl::StatusOr<muster::v1::CollectGarbageResponse> Collect(bool dry_run) ABSL_LOCKS_EXCLUDED(collecting_);
 
  private:

@@ -1,4 +1,4 @@
-// muster-coordinator: takes jobs, places them on workers, and sees them through.
+// muster-coordinator: accepts jobs, places them on workers, and recovers them after failures.
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>

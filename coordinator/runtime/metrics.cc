@@ -70,12 +70,12 @@ CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesyst
       if (family->labels.empty()) histograms.With({});
       histograms_.emplace(measure, histograms);
     } else {
-      CounterFamily counters = metrics_.Counters(FamilyOf(measure));  // ends the program where it is not declared
+      CounterFamily counters = metrics_.Counters(FamilyOf(measure));  // ends the program if it is not declared
       if (family->labels.empty()) counters.With({});
       counters_.emplace(measure, counters);
     }
   }
-  // Whatever GaugesOf may set.
+  // Everything that GaugesOf may set.
   for (const MetricFamily& family : MetricCatalogue()) {
     const bool served_elsewhere = (family.programs & ~kCoordinatorServes) != 0;
     if (family.type != MetricType::kGauge || (family.programs & kCoordinatorServes) == 0 || served_elsewhere) continue;

@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// Name in the catalogue of what Step() measures.
+// The catalog's name for what Step() measures.
 const char* FamilyOf(Measure measure);
 
 // Counters and histograms are thread-safe; Refresh is not concurrent with itself.

@@ -1,7 +1,7 @@
 // Runs a fuzz target over its packed corpus, without libFuzzer: usage: PROGRAM CORPUS.txt...
 //
-// A line of a corpus is one input as the inside of a C string ("\
-// ", "\\377"). Lines that begin with # are comments; for a regression they say what the input once caused.
+// A line of a corpus is one input as the inside of a C string ("\n", "\377"). Lines that begin with # are comments; for a
+// regression they say what the input once caused.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>

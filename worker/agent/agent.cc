@@ -16,8 +16,8 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop turns that often at least, and is seen to be alive
-constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn: longer, and the process was frozen
+constexpr absl::Duration kTurn = absl::Seconds(3);  // the loop runs at least this often, as a sign of life
+constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a turn; if longer, the process was frozen
 constexpr absl::Duration kSampleInterval = absl::Seconds(2);  // of /proc
 
 LogFields FieldsOf(const AttemptKey& key) { return {.job = key.job, .attempt = key.attempt}; }
@@ -84,7 +84,7 @@ void Agent::Handle(const Event& event) {
     std::visit([this](const auto& concrete) { Do(concrete); }, action);
   }
   if (const auto* ended = std::get_if<RankEnded>(&event)) {
-    // It is in one of this process's callbacks just now.
+    // The current code runs in one of this process's callbacks.
     loop_->Post([this, key = ended->rank] {
       ranks_.erase(key);
       SampleUsage();
@@ -102,7 +102,7 @@ void Agent::TellHealth() {
   health_->SetReady(true, "the coordinator has welcomed this worker");
 }
 
-// Heartbeats see to it that it is called every few seconds.
+// Heartbeats ensure that this is called every few seconds.
 void Agent::SampleUsage() {
   last_sample_ = clock_.Monotonic();
   std::map<RankKey, AgentMetrics::RankUsage> usage;
@@ -130,7 +130,7 @@ void Agent::Do(const OpenSession& action) {
              loop_->Post([this, reason = std::move(reason)] {
                session_.reset();
                if (reason != last_session_error_) spdlog::warn("no session with the coordinator: {}", reason);
-               last_session_error_ = reason;  // said once, not at every try
+               last_session_error_ = reason;  // logged once, not at every try
                Handle(SessionEnded{reason});
              });
            }});

@@ -1,4 +1,4 @@
-// The agent at work: carries out what AgentCore decides, and tells it what happens.
+// The agent's shell: carries out what AgentCore decides, and reports events to it.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +21,8 @@
 
 namespace muster {
 
-// All of it belongs to one thread, which must live as long as the process: ranks die with it. gRPC's threads and the disk's
-// only post.
+// All of it belongs to one thread, which must live as long as the process, because ranks die with it. gRPC's threads
+// and the disk's thread only post calls.
 class Agent {
  public:
   struct Options {
@@ -41,7 +41,7 @@ class Agent {
 
   int health_port() const { return health_->port(); }
 
-  // Until SIGTERM or SIGINT came and all ranks have ended.
+  // Runs until SIGTERM or SIGINT came and all ranks have ended.
   absl::Status Run();
 
  private:
@@ -59,7 +59,7 @@ class Agent {
   void Do(const SignalRank& action);
   void Do(const RemoveScratch& action);
   void Do(const EndAgent&) { ended_ = true; }
-  // The rank's files are there, or why not.
+  // The rank's files are ready, or the error.
   void StartPrepared(const RankKey& key, const muster::rank::v1::RankConfig& config, const std::vector<uint32_t>& cpus,
                      const absl::Status& prepared);
   void Prune();
@@ -79,11 +79,11 @@ class Agent {
   };
   std::map<RankKey, RunningRank> ranks_;
   absl::Duration last_sample_ = -absl::InfiniteDuration();
-  absl::Duration awake_at_;  // when the loop was last seen to run
+  absl::Duration awake_at_;  // when the loop last ran
   std::map<RankKey, int> starting_;  // ranks whose files are being prepared, with the signal that came meanwhile; 0: none
   ModelsInUse models_;
   bool ended_ = false;
-  std::unique_ptr<DiskWorker> disk_;  // last: what it still does needs the others
+  std::unique_ptr<DiskWorker> disk_;  // declared last: its remaining work needs the other members
 };
 
 }  // namespace muster

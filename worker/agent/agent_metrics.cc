@@ -32,7 +32,7 @@ void AgentMetrics::Publish(const AgentCore& core) {
   };
   raise(sessions_, core.counters().sessions);
   for (const auto& [cause, count] : core.counters().exits) {
-    // A rank of a newer version may name a cause that is not known here.
+    // A rank of a newer version may report an unknown cause.
     const bool known = cause != muster::v1::EXIT_CAUSE_UNSPECIFIED && muster::v1::ExitCause_IsValid(cause);
     if (known) raise(exits_.With({CauseLabel(cause)}), count);
   }

@@ -1,4 +1,4 @@
-// The agent's metrics, but for the GPUs' (gpu_watch.h).
+// The agent's metrics, except those of GPUs (gpu_watch.h).
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@ class AgentMetrics {
   void Publish(const AgentCore& core);
   void AddLogBytes(size_t bytes);
 
-  // What the running ranks take, by rank. A slot's CPU time adds up over the ranks that it has one after the other.
+  // The resources of the running ranks. A slot's CPU time adds up over the ranks that it has one after the other.
   struct RankUsage {
     uint32_t slot = 0;
     ProcessUsage usage;

@@ -233,7 +233,7 @@ TEST_F(AgentTest, SendsReportsAgainToACoordinatorThatCameBack) {
   coordinator_->SetAcknowledging(false);
   const int port = coordinator_->port();
   coordinator_->Stop();
-  ASSERT_EQ(kill(pid, SIGKILL), 0);  // nobody hears of it
+  ASSERT_EQ(kill(pid, SIGKILL), 0);  // nobody receives it
   coordinator_->SetAcknowledging(true);
   ASSERT_TRUE(coordinator_->Start(port).ok());
   const auto hello = coordinator_->WaitFor("a second hello", [](const AgentMessage& m) { return m.has_hello(); });
@@ -257,7 +257,7 @@ TEST_F(AgentTest, KeepsRanksWhileTheCoordinatorIsAway) {
 
 TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   Run("wait");
-  // A pidfd becomes readable at the end of its process, even while nobody has reaped it.
+  // A pidfd becomes readable when its process ends, even before somebody reaps it.
   const OwnedFd rank(static_cast<int>(syscall(SYS_pidfd_open, WaitForPid(), 0)));
   ASSERT_TRUE(rank.valid());
   worker_->Signal(SIGKILL);

@@ -1,4 +1,4 @@
-// The command line of muster-worker, and what follows from it on this host.
+// The command line of muster-worker, checked against the host.
 #pragma once
 
 #include <filesystem>
@@ -30,7 +30,7 @@ struct WorkerFlags {
   std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;
   double drain_timeout = 100;  // seconds
-  std::string interface;  // an address, a name or a network; empty: the one that leads to the coordinator
+  std::string interface;  // an address, a name or a network; empty: the interface towards the coordinator
   std::vector<std::string> rank_env;  // further variables that ranks inherit
   std::string log_level = "info", log_format = "text";
   uint64_t cache_bytes = 20000000000;

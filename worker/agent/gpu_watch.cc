@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kWait = absl::Milliseconds(200);  // so that the agent's end does not wait for longer
+constexpr absl::Duration kWait = absl::Milliseconds(200);  // short, so that the agent can end quickly
 
 }  // namespace
 

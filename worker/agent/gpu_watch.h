@@ -1,4 +1,4 @@
-// The GPUs' metrics: a thread that reads NVML every few seconds and hears of XID errors as they come.
+// The GPUs' metrics: a thread that reads NVML every few seconds and receives XID errors as they occur.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ class GpuMetrics {
  public:
   explicit GpuMetrics(MetricRegistry& metrics);
   void Set(uint32_t gpu, const GpuReading& reading);
-  void End();  // of a round over all GPUs: what was not set is removed
+  void End();  // of a round over all GPUs: series that were not set are removed
   void CountXid(uint32_t gpu);
 
  private:

@@ -14,7 +14,7 @@ class LogFile {
  public:
   static absl::StatusOr<LogFile> Open(const std::filesystem::path& path, uint64_t max_bytes = 8 << 20);
 
-  // What cannot be written (a full disk) is dropped: a log must not stop a rank.
+  // Output that cannot be written (a full disk) is dropped: a log must not stop a rank.
   void Append(std::string_view lines);
 
  private:

@@ -66,7 +66,7 @@ void LogTail::Add(std::string_view lines) {
   if (text_.size() <= max_bytes_) return;
   const size_t least = text_.size() - max_bytes_;
   const size_t end = text_.find('\n', least - 1);
-  // Of a last line above the limit the end stays, from a character on.
+  // Keeps the end of a last line above the limit, starting at a character.
   size_t cut = end == std::string::npos || end + 1 == text_.size() ? least : end + 1;
   while (cut < text_.size() && (static_cast<unsigned char>(text_[cut]) & 0xC0) == 0x80) ++cut;
   text_.erase(0, cut);

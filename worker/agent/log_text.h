@@ -1,4 +1,4 @@
-// Bytes that a rank writes, as lines that can travel and be shown.
+// Converts a rank's output to lines that can be sent and shown.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace muster {
 // Every byte that is not part of valid UTF-8 becomes "?", and so does NUL: protobuf refuses strings that are not UTF-8.
 std::string CleanUtf8(std::string_view bytes);
 
-// Cuts a byte stream into whole, clean lines.
+// Cuts a byte stream into complete, clean lines.
 class LineCutter {
  public:
   // A longer line is cut, so that a rank that writes no end of line cannot fill the memory.
@@ -17,14 +17,14 @@ class LineCutter {
 
   // Returns the lines that `bytes` completes, each with its end of line.
   std::string Add(std::string_view bytes);
-  std::string Finish();  // what is left, as a line
+  std::string Finish();  // the rest, as a line
 
  private:
   size_t max_line_bytes_;
   std::string rest_;
 };
 
-// The last whole lines of what was added, at most `max_bytes`; of a last line that is longer, its end.
+// The last complete lines of what was added, at most `max_bytes`; the end of a last line that is longer.
 class LogTail {
  public:
   explicit LogTail(size_t max_bytes = 4096) : max_bytes_(max_bytes) {}

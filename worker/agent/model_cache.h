@@ -1,5 +1,5 @@
-// STATE/cache: folders of models and tokenizers by the digest of their manifest, which ranks fetch (rank/link/cache.h)
-// and the agent bounds.
+// STATE/cache: folders of models and tokenizers, named by the digest of their manifest. Ranks fetch them
+// (rank/link/cache.h), and the agent limits their size.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class ModelsInUse {
  public:
   void Use(const RankKey& rank, std::vector<std::string> digests);
   void Release(const RankKey& rank);
-  // Does `act` if no rank uses the folder; none begins to meanwhile.
+  // Calls `act` if no rank uses the folder; no rank can start to use it meanwhile.
   void IfUnused(const std::string& digest, const std::function<void()>& act);
 
  private:
@@ -29,12 +29,12 @@ class ModelsInUse {
   std::map<RankKey, std::vector<std::string>> digests_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A rank is about to use it: it goes last.
+// A rank is about to use it: it becomes the last to be removed.
 void MarkUsed(const std::filesystem::path& cache, const std::string& digest, absl::Time now);
 
-// Removes the folders that were not used for the longest time until the others have at most `budget` bytes. Those in
-// `in_use`, and those that a rank is fetching, stay. A folder moves to `trash`, on the same volume, before its files are
-// removed: no rank finds half of it. Returns the bytes that came free.
+// Removes the least recently used folders until the others have at most `budget` bytes. Folders in `in_use`, and those
+// that a rank is fetching, stay. A folder moves to `trash`, on the same volume, before its files are removed, so that
+// no rank finds half of it. Returns the number of freed bytes.
 uint64_t PruneCache(const std::filesystem::path& cache, uint64_t budget, ModelsInUse& in_use,
                     const std::filesystem::path& trash);
 

@@ -18,7 +18,7 @@ constexpr char kScript[] =
     "import ctypes, sys\n"
     "sys.exit(ctypes.CDLL('" MUSTER_NCCL "').ncclGetUniqueId(ctypes.create_string_buffer(128)))\n";
 
-// What NCCL says when rank 0 makes the id under which the others find it.
+// NCCL's messages when rank 0 makes the id under which the others find it.
 std::string WordsOfNccl(const RankInterface& interface) {
   const auto chosen = ChooseRankVariables({"PATH=/usr/bin:/bin", "NCCL_DEBUG=INFO"},
                                           {.interface = interface, .interface_is_chosen = true, .gpu = true},

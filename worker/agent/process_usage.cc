@@ -12,7 +12,7 @@
 namespace muster {
 
 std::optional<ProcessUsage> UsageFromStat(absl::string_view stat, int64_t page_bytes, int64_t ticks_per_second) {
-  const size_t name_end = stat.rfind(')');  // a program's name may hold anything
+  const size_t name_end = stat.rfind(')');  // a program's name may contain anything
   if (name_end == absl::string_view::npos) return std::nullopt;
   // From field 3 (state) on; see proc(5).
   const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(name_end + 1), ' ', absl::SkipWhitespace());

@@ -1,4 +1,4 @@
-// What a process takes of the host.
+// The resources that a process uses.
 #pragma once
 
 #include <sys/types.h>
@@ -18,7 +18,7 @@ struct ProcessUsage {
 // Nothing: there is no such process.
 std::optional<ProcessUsage> UsageOf(pid_t pid);
 
-// From the text of /proc/PID/stat. Nothing: it is something else.
+// From the text of /proc/PID/stat. Nothing: the text has another form.
 std::optional<ProcessUsage> UsageFromStat(absl::string_view stat, int64_t page_bytes, int64_t ticks_per_second);
 
 }  // namespace muster

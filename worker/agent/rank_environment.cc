@@ -21,13 +21,13 @@ constexpr std::array<std::string_view, 17> kPassed = {
     "TSAN_OPTIONS", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING", "NVIDIA_VISIBLE_DEVICES",
     "NVIDIA_DRIVER_CAPABILITIES", "MUSTER_AUDIT_DIR"};
 
-// How NCCL and what it stands on (aws-ofi-nccl, libfabric, verbs, UCX; TCPX is under NCCL_) find their way between hosts.
+// How NCCL and its plug-ins (aws-ofi-nccl, libfabric, verbs, UCX; TCPX is under NCCL_) find their way between hosts.
 constexpr std::array<std::string_view, 7> kPassedPrefixes = {"NCCL_", "OFI_NCCL_", "FI_", "IBV_", "MLX5_", "RDMAV_", "UCX_"};
 
 struct Owned {
   std::string_view name, value, why;  // value: what Muster sets; empty: it differs per rank or attempt
 };
-// Results and the join of the ranks depend on these, so the environment has no say in them.
+// Results and the joining of the ranks depend on these, so the environment cannot set them.
 constexpr std::array<Owned, 7> kOwned = {{
     {"NCCL_ALGO", "Ring", "sums have equal bits with one algorithm only"},
     {"NCCL_PROTO", "Simple", "sums have equal bits with one protocol only"},
@@ -38,8 +38,8 @@ constexpr std::array<Owned, 7> kOwned = {{
     {"TMPDIR", "", "each rank has a scratch folder"},
 }};
 
-// Of the OpenMP library that LibTorch brings. Its threads spin where they wait for each other, and beside another busy process
-// on the same cores a step then takes several times as long.
+// Settings of the OpenMP library in LibTorch. By default its waiting threads spin, and beside another busy process on
+// the same cores a step then takes several times as long.
 constexpr std::string_view kWaitPolicy = "OMP_WAIT_POLICY", kSpinCount = "GOMP_SPINCOUNT";
 constexpr std::string_view kWaitPolicyValue = "passive";
 
@@ -78,7 +78,7 @@ absl::Status CheckExtra(const std::string& name) {
   return absl::OkStatus();
 }
 
-// Keeps NCCL where Gloo is, unless the environment says something else about NCCL.
+// Keeps NCCL on Gloo's interface, unless the environment sets another one for NCCL.
 absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, const std::vector<NetworkInterface>& interfaces,
                       std::vector<std::string>& warnings) {
   const RankInterface& wanted = options.interface;

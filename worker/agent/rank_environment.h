@@ -1,5 +1,5 @@
 // What a rank inherits from the agent's environment: listed names and the families of the network libraries, so that no
-// secret passes; and what the agent adds, so that NCCL stays on the interface of --interface.
+// secret passes. Also what the agent adds, so that NCCL uses the interface of --interface.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace muster {
 
 struct RankVariableOptions {
   RankInterface interface;
-  bool interface_is_chosen = false;  // by --interface; otherwise it is the one towards the coordinator
+  bool interface_is_chosen = false;  // from --interface; otherwise the interface towards the coordinator
   bool gpu = false;                  // NCCL runs on GPUs only
   std::vector<std::string> extra;    // names that --rank-env lets through
 };

@@ -1,4 +1,4 @@
-// One rank: its process, what it says on fd 3, and what it writes.
+// One rank: its process, its messages on fd 3, and its output.
 #pragma once
 
 #include <filesystem>
@@ -24,14 +24,14 @@ class RankProcess {
     std::filesystem::path binary;
     std::filesystem::path log_folder;
     std::vector<std::string> environment;  // "NAME=value"; TMPDIR is added
-    std::vector<uint32_t> cpus;            // that it is bound to; empty: those of the agent
-    PollLoop* loop = nullptr;               // on whose thread all happens, but for files:
+    std::vector<uint32_t> cpus;  // processors that it is bound to; empty: those of the agent
+    PollLoop* loop = nullptr;  // the thread on which everything happens, except for files
     DiskWorker* disk = nullptr;
     std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last
     std::function<void(size_t bytes)> on_log_bytes;
   };
 
-  // Makes the rank's scratch folder and writes its configuration there. May take long: called by the disk's thread.
+  // Makes the rank's scratch folder and writes its configuration there. May take long, so the disk's thread calls it.
   static absl::Status Prepare(const RankKey& key, const muster::rank::v1::RankConfig& config);
   // Starts `binary --config FILE`, once it is prepared.
   static absl::StatusOr<std::unique_ptr<RankProcess>> Start(const RankKey& key,
@@ -54,7 +54,7 @@ class RankProcess {
   const Options options_;
   ChildProcess process_;
   OwnedFd messages_, output_;
-  // Of the disk's thread alone, which may have lines to write after this rank has gone.
+  // Only for the disk's thread, which may have lines to write after this rank has gone.
   std::shared_ptr<std::optional<LogFile>> log_ = std::make_shared<std::optional<LogFile>>();
   DelimitedReader reader_;
   LineCutter cutter_;

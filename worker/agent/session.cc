@@ -17,7 +17,7 @@ namespace {
 using muster::v1::AgentMessage;
 using muster::v1::CoordinatorMessage;
 
-constexpr size_t kMaxWaiting = 512;  // messages; above it, what may be lost is
+constexpr size_t kMaxWaiting = 512;  // messages; above it, messages that may be lost are dropped
 
 class StreamSession final : public Session, public grpc::ClientBidiReactor<AgentMessage, CoordinatorMessage> {
  public:
@@ -77,7 +77,7 @@ class StreamSession final : public Session, public grpc::ClientBidiReactor<Agent
   void OnDone(const grpc::Status& status) override {
     callbacks_.on_end(status.ok() ? "the coordinator ended the session"
                                   : std::string(FromGrpc(status).ToString(absl::StatusToStringMode::kWithNoExtraData)));
-    self_.reset();  // deletes this, unless the agent holds it still
+    self_.reset();  // deletes this, unless the agent still holds it
   }
 
  private:

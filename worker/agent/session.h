@@ -21,7 +21,7 @@ class Session {
   };
   virtual ~Session() = default;
 
-  // Thread-safe, never blocks. Where the coordinator takes messages too slowly, log lines and progress are dropped.
+  // Thread-safe, never blocks. If the coordinator reads messages too slowly, log lines and progress are dropped.
   virtual void Send(muster::v1::AgentMessage message) = 0;
   // Hands over what was sent, and ends the stream: at once, or when the coordinator does. Thread-safe.
   virtual void Close() = 0;

@@ -35,8 +35,7 @@ absl::Status Instruction(Translator& job, const Argument& argument) {
   const std::string field = query ? "model.prompts.query" : "model.prompts.passage";
   if (argument.values.empty() || ValueOf(argument) == "null") return job.Harmless(argument, "no prompt");
   const Argument* given = job.Find(query ? "query_instruction_format" : "passage_instruction_format");
-  // The tool's examples write a line end on the command line as \
-  // , and the tool converts it.
+  // On a command line the tool's examples write a line end as backslash and n, and the tool converts it.
   const std::string format = given != nullptr ? absl::StrReplaceAll(given->Text(), {{"\\n", "\n"}}) : "{}{}";
   const size_t first = format.find("{}");
   if (first == std::string::npos || format.find("{}", first + 2) != format.size() - 2) {

@@ -28,7 +28,7 @@ class Sweep {
  public:
   struct Candidate {
     muster::v1::GarbageItem item;
-    std::function<absl::StatusOr<bool>()> remove;  // true: it went
+    std::function<absl::StatusOr<bool>()> remove;  // true: it was removed
   };
 
   static absl::StatusOr<std::unique_ptr<Sweep>> Begin(DataStores& stores, const muster::v1::SweepRequest& request,

@@ -1,4 +1,4 @@
-// The part of AgentCore that deals with attempts: from what is desired to ranks that start and stop.
+// The part of AgentCore that handles attempts: from the desired state to ranks that start and stop.
 #include <signal.h>
 
 #include <algorithm>
@@ -42,7 +42,7 @@ void AgentCore::Adopt(const AttemptKey& key, const muster::v1::Assignment& assig
   Attempt& attempt = entry->second;
   attempt.desired = true;
   attempt.assignment = assignment;
-  if (!is_new) return;  // its ranks keep the slots that they were prepared on
+  if (!is_new) return;  // its ranks keep the slots for which they were prepared
   for (const auto& placement : assignment.ranks()) attempt.ranks[placement.rank()].slot = placement.slot();
   if (assignment.phase() != muster::v1::ASSIGNMENT_PHASE_RUN) return;
   attempt.stage = Stage::kStarted;
@@ -112,7 +112,7 @@ void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
   for (auto& [number, rank] : attempt.ranks) {
     rank.running = true;
     StartRank start{{key, number}, ConfigFor({key, number}, attempt, rank.slot), {}};
-    // A rank alone would lose by it: beside a busy neighbor the kernel moves its threads to what is free.
+    // Binding would harm a rank that is alone: beside a busy neighbor the kernel moves its threads to free processors.
     if (attempt.ranks.size() > 1 && start.config.device() == "cpu") {
       const AgentFacts& facts = options_.facts;
       start.cpus = CpusOfSlot(facts.cpus, rank.slot, facts.slots, start.config.threads());
@@ -145,7 +145,7 @@ muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Atte
   config.set_cache((options_.state / "cache").string());
   config.set_interface_address(options_.interface_address);
   if (options_.log_format != "text") config.set_log_format(options_.log_format);
-  config.DiscardUnknownFields();  // of a newer coordinator: the rank reads text, which does not skip what it does not know
+  config.DiscardUnknownFields();  // of a newer coordinator: the rank reads text format, which does not skip unknown fields
   return config;
 }
 

@@ -56,7 +56,7 @@ void AgentCore::On(const MessageReceived& event) {
     case muster::v1::CoordinatorMessage::kWelcome: return Welcome(event.message.welcome());
     case muster::v1::CoordinatorMessage::kDesired: return Desire(event.message.desired());
     case muster::v1::CoordinatorMessage::kAck:
-      // Before the welcome nothing of this session was sent: what is pending would be lost.
+      // Before the welcome, anything sent in this session would be lost.
       if (session_ == Session::kWelcomed) outbox_.Acknowledge(event.message.ack().sequence());
       return;
     case muster::v1::CoordinatorMessage::MESSAGE_NOT_SET: return;  // of a newer coordinator
@@ -90,7 +90,7 @@ void AgentCore::On(const SessionEnded&) {
   session_ = Session::kNone;
   welcome_by_.reset();
   heartbeat_at_.reset();
-  // Workers that lost the same coordinator do not all come back at the same moment.
+  // Workers that lost the same coordinator should not all reconnect at the same moment.
   const uint64_t draw = MixKey(std::hash<std::string>{}(options_.facts.instance), counters_.sessions + attempts_.size());
   const double spread = 0.75 + 0.5 * static_cast<double>(draw >> 11) * 0x1.0p-53;
   open_at_ = now_ + backoff_ * spread;
@@ -148,7 +148,7 @@ void AgentCore::NoteActivity(Rank& rank, const muster::v1::RankActivity& activit
   const bool waits = !activity.unreachable().empty(), waited = !first && !rank.activity->unreachable().empty();
   if (!same_phase) rank.in_phase_since = now_;
   rank.activity = activity;
-  // The no-progress timer stops from the moment the coordinator hears of it.
+  // The no-progress timer stops when the coordinator receives this.
   if (waits != waited && session_ == Session::kWelcomed) SendHeartbeat();
 }
 
@@ -171,8 +171,8 @@ void AgentCore::On(const RankEnded& event) {
 }
 
 void AgentCore::On(const Overslept& event) {
-  // Ranks had as little time as the agent, and what the coordinator answered meanwhile has not been read. Not so
-  // `orphan_at_`: the coordinator did not sleep, and gives the slots to others.
+  // Ranks had as little time as the agent, and the coordinator's answers from that time have not been read.
+  // `orphan_at_` is not moved: the coordinator was not frozen, and gives the slots to others.
   if (welcome_by_.has_value()) *welcome_by_ += event.by;
   if (drained_by_.has_value()) *drained_by_ += event.by;
   for (auto& [key, attempt] : attempts_) {
@@ -191,7 +191,7 @@ void AgentCore::On(const StopAsked&) {
   }
   stopping_ = true;
   drained_by_ = now_ + options_.drain_timeout;
-  if (session_ == Session::kWelcomed) SendHeartbeat();  // the coordinator hears of it before ranks end
+  if (session_ == Session::kWelcomed) SendHeartbeat();  // so that the coordinator knows before ranks end
   for (auto& [key, attempt] : attempts_) SaveAttempt(key, attempt, "the worker drains");
 }
 
@@ -257,7 +257,7 @@ void AgentCore::MaybeEnd() {
   const bool pending = !outbox_.pending().empty();
   if (pending && session_ != Session::kWelcomed && drained_by_.has_value()) {
     farewell_at_.reset();
-    return;  // what ranks saved is to be known: a coordinator that is being replaced comes back
+    return;  // the coordinator must learn what ranks saved: one that is being replaced comes back
   }
   if (!farewell_at_.has_value()) farewell_at_ = now_ + options_.farewell;
   if (pending && session_ == Session::kWelcomed && now_ < *farewell_at_) return;

@@ -52,14 +52,14 @@ struct AgentCoreOptions {
   std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;
   absl::Duration stop_grace = absl::Seconds(10);
-  absl::Duration drain_timeout = absl::Seconds(100);  // from StopAsked on ranks have so long to save and stop
+  absl::Duration drain_timeout = absl::Seconds(100);  // how long ranks have to save and stop after StopAsked
   absl::Duration exit_grace = absl::Seconds(30);     // from a rank's result to its exit
   absl::Duration welcome_timeout = absl::Seconds(15);
-  // The coordinator withholds a silent worker's slots for 10 minutes. Of these go: 30 s until a dead connection is
-  // noticed (keepalive of common/rpc), 10 s until the last rank is killed, 20 s to spare.
+  // The coordinator withholds a silent worker's slots for 10 minutes. This leaves 30 s to notice a dead connection
+  // (keepalive of common/rpc), 10 s until the last rank is killed, and 20 s of margin.
   absl::Duration orphan_after = absl::Minutes(9);
   absl::Duration relay_interval = absl::Milliseconds(250);
-  absl::Duration farewell = absl::Seconds(2);        // waits that long for the last acknowledgments
+  absl::Duration farewell = absl::Seconds(2);  // how long to wait for the last acknowledgments
   absl::Duration min_backoff = absl::Milliseconds(200), max_backoff = absl::Seconds(5);
 };
 
@@ -70,9 +70,9 @@ class AgentCore {
  public:
   explicit AgentCore(AgentCoreOptions options);
 
-  // `now` never goes back. Actions are to be carried out in order.
+  // `now` never goes back. Actions must be carried out in order.
   Actions Step(const Event& event, absl::Duration now);
-  // A Tick is due then, at the latest.
+  // When the next Tick is due at the latest.
   absl::Duration next_tick() const;
 
   struct Counters {
@@ -93,9 +93,9 @@ class AgentCore {
     bool running = false;
     bool asked_to_save = false, signaled = false, killed = false;
     std::optional<absl::Duration> kill_at;
-    std::optional<muster::v1::RankActivity> activity;  // what it last said that it does
+    std::optional<muster::v1::RankActivity> activity;  // the last activity that it reported
     absl::Duration in_phase_since, heard;
-    std::string late;  // what is said of it if it is still there at kill_at
+    std::string late;  // what to report if it is still there at kill_at
     RankHistory history;
   };
   struct Attempt {
@@ -121,7 +121,7 @@ class AgentCore {
   void Desire(const muster::v1::DesiredState& desired);
   void Adopt(const AttemptKey& key, const muster::v1::Assignment& assignment);
 
-  // After every event: what has become possible or due.
+  // After every event: does what has become possible or due.
   void Settle();
   void SettleAttempt(const AttemptKey& key, Attempt& attempt);
   void RunTimers();
@@ -133,7 +133,7 @@ class AgentCore {
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
   muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
-  // The ranks finish their step and save it; they all do, wherever they were asked.
+  // All ranks finish their step and save it, wherever they were asked.
   void SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);
@@ -147,10 +147,10 @@ class AgentCore {
 
   const AgentCoreOptions options_;
   absl::Duration now_;
-  Actions actions_;  // of the event at hand
+  Actions actions_;  // of the current event
 
   Session session_ = Session::kNone;
-  uint64_t epoch_ = 0;  // the highest seen: an older coordinator is not obeyed
+  uint64_t epoch_ = 0;  // the highest seen: an older coordinator is ignored
   std::vector<std::string> data_addresses_;
   absl::Duration heartbeat_every_ = absl::Seconds(3);
   absl::Duration backoff_;

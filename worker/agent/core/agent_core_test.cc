@@ -29,7 +29,7 @@ struct Wish {
   bool save_and_stop = false;
 };
 
-// One agent with two CPU slots on four cores, a clock, and short words for what happens.
+// One agent with two CPU slots on four cores, a clock, and short names for events.
 class AgentCoreTest : public testing::Test {
  protected:
   explicit AgentCoreTest(const std::string& log_format = "text") : core_(Options(log_format)) {}
@@ -208,7 +208,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
     return found;
   };
   now_ += absl::Seconds(2);
-  Step(said);  // speaks, and is where it was
+  Step(said);  // reports, without having moved
   const auto beat = heartbeat(Advance(absl::Seconds(1)));
   ASSERT_EQ(beat.attempts_size(), 1);
   ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has said nothing";
@@ -506,8 +506,8 @@ TEST_F(AgentCoreTest, EndsWithoutAnAnswerAfterTwoSeconds) {
   EXPECT_THAT(Words(Advance(absl::Seconds(2))), ElementsAre("end"));
 }
 
-// Whatever happens in whatever order: no slot ever holds two ranks, undesired ranks are stopped, and the
-// agent does not ask for a tick in the past for ever.
+// Whatever happens in any order: no slot ever has two ranks, undesired ranks are stopped, and the agent does not keep
+// asking for a tick in the past.
 TEST(AgentCoreProperty, NoSlotEverHoldsTwoRanks) {
   for (uint64_t seed = 0; seed < 300; ++seed) {
     CounterRandom random(MixKey(20261123, seed));

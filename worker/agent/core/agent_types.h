@@ -1,4 +1,4 @@
-// What goes into the agent's core (events) and what comes out of it (actions): values only.
+// The events that go into the agent's core and the actions that come out of it: values only.
 #pragma once
 
 #include <cstdint>
@@ -36,25 +36,25 @@ struct RankSaid {
   RankKey rank;
   muster::rank::v1::RankMessage message;
 };
-struct RankSaidNonsense {  // what came over its pipe is not a message
+struct RankSaidNonsense {  // the bytes on its pipe are not a message
   RankKey rank;
   std::string reason;
 };
-struct RankWrote {  // whole lines, valid UTF-8
+struct RankWrote {  // complete lines, valid UTF-8
   RankKey rank;
   std::string text;
 };
 struct RankEnded {  // the last event of a rank
   RankKey rank;
   ExitStatus status;
-  std::string log_tail;     // at most 4 KiB of whole lines, valid UTF-8
+  std::string log_tail;  // at most 4 KiB of complete lines, valid UTF-8
   std::string start_error;  // not empty: it could not be started
 };
-struct Overslept {  // the agent was frozen for so long, its host perhaps with it; comes before what it finds afterwards
+struct Overslept {  // the agent was frozen for this long, perhaps with its host; precedes events that are found afterwards
   absl::Duration by;
 };
 struct Tick {};
-struct StopAsked {};  // the agent is to end: its ranks save and stop; a second time: they stop at once
+struct StopAsked {};  // the agent should end: its ranks save and stop; the second time they stop at once
 using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Overslept, Tick,
                            StopAsked>;
 

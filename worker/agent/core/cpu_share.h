@@ -1,4 +1,4 @@
-// Which processors a rank runs on, where several ranks of an attempt share a host.
+// Which processors a rank runs on if several ranks of an attempt share a host.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,8 @@
 
 namespace muster {
 
-// The share of slot `slot` of `slots`: as many processors as every other slot's, of which none has one of another's.
-// `cpus`: those that the agent may use. Empty, which means that the kernel chooses, where the share would be empty or smaller
-// than the rank's `threads`.
+// The share of slot `slot` of `slots`: equally many processors for each slot, without overlap. `cpus`: those that the
+// agent may use. Empty, so that the kernel chooses, if the share would be empty or smaller than the rank's `threads`.
 inline std::vector<uint32_t> CpusOfSlot(std::span<const uint32_t> cpus, uint32_t slot, uint32_t slots, uint32_t threads) {
   const size_t share = slots == 0 ? 0 : cpus.size() / slots;
   if (share == 0 || share < threads || slot >= slots) return {};

@@ -1,4 +1,4 @@
-// Why a rank ended, from what it said, what was asked of it, and how its process ended.
+// Determines why a rank ended, from its result, the requests to it, and how its process ended.
 #pragma once
 
 #include <optional>
@@ -12,10 +12,10 @@ struct RankHistory {
   std::optional<muster::rank::v1::RankResult> result;  // the rank's own last message
   std::string stop_reason;  // why the agent asked it to stop; empty: it did not
   std::string kill_reason;  // why the agent killed it; empty: it did not
-  bool nonsense = false;    // it was killed for what it sent
+  bool nonsense = false;  // it was killed for invalid messages
 };
 
-// Its own word counts before anything else; then what the agent did to it; then the signal or the exit code.
+// The rank's own result counts first, then what the agent did to it, then the signal or the exit code.
 muster::v1::RankExited DescribeRankExit(const RankEnded& ended, const RankHistory& history);
 
 }  // namespace muster

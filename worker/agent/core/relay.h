@@ -1,4 +1,4 @@
-// What may be lost on the way to the coordinator: the newest progress of each attempt, and log lines in batches.
+// Messages to the coordinator that may be lost: the newest progress of each attempt, and log lines in batches.
 #pragma once
 
 #include <deque>

@@ -1,4 +1,4 @@
-// A WorkerService that says what a test tells it to, and keeps what it hears.
+// A WorkerService that sends what a test asks for, and keeps what it receives.
 #pragma once
 
 #include <deque>
@@ -28,8 +28,8 @@ class ScriptedCoordinator final : public muster::v1::WorkerService::Service {
   void SetAcknowledging(bool on);
   void Desire(const std::vector<muster::v1::Assignment>& assignments);
 
-  // Waits (at most 30 s) for a message that `matches`, in the order in which they came; those before it are skipped.
-  // Fails the test with `what` otherwise.
+  // Waits (at most 30 s) for a message that `matches`, in order of arrival; skips those before it. Otherwise fails the
+  // test with `what`.
   using Matches = std::function<bool(const muster::v1::AgentMessage&)>;
   muster::v1::AgentMessage WaitFor(const std::string& what, const Matches& matches);
   muster::v1::Report WaitForReport(muster::v1::Report::EventCase event);

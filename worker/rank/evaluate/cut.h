@@ -9,7 +9,7 @@
 namespace muster {
 
 // The same sequences in the same order, in micro-batches of at most `tokens` tokens; a longer sequence is alone in one.
-// A message whose fields do not fit together comes back as it is, for its reader to refuse.
+// An inconsistent message is returned unchanged, so that its reader refuses it.
 std::vector<muster::v1::MicroBatch> CutMicroBatch(const muster::v1::MicroBatch& micro, uint64_t tokens);
 
 }  // namespace muster

@@ -59,7 +59,7 @@ void NoteNonFinite(const at::Tensor& embeddings, const PackedBatch& packed, cons
   own.non_finite += count;
 }
 
-// Alike on all ranks: NaN compares with nothing, and would give a ranking by chance.
+// The same on all ranks. NaN compares with nothing, and would give a random ranking.
 absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& header) {
   ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(own.non_finite)));
   ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
@@ -80,8 +80,8 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
                                                  " of ", total, " are not). Look at its text, or at the model."));
 }
 
-// On a CPU in float32, threads encode a part each, and no thread waits for another within a layer. Each part is computed
-// on one thread, whichever: its embeddings do not depend on how many there are.
+// On a CPU in float32, each thread encodes its own part, and no thread waits for another within a layer. Each part is
+// computed on one thread, so its embeddings do not depend on the number of threads.
 std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<PackedBatch>& parts) {
   std::vector<at::Tensor> embeddings(parts.size());
   const auto encode = [&](size_t part) { embeddings[part] = encoder.Encode(parts[part], Dropout()); };
@@ -92,7 +92,7 @@ std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<Pa
   }
   std::atomic<size_t> next = 0;
   at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
-    const at::NoGradGuard no_gradient;  // the guard of the caller is its own thread's
+    const at::NoGradGuard no_gradient;  // the caller's guard only covers its own thread
     for (size_t part; (part = next++) < parts.size();) encode(part);
   });
   return embeddings;
@@ -179,7 +179,7 @@ class Judge {
     return judge;
   }
 
-  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents that they belong to.
+  // Adds one query's ranking: encoded documents in order, at most `kept` of the documents with their texts.
   void Add(int64_t query, const float* scores, const int64_t* numbers, int64_t count, int64_t kept) {
     std::unordered_map<int64_t, float> grades;
     std::vector<float> judged;

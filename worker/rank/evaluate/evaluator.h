@@ -1,5 +1,5 @@
-// Retrieval quality of an encoder on a dataset's split: own documents are searched exactly for all queries, rank 0
-// merges and measures.
+// Retrieval quality of an encoder on a dataset's split: each rank searches its own documents exactly for all queries,
+// and rank 0 merges and measures.
 #pragma once
 
 #include <filesystem>
@@ -24,16 +24,16 @@ struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
   int64_t kept = 1000;               // documents of a ranking; at least every cutoff
   int64_t queries_at_once = 256;
-  uint64_t cpu_tokens = 1024;  // that a thread of a CPU encodes at once: what a layer works on stays in its core's cache
+  uint64_t cpu_tokens = 1024;  // that a thread of a CPU encodes at once, so that a layer's data stays in its core's cache
   // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in
   // the ideal ranking and among the relevant documents.
   bool ignore_identical_ids = false;
-  std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
+  std::filesystem::path tokenizer;  // folder with vocab.txt, to quote texts in errors by their words; empty: by token ids
   std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty
 };
 
 // Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with
-// a relevant document. INVALID_ARGUMENT: what arrived is out of range, an embedding or a score is not finite, or no query
+// a relevant document. INVALID_ARGUMENT: a value is out of range, an embedding or a score is not finite, or no query
 // has a relevant document. FAILED_PRECONDITION: the data server does not know ignore_identical_ids.
 absl::StatusOr<muster::v1::Evaluation> Evaluate(const Encoder& encoder, Group& group, EvaluationSource source,
                                                 const EvaluatorOptions& options);

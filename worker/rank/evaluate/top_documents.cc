@@ -16,15 +16,15 @@
 namespace muster {
 namespace {
 
-// The best k of each row, in order. Of equal scores the one further left comes first.
+// The best k of each row, in order. Of equal scores the leftmost comes first.
 TopDocuments TakeLeftmost(const at::Tensor& scores, const at::Tensor& numbers, int64_t k) {
   const int64_t width = scores.size(1);
   const auto stable = [](const at::Tensor& values) {
     return at::sort(values, /*stable=*/std::optional<bool>(true), /*dim=*/1, /*descending=*/true);
   };
   if (width > k) {
-    // topk is faster than a sort, but does not say which of equals it takes: only where the last one taken has an
-    // equal that was not does a row need the sort.
+    // topk is faster than a sort, but does not say which of equal scores it takes. A row needs the sort only if a score
+    // equal to the last one taken was left out.
     const auto [values, indices] = at::topk(scores, k, 1);
     const at::Tensor equal_or_better = (scores >= values.narrow(1, k - 1, 1)).sum(1);
     if ((equal_or_better == k).all().item<bool>()) {

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr double kTolerance = 1e-6;
 
-// The tokenizer's files as they came, but for the length at which texts are cut.
+// The tokenizer's files unchanged, except for the length at which texts are cut.
 absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, const fs::path& to) {
   std::map<std::string, std::string> files;
   std::error_code error;
@@ -34,7 +34,7 @@ absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, c
   if (const auto whole = files.find("tokenizer.json"); whole != files.end()) {
     ASSIGN_OR_RETURN(whole->second, UntruncatedTokenizer(whole->second));
   }
-  // Of a vocabulary alone, transformers needs to know what it is; other tokenizers are known by the model's type.
+  // A vocabulary alone does not tell transformers what it is; other tokenizers are known by the model's type.
   const bool alone = files.contains("vocab.txt") && !files.contains("tokenizer.json");
   if (alone) files.emplace("special_tokens_map.json", SpecialTokensMap());
   const auto [settings, made] = files.emplace("tokenizer_config.json", alone ? TokenizerConfig(config) : "{}");

@@ -30,16 +30,16 @@ struct ModelCard {
 
 struct ExportOptions {
   std::filesystem::path folder;     // new; its parent exists
-  std::filesystem::path tokenizer;  // folder with the tokenizer's files, which are handed on
-  std::string query_prompt;         // put before queries and passages
+  std::filesystem::path tokenizer;  // folder with the tokenizer's files, which are passed on
+  std::string query_prompt;  // text before queries and passages
   std::string passage_prompt;
-  PackedBatch probe;  // embedded by the encoder and by the reloaded folder, to compare
+  PackedBatch probe;  // embedded by the encoder and by the reloaded folder, for comparison
   ModelCard card;
 };
 
-// Writes the folder aside, reloads it, compares the embeddings of `probe`, and then renames it to `options.folder`.
-// ALREADY_EXISTS if the folder is there; DATA_LOSS if an embedding differs by more than 1e-6; INVALID_ARGUMENT if
-// vocab.txt has more entries than the encoder has word embeddings.
+// Writes to a temporary folder, reloads it, compares the embeddings of `probe`, and then renames it to
+// `options.folder`. ALREADY_EXISTS if the folder exists; DATA_LOSS if an embedding differs by more than 1e-6;
+// INVALID_ARGUMENT if vocab.txt has more entries than the encoder has word embeddings.
 absl::Status ExportFolder(const Encoder& encoder, const ExportOptions& options);
 
 }  // namespace muster

@@ -85,7 +85,7 @@ TEST_F(ExportTest, ModelCardNamesScoresSettingsAndPrompts) {
   EXPECT_EQ(st["prompts"]["query"], "query: ");
 }
 
-// What the base model's folder says and training does not touch comes back.
+// Settings of the base model's folder that training does not change are in the export.
 TEST_F(ExportTest, HandsOnWhatTrainingDoesNotDecide) {
   config_.config_json = R"({"architectures": ["BertForMaskedLM"], "model_type": "bert", "vocab_size": 12, "hidden_size": 8,
       "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16,
@@ -123,7 +123,7 @@ TEST_F(ExportTest, TokenizerLosesTruncationAndPadding) {
   EXPECT_EQ(json["version"], "1.0");
 }
 
-// Loaders cut at the length of either file: both name what was trained, whatever the base model's said.
+// Loaders cut at the length in either file: both have the trained length, whatever the base model's said.
 TEST_F(ExportTest, EveryFileNamesTheLengthThatWasTrained) {
   std::ofstream(root_ / "tokenizer/tokenizer_config.json")
       << R"({"do_lower_case":true,"max_length":128,"model_max_length":512,"tokenizer_class":"BertTokenizer"})";

@@ -37,7 +37,7 @@ std::string WithoutHead(const std::string& architecture) {
   return head == std::string::npos ? architecture : architecture.substr(0, head) + "Model";
 }
 
-// config.json as it came, with what training decides: the type of the weights, dropout, and no head.
+// The original config.json with what training decides: the type of the weights, dropout, and no head.
 Json ConfigJson(const EncoderConfig& config) {
   Json json = Json::parse(config.config_json, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return PresetConfigJson(config);
@@ -72,8 +72,8 @@ Json Modules(const EncoderConfig& config) {
   return modules;
 }
 
-// The spelling of sentence-transformers 2, which 6 still reads. The four first switches are as old as the file; versions
-// that do not know a later one refuse it, so it is written only where it is needed.
+// The spelling of sentence-transformers 2, which 6 still reads. The first four switches are as old as the file.
+// Versions that do not know a later switch refuse it, so it is written only where it is needed.
 Json Pooling(const EncoderConfig& config) {
   const PoolingMode mode = config.pooling;
   Json json = {{"word_embedding_dimension", config.hidden_size},
@@ -94,8 +94,8 @@ Json Dense(const DenseModule& dense) {
           {"activation_function", DenseActivationClass(dense.activation)}};
 }
 
-// "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word. Prompts of other
-// names come back as they came.
+// "document" is what sentence-transformers' encode_document looks for; "passage" is this project's word. Prompts with
+// other names are passed on unchanged.
 Json SentenceTransformersConfig(const EncoderConfig& config, const ExportOptions& options) {
   Json prompts = Json::object();
   for (const auto& [name, text] : config.prompts.by_name) prompts[name] = text;
@@ -127,7 +127,7 @@ std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, cons
           {"config_sentence_transformers.json", Pretty(SentenceTransformersConfig(config, options))},
           {"README.md", ModelCardText(config, options)}};
   for (const DenseModule& dense : config.dense) files[dense.folder + "/config.json"] = Pretty(Dense(dense));
-  // Without a file in it, a folder is lost by stores that keep files alone.
+  // Stores that keep only files would lose an empty folder.
   if (config.normalize) files[NormalizeFolder(config) + "/config.json"] = "{}\n";
   return files;
 }

@@ -361,7 +361,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
 
 absl::Status Trainer::Update(StepReport& report) {
   at::NoGradGuard no_gradient;
-  // Rank 0's word, since a host with another number of threads may round the sum otherwise.
+  // All ranks use rank 0's norm: with a different thread count another rank's sum may round differently.
   ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, gradients_.Norm()));
   report.gradient_norm = norms[0];
   if (!std::isfinite(report.gradient_norm)) {

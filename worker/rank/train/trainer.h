@@ -1,6 +1,6 @@
 // One optimizer update over the global batch, the same on any number of ranks.
 //
-// Law: gradients are sums; the only normalizer is R, the weight of the valid rows of the whole batch, which comes with
+// Law: gradients are sums, divided only by R, the weight of the valid rows of the whole batch, which comes with
 // the batch. There is no factor W anywhere.
 #pragma once
 
