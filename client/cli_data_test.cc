@@ -62,7 +62,7 @@ TEST_F(CliDataTest, ShowPrintsTheDatasetAndASample) {
 TEST_F(CliDataTest, ReportPrintsAndWritesTheStoredReport) {
   const Result none = Muster("data report old");
   EXPECT_EQ(none.code, 6);
-  EXPECT_THAT(none.err, HasSubstr("dataset \"old\" was imported before reports were kept"));
+  EXPECT_THAT(none.err, HasSubstr("dataset \"old\" was imported before reports were stored"));
   auto& report = *data_.stored.mutable_report();
   report.mutable_dataset()->set_name("s");
   report.set_schema("beir");
@@ -106,7 +106,7 @@ TEST_F(CliDataTest, ExportWritesTheFolderCompletelyOrNotAtAll) {
   EXPECT_THAT(Muster("data export s of-one-source").out, HasSubstr("import it again: muster data import NAME --source 'llm' /"));
   const Result again = Muster("data export s files");
   EXPECT_EQ(again.code, 6);
-  EXPECT_THAT(again.err, HasSubstr("is there already and not empty"));
+  EXPECT_THAT(again.err, HasSubstr("exists and is not empty"));
   const auto json = nlohmann::json::parse(Muster("data export s json --format jsonl --output json").out);
   EXPECT_EQ(data_.exported.format(), "jsonl");
   EXPECT_EQ(json["files"][0]["path"], "corpus.jsonl");

@@ -51,7 +51,7 @@ TEST_F(CliTest, ADryRunIsRefusedByACoordinatorThatDoesNotKnowIt) {
   Write("job.yaml", kJobFile);
   jobs_.knows_dry_runs = false;
   const Result result = Muster("submit job.yaml --dry-run");
-  EXPECT_EQ(result.err, "submit: --dry-run: the coordinator is of an older version. Upgrade it.\n");
+  EXPECT_EQ(result.err, "submit: --dry-run: the coordinator is too old. Upgrade it.\n");
   EXPECT_NE(result.code, 0);
   ASSERT_EQ(jobs_.requests.size(), 1);
   EXPECT_GT(jobs_.requests[0].request_id().size(), 128) << "older coordinators keep no longer id";
@@ -257,7 +257,7 @@ TEST_F(CliTest, ShowsAndRenewsCertificatesAndReplacesTheAuthority) {
   EXPECT_EQ(shown[0]["state"], "valid");
   EXPECT_NE(*ReadFile(folder_ / "gpu/key.pem"), key);
   EXPECT_EQ(Muster("certs bundle gpu ca").code, 0);
-  EXPECT_EQ(Muster("certs show gpu").code, 1) << "not of the authority that it trusts";
+  EXPECT_EQ(Muster("certs show gpu").code, 1) << "not issued by the authority that it trusts";
   EXPECT_EQ(Muster("certs renew ca gpu").code, 0);
   EXPECT_EQ(*ReadFile(folder_ / "gpu/ca.pem"), trusted);
   EXPECT_EQ(Muster("certs show gpu").code, 0);

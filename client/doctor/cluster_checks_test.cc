@@ -47,7 +47,7 @@ TEST(CheckCertificate, NamesWhatIsWrong) {
 
   facts = Good();
   facts.distrust = "self-signed certificate in certificate chain";
-  EXPECT_THAT(Check(facts)[0].detail, HasSubstr("is not of the authority"));
+  EXPECT_THAT(Check(facts)[0].detail, HasSubstr("was not issued by the authority"));
 
   facts = Good();
   facts.role = "worker";

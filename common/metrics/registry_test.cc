@@ -64,7 +64,7 @@ TEST(MetricRegistryDeathTest, TakesNothingThatIsNotDeclared) {
   EXPECT_DEATH(metrics.Counters("muster_novelties_total"), "muster_novelties_total: it is not declared");
   EXPECT_DEATH(metrics.Counters("muster_jobs"), "declared as a gauge");
   EXPECT_DEATH(metrics.AddGauge("muster_datasets"), "not declared for muster-coordinator");
-  EXPECT_DEATH(metrics.Counters("muster_attempts_total").With({"exploded"}), "no declared value of end");
+  EXPECT_DEATH(metrics.Counters("muster_attempts_total").With({"exploded"}), "is not a declared value of end");
   EXPECT_DEATH(metrics.Counters("muster_attempts_total").With({}), "0 label values, 1 are declared");
 }
 

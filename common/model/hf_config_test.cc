@@ -96,7 +96,7 @@ TEST_F(HfConfigTest, NamesWhatIsSupported) {
   EXPECT_THAT(error_with("is_decoder", true), HasSubstr("is_decoder: true is not supported. Set it to false"));
   EXPECT_THAT(error_with("position_embedding_type", "relative_key"), HasSubstr("Supported: absolute."));
   EXPECT_THAT(error_with("hidden_size", "8"), HasSubstr("hidden_size"));
-  EXPECT_THAT(error_with("num_attention_heads", 3), HasSubstr("no multiple"));
+  EXPECT_THAT(error_with("num_attention_heads", 3), HasSubstr("not a multiple"));
   EXPECT_THAT(error_with("hidden_dropout_prob", 0.999995), HasSubstr("dropout 0.999995 is not from 0 to 0.99"));
   EXPECT_THAT(error_with("layer_norm_eps", 1e-46), HasSubstr("layer_norm_eps 1e-46 is not from 1e-20 to 1"));
   EXPECT_THAT(error_with("vocab_size", nullptr), HasSubstr("vocab_size is missing"));

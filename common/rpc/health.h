@@ -30,7 +30,7 @@ class HealthServer {
     absl::Duration live_within = absl::Seconds(15);
     const Clock* clock = &RealClock();
   };
-  // Not ready, and alive.
+  // At first it reports that the server is alive and not ready.
   static absl::StatusOr<std::unique_ptr<HealthServer>> Start(Options options);
   ~HealthServer();
   HealthServer(const HealthServer&) = delete;

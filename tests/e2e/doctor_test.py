@@ -79,7 +79,7 @@ class Doctor(unittest.TestCase):
         certs = issue(self.folder / "other", "submitter", "stranger", self.folder / "stranger")
         done, findings = doctor(env=self.with_certs(certs))
         self.assertEqual(done.returncode, 1)
-        found = [f for f in findings if "is not of the authority" in f["detail"]]
+        found = [f for f in findings if "was not issued by the authority" in f["detail"]]
         self.assertTrue(any(f["what"] == "certificate of the coordinator" for f in found), json.dumps(findings, indent=1))
 
     def test_a_role_that_does_not_fit_and_a_key_that_everybody_may_read(self):

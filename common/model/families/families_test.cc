@@ -106,7 +106,7 @@ TEST(Families, Qwen3HasHeadsOfTheirOwnSize) {
   EXPECT_THAT(Error("qwen3", {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}}}),
               HasSubstr("rope_scaling.rope_type: \"yarn\" is not supported"));
   EXPECT_THAT(Error("qwen3", {{"head_dim", 5}}), HasSubstr("rotary positions need an even number"));
-  EXPECT_THAT(Error("qwen3", {{"num_key_value_heads", 3}}), HasSubstr("no multiple of num_key_value_heads 3"));
+  EXPECT_THAT(Error("qwen3", {{"num_key_value_heads", 3}}), HasSubstr("not a multiple of num_key_value_heads 3"));
 }
 
 TEST(LoraTargets, AreProductsOfLayersByTheEndsOfTheirNames) {

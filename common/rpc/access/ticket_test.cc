@@ -97,7 +97,7 @@ TEST_F(TicketTest, HoldsAfterItsSignersCertificateExpiredButNotBeforeItBegan) {
   const CertificateFiles signer = Issue(Role::kCoordinator);
   const std::string bytes = SignTicket(TicketFor(Assignment(), "w1", now_), signer).value();
   EXPECT_TRUE(ReadTicket(bytes, authority_, now_ + absl::Hours(24 * 1000)).ok());
-  EXPECT_FALSE(ReadTicket(bytes, authority_, now_ - absl::Hours(1)).ok()) << "of the future";
+  EXPECT_FALSE(ReadTicket(bytes, authority_, now_ - absl::Hours(1)).ok()) << "its time is in the future";
   const absl::Time long_ago = now_ - absl::Hours(24);
   EXPECT_FALSE(Read(SignTicket(TicketFor(Assignment(), "w1", long_ago), signer).value()).ok());
 }

@@ -75,7 +75,7 @@ TEST_F(BlobStoreTest, RefusesWrongSizes) {
   const auto upload = Upload().value();
   EXPECT_THAT(std::string(upload->Append("hello world!").message()), HasSubstr("more than the 11 bytes"));
   ASSERT_TRUE(upload->Append("hello").ok());
-  EXPECT_THAT(std::string(upload->Commit().message()), HasSubstr("5 of 11 bytes came"));
+  EXPECT_THAT(std::string(upload->Commit().message()), HasSubstr("5 of 11 bytes arrived"));
   muster::v1::PutHeader header;
   header.set_digest(Sha256Hex("x"));
   header.set_size(BlobStore::kMaxBlobBytes + 1);

@@ -61,7 +61,7 @@ class Rows final : public RowSink {
   struct NamedFiles {
     std::vector<std::string> paths;  // the first few
     size_t files = 0;
-    uint64_t queries = 0;  // of each file; one that is in two files counts twice
+    uint64_t queries = 0;  // summed over files: one that is in two files counts twice
   };
   struct WaitingRow {
     CanonicalRow row;

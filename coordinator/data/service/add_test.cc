@@ -116,7 +116,7 @@ TEST_F(ServerAdd, ThatFailsChangesNothing) {
   v1::ImportHeader strict = Adding("set");
   strict.set_max_missing_share(0);
   const absl::Status unknown = Import(strict, {{"qrels/train.tsv", "q1\td1\t1\nq1\td77\t1\n"}}).status();
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("1 of 2 judgments (50 %) name a query or document that is not there"));
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("1 of 2 judgments (50 %) name a missing query or document"));
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("qrels/train.tsv:2 names document \"d77\""));
   const absl::Status conflict = Import(Adding("set"), {{"corpus.jsonl", R"({"_id": "d1", "text": "another"})" "\n"},
                                                        {"qrels/train.tsv", "q1\td1\t1\n"}})

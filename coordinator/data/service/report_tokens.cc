@@ -53,7 +53,7 @@ std::string SampleText(const LengthSummary& summary, const char* what) {
   return absl::StrCat("a sample of ", summary.texts(), " of ", summary.all_texts(), " ", what);
 }
 
-// The lengths of the report, with a job's defaults and by a job's rules.
+// The lengths for the report: defaults and checks are those of a job.
 absl::StatusOr<muster::v1::MaxLength> LengthsOf(const muster::v1::ImportHeader& header) {
   muster::v1::JobSpec spec;
   *spec.mutable_model()->mutable_max_length() = header.max_length();

@@ -69,7 +69,7 @@ TEST_F(DatasetShelfTest, KeepsWhatIsHeld) {
   ASSERT_TRUE(shelf_->RemoveIfUnused(digest).ok());
   const absl::Status status = shelf_->Open(digest).status();
   EXPECT_EQ(ReasonOf(status), "DATASET_NOT_FOUND");
-  EXPECT_THAT(std::string(status.message()), HasSubstr("is not stored any more"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("is no longer stored"));
 }
 
 TEST_F(DatasetShelfTest, KnowsWhatWasNotUsed) {

@@ -181,7 +181,7 @@ TEST(TokenizerFiles, AddedTokensAreNeverLost) {
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 11})"}}), "");
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 12})"}}),
             "added_tokens.json: new: has another id in tokenizer.json, which counts. Remove added_tokens.json, which "
-            "transformers 5 does not write any more.");
+            "transformers 5 no longer writes.");
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": "11"})"}}),
             "added_tokens.json: new: must be a token's id");
 }

@@ -262,7 +262,7 @@ TEST_F(AgentCoreTest, RefusesOnceWhatItCannotHold) {
   Desire({{"d", 1, kPrepare, {2}}});
   EXPECT_EQ(reports_.back().refused().reason(), "slot 2 does not exist, there are 2");
   Desire({{"../e", 1, kPrepare, {1}}});
-  EXPECT_THAT(reports_.back().refused().reason(), HasSubstr("no valid name"));
+  EXPECT_THAT(reports_.back().refused().reason(), HasSubstr("not a valid name"));
 }
 
 TEST_F(AgentCoreTest, ANewAttemptWaitsUntilTheOldRanksHaveEnded) {
