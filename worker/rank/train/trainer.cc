@@ -361,7 +361,7 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
 
 absl::Status Trainer::Update(StepReport& report) {
   at::NoGradGuard no_gradient;
-  // Rank 0's word, since a host with another number of threads may round the sum otherwise.
+  // All ranks use rank 0's norm: on another kind of GPU the sum may round differently.
   ASSIGN_OR_RETURN(const auto norms, GatherValues(group_, gradients_.Norm()));
   report.gradient_norm = norms[0];
   if (!std::isfinite(report.gradient_norm)) {
@@ -369,9 +369,8 @@ absl::Status Trainer::Update(StepReport& report) {
         absl::StrCat("step ", report.step, ": the gradient is not finite. Lower optimizer.learning_rate."));
   }
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
-  if (factor != 1) gradients_.Scale(factor);
   report.learning_rate = LearningRateAt(options_.optimizer, report.step, options_.total_steps);
-  optimizer_.Update(gradients_.views(), report.learning_rate);
+  optimizer_.Update(gradients_.views(), report.learning_rate, factor);
   return absl::OkStatus();
 }
 
