@@ -32,7 +32,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // What an agent of this build says that it understands (Hello.protocol). Raised by one with every addition that the
 // other side has to know of, and with every change of what ranks say to each other: a gang never mixes protocols.
-inline constexpr uint32_t kProtocol = 4;
+inline constexpr uint32_t kProtocol = 5;
 
 // From this one on an agent can let ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
@@ -47,5 +47,8 @@ inline constexpr uint32_t kFamiliesProtocol = 3;
 
 // From this one on an agent's ranks know both kinds of dropout apart, attention_dropout_keys and traces.
 inline constexpr uint32_t kStepSettingsProtocol = 4;
+
+// From this one on an agent's ranks exchange embeddings without padding, and know resources.reductions.
+inline constexpr uint32_t kReductionsProtocol = 5;
 
 }  // namespace muster
