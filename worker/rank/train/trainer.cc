@@ -58,20 +58,27 @@ absl::Status StepError(uint64_t step, const std::exception& error) {
 
 }  // namespace
 
-TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps) {
+absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config,
+                                                  uint64_t total_steps) {
+  const muster::v1::BatchSpec& batch = spec.batch();
+  if (batch.micro_batch_tokens() == 0 || !batch.has_keep_activations()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the specification has no ", batch.micro_batch_tokens() == 0 ? "batch.micro_batch_tokens" : "batch.keep_activations",
+                     ", whose default depends on the device. Set it, or set resources.device to cpu or gpu"));
+  }
   const muster::v1::ModelSpec& model = spec.model();
   const double hidden = model.has_dropout() ? model.dropout() : config.hidden_dropout,
                attention = model.has_dropout() ? model.dropout() : config.attention_dropout;
-  return {.optimizer = spec.optimizer(),
-          .loss = spec.loss(),
-          .keep_activations = spec.batch().keep_activations(),
-          .seed = spec.seed(),
-          .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
-          .attention_dropout = model.has_attention_dropout() ? model.attention_dropout() : attention,
-          .attention_keys = model.attention_dropout_keys() == muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH
-                                ? AttentionKeys::kLaunch
-                                : AttentionKeys::kSequence,
-          .total_steps = total_steps};
+  return TrainerOptions{.optimizer = spec.optimizer(),
+                        .loss = spec.loss(),
+                        .keep_activations = spec.batch().keep_activations(),
+                        .seed = spec.seed(),
+                        .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
+                        .attention_dropout = model.has_attention_dropout() ? model.attention_dropout() : attention,
+                        .attention_keys = model.attention_dropout_keys() == muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH
+                                              ? AttentionKeys::kLaunch
+                                              : AttentionKeys::kSequence,
+                        .total_steps = total_steps};
 }
 
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget) {

@@ -48,8 +48,9 @@ struct TrainerOptions {
 // Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
-// From a specification with its defaults filled in.
-TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
+// From a specification with its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
+// batch.keep_activations, whose defaults are filled in once its device is decided.
+absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
 
 // Not thread-safe; encoder, group and clock must outlive it.
 class Trainer {
