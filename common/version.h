@@ -33,7 +33,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
 // that the other side has to know of, and with every change of what ranks send to each other: a gang never mixes
 // protocols.
-inline constexpr uint32_t kProtocol = 4;
+inline constexpr uint32_t kProtocol = 5;
 
 // From this version on an agent can make ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
@@ -48,5 +48,8 @@ inline constexpr uint32_t kFamiliesProtocol = 3;
 
 // From this version on an agent's ranks know both kinds of dropout separately, attention_dropout_keys and traces.
 inline constexpr uint32_t kStepSettingsProtocol = 4;
+
+// From this version on an agent's ranks exchange embeddings without padding, and know resources.reductions.
+inline constexpr uint32_t kReductionsProtocol = 5;
 
 }  // namespace muster

@@ -136,8 +136,8 @@ class Bench {
       bench->shares_.push_back(SharesOf(BatchOf(batch), 1, spec.batch().micro_batch_tokens()).front());
     }
     ASSIGN_OR_RETURN(bench->encoder_, EncoderFromSpec(spec, options.model, /*vocabulary_size=*/30522));
-    bench->trainer_ = std::make_unique<Trainer>(*bench->encoder_, *bench->group_, RealClock(),
-                                                TrainerOptionsFrom(spec, bench->encoder_->config(), 1000));
+    ASSIGN_OR_RETURN(const TrainerOptions trainer_options, TrainerOptionsFrom(spec, bench->encoder_->config(), 1000));
+    bench->trainer_ = std::make_unique<Trainer>(*bench->encoder_, *bench->group_, RealClock(), trainer_options);
     return bench;
   }
 

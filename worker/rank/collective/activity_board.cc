@@ -1,5 +1,6 @@
 #include "worker/rank/collective/activity_board.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,22 +17,40 @@ class InCollective {
   ActivityBoard& board_;
 };
 
+// Counted when it was started; the rank is in it while it waits.
+class ObservedPending final : public Pending {
+ public:
+  ObservedPending(std::unique_ptr<Pending> pending, ActivityBoard& board, absl::string_view operation)
+      : pending_(std::move(pending)), board_(board), operation_(operation) {
+    board_.CountCollective();
+  }
+  absl::Status Wait() override {
+    board_.AwaitCollective(operation_);
+    const absl::Status status = pending_->Wait();
+    board_.EndCollective();
+    return status;
+  }
+
+ private:
+  const std::unique_ptr<Pending> pending_;
+  ActivityBoard& board_;
+  const std::string operation_;
+};
+
 class ObservedGroup final : public Group {
  public:
   ObservedGroup(std::unique_ptr<Group> group, ActivityBoard& board) : group_(std::move(group)), board_(board) {}
   int64_t rank() const override { return group_->rank(); }
   int64_t world_size() const override { return group_->world_size(); }
-  absl::StatusOr<at::Tensor> AllGatherRows(const at::Tensor& own, std::span<const int64_t> counts) override {
-    const InCollective within(board_, "gather");
-    return group_->AllGatherRows(own, counts);
+  std::unique_ptr<Pending> StartAllGather(std::vector<at::Tensor> pieces) override {
+    return std::make_unique<ObservedPending>(group_->StartAllGather(std::move(pieces)), board_, "gather");
+  }
+  std::unique_ptr<Pending> StartAllReduceSum(at::Tensor tensor) override {
+    return std::make_unique<ObservedPending>(group_->StartAllReduceSum(std::move(tensor)), board_, "reduce");
   }
   absl::StatusOr<at::Tensor> ReduceScatterRowsSum(const at::Tensor& full, std::span<const int64_t> counts) override {
     const InCollective within(board_, "scatter");
     return group_->ReduceScatterRowsSum(full, counts);
-  }
-  absl::Status AllReduceSum(std::span<at::Tensor> tensors) override {
-    const InCollective within(board_, "reduce");
-    return group_->AllReduceSum(tensors);
   }
   absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& own) override {
     const InCollective within(board_, "exchange");
@@ -73,8 +92,17 @@ void ActivityBoard::SetStep(uint64_t done) {
 }
 
 void ActivityBoard::BeginCollective(absl::string_view operation) {
+  CountCollective();
+  AwaitCollective(operation);
+}
+
+void ActivityBoard::CountCollective() {
   absl::MutexLock lock(&mutex_);
   ++collectives_;
+}
+
+void ActivityBoard::AwaitCollective(absl::string_view operation) {
+  absl::MutexLock lock(&mutex_);
   operation_.assign(operation.data(), operation.size());
 }
 

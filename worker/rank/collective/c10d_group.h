@@ -5,10 +5,14 @@
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 
 #include "worker/rank/collective/group.h"
+#include "worker/rank/collective/join.h"
 
 namespace muster {
 
 // `device`: where the backend wants its tensors.
 std::unique_ptr<Group> MakeC10dGroup(c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
+
+// What JoinGlooGroup makes a group of. Throws where not all ranks are there in time.
+c10::intrusive_ptr<c10d::Backend> MeetOverGloo(const JoinOptions& options);
 
 }  // namespace muster

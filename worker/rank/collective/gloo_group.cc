@@ -3,9 +3,9 @@
 #include <mutex>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include "worker/rank/collective/backend_group.h"
 #include "worker/rank/collective/c10d_group.h"
 #include "worker/rank/collective/join.h"
-#include "worker/rank/collective/padded_group.h"
 
 namespace muster {
 
@@ -20,17 +20,20 @@ void SwitchFlightRecorderOff() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options) {
+c10::intrusive_ptr<c10d::Backend> MeetOverGloo(const JoinOptions& options) {
   SwitchFlightRecorderOff();
+  const auto timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(options.timeout));
+  auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
+  gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.interface_address));
+  gloo->threads = 2;
+  options.store->setTimeout(timeout);
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(options.store, static_cast<int>(options.rank),
+                                                     static_cast<int>(options.world_size), gloo);
+}
+
+absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options) {
   try {
-    const auto timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(options.timeout));
-    auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
-    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options.interface_address));
-    gloo->threads = 2;
-    options.store->setTimeout(timeout);
-    return MakeC10dGroup(c10::make_intrusive<c10d::ProcessGroupGloo>(
-                             options.store, static_cast<int>(options.rank), static_cast<int>(options.world_size), gloo),
-                         at::kCPU);
+    return MakeC10dGroup(MeetOverGloo(options), at::kCPU);
   } catch (const std::exception& error) {
     return CollectiveError("join", error.what());
   }

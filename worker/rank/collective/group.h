@@ -1,4 +1,4 @@
-// What the ranks of an attempt do together. All ranks call the same operations in the same order.
+// What the ranks of an attempt do together. All ranks start the same operations in the same order.
 //
 // Reductions give every rank equal bits. An operation that fails (a peer is gone, or is later than the time allowed)
 // ends with UNAVAILABLE "collective failed: ..."; the group is of no use afterwards.
@@ -17,21 +17,36 @@
 
 namespace muster {
 
-// Not thread-safe: one thread of a rank uses it.
+// An operation that has been started. Its tensors are neither read nor changed until Wait has returned OK.
+class Pending {
+ public:
+  virtual ~Pending() = default;
+  // Returns when the results are there. Call it once; operations end in the order in which they were started.
+  virtual absl::Status Wait() = 0;
+};
+
+// Not thread-safe: one call at a time.
 class Group {
  public:
   virtual ~Group() = default;
   virtual int64_t rank() const = 0;
   virtual int64_t world_size() const = 0;
 
-  // own [counts[rank()], ...] → [sum of counts, ...]: rank 0's rows, then rank 1's, …
-  virtual absl::StatusOr<at::Tensor> AllGatherRows(const at::Tensor& own, std::span<const int64_t> counts) = 0;
+  // Starts to give all pieces to every rank. pieces[r] is the place of rank r's piece: this rank's holds its values, Wait
+  // fills the others. Contiguous and of one dtype; as many rows on every rank, or none.
+  virtual std::unique_ptr<Pending> StartAllGather(std::vector<at::Tensor> pieces) = 0;
+  // Starts to sum a contiguous tensor over the ranks, in place.
+  virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor tensor) = 0;
   // full [sum of counts, ...] → own rows [counts[rank()], ...] of the sum over all ranks.
   virtual absl::StatusOr<at::Tensor> ReduceScatterRowsSum(const at::Tensor& full, std::span<const int64_t> counts) = 0;
-  // In place; all of one dtype, the same shapes on every rank.
-  virtual absl::Status AllReduceSum(std::span<at::Tensor> tensors) = 0;
-  // A few bytes of each rank, in rank order. Lengths may differ.
+  // A few bytes of each rank, in rank order. Lengths may differ; up to kShortBytes each travel in one message.
   virtual absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& own) = 0;
+  static constexpr size_t kShortBytes = 248;
+
+  // own [counts[rank()], ...] → [sum of counts, ...]: rank 0's rows, then rank 1's, …
+  absl::StatusOr<at::Tensor> AllGatherRows(const at::Tensor& own, std::span<const int64_t> counts);
+  // In place; contiguous, the same shapes and dtypes on every rank.
+  absl::Status AllReduceSum(std::span<at::Tensor> tensors);
   absl::Status Barrier() { return AllGatherBytes("").status(); }
 };
 

@@ -19,6 +19,7 @@ struct JoinOptions {
   int64_t world_size = 1;
   std::string interface_address = "127.0.0.1";  // that Gloo binds; NCCL: nccl_group.h
   absl::Duration timeout = absl::Minutes(10);   // of the meeting, and of each operation
+  bool fixed_order_of_sums = true;              // NCCL: the same bytes in every run; Gloo always gives them
 };
 
 // CPU tensors. UNAVAILABLE if not all ranks are there in time.

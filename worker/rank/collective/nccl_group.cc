@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <nccl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -18,7 +19,7 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/status.h"
-#include "worker/rank/collective/padded_group.h"
+#include "worker/rank/collective/backend_group.h"
 
 namespace muster {
 namespace {
@@ -30,12 +31,11 @@ constexpr absl::Duration kAbortPatience = absl::Seconds(5);
 constexpr absl::Duration kFinalizePatience = absl::Seconds(10);
 
 // One algorithm and protocol: NCCL's own choice depends on measured speeds, and with it the order of a sum.
-void PinOrderOfSums() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    setenv("NCCL_ALGO", "Ring", /*overwrite=*/0);
-    setenv("NCCL_PROTO", "Simple", /*overwrite=*/0);
-  });
+void FixOrderOfSums() {
+  static std::mutex lock;
+  const std::lock_guard guard(lock);
+  setenv("NCCL_ALGO", "Ring", /*overwrite=*/0);
+  setenv("NCCL_PROTO", "Simple", /*overwrite=*/0);
 }
 
 ncclDataType_t TypeOf(const at::Tensor& tensor) {
@@ -53,6 +53,16 @@ ncclDataType_t TypeOf(const at::Tensor& tensor) {
     default:
       TORCH_CHECK(false, "tensors of ", tensor.scalar_type(), " are not sent through NCCL");
   }
+}
+
+bool IsError(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
+
+// One operation for each rank as root, which NCCL runs together.
+ncclResult_t InOneLaunch(size_t ranks, absl::FunctionRef<ncclResult_t(size_t)> enqueue) {
+  ncclResult_t first = ncclGroupStart();
+  for (size_t root = 0; root < ranks && !IsError(first); ++root) first = enqueue(root);
+  const ncclResult_t end = ncclGroupEnd();
+  return IsError(first) ? first : end;
 }
 
 // What NCCL says of a failure, in one line. `comm` may be null.
@@ -76,17 +86,17 @@ void Pause(int64_t round) {
   }
 }
 
-class NcclGroup final : public PaddedGroup {
+class NcclGroup final : public BackendGroup {
  public:
   NcclGroup(const JoinOptions& options, at::Device device)
-      : PaddedGroup(device), rank_(options.rank), world_size_(options.world_size), timeout_(options.timeout) {}
+      : BackendGroup(device), rank_(options.rank), world_size_(options.world_size), timeout_(options.timeout) {}
   ~NcclGroup() override {
     try {
       if (comm_ != nullptr) Leave();
     } catch (const std::exception&) {  // CUDA itself is broken
       Abandon();
     }
-    if (done_ != nullptr) cudaEventDestroy(done_);
+    for (const cudaEvent_t event : free_events_) cudaEventDestroy(event);
   }
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
@@ -98,39 +108,81 @@ class NcclGroup final : public PaddedGroup {
   absl::Status Meet(c10d::Store& store);
 
  private:
-  absl::Status Gather(const at::Tensor& input, at::Tensor& output) override {
-    return Run([&](cudaStream_t stream) {
-      return ncclAllGather(input.const_data_ptr(), output.mutable_data_ptr(), input.numel(), TypeOf(input), comm_,
-                           stream);
+  class StreamTransfer;
+
+  Started Gather(std::vector<at::Tensor> pieces) override {
+    const ncclDataType_t type = TypeOf(pieces[0]);
+    return Begin(pieces, [&] {
+      return InOneLaunch(pieces.size(), [&](size_t root) {
+        if (pieces[root].numel() == 0) return ncclSuccess;
+        void* piece = pieces[root].mutable_data_ptr();
+        return ncclBroadcast(piece, piece, pieces[root].numel(), type, static_cast<int>(root), comm_, stream_);
+      });
     });
   }
-  absl::Status ReduceScatter(const at::Tensor& input, at::Tensor& output) override {
-    return Run([&](cudaStream_t stream) {
-      return ncclReduceScatter(input.const_data_ptr(), output.mutable_data_ptr(), output.numel(), TypeOf(input),
-                               ncclSum, comm_, stream);
+  Started ReduceScatter(const at::Tensor& full, std::span<const int64_t> counts, at::Tensor own) override {
+    const ncclDataType_t type = TypeOf(full);
+    return Begin({full, own}, [&] {
+      if (std::all_of(counts.begin(), counts.end(), [&](int64_t count) { return count == counts[0]; })) {
+        return ncclReduceScatter(full.const_data_ptr(), own.mutable_data_ptr(), own.numel(), type, ncclSum, comm_, stream_);
+      }
+      int64_t first = 0;
+      return InOneLaunch(counts.size(), [&](size_t root) {
+        const at::Tensor rows = full.narrow(0, std::exchange(first, first + counts[root]), counts[root]);
+        if (rows.numel() == 0) return ncclSuccess;
+        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // of other ranks' rows nothing comes here
+        return ncclReduce(rows.const_data_ptr(), sum, rows.numel(), type, ncclSum, static_cast<int>(root), comm_, stream_);
+      });
     });
   }
-  absl::Status AllReduce(at::Tensor& tensor) override {
-    return Run([&](cudaStream_t stream) {
-      return ncclAllReduce(tensor.const_data_ptr(), tensor.mutable_data_ptr(), tensor.numel(), TypeOf(tensor), ncclSum,
-                           comm_, stream);
+  Started AllReduce(at::Tensor tensor) override {
+    const ncclDataType_t type = TypeOf(tensor);
+    return Begin({tensor}, [&] {
+      return ncclAllReduce(tensor.const_data_ptr(), tensor.mutable_data_ptr(), tensor.numel(), type, ncclSum, comm_,
+                           stream_);
     });
   }
   void Abandon() override;
 
   void Leave();
-  absl::Status Run(absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue);
-  absl::Status RunIn(cudaStream_t stream, absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue);
+  Started Begin(std::vector<at::Tensor> tensors, absl::FunctionRef<ncclResult_t()> enqueue);
+  absl::StatusOr<cudaEvent_t> TakeEvent();
+  cudaStream_t CurrentStream() const { return c10::cuda::getCurrentCUDAStream(device().index()).stream(); }
   absl::StatusOr<ncclUniqueId> ShareId(c10d::Store& store);
   ncclResult_t State() const;
   absl::Status Await(absl::Duration deadline, absl::FunctionRef<absl::StatusOr<bool>(ncclResult_t)> ended);
   absl::Status AwaitEnqueued(ncclResult_t result, absl::Duration deadline);
-  absl::Status AwaitEvent(absl::Duration deadline);
+  absl::Status AwaitEvent(cudaEvent_t event, absl::Duration deadline);
 
   const int64_t rank_, world_size_;
   const absl::Duration timeout_;
   ncclComm_t comm_ = nullptr;  // null: not met yet, or aborted
-  cudaEvent_t done_ = nullptr;
+  // Operations run in a stream of their own, so that the work of the caller's stream goes on meanwhile.
+  cudaStream_t stream_{};
+  std::vector<cudaEvent_t> free_events_;
+};
+
+// Enqueued. The tensors may be read in the stream of who has waited, once it has.
+class NcclGroup::StreamTransfer final : public Transfer {
+ public:
+  StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
+      : group_(group), tensors_(std::move(tensors)), done_(done) {}
+  ~StreamTransfer() override { group_.free_events_.push_back(done_); }
+  StreamTransfer(const StreamTransfer&) = delete;
+  StreamTransfer& operator=(const StreamTransfer&) = delete;
+
+  absl::Status Await() override {
+    const c10::cuda::CUDAGuard on_device(group_.device());
+    RETURN_IF_ERROR(group_.AwaitEvent(done_, RealClock().Monotonic() + group_.timeout_));
+    // The host has seen the end of the operation; the caller's stream learns of it here, for those who read its order.
+    const cudaError_t error = cudaStreamWaitEvent(group_.CurrentStream(), done_, 0);
+    return error == cudaSuccess ? absl::OkStatus() : CudaError(error);
+  }
+
+ private:
+  NcclGroup& group_;
+  const std::vector<at::Tensor> tensors_;
+  const cudaEvent_t done_;
 };
 
 // What the communicator as a whole is at: ncclSuccess, ncclInProgress or an error, also of its peers.
@@ -144,7 +196,7 @@ ncclResult_t NcclGroup::State() const {
 absl::Status NcclGroup::Await(absl::Duration deadline, absl::FunctionRef<absl::StatusOr<bool>(ncclResult_t)> ended) {
   for (int64_t round = 0;; ++round) {
     const ncclResult_t state = State();
-    if (state != ncclSuccess && state != ncclInProgress) return NcclError(state, comm_);
+    if (IsError(state)) return NcclError(state, comm_);
     ASSIGN_OR_RETURN(const bool done, ended(state));
     if (done) return absl::OkStatus();
     if (RealClock().Monotonic() >= deadline) {
@@ -157,16 +209,16 @@ absl::Status NcclGroup::Await(absl::Duration deadline, absl::FunctionRef<absl::S
 // A call to a communicator that does not block may end later, in NCCL's thread. Only then is its work in the stream.
 absl::Status NcclGroup::AwaitEnqueued(ncclResult_t result, absl::Duration deadline) {
   if (result == ncclSuccess) return absl::OkStatus();
-  if (result != ncclInProgress) return NcclError(result, comm_);
+  if (IsError(result)) return NcclError(result, comm_);
   return Await(deadline, [](ncclResult_t state) { return state != ncclInProgress; });
 }
 
-absl::Status NcclGroup::AwaitEvent(absl::Duration deadline) {
+absl::Status NcclGroup::AwaitEvent(cudaEvent_t event, absl::Duration deadline) {
   bool done = false;
   return Await(deadline, [&](ncclResult_t) -> absl::StatusOr<bool> {
     // One more look at the communicator after the event: an operation that an error cut short is no success.
     if (done) return true;
-    const cudaError_t error = cudaEventQuery(done_);
+    const cudaError_t error = cudaEventQuery(event);
     done = error == cudaSuccess;
     if (!done && error != cudaErrorNotReady) return CudaError(error);
     if (!done) cudaGetLastError();  // do not leave the error "not ready" behind
@@ -194,9 +246,7 @@ absl::StatusOr<ncclUniqueId> NcclGroup::ShareId(c10d::Store& store) {
 absl::Status NcclGroup::Meet(c10d::Store& store) {
   const absl::Duration deadline = RealClock().Monotonic() + timeout_;
   const c10::cuda::CUDAGuard on_device(device());
-  if (const cudaError_t error = cudaEventCreateWithFlags(&done_, cudaEventDisableTiming); error != cudaSuccess) {
-    return CudaError(error);
-  }
+  stream_ = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device().index()).stream();
   ASSIGN_OR_RETURN(const ncclUniqueId id, ShareId(store));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -212,20 +262,28 @@ absl::Status NcclGroup::Meet(c10d::Store& store) {
   return status;
 }
 
-absl::Status NcclGroup::Run(absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue) {
-  const c10::cuda::CUDAGuard on_device(device());
-  // In the stream of the caller's own work: tensors need no other care, and what frees them comes after.
-  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream(device().index()).stream();
-  const absl::Status status = RunIn(stream, enqueue);
-  if (!status.ok()) Abandon();  // while the tensors of the operation are still there
-  return status;
+absl::StatusOr<cudaEvent_t> NcclGroup::TakeEvent() {
+  cudaEvent_t event = nullptr;
+  if (free_events_.empty()) {
+    const cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    if (error != cudaSuccess) return CudaError(error);
+  } else {
+    event = free_events_.back();
+    free_events_.pop_back();
+  }
+  return event;
 }
 
-absl::Status NcclGroup::RunIn(cudaStream_t stream, absl::FunctionRef<ncclResult_t(cudaStream_t)> enqueue) {
-  const absl::Duration deadline = RealClock().Monotonic() + timeout_;
-  RETURN_IF_ERROR(AwaitEnqueued(enqueue(stream), deadline));
-  if (const cudaError_t error = cudaEventRecord(done_, stream); error != cudaSuccess) return CudaError(error);
-  return AwaitEvent(deadline);
+// After what the caller's stream holds so far, which makes the tensors.
+BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::FunctionRef<ncclResult_t()> enqueue) {
+  const c10::cuda::CUDAGuard on_device(device());
+  ASSIGN_OR_RETURN(const cudaEvent_t event, TakeEvent());
+  auto transfer = std::make_unique<StreamTransfer>(*this, std::move(tensors), event);
+  if (const cudaError_t error = cudaEventRecord(event, CurrentStream()); error != cudaSuccess) return CudaError(error);
+  if (const cudaError_t error = cudaStreamWaitEvent(stream_, event, 0); error != cudaSuccess) return CudaError(error);
+  RETURN_IF_ERROR(AwaitEnqueued(enqueue(), RealClock().Monotonic() + timeout_));
+  if (const cudaError_t error = cudaEventRecord(event, stream_); error != cudaSuccess) return CudaError(error);
+  return transfer;
 }
 
 // Tells the kernels that wait in the stream, and the peers, that this rank is gone. In a thread of its own, since the
@@ -256,7 +314,7 @@ void NcclGroup::Leave() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Group>> MakeNcclGroup(const JoinOptions& options, at::Device device) {
-  PinOrderOfSums();
+  if (options.fixed_order_of_sums) FixOrderOfSums();
   try {
     auto group = std::make_unique<NcclGroup>(options, device);
     if (const absl::Status status = group->Meet(*options.store); !status.ok()) {

@@ -27,7 +27,7 @@ constexpr int64_t kWorld = 3;
 
 // Ranks as threads; `absent` does not come.
 std::vector<absl::Status> RunRanks(absl::Duration timeout, const std::function<absl::Status(Group&)>& body,
-                                   int64_t absent = -1) {
+                                   int64_t absent = -1, bool fixed_order = true) {
   fake_nccl::World& world = fake_nccl::TheWorld();
   world.aborted = world.destroyed = 0;
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();
@@ -36,7 +36,12 @@ std::vector<absl::Status> RunRanks(absl::Duration timeout, const std::function<a
   for (int64_t rank = 0; rank < kWorld; ++rank) {
     if (rank == absent) continue;
     threads.emplace_back([&, rank] {
-      auto group = MakeNcclGroup({.store = store, .rank = rank, .world_size = kWorld, .timeout = timeout}, at::kCPU);
+      auto group = MakeNcclGroup({.store = store,
+                                  .rank = rank,
+                                  .world_size = kWorld,
+                                  .timeout = timeout,
+                                  .fixed_order_of_sums = fixed_order},
+                                 at::kCPU);
       results[rank] = group.ok() ? body(**group) : group.status();
     });
   }
@@ -135,8 +140,73 @@ TEST(NcclGroup, ABrokenGpuIsAFailedOperation) {
   }
 }
 
-TEST(NcclGroup, PinsTheOrderOfSums) {
-  RunRanks(absl::Minutes(1), [](Group&) { return absl::OkStatus(); });
+// What the ranks' streams do is ordered by events alone: the double knows no other order, whatever the threads happen to do.
+TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
+  const std::vector<int64_t> counts = {2, 0, 3};
+  const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
+    testing_streams::StreamOrder& order = fake_nccl::OrderOfThisThread();
+    const auto write = [&](const at::Tensor& t) { order.Write(0, t.const_data_ptr(), t.nbytes(), "a result of the encoder"); };
+    const auto read = [&](const at::Tensor& t) { order.Read(0, t.const_data_ptr(), t.nbytes(), "what the loss reads"); };
+    const at::Tensor all = at::full({5, 2}, 1.0, at::kFloat), bucket = at::full({7}, 1.0, at::kFloat);
+    std::vector<at::Tensor> pieces = {all.narrow(0, 0, 2), all.narrow(0, 2, 0), all.narrow(0, 2, 3)};
+    write(pieces[group.rank()]);
+    const auto gather = group.StartAllGather(pieces);
+    write(bucket);  // the caller's stream goes on beside the gather
+    const auto reduce = group.StartAllReduceSum(bucket);
+    if (const absl::Status status = gather->Wait(); !status.ok()) return status;
+    read(all);
+    if (const absl::Status status = reduce->Wait(); !status.ok()) return status;
+    read(bucket);
+    write(all);
+    const auto own = group.ReduceScatterRowsSum(all, counts);
+    if (!own.ok()) return own.status();
+    read(*own);
+    EXPECT_THAT(order.faults(), testing::IsEmpty());
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+}
+
+// That the double sees what it is there for.
+TEST(NcclGroup, AReadBeforeTheOperationHasEndedIsFound) {
+  const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
+    testing_streams::StreamOrder& order = fake_nccl::OrderOfThisThread();
+    const at::Tensor bucket = at::full({7}, 1.0, at::kFloat);
+    const auto reduce = group.StartAllReduceSum(bucket);
+    order.Read(0, bucket.const_data_ptr(), bucket.nbytes(), "the gradient");
+    EXPECT_THAT(order.faults(), testing::ElementsAre("stream 0 reads the gradient, which stream 1 may still be writing (the "
+                                                     "values of an all-reduce)"));
+    return reduce->Wait();
+  });
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(NcclGroup, UnequalCountsBringNoPadding) {
+  const std::vector<int64_t> counts = {1, 0, 40};
+  const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
+    const int64_t own = counts[group.rank()], row = 4 * sizeof(float);
+    size_t before = fake_nccl::BytesReceivedByThisThread();
+    const auto rows = group.AllGatherRows(at::full({own, 4}, 1.0, at::kFloat), counts);
+    if (!rows.ok()) return rows.status();
+    EXPECT_EQ(fake_nccl::BytesReceivedByThisThread() - before, (41 - own) * row);
+    before = fake_nccl::BytesReceivedByThisThread();
+    if (const auto sum = group.ReduceScatterRowsSum(*rows, counts); !sum.ok()) return sum.status();
+    EXPECT_EQ(fake_nccl::BytesReceivedByThisThread() - before, (kWorld - 1) * own * row);
+    return absl::OkStatus();
+  });
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(NcclGroup, FixesTheOrderOfSumsUnlessTheFastestIsAskedFor) {
+  const auto meet = [](bool fixed_order) {
+    unsetenv("NCCL_ALGO");
+    unsetenv("NCCL_PROTO");
+    RunRanks(absl::Minutes(1), [](Group&) { return absl::OkStatus(); }, /*absent=*/-1, fixed_order);
+  };
+  meet(/*fixed_order=*/false);
+  EXPECT_EQ(std::getenv("NCCL_ALGO"), nullptr);
+  EXPECT_EQ(std::getenv("NCCL_PROTO"), nullptr);
+  meet(/*fixed_order=*/true);
   EXPECT_STREQ(std::getenv("NCCL_ALGO"), "Ring");
   EXPECT_STREQ(std::getenv("NCCL_PROTO"), "Simple");
 }

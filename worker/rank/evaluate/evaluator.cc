@@ -7,7 +7,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/sort.h>
 
@@ -22,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "worker/rank/device/upload.h"
 #include "worker/rank/evaluate/cut.h"
 #include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/evaluate/top_documents.h"
@@ -33,12 +33,6 @@ namespace {
 
 using muster::v1::Evaluation;
 using muster::v1::EvaluationHeader;
-
-at::Tensor Indices(const std::vector<int64_t>& values) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
-                       at::TensorOptions().dtype(at::kLong))
-      .clone();
-}
 
 // Own embeddings, in ascending order of number.
 struct Own {
@@ -140,8 +134,8 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
   }
   const at::Tensor all = at::cat(all_rows);
   const auto select = [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& numbers) {
-    const auto [sorted, order] = at::sort(Indices(numbers));
-    return std::pair(all.index_select(0, Indices(rows).index_select(0, order).to(all.device())), sorted);
+    const auto [sorted, order] = at::sort(IndicesOn(at::kCPU, numbers));
+    return std::pair(all.index_select(0, IndicesOn(at::kCPU, rows).index_select(0, order).to(all.device())), sorted);
   };
   std::tie(own.queries, own.query_numbers) = select(query_rows, query_numbers);
   std::tie(own.documents, own.document_numbers) = select(document_rows, document_numbers);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/status.h"
+#include "worker/rank/train/trainer.h"
 
 namespace muster {
 
@@ -64,9 +65,21 @@ absl::Status CheckpointWriter::Store(const StepLog& steps, uint64_t log_size, ab
   checkpoint->set_attempt(options_.attempt);
   checkpoint->mutable_time()->set_seconds(absl::ToUnixSeconds(RealClock().Now()));
   checkpoint->set_seconds(seconds);
+  busy_ = false;  // before anyone hears of it, and goes on to the step of the next one
   options_.stored(*checkpoint);
   spdlog::info("the checkpoint of step {} is stored: {:.2f} s, in which training stopped for {:.3f} s", step_, seconds,
                stopped);
+  return absl::OkStatus();
+}
+
+absl::Status CompareParameters(Group& group, const Encoder& encoder, uint64_t step) {
+  ASSIGN_OR_RETURN(const auto digests, group.AllGatherBytes(ParameterDigest(encoder.parameters())));
+  for (size_t r = 1; r < digests.size(); ++r) {
+    if (digests[r] == digests[0]) continue;
+    return WithReason(absl::InternalError(absl::StrCat("step ", step, ": the parameters of rank ", r,
+                                                       " are not those of rank 0; the checkpoint is not written")),
+                      kRanksDisagree);
+  }
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/rpc/blobs.h"
 #include "muster/v1/job.pb.h"
+#include "worker/rank/collective/group.h"
 #include "worker/rank/train/checkpoint.h"
 #include "worker/rank/train/step_log.h"
 
@@ -59,5 +60,9 @@ class CheckpointWriter {
   absl::Status last_;  // of the thread; read after it was joined
   std::thread thread_;
 };
+
+// INTERNAL with reason RANKS_DISAGREE, on all ranks, if they do not hold the same parameters after `step` steps. Called by all of
+// them together.
+absl::Status CompareParameters(Group& group, const Encoder& encoder, uint64_t step);
 
 }  // namespace muster

@@ -5,30 +5,29 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/damaged_checkpoints.h"
-#include "common/files.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
-#include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/export/export.h"
 #include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/audit_log.h"
+#include "worker/rank/link/batch_source.h"
 #include "worker/rank/link/checkpoints.h"
 #include "worker/rank/link/early_stop.h"
 #include "worker/rank/link/epoch_ledger.h"
-#include "worker/rank/link/evaluation_stream.h"
+#include "worker/rank/link/evaluation_run.h"
+#include "worker/rank/link/exit_cause.h"
 #include "worker/rank/link/export_run.h"
 #include "worker/rank/link/progress.h"
 #include "worker/rank/link/rank_setup.h"
 #include "worker/rank/link/restore.h"
 #include "worker/rank/link/share_stream.h"
+#include "worker/rank/link/step_trace.h"
 #include "worker/rank/train/checkpoint.h"
 #include "worker/rank/train/step_cost.h"
 #include "worker/rank/train/step_log.h"
-#include "worker/rank/train/trace_recorder.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -41,9 +40,6 @@ using muster::v1::Evaluation;
 
 constexpr absl::Duration kDataPatience = absl::Seconds(5);
 constexpr absl::Duration kBlobPatience = absl::Minutes(2);  // of a server that can be reached
-
-// Reason of an error that says that no checkpoint of the job can be restored.
-constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";
 
 class RankRun {
  public:
@@ -93,6 +89,7 @@ class RankRun {
     ASSIGN_OR_RETURN(device_, OpenDevice(config_));
     spdlog::info("job {} attempt {}: rank {} of {}, on {}, {} threads", config_.job_id(), config_.attempt(),
                  config_.rank(), config_.world_size(), device_.device.str(), config_.threads());
+    streams_ = MakeStreams(device_.device, clock_);
     blobs_ = std::make_unique<BlobClient>(channels_.data, kBlobPatience, data_watch_.get());
     board_.BeginCollective("meeting the other ranks");
     ASSIGN_OR_RETURN(group_, JoinAttempt(config_, channels_, device_));
@@ -104,7 +101,8 @@ class RankRun {
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
-    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, OptionsOfTrainer());
+    ASSIGN_OR_RETURN(const TrainerOptions options, OptionsOfTrainer());
+    trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, options);
     cursor_ = {.total_steps = TotalSteps(),
                .seed = spec_.seed(),
                .spec_digest = SpecDigest(spec_, config_.resolved()),
@@ -122,10 +120,11 @@ class RankRun {
     return absl::OkStatus();
   }
 
-  TrainerOptions OptionsOfTrainer() {
-    TrainerOptions options = TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps());
+  absl::StatusOr<TrainerOptions> OptionsOfTrainer() {
+    ASSIGN_OR_RETURN(TrainerOptions options, TrainerOptionsFrom(spec_, encoder_->config(), TotalSteps()));
     options.tokenizer = tokenizer_;
     options.board = &board_;
+    options.streams = streams_;
     return options;
   }
 
@@ -193,71 +192,36 @@ class RankRun {
   // `section` is the specification's evaluate or report.
   template <typename Section>
   absl::StatusOr<Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
-    const absl::Duration start = clock_.Monotonic();
-    const std::string activity = absl::StrCat("evaluating (", label, ")");
-    progress_.Activity(activity);
-    muster::v1::StreamEvaluationRequest request;
-    *request.mutable_identity() = Identity();
-    *request.mutable_spec() = spec_;
-    *request.mutable_resolved() = config_.resolved();
-    request.set_dataset(digest);
-    request.set_split(section.split());
-    ASSIGN_OR_RETURN(EvaluationSource source, OpenEvaluation(channels_.data, request, data_watch_.get()));
-    EvaluatorOptions options{.metrics = StandardMetrics(),
-                             .ignore_identical_ids = section.ignore_identical_ids(),
-                             .tokenizer = tokenizer_,
-                             .progress = [&](double done) { progress_.Activity(activity, done); }};
-    if (spec_.has_evaluate()) options.metrics.push_back(spec_.evaluate().metric());
-    ASSIGN_OR_RETURN(Evaluation result, muster::Evaluate(*encoder_, *group_, std::move(source), options));
-    result.set_label(label);
-    result.set_step(cursor_.step);
-    result.set_dataset(section.dataset());
-    result.set_split(section.split());
-    result.set_seconds(absl::ToDoubleSeconds(clock_.Monotonic() - start));
-    if (config_.rank() == 0) {
-      spdlog::info("{} on {} {}: ndcg@10 {:.4f}, mrr {:.4f}, recall@100 {:.4f} ({:.1f} s)", label,
-                   section.dataset(), section.split(), result.metrics().at("ndcg@10"), result.metrics().at("mrr"),
-                   result.metrics().at("recall@100"), result.seconds());
-      RankMessage message;
-      *message.mutable_evaluation() = result;
-      RETURN_IF_ERROR(agent_.Send(message));
-    }
-    return result;
-  }
-
-  muster::v1::RankIdentity Identity() const {
-    muster::v1::RankIdentity identity;
-    identity.set_job_id(config_.job_id());
-    identity.set_attempt(config_.attempt());
-    identity.set_rank(config_.rank());
-    identity.set_world_size(config_.world_size());
-    return identity;
+    return RunEvaluation({config_, *encoder_, *group_, tokenizer_, channels_.data, data_watch_.get(), progress_, agent_, clock_},
+                         EvaluationTask::Of(section, label, digest), cursor_.step);
   }
 
   absl::Status Train() {
     muster::v1::StreamRequest request;
-    *request.mutable_identity() = Identity();
+    *request.mutable_identity() = IdentityOf(config_);
     *request.mutable_spec() = spec_;
     *request.mutable_resolved() = config_.resolved();
     request.set_from_step(cursor_.step);
-    const auto shares =
-        ShareStream::Start({.server = channels_.data, .request = request, .total_steps = TotalSteps()});
+    const auto batches = BatchSource::Start(
+        {.shares = ShareStream::Start({.server = channels_.data, .request = request, .total_steps = TotalSteps()}),
+         .rank = config_.rank(),
+         .world_size = config_.world_size(),
+         .config = encoder_->config(),
+         .device = device_.device,
+         .streams = streams_});
     // An attempt that was asked to stop after a step saved it before its evaluation.
     if (cursor_.step > 0 && cursor_.evaluations_done < EvaluationsDue(spec_, cursor_.step, TotalSteps())) {
       RETURN_IF_ERROR(EvaluateIfDue(cursor_.step == TotalSteps()));
     }
     const double product_rate = config_.rank() == 0 ? MeasureProductRate(encoder_->config(), encoder_->options()) : 0;
     AdvisePrecision(product_rate);
-    TraceRecorder trace(OptionsOfTrace());
-    // Where this fails, the recorder says that it cannot write its file.
-    if (config_.rank() == 0 && spec_.trace_steps() > 0) MakeFolders(TraceFolder()).IgnoreError();
+    StepTrace trace(config_, TotalSteps() - std::min(TotalSteps(), cursor_.step), !device_.device.is_cpu(), *blobs_, agent_);
     while (cursor_.step < TotalSteps() && !StopsEarly(spec_, cursor_)) {
       trace.BeforeStep();
       const absl::Duration start = clock_.Monotonic();
       board_.SetPhase("data");
-      ASSIGN_OR_RETURN(const muster::v1::StepShare share, NextShare(*shares));
-      ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, config_.rank(), config_.world_size(),
-                                                             encoder_->config(), device_.device));
+      ASSIGN_OR_RETURN(const BatchSource::Step next, NextStep(*batches));
+      const StepBatch& batch = next.batch;
       const double data_seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
       ASSIGN_OR_RETURN(StepReport report, trainer_->Step(batch, stop_.load()));
       report.seconds["data"] = data_seconds;
@@ -269,10 +233,10 @@ class RankRun {
         report.product_share = StepOperations(encoder_->config(), batch.micro_batches) / (seconds * product_rate);
       }
       report.peak_memory_bytes = PeakMemoryBytes(device_.device);
-      KeepTrace(trace.AfterStep(last || report.stop != StopRequest::kNone));
+      trace.AfterStep(last || report.stop != StopRequest::kNone);
       progress_.Step(report, cursor_.step, seconds, last);
       RETURN_IF_ERROR(audit_.Append(batch));
-      RETURN_IF_ERROR(KeepLedger(share, report));
+      RETURN_IF_ERROR(KeepLedger(next.share, report));
       if (config_.rank() == 0) Tolerate(steps_.Append(report, config_.attempt(), seconds, clock_.Now()));
       if (report.stop != StopRequest::kNone) return Stop(report.stop);
       RETURN_IF_ERROR(EvaluateIfDue(last));
@@ -286,32 +250,6 @@ class RankRun {
     if (config_.rank() != 0 || spec_.precision() != muster::v1::PRECISION_AUTO) return;
     const std::string advice = PrecisionAdvice(encoder_->config(), encoder_->options(), product_rate);
     if (!advice.empty()) spdlog::info("{}", advice);
-  }
-
-  std::filesystem::path TraceFolder() const { return std::filesystem::path(config_.scratch()) / "trace"; }
-
-  TraceRecorder::Options OptionsOfTrace() const {
-    const uint64_t left = TotalSteps() - std::min(TotalSteps(), cursor_.step);
-    return {.skip = std::min<uint64_t>(2, left == 0 ? 0 : left - 1),  // a short run's last step is better than none
-            .steps = config_.rank() == 0 ? spec_.trace_steps() : 0,
-            .file = TraceFolder() / "trace.json",
-            .gpu = !device_.device.is_cpu()};
-  }
-
-  // A trace is informational: errors with it do not stop training.
-  void KeepTrace(const absl::StatusOr<bool>& written) {
-    absl::Status status = written.status();
-    if (status.ok() && !*written) return;
-    if (status.ok()) status = StoreTrace();
-    if (!status.ok()) spdlog::warn("the trace is not kept: {}", std::string(status.message()));
-  }
-
-  absl::Status StoreTrace() {
-    ASSIGN_OR_RETURN(const auto files, blobs_->PutFolder(TraceFolder()));
-    RankMessage message;
-    ASSIGN_OR_RETURN(*message.mutable_trace()->mutable_manifest(), blobs_->PutManifest(files));
-    spdlog::info("the trace of {} steps is stored. Read it with: muster trace {} FILE", spec_.trace_steps(), config_.job_id());
-    return agent_.Send(message);
   }
 
   // A step of queries without a negative pushes nothing away: worth knowing before the GPUs have spent a day on it.
@@ -350,11 +288,11 @@ class RankRun {
     return agent_.Send(message);
   }
 
-  absl::StatusOr<muster::v1::StepShare> NextShare(ShareStream& shares) {
+  absl::StatusOr<BatchSource::Step> NextStep(BatchSource& batches) {
     const ReachabilityWatch::Wait waiting(data_watch_.get());
     while (true) {
-      ASSIGN_OR_RETURN(auto share, shares.Next(kDataPatience));
-      if (share.has_value()) return *std::move(share);
+      ASSIGN_OR_RETURN(auto step, batches.Next(kDataPatience));
+      if (step.has_value()) return *std::move(step);
       if (stop_.load() != StopRequest::kNone) return absl::CancelledError("stopped while waiting for data");
       progress_.Activity("waiting for the data server");
     }
@@ -382,15 +320,7 @@ class RankRun {
   absl::Status Checkpoint(bool must) {
     const absl::Duration began = RealClock().Monotonic();
     progress_.Activity("saving a checkpoint");
-    ASSIGN_OR_RETURN(const auto digests, group_->AllGatherBytes(ParameterDigest(encoder_->parameters())));
-    for (size_t r = 1; r < digests.size(); ++r) {
-      if (digests[r] != digests[0]) {
-        return WithReason(
-            absl::InternalError(absl::StrCat("step ", cursor_.step, ": the parameters of rank ", r,
-                                             " are not those of rank 0; the checkpoint is not written")),
-            kRanksDisagree);
-      }
-    }
+    RETURN_IF_ERROR(CompareParameters(*group_, *encoder_, cursor_.step));
     if (config_.rank() != 0) return absl::OkStatus();
     if (writer_->Busy() && !must) {
       spdlog::warn("no checkpoint of step {}: the one before is still being stored. Consider a larger "
@@ -444,6 +374,7 @@ class RankRun {
   std::unique_ptr<ReachabilityWatch> data_watch_;
   std::unique_ptr<ActivityReporter> activity_;
   std::unique_ptr<BlobClient> blobs_;
+  std::shared_ptr<Streams> streams_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Encoder> encoder_;
   std::filesystem::path tokenizer_;
@@ -456,17 +387,6 @@ class RankRun {
 };
 
 }  // namespace
-
-muster::v1::ExitCause CauseOf(const absl::Status& status) {
-  if (status.ok()) return muster::v1::EXIT_CAUSE_SUCCESS;
-  if (absl::IsCancelled(status)) return muster::v1::EXIT_CAUSE_STOPPED;
-  if (ReasonOf(status) == kAllDamaged) return muster::v1::EXIT_CAUSE_PERMANENT;
-  if (ReasonOf(status) == kRanksDisagree) return muster::v1::EXIT_CAUSE_DISAGREEMENT;
-  if (absl::StrContains(status.message(), "collective failed: ")) return muster::v1::EXIT_CAUSE_COLLECTIVE;
-  // A refused model, a wrong share, non-finite scores: every attempt would meet them again.
-  if (absl::IsInvalidArgument(status)) return muster::v1::EXIT_CAUSE_PERMANENT;
-  return muster::v1::EXIT_CAUSE_ERROR;
-}
 
 RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop) {
   RankRun run(config, agent, clock, stop);

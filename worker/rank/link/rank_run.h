@@ -8,7 +8,6 @@
 
 #include <atomic>
 
-#include "absl/status/status.h"
 #include "common/clock.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/link/agent_pipe.h"
@@ -21,8 +20,5 @@ namespace muster {
 // rank; it has not been sent yet.
 muster::rank::v1::RankResult RunRank(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
                                      const std::atomic<StopRequest>& stop);
-
-// How an attempt's end is to be read. CANCELLED: asked to stop.
-muster::v1::ExitCause CauseOf(const absl::Status& status);
 
 }  // namespace muster

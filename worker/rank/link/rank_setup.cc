@@ -23,6 +23,15 @@ constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
 
 }  // namespace
 
+muster::v1::RankIdentity IdentityOf(const RankConfig& config) {
+  muster::v1::RankIdentity identity;
+  identity.set_job_id(config.job_id());
+  identity.set_attempt(config.attempt());
+  identity.set_rank(config.rank());
+  identity.set_world_size(config.world_size());
+  return identity;
+}
+
 absl::StatusOr<RankChannels> Connect(const RankConfig& config) {
   SecurityOptions security{.certificates = config.certificates(),
                            .insecure = config.certificates().empty(),
@@ -64,7 +73,8 @@ absl::StatusOr<std::unique_ptr<Group>> JoinAttempt(const RankConfig& config, con
       .rank = config.rank(),
       .world_size = config.world_size(),
       .interface_address = config.interface_address().empty() ? "127.0.0.1" : config.interface_address(),
-      .timeout = kCollectiveTimeout};
+      .timeout = kCollectiveTimeout,
+      .fixed_order_of_sums = config.spec().resources().reductions() != muster::v1::REDUCTIONS_FASTEST};
   return device.cuda != nullptr ? device.cuda->JoinNccl(options, device.device) : JoinGlooGroup(options);
 }
 

@@ -1,7 +1,5 @@
 #include "worker/rank/model/sequence_plan.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -9,13 +7,6 @@
 #include "common/random.h"
 
 namespace muster {
-
-at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values) {
-  const at::Tensor host = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), host.mutable_data_ptr<int64_t>());
-  // From memory that is not pinned, CUDA has taken its own copy when the call returns.
-  return host.to(device, /*non_blocking=*/true);
-}
 
 SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout) {
   auto plan = c10::make_intrusive<SequencePlan>();

@@ -4,9 +4,9 @@
 #include <ATen/core/ivalue.h>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
+#include "worker/rank/device/upload.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
@@ -34,9 +34,6 @@ struct SequencePlan : torch::CustomClassHolder {
   at::Tensor device_first_rows, device_first_rows_int32, device_keys, device_unpooled;
 };
 using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;
-
-// `values` as int64 [n] on `device`. Does not wait for the device.
-at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values);
 
 SequencePlanPtr MakeSequencePlan(const PackedBatch& batch, const Dropout& dropout);
 

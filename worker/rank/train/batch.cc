@@ -96,8 +96,10 @@ absl::Status CheckSlots(const StepBatch& batch, int64_t rank, int64_t world_size
   return next == end ? absl::OkStatus() : Bad("micro_batches lack sequences of the rank's part of gather_slots");
 }
 
+absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, const EncoderConfig& config, bool pinned);
+
 absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t world_size, const EncoderConfig& config,
-                                at::Device device) {
+                                bool pinned) {
   StepBatch batch{.step = share.step(),
                   .epoch = share.epoch(),
                   .query_count = share.query_count(),
@@ -114,7 +116,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t wo
                   .query_digests = {share.query_digests().begin(), share.query_digests().end()}};
   for (const MicroBatch& micro : share.micro_batches()) {
     ASSIGN_OR_RETURN(PackedBatch packed,
-                     PackedFromMicroBatch(micro, batch.query_count + batch.passage_count, config, device));
+                     PackOnHost(micro, batch.query_count + batch.passage_count, config, pinned));
     batch.tokens += packed.tokens.numel();
     batch.micro_batches.push_back(std::move(packed));
   }
@@ -132,10 +134,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t wo
   return batch;
 }
 
-}  // namespace
-
-absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_t slots, const EncoderConfig& config,
-                                                 at::Device device) {
+absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, const EncoderConfig& config, bool pinned) {
   PackedBatch packed;
   packed.lengths.assign(micro.lengths().begin(), micro.lengths().end());
   packed.slots.assign(micro.slots().begin(), micro.slots().end());
@@ -166,8 +165,8 @@ absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_
   for (const uint32_t slot : packed.slots) {
     if (slot >= slots) return Bad(absl::StrCat("micro_batches: slot ", slot, " of ", slots));
   }
-  const at::Tensor tokens = at::empty({total}, at::kLong);
-  int64_t* out = tokens.data_ptr<int64_t>();
+  packed.tokens = at::empty({total}, at::TensorOptions().dtype(at::kLong).pinned_memory(pinned));
+  int64_t* out = packed.tokens.mutable_data_ptr<int64_t>();
   const auto* bytes = reinterpret_cast<const uint8_t*>(micro.tokens().data());
   for (int64_t i = 0; i < total; ++i, bytes += 4) {
     out[i] = uint32_t{bytes[0]} | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
@@ -176,15 +175,41 @@ absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_
                               ": the tokenizer belongs to another model"));
     }
   }
-  packed.tokens = tokens.to(device);
   return packed;
+}
+
+}  // namespace
+
+absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_t slots, const EncoderConfig& config,
+                                                 at::Device device) {
+  ASSIGN_OR_RETURN(PackedBatch packed, PackOnHost(micro, slots, config, /*pinned=*/false));
+  packed.tokens = packed.tokens.to(device);
+  return packed;
+}
+
+absl::StatusOr<StepBatch> HostBatchFromShare(const StepShare& share, int64_t rank, int64_t world_size,
+                                             const EncoderConfig& config, bool pinned) {
+  auto batch = Parse(share, rank, world_size, config, pinned);
+  if (!batch.ok()) return WithContext(batch.status(), absl::StrCat("share of step ", share.step()));
+  return batch;
 }
 
 absl::StatusOr<StepBatch> BatchFromShare(const StepShare& share, int64_t rank, int64_t world_size,
                                          const EncoderConfig& config, at::Device device) {
-  auto batch = Parse(share, rank, world_size, config, device);
-  if (!batch.ok()) return WithContext(batch.status(), absl::StrCat("share of step ", share.step()));
+  ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, rank, world_size, config, /*pinned=*/false));
+  for (PackedBatch& micro : batch.micro_batches) micro.tokens = micro.tokens.to(device);
   return batch;
+}
+
+void Upload(StepBatch& batch, Streams& streams) {
+  for (PackedBatch& micro : batch.micro_batches) micro.tokens = streams.Upload(micro.tokens);
+  batch.uploaded = streams.Record(Lane::kUpload);
+}
+
+void AwaitUpload(const StepBatch& batch, Streams& streams) {
+  if (batch.uploaded == nullptr) return;
+  streams.Wait(Lane::kCompute, *batch.uploaded);
+  for (const PackedBatch& micro : batch.micro_batches) streams.WillRead(Lane::kCompute, micro.tokens);
 }
 
 }  // namespace muster

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "muster/v1/data.pb.h"
+#include "worker/rank/device/streams.h"
 #include "worker/rank/loss/streaming_loss.h"
 #include "worker/rank/model/encoder.h"
 
@@ -27,11 +29,20 @@ struct StepBatch {
   bool epoch_end = false;
   std::vector<uint64_t> query_digests;  // of own rows
   int64_t tokens = 0;                   // own
+  std::shared_ptr<StreamEvent> uploaded;  // the micro-batches' tokens are on the device; null: nothing had to be uploaded
 };
 
 // INVALID_ARGUMENT that names the step and the field.
 absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                          const EncoderConfig& config, at::Device device);
+
+// The same, with the tokens still on the host, in pinned memory if they are to go to a GPU.
+absl::StatusOr<StepBatch> HostBatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
+                                             const EncoderConfig& config, bool pinned);
+// Starts to copy the tokens to the device, beside the step in progress.
+void Upload(StepBatch& batch, Streams& streams);
+// The work that the calling thread asks for from now on sees them.
+void AwaitUpload(const StepBatch& batch, Streams& streams);
 
 // Slots must be below `slots`. INVALID_ARGUMENT that names the field.
 absl::StatusOr<PackedBatch> PackedFromMicroBatch(const muster::v1::MicroBatch& micro, int64_t slots,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "worker/rank/device/testing/recording_streams.h"
 #include "worker/rank/train/problem.h"
 
 namespace muster {
@@ -79,6 +80,28 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
     EXPECT_THAT(std::string(status.message()), HasSubstr("share of step 3"));
   }
+}
+
+// On a GPU the copies run in a stream of their own, beside the step in progress.
+TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
+  testing_streams::RecordingStreams streams;
+  auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  Upload(*batch, streams);
+  AwaitUpload(*batch, streams);
+  EXPECT_THAT(streams.faults(), testing::IsEmpty());
+  EXPECT_EQ(streams.reads(), batch->micro_batches.size());
+}
+
+// That the double sees what it is there for.
+TEST(Upload, AWaitForTheEventOfAnotherStreamIsFound) {
+  testing_streams::RecordingStreams streams;
+  auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  Upload(*batch, streams);
+  batch->uploaded = streams.Record(Lane::kCompute);
+  AwaitUpload(*batch, streams);
+  EXPECT_EQ(streams.faults().size(), batch->micro_batches.size());
 }
 
 }  // namespace

@@ -2,39 +2,55 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "worker/rank/train/update_kernels.h"
 
 namespace muster {
 namespace {
 
-constexpr int64_t kAlignment = 64, kBucketBytes = int64_t{32} << 20;
+constexpr int64_t kAlignment = 64;
+
+at::Tensor NormInDouble(const at::Tensor& values) {
+  return at::linalg_vector_norm(values, 2, at::OptionalIntArrayRef(), false, at::kDouble);
+}
 
 }  // namespace
 
-FlatGradients::FlatGradients(std::span<const Parameter> parameters) {
+FlatGradients::FlatGradients(std::span<const Parameter> parameters, int64_t bucket_bytes) {
   const at::NoGradGuard no_gradient;
   const at::TensorOptions like = parameters.front().value.options().requires_grad(false);
   const int64_t width = parameters.front().value.element_size(), step = kAlignment / width;
+  const int64_t bucket = std::max(step, bucket_bytes / width);
   int64_t total = 0;
   for (const Parameter& parameter : parameters) total += (parameter.value.numel() + step - 1) / step * step;
   flat_ = at::zeros({total}, like);
   int64_t first = 0;
   for (const Parameter& parameter : parameters) {
-    views_.push_back(flat_.narrow(0, first, parameter.value.numel()).view(parameter.value.sizes()));
-    first += (parameter.value.numel() + step - 1) / step * step;
+    const int64_t size = parameter.value.numel();
+    views_.push_back(flat_.narrow(0, first, size).view(parameter.value.sizes()));
+    buckets_of_.emplace_back(first / bucket, (first + std::max<int64_t>(size, 1) - 1) / bucket);
+    first += (size + step - 1) / step * step;
   }
-  for (int64_t done = 0; done < total; done += kBucketBytes / width) {
-    buckets_.push_back(flat_.narrow(0, done, std::min(kBucketBytes / width, total - done)));
+  for (int64_t done = 0; done < total; done += bucket) {
+    buckets_.push_back(flat_.narrow(0, done, std::min(bucket, total - done)));
   }
 }
 
 double FlatGradients::Norm() const {
-  return at::linalg_vector_norm(flat_, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
+  if (flat_.is_cpu()) {
+    return std::sqrt(flat_.scalar_type() == at::kDouble ? SumOfSquares(flat_.const_data_ptr<double>(), flat_.numel())
+                                                        : SumOfSquares(flat_.const_data_ptr<float>(), flat_.numel()));
+  }
+  // A norm in float64 is taken of a copy in float64: by the bucket, so that no second copy of all gradients exists.
+  std::vector<at::Tensor> norms;
+  for (const at::Tensor& bucket : buckets_) norms.push_back(NormInDouble(bucket));
+  return NormInDouble(at::stack(norms)).item<double>();
 }
-
-void FlatGradients::Scale(double factor) { flat_.mul_(factor); }
 
 FlatGradients::Collecting::Collecting(FlatGradients& gradients, std::span<Parameter> parameters)
     : parameters_(parameters) {

@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "worker/rank/model/encoder.h"
@@ -14,15 +16,17 @@ namespace muster {
 // Not thread-safe.
 class FlatGradients {
  public:
-  explicit FlatGradients(std::span<const Parameter> parameters);
+  static constexpr int64_t kBucketBytes = int64_t{32} << 20;
+  explicit FlatGradients(std::span<const Parameter> parameters, int64_t bucket_bytes = kBucketBytes);
 
   // In the parameters' order, each at a multiple of 64 bytes.
   const std::vector<at::Tensor>& views() const { return views_; }
-  // The same memory as messages of about 32 MiB. What lies between two views is 0.
+  // The same memory as messages of bucket_bytes. What lies between two views is 0.
   std::span<at::Tensor> buckets() { return buckets_; }
+  // First and last bucket that hold a part of a parameter's gradient.
+  std::pair<size_t, size_t> BucketsOf(size_t parameter) const { return buckets_of_[parameter]; }
 
   double Norm() const;  // of all, summed in float64
-  void Scale(double factor);
 
   // Sets all to 0 and makes them the parameters' .grad(), so that backward adds to them, until its end.
   class Collecting {
@@ -39,6 +43,7 @@ class FlatGradients {
  private:
   at::Tensor flat_;
   std::vector<at::Tensor> views_, buckets_;
+  std::vector<std::pair<size_t, size_t>> buckets_of_;
 };
 
 }  // namespace muster

@@ -1,20 +1,26 @@
 #include "worker/rank/train/optimizer.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
+#include <cmath>
+#include <optional>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
+#include "worker/rank/train/update_kernels.h"
 
 namespace muster {
 namespace {
 
+constexpr int64_t kStretch = int64_t{1} << 14, kStretchesPerThread = 4;  // of elements: 256 KB of memory
 constexpr char kAverage[] = "exp_avg.", kSquare[] = "exp_avg_sq.", kStep[] = "step";
 
 }  // namespace
@@ -26,6 +32,7 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
   groups_[0].weight_decay = options.weight_decay;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor& value = parameters_[i].value;
+    TORCH_CHECK(value.is_contiguous(), parameters_[i].name, " is not contiguous");
     averages_.push_back(at::zeros_like(value));
     squares_.push_back(at::zeros_like(value));
     Group& group = groups_[IsUndecayed(parameters_[i].name) ? 1 : 0];
@@ -36,24 +43,75 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
     // One counter for all: the kernel reads it alone.
     if (!steps_.defined()) steps_ = at::zeros({}, value.options().dtype(at::kFloat).requires_grad(false));
     group.steps.push_back(steps_);
+    for (int64_t first = 0; first < value.numel(); first += kStretch) {
+      stretches_.push_back({i, first, std::min(kStretch, value.numel() - first)});
+    }
   }
 }
 
-void AdamW::Update(std::span<const at::Tensor> gradients, double learning_rate) {
+void AdamW::Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(gradients.size() == parameters_.size(), gradients.size(), " gradients for ", parameters_.size(),
               " parameters");
   ++step_;
-  if (steps_.defined()) steps_.fill_(static_cast<double>(step_));
+  if (parameters_.empty()) return;
+  const at::Tensor& first = parameters_.front().value;
+  if (!first.is_cpu()) {
+    UpdateFused(gradients, learning_rate, gradient_scale);
+  } else if (first.scalar_type() == at::kDouble) {
+    UpdateOnCpu<double>(gradients, learning_rate, gradient_scale);
+  } else {
+    UpdateOnCpu<float>(gradients, learning_rate, gradient_scale);
+  }
+  // So that copies of the parameters know themselves outdated, whatever the kernel does about it.
+  for (const Parameter& parameter : parameters_) parameter.value.unsafeGetTensorImpl()->bump_version();
+}
+
+template <typename T>
+void AdamW::UpdateOnCpu(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale) {
+  const auto count = static_cast<double>(step_);
+  const AdamWFactors factors{.gradient = gradient_scale,
+                             .beta1 = options_.beta1,
+                             .beta2 = options_.beta2,
+                             .step = learning_rate / (1 - std::pow(options_.beta1, count)),
+                             .root = std::sqrt(1 - std::pow(options_.beta2, count)),
+                             .epsilon = options_.epsilon};
+  struct Memory {
+    const T* gradient;
+    T *value, *average, *square;
+    double keep;
+  };
+  std::vector<Memory> memory;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    TORCH_CHECK(gradients[i].is_contiguous() && gradients[i].sizes() == parameters_[i].value.sizes(),
+                "the gradient of ", parameters_[i].name, " has another layout than the parameter");
+    memory.push_back({gradients[i].const_data_ptr<T>(), parameters_[i].value.mutable_data_ptr<T>(),
+                      averages_[i].mutable_data_ptr<T>(), squares_[i].mutable_data_ptr<T>(),
+                      1 - learning_rate * (IsUndecayed(parameters_[i].name) ? 0 : options_.weight_decay)});
+  }
+  at::parallel_for(0, static_cast<int64_t>(stretches_.size()), kStretchesPerThread, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const auto& [index, first, size] = stretches_[s];
+      const Memory& own = memory[index];
+      AdamWFactors of_tensor = factors;
+      of_tensor.keep = own.keep;
+      ApplyAdamW(of_tensor, size, own.gradient + first, own.value + first, own.average + first, own.square + first);
+    }
+  });
+}
+
+void AdamW::UpdateFused(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale) {
+  steps_.fill_(static_cast<double>(step_));
+  // The kernel divides by it.
+  std::optional<at::Tensor> divisor;
+  if (gradient_scale != 1) divisor = at::full({}, 1 / gradient_scale, steps_.options());
   for (Group& group : groups_) {
     if (group.indices.empty()) continue;
     std::vector<at::Tensor> own;
     for (const size_t i : group.indices) own.push_back(gradients[i]);
     at::_fused_adamw_(group.values, own, group.averages, group.squares, /*max_exp_avg_sqs=*/{}, group.steps,
                       learning_rate, options_.beta1, options_.beta2, group.weight_decay, options_.epsilon,
-                      /*amsgrad=*/false, /*maximize=*/false);
-    // So that copies of the parameters know themselves outdated, whatever the kernel does about it.
-    for (const at::Tensor& value : group.values) value.unsafeGetTensorImpl()->bump_version();
+                      /*amsgrad=*/false, /*maximize=*/false, divisor);
   }
 }
 

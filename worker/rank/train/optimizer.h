@@ -1,5 +1,6 @@
 // AdamW with decoupled weight decay over an encoder's parameters.
-// Source: Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019; kernel: torch's fused AdamW.
+// Source: Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019. One pass over memory: on the CPU a kernel of
+// ours, elsewhere torch's fused AdamW.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,11 +27,12 @@ class AdamW {
   // Keeps references to the parameters' storage and updates them in place.
   AdamW(std::span<const Parameter> parameters, const AdamWOptions& options);
 
-  // One update, which counts up the parameters' versions. gradients[i] belongs to parameter i and has its shape and
-  // type; they are read, not changed.
+  // One update, which counts up the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
+  // is contiguous. The update is that of g = gradient_scale * gradients[i]; the CPU leaves the gradients as they are, a GPU
+  // stores g in their place.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
-  void Update(std::span<const at::Tensor> gradients, double learning_rate);
+  void Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale = 1);
 
   // Updates done so far.
   uint64_t step() const { return step_; }
@@ -42,6 +44,16 @@ class AdamW {
   absl::Status Restore(std::span<const Parameter> state);
 
  private:
+  // A stretch of a tensor that one thread updates. Stretches begin at the same elements for any number of threads, so that
+  // these do not change the bits.
+  struct Stretch {
+    size_t index = 0;  // into parameters_
+    int64_t first = 0, size = 0;
+  };
+  template <typename T>
+  void UpdateOnCpu(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale);
+  void UpdateFused(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale);
+
   struct Group {
     double weight_decay = 0;
     std::vector<size_t> indices;  // into parameters_
@@ -52,6 +64,7 @@ class AdamW {
   std::vector<Parameter> parameters_;
   std::vector<at::Tensor> averages_, squares_;  // in the parameters' order
   std::vector<Group> groups_;
+  std::vector<Stretch> stretches_;
   at::Tensor steps_;  // step_ as float32, where the parameters are
   uint64_t step_ = 0;
 };

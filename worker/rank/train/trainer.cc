@@ -2,17 +2,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,60 +16,13 @@
 #include "absl/strings/str_join.h"
 #include "common/random.h"
 #include "common/status.h"
+#include "worker/rank/device/upload.h"
 #include "worker/rank/train/schedule.h"
+#include "worker/rank/train/step_tally.h"
 #include "worker/rank/train/text_of.h"
 
 namespace muster {
 namespace {
-
-// What each rank tells the others after its rows. Plain bytes: all ranks run one build.
-struct Tally {
-  double loss = 0, positive_sum = 0, negative_sum = 0, entropy_sum = 0;
-  int64_t valid_rows = 0, positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0, tokens = 0;
-  int64_t faulty = 0;        // an embedding or a score is not finite
-  int64_t faulty_row = -1;   // of the global batch: the query whose scores may not be finite
-  int64_t stop = 0;
-  QuerySum queries;  // of own rows
-  double work_seconds = 0;  // own, of the step before; 0: there was none
-};
-
-template <typename T>
-absl::StatusOr<std::vector<T>> GatherValues(Group& group, const T& own) {
-  ASSIGN_OR_RETURN(const auto all, group.AllGatherBytes(std::string(reinterpret_cast<const char*>(&own), sizeof(T))));
-  std::vector<T> values(all.size());
-  for (size_t r = 0; r < all.size(); ++r) {
-    if (all[r].size() != sizeof(T)) return absl::FailedPreconditionError("ranks of different builds are in one group");
-    std::memcpy(&values[r], all[r].data(), sizeof(T));
-  }
-  return values;
-}
-
-class PhaseTimer {
- public:
-  PhaseTimer(const Clock& clock, at::Device device, std::map<std::string, double>& seconds)
-      : clock_(clock), device_(device), seconds_(seconds), last_(clock.Monotonic()) {}
-  // Waits for a GPU, so that a phase is charged with its own work.
-  void Mark(const char* phase) {
-    if (!device_.is_cpu()) c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
-    const absl::Duration now = clock_.Monotonic();
-    seconds_[phase] += absl::ToDoubleSeconds(now - last_);
-    last_ = now;
-  }
-  // Since the last mark; for what has just waited for the GPU's result.
-  double Since() const { return absl::ToDoubleSeconds(clock_.Monotonic() - last_); }
-
- private:
-  const Clock& clock_;
-  const at::Device device_;
-  std::map<std::string, double>& seconds_;
-  absl::Duration last_;
-};
-
-at::Tensor Indices(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
-                       at::TensorOptions().dtype(at::kLong))
-      .to(device, /*non_blocking=*/false, /*copy=*/true);
-}
 
 // Of who encodes what: gathered rows mean something else to a rank with another deal.
 uint64_t DealDigest(const StepBatch& batch) {
@@ -83,17 +32,17 @@ uint64_t DealDigest(const StepBatch& batch) {
   return digest;
 }
 
-// Rows as the ranks send them → rows by slot. Gathers by the inverse permutation: in deterministic mode a GPU sorts the
-// indices of a scatter first. Takes its argument, so that no more than two copies exist.
-at::Tensor BySlot(at::Tensor gathered, const StepBatch& batch) {
+// Of each slot, its place among the rows that the ranks send.
+std::vector<int64_t> PlacesOfSlots(const StepBatch& batch) {
   std::vector<int64_t> places(batch.gather_slots.size());
   for (size_t i = 0; i < places.size(); ++i) places[batch.gather_slots[i]] = static_cast<int64_t>(i);
-  return gathered.index_select(0, Indices(places, gathered.device()));
+  return places;
 }
 
-// The loss's gradients as the ranks send them; rows of other ranks' queries are 0.
+// The loss's gradients as the ranks send them; rows of other ranks' queries are 0. Gathers by the inverse permutation: in
+// deterministic mode a GPU sorts the indices of a scatter first.
 at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
-  const at::Tensor slots = Indices(batch.gather_slots, loss.d_passages.device());
+  const at::Tensor slots = IndicesOn(loss.d_passages.device(), batch.gather_slots);
   at::Tensor by_slot = at::zeros({slots.numel(), loss.d_passages.size(1)}, loss.d_passages.options());
   by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin).copy_(loss.d_queries);
   by_slot.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
@@ -101,52 +50,35 @@ at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
   return by_slot.index_select(0, slots);
 }
 
-// Sums in rank order, so that all ranks hold equal bits.
-void Summarise(const std::vector<Tally>& tallies, StepReport& report) {
-  Tally sum;
-  for (const Tally& tally : tallies) {
-    sum.loss += tally.loss;
-    sum.positive_sum += tally.positive_sum;
-    sum.negative_sum += tally.negative_sum;
-    sum.entropy_sum += tally.entropy_sum;
-    sum.valid_rows += tally.valid_rows;
-    sum.positive_pairs += tally.positive_pairs;
-    sum.negative_pairs += tally.negative_pairs;
-    sum.ignored_pairs += tally.ignored_pairs;
-    sum.tokens += tally.tokens;
-    report.stop = Together(report.stop, static_cast<StopRequest>(tally.stop));
-    report.applied.Add(tally.queries);
-  }
-  const auto [fastest, slowest] = std::minmax_element(
-      tallies.begin(), tallies.end(), [](const Tally& a, const Tally& b) { return a.work_seconds < b.work_seconds; });
-  if (fastest->work_seconds > 0) report.rank_skew_seconds = slowest->work_seconds - fastest->work_seconds;
-  const auto mean = [](double total, int64_t count) { return count > 0 ? total / count : 0; };
-  report.loss = sum.loss;
-  report.valid_rows = sum.valid_rows;
-  report.ignored_pairs = sum.ignored_pairs;
-  report.negative_pairs = sum.negative_pairs;
-  report.tokens = sum.tokens;
-  report.mean_positive = mean(sum.positive_sum, sum.positive_pairs);
-  report.mean_negative = mean(sum.negative_sum, sum.negative_pairs);
-  report.positive_entropy = mean(sum.entropy_sum, sum.valid_rows);
+// A library's exception, as the step's error.
+absl::Status StepError(uint64_t step, const std::exception& error) {
+  const std::string text = error.what();
+  return absl::InternalError(absl::StrCat("step ", step, ": ", text.substr(0, text.find('\n'))));
 }
 
 }  // namespace
 
-TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps) {
+absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config,
+                                                  uint64_t total_steps) {
+  const muster::v1::BatchSpec& batch = spec.batch();
+  if (batch.micro_batch_tokens() == 0 || !batch.has_keep_activations()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the specification has no ", batch.micro_batch_tokens() == 0 ? "batch.micro_batch_tokens" : "batch.keep_activations",
+                     ", whose default depends on the device. Set it, or set resources.device to cpu or gpu"));
+  }
   const muster::v1::ModelSpec& model = spec.model();
   const double hidden = model.has_dropout() ? model.dropout() : config.hidden_dropout,
                attention = model.has_dropout() ? model.dropout() : config.attention_dropout;
-  return {.optimizer = spec.optimizer(),
-          .loss = spec.loss(),
-          .keep_activations = spec.batch().keep_activations(),
-          .seed = spec.seed(),
-          .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
-          .attention_dropout = model.has_attention_dropout() ? model.attention_dropout() : attention,
-          .attention_keys = model.attention_dropout_keys() == muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH
-                                ? AttentionKeys::kLaunch
-                                : AttentionKeys::kSequence,
-          .total_steps = total_steps};
+  return TrainerOptions{.optimizer = spec.optimizer(),
+                        .loss = spec.loss(),
+                        .keep_activations = spec.batch().keep_activations(),
+                        .seed = spec.seed(),
+                        .hidden_dropout = model.has_hidden_dropout() ? model.hidden_dropout() : hidden,
+                        .attention_dropout = model.has_attention_dropout() ? model.attention_dropout() : attention,
+                        .attention_keys = model.attention_dropout_keys() == muster::v1::ATTENTION_DROPOUT_KEYS_LAUNCH
+                                              ? AttentionKeys::kLaunch
+                                              : AttentionKeys::kSequence,
+                        .total_steps = total_steps};
 }
 
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget) {
@@ -159,23 +91,19 @@ std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget)
   return keep;
 }
 
-// Embeddings of own sequences, in the order of the micro-batches.
-struct Trainer::Encoded {
-  std::vector<at::Tensor> graphs;  // of each micro-batch, with its graph; undefined: to be replayed
-  at::Tensor rows;                 // [own sequences, d], without a graph
-};
-
 Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options)
     : encoder_(encoder),
       group_(group),
-      clock_(clock),
       options_(options),
       cuts_(CutsOf(options.loss)),
       optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
                                         .beta1 = options.optimizer.beta1(),
                                         .beta2 = options.optimizer.beta2(),
                                         .epsilon = options.optimizer.epsilon()}),
-      gradients_(encoder.parameters()) {}
+      gradients_(encoder.parameters()),
+      streams_(options.streams != nullptr ? options.streams
+                                          : std::shared_ptr<Streams>(MakeStreams(encoder.options().device, clock))),
+      phases_(*streams_) {}
 
 Dropout Trainer::DropoutAt(uint64_t step) const {
   return {.hidden = options_.hidden_dropout,
@@ -189,37 +117,89 @@ void Trainer::Enter(absl::string_view phase) const {
   if (options_.board != nullptr) options_.board->SetPhase(phase);
 }
 
-Trainer::Encoded Trainer::Encode(const StepBatch& batch) {
+// Embeddings of own sequences go into the gather; returned are those of each micro-batch whose graph is kept.
+std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather& gather) {
   const Dropout dropout = DropoutAt(batch.step);
-  const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
-  Encoded own{.graphs = std::vector<at::Tensor>(batch.micro_batches.size()),
-              .rows = at::empty({batch.rank_counts[group_.rank()], encoder_.config().EmbeddingSize()}, like)};
   std::vector<uint64_t> bytes;
   for (const PackedBatch& micro : batch.micro_batches) {
     bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
                                         encoder_.options().bfloat16));
   }
   const std::vector<bool> keep = GraphsToKeep(bytes, options_.keep_activations);
+  std::vector<at::Tensor> graphs(batch.micro_batches.size());  // undefined: to be replayed
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
     at::AutoGradMode with_graph(keep[i]);
     const at::Tensor embeddings = encoder_.Encode(micro, dropout);
-    if (embeddings.requires_grad()) own.graphs[i] = embeddings;
-    own.rows.narrow(0, first, micro.size()).copy_(embeddings.detach());
+    if (embeddings.requires_grad()) graphs[i] = embeddings;
+    gather.own_rows().narrow(0, first, micro.size()).copy_(embeddings.detach());
     first += micro.size();
+    gather.Encoded(first);
   }
-  return own;
+  return graphs;
 }
 
-// In the order of the micro-batches, kept or replayed: the sums have equal bits either way.
-void Trainer::Backward(const StepBatch& batch, Encoded own, const at::Tensor& gradient) {
+// Rows by slot: [queries and passages, d].
+absl::StatusOr<at::Tensor> Trainer::GatherBySlot(const StepBatch& batch, EmbeddingGather& gather, StepReport& report) {
+  const at::NoGradGuard no_gradient;
+  ASSIGN_OR_RETURN(const at::Tensor gathered, gather.Finish());
+  report.gathered_bytes = gathered.nbytes();
+  return gathered.index_select(0, IndicesOn(gathered.device(), PlacesOfSlots(batch)));
+}
+
+LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot) {
+  const at::NoGradGuard no_gradient;
+  return EvaluateLossOfCuts({.queries = by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin),
+                             .passages = by_slot.narrow(0, batch.query_count, batch.passage_count),
+                             .positives = batch.positives,
+                             .ignored = batch.ignored,
+                             .positive_weights = batch.positive_weights,
+                             .row_weights = batch.row_weights,
+                             .total_weight = batch.total_weight,
+                             .objective = options_.loss.objective(),
+                             .temperature = options_.loss.temperature(),
+                             .tile_rows = options_.tile_rows,
+                             .tile_columns = options_.tile_columns},
+                            cuts_, encoder_.config().normalize);
+}
+
+// An error if any rank met a number that is not finite.
+absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& loss, const at::Tensor& by_slot,
+                                      StopRequest stop, StepReport& report) {
+  Tally tally{.loss = loss.loss_sum,
+              .positive_sum = loss.positive_sum,
+              .negative_sum = loss.negative_sum,
+              .entropy_sum = loss.entropy_sum,
+              .valid_rows = loss.valid_rows,
+              .positive_pairs = loss.positive_pairs,
+              .negative_pairs = loss.negative_pairs,
+              .ignored_pairs = loss.ignored_pairs,
+              .tokens = batch.tokens,
+              .stop = static_cast<int64_t>(stop),
+              .work_seconds = own_work_};
+  for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
+  if (loss.first_non_finite_row >= 0) tally.faulty_row = batch.row_begin + loss.first_non_finite_row;
+  tally.faulty = tally.faulty_row >= 0 || loss.first_non_finite_passage >= 0;
+  ASSIGN_OR_RETURN(const std::vector<Tally> tallies, GatherValues(group_, tally));
+  for (const Tally& other : tallies) {
+    if (other.faulty != 0) return ExplainNonFinite(batch, by_slot, other.faulty_row);
+  }
+  MergeTallies(tallies, report);
+  return absl::OkStatus();
+}
+
+// In the order of the micro-batches, kept or replayed: the sums have equal bits either way. `gradient`: of own embeddings.
+// During the last one the gradients' reduction begins.
+void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
+                       GradientReduction& reduction) {
   at::AutoGradMode with_graph(true);
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
-    at::Tensor embeddings = std::move(own.graphs[i]);
+    at::Tensor embeddings = std::exchange(graphs[i], at::Tensor());
     if (!embeddings.defined()) embeddings = encoder_.Encode(micro, DropoutAt(batch.step));
+    if (i + 1 == batch.micro_batches.size()) reduction.ExpectLast();
     torch::autograd::backward({embeddings}, {gradient.narrow(0, first, micro.size()).to(embeddings.dtype())});
     first += micro.size();
   }
@@ -292,71 +272,42 @@ absl::Status Trainer::ExplainNonFinite(const StepBatch& batch, const at::Tensor&
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRequest stop) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
-  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
+  phases_.Begin();
+  AwaitUpload(batch, *streams_);
   RETURN_IF_ERROR(ComparePlans(batch));
-  const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
-  Enter("encode");
-  Encoded own = Encode(batch);
-  timer.Mark("encode");
-  double work = report.seconds["encode"];
+  phases_.Mark("gather");
 
-  at::NoGradGuard no_gradient;
-  ASSIGN_OR_RETURN(at::Tensor gathered, group_.AllGatherRows(std::exchange(own.rows, at::Tensor()), batch.rank_counts));
-  report.gathered_bytes = gathered.nbytes();
-  at::Tensor all = BySlot(std::move(gathered), batch);
-  timer.Mark("gather");
+  Enter("encode");
+  const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
+  const int64_t width = encoder_.config().EmbeddingSize();
+  const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
+  const uint64_t bytes = batch.gather_slots.size() * width * like.dtype().itemsize();
+  EmbeddingGather gather(group_, batch.rank_counts, width, like, GatherChunks(bytes));
+  std::vector<at::Tensor> graphs = Encode(batch, gather);
+  phases_.Mark("encode");
+
+  ASSIGN_OR_RETURN(at::Tensor by_slot, GatherBySlot(batch, gather, report));
+  phases_.Mark("gather");
 
   Enter("loss");
-  const int64_t rows = batch.row_end - batch.row_begin;
-  LossResult loss = EvaluateLossOfCuts({.queries = all.narrow(0, batch.row_begin, rows),
-                                        .passages = all.narrow(0, batch.query_count, batch.passage_count),
-                                        .positives = batch.positives,
-                                        .ignored = batch.ignored,
-                                        .positive_weights = batch.positive_weights,
-                                        .row_weights = batch.row_weights,
-                                        .total_weight = batch.total_weight,
-                                        .objective = options_.loss.objective(),
-                                        .temperature = options_.loss.temperature(),
-                                        .tile_rows = options_.tile_rows,
-                                        .tile_columns = options_.tile_columns},
-                                       cuts_, encoder_.config().normalize);
-  Tally tally{.loss = loss.loss_sum,
-              .positive_sum = loss.positive_sum,
-              .negative_sum = loss.negative_sum,
-              .entropy_sum = loss.entropy_sum,
-              .valid_rows = loss.valid_rows,
-              .positive_pairs = loss.positive_pairs,
-              .negative_pairs = loss.negative_pairs,
-              .ignored_pairs = loss.ignored_pairs,
-              .tokens = batch.tokens,
-              .stop = static_cast<int64_t>(stop),
-              .work_seconds = own_work_};
-  for (const uint64_t digest : batch.query_digests) tally.queries.Add(digest);
-  work += timer.Since();
-  if (loss.first_non_finite_row >= 0) tally.faulty_row = batch.row_begin + loss.first_non_finite_row;
-  tally.faulty = tally.faulty_row >= 0 || loss.first_non_finite_passage >= 0;
-  ASSIGN_OR_RETURN(const std::vector<Tally> tallies, GatherValues(group_, tally));
-  for (const Tally& other : tallies) {
-    if (other.faulty != 0) return ExplainNonFinite(batch, all, other.faulty_row);
-  }
-  Summarise(tallies, report);
-  all.reset();
-  at::Tensor sent = InGatherOrder(std::move(loss), batch);
-  timer.Mark("loss");
+  LossResult loss = EvaluateOwnRows(batch, by_slot);
+  phases_.Mark("loss");
+  RETURN_IF_ERROR(ExchangeTallies(batch, loss, by_slot, stop, report));
+  by_slot.reset();
+  at::Tensor gradient = InGatherOrder(std::move(loss), batch);
+  ASSIGN_OR_RETURN(const at::Tensor d_own,
+                   group_.ReduceScatterRowsSum(std::exchange(gradient, at::Tensor()), batch.rank_counts));
+  phases_.Mark("gather");
 
-  ASSIGN_OR_RETURN(const at::Tensor d_own, group_.ReduceScatterRowsSum(std::exchange(sent, at::Tensor()), batch.rank_counts));
-  timer.Mark("gather");
   Enter("backward");
-  Backward(batch, std::move(own), d_own);
-  timer.Mark("backward");
-  own_work_ = work + report.seconds["backward"];
-
-  RETURN_IF_ERROR(group_.AllReduceSum(gradients_.buckets()));
-  timer.Mark("reduce");
+  GradientReduction reduction(gradients_, encoder_.parameters(), group_);
+  Backward(batch, std::move(graphs), d_own, reduction);
+  phases_.Mark("backward");
+  RETURN_IF_ERROR(reduction.Finish());
+  phases_.Mark("reduce");
   return report;
 } catch (const std::exception& error) {
-  const std::string text = error.what();
-  return absl::InternalError(absl::StrCat("step ", batch.step, ": ", text.substr(0, text.find('\n'))));
+  return StepError(batch.step, error);
 }
 
 absl::Status Trainer::Update(StepReport& report) {
@@ -369,23 +320,25 @@ absl::Status Trainer::Update(StepReport& report) {
         absl::StrCat("step ", report.step, ": the gradient is not finite. Lower optimizer.learning_rate."));
   }
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
-  if (factor != 1) gradients_.Scale(factor);
   report.learning_rate = LearningRateAt(options_.optimizer, report.step, options_.total_steps);
-  optimizer_.Update(gradients_.views(), report.learning_rate);
+  optimizer_.Update(gradients_.views(), report.learning_rate, factor);
   return absl::OkStatus();
 }
 
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, StopRequest stop) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop));
-  PhaseTimer timer(clock_, encoder_.options().device, report.seconds);
   Enter("optimise");
   try {
     RETURN_IF_ERROR(Update(report));
+    phases_.Mark("optimise");
+    report.seconds = phases_.Finish();
   } catch (const std::exception& error) {
-    const std::string text = error.what();
-    return absl::InternalError(absl::StrCat("step ", batch.step, ": ", text.substr(0, text.find('\n'))));
+    return StepError(batch.step, error);
   }
-  timer.Mark("optimise");
+  own_work_ = 0;
+  for (const auto& [phase, seconds] : report.seconds) {
+    if (phase == "encode" || phase == "loss" || phase == "backward") own_work_ += seconds;
+  }
   return report;
 }
 

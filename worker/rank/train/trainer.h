@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,11 +17,16 @@
 #include "muster/v1/job.pb.h"
 #include "worker/rank/collective/activity_board.h"
 #include "worker/rank/collective/group.h"
+#include "worker/rank/device/phase_clock.h"
+#include "worker/rank/device/streams.h"
 #include "worker/rank/loss/matryoshka.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/train/batch.h"
+#include "worker/rank/train/embedding_gather.h"
 #include "worker/rank/train/flat_gradients.h"
+#include "worker/rank/train/gradient_reduction.h"
 #include "worker/rank/train/optimizer.h"
+#include "worker/rank/train/step_report.h"
 #include "worker/rank/train/stop_request.h"
 
 namespace muster {
@@ -38,32 +42,17 @@ struct TrainerOptions {
   int64_t tile_rows = 0, tile_columns = 0;  // 0: what the device plans
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
   ActivityBoard* board = nullptr;  // shows the phase of the step in progress; null: nobody looks
+  std::shared_ptr<Streams> streams;  // of the encoder's device; null: the trainer makes its own
 };
 
 // Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
-// From a specification with its defaults filled in.
-TrainerOptions TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
+// From a specification with its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
+// batch.keep_activations, whose defaults are filled in once its device is decided.
+absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spec, const EncoderConfig& config, uint64_t total_steps);
 
-// What a step says about itself. Counts and means are of the global batch, alike on all ranks; seconds are own.
-struct StepReport {
-  uint64_t step = 0;
-  double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
-  int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
-  int64_t negative_pairs = 0;                   // 0: no query had a negative
-  double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
-  double positive_entropy = 0;                  // mean over valid rows, in nats
-  QuerySum applied;                             // whose rows the update holds, of all ranks
-  uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
-  double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
-  double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
-  uint64_t peak_memory_bytes = 0;               // likewise
-  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  std::map<std::string, double> seconds;        // encode, gather, loss, backward, reduce, optimise
-};
-
-// Not thread-safe; encoder and group must outlive it.
+// Not thread-safe; encoder, group and clock must outlive it.
 class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
@@ -82,9 +71,15 @@ class Trainer {
   AdamW& optimizer() { return optimizer_; }
 
  private:
-  struct Encoded;
-  Encoded Encode(const StepBatch& batch);
-  void Backward(const StepBatch& batch, Encoded own, const at::Tensor& gradient);
+  // The stages of Differentiate.
+  std::vector<at::Tensor> Encode(const StepBatch& batch, EmbeddingGather& gather);
+  absl::StatusOr<at::Tensor> GatherBySlot(const StepBatch& batch, EmbeddingGather& gather, StepReport& report);
+  LossResult EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot);
+  absl::Status ExchangeTallies(const StepBatch& batch, const LossResult& loss, const at::Tensor& by_slot, StopRequest stop,
+                               StepReport& report);
+  void Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
+                GradientReduction& reduction);
+
   absl::Status ComparePlans(const StepBatch& batch);
   absl::Status ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row);
   absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
@@ -94,12 +89,13 @@ class Trainer {
 
   Encoder& encoder_;
   Group& group_;
-  const Clock& clock_;
   const TrainerOptions options_;
   const std::vector<EmbeddingCut> cuts_;
   AdamW optimizer_;
   FlatGradients gradients_;
-  double own_work_ = 0;  // seconds of the last step that waited for nobody
+  const std::shared_ptr<Streams> streams_;
+  PhaseClock phases_;
+  double own_work_ = 0;  // seconds of encode, loss and backward in the last step's report
 };
 
 // Reason of an error that says that the ranks hold different plans or parameters.

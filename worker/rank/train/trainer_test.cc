@@ -140,8 +140,10 @@ TEST(TrainerOptions, EachKindOfDropoutIsItsOwnFieldsElseTheCommonOnesElseTheMode
   config.hidden_dropout = 0.25;
   config.attention_dropout = 0.125;
   muster::v1::JobSpec spec;
+  spec.mutable_batch()->set_micro_batch_tokens(256);
+  spec.mutable_batch()->set_keep_activations(0);
   const auto expect = [&](double hidden, double attention, AttentionKeys keys) {
-    const TrainerOptions options = TrainerOptionsFrom(spec, config, 1);
+    const TrainerOptions options = TrainerOptionsFrom(spec, config, 1).value();
     EXPECT_EQ(options.hidden_dropout, hidden);
     EXPECT_EQ(options.attention_dropout, attention);
     EXPECT_EQ(options.attention_keys, keys);
@@ -155,6 +157,17 @@ TEST(TrainerOptions, EachKindOfDropoutIsItsOwnFieldsElseTheCommonOnesElseTheMode
   spec.mutable_model()->clear_dropout();
   spec.mutable_model()->set_hidden_dropout(0.75f);
   expect(0.75, 0, AttentionKeys::kLaunch);
+}
+
+TEST(TrainerOptions, ASpecificationWhoseDeviceWasNeverDecidedIsRefusedByField) {
+  muster::v1::JobSpec spec;
+  EXPECT_THAT(std::string(TrainerOptionsFrom(spec, {}, 1).status().message()), HasSubstr("no batch.micro_batch_tokens"));
+  spec.mutable_batch()->set_micro_batch_tokens(256);
+  EXPECT_EQ(TrainerOptionsFrom(spec, {}, 1).status().message(),
+            "the specification has no batch.keep_activations, whose default depends on the device. Set it, or set "
+            "resources.device to cpu or gpu");
+  spec.mutable_batch()->set_keep_activations(0);  // nothing is kept: a choice
+  EXPECT_TRUE(TrainerOptionsFrom(spec, {}, 1).ok());
 }
 
 TEST(BeginningOf, JoinsWordPiecesOfTheVocabularyAndCutsLongTexts) {

@@ -10,6 +10,7 @@
 
 namespace {
 
+using muster::fake_nccl::OrderOfThisThread;
 using muster::fake_nccl::TheWorld;
 
 // One collective: what each rank gave. Done once all ranks have and the last one has computed it.
@@ -31,6 +32,8 @@ std::mutex meetings_lock;
 std::vector<std::shared_ptr<Meeting>> meetings;  // an id holds an index
 thread_local std::shared_ptr<Operation> last_operation;
 thread_local int calls = 0;
+thread_local size_t received = 0;
+thread_local ncclComm* last_comm = nullptr;
 
 size_t SizeOf(ncclDataType_t type) {
   return type == ncclUint8 ? 1 : type == ncclBfloat16 ? 2 : type == ncclFloat32 ? 4 : 8;
@@ -70,7 +73,8 @@ struct ncclComm {
   std::atomic<ncclResult_t> failure{ncclSuccess};
 };
 struct FakeEvent {
-  std::shared_ptr<Operation> operation;
+  std::shared_ptr<Operation> operation;  // null: of a stream without operations
+  muster::testing_streams::StreamOrder::Event order;
 };
 
 namespace {
@@ -83,6 +87,7 @@ ncclResult_t Later(ncclComm_t comm) {
 
 ncclResult_t Enqueue(ncclComm_t comm, const void* send, void* receive, std::function<void(const Operation&)> compute) {
   ++calls;
+  last_comm = comm;
   const std::lock_guard guard(comm->meeting->lock);
   Meeting& meeting = *comm->meeting;
   if (comm->next == meeting.operations.size()) {
@@ -120,6 +125,11 @@ World& TheWorld() {
   return world;
 }
 int CallsOfThisThread() { return calls; }
+size_t BytesReceivedByThisThread() { return received; }
+testing_streams::StreamOrder& OrderOfThisThread() {
+  thread_local testing_streams::StreamOrder order;
+  return order;
+}
 }  // namespace muster::fake_nccl
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
@@ -152,19 +162,43 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm,
-                           cudaStream_t) {
-  return Enqueue(comm, send, receive, [bytes = count * SizeOf(type)](const Operation& operation) {
+ncclResult_t ncclGroupStart() { return ncclSuccess; }
+ncclResult_t ncclGroupEnd() { return last_comm == nullptr ? ncclSuccess : Later(last_comm); }
+
+ncclResult_t ncclBroadcast(const void* send, void* receive, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                           cudaStream_t stream) {
+  const size_t bytes = count * SizeOf(type);
+  if (comm->rank == root) {
+    OrderOfThisThread().Read(stream, send, bytes, "the piece that a broadcast sends");
+  } else {
+    OrderOfThisThread().Write(stream, receive, bytes, "a piece that a broadcast brings");
+    received += bytes;
+  }
+  return Enqueue(comm, send, receive, [=](const Operation& operation) {
     for (void* out : operation.receives) {
-      for (size_t r = 0; r < operation.sends.size(); ++r) {
-        std::memcpy(static_cast<char*>(out) + r * bytes, operation.sends[r], bytes);
-      }
+      if (out != operation.sends[root]) std::memcpy(out, operation.sends[root], bytes);
     }
   });
 }
 
+ncclResult_t ncclReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t, int root,
+                        ncclComm_t comm, cudaStream_t stream) {
+  const size_t bytes = count * SizeOf(type);
+  OrderOfThisThread().Read(stream, send, bytes, "the rows that a reduction sends");
+  if (comm->rank == root) {
+    OrderOfThisThread().Write(stream, receive, bytes, "the rows that a reduction brings");
+    received += bytes * (comm->meeting->comms.size() - 1);
+  }
+  return Enqueue(comm, send, receive, [=](const Operation& operation) {
+    SumOf(type, operation.sends, 0, count, operation.receives[root]);
+  });
+}
+
 ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
-                               ncclComm_t comm, cudaStream_t) {
+                               ncclComm_t comm, cudaStream_t stream) {
+  OrderOfThisThread().Read(stream, send, comm->meeting->comms.size() * count * SizeOf(type), "the rows of a reduce-scatter");
+  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "own rows of a reduce-scatter");
+  received += (comm->meeting->comms.size() - 1) * count * SizeOf(type);
   return Enqueue(comm, send, receive, [=](const Operation& operation) {
     for (size_t r = 0; r < operation.receives.size(); ++r) {
       SumOf(type, operation.sends, r * count, count, operation.receives[r]);
@@ -173,7 +207,8 @@ ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, nc
 }
 
 ncclResult_t ncclAllReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
-                           ncclComm_t comm, cudaStream_t) {
+                           ncclComm_t comm, cudaStream_t stream) {
+  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "the values of an all-reduce");
   return Enqueue(comm, send, receive, [=](const Operation& operation) {
     std::vector<char> sum(count * SizeOf(type));  // operations are in place
     SumOf(type, operation.sends, 0, count, sum.data());
@@ -206,13 +241,20 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new FakeEvent;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->operation = last_operation;
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->operation = stream == 0 ? nullptr : last_operation;
+  event->order = OrderOfThisThread().Record(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  OrderOfThisThread().Wait(stream, event->order);
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (TheWorld().broken_gpu) return cudaErrorLaunchFailure;
-  return event->operation->done ? cudaSuccess : cudaErrorNotReady;
+  if (event->operation != nullptr && !event->operation->done) return cudaErrorNotReady;
+  OrderOfThisThread().HostSaw(event->order);
+  return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;

@@ -6,6 +6,8 @@
 #include <climits>
 #include <cstddef>
 
+#include "worker/rank/device/testing/stream_order.h"
+
 struct ncclComm;
 using ncclComm_t = ncclComm*;
 struct ncclUniqueId {
@@ -28,8 +30,12 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config);
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state);
-ncclResult_t ncclAllGather(const void* send, void* receive, size_t count, ncclDataType_t type, ncclComm_t comm,
+ncclResult_t ncclGroupStart();
+ncclResult_t ncclGroupEnd();
+ncclResult_t ncclBroadcast(const void* send, void* receive, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream);
+ncclResult_t ncclReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op, int root,
+                        ncclComm_t comm, cudaStream_t stream);
 ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op,
                                ncclComm_t comm, cudaStream_t stream);
 ncclResult_t ncclAllReduce(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t op,
@@ -42,6 +48,7 @@ const char* ncclGetLastError(ncclComm_t comm);
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaGetLastError();
@@ -58,5 +65,8 @@ struct World {
 };
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
+size_t BytesReceivedByThisThread();
+// Of the streams of this thread's GPU: each rank is a thread.
+testing_streams::StreamOrder& OrderOfThisThread();
 
 }  // namespace muster::fake_nccl

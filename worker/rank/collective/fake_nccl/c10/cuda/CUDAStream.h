@@ -5,9 +5,12 @@
 
 namespace c10::cuda {
 
+// Stream 0 is the caller's, stream 1 the group's.
 struct CUDAStream {
-  int stream() const { return 0; }
+  int number = 0;
+  int stream() const { return number; }
 };
 inline CUDAStream getCurrentCUDAStream(c10::DeviceIndex) { return {}; }
+inline CUDAStream getStreamFromPool(bool, c10::DeviceIndex) { return {1}; }
 
 }  // namespace c10::cuda

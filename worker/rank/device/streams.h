@@ -1,0 +1,48 @@
+// The streams of a rank's device and the events between them. On the CPU all work is done when the call that asked for it
+// returns: events are readings of the clock there, and waiting for one does nothing.
+//
+// An interface, so that tests can hold who waits for what (testing/recording_streams.h).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "common/clock.h"
+
+namespace muster {
+
+// kCompute: the calling thread's current stream, where the step runs. kUpload: copies of coming batches.
+enum class Lane { kCompute, kUpload };
+
+// Where a stream had come to.
+class StreamEvent {
+ public:
+  virtual ~StreamEvent() = default;
+};
+
+// Thread-safe.
+class Streams {
+ public:
+  virtual ~Streams() = default;
+
+  // After all that the lane holds so far.
+  virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
+  // What the lane gets from now on comes after the event. The host does not wait.
+  virtual void Wait(Lane lane, const StreamEvent& event) = 0;
+  // Does not wait either.
+  virtual bool Past(const StreamEvent& event) = 0;
+  // Of two events that are past.
+  virtual double SecondsBetween(const StreamEvent& begin, const StreamEvent& end) = 0;
+
+  // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.
+  virtual at::Tensor Upload(const at::Tensor& host) = 0;
+  // The lane reads a tensor that another one has made: its memory is not given away before that is done. Wait for the other
+  // lane's event first.
+  virtual void WillRead(Lane lane, const at::Tensor& tensor) = 0;
+};
+
+// `clock` must outlive it.
+std::unique_ptr<Streams> MakeStreams(at::Device device, const Clock& clock);
+
+}  // namespace muster

@@ -1,0 +1,45 @@
+// For tests: which work of a device's streams is ordered before which. Streams run side by side; only an event that one has
+// recorded and another waits for, or that the host has seen, orders their work. Work that touches memory before the work
+// that it depends on has ended is a fault, whatever the order in which a test happened to run it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace muster::testing_streams {
+
+class StreamOrder {
+ public:
+  // For each stream, how much of its work is known to have ended.
+  using Event = std::map<int64_t, int64_t>;
+
+  // Work of a stream on bytes of memory.
+  void Read(int64_t stream, const void* memory, size_t bytes, const std::string& what);
+  void Write(int64_t stream, const void* memory, size_t bytes, const std::string& what);
+
+  Event Record(int64_t stream);                     // of the work that the stream holds so far
+  void Wait(int64_t stream, const Event& event);    // what the stream gets from now on comes after it
+  void HostSaw(const Event& event);                 // what any stream gets from now on comes after it
+
+  // One line for each access that was not ordered: "STREAM reads WHAT, which STREAM may still be writing (WHAT)".
+  const std::vector<std::string>& faults() const { return faults_; }
+
+ private:
+  struct Access {
+    int64_t stream, number;
+    uintptr_t begin, end;
+    bool write;
+    std::string what;
+  };
+  void Touch(Access access);
+
+  std::map<int64_t, Event> streams_;
+  Event host_;
+  std::vector<Access> accesses_;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace muster::testing_streams

@@ -1,0 +1,53 @@
+// This rank's batches: read from the data server, decoded, and on their way to the device, one step ahead of training.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "worker/rank/device/streams.h"
+#include "worker/rank/link/share_stream.h"
+#include "worker/rank/train/batch.h"
+
+namespace muster {
+
+// A thread decodes the next step's share while the step before is trained, and then waits until it is taken: beside the
+// batch in training there is one more, of at most 8 bytes per token and 8 per edge. What is wrong with a share is told
+// when its step is asked for, not earlier.
+class BatchSource {
+ public:
+  struct Options {
+    std::unique_ptr<ShareStream> shares;
+    int64_t rank = 0, world_size = 1;
+    EncoderConfig config;
+    at::Device device = at::kCPU;
+    std::shared_ptr<Streams> streams;  // of the device
+  };
+  struct Step {
+    muster::v1::StepShare share;  // without its micro-batches, which the batch holds
+    StepBatch batch;
+  };
+  static std::unique_ptr<BatchSource> Start(Options options);
+  ~BatchSource();  // ends the thread, and the call in progress
+
+  // The next step; nothing if it is not there after `patience`. Errors are those of ShareStream::Next and
+  // HostBatchFromShare, and final.
+  absl::StatusOr<std::optional<Step>> Next(absl::Duration patience);
+
+ private:
+  explicit BatchSource(Options options) : options_(std::move(options)) {}
+  void Run();
+  absl::StatusOr<Step> Make(muster::v1::StepShare share);
+  bool Stopped();
+
+  Options options_;
+  absl::Mutex mutex_;
+  std::optional<absl::StatusOr<Step>> ready_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace muster

@@ -1,0 +1,15 @@
+// How an attempt's end is to be read.
+#pragma once
+
+#include "absl/status/status.h"
+#include "muster/v1/worker.pb.h"
+
+namespace muster {
+
+// CANCELLED: asked to stop.
+muster::v1::ExitCause CauseOf(const absl::Status& status);
+
+// Reason of an error that says that no checkpoint of the job can be restored.
+inline constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";
+
+}  // namespace muster

@@ -1,0 +1,35 @@
+// The trace of an attempt's steps, which rank 0 records and stores beside the job's checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "common/rpc/blobs.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/link/agent_pipe.h"
+#include "worker/rank/train/trace_recorder.h"
+
+namespace muster {
+
+// For the training thread. What goes wrong with a trace is logged and does not stop training. Other ranks record nothing.
+class StepTrace {
+ public:
+  // `steps_left`: of the attempt. All must outlive it.
+  StepTrace(const muster::rank::v1::RankConfig& config, uint64_t steps_left, bool gpu, BlobClient& blobs, AgentPipe& agent);
+
+  // Around each step. `last`: of the attempt.
+  void BeforeStep() { recorder_.BeforeStep(); }
+  void AfterStep(bool last);
+
+ private:
+  absl::Status Store();
+
+  const muster::rank::v1::RankConfig& config_;
+  const std::filesystem::path folder_;
+  BlobClient& blobs_;
+  AgentPipe& agent_;
+  TraceRecorder recorder_;
+};
+
+}  // namespace muster

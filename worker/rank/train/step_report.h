@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "common/sample_ledger.h"
+#include "worker/rank/train/stop_request.h"
+
+namespace muster {
+
+// What a step says about itself. Counts and means are of the global batch, alike on all ranks; seconds are own.
+struct StepReport {
+  uint64_t step = 0;
+  double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
+  int64_t queries = 0, valid_rows = 0, tokens = 0, ignored_pairs = 0;
+  int64_t negative_pairs = 0;                   // 0: no query had a negative
+  double mean_positive = 0, mean_negative = 0;  // similarities, before temperature
+  double positive_entropy = 0;                  // mean over valid rows, in nats
+  QuerySum applied;                             // whose rows the update holds, of all ranks
+  uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
+  double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
+  double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
+  uint64_t peak_memory_bytes = 0;               // likewise
+  StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
+  // encode, gather, loss, backward, reduce, optimise. On a GPU those of the step before: its events are read once they are
+  // past, so that no phase waits for the device.
+  std::map<std::string, double> seconds;
+};
+
+}  // namespace muster
