@@ -41,6 +41,9 @@ class Blocks {
       use_.in_use -= size;
       return nullptr;
     }
+    // Fewer faults by a factor of 512, and fewer misses of the TLB in products. Where the system has no large pages,
+    // nothing happens.
+    madvise(block, size, MADV_HUGEPAGE);
     use_.mapped_ever += size;
     sizes_[block] = size;
     return block;

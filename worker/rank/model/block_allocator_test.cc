@@ -7,6 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -79,6 +82,29 @@ TEST(BlockAllocator, ReturnsIdleMemoryWhenAsked) {
   ReturnIdleBlocks();
   EXPECT_EQ(CurrentBlockUse().idle, 0);
   EXPECT_GE(CurrentBlockUse().in_use, 1 << 20);
+}
+
+// The kernel's flags of the mapping that `address` lies in, of /proc/self/smaps.
+std::string FlagsOf(const void* address) {
+  std::ifstream file("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    uintptr_t begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
+      inside = begin <= reinterpret_cast<uintptr_t>(address) && reinterpret_cast<uintptr_t>(address) < end;
+    } else if (inside && line.starts_with("VmFlags:")) {
+      return line + " ";
+    }
+  }
+  return "";
+}
+
+TEST(BlockAllocator, AsksForLargePages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) GTEST_SKIP() << "a kernel without large pages";
+  UseBlockAllocator();
+  const at::Tensor held = Bytes(64 << 20);
+  const std::string flags = FlagsOf(held.const_data_ptr());
+  EXPECT_NE(flags.find(" hg "), std::string::npos) << flags;
 }
 
 // oneDNN takes and frees raw memory for both kinds.

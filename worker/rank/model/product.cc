@@ -6,6 +6,7 @@
 #include <ATen/ops/mm.h>
 
 #include "worker/rank/model/encoder_ops.h"
+#include "worker/rank/model/matrix_product.h"
 
 namespace muster {
 namespace {
@@ -35,7 +36,9 @@ const at::Tensor& UpOf(const Linear::Adapter& adapter) {
 // them first.
 void AddTransposedProduct(const at::Tensor& d_out, const at::Tensor& x, double alpha, at::Tensor gradient) {
   if (!gradient.defined()) return;
-  if (gradient.scalar_type() == x.scalar_type()) {
+  if (gradient.scalar_type() == x.scalar_type() && alpha == 1) {
+    AddProductTo(d_out.t(), x, gradient);
+  } else if (gradient.scalar_type() == x.scalar_type()) {
     gradient.addmm_(d_out.t(), x, /*beta=*/1, alpha);
   } else if (x.is_cuda()) {
     at::addmm_out(gradient, gradient, d_out.t(), x, gradient.scalar_type(), /*beta=*/1, alpha);
@@ -54,13 +57,7 @@ at::Tensor Product(const Linear& linear, const at::Tensor& x, bool bias) {
   }
   ForMasters(linear, [&](const Affine& master, const Linear::Adapter* adapter, int64_t first, int64_t columns) {
     at::Tensor part = out.narrow(1, first, columns);
-    if (!IsCast(linear)) {
-      if (bias && master.bias.defined()) {
-        at::addmm_out(part, master.bias, x, master.weight.t());
-      } else {
-        at::mm_out(part, x, master.weight.t());
-      }
-    }
+    if (!IsCast(linear)) MultiplyInto(x, master.weight.t(), bias ? master.bias : at::Tensor(), part);
     if (adapter != nullptr) part.addmm_(at::mm(x, DownOf(*adapter).t()), UpOf(*adapter).t(), 1, linear.scale);
   });
   return out;
@@ -70,9 +67,9 @@ at::Tensor Product(const Linear& linear, const at::Tensor& x, bool bias) {
 void InputProduct(const Linear& linear, const at::Tensor& d_out, bool overwrite, at::Tensor& d_x) {
   const auto add = [&](const at::Tensor& d, const at::Tensor& weight) {
     if (overwrite) {
-      at::mm_out(d_x, d, weight);
+      MultiplyInto(d, weight, {}, d_x);
     } else {
-      d_x.addmm_(d, weight);
+      AddProductTo(d, weight, d_x);
     }
     overwrite = false;
   };

@@ -1,0 +1,37 @@
+// Products of float32 matrices by kernels of our own, for processors with AVX-512 that MKL serves by code for AVX2.
+#pragma once
+
+#include <cstdint>
+
+namespace muster {
+
+// Element (i, j) of a matrix: data[i * row + j * column]. One of the strides is 1.
+struct Matrix {
+  const float* data;
+  int64_t row, column;
+};
+
+// out = a b, + bias where there is one; or out += a b.
+struct ProductJob {
+  int64_t rows, columns, depth;  // out: [rows, columns]; a: [rows, depth]; b: [depth, columns]
+  Matrix a, b;
+  const float* bias = nullptr;  // [columns]
+  bool add = false;             // excludes a bias
+  float* out;
+  int64_t out_row;  // from one row of `out` to the next
+};
+
+// Whether this processor has AVX-512, which the kernels need.
+bool CanRunOwnProducts();
+// Whether they are used instead of MKL's: on AMD's processors, where they were measured to be faster. It depends on the
+// processor and on nothing else, since two kinds of kernels round differently.
+bool UsesOwnProducts();
+
+// On the threads of at::parallel_for. A row of `out` is the same bits whatever the other rows are, and however many
+// threads compute: products along `depth` are summed in ascending order within blocks of kProductDepth, and the sums of
+// the blocks are added to `out` in ascending order. Only where CanRunOwnProducts().
+void OwnProduct(const ProductJob& job);
+
+inline constexpr int64_t kProductDepth = 512;
+
+}  // namespace muster

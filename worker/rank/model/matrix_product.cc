@@ -1,0 +1,53 @@
+#include "worker/rank/model/matrix_product.h"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
+#include <ATen/record_function.h>
+
+#include "worker/rank/model/cpu_product.h"
+
+namespace muster {
+namespace {
+
+bool IsDense(const at::Tensor& matrix) { return matrix.stride(0) == 1 || matrix.stride(1) == 1; }
+
+bool IsOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& out) {
+  return out.is_cpu() && out.scalar_type() == at::kFloat && out.numel() > 0 && a.size(1) > 0 && out.stride(1) == 1 &&
+         IsDense(a) && IsDense(b) && UsesOwnProducts();
+}
+
+Matrix MatrixOf(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<float>(), tensor.stride(0), tensor.stride(1)};
+}
+
+void RunOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out) {
+  RECORD_FUNCTION("muster::Product", std::vector<c10::IValue>({a, b}));
+  const ProductJob job{.rows = out.size(0),
+                       .columns = out.size(1),
+                       .depth = a.size(1),
+                       .a = MatrixOf(a),
+                       .b = MatrixOf(b),
+                       .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                       .add = add,
+                       .out = out.mutable_data_ptr<float>(),
+                       .out_row = out.stride(0)};
+  OwnProduct(job);
+}
+
+}  // namespace
+
+void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out) {
+  if (IsOwn(a, b, out)) return RunOwn(a, b, bias, /*add=*/false, out);
+  if (bias.defined()) {
+    at::addmm_out(out, bias, a, b);
+  } else {
+    at::mm_out(out, a, b);
+  }
+}
+
+void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
+  if (IsOwn(a, b, out)) return RunOwn(a, b, {}, /*add=*/true, out);
+  out.addmm_(a, b);
+}
+
+}  // namespace muster
