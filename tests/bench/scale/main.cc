@@ -1,0 +1,91 @@
+// muster-scale-bench: what a coordinator costs with many workers and jobs.
+//
+//   muster-scale-bench core                   the pure core: microseconds per event, bytes per waiting job
+//   muster-scale-bench fleet --workers 1000   a real coordinator, under simulated agents over gRPC on loopback
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "common/files.h"
+#include "tests/bench/scale/core_cost.h"
+#include "tests/bench/scale/fleet_run.h"
+
+namespace muster::bench {
+namespace {
+
+void PrintCore(const std::vector<uint32_t>& workers, const std::vector<uint32_t>& jobs, uint32_t repeats) {
+  std::printf("| workers | jobs | running | bytes per waiting job | microseconds per event (of the plan after it) |\n");
+  std::printf("|---|---|---|---|---|\n");
+  for (const uint32_t some_workers : workers) {
+    for (const uint32_t some_jobs : jobs) {
+      const CoreCosts costs = MeasureCore(some_workers, some_jobs, repeats);
+      std::printf("| %u | %u | %u | %.0f |", costs.workers, costs.jobs, costs.running, costs.bytes_per_waiting_job);
+      for (const EventCost& cost : costs.events) {
+        std::printf(" %s %.1f", cost.event.c_str(), cost.microseconds);
+        if (cost.plan_microseconds > 0) std::printf(" (%.1f)", cost.plan_microseconds);
+      }
+      std::printf(" |\n");
+      std::fflush(stdout);
+    }
+  }
+}
+
+int PrintFleet(FleetRun run) {
+  const absl::StatusOr<std::filesystem::path> folder =
+      MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-scale-bench");
+  if (!folder.ok()) return 1;
+  run.folder = *folder;
+  const absl::StatusOr<nlohmann::json> result = MeasureFleet(run);
+  if (!result.ok()) {
+    std::fprintf(stderr, "muster-scale-bench: %s\n", std::string(result.status().message()).c_str());
+    return 1;
+  }
+  std::printf("%s\n", result->dump(1).c_str());
+  std::error_code error;
+  std::filesystem::remove_all(run.folder, error);
+  return 0;
+}
+
+}  // namespace
+}  // namespace muster::bench
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  rlimit files = {};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;  // a connection per agent; the coordinator inherits it
+  setrlimit(RLIMIT_NOFILE, &files);
+
+  CLI::App app{"What a coordinator costs with many workers and jobs."};
+  app.require_subcommand(1);
+  std::vector<uint32_t> workers = {100, 1000}, jobs = {1000, 20000};
+  uint32_t repeats = 200;
+  CLI::App* core = app.add_subcommand("core", "The pure core: microseconds per event");
+  core->add_option("--workers", workers, "Numbers of workers, of 8 slots each")->delimiter(',')->capture_default_str();
+  core->add_option("--jobs", jobs, "Numbers of jobs, of 1 to 16 slots")->delimiter(',')->capture_default_str();
+  core->add_option("--repeats", repeats, "Events of each kind")->capture_default_str();
+
+  muster::bench::FleetRun run;
+  run.coordinator = std::filesystem::path(argv[0]).parent_path() / "muster-coordinator";
+  CLI::App* fleet = app.add_subcommand("fleet", "A real coordinator, under simulated agents over gRPC");
+  fleet->add_option("--coordinator", run.coordinator, "The program")->capture_default_str();
+  fleet->add_option("--workers", run.workers, "Agents, each with a session of its own")->capture_default_str();
+  fleet->add_option("--slots", run.slots, "Of each worker")->capture_default_str();
+  fleet->add_option("--jobs", run.jobs, "Jobs, of 1 to 16 slots")->capture_default_str();
+  fleet->add_option("--submitters", run.submitters, "Submits at once")->capture_default_str();
+  fleet->add_option("--rest", run.rest_seconds, "Seconds of heartbeats alone")->capture_default_str();
+  fleet->add_option("--progress", run.progress_seconds, "Seconds between reports of progress; 0: none")->capture_default_str();
+  fleet->add_flag("--queued-first", run.queued_first, "Submit all jobs before any agent connects");
+  fleet->add_flag("!--no-silence", run.silence, "Leave out 10% of the workers falling silent");
+  fleet->add_flag("!--no-restart", run.restart, "Leave out SIGKILL and restart");
+  CLI11_PARSE(app, argc, argv);
+  if (core->parsed()) {
+    muster::bench::PrintCore(workers, jobs, repeats);
+    return 0;
+  }
+  return muster::bench::PrintFleet(std::move(run));
+}
