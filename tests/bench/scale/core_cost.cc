@@ -150,7 +150,7 @@ class Core {
   }
   void AddObserved(muster::v1::Hello& hello) { AddObserved(hello, hello.worker()); }
 
-  // Every worker that was told something prepares and starts what it was told.
+  // Every worker that received effects prepares and starts what they ask for.
   void StartAll() {
     while (!told_.empty()) {
       const std::set<std::string> told = std::exchange(told_, {});

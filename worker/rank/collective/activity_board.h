@@ -28,7 +28,7 @@ class ActivityBoard {
   void SetPhase(absl::string_view phase);        // of the step in progress; ends the activity
   void SetStep(uint64_t done);
   void BeginCollective(absl::string_view operation);  // both of the next two
-  void CountCollective();                             // one was started, which goes on while the rank does other things
+  void CountCollective();                             // one was started, which continues while the rank does other things
   void AwaitCollective(absl::string_view operation);
   void EndCollective();
 

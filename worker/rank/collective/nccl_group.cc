@@ -157,7 +157,7 @@ class NcclGroup final : public BackendGroup {
   const int64_t rank_, world_size_;
   const absl::Duration timeout_;
   ncclComm_t comm_ = nullptr;  // null: not met yet, or aborted
-  // Operations run in a stream of their own, so that the work of the caller's stream goes on meanwhile.
+  // Operations run in a stream of their own, so that the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
 };

@@ -102,7 +102,7 @@ TEST(BatchSource, EndsWhenDroppedWhileTheServerIsSilent) {
   ASSERT_TRUE((*source->Next(kPatience)).has_value());
   const auto none = source->Next(absl::Milliseconds(1));
   ASSERT_TRUE(none.ok()) << none.status();
-  EXPECT_FALSE(none->has_value()) << "nothing yet, which is no error";
+  EXPECT_FALSE(none->has_value()) << "nothing yet, and not an error";
 }
 
 TEST(BatchSource, AStaleAttemptEndsIt) {
