@@ -63,7 +63,8 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spe
   const muster::v1::BatchSpec& batch = spec.batch();
   if (batch.micro_batch_tokens() == 0 || !batch.has_keep_activations()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the specification has no ", batch.micro_batch_tokens() == 0 ? "batch.micro_batch_tokens" : "batch.keep_activations",
+        absl::StrCat("the specification has no ",
+                     batch.micro_batch_tokens() == 0 ? "batch.micro_batch_tokens" : "batch.keep_activations",
                      ", whose default depends on the device. Set it, or set resources.device to cpu or gpu"));
   }
   const muster::v1::ModelSpec& model = spec.model();
