@@ -49,6 +49,8 @@ def build():
         ],
         "Coordinator": [
             lines("Journal flush time", "s", *quantiles("muster_journal_write_seconds")),
+            lines("Event loop turn", "s", *quantiles("muster_event_loop_turn_seconds")),
+            lines("Placement time", "s", *quantiles("muster_placement_seconds")),
             lines("Requests", "reqps", Query("sum by (instance, method) (muster:rpc_requests:rate5m)", "{{instance}} {{method}}")),
             lines("Request latency", "s", Query("muster:rpc_seconds:p99_rate5m", "{{instance}} p99")),
             lines("Request error ratio", "percentunit", Query("muster:rpc_errors:ratio_rate5m", "{{instance}}")),
