@@ -1,7 +1,7 @@
 // What is free on the workers now, kept as it changes: planning visits neither all workers nor all jobs.
 //
 // Whoever changes what the slots of a worker depend on (its jobs, what it says it runs, its session) touches it; Refresh
-// then computes it anew. What time alone changes (a worker that is no longer heard, one that is no longer avoided) comes
+// then recomputes it. What time alone changes (a worker that is no longer heard, one that is no longer avoided) comes
 // due by itself. After Refresh the index is what SnapshotOf computes from nothing.
 #pragma once
 

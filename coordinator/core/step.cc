@@ -328,7 +328,7 @@ void Stepper::LoseSilentWorker(const std::string& name, absl::Duration age) {
 }
 
 void Stepper::FindMissedDeadlines() {
-  const bool all = !soft_.data_server.answers();  // the timers of all that wait for it stand still
+  const bool all = !soft_.data_server.answers();  // the timers of everything that waits for it are stopped
   if (all || soft_.deadlines.size() != state_.index.running.size()) {
     soft_.deadlines.Clear();
     for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);

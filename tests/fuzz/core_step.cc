@@ -222,7 +222,7 @@ class Cluster {
     const ClusterSnapshot snapshot = SnapshotOf(state_, soft_, now_);
     FUZZ_CHECK(kept.size() == snapshot.workers.size(), "the index of the cluster has other workers");
     for (size_t i = 0; i < kept.size(); ++i) {
-      // How long a worker was not heard is written anew once a second.
+      // How long a worker was not heard is rewritten every second.
       const bool same = kept[i].free == snapshot.workers[i].free && kept[i].withheld == snapshot.workers[i].withheld &&
                         kept[i].total == snapshot.workers[i].total && kept[i].device == snapshot.workers[i].device &&
                         kept[i].withheld_reason.empty() == snapshot.workers[i].withheld_reason.empty();
