@@ -175,7 +175,7 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(*ReadFile(folder_ / "some/model/1_Pooling/config.json"), "{}");
   result = Muster("export j1 some/model");
   EXPECT_EQ(result.code, 6);
-  EXPECT_THAT(result.err, HasSubstr("some/model is there already"));
+  EXPECT_THAT(result.err, HasSubstr("some/model exists and is not empty"));
   blobs_.blobs.erase(manifest.files(1).digest());
   EXPECT_EQ(Muster("export j1 other").code, 6);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "other"));
