@@ -202,12 +202,8 @@ void EventLoop::Run() {
     RunDelayed(durable);
     for (const auto& [session, event] : heartbeats) Handle(event);
     for (const auto& [key, event] : progress) Handle(event);
-    Work(agents_, agents);
-    Work(queue_, calls);
-    {
-      absl::MutexLock lock(&mutex_);
-      drained_ = drained_ || (agents_.empty() && queue_.empty());
-    }
+    const bool all_reports = Work(agents_, agents), all_calls = Work(queue_, calls);
+    drained_ = drained_ || (all_reports && all_calls);
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
       options_.on_turn();
@@ -220,18 +216,20 @@ void EventLoop::Run() {
   }
 }
 
-void EventLoop::Work(std::deque<Item>& lane, size_t count) {
+bool EventLoop::Work(std::deque<Item>& lane, size_t count) {
   const absl::Duration until = options_.clock->Monotonic() + kLongestTurn;
-  for (size_t i = 0; i < count && (i == 0 || options_.clock->Monotonic() < until); ++i) {
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0 && options_.clock->Monotonic() >= until) return false;
     std::optional<Item> item;
     {
       absl::MutexLock lock(&mutex_);
-      if (lane.empty()) return;
+      if (lane.empty()) return true;
       item = std::move(lane.front());
       lane.pop_front();
     }
     HandleItem(*item);
   }
+  return true;
 }
 
 bool EventLoop::IsDead(const Event& event) const {

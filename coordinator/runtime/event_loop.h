@@ -101,8 +101,8 @@ class EventLoop final : public Backend {
   void Begin();
   void Handle(const Event& event);
   void HandleItem(const Item& item);
-  // At most `count` of the oldest items of a lane, for kLongestTurn.
-  void Work(std::deque<Item>& lane, size_t count);
+  // The `count` oldest items of a lane. False: kLongestTurn was over before the last of them.
+  bool Work(std::deque<Item>& lane, size_t count);
   // Whether the session of a hello is gone: its agent has given it up and connects again.
   bool IsDead(const Event& event) const;
   void FillGauges();
@@ -123,7 +123,7 @@ class EventLoop final : public Backend {
   std::deque<Delayed> delayed_;
   bool replan_ = false;
   absl::Time ticked_at_;
-  bool drained_ = false;  // the queue has been empty since the last tick
+  bool drained_ = false;               // since the last tick a turn took all that was there when it began
   uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
   absl::Duration deaf_for_;            // up to the last tick
   std::string deaf_why_;  // empty: it keeps up
