@@ -156,9 +156,6 @@ absl::Status CheckTrace(const JobSpec& spec) {
 
 absl::Status CheckResources(const JobSpec& spec) {
   const auto& slots = spec.resources().slots();
-  if (spec.resources().reductions() != muster::v1::REDUCTIONS_DEFAULT) {
-    return Wrong("resources.reductions", "is not supported. Leave it out.");
-  }
   if (slots.max() < slots.min()) {
     return Wrong("resources.slots.max", absl::StrCat("is ", slots.max(), ". It must be at least resources.slots.min, ",
                                                      slots.min(), "."));
@@ -283,6 +280,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (spec.resources().reductions() == muster::v1::REDUCTIONS_FASTEST) return kReductionsProtocol;  // older ranks fix the order
   const muster::v1::ModelSpec& model = spec.model();
   if (spec.trace_steps() > 0 || model.has_hidden_dropout() || model.has_attention_dropout() ||
       model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_DEFAULT) {

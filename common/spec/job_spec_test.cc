@@ -283,6 +283,16 @@ TEST(NeededProtocol, IsThatOfTheNewestOptionOfTheJob) {
   }
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedForReductionsThatItCannotChoose) {
+  JobSpec spec = Good();
+  spec.mutable_resources()->set_reductions(muster::v1::REDUCTIONS_FIXED_ORDER);
+  EXPECT_EQ(NeededProtocol(spec, {}), 0) << "as every agent does";
+  spec.mutable_resources()->set_reductions(muster::v1::REDUCTIONS_FASTEST);
+  EXPECT_EQ(NeededProtocol(spec, {}), kReductionsProtocol);
+  FillDefaults(spec);
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
 TEST(ParseMetricName, KnowsItsNames) {
   EXPECT_EQ(ParseMetricName("ndcg@10")->kind, MetricName::Kind::kNdcg);
   EXPECT_EQ(ParseMetricName("ndcg@10")->cutoff, 10);
