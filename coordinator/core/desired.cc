@@ -10,7 +10,9 @@ namespace muster {
 muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
   muster::v1::DesiredState desired;
   desired.set_epoch(state.epoch);
-  for (const std::string& id : state.active) {
+  const auto jobs = state.index.by_worker.find(worker);
+  if (jobs == state.index.by_worker.end()) return desired;
+  for (const std::string& id : jobs->second) {
     const JobRecord& record = state.jobs.at(id);
     if (!record.has_running() || record.job().attempts().empty()) continue;
     const muster::v1::AttemptInfo& info = *record.job().attempts().rbegin();

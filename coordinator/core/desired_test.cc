@@ -7,8 +7,8 @@ namespace {
 
 muster::v1::ResolvedJob SentFor(const std::string& architecture) {
   State state;
-  state.active.insert("j");
-  JobRecord& record = state.jobs["j"];
+  JobRecord record;
+  record.mutable_job()->set_id("j");
   record.mutable_running();
   auto* attempt = record.mutable_job()->add_attempts();
   attempt->set_number(1);
@@ -18,6 +18,7 @@ muster::v1::ResolvedJob SentFor(const std::string& architecture) {
   resolved->set_embedding_size(384);
   resolved->mutable_prompts()->set_query("");
   resolved->set_total_steps(7);
+  EXPECT_TRUE(Apply(RecordOf(record), state).ok());
   return DesiredStateOf(state, "w1").assignments(0).resolved();
 }
 

@@ -150,12 +150,13 @@ struct Measured {
   std::string label;  // empty: the family has none
   double value = 1;
 };
+struct WaitingChanged {};  // why jobs wait: watchers of waiting jobs want to see it
 struct JobChanged {  // durable or soft: watchers want to see it
   std::string job_id;
 };
 
 using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession, OpenRendezvous, CloseRendezvous,
-                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, JobChanged>;
+                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, JobChanged, WaitingChanged>;
 
 struct Decision {
   std::vector<Record> records;  // commit these, then

@@ -8,25 +8,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
 #include "coordinator/core/soft.h"
 #include "coordinator/core/state.h"
 #include "muster/v1/job.pb.h"
 
 namespace muster {
 
-struct WorkerSlots {
-  std::string name;
-  muster::v1::Device device = muster::v1::DEVICE_CPU;
-  uint32_t total = 0;
-  uint32_t protocol = 0;       // what its agent understands (common/version.h)
-  std::vector<uint32_t> free;  // ascending
-  uint32_t withheld = 0;       // neither free nor used by a running attempt
-  std::string withheld_reason;  // "w2 silent", "w1 draining", "w1 stopping old ranks"
-};
 struct ClusterSnapshot {
   std::vector<WorkerSlots> workers;  // by name
 };
@@ -56,14 +49,23 @@ struct GangPlan {
   std::vector<Waiting> waiting;
 };
 
+// The rule, for a snapshot and a queue that are made from nothing. The coordinator plans with PlanWaiting.
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
+
+// Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
+// of device that it cannot place, and those that are to wait before they are tried again. `cluster` is up to date before.
+struct PlanInput {
+  const WaitingJobs* waiting = nullptr;
+  std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job
+  std::function<bool(const std::string& id)> is_held;        // not to be placed yet
+};
+std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster, QueueView& view);
 
 inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats and a little
 
 // What is free now. Derived from the running attempts and from what agents say they run, never counted by hand: a
 // slot is free when no attempt holds it and no rank of an older attempt is still seen on it.
+WorkerSlots SlotsOf(const State& state, const std::string& name, const SoftWorker& worker, absl::Time now);
 ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now);
-// Jobs that wait to be placed, but for those that are to wait before they are tried again.
-JobQueue QueueOf(const State& state, const Soft& soft, absl::Time now);
 
 }  // namespace muster

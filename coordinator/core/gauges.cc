@@ -46,18 +46,14 @@ void AddWorkers(const State& state, const Soft& soft, absl::Time now, Samples& o
 }
 
 void AddQueues(const State& state, absl::Time now, Samples& out) {
-  std::map<std::string, double> oldest;
-  for (const std::string& id : state.active) {
-    const JobRecord& record = state.jobs.at(id);
-    double& wait = oldest[record.job().spec().resources().queue()];
-    wait = std::max(wait, Seconds(WaitOf(record, now)));
-  }
   size_t shown = 0;
-  for (const muster::v1::QueueInfo& queue : ViewQueues(state)) {
+  for (const auto& [name, queue] : state.index.queues) {
     if (++shown > kMaxMeasuredQueues) break;
-    out.push_back({"muster_queue_jobs", {queue.name(), "waiting"}, static_cast<double>(queue.jobs_waiting())});
-    out.push_back({"muster_queue_jobs", {queue.name(), "running"}, static_cast<double>(queue.jobs_running())});
-    out.push_back({"muster_queue_oldest_wait_seconds", {queue.name()}, oldest[queue.name()]});
+    const double oldest =
+        queue.since.empty() ? 0 : Seconds(now - absl::FromUnixNanos(queue.since.begin()->first));
+    out.push_back({"muster_queue_jobs", {name, "waiting"}, static_cast<double>(queue.waiting)});
+    out.push_back({"muster_queue_jobs", {name, "running"}, static_cast<double>(queue.running)});
+    out.push_back({"muster_queue_oldest_wait_seconds", {name}, oldest});
   }
 }
 
@@ -134,14 +130,18 @@ void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1
 
 void AddJobs(const State& state, const Soft& soft, const std::map<muster::v1::Device, size_t>& free, absl::Time now,
              Samples& out) {
-  std::vector<const JobRecord*> jobs;
-  for (const std::string& id : state.active) jobs.push_back(&state.jobs.at(id));
-  std::sort(jobs.begin(), jobs.end(), [](const JobRecord* a, const JobRecord* b) {
-    if (a->has_running() != b->has_running()) return a->has_running();
-    return a->sequence() < b->sequence();
-  });
-  if (jobs.size() > kMaxMeasuredJobs) jobs.resize(kMaxMeasuredJobs);
-  for (const JobRecord* record : jobs) AddJob(*record, soft, free, now, out);
+  std::map<uint64_t, std::string> running;
+  for (const std::string& id : state.index.running) running[state.jobs.at(id).sequence()] = id;
+  size_t shown = 0;
+  for (const auto& [sequence, id] : running) {
+    if (++shown > kMaxMeasuredJobs) return;
+    AddJob(state.jobs.at(id), soft, free, now, out);
+  }
+  for (const auto& [sequence, id] : state.index.active_by_sequence) {
+    if (state.index.running.contains(id)) continue;
+    if (++shown > kMaxMeasuredJobs) return;
+    AddJob(state.jobs.at(id), soft, free, now, out);
+  }
 }
 
 }  // namespace

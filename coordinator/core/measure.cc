@@ -95,14 +95,12 @@ void Stepper::MeasureGoodput() {
   soft_.accounted = now_;
   if (first || passed <= absl::ZeroDuration()) return;
   std::map<std::string, double> spent;
-  for (const std::string& id : state_.active) {
+  if (state_.index.waiting_slots > 0) {
+    spent["queue"] = static_cast<double>(state_.index.waiting_slots) * absl::ToDoubleSeconds(passed);
+  }
+  for (const std::string& id : state_.index.running) {
     const JobRecord& record = state_.jobs.at(id);
     const JobPhase phase = record.job().phase();
-    if (!record.has_running()) {
-      const double slots = std::max<uint32_t>(1, record.job().spec().resources().slots().min());
-      if (phase != JobPhase::JOB_PHASE_PAUSED) spent["queue"] += slots * absl::ToDoubleSeconds(passed);
-      continue;
-    }
     const double seconds = record.running().ranks_size() * absl::ToDoubleSeconds(passed);
     const auto soft = soft_.jobs.find(id);
     if (phase != JobPhase::JOB_PHASE_TRAINING || soft == soft_.jobs.end() ||

@@ -25,18 +25,6 @@ std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device)
   return DeterministicBytes(spec);
 }
 
-template <typename Records>
-absl::Status CheckSubject(const Records& records, const std::string& subject, const std::string& key,
-                          const std::string& request_id, absl::string_view kind) {
-  for (const auto& [name, record] : records) {
-    if (name == subject || std::find(record.requests().begin(), record.requests().end(), key) == record.requests().end()) {
-      continue;
-    }
-    return Reused(request_id, absl::StrCat("for ", kind, " ", name));
-  }
-  return absl::OkStatus();
-}
-
 // Where a job of the version before has a size that every device had as its default then, and the submission has today's
 // default of its device, both left it out.
 void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSpec& asked) {
@@ -96,12 +84,23 @@ std::string RequestKey(const DrainWorker& command) {
 
 absl::Status CheckSameSubject(const State& state, const JobCommand& command) {
   if (command.request_id.empty()) return absl::OkStatus();
-  return CheckSubject(state.jobs, command.job_id, RequestKey(command), command.request_id, "job");
+  const auto known = state.index.requests.find(RequestKey(command));
+  if (known == state.index.requests.end()) return absl::OkStatus();
+  for (const std::string& job : known->second) {
+    if (job != command.job_id) return Reused(command.request_id, absl::StrCat("for job ", job));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckSameSubject(const State& state, const DrainWorker& command) {
   if (command.request_id.empty()) return absl::OkStatus();
-  return CheckSubject(state.workers, command.worker, RequestKey(command), command.request_id, "worker");
+  const std::string key = RequestKey(command);
+  for (const auto& [name, record] : state.workers) {
+    const auto& known = record.requests();
+    if (name == command.worker || std::find(known.begin(), known.end(), key) == known.end()) continue;
+    return Reused(command.request_id, absl::StrCat("for worker ", name));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace muster

@@ -79,9 +79,10 @@ Roots RootsOf(const State& state) {
 
 std::vector<std::string> ExpiredJobs(const State& state, absl::Time time, size_t most) {
   std::vector<std::string> ids;
-  for (const auto& [id, record] : state.jobs) {
-    if (ids.size() == most) break;
-    if (IsFinal(record.job().phase()) && FromProto(record.job().ended()) < time) ids.push_back(id);
+  const int64_t before = absl::ToUnixNanos(time);
+  for (const auto& [ended, id] : state.index.ended) {
+    if (ids.size() == most || ended >= before) break;
+    ids.push_back(id);
   }
   return ids;
 }

@@ -201,10 +201,11 @@ void Runner::Commit(const std::vector<Record>& records) {
 
 void Runner::Give(const Event& event) {
   std::vector<Event> events = {event};
+  std::map<std::string, std::string> waiting;
+  for (const auto& [id, record] : state_.jobs) waiting[id] = WaitingReason(record, *soft_);
   while (!events.empty()) {
     const auto desired = Desired(), saving = Desired(/*saving=*/true);
-    std::map<std::string, std::string> waiting;
-    for (const auto& [id, job] : soft_->jobs) waiting[id] = job.waiting;
+    const bool plans = std::holds_alternative<Plan>(events.back());
     const Decision decision = Step(state_, *soft_, events.back(), now_);
     events.pop_back();
     Commit(decision.records);
@@ -217,9 +218,12 @@ void Runner::Give(const Event& event) {
         outcome_.push_back(absl::StrCat("save ", attempt.first, "#", attempt.second, " ", worker));
       }
     }
-    for (const auto& [id, job] : soft_->jobs) {
-      if (!job.waiting.empty() && job.waiting != waiting[id]) {
-        outcome_.push_back(absl::StrCat("wait ", id, " \"", job.waiting, "\""));
+    for (const auto& [id, record] : state_.jobs) {
+      const std::string reason = WaitingReason(record, *soft_);
+      const bool told = plans || (soft_->jobs.contains(id) && soft_->jobs.at(id).held);
+      if (told && reason != waiting[id]) {
+        waiting[id] = reason;
+        if (!reason.empty()) outcome_.push_back(absl::StrCat("wait ", id, " \"", reason, "\""));
       }
     }
     if (decision.replan) events.push_back(Plan{});

@@ -11,6 +11,8 @@
 
 #include "absl/time/time.h"
 #include "coordinator/core/awake_time.h"
+#include "coordinator/core/cluster_index.h"
+#include "coordinator/core/timer_set.h"
 #include "muster/v1/worker.pb.h"
 
 namespace muster {
@@ -56,6 +58,22 @@ struct DataServerView {
   bool answers() const { return lost_at == absl::InfiniteFuture(); }
 };
 
+// Why jobs wait, as of the last plan. A job that the plan did not come to waits behind the first one that it could not place.
+struct QueueView {
+  struct Head {
+    QueuePlace place;
+    std::string reason;  // "needs 8 GPUs, 6 free"
+    bool operator==(const Head&) const = default;
+  };
+  std::map<muster::v1::Device, Head> heads;       // holds back those behind it
+  std::map<WaitingShape, std::string> too_wide;   // for the whole cluster → the reason
+  std::set<std::string> held;                     // to wait before they are tried again
+  uint64_t visited = 0;                           // jobs that the plan looked at
+
+  // Empty: the plan has not come to it yet, or it is held.
+  std::string ReasonOf(const WaitingShape& shape, const QueuePlace& place) const;
+};
+
 struct Soft {
   absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
   AwakeTime awake;     // without the times in which it could hear nobody
@@ -64,6 +82,15 @@ struct Soft {
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
   DataServerView data_server;
   absl::Duration no_progress = kNoProgress;     // an attempt that does not move for so long ends
+
+  // Kept beside the above, so that no event has to visit all workers or jobs.
+  ClusterIndex cluster;
+  QueueView queue;
+  TimerSet heard;                   // workers, by the time when they were last heard
+  TimerSet deadlines;               // running jobs, by the next moment when their attempt may be late
+  std::set<std::string> leaving;    // workers that drained and whose session ended
+  std::set<std::string> suspects;   // workers that may do otherwise than is desired
+  bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 
 // Replaces what a worker is known to run, as it said at `now`.

@@ -40,9 +40,13 @@ absl::Status Apply(const Record& record, State& state) {
         state.active.insert(id);
       }
       JobRecord& known = state.jobs[id];
-      if (known.has_job()) CountPhase(known.job().phase(), -1, state);
+      if (known.has_job()) {
+        CountPhase(known.job().phase(), -1, state);
+        state.index.Remove(known);
+      }
       CountPhase(job.job().phase(), 1, state);
       known = job;
+      state.index.Add(known);
       return absl::OkStatus();
     }
     case Record::kWorker: state.workers[record.worker().name()] = record.worker(); return absl::OkStatus();
@@ -58,6 +62,7 @@ absl::Status Apply(const Record& record, State& state) {
       if (job == state.jobs.end()) return absl::OkStatus();
       state.submissions.erase(SubmissionKey(job->second.job().owner(), job->second.submit_request()));
       CountPhase(job->second.job().phase(), -1, state);
+      state.index.Remove(job->second);
       state.active.erase(job->first);
       state.jobs.erase(job);
       return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/state_index.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "muster/journal/v1/journal.pb.h"
 
@@ -30,6 +31,7 @@ struct State {
   std::map<std::string, std::string> submissions;  // SubmissionKey → job id
   std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each; none: no entry
   uint64_t last_sequence = 0;                      // of submission
+  StateIndex index;
 };
 
 // What a record means. Total: an unknown record (of a newer version) is FAILED_PRECONDITION and changes nothing.

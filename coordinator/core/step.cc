@@ -27,10 +27,9 @@ namespace {
 
 absl::Status CheckActiveJobs(const State& state, const SubmitJob& event) {
   if (event.max_active_jobs == 0) return absl::OkStatus();
-  const auto own = std::count_if(state.active.begin(), state.active.end(), [&](const std::string& id) {
-    return state.jobs.at(id).job().owner() == event.owner;
-  });
-  if (own < static_cast<ptrdiff_t>(event.max_active_jobs)) return absl::OkStatus();
+  const auto found = state.index.active_of_owner.find(event.owner);
+  const uint64_t own = found == state.index.active_of_owner.end() ? 0 : found->second;
+  if (own < event.max_active_jobs) return absl::OkStatus();
   return WithReason(absl::ResourceExhaustedError(absl::StrCat("user ", event.owner, " has ", own, " jobs that are not over, ",
                                                               "which is the limit. Cancel one, or wait for one to end.")),
                     "TOO_MANY_JOBS");
@@ -80,6 +79,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
     job.changed = now_;  // any change of a running job is a sign of life
   }
   if (before.has_running() && !record.has_running()) PresumeRunning(before);
+  TouchJob(before, record);
   // A slot comes free, or a job comes to wait.
   if (before.has_running() != record.has_running() || before.job().phase() != record.job().phase()) {
     decision_.replan = true;
@@ -100,6 +100,30 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   for (Effect& effect : transition.effects) decision_.effects.push_back(std::move(effect));
   decision_.effects.push_back(JobChanged{id});
   jobs_[id] = std::move(record);
+}
+
+void Stepper::Touch(const std::string& worker) {
+  soft_.cluster.Touch(worker);
+  soft_.suspects.insert(worker);
+}
+
+void Stepper::TouchWorkersOf(const muster::v1::AttemptInfo& attempt) {
+  for (const muster::v1::RankPlacement& rank : attempt.ranks()) Touch(rank.worker());
+}
+
+void Stepper::TouchJob(const JobRecord& before, const JobRecord& after) {
+  for (const JobRecord* record : {&before, &after}) {
+    for (const journal::v1::Grant& grant : record->running().grants()) Touch(grant.worker());
+  }
+  if (before.job().attempts_size() > 0 && after.job().attempts_size() > 0 &&
+      before.job().attempts(0).number() != after.job().attempts(0).number()) {
+    TouchWorkersOf(before.job().attempts(0));  // it left the record: its ranks are no longer known
+  }
+  if (after.has_running()) {
+    soft_.deadlines.Set(after.job().id(), now_);
+  } else {
+    soft_.deadlines.Erase(after.job().id());
+  }
 }
 
 void Stepper::PresumeRunning(const JobRecord& job) {
@@ -193,6 +217,7 @@ void Stepper::On(const DrainWorker& event) {
     while (record.requests_size() > 32) record.mutable_requests()->DeleteSubrange(0, 1);
     decision_.records.push_back(RecordOf(std::move(record)));
     decision_.replan = true;
+    Touch(event.worker);
     if (event.evict) Evict(event.worker);
   }
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.worker});
@@ -208,8 +233,9 @@ bool Stepper::AgentsCanSave(const JobRecord& job) const {
 }
 
 void Stepper::Evict(const std::string& worker) {
-  const std::set<std::string> active = state_.active;
-  for (const std::string& id : active) {
+  const auto jobs = state_.index.by_worker.find(worker);
+  if (jobs == state_.index.by_worker.end()) return;
+  for (const std::string& id : jobs->second) {
     const JobRecord& job = *Job(id);
     const bool has = HasGrant(job, worker);
     if (has) Drive(id, SaveAndStop{worker, absl::StrCat(worker, " drains"), AgentsCanSave(job)});
@@ -228,6 +254,7 @@ void Stepper::On(const RetireJobs& event) {
   for (const std::string& id : ExpiredJobs(state_, now_ - event.keep_ended, kMostRetired)) {
     Record record;
     record.mutable_removed()->set_id(id);
+    for (const muster::v1::AttemptInfo& attempt : state_.jobs.at(id).job().attempts()) TouchWorkersOf(attempt);
     decision_.records.push_back(std::move(record));
   }
 }
@@ -246,80 +273,133 @@ void Stepper::On(const Tick&) {
 }
 
 void Stepper::FindSilentWorkers() {
-  std::set<std::string> names;
-  for (const auto& [name, worker] : soft_.workers) names.insert(name);
-  for (const std::string& id : state_.active) {
-    for (const journal::v1::Grant& grant : state_.jobs.at(id).running().grants()) names.insert(grant.worker());
+  const std::set<std::string> leaving = soft_.leaving;
+  for (const std::string& name : leaving) ForgetIfGone(name);
+  if (soft_.heard.size() != soft_.workers.size()) {  // filled by hand
+    soft_.heard.Clear();
+    for (const auto& [name, worker] : soft_.workers) soft_.heard.Set(name, worker.last_heard);
   }
-  for (const std::string& name : names) {
-    ForgetIfGone(name);
+  std::vector<std::string> silent;
+  for (const auto& [heard, name] : soft_.heard.order()) {  // the longest silence first
+    if (SilentFor(soft_, name, now_) < kLostAfter) break;
+    silent.push_back(name);
+  }
+  std::sort(silent.begin(), silent.end());
+  for (const std::string& name : silent) {
+    SoftWorker& worker = soft_.workers.at(name);
     const absl::Duration age = SilentFor(soft_, name, now_);
-    if (age < kLostAfter) continue;
-    const auto known = soft_.workers.find(name);
-    if (known != soft_.workers.end()) {
-      if (!known->second.silent) Count(Measure::kSilences);
-      known->second.silent = true;
+    if (!worker.silent) {
+      worker.silent = true;
+      LoseSilentWorker(name, age);
     }
-    const std::string reason = absl::StrCat(name, " silent for ", absl::ToInt64Seconds(age), " s");
-    LoseWorker(name, reason, [](const journal::v1::Grant&) { return true; });
-    const std::set<std::string> active = state_.active;
-    for (const std::string& id : active) {  // its peers' collectives failed first
-      const JobRecord before = *Job(id);
-      if (!before.cause_pending()) continue;
-      const muster::v1::AttemptInfo* ended = nullptr;
-      for (const muster::v1::AttemptInfo& info : before.job().attempts()) {
-        if (info.has_ended()) ended = &info;
-      }
-      if (ended == nullptr) continue;
-      const bool had = std::any_of(ended->ranks().begin(), ended->ranks().end(),
-                                   [&](const muster::v1::RankPlacement& rank) { return rank.worker() == name; });
-      if (!had) continue;
-      absl::StatusOr<Transition> transition = AmendCause(before, ended->number(), WorkerLost{name, reason}, now_);
-      if (transition.ok()) Take(before, *std::move(transition));
+    if (age < kForgetAfter) continue;
+    Touch(name);
+    soft_.heard.Erase(name);
+    soft_.leaving.erase(name);
+    soft_.workers.erase(name);
+  }
+  const absl::Duration listened = AwakeSince(soft_, soft_.started, now_);
+  if (soft_.missed_unheard || listened < kLostAfter) return;
+  soft_.missed_unheard = true;
+  for (const auto& [name, jobs] : state_.index.by_worker) {
+    if (!soft_.workers.contains(name)) LoseSilentWorker(name, listened);
+  }
+}
+
+void Stepper::LoseSilentWorker(const std::string& name, absl::Duration age) {
+  Count(Measure::kSilences);
+  Touch(name);
+  const std::string reason = absl::StrCat(name, " silent for ", absl::ToInt64Seconds(age), " s");
+  LoseWorker(name, reason, [](const journal::v1::Grant&) { return true; });
+  for (const std::string& id : state_.index.cause_pending) {  // its peers' collectives failed first
+    const JobRecord before = *Job(id);
+    if (!before.cause_pending()) continue;
+    const muster::v1::AttemptInfo* ended = nullptr;
+    for (const muster::v1::AttemptInfo& info : before.job().attempts()) {
+      if (info.has_ended()) ended = &info;
     }
-    if (known != soft_.workers.end() && age >= kForgetAfter) soft_.workers.erase(known);
+    if (ended == nullptr) continue;
+    const bool had = std::any_of(ended->ranks().begin(), ended->ranks().end(),
+                                 [&](const muster::v1::RankPlacement& rank) { return rank.worker() == name; });
+    if (!had) continue;
+    absl::StatusOr<Transition> transition = AmendCause(before, ended->number(), WorkerLost{name, reason}, now_);
+    if (transition.ok()) Take(before, *std::move(transition));
   }
 }
 
 void Stepper::FindMissedDeadlines() {
-  const std::set<std::string> active = state_.active;
-  for (const std::string& id : active) {
+  const bool all = !soft_.data_server.answers();  // the timers of all that wait for it stand still
+  if (all || soft_.deadlines.size() != state_.index.running.size()) {
+    soft_.deadlines.Clear();
+    for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);
+  }
+  const std::set<std::string> due = soft_.deadlines.Due(now_);
+  for (const std::string& id : due) {
     const JobRecord& record = *Job(id);
-    if (!record.has_running()) continue;
+    if (!record.has_running()) continue;  // ended by this decision
     const journal::v1::RunningAttempt& running = record.running();
     if (!running.has_started()) {
-      if (AwakeSince(soft_, FromProto(running.reserved()), now_) < kPrepareWithin) continue;
-      for (const journal::v1::Grant& grant : running.grants()) {
-        if (grant.prepared()) continue;
-        const auto worker = soft_.workers.find(grant.worker());
-        if (worker != soft_.workers.end()) worker->second.avoided_until = now_ + kAvoidRefuser;
-        Drive(id, WorkerRefused{grant.worker(), absl::StrCat(grant.worker(), " did not prepare within ",
-                                                             absl::ToInt64Seconds(kPrepareWithin), " s")});
-        break;
+      if (AwakeSince(soft_, FromProto(running.reserved()), now_) >= kPrepareWithin) {
+        for (const journal::v1::Grant& grant : running.grants()) {
+          if (grant.prepared()) continue;
+          const auto worker = soft_.workers.find(grant.worker());
+          if (worker != soft_.workers.end()) worker->second.avoided_until = now_ + kAvoidRefuser;
+          Touch(grant.worker());
+          Drive(id, WorkerRefused{grant.worker(), absl::StrCat(grant.worker(), " did not prepare within ",
+                                                               absl::ToInt64Seconds(kPrepareWithin), " s")});
+          break;
+        }
       }
-      continue;
-    }
-    if (running.has_stop()) {
+    } else if (running.has_stop()) {
       if (AwakeSince(soft_, FromProto(running.stop().since()), now_) >= kStopWithin) Drive(id, StopOverdue{});
-      continue;
+    } else {
+      WatchProgress(record);
     }
-    WatchProgress(record);
+    if (const JobRecord& after = *Job(id); after.has_running()) soft_.deadlines.Set(id, NextDeadline(after));
   }
 }
 
+absl::Time Stepper::NextDeadline(const JobRecord& record) {
+  const journal::v1::RunningAttempt& running = record.running();
+  absl::Duration left;
+  if (!running.has_started()) {
+    left = kPrepareWithin - AwakeSince(soft_, FromProto(running.reserved()), now_);
+  } else if (running.has_stop()) {
+    left = kStopWithin - AwakeSince(soft_, FromProto(running.stop().since()), now_);
+  } else {
+    const SoftJob& soft = soft_.jobs[record.job().id()];
+    if (soft.standstill.empty()) left = soft_.no_progress / kShownAfter - AwakeSince(soft_, soft.changed, now_);
+  }
+  return now_ + std::max(left, absl::ZeroDuration());
+}
+
 void Stepper::On(const Plan&) {
-  const GangPlan plan = PlanGangs(SnapshotOf(state_, soft_, now_), QueueOf(state_, soft_, now_));
-  for (const Placement& placement : plan.placements) {
+  soft_.cluster.Refresh(state_, soft_, now_);
+  PlanInput input;
+  input.waiting = &state_.index.waiting;
+  input.max_slots = [this](const std::string& id) {
+    return state_.jobs.at(id).job().spec().resources().slots().max();
+  };
+  input.is_held = [this](const std::string& id) {
+    const auto job = soft_.jobs.find(id);
+    return WaitsToRetry(state_.jobs.at(id), now_) || (job != soft_.jobs.end() && job->second.held);
+  };
+  QueueView before = std::exchange(soft_.queue, {});
+  for (const Placement& placement : PlanWaiting(input, soft_.cluster, soft_.queue)) {
     Drive(placement.job, Placed{placement.ranks});
     Count(Measure::kDecisions, "placed");
   }
   decision_.replan = false;
-  for (const Waiting& waiting : plan.waiting) {
-    std::string& reason = soft_.jobs[waiting.job].waiting;
-    if (reason == waiting.reason) continue;
-    reason = waiting.reason;
-    Count(Measure::kDecisions, "waiting");
-    decision_.effects.push_back(JobChanged{waiting.job});
+  for (const auto& [device, head] : soft_.queue.heads) {
+    const auto known = before.heads.find(device);
+    if (known == before.heads.end() || known->second != head) Count(Measure::kDecisions, "waiting");
+  }
+  for (const auto& [shape, reason] : soft_.queue.too_wide) {
+    const auto known = before.too_wide.find(shape);
+    if (known == before.too_wide.end() || known->second != reason) Count(Measure::kDecisions, "waiting");
+  }
+  if (before.heads != soft_.queue.heads || before.too_wide != soft_.queue.too_wide) {
+    decision_.effects.push_back(WaitingChanged{});
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/gang.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/stepper.h"
 
@@ -66,10 +67,18 @@ SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
   if (found == soft_.workers.end() || found->second.session != session) return nullptr;
   SoftWorker& agent = found->second;
   if (agent.silent) decision_.effects.push_back(PushDesired{worker});
-  if (agent.silent || now_ - agent.last_heard > kHeartbeat) decision_.replan = true;
-  agent.silent = false;
-  agent.last_heard = now_;
+  if (agent.silent || now_ - agent.last_heard > kFresh) {  // its slots were withheld
+    Touch(worker);
+    decision_.replan = true;
+  }
+  HeardNow(worker, agent);
   return &agent;
+}
+
+void Stepper::HeardNow(const std::string& name, SoftWorker& worker) {
+  worker.silent = false;
+  worker.last_heard = now_;
+  soft_.heard.Set(name, now_);
 }
 
 void Stepper::Stale(CountStale stale, const absl::Status& status, const std::string& worker) {
@@ -90,8 +99,9 @@ void Stepper::On(const AgentHello& event) {
   agent.hello.clear_attempts();
   agent.session = event.session;
   agent.pushed = absl::InfinitePast();
-  agent.last_heard = now_;
-  agent.silent = false;
+  HeardNow(name, agent);
+  Touch(name);
+  soft_.leaving.erase(name);
   agent.avoided_until = absl::InfinitePast();
 
   const auto known = state_.workers.find(name);
@@ -117,12 +127,16 @@ void Stepper::On(const AgentHeartbeat& event) {
   if (agent == nullptr) return;
   const auto before = agent->observed;
   Observe(event.heartbeat.attempts(), now_, *agent);
-  if (agent->observed != before) decision_.replan = true;
+  if (agent->observed != before) {
+    Touch(event.worker);
+    decision_.replan = true;
+  }
   NoteDraining(event.worker, *agent, event.heartbeat.draining());
 }
 
 void Stepper::NoteDraining(const std::string& name, SoftWorker& worker, bool draining) {
   const bool begins = draining && !worker.draining;
+  if (worker.draining != draining) Touch(name);
   worker.draining = draining;
   if (!begins) return;
   decision_.replan = true;
@@ -130,6 +144,7 @@ void Stepper::NoteDraining(const std::string& name, SoftWorker& worker, bool dra
 }
 
 void Stepper::ForgetRank(SoftWorker& agent, const Report& report) {
+  Touch(agent.hello.worker());
   const auto seen = agent.observed.find({report.job_id(), report.attempt()});
   if (seen == agent.observed.end()) return;
   seen->second.erase(report.rank_exited().rank());
@@ -166,7 +181,10 @@ void Stepper::On(const AgentReport& event) {
       if (amended.ok()) Take(before, *std::move(amended));
     }
   } else {
-    if (report.has_refused()) agent->avoided_until = now_ + kAvoidRefuser;
+    if (report.has_refused()) {
+      agent->avoided_until = now_ + kAvoidRefuser;
+      Touch(event.worker);
+    }
     if (report.has_epoch_closed()) {
       MeasureEpoch(report.job_id(), report.epoch_closed());
     } else if (report.has_rank_exited()) {
@@ -202,16 +220,23 @@ void Stepper::On(const AgentGone& event) {
   const auto found = soft_.workers.find(event.worker);
   if (found == soft_.workers.end() || found->second.session != event.session) return;
   found->second.session = 0;
+  Touch(event.worker);
+  if (found->second.draining) soft_.leaving.insert(event.worker);
   ForgetIfGone(event.worker);
 }
 
 void Stepper::ForgetIfGone(const std::string& worker) {
   const auto found = soft_.workers.find(worker);
   if (found == soft_.workers.end() || found->second.session != 0 || !found->second.draining) return;
-  const bool granted = std::any_of(state_.active.begin(), state_.active.end(),
+  const auto jobs = state_.index.by_worker.find(worker);
+  const bool granted = jobs != state_.index.by_worker.end() &&
+                       std::any_of(jobs->second.begin(), jobs->second.end(),
                                    [&](const std::string& id) { return HasGrant(*Job(id), worker); });
   if (granted || !found->second.observed.empty()) return;
   soft_.workers.erase(found);
+  soft_.heard.Erase(worker);
+  soft_.leaving.erase(worker);
+  Touch(worker);
   decision_.replan = true;
 }
 

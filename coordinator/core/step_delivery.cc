@@ -46,27 +46,34 @@ void Stepper::AddressPushes() {
   decision_.effects = std::move(addressed);
 }
 
-void Stepper::RepeatLostPushes() {
-  std::set<std::string> diverging;
-  for (const auto& [name, worker] : soft_.workers) {
-    const bool undesired = std::any_of(worker.observed.begin(), worker.observed.end(), [&](const auto& observed) {
-      const JobRecord* record = Job(observed.first.first);
-      return record == nullptr || !Fence(*record, observed.first.second).ok() || !HasGrant(*record, name);
-    });
-    if (undesired) diverging.insert(name);
-  }
-  for (const std::string& id : state_.active) {
+bool Stepper::IsDiverging(const std::string& name, const SoftWorker& worker) const {
+  const bool undesired = std::any_of(worker.observed.begin(), worker.observed.end(), [&](const auto& observed) {
+    const JobRecord* record = Job(observed.first.first);
+    return record == nullptr || !Fence(*record, observed.first.second).ok() || !HasGrant(*record, name);
+  });
+  if (undesired) return true;
+  const auto jobs = state_.index.by_worker.find(name);
+  if (jobs == state_.index.by_worker.end()) return false;
+  return std::any_of(jobs->second.begin(), jobs->second.end(), [&](const std::string& id) {
     const JobRecord& record = *Job(id);
-    for (const journal::v1::Grant& grant : record.running().grants()) {
-      const auto worker = soft_.workers.find(grant.worker());
-      if (worker != soft_.workers.end() && GrantDiverges(record, grant, worker->second)) diverging.insert(grant.worker());
+    return std::any_of(record.running().grants().begin(), record.running().grants().end(),
+                       [&](const journal::v1::Grant& grant) {
+                         return grant.worker() == name && GrantDiverges(record, grant, worker);
+                       });
+  });
+}
+
+void Stepper::RepeatLostPushes() {
+  for (auto name = soft_.suspects.begin(); name != soft_.suspects.end();) {
+    const auto worker = soft_.workers.find(*name);
+    if (worker == soft_.workers.end() || !IsDiverging(*name, worker->second)) {
+      name = soft_.suspects.erase(name);
+      continue;
     }
-  }
-  for (const std::string& name : diverging) {
-    const SoftWorker& worker = soft_.workers.at(name);
-    if (worker.session != 0 && !worker.silent && now_ - worker.pushed >= kRepeatPush) {
-      decision_.effects.push_back(PushDesired{.worker = name, .repeat = true});
+    if (worker->second.session != 0 && !worker->second.silent && now_ - worker->second.pushed >= kRepeatPush) {
+      decision_.effects.push_back(PushDesired{.worker = *name, .repeat = true});
     }
+    ++name;
   }
 }
 

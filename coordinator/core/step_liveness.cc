@@ -9,8 +9,6 @@
 namespace muster {
 namespace {
 
-// A standstill is shown to people once it has lasted this share of the bound.
-constexpr int kShownAfter = 4;
 constexpr absl::Duration kShownEvery = absl::Seconds(10);
 
 }  // namespace
@@ -21,7 +19,12 @@ void Stepper::On(const DataServerSeen& event) {
   if (event.answers == view.answers()) return;
   view.lost_at = event.answers ? absl::InfiniteFuture() : now_;
   if (!event.answers) return;
-  for (auto& [id, job] : soft_.jobs) decision_.replan = std::exchange(job.held, false) || decision_.replan;
+  for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);
+  for (auto& [id, job] : soft_.jobs) {
+    if (!std::exchange(job.held, false)) continue;
+    job.waiting.clear();
+    decision_.replan = true;
+  }
 }
 
 void Stepper::ShowStandstill(const std::string& id, SoftJob& soft, std::string text) {

@@ -12,6 +12,9 @@
 
 namespace muster {
 
+// A standstill is shown to people once it has lasted this share of the bound.
+inline constexpr int kShownAfter = 4;
+
 class Stepper {
  public:
   Stepper(const State& state, Soft& soft, absl::Time now) : state_(state), soft_(soft), now_(now) {}
@@ -48,6 +51,12 @@ class Stepper {
   void ForgetRank(SoftWorker& agent, const muster::v1::Report& report);
   // Advance and Take; a refusal is an event that came too late, and is dropped.
   void Drive(const std::string& id, const JobEvent& event);
+  // What the slots of the worker depend on, or what it is to run, changes with this event.
+  void Touch(const std::string& worker);
+  void TouchWorkersOf(const muster::v1::AttemptInfo& attempt);
+  // The workers and timers of a job that changes.
+  void TouchJob(const JobRecord& before, const JobRecord& after);
+  void HeardNow(const std::string& name, SoftWorker& worker);
   // The worker's agent, if it speaks on this session; a word from it ends its silence. Null: stale.
   SoftWorker* Heard(const std::string& worker, uint64_t session);
   // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
@@ -69,8 +78,13 @@ class Stepper {
   void AddressPushes();
   // Sends a desired state again where an agent's heartbeats say that it does otherwise.
   void RepeatLostPushes();
+  bool IsDiverging(const std::string& name, const SoftWorker& worker) const;
   void FindSilentWorkers();
+  // Ends what the worker ran, once, when it is found silent.
+  void LoseSilentWorker(const std::string& name, absl::Duration age);
   void FindMissedDeadlines();
+  // When the running attempt is to be looked at next, if nothing changes until then.
+  absl::Time NextDeadline(const JobRecord& record);
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
   // Why the attempt stands still, for people: written anew every 10 s, since watchers print each change.
@@ -94,8 +108,9 @@ class Stepper {
 
 template <typename Predicate>
 void Stepper::LoseWorker(const std::string& worker, const std::string& reason, Predicate lost) {
-  const std::set<std::string> active = state_.active;
-  for (const std::string& id : active) {
+  const auto jobs = state_.index.by_worker.find(worker);
+  if (jobs == state_.index.by_worker.end()) return;
+  for (const std::string& id : jobs->second) {
     const JobRecord* record = Job(id);
     bool has = false;
     for (const journal::v1::Grant& grant : record->running().grants()) {

@@ -13,6 +13,8 @@
 
 namespace muster {
 
+// Why the job is not placed: "needs 2 slots, 1 free". Empty: its record says, or no plan has come to it yet.
+std::string WaitingReason(const JobRecord& record, const Soft& soft);
 // NOT_FOUND names the id.
 absl::StatusOr<muster::v1::Job> ViewJob(const State& state, const Soft& soft, const std::string& id);
 // Newest first, after `token` (empty: from the newest). INVALID_ARGUMENT: a token of something else.

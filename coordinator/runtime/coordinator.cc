@@ -32,6 +32,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kResolveWithin = absl::Seconds(20);
+constexpr absl::Duration kGaugesWithin = absl::Seconds(2);  // of a scrape
 
 // Eight characters, the first a letter: 26 · 36^7 ids.
 std::string DrawJobId() {
@@ -194,7 +195,9 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
-  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->registry().registry()));
+  ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->WithGauges([loop = p.loop.get()] {
+    return loop->TakeGauges(kGaugesWithin);
+  })));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
                                                {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
   p.health->SetReady(true, "the state is replayed, and the services listen");

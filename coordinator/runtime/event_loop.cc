@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,7 +18,8 @@
 namespace muster {
 namespace {
 
-constexpr size_t kBatch = 256;
+// Of agents' events, and of users' calls, in one turn. Heartbeats wait at most so long.
+constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick: longer, and the process stood still
 
 absl::Status ShuttingDown() {
@@ -93,12 +95,47 @@ void EventLoop::Post(Event event) {
     return stopping_ || queue_.size() < options_.capacity;
   };
   absl::MutexLock lock(&mutex_);
-  if (std::holds_alternative<AgentHeartbeat>(event)) {
-    heartbeats_.push_back(std::move(event));
-    return;
+  if (stopping_) return;
+  if (auto* heartbeat = std::get_if<AgentHeartbeat>(&event)) {
+    const uint64_t session = heartbeat->session;
+    heartbeats_.insert_or_assign(session, std::move(event));
+  } else if (auto* progress = std::get_if<AgentProgress>(&event)) {
+    ProgressKey key = {progress->session, progress->progress.job_id(), progress->progress.attempt()};
+    progress_.insert_or_assign(std::move(key), std::move(event));
+  } else if (std::holds_alternative<AgentHello>(event) || std::holds_alternative<AgentGone>(event)) {
+    agents_.emplace_back(std::move(event));
+  } else if (auto* report = std::get_if<AgentReport>(&event)) {
+    if (agents_.size() >= options_.capacity) {
+      // Its agent keeps what is not acknowledged, and sends it again over its next session.
+      spdlog::warn("too many reports wait: worker {} is to connect again", report->worker);
+      options_.sessions->Close(report->session);
+      return;
+    }
+    agents_.emplace_back(std::move(event));
+  } else {
+    mutex_.Await(absl::Condition(&room));
+    if (!stopping_) queue_.emplace_back(std::move(event));
   }
-  mutex_.Await(absl::Condition(&room));
-  if (!stopping_) queue_.push_back(std::move(event));
+}
+
+std::vector<GaugeSample> EventLoop::TakeGauges(absl::Duration wait) {
+  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !gauges_wanted_; };
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) return {};
+  gauges_wanted_ = true;
+  mutex_.AwaitWithTimeout(absl::Condition(&ready), wait);
+  return std::exchange(gauges_, {});
+}
+
+void EventLoop::FillGauges() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!gauges_wanted_) return;
+  }
+  std::vector<GaugeSample> gauges = GaugesOf(store_->state(), soft_, Now());
+  absl::MutexLock lock(&mutex_);
+  gauges_ = std::move(gauges);
+  gauges_wanted_ = false;
 }
 
 void EventLoop::Finish(uint64_t token, absl::Status status, std::string subject) {
@@ -141,13 +178,15 @@ void EventLoop::Stop() {
 void EventLoop::Run() {
   Begin();
   const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || news_ || !queue_.empty() || !heartbeats_.empty();
+    return stopping_ || news_ || gauges_wanted_ || !queue_.empty() || !agents_.empty() || !heartbeats_.empty() ||
+           !progress_.empty();
   };
   absl::Duration next_tick = options_.clock->Monotonic();
   while (true) {
-    std::deque<Event> heartbeats;
-    std::vector<Item> items;
+    std::map<uint64_t, Event> heartbeats;
+    std::map<ProgressKey, Event> progress;
     uint64_t durable = 0;
+    size_t agents = 0, calls = 0;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.AwaitWithTimeout(absl::Condition(&ready), next_tick - options_.clock->Monotonic());
@@ -155,32 +194,57 @@ void EventLoop::Run() {
       news_ = false;
       durable = durable_;
       heartbeats.swap(heartbeats_);
-      while (!queue_.empty() && items.size() < kBatch) {
-        items.push_back(std::move(queue_.front()));
-        queue_.pop_front();
-      }
-      drained_ = drained_ || queue_.empty();
+      progress.swap(progress_);
+      agents = agents_.size();
+      calls = queue_.size();
     }
+    const absl::Duration begin = options_.clock->Monotonic();
     RunDelayed(durable);
-    for (const Event& event : heartbeats) Handle(event);
-    for (const Item& item : items) {
-      if (const auto* event = std::get_if<Event>(&item)) {
-        Handle(*event);
-      } else {
-        const Question& question = std::get<Question>(item);
-        (*question.look)(store_->state(), soft_, Now());
-        Later([this, token = question.token] { Finish(token, absl::OkStatus(), ""); });
-      }
-    }
+    for (const auto& [session, event] : heartbeats) Handle(event);
+    for (const auto& [key, event] : progress) Handle(event);
+    const bool all_reports = Work(agents_, agents), all_calls = Work(queue_, calls);
+    drained_ = drained_ || (all_reports && all_calls);
     if (options_.clock->Monotonic() >= next_tick) {
       next_tick = options_.clock->Monotonic() + options_.tick;
       options_.on_turn();
       NoteDeafTime();
       Handle(Tick{});
-      options_.metrics->Refresh(store_->state(), soft_, Now());
     }
     if (replan_) Plan();
+    FillGauges();
+    options_.metrics->ObserveTurn(options_.clock->Monotonic() - begin);
   }
+}
+
+bool EventLoop::Work(std::deque<Item>& lane, size_t count) {
+  const absl::Duration until = options_.clock->Monotonic() + kLongestTurn;
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0 && options_.clock->Monotonic() >= until) return false;
+    std::optional<Item> item;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (lane.empty()) return true;
+      item = std::move(lane.front());
+      lane.pop_front();
+    }
+    HandleItem(*item);
+  }
+  return true;
+}
+
+bool EventLoop::IsDead(const Event& event) const {
+  const auto* hello = std::get_if<AgentHello>(&event);
+  return hello != nullptr && options_.sessions->Find(hello->session) == nullptr;
+}
+
+void EventLoop::HandleItem(const Item& item) {
+  if (const auto* event = std::get_if<Event>(&item)) {
+    if (!IsDead(*event)) Handle(*event);
+    return;
+  }
+  const Question& question = std::get<Question>(item);
+  (*question.look)(store_->state(), soft_, Now());
+  Later([this, token = question.token] { Finish(token, absl::OkStatus(), ""); });
 }
 
 void EventLoop::Begin() {
@@ -206,7 +270,9 @@ void EventLoop::Begin() {
 
 void EventLoop::Plan() {
   replan_ = false;
+  const absl::Duration begin = options_.clock->Monotonic();
   Handle(muster::Plan{});
+  options_.metrics->ObservePlan(options_.clock->Monotonic() - begin);
 }
 
 void EventLoop::CountTransitions(const std::vector<Record>& records) {
@@ -332,6 +398,14 @@ void EventLoop::Schedule(Effect effect) {
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
     void operator()(const Measured& measured) { o.metrics->Take(measured); }
+    void operator()(const WaitingChanged&) {
+      for (const std::string& id : o.feed->WatchedJobs()) {
+        const JobRecord* record = FindJob(loop->store_->state(), id);
+        if (record == nullptr || !IsWaiting(*record)) continue;
+        absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, id);
+        if (job.ok()) loop->Later([&o = o, job = *std::move(job)] { o.feed->PublishReason(job); });
+      }
+    }
     void operator()(const JobChanged& changed) {
       if (!o.feed->Watched(changed.job_id)) return;
       absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);

@@ -1,9 +1,16 @@
 // The one thread that owns the coordinator's state: takes events in order, lets Step decide, commits the records, and
 // carries out the effects once the records are durable.
 //
-//   gRPC threads ─► queue (bounded) ─┐
-//   heartbeats ───► their own lane ──┼─► loop: Step → Commit ─► waiting effects ─(durable)─► replies, sessions, …
-//   timer, once a second ────────────┘                  └────► writer thread of the store
+//   heartbeats ───► newest per session ──┐
+//   progress ─────► newest per attempt ──┤
+//   hellos, reports ──► agents' lane ────┼─► loop: Step → Commit ─► waiting effects ─(durable)─► replies, sessions, …
+//   users' calls ─► queue (bounded) ─────┤                  └────► writer thread of the store
+//   timer, once a second ────────────────┘
+//
+// A turn takes the lanes in this order, and what was there when it began: an agent's progress is seen before its report of the
+// end, as it was sent. Heartbeats and progress replace what the loop has not come to yet, so that they
+// are bounded by sessions and attempts, and no reader of a session ever waits: overload must not read as silence. What
+// else a turn takes is bounded in time, so that a storm of one kind keeps neither heartbeats nor ticks waiting.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -58,6 +66,9 @@ class EventLoop final : public Backend {
   void Post(Event event) override;
   absl::Status CheckRoom() const override;
 
+  // The gauges as they are, computed on the loop's thread. Empty: it stops, or does not come to it within `wait`.
+  std::vector<GaugeSample> TakeGauges(absl::Duration wait);
+
   // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Questions and agents are still heard.
   void RefuseChanges();
 
@@ -75,6 +86,7 @@ class EventLoop final : public Backend {
     uint64_t token;
   };
   using Item = std::variant<Event, Question>;
+  using ProgressKey = std::tuple<uint64_t, std::string, uint32_t>;  // session, job, attempt
   struct Delayed {
     uint64_t after;  // sequence number that must be durable
     std::function<void()> act;
@@ -89,6 +101,12 @@ class EventLoop final : public Backend {
   void Run();
   void Begin();
   void Handle(const Event& event);
+  void HandleItem(const Item& item);
+  // The `count` oldest items of a lane. False: kLongestTurn was over before the last of them.
+  bool Work(std::deque<Item>& lane, size_t count);
+  // Whether the session of a hello is gone: its agent has given it up, and is on its way with another.
+  bool IsDead(const Event& event) const;
+  void FillGauges();
   // Before each tick: tells the core if since the last one the loop stood still, or did not get through its queue, or the
   // disk did not get through the loop's records.
   void NoteDeafTime();
@@ -106,14 +124,18 @@ class EventLoop final : public Backend {
   std::deque<Delayed> delayed_;
   bool replan_ = false;
   absl::Time ticked_at_;
-  bool drained_ = false;               // since the last tick the queue has been empty
+  bool drained_ = false;               // since the last tick a turn took all that was there when it began
   uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
   absl::Duration deaf_for_;            // up to the last tick
   std::string deaf_why_;               // empty: it listens
 
   absl::Mutex mutex_;
-  std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Event> heartbeats_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);   // users' calls and questions
+  std::deque<Item> agents_ ABSL_GUARDED_BY(mutex_);  // hellos, reports and ends of sessions, in order
+  std::map<uint64_t, Event> heartbeats_ ABSL_GUARDED_BY(mutex_);  // by session
+  std::map<ProgressKey, Event> progress_ ABSL_GUARDED_BY(mutex_);
+  bool gauges_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<GaugeSample> gauges_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Waiter*> waiters_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_token_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t durable_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -56,6 +56,8 @@ CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesyst
       attempts_(metrics_.Counters("muster_attempts_total")),
       queue_wait_(metrics_.AddHistogram("muster_queue_wait_seconds")),
       journal_write_(metrics_.AddHistogram("muster_journal_write_seconds")),
+      turn_(metrics_.AddHistogram("muster_event_loop_turn_seconds")),
+      plan_(metrics_.AddHistogram("muster_placement_seconds")),
       state_free_(metrics_.AddGauge("muster_state_free_bytes")),
       state_size_(metrics_.AddGauge("muster_state_size_bytes")) {
   for (const char* kind : {"prepared", "refused", "rank_started", "rank_exited", "checkpoint", "checkpoint_refused",
@@ -101,8 +103,28 @@ void CoordinatorMetrics::Take(const Measured& measured) {
   }
 }
 
-void CoordinatorMetrics::Refresh(const State& state, const Soft& soft, absl::Time now) {
-  for (const GaugeSample& sample : GaugesOf(state, soft, now)) {
+void CoordinatorMetrics::ObserveTurn(absl::Duration time) { turn_.Observe(absl::ToDoubleSeconds(time)); }
+void CoordinatorMetrics::ObservePlan(absl::Duration time) { plan_.Observe(absl::ToDoubleSeconds(time)); }
+
+std::shared_ptr<prometheus::Registry> CoordinatorMetrics::WithGauges(std::function<std::vector<GaugeSample>()> take) {
+  class Scraped final : public prometheus::Registry {
+   public:
+    Scraped(CoordinatorMetrics& metrics, std::function<std::vector<GaugeSample>()> take)
+        : metrics_(metrics), take_(std::move(take)) {}
+    std::vector<prometheus::MetricFamily> Collect() const override {
+      if (const std::vector<GaugeSample> samples = take_(); !samples.empty()) metrics_.SetGauges(samples);
+      return metrics_.registry().registry()->Collect();
+    }
+
+   private:
+    CoordinatorMetrics& metrics_;
+    const std::function<std::vector<GaugeSample>()> take_;
+  };
+  return std::make_shared<Scraped>(*this, std::move(take));
+}
+
+void CoordinatorMetrics::SetGauges(const std::vector<GaugeSample>& samples) {
+  for (const GaugeSample& sample : samples) {
     gauges_.at(sample.family).Set(sample.labels, sample.value);
   }
   for (auto& [name, round] : gauges_) round.End();

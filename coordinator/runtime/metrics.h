@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@ namespace muster {
 // Name in the catalogue of what Step() measures.
 const char* FamilyOf(Measure measure);
 
-// Counters and histograms are thread-safe; Refresh is not concurrent with itself.
+// Counters and histograms are thread-safe; SetGauges is not concurrent with itself.
 class CoordinatorMetrics {
  public:
   // `folder`: of the state, whose volume is watched; empty: none is.
@@ -30,12 +31,16 @@ class CoordinatorMetrics {
   void CountAttemptEnd(AttemptEnd end);
   void ObserveQueueWaiting(absl::Duration wait);
   void ObserveJournalWrite(absl::Duration time);
+  void ObserveTurn(absl::Duration time);  // of the event loop
+  void ObservePlan(absl::Duration time);
   void Take(const Measured& measured);
 
-  // Sets every gauge from the state as it is; series of ended jobs and forgotten workers go away.
-  void Refresh(const State& state, const Soft& soft, absl::Time now);
+  // Sets every gauge; series of ended jobs and forgotten workers go away.
+  void SetGauges(const std::vector<GaugeSample>& samples);
 
   MetricRegistry& registry() { return metrics_; }
+  // What a scrape reads: the gauges are taken from the loop then, and at no other time. If `take` gives none, they stay.
+  std::shared_ptr<prometheus::Registry> WithGauges(std::function<std::vector<GaugeSample>()> take);
 
  private:
   MetricRegistry metrics_;
@@ -43,6 +48,8 @@ class CoordinatorMetrics {
   CounterFamily transitions_, stale_, attempts_;
   prometheus::Histogram& queue_wait_;
   prometheus::Histogram& journal_write_;
+  prometheus::Histogram& turn_;
+  prometheus::Histogram& plan_;
   prometheus::Gauge& state_free_;
   prometheus::Gauge& state_size_;
   std::map<Measure, CounterFamily> counters_;

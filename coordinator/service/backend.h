@@ -25,7 +25,8 @@ class Backend {
   using Look = std::function<void(const State& state, const Soft& soft, absl::Time now)>;
   virtual absl::Status Query(const Look& look) = 0;
 
-  // Puts an agent's event into the queue; waits while it is full. Heartbeats have a lane of their own.
+  // Puts an event into its lane. An agent's event never waits: heartbeats and progress replace what the loop has not come
+  // to yet, and where too many reports wait, the session is closed. Others wait while the queue is full.
   virtual void Post(Event event) = 0;
 
   // RESOURCE_EXHAUSTED below the least free space: new work is refused before it is decided.

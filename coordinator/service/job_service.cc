@@ -237,6 +237,7 @@ absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& ca
                                   const muster::v1::LogsRequest& request,
                                   grpc::ServerWriter<muster::v1::LogsResponse>& writer) {
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
+  LogStore::Follower follower(*options_.logs, request.id());
   uint64_t version = 0;
   while (!context.IsCancelled()) {
     RETURN_IF_ERROR(options_.admission->StillAdmitted(context, call));
@@ -268,7 +269,7 @@ absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& ca
       }
     }
     if (last_look) break;
-    if (!sent) version = options_.logs->WaitForMore(version, kLook);
+    if (!sent) version = follower.WaitForMore(version, kLook);
   }
   return absl::OkStatus();
 }

@@ -33,7 +33,7 @@ absl::Status LogStore::Append(const std::string& job_id, uint32_t attempt, uint3
   file.close();
   if (!file) return absl::DataLossError(absl::StrCat(path.string(), ": cannot be written. Is the disk full?"));
   absl::MutexLock lock(&mutex_);
-  ++version_;
+  if (const auto job = followed_.find(job_id); job != followed_.end()) ++job->second.version;
   return absl::OkStatus();
 }
 
@@ -73,11 +73,23 @@ absl::StatusOr<std::string> LogStore::Read(const std::string& job_id, const File
   return text;
 }
 
-uint64_t LogStore::WaitForMore(uint64_t version, absl::Duration wait) {
-  absl::MutexLock lock(&mutex_);
-  const auto more = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopped_ || version_ != version; };
-  mutex_.AwaitWithTimeout(absl::Condition(&more), wait);
-  return version_;
+LogStore::Follower::Follower(LogStore& logs, std::string job_id) : logs_(logs), job_id_(std::move(job_id)) {
+  absl::MutexLock lock(&logs_.mutex_);
+  ++logs_.followed_[job_id_].followers;
+}
+
+LogStore::Follower::~Follower() {
+  absl::MutexLock lock(&logs_.mutex_);
+  const auto job = logs_.followed_.find(job_id_);
+  if (--job->second.followers == 0) logs_.followed_.erase(job);
+}
+
+uint64_t LogStore::Follower::WaitForMore(uint64_t version, absl::Duration wait) {
+  absl::MutexLock lock(&logs_.mutex_);
+  const Followed& job = logs_.followed_.at(job_id_);
+  const auto more = [&]() ABSL_SHARED_LOCKS_REQUIRED(logs_.mutex_) { return logs_.stopped_ || job.version != version; };
+  logs_.mutex_.AwaitWithTimeout(absl::Condition(&more), wait);
+  return job.version;
 }
 
 void LogStore::Announce() {

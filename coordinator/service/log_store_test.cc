@@ -65,12 +65,14 @@ TEST_F(LogStoreTest, OpensNoPathOfAClient) {
   EXPECT_TRUE(logs.List("../..").empty());
 }
 
-TEST_F(LogStoreTest, WakesFollowers) {
+TEST_F(LogStoreTest, WakesFollowersOfTheJobAlone) {
   LogStore logs(folder_);
+  LogStore::Follower of_a(logs, "a"), of_b(logs, "b");
   ASSERT_TRUE(logs.Append("a", 1, 0, "x\n").ok());
-  EXPECT_EQ(logs.WaitForMore(0, absl::Hours(1)), 1);
+  EXPECT_EQ(of_a.WaitForMore(0, absl::Hours(1)), 1);
+  EXPECT_EQ(of_b.WaitForMore(0, absl::ZeroDuration()), 0) << "of another job";
   logs.Stop();
-  EXPECT_EQ(logs.WaitForMore(1, absl::Hours(1)), 1);
+  EXPECT_EQ(of_a.WaitForMore(1, absl::Hours(1)), 1);
 }
 
 }  // namespace

@@ -12,6 +12,21 @@ void WatchFeed::Publish(muster::v1::Job job) {
   found->second.job = std::move(job);
 }
 
+void WatchFeed::PublishReason(muster::v1::Job job) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = jobs_.find(job.id());
+  if (found == jobs_.end() || found->second.job.reason() == job.reason()) return;
+  ++found->second.version;
+  found->second.job = std::move(job);
+}
+
+std::vector<std::string> WatchFeed::WatchedJobs() {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::string> ids;
+  for (const auto& [id, entry] : jobs_) ids.push_back(id);
+  return ids;
+}
+
 void WatchFeed::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -16,12 +17,14 @@ class WatchFeed {
  public:
   // A view that the loop made; ended jobs leave the feed when their last watcher has seen them.
   void Publish(muster::v1::Job job);
+  void PublishReason(muster::v1::Job job);  // only if its reason is news
   void Stop();  // every wait ends
 
   // Registers interest: only watched jobs are kept. Balanced by Leave.
   void Join(const std::string& job_id);
   void Leave(const std::string& job_id);
   bool Watched(const std::string& job_id);
+  std::vector<std::string> WatchedJobs();
 
   enum class News { kChanged, kNone, kStopped };
   // Lets `pace` pass between two views of one stream. True: stopped.

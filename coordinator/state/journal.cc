@@ -96,6 +96,7 @@ absl::Status Journal::Append(absl::Span<const JournalEntry> entries) {
   Statement insert(database_, "INSERT INTO journal(sequence, record) VALUES(?1, ?2)");
   if (!insert.ok()) return Error("append");
   for (const JournalEntry& entry : entries) {
+    if (entry.bytes.empty()) continue;
     insert.Bind(1, entry.sequence);
     insert.Bind(2, entry.bytes);
     if (sqlite3_step(insert.get()) != SQLITE_DONE) return Error("append");

@@ -42,7 +42,7 @@ class Journal {
 
   absl::StatusOr<JournalSnapshot> LoadSnapshot();
   absl::StatusOr<std::vector<JournalEntry>> LoadEntries(uint64_t after);
-  // All of them or none, in one transaction.
+  // All of them or none, in one transaction; those without bytes are left out.
   absl::Status Append(absl::Span<const JournalEntry> entries);
   // Replaces the snapshot and drops the entries that it covers.
   absl::Status WriteSnapshot(const JournalSnapshot& snapshot);

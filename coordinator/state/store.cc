@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -92,25 +93,61 @@ absl::Status Store::Replay() {
 }
 
 uint64_t Store::Commit(std::vector<Record> records) {
-  std::vector<JournalEntry> entries;
+  struct Entry {
+    JournalEntry entry;
+    std::string job;  // empty: the record is not of a job
+  };
+  std::vector<Entry> entries;
   for (const Record& record : records) {
     const absl::Status applied = Apply(record, state_);
     if (!applied.ok()) {
       options_.on_failure(applied);
       return committed_;
     }
-    entries.push_back({++committed_, DeterministicBytes(record)});
+    entries.push_back({{++committed_, DeterministicBytes(record)}, record.has_job() ? record.job().job().id() : ""});
   }
-  std::optional<JournalSnapshot> snapshot;
-  if (committed_ - snapshot_at_ >= options_.snapshot_every) {
-    snapshot = JournalSnapshot{committed_, SnapshotBytes(state_)};
-    snapshot_at_ = committed_;
-  }
+  std::optional<JournalSnapshot> snapshot = BuildSnapshot();
   absl::MutexLock lock(&mutex_);
-  for (JournalEntry& entry : entries) pending_.entries.push_back(std::move(entry));
+  for (Entry& entry : entries) {
+    if (!entry.job.empty()) {
+      const auto [newest, first] = pending_.newest.try_emplace(entry.job, pending_.entries.size());
+      if (!first) {
+        pending_.entries[newest->second].bytes.clear();
+        newest->second = pending_.entries.size();
+      }
+    }
+    pending_.entries.push_back(std::move(entry.entry));
+  }
   if (snapshot.has_value()) pending_.snapshot = std::move(snapshot);
   queued_ = committed_;
   return committed_;
+}
+
+std::optional<JournalSnapshot> Store::BuildSnapshot() {
+  const uint64_t due = std::max<uint64_t>(options_.snapshot_every, state_.jobs.size());
+  if (!building_.has_value()) {
+    if (committed_ - snapshot_at_ < due) return std::nullopt;
+    building_ = Building{.sequence = committed_};
+    snapshot_at_ = committed_;
+  }
+  // Serialized messages that follow each other are one message, whose repeated fields are all of theirs.
+  journal::v1::Snapshot part;
+  auto job = state_.jobs.upper_bound(building_->last_job);
+  for (size_t i = 0; i < options_.snapshot_jobs && job != state_.jobs.end(); ++i, ++job) {
+    *part.add_jobs() = job->second;
+    building_->last_job = job->first;
+  }
+  if (job != state_.jobs.end()) {
+    building_->bytes += DeterministicBytes(part);
+    return std::nullopt;
+  }
+  part.set_epoch(state_.epoch);
+  for (const auto& [name, worker] : state_.workers) *part.add_workers() = worker;
+  for (const std::string& manifest : state_.garbage) part.add_garbage(manifest);
+  building_->bytes += DeterministicBytes(part);
+  JournalSnapshot snapshot{building_->sequence, std::move(building_->bytes)};
+  building_.reset();
+  return snapshot;
 }
 
 uint64_t Store::Flush() {

@@ -7,6 +7,11 @@
 //   loop thread:   Commit(r1, r2) → 2    Commit(r3) → 3
 //   writer thread:                 [r1 r2 r3] one transaction, one fsync  → on_durable(3)
 //
+// Snapshots are taken a few jobs at a time, beside the commits: no commit waits for a look at all jobs. A snapshot that began
+// after record n holds some jobs as they were later. Replaying everything after n over it gives the same state all the
+// same, since each record replaces what its key had before. Of several records of one job that wait for the same flush, only
+// the last one is written.
+//
 // A flush that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
 // The folder is locked, so that no second coordinator opens it; a kill releases the lock.
 #pragma once
@@ -14,6 +19,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +42,8 @@ class Store {
     std::filesystem::path folder;  // made if absent; on a local disk
     absl::Duration group_delay = absl::Milliseconds(2);
     size_t group_size = 256;
-    uint64_t snapshot_every = 1000;  // records
+    uint64_t snapshot_every = 1000;  // records, or as many as there are jobs
+    size_t snapshot_jobs = 8;        // that one commit adds to a snapshot under way
     // Called by the writer thread, with the highest sequence number that is on disk.
     std::function<void(uint64_t sequence)> on_durable = [](uint64_t) {};
     // Called by the writer thread after each flush.
@@ -63,19 +70,29 @@ class Store {
 
  private:
   struct Pending {
-    std::vector<JournalEntry> entries;
+    std::vector<JournalEntry> entries;              // without bytes: a later entry replaces it
+    std::map<std::string, size_t> newest;           // job → index of its entry
     std::optional<JournalSnapshot> snapshot;
+  };
+  // A snapshot under way.
+  struct Building {
+    uint64_t sequence = 0;  // of the record after which it began
+    std::string bytes;      // a Snapshot, in parts
+    std::string last_job;   // those up to here are in it
   };
   explicit Store(Options options) : options_(std::move(options)) {}
   absl::Status Lock();
   absl::Status Replay();
   void Write();  // the writer thread
   bool WriteGroup(const Pending& pending);
+  // Begins a snapshot if it is time, and adds to the one under way. The snapshot, if it is whole now.
+  std::optional<JournalSnapshot> BuildSnapshot();
 
   const Options options_;
   State state_;  // changed by Commit (and Replay) alone
   uint64_t committed_ = 0;
-  uint64_t snapshot_at_ = 0;
+  uint64_t snapshot_at_ = 0;  // where the newest one began
+  std::optional<Building> building_;
   int lock_ = -1;
   std::unique_ptr<Journal> journal_;  // the writer thread's, once it runs
 

@@ -106,6 +106,66 @@ void Tamper(const std::filesystem::path& folder, const std::string& sql) {
   sqlite3_close(database);
 }
 
+// Jobs change, come and go while a snapshot takes one of them at a time.
+TEST_F(StoreTest, ASnapshotThatIsTakenBesideCommitsReplaysToTheSameState) {
+  for (int commits = 1; commits <= 60; commits += 7) {
+    std::filesystem::remove_all(folder_);
+    Store::Options options = Options();
+    options.snapshot_every = 5;
+    options.snapshot_jobs = 1;
+    std::string before;
+    {
+      const auto store = Open(options);
+      for (int i = 1; i <= commits; ++i) {
+        Record changed = JobNumber(i);
+        Record again = JobNumber(i / 2 + 1);
+        again.mutable_job()->mutable_job()->set_reason(absl::StrCat("commit ", i));
+        Record garbage, removed;
+        garbage.mutable_garbage()->set_manifest(absl::StrCat("m", i % 5));
+        garbage.mutable_garbage()->set_collected(i % 3 == 0);
+        removed.mutable_removed()->set_id(absl::StrCat("j", i - 6));
+        store->Commit({changed, again, garbage, removed});
+        if (i % 4 == 0) store->Flush();
+      }
+      before = SnapshotBytes(store->state());
+    }
+    State expected = *StateFromSnapshot(before);
+    ++expected.epoch;
+    EXPECT_EQ(SnapshotBytes(Open(options)->state()), SnapshotBytes(expected)) << "after " << commits << " commits";
+  }
+}
+
+int64_t JournalRows(const std::filesystem::path& folder) {
+  sqlite3* database = nullptr;
+  EXPECT_EQ(sqlite3_open((folder / "coordinator.db").c_str(), &database), SQLITE_OK);
+  sqlite3_stmt* select = nullptr;
+  EXPECT_EQ(sqlite3_prepare_v2(database, "SELECT count(*) FROM journal", -1, &select, nullptr), SQLITE_OK);
+  EXPECT_EQ(sqlite3_step(select), SQLITE_ROW);
+  const int64_t rows = sqlite3_column_int64(select, 0);
+  sqlite3_finalize(select);
+  sqlite3_close(database);
+  return rows;
+}
+
+TEST_F(StoreTest, WritesTheLastOfAJobsRecordsThatWaitForOneFlush) {
+  std::string before;
+  {
+    const auto store = Open(Options());
+    std::vector<Record> records;
+    for (int i = 0; i < 200; ++i) {
+      records.push_back(JobNumber(i % 2 + 1));
+      records.back().mutable_job()->mutable_job()->set_revision(i);
+    }
+    EXPECT_EQ(store->Commit(std::move(records)), 201) << "the epoch, and each record";
+    EXPECT_EQ(store->Flush(), 201);
+    before = SnapshotBytes(store->state());
+  }
+  EXPECT_EQ(JournalRows(folder_), 3) << "the epoch, and each job once";
+  State expected = *StateFromSnapshot(before);
+  ++expected.epoch;
+  EXPECT_EQ(SnapshotBytes(Open(Options())->state()), SnapshotBytes(expected));
+}
+
 TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
   Open(Options()).reset();
   Tamper(folder_, absl::StrCat("PRAGMA user_version=", kJournalFormat + 1));

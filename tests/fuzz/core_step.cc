@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
+#include "coordinator/core/gang.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/view.h"
 #include "tests/fuzz/check.h"
@@ -187,6 +188,7 @@ class Cluster {
         journal_.push_back(decision.records[i]);
       }
       CheckSlots();
+      CheckCluster();
       if (decision.replan) events.push_back(Plan{});
     }
   }
@@ -209,6 +211,23 @@ class Cluster {
         FUZZ_CHECK(used.insert({rank.worker(), rank.slot()}).second,
                    absl::StrCat("slot ", rank.slot(), " of ", rank.worker(), " has two ranks"));
       }
+    }
+  }
+
+  void CheckCluster() const {
+    ClusterIndex index = soft_.cluster;
+    index.Refresh(state_, soft_, now_);
+    std::vector<WorkerSlots> kept;
+    for (const auto& [name, slots] : index.workers()) kept.push_back(slots);
+    const ClusterSnapshot snapshot = SnapshotOf(state_, soft_, now_);
+    FUZZ_CHECK(kept.size() == snapshot.workers.size(), "the index of the cluster has other workers");
+    for (size_t i = 0; i < kept.size(); ++i) {
+      // How long a worker was not heard is written anew once a second.
+      const bool same = kept[i].free == snapshot.workers[i].free && kept[i].withheld == snapshot.workers[i].withheld &&
+                        kept[i].total == snapshot.workers[i].total && kept[i].device == snapshot.workers[i].device &&
+                        kept[i].withheld_reason.empty() == snapshot.workers[i].withheld_reason.empty();
+      FUZZ_CHECK(same, absl::StrCat("the index has other slots of ", kept[i].name, ": ", kept[i].withheld_reason, " and ",
+                                    snapshot.workers[i].withheld_reason));
     }
   }
 

@@ -86,7 +86,12 @@ absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view byt
   muster::v1::PutHeader header;
   header.set_digest(digest);
   header.set_size(bytes.size());
-  const absl::StatusOr<std::unique_ptr<BlobUpload>> upload = Upload(header);
+  absl::StatusOr<std::unique_ptr<BlobUpload>> upload = Upload(header);
+  const auto ended = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !uploading_.contains(digest); };
+  for (bool in_time = true; in_time && absl::IsUnavailable(upload.status()); upload = Upload(header)) {
+    absl::MutexLock lock(&mutex_);
+    in_time = mutex_.AwaitWithTimeout(absl::Condition(&ended), kPutWithin);
+  }
   if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
   if (!upload.ok()) return upload.status();
   RETURN_IF_ERROR((*upload)->Append(bytes));

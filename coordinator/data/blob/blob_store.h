@@ -35,6 +35,7 @@ struct StoredBlob {
 class BlobStore {
  public:
   static constexpr uint64_t kMaxBlobBytes = uint64_t{64} << 30;
+  static constexpr absl::Duration kPutWithin = absl::Seconds(10);
 
   static absl::StatusOr<std::unique_ptr<BlobStore>> Open(const std::filesystem::path& folder,
                                                          const Clock& clock = RealClock());
@@ -45,7 +46,8 @@ class BlobStore {
   absl::Status Touch(const std::string& digest);
   // NOT_FOUND (BLOB_NOT_FOUND) unless it is there and whole.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
-  absl::Status PutBytes(const std::string& digest, std::string_view bytes);  // OK if it is there already
+  // OK if it is there already. Waits for another upload of it, at most kPutWithin.
+  absl::Status PutBytes(const std::string& digest, std::string_view bytes);
   absl::StatusOr<std::vector<StoredBlob>> List() const;  // whole ones, by digest
   // Deletes what somebody let go at `let_go`. True: it went. One that was put since, or was asked for (Stat, Touch)
   // within 10 minutes, stays: somebody else may be about to refer to it.

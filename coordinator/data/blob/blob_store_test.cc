@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+#include <vector>
+
 #include "common/files.h"
 #include "common/status.h"
 
@@ -46,6 +49,21 @@ TEST_F(BlobStoreTest, KeepsWhatWasPut) {
   EXPECT_TRUE(store_->DeleteUnlessUsedSince(digest_, absl::InfiniteFuture()).value());
   EXPECT_FALSE(store_->DeleteUnlessUsedSince(digest_, absl::InfiniteFuture()).value());
   EXPECT_EQ(ReasonOf(store_->PathOf(digest_).status()), "BLOB_NOT_FOUND");
+}
+
+// The first jobs that use a new tokenizer are submitted at once.
+TEST_F(BlobStoreTest, BytesThatManyPutAtOnceAreStoredForAll) {
+  auto running = Upload().value();
+  std::vector<absl::Status> statuses(16);
+  std::vector<std::thread> threads;
+  for (absl::Status& status : statuses) {
+    threads.emplace_back([&] { status = store_->PutBytes(digest_, "hello world"); });
+  }
+  ASSERT_TRUE(running->Append("hello world").ok());
+  ASSERT_TRUE(running->Commit().ok());
+  running.reset();
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST_F(BlobStoreTest, ResumesABrokenUpload) {

@@ -49,6 +49,8 @@ def build():
         ],
         "Coordinator": [
             lines("Flush of the journal", "s", *quantiles("muster_journal_write_seconds")),
+            lines("Turn of the event loop", "s", *quantiles("muster_event_loop_turn_seconds")),
+            lines("Look at the queue", "s", *quantiles("muster_placement_seconds")),
             lines("Requests", "reqps", Query("sum by (instance, method) (muster:rpc_requests:rate5m)", "{{instance}} {{method}}")),
             lines("Seconds of a request", "s", Query("muster:rpc_seconds:p99_rate5m", "{{instance}} 99 of 100")),
             lines("Errors of requests", "percentunit", Query("muster:rpc_errors:ratio_rate5m", "{{instance}}")),

@@ -1,0 +1,115 @@
+#include "coordinator/core/state_index.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/spec/job_spec.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+namespace {
+
+using muster::v1::JobPhase;
+
+// Adds the member to the set of the key, or takes it out; keys without members go away.
+template <typename Key, typename Member>
+void ChangeMember(bool add, const Key& key, const Member& member, std::map<Key, std::set<Member>>& sets) {
+  if (add) {
+    sets[key].insert(member);
+    return;
+  }
+  const auto found = sets.find(key);
+  if (found == sets.end()) return;
+  found->second.erase(member);
+  if (found->second.empty()) sets.erase(found);
+}
+
+template <typename Member>
+void ChangeMember(bool add, const Member& member, std::set<Member>& set) {
+  if (add) {
+    set.insert(member);
+  } else {
+    set.erase(member);
+  }
+}
+
+int64_t Nanoseconds(const google::protobuf::Timestamp& time) { return absl::ToUnixNanos(FromProto(time)); }
+
+// Each once, of grants and of ranks.
+std::vector<std::string> WorkersOfRunning(const JobRecord& record) {
+  std::vector<std::string> workers;
+  for (const journal::v1::Grant& grant : record.running().grants()) workers.push_back(grant.worker());
+  if (!record.job().attempts().empty()) {
+    for (const auto& rank : record.job().attempts().rbegin()->ranks()) {
+      if (workers.empty() || workers.back() != rank.worker()) workers.push_back(rank.worker());
+    }
+  }
+  std::sort(workers.begin(), workers.end());
+  workers.erase(std::unique(workers.begin(), workers.end()), workers.end());
+  return workers;
+}
+
+void ChangeQueue(bool add, const JobRecord& record, std::map<std::string, QueueTotals>& queues) {
+  const std::string& name = record.job().spec().resources().queue();
+  QueueTotals& queue = queues[name];
+  const uint64_t one = add ? 1 : -1;
+  queue.jobs += one;
+  if (record.has_running()) {
+    queue.running += one;
+    queue.slots_used += one * record.running().ranks_size();
+  } else if (record.job().phase() != JobPhase::JOB_PHASE_PAUSED) {
+    queue.waiting += one;
+    if (record.has_waiting_since()) {
+      ChangeMember(add, std::pair(Nanoseconds(record.waiting_since()), record.job().id()), queue.since);
+    }
+  }
+  if (queue.jobs == 0) queues.erase(name);
+}
+
+}  // namespace
+
+std::strong_ordering QueuePlace::operator<=>(const QueuePlace& other) const {
+  if (priority != other.priority) return other.priority <=> priority;
+  if (sequence != other.sequence) return sequence <=> other.sequence;
+  return id <=> other.id;
+}
+
+WaitingShape ShapeOf(const JobRecord& record) {
+  const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
+  return {resources.device(), std::max<uint32_t>(1, resources.slots().min()),
+          NeededProtocol(record.job().spec(), record.job().resolved())};
+}
+
+QueuePlace PlaceOf(const JobRecord& record) {
+  return {record.job().spec().resources().priority(), record.sequence(), record.job().id()};
+}
+
+bool IsWaiting(const JobRecord& record) {
+  return record.job().phase() == JobPhase::JOB_PHASE_QUEUED || record.job().phase() == JobPhase::JOB_PHASE_RECOVERING;
+}
+
+void StateIndex::Change(const JobRecord& record, bool add) {
+  const muster::v1::Job& job = record.job();
+  const std::string& id = job.id();
+  ChangeMember(add, std::pair(record.sequence(), id), by_sequence);
+  for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
+  if (IsFinal(job.phase())) {
+    ChangeMember(add, std::pair(Nanoseconds(job.ended()), id), ended);
+    return;
+  }
+  ChangeMember(add, std::pair(record.sequence(), id), active_by_sequence);
+  uint64_t& own = active_of_owner[job.owner()];
+  own += add ? 1 : -1;
+  if (own == 0) active_of_owner.erase(job.owner());
+  ChangeQueue(add, record, queues);
+  if (record.cause_pending()) ChangeMember(add, id, cause_pending);
+  if (IsWaiting(record)) ChangeMember(add, ShapeOf(record), PlaceOf(record), waiting);
+  if (record.has_running()) {
+    ChangeMember(add, id, running);
+    for (const std::string& worker : WorkersOfRunning(record)) ChangeMember(add, worker, id, by_worker);
+  } else if (job.phase() != JobPhase::JOB_PHASE_PAUSED) {
+    waiting_slots += (add ? 1 : -1) * static_cast<uint64_t>(std::max<uint32_t>(1, job.spec().resources().slots().min()));
+  }
+}
+
+}  // namespace muster

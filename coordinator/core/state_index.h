@@ -1,0 +1,68 @@
+// What is derived from the jobs and workers of a State, so that no event has to visit all of them. Apply() keeps it as it
+// changes a record; it is never written down.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "muster/journal/v1/journal.pb.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// What decides whether a waiting job fits, apart from what is free.
+struct WaitingShape {
+  muster::v1::Device device = muster::v1::DEVICE_CPU;
+  uint32_t min = 1;       // slots
+  uint32_t protocol = 0;  // the least that its workers must understand
+  auto operator<=>(const WaitingShape&) const = default;
+};
+
+// Its place in the queue: by priority (high first), then in the order of submission.
+struct QueuePlace {
+  int32_t priority = 0;
+  uint64_t sequence = 0;
+  std::string id;
+  bool operator==(const QueuePlace&) const = default;
+  std::strong_ordering operator<=>(const QueuePlace& other) const;
+};
+using WaitingJobs = std::map<WaitingShape, std::set<QueuePlace>>;
+
+struct QueueTotals {
+  uint64_t jobs = 0, waiting = 0, running = 0, slots_used = 0;  // paused jobs are neither waiting nor running
+  std::set<std::pair<int64_t, std::string>> since;  // of waiting jobs: when they began to wait, in nanoseconds
+  bool operator==(const QueueTotals&) const = default;
+};
+
+struct StateIndex {
+  std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
+  std::set<std::string> running;                           // jobs with a running attempt
+  std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
+  WaitingJobs waiting;                                     // jobs that are to be placed
+  uint64_t waiting_slots = 0;                              // the least that active jobs without an attempt need; not of paused ones
+  std::map<std::string, uint64_t> active_of_owner;
+  std::map<std::string, QueueTotals> queues;               // of active jobs
+  std::set<std::pair<uint64_t, std::string>> by_sequence, active_by_sequence;
+  std::set<std::pair<int64_t, std::string>> ended;         // by the time of their end, in nanoseconds
+  std::map<std::string, std::set<std::string>> requests;   // key of a request that took effect → its jobs
+  bool operator==(const StateIndex&) const = default;
+
+  // A record as it was before a change leaves, and as it is after it comes.
+  void Add(const journal::v1::JobRecord& record) { Change(record, true); }
+  void Remove(const journal::v1::JobRecord& record) { Change(record, false); }
+
+ private:
+  void Change(const journal::v1::JobRecord& record, bool add);
+};
+
+// For how many workers and ranks the job asks, and where.
+WaitingShape ShapeOf(const journal::v1::JobRecord& record);
+QueuePlace PlaceOf(const journal::v1::JobRecord& record);
+// Whether the job is to be placed, now or when it is tried again.
+bool IsWaiting(const journal::v1::JobRecord& record);
+
+}  // namespace muster
