@@ -52,5 +52,7 @@ function(muster_cc_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/test_paths)
   # MKL rounds alike whatever the alignment of its operands, as every rank has it (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT")
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
+    # As ranks run: spinning threads beside other tests are very slow.
+    ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()
