@@ -29,6 +29,7 @@ FORBIDDEN = {
     "worker/agent": [r"ATen/", r"torch/", r"c10/"],
     "client": [r"ATen/", r"torch/", r"c10/"],
     "worker/rank/device": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
+    "worker/rank/product": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
     "worker/rank/model": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
     "worker/rank/loss": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
     "worker/rank/collective": [r"grpc", r"worker/rank/cuda/"],

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "worker/rank/product/matrix_product.h"
+
 namespace muster {
 namespace {
 
@@ -15,8 +17,15 @@ void Multiply(const at::Tensor& a, const at::Tensor& b, double beta, double fact
   const at::ScalarType type = out.scalar_type();
   if (out.is_cuda() && a.scalar_type() == b.scalar_type() && a.scalar_type() != type) {
     at::addmm_out(out, out, a, b, type, beta, factor);  // cuBLAS multiplies narrow numbers into float32 sums
+    return;
+  }
+  const at::Tensor x = a.to(type), y = b.to(type);
+  if (beta == 0) {
+    MultiplyInto(factor == 1 ? x : x * factor, y, /*bias=*/{}, out);  // `a` is small beside `out`
+  } else if (beta == 1 && factor == 1) {
+    AddProductTo(x, y, out);
   } else {
-    out.addmm_(a.to(type), b.to(type), beta, factor);
+    out.addmm_(x, y, beta, factor);
   }
 }
 

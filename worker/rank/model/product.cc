@@ -6,7 +6,7 @@
 #include <ATen/ops/mm.h>
 
 #include "worker/rank/model/encoder_ops.h"
-#include "worker/rank/model/matrix_product.h"
+#include "worker/rank/product/matrix_product.h"
 
 namespace muster {
 namespace {

@@ -1,7 +1,7 @@
 // The inner loop keeps a tile of `out` in registers: kRows rows of kVectors vectors. One row block of `a` at a time
 // lies in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
 // second level for all rows that a thread computes. Both are copied there in the order in which they are read.
-#include "worker/rank/model/cpu_product.h"
+#include "worker/rank/product/cpu_product.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

@@ -1,4 +1,4 @@
-#include "worker/rank/model/cpu_product.h"
+#include "worker/rank/product/cpu_product.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "worker/rank/model/matrix_product.h"
+#include "worker/rank/product/matrix_product.h"
 
 namespace muster {
 namespace {

@@ -1,10 +1,10 @@
-#include "worker/rank/model/matrix_product.h"
+#include "worker/rank/product/matrix_product.h"
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/record_function.h>
 
-#include "worker/rank/model/cpu_product.h"
+#include "worker/rank/product/cpu_product.h"
 
 namespace muster {
 namespace {

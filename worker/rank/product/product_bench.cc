@@ -10,7 +10,7 @@
 #include <functional>
 #include <vector>
 
-#include "worker/rank/model/matrix_product.h"
+#include "worker/rank/product/matrix_product.h"
 
 namespace muster {
 namespace {
