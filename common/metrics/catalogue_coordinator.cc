@@ -62,7 +62,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_scheduling_decisions_total",
        .type = MetricType::kCounter,
        .unit = "decisions",
-       .help = "Scheduling decisions on waiting jobs; one that keeps waiting for the same reason is not counted again.",
+       .help = "Jobs placed, and jobs found to wait: the first of each queue, and those wider than the cluster, once per reason.",
        .labels = {{"result", {"placed", "waiting"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_workers",
