@@ -52,13 +52,18 @@ std::vector<Verdict> VerdictsOf(CLI::Option& option, const std::string& value) {
   }
 }
 
+// The values of a closed choice, from its validator's description; empty for any other validator.
+std::vector<std::string> ChoicesIn(const std::string& description) {
+  if (!absl::StartsWith(description, "{") || !absl::EndsWith(description, "}")) return {};
+  return absl::StrSplit(description.substr(1, description.size() - 2), ',');
+}
+
 // What an option with this validator accepts; `text`: the validator's own description, for unknown kinds.
 std::string Expectation(const Verdict& verdict, const std::string& value) {
   static const std::regex kRange(R"((INT|UINT|FLOAT) in \[(\S+) - (\S+)\])");
   const std::string& kind = verdict.description;
   std::smatch match;
-  if (absl::StartsWith(kind, "{") && absl::EndsWith(kind, "}")) {
-    const std::vector<std::string> names = absl::StrSplit(kind.substr(1, kind.size() - 2), ',');
+  if (const std::vector<std::string> names = ChoicesIn(kind); !names.empty()) {
     return absl::StrCat("unknown value \"", value, "\". ", AllowedNames(value, names));
   }
   if (std::regex_match(kind, match, kRange)) {
@@ -202,8 +207,7 @@ std::string TypeOf(CLI::Option& option) {
 
 std::vector<std::string> ChoicesOf(CLI::Option& option) {
   for (const Verdict& verdict : VerdictsOf(option, "no/such value")) {
-    const std::string& kind = verdict.description;
-    if (absl::StartsWith(kind, "{") && absl::EndsWith(kind, "}")) return absl::StrSplit(kind.substr(1, kind.size() - 2), ',');
+    if (std::vector<std::string> names = ChoicesIn(verdict.description); !names.empty()) return names;
   }
   return {};
 }

@@ -4,10 +4,11 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
+
+from programs import ok, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
@@ -15,17 +16,6 @@ from cluster import BIN  # noqa: E402
 
 BUILD = BIN.parent
 PROGRAMS = ("muster", "muster-coordinator", "muster-data", "muster-parquet", "muster-rank", "muster-worker")
-
-
-def run(*command, **options):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300,
-                          stdin=subprocess.DEVNULL, **options)
-
-
-def ok(*command, **options):
-    done = run(*command, **options)
-    assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 class Install(unittest.TestCase):

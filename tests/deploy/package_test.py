@@ -18,22 +18,13 @@ if not os.environ.get(INSIDE):
         sys.exit(77)
     os.execvpe(words[0], [*words, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
 
+from programs import ok, run  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 from cluster import BIN, topics_job, write_topics, write_vocabulary  # noqa: E402
 
 BUILD = BIN.parent
-
-
-def run(*command, **options):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=240,
-                          stdin=subprocess.DEVNULL, **options)
-
-
-def ok(*command, **options):
-    done = run(*command, **options)
-    assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def bare_root(folder):

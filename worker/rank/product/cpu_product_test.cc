@@ -25,26 +25,11 @@ class Products : public testing::Test {
   }
   void TearDown() override { at::set_num_threads(1); }
 
-  static Matrix MatrixOf(const at::Tensor& tensor) {
-    return {tensor.const_data_ptr<float>(), tensor.stride(0), tensor.stride(1)};
-  }
-  static void Multiply(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out) {
-    const ProductJob job{.rows = a.size(0),
-                         .columns = b.size(1),
-                         .depth = a.size(1),
-                         .a = MatrixOf(a),
-                         .b = MatrixOf(b),
-                         .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
-                         .add = add,
-                         .out = out.mutable_data_ptr<float>(),
-                         .out_row = out.stride(0)};
-    OwnProduct(job);
-  }
   static void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out) {
-    Multiply(a, b, bias, /*add=*/false, out);
+    RunOwnProduct(a, b, bias, /*add=*/false, out);
   }
   static void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
-    Multiply(a, b, {}, /*add=*/true, out);
+    RunOwnProduct(a, b, {}, /*add=*/true, out);
   }
 };
 

@@ -20,7 +20,9 @@ Matrix MatrixOf(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<float>(), tensor.stride(0), tensor.stride(1)};
 }
 
-void RunOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out) {
+}  // namespace
+
+void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out) {
   RECORD_FUNCTION("muster::Product", std::vector<c10::IValue>({a, b}));
   const ProductJob job{.rows = out.size(0),
                        .columns = out.size(1),
@@ -34,10 +36,8 @@ void RunOwn(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bo
   OwnProduct(job);
 }
 
-}  // namespace
-
 void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out) {
-  if (IsOwn(a, b, out)) return RunOwn(a, b, bias, /*add=*/false, out);
+  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, bias, /*add=*/false, out);
   if (bias.defined()) {
     at::addmm_out(out, bias, a, b);
   } else {
@@ -46,7 +46,7 @@ void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bi
 }
 
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
-  if (IsOwn(a, b, out)) return RunOwn(a, b, {}, /*add=*/true, out);
+  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, {}, /*add=*/true, out);
   out.addmm_(a, b);
 }
 
