@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -160,6 +161,8 @@ class NcclGroup final : public BackendGroup {
   // Operations run in a stream of their own, so that the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
+  // Of transfers that were given up: a peer that comes late still has NCCL read and write them, until the abort.
+  std::vector<at::Tensor> unfinished_;
 };
 
 // Enqueued. The tensors may be read in the stream of who has waited, once it has.
@@ -167,22 +170,36 @@ class NcclGroup::StreamTransfer final : public Transfer {
  public:
   StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
       : group_(group), tensors_(std::move(tensors)), done_(done) {}
-  ~StreamTransfer() override { group_.free_events_.push_back(done_); }
+  ~StreamTransfer() override {
+    if (!ended_) GiveUp();
+    group_.free_events_.push_back(done_);
+  }
   StreamTransfer(const StreamTransfer&) = delete;
   StreamTransfer& operator=(const StreamTransfer&) = delete;
 
   absl::Status Await() override {
     const c10::cuda::CUDAGuard on_device(group_.device());
-    RETURN_IF_ERROR(group_.AwaitEvent(done_, RealClock().Monotonic() + group_.timeout_));
+    const absl::Status status = group_.AwaitEvent(done_, RealClock().Monotonic() + group_.timeout_);
+    ended_ = status.ok();
+    if (!ended_) {
+      GiveUp();
+      return status;
+    }
     // The host has seen the end of the operation; the caller's stream learns of it here, for those who read its order.
     const cudaError_t error = cudaStreamWaitEvent(group_.CurrentStream(), done_, 0);
     return error == cudaSuccess ? absl::OkStatus() : CudaError(error);
   }
 
  private:
+  void GiveUp() {
+    std::move(tensors_.begin(), tensors_.end(), std::back_inserter(group_.unfinished_));
+    tensors_.clear();
+  }
+
   NcclGroup& group_;
-  const std::vector<at::Tensor> tensors_;
+  std::vector<at::Tensor> tensors_;
   const cudaEvent_t done_;
+  bool ended_ = false;
 };
 
 // What the communicator as a whole is at: ncclSuccess, ncclInProgress or an error, also of its peers.
@@ -291,9 +308,10 @@ BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::Fu
 void NcclGroup::Abandon() {
   if (comm_ == nullptr) return;
   const auto ended = std::make_shared<absl::Notification>();
-  std::thread([comm = comm_, device = device(), ended] {
+  std::thread([comm = comm_, device = device(), tensors = std::exchange(unfinished_, {}), ended]() mutable {
     cudaSetDevice(device.index());
     ncclCommAbort(comm);
+    tensors.clear();
     ended->Notify();
   }).detach();
   comm_ = nullptr;

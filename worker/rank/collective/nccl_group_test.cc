@@ -4,16 +4,20 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <latch>
 #include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
+#include "absl/synchronization/notification.h"
 #include "common/clock.h"
 
 namespace muster {
@@ -138,6 +142,38 @@ TEST(NcclGroup, ABrokenGpuIsAFailedOperation) {
   for (const absl::Status& status : statuses) {
     EXPECT_EQ(status.message(), "collective failed: all-gather of bytes: CUDA: unspecified launch failure");
   }
+}
+
+// Until the abort, NCCL reads and writes the tensors of an operation that this rank has given up, as slower peers join it.
+TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
+  std::latch joined(kWorld);
+  absl::Notification left, given_up;  // by rank 1, by rank 0
+  std::atomic<bool> freed{false}, freed_at_the_abort{true};
+  float values[4] = {};
+  fake_nccl::TheWorld().notice_aborts = true;
+  const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
+    joined.arrive_and_wait();  // rank 1 must not leave while another is still in its join
+    if (group.rank() == 1) {
+      std::vector<at::Tensor> unsendable = {at::full({4}, 1.0, at::kHalf)};
+      const absl::Status status = group.AllReduceSum(unsendable);
+      left.Notify();
+      return status;
+    }
+    if (group.rank() == 2) {
+      given_up.WaitForNotification();
+      return absl::OkStatus();
+    }
+    left.WaitForNotification();
+    fake_nccl::TheWorld().before_abort = [&] { freed_at_the_abort = freed.load(); };  // only this rank's comes now
+    const auto pending = group.StartAllReduceSum(at::from_blob(values, {4}, [&](void*) { freed = true; }, at::kFloat));
+    fake_nccl::TheWorld().before_abort = nullptr;
+    given_up.Notify();
+    return pending->Wait();
+  });
+  fake_nccl::TheWorld().notice_aborts = false;
+  EXPECT_THAT(std::string(statuses[0].message()), HasSubstr("remote process exited"));
+  EXPECT_FALSE(freed_at_the_abort);
+  EXPECT_TRUE(freed);
 }
 
 // What the ranks' streams do is ordered by events alone: the double knows no other order, whatever the threads happen to do.

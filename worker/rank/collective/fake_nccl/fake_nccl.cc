@@ -226,6 +226,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  if (TheWorld().before_abort) TheWorld().before_abort();
   ++TheWorld().aborted;
   Leave(comm, TheWorld().notice_aborts ? ncclRemoteError : ncclSuccess);
   delete comm;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <climits>
 #include <cstddef>
+#include <functional>
 
 #include "worker/rank/device/testing/stream_order.h"
 
@@ -62,6 +63,7 @@ struct World {
   std::atomic<int> aborted{0}, destroyed{0};
   std::atomic<bool> notice_aborts{false};  // an abort is a remote error for the peers, as where their sockets close
   std::atomic<bool> broken_gpu{false};     // events end with an error
+  std::function<void()> before_abort;      // what a slow peer does until then; set while no rank runs
 };
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
