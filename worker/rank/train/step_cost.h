@@ -18,7 +18,8 @@ namespace muster {
 double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches);
 
 // Floating-point operations per second of the encoder's largest product, [2048, hidden] x [hidden, intermediate], in the
-// type that it computes in, with the calling thread's threads: the best of three, about 0.1 s on a CPU core.
+// type that it computes in, by the product that it computes with, on the calling thread's threads: the best of three, about
+// 0.1 s on a CPU core.
 double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options);
 
 // Whether the processor has instructions that multiply bfloat16 (AVX-512 BF16 or AMX).

@@ -1,8 +1,14 @@
 #include "worker/rank/train/step_cost.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "worker/rank/product/cpu_product.h"
 
 namespace muster {
 namespace {
@@ -49,6 +55,21 @@ TEST(ProductRate, IsMeasuredInEveryTypeOfAnEncoder) {
   EXPECT_GT(MeasureProductRate(Small(), {}), 0);
   EXPECT_GT(MeasureProductRate(Small(), {at::kDouble}), 0);
   EXPECT_GT(MeasureProductRate(Small(), {at::kFloat, at::kCPU, /*in_bfloat16=*/true}), 0);
+}
+
+// Otherwise the share of products, and the advice on bfloat16, compare with a rate that no step meets.
+TEST(ProductRate, IsThatOfTheProductThatTheEncoderComputesWith) {
+  static thread_local std::set<std::string> seen;
+  seen.clear();
+  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(
+      [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+        seen.insert(function.name());
+        return nullptr;
+      }));
+  MeasureProductRate(Small(), {});
+  at::removeCallback(handle);
+  EXPECT_EQ(seen.contains("muster::Product"), UsesOwnProducts());
+  EXPECT_EQ(seen.contains("aten::mm"), !UsesOwnProducts());
 }
 
 // A rate of float32 that is low beyond any doubt makes bfloat16 faster wherever the processor has it.
