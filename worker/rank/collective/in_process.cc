@@ -1,5 +1,6 @@
 #include "worker/rank/collective/in_process.h"
 
+#include <csignal>
 #include <thread>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
@@ -9,6 +10,7 @@ namespace muster {
 
 std::vector<absl::Status> RunInProcessRanks(int64_t world_size, const std::function<absl::Status(Group&)>& body) {
   if (world_size == 1) return {body(*MakeSingleGroup())};
+  std::signal(SIGPIPE, SIG_IGN);  // Gloo may write to a rank that has left
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();
   std::vector<absl::Status> results(world_size);
   std::vector<std::thread> threads;
