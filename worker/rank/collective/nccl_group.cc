@@ -171,7 +171,7 @@ class NcclGroup::StreamTransfer final : public Transfer {
   StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
       : group_(group), tensors_(std::move(tensors)), done_(done) {}
   ~StreamTransfer() override {
-    if (!ended_) GiveUp();
+    GiveUp();  // none are left of a transfer that has ended
     group_.free_events_.push_back(done_);
   }
   StreamTransfer(const StreamTransfer&) = delete;
@@ -180,11 +180,11 @@ class NcclGroup::StreamTransfer final : public Transfer {
   absl::Status Await() override {
     const c10::cuda::CUDAGuard on_device(group_.device());
     const absl::Status status = group_.AwaitEvent(done_, RealClock().Monotonic() + group_.timeout_);
-    ended_ = status.ok();
-    if (!ended_) {
+    if (!status.ok()) {
       GiveUp();
       return status;
     }
+    tensors_.clear();
     // The host has seen the end of the operation; the caller's stream learns of it here, for those who read its order.
     const cudaError_t error = cudaStreamWaitEvent(group_.CurrentStream(), done_, 0);
     return error == cudaSuccess ? absl::OkStatus() : CudaError(error);
@@ -199,7 +199,6 @@ class NcclGroup::StreamTransfer final : public Transfer {
   NcclGroup& group_;
   std::vector<at::Tensor> tensors_;
   const cudaEvent_t done_;
-  bool ended_ = false;
 };
 
 // What the communicator as a whole is at: ncclSuccess, ncclInProgress or an error, also of its peers.

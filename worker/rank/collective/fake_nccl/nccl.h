@@ -63,7 +63,7 @@ struct World {
   std::atomic<int> aborted{0}, destroyed{0};
   std::atomic<bool> notice_aborts{false};  // an abort is a remote error for the peers, as where their sockets close
   std::atomic<bool> broken_gpu{false};     // events end with an error
-  std::function<void()> before_abort;      // what a slow peer does until then; set while no rank runs
+  std::function<void()> before_abort;      // called first by every abort; set only while none can come
 };
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
