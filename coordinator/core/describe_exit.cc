@@ -31,7 +31,27 @@ std::string What(const RankExited& exit) {
   return exit.exit_code() != 0 ? absl::StrCat("exited with code ", exit.exit_code()) : "failed";
 }
 
+muster::v1::ReasonCode CodeOf(muster::v1::ExitCause cause) {
+  switch (cause) {
+    case muster::v1::EXIT_CAUSE_STOPPED: return muster::v1::REASON_CODE_WORKER_DRAINING;
+    case muster::v1::EXIT_CAUSE_COLLECTIVE: return muster::v1::REASON_CODE_PEERS_LOST;
+    case muster::v1::EXIT_CAUSE_PERMANENT: return muster::v1::REASON_CODE_PERMANENT_ERROR;
+    case muster::v1::EXIT_CAUSE_DISAGREEMENT: return muster::v1::REASON_CODE_RANKS_DISAGREE;
+    case muster::v1::EXIT_CAUSE_UNSPECIFIED:
+    case muster::v1::EXIT_CAUSE_SUCCESS:
+    case muster::v1::EXIT_CAUSE_ERROR:
+    case muster::v1::EXIT_CAUSE_SIGNAL:
+    case muster::v1::ExitCause_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case muster::v1::ExitCause_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+  }
+  return muster::v1::REASON_CODE_RANK_FAILED;
+}
+
 }  // namespace
+
+Reason ReasonOfExit(const JobRecord& job, uint32_t attempt, const RankExited& exit) {
+  return {CodeOf(exit.cause()), DescribeExit(job, attempt, exit)};
+}
 
 std::string DescribeExit(const JobRecord& job, uint32_t attempt, const RankExited& exit) {
   std::string who = absl::StrCat("rank ", exit.rank());

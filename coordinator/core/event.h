@@ -30,6 +30,10 @@ struct JobCommand {
   Verb verb = Verb::kCancel;
   std::string job_id, user, request_id;
 };
+struct DeleteJob {  // a job that has ended: its record and what it alone stored
+  uint64_t token = 0;
+  std::string job_id, user, request_id;
+};
 struct DrainWorker {
   uint64_t token = 0;
   std::string worker;
@@ -79,7 +83,7 @@ struct Overslept {
 struct Tick {};  // looks for silent workers and missed deadlines; once per second is enough
 struct Plan {};  // places what can be placed; due after every decision with `replan`
 
-using Event = std::variant<SubmitJob, JobCommand, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
+using Event = std::variant<SubmitJob, JobCommand, DeleteJob, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
                            AgentGone, BlobsCollected, DataServerSeen, RetireJobs, Overslept, Tick, Plan>;
 
 // --- Effects: carried out once the decision's records are durable ---------------------------------------------------
@@ -151,12 +155,16 @@ struct Measured {
   double value = 1;
 };
 struct WaitingChanged {};  // why jobs wait: watchers of waiting jobs want to see it
+struct StepReported {  // a running attempt has taken a step: its progress is in the soft state
+  std::string job_id;
+};
 struct JobChanged {  // durable or soft: watchers want to see it
   std::string job_id;
 };
 
 using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession, OpenRendezvous, CloseRendezvous,
-                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, JobChanged, WaitingChanged>;
+                            CollectBlobs, CountStale, CountAttempt, ObserveQueueWait, Measured, StepReported, JobChanged,
+                            WaitingChanged>;
 
 struct Decision {
   std::vector<Record> records;  // commit these, then

@@ -96,25 +96,28 @@ std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster
       placements.push_back({place.id, cluster.Take(std::min(most, supply.free), shape.device, supply.protocol)});
       walk.Next();
     } else if (supply.widest < shape.min) {  // too wide for the cluster: holds back nobody
-      view.too_wide[shape] = ReasonToWait(shape, supply);
+      view.too_wide[shape] = {muster::v1::REASON_CODE_TOO_LARGE, ReasonToWait(shape, supply)};
       walk.SkipShape();
     } else {
-      view.heads[shape.device] = {place, ReasonToWait(shape, supply)};
+      view.heads[shape.device] = {place, {muster::v1::REASON_CODE_WAITING_FOR_SLOTS, ReasonToWait(shape, supply)}};
       walk.SkipDevice();
     }
   }
   return placements;
 }
 
-std::string QueueView::ReasonOf(const WaitingShape& shape, const QueuePlace& place) const {
-  if (held.contains(place.id)) return "";
+Reason QueueView::ReasonOf(const WaitingShape& shape, const QueuePlace& place) const {
+  if (held.contains(place.id)) return {};
   const auto head = heads.find(shape.device);
   if (head != heads.end()) {
     if (head->second.place.id == place.id) return head->second.reason;
-    if (head->second.place < place) return absl::StrCat("waits for its turn behind job ", head->second.place.id);
+    if (head->second.place < place) {
+      return {muster::v1::REASON_CODE_WAITING_FOR_TURN,
+              absl::StrCat("waits for its turn behind job ", head->second.place.id)};
+    }
   }
   const auto wide = too_wide.find(shape);
-  return wide == too_wide.end() ? "" : wide->second;
+  return wide == too_wide.end() ? Reason() : wide->second;
 }
 
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
@@ -140,7 +143,7 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   std::set<std::string> placed;
   for (const Placement& placement : plan.placements) placed.insert(placement.job);
   for (const auto& [place, shape] : order) {
-    if (!placed.contains(place.id)) plan.waiting.push_back({place.id, view.ReasonOf(shape, place)});
+    if (!placed.contains(place.id)) plan.waiting.push_back({place.id, view.ReasonOf(shape, place).text});
   }
   return plan;
 }

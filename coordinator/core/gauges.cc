@@ -137,7 +137,7 @@ void AddJobs(const State& state, const Soft& soft, const std::map<muster::v1::De
     if (++shown > kMaxMeasuredJobs) return;
     AddJob(state.jobs.at(id), soft, free, now, out);
   }
-  for (const auto& [sequence, id] : state.index.active_by_sequence) {
+  for (const auto& [submitted, sequence, id] : state.index.active_by_submission) {
     if (state.index.running.contains(id)) continue;
     if (++shown > kMaxMeasuredJobs) return;
     AddJob(state.jobs.at(id), soft, free, now, out);

@@ -27,7 +27,7 @@ bool EvaluatesAlone(const JobRecord& record) {
   return duration.length_case() == muster::v1::DurationSpec::kSteps && duration.steps() == 0;
 }
 
-void Machine::EndAttempt(const std::string& reason, AttemptEnd end) {
+void Machine::EndAttempt(const Reason& reason, AttemptEnd end) {
   if (!record().has_running()) return;
   const uint32_t number = record().running().number();
   for (const journal::v1::Grant& grant : record().running().grants()) {
@@ -37,13 +37,14 @@ void Machine::EndAttempt(const std::string& reason, AttemptEnd end) {
   result_.effects.push_back(CountAttempt{end});
   if (AttemptInfo* info = InfoOf(record(), number); info != nullptr) {
     *info->mutable_ended() = ToProto(now_);
-    info->set_end_reason(reason);
+    info->set_end_reason(reason.text);
+    info->set_end_code(reason.code);
   }
   record().clear_running();
   result_.changed = true;
 }
 
-void Machine::GiveUpOrRecover(const std::string& cause) {
+void Machine::GiveUpOrRecover(const Reason& cause) {
   if (record().causes_size() < kMaxFailures) {
     MoveTo(JobPhase::JOB_PHASE_RECOVERING, cause);
     return;
@@ -51,10 +52,11 @@ void Machine::GiveUpOrRecover(const std::string& cause) {
   std::string causes;
   for (int i = 0; i < record().causes_size(); ++i) absl::StrAppend(&causes, i ? "; " : "", record().causes(i));
   MoveTo(JobPhase::JOB_PHASE_FAILED,
-         absl::StrCat(record().causes_size(), " attempts failed without a new checkpoint between them: ", causes));
+         {muster::v1::REASON_CODE_TOO_MANY_FAILURES,
+          absl::StrCat(record().causes_size(), " attempts failed without a new checkpoint between them: ", causes)});
 }
 
-void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending) {
+void Machine::Fail(const Reason& cause, AttemptEnd end, bool permanent, bool pending) {
   const uint32_t number = record().running().number();
   const bool starting = phase() == JobPhase::JOB_PHASE_STARTING && !job().checkpoints().empty() &&
                         (end == AttemptEnd::kFailed || end == AttemptEnd::kNoProgress);
@@ -68,7 +70,7 @@ void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, boo
     RetryStart(number, cause);
     return;
   }
-  record().add_causes(absl::StrCat("attempt ", number, ": ", cause));
+  record().add_causes(absl::StrCat("attempt ", number, ": ", cause.text));
   if (permanent) {
     MoveTo(JobPhase::JOB_PHASE_FAILED, cause);
   } else {
@@ -76,17 +78,20 @@ void Machine::Fail(const std::string& cause, AttemptEnd end, bool permanent, boo
   }
 }
 
-void Machine::Amend(uint32_t attempt, const std::string& cause, bool permanent) {
-  if (AttemptInfo* info = InfoOf(record(), attempt)) info->set_end_reason(cause);
+void Machine::Amend(uint32_t attempt, const Reason& cause, bool permanent) {
+  if (AttemptInfo* info = InfoOf(record(), attempt)) {
+    info->set_end_reason(cause.text);
+    info->set_end_code(cause.code);
+  }
   record().set_cause_pending(false);
   const bool starting = record().has_start_failures() && record().start_failures().attempt() == attempt;
   if (record().causes_size() > 0 && !starting) {
-    *record().mutable_causes(record().causes_size() - 1) = absl::StrCat("attempt ", attempt, ": ", cause);
+    *record().mutable_causes(record().causes_size() - 1) = absl::StrCat("attempt ", attempt, ": ", cause.text);
   }
   result_.changed = true;
   const bool failed = phase() == JobPhase::JOB_PHASE_FAILED;
   if (permanent) {
-    if (!failed) EndAttempt("another attempt's failure is permanent", AttemptEnd::kCancelled);
+    if (!failed) EndAttempt({cause.code, "another attempt's failure is permanent"}, AttemptEnd::kCancelled);
     MoveTo(JobPhase::JOB_PHASE_FAILED, cause);
   } else if (starting) {
     if (failed || phase() == JobPhase::JOB_PHASE_RECOVERING) TellStartFailure(cause);
@@ -125,10 +130,10 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
       if (const auto* exit = std::get_if<RankExited>(&event);
           exit != nullptr && exit->cause() != muster::v1::EXIT_CAUSE_SUCCESS &&
           exit->cause() != muster::v1::EXIT_CAUSE_STOPPED && exit->cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) {
-        machine.Amend(attempt, DescribeExit(job, attempt, *exit), exit->cause() == muster::v1::EXIT_CAUSE_PERMANENT);
+        machine.Amend(attempt, ReasonOfExit(job, attempt, *exit), exit->cause() == muster::v1::EXIT_CAUSE_PERMANENT);
         if (exit->cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) machine.CountDisagreement();
       } else if (const auto* lost = std::get_if<WorkerLost>(&event); lost != nullptr) {
-        machine.Amend(attempt, lost->reason, /*permanent=*/false);
+        machine.Amend(attempt, {muster::v1::REASON_CODE_WORKER_LOST, lost->reason}, /*permanent=*/false);
       }
     }
   }

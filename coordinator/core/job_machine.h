@@ -38,6 +38,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/core/event.h"
+#include "coordinator/core/reason.h"
 #include "coordinator/core/state.h"
 
 namespace muster {
@@ -56,7 +57,7 @@ struct Placed {
 struct WorkerPrepared {
   std::string worker, instance;
 };
-struct WorkerRefused {  // or was late; also a reservation whose worker was lost
+struct WorkerRefused {  // or was late
   std::string worker, reason;
 };
 struct WorkerLost {
@@ -112,5 +113,7 @@ bool WaitsToRetry(const JobRecord& job, absl::Time now);
 
 // "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".
 std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
+// The same, with its code.
+Reason ReasonOfExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
 
 }  // namespace muster

@@ -62,7 +62,8 @@ absl::Status Machine::On(const Placed& event) {
     record().clear_waiting_since();
   }
   MoveTo(JobPhase::JOB_PHASE_RESERVING,
-         absl::StrCat("reserving ", Count(event.ranks.size(), "slot"), " on ", absl::StrJoin(workers, ", ")));
+         {muster::v1::REASON_CODE_RESERVING,
+          absl::StrCat("reserving ", Count(event.ranks.size(), "slot"), " on ", absl::StrJoin(workers, ", "))});
   return absl::OkStatus();
 }
 
@@ -85,14 +86,19 @@ absl::Status Machine::On(const WorkerPrepared& event) {
   result_.effects.push_back(OpenRendezvous{job().id(), running.number()});
   for (const std::string& worker : workers) result_.effects.push_back(PushDesired{worker});
   MoveTo(JobPhase::JOB_PHASE_STARTING,
-         absl::StrCat("starting ", Count(running.ranks_size(), "rank"), " on ", absl::StrJoin(workers, ", ")));
+         {muster::v1::REASON_CODE_STARTING,
+          absl::StrCat("starting ", Count(running.ranks_size(), "rank"), " on ", absl::StrJoin(workers, ", "))});
   return absl::OkStatus();
 }
 
 absl::Status Machine::On(const WorkerRefused& event) {
   if (phase() != JobPhase::JOB_PHASE_RESERVING) return absl::OkStatus();
-  EndAttempt(event.reason, AttemptEnd::kRefused);
-  MoveTo(JobPhase::JOB_PHASE_QUEUED, event.reason);
+  return Release({muster::v1::REASON_CODE_WORKER_REFUSED, event.reason});
+}
+
+absl::Status Machine::Release(const Reason& reason) {
+  EndAttempt(reason, AttemptEnd::kRefused);
+  MoveTo(JobPhase::JOB_PHASE_QUEUED, reason);
   return absl::OkStatus();
 }
 
@@ -111,9 +117,10 @@ absl::Status Machine::On(const RankStarted& event) {
   const uint64_t from = CheckpointStep(record());
   record().clear_start_failures();
   MoveTo(JobPhase::JOB_PHASE_TRAINING,
-         absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
-                      " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
-                      DamageNote(record())));
+         {muster::v1::REASON_CODE_RUNNING,
+          absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
+                       " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
+                       DamageNote(record()))});
   return absl::OkStatus();
 }
 
@@ -125,14 +132,14 @@ absl::Status Machine::On(const RankExited& event) {
     if (event.cause() != muster::v1::EXIT_CAUSE_PERMANENT) {
       // Its agent stops, and has told its ranks before it told the coordinator: all ranks stop after the same step.
       if (stopped && !running.has_stop() && CanSave(true)) {
-        OrderStop(DescribeExit(record(), running.number(), event), /*pause=*/false);
+        OrderStop(ReasonOfExit(record(), running.number(), event), /*pause=*/false);
       }
       if (running.has_stop()) {
         StopRankInOrder(event);
         return absl::OkStatus();
       }
     }
-    Fail(DescribeExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
+    Fail(ReasonOfExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
          event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
     if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
     return absl::OkStatus();
@@ -144,15 +151,18 @@ absl::Status Machine::On(const RankExited& event) {
     if (!rank.succeeded()) return absl::OkStatus();
   }
   if (!EvaluatesAlone(record()) && job().export_manifest().empty()) {
-    Fail("every rank succeeded, but none reported an export", AttemptEnd::kFailed, false, false);
+    Fail({muster::v1::REASON_CODE_NO_EXPORT, "every rank succeeded, but none reported an export"}, AttemptEnd::kFailed,
+         false, false);
     return absl::OkStatus();
   }
-  EndAttempt("succeeded", AttemptEnd::kSucceeded);
+  EndAttempt({muster::v1::REASON_CODE_SUCCEEDED, "succeeded"}, AttemptEnd::kSucceeded);
   std::string reason = EvaluatesAlone(record()) ? "evaluated" : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
   // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
   if (!event.message().empty()) absl::StrAppend(&reason, "; ", event.message());
-  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, std::move(reason));
+  MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, {record().stopped_early().empty() ? muster::v1::REASON_CODE_SUCCEEDED
+                                                                         : muster::v1::REASON_CODE_STOPPED_EARLY,
+                                        std::move(reason)});
   return absl::OkStatus();
 }
 

@@ -99,12 +99,12 @@ absl::Status Machine::On(const CheckpointRefused& event) {
   const auto newest = std::max_element(
       record().refused().begin(), record().refused().end(),
       [](const auto& a, const auto& b) { return a.checkpoint().step() < b.checkpoint().step(); });
-  Fail(AllCheckpointsDamaged(DamagedSteps(record()), newest->reason()), AttemptEnd::kFailed, /*permanent=*/true,
-       /*pending=*/false);
+  Fail({muster::v1::REASON_CODE_CHECKPOINTS_DAMAGED, AllCheckpointsDamaged(DamagedSteps(record()), newest->reason())},
+       AttemptEnd::kFailed, /*permanent=*/true, /*pending=*/false);
   return absl::OkStatus();
 }
 
-void Machine::RetryStart(uint32_t number, const std::string& cause) {
+void Machine::RetryStart(uint32_t number, const Reason& cause) {
   journal::v1::StartFailures& failures = *record().mutable_start_failures();
   failures.set_count(failures.count() + 1);
   failures.set_attempt(number);
@@ -112,18 +112,21 @@ void Machine::RetryStart(uint32_t number, const std::string& cause) {
   TellStartFailure(cause);
 }
 
-void Machine::TellStartFailure(const std::string& cause) {
+void Machine::TellStartFailure(const Reason& cause) {
   const uint32_t count = record().start_failures().count();
   if (count >= kMaxStartFailures) {
     MoveTo(JobPhase::JOB_PHASE_FAILED,
-           absl::StrCat(count, " attempts in a row failed before they trained, the last: ", cause));
+           {muster::v1::REASON_CODE_START_FAILED,
+            absl::StrCat(count, " attempts in a row failed before they trained, the last: ", cause.text)});
     return;
   }
   const absl::Duration delay = StartDelay(count);
   MoveTo(JobPhase::JOB_PHASE_RECOVERING,
-         delay == absl::ZeroDuration() ? cause
-                                       : absl::StrCat(cause, "; failed to start ", count, " times, next attempt in ",
-                                                      absl::FormatDuration(delay)));
+         delay == absl::ZeroDuration()
+             ? cause
+             : Reason{muster::v1::REASON_CODE_START_FAILED, absl::StrCat(cause.text, "; failed to start ", count,
+                                                                         " times, next attempt in ",
+                                                                         absl::FormatDuration(delay))});
 }
 
 }  // namespace muster

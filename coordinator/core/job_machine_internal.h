@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "coordinator/core/job_machine.h"
+#include "coordinator/core/reason.h"
 
 namespace muster {
 
@@ -39,7 +40,7 @@ class Machine {
   absl::Status On(const muster::v1::Exported& event);
   absl::Status On(const muster::v1::TraceSaved& event);
 
-  void Amend(uint32_t attempt, const std::string& cause, bool permanent);
+  void Amend(uint32_t attempt, const Reason& cause, bool permanent);
   void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }
 
   Transition Finish() {
@@ -52,9 +53,10 @@ class Machine {
   muster::v1::Job& job() { return *result_.record.mutable_job(); }
   muster::v1::JobPhase phase() const { return result_.record.job().phase(); }
 
-  void MoveTo(muster::v1::JobPhase phase, std::string reason) {
+  void MoveTo(muster::v1::JobPhase phase, Reason reason) {
     job().set_phase(phase);
-    job().set_reason(std::move(reason));
+    job().set_reason(std::move(reason.text));
+    job().set_reason_code(reason.code);
     if (IsFinal(phase)) *job().mutable_ended() = ToProto(now_);
     if (phase == muster::v1::JobPhase::JOB_PHASE_QUEUED || phase == muster::v1::JobPhase::JOB_PHASE_RECOVERING) {
       *record().mutable_waiting_since() = ToProto(now_);
@@ -63,20 +65,22 @@ class Machine {
   }
 
   // Takes the attempt off all its workers, with its reason.
-  void EndAttempt(const std::string& reason, AttemptEnd end);
-  void Fail(const std::string& cause, AttemptEnd end, bool permanent, bool pending);
-  void GiveUpOrRecover(const std::string& cause);
+  void EndAttempt(const Reason& reason, AttemptEnd end);
+  void Fail(const Reason& cause, AttemptEnd end, bool permanent, bool pending);
+  void GiveUpOrRecover(const Reason& cause);
   // The attempt `number` of a job that has checkpoints failed before it trained.
-  void RetryStart(uint32_t number, const std::string& cause);
+  void RetryStart(uint32_t number, const Reason& cause);
   // Moves the job to where the failure that RetryStart counted last leads, with this cause.
-  void TellStartFailure(const std::string& cause);
+  void TellStartFailure(const Reason& cause);
+  // The reservation is given back: a worker refused it, was late, was lost or drains.
+  absl::Status Release(const Reason& reason);
 
   // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
   bool CanSave(bool agents_can) const {
     return agents_can && phase() == muster::v1::JobPhase::JOB_PHASE_TRAINING && !EvaluatesAlone(result_.record);
   }
-  void OrderStop(const std::string& reason, bool pause);
-  void AddToStop(const std::string& more);
+  void OrderStop(const Reason& reason, bool pause);
+  void AddToStop(const Reason& more);
   // A rank ended otherwise than with success while its attempt is asked to stop.
   void StopRankInOrder(const muster::v1::RankExited& event);
   // `more`: what cut it short; empty: all ranks stopped as they were asked to.

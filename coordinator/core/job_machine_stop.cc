@@ -25,22 +25,24 @@ std::string StoppingText(const std::string& reason, bool pause) {
 
 }  // namespace
 
-void Machine::OrderStop(const std::string& reason, bool pause) {
+void Machine::OrderStop(const Reason& reason, bool pause) {
   journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
-  stop.set_reason(reason);
+  stop.set_reason(reason.text);
+  stop.set_code(reason.code);
   *stop.mutable_since() = ToProto(now_);
   stop.set_pause(pause);
   for (const journal::v1::Grant& grant : record().running().grants()) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
-  MoveTo(phase(), StoppingText(reason, pause));
+  MoveTo(phase(), {reason.code, StoppingText(reason.text, pause)});
 }
 
 // The attempt ends because of what was asked first; users may pause and resume the job any number of times meanwhile.
-void Machine::AddToStop(const std::string& more) {
+void Machine::AddToStop(const Reason& more) {
   journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
   const std::string first = stop.reason().substr(0, stop.reason().find(kThen));
-  stop.set_reason(first == more ? first : absl::StrCat(first, kThen, more));
+  stop.set_reason(first == more.text ? first : absl::StrCat(first, kThen, more.text));
+  stop.set_code(more.code);
 }
 
 void Machine::StopRankInOrder(const RankExited& event) {
@@ -59,7 +61,7 @@ void Machine::StopRankInOrder(const RankExited& event) {
 
 void Machine::FinishStop(const std::string& more) {
   const journal::v1::StopOrder stop = record().running().stop();
-  const std::string reason = more.empty() ? stop.reason() : absl::StrCat(stop.reason(), "; ", more);
+  const Reason reason = {stop.code(), more.empty() ? stop.reason() : absl::StrCat(stop.reason(), "; ", more)};
   EndAttempt(reason, stop.pause() ? AttemptEnd::kPaused : AttemptEnd::kStopped);
   record().set_cause_pending(false);
   MoveTo(stop.pause() ? JobPhase::JOB_PHASE_PAUSED : JobPhase::JOB_PHASE_RECOVERING, reason);
@@ -67,11 +69,12 @@ void Machine::FinishStop(const std::string& more) {
 
 absl::Status Machine::On(const SaveAndStop& event) {
   if (record().running().has_stop()) return absl::OkStatus();
-  if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  const Reason reason = {muster::v1::REASON_CODE_WORKER_DRAINING, event.reason};
+  if (phase() == JobPhase::JOB_PHASE_RESERVING) return Release(reason);
   if (CanSave(event.can_save)) {
-    OrderStop(event.reason, /*pause=*/false);
+    OrderStop(reason, /*pause=*/false);
   } else {
-    Fail(event.reason, AttemptEnd::kStopped, /*permanent=*/false, /*pending=*/false);
+    Fail(reason, AttemptEnd::kStopped, /*permanent=*/false, /*pending=*/false);
   }
   return absl::OkStatus();
 }
@@ -83,7 +86,8 @@ absl::Status Machine::On(const StopOverdue&) {
 }
 
 absl::Status Machine::On(const WorkerLost& event) {
-  if (phase() == JobPhase::JOB_PHASE_RESERVING) return On(WorkerRefused{event.worker, event.reason});
+  const Reason reason = {muster::v1::REASON_CODE_WORKER_LOST, event.reason};
+  if (phase() == JobPhase::JOB_PHASE_RESERVING) return Release(reason);
   if (record().running().has_stop()) {
     const AttemptInfo* info = InfoOf(record(), record().running().number());
     const bool needed = info == nullptr || std::any_of(info->ranks().begin(), info->ranks().end(), [&](const auto& rank) {
@@ -92,17 +96,17 @@ absl::Status Machine::On(const WorkerLost& event) {
     if (needed) FinishStop(event.reason);  // otherwise its part is done: it may go
     return absl::OkStatus();
   }
-  Fail(event.reason, AttemptEnd::kLost, /*permanent=*/false, /*pending=*/false);
+  Fail(reason, AttemptEnd::kLost, /*permanent=*/false, /*pending=*/false);
   return absl::OkStatus();
 }
 
 absl::Status Machine::On(const Stuck& event) {
-  Fail(event.reason, AttemptEnd::kNoProgress, /*permanent=*/false, /*pending=*/false);
+  Fail({muster::v1::REASON_CODE_NO_PROGRESS, event.reason}, AttemptEnd::kNoProgress, /*permanent=*/false, /*pending=*/false);
   return absl::OkStatus();
 }
 
 absl::Status Machine::On(const ServerLost& event) {
-  Fail(event.reason, AttemptEnd::kServerLost, /*permanent=*/false, /*pending=*/false);
+  Fail({muster::v1::REASON_CODE_DATA_SERVER_LOST, event.reason}, AttemptEnd::kServerLost, /*permanent=*/false, /*pending=*/false);
   return absl::OkStatus();
 }
 
@@ -114,12 +118,13 @@ absl::Status Machine::On(const UserCommand& event) {
   }
   const bool ended = IsFinal(phase()), paused = phase() == JobPhase::JOB_PHASE_PAUSED;
   const std::string by = absl::StrCat("by ", event.user);
+  const Reason paused_by = {muster::v1::REASON_CODE_PAUSED, absl::StrCat("paused ", by)};
   switch (event.verb) {
     case Verb::kCancel:
       if (phase() == JobPhase::JOB_PHASE_CANCELLED) return absl::OkStatus();
       if (ended) break;
-      EndAttempt(absl::StrCat("cancelled ", by), AttemptEnd::kCancelled);
-      MoveTo(JobPhase::JOB_PHASE_CANCELLED, absl::StrCat("cancelled ", by));
+      EndAttempt({muster::v1::REASON_CODE_CANCELED, absl::StrCat("cancelled ", by)}, AttemptEnd::kCancelled);
+      MoveTo(JobPhase::JOB_PHASE_CANCELLED, {muster::v1::REASON_CODE_CANCELED, absl::StrCat("cancelled ", by)});
       break;
     case Verb::kPause:
       if (paused) return absl::OkStatus();
@@ -127,28 +132,29 @@ absl::Status Machine::On(const UserCommand& event) {
       if (record().running().has_stop()) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
-        AddToStop(absl::StrCat("paused ", by));
-        MoveTo(phase(), StoppingText(absl::StrCat("paused ", by), /*pause=*/true));
+        AddToStop(paused_by);
+        MoveTo(phase(), {paused_by.code, StoppingText(paused_by.text, /*pause=*/true)});
         break;
       }
       if (CanSave(event.can_save)) {
-        OrderStop(absl::StrCat("paused ", by), /*pause=*/true);
+        OrderStop(paused_by, /*pause=*/true);
         break;
       }
-      EndAttempt(absl::StrCat("paused ", by), AttemptEnd::kPaused);
-      MoveTo(JobPhase::JOB_PHASE_PAUSED, absl::StrCat("paused ", by));
+      EndAttempt(paused_by, AttemptEnd::kPaused);
+      MoveTo(JobPhase::JOB_PHASE_PAUSED, paused_by);
       break;
     case Verb::kResume:
       if (ended) break;
       if (record().running().has_stop() && record().running().stop().pause()) {  // it stops anyway, and continues afterwards
         record().mutable_running()->mutable_stop()->set_pause(false);
-        AddToStop(absl::StrCat("resumed ", by));
-        MoveTo(phase(), absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues"));
+        AddToStop({muster::v1::REASON_CODE_RESUMED, absl::StrCat("resumed ", by)});
+        MoveTo(phase(), {muster::v1::REASON_CODE_RESUMED,
+                         absl::StrCat("resumed ", by, ": it still saves a checkpoint and stops, then continues")});
         break;
       }
       if (!paused) return absl::OkStatus();  // it runs, or waits for slots, already
       if (record().has_start_failures()) record().mutable_start_failures()->clear_retry();
-      MoveTo(JobPhase::JOB_PHASE_QUEUED, absl::StrCat("resumed ", by));
+      MoveTo(JobPhase::JOB_PHASE_QUEUED, {muster::v1::REASON_CODE_RESUMED, absl::StrCat("resumed ", by)});
       break;
   }
   if (!result_.changed) {

@@ -82,6 +82,13 @@ std::string RequestKey(const DrainWorker& command) {
   return absl::StrCat(command.undo ? "undo" : command.evict ? "evict" : "drain", "/", command.user, "/", command.request_id);
 }
 
+std::string RequestKey(const DeleteJob& command) { return absl::StrCat("delete/", command.user, "/", command.request_id); }
+
+absl::Status CheckSameSubject(const std::string& deleted, const DeleteJob& command) {
+  if (deleted == command.job_id) return absl::OkStatus();
+  return Reused(command.request_id, absl::StrCat("for job ", deleted));
+}
+
 absl::Status CheckSameSubject(const State& state, const JobCommand& command) {
   if (command.request_id.empty()) return absl::OkStatus();
   const auto known = state.index.requests.find(RequestKey(command));

@@ -22,9 +22,11 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
 // How a mutation's request id is kept in its subject's record: "pause/ada/ID".
 std::string RequestKey(const JobCommand& command);
 std::string RequestKey(const DrainWorker& command);
+std::string RequestKey(const DeleteJob& command);
 
 // ALREADY_EXISTS: the user sent this id with the same verb for another subject.
 absl::Status CheckSameSubject(const State& state, const JobCommand& command);
 absl::Status CheckSameSubject(const State& state, const DrainWorker& command);
+absl::Status CheckSameSubject(const std::string& deleted, const DeleteJob& command);
 
 }  // namespace muster

@@ -24,10 +24,12 @@ std::vector<Record> AfterRestore(const State& state, uint64_t epoch, const std::
         if (info.number() != record.running().number()) continue;
         *info.mutable_ended() = ToProto(now);
         info.set_end_reason(reason);
+        info.set_end_code(muster::v1::REASON_CODE_RESTORED);
       }
       record.clear_running();
       job.set_phase(JobPhase::JOB_PHASE_RECOVERING);
       job.set_reason(reason);
+      job.set_reason_code(muster::v1::REASON_CODE_RESTORED);
       *record.mutable_waiting_since() = ToProto(now);
     }
     job.set_revision(job.revision() + 1);

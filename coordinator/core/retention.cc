@@ -53,6 +53,14 @@ std::set<std::string> ReferencedManifests(const State& state) {
   return result;
 }
 
+std::set<std::string> ManifestsOf(const JobRecord& record) {
+  std::set<std::string> result = {record.job().export_manifest(), record.job().trace_manifest()};
+  for (const CheckpointInfo& checkpoint : record.job().checkpoints()) result.insert(checkpoint.manifest());
+  for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
+  result.erase("");
+  return result;
+}
+
 std::set<std::string> ReferencedBlobs(const State& state) {
   std::set<std::string> result;
   for (const auto& [id, record] : state.jobs) result.insert(record.job().resolved().tokenizer());

@@ -24,6 +24,9 @@ bool HasManifest(const muster::v1::Job& job, const std::string& manifest);  // a
 // Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
 std::set<std::string> ReferencedManifests(const State& state);
 
+// What the job alone made: checkpoints, refused ones, export and trace.
+std::set<std::string> ManifestsOf(const JobRecord& record);
+
 // Digests of blobs that jobs name without a manifest (vocabularies). They are never deleted.
 std::set<std::string> ReferencedBlobs(const State& state);
 

@@ -202,7 +202,7 @@ void Runner::Commit(const std::vector<Record>& records) {
 void Runner::Give(const Event& event) {
   std::vector<Event> events = {event};
   std::map<std::string, std::string> waiting;
-  for (const auto& [id, record] : state_.jobs) waiting[id] = WaitingReason(record, *soft_);
+  for (const auto& [id, record] : state_.jobs) waiting[id] = WaitingReason(record, *soft_).text;
   while (!events.empty()) {
     const auto desired = Desired(), saving = Desired(/*saving=*/true);
     const bool plans = std::holds_alternative<Plan>(events.back());
@@ -219,7 +219,7 @@ void Runner::Give(const Event& event) {
       }
     }
     for (const auto& [id, record] : state_.jobs) {
-      const std::string reason = WaitingReason(record, *soft_);
+      const std::string reason = WaitingReason(record, *soft_).text;
       const bool told = plans || (soft_->jobs.contains(id) && soft_->jobs.at(id).held);
       if (told && reason != waiting[id]) {
         waiting[id] = reason;

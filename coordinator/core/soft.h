@@ -12,11 +12,13 @@
 #include "absl/time/time.h"
 #include "coordinator/core/awake_time.h"
 #include "coordinator/core/cluster_index.h"
+#include "coordinator/core/reason.h"
 #include "coordinator/core/timer_set.h"
 #include "muster/v1/worker.pb.h"
 
 namespace muster {
 
+inline constexpr size_t kMostDeletions = 10'000;  // that are remembered
 inline constexpr absl::Duration kNoProgress = absl::Seconds(120);
 
 using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
@@ -39,8 +41,8 @@ struct SoftJob {
   uint32_t attempt = 0;
   muster::v1::Progress progress;
   absl::Time changed;   // last sign of progress of the attempt
-  std::string waiting;  // why it is not placed: "needs 2 slots, 1 free"
-  std::string standstill;  // why its attempt does not move, as of the last tick; empty: it moves
+  Reason waiting;     // why it is not placed: "needs 2 slots, 1 free"
+  Reason standstill;  // why its attempt does not move, as of the last tick; empty: it moves
   absl::Time standstill_at;  // when that was written
   absl::Time outage_seen = absl::InfinitePast();  // last tick that found it waiting for a lost server; past: it does not
   bool held = false;  // its last attempt failed because the data server is lost: placed once the server answers
@@ -62,16 +64,16 @@ struct DataServerView {
 struct QueueView {
   struct Head {
     QueuePlace place;
-    std::string reason;  // "needs 8 GPUs, 6 free"
+    Reason reason;  // "needs 8 GPUs, 6 free"
     bool operator==(const Head&) const = default;
   };
   std::map<muster::v1::Device, Head> heads;       // holds back those behind it
-  std::map<WaitingShape, std::string> too_wide;   // for the whole cluster → the reason
+  std::map<WaitingShape, Reason> too_wide;        // for the whole cluster → the reason
   std::set<std::string> held;                     // to wait before they are tried again
   uint64_t visited = 0;                           // jobs that the plan looked at
 
   // Empty: the plan has not come to it yet, or it is held.
-  std::string ReasonOf(const WaitingShape& shape, const QueuePlace& place) const;
+  Reason ReasonOf(const WaitingShape& shape, const QueuePlace& place) const;
 };
 
 struct Soft {
@@ -90,6 +92,8 @@ struct Soft {
   TimerSet deadlines;               // running jobs, by the next moment when their attempt may be late
   std::set<std::string> leaving;    // workers that drained and whose session ended
   std::set<std::string> suspects;   // workers that may do otherwise than is desired
+  // Request key → job, of deletions since this start: a deletion that is sent again finds no job.
+  std::map<std::string, std::string> deletions;
   bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 

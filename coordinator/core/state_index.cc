@@ -84,6 +84,10 @@ QueuePlace PlaceOf(const JobRecord& record) {
   return {record.job().spec().resources().priority(), record.sequence(), record.job().id()};
 }
 
+SubmissionPlace SubmissionPlaceOf(const JobRecord& record) {
+  return {Nanoseconds(record.job().submitted()), record.sequence(), record.job().id()};
+}
+
 bool IsWaiting(const JobRecord& record) {
   return record.job().phase() == JobPhase::JOB_PHASE_QUEUED || record.job().phase() == JobPhase::JOB_PHASE_RECOVERING;
 }
@@ -91,13 +95,18 @@ bool IsWaiting(const JobRecord& record) {
 void StateIndex::Change(const JobRecord& record, bool add) {
   const muster::v1::Job& job = record.job();
   const std::string& id = job.id();
-  ChangeMember(add, std::pair(record.sequence(), id), by_sequence);
+  const SubmissionPlace place = SubmissionPlaceOf(record);
+  ChangeMember(add, place, by_submission);
+  ChangeMember(add, job.owner(), place, by_owner);
+  ChangeMember(add, job.spec().resources().queue(), place, by_queue);
+  ChangeMember(add, job.spec().name(), place, by_name);
+  ChangeMember(add, job.phase(), place, by_phase);
   for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
   if (IsFinal(job.phase())) {
     ChangeMember(add, std::pair(Nanoseconds(job.ended()), id), ended);
     return;
   }
-  ChangeMember(add, std::pair(record.sequence(), id), active_by_sequence);
+  ChangeMember(add, place, active_by_submission);
   uint64_t& own = active_of_owner[job.owner()];
   own += add ? 1 : -1;
   if (own == 0) active_of_owner.erase(job.owner());

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "muster/journal/v1/journal.pb.h"
@@ -38,6 +39,10 @@ struct QueueTotals {
   bool operator==(const QueueTotals&) const = default;
 };
 
+// Jobs by the time of their submission in nanoseconds, then by their sequence.
+using SubmissionPlace = std::tuple<int64_t, uint64_t, std::string>;
+using JobsInOrder = std::set<SubmissionPlace>;
+
 struct StateIndex {
   std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
   std::set<std::string> running;                           // jobs with a running attempt
@@ -46,7 +51,9 @@ struct StateIndex {
   uint64_t waiting_slots = 0;                              // the least that active jobs without an attempt need; not of paused ones
   std::map<std::string, uint64_t> active_of_owner;
   std::map<std::string, QueueTotals> queues;               // of active jobs
-  std::set<std::pair<uint64_t, std::string>> by_sequence, active_by_sequence;
+  JobsInOrder by_submission, active_by_submission;
+  std::map<std::string, JobsInOrder> by_owner, by_queue, by_name;
+  std::map<muster::v1::JobPhase, JobsInOrder> by_phase;
   std::set<std::pair<int64_t, std::string>> ended;         // by the time of their end, in nanoseconds
   std::map<std::string, std::set<std::string>> requests;   // key of a request that took effect → its jobs
   bool operator==(const StateIndex&) const = default;
@@ -62,6 +69,7 @@ struct StateIndex {
 // For how many workers and ranks the job asks, and where.
 WaitingShape ShapeOf(const journal::v1::JobRecord& record);
 QueuePlace PlaceOf(const journal::v1::JobRecord& record);
+SubmissionPlace SubmissionPlaceOf(const journal::v1::JobRecord& record);
 // Whether the job is to be placed, now or when it is tried again.
 bool IsWaiting(const journal::v1::JobRecord& record);
 

@@ -13,6 +13,7 @@
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
 #include "coordinator/core/submission.h"
+#include "coordinator/core/view.h"
 
 namespace muster {
 namespace {
@@ -74,8 +75,8 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
     soft_.jobs.erase(id);
   } else if (record.has_running()) {
     SoftJob& job = soft_.jobs[id];
-    job.waiting.clear();
-    job.standstill.clear();
+    job.waiting = {};
+    job.standstill = {};
     job.changed = now_;  // any change of a running job is a sign of life
   }
   if (before.has_running() && !record.has_running()) PresumeRunning(before);
@@ -164,6 +165,7 @@ void Stepper::On(const SubmitJob& event) {
   *job.mutable_submitted() = ToProto(now_);
   job.set_phase(JobPhase::JOB_PHASE_QUEUED);
   job.set_reason("waits to be placed");
+  job.set_reason_code(muster::v1::REASON_CODE_SUBMITTED);
   job.set_revision(1);
   record.set_sequence(state_.last_sequence + 1);
   record.set_submit_request(event.request_id);
@@ -180,8 +182,7 @@ void Stepper::On(const SubmitJob& event) {
 void Stepper::On(const JobCommand& event) {
   const JobRecord* record = Job(event.job_id);
   if (record == nullptr) {
-    decision_.effects.push_back(Reply{
-        event.token, absl::NotFoundError(absl::StrCat("there is no job \"", event.job_id, "\". See muster jobs.")), ""});
+    decision_.effects.push_back(Reply{event.token, NoSuchJob(event.job_id), ""});
     return;
   }
   if (const absl::Status same = CheckSameSubject(state_, event); !same.ok()) {
@@ -193,6 +194,42 @@ void Stepper::On(const JobCommand& event) {
       Advance(before, UserCommand{event.verb, event.user, event.request_id, AgentsCanSave(before)}, now_);
   if (transition.ok()) Take(before, *std::move(transition));
   decision_.effects.push_back(Reply{event.token, transition.status(), event.job_id});
+}
+
+void Stepper::On(const DeleteJob& event) {
+  const std::string key = event.request_id.empty() ? "" : RequestKey(event);
+  if (const auto done = soft_.deletions.find(key); done != soft_.deletions.end()) {
+    decision_.effects.push_back(Reply{event.token, CheckSameSubject(done->second, event), event.job_id});
+    return;
+  }
+  const JobRecord* record = Job(event.job_id);
+  if (record == nullptr) {
+    decision_.effects.push_back(Reply{event.token, NoSuchJob(event.job_id), ""});
+    return;
+  }
+  if (!IsFinal(record->job().phase())) {
+    decision_.effects.push_back(
+        Reply{event.token,
+              absl::FailedPreconditionError(absl::StrCat("job ", event.job_id, " is ", PhaseName(record->job().phase()),
+                                                         ". Cancel it first: muster cancel ", event.job_id, ".")),
+              ""});
+    return;
+  }
+  for (const std::string& manifest : ManifestsOf(*record)) {
+    Record unused;
+    unused.mutable_garbage()->set_manifest(manifest);
+    decision_.records.push_back(std::move(unused));
+    decision_.effects.push_back(CollectBlobs{manifest});
+  }
+  for (const muster::v1::AttemptInfo& attempt : record->job().attempts()) TouchWorkersOf(attempt);
+  Record removed;
+  removed.mutable_removed()->set_id(event.job_id);
+  decision_.records.push_back(std::move(removed));
+  if (!key.empty()) {
+    if (soft_.deletions.size() >= kMostDeletions) soft_.deletions.clear();
+    soft_.deletions[key] = event.job_id;
+  }
+  decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
 }
 
 void Stepper::On(const DrainWorker& event) {

@@ -211,7 +211,9 @@ void Stepper::On(const AgentProgress& event) {
     return;
   }
   SoftJob& soft = soft_.jobs[event.progress.job_id()];
+  const bool stepped = soft.attempt != event.progress.attempt() || soft.progress.step() < event.progress.progress().step();
   NoteProgress(event.progress, now_, soft);
+  if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{event.progress.job_id()});
   MeasureProgress(*job, soft);
   decision_.effects.push_back(JobChanged{event.progress.job_id()});
 }

@@ -22,16 +22,16 @@ void Stepper::On(const DataServerSeen& event) {
   for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);
   for (auto& [id, job] : soft_.jobs) {
     if (!std::exchange(job.held, false)) continue;
-    job.waiting.clear();
+    job.waiting = {};
     decision_.replan = true;
   }
 }
 
-void Stepper::ShowStandstill(const std::string& id, SoftJob& soft, std::string text) {
-  const bool same_kind = !soft.standstill.empty() && !text.empty() && soft.standstill[0] == text[0];
+void Stepper::ShowStandstill(const std::string& id, SoftJob& soft, Reason reason) {
+  const bool same_kind = !reason.empty() && soft.standstill.code == reason.code;
   if (same_kind && now_ - soft.standstill_at < kShownEvery) return;
-  if (soft.standstill.empty() && text.empty()) return;
-  soft.standstill = std::move(text);
+  if (soft.standstill.empty() && reason.empty()) return;
+  soft.standstill = std::move(reason);
   soft.standstill_at = now_;
   decision_.effects.push_back(JobChanged{id});
 }
@@ -45,18 +45,19 @@ void Stepper::WatchProgress(const JobRecord& record) {
   const bool moves = still < soft_.no_progress / kShownAfter;
   if (moves && soft_.data_server.answers()) {  // nearly always: no look at the ranks
     soft.outage_seen = absl::InfinitePast();
-    return ShowStandstill(id, soft, "");
+    return ShowStandstill(id, soft, {});
   }
   const std::vector<RankStanding> standings = StandingsOf(record, soft_, now_);
   if (WaitsForLostServer(standings, soft_)) {
     // The timer is stopped from one tick to the next.
     if (soft.outage_seen != absl::InfinitePast()) soft.changed += now_ - soft.outage_seen;
     soft.outage_seen = now_;
-    ShowStandstill(id, soft, absl::StrCat("waiting for ", DescribeOutage(soft_, now_)));
+    ShowStandstill(id, soft, {muster::v1::REASON_CODE_WAITING_FOR_DATA_SERVER,
+                              absl::StrCat("waiting for ", DescribeOutage(soft_, now_))});
     return;
   }
   soft.outage_seen = absl::InfinitePast();
-  if (moves) return ShowStandstill(id, soft, "");
+  if (moves) return ShowStandstill(id, soft, {});
   const bool stuck = still >= soft_.no_progress;
   std::string reason = absl::StrCat("no progress for ", absl::ToInt64Seconds(stuck ? soft_.no_progress : still), " s");
   const std::string server = ServerWaitedFor(standings);
@@ -76,7 +77,7 @@ void Stepper::WatchProgress(const JobRecord& record) {
     Drive(id, Stuck{std::move(reason)});
     return;
   }
-  ShowStandstill(id, soft, std::move(reason));
+  ShowStandstill(id, soft, {muster::v1::REASON_CODE_NO_PROGRESS, std::move(reason)});
 }
 
 bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit) {
@@ -89,7 +90,8 @@ bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::v1::RankEx
   Drive(id, ServerLost{reason});
   SoftJob& soft = soft_.jobs[id];
   soft.held = true;
-  soft.waiting = absl::StrCat("waits until data server ", soft_.data_server.address, " answers");
+  soft.waiting = {muster::v1::REASON_CODE_WAITING_FOR_DATA_SERVER,
+                  absl::StrCat("waits until data server ", soft_.data_server.address, " answers")};
   return true;
 }
 

@@ -22,6 +22,7 @@ class Stepper {
   // step.cc
   void On(const SubmitJob& event);
   void On(const JobCommand& event);
+  void On(const DeleteJob& event);
   void On(const DrainWorker& event);
   void On(const BlobsCollected& event);
   void On(const DataServerSeen& event);
@@ -88,7 +89,7 @@ class Stepper {
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
   // Why the attempt makes no progress, as text: written again every 10 s, since watchers print each change.
-  void ShowStandstill(const std::string& id, SoftJob& soft, std::string text);
+  void ShowStandstill(const std::string& id, SoftJob& soft, Reason reason);
   // What the rank's end has to do with others: a lost server, or a peer that lags. False: nothing is left to drive.
   bool TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit);
   muster::v1::RankExited WithLaggingPeer(const JobRecord& record, muster::v1::RankExited exit) const;

@@ -1,11 +1,10 @@
 #include "coordinator/core/view.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/name_page.h"
 
 namespace muster {
 namespace {
@@ -14,65 +13,126 @@ using muster::v1::Job;
 using muster::v1::JobPhase;
 using muster::v1::Worker;
 
-constexpr uint32_t kDefaultPage = 100, kMaxPage = 1000;
-
-Job Overlay(const JobRecord& record, const Soft& soft) {
-  Job job = record.job();
-  if (const std::string waiting = WaitingReason(record, soft); !waiting.empty()) {
-    if (job.phase() == JobPhase::JOB_PHASE_QUEUED) job.set_reason(waiting);
-    if (job.phase() == JobPhase::JOB_PHASE_RECOVERING) job.set_reason(absl::StrCat(job.reason(), "; ", waiting));
-  }
-  const auto found = soft.jobs.find(job.id());
-  if (found == soft.jobs.end()) return job;
-  if (found->second.attempt != 0) *job.mutable_progress() = found->second.progress;
-  if (record.has_running()) {
-    for (muster::v1::AttemptInfo& info : *job.mutable_attempts()) {
-      if (info.number() != record.running().number() || info.number() != found->second.attempt) continue;
-      info.set_last_step(std::max<uint64_t>(info.from_step(), found->second.progress.step()));
+// Why the job waits or stands still, where the soft state knows better than the record. `view`: a Job or a JobSummary
+// with the record's reason.
+template <typename View>
+void LayOver(const JobRecord& record, const Soft& soft, View& view) {
+  if (const Reason waiting = WaitingReason(record, soft); !waiting.empty()) {
+    if (view.phase() == JobPhase::JOB_PHASE_QUEUED) {
+      view.set_reason(waiting.text);
+      view.set_reason_code(waiting.code);
     }
-    if (!found->second.standstill.empty()) job.set_reason(found->second.standstill);
+    // The code stays that of the failure.
+    if (view.phase() == JobPhase::JOB_PHASE_RECOVERING) view.set_reason(absl::StrCat(view.reason(), "; ", waiting.text));
   }
-  return job;
+  const auto found = soft.jobs.find(view.id());
+  if (found == soft.jobs.end() || !record.has_running() || found->second.standstill.empty()) return;
+  view.set_reason(found->second.standstill.text);
+  view.set_reason_code(found->second.standstill.code);
+}
+
+// The metric that selects: what the specification names, or ndcg@10.
+void AddEvaluations(const Job& job, muster::v1::JobSummary& summary) {
+  const std::string& asked = job.spec().evaluate().metric();
+  const std::string metric = asked.empty() ? "ndcg@10" : asked;
+  for (const muster::v1::Evaluation& evaluation : job.evaluations()) {
+    const auto value = evaluation.metrics().find(metric);
+    if (value == evaluation.metrics().end()) continue;
+    muster::v1::EvaluationSummary last;
+    last.set_label(evaluation.label());
+    last.set_step(evaluation.step());
+    last.set_metric(metric);
+    last.set_value(value->second);
+    const bool better = !summary.has_best_evaluation() || last.value() > summary.best_evaluation().value();
+    if (better) *summary.mutable_best_evaluation() = last;
+    *summary.mutable_last_evaluation() = std::move(last);
+  }
 }
 
 }  // namespace
 
-std::string WaitingReason(const JobRecord& record, const Soft& soft) {
+Job ViewOf(const JobRecord& record, const Soft& soft) {
+  Job job = record.job();
+  LayOver(record, soft, job);
+  const auto found = soft.jobs.find(job.id());
+  if (found == soft.jobs.end()) return job;
+  if (found->second.attempt != 0) *job.mutable_progress() = found->second.progress;
+  if (!record.has_running()) return job;
+  for (muster::v1::AttemptInfo& info : *job.mutable_attempts()) {
+    if (info.number() != record.running().number() || info.number() != found->second.attempt) continue;
+    info.set_last_step(std::max<uint64_t>(info.from_step(), found->second.progress.step()));
+  }
+  return job;
+}
+
+muster::v1::JobSummary SummaryOf(const JobRecord& record, const Soft& soft) {
+  const Job& job = record.job();
+  muster::v1::JobSummary summary;
+  summary.set_id(job.id());
+  summary.set_name(job.spec().name());
+  summary.set_phase(job.phase());
+  summary.set_reason(job.reason());
+  summary.set_reason_code(job.reason_code());
+  LayOver(record, soft, summary);
+  summary.set_owner(job.owner());
+  summary.set_queue(job.spec().resources().queue());
+  summary.set_device(job.spec().resources().device());
+  *summary.mutable_submitted() = job.submitted();
+  if (job.has_ended()) *summary.mutable_ended() = job.ended();
+  const auto found = soft.jobs.find(job.id());
+  const bool reports = found != soft.jobs.end() && found->second.attempt != 0;
+  const muster::v1::Progress& progress = reports ? found->second.progress : job.progress();
+  summary.set_step(progress.step());
+  summary.set_total_steps(progress.total_steps() != 0 ? progress.total_steps() : job.resolved().total_steps());
+  summary.set_loss(progress.loss());
+  if (record.has_running()) summary.set_eta_seconds(progress.eta_seconds());
+  summary.set_slots(static_cast<uint32_t>(record.running().ranks_size()));
+  AddEvaluations(job, summary);
+  return summary;
+}
+
+muster::v1::StepMetrics StepMetricsOf(const muster::v1::Progress& progress, uint32_t attempt, absl::Time time) {
+  muster::v1::StepMetrics point;
+  point.set_step(progress.step());
+  point.set_attempt(attempt);
+  *point.mutable_time() = ToProto(time);
+  point.set_epoch(progress.epoch());
+  point.set_loss(progress.loss());
+  point.set_learning_rate(progress.learning_rate());
+  point.set_gradient_norm(progress.gradient_norm());
+  point.set_queries_per_second(progress.queries_per_second());
+  point.set_tokens_per_second(progress.tokens_per_second());
+  double seconds = 0;
+  for (const auto& [phase, spent] : progress.seconds()) seconds += spent;
+  point.set_step_seconds(seconds);
+  point.set_positive_entropy(progress.positive_entropy());
+  point.set_mean_positive(progress.mean_positive());
+  point.set_mean_negative(progress.mean_negative());
+  point.set_padding_share(progress.padding_share());
+  point.set_product_share(progress.product_share());
+  point.set_peak_memory_bytes(progress.peak_memory_bytes());
+  return point;
+}
+
+Reason WaitingReason(const JobRecord& record, const Soft& soft) {
   const auto found = soft.jobs.find(record.job().id());
   if (found != soft.jobs.end() && !found->second.waiting.empty()) return found->second.waiting;
-  return IsWaiting(record) ? soft.queue.ReasonOf(ShapeOf(record), PlaceOf(record)) : "";
+  return IsWaiting(record) ? soft.queue.ReasonOf(ShapeOf(record), PlaceOf(record)) : Reason();
+}
+
+absl::Status NoSuchJob(absl::string_view id) {
+  return absl::NotFoundError(absl::StrCat("there is no job \"", id, "\". See muster jobs."));
 }
 
 absl::StatusOr<Job> ViewJob(const State& state, const Soft& soft, const std::string& id) {
   const JobRecord* record = FindJob(state, id);
-  if (record == nullptr) return absl::NotFoundError(absl::StrCat("there is no job \"", id, "\". See muster jobs."));
-  return Overlay(*record, soft);
-}
-
-absl::StatusOr<muster::v1::ListJobsResponse> ViewJobs(const State& state, const Soft& soft,
-                                                      const muster::v1::ListJobsRequest& request) {
-  uint64_t before = UINT64_MAX;
-  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &before)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_token: \"", request.page_token(), "\" is not one that a list returned. Leave it empty."));
-  }
-  const size_t size = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage);
-  const auto& places = request.active_only() ? state.index.active_by_sequence : state.index.by_sequence;
-  muster::v1::ListJobsResponse response;
-  auto place = std::make_reverse_iterator(places.lower_bound({before, ""}));
-  for (; place != places.rend(); ++place) {
-    if (response.jobs_size() == static_cast<int>(size)) {
-      response.set_next_page_token(absl::StrCat(std::prev(place)->first));
-      break;
-    }
-    *response.add_jobs() = Overlay(state.jobs.at(place->second), soft);
-  }
-  return response;
+  if (record == nullptr) return NoSuchJob(id);
+  return ViewOf(*record, soft);
 }
 
 namespace {
 
-Worker ViewOf(const State& state, const std::string& name, const SoftWorker& soft_worker, absl::Time now) {
+Worker WorkerView(const State& state, const std::string& name, const SoftWorker& soft_worker, absl::Time now) {
   Worker worker;
   const muster::v1::Hello& hello = soft_worker.hello;
   worker.set_name(name);
@@ -89,10 +149,13 @@ Worker ViewOf(const State& state, const std::string& name, const SoftWorker& sof
   if (soft_worker.draining || (durable != state.workers.end() && durable->second.draining())) {
     worker.set_state(muster::v1::WORKER_STATE_DRAINING);
     worker.set_reason(soft_worker.draining ? "is stopping, and takes no new ranks" : "takes no new ranks");
+    worker.set_reason_code(soft_worker.draining ? muster::v1::REASON_CODE_WORKER_STOPPING
+                                                : muster::v1::REASON_CODE_WORKER_CORDONED);
   }
   if (soft_worker.silent) {
     worker.set_state(muster::v1::WORKER_STATE_SILENT);
     worker.set_reason(absl::StrCat("not heard for ", absl::ToInt64Seconds(now - soft_worker.last_heard), " s"));
+    worker.set_reason_code(muster::v1::REASON_CODE_WORKER_SILENT);
   }
   const auto jobs = state.index.by_worker.find(name);
   if (jobs == state.index.by_worker.end()) return worker;
@@ -115,27 +178,52 @@ Worker ViewOf(const State& state, const std::string& name, const SoftWorker& sof
 
 absl::StatusOr<Worker> ViewWorker(const State& state, const Soft& soft, const std::string& name, absl::Time now) {
   const auto worker = soft.workers.find(name);
-  if (worker != soft.workers.end()) return ViewOf(state, name, worker->second, now);
+  if (worker != soft.workers.end()) return WorkerView(state, name, worker->second, now);
   return absl::NotFoundError(absl::StrCat("there is no worker \"", name, "\". See muster workers."));
 }
 
 std::vector<Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now) {
   std::vector<Worker> workers;
-  for (const auto& [name, worker] : soft.workers) workers.push_back(ViewOf(state, name, worker, now));
+  for (const auto& [name, worker] : soft.workers) workers.push_back(WorkerView(state, name, worker, now));
   return workers;
 }
 
-std::vector<muster::v1::QueueInfo> ViewQueues(const State& state) {
-  std::vector<muster::v1::QueueInfo> result;
-  for (const auto& [name, totals] : state.index.queues) {
-    muster::v1::QueueInfo queue;
+absl::StatusOr<muster::v1::ListWorkersResponse> PageOfWorkers(const State& state, const Soft& soft,
+                                                              const muster::v1::ListWorkersRequest& request,
+                                                              absl::Time now) {
+  absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());
+  if (!page.ok()) return page.status();
+  muster::v1::ListWorkersResponse response;
+  for (auto worker = soft.workers.upper_bound(page->after()); worker != soft.workers.end(); ++worker) {
+    if (page->full()) {
+      response.set_next_page_token(page->next_token());
+      break;
+    }
+    *response.add_workers() = WorkerView(state, worker->first, worker->second, now);
+    page->Count(worker->first, response.workers().rbegin()->ByteSizeLong());
+  }
+  return response;
+}
+
+absl::StatusOr<muster::v1::ListQueuesResponse> PageOfQueues(const State& state,
+                                                            const muster::v1::ListQueuesRequest& request) {
+  absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());
+  if (!page.ok()) return page.status();
+  muster::v1::ListQueuesResponse response;
+  for (auto entry = state.index.queues.upper_bound(page->after()); entry != state.index.queues.end(); ++entry) {
+    if (page->full()) {
+      response.set_next_page_token(page->next_token());
+      break;
+    }
+    const auto& [name, totals] = *entry;
+    muster::v1::QueueInfo& queue = *response.add_queues();
     queue.set_name(name);
     queue.set_jobs_running(static_cast<uint32_t>(totals.running));
     queue.set_jobs_waiting(static_cast<uint32_t>(totals.waiting));
     queue.set_slots_used(static_cast<uint32_t>(totals.slots_used));
-    result.push_back(std::move(queue));
+    page->Count(name, queue.ByteSizeLong());
   }
-  return result;
+  return response;
 }
 
 }  // namespace muster

@@ -14,15 +14,19 @@
 namespace muster {
 
 // Why the job is not placed: "needs 2 slots, 1 free". Empty: its record says, or no plan has come to it yet.
-std::string WaitingReason(const JobRecord& record, const Soft& soft);
-// NOT_FOUND names the id.
+Reason WaitingReason(const JobRecord& record, const Soft& soft);
+absl::Status NoSuchJob(absl::string_view id);  // NOT_FOUND
 absl::StatusOr<muster::v1::Job> ViewJob(const State& state, const Soft& soft, const std::string& id);
-// Newest first, after `token` (empty: from the newest). INVALID_ARGUMENT: a token of something else.
-absl::StatusOr<muster::v1::ListJobsResponse> ViewJobs(const State& state, const Soft& soft,
-                                                      const muster::v1::ListJobsRequest& request);
+muster::v1::Job ViewOf(const JobRecord& record, const Soft& soft);
+muster::v1::StepMetrics StepMetricsOf(const muster::v1::Progress& progress, uint32_t attempt, absl::Time time);
+muster::v1::JobSummary SummaryOf(const JobRecord& record, const Soft& soft);
 absl::StatusOr<muster::v1::Worker> ViewWorker(const State& state, const Soft& soft, const std::string& name,
                                               absl::Time now);
-std::vector<muster::v1::Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now);
-std::vector<muster::v1::QueueInfo> ViewQueues(const State& state);
+std::vector<muster::v1::Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now);  // all
+// Pages, by name. INVALID_ARGUMENT: a token of something else.
+absl::StatusOr<muster::v1::ListWorkersResponse> PageOfWorkers(const State& state, const Soft& soft,
+                                                              const muster::v1::ListWorkersRequest& request, absl::Time now);
+absl::StatusOr<muster::v1::ListQueuesResponse> PageOfQueues(const State& state,
+                                                            const muster::v1::ListQueuesRequest& request);
 
 }  // namespace muster

@@ -6,6 +6,7 @@
 #include "common/version.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/job_list.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/view.h"
 
@@ -158,8 +159,8 @@ TEST(Visits, APlanVisitsTheFirstJobThatCannotBePlacedAndNoneBehindIt) {
     EXPECT_EQ(cluster.soft().cluster.refreshed(), 0) << "nothing has changed";
   }
   const JobRecord head = cluster.state().jobs.at("j20");
-  EXPECT_EQ(WaitingReason(head, cluster.soft()), "needs 1 slot, 0 free");
-  EXPECT_EQ(WaitingReason(cluster.state().jobs.at("j700"), cluster.soft()), "waits for its turn behind job j20");
+  EXPECT_EQ(WaitingReason(head, cluster.soft()).text, "needs 1 slot, 0 free");
+  EXPECT_EQ(WaitingReason(cluster.state().jobs.at("j700"), cluster.soft()).text, "waits for its turn behind job j20");
   cluster.Hide([](const JobRecord& record) { return record.job().id() == "j20"; });
   EXPECT_NO_THROW(cluster.Give(Plan{}));
 }

@@ -87,12 +87,17 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   }));
   if (!dropped || manifests.contains(manifest)) return absl::OkStatus();
   {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    muster::v1::ListModelsResponse models;
     const auto stub = muster::v1::ModelService::NewStub(server);
-    RETURN_IF_ERROR(FromGrpc(stub->List(&context, {}, &models)));
-    for (const muster::v1::Model& model : models.models()) manifests.insert(model.manifest());
+    muster::v1::ListModelsRequest request;
+    request.set_page_size(1000);
+    do {
+      grpc::ClientContext context;
+      SetDeadline(context);
+      muster::v1::ListModelsResponse models;
+      RETURN_IF_ERROR(FromGrpc(stub->List(&context, request, &models)));
+      for (const muster::v1::Model& model : models.models()) manifests.insert(model.manifest());
+      request.set_page_token(models.next_page_token());
+    } while (!request.page_token().empty());
   }
   if (manifests.contains(manifest)) return absl::OkStatus();
   BlobClient client(server, kPatience);

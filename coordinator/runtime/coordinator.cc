@@ -105,6 +105,7 @@ struct Coordinator::Parts {
   WatchFeed feed;
   std::unique_ptr<HealthServer> health;
   std::unique_ptr<LogStore> logs;
+  std::unique_ptr<MetricsHistory> history;
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<DataServerProbe> probe;
@@ -126,6 +127,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   const std::vector<std::shared_ptr<grpc::Channel>> channels = {data_server};
   parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
   parts->logs = std::make_unique<LogStore>(options.state / "logs");
+  parts->history = std::make_unique<MetricsHistory>(options.state / "logs");
   parts->collector = std::make_unique<BlobCollector>(channels);
 
   EventLoop::Options loop;
@@ -133,6 +135,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.sessions = &parts->sessions;
   loop.rendezvous = &parts->rendezvous;
   loop.feed = &parts->feed;
+  loop.history = parts->history.get();
   loop.metrics = parts->metrics.get();
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
   loop.on_turn = [health = parts->health.get()] { health->Beat(); };
@@ -172,6 +175,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.backend = parts->loop.get();
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
+  jobs.history = parts->history.get();
   jobs.resolve = [data_server, address = options.data_address](const muster::v1::ResolveRequest& request) {
     return ResolveAt(data_server, address, request);
   };
@@ -218,6 +222,7 @@ void Coordinator::Shutdown(absl::Duration grace) {
   parts_->loop->RefuseChanges();
   parts_->feed.Stop();
   parts_->logs->Stop();
+  parts_->history->Stop();
   parts_->sessions.CloseAll();
   parts_->rendezvous.CloseAll();
   if (parts_->server != nullptr) parts_->server->Shutdown(grace);

@@ -177,6 +177,96 @@ TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
   EXPECT_EQ(job.attempts_size(), 1);
 }
 
+TEST_F(CoordinatorTest, AWatchContinuesAfterARevision) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  const Job seen = WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
+  cluster_->StopCoordinator();
+  agent->Finish();
+  ASSERT_TRUE(cluster_->StartCoordinator().ok());
+  jobs_ = cluster_->Jobs();
+  grpc::ClientContext context;
+  muster::v1::WatchRequest request;
+  request.set_id(id);
+  request.set_after_revision(seen.revision());
+  const auto stream = jobs_->Watch(&context, request);
+  auto same = Agent("w1", 1);
+  ASSERT_TRUE(same->WaitForAssignment(id, muster::v1::ASSIGNMENT_PHASE_RUN));
+  Export(*same, id);
+  same->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
+  muster::v1::WatchResponse response;
+  Job last = seen;
+  while (stream->Read(&response)) {
+    EXPECT_GT(response.job().revision(), last.revision()) << "no state twice";
+    last = response.job();
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(last.phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(last.reason_code(), muster::v1::REASON_CODE_SUCCEEDED);
+  EXPECT_EQ(last.attempts(0).end_code(), muster::v1::REASON_CODE_SUCCEEDED);
+
+  grpc::ClientContext again;
+  request.set_after_revision(last.revision());
+  const auto ended = jobs_->Watch(&again, request);
+  EXPECT_FALSE(ended->Read(&response)) << "its last state was seen";
+  EXPECT_TRUE(ended->Finish().ok());
+}
+
+TEST_F(CoordinatorTest, KeepsAJobsMetricsByStepUntilItIsDeleted) {
+  auto agent = Agent("w1", 1);
+  const std::string id = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(id, {0}));
+  const auto progress = [&](uint64_t step) {
+    muster::v1::AgentMessage message;
+    message.mutable_progress()->set_job_id(id);
+    message.mutable_progress()->set_attempt(1);
+    message.mutable_progress()->mutable_progress()->set_step(step);
+    message.mutable_progress()->mutable_progress()->set_loss(1.0 / static_cast<double>(step));
+    agent->Send(message);
+  };
+  progress(1);
+  grpc::ClientContext follow;
+  muster::v1::StreamJobMetricsRequest request;
+  request.set_id(id);
+  request.set_follow(true);
+  const auto stream = jobs_->StreamMetrics(&follow, request);
+  muster::v1::StreamJobMetricsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.points(0).step(), 1);
+  progress(2);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.points(0).step(), 2);
+  EXPECT_EQ(response.points(0).loss(), 0.5);
+
+  const auto remove = [&](const std::string& job, const std::string& request_id) {
+    grpc::ClientContext context;
+    muster::v1::DeleteJobRequest request;
+    request.set_id(job);
+    request.set_request_id(request_id);
+    muster::v1::DeleteJobResponse response;
+    return jobs_->Delete(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(remove(id, "r1"), grpc::StatusCode::FAILED_PRECONDITION) << "it runs";
+  Export(*agent, id);
+  agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
+  WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok()) << "a follower ends with the job";
+  grpc::ClientContext context;
+  request.set_after_step(1);
+  const auto ended = jobs_->StreamMetrics(&context, request);
+  ASSERT_TRUE(ended->Read(&response));
+  ASSERT_EQ(response.points_size(), 1);
+  EXPECT_EQ(response.points(0).step(), 2);
+  EXPECT_FALSE(ended->Read(&response));
+
+  EXPECT_EQ(remove(id, "r2"), grpc::StatusCode::OK);
+  EXPECT_EQ(remove(id, "r2"), grpc::StatusCode::OK) << "sent again";
+  EXPECT_EQ(remove("other", "r2"), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(remove(id, "r3"), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(CoordinatorTest, SaysWhichDataServerAJobWaitsFor) {
   const auto agent = Agent("w1", 1);
   const std::string id = Submit(SmallJob(1));

@@ -70,6 +70,7 @@ absl::StatusOr<std::string> EventLoop::Call(Event event) {
   const uint64_t token = ++last_token_;
   if (auto* submit = std::get_if<SubmitJob>(&event)) submit->token = token;
   if (auto* command = std::get_if<JobCommand>(&event)) command->token = token;
+  if (auto* removal = std::get_if<DeleteJob>(&event)) removal->token = token;
   if (auto* drain = std::get_if<DrainWorker>(&event)) drain->token = token;
   waiters_[token] = &waiter;
   queue_.push_back(std::move(event));
@@ -398,6 +399,10 @@ void EventLoop::Schedule(Effect effect) {
     void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
     void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
     void operator()(const Measured& measured) { o.metrics->Take(measured); }
+    void operator()(const StepReported& reported) {
+      const SoftJob& job = loop->soft_.jobs.at(reported.job_id);
+      o.history->Record(reported.job_id, StepMetricsOf(job.progress, job.attempt, loop->Now()));
+    }
     void operator()(const WaitingChanged&) {
       for (const std::string& id : o.feed->WatchedJobs()) {
         const JobRecord* record = FindJob(loop->store_->state(), id);

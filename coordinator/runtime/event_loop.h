@@ -31,6 +31,7 @@
 #include "coordinator/core/soft.h"
 #include "coordinator/runtime/metrics.h"
 #include "coordinator/service/backend.h"
+#include "coordinator/service/metrics_history.h"
 #include "coordinator/service/rendezvous.h"
 #include "coordinator/service/sessions.h"
 #include "coordinator/service/watch_feed.h"
@@ -51,6 +52,7 @@ class EventLoop final : public Backend {
     // Adds each assignment's ticket to what is sent to a worker; called on the loop's thread.
     std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
     std::string data_address;  // sent to every agent
+    MetricsHistory* history = nullptr;  // of each job's metrics by step
     absl::Duration no_progress = kNoProgress;
     uint64_t min_free_bytes = 64 << 20;
     absl::Duration tick = absl::Seconds(1);

@@ -28,19 +28,24 @@ grpc::Status ClusterServiceImpl::GetCluster(ServerContext* context, const muster
 
 grpc::Status ClusterServiceImpl::ListWorkers(ServerContext* context, const muster::v1::ListWorkersRequest* request,
                                              muster::v1::ListWorkersResponse* response) {
-  return admission_->Serve(*context, "ClusterService/ListWorkers", request, [&](AdmittedCall&) {
-    return backend_->Query([&](const State& state, const Soft& soft, absl::Time now) {
-      for (muster::v1::Worker& worker : ViewWorkers(state, soft, now)) *response->add_workers() = std::move(worker);
-    });
+  return admission_->Serve(*context, "ClusterService/ListWorkers", request, [&](AdmittedCall&) -> absl::Status {
+    absl::StatusOr<muster::v1::ListWorkersResponse> page;
+    RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft& soft, absl::Time now) {
+      page = PageOfWorkers(state, soft, *request, now);
+    }));
+    if (page.ok()) *response = *std::move(page);
+    return page.status();
   });
 }
 
 grpc::Status ClusterServiceImpl::ListQueues(ServerContext* context, const muster::v1::ListQueuesRequest* request,
                                             muster::v1::ListQueuesResponse* response) {
-  return admission_->Serve(*context, "ClusterService/ListQueues", request, [&](AdmittedCall&) {
-    return backend_->Query([&](const State& state, const Soft&, absl::Time) {
-      for (muster::v1::QueueInfo& queue : ViewQueues(state)) *response->add_queues() = std::move(queue);
-    });
+  return admission_->Serve(*context, "ClusterService/ListQueues", request, [&](AdmittedCall&) -> absl::Status {
+    absl::StatusOr<muster::v1::ListQueuesResponse> page;
+    RETURN_IF_ERROR(backend_->Query(
+        [&](const State& state, const Soft&, absl::Time) { page = PageOfQueues(state, *request); }));
+    if (page.ok()) *response = *std::move(page);
+    return page.status();
   });
 }
 
@@ -62,6 +67,7 @@ grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1:
     } else {  // known, but not connected: the drain holds for when it comes back
       response->mutable_worker()->set_name(drained);
       response->mutable_worker()->set_reason("not connected");
+      response->mutable_worker()->set_reason_code(muster::v1::REASON_CODE_WORKER_NOT_CONNECTED);
     }
     return absl::OkStatus();
   });

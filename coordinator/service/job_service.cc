@@ -1,7 +1,5 @@
 #include "coordinator/service/job_service.h"
 
-#include <map>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -10,6 +8,7 @@
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "coordinator/core/job_list.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/submission.h"
 #include "coordinator/core/view.h"
@@ -19,13 +18,6 @@ namespace {
 
 using grpc::ServerContext;
 using muster::v1::Job;
-
-constexpr absl::Duration kWatchPace = absl::Milliseconds(200);  // at most five views a second
-constexpr absl::Duration kLook = absl::Milliseconds(500);       // how often a stream looks whether its client is there
-
-absl::Status ShuttingDown() {
-  return absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again in a moment.");
-}
 
 template <typename Response>
 absl::Status Answer(absl::StatusOr<Job> job, Response& response) {
@@ -40,9 +32,6 @@ absl::Status CheckOwner(const AdmittedCall& call, const Job& job) {
                                                              call.principal.name, ". Ask its owner or an operator.")),
                     "NOT_OWNER");
 }
-
-// Whether following a log of this job can still bring anything.
-bool LogMayGrow(const Job& job) { return !IsFinal(job.phase()); }
 
 }  // namespace
 
@@ -164,33 +153,7 @@ grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::List
 grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::WatchRequest* request,
                                    grpc::ServerWriter<muster::v1::WatchResponse>* writer) {
   return options_.admission->Serve(*context, "JobService/Watch", request,
-                                   [&](AdmittedCall& call) { return Watch(*context, call, request->id(), *writer); });
-}
-
-absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& call, const std::string& id,
-                                   grpc::ServerWriter<muster::v1::WatchResponse>& writer) {
-  options_.feed->Join(id);
-  absl::StatusOr<Job> first = View(id);
-  absl::Status status = first.status();
-  Job job;
-  if (first.ok()) job = *std::move(first);
-  uint64_t version = 0;
-  bool send = true;
-  while (status.ok()) {
-    if (send) {
-      muster::v1::WatchResponse response;
-      *response.mutable_job() = job;
-      if (!writer.Write(response) || IsFinal(job.phase())) break;
-      if (options_.feed->Pace(kWatchPace)) status = ShuttingDown();
-    }
-    if (status.ok()) status = options_.admission->StillAdmitted(context, call);
-    if (context.IsCancelled() || !status.ok()) break;
-    const WatchFeed::News news = options_.feed->Next(id, kLook, version, job);
-    if (news == WatchFeed::News::kStopped) status = ShuttingDown();
-    send = news == WatchFeed::News::kChanged;
-  }
-  options_.feed->Leave(id);
-  return status;
+                                   [&](AdmittedCall& call) { return Watch(*context, call, *request, *writer); });
 }
 
 absl::StatusOr<Job> JobServiceImpl::Command(AdmittedCall& call, Verb verb, const std::string& id,
@@ -233,45 +196,26 @@ grpc::Status JobServiceImpl::Logs(ServerContext* context, const muster::v1::Logs
                                    [&](AdmittedCall& call) { return Logs(*context, call, *request, *writer); });
 }
 
-absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& call,
-                                  const muster::v1::LogsRequest& request,
-                                  grpc::ServerWriter<muster::v1::LogsResponse>& writer) {
-  std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
-  LogStore::Follower follower(*options_.logs, request.id());
-  uint64_t version = 0;
-  while (!context.IsCancelled()) {
-    RETURN_IF_ERROR(options_.admission->StillAdmitted(context, call));
-    absl::StatusOr<Job> job = View(request.id());
-    if (!job.ok()) return job.status();
-    if (options_.stopping->load()) return ShuttingDown();
-    const bool last_look = !request.follow() || !LogMayGrow(*job);
-    if (last_look) {  // what came in before the job ended may still wait for the disk
-      const uint64_t announced = options_.logs->announced();
-      while (!context.IsCancelled() && !options_.logs->WaitUntilSettled(announced, kLook)) {
-      }
+grpc::Status JobServiceImpl::StreamMetrics(ServerContext* context, const muster::v1::StreamJobMetricsRequest* request,
+                                           grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) {
+  return options_.admission->Serve(*context, "JobService/StreamMetrics", request, [&](AdmittedCall& call) {
+    return StreamMetrics(*context, call, *request, *writer);
+  });
+}
+
+grpc::Status JobServiceImpl::Delete(ServerContext* context, const muster::v1::DeleteJobRequest* request,
+                                    muster::v1::DeleteJobResponse*) {
+  return options_.admission->Serve(*context, "JobService/Delete", request, [&](AdmittedCall& call) -> absl::Status {
+    const std::string& id = request->id();
+    call.subject = id;
+    RETURN_IF_ERROR(CheckRequestId(request->request_id()));
+    if (call.principal.role == Role::kSubmitter) {
+      const absl::StatusOr<Job> job = View(id);
+      if (job.ok()) RETURN_IF_ERROR(CheckOwner(call, *job));
     }
-    bool sent = false;
-    for (const LogStore::File& file : options_.logs->List(request.id())) {
-      if (request.has_rank() && request.rank() != file.rank) continue;
-      if (request.has_attempt() && request.attempt() != file.attempt) continue;
-      uint64_t& offset = offsets[{file.attempt, file.rank}];
-      while (offset < file.size) {
-        absl::StatusOr<std::string> text = options_.logs->Read(request.id(), file, offset, last_look);
-        if (!text.ok()) return text.status();
-        if (text->empty()) break;
-        offset += text->size();
-        muster::v1::LogsResponse response;
-        response.set_attempt(file.attempt);
-        response.set_rank(file.rank);
-        response.set_text(*std::move(text));
-        if (!writer.Write(response)) return absl::OkStatus();
-        sent = true;
-      }
-    }
-    if (last_look) break;
-    if (!sent) version = follower.WaitForMore(version, kLook);
-  }
-  return absl::OkStatus();
+    RETURN_IF_ERROR(options_.backend->Call(DeleteJob{0, id, call.principal.name, request->request_id()}).status());
+    return options_.logs->Remove(id);
+  });
 }
 
 }  // namespace muster

@@ -11,6 +11,7 @@
 #include "common/rpc/access/admission.h"
 #include "coordinator/service/backend.h"
 #include "coordinator/service/log_store.h"
+#include "coordinator/service/metrics_history.h"
 #include "coordinator/service/watch_feed.h"
 #include "muster/v1/data.pb.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -32,6 +33,7 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
     Backend* backend = nullptr;
     WatchFeed* feed = nullptr;
     LogStore* logs = nullptr;
+    MetricsHistory* history = nullptr;
     Resolver resolve;
     Previewer preview;
     std::function<std::string()> draw_id;  // a new job id at random
@@ -54,6 +56,10 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
                      muster::v1::PauseResponse* response) override;
   grpc::Status Resume(grpc::ServerContext* context, const muster::v1::ResumeRequest* request,
                       muster::v1::ResumeResponse* response) override;
+  grpc::Status StreamMetrics(grpc::ServerContext* context, const muster::v1::StreamJobMetricsRequest* request,
+                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override;
+  grpc::Status Delete(grpc::ServerContext* context, const muster::v1::DeleteJobRequest* request,
+                      muster::v1::DeleteJobResponse* response) override;
   grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
                     grpc::ServerWriter<muster::v1::LogsResponse>* writer) override;
 
@@ -65,10 +71,16 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
                       muster::v1::SubmitResponse& response, std::vector<std::string>& notes);
   absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
                                                std::vector<std::string>& notes);
-  absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const std::string& id,
+  // job_streams.cc
+  absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::WatchRequest& request,
                      grpc::ServerWriter<muster::v1::WatchResponse>& writer);
   absl::Status Logs(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::LogsRequest& request,
                     grpc::ServerWriter<muster::v1::LogsResponse>& writer);
+  absl::Status StreamMetrics(grpc::ServerContext& context, const AdmittedCall& call,
+                             const muster::v1::StreamJobMetricsRequest& request,
+                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>& writer);
+  absl::StatusOr<muster::v1::JobPhase> PhaseOf(const std::string& id);
+
   absl::StatusOr<muster::v1::Job> Command(AdmittedCall& call, Verb verb, const std::string& id,
                                           const std::string& request_id);
   absl::StatusOr<std::string> ModelManifestFor(const std::string& from);

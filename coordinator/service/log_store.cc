@@ -32,9 +32,16 @@ absl::Status LogStore::Append(const std::string& job_id, uint32_t attempt, uint3
   }
   file.close();
   if (!file) return absl::DataLossError(absl::StrCat(path.string(), ": cannot be written. Is the disk full?"));
-  absl::MutexLock lock(&mutex_);
-  if (const auto job = followed_.find(job_id); job != followed_.end()) ++job->second.version;
+  followers_.Notify(job_id);
   return absl::OkStatus();
+}
+
+absl::Status LogStore::Remove(const std::string& job_id) const {
+  if (!IsValidName(job_id)) return absl::InvalidArgumentError("job_id: not a name");
+  std::error_code error;
+  std::filesystem::remove_all(folder_ / job_id, error);
+  if (!error) return absl::OkStatus();
+  return absl::ErrnoToStatus(error.value(), absl::StrCat((folder_ / job_id).string(), ": cannot be removed"));
 }
 
 std::vector<LogStore::File> LogStore::List(const std::string& job_id) const {
@@ -73,25 +80,6 @@ absl::StatusOr<std::string> LogStore::Read(const std::string& job_id, const File
   return text;
 }
 
-LogStore::Follower::Follower(LogStore& logs, std::string job_id) : logs_(logs), job_id_(std::move(job_id)) {
-  absl::MutexLock lock(&logs_.mutex_);
-  ++logs_.followed_[job_id_].followers;
-}
-
-LogStore::Follower::~Follower() {
-  absl::MutexLock lock(&logs_.mutex_);
-  const auto job = logs_.followed_.find(job_id_);
-  if (--job->second.followers == 0) logs_.followed_.erase(job);
-}
-
-uint64_t LogStore::Follower::WaitForMore(uint64_t version, absl::Duration wait) {
-  absl::MutexLock lock(&logs_.mutex_);
-  const Followed& job = logs_.followed_.at(job_id_);
-  const auto more = [&]() ABSL_SHARED_LOCKS_REQUIRED(logs_.mutex_) { return logs_.stopped_ || job.version != version; };
-  logs_.mutex_.AwaitWithTimeout(absl::Condition(&more), wait);
-  return job.version;
-}
-
 void LogStore::Announce() {
   absl::MutexLock lock(&mutex_);
   ++announced_;
@@ -114,6 +102,7 @@ bool LogStore::WaitUntilSettled(uint64_t announced, absl::Duration wait) {
 }
 
 void LogStore::Stop() {
+  followers_.Stop();
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
 }

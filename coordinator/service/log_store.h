@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "coordinator/service/job_followers.h"
 
 namespace muster {
 
@@ -26,6 +26,9 @@ class LogStore {
   // says so.
   absl::Status Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text);
 
+  // Everything of the job, its metrics included.
+  absl::Status Remove(const std::string& job_id) const;
+
   struct File {
     uint32_t attempt = 0, rank = 0;
     uint64_t size = 0;
@@ -35,19 +38,7 @@ class LogStore {
   // Whole lines from `offset` on, at most 256 KiB; the rest of a line that never ended only if `ended`.
   absl::StatusOr<std::string> Read(const std::string& job_id, const File& file, uint64_t offset, bool ended) const;
 
-  // Somebody who waits for more text of one job. Text of other jobs does not wake it.
-  class Follower {
-   public:
-    Follower(LogStore& logs, std::string job_id);
-    ~Follower();
-    // Waits until something was appended to a log of the job since `version`, at most `wait`; returns the version now. The
-    // first version is 0.
-    uint64_t WaitForMore(uint64_t version, absl::Duration wait);
-
-   private:
-    LogStore& logs_;
-    const std::string job_id_;
-  };
+  JobFollowers& followers() { return followers_; }  // of each job's text
 
   // Text that agents sent and that waits for the disk: announced when it comes in, settled in the same order once it is
   // appended or given up. A reader that must see all that was sent before now takes `announced()`, then waits for it.
@@ -63,12 +54,8 @@ class LogStore {
 
   const std::filesystem::path folder_;
   const uint64_t max_file_;
+  JobFollowers followers_;
   mutable absl::Mutex mutex_;
-  struct Followed {
-    int followers = 0;
-    uint64_t version = 0;
-  };
-  std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);  // by job
   uint64_t announced_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t settled_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

@@ -67,7 +67,7 @@ TEST_F(LogStoreTest, OpensNoPathOfAClient) {
 
 TEST_F(LogStoreTest, WakesFollowersOfTheJobAlone) {
   LogStore logs(folder_);
-  LogStore::Follower of_a(logs, "a"), of_b(logs, "b");
+  JobFollower of_a(logs.followers(), "a"), of_b(logs.followers(), "b");
   ASSERT_TRUE(logs.Append("a", 1, 0, "x\n").ok());
   EXPECT_EQ(of_a.WaitForMore(0, absl::Hours(1)), 1);
   EXPECT_EQ(of_b.WaitForMore(0, absl::ZeroDuration()), 0) << "of another job";

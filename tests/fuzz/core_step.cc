@@ -9,6 +9,7 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/job_list.h"
 #include "coordinator/core/view.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/random_message.h"
@@ -31,7 +32,7 @@ class Cluster {
     CheckReplay();
     for (const std::string worker : {"w0", "w1", "w2"}) DesiredStateOf(state_, worker);
     ViewWorkers(state_, soft_, now_);
-    ViewQueues(state_);
+    PageOfQueues(state_, {}).IgnoreError();
     ViewJobs(state_, soft_, {}).IgnoreError();
   }
 

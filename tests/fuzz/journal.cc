@@ -4,6 +4,7 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/job_list.h"
 #include "coordinator/core/view.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/random_message.h"
@@ -39,7 +40,7 @@ void GoOn(State state, ByteSource& source) {
     give(Tick{});
   }
   ViewWorkers(state, soft, now);
-  ViewQueues(state);
+  PageOfQueues(state, {}).IgnoreError();
   ViewJobs(state, soft, {}).IgnoreError();
   ReferencedManifests(state);
   ReferencedBlobs(state);

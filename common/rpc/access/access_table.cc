@@ -25,7 +25,9 @@ constexpr AccessRule kRules[] = {
     {"JobService/List", kReaders, Effect::kReads, kOnce, kSmall},
     {"JobService/Watch", kReaders, Effect::kReads, kStreams, kSmall},
     {"JobService/Logs", kReaders, Effect::kReads, kStreams, kSmall},
+    {"JobService/StreamMetrics", kReaders, Effect::kReads, kStreams, kSmall},
     // A submitter may do this to own jobs, an operator to all.
+    {"JobService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/Cancel", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/Pause", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/Resume", kSubmitters, Effect::kChanges, kOnce, kSmall},

@@ -1,5 +1,6 @@
 #include <spdlog/spdlog.h>
 
+#include "common/name_page.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
@@ -33,8 +34,17 @@ class DataServiceImpl final : public v1::DataService::Service {
   grpc::Status List(grpc::ServerContext* call, const v1::ListDatasetsRequest* request,
                     v1::ListDatasetsResponse* response) override {
     return data_.admission.Serve(*call, "DataService/List", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(const auto datasets, data_.stores.catalogue->ListDatasets());
-      for (const v1::Dataset& dataset : datasets) *response->add_datasets() = dataset;
+      ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
+      ASSIGN_OR_RETURN(auto datasets, data_.stores.catalogue->ListDatasets());
+      for (v1::Dataset& dataset : datasets) {
+        if (dataset.name() <= page.after()) continue;
+        if (page.full()) {
+          response->set_next_page_token(page.next_token());
+          break;
+        }
+        page.Count(dataset.name(), dataset.ByteSizeLong());
+        *response->add_datasets() = std::move(dataset);
+      }
       response->set_server_version(MUSTER_VERSION);
       const int64_t now = absl::ToUnixNanos(data_.clock.Now());
       response->mutable_server_time()->set_seconds(now / 1000000000);

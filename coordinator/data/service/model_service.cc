@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/name_page.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/service/ownership.h"
@@ -46,9 +47,20 @@ class ModelServiceImpl final : public v1::ModelService::Service {
 
   grpc::Status List(grpc::ServerContext* call, const v1::ListModelsRequest* request,
                     v1::ListModelsResponse* response) override {
-    return data_.admission.Serve(*call, "ModelService/List", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(const auto models, data_.stores.catalogue->ListModels());
-      for (const v1::Model& model : models) *response->add_models() = model;
+    return data_.admission.Serve(*call, "ModelService/List", request, [&](AdmittedCall& admitted) -> absl::Status {
+      ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
+      ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
+      // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
+      const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
+      for (v1::Model& model : models) {
+        if (model.name() <= page.after()) continue;
+        if (page.full() && !all) {
+          response->set_next_page_token(page.next_token());
+          break;
+        }
+        page.Count(model.name(), model.ByteSizeLong());
+        *response->add_models() = std::move(model);
+      }
       return absl::OkStatus();
     });
   }

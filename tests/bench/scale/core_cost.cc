@@ -11,6 +11,7 @@
 #include "common/version.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/job_list.h"
 #include "coordinator/core/view.h"
 #include "tests/bench/scale/job_mix.h"
 

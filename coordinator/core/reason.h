@@ -1,0 +1,17 @@
+// Why something is as it is: a code of a closed set for programs, and a text for people.
+#pragma once
+
+#include <string>
+
+#include "muster/v1/reason.pb.h"
+
+namespace muster {
+
+struct Reason {
+  muster::v1::ReasonCode code = muster::v1::REASON_CODE_UNSPECIFIED;
+  std::string text;
+  bool operator==(const Reason&) const = default;
+  bool empty() const { return text.empty(); }
+};
+
+}  // namespace muster

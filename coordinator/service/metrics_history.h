@@ -1,0 +1,70 @@
+// Each job's metrics by step, one file per job: FOLDER/JOB/steps.pb, beside its logs. A file has at most a fixed number of
+// points: when it is full, every second one goes, so that old steps grow sparse and recent ones stay dense.
+//
+// Thread-safe. Recording never blocks; reading reads files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/process/disk_worker.h"
+#include "coordinator/service/job_followers.h"
+#include "muster/v1/job_metrics.pb.h"
+
+namespace muster {
+
+class MetricsHistory {
+ public:
+  static constexpr size_t kMaxPoints = 4000;  // about 500 KiB
+
+  explicit MetricsHistory(std::filesystem::path folder, size_t max_points = kMaxPoints)
+      : folder_(std::move(folder)), max_points_(max_points) {}
+
+  // Points of one job come in the order of attempt and step; one that is not above the last is dropped. `job_id` must be
+  // a valid name (common/files.h). Dropped, with a line in the log, if the disk is too slow.
+  void Record(const std::string& job_id, muster::v1::StepMetrics point);
+
+  // What a reader has seen. The first one has seen nothing.
+  struct Cursor {
+    uint32_t attempt = 0;
+    uint64_t step = 0;
+  };
+  // The points after the cursor, at most `most`, and moves it behind them.
+  absl::StatusOr<std::vector<muster::v1::StepMetrics>> Read(const std::string& job_id, size_t most, Cursor& cursor) const;
+
+  // Waits until all that was recorded before this call is on the disk or given up, at most `wait`.
+  bool WaitUntilWritten(absl::Duration wait);
+
+  JobFollowers& followers() { return followers_; }
+  void Stop();  // every wait ends
+
+ private:
+  // Of the files that were written last: the newest point and how many there are.
+  struct Tail {
+    size_t points = 0;
+    Cursor last;
+  };
+  std::filesystem::path PathOf(const std::string& job_id) const;
+  absl::Status Append(const std::string& job_id, const muster::v1::StepMetrics& point);
+  absl::StatusOr<Tail*> TailOf(const std::string& job_id);
+  absl::Status Thin(const std::string& job_id, Tail& tail);
+
+  const std::filesystem::path folder_;
+  const size_t max_points_;
+  JobFollowers followers_;
+  std::map<std::string, Tail> tails_;  // of the writer's thread alone
+  absl::Mutex mutex_;
+  uint64_t recorded_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  DiskWorker writer_;  // last: it ends before what it uses
+};
+
+}  // namespace muster
