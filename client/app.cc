@@ -62,6 +62,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddJobsCommands(app, cli);
   AddWatchCommand(app, cli);
   AddLogsCommand(app, cli);
+  AddMetricsCommand(app, cli);
   AddControlCommands(app, cli);
   AddDataCommands(app, cli);
   AddModelsCommands(app, cli);
@@ -97,8 +98,8 @@ const CommandAdvice& MusterAdvice() {
       {"start", "muster submit JOB.yaml, or muster local to start a cluster"},
       {"stop", "muster cancel JOB or muster pause JOB"},
       {"kill", "muster cancel JOB"},
-      {"delete", "muster cancel JOB, muster data rm NAME or muster models rm NAME"},
-      {"rm", "muster cancel JOB, muster data rm NAME or muster models rm NAME"},
+      {"delete", "muster job rm JOB, muster data rm NAME or muster models rm NAME"},
+      {"rm", "muster job rm JOB, muster data rm NAME or muster models rm NAME"},
       {"import", "muster data import NAME PATH"},
       {"push", "muster models push NAME DIR"},
       {"tail", "muster logs -f JOB"},

@@ -67,6 +67,22 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
   }
 }
 
+// All pages of a list as one answer. The request's page token is set anew.
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<Response> CallAllPages(Stub& stub,
+                                      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                      Request request) {
+  Response all;
+  do {
+    const absl::StatusOr<Response> page = Call(stub, method, request);
+    if (!page.ok()) return page.status();
+    all.MergeFrom(*page);
+    request.set_page_token(page->next_page_token());
+    all.clear_next_page_token();
+  } while (!request.page_token().empty());
+  return all;
+}
+
 // `given`, or a new id if it is empty.
 std::string RequestIdOr(const std::string& given);
 

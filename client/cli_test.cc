@@ -96,6 +96,14 @@ TEST_F(CliTest, ListsAllPages) {
   ASSERT_EQ(json["jobs"].size(), 2);
   EXPECT_EQ(json["jobs"][1]["id"], "j1");
   EXPECT_THAT(Muster("jobs").out, HasSubstr("j2"));
+  EXPECT_EQ(nlohmann::json::parse(Muster("jobs --limit 1 --output json").out)["jobs"].size(), 1);
+  EXPECT_THAT(Muster("jobs --limit 1").err, HasSubstr("There are more jobs"));
+  EXPECT_THAT(Muster("jobs --phase over").err, HasSubstr("unknown phase \"over\". Allowed: queued, "));
+  EXPECT_THAT(Muster("job rm j1").err, HasSubstr("Confirm with --yes"));
+  EXPECT_EQ(Muster("job rm j1 --yes").out, "removed job j1\n");
+  const auto point = nlohmann::json::parse(Muster("metrics j1 --output json").out);
+  EXPECT_EQ(point["loss"], 0.25);
+  EXPECT_THAT(Muster("metrics j1").out, HasSubstr("0.25000"));
 }
 
 TEST_F(CliTest, LogsAndCancel) {

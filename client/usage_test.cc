@@ -208,7 +208,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
 // A command that prints no JSON must declare it: its name is here, or it calls PrintsItsOwnFormat.
 TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
-      "submit", "jobs", "get", "watch", "cancel", "pause", "resume", "data import", "data add",
+      "submit", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
       "models push", "models list", "models show", "models rm", "export", "trace", "eval", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "doctor", "explain", "version"};

@@ -53,6 +53,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
   while (true) {
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
+    request.set_after_revision(last.revision());
     const auto reader = stub->Watch(&context, request);
     muster::v1::WatchResponse response;
     while (reader->Read(&response)) {

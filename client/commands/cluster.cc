@@ -24,7 +24,7 @@ std::string SlotsText(const muster::v1::Worker& worker) {
 absl::StatusOr<int> ListWorkers(const Cli& cli) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = ClusterService::NewStub(connection.coordinator());
-  const auto response = Call(*stub, &ClusterService::Stub::ListWorkers, muster::v1::ListWorkersRequest());
+  const auto response = CallAllPages(*stub, &ClusterService::Stub::ListWorkers, muster::v1::ListWorkersRequest());
   if (!response.ok()) return WithContext(response.status(), "workers");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());
@@ -45,7 +45,7 @@ absl::StatusOr<int> ListWorkers(const Cli& cli) {
 absl::StatusOr<int> ListQueues(const Cli& cli) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = ClusterService::NewStub(connection.coordinator());
-  const auto response = Call(*stub, &ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
+  const auto response = CallAllPages(*stub, &ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
   if (!response.ok()) return WithContext(response.status(), "queues");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());

@@ -9,6 +9,7 @@ void AddInitCommand(CLI::App& app, Cli& cli);
 void AddSubmitCommand(CLI::App& app, Cli& cli);
 void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
 void AddWatchCommand(CLI::App& app, Cli& cli);
+void AddMetricsCommand(CLI::App& app, Cli& cli);
 void AddLogsCommand(CLI::App& app, Cli& cli);
 void AddControlCommands(CLI::App& app, Cli& cli);  // cancel, pause, resume
 void AddDataCommands(CLI::App& app, Cli& cli);

@@ -17,7 +17,7 @@ using muster::v1::DataService;
 
 absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
-  auto response = Call(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
+  auto response = CallAllPages(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
   response->clear_server_version();  // these two describe the server, for muster doctor, not its datasets
   response->clear_server_time();

@@ -1,14 +1,23 @@
-// muster jobs, muster get JOB
+// muster jobs, muster job rm JOB, muster get JOB
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/progress.h"
 #include "client/step_log.h"
 #include "client/words.h"
+#include "common/clock.h"
 #include "common/exit_code.h"
 #include "muster/v1/job.grpc.pb.h"
 
@@ -20,36 +29,116 @@ using muster::v1::JobService;
 
 constexpr int kStepLogTries = 5;  // a running job may drop the checkpoint between the two calls
 
-std::string StepText(const Job& job) {
-  const uint64_t total =
-      job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps();
-  return absl::StrCat(job.progress().step(), "/", total);
+struct JobsFlags {
+  bool active = false;
+  uint64_t limit = 100;
+  std::string user, queue, name;
+  std::vector<std::string> phases;
+  double since_hours = 0;
+};
+
+absl::StatusOr<muster::v1::ListJobsRequest> RequestOf(const JobsFlags& flags) {
+  muster::v1::ListJobsRequest request;
+  request.set_active_only(flags.active);
+  request.set_owner(flags.user);
+  request.set_queue(flags.queue);
+  request.set_name_contains(flags.name);
+  for (const std::string& word : flags.phases) {
+    muster::v1::JobPhase phase;
+    if (!muster::v1::JobPhase_Parse(absl::StrCat("JOB_PHASE_", absl::AsciiStrToUpper(word)), &phase) ||
+        phase == muster::v1::JOB_PHASE_UNSPECIFIED) {
+      std::vector<std::string> allowed;
+      const auto* phases = muster::v1::JobPhase_descriptor();
+      for (int i = 1; i < phases->value_count(); ++i) allowed.push_back(WordOf(*phases->value(i)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("jobs: --phase: unknown phase \"", word, "\". Allowed: ", absl::StrJoin(allowed, ", "), "."));
+    }
+    request.add_phases(phase);
+  }
+  if (flags.since_hours > 0) {
+    request.mutable_submitted_since()->set_seconds(
+        absl::ToUnixSeconds(RealClock().Now() - absl::Hours(flags.since_hours)));
+  }
+  return request;
 }
 
-absl::StatusOr<int> ListJobs(const Cli& cli, bool active_only) {
+muster::v1::JobSummary SummaryOf(const Job& job) {  // of a coordinator that knows no summaries
+  muster::v1::JobSummary summary;
+  summary.set_id(job.id());
+  summary.set_name(job.spec().name());
+  summary.set_phase(job.phase());
+  summary.set_reason(job.reason());
+  summary.set_owner(job.owner());
+  summary.set_queue(job.spec().resources().queue());
+  *summary.mutable_submitted() = job.submitted();
+  summary.set_step(job.progress().step());
+  summary.set_total_steps(job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps());
+  return summary;
+}
+
+absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
+  ASSIGN_OR_RETURN(muster::v1::ListJobsRequest request, RequestOf(flags));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
+  const bool table = cli.output == OutputFormat::kTable;
+  if (table) request.set_view(muster::v1::JOB_VIEW_SUMMARY);
   muster::v1::ListJobsResponse all;
-  muster::v1::ListJobsRequest request;
-  request.set_active_only(active_only);
-  request.set_page_size(1000);
+  uint64_t count = 0;
   do {
+    request.set_page_size(static_cast<uint32_t>(flags.limit == 0 ? 1000 : std::min<uint64_t>(1000, flags.limit - count)));
     auto page = Call(*stub, &JobService::Stub::List, request);
     if (!page.ok()) return WithContext(page.status(), "jobs");
-    for (Job& job : *page->mutable_jobs()) *all.add_jobs() = std::move(job);
+    count += page->jobs_size() + page->summaries_size();
     request.set_page_token(page->next_page_token());
-  } while (!request.page_token().empty());
-
-  if (cli.output != OutputFormat::kTable) {
+    page->clear_next_page_token();
+    all.MergeFrom(*page);
+  } while (!request.page_token().empty() && (flags.limit == 0 || count < flags.limit));
+  if (!request.page_token().empty()) {
+    std::fprintf(stderr, "There are more jobs. List all with --limit 0, or choose with --user, --phase, --since.\n");
+  }
+  if (!table) {
     std::printf("%s", Format(all, cli.output).c_str());
     return kExitSucceeded;
   }
-  Table table({"ID", "NAME", "PHASE", "STEP", "QUEUE", "OWNER", "SUBMITTED", "REASON"});
-  for (const Job& job : all.jobs()) {
-    table.Add({job.id(), job.spec().name(), WordOf(job.phase()), StepText(job), job.spec().resources().queue(),
-               job.owner(), TimeText(job.submitted()), job.reason()});
+  for (const Job& job : all.jobs()) *all.add_summaries() = SummaryOf(job);
+  Table rows({"ID", "NAME", "PHASE", "STEP", "QUEUE", "OWNER", "SUBMITTED", "REASON"});
+  for (const muster::v1::JobSummary& job : all.summaries()) {
+    rows.Add({job.id(), job.name(), WordOf(job.phase()), absl::StrCat(job.step(), "/", job.total_steps()), job.queue(),
+              job.owner(), TimeText(job.submitted()), job.reason()});
   }
-  std::printf("%s", table.Text().c_str());
+  std::printf("%s", rows.Text().c_str());
+  return kExitSucceeded;
+}
+
+struct RemoveFlags {
+  std::string id, request_id;
+  bool yes = false;
+};
+
+// Whether the user agrees; a program that reads from no terminal has to say --yes.
+absl::Status AskToRemove(const RemoveFlags& flags) {
+  if (flags.yes) return absl::OkStatus();
+  if (isatty(STDIN_FILENO) == 0) {
+    return absl::InvalidArgumentError("job rm: removes the job's record, logs, checkpoints and model. Confirm with --yes.");
+  }
+  std::fprintf(stderr, "Remove job %s with its logs, checkpoints and exported model? [y/N] ", flags.id.c_str());
+  const int answer = std::getchar();
+  if (answer == 'y' || answer == 'Y') return absl::OkStatus();
+  return absl::CancelledError("job rm: nothing was removed.");
+}
+
+absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
+  RETURN_IF_ERROR(AskToRemove(flags));
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  muster::v1::DeleteJobRequest request;
+  request.set_id(flags.id);
+  request.set_request_id(RequestIdOr(flags.request_id));
+  const auto response = Call(*stub, &JobService::Stub::Delete, request, {.patience = absl::Seconds(20)});
+  if (!response.ok()) return WithContext(response.status(), "job rm");
+  std::printf("%s", cli.output == OutputFormat::kTable
+                        ? absl::StrCat("removed job ", flags.id, "\n").c_str()
+                        : Format(nlohmann::ordered_json{{"id", flags.id}}, cli.output).c_str());
   return kExitSucceeded;
 }
 
@@ -121,10 +210,32 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
 }  // namespace
 
 void AddJobsCommands(CLI::App& app, Cli& cli) {
-  auto active = std::make_shared<bool>(false);
+  auto flags = std::make_shared<JobsFlags>();
   CLI::App* jobs = app.add_subcommand("jobs", "List jobs, newest first")->fallthrough();
-  jobs->add_flag("--active", *active, "Only jobs that have not ended");
-  jobs->callback([&cli, active] { cli.action = [&cli, active] { return ListJobs(cli, *active); }; });
+  jobs->add_flag("--active", flags->active, "Only jobs that have not ended");
+  jobs->add_option("--limit", flags->limit, "At most this many; 0: all; default 100")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  jobs->add_option("--user", flags->user, "Only this user's jobs")->type_name("NAME");
+  jobs->add_option("--queue", flags->queue, "Only this queue's jobs")->type_name("NAME");
+  jobs->add_option("--phase", flags->phases, "Only jobs in this phase; may be repeated")
+      ->type_name("PHASE")
+      ->take_all()
+      ->expected(1, 9);
+  jobs->add_option("--since", flags->since_hours, "Only jobs submitted within so many hours")
+      ->type_name("HOURS")
+      ->check(CLI::PositiveNumber);
+  jobs->add_option("--name", flags->name, "Only jobs whose name contains this")->type_name("TEXT");
+  jobs->callback([&cli, flags] { cli.action = [&cli, flags] { return ListJobs(cli, *flags); }; });
+
+  auto removal = std::make_shared<RemoveFlags>();
+  CLI::App* job = app.add_subcommand("job", "Commands of one job")->fallthrough();
+  job->require_subcommand(1);
+  CLI::App* rm = job->add_subcommand("rm", "Remove an ended job, its logs, checkpoints and exported model")->fallthrough();
+  rm->add_option("job", removal->id, "Id of the job")->required()->type_name("JOB");
+  rm->add_flag("--yes", removal->yes, "Do not ask");
+  rm->add_option("--request-id", removal->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
+  rm->callback([&cli, removal] { cli.action = [&cli, removal] { return RemoveJob(cli, *removal); }; });
 
   auto id = std::make_shared<std::string>();
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();

@@ -140,7 +140,7 @@ absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
-  const auto response = Call(*stub, &ModelService::Stub::List, muster::v1::ListModelsRequest());
+  const auto response = CallAllPages(*stub, &ModelService::Stub::List, muster::v1::ListModelsRequest());
   if (!response.ok()) return WithContext(response.status(), "models list");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());

@@ -133,9 +133,15 @@ class Examination {
       DataServer(ReachableAddress(address, endpoint_.address));
     }
     muster::v1::ListWorkersResponse workers;
-    grpc::ClientContext worker_context;
-    const absl::Status listed =
-        Ask(*stub, &muster::v1::ClusterService::Stub::ListWorkers, workers, round_trip, worker_context);
+    muster::v1::ListWorkersRequest next;
+    absl::Status listed;
+    do {
+      muster::v1::ListWorkersResponse page;
+      grpc::ClientContext worker_context;
+      listed = Ask(*stub, &muster::v1::ClusterService::Stub::ListWorkers, page, round_trip, worker_context, next);
+      workers.MergeFrom(page);
+      next.set_page_token(page.next_page_token());
+    } while (!next.page_token().empty());
     if (listed.ok()) {
       Append(CheckWorkers(workers, version_, cluster.has_time() ? TimeOf(cluster.time()) : Now()), findings_);
       Jobs(channel, workers);

@@ -64,6 +64,17 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
   }
+  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest*, muster::v1::DeleteJobResponse*) override {
+    return grpc::Status::OK;
+  }
+  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
+                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+    muster::v1::StreamJobMetricsResponse response;
+    response.add_points()->set_step(4);
+    response.mutable_points(0)->set_loss(0.25);
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
   grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest*,
                      grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
     const std::lock_guard lock(mutex);
