@@ -67,7 +67,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
   }
 }
 
-// All pages of a list as one answer. The request's page token is set anew.
+// All pages of a list as one answer. Sets the page token of the request.
 template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> CallAllPages(Stub& stub,
                                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),

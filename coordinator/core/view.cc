@@ -13,7 +13,7 @@ using muster::v1::Job;
 using muster::v1::JobPhase;
 using muster::v1::Worker;
 
-// Why the job waits or stands still, where the soft state knows better than the record. `view`: a Job or a JobSummary
+// Why the job waits or makes no progress, where the soft state knows better than the record. `view`: a Job or a JobSummary
 // with the record's reason.
 template <typename View>
 void LayOver(const JobRecord& record, const Soft& soft, View& view) {

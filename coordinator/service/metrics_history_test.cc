@@ -63,7 +63,7 @@ TEST_F(MetricsHistoryTest, AFullFileGrowsSparseWhereItIsOld) {
   MetricsHistory::Cursor cursor;
   EXPECT_THAT(Read(history, cursor), ElementsAre("1:1", "1:3", "1:5", "1:6"));
   Put(history, 1, {7});
-  EXPECT_THAT(Read(history, cursor), ElementsAre("1:7")) << "a follower goes on";
+  EXPECT_THAT(Read(history, cursor), ElementsAre("1:7")) << "a follower continues";
 }
 
 TEST_F(MetricsHistoryTest, OutlivesARestartAndAHalfWrittenPoint) {
