@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 import time
 import unittest
 from concurrent import futures
@@ -31,6 +32,7 @@ class Watched:
         self.cluster = Apart((2, 1), self.put_proxy_before)
         self.prometheus = Prometheus(self.cluster.folder / "prometheus")
         self.extra = {"data": [], "worker": []}
+        self.targets = threading.Lock()  # faults add servers at the same time
 
     def put_proxy_before(self, cluster, address):
         self.proxy = Proxy(address, cluster.certs("data", "proxy"), lambda name: cluster.folder / "certs" / name)
@@ -45,9 +47,10 @@ class Watched:
         self.started = time.time()
 
     def tell_targets(self):
-        self.prometheus.watch("coordinator", [self.cluster.coordinator.metrics])
-        self.prometheus.watch("data", [server.metrics for server in (self.cluster.data, *self.extra["data"])])
-        self.prometheus.watch("worker", [server.metrics for server in (*self.cluster.workers, *self.extra["worker"])])
+        servers = {"coordinator": [self.cluster.coordinator], "data": [self.cluster.data, *self.extra["data"]],
+                   "worker": [*self.cluster.workers, *self.extra["worker"]]}
+        for kind, some in servers.items():
+            self.prometheus.watch(kind, [server.metrics for server in some])
 
     def close(self):
         self.prometheus.stop()
@@ -57,8 +60,9 @@ class Watched:
 
     def add_server(self, program, name, *words, **more):
         server = self.cluster.server(program, name, *words, **more)
-        self.extra[program].append(server)
-        self.tell_targets()
+        with self.targets:
+            self.extra[program].append(server)
+            self.tell_targets()
         return server
 
     # ---- faults of jobs, one after the other on worker w1 and the free slot of w2
