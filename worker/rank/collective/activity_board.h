@@ -1,4 +1,4 @@
-// What a rank does at this moment, written by its training thread and read by the thread that reports it.
+// A rank's current activity, written by its training thread and read by the thread that reports it.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ namespace muster {
 // UNAVAILABLE "collective failed: OPERATION: " and the first line of `reason`.
 absl::Status CollectiveError(absl::string_view operation, absl::string_view reason);
 
-// What a library has begun. It keeps the tensors alive.
+// An operation that a library has begun. It keeps the tensors alive.
 class Transfer {
  public:
   virtual ~Transfer() = default;

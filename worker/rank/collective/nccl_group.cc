@@ -66,7 +66,7 @@ ncclResult_t InOneLaunch(size_t ranks, absl::FunctionRef<ncclResult_t(size_t)> e
   return IsError(first) ? first : end;
 }
 
-// What NCCL says of a failure, in one line. `comm` may be null.
+// NCCL's description of a failure, in one line. `comm` may be null.
 absl::Status NcclError(ncclResult_t result, ncclComm_t comm) {
   std::string text = ncclGetErrorString(result);
   if (const char* last = ncclGetLastError(comm); last != nullptr && *last != '\0') absl::StrAppend(&text, ": ", last);
@@ -78,7 +78,7 @@ absl::Status CudaError(cudaError_t error) {
   return absl::UnavailableError(absl::StrCat("CUDA: ", cudaGetErrorString(error)));
 }
 
-// Longer the longer it takes: short operations are met at once, long ones do not keep a core busy.
+// Yields at first and sleeps later: the end of a short operation is noticed at once, and a long one keeps no core busy.
 void Pause(int64_t round) {
   if (round < 2000) {
     std::this_thread::yield();
@@ -158,7 +158,7 @@ class NcclGroup final : public BackendGroup {
   const int64_t rank_, world_size_;
   const absl::Duration timeout_;
   ncclComm_t comm_ = nullptr;  // null: not met yet, or aborted
-  // Operations run in a stream of their own, so that the work of the caller's stream continues meanwhile.
+  // Operations run in a separate stream, so the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
   // Of transfers that were given up: a peer that comes late still has NCCL read and write them, until the abort.
@@ -201,7 +201,7 @@ class NcclGroup::StreamTransfer final : public Transfer {
   const cudaEvent_t done_;
 };
 
-// What the communicator as a whole is at: ncclSuccess, ncclInProgress or an error, also of its peers.
+// The state of the whole communicator: ncclSuccess, ncclInProgress or an error, also of its peers.
 ncclResult_t NcclGroup::State() const {
   ncclResult_t state = ncclInProgress;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
@@ -302,8 +302,8 @@ BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::Fu
   return transfer;
 }
 
-// Tells the kernels that wait in the stream, and the peers, that this rank is gone. In a thread of its own, since the
-// call joins NCCL's threads: one that hangs must not hold up the rank.
+// Tells the kernels that wait in the stream, and the peers, that this rank is gone. A separate thread makes the call,
+// which joins NCCL's threads: if one of them hangs, the rank still continues.
 void NcclGroup::Abandon() {
   if (comm_ == nullptr) return;
   const auto ended = std::make_shared<absl::Notification>();
@@ -317,7 +317,7 @@ void NcclGroup::Abandon() {
   ended->WaitForNotificationWithTimeout(kAbortPatience);
 }
 
-// What this rank has still to send to slower peers is sent first.
+// Sends first what slower peers still need from this rank.
 void NcclGroup::Leave() {
   const c10::cuda::CUDAGuard on_device(device());
   const absl::Duration deadline = RealClock().Monotonic() + kFinalizePatience;

@@ -1,4 +1,4 @@
-// What NcclGroup does around NCCL: over fake_nccl, whose ranks are threads. NCCL itself: tests/gpu.
+// Tests NcclGroup on fake_nccl, whose ranks are threads. NCCL itself: tests/gpu.
 #include "worker/rank/collective/nccl_group.h"
 
 #include <ATen/TensorOperators.h>

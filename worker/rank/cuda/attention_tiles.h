@@ -1,4 +1,4 @@
-// What the attention kernels are made of: tiles in shared memory, their fragments for tensor cores, and dropout's
+// The parts of the attention kernels: tiles in shared memory, their fragments for tensor cores, and dropout's
 // decisions for a tile. Included by attention_kernels.cu alone.
 #pragma once
 
@@ -166,7 +166,7 @@ struct TileMask {
   }
 };
 
-// What a query sees.
+// The keys that a query attends to.
 struct Sight {
   int64_t length, window;
   bool causal;

@@ -34,7 +34,7 @@ struct AddNormJob : NormJob {
   void* out = nullptr;                 // E
 };
 
-// Where column sums go: P [width] each, +=, or null.
+// Outputs of column sums: P [width] each, +=, or null.
 struct NormSums {
   void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null where all three below are
   void *weight = nullptr, *bias = nullptr, *product_bias = nullptr;

@@ -36,7 +36,7 @@ __device__ T OverBlock(T value, Combine combine) {
   for (int distance = 16; distance > 0; distance /= 2) {
     value = combine(value, __shfl_xor_sync(0xffffffff, value, distance));
   }
-  __syncthreads();  // the last use of `warps` may not be over
+  __syncthreads();  // threads may still be reading `warps`
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();
   value = warps[0];

@@ -15,7 +15,7 @@ namespace muster {
 // kCompute: the calling thread's current stream, where the step runs. kUpload: copies of coming batches.
 enum class Lane { kCompute, kUpload };
 
-// Where a stream had come to.
+// The position that a stream had reached.
 class StreamEvent {
  public:
   virtual ~StreamEvent() = default;
@@ -28,7 +28,7 @@ class Streams {
 
   // After all that the lane holds so far.
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
-  // What the lane gets from now on comes after the event. The host does not wait.
+  // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;
   // Does not wait either.
   virtual bool Past(const StreamEvent& event) = 0;

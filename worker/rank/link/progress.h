@@ -1,4 +1,4 @@
-// What rank 0 tells its agent and its log about the run, not more often than people and metrics can use.
+// Rank 0's progress reports to its agent and its log, not more often than users and metrics can use.
 #pragma once
 
 #include <string>

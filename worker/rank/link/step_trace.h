@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// For the training thread. What goes wrong with a trace is logged and does not stop training. Other ranks record nothing.
+// For the training thread. Errors of a trace are logged and do not stop training. Other ranks record nothing.
 class StepTrace {
  public:
   // `steps_left`: of the attempt. All must outlive it.

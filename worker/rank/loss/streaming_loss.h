@@ -40,7 +40,7 @@ struct LossResult {
   at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
   at::Tensor d_passages;   // [columns, d], own rows' part
   int64_t valid_rows = 0;  // rows with a positive
-  // What kept the loss from being computed: at most one of the two. The gradients are undefined tensors then.
+  // If one of the two is set, it is why the loss could not be computed, and the gradients are undefined tensors.
   int64_t first_non_finite_passage = -1;  // a column whose embedding is not finite
   // A row whose embedding is not finite, or whose scores need not be: its length times the longest passage's, after
   // temperature, is beyond 1e38 (1e300 in float64).

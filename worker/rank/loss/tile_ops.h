@@ -1,4 +1,4 @@
-// What the streaming loss does besides its products. Every device has its own operations: the CPU's are
+// The operations of the streaming loss besides its products. Every device has its own operations: the CPU's are
 // tile_ops_cpu.cc's, others are registered before the first use.
 #pragma once
 

@@ -1,5 +1,5 @@
-// What TileOps computes with ATen on any device. By itself, since a device's plug-in, which derives from TileOps, brings its own
-// copy.
+// The parts of TileOps that use ATen on any device. They are in a separate file, because a device's plug-in, which
+// derives from TileOps, brings its own copy.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>

@@ -1,4 +1,4 @@
-// What attention on the CPU is made of: products of tiles that lie in a cache, packing, and rows of the softmax. Nothing
+// The parts of attention on the CPU: products of tiles that lie in a cache, packing, and rows of the softmax. Nothing
 // here depends on which thread runs it, and every sum has an order that the sequence alone fixes.
 #pragma once
 
@@ -172,7 +172,7 @@ class Decisions {
   uint64_t key_ = 0, first_ = 0, end_ = 0;  // in units of kEach
 };
 
-// What happens to one row of scores, whose columns are keys first_key and on.
+// Processes one row of scores, whose columns are the keys from first_key on.
 struct ScoreRow {
   int64_t first_key, vectors;
   int64_t seen_begin, seen_end;  // keys; others have probability 0

@@ -90,7 +90,7 @@ class Blocks {
   }
 
   absl::Mutex mutex_;
-  std::list<Idle> idle_ ABSL_GUARDED_BY(mutex_);  // in the order in which they came back
+  std::list<Idle> idle_ ABSL_GUARDED_BY(mutex_);  // in the order in which they were returned
   std::unordered_map<size_t, std::vector<std::list<Idle>::iterator>> by_size_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<void*, size_t> sizes_ ABSL_GUARDED_BY(mutex_);  // of blocks in use
   BlockUse use_ ABSL_GUARDED_BY(mutex_);

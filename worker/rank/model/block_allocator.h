@@ -23,7 +23,7 @@ void UseBlockAllocator();
 // Gives all idle memory back to the system, as malloc_trim does for malloc's.
 void ReturnIdleBlocks();
 
-// What it holds now, in bytes.
+// The bytes that it holds now.
 struct BlockUse {
   size_t in_use = 0, idle = 0, mapped_ever = 0;
 };

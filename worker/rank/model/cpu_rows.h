@@ -1,4 +1,4 @@
-// What the CPU's row operations are made of: rows of float32, float64 or bfloat16 as vectors of 16 numbers in the type
+// The parts of the CPU's row operations: rows of float32, float64 or bfloat16 as vectors of 16 numbers in the type
 // that arithmetic is done in. See encoder_ops.h for E and P. Everything is inlined into the clones of its callers.
 #pragma once
 

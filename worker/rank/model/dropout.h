@@ -44,7 +44,7 @@ void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double
 void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
                const c10::BFloat16* residual, c10::BFloat16* out);
 
-// What draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
+// Draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
 class DropoutOps {
  public:
   virtual ~DropoutOps() = default;

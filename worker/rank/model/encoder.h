@@ -30,8 +30,8 @@ struct PackedBatch {
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
 };
 
-// What the masks of attention probabilities depend on. kLaunch permits flash attention's own generator on a GPU, where it
-// takes the form and type; everywhere else it is kSequence.
+// The keys of the masks of attention probabilities. kLaunch permits flash attention's own generator on a GPU, where it
+// supports the form and type; everywhere else kLaunch means kSequence.
 enum class AttentionKeys {
   kSequence,  // seed, step, slot, layer, element
   kLaunch,    // seed, step, layer, and the first slot of the micro-batch, which keys a generator for all its sequences
@@ -81,7 +81,7 @@ class Encoder {
 
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
-  // What is trained: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
+  // The trained parameters: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
   // EncoderTensors(config), then DenseTensors().
   std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;

@@ -47,7 +47,7 @@ struct Norm {
   bool rms = false;
 };
 
-// Where the column sums of a backward go, each P [H], += and optional.
+// The outputs of a backward's column sums, each P [H], += and optional.
 struct NormGradients {
   at::Tensor weight, bias;
   at::Tensor product_bias;  // of AddNorm's `bias`

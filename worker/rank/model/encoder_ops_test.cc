@@ -258,7 +258,7 @@ TEST(Product, EqualsFloat32WhereNumbersAreExactInBfloat16) {
   }
 }
 
-// What makes column sums a function of the inputs alone.
+// Column sums depend on the inputs alone.
 TEST(EncoderOps, BytesDoNotDependOnTheNumberOfThreads) {
   const int before = at::get_num_threads();
   std::vector<at::Tensor> first;

@@ -131,7 +131,7 @@ TEST(StepOperations, ALayerTakesAsManyForAnyLengths) {
   }
 }
 
-// What stands around the layers: embeddings, pooling, normalization.
+// The operations around the layers: embeddings, pooling, normalization.
 TEST(StepOperations, WhatIsAroundTheLayersTakesAsManyForAnyLengths) {
   at::set_num_threads(1);
   const auto around = [](const std::vector<int64_t>& lengths) {
@@ -157,7 +157,7 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   }
 }
 
-// grad() gives gradients of its own, whatever the parameters hold; backward() adds the same numbers to them.
+// grad() returns separate gradients, whatever the parameters hold; backward() adds the same numbers to them.
 TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;

@@ -103,7 +103,7 @@ MUSTER_INLINE void CopyRows(const ProductJob& job, int64_t first, int64_t begin,
   }
 }
 
-// Where a piece of the product stands. `b`: the panel at rows from `begin` on.
+// The position of a piece of the product. `b`: the panel at rows from `begin` on.
 struct Piece {
   int64_t first_row, first_column, begin, depth;
   const float* a;
@@ -132,7 +132,7 @@ MUSTER_INLINE void StoreTile(const ProductJob& job, const Piece& piece) {
   }
 }
 
-// What threads share. The product is cut into units of kRows rows and `columns` columns, columns by columns.
+// State shared by the threads. The product is cut into units of kRows rows and `columns` columns, columns by columns.
 struct Shared {
   const ProductJob& job;
   int64_t columns;       // of a unit, a multiple of the panel

@@ -1,5 +1,5 @@
-// What arrives over a stream, checked and as tensors. Nothing of it is trusted: a token id, slot or column that is out
-// of range is refused here, so that the encoder and the loss need not look again.
+// A batch from a stream, checked and converted to tensors. None of its content is trusted: a token id, slot or
+// column that is out of range is refused here, so that the encoder and the loss need not check again.
 #pragma once
 
 #include <cstdint>

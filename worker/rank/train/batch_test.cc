@@ -82,7 +82,7 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
   }
 }
 
-// On a GPU the copies run in a stream of their own, beside the step in progress.
+// On a GPU the copies run in a separate stream, concurrently with the step.
 TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   testing_streams::RecordingStreams streams;
   auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);

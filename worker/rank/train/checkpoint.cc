@@ -130,7 +130,7 @@ void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies
   }
 }
 
-// What does not parse, or does not fit, in a file whose bytes are those that were stored.
+// The bytes of the file are the stored ones, so content that does not parse or fit means that the checkpoint is damaged.
 absl::Status Damaged(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? absl::DataLossError(status.message()) : status;
 }
@@ -147,7 +147,7 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   muster::v1::JobSpec own = spec;
   own.clear_resources();
   own.clear_checkpoint();
-  own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks are not given it
+  own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks do not receive it
   // An enumeration's first value means the same given or not, and older programs do not tell the two apart.
   if (own.model().has_pooling() && own.model().pooling() == 0) own.mutable_model()->clear_pooling();
   if (own.optimizer().has_schedule() && own.optimizer().schedule() == 0) own.mutable_optimizer()->clear_schedule();

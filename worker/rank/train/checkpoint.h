@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// Where training stands.
+// The position of a training run.
 struct TrainingCursor {
   uint64_t step = 0;  // steps done: the next step to take
   uint64_t total_steps = 0;
@@ -71,7 +71,7 @@ struct RestoredCheckpoint {
   TrainingCursor cursor;
   std::vector<Parameter> best;
 };
-// What a manifest of a checkpoint must name, or the checkpoint is damaged.
+// The files that a checkpoint's manifest must name. Without one of them the checkpoint is damaged.
 std::vector<std::string> RequiredCheckpointFiles();
 
 // DATA_LOSS: the checkpoint is damaged. FAILED_PRECONDITION: it was written under another specification, or by a newer

@@ -32,7 +32,7 @@ class EmbeddingGather {
   EmbeddingGather(Group& group, std::span<const int64_t> counts, int64_t width, const at::TensorOptions& options,
                   int64_t chunks);
 
-  // Where this rank's embeddings go, in the order of its micro-batches.
+  // The destination of this rank's embeddings, in the order of its micro-batches.
   const at::Tensor& own_rows() const { return own_; }
   // The first `rows` of them are there: starts each chunk that they complete.
   void Encoded(int64_t rows);

@@ -117,7 +117,7 @@ TEST(AdamW, EqualsTorchsFusedKernel) {
   EXPECT_LE(largest, 1e-12);
 }
 
-// The clip factor goes into the update: no pass over the gradients of its own, and the same bits.
+// The clip factor is part of the update: no extra pass over the gradients, and the same bits.
 TEST(AdamW, AScaleOfTheGradientIsThatOfScaledGradients) {
   const LargeCase scaled = LargeTensors(), given = LargeTensors();
   AdamW by_factor(given.parameters, kOptions), by_hand(scaled.parameters, kOptions);

@@ -28,7 +28,7 @@ struct AdoptedStepLog {
 // empty, unknown ones and lines that are no step of this checkpoint are left out.
 AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps);
 
-// The log of one attempt, in a file of its own. Not thread-safe.
+// The log of one attempt, in a separate file. Not thread-safe.
 class StepLog {
  public:
   explicit StepLog(std::filesystem::path file) : file_(std::move(file)) {}

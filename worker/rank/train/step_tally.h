@@ -1,4 +1,4 @@
-// What the ranks tell each other during a step, in plain bytes: all of them run one build.
+// The values that ranks exchange during a step, as plain bytes: all ranks run the same build.
 #pragma once
 
 #include <cstdint>

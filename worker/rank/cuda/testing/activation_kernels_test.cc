@@ -81,7 +81,7 @@ void Compare(const Shape& shape, ActivationKind kind, bool gated, bool with_bias
     back.d_bias = own_bias.data(), back.partial = partial.data();
     ASSERT_EQ(ActivateBackward(back, nullptr), cudaSuccess);
     EXPECT_TRUE(SameBytes(again, own_out)) << "the backward gives the forward's output again";
-    // Central differences are worth nine digits.
+    // Central differences have about nine correct digits.
     EXPECT_CLOSE(own_d_x, d_x, std::max(kBoundOf<E>, 1e-7));
     EXPECT_CLOSE(own_bias, d_bias, std::max(kSumBoundOf<P>, 1e-7));
     if (first.empty()) first = own_bias;

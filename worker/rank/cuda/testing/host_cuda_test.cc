@@ -15,7 +15,7 @@ using host_cuda::InEveryOrder;
 using testing::AllOf;
 using testing::HasSubstr;
 
-// What the launch reports, or "".
+// The error of the launch, or "".
 template <typename... Parameters, typename... Arguments>
 std::string Refusal(void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... arguments) {
   try {

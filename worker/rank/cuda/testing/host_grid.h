@@ -1,7 +1,7 @@
 // Runs a grid of thread blocks on the host: blocks in sequence, the threads of a block as fibers that take turns at
 // barriers and warp operations. One grid at a time per process.
 //
-// What it reports, as std::logic_error with the place in the source:
+// It throws std::logic_error, with the place in the source, for
 // - a barrier or warp operation that some of its threads never reach (they returned, or wait elsewhere);
 // - a warp operation whose mask lacks the caller, or the lane that the caller reads;
 // - a launch that CUDA would refuse: no block, too many threads, too much shared memory, a second dimension over 65535.
@@ -83,7 +83,7 @@ class Grid {
     std::memcpy(threads_[current_]->shown, &value, sizeof(T));
     Wait(State::kAtWarp, mask, where);
   }
-  // What `lane` showed in the exchange that has just ended.
+  // The value of `lane` in the exchange that has just ended.
   template <typename T>
   T Shown(unsigned mask, int lane, const std::source_location& where) {
     if ((mask >> lane & 1) == 0) Fail(where, "a warp operation that reads a lane outside its mask");

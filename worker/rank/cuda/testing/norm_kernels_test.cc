@@ -14,7 +14,7 @@ struct Case {
   uint32_t threshold;
   bool with_optional;  // biases, residual, gradient of the sum
 };
-// Widths that are not multiples of a packet, of one warp, and of several; more rows than blocks with sums of their own.
+// Widths that are not multiples of a packet, of one warp, and of several; more rows than blocks with separate sums.
 const std::vector<Case> kCases = {
     {1, 1, NormKind::kLayerNorm, 0, false},      {5, 7, NormKind::kLayerNorm, 6554, true},
     {19, 8, NormKind::kRmsNorm, 6554, true},     {37, 96, NormKind::kLayerNorm, 6554, true},
