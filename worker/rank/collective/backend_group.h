@@ -1,4 +1,4 @@
-// A Group over a library of collectives. Errors, byte strings and empty messages are dealt with here; a library adds three
+// A Group over a library of collectives. This class handles errors, byte strings and empty messages; a library adds three
 // operations. Every rank receives what it needs and no padding, however much the ranks' counts differ.
 #pragma once
 

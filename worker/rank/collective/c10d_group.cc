@@ -51,7 +51,7 @@ class C10dGroup final : public BackendGroup {
   int64_t world_size() const override { return backend_->getSize(); }
 
  private:
-  // By a broadcast of each piece, since c10d's all-gather takes pieces of one size.
+  // Broadcasts each piece, because c10d's all-gather takes pieces of one size.
   Started Gather(std::vector<at::Tensor> pieces) override {
     Works works;
     for (size_t root = 0; root < pieces.size(); ++root) {

@@ -28,7 +28,7 @@ namespace {
 constexpr char kIdKey[] = "nccl-unique-id";
 // NCCL's own threads end within milliseconds of an abort. If they do not, the rank continues without them.
 constexpr absl::Duration kAbortPatience = absl::Seconds(5);
-// Of the last words to the peers when a group without failure ends.
+// How long a group that ends without failure may take to finish its messages to the peers.
 constexpr absl::Duration kFinalizePatience = absl::Seconds(10);
 
 // One algorithm and protocol: NCCL's own choice depends on measured speeds, and with it the order of a sum.
@@ -161,7 +161,7 @@ class NcclGroup final : public BackendGroup {
   // Operations run in a separate stream, so the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
-  // Of transfers that were given up: a peer that comes late still has NCCL read and write them, until the abort.
+  // Tensors of abandoned transfers: for a late peer NCCL still reads and writes them, until the abort.
   std::vector<at::Tensor> unfinished_;
 };
 

@@ -144,7 +144,7 @@ TEST(NcclGroup, ABrokenGpuIsAFailedOperation) {
   }
 }
 
-// Until the abort, NCCL reads and writes the tensors of an operation that this rank has given up, as slower peers join it.
+// Until the abort, NCCL reads and writes the tensors of an operation that this rank has abandoned, as slower peers join it.
 TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   std::latch joined(kWorld);
   absl::Notification left, given_up;  // by rank 1, by rank 0

@@ -49,7 +49,7 @@ __device__ __forceinline__ void LoadTile(const HeadRows& rows, int64_t first, in
   }
 }
 
-// Of the calling lane: its group of four lanes, and its two columns in a fragment.
+// The calling lane's group of four lanes, and its two columns in a fragment.
 struct Lane {
   __device__ __forceinline__ Lane()
       : warp(static_cast<int>(threadIdx.x) / 32),

@@ -60,7 +60,7 @@ void MakeDeterministic() {
 }
 
 absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
-  // cuBLAS adds up alike from run to run; torch demands it for deterministic algorithms.
+  // cuBLAS adds in the same order in every run; torch requires it for deterministic algorithms.
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   ASSIGN_OR_RETURN(CudaBackend * backend, OpenBackend(folder));
   RETURN_IF_ERROR(backend->CountDevices().status());

@@ -1,4 +1,4 @@
-// From tensors and plans to the jobs of kernels over rows.
+// Makes the jobs of kernels over rows from tensors and plans.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -29,7 +29,7 @@ struct Sum {
   }
 };
 
-// Of all threads of the block, in an order that never changes; every thread gets it.
+// The sum over all threads of the block, in an order that never changes; every thread gets it.
 template <typename T, typename Combine>
 __device__ T OverBlock(T value, Combine combine) {
   MUSTER_SHARED(T, warps, kWarps);

@@ -32,7 +32,7 @@ class Streams {
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;
   // Does not wait either.
   virtual bool Past(const StreamEvent& event) = 0;
-  // Of two events that are past.
+  // The seconds between two events that are past.
   virtual double SecondsBetween(const StreamEvent& begin, const StreamEvent& end) = 0;
 
   // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.

@@ -79,7 +79,7 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
 std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<PackedBatch>& parts) {
   std::vector<at::Tensor> embeddings(parts.size());
   const auto encode = [&](size_t part) { embeddings[part] = encoder.Encode(parts[part], Dropout()); };
-  // In bfloat16 the first Encode after a step makes copies of the weights, which is for one thread.
+  // In bfloat16 the first Encode after a step copies the weights, which only one thread may do.
   if (!encoder.options().device.is_cpu() || encoder.options().bfloat16) {
     for (size_t part = 0; part < parts.size(); ++part) encode(part);
     return embeddings;

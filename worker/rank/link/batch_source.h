@@ -1,4 +1,4 @@
-// This rank's batches: read from the data server, decoded, and on their way to the device, one step ahead of training.
+// This rank's batches: reads them from the data server, decodes them, and uploads them one step ahead of training.
 #pragma once
 
 #include <memory>

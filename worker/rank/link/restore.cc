@@ -32,7 +32,7 @@ absl::Status FetchOnce(const CheckpointInfo& checkpoint, BlobClient& blobs, cons
   return blobs.GetFolder(manifest, folder, progress);
 }
 
-// A second look, since bytes may also change on their way.
+// Fetches a second time, because bytes may also change in transit.
 absl::Status Fetch(const CheckpointInfo& checkpoint, BlobClient& blobs, const std::filesystem::path& folder,
                    const BlobClient::Progress& progress) {
   const absl::Status first = FetchOnce(checkpoint, blobs, folder, progress);

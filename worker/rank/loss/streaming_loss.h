@@ -46,7 +46,7 @@ struct LossResult {
   // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 
-  // Of valid rows, over all their pairs: similarities before temperature.
+  // Similarities before temperature, over all pairs of valid rows.
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;
   double positive_sum = 0, negative_sum = 0;
   double entropy_sum = 0;  // sum over valid rows of the entropy of |d s_p| over positives, in nats

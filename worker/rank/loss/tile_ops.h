@@ -44,7 +44,7 @@ class TileOps {
 
   // The rest has a form of at:: operations that is right on every device.
 
-  // Of each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
+  // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
   virtual void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
                            at::Tensor& along) const;
   // Sums of all rows, and the squared length of the longest: float64, [d] and [1].

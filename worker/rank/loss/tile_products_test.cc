@@ -14,7 +14,7 @@
 namespace muster {
 namespace {
 
-// Of both signs, with magnitudes over `decades` powers of ten.
+// Numbers of both signs, with magnitudes over `decades` powers of ten.
 at::Tensor RandomMatrix(int64_t rows, int64_t columns, double decades, uint64_t seed) {
   CounterRandom random(seed);
   at::Tensor matrix = at::empty({rows, columns}, at::kDouble);

@@ -18,7 +18,7 @@ struct AttentionCall {
   const void* qkv;
   void* out;
   float* lse;  // [heads, rows]
-  // Of the backward alone.
+  // For the backward alone.
   const void* d_out;
   void* d_qkv;
 };

@@ -104,7 +104,7 @@ Blocks& TheBlocks() {
 
 c10::Allocator& Small() { return *c10::GetDefaultCPUAllocator(); }
 
-// Of either kind: oneDNN frees raw memory by one function. Blocks are whole pages, which malloc's chunks seldom are.
+// Frees memory of either kind, because oneDNN has one function for both. Blocks begin at a page; malloc's chunks seldom do.
 void Free(void* address) {
   if (reinterpret_cast<uintptr_t>(address) % kPage == 0 && TheBlocks().Give(address)) return;
   Small().raw_deallocate(address);

@@ -24,7 +24,7 @@ namespace muster {
 struct PackedBatch {
   at::Tensor tokens;              // int64 [total], on the encoder's device
   std::vector<int64_t> lengths;   // of each sequence; sum is total
-  std::vector<uint32_t> slots;    // global slot of each: keys its dropout
+  std::vector<uint32_t> slots;    // global slot of each sequence, the key of its dropout
   // Tokens at the beginning of each sequence that pooling leaves out (the prompt's); empty: none of any sequence.
   std::vector<int64_t> unpooled;
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
@@ -51,7 +51,7 @@ struct Parameter {
   at::Tensor value;   // leaf that requires a gradient
 };
 
-// In what an encoder computes, and where.
+// The type in which an encoder computes, and its device.
 struct EncoderOptions {
   EncoderOptions(at::ScalarType parameter_type = at::kFloat, at::Device on = at::kCPU, bool in_bfloat16 = false)
       : type(parameter_type), device(on), bfloat16(in_bfloat16) {}

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Of a function: all parameters, whose gradients it gives, and those of them that it reads itself.
+// The parameters of a function: all whose gradients it gives, and those of them that it reads itself.
 struct ParameterLists {
   std::vector<at::Tensor> all, read;
   void Append(const at::Tensor& parameter, bool is_read = true) {

@@ -18,7 +18,7 @@ namespace {
 
 // Rows of `b` that are copied at once, which bounds the memory of the copy. A multiple of kProductDepth.
 constexpr int64_t kPackedDepth = 8 * kProductDepth;
-// From one row of the copy of `a` to the next: no power of two, so that they lie in different sets of the cache.
+// The distance between rows of the copy of `a`: not a power of two, so that rows lie in different sets of the cache.
 constexpr int64_t kCopiedRow = kProductDepth + kLanes;
 
 using Vector = Registers64::Vector;

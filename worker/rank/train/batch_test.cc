@@ -29,7 +29,7 @@ TEST(BatchFromShare, TakesAGoodShare) {
   EXPECT_GT(batch->tokens, 0);
 }
 
-// Of each sequence of the first micro-batch.
+// Leaves out all tokens but the last in each sequence of the first micro-batch.
 muster::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
   muster::v1::MicroBatch& micro = *share.mutable_micro_batches(0);
   for (const uint32_t length : micro.lengths()) micro.add_unpooled(length - 1);

@@ -122,7 +122,7 @@ void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies
     const at::Tensor value = from[i].value.detach();
     at::Tensor& copy = copies[i].value;
     if (value.is_cpu() && value.is_contiguous()) {
-      // By this thread alone: memory is the limit, and a barrier of torch's threads waits for whatever else runs here.
+      // Only this thread copies: memory is the limit, and a barrier of torch's threads would wait for other work on the cores.
       CopyPastCaches(copy.mutable_data_ptr(), value.const_data_ptr(), value.nbytes());
     } else {
       copy.copy_(value);

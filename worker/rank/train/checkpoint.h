@@ -35,10 +35,10 @@ struct TrainingCursor {
 // number of threads or ranks sums in another order. Empty if they are equal.
 std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now);
 
-// Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.
+// Digest of everything that decides the update: the specification without resources and checkpoints, and its resolved names.
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
-// Of all parameters' names and bytes: equal on all ranks, or training has gone wrong. 64 bits (common/fast_digest.h): a
+// Digest of all parameters' names and bytes: equal on all ranks, or training has gone wrong. 64 bits (common/fast_digest.h): a
 // single number that differs is always found.
 std::string ParameterDigest(const std::vector<Parameter>& parameters);
 

@@ -20,7 +20,7 @@ inline std::pair<int64_t, int64_t> RowsOfChunk(int64_t count, int64_t chunk, int
   return {count * chunk / chunks, count * (chunk + 1) / chunks};
 }
 
-// Of gathers of this many bytes in all: one chunk for each kChunkBytes, at least one and at most kMostChunks.
+// The number of chunks of a gather of this many bytes: one chunk for each kChunkBytes, at least one and at most kMostChunks.
 int64_t GatherChunks(uint64_t bytes);
 inline constexpr uint64_t kChunkBytes = uint64_t{8} << 20;
 inline constexpr int64_t kMostChunks = 16;

@@ -91,7 +91,7 @@ LargeCase LargeTensors(at::ScalarType type = at::kFloat) {
   return large;
 }
 
-// In float64: in float32 each of the two rounds in its own way, and 20 steps differ by 1.5e-6.
+// Uses float64: in float32 the two round differently, and after 20 steps they differ by 1.5e-6.
 TEST(AdamW, EqualsTorchsFusedKernel) {
   const LargeCase large = LargeTensors(at::kDouble);
   std::vector<at::Tensor> values, averages, squares, steps;
@@ -182,7 +182,7 @@ TEST(AdamW, RestoreRefusesAnIncompleteOrForeignStateAndChangesNothing) {
   EXPECT_GT(optimizer.State()[0].value.abs().max().item<double>(), 0);
 }
 
-// By the architectures' own names: biases and norms are vectors; of matrices, only MPNet's relative positions are a bias.
+// Uses the architectures' own names: biases and norms are vectors; among matrices, only MPNet's relative positions are a bias.
 TEST(AdamW, DecaysMatricesOnly) {
   for (const std::string& name : FamilyNames()) {
     EncoderConfig config;

@@ -57,7 +57,7 @@ class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
-  // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
+  // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite, and the text at fault is named where there is one; nothing was
   // updated. FAILED_PRECONDITION: the ranks hold different plans, or plans that are dealt to the ranks differently
   // (reason RANKS_DISAGREE).

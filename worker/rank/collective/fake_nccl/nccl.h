@@ -68,7 +68,7 @@ struct World {
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
 size_t BytesReceivedByThisThread();
-// Of the streams of this thread's GPU: each rank is a thread.
+// The order of the streams of this thread's GPU: each rank is a thread.
 testing_streams::StreamOrder& OrderOfThisThread();
 
 }  // namespace muster::fake_nccl

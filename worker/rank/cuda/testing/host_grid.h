@@ -67,7 +67,7 @@ class Grid {
     for (const int64_t index : blocks) RunBlock(index);
   }
 
-  // Of the thread that runs.
+  // Indices of the thread that runs.
   Extent thread_index{0, 0, 0}, block_index{0, 0, 0};
   const Extent& block_extent() const { return block_; }
   const Extent& grid_extent() const { return grid_; }

@@ -165,7 +165,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
       job.sums = {partial.data(), own_weight.data(), own_bias.data(), own_product_bias.data()};
       ASSERT_EQ(AddNormBackward(job, nullptr), cudaSuccess);
       EXPECT_CLOSE(own_sum, d_sum, kBoundOf<E>);
-      // Of bfloat16 the mask is drawn on the rounded sum, whose own error the columns average.
+      // In bfloat16 the mask is applied to the rounded sum, whose error averages out over a column.
       EXPECT_CLOSE(own_product, d_product, 2 * kBoundOf<E>);
       EXPECT_CLOSE(own_weight, d_weight, kSumBoundOf<P>);
       EXPECT_CLOSE(own_bias, d_bias, kSumBoundOf<P>);

@@ -1,4 +1,4 @@
-// For tests: streams that run nothing by themselves, and record who waited for what. Work is done when FinishAll is called; a
+// For tests: streams that run nothing by themselves and record their waits. Work is done when FinishAll is called; a
 // lane that reads what another lane made without having waited for it is a fault.
 #pragma once
 
