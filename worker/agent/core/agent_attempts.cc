@@ -97,7 +97,7 @@ AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& att
   for (const auto& [other_key, other] : attempts_) {
     if (other_key == key || other.stage == Stage::kWaiting || other.stage == Stage::kRefused) continue;
     for (const auto& [number, rank] : other.ranks) {
-      // A prepared attempt holds its slots, a started one those of its ranks that run.
+      // A prepared attempt holds all its slots, a started one only the slots of its running ranks.
       const bool holds = rank.running || (other.desired && other.stage == Stage::kPrepared);
       if (!holds || !wanted.contains(rank.slot)) continue;
       if (other.desired) return refuse(absl::StrCat("slot ", rank.slot, " is held by ", ToString(other_key)));

@@ -19,7 +19,7 @@ absl::Status CollectiveError(absl::string_view operation, absl::string_view reas
 class Transfer {
  public:
   virtual ~Transfer() = default;
-  // Returns when the result is there.
+  // Returns when the result is complete.
   virtual absl::Status Await() = 0;
 };
 
@@ -34,7 +34,7 @@ class BackendGroup : public Group {
  protected:
   using Started = absl::StatusOr<std::unique_ptr<Transfer>>;
 
-  // `device`: where the library wants its tensors.
+  // `device`: where the library requires its tensors.
   explicit BackendGroup(at::Device device) : device_(device) {}
   at::Device device() const { return device_; }
 

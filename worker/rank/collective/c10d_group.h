@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// `device`: where the backend wants its tensors.
+// `device`: where the backend requires its tensors.
 std::unique_ptr<Group> MakeC10dGroup(c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
 
 // The backend of JoinGlooGroup's group. Throws if not all ranks join in time.

@@ -21,7 +21,7 @@ namespace muster {
 class Pending {
  public:
   virtual ~Pending() = default;
-  // Returns when the results are there. Call it once; operations end in the order in which they were started.
+  // Returns when the results are complete. Call it once; operations end in the order in which they were started.
   virtual absl::Status Wait() = 0;
 };
 

@@ -131,7 +131,7 @@ class NcclGroup final : public BackendGroup {
       return InOneLaunch(counts.size(), [&](size_t root) {
         const at::Tensor rows = full.narrow(0, std::exchange(first, first + counts[root]), counts[root]);
         if (rows.numel() == 0) return ncclSuccess;
-        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // of other ranks' rows nothing comes here
+        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // this rank receives nothing of other ranks' rows
         return ncclReduce(rows.const_data_ptr(), sum, rows.numel(), type, ncclSum, static_cast<int>(root), comm_, stream_);
       });
     });
@@ -165,7 +165,7 @@ class NcclGroup final : public BackendGroup {
   std::vector<at::Tensor> unfinished_;
 };
 
-// Enqueued. The tensors may be read in the stream of who has waited, once it has.
+// Enqueued. The stream of a thread that has waited may read the tensors.
 class NcclGroup::StreamTransfer final : public Transfer {
  public:
   StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
@@ -290,7 +290,7 @@ absl::StatusOr<cudaEvent_t> NcclGroup::TakeEvent() {
   return event;
 }
 
-// After what the caller's stream holds so far, which makes the tensors.
+// Runs after the work that the caller's stream holds now, which makes the tensors.
 BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::FunctionRef<ncclResult_t()> enqueue) {
   const c10::cuda::CUDAGuard on_device(device());
   ASSIGN_OR_RETURN(const cudaEvent_t event, TakeEvent());

@@ -164,7 +164,7 @@ TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
       return absl::OkStatus();
     }
     left.WaitForNotification();
-    fake_nccl::TheWorld().before_abort = [&] { freed_at_the_abort = freed.load(); };  // only this rank's comes now
+    fake_nccl::TheWorld().before_abort = [&] { freed_at_the_abort = freed.load(); };  // only this rank's abort runs now
     const auto pending = group.StartAllReduceSum(at::from_blob(values, {4}, [&](void*) { freed = true; }, at::kFloat));
     fake_nccl::TheWorld().before_abort = nullptr;
     given_up.Notify();
@@ -203,7 +203,7 @@ TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
 }
 
-// That the double sees what it is there for.
+// Checks that the double notices a missing event.
 TEST(NcclGroup, AReadBeforeTheOperationHasEndedIsFound) {
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
     testing_streams::StreamOrder& order = fake_nccl::OrderOfThisThread();

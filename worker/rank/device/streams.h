@@ -1,7 +1,7 @@
 // The streams of a rank's device and the events between them. On the CPU all work is done when the call that asked for it
 // returns: events are readings of the clock there, and waiting for one does nothing.
 //
-// An interface, so that tests can hold who waits for what (testing/recording_streams.h).
+// An interface, so that tests can check which stream waits for which event (testing/recording_streams.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,7 +26,7 @@ class Streams {
  public:
   virtual ~Streams() = default;
 
-  // After all that the lane holds so far.
+  // An event after all work that the lane holds now.
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
   // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;

@@ -168,7 +168,7 @@ class Judge {
     if (options.ignore_identical_ids) RETURN_IF_ERROR(judge.TakeIdenticalIds());
     for (const std::string& name : options.metrics) {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
-      judge.metrics_.emplace(name, metric);  // one that is named twice counts once
+      judge.metrics_.emplace(name, metric);  // a metric that is named twice counts once
     }
     return judge;
   }

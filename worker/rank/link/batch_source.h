@@ -33,7 +33,7 @@ class BatchSource {
   static std::unique_ptr<BatchSource> Start(Options options);
   ~BatchSource();  // ends the thread, and the call in progress
 
-  // The next step; nothing if it is not there after `patience`. Errors are those of ShareStream::Next and
+  // The next step; nothing if it has not arrived after `patience`. Errors are those of ShareStream::Next and
   // HostBatchFromShare, and final.
   absl::StatusOr<std::optional<Step>> Next(absl::Duration patience);
 

@@ -83,7 +83,7 @@ class AttentionOps {
 // The operations that compute this on qkv's device: the registered ones, or else products of dense tensors.
 const AttentionOps& AttentionOpsFor(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,
                                     const SequencePlan& plan);
-// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+// Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterAttentionOps(c10::DeviceType device, const AttentionOps& ops);
 
 // Float32 and bfloat16 in every form, in the caches of the threads that at::parallel_for has.

@@ -56,7 +56,7 @@ class DropoutOps {
                                  const SequencePlan& plan, at::Tensor& out) const = 0;
 };
 const DropoutOps& DropoutOpsOf(c10::DeviceType device);  // throws c10::Error where none is registered
-// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+// Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops);
 
 }  // namespace muster

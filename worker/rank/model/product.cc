@@ -63,7 +63,7 @@ at::Tensor Product(const Linear& linear, const at::Tensor& x, bool bias) {
   return out;
 }
 
-// d_x += or = the gradient of x. The first product of all is the one that overwrites.
+// Adds the gradient of x to d_x; with `overwrite`, the first product overwrites d_x.
 void InputProduct(const Linear& linear, const at::Tensor& d_out, bool overwrite, at::Tensor& d_x) {
   const auto add = [&](const at::Tensor& d, const at::Tensor& weight) {
     if (overwrite) {

@@ -36,7 +36,7 @@ struct StepBatch {
 absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                          const EncoderConfig& config, at::Device device);
 
-// The same, with the tokens still on the host, in pinned memory if they are to go to a GPU.
+// The same, with the tokens still on the host, in pinned memory if they will be copied to a GPU.
 absl::StatusOr<StepBatch> HostBatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                              const EncoderConfig& config, bool pinned);
 // Starts to copy the tokens to the device, beside the step in progress.

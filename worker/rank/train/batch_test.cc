@@ -93,7 +93,7 @@ TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   EXPECT_EQ(streams.reads(), batch->micro_batches.size());
 }
 
-// That the double sees what it is there for.
+// Checks that the double notices a missing event.
 TEST(Upload, AWaitForTheEventOfAnotherStreamIsFound) {
   testing_streams::RecordingStreams streams;
   auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);

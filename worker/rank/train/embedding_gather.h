@@ -34,7 +34,7 @@ class EmbeddingGather {
 
   // The destination of this rank's embeddings, in the order of its micro-batches.
   const at::Tensor& own_rows() const { return own_; }
-  // The first `rows` of them are there: starts each chunk that they complete.
+  // Call it when the first `rows` of them are written: starts each chunk that they complete.
   void Encoded(int64_t rows);
   // Starts what is left, and waits: rank 0's rows, then rank 1's, …
   absl::StatusOr<at::Tensor> Finish();

@@ -1,4 +1,4 @@
-// The law of the step: loss and every parameter's gradient are those of one process in float64, on any number of
+// The step: loss and every parameter's gradient equal those of one process in float64, on any number of
 // ranks, however micro-batches are cut, and whether graphs are kept or replayed.
 #include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>

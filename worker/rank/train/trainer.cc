@@ -118,7 +118,7 @@ void Trainer::Enter(absl::string_view phase) const {
   if (options_.board != nullptr) options_.board->SetPhase(phase);
 }
 
-// Embeddings of own sequences go into the gather; returned are those of each micro-batch whose graph is kept.
+// Puts the embeddings of own sequences into the gather. Returns those of each micro-batch whose graph is kept.
 std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather& gather) {
   const Dropout dropout = DropoutAt(batch.step);
   std::vector<uint64_t> bytes;

@@ -206,7 +206,7 @@ class Grid {
            std::strcmp(a.where.file_name(), b.where.file_name()) == 0;
   }
 
-  // Those of which every lane of the mask has come to one place.
+  // Releases the operations at which every lane of the mask has arrived.
   bool ReleaseWarps(int64_t all) {
     bool released = false;
     for (int64_t t = 0; t < all; ++t) {

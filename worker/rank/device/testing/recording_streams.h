@@ -42,7 +42,7 @@ class RecordingStreams final : public Streams {
     ++reads_;
   }
 
-  // All that was recorded so far has come to pass.
+  // Everything recorded before has now happened.
   void FinishAll() {
     absl::MutexLock lock(&mutex_);
     finished_ = records_;
