@@ -112,7 +112,7 @@ void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
   for (auto& [number, rank] : attempt.ranks) {
     rank.running = true;
     StartRank start{{key, number}, ConfigFor({key, number}, attempt, rank.slot), {}};
-    // Binding would harm a rank that is alone: beside a busy neighbor the kernel moves its threads to free processors.
+    // Binding would harm a rank that is alone: with another busy process, the kernel moves its threads to free processors.
     if (attempt.ranks.size() > 1 && start.config.device() == "cpu") {
       const AgentFacts& facts = options_.facts;
       start.cpus = CpusOfSlot(facts.cpus, rank.slot, facts.slots, start.config.threads());

@@ -187,7 +187,7 @@ TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
     std::vector<at::Tensor> pieces = {all.narrow(0, 0, 2), all.narrow(0, 2, 0), all.narrow(0, 2, 3)};
     write(pieces[group.rank()]);
     const auto gather = group.StartAllGather(pieces);
-    write(bucket);  // the caller's stream continues beside the gather
+    write(bucket);  // the caller's stream continues during the gather
     const auto reduce = group.StartAllReduceSum(bucket);
     if (const absl::Status status = gather->Wait(); !status.ok()) return status;
     read(all);

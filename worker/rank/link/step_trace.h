@@ -1,4 +1,4 @@
-// The trace of an attempt's steps, which rank 0 records and stores beside the job's checkpoints.
+// The trace of an attempt's steps, which rank 0 records and stores with the job's checkpoints.
 #pragma once
 
 #include <cstdint>

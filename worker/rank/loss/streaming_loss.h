@@ -4,7 +4,7 @@
 // over the row's negatives; the m positive scores give the rest (loss/row.h). The backward pass turns each tile into
 // weight * push / (R * temperature) * exp(s - A) at negatives and the sparse gradients at positives, and multiplies it
 // into both gradients. Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
-// Memory beside inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
+// The memory besides inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
 // tiles the result is bitwise the same.
 #pragma once
 

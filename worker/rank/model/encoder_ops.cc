@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// Each operation has a name in profiles, beside torch's own.
+// Each operation has a name in profiles, in addition to torch's own.
 const std::vector<c10::IValue> kNoInputs;
 
 class CpuEncoderOps final : public EncoderOps {

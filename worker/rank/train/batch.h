@@ -39,7 +39,7 @@ absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int
 // The same, with the tokens still on the host, in pinned memory if they will be copied to a GPU.
 absl::StatusOr<StepBatch> HostBatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                              const EncoderConfig& config, bool pinned);
-// Starts to copy the tokens to the device, beside the step in progress.
+// Starts to copy the tokens to the device, concurrently with the step in progress.
 void Upload(StepBatch& batch, Streams& streams);
 // The work that the calling thread asks for from now on sees them.
 void AwaitUpload(const StepBatch& batch, Streams& streams);

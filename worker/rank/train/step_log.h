@@ -38,7 +38,7 @@ class StepLog {
 
   // Its bytes now. Zero: there is no log.
   uint64_t Size() const;
-  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run beside Append.
+  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run concurrently with Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
   // From a checkpoint of `steps` steps. Returns a note: what of its log could not be taken over.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);

@@ -45,7 +45,7 @@ struct TrainerOptions {
   std::shared_ptr<Streams> streams;  // of the encoder's device; null: the trainer makes its own
 };
 
-// Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
+// Which micro-batches' graphs are kept, in order: each that still fits the budget after those kept before it.
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
 // From a specification with its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
