@@ -74,7 +74,7 @@ absl::Status NcclError(ncclResult_t result, ncclComm_t comm) {
 }
 
 absl::Status CudaError(cudaError_t error) {
-  cudaGetLastError();  // an error that does not last is not the next call's
+  cudaGetLastError();  // clears an error that does not last, so that the next call does not report it
   return absl::UnavailableError(absl::StrCat("CUDA: ", cudaGetErrorString(error)));
 }
 

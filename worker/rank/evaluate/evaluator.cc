@@ -261,7 +261,7 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   RETURN_IF_ERROR(CheckFinite(group, own, header));
   ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, own, header.query_count()));
   const at::Tensor numbers = own.document_numbers.to(queries.device());
-  // One document more than a ranking keeps, where one may be left out of it.
+  // One more document than a ranking keeps, if one may be left out of it.
   const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
   bool overflow = false;
   for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Not thread-safe. Other ranks than 0 are silent: their steps are rank 0's.
+// Not thread-safe. Only rank 0 reports steps, because all ranks run the same ones.
 class ProgressReporter {
  public:
   // All ranks show what they do on `board`, which must outlive it.

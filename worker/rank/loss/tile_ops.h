@@ -42,7 +42,7 @@ class TileOps {
   // scores[positions[i]] <- values[i] of the flat scores. Positions are distinct, so no order is needed.
   virtual void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const = 0;
 
-  // The rest has a form of at:: operations that is right on every device.
+  // The others have a form of at:: operations that is correct on every device.
 
   // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
   virtual void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
@@ -61,6 +61,6 @@ class TileOps {
 
 const TileOps& CpuTileOps();
 const TileOps& TileOpsOf(c10::DeviceType device);                   // TORCH_CHECK fails where none is registered
-void RegisterTileOps(c10::DeviceType device, const TileOps& ops);  // before the first use; `ops` lives on
+void RegisterTileOps(c10::DeviceType device, const TileOps& ops);  // call it before the first use; `ops` must live forever
 
 }  // namespace muster

@@ -32,7 +32,7 @@ at::Tensor Copied(const void* data, size_t size, at::ScalarType from, at::Scalar
 }  // namespace
 
 TilePlan GpuTilePlan(int64_t multiprocessors, int64_t memory_bytes) {
-  constexpr int64_t kBlock = 128, kWidth = 768;  // of cuBLAS's thread blocks, and of a common embedding
+  constexpr int64_t kBlock = 128, kWidth = 768;  // the size of cuBLAS's thread blocks, and of a common embedding
   TilePlan plan{.rows = 1024, .all_blocks_at_once = true, .split_bfloat16 = true};
   // A query gradient has the fewest blocks of the three products.
   while ((plan.rows / kBlock) * (kWidth / kBlock) < multiprocessors) plan.rows *= 2;

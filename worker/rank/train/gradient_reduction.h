@@ -19,7 +19,7 @@ struct Node;
 
 namespace muster {
 
-// One step's. Made, used and destroyed by the thread that calls backward(); autograd's threads report to it meanwhile. Buckets
+// Reduces the gradients of one step. Made, used and destroyed by the thread that calls backward(); autograd's threads report to it meanwhile. Buckets
 // start from the last to the first on every rank, whichever of them is ready first.
 class GradientReduction {
  public:
