@@ -51,7 +51,7 @@ absl::StatusOr<CudaBackend*> OpenBackend(const fs::path& folder) {
 void MakeDeterministic() {
   at::Context& context = at::globalContext();
   context.setDeterministicAlgorithms(true, /*warn_only=*/false);
-  context.setDeterministicFillUninitializedMemory(false);  // would only cost time: nothing reads what was not written
+  context.setDeterministicFillUninitializedMemory(false);  // would only cost time: nothing reads memory before it is written
   context.setBenchmarkCuDNN(false);
   context.setDeterministicCuDNN(true);
   context.setAllowTF32CuBLAS(false);

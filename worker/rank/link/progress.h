@@ -14,7 +14,7 @@ namespace muster {
 // Not thread-safe. Only rank 0 reports steps, because all ranks run the same ones.
 class ProgressReporter {
  public:
-  // All ranks show what they do on `board`, which must outlive it.
+  // All ranks write their activity to `board`, which must outlive it.
   ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
                    ActivityBoard& board);
 

@@ -32,7 +32,7 @@ class TileOps {
 
   // scores: [h, w] float32 or float64; `excluded`: flat positions (row * w + column) of pairs that are not negatives,
   // undefined = none. top, sum: [h], same dtype: the running maximum (-inf before any negative) and the sum of
-  // exp(s - top) so far; both are updated. Scores of negatives stay as they are, for Weigh may be given the same tile;
+  // exp(s - top) so far; both are updated. Scores of negatives do not change, because Weigh may get the same tile;
   // those of excluded pairs may be overwritten.
   virtual void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top,
                              at::Tensor& sum) const = 0;

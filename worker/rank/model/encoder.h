@@ -105,7 +105,7 @@ class Encoder {
 
 // One tensor of a mapped .safetensors file, in the file's type, copied to 64-byte alignment.
 absl::StatusOr<at::Tensor> ReadTensor(const MappedFile& mapped, const SafetensorsEntry& entry);
-// Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: written to a temporary file, flushed, renamed.
+// Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: a temporary file is flushed and renamed.
 absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const Parameter> tensors);
 // Reads every tensor of a .safetensors file, in the order of their bytes and in the file's
 // dtypes, copied to 64-byte alignment.

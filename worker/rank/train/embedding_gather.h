@@ -36,7 +36,7 @@ class EmbeddingGather {
   const at::Tensor& own_rows() const { return own_; }
   // Call it when the first `rows` of them are written: starts each chunk that they complete.
   void Encoded(int64_t rows);
-  // Starts what is left, and waits: rank 0's rows, then rank 1's, …
+  // Starts the remaining chunks, and waits. Returns rank 0's rows, then rank 1's, …
   absl::StatusOr<at::Tensor> Finish();
 
  private:

@@ -59,7 +59,7 @@ class Trainer {
 
   // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite, and the text at fault is named where there is one; nothing was
-  // updated. FAILED_PRECONDITION: the ranks hold different plans, or plans that are dealt to the ranks differently
+  // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks
   // (reason RANKS_DISAGREE).
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 

@@ -122,7 +122,7 @@ TYPED_TEST(NormKernels, AddNormIsItsDefinitionInEveryOrder) {
       job.statistics = statistics.data(), job.out = out.data();
       ASSERT_EQ(AddNorm(job, nullptr), cudaSuccess);
       EXPECT_CLOSE(sum, expected_sum, kBoundOf<E>);
-      // The norm reads what was stored.
+      // The norm reads the stored, rounded sum.
       std::vector<double> stored(sum.begin(), sum.end()), expected_out, expected_statistics;
       this->Normalize(c, in, stored, expected_out, expected_statistics);
       EXPECT_CLOSE(out, expected_out, kBoundOf<E>);
@@ -149,7 +149,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
       d_product.push_back(d_sum[i] * MaskFactor(in.mask, i / c.width, c.width, i % c.width));
       d_product_bias[i % c.width] += d_product[i];
     }
-    for (int64_t i = 0; i < c.width; ++i) d_weight[i] += 1, d_bias[i] += 2, d_product_bias[i] += 3;  // what was there
+    for (int64_t i = 0; i < c.width; ++i) d_weight[i] += 1, d_bias[i] += 2, d_product_bias[i] += 3;  // the earlier content
     const std::vector<P> statistics(statistics_of.begin(), statistics_of.end());
     std::vector<P> first;
     host_cuda::InEveryOrder([&] {
