@@ -31,7 +31,7 @@ constexpr absl::Duration kAbortPatience = absl::Seconds(5);
 // How long a group that ends without failure may take to finish its messages to the peers.
 constexpr absl::Duration kFinalizePatience = absl::Seconds(10);
 
-// One algorithm and protocol: NCCL's own choice depends on measured speeds, and with it the order of a sum.
+// Fixes algorithm and protocol: NCCL's own choice depends on measured speeds, and so would the order of a sum.
 void FixOrderOfSums() {
   static std::mutex lock;
   const std::lock_guard guard(lock);

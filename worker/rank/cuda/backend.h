@@ -26,7 +26,7 @@ class CudaBackend {
   virtual absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) = 0;
   // GPUs that this process may use. FAILED_PRECONDITION with CUDA's own word where there is none.
   virtual absl::StatusOr<int> CountDevices() = 0;
-  // Makes `device` the calling thread's. Autograd's own threads follow their tensors.
+  // Sets the calling thread's device. Autograd's own threads use the devices of their tensors.
   virtual absl::Status SetDevice(at::Device device) = 0;
 };
 

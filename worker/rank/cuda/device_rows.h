@@ -60,7 +60,7 @@ __device__ __forceinline__ void LoadOptional(const E* from, int64_t offset, int 
   }
 }
 
-// Rounds each value to E, stores the first `count`, and leaves in `values` what was stored.
+// Rounds each value to E, stores the first `count`, and writes the rounded values back to `values`.
 template <typename E, typename A>
 __device__ __forceinline__ void StorePacket(A (&values)[kPacket], int count, E* to) {
   Packed<E> packed;

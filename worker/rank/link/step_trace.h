@@ -15,7 +15,7 @@ namespace muster {
 // For the training thread. Errors of a trace are logged and do not stop training. Other ranks record nothing.
 class StepTrace {
  public:
-  // `steps_left`: of the attempt. All must outlive it.
+  // `steps_left`: the attempt's remaining steps. All arguments must outlive it.
   StepTrace(const muster::rank::v1::RankConfig& config, uint64_t steps_left, bool gpu, BlobClient& blobs, AgentPipe& agent);
 
   // Around each step. `last`: of the attempt.

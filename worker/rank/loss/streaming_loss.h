@@ -19,7 +19,7 @@
 
 namespace muster {
 
-// All of one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
+// All tensors are on one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
 struct LossInput {
   at::Tensor queries;   // [rows, d]: own rows
   at::Tensor passages;  // [columns, d]: all columns of the global batch

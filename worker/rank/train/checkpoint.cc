@@ -71,7 +71,7 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                        .applied = {ledger.at("queries").get<uint64_t>(), ledger.at("sum").get<uint64_t>()},
                        .whole = ledger.at("whole").get<bool>()};
     } else {
-      cursor.ledger.whole = false;  // written before there were ledgers: the epoch under way cannot be judged
+      cursor.ledger.whole = false;  // written by a version without ledgers: the current epoch cannot be judged
     }
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
@@ -148,7 +148,7 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   own.clear_resources();
   own.clear_checkpoint();
   own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks do not receive it
-  // An enumeration's first value means the same given or not, and older programs do not tell the two apart.
+  // A missing enumeration means the same as its first value, and older programs do not distinguish the two.
   if (own.model().has_pooling() && own.model().pooling() == 0) own.mutable_model()->clear_pooling();
   if (own.optimizer().has_schedule() && own.optimizer().schedule() == 0) own.mutable_optimizer()->clear_schedule();
   if (own.data().positives().has_choose() && own.data().positives().choose() == 0) {
