@@ -35,7 +35,9 @@ class Blocks {
       sizes_[block] = size;
       return block;
     }
-    for (size_t returned = 0; returned < size && !idle_.empty();) returned += ReturnOldest();
+    most_in_use_ = std::max(most_in_use_, use_.in_use);
+    const size_t most = std::max(most_in_use_, std::min(most_in_use_ + kSpare, kMostWithSpare));
+    while (!idle_.empty() && use_.in_use + use_.idle > most) ReturnOldest();
     void* const block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) {
       use_.in_use -= size;
@@ -79,14 +81,13 @@ class Blocks {
     size_t size;
   };
 
-  size_t ReturnOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void ReturnOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const Idle oldest = idle_.front();
     auto& same = by_size_[oldest.size];
     same.erase(std::ranges::find(same, idle_.begin()));
     idle_.pop_front();
     munmap(oldest.address, oldest.size);
     use_.idle -= oldest.size;
-    return oldest.size;
   }
 
   absl::Mutex mutex_;
@@ -94,6 +95,7 @@ class Blocks {
   std::unordered_map<size_t, std::vector<std::list<Idle>::iterator>> by_size_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<void*, size_t> sizes_ ABSL_GUARDED_BY(mutex_);  // of blocks in use
   BlockUse use_ ABSL_GUARDED_BY(mutex_);
+  size_t most_in_use_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Tensors may outlive every static object: it is never destroyed.

@@ -2,9 +2,10 @@
 //
 // glibc either maps and unmaps every large block, so that each step pays for all its pages again, or keeps them in a
 // heap that ragged sizes break up, so that the peak grows with the number of micro-batches. Here a block goes back to
-// a list of its size class (eight to a doubling), and new memory is mapped only for what no idle block serves, after
-// as much idle memory has been returned: the total never exceeds the largest amount that was in use at once, rounded
-// up to size classes.
+// a list of its size class (eight to a doubling), and new memory is mapped only for what no idle block serves. Idle
+// memory is returned then, the longest idle first, until the total is at most the largest amount that was ever in use
+// at once, rounded up to size classes. While that is below kMostWithSpare, kSpare more are kept: an evaluation has few
+// tensors at once, of sizes that take turns, and would map new memory in each layer.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 namespace muster {
 
 inline constexpr size_t kSmallestBlock = size_t{256} << 10;  // smaller tensors stay with malloc
+inline constexpr size_t kSpare = size_t{256} << 20, kMostWithSpare = size_t{1} << 30;
 
 // The size class of `bytes` >= kSmallestBlock: at most an eighth larger, a multiple of 4096.
 size_t BlockSize(size_t bytes);
