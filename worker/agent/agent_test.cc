@@ -63,7 +63,7 @@ class AgentTest : public testing::Test {
 
   std::filesystem::path State() const { return folder_ / "state"; }
 
-  // Files are written and removed by a thread of their own.
+  // A separate thread writes and removes files.
   static bool Within(absl::Duration time, const std::function<bool()>& holds) {
     const absl::Duration deadline = RealClock().Monotonic() + time;
     while (!holds()) {

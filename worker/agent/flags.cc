@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// An IPv6 address may be given as written before a port.
+// An IPv6 address may have brackets, as before a port.
 std::string WithoutBrackets(const std::string& address) {
   const bool bracketed = address.size() > 2 && address.front() == '[' && address.back() == ']';
   return bracketed ? address.substr(1, address.size() - 2) : address;

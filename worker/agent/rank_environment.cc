@@ -38,7 +38,7 @@ constexpr std::array<Owned, 7> kOwned = {{
     {"TMPDIR", "", "each rank has a scratch folder"},
 }};
 
-// Settings of the OpenMP library in LibTorch. By default its waiting threads spin, and beside another busy process on
+// Settings of the OpenMP library in LibTorch. By default its waiting threads spin, and with another busy process on
 // the same cores a step then takes several times as long.
 constexpr std::string_view kWaitPolicy = "OMP_WAIT_POLICY", kSpinCount = "GOMP_SPINCOUNT";
 constexpr std::string_view kWaitPolicyValue = "passive";

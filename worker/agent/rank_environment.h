@@ -1,5 +1,5 @@
-// What a rank inherits from the agent's environment: listed names and the families of the network libraries, so that no
-// secret passes. Also what the agent adds, so that NCCL uses the interface of --interface.
+// The variables that a rank inherits from the agent's environment: listed names and the families of the network
+// libraries, so that no secret passes. Also those that the agent adds, so that NCCL uses the interface of --interface.
 #pragma once
 
 #include <string>

@@ -124,7 +124,7 @@ void RankProcess::OnEnd() {
   const std::optional<ExitStatus> status = process_.TryReap();
   if (!status.has_value()) return;
   options_.loop->Forget(process_.pidfd());
-  // What it left in the pipes. They may still be open, if a process outside of its group holds them.
+  // Reads what the rank left in the pipes. They may still be open, if a process outside of its group holds them.
   ReadMessages();
   ReadOutput();
   Pass(cutter_.Finish());

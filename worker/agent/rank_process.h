@@ -24,7 +24,7 @@ class RankProcess {
     std::filesystem::path binary;
     std::filesystem::path log_folder;
     std::vector<std::string> environment;  // "NAME=value"; TMPDIR is added
-    std::vector<uint32_t> cpus;  // processors that it is bound to; empty: those of the agent
+    std::vector<uint32_t> cpus;  // processors that it is bound to; empty: the agent's
     PollLoop* loop = nullptr;  // the thread on which everything happens, except for files
     DiskWorker* disk = nullptr;
     std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last

@@ -23,7 +23,7 @@ class Session {
 
   // Thread-safe, never blocks. If the coordinator reads messages too slowly, log lines and progress are dropped.
   virtual void Send(muster::v1::AgentMessage message) = 0;
-  // Hands over what was sent, and ends the stream: at once, or when the coordinator does. Thread-safe.
+  // Delivers the messages that were sent, and ends the stream: at once, or when the coordinator does. Thread-safe.
   virtual void Close() = 0;
   virtual void Cancel() = 0;
 

@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");
   if (const std::optional<int> code = muster::ParseFlags(app, argc, argv)) return *code;
   muster::UseBlockAllocator();
-  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds alike from run to run
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // MKL rounds the same way in every run
   const absl::Status status = muster::TrainLocally(options);
   if (!status.ok()) std::fprintf(stderr, "muster-train-local: %s\n", std::string(status.message()).c_str());
   muster::Leave(status.ok() ? muster::kExitSucceeded : muster::ExitCodeFor(status));

@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   });
   std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
   muster::UseBlockAllocator();
-  // MKL rounds alike from run to run, whatever the alignment; must come before its first use. AUTO: the fastest code of
+  // MKL rounds the same way in every run, whatever the alignment; must come before its first use. AUTO: the fastest code of
   // this kind of processor, so that another kind may round otherwise.
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);

@@ -97,7 +97,7 @@ AgentCore::Slots AgentCore::CheckSlots(const AttemptKey& key, const Attempt& att
   for (const auto& [other_key, other] : attempts_) {
     if (other_key == key || other.stage == Stage::kWaiting || other.stage == Stage::kRefused) continue;
     for (const auto& [number, rank] : other.ranks) {
-      // A prepared attempt holds its slots, a started one those of its ranks that run.
+      // A prepared attempt holds all its slots, a started one only the slots of its running ranks.
       const bool holds = rank.running || (other.desired && other.stage == Stage::kPrepared);
       if (!holds || !wanted.contains(rank.slot)) continue;
       if (other.desired) return refuse(absl::StrCat("slot ", rank.slot, " is held by ", ToString(other_key)));
@@ -112,7 +112,7 @@ void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
   for (auto& [number, rank] : attempt.ranks) {
     rank.running = true;
     StartRank start{{key, number}, ConfigFor({key, number}, attempt, rank.slot), {}};
-    // Binding would harm a rank that is alone: beside a busy neighbor the kernel moves its threads to free processors.
+    // Binding would harm a rank that is alone: with another busy process, the kernel moves its threads to free processors.
     if (attempt.ranks.size() > 1 && start.config.device() == "cpu") {
       const AgentFacts& facts = options_.facts;
       start.cpus = CpusOfSlot(facts.cpus, rank.slot, facts.slots, start.config.threads());

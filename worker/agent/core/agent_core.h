@@ -121,7 +121,7 @@ class AgentCore {
   void Desire(const muster::v1::DesiredState& desired);
   void Adopt(const AttemptKey& key, const muster::v1::Assignment& assignment);
 
-  // After every event: does what has become possible or due.
+  // Runs after every event: takes the actions that have become possible or due.
   void Settle();
   void SettleAttempt(const AttemptKey& key, Attempt& attempt);
   void RunTimers();

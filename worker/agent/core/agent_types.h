@@ -54,7 +54,7 @@ struct Overslept {  // the agent was frozen for this long, perhaps with its host
   absl::Duration by;
 };
 struct Tick {};
-struct StopAsked {};  // the agent should end: its ranks save and stop; the second time they stop at once
+struct StopAsked {};  // the agent should end: its ranks save and stop; a second request stops them at once
 using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Overslept, Tick,
                            StopAsked>;
 

@@ -1,4 +1,4 @@
-// What a rank does at this moment, written by its training thread and read by the thread that reports it.
+// A rank's current activity, written by its training thread and read by the thread that reports it.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ class ActivityBoard {
   };
   Entry Read() const;
 
-  void SetActivity(absl::string_view activity);  // what is being done instead of steps
+  void SetActivity(absl::string_view activity);  // the activity outside of steps
   void SetPhase(absl::string_view phase);        // of the step in progress; ends the activity
   void SetStep(uint64_t done);
   void BeginCollective(absl::string_view operation);  // both of the next two

@@ -1,4 +1,4 @@
-// A Group over a library of collectives. Errors, byte strings and empty messages are dealt with here; a library adds three
+// A Group over a library of collectives. This class handles errors, byte strings and empty messages; a library adds three
 // operations. Every rank receives what it needs and no padding, however much the ranks' counts differ.
 #pragma once
 
@@ -15,11 +15,11 @@ namespace muster {
 // UNAVAILABLE "collective failed: OPERATION: " and the first line of `reason`.
 absl::Status CollectiveError(absl::string_view operation, absl::string_view reason);
 
-// What a library has begun. It keeps the tensors alive.
+// An operation that a library has begun. It keeps the tensors alive.
 class Transfer {
  public:
   virtual ~Transfer() = default;
-  // Returns when the result is there.
+  // Returns when the result is complete.
   virtual absl::Status Await() = 0;
 };
 
@@ -34,7 +34,7 @@ class BackendGroup : public Group {
  protected:
   using Started = absl::StatusOr<std::unique_ptr<Transfer>>;
 
-  // `device`: where the library wants its tensors.
+  // `device`: where the library requires its tensors.
   explicit BackendGroup(at::Device device) : device_(device) {}
   at::Device device() const { return device_; }
 

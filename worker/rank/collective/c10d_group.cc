@@ -51,7 +51,7 @@ class C10dGroup final : public BackendGroup {
   int64_t world_size() const override { return backend_->getSize(); }
 
  private:
-  // By a broadcast of each piece, since c10d's all-gather takes pieces of one size.
+  // Broadcasts each piece, because c10d's all-gather takes pieces of one size.
   Started Gather(std::vector<at::Tensor> pieces) override {
     Works works;
     for (size_t root = 0; root < pieces.size(); ++root) {
@@ -64,7 +64,7 @@ class C10dGroup final : public BackendGroup {
     return std::make_unique<Waiting>(std::move(works));
   }
 
-  // Gloo's own reduce-scatter sends as much as an all-reduce, which is twice what is needed.
+  // Gloo's own reduce-scatter sends as much as an all-reduce, which is twice the bytes that are needed.
   Started ReduceScatter(const at::Tensor& full, std::span<const int64_t> counts, at::Tensor own) override {
     std::vector<int64_t> sends(counts.begin(), counts.end()), receives(counts.size(), own.size(0));
     std::vector<int64_t> shape = own.sizes().vec();

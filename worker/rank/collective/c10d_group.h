@@ -9,10 +9,10 @@
 
 namespace muster {
 
-// `device`: where the backend wants its tensors.
+// `device`: where the backend requires its tensors.
 std::unique_ptr<Group> MakeC10dGroup(c10::intrusive_ptr<c10d::Backend> backend, at::Device device);
 
-// What JoinGlooGroup makes a group of. Throws where not all ranks are there in time.
+// The backend of JoinGlooGroup's group. Throws if not all ranks join in time.
 c10::intrusive_ptr<c10d::Backend> MeetOverGloo(const JoinOptions& options);
 
 }  // namespace muster

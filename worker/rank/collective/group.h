@@ -1,4 +1,4 @@
-// What the ranks of an attempt do together. All ranks start the same operations in the same order.
+// The collective operations of an attempt's ranks. All ranks start the same operations in the same order.
 //
 // Reductions give every rank equal bits. An operation that fails (a peer is gone, or is later than the time allowed)
 // ends with UNAVAILABLE "collective failed: ..."; the group is of no use afterwards.
@@ -21,7 +21,7 @@ namespace muster {
 class Pending {
  public:
   virtual ~Pending() = default;
-  // Returns when the results are there. Call it once; operations end in the order in which they were started.
+  // Returns when the results are complete. Call it once; operations end in the order in which they were started.
   virtual absl::Status Wait() = 0;
 };
 

@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(WorldSizes, Groups, testing::Values(1, 2, 3));
 TEST(Groups, APeerThatLeavesIsUnavailableForTheOthers) {
   std::latch joined(3);
   const auto statuses = RunInProcessRanks(3, [&](Group& group) -> absl::Status {
-    joined.arrive_and_wait();  // otherwise it may be the join of another that fails
+    joined.arrive_and_wait();  // otherwise another rank's join may fail first
     if (group.rank() == 1) return absl::CancelledError("left");
     return group.Barrier();
   });

@@ -10,7 +10,7 @@ namespace muster {
 
 std::vector<absl::Status> RunInProcessRanks(int64_t world_size, const std::function<absl::Status(Group&)>& body) {
   if (world_size == 1) return {body(*MakeSingleGroup())};
-  std::signal(SIGPIPE, SIG_IGN);  // Gloo may write to a rank that has left
+  std::signal(SIGPIPE, SIG_IGN);  // Gloo may write to a rank whose connection is closed
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();
   std::vector<absl::Status> results(world_size);
   std::vector<std::thread> threads;

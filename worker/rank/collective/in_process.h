@@ -10,9 +10,9 @@
 
 namespace muster {
 
-// Runs `body` once per rank, each in a thread of its own, and returns their results in rank order. One rank runs in a
+// Runs `body` once per rank, each in its own thread, and returns their results in rank order. One rank runs in a
 // group of its own, without Gloo. A rank that returns leaves the group: the others' operations fail from then on.
-// The process ignores SIGPIPE after the first call: a write to a rank that has left raises it.
+// The process ignores SIGPIPE after the first call: a write to a rank that has ended raises it.
 std::vector<absl::Status> RunInProcessRanks(int64_t world_size, const std::function<absl::Status(Group&)>& body);
 
 }  // namespace muster

@@ -22,7 +22,7 @@ struct JoinOptions {
   bool fixed_order_of_sums = true;              // NCCL: the same bytes in every run; Gloo always gives them
 };
 
-// CPU tensors. UNAVAILABLE if not all ranks are there in time.
+// CPU tensors. UNAVAILABLE if not all ranks join in time.
 absl::StatusOr<std::unique_ptr<Group>> JoinGlooGroup(const JoinOptions& options);
 
 }  // namespace muster

@@ -28,10 +28,10 @@ namespace {
 constexpr char kIdKey[] = "nccl-unique-id";
 // NCCL's own threads end within milliseconds of an abort. If they do not, the rank continues without them.
 constexpr absl::Duration kAbortPatience = absl::Seconds(5);
-// Of the last words to the peers when a group without failure ends.
+// How long a group that ends without failure may take to finish its messages to the peers.
 constexpr absl::Duration kFinalizePatience = absl::Seconds(10);
 
-// One algorithm and protocol: NCCL's own choice depends on measured speeds, and with it the order of a sum.
+// Fixes algorithm and protocol: NCCL's own choice depends on measured speeds, and so would the order of a sum.
 void FixOrderOfSums() {
   static std::mutex lock;
   const std::lock_guard guard(lock);
@@ -66,7 +66,7 @@ ncclResult_t InOneLaunch(size_t ranks, absl::FunctionRef<ncclResult_t(size_t)> e
   return IsError(first) ? first : end;
 }
 
-// What NCCL says of a failure, in one line. `comm` may be null.
+// NCCL's description of a failure, in one line. `comm` may be null.
 absl::Status NcclError(ncclResult_t result, ncclComm_t comm) {
   std::string text = ncclGetErrorString(result);
   if (const char* last = ncclGetLastError(comm); last != nullptr && *last != '\0') absl::StrAppend(&text, ": ", last);
@@ -74,11 +74,11 @@ absl::Status NcclError(ncclResult_t result, ncclComm_t comm) {
 }
 
 absl::Status CudaError(cudaError_t error) {
-  cudaGetLastError();  // an error that does not last is not the next call's
+  cudaGetLastError();  // clears an error that does not last, so that the next call does not report it
   return absl::UnavailableError(absl::StrCat("CUDA: ", cudaGetErrorString(error)));
 }
 
-// Longer the longer it takes: short operations are met at once, long ones do not keep a core busy.
+// Yields at first and sleeps later: the end of a short operation is noticed at once, and a long one keeps no core busy.
 void Pause(int64_t round) {
   if (round < 2000) {
     std::this_thread::yield();
@@ -131,7 +131,7 @@ class NcclGroup final : public BackendGroup {
       return InOneLaunch(counts.size(), [&](size_t root) {
         const at::Tensor rows = full.narrow(0, std::exchange(first, first + counts[root]), counts[root]);
         if (rows.numel() == 0) return ncclSuccess;
-        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // of other ranks' rows nothing comes here
+        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // this rank receives nothing of other ranks' rows
         return ncclReduce(rows.const_data_ptr(), sum, rows.numel(), type, ncclSum, static_cast<int>(root), comm_, stream_);
       });
     });
@@ -158,14 +158,14 @@ class NcclGroup final : public BackendGroup {
   const int64_t rank_, world_size_;
   const absl::Duration timeout_;
   ncclComm_t comm_ = nullptr;  // null: not met yet, or aborted
-  // Operations run in a stream of their own, so that the work of the caller's stream continues meanwhile.
+  // Operations run in a separate stream, so the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
-  // Of transfers that were given up: a peer that comes late still has NCCL read and write them, until the abort.
+  // Tensors of abandoned transfers: for a late peer NCCL still reads and writes them, until the abort.
   std::vector<at::Tensor> unfinished_;
 };
 
-// Enqueued. The tensors may be read in the stream of who has waited, once it has.
+// Enqueued. The stream of a thread that has waited may read the tensors.
 class NcclGroup::StreamTransfer final : public Transfer {
  public:
   StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
@@ -201,7 +201,7 @@ class NcclGroup::StreamTransfer final : public Transfer {
   const cudaEvent_t done_;
 };
 
-// What the communicator as a whole is at: ncclSuccess, ncclInProgress or an error, also of its peers.
+// The state of the whole communicator: ncclSuccess, ncclInProgress or an error, also of its peers.
 ncclResult_t NcclGroup::State() const {
   ncclResult_t state = ncclInProgress;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
@@ -290,7 +290,7 @@ absl::StatusOr<cudaEvent_t> NcclGroup::TakeEvent() {
   return event;
 }
 
-// After what the caller's stream holds so far, which makes the tensors.
+// Runs after the work that the caller's stream holds now, which makes the tensors.
 BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::FunctionRef<ncclResult_t()> enqueue) {
   const c10::cuda::CUDAGuard on_device(device());
   ASSIGN_OR_RETURN(const cudaEvent_t event, TakeEvent());
@@ -302,8 +302,8 @@ BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::Fu
   return transfer;
 }
 
-// Tells the kernels that wait in the stream, and the peers, that this rank is gone. In a thread of its own, since the
-// call joins NCCL's threads: one that hangs must not hold up the rank.
+// Tells the kernels that wait in the stream, and the peers, that this rank is gone. A separate thread makes the call,
+// which joins NCCL's threads: if one of them hangs, the rank still continues.
 void NcclGroup::Abandon() {
   if (comm_ == nullptr) return;
   const auto ended = std::make_shared<absl::Notification>();
@@ -317,7 +317,7 @@ void NcclGroup::Abandon() {
   ended->WaitForNotificationWithTimeout(kAbortPatience);
 }
 
-// What this rank has still to send to slower peers is sent first.
+// Sends first what slower peers still need from this rank.
 void NcclGroup::Leave() {
   const c10::cuda::CUDAGuard on_device(device());
   const absl::Duration deadline = RealClock().Monotonic() + kFinalizePatience;

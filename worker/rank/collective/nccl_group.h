@@ -1,7 +1,7 @@
 // A Group over NCCL's C API. Compiled into the CUDA plug-in alone (worker/rank/cuda).
 //
 // c10d's ProcessGroupNCCL is not used: its watchdog threads end the process. Here the thread that waits for an operation
-// looks meanwhile at the time and at what NCCL says of its peers.
+// checks the deadline and NCCL's state of the peers meanwhile.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@ namespace muster {
 // measures to be fastest, NVLink SHARP included.
 //
 // NCCL takes the interface from NCCL_SOCKET_IFNAME and NCCL_SOCKET_FAMILY, which the agent sets to fit
-// options.interface_address (worker/agent/rank_environment.h). UNAVAILABLE if not all ranks are there in time.
+// options.interface_address (worker/agent/rank_environment.h). UNAVAILABLE if not all ranks join in time.
 absl::StatusOr<std::unique_ptr<Group>> MakeNcclGroup(const JoinOptions& options, at::Device device);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What NcclGroup does around NCCL: over fake_nccl, whose ranks are threads. NCCL itself: tests/gpu.
+// Tests NcclGroup on fake_nccl, whose ranks are threads. NCCL itself: tests/gpu.
 #include "worker/rank/collective/nccl_group.h"
 
 #include <ATen/TensorOperators.h>
@@ -144,7 +144,7 @@ TEST(NcclGroup, ABrokenGpuIsAFailedOperation) {
   }
 }
 
-// Until the abort, NCCL reads and writes the tensors of an operation that this rank has given up, as slower peers join it.
+// Until the abort, NCCL reads and writes the tensors of an operation that this rank has abandoned, as slower peers join it.
 TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   std::latch joined(kWorld);
   absl::Notification left, given_up;  // by rank 1, by rank 0
@@ -164,7 +164,7 @@ TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
       return absl::OkStatus();
     }
     left.WaitForNotification();
-    fake_nccl::TheWorld().before_abort = [&] { freed_at_the_abort = freed.load(); };  // only this rank's comes now
+    fake_nccl::TheWorld().before_abort = [&] { freed_at_the_abort = freed.load(); };  // only this rank's abort runs now
     const auto pending = group.StartAllReduceSum(at::from_blob(values, {4}, [&](void*) { freed = true; }, at::kFloat));
     fake_nccl::TheWorld().before_abort = nullptr;
     given_up.Notify();
@@ -187,7 +187,7 @@ TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
     std::vector<at::Tensor> pieces = {all.narrow(0, 0, 2), all.narrow(0, 2, 0), all.narrow(0, 2, 3)};
     write(pieces[group.rank()]);
     const auto gather = group.StartAllGather(pieces);
-    write(bucket);  // the caller's stream continues beside the gather
+    write(bucket);  // the caller's stream continues during the gather
     const auto reduce = group.StartAllReduceSum(bucket);
     if (const absl::Status status = gather->Wait(); !status.ok()) return status;
     read(all);
@@ -203,7 +203,7 @@ TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
 }
 
-// That the double sees what it is there for.
+// Checks that the double notices a missing event.
 TEST(NcclGroup, AReadBeforeTheOperationHasEndedIsFound) {
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
     testing_streams::StreamOrder& order = fake_nccl::OrderOfThisThread();

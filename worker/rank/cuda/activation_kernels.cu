@@ -41,7 +41,7 @@ __device__ __forceinline__ void Evaluate(P x, P& value, P& derivative) {
   }
 }
 
-// Where a thread works.
+// The elements of a thread.
 struct Place {
   __device__ __forceinline__ Place(const ActivationJob& job, int64_t rows_per_block)
       : column((static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kPacket),

@@ -19,7 +19,7 @@ struct ActivationJob {
   const void* x = nullptr;      // E [rows, width], gated [rows, 2 * width]
   const void* bias = nullptr;   // P, as many as x has columns, or null
   RowsMask mask;
-  void* out = nullptr;  // E [rows, width]; null in a backward that does not want it
+  void* out = nullptr;  // E [rows, width]; null if the backward does not need it
 };
 
 struct ActivationBackwardJob : ActivationJob {

@@ -1,4 +1,4 @@
-// What the attention kernels are made of: tiles in shared memory, their fragments for tensor cores, and dropout's
+// The parts of the attention kernels: tiles in shared memory, their fragments for tensor cores, and dropout's
 // decisions for a tile. Included by attention_kernels.cu alone.
 #pragma once
 
@@ -49,7 +49,7 @@ __device__ __forceinline__ void LoadTile(const HeadRows& rows, int64_t first, in
   }
 }
 
-// Of the calling lane: its group of four lanes, and its two columns in a fragment.
+// The calling lane's group of four lanes, and its two columns in a fragment.
 struct Lane {
   __device__ __forceinline__ Lane()
       : warp(static_cast<int>(threadIdx.x) / 32),
@@ -166,7 +166,7 @@ struct TileMask {
   }
 };
 
-// What a query sees.
+// The keys that a query attends to.
 struct Sight {
   int64_t length, window;
   bool causal;

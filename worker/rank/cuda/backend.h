@@ -1,4 +1,4 @@
-// What libmuster_cuda.so offers. Made by the same build as the program that opens it.
+// The interface of libmuster_cuda.so. Made by the same build as the program that opens it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,7 +26,7 @@ class CudaBackend {
   virtual absl::StatusOr<std::unique_ptr<Group>> JoinNccl(const JoinOptions& options, at::Device device) = 0;
   // GPUs that this process may use. FAILED_PRECONDITION with CUDA's own word where there is none.
   virtual absl::StatusOr<int> CountDevices() = 0;
-  // Makes `device` the calling thread's. Autograd's own threads follow their tensors.
+  // Sets the calling thread's device. Autograd's own threads use the devices of their tensors.
   virtual absl::Status SetDevice(at::Device device) = 0;
 };
 

@@ -12,7 +12,7 @@ bool IsLike(const at::Tensor& tensor, const at::Tensor& x) {
          tensor.numel() == x.numel();
 }
 
-// What both sites have in common; sequences, width and longest are left to fill in.
+// The values that both sites share; the caller fills in sequences, width and longest.
 cuda::MaskJob JobFor(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
                      const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) {
   TORCH_CHECK(x.device().type() == kKernelDevice && x.is_contiguous() && IsLike(out, x) && (!residual.defined() || IsLike(residual, x)),

@@ -36,7 +36,7 @@ at::Tensor Partial(const at::Tensor& rows, int64_t columns) {
   return at::empty({cuda::PartialRows(rows.size(0)), columns}, rows.options().dtype(ParameterType(rows)));
 }
 
-// What all jobs with a norm share. `rows`: E [T, H].
+// The values that all jobs with a norm share. `rows`: E [T, H].
 void FillNorm(const at::Tensor& rows, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
               cuda::NormJob& job) {
   CheckRows(rows, "a norm");
@@ -192,7 +192,7 @@ class Ops final : public EncoderOps {
     CheckLike(sum, product, "a sum");
     CheckLike(out, product, "a norm's output");
     CheckBeside(statistics, product, ParameterType(product), 2 * job.rows, "statistics");
-    // Where nothing is added, the product is the sum already.
+    // If nothing is added, the product already is the sum.
     const bool changes = bias.defined() || residual.defined() || mask.active() || !sum.is_same(product);
     job.product = DataOf(product);
     job.product_bias = DataOf(bias);

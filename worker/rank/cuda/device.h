@@ -1,4 +1,4 @@
-// What the .cu files are written in: CUDA, or in tests on the host its double (testing/host_cuda.h).
+// The language of the .cu files: CUDA, or in tests on the host its double (testing/host_cuda.h).
 #pragma once
 
 #ifdef MUSTER_HOST_CUDA

@@ -1,4 +1,4 @@
-// What kernels over rows share: packets of eight elements, sums over a block in a fixed order, and dropout's masks.
+// Shared by kernels over rows: packets of eight elements, sums over a block in a fixed order, and dropout's masks.
 // Included by .cu files alone.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace muster::cuda {
 constexpr int kPacket = 8;  // elements of a thread; as many decisions as one Philox block holds
 constexpr int kMostWarps = 16;
 
-// What elements of type E are computed in, and the type of parameters and statistics beside them.
+// The type in which elements of type E are computed, and the type of their parameters and statistics.
 template <typename E>
 struct Parameter {
   using Type = float;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void LoadOptional(const E* from, int64_t offset, int 
   }
 }
 
-// Rounds each value to E, stores the first `count`, and leaves in `values` what was stored.
+// Rounds each value to E, stores the first `count`, and writes the rounded values back to `values`.
 template <typename E, typename A>
 __device__ __forceinline__ void StorePacket(A (&values)[kPacket], int count, E* to) {
   Packed<E> packed;
@@ -91,7 +91,7 @@ __device__ __forceinline__ void BlockSum(A (&values)[N]) {
   }
   const int warps = static_cast<int>(blockDim.x / 32);
   if (warps == 1) return;
-  __syncthreads();  // the last use of of_warps may not be over
+  __syncthreads();  // threads may still be reading of_warps
   if (threadIdx.x % 32 == 0) {
 #pragma unroll
     for (int n = 0; n < N; ++n) of_warps[threadIdx.x / 32 * N + n] = values[n];

@@ -1,5 +1,5 @@
-// Where the operations of this folder launch their kernels: on the current CUDA stream of a tensor's device, or in tests
-// on the host, where tensors lie on the CPU (testing/host_cuda.h).
+// This folder's operations launch their kernels on the current CUDA stream of a tensor's device, or in tests on the
+// host, with tensors on the CPU (testing/host_cuda.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>

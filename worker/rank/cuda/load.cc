@@ -51,7 +51,7 @@ absl::StatusOr<CudaBackend*> OpenBackend(const fs::path& folder) {
 void MakeDeterministic() {
   at::Context& context = at::globalContext();
   context.setDeterministicAlgorithms(true, /*warn_only=*/false);
-  context.setDeterministicFillUninitializedMemory(false);  // would only cost time: nothing reads what was not written
+  context.setDeterministicFillUninitializedMemory(false);  // would only cost time: nothing reads memory before it is written
   context.setBenchmarkCuDNN(false);
   context.setDeterministicCuDNN(true);
   context.setAllowTF32CuBLAS(false);
@@ -60,7 +60,7 @@ void MakeDeterministic() {
 }
 
 absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
-  // cuBLAS adds up alike from run to run; torch demands it for deterministic algorithms.
+  // cuBLAS adds in the same order in every run; torch requires it for deterministic algorithms.
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   ASSIGN_OR_RETURN(CudaBackend * backend, OpenBackend(folder));
   RETURN_IF_ERROR(backend->CountDevices().status());

@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// Opens libtorch_cuda.so beside the libtorch_cpu.so that runs, then libmuster_cuda.so of `folder` (empty: the running
+// Opens libtorch_cuda.so next to the loaded libtorch_cpu.so, then libmuster_cuda.so of `folder` (empty: the running
 // program's), registers the operations of backend.h for CUDA, and makes CUDA deterministic: deterministic algorithms,
 // float32 products in float32, CUBLAS_WORKSPACE_CONFIG. Must run before the process's first other use of torch's CUDA
 // hooks and before its first backward, since autograd counts devices then. A second call gives the same answer.

@@ -1,4 +1,4 @@
-// On a machine with a GPU the CUDA side must load; on any other LoadCuda must say in one line why it does not.
+// On a machine with a GPU the CUDA side must load; on any other machine LoadCuda must report in one line why it does not.
 #include "worker/rank/cuda/load.h"
 
 #include <dlfcn.h>

@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kMostThreads<E>) AddNormKernel(const AddNormJo
   }
 }
 
-// What a thread adds up over the rows of its block.
+// A thread's sums over the rows of its block.
 template <typename P>
 struct OwnSums {
   __device__ __forceinline__ void Store(const NormJob& job, const NormSums& sums, const Place& place) {

@@ -29,12 +29,12 @@ struct AddNormJob : NormJob {
   const void* product = nullptr;       // E [rows, width]
   const void* product_bias = nullptr;  // P [width] or null
   const void* residual = nullptr;      // E or null
-  void* sum = nullptr;                 // E; null: it is product, and neither bias, residual nor mask are there
+  void* sum = nullptr;                 // E; null: it is `product`, without bias, residual and mask
   void* statistics = nullptr;          // P [rows, 2] or null
   void* out = nullptr;                 // E
 };
 
-// Where column sums go: P [width] each, +=, or null.
+// Outputs of column sums: P [width] each, +=, or null.
 struct NormSums {
   void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null where all three below are
   void *weight = nullptr, *bias = nullptr, *product_bias = nullptr;

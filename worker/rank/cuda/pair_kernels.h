@@ -11,7 +11,7 @@ namespace muster::cuda {
 int PairDots(Element element, const void* queries, const void* passages, const int64_t* rows, const int64_t* columns,
              int64_t count, int64_t width, double* dots, void* stream);
 
-// Of each row E [count, width]: its squared length, and its product with direction [width].
+// For each row E [count, width]: its squared length, and its product with direction [width].
 int MeasureRows(Element element, const void* rows, int64_t count, int64_t width, const double* direction,
                 double* squares, double* along, void* stream);
 

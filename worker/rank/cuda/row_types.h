@@ -1,4 +1,4 @@
-// What every job over rows is described with. No torch header.
+// The types that describe every job over rows. No torch header.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// From tensors and plans to the jobs of kernels over rows.
+// Makes the jobs of kernels over rows from tensors and plans.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,7 +30,7 @@ inline at::ScalarType ParameterType(const at::Tensor& rows) {
 inline const void* DataOf(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr() : nullptr; }
 inline void* MutableDataOf(const at::Tensor& tensor) { return tensor.defined() ? tensor.mutable_data_ptr() : nullptr; }
 
-// What a kernel needs to draw the masks of the plan's rows; inactive at rate 0.
+// A kernel's inputs for drawing the masks of the plan's rows; inactive at rate 0.
 inline cuda::RowsMask MaskOf(const DropoutRate& rate, const DropoutPlace& place, const SequencePlan& plan,
                              const at::Tensor& rows) {
   if (!rate.active()) return {};

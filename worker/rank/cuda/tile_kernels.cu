@@ -29,14 +29,14 @@ struct Sum {
   }
 };
 
-// Of all threads of the block, in an order that never changes; every thread gets it.
+// The sum over all threads of the block, in an order that never changes; every thread gets it.
 template <typename T, typename Combine>
 __device__ T OverBlock(T value, Combine combine) {
   MUSTER_SHARED(T, warps, kWarps);
   for (int distance = 16; distance > 0; distance /= 2) {
     value = combine(value, __shfl_xor_sync(0xffffffff, value, distance));
   }
-  __syncthreads();  // the last use of `warps` may not be over
+  __syncthreads();  // threads may still be reading `warps`
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();
   value = warps[0];

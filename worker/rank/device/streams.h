@@ -1,7 +1,7 @@
 // The streams of a rank's device and the events between them. On the CPU all work is done when the call that asked for it
 // returns: events are readings of the clock there, and waiting for one does nothing.
 //
-// An interface, so that tests can hold who waits for what (testing/recording_streams.h).
+// An interface, so that tests can check which stream waits for which event (testing/recording_streams.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@ namespace muster {
 // kCompute: the calling thread's current stream, where the step runs. kUpload: copies of coming batches.
 enum class Lane { kCompute, kUpload };
 
-// Where a stream had come to.
+// The position that a stream had reached.
 class StreamEvent {
  public:
   virtual ~StreamEvent() = default;
@@ -26,13 +26,13 @@ class Streams {
  public:
   virtual ~Streams() = default;
 
-  // After all that the lane holds so far.
+  // An event after all work that the lane holds now.
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
-  // What the lane gets from now on comes after the event. The host does not wait.
+  // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;
   // Does not wait either.
   virtual bool Past(const StreamEvent& event) = 0;
-  // Of two events that are past.
+  // The seconds between two events that are past.
   virtual double SecondsBetween(const StreamEvent& begin, const StreamEvent& end) = 0;
 
   // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.

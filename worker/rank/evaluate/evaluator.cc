@@ -79,7 +79,7 @@ absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& h
 std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<PackedBatch>& parts) {
   std::vector<at::Tensor> embeddings(parts.size());
   const auto encode = [&](size_t part) { embeddings[part] = encoder.Encode(parts[part], Dropout()); };
-  // In bfloat16 the first Encode after a step makes copies of the weights, which is for one thread.
+  // In bfloat16 the first Encode after a step copies the weights, which only one thread may do.
   if (!encoder.options().device.is_cpu() || encoder.options().bfloat16) {
     for (size_t part = 0; part < parts.size(); ++part) encode(part);
     return embeddings;
@@ -168,7 +168,7 @@ class Judge {
     if (options.ignore_identical_ids) RETURN_IF_ERROR(judge.TakeIdenticalIds());
     for (const std::string& name : options.metrics) {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
-      judge.metrics_.emplace(name, metric);  // one that is named twice counts once
+      judge.metrics_.emplace(name, metric);  // a metric that is named twice counts once
     }
     return judge;
   }
@@ -261,7 +261,7 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   RETURN_IF_ERROR(CheckFinite(group, own, header));
   ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, own, header.query_count()));
   const at::Tensor numbers = own.document_numbers.to(queries.device());
-  // One document more than a ranking keeps, where one may be left out of it.
+  // One more document than a ranking keeps, if one may be left out of it.
   const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
   bool overflow = false;
   for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {

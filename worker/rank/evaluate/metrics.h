@@ -20,7 +20,7 @@ namespace muster {
 // one of them above 0.
 double EvaluateMetric(const MetricName& metric, std::span<const float> ranked, std::span<const float> judged);
 
-// What every evaluation reports, in addition to the metric that selects.
+// The metrics that every evaluation reports, in addition to the one that selects the best model.
 std::vector<std::string> StandardMetrics();
 
 }  // namespace muster

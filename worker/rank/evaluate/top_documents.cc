@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-// The best k of each row, in order. Of equal scores the leftmost comes first.
+// The best k of each row, in order. Equal scores are ordered from left to right.
 TopDocuments TakeLeftmost(const at::Tensor& scores, const at::Tensor& numbers, int64_t k) {
   const int64_t width = scores.size(1);
   const auto stable = [](const at::Tensor& values) {

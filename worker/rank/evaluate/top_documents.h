@@ -1,4 +1,4 @@
-// Exact top-k by tiles. Of two documents with equal scores the one with the smaller number comes first.
+// Exact top-k by tiles. Documents with equal scores are ordered by number.
 #pragma once
 
 #include <ATen/core/Tensor.h>

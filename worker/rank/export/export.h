@@ -18,7 +18,7 @@ struct ModelCardScore {
   std::map<std::string, double> metrics;
 };
 
-// What README.md says. Pairs are printed in order, as a table of name and value.
+// The content of README.md. Pairs are printed in order, as a table of name and value.
 struct ModelCard {
   std::string title;
   std::string base_model;  // empty: random weights

@@ -12,12 +12,12 @@ namespace muster {
 
 // Path within the folder → bytes: config.json, modules.json and the modules' config.json, sentence_bert_config.json,
 // config_sentence_transformers.json, README.md. Formats: what sentence-transformers 2 to 6 read. Keys of the base model's
-// config.json, and prompts that training does not use, are handed on.
+// config.json, and prompts that training does not use, are copied.
 std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, const ExportOptions& options);
 
 std::string NormalizeFolder(const EncoderConfig& config);  // 2_Normalize, or later behind Dense modules
 
-// What a folder with vocab.txt alone lacks.
+// The files that a folder with vocab.txt alone lacks.
 std::string TokenizerConfig(const EncoderConfig& config);
 std::string SpecialTokensMap();
 

@@ -1,4 +1,4 @@
-// Tells a rank's agent what the rank does, from a thread of its own, so that it is known when the training thread hangs.
+// Reports a rank's activity to its agent from a separate thread, even while the training thread hangs.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a rank tells its agent, over a pipe: muster.rank.v1.RankMessage, each with its length before it as a varint.
+// A rank's messages to its agent, over a pipe: muster.rank.v1.RankMessage, each preceded by its length as a varint.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ class AgentPipe {
   // Blocks while the pipe is full. UNAVAILABLE: the agent is gone.
   absl::Status Send(const muster::rank::v1::RankMessage& message);
 
-  // Returns when the agent has closed its end. For a thread of its own.
+  // Returns when the agent has closed its end. Call it in a separate thread.
   void WaitUntilClosed() const;
 
  private:

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kLook = absl::Milliseconds(100);  // how often the thread looks whether it is to end
+constexpr absl::Duration kLook = absl::Milliseconds(100);  // how often the thread checks whether it must end
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// This rank's batches: read from the data server, decoded, and on their way to the device, one step ahead of training.
+// This rank's batches: reads them from the data server, decodes them, and uploads them one step ahead of training.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,7 @@ class BatchSource {
   static std::unique_ptr<BatchSource> Start(Options options);
   ~BatchSource();  // ends the thread, and the call in progress
 
-  // The next step; nothing if it is not there after `patience`. Errors are those of ShareStream::Next and
+  // The next step; nothing if it has not arrived after `patience`. Errors are those of ShareStream::Next and
   // HostBatchFromShare, and final.
   absl::StatusOr<std::optional<Step>> Next(absl::Duration patience);
 

@@ -46,7 +46,7 @@ class CheckpointWriter {
   // is logged and left out: training continues, and the next one is tried. `began`: when the checkpoint did, on
   // RealClock().Monotonic(). The step log must outlive it.
   void Start(const Source& source, absl::Duration began);
-  // Until the checkpoint that was started last is stored. Its error, if it could not be.
+  // Waits until the checkpoint that was started last is stored. Returns its error if it could not be stored.
   absl::Status Wait();
 
  private:

@@ -16,7 +16,7 @@ uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t
 // True once `patience` evaluations in a row were not better than the best one before them.
 bool StopsEarly(const muster::v1::JobSpec& spec, const TrainingCursor& cursor);
 
-// What to report of a job that stopped early. Nothing if it took all its steps.
+// The report of a job that stopped early; empty if it took all its steps.
 std::optional<muster::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec, const TrainingCursor& cursor,
                                                     uint64_t total_steps);
 

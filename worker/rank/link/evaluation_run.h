@@ -22,7 +22,7 @@ class Channel;
 
 namespace muster {
 
-// What all evaluations of a rank share. All must outlive the calls.
+// Shared by all evaluations of a rank. All members must outlive the calls.
 struct EvaluationContext {
   const muster::rank::v1::RankConfig& config;
   const Encoder& encoder;
@@ -35,7 +35,7 @@ struct EvaluationContext {
   const Clock& clock;
 };
 
-// What is evaluated: a specification's evaluate or report.
+// The evaluation to run: a specification's evaluate or report.
 struct EvaluationTask {
   template <typename Section>
   static EvaluationTask Of(const Section& section, std::string label, std::string digest) {

@@ -63,7 +63,7 @@ class EvaluationStream {
   ReachabilityWatch* const watch_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientReader<StreamEvaluationResponse>> reader_;
-  uint64_t taken_ = 0;      // messages handed on
+  uint64_t taken_ = 0;      // messages passed on
   uint64_t seen_here_ = 0;  // messages of this connection
 };
 

@@ -1,4 +1,4 @@
-// How an attempt's end is to be read.
+// The cause of an attempt's end, from its status.
 #pragma once
 
 #include "absl/status/status.h"

@@ -62,7 +62,7 @@ void FakeRendezvous::Clear() {
 
 namespace {
 
-// What the steps of an epoch hold, as ShareOf numbers them.
+// The queries of an epoch's steps, as ShareOf numbers them.
 void FillEpoch(uint64_t first, uint64_t steps, muster::v1::StepShare& share) {
   QuerySum sum;
   for (uint64_t step = first; step < first + steps; ++step) {

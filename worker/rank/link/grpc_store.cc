@@ -110,7 +110,7 @@ class GrpcStore final : public c10d::Store {
     for (absl::Duration pause = absl::Milliseconds(100);; pause = std::min(2 * pause, absl::Duration(absl::Seconds(5)))) {
       grpc::ClientContext context;
       context.set_wait_for_ready(true);
-      // One that is not made again waits out a frozen coordinator.
+      // A call that is not retried outlasts a frozen coordinator.
       const absl::Duration patience = repeat == Repeat::kNo ? absl::FromChrono(timeout_) : wait + kGrace;
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + patience));
       RendezvousResponse response;

@@ -13,7 +13,7 @@ class Channel;
 
 namespace muster {
 
-// Thread-safe. Errors are thrown, as c10d wants: c10::DistStoreError when a key is not there in time, the attempt is
+// Thread-safe. Throws errors, as c10d requires: c10::DistStoreError when a key does not appear in time, the attempt is
 // stale, or the coordinator cannot be reached for the store's timeout.
 c10::intrusive_ptr<c10d::Store> MakeGrpcStore(std::shared_ptr<grpc::Channel> coordinator, const std::string& job_id,
                                               uint32_t attempt);

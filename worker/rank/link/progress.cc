@@ -83,7 +83,7 @@ void ProgressReporter::Send(bool always) {
   last_sent_ = now;
   muster::rank::v1::RankMessage message;
   *message.mutable_progress() = progress_;
-  agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+  agent_.Send(message).IgnoreError();  // other code ends this process if the agent is gone
 }
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What rank 0 tells its agent and its log about the run, not more often than people and metrics can use.
+// Rank 0's progress reports to its agent and its log, not more often than users and metrics can use.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@
 
 namespace muster {
 
-// Not thread-safe. Other ranks than 0 are silent: their steps are rank 0's.
+// Not thread-safe. Only rank 0 reports steps, because all ranks run the same ones.
 class ProgressReporter {
  public:
-  // All ranks show what they do on `board`, which must outlive it.
+  // All ranks write their activity to `board`, which must outlive it.
   ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
                    ActivityBoard& board);
 

@@ -53,7 +53,7 @@ class RankRun {
         audit_(config),
         steps_(std::filesystem::path(config.scratch()) / kStepLogFile) {}
 
-  // For people, of a run that succeeded; alike on all ranks.
+  // Human-readable note about a run that succeeded; equal on all ranks.
   std::string Note() const {
     if (steps_without_negative_ == 0) return "";
     return absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from");
@@ -130,8 +130,8 @@ class RankRun {
 
   uint64_t TotalSteps() const { return config_.resolved().total_steps(); }
 
-  // The newest checkpoint that no rank finds damaged. All of them damaged: an error, since only a person may give up what
-  // the job has done.
+  // Restores the newest checkpoint that no rank finds damaged. An error if all are damaged, because only a person may
+  // give up what the job has done.
   absl::Status Restore() {
     std::vector<uint64_t> damaged;
     std::string newest;
@@ -354,7 +354,7 @@ class RankRun {
       if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
       RETURN_IF_ERROR(agent_.Send(message));
     }
-    // The others' end is the job's end only if the export is there.
+    // The job succeeds with the other ranks only if the export is stored.
     const absl::Status together = group_->Barrier();
     return config_.rank() == 0 ? absl::OkStatus() : together;
   }

@@ -175,7 +175,7 @@ class RunRankTest : public testing::Test {
     return "no model.safetensors";
   }
 
-  // What an attempt after `before` begins with.
+  // The state with which an attempt after `before` begins.
   RankConfig Next(const Ended& before) {
     RankConfig next = config_;
     next.set_attempt(2);

@@ -1,4 +1,4 @@
-// What a rank needs before its first step, made from its configuration.
+// Makes everything that a rank needs before its first step, from its configuration.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +24,7 @@ struct RankChannels {
 };
 absl::StatusOr<RankChannels> Connect(const muster::rank::v1::RankConfig& config);
 
-// Where a rank computes.
+// The device on which a rank computes.
 struct RankDevice {
   at::Device device = at::kCPU;
   CudaBackend* cuda = nullptr;  // null on the CPU

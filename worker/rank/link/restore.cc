@@ -14,8 +14,8 @@ namespace {
 using muster::v1::CheckpointInfo;
 using muster::v1::FileManifest;
 
-// What the blob store, or the check of what it sent, says of a blob that is gone or has other bytes. A file of this host
-// that is gone is NOT_FOUND, too, but without this reason.
+// Whether the blob store, or the check of the bytes that it sent, reports that a blob is missing or has other bytes. A
+// missing file of this host is NOT_FOUND, too, but without this reason.
 bool IsLost(const absl::Status& status) {
   return absl::IsDataLoss(status) || (absl::IsNotFound(status) && ReasonOf(status) == "BLOB_NOT_FOUND");
 }
@@ -32,7 +32,7 @@ absl::Status FetchOnce(const CheckpointInfo& checkpoint, BlobClient& blobs, cons
   return blobs.GetFolder(manifest, folder, progress);
 }
 
-// A second look, since bytes may also change on their way.
+// Fetches a second time, because bytes may also change in transit.
 absl::Status Fetch(const CheckpointInfo& checkpoint, BlobClient& blobs, const std::filesystem::path& folder,
                    const BlobClient::Progress& progress) {
   const absl::Status first = FetchOnce(checkpoint, blobs, folder, progress);

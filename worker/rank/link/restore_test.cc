@@ -1,4 +1,4 @@
-// What is damage, and what a fault that passes.
+// Which errors mean damage, and which are temporary.
 #include "worker/rank/link/restore.h"
 
 #include <gmock/gmock.h>

@@ -22,7 +22,7 @@ StepTrace::StepTrace(const RankConfig& config, uint64_t steps_left, bool gpu, Bl
                  .steps = config.rank() == 0 ? config.spec().trace_steps() : 0,
                  .file = folder_ / "trace.json",
                  .gpu = gpu}) {
-  // Where this fails, the recorder says that it cannot write its file.
+  // If this fails, the recorder reports that it cannot write its file.
   if (config.rank() == 0 && config.spec().trace_steps() > 0) MakeFolders(folder_).IgnoreError();
 }
 

@@ -1,4 +1,4 @@
-// The trace of an attempt's steps, which rank 0 records and stores beside the job's checkpoints.
+// The trace of an attempt's steps, which rank 0 records and stores with the job's checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace muster {
 
-// For the training thread. What goes wrong with a trace is logged and does not stop training. Other ranks record nothing.
+// For the training thread. Errors of a trace are logged and do not stop training. Other ranks record nothing.
 class StepTrace {
  public:
-  // `steps_left`: of the attempt. All must outlive it.
+  // `steps_left`: the attempt's remaining steps. All arguments must outlive it.
   StepTrace(const muster::rank::v1::RankConfig& config, uint64_t steps_left, bool gpu, BlobClient& blobs, AgentPipe& agent);
 
   // Around each step. `last`: of the attempt.

@@ -166,7 +166,7 @@ DenseBatch RandomBatch(uint64_t seed, Objective objective) {
   fill(batch.passages, columns);
   const bool graded = objective != OBJECTIVE_RAND1LH && random.Below(2) == 1, weighted = random.Below(2) == 1;
   for (size_t r = 0; r < rows; ++r) {
-    // Of every column: positive, ignored or negative, with shares that differ from row to row.
+    // Makes every column positive, ignored or negative, with shares that differ from row to row.
     const double positive = 0.6 * random.Uniform(), ignored = random.Below(5) == 0 ? 1 - positive : 0.2;
     batch.positives.emplace_back();
     batch.ignored.emplace_back();

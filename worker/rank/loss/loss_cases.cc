@@ -131,7 +131,7 @@ at::Tensor Own(const at::Tensor& all, const std::vector<int64_t>& shares, int64_
 
 at::Tensor Scalar(double value) { return at::zeros({1}, at::kDouble).fill_(value); }
 
-// What a step does with the embeddings: every rank has some queries and some passages, sees all passages, and gets the
+// Treats the embeddings as a step does: every rank has some queries and some passages, sees all passages, and gets the
 // sum over ranks of its own passages' gradients.
 absl::StatusOr<LossCaseOutcome> RunCase(const Case& c, Group& group) {
   const auto row_shares = Shares(c.input.queries.size(0), group.world_size());

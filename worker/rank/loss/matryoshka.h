@@ -1,4 +1,4 @@
-// Matryoshka Representation Learning (arXiv 2205.13147): beside whole embeddings, their first numbers are trained.
+// Matryoshka Representation Learning (arXiv 2205.13147): besides whole embeddings, their first numbers are trained.
 #pragma once
 
 #include <cstdint>

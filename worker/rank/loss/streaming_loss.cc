@@ -48,7 +48,7 @@ int64_t FirstNonFinite(const at::Tensor& rows) {
   return bad.any().item<bool>() ? bad.to(at::kInt).argmax().item<int64_t>() : -1;
 }
 
-// What the device says about a range of rows, as float64 numbers in one piece.
+// The device's results for a range of rows, as contiguous float64 numbers.
 struct RowNumbers {
   RowNumbers(std::vector<double> all, int64_t rows, int64_t positive_count)
       : numbers(std::move(all)), height(rows), positives(positive_count) {}
@@ -63,7 +63,7 @@ struct RowNumbers {
   const double* ignored_similarities() const { return positive_similarities() + positives; }
 };
 
-// What the backward pass needs of a range of rows: negatives weigh scale * exp(s - base).
+// Inputs of the backward pass for a range of rows: negatives weigh scale * exp(s - base).
 struct RowScales {
   std::vector<double> base, scale, d_positives;
 };
@@ -121,7 +121,7 @@ class Streamer {
     Backward(first, tiling, edges, indices, ops_.ToDevice(all, type_, in_.queries.device()));
   }
 
-  // What RowNumbers reads.
+  // Inputs of RowNumbers.
   at::Tensor Forward(int64_t first, const Tiling& tiling, const TileEdges& edges, const at::Tensor& indices) {
     const at::Tensor queries = in_.queries.narrow(0, first, tiling.height);
     at::Tensor squares = at::empty({tiling.height}, Options(at::kDouble)), along = at::empty_like(squares);
@@ -146,7 +146,7 @@ class Streamer {
                 const at::Tensor& scales) {
     const at::Tensor d_positives = scales.narrow(0, 2 * tiling.height, edges.positive_count());
     const auto slots = static_cast<int64_t>(slots_.size());
-    // From the last tile, which the forward pass left in the slot that tiles share.
+    // Starts with the last tile, which the forward pass left in the slot that tiles share.
     for (int64_t tile = tiling.count() - 1; tile >= 0; --tile) {
       const bool kept = tile < slots - 1 || tile == tiling.count() - 1;
       at::Tensor scores = kept ? SlotOf(tiling, tile) : ScoresOf(first, tiling, tile);
@@ -172,7 +172,7 @@ class Streamer {
     }
   }
 
-  // Where the tile's scores stand. Tiles beyond the slots share the last one.
+  // The memory of the tile's scores. Tiles beyond the slots share the last one.
   at::Tensor SlotOf(const Tiling& tiling, int64_t tile) const {
     const int64_t height = tiling.rows(tile), width = tiling.columns(tile);
     const at::Tensor& slot = slots_[std::min<size_t>(tile, slots_.size() - 1)];
@@ -237,7 +237,7 @@ class Streamer {
     return out;
   }
 
-  // Sums over negatives are those over all pairs less the excluded ones.
+  // A sum over negatives is the sum over all pairs minus the excluded ones.
   void CountPairs(double similarity_sum, std::span<const double> positives, std::span<const double> ignored) {
     double positive_sum = 0, ignored_sum = 0;
     for (const double similarity : positives) positive_sum += similarity;

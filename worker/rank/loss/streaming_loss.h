@@ -4,7 +4,7 @@
 // over the row's negatives; the m positive scores give the rest (loss/row.h). The backward pass turns each tile into
 // weight * push / (R * temperature) * exp(s - A) at negatives and the sparse gradients at positives, and multiplies it
 // into both gradients. Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
-// Memory beside inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
+// The memory besides inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
 // tiles the result is bitwise the same.
 #pragma once
 
@@ -19,7 +19,7 @@
 
 namespace muster {
 
-// All of one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
+// All tensors are on one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
 struct LossInput {
   at::Tensor queries;   // [rows, d]: own rows
   at::Tensor passages;  // [columns, d]: all columns of the global batch
@@ -40,13 +40,13 @@ struct LossResult {
   at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
   at::Tensor d_passages;   // [columns, d], own rows' part
   int64_t valid_rows = 0;  // rows with a positive
-  // What kept the loss from being computed: at most one of the two. The gradients are undefined tensors then.
+  // If one of the two is set, it is why the loss could not be computed, and the gradients are undefined tensors.
   int64_t first_non_finite_passage = -1;  // a column whose embedding is not finite
   // A row whose embedding is not finite, or whose scores need not be: its length times the longest passage's, after
   // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 
-  // Of valid rows, over all their pairs: similarities before temperature.
+  // Similarities before temperature, over all pairs of valid rows.
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;
   double positive_sum = 0, negative_sum = 0;
   double entropy_sum = 0;  // sum over valid rows of the entropy of |d s_p| over positives, in nats

@@ -1,4 +1,4 @@
-// What the streaming loss does besides its products. Every device has its own operations: the CPU's are
+// The operations of the streaming loss besides its products. Every device has its own operations: the CPU's are
 // tile_ops_cpu.cc's, others are registered before the first use.
 #pragma once
 
@@ -32,7 +32,7 @@ class TileOps {
 
   // scores: [h, w] float32 or float64; `excluded`: flat positions (row * w + column) of pairs that are not negatives,
   // undefined = none. top, sum: [h], same dtype: the running maximum (-inf before any negative) and the sum of
-  // exp(s - top) so far; both are updated. Scores of negatives stay as they are, for Weigh may be given the same tile;
+  // exp(s - top) so far; both are updated. Scores of negatives do not change, because Weigh may get the same tile;
   // those of excluded pairs may be overwritten.
   virtual void AccumulateLse(at::Tensor& scores, const at::Tensor& excluded, at::Tensor& top,
                              at::Tensor& sum) const = 0;
@@ -42,9 +42,9 @@ class TileOps {
   // scores[positions[i]] <- values[i] of the flat scores. Positions are distinct, so no order is needed.
   virtual void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const = 0;
 
-  // The rest has a form of at:: operations that is right on every device.
+  // The others have a form of at:: operations that is correct on every device.
 
-  // Of each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
+  // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
   virtual void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
                            at::Tensor& along) const;
   // Sums of all rows, and the squared length of the longest: float64, [d] and [1].
@@ -61,6 +61,6 @@ class TileOps {
 
 const TileOps& CpuTileOps();
 const TileOps& TileOpsOf(c10::DeviceType device);                   // TORCH_CHECK fails where none is registered
-void RegisterTileOps(c10::DeviceType device, const TileOps& ops);  // before the first use; `ops` lives on
+void RegisterTileOps(c10::DeviceType device, const TileOps& ops);  // call it before the first use; `ops` must live forever
 
 }  // namespace muster

@@ -1,5 +1,5 @@
-// What TileOps computes with ATen on any device. By itself, since a device's plug-in, which derives from TileOps, brings its own
-// copy.
+// The parts of TileOps that use ATen on any device. They are in a separate file, because a device's plug-in, which
+// derives from TileOps, brings its own copy.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
@@ -32,7 +32,7 @@ at::Tensor Copied(const void* data, size_t size, at::ScalarType from, at::Scalar
 }  // namespace
 
 TilePlan GpuTilePlan(int64_t multiprocessors, int64_t memory_bytes) {
-  constexpr int64_t kBlock = 128, kWidth = 768;  // of cuBLAS's thread blocks, and of a common embedding
+  constexpr int64_t kBlock = 128, kWidth = 768;  // the size of cuBLAS's thread blocks, and of a common embedding
   TilePlan plan{.rows = 1024, .all_blocks_at_once = true, .split_bfloat16 = true};
   // A query gradient has the fewest blocks of the three products.
   while ((plan.rows / kBlock) * (kWidth / kBlock) < multiprocessors) plan.rows *= 2;

@@ -149,7 +149,7 @@ double Dot(const T* x, const T* y, int64_t size) {
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-// In place: a gather would copy each row several times.
+// Works in place: a gather would copy each row several times.
 template <typename T>
 void DotsOf(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& rows, const at::Tensor& columns,
             at::Tensor& dots) {

@@ -21,7 +21,7 @@ void Multiply(const at::Tensor& a, const at::Tensor& b, double beta, double fact
   }
   const at::Tensor x = a.to(type), y = b.to(type);
   if (beta == 0) {
-    MultiplyInto(factor == 1 ? x : x * factor, y, /*bias=*/{}, out);  // `a` is small beside `out`
+    MultiplyInto(factor == 1 ? x : x * factor, y, /*bias=*/{}, out);  // `a` is small compared with `out`
   } else if (beta == 1 && factor == 1) {
     AddProductTo(x, y, out);
   } else {

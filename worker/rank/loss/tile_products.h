@@ -27,7 +27,7 @@ class Operand {
   std::vector<at::Tensor> parts_;
 };
 
-// Of split operands, those parts are multiplied that matter: six products of two float32 matrices, three of a float32
+// Multiplies only those parts of split operands that matter: six products of two float32 matrices, three of a float32
 // and a bfloat16 one, one of two bfloat16 ones. Beside the rounding of sums each number is within 5 * 2^-24 of the sum
 // of |a_i| |b_i|.
 

@@ -14,7 +14,7 @@
 namespace muster {
 namespace {
 
-// Of both signs, with magnitudes over `decades` powers of ten.
+// Numbers of both signs, with magnitudes over `decades` powers of ten.
 at::Tensor RandomMatrix(int64_t rows, int64_t columns, double decades, uint64_t seed) {
   CounterRandom random(seed);
   at::Tensor matrix = at::empty({rows, columns}, at::kDouble);
@@ -24,7 +24,7 @@ at::Tensor RandomMatrix(int64_t rows, int64_t columns, double decades, uint64_t 
   return matrix.to(at::kFloat);
 }
 
-// The largest error of `product` of a and b beside sum |a_i| |b_i|.
+// The largest error of `product` of a and b, relative to sum |a_i| |b_i|.
 double ErrorOf(const at::Tensor& product, const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
   return ((product.to(at::kDouble) - at::matmul(x, y)).abs() / at::matmul(x.abs(), y.abs())).max().item<double>();

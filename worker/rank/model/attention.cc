@@ -12,7 +12,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Of each type of device.
+// The operations of each type of device.
 std::array<std::atomic<const AttentionOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
   static std::array<std::atomic<const AttentionOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {
       &CpuAttentionOps()};

@@ -1,4 +1,4 @@
-// Attention on the CPU: one task per sequence and head of keys and values, dealt to threads as they come free. No result
+// Attention on the CPU: one task per sequence and head of keys and values, each taken by the next free thread. No result
 // depends on which thread ran a task.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

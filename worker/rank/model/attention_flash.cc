@@ -21,12 +21,12 @@ at::Tensor Part(const at::Tensor& qkv, const AttentionLayout& layout, int64_t co
   return qkv.narrow(1, column, heads * layout.d).view({qkv.size(0), heads, layout.d});
 }
 
-// To both sides; a causal kernel closes the right one itself.
+// The window's size to both sides; a causal kernel closes the right side itself.
 std::optional<int64_t> WindowOf(const AttentionForm& form) {
   return form.window > 0 ? std::optional(form.window) : std::nullopt;
 }
 
-// Of the torch kernel: (1 - probability) is what the kernel scales by.
+// The dropout probability for torch's kernel, which scales by (1 - probability).
 double ProbabilityOf(const AttentionMask& mask) { return mask.rate.threshold / 65536.0; }
 
 class Flash final : public AttentionOps {

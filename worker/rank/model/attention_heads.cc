@@ -77,7 +77,7 @@ MUSTER_INLINE void UnpackAs(const float* from, int64_t rows, int64_t d, float sc
     for (int64_t i = 0; i < d; ++i) to[r * stride + i] = static_cast<T>(from[r * width + i] * by);
   }
 }
-// Back, times `scale`, or each row times its own where `scales` is not null.
+// Copies back, times `scale`, or with each row times its own scale if `scales` is not null.
 MUSTER_VECTOR_CLONES
 void Unpack(const float* from, int64_t rows, int64_t d, float scale, const float* scales, const HeadRows& to) {
   if (to.bfloat16) {

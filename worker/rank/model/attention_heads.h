@@ -6,7 +6,7 @@
 
 namespace muster {
 
-// What is alike for all tasks of a call. Pointers to rows are to row 0 of the batch, of c10::BFloat16 or float.
+// The values that all tasks of a call share. Pointers to rows are to row 0 of the batch, of c10::BFloat16 or float.
 struct AttentionCall {
   bool bfloat16;
   int64_t rows, heads, key_value_heads, d;
@@ -18,7 +18,7 @@ struct AttentionCall {
   const void* qkv;
   void* out;
   float* lse;  // [heads, rows]
-  // Of the backward alone.
+  // For the backward alone.
   const void* d_out;
   void* d_qkv;
 };

@@ -1,4 +1,4 @@
-// Where the heads of queries, keys and values lie in a row.
+// The positions of the heads of queries, keys and values in a row.
 #pragma once
 
 #include "worker/rank/model/attention_ops.h"

@@ -33,13 +33,13 @@
 
 namespace muster {
 
-// What a token sees, and how heads are cut.
+// The tokens that each token attends to, and the layout of the heads.
 struct AttentionForm {
   int64_t heads = 1;
   int64_t key_value_heads = 0;  // each serves heads / key_value_heads neighboring heads; 0: heads
   bool causal = false;          // a token sees itself and those before it
   int64_t window = 0;           // a token sees those at most this far away; 0: all
-  // What is added to scores of tokens this far apart: [2 * longest - 1, heads], row key - query + longest - 1, of
+  // Added to the scores of tokens by their distance: [2 * longest - 1, heads], row key - query + longest - 1, of
   // float32, or of float64 for qkv of float64. Undefined: nothing. It receives its gradient.
   at::Tensor distance_bias;
 
@@ -54,7 +54,7 @@ struct AttentionMask {
 
 struct AttentionResult {
   at::Tensor out;  // [T, heads * d], of qkv's type: row t, columns from h * d on
-  // What the backward needs beside. lse: float32 (float64 for qkv of float64), dense [heads, T]: element h * T + t.
+  // Further inputs of the backward. lse: float32 (float64 for qkv of float64), dense [heads, T]: element h * T + t.
   // An implementation that does not need it leaves it undefined. random: of torch's flash attention alone.
   at::Tensor lse;
   at::Tensor random;
@@ -68,7 +68,7 @@ struct AttentionGradients {
 class AttentionOps {
  public:
   virtual ~AttentionOps() = default;
-  // Whether Forward and Backward compute this. What a device's operations leave runs as products of dense tensors.
+  // Whether Forward and Backward compute this. All other forms run as products of dense tensors.
   virtual bool Takes(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,
                      const SequencePlan& plan) const = 0;
   // qkv: dense [T, (heads + 2 * key_value_heads) * d], T = plan.rows: queries of all heads, then keys, then values.
@@ -83,13 +83,13 @@ class AttentionOps {
 // The operations that compute this on qkv's device: the registered ones, or else products of dense tensors.
 const AttentionOps& AttentionOpsFor(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,
                                     const SequencePlan& plan);
-// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+// Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterAttentionOps(c10::DeviceType device, const AttentionOps& ops);
 
 // Float32 and bfloat16 in every form, in the caches of the threads that at::parallel_for has.
 const AttentionOps& CpuAttentionOps();
 // Products of dense tensors, launched for each length of the batch, on any device and for every form. Needs the device's
-// DropoutOps. What the fused operations are compared with.
+// DropoutOps. The reference for the fused operations.
 const AttentionOps& DenseAttentionOps();
 // torch's variable-length flash attention. Takes bfloat16 on a GPU, without a bias, and with dropout only where
 // plan.attention_keys says kLaunch.

@@ -103,7 +103,7 @@ TEST(AttentionOfTheCpu, IsItsDefinitionInEveryForm) {
   }
 }
 
-// Keys of zeros weigh all values alike, and values of unit vectors show which were kept.
+// Keys of zeros weigh all values equally, and values of unit vectors show which were kept.
 TEST(AttentionOfTheCpu, DrawsTheMasksOfApplyMask) {
   at::set_num_threads(1);
   constexpr int64_t kHeads = 3, d = 128, kLayer = 4;

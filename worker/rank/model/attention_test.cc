@@ -50,7 +50,7 @@ TEST(AttentionInBfloat16, DropoutDoesNotRoundScores) {
       plain_out = out;
       plain_gradient = gradient;
     }
-    // Fewer terms are averaged with dropout; what is rounded is the same.
+    // Fewer terms are averaged with dropout; the rounding is the same.
     EXPECT_LE(out, 1.5 * plain_out) << probability;
     EXPECT_LE(gradient, 1.5 * plain_gradient) << probability;
   }

@@ -1,4 +1,4 @@
-// What attention on the CPU is made of: products of tiles that lie in a cache, packing, and rows of the softmax. Nothing
+// The parts of attention on the CPU: products of tiles that lie in a cache, packing, and rows of the softmax. Nothing
 // here depends on which thread runs it, and every sum has an order that the sequence alone fixes.
 #pragma once
 
@@ -101,7 +101,7 @@ MUSTER_INLINE void Product(int64_t rows, int64_t columns, int64_t depth, const L
   }
 }
 
-// to[c][r] = from[r][c] for 16 rows and columns, by four rounds that interleave rows 8 apart.
+// to[c][r] = from[r][c] for 16 rows and columns, in four rounds that interleave rows 8 apart.
 MUSTER_INLINE void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_row) {
   constexpr Ints kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
   constexpr Ints kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
@@ -172,7 +172,7 @@ class Decisions {
   uint64_t key_ = 0, first_ = 0, end_ = 0;  // in units of kEach
 };
 
-// What happens to one row of scores, whose columns are keys first_key and on.
+// Processes one row of scores, whose columns are the keys from first_key on.
 struct ScoreRow {
   int64_t first_key, vectors;
   int64_t seen_begin, seen_end;  // keys; others have probability 0

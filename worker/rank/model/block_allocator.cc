@@ -91,7 +91,7 @@ class Blocks {
   }
 
   absl::Mutex mutex_;
-  std::list<Idle> idle_ ABSL_GUARDED_BY(mutex_);  // in the order in which they came back
+  std::list<Idle> idle_ ABSL_GUARDED_BY(mutex_);  // in the order in which they were returned
   std::unordered_map<size_t, std::vector<std::list<Idle>::iterator>> by_size_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<void*, size_t> sizes_ ABSL_GUARDED_BY(mutex_);  // of blocks in use
   BlockUse use_ ABSL_GUARDED_BY(mutex_);
@@ -106,7 +106,7 @@ Blocks& TheBlocks() {
 
 c10::Allocator& Small() { return *c10::GetDefaultCPUAllocator(); }
 
-// Of either kind: oneDNN frees raw memory by one function. Blocks are whole pages, which malloc's chunks seldom are.
+// Frees memory of either kind, because oneDNN has one function for both. Blocks begin at a page; malloc's chunks seldom do.
 void Free(void* address) {
   if (reinterpret_cast<uintptr_t>(address) % kPage == 0 && TheBlocks().Give(address)) return;
   Small().raw_deallocate(address);

@@ -1,4 +1,4 @@
-// Memory for large CPU tensors: blocks that are mapped once and handed out again.
+// Memory for large CPU tensors: blocks that are mapped once and reused.
 //
 // glibc either maps and unmaps every large block, so that each step pays for all its pages again, or keeps them in a
 // heap that ragged sizes break up, so that the peak grows with the number of micro-batches. Here a block goes back to
@@ -19,13 +19,13 @@ inline constexpr size_t kSpare = size_t{256} << 20, kMostWithSpare = size_t{1} <
 // The size class of `bytes` >= kSmallestBlock: at most an eighth larger, a multiple of 4096.
 size_t BlockSize(size_t bytes);
 
-// From now on, for all CPU tensors of the process. Call it in main(), before the first tensor. Thread-safe ever after.
+// Applies to all CPU tensors that the process makes from now on. Call it in main(), before the first tensor. Thread-safe.
 void UseBlockAllocator();
 
 // Gives all idle memory back to the system, as malloc_trim does for malloc's.
 void ReturnIdleBlocks();
 
-// What it holds now, in bytes.
+// The bytes that it holds now.
 struct BlockUse {
   size_t in_use = 0, idle = 0, mapped_ever = 0;
 };

@@ -1,4 +1,4 @@
-// What the families' layers are made of.
+// The building blocks of the families' layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,7 @@ namespace muster {
 // The parameters of an encoder by name. A bias that the family does not have is undefined.
 class Weights {
  public:
-  // `lora_scale`: of the adapters, where there are any.
+  // `lora_scale`: the scale of the adapters, if there are any.
   Weights(std::span<const Parameter> fixed, std::span<const Parameter> parameters, double lora_scale);
   at::Tensor Get(std::string_view name) const;  // throws c10::Error where there is none
   Affine GetAffine(const std::string& name) const;

@@ -136,7 +136,7 @@ MUSTER_VECTOR_CLONES void EmbedRows(const EmbedJob<E>& job, int64_t begin, int64
 
 // ---- The backward of a norm, of a row
 
-// What the two passes over a row read. `x`: the norm's input, padded.
+// The inputs of both passes over a row. `x`: the norm's input, padded.
 template <typename P>
 struct NormRow {
   const P* x;

@@ -1,4 +1,4 @@
-// What the CPU's row operations are made of: rows of float32, float64 or bfloat16 as vectors of 16 numbers in the type
+// The parts of the CPU's row operations: rows of float32, float64 or bfloat16 as vectors of 16 numbers in the type
 // that arithmetic is done in. See encoder_ops.h for E and P. Everything is inlined into the clones of its callers.
 #pragma once
 
@@ -43,7 +43,7 @@ MUSTER_INLINE void LoadRow(const c10::BFloat16* from, Floats& to) {
 }
 MUSTER_INLINE void StoreRow(const Floats& from, float* to) { __builtin_memcpy(to, &from, sizeof(Floats)); }
 MUSTER_INLINE void StoreRow(const Doubles& from, double* to) { __builtin_memcpy(to, &from, sizeof(Doubles)); }
-// To the nearest, of two equally near to the even one, as c10::BFloat16 does.
+// Rounds to nearest, ties to even, as c10::BFloat16 does.
 MUSTER_INLINE void StoreRow(const Floats& from, c10::BFloat16* to) {
   const Words bits = (Words)from;
   Words rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
@@ -82,7 +82,7 @@ MUSTER_INLINE void AddSome(const Vector& x, int64_t count, P* to) {
   StoreSome(sum, count, to);
 }
 
-// In pairs of lanes that are half as far apart each time: the same order on every processor.
+// Adds pairs of lanes, half as far apart each time: the same order on every processor.
 template <typename Vector>
 MUSTER_INLINE auto AddLanes(const Vector& x) {
   auto part = x;

@@ -113,7 +113,7 @@ MUSTER_VECTOR_CLONES void PoolSumBackward(const ParameterOf<E>* d_out, int64_t w
   }
 }
 
-// Sequences are dealt to the threads by themselves: a sum belongs to one of them.
+// Threads take whole sequences, so a sum belongs to one thread.
 template <typename Operation>
 void ForSequences(const SequencePlan& plan, int64_t width, const Operation& operation) {
   const auto sequences = static_cast<int64_t>(plan.lengths.size());

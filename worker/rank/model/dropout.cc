@@ -152,7 +152,7 @@ class CpuDropoutOps final : public DropoutOps {
   }
 };
 
-// Of each type of device.
+// The operations of each type of device.
 std::array<std::atomic<const DropoutOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
   static const CpuDropoutOps cpu;
   static std::array<std::atomic<const DropoutOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {&cpu};

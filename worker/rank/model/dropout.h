@@ -44,7 +44,7 @@ void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double
 void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
                const c10::BFloat16* residual, c10::BFloat16* out);
 
-// What draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
+// Draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
 class DropoutOps {
  public:
   virtual ~DropoutOps() = default;
@@ -56,7 +56,7 @@ class DropoutOps {
                                  const SequencePlan& plan, at::Tensor& out) const = 0;
 };
 const DropoutOps& DropoutOpsOf(c10::DeviceType device);  // throws c10::Error where none is registered
-// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+// Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterDropoutOps(c10::DeviceType device, const DropoutOps& ops);
 
 }  // namespace muster

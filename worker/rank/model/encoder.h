@@ -24,14 +24,14 @@ namespace muster {
 struct PackedBatch {
   at::Tensor tokens;              // int64 [total], on the encoder's device
   std::vector<int64_t> lengths;   // of each sequence; sum is total
-  std::vector<uint32_t> slots;    // global slot of each: keys its dropout
+  std::vector<uint32_t> slots;    // global slot of each sequence, the key of its dropout
   // Tokens at the beginning of each sequence that pooling leaves out (the prompt's); empty: none of any sequence.
   std::vector<int64_t> unpooled;
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
 };
 
-// What the masks of attention probabilities depend on. kLaunch permits flash attention's own generator on a GPU, where it
-// takes the form and type; everywhere else it is kSequence.
+// The keys of the masks of attention probabilities. kLaunch permits flash attention's own generator on a GPU, where it
+// supports the form and type; everywhere else kLaunch means kSequence.
 enum class AttentionKeys {
   kSequence,  // seed, step, slot, layer, element
   kLaunch,    // seed, step, layer, and the first slot of the micro-batch, which keys a generator for all its sequences
@@ -51,7 +51,7 @@ struct Parameter {
   at::Tensor value;   // leaf that requires a gradient
 };
 
-// In what an encoder computes, and where.
+// The type in which an encoder computes, and its device.
 struct EncoderOptions {
   EncoderOptions(at::ScalarType parameter_type = at::kFloat, at::Device on = at::kCPU, bool in_bfloat16 = false)
       : type(parameter_type), device(on), bfloat16(in_bfloat16) {}
@@ -81,7 +81,7 @@ class Encoder {
 
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
-  // What is trained: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
+  // The trained parameters: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
   // EncoderTensors(config), then DenseTensors().
   std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;
@@ -105,7 +105,7 @@ class Encoder {
 
 // One tensor of a mapped .safetensors file, in the file's type, copied to 64-byte alignment.
 absl::StatusOr<at::Tensor> ReadTensor(const MappedFile& mapped, const SafetensorsEntry& entry);
-// Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: aside, flushed, renamed.
+// Writes tensors as `file` (.safetensors), in their order, each in its own dtype. Atomic: a temporary file is flushed and renamed.
 absl::Status WriteSafetensors(const std::filesystem::path& file, std::span<const Parameter> tensors);
 // Reads every tensor of a .safetensors file, in the order of their bytes and in the file's
 // dtypes, copied to 64-byte alignment.

@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// Each operation has a name in profiles, beside torch's own.
+// Each operation has a name in profiles, in addition to torch's own.
 const std::vector<c10::IValue> kNoInputs;
 
 class CpuEncoderOps final : public EncoderOps {
@@ -69,7 +69,7 @@ class CpuEncoderOps final : public EncoderOps {
   }
 };
 
-// Of each type of device.
+// The operations of each type of device.
 std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
   static const CpuEncoderOps cpu;
   static std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {&cpu};

@@ -47,14 +47,14 @@ struct Norm {
   bool rms = false;
 };
 
-// Where the column sums of a backward go, each P [H], += and optional.
+// The outputs of a backward's column sums, each P [H], += and optional.
 struct NormGradients {
   at::Tensor weight, bias;
   at::Tensor product_bias;  // of AddNorm's `bias`
 };
 
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
-// From transformers' name; throws c10::Error for one that is none of these.
+// From transformers' name. Throws c10::Error for any other name.
 Activation ActivationFrom(std::string_view name);
 
 // The word, position and type embeddings whose sum is a token's. tokens, positions: int64 [T] on the device.
@@ -124,7 +124,7 @@ class EncoderOps {
 };
 
 const EncoderOps& EncoderOpsOf(c10::DeviceType device);  // throws c10::Error where none is registered
-// Before the first use on that device; `ops` lives on. The CPU's are there from the start.
+// Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterEncoderOps(c10::DeviceType device, const EncoderOps& ops);
 
 }  // namespace muster

@@ -56,7 +56,7 @@ struct Inputs {
 at::Tensor Wide(const at::Tensor& tensor) { return tensor.to(at::kDouble); }
 at::Tensor Leaf(const at::Tensor& tensor) { return tensor.to(at::kDouble).detach().clone().set_requires_grad(true); }
 
-// Of results of the type that rows have: float64, float32, or bfloat16, which rounds to 8 bits.
+// The tolerance for results of the rows' type: float64, float32, or bfloat16, which rounds to 8 bits.
 double Tolerance(at::ScalarType type) { return type == at::kDouble ? 1e-13 : type == at::kFloat ? 2e-6 : 1e-2; }
 
 void ExpectNear(const at::Tensor& own, const at::Tensor& expected, at::ScalarType type, const char* what,
@@ -258,7 +258,7 @@ TEST(Product, EqualsFloat32WhereNumbersAreExactInBfloat16) {
   }
 }
 
-// What makes column sums a function of the inputs alone.
+// Column sums depend on the inputs alone.
 TEST(EncoderOps, BytesDoNotDependOnTheNumberOfThreads) {
   const int before = at::get_num_threads();
   std::vector<at::Tensor> first;

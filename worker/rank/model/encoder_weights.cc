@@ -99,7 +99,7 @@ std::vector<Parameter> RandomParameters(const EncoderConfig& config, uint64_t se
 absl::StatusOr<std::vector<Parameter>> LoraParameters(const EncoderConfig& config, at::ScalarType type,
                                                       at::Device device) {
   const at::NoGradGuard no_grad;
-  constexpr uint64_t kAdapters = 0x6c6f7261;  // other numbers than those of random weights of the same seed
+  constexpr uint64_t kAdapters = 0x6c6f7261;  // so that random weights of the same seed draw other numbers
   ASSIGN_OR_RETURN(const std::vector<TensorShape> targets, LoraTargets(config, config.lora.targets));
   const uint64_t key = MixKey(config.lora.seed, kAdapters);
   std::vector<Parameter> parameters;

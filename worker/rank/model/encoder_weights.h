@@ -1,4 +1,4 @@
-// Where an encoder's parameters come from: a Hugging Face folder, or random numbers.
+// The source of an encoder's parameters: a Hugging Face folder, or random numbers.
 #pragma once
 
 #include <cstdint>

@@ -67,7 +67,7 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
   }
 }
 
-// Of every family, pooling and Dense module, with adapters and without: never less than what is kept, and not far more.
+// For every family, pooling and Dense module, with and without adapters: never less than what is kept, and not far more.
 TEST(GraphBytes, IsAnUpperEstimateForEveryFamily) {
   at::set_num_threads(1);  // several would wait for each other on a busy machine; bytes do not depend on it
   for (const std::string& name : FamilyNames()) {

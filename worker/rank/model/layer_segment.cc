@@ -161,7 +161,7 @@ std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_
   const SequencePlan& plan = *call.plan;
   const Masks masks = MasksFor(call);
 
-  // Of normed2, overwritten by that of sum2; and what reaches sum2 past its norm.
+  // The gradient of normed2, overwritten by that of sum2, and the gradient that reaches sum2 past its norm.
   at::Tensor d_sum2 = d_outputs[0].contiguous(), past_norm2;
   if (!IsLast()) {
     const at::Tensor d_next = d_outputs[1].contiguous();

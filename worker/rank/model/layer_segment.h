@@ -42,7 +42,7 @@ class LayerSegment final : public Segment {
   Activation activation = Activation::kGelu;
   bool gated = false, pre_norm = false;
   int64_t index = 0;
-  // Where ModernBERT drops: attention's output with attention's rate, and inside the feed-forward part instead of
+  // ModernBERT's dropout sites: attention's output with attention's rate, and inside the feed-forward part instead of
   // after.
   bool drops_inside = false;
 

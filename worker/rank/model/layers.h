@@ -1,4 +1,4 @@
-// What a family computes between token ids and pooling. One file per kind of layer; blocks.h holds what they share.
+// The computation of a family between token ids and pooling. One file per kind of layer; blocks.h holds what they share.
 #pragma once
 
 #include <ATen/core/Tensor.h>

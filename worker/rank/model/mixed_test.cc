@@ -100,7 +100,7 @@ TEST(EncoderInBfloat16, GradientsOfMicroBatchesAddUpInFloat32) {
   const Pair pair = MakePair(config);
   const PackedBatch batch = RandomBatch(config, {2}, 1);
   const auto one = Gradients(*pair.mixed, pair.mixed->Encode(batch, {}), batch);
-  constexpr int kParts = 300;  // bfloat16 stops to grow at 256 equal parts
+  constexpr int kParts = 300;  // a sum in bfloat16 stops growing at 256 equal parts
   for (int i = 0; i < kParts; ++i) {
     const at::Tensor embeddings = pair.mixed->Encode(batch, {});
     const at::Tensor row = at::sin(at::arange(embeddings.size(1), embeddings.options()) * (batch.slots[0] + 1) * 0.7);

@@ -1,4 +1,4 @@
-// Where a hand-written backward adds the gradients of parameters.
+// The destination to which a hand-written backward adds the gradients of parameters.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,18 +8,19 @@
 
 namespace muster {
 
-// Of one call of a backward, on its thread. Under torch::autograd::backward() a parameter that has a gradient (of
+// Serves one call of a backward, on its thread. Under torch::autograd::backward() a parameter that has a gradient (of
 // FlatGradients) is added to directly: neither a temporary nor a second pass over it. Under grad(), which asks for
-// gradients of its own, or where there is none yet, sums are returned to autograd. Autograd's node that would add to
-// the parameter runs in both cases, with nothing to add in the first: its hooks tell when a gradient is complete.
+// separate gradients, or if there is none yet, sums are returned to autograd. Autograd's node that would add to
+// the parameter runs in both cases, with nothing to add in the first: its hooks run when a gradient is complete.
 class ParameterGradients {
  public:
   // `parameters` outlive this.
   explicit ParameterGradients(std::span<const at::Tensor> parameters);
 
-  // What the gradient of `parameter`, one of the parameters, is added to. Undefined: it has none, or is not trained.
+  // The tensor to add the gradient of `parameter` (one of the parameters) to. Undefined if `parameter` is undefined or
+  // not trained.
   at::Tensor For(const at::Tensor& parameter);
-  // In the parameters' order, what autograd is to add; undefined where nothing is left for it.
+  // The gradients that autograd must add, in the parameters' order; undefined where there are none.
   std::vector<at::Tensor> Returned() const { return sums_; }
 
  private:

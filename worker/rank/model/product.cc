@@ -63,7 +63,7 @@ at::Tensor Product(const Linear& linear, const at::Tensor& x, bool bias) {
   return out;
 }
 
-// d_x += or = the gradient of x. The first product of all is the one that overwrites.
+// Adds the gradient of x to d_x; with `overwrite`, the first product overwrites d_x.
 void InputProduct(const Linear& linear, const at::Tensor& d_out, bool overwrite, at::Tensor& d_x) {
   const auto add = [&](const at::Tensor& d, const at::Tensor& weight) {
     if (overwrite) {
@@ -123,7 +123,7 @@ void AddWeightGradients(const Linear& linear, const at::Tensor& x, const at::Ten
     const at::Tensor part = d_out.narrow(1, first, columns);
     AddTransposedProduct(part, x, 1, gradients.For(master.weight));
     if (adapter == nullptr) return;
-    // What lies between the two products of an adapter is narrow: computed again, not kept.
+    // The matrix between the two products of an adapter is narrow, so it is computed again instead of kept.
     AddTransposedProduct(part, at::mm(x, DownOf(*adapter).t()), linear.scale, gradients.For(adapter->up));
     AddTransposedProduct(at::mm(part, UpOf(*adapter)), x, linear.scale, gradients.For(adapter->down));
   });

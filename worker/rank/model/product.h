@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Of a function: all parameters, whose gradients it gives, and those of them that it reads itself.
+// The parameters of a function: all whose gradients it gives, and those of them that it reads itself.
 struct ParameterLists {
   std::vector<at::Tensor> all, read;
   void Append(const at::Tensor& parameter, bool is_read = true) {
@@ -26,7 +26,7 @@ struct Linear {
   std::vector<Affine> masters;
   Affine cast;  // of all masters, in bfloat16; undefined where the encoder does not compute in it
 
-  // What is trained of a master whose weight is fixed: scale * up down is added to it. Undefined: nothing.
+  // The trained adapter of a master whose weight is fixed: adds scale * up down to it. Undefined: no adapter.
   struct Adapter {
     at::Tensor down, up;  // [rank, in], [out, rank]
     at::Tensor down_cast, up_cast;

@@ -1,5 +1,5 @@
-// What an encoder computes between two attentions, as one node of autograd's graph whose backward is written by hand. A
-// layer is PackedAttention() and a segment, so its operations are the same for every batch and every device.
+// The computation between two attentions of an encoder, as one node of autograd's graph whose backward is written by
+// hand. A layer is PackedAttention() and a segment, so its operations are the same for every batch and every device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// What all segments of one Encode share.
+// Shared by all segments of one Encode.
 struct SegmentCall : torch::CustomClassHolder {
   SequencePlanPtr plan;
   DropoutRate hidden{0}, attention{0};
@@ -27,7 +27,7 @@ SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const 
 // Immutable once a graph of it exists: where copies of weights in bfloat16 are made again, they belong to a new segment.
 class Segment : public torch::CustomClassHolder {
  public:
-  // What the backward adds gradients to. What is read must not change before it, as autograd checks.
+  // The parameters that the backward adds gradients to. Those that it reads must not change before it, as autograd checks.
   virtual ParameterLists Parameters() const = 0;
   // Appends to `kept` what Backward needs besides the inputs. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,

@@ -1,4 +1,4 @@
-// Where the sequences of a packed batch lie, in runs of equal length, and what keys their dropout.
+// The positions of a packed batch's sequences, in runs of equal length, and their dropout keys.
 #pragma once
 
 #include <ATen/core/ivalue.h>

@@ -84,7 +84,7 @@ Step StepOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, do
   return step;
 }
 
-// Of PackedAttention() alone, which counts for itself.
+// The operations of PackedAttention() alone.
 Step AttentionOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, double dropout) {
   const PackedBatch batch = RandomBatch(config, lengths, 1);
   const SequencePlanPtr plan = MakeSequencePlan(batch, {.attention = dropout, .seed = 1, .step = 1});
@@ -131,7 +131,7 @@ TEST(StepOperations, ALayerTakesAsManyForAnyLengths) {
   }
 }
 
-// What stands around the layers: embeddings, pooling, normalization.
+// The operations around the layers: embeddings, pooling, normalization.
 TEST(StepOperations, WhatIsAroundTheLayersTakesAsManyForAnyLengths) {
   at::set_num_threads(1);
   const auto around = [](const std::vector<int64_t>& lengths) {
@@ -157,7 +157,7 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   }
 }
 
-// grad() gives gradients of its own, whatever the parameters hold; backward() adds the same numbers to them.
+// grad() returns separate gradients, whatever the parameters hold; backward() adds the same numbers to them.
 TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;

@@ -18,7 +18,7 @@ namespace {
 
 // Rows of `b` that are copied at once, which bounds the memory of the copy. A multiple of kProductDepth.
 constexpr int64_t kPackedDepth = 8 * kProductDepth;
-// From one row of the copy of `a` to the next: no power of two, so that they lie in different sets of the cache.
+// The distance between rows of the copy of `a`: not a power of two, so that rows lie in different sets of the cache.
 constexpr int64_t kCopiedRow = kProductDepth + kLanes;
 
 using Vector = Registers64::Vector;
@@ -103,7 +103,7 @@ MUSTER_INLINE void CopyRows(const ProductJob& job, int64_t first, int64_t begin,
   }
 }
 
-// Where a piece of the product stands. `b`: the panel at rows from `begin` on.
+// The position of a piece of the product. `b`: the panel at rows from `begin` on.
 struct Piece {
   int64_t first_row, first_column, begin, depth;
   const float* a;
@@ -132,7 +132,7 @@ MUSTER_INLINE void StoreTile(const ProductJob& job, const Piece& piece) {
   }
 }
 
-// What threads share. The product is cut into units of kRows rows and `columns` columns, columns by columns.
+// State shared by the threads. The product is cut into units of kRows rows and `columns` columns, columns by columns.
 struct Shared {
   const ProductJob& job;
   int64_t columns;       // of a unit, a multiple of the panel

@@ -11,7 +11,7 @@ void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bi
 // out += a b.
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out);
 
-// Either of them by the kernels of cpu_product.h, whose demands on processor, type and strides the tensors must meet.
+// Computes either with the kernels of cpu_product.h, whose requirements on processor, type and strides must be met.
 void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out);
 
 }  // namespace muster

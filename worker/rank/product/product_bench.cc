@@ -1,4 +1,4 @@
-// Products of an encoder's shapes by kernels of our own beside torch's, in turns: muster-product-bench [THREADS]
+// Compares products of an encoder's shapes by our own kernels with torch's, in turns: muster-product-bench [THREADS]
 // [REPEATS].
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -34,7 +34,7 @@ absl::StatusOr<RowEdges> EdgesFrom(const char* name, const Field<uint32_t>& offs
   return edges;
 }
 
-// A column stands once in a row: twice positive would count twice, positive and ignored would be both.
+// A column may occur only once in a row, either as positive or as ignored: a repeated positive would count twice.
 absl::Status CheckDisjoint(const StepBatch& batch) {
   std::vector<int64_t> columns;
   for (int64_t row = 0; row < batch.positives.rows(); ++row) {

@@ -1,5 +1,5 @@
-// What arrives over a stream, checked and as tensors. Nothing of it is trusted: a token id, slot or column that is out
-// of range is refused here, so that the encoder and the loss need not look again.
+// A batch from a stream, checked and converted to tensors. None of its content is trusted: a token id, slot or
+// column that is out of range is refused here, so that the encoder and the loss need not check again.
 #pragma once
 
 #include <cstdint>
@@ -36,10 +36,10 @@ struct StepBatch {
 absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                          const EncoderConfig& config, at::Device device);
 
-// The same, with the tokens still on the host, in pinned memory if they are to go to a GPU.
+// The same, with the tokens still on the host, in pinned memory if they will be copied to a GPU.
 absl::StatusOr<StepBatch> HostBatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
                                              const EncoderConfig& config, bool pinned);
-// Starts to copy the tokens to the device, beside the step in progress.
+// Starts to copy the tokens to the device, concurrently with the step in progress.
 void Upload(StepBatch& batch, Streams& streams);
 // The work that the calling thread asks for from now on sees them.
 void AwaitUpload(const StepBatch& batch, Streams& streams);

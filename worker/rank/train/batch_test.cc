@@ -29,7 +29,7 @@ TEST(BatchFromShare, TakesAGoodShare) {
   EXPECT_GT(batch->tokens, 0);
 }
 
-// Of each sequence of the first micro-batch.
+// Leaves out all tokens but the last in each sequence of the first micro-batch.
 muster::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
   muster::v1::MicroBatch& micro = *share.mutable_micro_batches(0);
   for (const uint32_t length : micro.lengths()) micro.add_unpooled(length - 1);
@@ -82,7 +82,7 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
   }
 }
 
-// On a GPU the copies run in a stream of their own, beside the step in progress.
+// On a GPU the copies run in a separate stream, concurrently with the step.
 TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   testing_streams::RecordingStreams streams;
   auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);
@@ -93,7 +93,7 @@ TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   EXPECT_EQ(streams.reads(), batch->micro_batches.size());
 }
 
-// That the double sees what it is there for.
+// Checks that the double notices a missing event.
 TEST(Upload, AWaitForTheEventOfAnotherStreamIsFound) {
   testing_streams::RecordingStreams streams;
   auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);

@@ -71,7 +71,7 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                        .applied = {ledger.at("queries").get<uint64_t>(), ledger.at("sum").get<uint64_t>()},
                        .whole = ledger.at("whole").get<bool>()};
     } else {
-      cursor.ledger.whole = false;  // written before there were ledgers: the epoch under way cannot be judged
+      cursor.ledger.whole = false;  // written by a version without ledgers: the current epoch cannot be judged
     }
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
@@ -122,7 +122,7 @@ void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies
     const at::Tensor value = from[i].value.detach();
     at::Tensor& copy = copies[i].value;
     if (value.is_cpu() && value.is_contiguous()) {
-      // By this thread alone: memory is the limit, and a barrier of torch's threads waits for whatever else runs here.
+      // Only this thread copies: memory is the limit, and a barrier of torch's threads would wait for other work on the cores.
       CopyPastCaches(copy.mutable_data_ptr(), value.const_data_ptr(), value.nbytes());
     } else {
       copy.copy_(value);
@@ -130,7 +130,7 @@ void CopyInto(const std::vector<Parameter>& from, std::vector<Parameter>& copies
   }
 }
 
-// What does not parse, or does not fit, in a file whose bytes are those that were stored.
+// The bytes of the file are the stored ones, so content that does not parse or fit means that the checkpoint is damaged.
 absl::Status Damaged(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? absl::DataLossError(status.message()) : status;
 }
@@ -147,8 +147,8 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   muster::v1::JobSpec own = spec;
   own.clear_resources();
   own.clear_checkpoint();
-  own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks are not given it
-  // An enumeration's first value means the same given or not, and older programs do not tell the two apart.
+  own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks do not receive it
+  // A missing enumeration means the same as its first value, and older programs do not distinguish the two.
   if (own.model().has_pooling() && own.model().pooling() == 0) own.mutable_model()->clear_pooling();
   if (own.optimizer().has_schedule() && own.optimizer().schedule() == 0) own.mutable_optimizer()->clear_schedule();
   if (own.data().positives().has_choose() && own.data().positives().choose() == 0) {

@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// Where training stands.
+// The position of a training run.
 struct TrainingCursor {
   uint64_t step = 0;  // steps done: the next step to take
   uint64_t total_steps = 0;
@@ -35,10 +35,10 @@ struct TrainingCursor {
 // number of threads or ranks sums in another order. Empty if they are equal.
 std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now);
 
-// Of what decides the update: the specification without its resources and checkpoints, and what its names resolved to.
+// Digest of everything that decides the update: the specification without resources and checkpoints, and its resolved names.
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
-// Of all parameters' names and bytes: equal on all ranks, or training has gone wrong. 64 bits (common/fast_digest.h): a
+// Digest of all parameters' names and bytes: equal on all ranks, or training has gone wrong. 64 bits (common/fast_digest.h): a
 // single number that differs is always found.
 std::string ParameterDigest(const std::vector<Parameter>& parameters);
 
@@ -71,7 +71,7 @@ struct RestoredCheckpoint {
   TrainingCursor cursor;
   std::vector<Parameter> best;
 };
-// What a manifest of a checkpoint must name, or the checkpoint is damaged.
+// The files that a checkpoint's manifest must name. Without one of them the checkpoint is damaged.
 std::vector<std::string> RequiredCheckpointFiles();
 
 // DATA_LOSS: the checkpoint is damaged. FAILED_PRECONDITION: it was written under another specification, or by a newer

@@ -20,7 +20,7 @@ inline std::pair<int64_t, int64_t> RowsOfChunk(int64_t count, int64_t chunk, int
   return {count * chunk / chunks, count * (chunk + 1) / chunks};
 }
 
-// Of gathers of this many bytes in all: one chunk for each kChunkBytes, at least one and at most kMostChunks.
+// The number of chunks of a gather of this many bytes: one chunk for each kChunkBytes, at least one and at most kMostChunks.
 int64_t GatherChunks(uint64_t bytes);
 inline constexpr uint64_t kChunkBytes = uint64_t{8} << 20;
 inline constexpr int64_t kMostChunks = 16;
@@ -32,11 +32,11 @@ class EmbeddingGather {
   EmbeddingGather(Group& group, std::span<const int64_t> counts, int64_t width, const at::TensorOptions& options,
                   int64_t chunks);
 
-  // Where this rank's embeddings go, in the order of its micro-batches.
+  // The destination of this rank's embeddings, in the order of its micro-batches.
   const at::Tensor& own_rows() const { return own_; }
-  // The first `rows` of them are there: starts each chunk that they complete.
+  // Call it when the first `rows` of them are written: starts each chunk that they complete.
   void Encoded(int64_t rows);
-  // Starts what is left, and waits: rank 0's rows, then rank 1's, …
+  // Starts the remaining chunks, and waits. Returns rank 0's rows, then rank 1's, …
   absl::StatusOr<at::Tensor> Finish();
 
  private:

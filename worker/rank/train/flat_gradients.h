@@ -21,7 +21,7 @@ class FlatGradients {
 
   // In the parameters' order, each at a multiple of 64 bytes.
   const std::vector<at::Tensor>& views() const { return views_; }
-  // The same memory as messages of bucket_bytes. What lies between two views is 0.
+  // The same memory as messages of bucket_bytes. The bytes between two views are 0.
   std::span<at::Tensor> buckets() { return buckets_; }
   // First and last bucket that hold a part of a parameter's gradient.
   std::pair<size_t, size_t> BucketsOf(size_t parameter) const { return buckets_of_[parameter]; }

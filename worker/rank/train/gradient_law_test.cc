@@ -1,4 +1,4 @@
-// The law of the step: loss and every parameter's gradient are those of one process in float64, on any number of
+// The step: loss and every parameter's gradient equal those of one process in float64, on any number of
 // ranks, however micro-batches are cut, and whether graphs are kept or replayed.
 #include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>
@@ -106,7 +106,7 @@ TEST_P(GradientLaw, HoldsForASmallerLastBatch) {
   ExpectTheLaw("last batch, seed 3", problem, GetParam(), 0.1, kOneCut);
 }
 
-// Embeddings of 32 numbers, cut to 5 and 16: each cut is normalized again, and has a weight of its own.
+// Embeddings of 32 numbers, cut to 5 and 16: each cut is normalized again, and has its own weight.
 TEST_P(GradientLaw, HoldsForMatryoshkaSizes) {
   Problem problem = MakeProblem(5, OnePositive());
   problem.graded = !OnePositive();
@@ -189,7 +189,7 @@ INSTANTIATE_TEST_SUITE_P(Families, FamilyGradientLaw, testing::ValuesIn(FamilyNa
   return name;
 });
 
-// What the comparison is worth: a gradient that is wrong by a hundredth of a percent in one tensor is seen.
+// The comparison detects a gradient that is wrong by a hundredth of a percent in one tensor.
 TEST(GradientLawCorner, TheComparisonSeesASmallError) {
   const Problem problem = MakeProblem(1, false);
   const TrainerOptions options = ProblemOptions(OBJECTIVE_JOINTLH, 0);

@@ -19,7 +19,8 @@ struct Node;
 
 namespace muster {
 
-// One step's. Made, used and destroyed by the thread that calls backward(); autograd's threads report to it meanwhile. Buckets
+// Reduces the gradients of one step. Made, used and destroyed by the thread that calls backward(); autograd's threads
+// report to it meanwhile. Buckets
 // start from the last to the first on every rank, whichever of them is ready first.
 class GradientReduction {
  public:
@@ -29,12 +30,12 @@ class GradientReduction {
   GradientReduction(const GradientReduction&) = delete;
   GradientReduction& operator=(const GradientReduction&) = delete;
 
-  // The backward pass that follows is the step's last: what it adds to a parameter's gradient is the last that is added. Call it
+  // The backward pass that follows is the step's last: nothing is added to a parameter's gradient after it. Call it
   // when that pass's graph exists.
   void ExpectLast();
   // Buckets whose reduction has begun.
   int64_t started() const;
-  // After that pass. Starts what is left, and waits for all: gradients hold their sums over the ranks then.
+  // Call it after that pass. Starts the remaining buckets and waits for all; then gradients hold their sums over the ranks.
   absl::Status Finish();
 
  private:

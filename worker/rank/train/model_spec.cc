@@ -43,8 +43,8 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   }
   if (spec.has_normalize()) config.normalize = spec.normalize();
   if (spec.has_include_prompt()) config.exclude_prompt = !spec.include_prompt();
-  // What the folder says of its lengths and dropout is what it was made with; from here on the model is what the
-  // specification trains, and an export says so.
+  // The folder's lengths and dropout are those of its own training. From here on the model has those of the
+  // specification, and an export says so.
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
   if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
   if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());

@@ -26,7 +26,7 @@ TEST(EncoderFromSpec, PrecisionIsOfProductsAndWeightsStayFloat32) {
   }
 }
 
-// What is exported and reported says so: a folder's own length and dropout are those of an earlier training.
+// Export and report name the job's values: the folder's own length and dropout are those of an earlier training.
 TEST(EncoderFromSpec, LengthAndDropoutAreWhatTheSpecificationTrains) {
   muster::v1::JobSpec spec = Spec(muster::v1::PRECISION_FP32);
   spec.mutable_model()->mutable_max_length()->set_query(64);

@@ -37,7 +37,7 @@ class AdamW {
   // Updates done so far.
   uint64_t step() const { return step_; }
 
-  // What a checkpoint needs, in the parameters' order: "exp_avg.NAME" and "exp_avg_sq.NAME" of each, then "step"
+  // The state for a checkpoint, in the parameters' order: "exp_avg.NAME" and "exp_avg_sq.NAME" of each, then "step"
   // (int64 []). The moments share storage with the optimizer: copy them before the next Update.
   std::vector<Parameter> State() const;
   // Takes State()'s tensors by name. INVALID_ARGUMENT if one is absent or has another shape: nothing has changed then.

@@ -91,7 +91,7 @@ LargeCase LargeTensors(at::ScalarType type = at::kFloat) {
   return large;
 }
 
-// In float64: in float32 each of the two rounds in its own way, and 20 steps differ by 1.5e-6.
+// Uses float64: in float32 the two round differently, and after 20 steps they differ by 1.5e-6.
 TEST(AdamW, EqualsTorchsFusedKernel) {
   const LargeCase large = LargeTensors(at::kDouble);
   std::vector<at::Tensor> values, averages, squares, steps;
@@ -117,7 +117,7 @@ TEST(AdamW, EqualsTorchsFusedKernel) {
   EXPECT_LE(largest, 1e-12);
 }
 
-// The clip factor goes into the update: no pass over the gradients of its own, and the same bits.
+// The clip factor is part of the update: no extra pass over the gradients, and the same bits.
 TEST(AdamW, AScaleOfTheGradientIsThatOfScaledGradients) {
   const LargeCase scaled = LargeTensors(), given = LargeTensors();
   AdamW by_factor(given.parameters, kOptions), by_hand(scaled.parameters, kOptions);
@@ -182,7 +182,7 @@ TEST(AdamW, RestoreRefusesAnIncompleteOrForeignStateAndChangesNothing) {
   EXPECT_GT(optimizer.State()[0].value.abs().max().item<double>(), 0);
 }
 
-// By the architectures' own names: biases and norms are vectors; of matrices, only MPNet's relative positions are a bias.
+// Uses the architectures' own names: biases and norms are vectors; among matrices, only MPNet's relative positions are a bias.
 TEST(AdamW, DecaysMatricesOnly) {
   for (const std::string& name : FamilyNames()) {
     EncoderConfig config;

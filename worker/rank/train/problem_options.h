@@ -24,7 +24,7 @@ inline TrainerOptions PlainOptions(muster::v1::Objective objective, double tempe
   return options;
 }
 
-// For problem.h's problems: with decay, and tiles that cut them.
+// Options for problem.h's problems: with decay, and tiles that cut them.
 inline TrainerOptions ProblemOptions(muster::v1::Objective objective, double dropout) {
   TrainerOptions options = PlainOptions(objective, kTemperature, /*learning_rate=*/1e-2, dropout);
   options.optimizer.set_weight_decay(0.01);

@@ -1,4 +1,4 @@
-// For tests: the gradient of one step in the plainest way, to hold the trainer against. One process, float64, one
+// For tests: the gradient of one step in the simplest way, as a reference for the trainer. One process, float64, one
 // sequence at a time, no graph freed, autograd through the dense score matrix and the formulas of arXiv 2602.12727.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace muster {
 
-// Of the global batch, in the order of Encoder::parameters().
+// The result for the global batch, in the order of Encoder::parameters().
 struct StepGradients {
   double loss = 0;
   std::vector<at::Tensor> gradients;

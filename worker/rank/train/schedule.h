@@ -17,7 +17,7 @@ namespace muster {
 // has step / w, whose first update is lost. Linear and cosine reach 0 at total_steps, so every step's rate is > 0.
 double LearningRateAt(const muster::v1::OptimizerSpec& spec, uint64_t step, uint64_t total_steps);
 
-// What gradients are multiplied by, so that their norm is at most `max_norm`; 1 where it is already, or where
+// The factor for gradients that keeps their norm at most `max_norm`; 1 if it already is, or if
 // max_norm is 0 (no clipping). Source: torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1.
 double ClipFactor(double norm, double max_norm);
 

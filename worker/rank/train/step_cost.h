@@ -1,4 +1,4 @@
-// What a step costs beside what the device could do: so that people see how far from its peak a job runs.
+// Compares a step's cost with the device's peak, so that users see how far below it a job runs.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -28,7 +28,7 @@ struct AdoptedStepLog {
 // empty, unknown ones and lines that are no step of this checkpoint are left out.
 AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps);
 
-// The log of one attempt, in a file of its own. Not thread-safe.
+// The log of one attempt, in a separate file. Not thread-safe.
 class StepLog {
  public:
   explicit StepLog(std::filesystem::path file) : file_(std::move(file)) {}
@@ -38,7 +38,7 @@ class StepLog {
 
   // Its bytes now. Zero: there is no log.
   uint64_t Size() const;
-  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run beside Append.
+  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run concurrently with Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
   // From a checkpoint of `steps` steps. Returns a note: what of its log could not be taken over.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);

@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// What a step says about itself. Counts and means are of the global batch, alike on all ranks; seconds are own.
+// The figures of a step. Counts and means cover the global batch and are equal on all ranks; seconds are this rank's.
 struct StepReport {
   uint64_t step = 0;
   double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping

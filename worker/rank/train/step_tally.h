@@ -1,4 +1,4 @@
-// What the ranks tell each other during a step, in plain bytes: all of them run one build.
+// The values that ranks exchange during a step, as plain bytes: all ranks run the same build.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace muster {
 
-// Of a rank's rows of the loss.
+// Figures of a rank's rows of the loss.
 struct Tally {
   double loss = 0, positive_sum = 0, negative_sum = 0, entropy_sum = 0;
   int64_t valid_rows = 0, positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0, tokens = 0;

@@ -1,4 +1,4 @@
-// What a step sends: one reduction of the gradients, and no byte of embeddings that a rank does not need.
+// A step's traffic: one reduction of the gradients, and no byte of embeddings that a rank does not need.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>

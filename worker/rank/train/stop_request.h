@@ -10,7 +10,7 @@ enum class StopRequest : int {
   kSave = 2,  // after the step in progress, with a checkpoint of that step
 };
 
-// What all do where ranks were asked differently: who is to stop now has no time to save.
+// The request that all ranks follow if theirs differ. The more urgent one wins: a rank that must stop now cannot save.
 constexpr StopRequest Together(StopRequest a, StopRequest b) {
   if (a == StopRequest::kNow || b == StopRequest::kNow) return StopRequest::kNow;
   return a == StopRequest::kSave || b == StopRequest::kSave ? StopRequest::kSave : StopRequest::kNone;

@@ -27,7 +27,7 @@ class TraceRecorder {
 
   // Around each step.
   void BeforeStep();
-  // True, once: the last step of the recording, or of the run (`last`), has been taken and the file is there.
+  // True, once: the last step of the recording, or of the run (`last`), has been recorded and the file is written.
   absl::StatusOr<bool> AfterStep(bool last);
 
  private:

@@ -24,7 +24,7 @@
 namespace muster {
 namespace {
 
-// Of who encodes what: gathered rows mean something else to a rank with another deal.
+// Digest of the assignment of sequences to ranks: with another assignment, gathered rows mean something else.
 uint64_t DealDigest(const StepBatch& batch) {
   uint64_t digest = 0;
   for (const int64_t count : batch.rank_counts) digest = MixKey(digest, static_cast<uint64_t>(count));
@@ -32,7 +32,7 @@ uint64_t DealDigest(const StepBatch& batch) {
   return digest;
 }
 
-// Of each slot, its place among the rows that the ranks send.
+// For each slot, its place among the rows that the ranks send.
 std::vector<int64_t> PlacesOfSlots(const StepBatch& batch) {
   std::vector<int64_t> places(batch.gather_slots.size());
   for (size_t i = 0; i < places.size(); ++i) places[batch.gather_slots[i]] = static_cast<int64_t>(i);
@@ -118,7 +118,7 @@ void Trainer::Enter(absl::string_view phase) const {
   if (options_.board != nullptr) options_.board->SetPhase(phase);
 }
 
-// Embeddings of own sequences go into the gather; returned are those of each micro-batch whose graph is kept.
+// Puts the embeddings of own sequences into the gather. Returns those of each micro-batch whose graph is kept.
 std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather& gather) {
   const Dropout dropout = DropoutAt(batch.step);
   std::vector<uint64_t> bytes;
@@ -190,7 +190,7 @@ absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& 
   return absl::OkStatus();
 }
 
-// In the order of the micro-batches, kept or replayed: the sums have equal bits either way. `gradient`: of own embeddings.
+// Runs in the order of the micro-batches, kept or replayed, so the sums have equal bits. `gradient`: of own embeddings.
 // During the last one the gradients' reduction begins.
 void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
                        GradientReduction& reduction) {

@@ -45,7 +45,7 @@ struct TrainerOptions {
   std::shared_ptr<Streams> streams;  // of the encoder's device; null: the trainer makes its own
 };
 
-// Which micro-batches' graphs are kept, in order: each that still fits the budget beside those kept before it.
+// Which micro-batches' graphs are kept, in order: each that still fits the budget after those kept before it.
 std::vector<bool> GraphsToKeep(std::span<const uint64_t> bytes, uint64_t budget);
 
 // From a specification with its defaults filled in. INVALID_ARGUMENT: it lacks batch.micro_batch_tokens or
@@ -57,9 +57,9 @@ class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
-  // One update. Errors are alike on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
+  // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite, and the text at fault is named where there is one; nothing was
-  // updated. FAILED_PRECONDITION: the ranks hold different plans, or plans that are dealt to the ranks differently
+  // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks
   // (reason RANKS_DISAGREE).
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 

@@ -5,7 +5,7 @@
 
 namespace muster {
 
-// The constants of one AdamW update, alike for all elements of a tensor. `t` is the number of the update, from 1.
+// The constants of one AdamW update, equal for all elements of a tensor. `t` is the number of the update, from 1.
 struct AdamWFactors {
   double gradient = 1;          // multiplies the gradient: the clip factor
   double keep = 1;              // 1 - rate * decay
@@ -19,7 +19,7 @@ struct AdamWFactors {
 template <typename T>
 void ApplyAdamW(const AdamWFactors& factors, int64_t size, const T* gradient, T* value, T* average, T* square);
 
-// Of squares, in double. The order of the sum depends on `size` alone, and a product of two floats is exact in double: every
+// The sum of squares, in double. Its order depends on `size` alone, and a product of two floats is exact in double: every
 // processor and every number of threads gives the same bits for floats.
 template <typename T>
 double SumOfSquares(const T* values, int64_t size);

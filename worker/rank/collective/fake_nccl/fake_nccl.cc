@@ -108,7 +108,7 @@ ncclResult_t Enqueue(ncclComm_t comm, const void* send, void* receive, std::func
 void Leave(ncclComm_t comm, ncclResult_t of_peers) {
   const std::lock_guard guard(comm->meeting->lock);
   comm->meeting->comms[comm->rank] = nullptr;
-  // What this rank gave is freed now: an operation that waits for others never ends.
+  // This rank's buffers are freed now: an operation that waits for others never ends.
   for (const auto& operation : comm->meeting->operations) {
     if (!operation->done) operation->arrived = INT_MIN;
   }

@@ -58,7 +58,7 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace muster::fake_nccl {
 
-// What happened, and what shall happen, in all communicators of the process.
+// Counts events and injects faults, for all communicators of the process.
 struct World {
   std::atomic<int> aborted{0}, destroyed{0};
   std::atomic<bool> notice_aborts{false};  // an abort is a remote error for the peers, as where their sockets close
@@ -68,7 +68,7 @@ struct World {
 World& TheWorld();
 int CallsOfThisThread();  // of collectives
 size_t BytesReceivedByThisThread();
-// Of the streams of this thread's GPU: each rank is a thread.
+// The order of the streams of this thread's GPU: each rank is a thread.
 testing_streams::StreamOrder& OrderOfThisThread();
 
 }  // namespace muster::fake_nccl

@@ -21,7 +21,7 @@ double Function(ActivationKind kind, double x) {
   }
   return NAN;
 }
-// By central differences, to about 1e-9 away from ReLU's corner.
+// The derivative by central differences, exact to about 1e-9 away from ReLU's corner.
 double Derivative(ActivationKind kind, double x) {
   constexpr double kStep = 1e-5;
   return (Function(kind, x + kStep) - Function(kind, x - kStep)) / (2 * kStep);
@@ -41,7 +41,7 @@ class ActivationKernels : public testing::Test {};
 using Elements = testing::Types<float, double, __nv_bfloat16>;
 TYPED_TEST_SUITE(ActivationKernels, Elements);
 
-// Of one shape, kind and form: forward and backward against the definition.
+// For one shape, kind and form: compares forward and backward with the definition.
 template <typename E>
 void Compare(const Shape& shape, ActivationKind kind, bool gated, bool with_bias) {
   using P = ParameterOfCase<E>;
@@ -81,12 +81,12 @@ void Compare(const Shape& shape, ActivationKind kind, bool gated, bool with_bias
     back.d_bias = own_bias.data(), back.partial = partial.data();
     ASSERT_EQ(ActivateBackward(back, nullptr), cudaSuccess);
     EXPECT_TRUE(SameBytes(again, own_out)) << "the backward gives the forward's output again";
-    // Central differences are worth nine digits.
+    // Central differences have about nine correct digits.
     EXPECT_CLOSE(own_d_x, d_x, std::max(kBoundOf<E>, 1e-7));
     EXPECT_CLOSE(own_bias, d_bias, std::max(kSumBoundOf<P>, 1e-7));
     if (first.empty()) first = own_bias;
     EXPECT_TRUE(SameBytes(own_bias, first));
-    // In place, and without what is not wanted.
+    // In place, and without the outputs that are not wanted.
     if (gated) return;
     std::vector<E> in_place = d_out;
     back.out = nullptr, back.d_out = back.d_x = in_place.data(), back.d_bias = back.partial = nullptr;

@@ -94,7 +94,7 @@ TEST_F(CudaEncoderOpsTest, SumsAndTheirNormsAreTheCpus) {
           const NormGradients gradients = GradientsOf(width, type);
           ops.AddNormBackward(rows(4), rows(5), sum, statistics, norm, Mask(0.1), *plan_, d_sum, d_product, gradients);
           Results results = {sum, out, statistics, d_sum, d_product};
-          // Of bfloat16 the bias's gradient sums rows that were rounded: numbers of float32 with its errors.
+          // In bfloat16 the bias's gradient sums rows that were rounded: float32 numbers with bfloat16's errors.
           results.push_back(gradients.product_bias.to(type));
           results.push_back(gradients.weight);
           if (!rms) results.push_back(gradients.bias);

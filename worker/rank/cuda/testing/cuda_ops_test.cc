@@ -35,7 +35,7 @@ TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpuBeforeTheResidual) {
         const DropoutPlace place{5, DropoutSite::kFeedForward};
         CudaDropoutOps().MaskRows(x, base, DropoutRate(0.1), place, *plan, own);
         DropoutOpsOf(at::kCPU).MaskRows(x, base, DropoutRate(0.1), place, *plan, expected);
-        // With a residual the CPU may round product and sum at once. Numbers are below 2.25.
+        // With a residual the CPU may use one rounding for product and sum. Numbers are below 2.25.
         const double unit = type == at::kDouble ? 4.5e-16 : type == at::kFloat ? 2.4e-7 : 0.016;
         const double difference = (own.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
         EXPECT_LE(difference, base.defined() ? unit : 0) << type << ", width " << width;

@@ -15,7 +15,7 @@ using host_cuda::InEveryOrder;
 using testing::AllOf;
 using testing::HasSubstr;
 
-// What the launch reports, or "".
+// The error of the launch, or "".
 template <typename... Parameters, typename... Arguments>
 std::string Refusal(void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... arguments) {
   try {
@@ -101,7 +101,7 @@ __global__ void ShuffleKernel(int* out) {
   own[2] = __shfl_up_sync(0xffffffff, value, 2, 16);
   own[3] = __shfl_sync(0xffffffff, value, 1, 8);
   own[4] = 0;
-  if (lane < 16) own[4] = __shfl_xor_sync(0x0000ffff, value, 1);  // the other half goes its own way
+  if (lane < 16) own[4] = __shfl_xor_sync(0x0000ffff, value, 1);  // the other half does not take part
   if (lane >= 16) own[4] = static_cast<int>(__ballot_sync(0xffff0000, lane % 3 == 0));
 }
 

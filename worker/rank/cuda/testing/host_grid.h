@@ -1,7 +1,7 @@
 // Runs a grid of thread blocks on the host: blocks in sequence, the threads of a block as fibers that take turns at
 // barriers and warp operations. One grid at a time per process.
 //
-// What it reports, as std::logic_error with the place in the source:
+// It throws std::logic_error, with the place in the source, for
 // - a barrier or warp operation that some of its threads never reach (they returned, or wait elsewhere);
 // - a warp operation whose mask lacks the caller, or the lane that the caller reads;
 // - a launch that CUDA would refuse: no block, too many threads, too much shared memory, a second dimension over 65535.
@@ -67,7 +67,7 @@ class Grid {
     for (const int64_t index : blocks) RunBlock(index);
   }
 
-  // Of the thread that runs.
+  // Indices of the thread that runs.
   Extent thread_index{0, 0, 0}, block_index{0, 0, 0};
   const Extent& block_extent() const { return block_; }
   const Extent& grid_extent() const { return grid_; }
@@ -83,7 +83,7 @@ class Grid {
     std::memcpy(threads_[current_]->shown, &value, sizeof(T));
     Wait(State::kAtWarp, mask, where);
   }
-  // What `lane` showed in the exchange that has just ended.
+  // The value of `lane` in the exchange that has just ended.
   template <typename T>
   T Shown(unsigned mask, int lane, const std::source_location& where) {
     if ((mask >> lane & 1) == 0) Fail(where, "a warp operation that reads a lane outside its mask");
@@ -206,7 +206,7 @@ class Grid {
            std::strcmp(a.where.file_name(), b.where.file_name()) == 0;
   }
 
-  // Those of which every lane of the mask has come to one place.
+  // Releases the operations at which every lane of the mask has arrived.
   bool ReleaseWarps(int64_t all) {
     bool released = false;
     for (int64_t t = 0; t < all; ++t) {

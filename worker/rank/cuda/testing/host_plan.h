@@ -20,7 +20,7 @@ inline at::Tensor RandomTensor(at::IntArrayRef sizes, at::ScalarType type, uint6
   return numbers.to(type);
 }
 
-// A plan whose tensors for kernels are there, as on a GPU.
+// A plan with the tensors for kernels, as on a GPU.
 inline SequencePlanPtr HostPlan(const std::vector<int64_t>& lengths, const std::vector<int64_t>& unpooled = {}) {
   PackedBatch batch;
   batch.lengths = lengths;

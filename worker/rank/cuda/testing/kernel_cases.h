@@ -30,7 +30,7 @@ constexpr double kBoundOf = std::is_same_v<E, double> ? 1e-13 : std::is_same_v<E
 template <typename P>
 constexpr double kSumBoundOf = std::is_same_v<P, double> ? 1e-12 : 2e-5;
 
-// What is stored of `value` in an E.
+// `value` after rounding to an E.
 template <typename E>
 double Rounded(double value) {
   return static_cast<double>(static_cast<E>(static_cast<ParameterOfCase<E>>(value)));
@@ -43,7 +43,7 @@ std::vector<T> RandomNumbers(int64_t count, uint64_t seed, double scale = 1) {
   for (T& number : numbers) number = static_cast<T>(static_cast<float>(scale * (2 * random.Uniform() - 1)));
   return numbers;
 }
-// Every bit set: what is not written stays NaN.
+// Every bit set: elements that are not written stay NaN.
 template <typename T>
 std::vector<T> Unwritten(int64_t count) {
   std::vector<T> numbers(count);

@@ -14,7 +14,7 @@ struct Case {
   uint32_t threshold;
   bool with_optional;  // biases, residual, gradient of the sum
 };
-// Widths that are not multiples of a packet, of one warp, and of several; more rows than blocks with sums of their own.
+// Widths that are not multiples of a packet, of one warp, and of several; more rows than blocks with separate sums.
 const std::vector<Case> kCases = {
     {1, 1, NormKind::kLayerNorm, 0, false},      {5, 7, NormKind::kLayerNorm, 6554, true},
     {19, 8, NormKind::kRmsNorm, 6554, true},     {37, 96, NormKind::kLayerNorm, 6554, true},
@@ -122,7 +122,7 @@ TYPED_TEST(NormKernels, AddNormIsItsDefinitionInEveryOrder) {
       job.statistics = statistics.data(), job.out = out.data();
       ASSERT_EQ(AddNorm(job, nullptr), cudaSuccess);
       EXPECT_CLOSE(sum, expected_sum, kBoundOf<E>);
-      // The norm reads what was stored.
+      // The norm reads the stored, rounded sum.
       std::vector<double> stored(sum.begin(), sum.end()), expected_out, expected_statistics;
       this->Normalize(c, in, stored, expected_out, expected_statistics);
       EXPECT_CLOSE(out, expected_out, kBoundOf<E>);
@@ -149,7 +149,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
       d_product.push_back(d_sum[i] * MaskFactor(in.mask, i / c.width, c.width, i % c.width));
       d_product_bias[i % c.width] += d_product[i];
     }
-    for (int64_t i = 0; i < c.width; ++i) d_weight[i] += 1, d_bias[i] += 2, d_product_bias[i] += 3;  // what was there
+    for (int64_t i = 0; i < c.width; ++i) d_weight[i] += 1, d_bias[i] += 2, d_product_bias[i] += 3;  // the earlier content
     const std::vector<P> statistics(statistics_of.begin(), statistics_of.end());
     std::vector<P> first;
     host_cuda::InEveryOrder([&] {
@@ -165,7 +165,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
       job.sums = {partial.data(), own_weight.data(), own_bias.data(), own_product_bias.data()};
       ASSERT_EQ(AddNormBackward(job, nullptr), cudaSuccess);
       EXPECT_CLOSE(own_sum, d_sum, kBoundOf<E>);
-      // Of bfloat16 the mask is drawn on the rounded sum, whose own error the columns average.
+      // In bfloat16 the mask is applied to the rounded sum, whose error averages out over a column.
       EXPECT_CLOSE(own_product, d_product, 2 * kBoundOf<E>);
       EXPECT_CLOSE(own_weight, d_weight, kSumBoundOf<P>);
       EXPECT_CLOSE(own_bias, d_bias, kSumBoundOf<P>);

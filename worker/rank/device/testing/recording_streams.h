@@ -1,4 +1,4 @@
-// For tests: streams that run nothing by themselves, and record who waited for what. Work is done when FinishAll is called; a
+// For tests: streams that run nothing by themselves and record their waits. Work is done when FinishAll is called; a
 // lane that reads what another lane made without having waited for it is a fault.
 #pragma once
 
@@ -42,7 +42,7 @@ class RecordingStreams final : public Streams {
     ++reads_;
   }
 
-  // All that was recorded so far has come to pass.
+  // Everything recorded before has now happened.
   void FinishAll() {
     absl::MutexLock lock(&mutex_);
     finished_ = records_;

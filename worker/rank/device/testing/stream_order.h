@@ -20,9 +20,9 @@ class StreamOrder {
   void Read(int64_t stream, const void* memory, size_t bytes, const std::string& what);
   void Write(int64_t stream, const void* memory, size_t bytes, const std::string& what);
 
-  Event Record(int64_t stream);                     // of the work that the stream holds so far
-  void Wait(int64_t stream, const Event& event);    // what the stream gets from now on comes after it
-  void HostSaw(const Event& event);                 // what any stream gets from now on comes after it
+  Event Record(int64_t stream);                     // after the work that the stream holds now
+  void Wait(int64_t stream, const Event& event);    // work that the stream gets from now on runs after it
+  void HostSaw(const Event& event);                 // work that any stream gets from now on runs after it
 
   // One line for each access that was not ordered: "STREAM reads WHAT, which STREAM may still be writing (WHAT)".
   const std::vector<std::string>& faults() const { return faults_; }
