@@ -12,8 +12,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::CancelRequest;
-using muster::v1::CancelResponse;
+using muster::v1::CancelJobRequest;
+using muster::v1::CancelJobResponse;
 using muster::v1::JobService;
 
 // Gives its canned answers in order, and keeps the request ids that came.
@@ -26,18 +26,18 @@ class Scripted final : public JobService::Service {
     stub_ = JobService::NewStub(server_->InProcessChannel({}));
   }
 
-  grpc::Status Cancel(grpc::ServerContext*, const CancelRequest* request, CancelResponse* response) override {
+  grpc::Status CancelJob(grpc::ServerContext*, const CancelJobRequest* request, CancelJobResponse* response) override {
     request_ids.push_back(request->request_id());
     const grpc::Status answer = answers_.front();
     answers_.pop_front();
     response->mutable_job()->set_id(request->id());
     return answer;
   }
-  absl::StatusOr<CancelResponse> Ask() {
-    CancelRequest request;
+  absl::StatusOr<CancelJobResponse> Ask() {
+    CancelJobRequest request;
     request.set_id("a");
     request.set_request_id("r");
-    return Call<JobService::Stub, CancelRequest, CancelResponse>(*stub_, &JobService::Stub::Cancel, request);
+    return Call<JobService::Stub, CancelJobRequest, CancelJobResponse>(*stub_, &JobService::Stub::CancelJob, request);
   }
 
   std::vector<std::string> request_ids;

@@ -98,7 +98,7 @@ TEST_F(CliDataTest, ExportWritesTheFolderCompletelyOrNotAtAll) {
   data_.export_files = {{"corpus.jsonl", "c"}, {"qrels/train.tsv", "q"}};
   const Result result = Muster("data export s files");
   EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_EQ(data_.exported.format(), "beir");
+  EXPECT_EQ(data_.exported.format(), muster::v1::DATASET_FORMAT_BEIR);
   EXPECT_EQ(*ReadFile(folder_ / "files/qrels/train.tsv"), "q");
   EXPECT_THAT(result.err, HasSubstr("note: left out: 1 hard negatives"));
   EXPECT_THAT(result.out, HasSubstr(absl::StrCat("to import it again: muster data import NAME ", (folder_ / "files").string())));
@@ -108,7 +108,7 @@ TEST_F(CliDataTest, ExportWritesTheFolderCompletelyOrNotAtAll) {
   EXPECT_EQ(again.code, 6);
   EXPECT_THAT(again.err, HasSubstr("exists and is not empty"));
   const auto json = nlohmann::json::parse(Muster("data export s json --format jsonl --output json").out);
-  EXPECT_EQ(data_.exported.format(), "jsonl");
+  EXPECT_EQ(data_.exported.format(), muster::v1::DATASET_FORMAT_JSONL);
   EXPECT_EQ(json["files"][0]["path"], "corpus.jsonl");
   EXPECT_EQ(json["notes"][0], "left out: 1 hard negatives");
 

@@ -51,6 +51,12 @@ std::vector<std::string> EnumWords(const EnumDescriptor& type) {
   return words;
 }
 
+// POOLING_UNSPECIFIED was POOLING_DEFAULT: files that an older version printed have it.
+std::string FormerName(const google::protobuf::EnumValueDescriptor& value) {
+  const absl::string_view name = value.name();
+  return absl::EndsWith(name, "_UNSPECIFIED") ? absl::StrCat(name.substr(0, name.rfind('_')), "_DEFAULT") : "";
+}
+
 // Digits, or digits and a unit: 4GiB. Nothing if the text is neither or does not fit.
 std::optional<uint64_t> ParseSize(const std::string& text) {
   static const std::map<std::string, uint64_t> kUnits = {
@@ -210,7 +216,7 @@ class Reader {
       case FieldDescriptor::CPPTYPE_ENUM: {
         const EnumDescriptor& type = *field.enum_type();
         for (int i = 0; i < type.value_count(); ++i) {
-          if (WordOf(*type.value(i)) == text || type.value(i)->name() == text) {
+          if (WordOf(*type.value(i)) == text || type.value(i)->name() == text || FormerName(*type.value(i)) == text) {
             reflection.SetEnum(&message, &field, type.value(i));
             return absl::OkStatus();
           }

@@ -153,10 +153,10 @@ TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
 }
 
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
-  EXPECT_EQ(
-      ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
-      "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: jointlh, jointlh_sum, rand1lh, summarglh, "
-      "lsepair. Did you mean \"lsepair\"?");
+  EXPECT_EQ(ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
+            "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: default, jointlh, jointlh_sum, rand1lh, "
+            "summarglh, "
+            "lsepair. Did you mean \"lsepair\"?");
 }
 
 TEST(JobFile, WrongTypesAreNamed) {
@@ -206,7 +206,7 @@ TEST(JobFile, OverridesOverrule) {
   EXPECT_EQ(spec.duration().steps(), 7);
   EXPECT_THAT(spec.data().positives().sources(), ElementsAre("llm"));
   EXPECT_EQ(spec.evaluate().every_steps(), 5);
-  EXPECT_EQ(spec.loss().objective(), muster::v1::OBJECTIVE_JOINTLH);
+  EXPECT_EQ(spec.loss().objective(), muster::v1::OBJECTIVE_UNSPECIFIED);
   EXPECT_EQ(spec.model().prompts().query(), "query: ");
   EXPECT_EQ(spec.data().positives().per_query(), 2) << "what is not named stays";
 }

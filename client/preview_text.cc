@@ -19,7 +19,7 @@ std::string SampleText(const muster::v1::TrainingPreview& preview) {
 
 }  // namespace
 
-std::string PreviewText(const muster::v1::SubmitResponse& response) {
+std::string PreviewText(const muster::v1::SubmitJobResponse& response) {
   const muster::v1::JobSpec& spec = response.job().spec();
   const muster::v1::TrainingPreview& preview = response.preview();
   Table facts({"name", spec.name()});

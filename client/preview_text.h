@@ -7,6 +7,6 @@
 
 namespace muster {
 
-std::string PreviewText(const muster::v1::SubmitResponse& response);
+std::string PreviewText(const muster::v1::SubmitJobResponse& response);
 
 }  // namespace muster

@@ -48,14 +48,14 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
   absl::Duration wait = absl::Milliseconds(200);
   bool told = false;
   muster::v1::Job last;
-  muster::v1::WatchRequest request;
+  muster::v1::WatchJobRequest request;
   request.set_id(id);
   while (true) {
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     request.set_after_revision(last.revision());
-    const auto reader = stub->Watch(&context, request);
-    muster::v1::WatchResponse response;
+    const auto reader = stub->WatchJob(&context, request);
+    muster::v1::WatchJobResponse response;
     while (reader->Read(&response)) {
       printer.Update(response.job(), clock.Monotonic());
       last = response.job();

@@ -22,13 +22,13 @@ class ScriptedJobs final : public muster::v1::JobService::Service {
     std::vector<JobPhase> phases;
     grpc::Status status;
   };
-  grpc::Status Watch(grpc::ServerContext*, const muster::v1::WatchRequest* request,
-                     grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
+  grpc::Status WatchJob(grpc::ServerContext*, const muster::v1::WatchJobRequest* request,
+                        grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) override {
     const std::lock_guard lock(mutex_);
     if (calls >= static_cast<int>(scripts.size())) return {grpc::StatusCode::INTERNAL, "no script"};
     const Script& script = scripts[calls++];
     for (const JobPhase phase : script.phases) {
-      muster::v1::WatchResponse response;
+      muster::v1::WatchJobResponse response;
       response.mutable_job()->set_id(request->id());
       response.mutable_job()->set_phase(phase);
       writer->Write(response);

@@ -27,6 +27,7 @@ std::string PrefixOf(const google::protobuf::EnumDescriptor& type) {
 std::string WordOf(const google::protobuf::EnumValueDescriptor& value) {
   const std::string prefix = PrefixOf(*value.type());
   const std::string& name = value.name();
+  if (name == prefix + "UNSPECIFIED") return "default";
   return absl::AsciiStrToLower(absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name);
 }
 

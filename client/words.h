@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// OBJECTIVE_LSEPAIR → lsepair.
+// OBJECTIVE_LSEPAIR → lsepair, OBJECTIVE_UNSPECIFIED → default.
 std::string WordOf(const google::protobuf::EnumValueDescriptor& value);
 template <typename E>
 std::string WordOf(E value) {

@@ -31,7 +31,7 @@ def reasons_in_code():
 
 def rpcs_in_protos():
     names = set()
-    for path in (ROOT / "proto/muster/v1").glob("*.proto"):
+    for path in (ROOT / "proto/muster").rglob("*.proto"):
         for service, body in re.findall(r"^service (\w+) \{(.*?)^\}", path.read_text(), re.MULTILINE | re.DOTALL):
             names |= {f"{service}.{rpc}" for rpc in re.findall(r"rpc (\w+)\(", body)}
     return names
@@ -56,9 +56,9 @@ class Errors(unittest.TestCase):
 
     def test_a_reason_that_is_not_listed_is_seen(self):
         self.assertEqual(reasons_of('return WithReason(x,\n "NOT_LISTED");'), {"NOT_LISTED"})
-        self.assertFalse(documented.is_documented("JobService.Submit", "NOT_FOUND", "NOT_LISTED"))
-        self.assertTrue(documented.is_documented("JobService.Submit", "NOT_FOUND", "DATASET_NOT_FOUND"))
-        self.assertFalse(documented.is_documented("JobService.List", "NOT_FOUND", "DATASET_NOT_FOUND"))
+        self.assertFalse(documented.is_documented("JobService.SubmitJob", "NOT_FOUND", "NOT_LISTED"))
+        self.assertTrue(documented.is_documented("JobService.SubmitJob", "NOT_FOUND", "DATASET_NOT_FOUND"))
+        self.assertFalse(documented.is_documented("JobService.ListJobs", "NOT_FOUND", "DATASET_NOT_FOUND"))
 
 
 if __name__ == "__main__":

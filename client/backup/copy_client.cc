@@ -8,11 +8,13 @@
 
 namespace muster {
 
-using muster::v1::CopyRequest;
-using muster::v1::CopyResponse;
+using muster::internal::v1::CopyRequest;
+using muster::internal::v1::CopyResponse;
 
 CopyClient::CopyClient(std::shared_ptr<grpc::Channel> channel, std::string name)
-    : name_(std::move(name)), channel_(std::move(channel)), stub_(muster::v1::BackupService::NewStub(channel_)) {}
+    : name_(std::move(name)),
+      channel_(std::move(channel)),
+      stub_(muster::internal::v1::BackupService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<CopyClient>> CopyClient::Open(std::shared_ptr<grpc::Channel> channel, std::string name,
                                                              absl::Time deadline) {
@@ -49,11 +51,11 @@ absl::StatusOr<CopyResponse> CopyClient::Next() {
   return response;
 }
 
-absl::StatusOr<std::vector<muster::v1::CopyFile>> CopyClient::List() {
+absl::StatusOr<std::vector<muster::internal::v1::CopyFile>> CopyClient::List() {
   CopyRequest request;
   request.mutable_list();
   RETURN_IF_ERROR(Ask(request));
-  std::vector<muster::v1::CopyFile> files;
+  std::vector<muster::internal::v1::CopyFile> files;
   while (true) {
     ASSIGN_OR_RETURN(const CopyResponse response, Next());
     if (response.has_listed()) return files;

@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "muster/v1/backup.grpc.pb.h"
+#include "muster/internal/v1/backup.grpc.pb.h"
 
 namespace muster {
 
@@ -26,24 +26,25 @@ class CopyClient {
                                                           absl::Time deadline);
   ~CopyClient();
 
-  const muster::v1::CopyHeld& held() const { return held_; }
-  absl::StatusOr<std::vector<muster::v1::CopyFile>> List();
+  const muster::internal::v1::CopyHeld& held() const { return held_; }
+  absl::StatusOr<std::vector<muster::internal::v1::CopyFile>> List();
   absl::Status Read(const std::string& path, const std::function<absl::Status(std::string_view)>& take);
   // Ends the call. OK only if the server did not end it before: then nothing was removed until now.
   absl::Status Close();
 
  private:
   CopyClient(std::shared_ptr<grpc::Channel> channel, std::string name);
-  absl::Status Ask(const muster::v1::CopyRequest& request);
-  absl::StatusOr<muster::v1::CopyResponse> Next();
+  absl::Status Ask(const muster::internal::v1::CopyRequest& request);
+  absl::StatusOr<muster::internal::v1::CopyResponse> Next();
   absl::Status Ended();
 
   const std::string name_;
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<muster::v1::BackupService::Stub> stub_;
+  std::unique_ptr<muster::internal::v1::BackupService::Stub> stub_;
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<muster::v1::CopyRequest, muster::v1::CopyResponse>> stream_;
-  muster::v1::CopyHeld held_;
+  std::unique_ptr<grpc::ClientReaderWriter<muster::internal::v1::CopyRequest, muster::internal::v1::CopyResponse>>
+      stream_;
+  muster::internal::v1::CopyHeld held_;
   bool finished_ = false;
 };
 

@@ -17,8 +17,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::BackupManifest;
-using muster::v1::BackupPart;
+using muster::internal::v1::BackupManifest;
+using muster::internal::v1::BackupPart;
 
 constexpr uint64_t kReserve = 64 << 20;  // bytes that must stay free
 
@@ -64,7 +64,7 @@ absl::StatusOr<Target> Prepare(const BackupManifest& manifest, const std::string
   return target;
 }
 
-absl::Status CopyFileChecked(const BackupRepository& repository, const muster::v1::CopyFile& file,
+absl::Status CopyFileChecked(const BackupRepository& repository, const muster::internal::v1::CopyFile& file,
                              const std::filesystem::path& target) {
   RETURN_IF_ERROR(MakeFolders(target.parent_path()));
   std::error_code error;

@@ -22,6 +22,7 @@ struct RestoreOptions {
 // The folders must be new, empty, or left by an interrupted restore; otherwise, or while a server uses one,
 // FAILED_PRECONDITION. Every file's digest is checked while it is copied (DATA_LOSS), and no server opens a folder
 // before it is complete.
-absl::StatusOr<muster::v1::BackupManifest> RestoreBackup(const BackupRepository& repository, const RestoreOptions& options);
+absl::StatusOr<muster::internal::v1::BackupManifest> RestoreBackup(const BackupRepository& repository,
+                                                                   const RestoreOptions& options);
 
 }  // namespace muster

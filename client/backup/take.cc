@@ -12,9 +12,9 @@
 namespace muster {
 namespace {
 
-using muster::v1::BackupManifest;
-using muster::v1::BackupPart;
-using muster::v1::CopyFile;
+using muster::internal::v1::BackupManifest;
+using muster::internal::v1::BackupPart;
+using muster::internal::v1::CopyFile;
 
 // The newest earlier backup's entries by file, so that an unchanged file is not sent again.
 class Known {

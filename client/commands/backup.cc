@@ -19,7 +19,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::BackupManifest;
+using muster::internal::v1::BackupManifest;
 
 uint64_t BytesOf(const BackupManifest& manifest) {
   uint64_t bytes = 0;

@@ -33,8 +33,8 @@ absl::StatusOr<int> ListWorkers(const Cli& cli) {
   Table table({"NAME", "STATE", "DEVICE", "SLOTS USED", "CORES", "MEMORY", "HOST", "LAST HEARD", "REASON"});
   for (const auto& worker : response->workers()) {
     table.Add({worker.name(), WordOf(worker.state()),
-               worker.device_name().empty() ? worker.device()
-                                            : absl::StrCat(worker.device(), " (", worker.device_name(), ")"),
+               worker.device_name().empty() ? WordOf(worker.device())
+                                            : absl::StrCat(WordOf(worker.device()), " (", worker.device_name(), ")"),
                SlotsText(worker), absl::StrCat(worker.cores()), SizeText(worker.memory_bytes()), worker.host(),
                TimeText(worker.last_heard()), worker.reason()});
   }
@@ -69,12 +69,12 @@ struct DrainFlags {
 absl::StatusOr<int> Drain(const Cli& cli, const DrainFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = ClusterService::NewStub(connection.coordinator());
-  muster::v1::DrainRequest request;
+  muster::v1::DrainWorkerRequest request;
   request.set_worker(flags.worker);
   request.set_undo(flags.undo);
   request.set_evict(flags.now);
   request.set_request_id(RequestIdOr(flags.request_id));
-  const auto response = Call(*stub, &ClusterService::Stub::Drain, request, {.patience = absl::Seconds(20)});
+  const auto response = Call(*stub, &ClusterService::Stub::DrainWorker, request, {.patience = absl::Seconds(20)});
   if (!response.ok()) return WithContext(response.status(), "drain");
   const muster::v1::Worker& worker = response->worker();
   std::printf("%s", cli.output == OutputFormat::kTable

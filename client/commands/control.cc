@@ -55,9 +55,9 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
 }  // namespace
 
 void AddControlCommands(CLI::App& app, Cli& cli) {
-  AddControl(app, cli, "cancel", "End a job; its last checkpoint is kept", &JobService::Stub::Cancel);
-  AddControl(app, cli, "pause", "Stop a job with a checkpoint and free its slots", &JobService::Stub::Pause);
-  AddControl(app, cli, "resume", "Queue a paused job again", &JobService::Stub::Resume);
+  AddControl(app, cli, "cancel", "End a job; its last checkpoint is kept", &JobService::Stub::CancelJob);
+  AddControl(app, cli, "pause", "Stop a job with a checkpoint and free its slots", &JobService::Stub::PauseJob);
+  AddControl(app, cli, "resume", "Queue a paused job again", &JobService::Stub::ResumeJob);
 }
 
 }  // namespace muster

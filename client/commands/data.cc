@@ -17,7 +17,7 @@ using muster::v1::DataService;
 
 absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
-  auto response = CallAllPages(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
+  auto response = CallAllPages(*stub, &DataService::Stub::ListDatasets, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
   response->clear_server_version();  // these two describe the server, for muster doctor, not its datasets
   response->clear_server_time();
@@ -41,7 +41,7 @@ absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::DeleteDatasetRequest request;
   request.set_name(name);
-  const auto response = Call(*stub, &DataService::Stub::Delete, request);
+  const auto response = Call(*stub, &DataService::Stub::DeleteDataset, request);
   if (!response.ok()) return WithContext(response.status(), "data rm");
   if (cli.output == OutputFormat::kTable) std::printf("removed dataset %s\n", name.c_str());
   return kExitSucceeded;

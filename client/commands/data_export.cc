@@ -25,14 +25,13 @@
 namespace muster {
 namespace {
 
+using muster::v1::DatasetFormat;
 using muster::v1::ExportDatasetResponse;
 using Json = nlohmann::ordered_json;
 
-enum class ExportFormat { kBeir, kJsonl };
-
 struct ExportFlags {
   std::string name, folder;
-  ExportFormat format = ExportFormat::kBeir;
+  DatasetFormat format = muster::v1::DATASET_FORMAT_BEIR;
 };
 
 struct ExportedFile {
@@ -102,9 +101,9 @@ absl::StatusOr<Exported> Receive(const Cli& cli, const ExportFlags& flags, const
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::ExportDatasetRequest request;
   request.set_name(flags.name);
-  request.set_format(flags.format == ExportFormat::kBeir ? "beir" : "jsonl");
+  request.set_format(flags.format);
   grpc::ClientContext context;
-  const auto reader = stub->Export(&context, request);
+  const auto reader = stub->ExportDataset(&context, request);
   FileWriter files(folder);
   ExportDatasetResponse response;
   absl::Status local;
@@ -125,11 +124,11 @@ absl::StatusOr<Exported> Receive(const Cli& cli, const ExportFlags& flags, const
 
 // The source of all judgments, if the format's files do not carry it; empty: the default, or there are several.
 absl::StatusOr<std::string> OnlySource(const Cli& cli, const ExportFlags& flags) {
-  if (flags.format != ExportFormat::kBeir) return "";
+  if (flags.format != muster::v1::DATASET_FORMAT_BEIR) return "";
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::GetDatasetRequest request;
   request.set_name(flags.name);
-  ASSIGN_OR_RETURN(const auto response, Call(*stub, &muster::v1::DataService::Stub::Get, request));
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &muster::v1::DataService::Stub::GetDataset, request));
   const auto& sources = response.dataset().sources();
   return sources.size() == 1 && sources[0] != "human" ? sources[0] : "";
 }
@@ -139,7 +138,7 @@ std::string ImportCommand(const ExportFlags& flags, const Exported& exported, co
                           const std::string& folder) {
   std::string command = "muster data import NAME";
   if (!source.empty()) absl::StrAppend(&command, " --source '", source, "'");
-  if (flags.format == ExportFormat::kBeir) return absl::StrCat(command, " ", folder);
+  if (flags.format == muster::v1::DATASET_FORMAT_BEIR) return absl::StrCat(command, " ", folder);
   for (const ExportedFile& file : exported.files) {
     absl::StrAppend(&command, " --split ", absl::StripSuffix(file.path, ".jsonl"), "=", folder, "/", file.path);
   }
@@ -183,7 +182,8 @@ void AddDataExportCommand(CLI::App& data, Cli& cli) {
   CLI::App* command = data.add_subcommand("export", "Write a dataset as files for other tools")->fallthrough();
   command->add_option("name", flags->name, "Name of the dataset")->required()->type_name("NAME");
   command->add_option("folder", flags->folder, "A new or empty folder")->required()->type_name("FOLDER");
-  AddChoice(*command, "--format", flags->format, {{"beir", ExportFormat::kBeir}, {"jsonl", ExportFormat::kJsonl}},
+  AddChoice(*command, "--format", flags->format,
+            {{"beir", muster::v1::DATASET_FORMAT_BEIR}, {"jsonl", muster::v1::DATASET_FORMAT_JSONL}},
             "beir: corpus, queries and qrels; jsonl: one row per query with pos and neg (beir)")
       ->type_name("FORMAT");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Export(cli, *flags); }; });

@@ -29,7 +29,7 @@ Json ShownJson(const muster::v1::ShowDatasetResponse& response) {
 
 absl::StatusOr<int> Show(const Cli& cli, const muster::v1::ShowDatasetRequest& request) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
-  const auto response = Call(*stub, &DataService::Stub::Show, request);
+  const auto response = Call(*stub, &DataService::Stub::ShowDataset, request);
   if (!response.ok()) return WithContext(response.status(), "data show");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(ShownJson(*response), cli.output).c_str());
@@ -46,7 +46,7 @@ absl::StatusOr<int> Report(const Cli& cli, const std::string& name, const std::s
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::GetDatasetRequest request;
   request.set_name(name);
-  const auto response = Call(*stub, &DataService::Stub::Get, request);
+  const auto response = Call(*stub, &DataService::Stub::GetDataset, request);
   if (!response.ok()) return WithContext(response.status(), "data report");
   if (!response->has_report()) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -38,14 +38,14 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
                                    {"model", {{"from", flags.model}}},
                                    {"duration", {{"steps", 0}}},
                                    {"report", {{"dataset", flags.dataset}, {"split", flags.split}}}};
-  muster::v1::SubmitRequest request;
+  muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("eval", job_file.dump(), flags.overrides));
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<std::string> notes;
   const auto submitted =
-      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
+      Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "eval");
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   AnnounceJob(cli, submitted->job());

@@ -50,7 +50,7 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::str
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::GetJobRequest request;
   request.set_id(id);
-  const auto response = Call(*stub, &JobService::Stub::Get, request);
+  const auto response = Call(*stub, &JobService::Stub::GetJob, request);
   if (!response.ok()) return WithContext(response.status(), "export");
   const muster::v1::Job& job = response->job();
   if (job.export_manifest().empty()) {

@@ -30,10 +30,10 @@ namespace muster {
 namespace {
 
 using muster::v1::DataService;
+using muster::v1::ImportDatasetRequest;
+using muster::v1::ImportDatasetResponse;
 using muster::v1::ImportReport;
-using muster::v1::ImportRequest;
-using muster::v1::ImportResponse;
-using Stream = grpc::ClientReaderWriter<ImportRequest, ImportResponse>;
+using Stream = grpc::ClientReaderWriter<ImportDatasetRequest, ImportDatasetResponse>;
 
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr uint64_t kResumableBytes = 64 << 20;  // larger files are stored as blobs first, to be resumable
@@ -123,11 +123,11 @@ absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::sha
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(60)));
   const auto stub = DataService::NewStub(channel);
-  const std::unique_ptr<Stream> stream = stub->Import(&context);
-  ImportRequest request;
+  const std::unique_ptr<Stream> stream = stub->ImportDataset(&context);
+  ImportDatasetRequest request;
   *request.mutable_header() = header;
   stream->Write(request);
-  ImportResponse response;
+  ImportDatasetResponse response;
   const bool reads = stream->Read(&response);
   if (reads) context.TryCancel();
   const absl::Status status = FromGrpc(stream->Finish());
@@ -136,7 +136,7 @@ absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::sha
 
 // False: the server ended the stream; its status says why.
 absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
-  ImportRequest request;
+  ImportDatasetRequest request;
   request.mutable_file()->set_path(source.name);
   request.mutable_file()->set_split(source.split);
   request.mutable_file()->set_blob(source.blob);
@@ -159,12 +159,12 @@ absl::StatusOr<ImportReport> SendAll(const muster::v1::ImportHeader& header, con
                                      const std::shared_ptr<grpc::Channel>& channel, TransferPrinter& printer) {
   grpc::ClientContext context;
   const auto stub = DataService::NewStub(channel);
-  const std::unique_ptr<Stream> stream = stub->Import(&context);
+  const std::unique_ptr<Stream> stream = stub->ImportDataset(&context);
   ImportReport report;
   bool has_report = false;
   // Progress comes back while files are still being sent.
   std::thread reader([&] {
-    ImportResponse response;
+    ImportDatasetResponse response;
     while (stream->Read(&response)) {
       if (response.has_report()) {
         report = std::move(*response.mutable_report());
@@ -177,7 +177,7 @@ absl::StatusOr<ImportReport> SendAll(const muster::v1::ImportHeader& header, con
       printer.Update(progress.bytes(), plan.total_bytes, detail, RealClock().Monotonic());
     }
   });
-  ImportRequest request;
+  ImportDatasetRequest request;
   *request.mutable_header() = header;
   absl::Status local;
   bool open = stream->Write(request);
@@ -205,7 +205,7 @@ absl::StatusOr<std::vector<std::string>> SplitsOf(const std::shared_ptr<grpc::Ch
   muster::v1::GetDatasetRequest request;
   request.set_name(name);
   const auto stub = DataService::NewStub(channel);
-  ASSIGN_OR_RETURN(const auto response, Call(*stub, &DataService::Stub::Get, request));
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &DataService::Stub::GetDataset, request));
   std::vector<std::string> splits;
   for (const auto& split : response.dataset().splits()) splits.push_back(split.name());
   return splits;

@@ -86,7 +86,7 @@ absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
   uint64_t count = 0;
   do {
     request.set_page_size(static_cast<uint32_t>(flags.limit == 0 ? 1000 : std::min<uint64_t>(1000, flags.limit - count)));
-    auto page = Call(*stub, &JobService::Stub::List, request);
+    auto page = Call(*stub, &JobService::Stub::ListJobs, request);
     if (!page.ok()) return WithContext(page.status(), "jobs");
     count += page->jobs_size() + page->summaries_size();
     request.set_page_token(page->next_page_token());
@@ -134,7 +134,7 @@ absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
   muster::v1::DeleteJobRequest request;
   request.set_id(flags.id);
   request.set_request_id(RequestIdOr(flags.request_id));
-  const auto response = Call(*stub, &JobService::Stub::Delete, request, {.patience = absl::Seconds(20)});
+  const auto response = Call(*stub, &JobService::Stub::DeleteJob, request, {.patience = absl::Seconds(20)});
   if (!response.ok()) return WithContext(response.status(), "job rm");
   std::printf("%s", cli.output == OutputFormat::kTable
                         ? absl::StrCat("removed job ", flags.id, "\n").c_str()
@@ -176,7 +176,7 @@ absl::StatusOr<Job> AskForJob(const Connection& connection, const std::string& i
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::GetJobRequest request;
   request.set_id(id);
-  ASSIGN_OR_RETURN(const auto response, Call(*stub, &JobService::Stub::Get, request));
+  ASSIGN_OR_RETURN(const auto response, Call(*stub, &JobService::Stub::GetJob, request));
   return response.job();
 }
 

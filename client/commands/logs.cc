@@ -27,7 +27,7 @@ struct LogsFlags {
 };
 
 // Lines of several ranks or attempts are distinguished by "attempt/rank".
-void Print(const muster::v1::LogsResponse& part, bool one_rank) {
+void Print(const muster::v1::StreamJobLogsResponse& part, bool one_rank) {
   const bool whole_lines = !part.text().empty() && part.text().back() == '\n';
   std::vector<std::string> lines = absl::StrSplit(part.text(), '\n');
   if (whole_lines) lines.pop_back();
@@ -43,7 +43,7 @@ absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& fl
   if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
   muster::v1::GetJobRequest request;
   request.set_id(flags.id);
-  const auto response = Call(stub, &muster::v1::JobService::Stub::Get, request);
+  const auto response = Call(stub, &muster::v1::JobService::Stub::GetJob, request);
   if (!response.ok()) return WithContext(response.status(), "logs");
   const muster::v1::Job& job = response->job();
   int ranks = static_cast<int>(std::max(job.spec().resources().slots().min(), job.spec().resources().slots().max()));
@@ -68,7 +68,7 @@ absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& fl
 absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = muster::v1::JobService::NewStub(connection.coordinator());
-  muster::v1::LogsRequest request;
+  muster::v1::StreamJobLogsRequest request;
   request.set_id(flags.id);
   request.set_follow(flags.follow);
   if (flags.rank >= 0) request.set_rank(flags.rank);
@@ -78,8 +78,8 @@ absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
                                                              flags.id, ".")
                                               : "logs: interrupted.");
   grpc::ClientContext context;
-  const auto reader = stub->Logs(&context, request);
-  muster::v1::LogsResponse part;
+  const auto reader = stub->StreamJobLogs(&context, request);
+  muster::v1::StreamJobLogsResponse part;
   while (reader->Read(&part)) Print(part, flags.rank >= 0);
   const absl::Status status = FromGrpc(reader->Finish());
   if (!status.ok()) return WithContext(ExplainUnreachable(status), "logs");

@@ -51,7 +51,7 @@ absl::StatusOr<int> PrintMetrics(const Cli& cli, const MetricsFlags& flags) {
   request.set_after_step(flags.after);
   const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " keeps running.") : "metrics: interrupted.");
   grpc::ClientContext context;
-  const auto reader = stub->StreamMetrics(&context, request);
+  const auto reader = stub->StreamJobMetrics(&context, request);
   muster::v1::StreamJobMetricsResponse part;
   bool any = false;
   while (reader->Read(&part)) {

@@ -91,7 +91,7 @@ absl::StatusOr<int> Push(const Cli& cli, const PushFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   request.set_replace(flags.replace);
   const auto stub = ModelService::NewStub(channel);
-  const auto response = Call(*stub, &ModelService::Stub::Push, request, {.patience = absl::Seconds(20)});
+  const auto response = Call(*stub, &ModelService::Stub::PushModel, request, {.patience = absl::Seconds(20)});
   if (!response.ok()) return WithContext(response.status(), "models push");
   const muster::v1::Model& model = response->model();
   if (!table) {
@@ -110,7 +110,7 @@ absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
   const auto stub = ModelService::NewStub(channel);
   muster::v1::PullModelRequest request;
   request.set_name(name);
-  const auto response = Call(*stub, &ModelService::Stub::Pull, request);
+  const auto response = Call(*stub, &ModelService::Stub::PullModel, request);
   if (!response.ok()) return WithContext(response.status(), "models show");
   const muster::v1::Model& model = response->model();
   if (cli.output != OutputFormat::kTable) {
@@ -140,7 +140,7 @@ absl::StatusOr<int> List(const Cli& cli) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
-  const auto response = CallAllPages(*stub, &ModelService::Stub::List, muster::v1::ListModelsRequest());
+  const auto response = CallAllPages(*stub, &ModelService::Stub::ListModels, muster::v1::ListModelsRequest());
   if (!response.ok()) return WithContext(response.status(), "models list");
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(*response, cli.output).c_str());
@@ -161,7 +161,7 @@ absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
   const auto stub = ModelService::NewStub(channel);
   muster::v1::DeleteModelRequest request;
   request.set_name(name);
-  const auto response = Call(*stub, &ModelService::Stub::Delete, request);
+  const auto response = Call(*stub, &ModelService::Stub::DeleteModel, request);
   if (!response.ok()) return WithContext(response.status(), "models rm");
   if (cli.output == OutputFormat::kTable) std::printf("removed model %s\n", name.c_str());
   return kExitSucceeded;

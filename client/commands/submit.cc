@@ -47,7 +47,7 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
                WhatExists(queue, names).c_str());
 }
 
-// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitRequest.dry_run would submit
+// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitJobRequest.dry_run would submit
 // the job; this id makes it refuse. Others ignore the id of a dry run.
 constexpr size_t kRefusedId = 200;
 
@@ -58,7 +58,7 @@ absl::StatusOr<muster::v1::JobSpec> SpecOf(const SubmitFlags& flags) {
 }
 
 absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
-  muster::v1::SubmitRequest request;
+  muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), SpecOf(flags));
   request.set_dry_run(true);
   request.set_request_id(std::string(kRefusedId, '-'));
@@ -66,7 +66,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
   NoteNewQueue(connection, request.spec().resources().queue());
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<std::string> notes;
-  const auto previewed = Call(*stub, &JobService::Stub::Submit, request, {.notes = &notes});
+  const auto previewed = Call(*stub, &JobService::Stub::SubmitJob, request, {.notes = &notes});
   if (absl::StartsWith(previewed.status().message(), "request_id: ")) {
     return absl::UnimplementedError("submit: --dry-run: the coordinator is too old. Upgrade it.");
   }
@@ -77,7 +77,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
 }
 
 absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
-  muster::v1::SubmitRequest request;
+  muster::v1::SubmitJobRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), SpecOf(flags));
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
@@ -85,7 +85,7 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   const auto stub = JobService::NewStub(connection.coordinator());
   std::vector<std::string> notes;
   const auto submitted =
-      Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
+      Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
   if (!submitted.ok()) return WithContext(submitted.status(), "submit");
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   const muster::v1::Job& job = submitted->job();

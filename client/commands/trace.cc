@@ -37,7 +37,7 @@ absl::StatusOr<int> Trace(const Cli& cli, const std::string& id, const std::file
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::GetJobRequest request;
   request.set_id(id);
-  const auto response = Call(*stub, &JobService::Stub::Get, request);
+  const auto response = Call(*stub, &JobService::Stub::GetJob, request);
   if (!response.ok()) return WithContext(response.status(), "trace");
   const muster::v1::Job& job = response->job();
   if (job.trace_manifest().empty()) return absl::FailedPreconditionError(absl::StrCat("trace: ", NoTrace(job)));

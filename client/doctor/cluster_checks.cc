@@ -167,7 +167,7 @@ Findings CheckJobs(const std::vector<muster::v1::Job>& active, const muster::v1:
     const bool gpu = job.spec().resources().device() == muster::v1::DEVICE_GPU;
     uint32_t slots = 0;
     for (const muster::v1::Worker& worker : workers.workers()) {
-      if ((worker.device() == "gpu") == gpu) slots += static_cast<uint32_t>(worker.slots_size());
+      if ((worker.device() == muster::v1::DEVICE_GPU) == gpu) slots += static_cast<uint32_t>(worker.slots_size());
     }
     const uint32_t needed = job.spec().resources().slots().min();
     if (slots >= needed) continue;

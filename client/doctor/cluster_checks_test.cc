@@ -129,7 +129,7 @@ TEST(CheckWorkers, IsNotWellWhereNoneTakesRanks) {
 TEST(CheckJobs, NamesThoseThatNoWorkerCouldEverRun) {
   muster::v1::ListWorkersResponse workers;
   auto* worker = workers.add_workers();
-  worker->set_device("cpu");
+  worker->set_device(muster::v1::DEVICE_CPU);
   worker->add_slots();
   worker->add_slots();
   std::vector<muster::v1::Job> jobs(3);

@@ -162,7 +162,7 @@ class Examination {
       absl::Duration round_trip;
       grpc::ClientContext context;
       const absl::Status status =
-          Ask(*stub, &muster::v1::JobService::Stub::List, page, round_trip, context, request);
+          Ask(*stub, &muster::v1::JobService::Stub::ListJobs, page, round_trip, context, request);
       if (!status.ok()) {
         findings_.push_back({Verdict::kProblem, "jobs", std::string(status.message()),
                              "use a certificate or token with a role that may"});
@@ -181,7 +181,7 @@ class Examination {
     muster::v1::ListDatasetsResponse datasets;
     absl::Duration round_trip;
     grpc::ClientContext context;
-    const absl::Status status = Ask(*stub, &muster::v1::DataService::Stub::List, datasets, round_trip, context);
+    const absl::Status status = Ask(*stub, &muster::v1::DataService::Stub::ListDatasets, datasets, round_trip, context);
     Server("data server", address, status);
     if (!status.ok()) return;
     if (datasets.has_server_time()) {

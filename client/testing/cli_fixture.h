@@ -37,8 +37,8 @@ inline constexpr char kJobFile[] = "name: x\nmodel: {from: minilm}\ndata: {train
 
 class FakeJobs final : public muster::v1::JobService::Service {
  public:
-  grpc::Status Submit(grpc::ServerContext* context, const muster::v1::SubmitRequest* request,
-                      muster::v1::SubmitResponse* response) override {
+  grpc::Status SubmitJob(grpc::ServerContext* context, const muster::v1::SubmitJobRequest* request,
+                         muster::v1::SubmitJobResponse* response) override {
     const std::lock_guard lock(mutex);
     requests.push_back(*request);
     if (request->spec().data().train() == "unknown") {
@@ -51,34 +51,35 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->spec().data().train() == "mined") AddNotes({"hard negatives are not used", "two"}, *context);
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
-                   muster::v1::GetJobResponse* response) override {
+  grpc::Status GetJob(grpc::ServerContext*, const muster::v1::GetJobRequest*,
+                      muster::v1::GetJobResponse* response) override {
     const std::lock_guard lock(mutex);
     *response->mutable_job() = job;
     return grpc::Status::OK;
   }
-  grpc::Status List(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
-                    muster::v1::ListJobsResponse* response) override {
+  grpc::Status ListJobs(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
+                        muster::v1::ListJobsResponse* response) override {
     // Two pages.
     response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
   }
-  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest*, muster::v1::DeleteJobResponse*) override {
+  grpc::Status DeleteJob(grpc::ServerContext*, const muster::v1::DeleteJobRequest*,
+                         muster::v1::DeleteJobResponse*) override {
     return grpc::Status::OK;
   }
-  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
-                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+  grpc::Status StreamJobMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
+                                grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
     muster::v1::StreamJobMetricsResponse response;
     response.add_points()->set_step(4);
     response.mutable_points(0)->set_loss(0.25);
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest*,
-                     grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
+  grpc::Status WatchJob(grpc::ServerContext* context, const muster::v1::WatchJobRequest*,
+                        grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) override {
     const std::lock_guard lock(mutex);
-    muster::v1::WatchResponse response;
+    muster::v1::WatchJobResponse response;
     *response.mutable_job() = job;
     response.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
     auto& progress = *response.mutable_job()->mutable_progress();
@@ -99,25 +100,25 @@ class FakeJobs final : public muster::v1::JobService::Service {
     job = response.job();
     return grpc::Status::OK;
   }
-  grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
-                    grpc::ServerWriter<muster::v1::LogsResponse>* writer) override {
+  grpc::Status StreamJobLogs(grpc::ServerContext* context, const muster::v1::StreamJobLogsRequest* request,
+                             grpc::ServerWriter<muster::v1::StreamJobLogsResponse>* writer) override {
     if (hang) return Hang(*context);
-    muster::v1::LogsResponse response;
+    muster::v1::StreamJobLogsResponse response;
     response.set_attempt(1);
     response.set_rank(request->rank());
     response.set_text("one\ntwo\n");
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Cancel(grpc::ServerContext*, const muster::v1::CancelRequest* request,
-                      muster::v1::CancelResponse* response) override {
+  grpc::Status CancelJob(grpc::ServerContext*, const muster::v1::CancelJobRequest* request,
+                         muster::v1::CancelJobResponse* response) override {
     if (request->request_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no request id"};
     response->mutable_job()->set_id(request->id());
     response->mutable_job()->set_phase(muster::v1::JOB_PHASE_CANCELLED);
     return grpc::Status::OK;
   }
 
-  grpc::Status DryRun(const muster::v1::SubmitRequest& request, muster::v1::SubmitResponse& response) const {
+  grpc::Status DryRun(const muster::v1::SubmitJobRequest& request, muster::v1::SubmitJobResponse& response) const {
     if (!knows_dry_runs) return {grpc::StatusCode::INVALID_ARGUMENT, "request_id: longer than 128 bytes. Use a UUID."};
     *response.mutable_job()->mutable_spec() = request.spec();
     // As the coordinator of a cluster without GPUs decides.
@@ -151,7 +152,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   }
 
   std::mutex mutex;
-  std::vector<muster::v1::SubmitRequest> requests;
+  std::vector<muster::v1::SubmitJobRequest> requests;
   bool hang = false;
   bool knows_dry_runs = true;
   absl::Mutex hangs_mutex;
@@ -177,16 +178,16 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
 
 class FakeData final : public muster::v1::DataService::Service {
  public:
-  grpc::Status Import(
+  grpc::Status ImportDataset(
       grpc::ServerContext* context,
-      grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>* stream) override {
-    muster::v1::ImportRequest request;
+      grpc::ServerReaderWriter<muster::v1::ImportDatasetResponse, muster::v1::ImportDatasetRequest>* stream) override {
+    muster::v1::ImportDatasetRequest request;
     std::string* bytes = nullptr;
     while (stream->Read(&request)) {
       if (hang != nullptr) return hang->Hang(*context);
       if (request.has_header()) {
         header = request.header();
-        muster::v1::ImportResponse reading;
+        muster::v1::ImportDatasetResponse reading;
         reading.mutable_progress()->set_activity("reading");
         if (!import_error.ok()) return import_error;
         stream->Write(reading);
@@ -197,31 +198,31 @@ class FakeData final : public muster::v1::DataService::Service {
         if (!request.file().blob().empty()) blobs[request.file().path()] = request.file().blob();
         bytes = &files[request.file().path()];
       }
-      if (request.part_case() == muster::v1::ImportRequest::kChunk) bytes->append(request.chunk());
+      if (request.part_case() == muster::v1::ImportDatasetRequest::kChunk) bytes->append(request.chunk());
       if (request.chunk() == "bad") {
         return {grpc::StatusCode::INVALID_ARGUMENT,
                 "corpus.jsonl:1: is not JSON. Fix the line, or import with --skip-bad 1."};
       }
     }
-    muster::v1::ImportResponse response;
+    muster::v1::ImportDatasetResponse response;
     response.mutable_report()->mutable_dataset()->set_name(header.name());
     response.mutable_report()->add_notes("a note");
     stream->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetDatasetRequest*,
-                   muster::v1::GetDatasetResponse* response) override {
+  grpc::Status GetDataset(grpc::ServerContext*, const muster::v1::GetDatasetRequest*,
+                          muster::v1::GetDatasetResponse* response) override {
     *response = stored;
     return grpc::Status::OK;
   }
-  grpc::Status Show(grpc::ServerContext*, const muster::v1::ShowDatasetRequest* request,
-                    muster::v1::ShowDatasetResponse* response) override {
+  grpc::Status ShowDataset(grpc::ServerContext*, const muster::v1::ShowDatasetRequest* request,
+                           muster::v1::ShowDatasetResponse* response) override {
     show = *request;
     *response = shown;
     return grpc::Status::OK;
   }
-  grpc::Status Export(grpc::ServerContext* context, const muster::v1::ExportDatasetRequest* request,
-                      grpc::ServerWriter<muster::v1::ExportDatasetResponse>* writer) override {
+  grpc::Status ExportDataset(grpc::ServerContext* context, const muster::v1::ExportDatasetRequest* request,
+                             grpc::ServerWriter<muster::v1::ExportDatasetResponse>* writer) override {
     exported = *request;
     muster::v1::ExportDatasetResponse response;
     for (const auto& [path, bytes] : export_files) {
@@ -249,8 +250,8 @@ class FakeData final : public muster::v1::DataService::Service {
 
 class FakeModels final : public muster::v1::ModelService::Service {
  public:
-  grpc::Status Push(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
-                    muster::v1::PushModelResponse* response) override {
+  grpc::Status PushModel(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
+                         muster::v1::PushModelResponse* response) override {
     pushed = *request;
     if (!error.ok()) return error;
     *response->mutable_model() = model;
@@ -258,8 +259,8 @@ class FakeModels final : public muster::v1::ModelService::Service {
     response->mutable_model()->set_vocabulary_size(2);
     return grpc::Status::OK;
   }
-  grpc::Status Pull(grpc::ServerContext*, const muster::v1::PullModelRequest* request,
-                    muster::v1::PullModelResponse* response) override {
+  grpc::Status PullModel(grpc::ServerContext*, const muster::v1::PullModelRequest* request,
+                         muster::v1::PullModelResponse* response) override {
     *response->mutable_model() = model;
     response->mutable_model()->set_name(request->name());
     return grpc::Status::OK;
@@ -271,8 +272,8 @@ class FakeModels final : public muster::v1::ModelService::Service {
 
 class FakeBlobs final : public muster::v1::BlobService::Service {
  public:
-  grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                    muster::v1::StatBlobsResponse* response) override {
+  grpc::Status StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                         muster::v1::StatBlobsResponse* response) override {
     for (const std::string& digest : request->digests()) {
       response->add_blobs()->set_digest(digest);
       response->mutable_blobs()->rbegin()->set_present(blobs.count(digest) > 0);
@@ -280,9 +281,9 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     }
     return grpc::Status::OK;
   }
-  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
-                   muster::v1::PutResponse*) override {
-    muster::v1::PutRequest request;
+  grpc::Status PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
+                       muster::v1::PutBlobResponse*) override {
+    muster::v1::PutBlobRequest request;
     std::string digest, bytes;
     while (reader->Read(&request)) {
       if (request.has_header()) {
@@ -300,11 +301,11 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     blobs[digest] = bytes;
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext* context, const muster::v1::GetRequest* request,
-                   grpc::ServerWriter<muster::v1::GetResponse>* writer) override {
+  grpc::Status GetBlob(grpc::ServerContext* context, const muster::v1::GetBlobRequest* request,
+                       grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override {
     if (hang != nullptr && request->digest() == hang_at) return hang->Hang(*context);
     if (blobs.count(request->digest()) == 0) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
-    muster::v1::GetResponse response;
+    muster::v1::GetBlobResponse response;
     response.set_chunk(blobs[request->digest()]);
     writer->Write(response);
     return grpc::Status::OK;

@@ -27,8 +27,8 @@ class BackupTest : public testing::Test {
   std::string Put(const std::string& bytes) {
     return repository().Store([&](const BackupRepository::Sink& sink) { return sink(bytes); }, "").value();
   }
-  muster::v1::BackupManifest Manifest(const std::string& name, const std::vector<std::string>& contents) {
-    muster::v1::BackupManifest manifest;
+  muster::internal::v1::BackupManifest Manifest(const std::string& name, const std::vector<std::string>& contents) {
+    muster::internal::v1::BackupManifest manifest;
     manifest.set_name(name);
     auto* part = manifest.add_parts();
     part->set_server("data");

@@ -19,7 +19,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::BackupManifest;
+using muster::internal::v1::BackupManifest;
 
 constexpr char kSuffix[] = ".json";
 constexpr uint32_t kFormat = 1;
@@ -29,8 +29,8 @@ absl::Status CheckManifest(const BackupManifest& manifest, const std::filesystem
     return absl::FailedPreconditionError(absl::StrCat(file.string(), ": has format ", manifest.format(), ", this is for ",
                                                       kFormat, ". Use the version of muster that wrote it."));
   }
-  for (const muster::v1::BackupPart& part : manifest.parts()) {
-    for (const muster::v1::CopyFile& entry : part.files()) {
+  for (const muster::internal::v1::BackupPart& part : manifest.parts()) {
+    for (const muster::internal::v1::CopyFile& entry : part.files()) {
       if (IsSafeRelativePath(entry.path()) && IsSha256Hex(entry.digest())) continue;
       return absl::DataLossError(absl::StrCat(file.string(), ": the entry \"", entry.path(), "\" is damaged. Use another backup."));
     }
@@ -151,8 +151,8 @@ absl::StatusOr<uint64_t> BackupRepository::Prune(size_t keep) {
 
 absl::Status VerifyBackup(const BackupRepository& repository, const BackupManifest& manifest) {
   std::set<std::string> seen;
-  for (const muster::v1::BackupPart& part : manifest.parts()) {
-    for (const muster::v1::CopyFile& entry : part.files()) {
+  for (const muster::internal::v1::BackupPart& part : manifest.parts()) {
+    for (const muster::internal::v1::CopyFile& entry : part.files()) {
       if (!seen.insert(entry.digest()).second) continue;
       const absl::StatusOr<std::string> digest = Sha256HexOfFile(repository.PathOf(entry.digest()));
       if (digest.ok() && *digest == entry.digest()) continue;

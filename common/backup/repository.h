@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "muster/v1/backup.pb.h"
+#include "muster/internal/v1/backup.pb.h"
 
 namespace muster {
 
@@ -25,7 +25,7 @@ class BackupRepository {
   absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; none where the folder is absent
   // `name`: "latest" or empty means the newest. NOT_FOUND lists what is there. Checks the manifest: its paths stay
   // inside the folder.
-  absl::StatusOr<muster::v1::BackupManifest> Read(const std::string& name) const;
+  absl::StatusOr<muster::internal::v1::BackupManifest> Read(const std::string& name) const;
 
   bool Has(const std::string& digest, uint64_t size) const;
   std::filesystem::path PathOf(const std::string& digest) const { return folder_ / "files" / digest.substr(0, 2) / digest; }
@@ -36,7 +36,7 @@ class BackupRepository {
   // differs.
   using Sink = std::function<absl::Status(std::string_view chunk)>;
   absl::StatusOr<std::string> Store(const std::function<absl::Status(const Sink&)>& fill, const std::string& expected);
-  absl::Status Write(const muster::v1::BackupManifest& manifest);
+  absl::Status Write(const muster::internal::v1::BackupManifest& manifest);
   // Removes all but the `keep` newest backups, and contents that none of them needs. Returns the number of freed bytes.
   absl::StatusOr<uint64_t> Prune(size_t keep);
 
@@ -45,6 +45,6 @@ class BackupRepository {
 };
 
 // Reads every file of the backup and compares its digest. DATA_LOSS names the first file that is missing or differs.
-absl::Status VerifyBackup(const BackupRepository& repository, const muster::v1::BackupManifest& manifest);
+absl::Status VerifyBackup(const BackupRepository& repository, const muster::internal::v1::BackupManifest& manifest);
 
 }  // namespace muster

@@ -71,14 +71,14 @@ TEST(MetricRegistryDeathTest, TakesNothingThatIsNotDeclared) {
 TEST(RpcMetrics, CountsCallsByMethodAndCode) {
   MetricRegistry metrics(MetricProgram::kData, "1");
   RpcMetrics rpc(metrics);
-  rpc.Count("muster.v1.DataService/List", "OK", 0.003);
-  rpc.Count("muster.v1.DataService/List", "NOT_FOUND", 0.003);
+  rpc.Count("muster.v1.DataService/ListDatasets", "OK", 0.003);
+  rpc.Count("muster.v1.DataService/ListDatasets", "NOT_FOUND", 0.003);
   rpc.Reject("denied");
   const std::string text = Text(metrics);
   for (const char* line : {
-           "muster_rpc_requests_total{code=\"OK\",method=\"muster.v1.DataService/List\"} 1\n",
-           "muster_rpc_requests_total{code=\"NOT_FOUND\",method=\"muster.v1.DataService/List\"} 1\n",
-           "muster_rpc_seconds_bucket{method=\"muster.v1.DataService/List\",le=\"0.005\"} 2\n",
+           "muster_rpc_requests_total{code=\"OK\",method=\"muster.v1.DataService/ListDatasets\"} 1\n",
+           "muster_rpc_requests_total{code=\"NOT_FOUND\",method=\"muster.v1.DataService/ListDatasets\"} 1\n",
+           "muster_rpc_seconds_bucket{method=\"muster.v1.DataService/ListDatasets\",le=\"0.005\"} 2\n",
            "muster_rpc_rejections_total{reason=\"denied\"} 1\n",
            "muster_rpc_rejections_total{reason=\"rate_limited\"} 0\n",
        }) {

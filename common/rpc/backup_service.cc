@@ -16,13 +16,13 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/status.h"
-#include "muster/v1/backup.grpc.pb.h"
+#include "muster/internal/v1/backup.grpc.pb.h"
 
 namespace muster {
 namespace {
 
-using muster::v1::CopyRequest;
-using muster::v1::CopyResponse;
+using muster::internal::v1::CopyRequest;
+using muster::internal::v1::CopyResponse;
 
 constexpr size_t kChunk = 1 << 20;
 constexpr int kFilesAMessage = 1000;
@@ -112,7 +112,7 @@ class CopyCall {
   std::map<std::string, BackupFile> files_;
 };
 
-class BackupServiceImpl final : public muster::v1::BackupService::Service {
+class BackupServiceImpl final : public muster::internal::v1::BackupService::Service {
  public:
   BackupServiceImpl(BackupSource source, Admission& admission) : source_(std::move(source)), admission_(admission) {}
 

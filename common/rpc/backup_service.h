@@ -11,12 +11,12 @@
 
 #include "absl/status/statusor.h"
 #include "common/rpc/access/admission.h"
-#include "muster/v1/backup.pb.h"
+#include "muster/internal/v1/backup.pb.h"
 
 namespace muster {
 
 struct BackupFile {
-  muster::v1::CopyFile entry;
+  muster::internal::v1::CopyFile entry;
   std::filesystem::path from;  // where its bytes are
 };
 

@@ -86,7 +86,7 @@ absl::StatusOr<std::map<std::string, BlobStat>> Stat(const Persistence& persiste
     RETURN_IF_ERROR(Persist(persistence, no_progress, [&] {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(RealClock().Now() + kUnaryDeadline));
-      return FromUncancelledCall(stub.Stat(&context, request, &response));
+      return FromUncancelledCall(stub.StatBlobs(&context, request, &response));
     }));
     for (const BlobStat& stat : response.blobs()) stats[stat.digest()] = stat;
   }
@@ -99,9 +99,9 @@ using Report = std::function<void(uint64_t bytes)>;
 absl::Status PutOnce(BlobService::Stub& stub, const std::string& digest, std::string_view bytes, uint64_t offset,
                      const Report& report) {
   grpc::ClientContext context;
-  muster::v1::PutResponse response;
-  const auto writer = stub.Put(&context, &response);
-  muster::v1::PutRequest request;
+  muster::v1::PutBlobResponse response;
+  const auto writer = stub.PutBlob(&context, &response);
+  muster::v1::PutBlobRequest request;
   request.mutable_header()->set_digest(digest);
   request.mutable_header()->set_size(bytes.size());
   request.mutable_header()->set_offset(offset);
@@ -138,11 +138,11 @@ absl::Status PutView(const Persistence& persistence, BlobService::Stub& stub, co
 absl::Status GetOnce(BlobService::Stub& stub, const std::string& digest, uint64_t& done,
                      const std::function<absl::Status(std::string_view chunk, uint64_t size)>& take) {
   grpc::ClientContext context;
-  muster::v1::GetRequest request;
+  muster::v1::GetBlobRequest request;
   request.set_digest(digest);
   request.set_offset(done);
-  const auto reader = stub.Get(&context, request);
-  muster::v1::GetResponse response;
+  const auto reader = stub.GetBlob(&context, request);
+  muster::v1::GetBlobResponse response;
   uint64_t size = 0;
   absl::Status taken;
   while (taken.ok() && reader->Read(&response)) {

@@ -21,12 +21,12 @@ using ::testing::HasSubstr;
 // Keeps blobs in memory. After `break_after` bytes of a stream it fails once with UNAVAILABLE and keeps what it has.
 class MemoryBlobs final : public muster::v1::BlobService::Service {
  public:
-  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
-                   muster::v1::PutResponse* response) override {
+  grpc::Status PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
+                       muster::v1::PutBlobResponse* response) override {
     const std::lock_guard lock(mutex_);
-    muster::v1::PutRequest request;
+    muster::v1::PutBlobRequest request;
     if (!reader->Read(&request)) return {grpc::StatusCode::INVALID_ARGUMENT, "no header"};
-    const muster::v1::PutHeader header = request.header();
+    const muster::v1::PutBlobHeader header = request.header();
     ++puts;
     offsets.push_back(header.offset());
     std::string& partial = partial_[header.digest()];
@@ -45,13 +45,13 @@ class MemoryBlobs final : public muster::v1::BlobService::Service {
     response->set_digest(header.digest());
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
-                   grpc::ServerWriter<muster::v1::GetResponse>* writer) override {
+  grpc::Status GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
+                       grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override {
     const std::lock_guard lock(mutex_);
     const auto found = blobs.find(request->digest());
     if (found == blobs.end()) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
     for (uint64_t at = request->offset(); at < found->second.size() || at == 0; at += 1000) {
-      muster::v1::GetResponse response;
+      muster::v1::GetBlobResponse response;
       response.set_size(found->second.size());
       response.set_chunk(found->second.substr(at, 1000));
       writer->Write(response);
@@ -62,8 +62,8 @@ class MemoryBlobs final : public muster::v1::BlobService::Service {
     }
     return grpc::Status::OK;
   }
-  grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                    muster::v1::StatBlobsResponse* response) override {
+  grpc::Status StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                         muster::v1::StatBlobsResponse* response) override {
     const std::lock_guard lock(mutex_);
     for (const std::string& digest : request->digests()) {
       auto* stat = response->add_blobs();

@@ -23,14 +23,14 @@ using muster::v1::BlobService;
 // Stat returns who calls; Get sends a message whenever the test asks, until the client cancels.
 class EchoService final : public BlobService::Service {
  public:
-  grpc::Status Stat(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
-                    muster::v1::StatBlobsResponse* response) override {
+  grpc::Status StatBlobs(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
+                         muster::v1::StatBlobsResponse* response) override {
     response->add_blobs()->set_digest(PrincipalOf(*context).name);
     return grpc::Status::OK;
   }
-  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
-                   muster::v1::PutResponse* response) override {
-    muster::v1::PutRequest request;
+  grpc::Status PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
+                       muster::v1::PutBlobResponse* response) override {
+    muster::v1::PutBlobRequest request;
     while (reader->Read(&request)) response->mutable_digest()->append(request.chunk());
     return grpc::Status::OK;
   }
@@ -68,7 +68,7 @@ class CertificateWatchTest : public ::testing::Test {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(10)));
     muster::v1::StatBlobsResponse response;
-    const grpc::Status status = BlobService::NewStub(channel)->Stat(&context, {}, &response);
+    const grpc::Status status = BlobService::NewStub(channel)->StatBlobs(&context, {}, &response);
     return status.ok() ? response.blobs(0).digest() : absl::StrCat("error ", status.error_code());
   }
   // Waits until a new connection gives this, at most 20 s.
@@ -103,11 +103,11 @@ TEST_F(CertificateWatchTest, BothLayoutsAreRead) {
 
 TEST_F(CertificateWatchTest, TheAuthorityIsReplacedInThreeStepsWhileAStreamStaysOpen) {
   grpc::ClientContext context;
-  muster::v1::PutResponse response;
+  muster::v1::PutBlobResponse response;
   const auto stub = BlobService::NewStub(Fresh("client"));
-  const auto stream = stub->Put(&context, &response);
+  const auto stream = stub->PutBlob(&context, &response);
   const auto send = [&](const std::string& text) {
-    muster::v1::PutRequest request;
+    muster::v1::PutBlobRequest request;
     request.set_chunk(text);
     return stream->Write(request);
   };

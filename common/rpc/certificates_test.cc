@@ -20,8 +20,8 @@ using ::testing::HasSubstr;
 // Records who called.
 class StatService final : public BlobService::Service {
  public:
-  grpc::Status Stat(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
-                    muster::v1::StatBlobsResponse*) override {
+  grpc::Status StatBlobs(grpc::ServerContext* context, const muster::v1::StatBlobsRequest*,
+                         muster::v1::StatBlobsResponse*) override {
     const std::lock_guard lock(mutex_);
     caller_ = PrincipalOf(*context);
     return grpc::Status::OK;
@@ -43,7 +43,7 @@ absl::Status Call(int port, const SecurityOptions& security) {
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   muster::v1::StatBlobsRequest request;
   muster::v1::StatBlobsResponse response;
-  return FromGrpc(BlobService::NewStub(*channel)->Stat(&context, request, &response));
+  return FromGrpc(BlobService::NewStub(*channel)->StatBlobs(&context, request, &response));
 }
 
 class CertificatesTest : public ::testing::Test {

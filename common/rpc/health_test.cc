@@ -75,7 +75,7 @@ TEST(HealthServerTest, ServesNothingElse) {
   const auto channel = PlainChannel(health->port());
   grpc::ClientContext context;
   muster::v1::StatBlobsResponse response;
-  const grpc::Status status = muster::v1::BlobService::NewStub(channel)->Stat(&context, {}, &response);
+  const grpc::Status status = muster::v1::BlobService::NewStub(channel)->StatBlobs(&context, {}, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(CheckHealth(channel, "muster.v1.JobService", kPatience).status().code(), absl::StatusCode::kNotFound);
 }

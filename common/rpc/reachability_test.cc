@@ -33,8 +33,8 @@ class Server {
 
  private:
   class Present final : public muster::v1::BlobService::Service {  // has every blob
-    grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                      muster::v1::StatBlobsResponse* response) override {
+    grpc::Status StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                           muster::v1::StatBlobsResponse* response) override {
       for (const std::string& digest : request->digests()) {
         response->add_blobs()->set_digest(digest);
         response->mutable_blobs()->rbegin()->set_present(true);

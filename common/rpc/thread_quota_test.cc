@@ -16,7 +16,8 @@ namespace {
 // Holds every call until the test lets it answer.
 class Patient final : public muster::v1::ModelService::Service {
  public:
-  grpc::Status List(grpc::ServerContext*, const muster::v1::ListModelsRequest*, muster::v1::ListModelsResponse*) override {
+  grpc::Status ListModels(grpc::ServerContext*, const muster::v1::ListModelsRequest*,
+                          muster::v1::ListModelsResponse*) override {
     answer.WaitForNotification();
     return grpc::Status::OK;
   }
@@ -38,8 +39,8 @@ TEST(ThreadQuota, ACallBeyondItIsRefusedAndRunningCallsContinue) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
       muster::v1::ListModelsResponse response;
-      const absl::Status status =
-          FromGrpc(muster::v1::ModelService::NewStub(channel)->List(&context, muster::v1::ListModelsRequest(), &response));
+      const absl::Status status = FromGrpc(
+          muster::v1::ModelService::NewStub(channel)->ListModels(&context, muster::v1::ListModelsRequest(), &response));
       ++(status.ok() ? answered : absl::IsResourceExhausted(status) ? refused : other);
       // The first refusal shows that the limit is reached: calls that hold a thread may end now.
       if (absl::IsResourceExhausted(status) && !told.exchange(true)) patient.answer.Notify();

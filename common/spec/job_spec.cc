@@ -182,14 +182,26 @@ void FillDeviceDefaults(JobSpec& spec) {
 
 }  // namespace
 
+void FillEnumerations(JobSpec& spec) {
+  using namespace muster::v1;  // NOLINT: the enumerations' values
+  if (spec.precision() == PRECISION_UNSPECIFIED) spec.set_precision(PRECISION_AUTO);
+  if (spec.loss().objective() == OBJECTIVE_UNSPECIFIED) spec.mutable_loss()->set_objective(OBJECTIVE_JOINTLH);
+  if (spec.optimizer().schedule() == SCHEDULE_UNSPECIFIED) spec.mutable_optimizer()->set_schedule(SCHEDULE_LINEAR);
+  DataSpec& data = *spec.mutable_data();
+  if (data.positives().choose() == CHOOSE_UNSPECIFIED) data.mutable_positives()->set_choose(CHOOSE_RANDOM);
+  if (data.negatives().choose() == CHOOSE_UNSPECIFIED) data.mutable_negatives()->set_choose(CHOOSE_RANDOM);
+  if (spec.resources().device() == DEVICE_UNSPECIFIED) spec.mutable_resources()->set_device(DEVICE_AUTO);
+}
+
 void FillDefaults(JobSpec& spec) {
   ApplyProfile(spec);
+  FillEnumerations(spec);
   auto& model = *spec.mutable_model();
   MUSTER_DEFAULT(*model.mutable_max_length(), query, 64);
   MUSTER_DEFAULT(*model.mutable_max_length(), passage, 256);
   if (!model.preset().empty()) {
     MUSTER_DEFAULT(model, normalize, true);
-    if (model.pooling() == muster::v1::POOLING_DEFAULT) model.set_pooling(muster::v1::POOLING_MEAN);
+    if (model.pooling() == muster::v1::POOLING_UNSPECIFIED) model.set_pooling(muster::v1::POOLING_MEAN);
     MUSTER_DEFAULT(model, dropout, 0.1f);
   }
   model.mutable_prompts();
@@ -283,7 +295,7 @@ uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& reso
   if (spec.resources().reductions() == muster::v1::REDUCTIONS_FASTEST) return kReductionsProtocol;  // older ranks fix the order
   const muster::v1::ModelSpec& model = spec.model();
   if (spec.trace_steps() > 0 || model.has_hidden_dropout() || model.has_attention_dropout() ||
-      model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_DEFAULT) {
+      model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_UNSPECIFIED) {
     return kStepSettingsProtocol;
   }
   const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";

@@ -15,6 +15,10 @@ namespace muster {
 // stays absent where it is false, since ranks of the version before cannot read a specification that has it. Idempotent.
 void FillDefaults(muster::v1::JobSpec& spec);
 
+// The part of FillDefaults that concerns enumerations: those whose default does not depend on the model or the profile
+// get it in place of *_UNSPECIFIED. In old stored specifications 0 meant the default.
+void FillEnumerations(muster::v1::JobSpec& spec);
+
 // INVALID_ARGUMENT with "field.path: what is wrong. What to do." for the first broken rule. Call after FillDefaults.
 absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
 

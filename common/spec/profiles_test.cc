@@ -61,7 +61,7 @@ TEST(Profiles, GiveWayToEveryFieldThatIsSet) {
   for (const Profile& profile : Profiles()) {
     JobSpec spec = WithProfile(profile.name);
     ModelSpec& model = *spec.mutable_model();
-    model.set_pooling(POOLING_DEFAULT);
+    model.set_pooling(POOLING_UNSPECIFIED);
     model.set_normalize(!profile.normalize);
     model.mutable_max_length()->set_query(17);
     model.mutable_max_length()->set_passage(18);

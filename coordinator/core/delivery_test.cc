@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Report;
+using muster::internal::v1::Report;
 
 // One worker with one slot, and a job that wants it.
 class Cluster {
@@ -82,7 +82,7 @@ class Cluster {
   }
 
  private:
-  void Fill(muster::v1::ObservedAttempt& observed) const {
+  void Fill(muster::internal::v1::ObservedAttempt& observed) const {
     observed.set_job_id("a");
     observed.set_attempt(runs_);
     observed.add_running_ranks(0);

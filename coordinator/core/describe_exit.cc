@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::RankExited;
+using muster::internal::v1::RankExited;
 
 std::string LastLine(const std::string& text) {
   std::string last;
@@ -26,23 +26,23 @@ std::string What(const RankExited& exit) {
     const char* name = sigabbrev_np(exit.signal());
     return name == nullptr ? absl::StrCat("was killed by signal ", exit.signal()) : absl::StrCat("was killed by SIG", name);
   }
-  if (exit.cause() == muster::v1::EXIT_CAUSE_STOPPED) return "was stopped by its agent";
-  if (exit.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE) return "lost its peers";
+  if (exit.cause() == muster::internal::v1::EXIT_CAUSE_STOPPED) return "was stopped by its agent";
+  if (exit.cause() == muster::internal::v1::EXIT_CAUSE_COLLECTIVE) return "lost its peers";
   return exit.exit_code() != 0 ? absl::StrCat("exited with code ", exit.exit_code()) : "failed";
 }
 
-muster::v1::ReasonCode CodeOf(muster::v1::ExitCause cause) {
+muster::v1::ReasonCode CodeOf(muster::internal::v1::ExitCause cause) {
   switch (cause) {
-    case muster::v1::EXIT_CAUSE_STOPPED: return muster::v1::REASON_CODE_WORKER_DRAINING;
-    case muster::v1::EXIT_CAUSE_COLLECTIVE: return muster::v1::REASON_CODE_PEERS_LOST;
-    case muster::v1::EXIT_CAUSE_PERMANENT: return muster::v1::REASON_CODE_PERMANENT_ERROR;
-    case muster::v1::EXIT_CAUSE_DISAGREEMENT: return muster::v1::REASON_CODE_RANKS_DISAGREE;
-    case muster::v1::EXIT_CAUSE_UNSPECIFIED:
-    case muster::v1::EXIT_CAUSE_SUCCESS:
-    case muster::v1::EXIT_CAUSE_ERROR:
-    case muster::v1::EXIT_CAUSE_SIGNAL:
-    case muster::v1::ExitCause_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case muster::v1::ExitCause_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case muster::internal::v1::EXIT_CAUSE_STOPPED: return muster::v1::REASON_CODE_WORKER_DRAINING;
+    case muster::internal::v1::EXIT_CAUSE_COLLECTIVE: return muster::v1::REASON_CODE_PEERS_LOST;
+    case muster::internal::v1::EXIT_CAUSE_PERMANENT: return muster::v1::REASON_CODE_PERMANENT_ERROR;
+    case muster::internal::v1::EXIT_CAUSE_DISAGREEMENT: return muster::v1::REASON_CODE_RANKS_DISAGREE;
+    case muster::internal::v1::EXIT_CAUSE_UNSPECIFIED:
+    case muster::internal::v1::EXIT_CAUSE_SUCCESS:
+    case muster::internal::v1::EXIT_CAUSE_ERROR:
+    case muster::internal::v1::EXIT_CAUSE_SIGNAL:
+    case muster::internal::v1::ExitCause_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case muster::internal::v1::ExitCause_INT_MAX_SENTINEL_DO_NOT_USE_: break;
   }
   return muster::v1::REASON_CODE_RANK_FAILED;
 }
@@ -55,7 +55,7 @@ Reason ReasonOfExit(const JobRecord& job, uint32_t attempt, const RankExited& ex
 
 std::string DescribeExit(const JobRecord& job, uint32_t attempt, const RankExited& exit) {
   std::string who = absl::StrCat("rank ", exit.rank());
-  for (const muster::v1::AttemptInfo& info : job.job().attempts()) {
+  for (const journal::v1::StoredAttempt& info : job.job().attempts()) {
     if (info.number() != attempt || exit.rank() >= info.ranks_size()) continue;
     absl::StrAppend(&who, " on ", info.ranks(static_cast<int>(exit.rank())).worker());
   }

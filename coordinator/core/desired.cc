@@ -7,24 +7,24 @@
 
 namespace muster {
 
-muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
-  muster::v1::DesiredState desired;
+muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
+  muster::internal::v1::DesiredState desired;
   desired.set_epoch(state.epoch);
   const auto jobs = state.index.by_worker.find(worker);
   if (jobs == state.index.by_worker.end()) return desired;
   for (const std::string& id : jobs->second) {
     const JobRecord& record = state.jobs.at(id);
     if (!record.has_running() || record.job().attempts().empty()) continue;
-    const muster::v1::AttemptInfo& info = *record.job().attempts().rbegin();
-    muster::v1::Assignment assignment;
+    const journal::v1::StoredAttempt& info = *record.job().attempts().rbegin();
+    muster::internal::v1::Assignment assignment;
     for (const muster::v1::RankPlacement& rank : info.ranks()) {
       if (rank.worker() == worker) *assignment.add_ranks() = rank;
     }
     if (assignment.ranks().empty()) continue;
     assignment.set_job_id(id);
     assignment.set_attempt(info.number());
-    assignment.set_phase(record.running().has_started() ? muster::v1::ASSIGNMENT_PHASE_RUN
-                                                        : muster::v1::ASSIGNMENT_PHASE_PREPARE);
+    assignment.set_phase(record.running().has_started() ? muster::internal::v1::ASSIGNMENT_PHASE_RUN
+                                                        : muster::internal::v1::ASSIGNMENT_PHASE_PREPARE);
     assignment.set_save_and_stop(record.running().has_stop());
     assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
     *assignment.mutable_spec() = record.job().spec();
@@ -49,7 +49,7 @@ std::vector<std::string> WorkersOf(const State& state, const std::string& job_id
   std::set<std::string> workers;
   const JobRecord* job = FindJob(state, job_id);
   if (job == nullptr) return {};
-  for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+  for (const journal::v1::StoredAttempt& info : job->job().attempts()) {
     if (info.number() != attempt) continue;
     for (const muster::v1::RankPlacement& rank : info.ranks()) workers.insert(rank.worker());
   }

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "coordinator/core/state.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
-muster::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker);
+muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker);
 
 // Those that have a rank of the attempt, each once.
 std::vector<std::string> WorkersOf(const State& state, const std::string& job_id, uint32_t attempt);

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/core/state.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
@@ -44,22 +44,22 @@ struct DrainWorker {
 // `session` names the stream: words of a stream that a newer one replaced are without effect.
 struct AgentHello {
   uint64_t session = 0;
-  muster::v1::Hello hello;
+  muster::internal::v1::Hello hello;
 };
 struct AgentHeartbeat {
   std::string worker;
   uint64_t session = 0;
-  muster::v1::Heartbeat heartbeat;
+  muster::internal::v1::Heartbeat heartbeat;
 };
 struct AgentReport {
   std::string worker;
   uint64_t session = 0;
-  muster::v1::Report report;
+  muster::internal::v1::Report report;
 };
 struct AgentProgress {
   std::string worker;
   uint64_t session = 0;
-  muster::v1::ProgressReport progress;
+  muster::internal::v1::ProgressReport progress;
 };
 struct AgentGone {
   std::string worker;

@@ -65,7 +65,7 @@ TEST(FutureTimes, OfACheckpointWhoseHostIsAheadCountAsNow) {
   record.mutable_job()->add_attempts()->set_number(1);
   record.mutable_running()->set_number(1);
   record.set_last_attempt(1);
-  muster::v1::CheckpointSaved saved;
+  muster::internal::v1::CheckpointSaved saved;
   saved.mutable_checkpoint()->set_step(5);
   saved.mutable_checkpoint()->set_manifest("m");
   for (const absl::Duration ahead : {absl::Hours(1), -absl::Hours(1)}) {

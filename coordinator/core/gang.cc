@@ -162,7 +162,7 @@ WorkerSlots SlotsOf(const State& state, const std::string& name, const SoftWorke
   for (const auto& [attempt, ranks] : worker.observed) {
     const JobRecord* record = FindJob(state, attempt.first);
     if (record == nullptr || (record->has_running() && record->running().number() == attempt.second)) continue;
-    for (const muster::v1::AttemptInfo& info : record->job().attempts()) {
+    for (const journal::v1::StoredAttempt& info : record->job().attempts()) {
       if (info.number() != attempt.second) continue;
       for (const RankPlacement& rank : info.ranks()) {
         if (rank.worker() == name && ranks.contains(rank.rank())) stopping.insert(rank.slot());

@@ -88,7 +88,8 @@ void AddStep(const std::string& id, const Progress& progress, Samples& out) {
 }
 
 // The newest evaluation of each dataset and split: at most two, of `evaluate` and of `report`.
-std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> NewestEvaluations(const muster::v1::Job& job) {
+std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> NewestEvaluations(
+    const journal::v1::StoredJob& job) {
   std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> newest;
   for (const muster::v1::Evaluation& one : job.evaluations()) newest[{one.dataset(), one.split()}] = &one;
   return newest;
@@ -96,7 +97,7 @@ std::map<std::pair<std::string, std::string>, const muster::v1::Evaluation*> New
 
 void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1::Device, size_t>& free, absl::Time now,
             Samples& out) {
-  const muster::v1::Job& job = record.job();
+  const journal::v1::StoredJob& job = record.job();
   const std::string& id = job.id();
   const muster::v1::ResourcesSpec& resources = job.spec().resources();
   const auto add = [&](const char* family, double value) { out.push_back({family, {id}, value}); };

@@ -33,7 +33,7 @@ JobRecord Job(const std::string& id, uint64_t sequence, muster::v1::JobPhase pha
     record.set_last_attempt(1);
     record.mutable_running()->set_number(1);
     *record.mutable_running()->mutable_started() = ToProto(kNow - absl::Seconds(100));
-    muster::v1::AttemptInfo& info = *record.mutable_job()->add_attempts();
+    journal::v1::StoredAttempt& info = *record.mutable_job()->add_attempts();
     info.set_number(1);
     for (uint32_t rank = 0; rank < 2; ++rank) {
       record.mutable_running()->add_ranks();

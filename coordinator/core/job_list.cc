@@ -20,7 +20,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Job;
+using journal::v1::StoredJob;
 using muster::v1::JobPhase;
 using muster::v1::ListJobsRequest;
 using muster::v1::ListJobsResponse;
@@ -168,7 +168,7 @@ void Choose(const State& state, const ListJobsRequest& request, Candidates& cand
 }
 
 bool Fits(const JobRecord& record, const ListJobsRequest& request, const std::set<JobPhase>& phases) {
-  const Job& job = record.job();
+  const StoredJob& job = record.job();
   const std::string& name = job.spec().name();
   return (!request.active_only() || !IsFinal(job.phase())) && (phases.empty() || phases.contains(job.phase())) &&
          (request.owner().empty() || request.owner() == job.owner()) &&

@@ -23,7 +23,7 @@ class JobListTest : public testing::Test {
  protected:
   void Add(int number, const std::function<void(JobRecord&)>& change = [](JobRecord&) {}) {
     JobRecord record;
-    muster::v1::Job& job = *record.mutable_job();
+    journal::v1::StoredJob& job = *record.mutable_job();
     job.set_id(absl::StrCat("j", number));
     job.mutable_spec()->set_name("n");
     job.mutable_spec()->mutable_resources()->set_queue("default");
@@ -138,7 +138,7 @@ TEST_F(JobListTest, ACallVisitsABoundedNumberOfJobsAndAnswersABoundedNumberOfByt
 
 TEST_F(JobListTest, ASummaryHasWhatATableShows) {
   Add(1, [](JobRecord& record) {
-    muster::v1::Job& job = *record.mutable_job();
+    journal::v1::StoredJob& job = *record.mutable_job();
     job.mutable_spec()->mutable_evaluate()->set_metric("mrr");
     job.set_reason("paused by ada");
     job.set_reason_code(muster::v1::REASON_CODE_PAUSED);

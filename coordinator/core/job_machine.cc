@@ -9,14 +9,14 @@
 namespace muster {
 namespace {
 
-using muster::v1::AttemptInfo;
+using journal::v1::StoredAttempt;
+using muster::internal::v1::RankExited;
 using muster::v1::JobPhase;
-using muster::v1::RankExited;
 
 }  // namespace
 
-muster::v1::AttemptInfo* InfoOf(JobRecord& record, uint32_t number) {
-  for (muster::v1::AttemptInfo& info : *record.mutable_job()->mutable_attempts()) {
+journal::v1::StoredAttempt* InfoOf(JobRecord& record, uint32_t number) {
+  for (journal::v1::StoredAttempt& info : *record.mutable_job()->mutable_attempts()) {
     if (info.number() == number) return &info;
   }
   return nullptr;
@@ -35,7 +35,7 @@ void Machine::EndAttempt(const Reason& reason, AttemptEnd end) {
   }
   if (record().running().has_started()) result_.effects.push_back(CloseRendezvous{job().id(), number});
   result_.effects.push_back(CountAttempt{end});
-  if (AttemptInfo* info = InfoOf(record(), number); info != nullptr) {
+  if (StoredAttempt* info = InfoOf(record(), number); info != nullptr) {
     *info->mutable_ended() = ToProto(now_);
     info->set_end_reason(reason.text);
     info->set_end_code(reason.code);
@@ -79,7 +79,7 @@ void Machine::Fail(const Reason& cause, AttemptEnd end, bool permanent, bool pen
 }
 
 void Machine::Amend(uint32_t attempt, const Reason& cause, bool permanent) {
-  if (AttemptInfo* info = InfoOf(record(), attempt)) {
+  if (StoredAttempt* info = InfoOf(record(), attempt)) {
     info->set_end_reason(cause.text);
     info->set_end_code(cause.code);
   }
@@ -123,15 +123,17 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
   Machine machine(job, now);
   if (job.cause_pending() && job.job().phase() != JobPhase::JOB_PHASE_CANCELLED) {
     std::string ended;
-    for (const AttemptInfo& info : job.job().attempts()) {
+    for (const StoredAttempt& info : job.job().attempts()) {
       if (info.has_ended()) ended = absl::StrCat(info.number());
     }
     if (ended == absl::StrCat(attempt)) {
       if (const auto* exit = std::get_if<RankExited>(&event);
-          exit != nullptr && exit->cause() != muster::v1::EXIT_CAUSE_SUCCESS &&
-          exit->cause() != muster::v1::EXIT_CAUSE_STOPPED && exit->cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) {
-        machine.Amend(attempt, ReasonOfExit(job, attempt, *exit), exit->cause() == muster::v1::EXIT_CAUSE_PERMANENT);
-        if (exit->cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) machine.CountDisagreement();
+          exit != nullptr && exit->cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS &&
+          exit->cause() != muster::internal::v1::EXIT_CAUSE_STOPPED &&
+          exit->cause() != muster::internal::v1::EXIT_CAUSE_COLLECTIVE) {
+        machine.Amend(attempt, ReasonOfExit(job, attempt, *exit),
+                      exit->cause() == muster::internal::v1::EXIT_CAUSE_PERMANENT);
+        if (exit->cause() == muster::internal::v1::EXIT_CAUSE_DISAGREEMENT) machine.CountDisagreement();
       } else if (const auto* lost = std::get_if<WorkerLost>(&event); lost != nullptr) {
         machine.Amend(attempt, {muster::v1::REASON_CODE_WORKER_LOST, lost->reason}, /*permanent=*/false);
       }

@@ -80,11 +80,11 @@ struct UserCommand {
   bool can_save = true;  // as in SaveAndStop
 };
 
-using JobEvent = std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck, ServerLost,
-                              UserCommand,
-                              muster::v1::RankStarted, muster::v1::RankExited, muster::v1::CheckpointSaved,
-                              muster::v1::CheckpointRefused, muster::v1::Evaluation, muster::v1::Exported,
-                              muster::v1::TraceSaved>;
+using JobEvent =
+    std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck, ServerLost,
+                 UserCommand, muster::internal::v1::RankStarted, muster::internal::v1::RankExited,
+                 muster::internal::v1::CheckpointSaved, muster::internal::v1::CheckpointRefused, muster::v1::Evaluation,
+                 muster::internal::v1::Exported, muster::internal::v1::TraceSaved>;
 
 struct Transition {
   JobRecord record;
@@ -112,8 +112,8 @@ uint64_t CheckpointStep(const JobRecord& job);
 bool WaitsToRetry(const JobRecord& job, absl::Time now);
 
 // "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".
-std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
+std::string DescribeExit(const JobRecord& job, uint32_t attempt, const muster::internal::v1::RankExited& exit);
 // The same, with its code.
-Reason ReasonOfExit(const JobRecord& job, uint32_t attempt, const muster::v1::RankExited& exit);
+Reason ReasonOfExit(const JobRecord& job, uint32_t attempt, const muster::internal::v1::RankExited& exit);
 
 }  // namespace muster

@@ -11,16 +11,17 @@
 namespace muster {
 namespace {
 
-using muster::v1::AttemptInfo;
+using journal::v1::StoredAttempt;
+using muster::internal::v1::Exported;
+using muster::internal::v1::RankExited;
+using muster::internal::v1::RankStarted;
 using muster::v1::Evaluation;
-using muster::v1::Exported;
 using muster::v1::JobPhase;
-using muster::v1::RankExited;
 using muster::v1::RankPlacement;
-using muster::v1::RankStarted;
 
 // "stopped early at step 120 of 400: ndcg@10 was not better than 0.6312 (step 60) in 3 evaluations"
-std::string DescribeEarlyStop(const muster::v1::StoppedEarly& stopped, const muster::v1::ResolvedJob& resolved) {
+std::string DescribeEarlyStop(const muster::internal::v1::StoppedEarly& stopped,
+                              const muster::v1::ResolvedJob& resolved) {
   return absl::StrFormat("stopped early at step %d of %d: %s was not better than %.4f (step %d) in %d evaluation%s",
                          stopped.step(), resolved.total_steps(), stopped.metric(), stopped.best(), stopped.best_step(),
                          stopped.patience(), stopped.patience() == 1 ? "" : "s");
@@ -40,7 +41,7 @@ absl::Status Machine::On(const Placed& event) {
   journal::v1::RunningAttempt& running = *record().mutable_running();
   running.set_number(number);
   *running.mutable_reserved() = ToProto(now_);
-  AttemptInfo& info = *job().add_attempts();
+  StoredAttempt& info = *job().add_attempts();
   info.set_number(number);
   info.set_from_step(CheckpointStep(record()));
   info.set_last_step(info.from_step());
@@ -82,7 +83,7 @@ absl::Status Machine::On(const WorkerPrepared& event) {
   }
   if (!result_.changed || !all) return absl::OkStatus();
   *running.mutable_started() = ToProto(now_);
-  if (AttemptInfo* info = InfoOf(record(), running.number())) *info->mutable_started() = running.started();
+  if (StoredAttempt* info = InfoOf(record(), running.number())) *info->mutable_started() = running.started();
   result_.effects.push_back(OpenRendezvous{job().id(), running.number()});
   for (const std::string& worker : workers) result_.effects.push_back(PushDesired{worker});
   MoveTo(JobPhase::JOB_PHASE_STARTING,
@@ -127,9 +128,9 @@ absl::Status Machine::On(const RankStarted& event) {
 absl::Status Machine::On(const RankExited& event) {
   journal::v1::RunningAttempt& running = *record().mutable_running();
   if (event.rank() >= running.ranks_size()) return absl::InvalidArgumentError("no such rank");
-  if (event.cause() != muster::v1::EXIT_CAUSE_SUCCESS) {
-    const bool stopped = event.cause() == muster::v1::EXIT_CAUSE_STOPPED;
-    if (event.cause() != muster::v1::EXIT_CAUSE_PERMANENT) {
+  if (event.cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS) {
+    const bool stopped = event.cause() == muster::internal::v1::EXIT_CAUSE_STOPPED;
+    if (event.cause() != muster::internal::v1::EXIT_CAUSE_PERMANENT) {
       // Its agent stops, and has told its ranks before it told the coordinator: all ranks stop after the same step.
       if (stopped && !running.has_stop() && CanSave(true)) {
         OrderStop(ReasonOfExit(record(), running.number(), event), /*pause=*/false);
@@ -140,8 +141,9 @@ absl::Status Machine::On(const RankExited& event) {
       }
     }
     Fail(ReasonOfExit(record(), running.number(), event), stopped ? AttemptEnd::kStopped : AttemptEnd::kFailed,
-         event.cause() == muster::v1::EXIT_CAUSE_PERMANENT, event.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE);
-    if (event.cause() == muster::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
+         event.cause() == muster::internal::v1::EXIT_CAUSE_PERMANENT,
+         event.cause() == muster::internal::v1::EXIT_CAUSE_COLLECTIVE);
+    if (event.cause() == muster::internal::v1::EXIT_CAUSE_DISAGREEMENT) CountDisagreement();
     return absl::OkStatus();
   }
   if (running.ranks(event.rank()).succeeded()) return absl::OkStatus();
@@ -190,7 +192,7 @@ absl::Status Machine::On(const Exported& event) {
   return absl::OkStatus();
 }
 
-absl::Status Machine::On(const muster::v1::TraceSaved& event) {
+absl::Status Machine::On(const muster::internal::v1::TraceSaved& event) {
   const std::string& kept = job().trace_manifest();
   if (kept == event.manifest()) return absl::OkStatus();
   if (!kept.empty()) result_.garbage.push_back(kept);

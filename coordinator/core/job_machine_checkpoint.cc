@@ -10,10 +10,10 @@
 namespace muster {
 namespace {
 
-using muster::v1::AttemptInfo;
+using journal::v1::StoredAttempt;
+using muster::internal::v1::CheckpointRefused;
+using muster::internal::v1::CheckpointSaved;
 using muster::v1::CheckpointInfo;
-using muster::v1::CheckpointRefused;
-using muster::v1::CheckpointSaved;
 using muster::v1::JobPhase;
 
 constexpr absl::Duration kFirstStartDelay = absl::Seconds(5);
@@ -91,7 +91,7 @@ absl::Status Machine::On(const CheckpointRefused& event) {
   job().mutable_checkpoints()->DeleteSubrange(static_cast<int>(found - checkpoints.begin()), 1);
   result_.effects.push_back(Measured{Measure::kCheckpointsRefused, "", 1});
   result_.changed = true;
-  if (AttemptInfo* info = InfoOf(record(), number); info != nullptr) {
+  if (StoredAttempt* info = InfoOf(record(), number); info != nullptr) {
     info->set_from_step(CheckpointStep(record()));
     info->set_last_step(info->from_step());
   }

@@ -10,7 +10,7 @@
 
 namespace muster {
 
-muster::v1::AttemptInfo* InfoOf(JobRecord& record, uint32_t number);  // null: it is no longer listed
+journal::v1::StoredAttempt* InfoOf(JobRecord& record, uint32_t number);  // null: it is no longer listed
 
 // A job of no steps: it measures a model, and has nothing to save or export.
 bool EvaluatesAlone(const JobRecord& record);
@@ -32,13 +32,13 @@ class Machine {
   absl::Status On(const Stuck& event);
   absl::Status On(const ServerLost& event);
   absl::Status On(const UserCommand& event);
-  absl::Status On(const muster::v1::RankStarted& event);
-  absl::Status On(const muster::v1::RankExited& event);
-  absl::Status On(const muster::v1::CheckpointSaved& event);
-  absl::Status On(const muster::v1::CheckpointRefused& event);
+  absl::Status On(const muster::internal::v1::RankStarted& event);
+  absl::Status On(const muster::internal::v1::RankExited& event);
+  absl::Status On(const muster::internal::v1::CheckpointSaved& event);
+  absl::Status On(const muster::internal::v1::CheckpointRefused& event);
   absl::Status On(const muster::v1::Evaluation& event);
-  absl::Status On(const muster::v1::Exported& event);
-  absl::Status On(const muster::v1::TraceSaved& event);
+  absl::Status On(const muster::internal::v1::Exported& event);
+  absl::Status On(const muster::internal::v1::TraceSaved& event);
 
   void Amend(uint32_t attempt, const Reason& cause, bool permanent);
   void CountDisagreement() { result_.effects.push_back(Measured{Measure::kRankDisagreements, "", 1}); }
@@ -50,7 +50,7 @@ class Machine {
 
  private:
   JobRecord& record() { return result_.record; }
-  muster::v1::Job& job() { return *result_.record.mutable_job(); }
+  journal::v1::StoredJob& job() { return *result_.record.mutable_job(); }
   muster::v1::JobPhase phase() const { return result_.record.job().phase(); }
 
   void MoveTo(muster::v1::JobPhase phase, Reason reason) {
@@ -82,7 +82,7 @@ class Machine {
   void OrderStop(const Reason& reason, bool pause);
   void AddToStop(const Reason& more);
   // A rank ended otherwise than with success while its attempt is asked to stop.
-  void StopRankInOrder(const muster::v1::RankExited& event);
+  void StopRankInOrder(const muster::internal::v1::RankExited& event);
   // `more`: what cut it short; empty: all ranks stopped as they were asked to.
   void FinishStop(const std::string& more);
 

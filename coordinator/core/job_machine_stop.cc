@@ -9,9 +9,9 @@
 namespace muster {
 namespace {
 
-using muster::v1::AttemptInfo;
+using journal::v1::StoredAttempt;
+using muster::internal::v1::RankExited;
 using muster::v1::JobPhase;
-using muster::v1::RankExited;
 
 constexpr int kMaxRequests = 32;
 constexpr absl::string_view kPausedBy = "paused by ";
@@ -47,7 +47,7 @@ void Machine::AddToStop(const Reason& more) {
 
 void Machine::StopRankInOrder(const RankExited& event) {
   journal::v1::RunningAttempt& running = *record().mutable_running();
-  if (event.cause() != muster::v1::EXIT_CAUSE_STOPPED) {
+  if (event.cause() != muster::internal::v1::EXIT_CAUSE_STOPPED) {
     return FinishStop(DescribeExit(record(), running.number(), event));
   }
   if (running.ranks(static_cast<int>(event.rank())).stopped()) return;
@@ -89,7 +89,7 @@ absl::Status Machine::On(const WorkerLost& event) {
   const Reason reason = {muster::v1::REASON_CODE_WORKER_LOST, event.reason};
   if (phase() == JobPhase::JOB_PHASE_RESERVING) return Release(reason);
   if (record().running().has_stop()) {
-    const AttemptInfo* info = InfoOf(record(), record().running().number());
+    const StoredAttempt* info = InfoOf(record(), record().running().number());
     const bool needed = info == nullptr || std::any_of(info->ranks().begin(), info->ranks().end(), [&](const auto& rank) {
       return rank.worker() == event.worker && !record().running().ranks(static_cast<int>(rank.rank())).stopped();
     });

@@ -40,14 +40,14 @@ Placed OnOneWorker(uint32_t ranks) {
   return placed;
 }
 
-muster::v1::RankStarted Started(uint32_t rank) {
-  muster::v1::RankStarted event;
+muster::internal::v1::RankStarted Started(uint32_t rank) {
+  muster::internal::v1::RankStarted event;
   event.set_rank(rank);
   return event;
 }
 
-muster::v1::RankExited Exited(uint32_t rank, muster::v1::ExitCause cause) {
-  muster::v1::RankExited event;
+muster::internal::v1::RankExited Exited(uint32_t rank, muster::internal::v1::ExitCause cause) {
+  muster::internal::v1::RankExited event;
   event.set_rank(rank);
   event.set_cause(cause);
   return event;
@@ -79,11 +79,12 @@ TEST(Advance, KnowsAnEventThatItHasSeen) {
 
 TEST(Advance, RaisesTheRevisionWithEveryChange) {
   const JobRecord record = Training(1);
-  EXPECT_EQ(After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR)).job().revision(), record.job().revision() + 1);
+  EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR)).job().revision(),
+            record.job().revision() + 1);
 }
 
 TEST(Advance, NeedsAnExportToSucceed) {
-  JobRecord record = After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_SUCCESS));
+  JobRecord record = After(Training(1), Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS));
   EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
   EXPECT_THAT(record.job().reason(), HasSubstr("none reported an export"));
 }
@@ -91,11 +92,12 @@ TEST(Advance, NeedsAnExportToSucceed) {
 TEST(Advance, NeedsNoExportToEvaluateAlone) {
   JobRecord record = Training(1);
   record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
-  EXPECT_EQ(After(record, Exited(0, muster::v1::EXIT_CAUSE_SUCCESS)).job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
+            JobPhase::JOB_PHASE_SUCCEEDED);
 }
 
 TEST(Advance, DoesNotCountAStoppedRankAsTheJobsFailure) {
-  const JobRecord record = After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_STOPPED));
+  const JobRecord record = After(Training(1), Exited(0, muster::internal::v1::EXIT_CAUSE_STOPPED));
   EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
   EXPECT_EQ(record.causes_size(), 0);
 }
@@ -105,7 +107,7 @@ TEST(Advance, RefusesToPlaceARunningJob) {
 }
 
 TEST(Advance, RefusesARankThatTheAttemptDoesNotHave) {
-  EXPECT_FALSE(Advance(Training(1), Exited(1, muster::v1::EXIT_CAUSE_ERROR), kNow).ok());
+  EXPECT_FALSE(Advance(Training(1), Exited(1, muster::internal::v1::EXIT_CAUSE_ERROR), kNow).ok());
 }
 
 TEST(Advance, RemembersTheNewestRequestsOnly) {
@@ -117,15 +119,15 @@ TEST(Advance, RemembersTheNewestRequestsOnly) {
   EXPECT_EQ(record.requests_size(), 32);
 }
 
-muster::v1::CheckpointSaved Saved(uint64_t step, const std::string& manifest) {
-  muster::v1::CheckpointSaved event;
+muster::internal::v1::CheckpointSaved Saved(uint64_t step, const std::string& manifest) {
+  muster::internal::v1::CheckpointSaved event;
   event.mutable_checkpoint()->set_step(step);
   event.mutable_checkpoint()->set_manifest(manifest);
   return event;
 }
 
-muster::v1::CheckpointRefused Refused(uint64_t step, const std::string& manifest) {
-  muster::v1::CheckpointRefused event;
+muster::internal::v1::CheckpointRefused Refused(uint64_t step, const std::string& manifest) {
+  muster::internal::v1::CheckpointRefused event;
   event.set_step(step);
   event.set_manifest(manifest);
   event.set_reason("blob 12 is not stored");
@@ -136,7 +138,7 @@ muster::v1::CheckpointRefused Refused(uint64_t step, const std::string& manifest
 JobRecord Restoring() {
   JobRecord record = Training(1);
   for (const uint64_t step : {4000, 4900, 5000}) record = After(record, Saved(step, std::to_string(step)));
-  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+  record = After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR));
   return After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
 }
 
@@ -171,7 +173,7 @@ TEST(DamagedCheckpoints, ARefusalOfWhatTheJobDoesNotHaveChangesNothing) {
 TEST(StartFailures, ANextAttemptWaitsButNeverForAClockThatWasSetBack) {
   JobRecord record = Restoring();
   for (int i = 0; i < 3; ++i) {
-    record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+    record = After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR));
     EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING);
     EXPECT_EQ(record.causes_size(), 1) << "that of attempt 1";
     if (i < 2) record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
@@ -186,33 +188,33 @@ TEST(StartFailures, EndTheJobAfterADayOfThem) {
   JobRecord record = Restoring();
   absl::Duration waited;
   for (uint32_t i = 1; i < kMaxStartFailures; ++i) {
-    record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+    record = After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR));
     ASSERT_EQ(record.job().phase(), JobPhase::JOB_PHASE_RECOVERING) << i;
     waited += FromProto(record.start_failures().retry()) - kNow;
     record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
   }
   EXPECT_GT(waited, absl::Hours(24));
-  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_ERROR));
+  record = After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR));
   EXPECT_EQ(record.job().phase(), JobPhase::JOB_PHASE_FAILED);
   EXPECT_THAT(record.job().reason(), HasSubstr("300 attempts in a row failed before they trained, the last: rank 0 on w1"));
 }
 
 TEST(StartFailures, ABetterCauseOfALostPeerReplacesTheirReasonAndNoOther) {
-  JobRecord record = After(Restoring(), Exited(0, muster::v1::EXIT_CAUSE_COLLECTIVE));
-  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_ERROR);
+  JobRecord record = After(Restoring(), Exited(0, muster::internal::v1::EXIT_CAUSE_COLLECTIVE));
+  muster::internal::v1::RankExited exit = Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR);
   exit.set_message("no space");
   const absl::StatusOr<Transition> amended = AmendCause(record, 2, exit, kNow);
   ASSERT_TRUE(amended.ok());
   EXPECT_EQ(amended->record.job().reason(), "rank 0 on w1: no space");
   EXPECT_EQ(amended->record.causes(0), record.causes(0));
   record = After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
-  record = After(record, Exited(0, muster::v1::EXIT_CAUSE_COLLECTIVE));
+  record = After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_COLLECTIVE));
   EXPECT_EQ(AmendCause(record, 3, exit, kNow)->record.job().reason(),
             "rank 0 on w1: no space; failed to start 2 times, next attempt in 5s");
 }
 
 TEST(Fence, LetsTheRunningAttemptPassAlone) {
-  const JobRecord record = After(After(Training(1), Exited(0, muster::v1::EXIT_CAUSE_ERROR)), OnOneWorker(1));
+  const JobRecord record = After(After(Training(1), Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR)), OnOneWorker(1));
   EXPECT_TRUE(Fence(record, 2).ok());
   EXPECT_EQ(Fence(record, 1).message(), "attempt 1 ended");
   EXPECT_EQ(Fence(record, 1).code(), absl::StatusCode::kFailedPrecondition);
@@ -220,17 +222,17 @@ TEST(Fence, LetsTheRunningAttemptPassAlone) {
 }
 
 TEST(DescribeExit, TakesTheLastLineOfTheLogWhereThereIsNoMessage) {
-  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_ERROR);
+  muster::internal::v1::RankExited exit = Exited(0, muster::internal::v1::EXIT_CAUSE_ERROR);
   exit.set_exit_code(3);
   exit.set_log_tail("one\nout of memory\n\n");
   EXPECT_EQ(DescribeExit(Training(1), 1, exit), "rank 0 on w1 exited with code 3: out of memory");
 }
 
 TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
-  muster::v1::Exported exported;
+  muster::internal::v1::Exported exported;
   exported.set_manifest("export");
   const JobRecord record = After(Training(1), exported);
-  muster::v1::RankExited exit = Exited(0, muster::v1::EXIT_CAUSE_SUCCESS);
+  muster::internal::v1::RankExited exit = Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
   EXPECT_EQ(After(record, exit).job().reason(), "trained and exported");
   exit.set_message("4 of the last 4 steps had no negative to learn from");
   EXPECT_EQ(After(record, exit).job().reason(),
@@ -238,7 +240,7 @@ TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
 }
 
 TEST(JobMachine, TheNewestTraceTakesThePlaceOfTheOneBefore) {
-  muster::v1::TraceSaved first, second;
+  muster::internal::v1::TraceSaved first, second;
   first.set_manifest("t1");
   second.set_manifest("t2");
   const auto kept = Advance(Training(1), first, kNow);

@@ -78,7 +78,7 @@ Standings StandingsOf(const JobRecord& job, const Soft& soft, absl::Time now) {
     if (worker != soft.workers.end()) {
       const auto attempt = worker->second.activities.find(key);
       if (attempt != worker->second.activities.end()) {
-        for (const muster::v1::RankActivity& said : attempt->second) {
+        for (const muster::internal::v1::RankActivity& said : attempt->second) {
           if (said.rank() != placement.rank()) continue;
           const absl::Duration since = now - worker->second.activities_at;
           standing.known = true;

@@ -70,7 +70,7 @@ TEST(DescribePeersBehind, BlamesOnlyPeersThatTheRankWaitedFor) {
 class Attempt {
  public:
   Attempt() {
-    muster::v1::Hello hello;
+    muster::internal::v1::Hello hello;
     hello.set_worker("w1");
     hello.set_device("cpu");
     hello.set_slots(1);
@@ -80,7 +80,7 @@ class Attempt {
     submit.spec.mutable_resources()->mutable_slots()->set_min(1);
     Give(submit);
     Give(Plan{});
-    muster::v1::Report report;
+    muster::internal::v1::Report report;
     report.mutable_prepared();
     Report(report);
     report.mutable_rank_started()->set_rank(0);
@@ -89,7 +89,7 @@ class Attempt {
   void Give(const Event& event) {
     for (const Record& record : Step(state_, soft_, event, now_).records) EXPECT_TRUE(Apply(record, state_).ok());
   }
-  void Report(muster::v1::Report report) {
+  void Report(muster::internal::v1::Report report) {
     report.set_sequence(++sequence_);
     report.set_job_id("a");
     report.set_attempt(1);

@@ -68,7 +68,7 @@ void Stepper::MeasureTransition(const JobRecord& before, const JobRecord& after)
 
 void Stepper::MeasureProgress(const JobRecord& job, SoftJob& soft) {
   if (soft.failed_at == absl::InfinitePast() || job.job().attempts().empty()) return;
-  const muster::v1::AttemptInfo& info = *job.job().attempts().rbegin();
+  const journal::v1::StoredAttempt& info = *job.job().attempts().rbegin();
   if (info.number() != soft.attempt || soft.progress.activity() != "training" ||
       soft.progress.step() <= info.from_step()) {
     return;
@@ -79,7 +79,7 @@ void Stepper::MeasureProgress(const JobRecord& job, SoftJob& soft) {
 
 // An attempt that continues from a checkpoint may close an epoch again: its weights were rolled back, and with them its
 // ledger. Committed queries count once; faults count whenever they are found.
-void Stepper::MeasureEpoch(const std::string& id, const muster::v1::EpochClosed& closed) {
+void Stepper::MeasureEpoch(const std::string& id, const muster::internal::v1::EpochClosed& closed) {
   SoftJob& soft = soft_.jobs[id];
   if (closed.epoch() + 1 > soft.last_closed) {
     Count(Measure::kEpochQueries, "committed", static_cast<double>(closed.committed()));

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Report;
+using muster::internal::v1::Report;
 
 // One worker with two slots; time moves by ticks.
 class Cluster {
@@ -52,11 +52,11 @@ class Cluster {
     fill(event.report);
     Give(event);
   }
-  void Exit(uint32_t attempt, muster::v1::ExitCause cause) {
+  void Exit(uint32_t attempt, muster::internal::v1::ExitCause cause) {
     for (uint32_t rank = 0; rank < 2; ++rank) {
       Say(attempt, [&](Report& report) {
         report.mutable_rank_exited()->set_rank(rank);
-        report.mutable_rank_exited()->set_cause(rank == 0 ? cause : muster::v1::EXIT_CAUSE_STOPPED);
+        report.mutable_rank_exited()->set_cause(rank == 0 ? cause : muster::internal::v1::EXIT_CAUSE_STOPPED);
       });
     }
   }
@@ -104,7 +104,7 @@ class Cluster {
   }
   double Goodput(const std::string& phase) const { return Sum(Measure::kGoodputSeconds, phase); }
 
-  const muster::v1::Job& OnlyJob() const { return state_.jobs.begin()->second.job(); }
+  const journal::v1::StoredJob& OnlyJob() const { return state_.jobs.begin()->second.job(); }
 
  private:
   State state_;
@@ -149,7 +149,7 @@ TEST(Measure, WhatAFailedAttemptDidSinceItsCheckpointIsLost) {
     checkpoint.set_seconds(2);
   });
   cluster.Pass(4);
-  cluster.Exit(1, muster::v1::EXIT_CAUSE_SIGNAL);
+  cluster.Exit(1, muster::internal::v1::EXIT_CAUSE_SIGNAL);
   EXPECT_DOUBLE_EQ(cluster.Goodput("lost"), 2 * 2 + 2 * 4);
   EXPECT_EQ(cluster.Sum(Measure::kCheckpoints), 1);
   EXPECT_EQ(cluster.Sum(Measure::kCheckpointBytes), 1000);
@@ -162,7 +162,7 @@ TEST(Measure, RecoveryEndsAtTheFirstStepOfTheNextAttempt) {
   cluster.Submit();
   cluster.Start(1);
   cluster.Train(1, 1);
-  cluster.Exit(1, muster::v1::EXIT_CAUSE_SIGNAL);
+  cluster.Exit(1, muster::internal::v1::EXIT_CAUSE_SIGNAL);
   cluster.Pass(6);
   cluster.Start(2);
   cluster.Train(2, 0, "loading the model");
@@ -196,7 +196,7 @@ TEST(Measure, RanksThatDisagreeAreCountedAndTheAttemptFails) {
   cluster.Submit();
   cluster.Start(1);
   cluster.Train(1, 1);
-  cluster.Exit(1, muster::v1::EXIT_CAUSE_DISAGREEMENT);
+  cluster.Exit(1, muster::internal::v1::EXIT_CAUSE_DISAGREEMENT);
   EXPECT_EQ(cluster.Sum(Measure::kRankDisagreements), 1);
   cluster.Pass(1);
   cluster.Start(2);  // the next attempt runs: the failure is not permanent
@@ -216,7 +216,7 @@ TEST(Measure, AnEpochThatIsClosedAgainCountsItsQueriesOnceAndItsFaultsAlways) {
     });
   };
   close(1, 0, 100, 0);
-  cluster.Exit(1, muster::v1::EXIT_CAUSE_SIGNAL);
+  cluster.Exit(1, muster::internal::v1::EXIT_CAUSE_SIGNAL);
   cluster.Pass(1);
   cluster.Start(2);
   close(2, 0, 98, 2);

@@ -17,10 +17,10 @@ std::vector<Record> AfterRestore(const State& state, uint64_t epoch, const std::
   const std::string reason = absl::StrCat("restored from backup ", backup);
   for (const std::string& id : state.active) {
     JobRecord record = state.jobs.at(id);
-    muster::v1::Job& job = *record.mutable_job();
+    journal::v1::StoredJob& job = *record.mutable_job();
     record.set_last_attempt(record.last_attempt() + kAttemptsAfterBackup);
     if (record.has_running()) {
-      for (muster::v1::AttemptInfo& info : *job.mutable_attempts()) {
+      for (journal::v1::StoredAttempt& info : *job.mutable_attempts()) {
         if (info.number() != record.running().number()) continue;
         *info.mutable_ended() = ToProto(now);
         info.set_end_reason(reason);

@@ -7,7 +7,7 @@ namespace muster {
 
 using muster::v1::CheckpointInfo;
 
-std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep, muster::v1::Job& job) {
+std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep, journal::v1::StoredJob& job) {
   std::vector<CheckpointInfo> all;
   std::set<std::string> before;
   for (const CheckpointInfo& known : job.checkpoints()) {
@@ -32,7 +32,7 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
   return dropped;
 }
 
-bool HasManifest(const muster::v1::Job& job, const std::string& manifest) {
+bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest) {
   return job.export_manifest() == manifest || job.trace_manifest() == manifest ||
          std::any_of(job.checkpoints().begin(), job.checkpoints().end(),
                      [&](const CheckpointInfo& known) { return known.manifest() == manifest; });
@@ -41,7 +41,7 @@ bool HasManifest(const muster::v1::Job& job, const std::string& manifest) {
 std::set<std::string> ReferencedManifests(const State& state) {
   std::set<std::string> result;
   for (const auto& [id, record] : state.jobs) {
-    const muster::v1::Job& job = record.job();
+    const journal::v1::StoredJob& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
     result.insert(job.export_manifest());
@@ -71,7 +71,7 @@ std::set<std::string> ReferencedBlobs(const State& state) {
 Roots RootsOf(const State& state) {
   Roots roots;
   for (const auto& [id, record] : state.jobs) {
-    const muster::v1::Job& job = record.job();
+    const journal::v1::StoredJob& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) roots.manifests.insert(refused.checkpoint().manifest());
     roots.manifests.insert({job.export_manifest(), job.trace_manifest()});

@@ -17,9 +17,10 @@ namespace muster {
 // that the job no longer refers to. Of the steps up to the new one's the `keep` newest stay (at least one): the new one
 // and what its attempt continued from. Later steps stay too. They are of attempts before, and nobody found them damaged: an
 // attempt of an older version skipped them silently. Training that gets beyond them drops them.
-std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, uint32_t keep, muster::v1::Job& job);
+std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, uint32_t keep,
+                                       journal::v1::StoredJob& job);
 
-bool HasManifest(const muster::v1::Job& job, const std::string& manifest);  // as a checkpoint or as its export
+bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest);  // as a checkpoint or as its export
 
 // Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
 std::set<std::string> ReferencedManifests(const State& state);

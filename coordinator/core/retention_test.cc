@@ -17,14 +17,14 @@ muster::v1::CheckpointInfo Checkpoint(uint64_t step, const std::string& manifest
   return checkpoint;
 }
 
-std::vector<uint64_t> StepsOf(const muster::v1::Job& job) {
+std::vector<uint64_t> StepsOf(const journal::v1::StoredJob& job) {
   std::vector<uint64_t> steps;
   for (const auto& checkpoint : job.checkpoints()) steps.push_back(checkpoint.step());
   return steps;
 }
 
 TEST(AddCheckpoint, KeepsTheNewest) {
-  muster::v1::Job job;
+  journal::v1::StoredJob job;
   EXPECT_THAT(AddCheckpoint(Checkpoint(20, "a"), 2, job), IsEmpty());
   EXPECT_THAT(AddCheckpoint(Checkpoint(40, "b"), 2, job), IsEmpty());
   EXPECT_THAT(AddCheckpoint(Checkpoint(60, "c"), 2, job), ElementsAre("a"));
@@ -33,20 +33,20 @@ TEST(AddCheckpoint, KeepsTheNewest) {
 }
 
 TEST(AddCheckpoint, ReplacesOneOfTheSameStep) {
-  muster::v1::Job job;
+  journal::v1::StoredJob job;
   AddCheckpoint(Checkpoint(20, "a"), 2, job);
   EXPECT_THAT(AddCheckpoint(Checkpoint(20, "a2"), 2, job), ElementsAre("a"));
   EXPECT_EQ(job.checkpoints_size(), 1);
 }
 
 TEST(AddCheckpoint, KeepsOneEvenWhenAskedForNone) {
-  muster::v1::Job job;
+  journal::v1::StoredJob job;
   EXPECT_THAT(AddCheckpoint(Checkpoint(20, "a"), 0, job), IsEmpty());
   EXPECT_EQ(job.checkpoints_size(), 1);
 }
 
 TEST(Retention, FollowsTheLineageOfTheJob) {
-  muster::v1::Job job;
+  journal::v1::StoredJob job;
   for (const uint64_t step : {4000, 4900, 5000}) AddCheckpoint(Checkpoint(step, std::to_string(step)), 3, job);
   // An attempt continued from 4000 and did not say what is wrong with the later ones.
   EXPECT_THAT(AddCheckpoint(Checkpoint(4100, "n1"), 2, job), IsEmpty());
@@ -77,7 +77,7 @@ TEST(Retention, ATraceIsKeptAsLongAsItsJob) {
 }
 
 TEST(AddCheckpoint, NeverDropsTheExport) {
-  muster::v1::Job job;
+  journal::v1::StoredJob job;
   job.set_export_manifest("a");
   AddCheckpoint(Checkpoint(20, "a"), 1, job);
   EXPECT_THAT(AddCheckpoint(Checkpoint(40, "b"), 1, job), IsEmpty());

@@ -26,8 +26,8 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::Report;
 using muster::v1::JobPhase;
-using muster::v1::Report;
 
 // Splits at spaces; "…" is one word.
 std::vector<std::string> Words(absl::string_view text) {
@@ -62,12 +62,12 @@ uint32_t Number(const std::string& text) {
 }
 
 struct Agent {
-  muster::v1::Hello hello;
+  muster::internal::v1::Hello hello;
   bool silent = false, draining = false;
   uint64_t session = 0, sequence = 0;
   int instance = 1;
   std::map<AttemptKey, std::set<uint32_t>> running;
-  std::map<AttemptKey, std::map<uint32_t, muster::v1::RankActivity>> activities;
+  std::map<AttemptKey, std::map<uint32_t, muster::internal::v1::RankActivity>> activities;
 };
 
 AgentHeartbeat HeartbeatOf(const std::string& name, const Agent& agent) {
@@ -122,7 +122,7 @@ class Runner {
 std::map<std::string, std::set<AttemptKey>> Runner::Desired(bool saving) const {
   std::map<std::string, std::set<AttemptKey>> result;
   for (const auto& [name, agent] : agents_) {
-    const muster::v1::DesiredState desired = DesiredStateOf(state_, name);
+    const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, name);
     for (const auto& assignment : desired.assignments()) {
       if (saving && !assignment.save_and_stop()) continue;
       result[name].insert({assignment.job_id(), assignment.attempt()});
@@ -234,7 +234,7 @@ void Runner::Hello(Agent& agent) {
   agent.session = ++last_session_;
   agent.hello.set_instance(absl::StrCat(agent.instance));
   agent.hello.set_draining(agent.draining);
-  muster::v1::Hello hello = agent.hello;
+  muster::internal::v1::Hello hello = agent.hello;
   for (const auto& [attempt, ranks] : agent.running) {
     auto* observed = hello.add_attempts();
     observed->set_job_id(attempt.first);
@@ -324,16 +324,19 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
   } else if (verb == "stopped") {
     const std::set<uint32_t> running = std::exchange(agents_.at(words.at(2)).running[attempt], {});
     agents_.at(words[2]).running.erase(attempt);
-    report.mutable_rank_exited()->set_cause(muster::v1::EXIT_CAUSE_STOPPED);
+    report.mutable_rank_exited()->set_cause(muster::internal::v1::EXIT_CAUSE_STOPPED);
     for (const uint32_t rank : running) {
       report.mutable_rank_exited()->set_rank(rank);
       Send(words[2], report);
     }
   } else if (verb == "exit") {
-    static const std::map<std::string, muster::v1::ExitCause> kCauses = {
-        {"success", muster::v1::EXIT_CAUSE_SUCCESS},       {"error", muster::v1::EXIT_CAUSE_ERROR},
-        {"signal", muster::v1::EXIT_CAUSE_SIGNAL},         {"collective", muster::v1::EXIT_CAUSE_COLLECTIVE},
-        {"permanent", muster::v1::EXIT_CAUSE_PERMANENT},   {"stopped", muster::v1::EXIT_CAUSE_STOPPED}};
+    static const std::map<std::string, muster::internal::v1::ExitCause> kCauses = {
+        {"success", muster::internal::v1::EXIT_CAUSE_SUCCESS},
+        {"error", muster::internal::v1::EXIT_CAUSE_ERROR},
+        {"signal", muster::internal::v1::EXIT_CAUSE_SIGNAL},
+        {"collective", muster::internal::v1::EXIT_CAUSE_COLLECTIVE},
+        {"permanent", muster::internal::v1::EXIT_CAUSE_PERMANENT},
+        {"stopped", muster::internal::v1::EXIT_CAUSE_STOPPED}};
     const uint32_t rank = Number(words.at(2));
     report.mutable_rank_exited()->set_rank(rank);
     report.mutable_rank_exited()->set_cause(kCauses.at(words.at(3)));
@@ -364,7 +367,7 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
   } else if (verb == "exported") {
     report.mutable_exported()->set_manifest("export");
     if (words.back() == "early") {
-      muster::v1::StoppedEarly& early = *report.mutable_exported()->mutable_stopped_early();
+      muster::internal::v1::StoppedEarly& early = *report.mutable_exported()->mutable_stopped_early();
       early.set_step(40);
       early.set_patience(3);
       early.set_metric("ndcg@10");
@@ -373,7 +376,7 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
     }
     Send(words.at(2), report);
   } else if (verb == "at") {  // at a#1 RANK STEP PHASE COLLECTIVES [in] [silent=S] [waits=SERVER]
-    muster::v1::RankActivity activity;
+    muster::internal::v1::RankActivity activity;
     activity.set_rank(Number(words.at(2)));
     activity.set_step(Number(words.at(3)));
     activity.set_phase(words.at(4));

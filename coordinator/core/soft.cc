@@ -4,7 +4,7 @@
 
 namespace muster {
 
-bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, SoftJob& job) {
+bool NoteProgress(const muster::internal::v1::ProgressReport& report, absl::Time now, SoftJob& job) {
   const muster::v1::Progress& next = report.progress();
   const bool moved = job.attempt != report.attempt() || job.progress.step() != next.step() ||
                      job.progress.activity() != next.activity() || job.progress.done() != next.done();

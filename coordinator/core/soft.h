@@ -14,7 +14,7 @@
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/reason.h"
 #include "coordinator/core/timer_set.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
@@ -24,7 +24,7 @@ inline constexpr absl::Duration kNoProgress = absl::Seconds(120);
 using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
 
 struct SoftWorker {
-  muster::v1::Hello hello;    // its `attempts` are in `observed`
+  muster::internal::v1::Hello hello;  // its `attempts` are in `observed`
   uint64_t session = 0;       // the stream it speaks on; 0: none
   absl::Time last_heard;
   absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker is to run
@@ -33,7 +33,8 @@ struct SoftWorker {
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
-  std::map<AttemptKey, std::vector<muster::v1::RankActivity>> activities;  // what those ranks last said that they do
+  std::map<AttemptKey, std::vector<muster::internal::v1::RankActivity>>
+      activities;            // what those ranks last said that they do
   absl::Time activities_at;  // when the agent said so
 };
 
@@ -103,7 +104,7 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   worker.observed.clear();
   worker.activities.clear();
   worker.activities_at = now;
-  for (const muster::v1::ObservedAttempt& attempt : attempts) {
+  for (const muster::internal::v1::ObservedAttempt& attempt : attempts) {
     if (attempt.running_ranks().empty()) continue;
     worker.activities[{attempt.job_id(), attempt.attempt()}] = {attempt.activities().begin(), attempt.activities().end()};
     worker.observed[{attempt.job_id(), attempt.attempt()}].insert(attempt.running_ranks().begin(),
@@ -112,7 +113,7 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
 }
 
 // Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its progress.
-bool NoteProgress(const muster::v1::ProgressReport& report, absl::Time now, SoftJob& job);
+bool NoteProgress(const muster::internal::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
 // How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as
 // its start.

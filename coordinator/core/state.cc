@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/deterministic_bytes.h"
+#include "coordinator/core/former_records.h"
 
 namespace muster {
 
@@ -81,7 +82,7 @@ std::string SnapshotBytes(const State& state) {
   return DeterministicBytes(snapshot);
 }
 
-absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes) {
+absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes, bool former) {
   journal::v1::Snapshot snapshot;
   if (!snapshot.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the snapshot of the coordinator's state cannot be read. Restore the folder's backup.");
@@ -91,6 +92,7 @@ absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes) {
   State state;
   state.epoch = snapshot.epoch();
   for (JobRecord& job : *snapshot.mutable_jobs()) {
+    if (former) UpgradeFormerRecord(job);
     if (absl::Status status = Apply(RecordOf(std::move(job)), state); !status.ok()) return status;
   }
   for (WorkerRecord& worker : *snapshot.mutable_workers()) {

@@ -39,7 +39,7 @@ absl::Status Apply(const Record& record, State& state);
 
 // The state as bytes, the same bytes for equal states; and back.
 std::string SnapshotBytes(const State& state);
-absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes);
+absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes, bool former = false);  // former: of an older format
 
 std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);
 

@@ -93,7 +93,7 @@ bool IsWaiting(const JobRecord& record) {
 }
 
 void StateIndex::Change(const JobRecord& record, bool add) {
-  const muster::v1::Job& job = record.job();
+  const journal::v1::StoredJob& job = record.job();
   const std::string& id = job.id();
   const SubmissionPlace place = SubmissionPlaceOf(record);
   ChangeMember(add, place, by_submission);

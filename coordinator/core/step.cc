@@ -65,7 +65,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   const auto soft = soft_.jobs.find(id);
   if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&
       soft->second.attempt == before.running().number()) {
-    for (muster::v1::AttemptInfo& info : *record.mutable_job()->mutable_attempts()) {
+    for (journal::v1::StoredAttempt& info : *record.mutable_job()->mutable_attempts()) {
       if (info.number() != soft->second.attempt) continue;
       info.set_last_step(std::max<uint64_t>(info.from_step(), soft->second.progress.step()));
     }
@@ -108,7 +108,7 @@ void Stepper::Touch(const std::string& worker) {
   soft_.suspects.insert(worker);
 }
 
-void Stepper::TouchWorkersOf(const muster::v1::AttemptInfo& attempt) {
+void Stepper::TouchWorkersOf(const journal::v1::StoredAttempt& attempt) {
   for (const muster::v1::RankPlacement& rank : attempt.ranks()) Touch(rank.worker());
 }
 
@@ -157,7 +157,7 @@ void Stepper::On(const SubmitJob& event) {
     return;
   }
   JobRecord record;
-  muster::v1::Job& job = *record.mutable_job();
+  journal::v1::StoredJob& job = *record.mutable_job();
   job.set_id(event.job_id);
   *job.mutable_spec() = event.spec;
   *job.mutable_resolved() = event.resolved;
@@ -221,7 +221,7 @@ void Stepper::On(const DeleteJob& event) {
     decision_.records.push_back(std::move(unused));
     decision_.effects.push_back(CollectBlobs{manifest});
   }
-  for (const muster::v1::AttemptInfo& attempt : record->job().attempts()) TouchWorkersOf(attempt);
+  for (const journal::v1::StoredAttempt& attempt : record->job().attempts()) TouchWorkersOf(attempt);
   Record removed;
   removed.mutable_removed()->set_id(event.job_id);
   decision_.records.push_back(std::move(removed));
@@ -291,7 +291,7 @@ void Stepper::On(const RetireJobs& event) {
   for (const std::string& id : ExpiredJobs(state_, now_ - event.keep_ended, kMostRetired)) {
     Record record;
     record.mutable_removed()->set_id(id);
-    for (const muster::v1::AttemptInfo& attempt : state_.jobs.at(id).job().attempts()) TouchWorkersOf(attempt);
+    for (const journal::v1::StoredAttempt& attempt : state_.jobs.at(id).job().attempts()) TouchWorkersOf(attempt);
     decision_.records.push_back(std::move(record));
   }
 }
@@ -351,8 +351,8 @@ void Stepper::LoseSilentWorker(const std::string& name, absl::Duration age) {
   for (const std::string& id : state_.index.cause_pending) {  // its peers' collectives failed first
     const JobRecord before = *Job(id);
     if (!before.cause_pending()) continue;
-    const muster::v1::AttemptInfo* ended = nullptr;
-    for (const muster::v1::AttemptInfo& info : before.job().attempts()) {
+    const journal::v1::StoredAttempt* ended = nullptr;
+    for (const journal::v1::StoredAttempt& info : before.job().attempts()) {
       if (info.has_ended()) ended = &info;
     }
     if (ended == nullptr) continue;

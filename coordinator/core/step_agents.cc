@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Report;
+using muster::internal::v1::Report;
 
 // The closed set of kinds of a report, for metrics.
 std::string KindOf(const Report& report) {
@@ -51,7 +51,7 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
 bool IsOfForeignRank(const JobRecord& job, const Report& report, const std::string& worker) {
   if (!report.has_rank_started() && !report.has_rank_exited()) return false;
   const uint32_t rank = report.has_rank_started() ? report.rank_started().rank() : report.rank_exited().rank();
-  for (const muster::v1::AttemptInfo& info : job.job().attempts()) {
+  for (const journal::v1::StoredAttempt& info : job.job().attempts()) {
     if (info.number() != report.attempt()) continue;
     return std::none_of(info.ranks().begin(), info.ranks().end(), [&](const muster::v1::RankPlacement& placement) {
       return placement.rank() == rank && placement.worker() == worker;
@@ -173,7 +173,7 @@ void Stepper::On(const AgentReport& event) {
   if (!fence.ok()) {
     // A rank that was asked to stop reports its end: expected, not stale.
     const bool expected =
-        report.has_rank_exited() && report.rank_exited().cause() == muster::v1::EXIT_CAUSE_STOPPED;
+        report.has_rank_exited() && report.rank_exited().cause() == muster::internal::v1::EXIT_CAUSE_STOPPED;
     if (!expected) Stale({KindOf(report), "", report.job_id(), report.attempt()}, fence, event.worker);
     if (job != nullptr && !foreign && report.has_rank_exited()) {
       const JobRecord before = *job;

@@ -80,9 +80,9 @@ void Stepper::WatchProgress(const JobRecord& record) {
   ShowStandstill(id, soft, {muster::v1::REASON_CODE_NO_PROGRESS, std::move(reason)});
 }
 
-bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit) {
-  const bool may_be_the_server = exit.cause() == muster::v1::EXIT_CAUSE_ERROR ||
-                                 exit.cause() == muster::v1::EXIT_CAUSE_COLLECTIVE;
+bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::internal::v1::RankExited& exit) {
+  const bool may_be_the_server = exit.cause() == muster::internal::v1::EXIT_CAUSE_ERROR ||
+                                 exit.cause() == muster::internal::v1::EXIT_CAUSE_COLLECTIVE;
   if (soft_.data_server.answers() || !may_be_the_server || record.running().has_stop()) return false;
   const std::string id = record.job().id();
   const std::string reason = absl::StrCat(DescribeExit(record, record.running().number(), exit), "; waiting for ",
@@ -95,8 +95,9 @@ bool Stepper::TakeExitInOutage(const JobRecord& record, const muster::v1::RankEx
   return true;
 }
 
-muster::v1::RankExited Stepper::WithLaggingPeer(const JobRecord& record, muster::v1::RankExited exit) const {
-  if (exit.cause() != muster::v1::EXIT_CAUSE_COLLECTIVE) return exit;
+muster::internal::v1::RankExited Stepper::WithLaggingPeer(const JobRecord& record,
+                                                          muster::internal::v1::RankExited exit) const {
+  if (exit.cause() != muster::internal::v1::EXIT_CAUSE_COLLECTIVE) return exit;
   const std::string lag = DescribePeersBehind(StandingsOf(record, soft_, now_), exit.rank());
   if (!lag.empty()) exit.set_message(absl::StrCat(exit.message().empty() ? "lost its peers" : exit.message(), "; ", lag));
   return exit;

@@ -49,12 +49,12 @@ class Stepper {
   // The ranks of an attempt that ended hold their slots until their agent says that they have stopped.
   void PresumeRunning(const JobRecord& job);
   // A rank has exited: its slot is free.
-  void ForgetRank(SoftWorker& agent, const muster::v1::Report& report);
+  void ForgetRank(SoftWorker& agent, const muster::internal::v1::Report& report);
   // Advance and Take; a refusal is an event that came too late, and is dropped.
   void Drive(const std::string& id, const JobEvent& event);
   // What the slots of the worker depend on, or what it is to run, changes with this event.
   void Touch(const std::string& worker);
-  void TouchWorkersOf(const muster::v1::AttemptInfo& attempt);
+  void TouchWorkersOf(const journal::v1::StoredAttempt& attempt);
   // The workers and timers of a job that changes.
   void TouchJob(const JobRecord& before, const JobRecord& after);
   void HeardNow(const std::string& name, SoftWorker& worker);
@@ -91,13 +91,14 @@ class Stepper {
   // Why the attempt makes no progress, as text: written again every 10 s, since watchers print each change.
   void ShowStandstill(const std::string& id, SoftJob& soft, Reason reason);
   // What the rank's end has to do with others: a lost server, or a peer that lags. False: nothing is left to drive.
-  bool TakeExitInOutage(const JobRecord& record, const muster::v1::RankExited& exit);
-  muster::v1::RankExited WithLaggingPeer(const JobRecord& record, muster::v1::RankExited exit) const;
+  bool TakeExitInOutage(const JobRecord& record, const muster::internal::v1::RankExited& exit);
+  muster::internal::v1::RankExited WithLaggingPeer(const JobRecord& record,
+                                                   muster::internal::v1::RankExited exit) const;
   // measure.cc: what metrics are to know.
   void Count(Measure measure, std::string label = "", double value = 1);
   void MeasureTransition(const JobRecord& before, const JobRecord& after);
   void MeasureProgress(const JobRecord& job, SoftJob& soft);
-  void MeasureEpoch(const std::string& id, const muster::v1::EpochClosed& closed);
+  void MeasureEpoch(const std::string& id, const muster::internal::v1::EpochClosed& closed);
   void MeasureGoodput();
 
   const State& state_;

@@ -6,22 +6,23 @@
 namespace muster {
 namespace {
 
+using journal::v1::StoredJob;
 using muster::v1::Job;
 
-bool TrainSameModel(const Job& a, const Job& b) {
+bool TrainSameModel(const StoredJob& a, const Job& b) {
   return a.resolved().model_manifest() == b.resolved().model_manifest() &&
          a.spec().model().preset() == b.spec().model().preset() &&
          a.spec().model().has_lora() == b.spec().model().has_lora();
 }
 
-int RanksOfNewestAttempt(const Job& job) {
+int RanksOfNewestAttempt(const StoredJob& job) {
   return job.attempts().empty() ? 0 : job.attempts(job.attempts_size() - 1).ranks_size();
 }
 
 }  // namespace
 
 muster::v1::Device DecidedDevice(const State& state, muster::v1::Device device) {
-  if (device != muster::v1::DEVICE_AUTO) return device;
+  if (device != muster::v1::DEVICE_AUTO && device != muster::v1::DEVICE_UNSPECIFIED) return device;
   for (const auto& [name, worker] : state.workers) {
     if (worker.device() == "gpu") return muster::v1::DEVICE_GPU;
   }
@@ -31,11 +32,11 @@ muster::v1::Device DecidedDevice(const State& state, muster::v1::Device device) 
 void EstimateSeconds(const State& state, const Soft& soft, const Job& planned, muster::v1::TrainingPreview& preview) {
   if (preview.total_steps() == 0 || preview.tokens_per_step() == 0) return;
   const auto& resources = planned.spec().resources();
-  const Job* like = nullptr;
+  const StoredJob* like = nullptr;
   uint64_t sequence = 0;
   double speed = 0;
   for (const auto& [id, record] : state.jobs) {
-    const Job& job = record.job();
+    const StoredJob& job = record.job();
     if (!TrainSameModel(job, planned) || job.spec().resources().device() != resources.device()) continue;
     const auto ranks = static_cast<uint32_t>(RanksOfNewestAttempt(job));
     if (ranks < resources.slots().min() || ranks > resources.slots().max()) continue;

@@ -21,11 +21,13 @@ class EstimateSecondsTest : public testing::Test {
   }
 
   // A job that ended, like the planned one but for `change`.
-  void Ran(const std::string& id, double tokens_per_second, const std::function<void(muster::v1::Job&)>& change = {}) {
+  void Ran(const std::string& id, double tokens_per_second,
+           const std::function<void(journal::v1::StoredJob&)>& change = {}) {
     JobRecord& record = state_.jobs[id];
     record.set_sequence(++sequence_);
-    muster::v1::Job& job = *record.mutable_job();
-    job = planned_;
+    journal::v1::StoredJob& job = *record.mutable_job();
+    *job.mutable_spec() = planned_.spec();
+    *job.mutable_resolved() = planned_.resolved();
     job.set_id(id);
     job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
     for (int rank = 0; rank < 2; ++rank) {

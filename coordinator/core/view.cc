@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/name_page.h"
+#include "coordinator/core/api_job.h"
 
 namespace muster {
 namespace {
@@ -32,7 +33,7 @@ void LayOver(const JobRecord& record, const Soft& soft, View& view) {
 }
 
 // The metric that selects: what the specification names, or ndcg@10.
-void AddEvaluations(const Job& job, muster::v1::JobSummary& summary) {
+void AddEvaluations(const journal::v1::StoredJob& job, muster::v1::JobSummary& summary) {
   const std::string& asked = job.spec().evaluate().metric();
   const std::string metric = asked.empty() ? "ndcg@10" : asked;
   for (const muster::v1::Evaluation& evaluation : job.evaluations()) {
@@ -52,7 +53,7 @@ void AddEvaluations(const Job& job, muster::v1::JobSummary& summary) {
 }  // namespace
 
 Job ViewOf(const JobRecord& record, const Soft& soft) {
-  Job job = record.job();
+  Job job = ApiJobFrom(record.job());
   LayOver(record, soft, job);
   const auto found = soft.jobs.find(job.id());
   if (found == soft.jobs.end()) return job;
@@ -66,7 +67,7 @@ Job ViewOf(const JobRecord& record, const Soft& soft) {
 }
 
 muster::v1::JobSummary SummaryOf(const JobRecord& record, const Soft& soft) {
-  const Job& job = record.job();
+  const journal::v1::StoredJob& job = record.job();
   muster::v1::JobSummary summary;
   summary.set_id(job.id());
   summary.set_name(job.spec().name());
@@ -134,11 +135,11 @@ namespace {
 
 Worker WorkerView(const State& state, const std::string& name, const SoftWorker& soft_worker, absl::Time now) {
   Worker worker;
-  const muster::v1::Hello& hello = soft_worker.hello;
+  const muster::internal::v1::Hello& hello = soft_worker.hello;
   worker.set_name(name);
   worker.set_host(hello.host());
   worker.set_version(hello.version());
-  worker.set_device(hello.device());
+  worker.set_device(hello.device() == "gpu" ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU);
   worker.set_device_name(hello.device_name());
   worker.set_cores(hello.cores());
   worker.set_memory_bytes(hello.memory_bytes());
@@ -162,7 +163,7 @@ Worker WorkerView(const State& state, const std::string& name, const SoftWorker&
   for (const std::string& id : jobs->second) {
     const JobRecord& record = state.jobs.at(id);
     if (record.job().attempts().empty()) continue;
-    const muster::v1::AttemptInfo& info = *record.job().attempts().rbegin();
+    const journal::v1::StoredAttempt& info = *record.job().attempts().rbegin();
     for (const muster::v1::RankPlacement& rank : info.ranks()) {
       if (rank.worker() != name || rank.slot() >= static_cast<uint32_t>(worker.slots_size())) continue;
       muster::v1::SlotInfo& slot = *worker.mutable_slots(static_cast<int>(rank.slot()));

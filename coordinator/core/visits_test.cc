@@ -100,8 +100,8 @@ class Cluster {
   }
   template <typename Message>
   void AddObserved(int worker, Message& message) const {
-    const muster::v1::DesiredState desired = DesiredStateOf(state_, absl::StrCat("w", worker));
-    for (const muster::v1::Assignment& assignment : desired.assignments()) {
+    const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, absl::StrCat("w", worker));
+    for (const muster::internal::v1::Assignment& assignment : desired.assignments()) {
       auto& observed = *message.add_attempts();
       observed.set_job_id(assignment.job_id());
       observed.set_attempt(assignment.attempt());
@@ -109,8 +109,8 @@ class Cluster {
     }
   }
   void StartAll(int worker) {
-    const muster::v1::DesiredState desired = DesiredStateOf(state_, absl::StrCat("w", worker));
-    for (const muster::v1::Assignment& assignment : desired.assignments()) {
+    const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, absl::StrCat("w", worker));
+    for (const muster::internal::v1::Assignment& assignment : desired.assignments()) {
       AgentReport prepared = ReportOf(worker, assignment.job_id());
       prepared.report.mutable_prepared();
       Give(prepared);

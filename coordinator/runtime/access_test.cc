@@ -37,17 +37,17 @@ class CoordinatorAccess : public testing::Test {
   }
   absl::StatusOr<std::string> Submit(const std::shared_ptr<grpc::Channel>& channel, const muster::v1::JobSpec& spec) {
     grpc::ClientContext context;
-    muster::v1::SubmitRequest request;
-    muster::v1::SubmitResponse response;
+    muster::v1::SubmitJobRequest request;
+    muster::v1::SubmitJobResponse response;
     *request.mutable_spec() = spec;
-    const absl::Status status = FromGrpc(JobService::NewStub(channel)->Submit(&context, request, &response));
+    const absl::Status status = FromGrpc(JobService::NewStub(channel)->SubmitJob(&context, request, &response));
     if (!status.ok()) return status;
     return response.job().id();
   }
   absl::Status Cancel(const std::shared_ptr<grpc::Channel>& channel, const std::string& id) {
-    muster::v1::CancelRequest request;
+    muster::v1::CancelJobRequest request;
     request.set_id(id);
-    return CallByName(channel, "JobService/Cancel", request.SerializeAsString(), "cancel-" + id);
+    return CallByName(channel, "JobService/CancelJob", request.SerializeAsString(), "cancel-" + id);
   }
   std::vector<nlohmann::json> Audit() {
     std::vector<nlohmann::json> lines;
@@ -85,21 +85,21 @@ TEST_F(CoordinatorAccess, TheAuditLogTellsChangesAndRefusalsAndNoSecrets) {
   EXPECT_FALSE(Cancel(bob, id).ok());
   muster::v1::GetJobRequest get;
   get.set_id(id);
-  EXPECT_TRUE(CallByName(bob, "JobService/Get", get.SerializeAsString()).ok());
-  EXPECT_FALSE(CallByName(matrix_->WithToken("mst_stolen-secret"), "JobService/List").ok());
+  EXPECT_TRUE(CallByName(bob, "JobService/GetJob", get.SerializeAsString()).ok());
+  EXPECT_FALSE(CallByName(matrix_->WithToken("mst_stolen-secret"), "JobService/ListJobs").ok());
   const auto lines = Audit();
   ASSERT_EQ(lines.size(), 3u) << "reading is not audited";
-  EXPECT_EQ(lines[0]["method"], "JobService/Submit");
+  EXPECT_EQ(lines[0]["method"], "JobService/SubmitJob");
   EXPECT_EQ(lines[0]["user"], "token-user");
   EXPECT_EQ(lines[0]["role"], "submitter");
   EXPECT_EQ(lines[0]["proof"], "token");
   EXPECT_EQ(lines[0]["subject"], id);
   EXPECT_EQ(lines[0]["outcome"], "OK");
-  EXPECT_EQ(lines[1]["method"], "JobService/Cancel");
+  EXPECT_EQ(lines[1]["method"], "JobService/CancelJob");
   EXPECT_EQ(lines[1]["user"], "bob");
   EXPECT_EQ(lines[1]["outcome"], "PERMISSION_DENIED");
   EXPECT_EQ(lines[1]["request_id"], "cancel-" + id);
-  EXPECT_EQ(lines[2]["method"], "JobService/List");
+  EXPECT_EQ(lines[2]["method"], "JobService/ListJobs");
   EXPECT_EQ(lines[2]["outcome"], "UNAUTHENTICATED");
   EXPECT_EQ(ReadFile(cluster_->folder() / "state/audit/audit.jsonl")->find("stolen-secret"), std::string::npos);
 }
@@ -122,19 +122,19 @@ TEST_F(CoordinatorAccess, ARevokedTokenEndsItsStreams) {
   const auto channel = matrix_->WithToken("mst_viewer");
   const auto jobs = JobService::NewStub(channel);
   grpc::ClientContext watch_context, logs_context;
-  muster::v1::WatchRequest watch;
-  muster::v1::LogsRequest logs;
+  muster::v1::WatchJobRequest watch;
+  muster::v1::StreamJobLogsRequest logs;
   watch.set_id(Submit(matrix_->WithToken("mst_submitter"), SmallJob(1)).value());
   logs.set_id(watch.id());
   logs.set_follow(true);
-  const auto watching = jobs->Watch(&watch_context, watch);
-  const auto following = jobs->Logs(&logs_context, logs);
-  muster::v1::WatchResponse job;
+  const auto watching = jobs->WatchJob(&watch_context, watch);
+  const auto following = jobs->StreamJobLogs(&logs_context, logs);
+  muster::v1::WatchJobResponse job;
   ASSERT_TRUE(watching->Read(&job));
   ASSERT_TRUE(WriteFileAtomically(cluster_->tokens, "tokens: []\n").ok());
   while (watching->Read(&job)) {
   }
-  muster::v1::LogsResponse log;
+  muster::v1::StreamJobLogsResponse log;
   EXPECT_FALSE(following->Read(&log));
   for (const grpc::Status& status : {watching->Finish(), following->Finish()}) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
@@ -145,9 +145,10 @@ TEST_F(CoordinatorAccess, ARevokedTokenEndsItsStreams) {
 TEST_F(CoordinatorAccess, ARevokedTokenEndsItsWorkersSession) {
   Start();
   grpc::ClientContext context;
-  const auto session = muster::v1::WorkerService::NewStub(matrix_->WithToken("mst_worker"))->Session(&context);
-  muster::v1::AgentMessage message;
-  muster::v1::CoordinatorMessage answer;
+  const auto session =
+      muster::internal::v1::WorkerService::NewStub(matrix_->WithToken("mst_worker"))->Session(&context);
+  muster::internal::v1::AgentMessage message;
+  muster::internal::v1::CoordinatorMessage answer;
   message.mutable_hello()->set_worker("token-user");
   message.mutable_hello()->set_instance("i1");
   message.mutable_hello()->set_slots(1);
@@ -174,16 +175,16 @@ TEST_F(CoordinatorAccess, WhoCallsTooOftenIsToldWhenToComeAgain) {
   Start();
   const auto ana = matrix_->WithCertificate(Role::kViewer, "ana");
   absl::Status status;
-  for (int i = 0; i < 20 && status.ok(); ++i) status = CallByName(ana, "JobService/List", "", "mine");
+  for (int i = 0; i < 20 && status.ok(); ++i) status = CallByName(ana, "JobService/ListJobs", "", "mine");
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(status), "RATE_LIMITED");
   EXPECT_GT(RateLimitOf(status), absl::ZeroDuration());
   EXPECT_LE(RateLimitOf(status), absl::Milliseconds(500));
   EXPECT_EQ(RequestIdOf(status), "mine");
-  EXPECT_TRUE(CallByName(matrix_->WithCertificate(Role::kViewer, "bob"), "JobService/List").ok())
+  EXPECT_TRUE(CallByName(matrix_->WithCertificate(Role::kViewer, "bob"), "JobService/ListJobs").ok())
       << "another user's limit";
   absl::SleepFor(RateLimitOf(status));
-  EXPECT_TRUE(CallByName(ana, "JobService/List").ok()) << "after the pause that the server asked for";
+  EXPECT_TRUE(CallByName(ana, "JobService/ListJobs").ok()) << "after the pause that the server asked for";
 }
 
 TEST_F(CoordinatorAccess, AUserHasSoManyJobsAndRequestsAreSoLarge) {
@@ -222,7 +223,7 @@ TEST_F(CoordinatorAccess, AWorkerMeetsRanksOfItsOwnAttemptsAndGetsATicketForThem
   ASSERT_TRUE(one.WaitForNothing());
   const std::string id = Submit(matrix_->WithCertificate(Role::kSubmitter, "ana"), SmallJob(1)).value();
   ASSERT_TRUE(one.Begin(id, {0}));
-  muster::v1::RendezvousRequest request;
+  muster::internal::v1::RendezvousRequest request;
   request.set_job_id(id);
   request.set_attempt(1);
   request.mutable_count();
@@ -233,7 +234,7 @@ TEST_F(CoordinatorAccess, AWorkerMeetsRanksOfItsOwnAttemptsAndGetsATicketForThem
   EXPECT_TRUE(meet("w1").ok());
   EXPECT_EQ(ReasonOf(meet("w2")), "NOT_ASSIGNED");
   std::string ticket;
-  ASSERT_TRUE(one.WaitForDesired([&](const muster::v1::DesiredState& desired) {
+  ASSERT_TRUE(one.WaitForDesired([&](const muster::internal::v1::DesiredState& desired) {
     if (desired.assignments().empty()) return false;
     ticket = desired.assignments(0).ticket();
     return true;
@@ -254,17 +255,17 @@ TEST_F(CoordinatorAccess, AWorkerSpeaksForItsOwnRanksAlone) {
   ASSERT_TRUE(one.Begin(id, {0}));
   FakeAgent two(matrix_->WithCertificate(Role::kWorker, "w2"), "w2", 1);
   ASSERT_TRUE(two.WaitForNothing());
-  muster::v1::AgentMessage lie;
+  muster::internal::v1::AgentMessage lie;
   lie.mutable_progress()->set_job_id(id);
   lie.mutable_progress()->set_attempt(1);
   lie.mutable_progress()->mutable_progress()->set_step(59);
   two.Send(lie);
-  ASSERT_TRUE(two.WaitForAck(two.Exit(id, 1, 0, muster::v1::EXIT_CAUSE_ERROR, "a lie")));
+  ASSERT_TRUE(two.WaitForAck(two.Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_ERROR, "a lie")));
   grpc::ClientContext context;
   muster::v1::GetJobRequest request;
   muster::v1::GetJobResponse response;
   request.set_id(id);
-  ASSERT_TRUE(JobService::NewStub(ana)->Get(&context, request, &response).ok());
+  ASSERT_TRUE(JobService::NewStub(ana)->GetJob(&context, request, &response).ok());
   EXPECT_EQ(response.job().phase(), muster::v1::JOB_PHASE_TRAINING);
   EXPECT_EQ(response.job().attempts_size(), 1);
   EXPECT_EQ(response.job().progress().step(), 0u);

@@ -12,6 +12,7 @@
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/blob.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
 
@@ -94,7 +95,7 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
       grpc::ClientContext context;
       SetDeadline(context);
       muster::v1::ListModelsResponse models;
-      RETURN_IF_ERROR(FromGrpc(stub->List(&context, request, &models)));
+      RETURN_IF_ERROR(FromGrpc(stub->ListModels(&context, request, &models)));
       for (const muster::v1::Model& model : models.models()) manifests.insert(model.manifest());
       request.set_page_token(models.next_page_token());
     } while (!request.page_token().empty());
@@ -115,13 +116,14 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   absl::StatusOr<muster::v1::FileManifest> gone = client.GetManifest(manifest);
   if (absl::IsNotFound(gone.status())) return absl::OkStatus();
   RETURN_IF_ERROR(gone.status());
-  muster::v1::DeleteBlobsRequest request;
+  muster::internal::v1::DeleteBlobsRequest request;
   for (const std::string& digest : BlobsToDelete(manifest, *gone, kept, blobs)) request.add_digests(digest);
   request.set_let_go_milliseconds(absl::ToInt64Milliseconds(RealClock().Monotonic() - taken.let_go));
   grpc::ClientContext context;
   SetDeadline(context);
-  muster::v1::DeleteBlobsResponse response;
-  RETURN_IF_ERROR(FromGrpc(muster::v1::BlobService::NewStub(server)->Delete(&context, request, &response)));
+  muster::internal::v1::DeleteBlobsResponse response;
+  RETURN_IF_ERROR(
+      FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->DeleteBlobs(&context, request, &response)));
   known_.erase(manifest);
   return absl::OkStatus();
 }

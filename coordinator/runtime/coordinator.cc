@@ -26,7 +26,7 @@
 #include "coordinator/service/cluster_service.h"
 #include "coordinator/service/job_service.h"
 #include "coordinator/service/worker_service.h"
-#include "muster/v1/data.grpc.pb.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -54,27 +54,27 @@ absl::Status ExplainSilence(const absl::Status& status, const std::string& addre
 }
 
 absl::StatusOr<JobServiceImpl::Resolution> ResolveAt(const std::shared_ptr<grpc::Channel>& server,
-                                                      const std::string& address,
-                                                      const muster::v1::ResolveRequest& request) {
+                                                     const std::string& address,
+                                                     const muster::internal::v1::ResolveRequest& request) {
   grpc::ClientContext context;
   context.set_wait_for_ready(true);  // see common/rpc/retry.h
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
-  muster::v1::ResolveResponse response;
+  muster::internal::v1::ResolveResponse response;
   const absl::Status status =
-      FromGrpc(muster::v1::DataService::NewStub(server)->Resolve(&context, request, &response));
+      FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Resolve(&context, request, &response));
   if (!status.ok()) return ExplainSilence(status, address);
   return JobServiceImpl::Resolution{response.resolved(), NotesOf(context)};
 }
 
 absl::StatusOr<muster::v1::TrainingPreview> PreviewAt(const std::shared_ptr<grpc::Channel>& server,
                                                       const std::string& address,
-                                                      const muster::v1::PreviewRequest& request) {
+                                                      const muster::internal::v1::PreviewRequest& request) {
   grpc::ClientContext context;
   context.set_wait_for_ready(true);
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kResolveWithin));
-  muster::v1::PreviewResponse response;
+  muster::internal::v1::PreviewResponse response;
   const absl::Status status =
-      FromGrpc(muster::v1::DataService::NewStub(server)->Preview(&context, request, &response));
+      FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Preview(&context, request, &response));
   if (absl::IsUnimplemented(status)) {
     return absl::UnimplementedError(
         absl::StrCat("the data server ", address, " is of an older version, and plans no previews. Upgrade it."));
@@ -140,11 +140,11 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   loop.collect = [collector = parts->collector.get()](const std::string& manifest) { collector->Collect(manifest); };
   loop.on_turn = [health = parts->health.get()] { health->Beat(); };
   if (options.security.insecure) {
-    loop.sign = [](muster::v1::DesiredState&, const std::string&) {};  // no key, and no tickets are required
+    loop.sign = [](muster::internal::v1::DesiredState&, const std::string&) {};  // no key, and no tickets are required
   } else {
     ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
-    loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](muster::v1::DesiredState& desired,
-                                                                                       const std::string& worker) {
+    loop.sign = [watch, book = std::make_shared<TicketBook>(), clock = options.clock](
+                    muster::internal::v1::DesiredState& desired, const std::string& worker) {
       const absl::Status status = book->Fill(desired, worker, watch->current(), clock->Now());
       if (!status.ok()) spdlog::error("assignments of worker {}: {}", worker, std::string(status.message()));
     };
@@ -176,10 +176,10 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.feed = &parts->feed;
   jobs.logs = parts->logs.get();
   jobs.history = parts->history.get();
-  jobs.resolve = [data_server, address = options.data_address](const muster::v1::ResolveRequest& request) {
+  jobs.resolve = [data_server, address = options.data_address](const muster::internal::v1::ResolveRequest& request) {
     return ResolveAt(data_server, address, request);
   };
-  jobs.preview = [data_server, address = options.data_address](const muster::v1::PreviewRequest& request) {
+  jobs.preview = [data_server, address = options.data_address](const muster::internal::v1::PreviewRequest& request) {
     return PreviewAt(data_server, address, request);
   };
   jobs.draw_id = DrawJobId;

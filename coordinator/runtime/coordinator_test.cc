@@ -32,11 +32,11 @@ class CoordinatorTest : public testing::Test {
 
   std::string Submit(const muster::v1::JobSpec& spec, const std::string& request_id = "") {
     grpc::ClientContext context;
-    muster::v1::SubmitRequest request;
-    muster::v1::SubmitResponse response;
+    muster::v1::SubmitJobRequest request;
+    muster::v1::SubmitJobResponse response;
     *request.mutable_spec() = spec;
     request.set_request_id(request_id);
-    const grpc::Status status = jobs_->Submit(&context, request, &response);
+    const grpc::Status status = jobs_->SubmitJob(&context, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.job().id();
   }
@@ -46,7 +46,7 @@ class CoordinatorTest : public testing::Test {
     muster::v1::GetJobRequest request;
     muster::v1::GetJobResponse response;
     request.set_id(id);
-    const grpc::Status status = jobs_->Get(&context, request, &response);
+    const grpc::Status status = jobs_->GetJob(&context, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.job();
   }
@@ -55,10 +55,10 @@ class CoordinatorTest : public testing::Test {
   Job WatchUntil(const std::string& id, JobPhase phase) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    muster::v1::WatchRequest request;
+    muster::v1::WatchJobRequest request;
     request.set_id(id);
-    const auto stream = jobs_->Watch(&context, request);
-    muster::v1::WatchResponse response;
+    const auto stream = jobs_->WatchJob(&context, request);
+    muster::v1::WatchJobResponse response;
     while (stream->Read(&response)) {
       if (response.job().phase() == phase) break;
     }
@@ -72,7 +72,7 @@ class CoordinatorTest : public testing::Test {
   }
 
   void Export(FakeAgent& agent, const std::string& job, uint32_t attempt = 1) {
-    muster::v1::Report report;
+    muster::internal::v1::Report report;
     report.set_job_id(job);
     report.set_attempt(attempt);
     report.mutable_exported()->set_manifest(std::string(64, 'e'));
@@ -91,8 +91,8 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
   ASSERT_TRUE(agent->Begin(id, {0, 1}));
   EXPECT_EQ(WatchUntil(id, JobPhase::JOB_PHASE_TRAINING).phase(), JobPhase::JOB_PHASE_TRAINING);
   Export(*agent, id);
-  agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
-  agent->Exit(id, 1, 1, muster::v1::EXIT_CAUSE_SUCCESS);
+  agent->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  agent->Exit(id, 1, 1, muster::internal::v1::EXIT_CAUSE_SUCCESS);
   const Job job = WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED) << job.reason();
   EXPECT_EQ(job.export_manifest(), std::string(64, 'e'));
@@ -100,16 +100,16 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
 }
 
 TEST_F(CoordinatorTest, ADryRunAnswersWithThePlanAndLeavesNoTrace) {
-  const auto run = [&](const std::string& train, muster::v1::SubmitResponse& response) {
+  const auto run = [&](const std::string& train, muster::v1::SubmitJobResponse& response) {
     grpc::ClientContext context;
-    muster::v1::SubmitRequest request;
+    muster::v1::SubmitJobRequest request;
     *request.mutable_spec() = SmallJob(2);
     request.mutable_spec()->mutable_data()->set_train(train);
     request.set_dry_run(true);
     request.set_request_id(std::string(200, '-'));  // it is not looked at
-    return jobs_->Submit(&context, request, &response);
+    return jobs_->SubmitJob(&context, request, &response);
   };
-  muster::v1::SubmitResponse response;
+  muster::v1::SubmitJobResponse response;
   grpc::Status status = run("topics", response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.job().id(), "");
@@ -124,17 +124,17 @@ TEST_F(CoordinatorTest, ADryRunAnswersWithThePlanAndLeavesNoTrace) {
 
   grpc::ClientContext context;
   muster::v1::ListJobsResponse jobs;
-  ASSERT_TRUE(jobs_->List(&context, muster::v1::ListJobsRequest(), &jobs).ok());
+  ASSERT_TRUE(jobs_->ListJobs(&context, muster::v1::ListJobsRequest(), &jobs).ok());
   EXPECT_EQ(jobs.jobs_size(), 0);
 }
 
 TEST_F(CoordinatorTest, HandsOnWhatTheDataServerNotesOfASubmission) {
   grpc::ClientContext context;
-  muster::v1::SubmitRequest request;
-  muster::v1::SubmitResponse response;
+  muster::v1::SubmitJobRequest request;
+  muster::v1::SubmitJobResponse response;
   *request.mutable_spec() = SmallJob(1);
   request.mutable_spec()->mutable_data()->set_train("noted");
-  const grpc::Status status = jobs_->Submit(&context, request, &response);
+  const grpc::Status status = jobs_->SubmitJob(&context, request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_THAT(NotesOf(context), testing::ElementsAre("the first note", "\xC3\xA9"));
 }
@@ -145,9 +145,9 @@ TEST_F(CoordinatorTest, RunsTheNextAttemptWhenARankIsKilled) {
   std::thread other([&] { EXPECT_TRUE(agent2->Begin(id, {1})); });
   EXPECT_TRUE(agent1->Begin(id, {0}));
   other.join();
-  agent2->Exit(id, 1, 1, muster::v1::EXIT_CAUSE_SIGNAL, "killed");
+  agent2->Exit(id, 1, 1, muster::internal::v1::EXIT_CAUSE_SIGNAL, "killed");
   ASSERT_TRUE(agent1->WaitForNothing());
-  agent1->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_STOPPED);
+  agent1->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_STOPPED);
   std::thread again([&] { EXPECT_TRUE(agent2->Begin(id, {1}, 2)); });
   EXPECT_TRUE(agent1->Begin(id, {0}, 2));
   again.join();
@@ -168,10 +168,10 @@ TEST_F(CoordinatorTest, KeepsARunningJobOverItsRestart) {
   EXPECT_EQ(Get(id).phase(), JobPhase::JOB_PHASE_TRAINING);
   EXPECT_EQ(Submit(SmallJob(1), "request-1"), id);
   auto same = Agent("w1", 1);
-  ASSERT_TRUE(same->WaitForAssignment(id, muster::v1::ASSIGNMENT_PHASE_RUN));
+  ASSERT_TRUE(same->WaitForAssignment(id, muster::internal::v1::ASSIGNMENT_PHASE_RUN));
   EXPECT_EQ(same->epoch(), 2);
   Export(*same, id);
-  same->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
+  same->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
   const Job job = WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(job.phase(), JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_EQ(job.attempts_size(), 1);
@@ -187,15 +187,15 @@ TEST_F(CoordinatorTest, AWatchContinuesAfterARevision) {
   ASSERT_TRUE(cluster_->StartCoordinator().ok());
   jobs_ = cluster_->Jobs();
   grpc::ClientContext context;
-  muster::v1::WatchRequest request;
+  muster::v1::WatchJobRequest request;
   request.set_id(id);
   request.set_after_revision(seen.revision());
-  const auto stream = jobs_->Watch(&context, request);
+  const auto stream = jobs_->WatchJob(&context, request);
   auto same = Agent("w1", 1);
-  ASSERT_TRUE(same->WaitForAssignment(id, muster::v1::ASSIGNMENT_PHASE_RUN));
+  ASSERT_TRUE(same->WaitForAssignment(id, muster::internal::v1::ASSIGNMENT_PHASE_RUN));
   Export(*same, id);
-  same->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
-  muster::v1::WatchResponse response;
+  same->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
+  muster::v1::WatchJobResponse response;
   Job last = seen;
   while (stream->Read(&response)) {
     EXPECT_GT(response.job().revision(), last.revision()) << "no state twice";
@@ -208,7 +208,7 @@ TEST_F(CoordinatorTest, AWatchContinuesAfterARevision) {
 
   grpc::ClientContext again;
   request.set_after_revision(last.revision());
-  const auto ended = jobs_->Watch(&again, request);
+  const auto ended = jobs_->WatchJob(&again, request);
   EXPECT_FALSE(ended->Read(&response)) << "its last state was seen";
   EXPECT_TRUE(ended->Finish().ok());
 }
@@ -218,7 +218,7 @@ TEST_F(CoordinatorTest, KeepsAJobsMetricsByStepUntilItIsDeleted) {
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
   const auto progress = [&](uint64_t step) {
-    muster::v1::AgentMessage message;
+    muster::internal::v1::AgentMessage message;
     message.mutable_progress()->set_job_id(id);
     message.mutable_progress()->set_attempt(1);
     message.mutable_progress()->mutable_progress()->set_step(step);
@@ -230,7 +230,7 @@ TEST_F(CoordinatorTest, KeepsAJobsMetricsByStepUntilItIsDeleted) {
   muster::v1::StreamJobMetricsRequest request;
   request.set_id(id);
   request.set_follow(true);
-  const auto stream = jobs_->StreamMetrics(&follow, request);
+  const auto stream = jobs_->StreamJobMetrics(&follow, request);
   muster::v1::StreamJobMetricsResponse response;
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.points(0).step(), 1);
@@ -245,17 +245,17 @@ TEST_F(CoordinatorTest, KeepsAJobsMetricsByStepUntilItIsDeleted) {
     request.set_id(job);
     request.set_request_id(request_id);
     muster::v1::DeleteJobResponse response;
-    return jobs_->Delete(&context, request, &response).error_code();
+    return jobs_->DeleteJob(&context, request, &response).error_code();
   };
   EXPECT_EQ(remove(id, "r1"), grpc::StatusCode::FAILED_PRECONDITION) << "it runs";
   Export(*agent, id);
-  agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_SUCCESS);
+  agent->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
   WatchUntil(id, JobPhase::JOB_PHASE_SUCCEEDED);
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_TRUE(stream->Finish().ok()) << "a follower ends with the job";
   grpc::ClientContext context;
   request.set_after_step(1);
-  const auto ended = jobs_->StreamMetrics(&context, request);
+  const auto ended = jobs_->StreamJobMetrics(&context, request);
   ASSERT_TRUE(ended->Read(&response));
   ASSERT_EQ(response.points_size(), 1);
   EXPECT_EQ(response.points(0).step(), 2);
@@ -273,8 +273,8 @@ TEST_F(CoordinatorTest, SaysWhichDataServerAJobWaitsFor) {
   ASSERT_TRUE(agent->Begin(id, {0}));
   WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
   cluster_->StopDataServer();
-  muster::v1::AgentMessage message;
-  muster::v1::ObservedAttempt& observed = *message.mutable_heartbeat()->add_attempts();
+  muster::internal::v1::AgentMessage message;
+  muster::internal::v1::ObservedAttempt& observed = *message.mutable_heartbeat()->add_attempts();
   observed.set_job_id(id);
   observed.set_attempt(1);
   observed.add_running_ranks(0);
@@ -303,19 +303,19 @@ TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndGoesOnElsewhere) {
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(leaving.Begin(id, {0}));
   auto agent2 = Agent("w2", 1);
-  muster::v1::AgentMessage draining;
+  muster::internal::v1::AgentMessage draining;
   draining.mutable_heartbeat()->set_draining(true);
   leaving.Send(draining);
-  ASSERT_TRUE(leaving.WaitForDesired([](const muster::v1::DesiredState& desired) {
+  ASSERT_TRUE(leaving.WaitForDesired([](const muster::internal::v1::DesiredState& desired) {
     return desired.assignments_size() == 1 && desired.assignments(0).save_and_stop();
   }));
-  muster::v1::Report saved;
+  muster::internal::v1::Report saved;
   saved.set_job_id(id);
   saved.set_attempt(1);
   saved.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
   saved.mutable_checkpoint()->mutable_checkpoint()->set_manifest(std::string(64, 'c'));
   leaving.Send(saved);
-  leaving.Exit(id, 1, 0, muster::v1::EXIT_CAUSE_STOPPED);
+  leaving.Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_STOPPED);
   ASSERT_TRUE(agent2->Begin(id, {0}, 2));
   const Job job = WatchUntil(id, JobPhase::JOB_PHASE_TRAINING);
   ASSERT_EQ(job.attempts_size(), 2);
@@ -327,11 +327,11 @@ TEST_F(CoordinatorTest, CancelsOnceForARepeatedRequest) {
   const std::string id = Submit(SmallJob(1));
   for (int i = 0; i < 2; ++i) {
     grpc::ClientContext context;
-    muster::v1::CancelRequest request;
-    muster::v1::CancelResponse response;
+    muster::v1::CancelJobRequest request;
+    muster::v1::CancelJobResponse response;
     request.set_id(id);
     request.set_request_id("c");
-    ASSERT_TRUE(jobs_->Cancel(&context, request, &response).ok());
+    ASSERT_TRUE(jobs_->CancelJob(&context, request, &response).ok());
     EXPECT_EQ(response.job().phase(), JobPhase::JOB_PHASE_CANCELLED);
     EXPECT_EQ(response.job().revision(), 2);
   }
@@ -340,10 +340,10 @@ TEST_F(CoordinatorTest, CancelsOnceForARepeatedRequest) {
 TEST_F(CoordinatorTest, RefusesWhatIsWrong) {
   const auto submit = [&](muster::v1::JobSpec spec) {
     grpc::ClientContext context;
-    muster::v1::SubmitRequest request;
-    muster::v1::SubmitResponse response;
+    muster::v1::SubmitJobRequest request;
+    muster::v1::SubmitJobResponse response;
     *request.mutable_spec() = std::move(spec);
-    return jobs_->Submit(&context, request, &response);
+    return jobs_->SubmitJob(&context, request, &response);
   };
   muster::v1::JobSpec spec = SmallJob(1);
   spec.set_name("No Name");
@@ -366,10 +366,10 @@ TEST_F(CoordinatorTest, TakesNoNewWorkWithoutRoom) {
   ASSERT_TRUE(cluster_->StartCoordinator().ok());
   jobs_ = cluster_->Jobs();
   grpc::ClientContext context;
-  muster::v1::SubmitRequest request;
-  muster::v1::SubmitResponse response;
+  muster::v1::SubmitJobRequest request;
+  muster::v1::SubmitJobResponse response;
   *request.mutable_spec() = SmallJob(1);
-  const grpc::Status status = jobs_->Submit(&context, request, &response);
+  const grpc::Status status = jobs_->SubmitJob(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(status.error_message(), HasSubstr("MiB free"));
 }
@@ -378,7 +378,7 @@ TEST_F(CoordinatorTest, KnowsWhoCalls) {
   const auto as_worker = JobService::NewStub(cluster_->ChannelAs(Role::kWorker, "w1"));
   grpc::ClientContext context;
   muster::v1::ListJobsResponse jobs;
-  EXPECT_EQ(as_worker->List(&context, {}, &jobs).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(as_worker->ListJobs(&context, {}, &jobs).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   FakeAgent liar(cluster_->ChannelAs(Role::kWorker, "w1"), "w2", 1);
   EXPECT_EQ(liar.Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
   FakeAgent user(cluster_->ChannelAs(Role::kOperator, "ada"), "ada", 1);
@@ -396,7 +396,7 @@ TEST_F(CoordinatorTest, ListsInPagesNewestFirst) {
     muster::v1::ListJobsResponse page;
     request.set_page_size(2);
     request.set_page_token(token);
-    ASSERT_TRUE(jobs_->List(&context, request, &page).ok());
+    ASSERT_TRUE(jobs_->ListJobs(&context, request, &page).ok());
     for (const Job& job : page.jobs()) listed.push_back(job.id());
     token = page.next_page_token();
   } while (!token.empty());
@@ -408,7 +408,7 @@ TEST_F(CoordinatorTest, FollowsLogsToTheEnd) {
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
   const auto say = [&](const std::string& text) {
-    muster::v1::AgentMessage message;
+    muster::internal::v1::AgentMessage message;
     message.mutable_log()->set_job_id(id);
     message.mutable_log()->set_attempt(1);
     message.mutable_log()->set_text(text);
@@ -416,18 +416,18 @@ TEST_F(CoordinatorTest, FollowsLogsToTheEnd) {
   };
   say("one\n");
   grpc::ClientContext context;
-  muster::v1::LogsRequest request;
+  muster::v1::StreamJobLogsRequest request;
   request.set_id(id);
   request.set_follow(true);
-  const auto stream = jobs_->Logs(&context, request);
-  muster::v1::LogsResponse response;
+  const auto stream = jobs_->StreamJobLogs(&context, request);
+  muster::v1::StreamJobLogsResponse response;
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.text(), "one\n");
   say("two\n");
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.text(), "two\n");
   say("last");
-  agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_PERMANENT, "no");
+  agent->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_PERMANENT, "no");
   ASSERT_TRUE(stream->Read(&response));
   EXPECT_EQ(response.text(), "last");
   EXPECT_FALSE(stream->Read(&response));
@@ -438,11 +438,11 @@ TEST_F(CoordinatorTest, LetsRanksMeetUntilTheAttemptEnds) {
   auto agent = Agent("w1", 1);
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
-  const auto stub = muster::v1::WorkerService::NewStub(cluster_->ChannelAs(Role::kWorker, "w1"));
-  muster::v1::RendezvousRequest request;
+  const auto stub = muster::internal::v1::WorkerService::NewStub(cluster_->ChannelAs(Role::kWorker, "w1"));
+  muster::internal::v1::RendezvousRequest request;
   request.set_job_id(id);
   request.set_attempt(1);
-  muster::v1::RendezvousResponse response;
+  muster::internal::v1::RendezvousResponse response;
   {
     grpc::ClientContext context;
     request.mutable_add()->set_key("ranks");
@@ -452,7 +452,7 @@ TEST_F(CoordinatorTest, LetsRanksMeetUntilTheAttemptEnds) {
   }
   request.mutable_get()->add_keys("never");
   request.mutable_get()->set_timeout_milliseconds(30000);
-  std::thread exit([&] { agent->Exit(id, 1, 0, muster::v1::EXIT_CAUSE_ERROR, "x"); });
+  std::thread exit([&] { agent->Exit(id, 1, 0, muster::internal::v1::EXIT_CAUSE_ERROR, "x"); });
   grpc::ClientContext context;
   EXPECT_EQ(stub->Rendezvous(&context, request, &response).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   exit.join();
@@ -475,7 +475,7 @@ TEST_F(CoordinatorTest, DeletesBlobsOfDroppedCheckpointsAlone) {
       manifest.mutable_files(manifest.files_size() - 1)->set_path("file" + std::to_string(manifest.files_size()));
     }
     manifests.push_back(blobs.Put(manifest.SerializeAsString()));
-    muster::v1::Report report;
+    muster::internal::v1::Report report;
     report.set_job_id(id);
     report.set_attempt(1);
     report.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
@@ -495,10 +495,10 @@ TEST_F(CoordinatorTest, ShowsWorkersAndDrainsThem) {
   ASSERT_TRUE(agent->Begin(id, {0}));
   const auto cluster = muster::v1::ClusterService::NewStub(cluster_->ChannelAs(Role::kOperator, "ada"));
   grpc::ClientContext drain_context, list_context, queue_context;
-  muster::v1::DrainRequest drain;
-  muster::v1::DrainResponse drained;
+  muster::v1::DrainWorkerRequest drain;
+  muster::v1::DrainWorkerResponse drained;
   drain.set_worker("w1");
-  ASSERT_TRUE(cluster->Drain(&drain_context, drain, &drained).ok());
+  ASSERT_TRUE(cluster->DrainWorker(&drain_context, drain, &drained).ok());
   EXPECT_EQ(drained.worker().state(), muster::v1::WORKER_STATE_DRAINING);
   muster::v1::ListWorkersResponse workers;
   ASSERT_TRUE(cluster->ListWorkers(&list_context, {}, &workers).ok());
@@ -517,12 +517,12 @@ TEST_F(CoordinatorTest, ShowsProgressToWatchers) {
   const std::string id = Submit(SmallJob(1));
   ASSERT_TRUE(agent->Begin(id, {0}));
   grpc::ClientContext context;
-  muster::v1::WatchRequest request;
+  muster::v1::WatchJobRequest request;
   request.set_id(id);
-  const auto stream = jobs_->Watch(&context, request);
-  muster::v1::WatchResponse response;
+  const auto stream = jobs_->WatchJob(&context, request);
+  muster::v1::WatchJobResponse response;
   ASSERT_TRUE(stream->Read(&response));
-  muster::v1::AgentMessage message;
+  muster::internal::v1::AgentMessage message;
   message.mutable_progress()->set_job_id(id);
   message.mutable_progress()->set_attempt(1);
   message.mutable_progress()->mutable_progress()->set_step(7);

@@ -279,7 +279,7 @@ void EventLoop::Plan() {
 void EventLoop::CountTransitions(const std::vector<Record>& records) {
   for (const Record& record : records) {
     if (!record.has_job()) continue;
-    const muster::v1::Job& job = record.job().job();
+    const journal::v1::StoredJob& job = record.job().job();
     const JobRecord* before = FindJob(store_->state(), job.id());
     if (before != nullptr && before->job().phase() == job.phase()) continue;
     options_.metrics->CountTransition(job.phase());
@@ -356,7 +356,7 @@ void EventLoop::Schedule(Effect effect) {
       loop->Later([loop = loop, r = std::move(reply)] { loop->Finish(r.token, r.status, r.subject); });
     }
     void operator()(const Welcome& welcome) {
-      muster::v1::CoordinatorMessage message;
+      muster::internal::v1::CoordinatorMessage message;
       message.mutable_welcome()->set_epoch(loop->store_->state().epoch);
       message.mutable_welcome()->set_heartbeat_milliseconds(
           static_cast<uint32_t>(absl::ToInt64Milliseconds(kHeartbeat)));
@@ -371,7 +371,7 @@ void EventLoop::Schedule(Effect effect) {
       });
     }
     void operator()(const PushDesired& push) {
-      muster::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
+      muster::internal::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
       o.sign(desired, push.worker);
       loop->Later([&o = o, push, desired = std::move(desired)] {
         if (const auto outbox = o.sessions->Find(push.session)) outbox->PushDesired(desired, push.repeat);

@@ -50,7 +50,7 @@ class EventLoop final : public Backend {
     std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, at some later time
     std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
     // Adds each assignment's ticket to what is sent to a worker; called on the loop's thread.
-    std::function<void(muster::v1::DesiredState& desired, const std::string& worker)> sign;
+    std::function<void(muster::internal::v1::DesiredState& desired, const std::string& worker)> sign;
     std::string data_address;  // sent to every agent
     MetricsHistory* history = nullptr;  // of each job's metrics by step
     absl::Duration no_progress = kNoProgress;

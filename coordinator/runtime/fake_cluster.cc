@@ -12,13 +12,13 @@
 
 namespace muster {
 
-using muster::v1::AgentMessage;
-using muster::v1::CoordinatorMessage;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::CoordinatorMessage;
 
 constexpr absl::Duration kWithin = absl::Seconds(10);
 
-grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::v1::ResolveRequest* request,
-                               muster::v1::ResolveResponse* response) {
+grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::internal::v1::ResolveRequest* request,
+                               muster::internal::v1::ResolveResponse* response) {
   if (PrincipalOf(*context).role != Role::kCoordinator) return {grpc::StatusCode::PERMISSION_DENIED, "who are you?"};
   if (request->spec().data().train() == "absent") return {grpc::StatusCode::NOT_FOUND, "there is no dataset \"absent\""};
   if (request->spec().data().train() == "noted") AddNotes({"the first note", "\xC3\xA9"}, *context);
@@ -28,17 +28,17 @@ grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::v1::R
   return grpc::Status::OK;
 }
 
-grpc::Status FakeData::Preview(grpc::ServerContext* context, const muster::v1::PreviewRequest* request,
-                               muster::v1::PreviewResponse* response) {
+grpc::Status FakeData::Preview(grpc::ServerContext* context, const muster::internal::v1::PreviewRequest* request,
+                               muster::internal::v1::PreviewResponse* response) {
   if (PrincipalOf(*context).role != Role::kCoordinator) return {grpc::StatusCode::PERMISSION_DENIED, "who are you?"};
   response->mutable_preview()->set_total_steps(request->resolved().total_steps());
   response->mutable_preview()->set_tokens_per_step(1000);
   return grpc::Status::OK;
 }
 
-grpc::Status FakeData::Blobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
-                                  grpc::ServerWriter<muster::v1::GetResponse>* writer) {
-  muster::v1::GetResponse response;
+grpc::Status FakeData::Blobs::GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
+                                      grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) {
+  muster::v1::GetBlobResponse response;
   {
     absl::MutexLock lock(&mutex_);
     const auto found = blobs_.find(request->digest());
@@ -50,11 +50,15 @@ grpc::Status FakeData::Blobs::Get(grpc::ServerContext*, const muster::v1::GetReq
   return grpc::Status::OK;
 }
 
-grpc::Status FakeData::Blobs::Delete(grpc::ServerContext*, const muster::v1::DeleteBlobsRequest* request,
-                                     muster::v1::DeleteBlobsResponse*) {
-  absl::MutexLock lock(&mutex_);
-  for (const std::string& digest : request->digests()) blobs_.erase(digest);
+grpc::Status FakeData::DeleteBlobs(grpc::ServerContext*, const muster::internal::v1::DeleteBlobsRequest* request,
+                                   muster::internal::v1::DeleteBlobsResponse*) {
+  for (const std::string& digest : request->digests()) blobs.Delete(digest);
   return grpc::Status::OK;
+}
+
+void FakeData::Blobs::Delete(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  blobs_.erase(digest);
 }
 
 std::string FakeData::Blobs::Put(const std::string& bytes) {
@@ -77,7 +81,7 @@ bool FakeData::Blobs::WaitUntilGone(const std::string& digest, absl::Duration wa
 
 FakeAgent::FakeAgent(std::shared_ptr<grpc::Channel> channel, const std::string& name, uint32_t slots,
                      const std::string& instance)
-    : stub_(muster::v1::WorkerService::NewStub(std::move(channel))) {
+    : stub_(muster::internal::v1::WorkerService::NewStub(std::move(channel))) {
   context_.set_wait_for_ready(true);
   stream_ = stub_->Session(&context_);
   AgentMessage hello;
@@ -113,7 +117,7 @@ grpc::Status FakeAgent::Finish() {
   return stream_->Finish();
 }
 
-bool FakeAgent::WaitForDesired(const std::function<bool(const muster::v1::DesiredState&)>& fits) {
+bool FakeAgent::WaitForDesired(const std::function<bool(const muster::internal::v1::DesiredState&)>& fits) {
   const auto ready = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return told_ && fits(desired_); };
   absl::MutexLock lock(&mutex_);
   return mutex_.AwaitWithTimeout(absl::Condition(&ready), kWithin);
@@ -125,9 +129,10 @@ bool FakeAgent::WaitForAck(uint64_t sequence) {
   return mutex_.AwaitWithTimeout(absl::Condition(&ready), kWithin);
 }
 
-bool FakeAgent::WaitForAssignment(const std::string& job, muster::v1::AssignmentPhase phase, uint32_t attempt) {
-  return WaitForDesired([&](const muster::v1::DesiredState& desired) {
-    for (const muster::v1::Assignment& assignment : desired.assignments()) {
+bool FakeAgent::WaitForAssignment(const std::string& job, muster::internal::v1::AssignmentPhase phase,
+                                  uint32_t attempt) {
+  return WaitForDesired([&](const muster::internal::v1::DesiredState& desired) {
+    for (const muster::internal::v1::Assignment& assignment : desired.assignments()) {
       if (assignment.job_id() == job && assignment.phase() == phase && assignment.attempt() == attempt) return true;
     }
     return false;
@@ -135,7 +140,8 @@ bool FakeAgent::WaitForAssignment(const std::string& job, muster::v1::Assignment
 }
 
 bool FakeAgent::WaitForNothing() {
-  return WaitForDesired([](const muster::v1::DesiredState& desired) { return desired.assignments().empty(); });
+  return WaitForDesired(
+      [](const muster::internal::v1::DesiredState& desired) { return desired.assignments().empty(); });
 }
 
 uint64_t FakeAgent::epoch() {
@@ -143,7 +149,7 @@ uint64_t FakeAgent::epoch() {
   return epoch_;
 }
 
-uint64_t FakeAgent::Send(muster::v1::Report report) {
+uint64_t FakeAgent::Send(muster::internal::v1::Report report) {
   report.set_sequence(++sequence_);
   AgentMessage message;
   *message.mutable_report() = std::move(report);
@@ -154,13 +160,13 @@ uint64_t FakeAgent::Send(muster::v1::Report report) {
 void FakeAgent::Send(AgentMessage message) { stream_->Write(message); }
 
 bool FakeAgent::Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt) {
-  if (!WaitForAssignment(job, muster::v1::ASSIGNMENT_PHASE_PREPARE, attempt)) return false;
-  muster::v1::Report report;
+  if (!WaitForAssignment(job, muster::internal::v1::ASSIGNMENT_PHASE_PREPARE, attempt)) return false;
+  muster::internal::v1::Report report;
   report.set_job_id(job);
   report.set_attempt(attempt);
   report.mutable_prepared();
   Send(report);
-  if (!WaitForAssignment(job, muster::v1::ASSIGNMENT_PHASE_RUN, attempt)) return false;
+  if (!WaitForAssignment(job, muster::internal::v1::ASSIGNMENT_PHASE_RUN, attempt)) return false;
   uint64_t last = 0;
   for (const uint32_t rank : ranks) {
     report.mutable_rank_started()->set_rank(rank);
@@ -169,9 +175,9 @@ bool FakeAgent::Begin(const std::string& job, const std::vector<uint32_t>& ranks
   return WaitForAck(last);
 }
 
-uint64_t FakeAgent::Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::v1::ExitCause cause,
+uint64_t FakeAgent::Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::internal::v1::ExitCause cause,
                          const std::string& message) {
-  muster::v1::Report report;
+  muster::internal::v1::Report report;
   report.set_job_id(job);
   report.set_attempt(attempt);
   report.mutable_rank_exited()->set_rank(rank);

@@ -16,29 +16,30 @@
 #include "absl/time/time.h"
 #include "common/rpc/security.h"
 #include "coordinator/runtime/coordinator.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 #include "muster/v1/blob.grpc.pb.h"
-#include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
-#include "muster/v1/worker.grpc.pb.h"
 
 namespace muster {
 
 // Answers Resolve and Preview, and keeps blobs in memory.
-class FakeData final : public muster::v1::DataService::Service {
+class FakeData final : public muster::internal::v1::DataPlaneService::Service {
  public:
-  grpc::Status Resolve(grpc::ServerContext* context, const muster::v1::ResolveRequest* request,
-                       muster::v1::ResolveResponse* response) override;
-  grpc::Status Preview(grpc::ServerContext* context, const muster::v1::PreviewRequest* request,
-                       muster::v1::PreviewResponse* response) override;
+  grpc::Status Resolve(grpc::ServerContext* context, const muster::internal::v1::ResolveRequest* request,
+                       muster::internal::v1::ResolveResponse* response) override;
+  grpc::Status Preview(grpc::ServerContext* context, const muster::internal::v1::PreviewRequest* request,
+                       muster::internal::v1::PreviewResponse* response) override;
+  grpc::Status DeleteBlobs(grpc::ServerContext*, const muster::internal::v1::DeleteBlobsRequest* request,
+                           muster::internal::v1::DeleteBlobsResponse*) override;
 
   class Blobs final : public muster::v1::BlobService::Service {
    public:
-    grpc::Status Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
-                     grpc::ServerWriter<muster::v1::GetResponse>* writer) override;
-    grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteBlobsRequest* request,
-                        muster::v1::DeleteBlobsResponse*) override;
+    grpc::Status GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
+                         grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override;
     std::string Put(const std::string& bytes);
+    void Delete(const std::string& digest);
     bool Has(const std::string& digest);
     bool WaitUntilGone(const std::string& digest, absl::Duration wait);
 
@@ -48,8 +49,8 @@ class FakeData final : public muster::v1::DataService::Service {
   };
   class Models final : public muster::v1::ModelService::Service {
    public:
-    grpc::Status List(grpc::ServerContext*, const muster::v1::ListModelsRequest*,
-                      muster::v1::ListModelsResponse*) override {
+    grpc::Status ListModels(grpc::ServerContext*, const muster::v1::ListModelsRequest*,
+                            muster::v1::ListModelsResponse*) override {
       return grpc::Status::OK;
     }
   };
@@ -66,26 +67,28 @@ class FakeAgent {
   ~FakeAgent();
 
   // Waits until the newest desired state fits, at most 10 s.
-  bool WaitForDesired(const std::function<bool(const muster::v1::DesiredState&)>& fits);
+  bool WaitForDesired(const std::function<bool(const muster::internal::v1::DesiredState&)>& fits);
   bool WaitForAck(uint64_t sequence);
-  bool WaitForAssignment(const std::string& job, muster::v1::AssignmentPhase phase, uint32_t attempt = 1);
+  bool WaitForAssignment(const std::string& job, muster::internal::v1::AssignmentPhase phase, uint32_t attempt = 1);
   bool WaitForNothing();  // no assignments
   uint64_t epoch();
 
-  uint64_t Send(muster::v1::Report report);  // returns its sequence
-  void Send(muster::v1::AgentMessage message);
+  uint64_t Send(muster::internal::v1::Report report);  // returns its sequence
+  void Send(muster::internal::v1::AgentMessage message);
   // Prepared; then, when asked to run, RankStarted of `ranks`. False: not asked in time.
   bool Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt = 1);
-  uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::v1::ExitCause cause,
+  uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::internal::v1::ExitCause cause,
                 const std::string& message = "");
   grpc::Status Finish();  // closes and returns the stream's status
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<muster::v1::WorkerService::Stub> stub_;
-  std::unique_ptr<grpc::ClientReaderWriter<muster::v1::AgentMessage, muster::v1::CoordinatorMessage>> stream_;
+  std::unique_ptr<muster::internal::v1::WorkerService::Stub> stub_;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<muster::internal::v1::AgentMessage, muster::internal::v1::CoordinatorMessage>>
+      stream_;
   absl::Mutex mutex_;
-  muster::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
+  muster::internal::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
   uint64_t acked_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   bool told_ ABSL_GUARDED_BY(mutex_) = false;

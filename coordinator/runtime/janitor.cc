@@ -11,7 +11,7 @@
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
-#include "muster/v1/data.grpc.pb.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -118,7 +118,7 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
 }
 
 absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
-  muster::v1::SweepRequest request;
+  muster::internal::v1::SweepRequest request;
   request.set_unused_seconds(absl::ToInt64Seconds(options_.unused));
   request.set_dry_run(dry_run);
   RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
@@ -136,9 +136,10 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
       if (stopping_) return absl::UnavailableError("the coordinator is shutting down");
       call_ = context;
     }
-    muster::v1::SweepResponse swept;
+    muster::internal::v1::SweepResponse swept;
     RETURN_IF_ERROR(WithContext(
-        FromGrpc(muster::v1::DataService::NewStub(server)->Sweep(context.get(), request, &swept)), "data server"));
+        FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), request, &swept)),
+        "data server"));
     for (const auto& kind : swept.kinds()) Count(kind.kind(), kind.count(), kind.bytes(), response);
     for (const auto& item : swept.largest()) *response.add_largest() = item;
   }

@@ -49,15 +49,15 @@ grpc::Status ClusterServiceImpl::ListQueues(ServerContext* context, const muster
   });
 }
 
-grpc::Status ClusterServiceImpl::Drain(ServerContext* context, const muster::v1::DrainRequest* request,
-                                       muster::v1::DrainResponse* response) {
-  return admission_->Serve(*context, "ClusterService/Drain", request, [&](AdmittedCall& call) -> absl::Status {
+grpc::Status ClusterServiceImpl::DrainWorker(ServerContext* context, const muster::v1::DrainWorkerRequest* request,
+                                             muster::v1::DrainWorkerResponse* response) {
+  return admission_->Serve(*context, "ClusterService/DrainWorker", request, [&](AdmittedCall& call) -> absl::Status {
     call.subject = request->worker();
     RETURN_IF_ERROR(CheckRequestId(request->request_id()));
     if (request->undo() && request->evict()) return absl::InvalidArgumentError("drain: either undo or evict");
     ASSIGN_OR_RETURN(const std::string drained,
-                     backend_->Call(DrainWorker{0, request->worker(), request->undo(), call.principal.name,
-                                                request->request_id(), request->evict()}));
+                     backend_->Call(muster::DrainWorker{0, request->worker(), request->undo(), call.principal.name,
+                                                        request->request_id(), request->evict()}));
     absl::StatusOr<muster::v1::Worker> worker;
     RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft& soft, absl::Time now) {
       worker = ViewWorker(state, soft, drained, now);

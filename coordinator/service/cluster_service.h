@@ -28,8 +28,8 @@ class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
                            muster::v1::ListWorkersResponse* response) override;
   grpc::Status ListQueues(grpc::ServerContext* context, const muster::v1::ListQueuesRequest* request,
                           muster::v1::ListQueuesResponse* response) override;
-  grpc::Status Drain(grpc::ServerContext* context, const muster::v1::DrainRequest* request,
-                     muster::v1::DrainResponse* response) override;
+  grpc::Status DrainWorker(grpc::ServerContext* context, const muster::v1::DrainWorkerRequest* request,
+                           muster::v1::DrainWorkerResponse* response) override;
   grpc::Status CollectGarbage(grpc::ServerContext* context, const muster::v1::CollectGarbageRequest* request,
                               muster::v1::CollectGarbageResponse* response) override;
 

@@ -59,7 +59,7 @@ absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& 
 
 absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster::v1::JobSpec& given,
                                                                   const muster::v1::JobSpec& filled) {
-  muster::v1::ResolveRequest resolve;
+  muster::internal::v1::ResolveRequest resolve;
   *resolve.mutable_spec() = filled;
   // The data server notes what was left out and perhaps should not have been.
   if (!given.data().negatives().has_per_query()) {
@@ -70,8 +70,8 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
   return options_.resolve(resolve);
 }
 
-absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::SubmitRequest& request,
-                                    muster::v1::SubmitResponse& response, std::vector<std::string>& notes) {
+absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::SubmitJobRequest& request,
+                                    muster::v1::SubmitJobResponse& response, std::vector<std::string>& notes) {
   Job& job = *response.mutable_job();
   *job.mutable_spec() = request.spec();
   job.set_owner(owner);
@@ -83,7 +83,7 @@ absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::
   ASSIGN_OR_RETURN(Resolution resolution, Resolve(request.spec(), job.spec()));
   notes = std::move(resolution.notes);
   *job.mutable_resolved() = std::move(resolution.resolved);
-  muster::v1::PreviewRequest preview;
+  muster::internal::v1::PreviewRequest preview;
   *preview.mutable_spec() = job.spec();
   *preview.mutable_resolved() = job.resolved();
   ASSIGN_OR_RETURN(*response.mutable_preview(), options_.preview(preview));
@@ -92,10 +92,10 @@ absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::
   });
 }
 
-absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
+absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const muster::v1::SubmitJobRequest& request,
                                                  std::vector<std::string>& notes) {
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  SubmitJob submit;
+  muster::SubmitJob submit;  // the event
   submit.job_id = options_.draw_id();
   submit.owner = owner;
   submit.request_id = request.request_id();
@@ -120,9 +120,9 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   return View(id);
 }
 
-grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::SubmitRequest* request,
-                                    muster::v1::SubmitResponse* response) {
-  return options_.admission->Serve(*context, "JobService/Submit", request, [&](AdmittedCall& call) {
+grpc::Status JobServiceImpl::SubmitJob(ServerContext* context, const muster::v1::SubmitJobRequest* request,
+                                       muster::v1::SubmitJobResponse* response) {
+  return options_.admission->Serve(*context, "JobService/SubmitJob", request, [&](AdmittedCall& call) {
     std::vector<std::string> notes;
     const absl::Status status = request->dry_run()
                                     ? DryRun(call.principal.name, *request, *response, notes)
@@ -133,15 +133,15 @@ grpc::Status JobServiceImpl::Submit(ServerContext* context, const muster::v1::Su
   });
 }
 
-grpc::Status JobServiceImpl::Get(ServerContext* context, const muster::v1::GetJobRequest* request,
-                                 muster::v1::GetJobResponse* response) {
-  return options_.admission->Serve(*context, "JobService/Get", request,
+grpc::Status JobServiceImpl::GetJob(ServerContext* context, const muster::v1::GetJobRequest* request,
+                                    muster::v1::GetJobResponse* response) {
+  return options_.admission->Serve(*context, "JobService/GetJob", request,
                                    [&](AdmittedCall&) { return Answer(View(request->id()), *response); });
 }
 
-grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::ListJobsRequest* request,
-                                  muster::v1::ListJobsResponse* response) {
-  return options_.admission->Serve(*context, "JobService/List", request, [&](AdmittedCall&) -> absl::Status {
+grpc::Status JobServiceImpl::ListJobs(ServerContext* context, const muster::v1::ListJobsRequest* request,
+                                      muster::v1::ListJobsResponse* response) {
+  return options_.admission->Serve(*context, "JobService/ListJobs", request, [&](AdmittedCall&) -> absl::Status {
     absl::StatusOr<muster::v1::ListJobsResponse> page;
     RETURN_IF_ERROR(options_.backend->Query(
         [&](const State& state, const Soft& soft, absl::Time) { page = ViewJobs(state, soft, *request); }));
@@ -150,9 +150,9 @@ grpc::Status JobServiceImpl::List(ServerContext* context, const muster::v1::List
   });
 }
 
-grpc::Status JobServiceImpl::Watch(ServerContext* context, const muster::v1::WatchRequest* request,
-                                   grpc::ServerWriter<muster::v1::WatchResponse>* writer) {
-  return options_.admission->Serve(*context, "JobService/Watch", request,
+grpc::Status JobServiceImpl::WatchJob(ServerContext* context, const muster::v1::WatchJobRequest* request,
+                                      grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) {
+  return options_.admission->Serve(*context, "JobService/WatchJob", request,
                                    [&](AdmittedCall& call) { return Watch(*context, call, *request, *writer); });
 }
 
@@ -169,43 +169,44 @@ absl::StatusOr<Job> JobServiceImpl::Command(AdmittedCall& call, Verb verb, const
   return View(subject);
 }
 
-grpc::Status JobServiceImpl::Cancel(ServerContext* context, const muster::v1::CancelRequest* request,
-                                    muster::v1::CancelResponse* response) {
-  return options_.admission->Serve(*context, "JobService/Cancel", request, [&](AdmittedCall& call) {
+grpc::Status JobServiceImpl::CancelJob(ServerContext* context, const muster::v1::CancelJobRequest* request,
+                                       muster::v1::CancelJobResponse* response) {
+  return options_.admission->Serve(*context, "JobService/CancelJob", request, [&](AdmittedCall& call) {
     return Answer(Command(call, Verb::kCancel, request->id(), request->request_id()), *response);
   });
 }
 
-grpc::Status JobServiceImpl::Pause(ServerContext* context, const muster::v1::PauseRequest* request,
-                                   muster::v1::PauseResponse* response) {
-  return options_.admission->Serve(*context, "JobService/Pause", request, [&](AdmittedCall& call) {
+grpc::Status JobServiceImpl::PauseJob(ServerContext* context, const muster::v1::PauseJobRequest* request,
+                                      muster::v1::PauseJobResponse* response) {
+  return options_.admission->Serve(*context, "JobService/PauseJob", request, [&](AdmittedCall& call) {
     return Answer(Command(call, Verb::kPause, request->id(), request->request_id()), *response);
   });
 }
 
-grpc::Status JobServiceImpl::Resume(ServerContext* context, const muster::v1::ResumeRequest* request,
-                                    muster::v1::ResumeResponse* response) {
-  return options_.admission->Serve(*context, "JobService/Resume", request, [&](AdmittedCall& call) {
+grpc::Status JobServiceImpl::ResumeJob(ServerContext* context, const muster::v1::ResumeJobRequest* request,
+                                       muster::v1::ResumeJobResponse* response) {
+  return options_.admission->Serve(*context, "JobService/ResumeJob", request, [&](AdmittedCall& call) {
     return Answer(Command(call, Verb::kResume, request->id(), request->request_id()), *response);
   });
 }
 
-grpc::Status JobServiceImpl::Logs(ServerContext* context, const muster::v1::LogsRequest* request,
-                                  grpc::ServerWriter<muster::v1::LogsResponse>* writer) {
-  return options_.admission->Serve(*context, "JobService/Logs", request,
+grpc::Status JobServiceImpl::StreamJobLogs(ServerContext* context, const muster::v1::StreamJobLogsRequest* request,
+                                           grpc::ServerWriter<muster::v1::StreamJobLogsResponse>* writer) {
+  return options_.admission->Serve(*context, "JobService/StreamJobLogs", request,
                                    [&](AdmittedCall& call) { return Logs(*context, call, *request, *writer); });
 }
 
-grpc::Status JobServiceImpl::StreamMetrics(ServerContext* context, const muster::v1::StreamJobMetricsRequest* request,
-                                           grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) {
-  return options_.admission->Serve(*context, "JobService/StreamMetrics", request, [&](AdmittedCall& call) {
+grpc::Status JobServiceImpl::StreamJobMetrics(ServerContext* context,
+                                              const muster::v1::StreamJobMetricsRequest* request,
+                                              grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) {
+  return options_.admission->Serve(*context, "JobService/StreamJobMetrics", request, [&](AdmittedCall& call) {
     return StreamMetrics(*context, call, *request, *writer);
   });
 }
 
-grpc::Status JobServiceImpl::Delete(ServerContext* context, const muster::v1::DeleteJobRequest* request,
-                                    muster::v1::DeleteJobResponse*) {
-  return options_.admission->Serve(*context, "JobService/Delete", request, [&](AdmittedCall& call) -> absl::Status {
+grpc::Status JobServiceImpl::DeleteJob(ServerContext* context, const muster::v1::DeleteJobRequest* request,
+                                       muster::v1::DeleteJobResponse*) {
+  return options_.admission->Serve(*context, "JobService/DeleteJob", request, [&](AdmittedCall& call) -> absl::Status {
     const std::string& id = request->id();
     call.subject = id;
     RETURN_IF_ERROR(CheckRequestId(request->request_id()));
@@ -213,7 +214,8 @@ grpc::Status JobServiceImpl::Delete(ServerContext* context, const muster::v1::De
       const absl::StatusOr<Job> job = View(id);
       if (job.ok()) RETURN_IF_ERROR(CheckOwner(call, *job));
     }
-    RETURN_IF_ERROR(options_.backend->Call(DeleteJob{0, id, call.principal.name, request->request_id()}).status());
+    RETURN_IF_ERROR(
+        options_.backend->Call(muster::DeleteJob{0, id, call.principal.name, request->request_id()}).status());
     return options_.logs->Remove(id);
   });
 }

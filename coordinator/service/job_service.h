@@ -13,7 +13,7 @@
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/metrics_history.h"
 #include "coordinator/service/watch_feed.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
@@ -25,9 +25,10 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
     muster::v1::ResolvedJob resolved;
     std::vector<std::string> notes;  // for whoever submits
   };
-  using Resolver = std::function<absl::StatusOr<Resolution>(const muster::v1::ResolveRequest& request)>;
+  using Resolver = std::function<absl::StatusOr<Resolution>(const muster::internal::v1::ResolveRequest& request)>;
   // Asks a data server what a job would do.
-  using Previewer = std::function<absl::StatusOr<muster::v1::TrainingPreview>(const muster::v1::PreviewRequest& request)>;
+  using Previewer =
+      std::function<absl::StatusOr<muster::v1::TrainingPreview>(const muster::internal::v1::PreviewRequest& request)>;
   struct Options {
     Admission* admission = nullptr;
     Backend* backend = nullptr;
@@ -42,40 +43,41 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
   };
   explicit JobServiceImpl(Options options) : options_(std::move(options)) {}
 
-  grpc::Status Submit(grpc::ServerContext* context, const muster::v1::SubmitRequest* request,
-                      muster::v1::SubmitResponse* response) override;
-  grpc::Status Get(grpc::ServerContext* context, const muster::v1::GetJobRequest* request,
-                   muster::v1::GetJobResponse* response) override;
-  grpc::Status List(grpc::ServerContext* context, const muster::v1::ListJobsRequest* request,
-                    muster::v1::ListJobsResponse* response) override;
-  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest* request,
-                     grpc::ServerWriter<muster::v1::WatchResponse>* writer) override;
-  grpc::Status Cancel(grpc::ServerContext* context, const muster::v1::CancelRequest* request,
-                      muster::v1::CancelResponse* response) override;
-  grpc::Status Pause(grpc::ServerContext* context, const muster::v1::PauseRequest* request,
-                     muster::v1::PauseResponse* response) override;
-  grpc::Status Resume(grpc::ServerContext* context, const muster::v1::ResumeRequest* request,
-                      muster::v1::ResumeResponse* response) override;
-  grpc::Status StreamMetrics(grpc::ServerContext* context, const muster::v1::StreamJobMetricsRequest* request,
-                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override;
-  grpc::Status Delete(grpc::ServerContext* context, const muster::v1::DeleteJobRequest* request,
-                      muster::v1::DeleteJobResponse* response) override;
-  grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
-                    grpc::ServerWriter<muster::v1::LogsResponse>* writer) override;
+  grpc::Status SubmitJob(grpc::ServerContext* context, const muster::v1::SubmitJobRequest* request,
+                         muster::v1::SubmitJobResponse* response) override;
+  grpc::Status GetJob(grpc::ServerContext* context, const muster::v1::GetJobRequest* request,
+                      muster::v1::GetJobResponse* response) override;
+  grpc::Status ListJobs(grpc::ServerContext* context, const muster::v1::ListJobsRequest* request,
+                        muster::v1::ListJobsResponse* response) override;
+  grpc::Status WatchJob(grpc::ServerContext* context, const muster::v1::WatchJobRequest* request,
+                        grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) override;
+  grpc::Status CancelJob(grpc::ServerContext* context, const muster::v1::CancelJobRequest* request,
+                         muster::v1::CancelJobResponse* response) override;
+  grpc::Status PauseJob(grpc::ServerContext* context, const muster::v1::PauseJobRequest* request,
+                        muster::v1::PauseJobResponse* response) override;
+  grpc::Status ResumeJob(grpc::ServerContext* context, const muster::v1::ResumeJobRequest* request,
+                         muster::v1::ResumeJobResponse* response) override;
+  grpc::Status StreamJobMetrics(grpc::ServerContext* context, const muster::v1::StreamJobMetricsRequest* request,
+                                grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override;
+  grpc::Status DeleteJob(grpc::ServerContext* context, const muster::v1::DeleteJobRequest* request,
+                         muster::v1::DeleteJobResponse* response) override;
+  grpc::Status StreamJobLogs(grpc::ServerContext* context, const muster::v1::StreamJobLogsRequest* request,
+                             grpc::ServerWriter<muster::v1::StreamJobLogsResponse>* writer) override;
 
  private:
   absl::StatusOr<muster::v1::Job> View(const std::string& id);
   absl::StatusOr<Resolution> Resolve(const muster::v1::JobSpec& given, const muster::v1::JobSpec& filled);
   // Everything that a submission does before it takes effect, and a preview.
-  absl::Status DryRun(const std::string& owner, const muster::v1::SubmitRequest& request,
-                      muster::v1::SubmitResponse& response, std::vector<std::string>& notes);
-  absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitRequest& request,
+  absl::Status DryRun(const std::string& owner, const muster::v1::SubmitJobRequest& request,
+                      muster::v1::SubmitJobResponse& response, std::vector<std::string>& notes);
+  absl::StatusOr<muster::v1::Job> SubmitJobFor(const std::string& owner, const muster::v1::SubmitJobRequest& request,
                                                std::vector<std::string>& notes);
   // job_streams.cc
-  absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::WatchRequest& request,
-                     grpc::ServerWriter<muster::v1::WatchResponse>& writer);
-  absl::Status Logs(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::LogsRequest& request,
-                    grpc::ServerWriter<muster::v1::LogsResponse>& writer);
+  absl::Status Watch(grpc::ServerContext& context, const AdmittedCall& call, const muster::v1::WatchJobRequest& request,
+                     grpc::ServerWriter<muster::v1::WatchJobResponse>& writer);
+  absl::Status Logs(grpc::ServerContext& context, const AdmittedCall& call,
+                    const muster::v1::StreamJobLogsRequest& request,
+                    grpc::ServerWriter<muster::v1::StreamJobLogsResponse>& writer);
   absl::Status StreamMetrics(grpc::ServerContext& context, const AdmittedCall& call,
                              const muster::v1::StreamJobMetricsRequest& request,
                              grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>& writer);

@@ -33,8 +33,8 @@ bool IsNews(const Job& last, const Job& next) {
 }  // namespace
 
 absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& call,
-                                   const muster::v1::WatchRequest& request,
-                                   grpc::ServerWriter<muster::v1::WatchResponse>& writer) {
+                                   const muster::v1::WatchJobRequest& request,
+                                   grpc::ServerWriter<muster::v1::WatchJobResponse>& writer) {
   const std::string& id = request.id();
   options_.feed->Join(id);
   absl::StatusOr<Job> first = View(id);
@@ -46,7 +46,7 @@ absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& c
   bool send = request.after_revision() == 0 || request.after_revision() != last.revision();
   while (status.ok()) {
     if (send) {
-      muster::v1::WatchResponse response;
+      muster::v1::WatchJobResponse response;
       *response.mutable_job() = last;
       if (!writer.Write(response)) break;
     }
@@ -65,8 +65,8 @@ absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& c
 }
 
 absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& call,
-                                  const muster::v1::LogsRequest& request,
-                                  grpc::ServerWriter<muster::v1::LogsResponse>& writer) {
+                                  const muster::v1::StreamJobLogsRequest& request,
+                                  grpc::ServerWriter<muster::v1::StreamJobLogsResponse>& writer) {
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> offsets;
   JobFollower follower(options_.logs->followers(), request.id());
   uint64_t version = 0;
@@ -91,7 +91,7 @@ absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& ca
         if (!text.ok()) return text.status();
         if (text->empty()) break;
         offset += text->size();
-        muster::v1::LogsResponse response;
+        muster::v1::StreamJobLogsResponse response;
         response.set_attempt(file.attempt);
         response.set_rank(file.rank);
         response.set_text(*std::move(text));

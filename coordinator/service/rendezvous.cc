@@ -10,8 +10,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::RendezvousRequest;
-using muster::v1::RendezvousResponse;
+using muster::internal::v1::RendezvousRequest;
+using muster::internal::v1::RendezvousResponse;
 
 absl::Status Ended(const std::string& job, uint32_t attempt) {
   return WithReason(
@@ -77,7 +77,7 @@ absl::Status RendezvousStore::Space::Put(const std::string& key, std::string val
   return absl::OkStatus();
 }
 
-absl::StatusOr<RendezvousResponse> RendezvousStore::Space::Get(const muster::v1::StoreGet& get,
+absl::StatusOr<RendezvousResponse> RendezvousStore::Space::Get(const muster::internal::v1::StoreGet& get,
                                                                const std::function<bool()>& gone) {
   const auto ready = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex) {
     return closed || std::all_of(get.keys().begin(), get.keys().end(),

@@ -15,7 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/rpc/principal.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
@@ -34,8 +34,9 @@ class RendezvousStore {
 
   // One operation, of a rank that runs on one of the attempt's workers (otherwise PERMISSION_DENIED). FAILED_PRECONDITION: the attempt is not open (it ended, or has not begun). CANCELLED: `gone` became
   // true while it waited (checked a few times per second).
-  absl::StatusOr<muster::v1::RendezvousResponse> Do(const muster::v1::RendezvousRequest& request,
-                                                    const Principal& caller, const std::function<bool()>& gone);
+  absl::StatusOr<muster::internal::v1::RendezvousResponse> Do(const muster::internal::v1::RendezvousRequest& request,
+                                                              const Principal& caller,
+                                                              const std::function<bool()>& gone);
 
  private:
   using Key = std::pair<std::string, uint32_t>;
@@ -47,8 +48,8 @@ class RendezvousStore {
     bool closed ABSL_GUARDED_BY(mutex) = false;
 
     absl::Status Put(const std::string& key, std::string value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-    absl::StatusOr<muster::v1::RendezvousResponse> Get(const muster::v1::StoreGet& get,
-                                                       const std::function<bool()>& gone);
+    absl::StatusOr<muster::internal::v1::RendezvousResponse> Get(const muster::internal::v1::StoreGet& get,
+                                                                 const std::function<bool()>& gone);
   };
   std::shared_ptr<Space> Find(const Key& key);
 

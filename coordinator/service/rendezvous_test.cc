@@ -11,8 +11,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::RendezvousRequest;
-using muster::v1::RendezvousResponse;
+using muster::internal::v1::RendezvousRequest;
+using muster::internal::v1::RendezvousResponse;
 
 const auto kHere = [] { return false; };
 

@@ -6,7 +6,7 @@
 
 namespace muster {
 
-using muster::v1::CoordinatorMessage;
+using muster::internal::v1::CoordinatorMessage;
 
 bool Sessions::Outbox::Next(CoordinatorMessage& message) {
   const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !messages_.empty(); };
@@ -23,7 +23,7 @@ void Sessions::Outbox::Push(CoordinatorMessage message) {
   messages_.push_back(std::move(message));
 }
 
-void Sessions::Outbox::PushDesired(const muster::v1::DesiredState& desired, bool repeat) {
+void Sessions::Outbox::PushDesired(const muster::internal::v1::DesiredState& desired, bool repeat) {
   std::string bytes = DeterministicBytes(desired);
   absl::MutexLock lock(&mutex_);
   if (!repeat && bytes == last_desired_) return;

@@ -11,7 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
@@ -21,17 +21,17 @@ class Sessions {
   class Outbox {
    public:
     // Waits for the next message. False: closed.
-    bool Next(muster::v1::CoordinatorMessage& message);
-    void Push(muster::v1::CoordinatorMessage message);
+    bool Next(muster::internal::v1::CoordinatorMessage& message);
+    void Push(muster::internal::v1::CoordinatorMessage message);
     // Leaves out a desired state that is the same as the last one of this session, unless `repeat`.
-    void PushDesired(const muster::v1::DesiredState& desired, bool repeat);
+    void PushDesired(const muster::internal::v1::DesiredState& desired, bool repeat);
     // Replaces an acknowledgment that still waits.
     void PushAck(uint64_t sequence);
     void Close();
 
    private:
     absl::Mutex mutex_;
-    std::deque<muster::v1::CoordinatorMessage> messages_ ABSL_GUARDED_BY(mutex_);
+    std::deque<muster::internal::v1::CoordinatorMessage> messages_ ABSL_GUARDED_BY(mutex_);
     std::string last_desired_ ABSL_GUARDED_BY(mutex_);
     bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   };

@@ -15,9 +15,9 @@
 namespace muster {
 namespace {
 
-using muster::v1::AgentMessage;
-using muster::v1::CoordinatorMessage;
-using muster::v1::Hello;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::CoordinatorMessage;
+using muster::internal::v1::Hello;
 
 constexpr uint32_t kMaxSlots = 1024;  // of one worker
 
@@ -71,12 +71,12 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
   }
 }
 
-void WorkerServiceImpl::StoreLog(const std::string& worker, const muster::v1::LogText& log) {
+void WorkerServiceImpl::StoreLog(const std::string& worker, const muster::internal::v1::LogText& log) {
   bool runs = false;  // no path of a client is ever opened: the job must be one of ours
   absl::Status status = options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
     const JobRecord* job = FindJob(state, log.job_id());
     if (job == nullptr) return;
-    for (const muster::v1::AttemptInfo& info : job->job().attempts()) {
+    for (const journal::v1::StoredAttempt& info : job->job().attempts()) {
       for (const muster::v1::RankPlacement& rank : info.ranks()) {
         runs = runs || (info.number() == log.attempt() && rank.rank() == log.rank() && rank.worker() == worker);
       }
@@ -126,8 +126,9 @@ absl::Status WorkerServiceImpl::Session(grpc::ServerContext& context, AdmittedCa
   return absl::UnavailableError("the session ended. Connect again.");
 }
 
-grpc::Status WorkerServiceImpl::Rendezvous(grpc::ServerContext* context, const muster::v1::RendezvousRequest* request,
-                                           muster::v1::RendezvousResponse* response) {
+grpc::Status WorkerServiceImpl::Rendezvous(grpc::ServerContext* context,
+                                           const muster::internal::v1::RendezvousRequest* request,
+                                           muster::internal::v1::RendezvousResponse* response) {
   return options_.admission->Serve(*context, "WorkerService/Rendezvous", request, [&](AdmittedCall& call) -> absl::Status {
     call.subject = request->job_id();
     ASSIGN_OR_RETURN(*response,

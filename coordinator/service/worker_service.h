@@ -10,11 +10,11 @@
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/rendezvous.h"
 #include "coordinator/service/sessions.h"
-#include "muster/v1/worker.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 
 namespace muster {
 
-class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
+class WorkerServiceImpl final : public muster::internal::v1::WorkerService::Service {
  public:
   struct Options {
     Admission* admission = nullptr;
@@ -27,18 +27,19 @@ class WorkerServiceImpl final : public muster::v1::WorkerService::Service {
 
   // The handler's thread reads, a second one writes. Ends when either side closes, a newer session of the same worker
   // begins, or the coordinator stops.
-  grpc::Status Session(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>* stream) override;
-  grpc::Status Rendezvous(grpc::ServerContext* context, const muster::v1::RendezvousRequest* request,
-                          muster::v1::RendezvousResponse* response) override;
+  grpc::Status Session(grpc::ServerContext* context,
+                       grpc::ServerReaderWriter<muster::internal::v1::CoordinatorMessage,
+                                                muster::internal::v1::AgentMessage>* stream) override;
+  grpc::Status Rendezvous(grpc::ServerContext* context, const muster::internal::v1::RendezvousRequest* request,
+                          muster::internal::v1::RendezvousResponse* response) override;
 
  private:
-  absl::Status Session(grpc::ServerContext& context, AdmittedCall& call,
-                       grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>& stream);
-  void Forward(const std::string& worker, uint64_t session, muster::v1::AgentMessage& message);
+  absl::Status Session(
+      grpc::ServerContext& context, AdmittedCall& call,
+      grpc::ServerReaderWriter<muster::internal::v1::CoordinatorMessage, muster::internal::v1::AgentMessage>& stream);
+  void Forward(const std::string& worker, uint64_t session, muster::internal::v1::AgentMessage& message);
 
-  void StoreLog(const std::string& worker, const muster::v1::LogText& log);
+  void StoreLog(const std::string& worker, const muster::internal::v1::LogText& log);
 
   const Options options_;
   DiskWorker log_writer_;

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
 
@@ -53,18 +55,21 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::filesystem::pa
                           "CREATE TABLE IF NOT EXISTS snapshot(sequence INTEGER NOT NULL, state BLOB NOT NULL)"}) {
     RETURN_IF_ERROR(journal->Execute(sql));
   }
-  RETURN_IF_ERROR(journal->Execute(absl::StrCat("PRAGMA user_version=", kJournalFormat).c_str()));
   return journal;
 }
 
 absl::Status Journal::CheckFormat() {
   Statement select(database_, "PRAGMA user_version");
   if (!select.ok() || sqlite3_step(select.get()) != SQLITE_ROW) return Error("read the format");
-  const int format = sqlite3_column_int(select.get(), 0);
-  if (format <= kJournalFormat) return absl::OkStatus();
+  format_ = std::max(1, sqlite3_column_int(select.get(), 0));
+  if (format_ <= kJournalFormat) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      file_.string(), ": written by a newer version (format ", format, "; this version reads up to ", kJournalFormat,
+      file_.string(), ": written by a newer version (format ", format_, "; this version reads up to ", kJournalFormat,
       "). Start that version again, or restore the backup from before the upgrade."));
+}
+
+absl::Status Journal::MarkFormat() {
+  return Execute(absl::StrCat("PRAGMA user_version=", kJournalFormat).c_str());
 }
 
 Journal::~Journal() { sqlite3_close(database_); }

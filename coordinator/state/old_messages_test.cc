@@ -3,8 +3,8 @@
 
 #include "absl/strings/escaping.h"
 #include "coordinator/core/state.h"
+#include "muster/internal/v1/worker.pb.h"
 #include "muster/v1/cluster.pb.h"
-#include "muster/v1/worker.pb.h"
 
 namespace muster {
 namespace {
@@ -19,7 +19,7 @@ Message Parsed(absl::string_view hex) {
 }
 
 TEST(OldMessages, HelloOfAnAgentThatCannotSave) {
-  const auto message = Parsed<muster::v1::AgentMessage>(
+  const auto message = Parsed<muster::internal::v1::AgentMessage>(
       "0a2c0a0277311201681a0363707528023004388008420269314a0c0a026a3110021802220200015205302e312e30");
   EXPECT_EQ(message.hello().worker(), "w1");
   EXPECT_EQ(message.hello().slots(), 2u);
@@ -31,27 +31,27 @@ TEST(OldMessages, HelloOfAnAgentThatCannotSave) {
 }
 
 TEST(OldMessages, ReportOfARanksEnd) {
-  const auto message = Parsed<muster::v1::AgentMessage>(
+  const auto message = Parsed<muster::internal::v1::AgentMessage>(
       "1a24080512026a3118023a1a080110022a1473746f7070656420616674657220737465702037");
   EXPECT_EQ(message.report().sequence(), 5u);
   EXPECT_EQ(message.report().rank_exited().rank(), 1u);
-  EXPECT_EQ(message.report().rank_exited().cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(message.report().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
   EXPECT_EQ(message.report().rank_exited().message(), "stopped after step 7");
 }
 
 TEST(OldMessages, DesiredStateAsksNobodyToStop) {
-  const auto message = Parsed<muster::v1::CoordinatorMessage>(
+  const auto message = Parsed<muster::internal::v1::CoordinatorMessage>(
       "12320803122e0a026a311002180220022a041202773132110a016e3a02103c520808011204080210024209081412016d18092801");
   EXPECT_EQ(message.desired().epoch(), 3u);
   ASSERT_EQ(message.desired().assignments_size(), 1);
-  const muster::v1::Assignment& assignment = message.desired().assignments(0);
+  const muster::internal::v1::Assignment& assignment = message.desired().assignments(0);
   EXPECT_EQ(assignment.spec().duration().steps(), 60u);
   EXPECT_EQ(assignment.checkpoints(0).step(), 20u);
   EXPECT_FALSE(assignment.save_and_stop());
 }
 
 TEST(OldMessages, ADrainEvictsNobody) {
-  const auto request = Parsed<muster::v1::DrainRequest>("0a02773110011a0172");
+  const auto request = Parsed<muster::v1::DrainWorkerRequest>("0a02773110011a0172");
   EXPECT_EQ(request.worker(), "w1");
   EXPECT_TRUE(request.undo());
   EXPECT_FALSE(request.evict());

@@ -17,8 +17,9 @@
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/status.h"
-#include "coordinator/core/restore.h"
 #include "coordinator/core/check_state.h"
+#include "coordinator/core/former_records.h"
+#include "coordinator/core/restore.h"
 
 namespace muster {
 
@@ -71,9 +72,10 @@ absl::Status Store::Lock() {
 }
 
 absl::Status Store::Replay() {
+  const bool former = journal_->format() < kJournalFormat;
   ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadSnapshot());
   if (!snapshot.bytes.empty()) {
-    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes));
+    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes, former));
   }
   committed_ = snapshot_at_ = snapshot.sequence;
   ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(snapshot.sequence));
@@ -83,13 +85,25 @@ absl::Status Store::Replay() {
       return absl::DataLossError(absl::StrCat((options_.folder / "coordinator.db").string(), ": record ",
                                               entry.sequence, " cannot be read. Restore the folder's backup."));
     }
+    if (former && record.has_job()) UpgradeFormerRecord(*record.mutable_job());
     RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
     committed_ = entry.sequence;
   }
   RETURN_IF_ERROR(CheckState(state_));
+  if (former) RETURN_IF_ERROR(RewriteFormerJournal());
   absl::MutexLock lock(&mutex_);
   durable_ = queued_ = committed_;
   return absl::OkStatus();
+}
+
+// The upgraded state replaces all old records before the file says that it is of this format. A crash between the two
+// repeats the upgrade, which changes nothing the second time.
+absl::Status Store::RewriteFormerJournal() {
+  if (committed_ > 0) {
+    RETURN_IF_ERROR(journal_->WriteSnapshot({committed_, SnapshotBytes(state_)}));
+    snapshot_at_ = committed_;
+  }
+  return journal_->MarkFormat();
 }
 
 uint64_t Store::Commit(std::vector<Record> records) {

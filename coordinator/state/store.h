@@ -83,6 +83,7 @@ class Store {
   explicit Store(Options options) : options_(std::move(options)) {}
   absl::Status Lock();
   absl::Status Replay();
+  absl::Status RewriteFormerJournal();
   void Write();  // the writer thread
   bool WriteGroup(const Pending& pending);
   // Begins a snapshot if it is time, and adds to the one under way. The snapshot, if it is whole now.

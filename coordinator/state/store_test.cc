@@ -171,7 +171,35 @@ TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
   Tamper(folder_, absl::StrCat("PRAGMA user_version=", kJournalFormat + 1));
   const absl::Status status = Store::Open(Options()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("written by a newer version (format 2; this version reads up to 1)"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("written by a newer version (format 3; this version reads up to 2)"));
+}
+
+// What a file of format 1 holds, in a snapshot and in records after it, is read as this version writes it; afterwards the
+// file is of this version's format, whatever is committed or not.
+TEST_F(StoreTest, UpgradesAFormerJournalOnce) {
+  {
+    Store::Options options = Options();
+    options.snapshot_every = 2;
+    const auto store = Open(std::move(options));
+    for (int number = 1; number <= 5; ++number) {
+      Record record = JobNumber(number);
+      record.mutable_job()->mutable_job()->mutable_spec()->set_name("old");  // its objective is 0, as jointlh was
+      store->Commit({record});
+      store->Flush();
+    }
+  }
+  Tamper(folder_, "PRAGMA user_version=1");
+  for (int start = 0; start < 2; ++start) {
+    const auto store = Open(Options());
+    ASSERT_EQ(store->state().jobs.size(), 5u);
+    for (const auto& [id, record] : store->state().jobs) {
+      EXPECT_EQ(record.job().spec().loss().objective(), muster::v1::OBJECTIVE_JOINTLH) << id << ", start " << start;
+      EXPECT_EQ(record.job().spec().data().positives().choose(), muster::v1::CHOOSE_RANDOM) << id;
+    }
+  }
+  const auto journal = Journal::Open(folder_ / "coordinator.db");
+  ASSERT_TRUE(journal.ok()) << journal.status();
+  EXPECT_EQ((*journal)->format(), kJournalFormat);
 }
 
 // Field 15 of Record and of Snapshot, with no content: a kind that a later version may add.

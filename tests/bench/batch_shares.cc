@@ -5,12 +5,12 @@
 namespace muster {
 namespace {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 
 void AddMicroBatches(const TokenBatch& batch, const RankLoad& load, StepShare& share) {
   const size_t queries = batch.queries.size();
   for (size_t i = 0; i < load.micro_batch_ends.size(); ++i) {
-    muster::v1::MicroBatch& micro = *share.add_micro_batches();
+    muster::internal::v1::MicroBatch& micro = *share.add_micro_batches();
     std::vector<uint32_t> tokens;
     for (const uint32_t slot : load.MicroBatch(i)) {
       const auto& ids = slot < queries ? batch.queries[slot] : batch.passages[slot - queries];

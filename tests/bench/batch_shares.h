@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 
 namespace muster {
 
@@ -14,6 +14,7 @@ struct TokenBatch {
 };
 
 // Assigned to ranks and cut into micro-batches like the planner does; one share per rank.
-std::vector<muster::v1::StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, uint32_t micro_batch_tokens);
+std::vector<muster::internal::v1::StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size,
+                                                      uint32_t micro_batch_tokens);
 
 }  // namespace muster

@@ -97,7 +97,8 @@ absl::Status Count(Group& group, const char* name, Measured& measured, const std
   return absl::OkStatus();
 }
 
-absl::Status CountCollectives(Group& group, const Encoder& encoder, const muster::v1::StepShare& share, Measured& measured) {
+absl::Status CountCollectives(Group& group, const Encoder& encoder, const muster::internal::v1::StepShare& share,
+                              Measured& measured) {
   const std::vector<int64_t> counts(share.rank_counts().begin(), share.rank_counts().end());
   const int64_t width = encoder.config().EmbeddingSize();
   int64_t all = 0, parameters = 0;
@@ -110,7 +111,7 @@ absl::Status CountCollectives(Group& group, const Encoder& encoder, const muster
   return Count(group, "reduce", measured, [&] { return group.AllReduceSum({&gradients, 1}); });
 }
 
-absl::Status RunRank(const Options& options, const std::vector<muster::v1::StepShare>& shares, Group& group,
+absl::Status RunRank(const Options& options, const std::vector<muster::internal::v1::StepShare>& shares, Group& group,
                      Measured& measured) {
   at::set_num_threads(std::max<int>(1, options.threads / static_cast<int>(shares.size())));
   ASSIGN_OR_RETURN(const auto encoder, Encoder::Random(MiniLmShape(), 1));
@@ -118,7 +119,7 @@ absl::Status RunRank(const Options& options, const std::vector<muster::v1::StepS
       PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, /*dropout=*/0.1);
   trainer_options.keep_activations = uint64_t{4} << 30;
   Trainer trainer(*encoder, group, RealClock(), trainer_options);
-  muster::v1::StepShare share = shares[group.rank()];
+  muster::internal::v1::StepShare share = shares[group.rank()];
   for (int step = 0; step <= options.steps; ++step) {
     share.set_step(static_cast<uint64_t>(step));
     const absl::Duration start = RealClock().Monotonic();
@@ -152,7 +153,7 @@ std::map<std::string, double> LeastBytes(const Options& options, uint32_t ranks)
 }
 
 absl::StatusOr<json> Measure(const Options& options, uint32_t ranks) {
-  const std::vector<muster::v1::StepShare> shares = SharesOf(RandomBatch(options), ranks, 16384);
+  const std::vector<muster::internal::v1::StepShare> shares = SharesOf(RandomBatch(options), ranks, 16384);
   std::vector<Measured> measured(ranks);
   for (const absl::Status& status : RunInProcessRanks(
            ranks, [&](Group& group) { return RunRank(options, shares, group, measured[group.rank()]); })) {

@@ -25,6 +25,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
 
@@ -66,8 +67,8 @@ std::string Words(CounterRandom& random, uint64_t count) {
 absl::Status ImportSet(const Options& options, int port) {
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "operator", port));
   grpc::ClientContext call;
-  const auto stream = muster::v1::DataService::NewStub(channel)->Import(&call);
-  muster::v1::ImportRequest request;
+  const auto stream = muster::v1::DataService::NewStub(channel)->ImportDataset(&call);
+  muster::v1::ImportDatasetRequest request;
   request.mutable_header()->set_name("set");
   stream->Write(request);
   CounterRandom random(17);
@@ -96,7 +97,7 @@ absl::Status ImportSet(const Options& options, int port) {
     for (uint32_t n = 0; n < options.positives; ++n) absl::StrAppend(&out, "q", i, "\td", random.Below(options.passages), "\t1\n");
   });
   stream->WritesDone();
-  muster::v1::ImportResponse response;
+  muster::v1::ImportDatasetResponse response;
   while (stream->Read(&response)) continue;
   return FromGrpc(stream->Finish());
 }
@@ -113,11 +114,11 @@ absl::Status PushVocabulary(const Options& options, int port) {
   ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(options.folder / "push"));
   grpc::ClientContext call;
   muster::v1::PushModelResponse response;
-  return FromGrpc(muster::v1::ModelService::NewStub(channel)->Push(&call, request, &response));
+  return FromGrpc(muster::v1::ModelService::NewStub(channel)->PushModel(&call, request, &response));
 }
 
-absl::StatusOr<muster::v1::StreamRequest> Resolve(const Options& options, int port) {
-  muster::v1::ResolveRequest request;
+absl::StatusOr<muster::internal::v1::StreamRequest> Resolve(const Options& options, int port) {
+  muster::internal::v1::ResolveRequest request;
   muster::v1::JobSpec& spec = *request.mutable_spec();
   spec.set_name("bench");
   spec.mutable_model()->set_preset("tiny");
@@ -129,9 +130,10 @@ absl::StatusOr<muster::v1::StreamRequest> Resolve(const Options& options, int po
   FillDefaults(spec);
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "coordinator", port));
   grpc::ClientContext call;
-  muster::v1::ResolveResponse response;
-  RETURN_IF_ERROR(FromGrpc(muster::v1::DataService::NewStub(channel)->Resolve(&call, request, &response)));
-  muster::v1::StreamRequest stream;
+  muster::internal::v1::ResolveResponse response;
+  RETURN_IF_ERROR(
+      FromGrpc(muster::internal::v1::DataPlaneService::NewStub(channel)->Resolve(&call, request, &response)));
+  muster::internal::v1::StreamRequest stream;
   stream.mutable_identity()->set_job_id("job-1");
   stream.mutable_identity()->set_attempt(1);
   stream.mutable_identity()->set_world_size(options.ranks);
@@ -140,8 +142,8 @@ absl::StatusOr<muster::v1::StreamRequest> Resolve(const Options& options, int po
   return stream;
 }
 
-absl::StatusOr<std::string> TicketOf(const Options& options, const muster::v1::StreamRequest& request) {
-  muster::v1::Assignment assignment;
+absl::StatusOr<std::string> TicketOf(const Options& options, const muster::internal::v1::StreamRequest& request) {
+  muster::internal::v1::Assignment assignment;
   assignment.set_job_id(request.identity().job_id());
   assignment.set_attempt(request.identity().attempt());
   assignment.set_world_size(options.ranks);
@@ -152,7 +154,7 @@ absl::StatusOr<std::string> TicketOf(const Options& options, const muster::v1::S
 }
 
 // All ranks' streams at once, each on its own connection. Returns the number of bytes.
-absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::v1::StreamRequest& request, int port) {
+absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::internal::v1::StreamRequest& request, int port) {
   ASSIGN_OR_RETURN(const std::string ticket, TicketOf(options, request));
   std::vector<uint64_t> bytes(options.ranks);
   std::vector<absl::Status> statuses(options.ranks);
@@ -164,11 +166,11 @@ absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::v1::Strea
         statuses[rank] = channel.status();
         return;
       }
-      muster::v1::StreamRequest own = request;
+      muster::internal::v1::StreamRequest own = request;
       own.mutable_identity()->set_rank(rank);
       grpc::ClientContext call;
-      const auto stream = muster::v1::DataService::NewStub(*channel)->Stream(&call, own);
-      for (muster::v1::StepShare share; stream->Read(&share);) bytes[rank] += share.ByteSizeLong();
+      const auto stream = muster::internal::v1::DataPlaneService::NewStub(*channel)->Stream(&call, own);
+      for (muster::internal::v1::StepShare share; stream->Read(&share);) bytes[rank] += share.ByteSizeLong();
       statuses[rank] = FromGrpc(stream->Finish());
     });
   }
@@ -183,7 +185,7 @@ absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::v1::Strea
 
 // The child: streams everything once, and prints bytes, seconds and its processor time.
 absl::Status RunClient(const Options& options) {
-  muster::v1::StreamRequest request;
+  muster::internal::v1::StreamRequest request;
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.folder / "request"));
   if (!request.ParseFromString(bytes)) return absl::InternalError("the request cannot be read");
   const double cpu = CpuSeconds(RUSAGE_SELF);

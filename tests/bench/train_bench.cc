@@ -39,8 +39,8 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::StepShare;
 using nlohmann::json;
-using muster::v1::StepShare;
 
 struct Options {
   std::string model, steps, spec;
@@ -158,7 +158,7 @@ class Bench {
     if (index >= shares_.size()) return absl::InvalidArgumentError(absl::StrCat("there is no batch ", index));
     const StepShare& share = shares_[index];
     EvaluationSource source;
-    muster::v1::EvaluationHeader& header = source.header;
+    muster::internal::v1::EvaluationHeader& header = source.header;
     header.set_query_count(share.query_count());
     header.set_document_count(share.passage_count());
     header.set_own_sequences(share.gather_slots_size());
@@ -167,7 +167,7 @@ class Bench {
     *header.mutable_judged_documents() = share.positives();
     for (int i = 0; i < share.positives_size(); ++i) header.add_judged_grades(1);
     int next = 0;
-    source.next = [&](muster::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
+    source.next = [&](muster::internal::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
       if (next == share.micro_batches_size()) return false;
       *micro = share.micro_batches(next++);
       return true;

@@ -25,8 +25,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::AgentMessage;
-using muster::v1::CoordinatorMessage;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::CoordinatorMessage;
 
 constexpr uint32_t kSlots = 8;
 constexpr int kRounds = 125;                             // of kSlots cancels each: 1,000 tries
@@ -63,7 +63,7 @@ class Coordinator {
     options.feed = &feed_;
     options.metrics = &metrics_;
     options.collect = [](const std::string&) {};
-    options.sign = [](muster::v1::DesiredState&, const std::string&) {};
+    options.sign = [](muster::internal::v1::DesiredState&, const std::string&) {};
     options.min_free_bytes = 0;
     options.tick = absl::Milliseconds(20);
     options.clock = &clock;

@@ -32,7 +32,7 @@ class Access(TopicsCase):
         lines = [json.loads(line) for line in (cluster.state / "coordinator" / "audit" / "audit.jsonl").read_text().splitlines()]
         refused = [line for line in lines if line["user"] == "vera"]
         self.assertEqual({line["outcome"] for line in refused}, {"PERMISSION_DENIED"})
-        self.assertIn("JobService/Submit", {line["method"] for line in refused})
+        self.assertIn("JobService/SubmitJob", {line["method"] for line in refused})
 
     def test_the_authority_alone_is_not_enough(self):
         cluster = self.cluster

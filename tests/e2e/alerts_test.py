@@ -17,7 +17,7 @@ import tiny_volume  # noqa: E402
 from apart import Apart  # noqa: E402
 from cluster import ROOT, push_topics, topics_job, wait_until  # noqa: E402
 from watching import Prometheus  # noqa: E402
-from wire import Proxy, channel, data_pb2, data_pb2_grpc, grpc  # noqa: E402
+from wire import Proxy, channel, data_plane_pb2, data_plane_pb2_grpc, grpc  # noqa: E402
 
 LONG = {"steps": 100000}
 ONE_SLOT = {"device": "cpu", "slots": {"min": 1, "max": 1}, "threads": 1}
@@ -124,10 +124,10 @@ class Watched:
     def replay(self, job, attempt, rank):
         """Sends that rank's request once more, with its worker's certificate and its ticket."""
         bytes_asked, metadata = self.proxy.streams[(job, attempt, rank)]
-        request = data_pb2.StreamRequest.FromString(bytes_asked)
+        request = data_plane_pb2.StreamRequest.FromString(bytes_asked)
         placed = next(r["worker"] for r in self.cluster.job(job)["attempts"][attempt - 1]["ranks"] if r.get("rank", 0) == rank)
         with channel(self.cluster.data.address, self.cluster.folder / "certs" / placed) as old:
-            stub = data_pb2_grpc.DataServiceStub(old)
+            stub = data_plane_pb2_grpc.DataPlaneServiceStub(old)
 
             def fires():
                 try:

@@ -96,7 +96,7 @@ class Datasets(unittest.TestCase):
         def kept():
             return sum(entry.stat().st_size for entry in partial.iterdir())
 
-        calls = self.metric("muster_rpc_seconds_count", 'method="BlobService/Put"')
+        calls = self.metric("muster_rpc_seconds_count", 'method="BlobService/PutBlob"')
         client = subprocess.Popen(cluster.command("data", "import", "large", path), env=cluster.environment(),
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until("some of the file is there", lambda: kept() > 8 << 20 or client.poll() is not None, 60, every=0.001)
@@ -105,7 +105,7 @@ class Datasets(unittest.TestCase):
         self.assertEqual(client.returncode, -signal.SIGKILL, "the upload was faster than this test")
         # Until its call has ended, the server may still receive what the client sent before it was killed.
         wait_until("the server has ended the killed client's call",
-                   lambda: self.metric("muster_rpc_seconds_count", 'method="BlobService/Put"') > calls, 30)
+                   lambda: self.metric("muster_rpc_seconds_count", 'method="BlobService/PutBlob"') > calls, 30)
         before, stopped = self.bytes_in(), kept()
         self.assertGreater(stopped, 0)
         done = cluster.ok("data", "import", "large", path, "--output", "json").json()

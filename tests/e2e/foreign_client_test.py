@@ -1,14 +1,17 @@
-"""A client in another language, generated only from proto/muster/v1: import, submit, watch, cancel over mTLS."""
+"""A client in another language, generated only from proto/muster/v1: import, submit, list, watch, cancel over mTLS, also
+across a restart of the coordinator."""
 import hashlib
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import ROOT, Cluster, write_topics, write_vocabulary  # noqa: E402
+from cluster import ROOT, Cluster, wait_until, write_topics, write_vocabulary  # noqa: E402
 
 
 GENERATED = tempfile.TemporaryDirectory(prefix="muster-proto-")
@@ -39,24 +42,32 @@ class ForeignClient(unittest.TestCase):
         cls.data = channel(address, certs)
         cls.jobs = job_pb2_grpc.JobServiceStub(cls.front)
 
+    prepared = False
+
+    def setUp(self):
+        if not self.prepared:
+            self.push_vocabulary()
+            self.import_topics()
+            type(self).prepared = True
+
     def push_vocabulary(self):
         data = (write_vocabulary(self.cluster.folder / "vocab") / "vocab.txt").read_bytes()
         entry = blob_pb2.FileEntry(path="vocab.txt", digest=hashlib.sha256(data).hexdigest(), size=len(data))
-        blob_pb2_grpc.BlobServiceStub(self.data).Put(iter([
-            blob_pb2.PutRequest(header=blob_pb2.PutHeader(digest=entry.digest, size=entry.size)), blob_pb2.PutRequest(chunk=data)]))
-        model_pb2_grpc.ModelServiceStub(self.data).Push(
+        blob_pb2_grpc.BlobServiceStub(self.data).PutBlob(iter([
+            blob_pb2.PutBlobRequest(header=blob_pb2.PutBlobHeader(digest=entry.digest, size=entry.size)), blob_pb2.PutBlobRequest(chunk=data)]))
+        model_pb2_grpc.ModelServiceStub(self.data).PushModel(
             model_pb2.PushModelRequest(name="small-vocab", files=blob_pb2.FileManifest(files=[entry])))
 
     def import_topics(self):
         folder = write_topics(self.cluster.folder / "topics")
 
         def requests():
-            yield data_pb2.ImportRequest(header=data_pb2.ImportHeader(name="topics"))
+            yield data_pb2.ImportDatasetRequest(header=data_pb2.ImportHeader(name="topics"))
             for name in ("corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/test.tsv"):
-                yield data_pb2.ImportRequest(file=data_pb2.ImportFile(path=name))
-                yield data_pb2.ImportRequest(chunk=(folder / name).read_bytes())
+                yield data_pb2.ImportDatasetRequest(file=data_pb2.ImportFile(path=name))
+                yield data_pb2.ImportDatasetRequest(chunk=(folder / name).read_bytes())
 
-        responses = list(data_pb2_grpc.DataServiceStub(self.data).Import(requests()))
+        responses = list(data_pb2_grpc.DataServiceStub(self.data).ImportDataset(requests()))
         self.assertEqual(responses[-1].WhichOneof("part"), "report")
         self.assertEqual(responses[-1].report.dataset.passages, 60)
 
@@ -67,34 +78,78 @@ class ForeignClient(unittest.TestCase):
             resources=job_pb2.ResourcesSpec(device=job_pb2.DEVICE_CPU))
 
     def test_imports_submits_watches_and_cancels(self):
-        self.push_vocabulary()
-        self.import_topics()
-        short = self.jobs.Submit(job_pb2.SubmitRequest(spec=self.spec("short", 5), request_id="foreign-1")).job
+        short = self.jobs.SubmitJob(job_pb2.SubmitJobRequest(spec=self.spec("short", 5), request_id="foreign-1")).job
         last = None
-        for update in self.jobs.Watch(job_pb2.WatchRequest(id=short.id), timeout=120):
+        for update in self.jobs.WatchJob(job_pb2.WatchJobRequest(id=short.id), timeout=120):
             last = update.job
         self.assertEqual(last.phase, job_pb2.JOB_PHASE_SUCCEEDED, last.reason)
         self.assertEqual(last.progress.step, 5)
 
-        long = self.jobs.Submit(job_pb2.SubmitRequest(spec=self.spec("long", 1000000), request_id="foreign-2")).job
+        long = self.jobs.SubmitJob(job_pb2.SubmitJobRequest(spec=self.spec("long", 1000000), request_id="foreign-2")).job
         cancelled = False
-        for update in self.jobs.Watch(job_pb2.WatchRequest(id=long.id), timeout=120):
+        for update in self.jobs.WatchJob(job_pb2.WatchJobRequest(id=long.id), timeout=120):
             last = update.job
             if last.phase == job_pb2.JOB_PHASE_TRAINING and not cancelled:
                 cancelled = True
-                self.jobs.Cancel(job_pb2.CancelRequest(id=long.id, request_id="foreign-3"))
+                self.jobs.CancelJob(job_pb2.CancelJobRequest(id=long.id, request_id="foreign-3"))
         self.assertTrue(cancelled)
         self.assertEqual(last.phase, job_pb2.JOB_PHASE_CANCELLED, last.reason)
+
+    def restart_coordinator(self):
+        """Kills the coordinator and returns a client of the next one."""
+        pid = self.cluster.info()["pids"]["coordinator"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until("a new coordinator", lambda: self.cluster.info()["pids"]["coordinator"] != pid
+                   and self.cluster.muster("jobs").code == 0, 60)
+        info = self.cluster.info()
+        return job_pb2_grpc.JobServiceStub(channel(info["address"], pathlib.Path(info["certs"])))
+
+    def test_lists_with_a_filter_and_watches_across_a_restart_by_revision(self):
+        # None of the three can run: they wait, so nothing but the cancel below changes them.
+        ids = []
+        for name in ("filter-a", "filter-b", "other"):
+            spec = self.spec(name, 5)
+            spec.resources.slots.min = 50
+            ids.append(self.jobs.SubmitJob(job_pb2.SubmitJobRequest(spec=spec, request_id=f"foreign-{name}")).job.id)
+        request = job_pb2.ListJobsRequest(name_prefix="filter-", phases=[job_pb2.JOB_PHASE_QUEUED], page_size=1,
+                                          order=job_pb2.JOB_ORDER_OLDEST_FIRST, view=job_pb2.JOB_VIEW_SUMMARY)
+        listed = []
+        while True:
+            page = self.jobs.ListJobs(request)
+            listed += [summary.id for summary in page.summaries]
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+        self.assertEqual(listed, ids[:2])
+
+        seen = next(iter(self.jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0]), timeout=20))).job
+        self.assertGreater(seen.revision, 0)
+        jobs = self.restart_coordinator()
+        watch = jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0], after_revision=seen.revision), timeout=60)
+        jobs.CancelJob(job_pb2.CancelJobRequest(id=ids[0], request_id="foreign-cancel"))
+        updates = [update.job for update in watch]
+        last = updates[-1]
+        self.assertEqual(last.phase, job_pb2.JOB_PHASE_CANCELLED)
+        self.assertGreater(last.revision, seen.revision)
+        self.assertTrue(all(job.revision >= seen.revision for job in updates), "the restart lost nothing that was seen")
+        again = [len(list(jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0], after_revision=revision), timeout=20)))
+                 for revision in (0, last.revision)]
+        self.assertEqual(again, [1, 0], "a state that was seen is not sent again")
+        self.assertEqual(jobs.GetJob(job_pb2.GetJobRequest(id=ids[0])).job.reason_code, last.reason_code)
+        for other in ids[1:]:
+            jobs.CancelJob(job_pb2.CancelJobRequest(id=other, request_id=f"cancel-{other}"))
+        type(self).jobs = jobs
 
     def test_a_client_more_than_one_minor_version_away_is_refused_by_both_servers(self):
         info = self.cluster.info()
         cluster = cluster_pb2_grpc.ClusterServiceStub(self.front).GetCluster(cluster_pb2.GetClusterRequest())
         major, minor, _ = map(int, cluster.version.split("."))
-        for address, stub, request in ((info["address"], job_pb2_grpc.JobServiceStub, job_pb2.ListJobsRequest()),
-                                       (cluster.data_addresses[0], data_pb2_grpc.DataServiceStub, data_pb2.ListDatasetsRequest())):
+        for address, list_on, request in (
+                (info["address"], lambda c: job_pb2_grpc.JobServiceStub(c).ListJobs, job_pb2.ListJobsRequest()),
+                (cluster.data_addresses[0], lambda c: data_pb2_grpc.DataServiceStub(c).ListDatasets, data_pb2.ListDatasetsRequest())):
             def list_as(version):
                 with channel(address, pathlib.Path(info["certs"]), primary_user_agent=f"muster/{version}") as other:
-                    stub(other).List(request, timeout=20)
+                    list_on(other)(request, timeout=20)
             list_as(f"{major}.{minor + 1}.7")
             with self.assertRaises(grpc.RpcError) as refused:
                 list_as(f"{major}.{minor + 2}.0")
@@ -106,7 +161,7 @@ class ForeignClient(unittest.TestCase):
         spec = self.spec("wrong", 5)
         spec.loss.temperature = -1
         with self.assertRaises(grpc.RpcError) as refused:
-            self.jobs.Submit(job_pb2.SubmitRequest(spec=spec, request_id="foreign-4"))
+            self.jobs.SubmitJob(job_pb2.SubmitJobRequest(spec=spec, request_id="foreign-4"))
         self.assertEqual(refused.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
         self.assertIn("loss.temperature", refused.exception.details())
 

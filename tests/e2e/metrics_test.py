@@ -225,7 +225,7 @@ class Metrics(TopicsCase):
                 self.assertEqual(call("/grpc.health.v1.Health/Check", b""), b"\x08\x01")
                 self.assertEqual(call("/grpc.health.v1.Health/Check", b"\x0a\x04live"), b"\x08\x01")
                 with self.assertRaises(grpc.RpcError) as refused:
-                    call("/muster.v1.JobService/List", b"")
+                    call("/muster.v1.JobService/ListJobs", b"")
                 self.assertEqual(refused.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
 
 

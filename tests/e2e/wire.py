@@ -1,4 +1,4 @@
-"""The API's messages in Python, generated from proto/muster/v1; channels over mTLS; and a proxy between client and
+"""The messages in Python, generated from proto/muster; channels over mTLS; and a proxy between client and
 server."""
 import pathlib
 import shutil
@@ -13,10 +13,10 @@ from cluster import ROOT
 GENERATED = tempfile.TemporaryDirectory(prefix="muster-proto-")
 subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--python_out={GENERATED.name}", f"--grpc_out={GENERATED.name}",
                 f"--plugin=protoc-gen-grpc={shutil.which('grpc_python_plugin')}",
-                *[str(path) for path in sorted((ROOT / "proto/muster/v1").glob("*.proto"))]], check=True)
+                *[str(path) for path in sorted((ROOT / "proto/muster").rglob("*.proto"))]], check=True)
 sys.path.insert(0, GENERATED.name)
 import grpc  # noqa: E402
-from muster.v1 import data_pb2, data_pb2_grpc  # noqa: E402,F401
+from muster.internal.v1 import data_plane_pb2, data_plane_pb2_grpc  # noqa: E402,F401
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -85,14 +85,14 @@ class Proxy(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(forward)
 
     def note(self, method, request, metadata):
-        if method == "/muster.v1.DataService/Stream":
-            rank = data_pb2.StreamRequest.FromString(request).identity
+        if method == "/muster.internal.v1.DataPlaneService/Stream":
+            rank = data_plane_pb2.StreamRequest.FromString(request).identity
             self.streams[(rank.job_id, rank.attempt, rank.rank)] = (request, metadata)
 
     def changed(self, method, first, reply):
         tamper = self.tamper
-        if tamper is None or method != "/muster.v1.DataService/Stream":
+        if tamper is None or method != "/muster.internal.v1.DataPlaneService/Stream":
             return reply
-        share = data_pb2.StepShare.FromString(reply)
-        tamper(data_pb2.StreamRequest.FromString(first[0]), share)
+        share = data_plane_pb2.StepShare.FromString(reply)
+        tamper(data_plane_pb2.StreamRequest.FromString(first[0]), share)
         return share.SerializeToString()

@@ -90,13 +90,14 @@ class Host {
 
   Event Desired(ByteSource& source) {
     MessageReceived event;
-    muster::v1::DesiredState& desired = *event.message.mutable_desired();
+    muster::internal::v1::DesiredState& desired = *event.message.mutable_desired();
     desired.set_epoch(source.Below(4));
     for (size_t i = source.Below(4); i > 0; --i) {
       auto& assignment = *desired.add_assignments();
       assignment.set_job_id(kKnown[source.Below(2)]);
       assignment.set_attempt(static_cast<uint32_t>(source.Below(4)));
-      assignment.set_phase(source.Coin() ? muster::v1::ASSIGNMENT_PHASE_RUN : muster::v1::ASSIGNMENT_PHASE_PREPARE);
+      assignment.set_phase(source.Coin() ? muster::internal::v1::ASSIGNMENT_PHASE_RUN
+                                         : muster::internal::v1::ASSIGNMENT_PHASE_PREPARE);
       assignment.set_world_size(static_cast<uint32_t>(source.Below(4)));
       for (size_t k = source.Below(4); k > 0; --k) {
         auto& rank = *assignment.add_ranks();

@@ -135,7 +135,7 @@ void CheckStatus(const AnyCall& call, const grpc::Status& status, bool cancelled
 std::vector<const MethodDescriptor*> MethodsOf(const std::vector<std::string>& services) {
   std::vector<const MethodDescriptor*> methods;
   for (const std::string& name : services) {
-    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName("muster.v1." + name);
+    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName("muster." + name);
     FUZZ_CHECK(service != nullptr, name);
     for (int i = 0; i < service->method_count(); ++i) methods.push_back(service->method(i));
   }

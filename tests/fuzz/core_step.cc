@@ -148,7 +148,7 @@ class Cluster {
       case 1: event.report.mutable_rank_started()->set_rank(rank); break;
       case 2:
         event.report.mutable_rank_exited()->set_rank(rank);
-        event.report.mutable_rank_exited()->set_cause(static_cast<muster::v1::ExitCause>(source.Below(8)));
+        event.report.mutable_rank_exited()->set_cause(static_cast<muster::internal::v1::ExitCause>(source.Below(8)));
         break;
       case 3: {
         auto& checkpoint = *event.report.mutable_checkpoint()->mutable_checkpoint();

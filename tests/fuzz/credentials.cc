@@ -34,7 +34,7 @@ struct World {
     coordinator = issue("ours", Role::kCoordinator);
     worker = issue("ours", Role::kWorker);
     foreign = issue("theirs", Role::kCoordinator);
-    muster::v1::Assignment assignment;
+    muster::internal::v1::Assignment assignment;
     assignment.set_job_id("j1");
     assignment.set_attempt(2);
     assignment.set_world_size(4);
@@ -48,8 +48,8 @@ struct World {
   FuzzFolder root;
   const absl::Time now = absl::Now();
   CertificateFiles coordinator, worker, foreign;
-  muster::v1::Ticket ticket;
-  muster::v1::SignedTicket sealed;
+  muster::internal::v1::Ticket ticket;
+  muster::internal::v1::SignedTicket sealed;
 };
 
 std::string Edited(ByteSource& source, std::string text) {
@@ -65,11 +65,11 @@ std::string Edited(ByteSource& source, std::string text) {
 }
 
 void TryTicket(const World& world, ByteSource& source) {
-  muster::v1::Ticket wanted = world.ticket;
+  muster::internal::v1::Ticket wanted = world.ticket;
   if (source.Coin()) FillMessage(source, {"j1", "w1", "w2", "d1"}, wanted);
   const CertificateFiles* const signers[] = {&world.coordinator, &world.worker, &world.foreign};
   const CertificateFiles& by = *signers[1 + source.Below(2)];  // they do not have the coordinator's key
-  muster::v1::SignedTicket sealed = world.sealed;
+  muster::internal::v1::SignedTicket sealed = world.sealed;
   if (source.Coin()) FUZZ_CHECK(sealed.ParseFromString(Ok(SignTicket(wanted, by))), "a ticket of ours");
   if (source.Coin()) sealed.set_ticket(Edited(source, wanted.SerializeAsString()));
   if (source.Coin()) sealed.set_chain(Edited(source, signers[source.Below(3)]->certificate));

@@ -21,7 +21,7 @@ size_t FilesBelow(const std::filesystem::path& folder) {
 void Upload(BlobStore& blobs, ByteSource& source, muster::v1::FileManifest& files) {
   std::string content = source.Bytes();
   std::string digest = Sha256Hex(content);
-  muster::v1::PutHeader header;
+  muster::v1::PutBlobHeader header;
   header.set_digest(source.Below(8) == 0 ? source.ShortBytes() : digest);
   header.set_size(source.Below(8) == 0 ? source.Take<uint64_t>() : content.size());
   header.set_offset(source.Below(8) == 0 ? source.Take<uint64_t>() : 0);

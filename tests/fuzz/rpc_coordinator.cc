@@ -10,7 +10,7 @@ namespace muster {
 namespace {
 
 void SubmitRight(FuzzServers& servers, ByteSource& source) {
-  muster::v1::SubmitRequest request;
+  muster::v1::SubmitJobRequest request;
   muster::v1::JobSpec& spec = *request.mutable_spec();
   spec.set_name("n");
   spec.mutable_model()->set_preset("tiny");
@@ -21,8 +21,9 @@ void SubmitRight(FuzzServers& servers, ByteSource& source) {
   spec.mutable_resources()->mutable_slots()->set_min(slots);
   if (source.Coin()) request.set_request_id(absl::StrCat("r", steps, "-", slots));  // an id for each specification
   grpc::ClientContext context;
-  muster::v1::SubmitResponse response;
-  const grpc::Status status = muster::v1::JobService::NewStub(servers.coordinator())->Submit(&context, request, &response);
+  muster::v1::SubmitJobResponse response;
+  const grpc::Status status =
+      muster::v1::JobService::NewStub(servers.coordinator())->SubmitJob(&context, request, &response);
   FUZZ_CHECK(status.ok(), status.error_message());
   servers.known().back() = response.job().id();  // the newest job's id
 }
@@ -32,7 +33,7 @@ void SubmitRight(FuzzServers& servers, ByteSource& source) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static muster::FuzzServers servers(/*coordinator=*/true);
-  static const auto methods = muster::MethodsOf({"JobService", "ClusterService", "WorkerService"});
+  static const auto methods = muster::MethodsOf({"v1.JobService", "v1.ClusterService", "internal.v1.WorkerService"});
   servers.Prepare();
   muster::ByteSource source(data, size);
   for (int i = 0; i < 6 && !source.empty(); ++i) {

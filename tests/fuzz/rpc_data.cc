@@ -4,7 +4,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static muster::FuzzServers servers(/*coordinator=*/false);
-  static const auto methods = muster::MethodsOf({"DataService", "BlobService", "ModelService"});
+  static const auto methods =
+      muster::MethodsOf({"v1.DataService", "v1.BlobService", "v1.ModelService", "internal.v1.DataPlaneService"});
   servers.Prepare();
   muster::ByteSource source(data, size);
   for (int i = 0; i < 6 && !source.empty(); ++i) {

@@ -37,8 +37,8 @@ T Ok(absl::StatusOr<T> value) {
 std::string ImportSample(const std::shared_ptr<grpc::Channel>& channel) {
   const auto stub = muster::v1::DataService::NewStub(channel);
   grpc::ClientContext context;
-  const auto stream = stub->Import(&context);
-  muster::v1::ImportRequest request;
+  const auto stream = stub->ImportDataset(&context);
+  muster::v1::ImportDatasetRequest request;
   request.mutable_header()->set_name("d");
   stream->Write(request);
   const std::pair<const char*, const char*> files[] = {
@@ -53,7 +53,7 @@ std::string ImportSample(const std::shared_ptr<grpc::Channel>& channel) {
     stream->Write(request);
   }
   stream->WritesDone();
-  muster::v1::ImportResponse response;
+  muster::v1::ImportDatasetResponse response;
   std::string digest;
   while (stream->Read(&response)) {
     if (response.has_report()) digest = response.report().dataset().digest();
@@ -117,7 +117,7 @@ void FuzzServers::Seed() {
   known_.push_back(file.digest());
   grpc::ClientContext context;
   muster::v1::PushModelResponse response;
-  const grpc::Status status = muster::v1::ModelService::NewStub(data_channel_)->Push(&context, request, &response);
+  const grpc::Status status = muster::v1::ModelService::NewStub(data_channel_)->PushModel(&context, request, &response);
   FUZZ_CHECK(status.ok(), status.error_message());
   known_.push_back(response.model().manifest());
 }

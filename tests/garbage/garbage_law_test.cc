@@ -264,7 +264,7 @@ class World {
       if (folder->next <= folder->files.size()) return PutStep(*folder) || true;
       const JobRecord* job = FindJob(state_, id);
       if (job == nullptr || !job->has_running()) return false;
-      muster::v1::CheckpointSaved saved;
+      muster::internal::v1::CheckpointSaved saved;
       saved.mutable_checkpoint()->set_step(++steps_);
       saved.mutable_checkpoint()->set_manifest(folder->digest);
       Transition transition = muster::Advance(*job, saved, clock_.Now()).value();
@@ -311,7 +311,7 @@ class World {
   }
 
   Task SweepTask() {
-    auto request = std::make_shared<std::optional<muster::v1::SweepRequest>>();
+    auto request = std::make_shared<std::optional<muster::internal::v1::SweepRequest>>();
     auto sweep = std::make_shared<std::unique_ptr<Sweep>>();
     auto marked = std::make_shared<bool>(false);
     return [this, request, sweep, marked] {
@@ -362,7 +362,7 @@ class World {
   }
   void BreakAnUpload() {
     const std::string bytes = absl::StrCat("broken ", Draw(5));
-    muster::v1::PutHeader header;
+    muster::v1::PutBlobHeader header;
     header.set_digest(Sha256Hex(bytes));
     header.set_size(bytes.size());
     const auto upload = stores_->blobs->Upload(header);
@@ -372,8 +372,8 @@ class World {
 
   void Commit(const Record& record) { ASSERT_TRUE(Apply(record, state_).ok()); }
 
-  muster::v1::SweepRequest Request() const {
-    muster::v1::SweepRequest request;
+  muster::internal::v1::SweepRequest Request() const {
+    muster::internal::v1::SweepRequest request;
     const Roots roots = RootsOf(state_);
     request.set_epoch(state_.epoch);
     request.set_unused_seconds(absl::ToInt64Seconds(kUnused));

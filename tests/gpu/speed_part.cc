@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 
 // Queries of 8 to 24 tokens, passages of 64 to 192; each query names one positive.
 struct Workload {

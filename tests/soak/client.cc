@@ -89,8 +89,8 @@ void SoakClient::Run(const absl::Notification& stop, const absl::Notification& s
   }
 }
 
-muster::v1::SubmitRequest SoakClient::RequestFor(const Own& own) const {
-  muster::v1::SubmitRequest request;
+muster::v1::SubmitJobRequest SoakClient::RequestFor(const Own& own) const {
+  muster::v1::SubmitJobRequest request;
   muster::v1::JobSpec& spec = *request.mutable_spec();
   spec.set_name(own.kind);
   spec.mutable_model()->set_preset("tiny");
@@ -107,8 +107,8 @@ void SoakClient::Submit() {
   Own own;
   own.kind = pick < 0.65 ? "succeed" : pick < 0.95 ? "wait" : "crash";
   own.request_id = absl::StrCat(name_, "-", ++submissions_);
-  muster::v1::SubmitResponse response;
-  const absl::Status status = Patient("Submit", &JobService::Stub::Submit, RequestFor(own), response);
+  muster::v1::SubmitJobResponse response;
+  const absl::Status status = Patient("Submit", &JobService::Stub::SubmitJob, RequestFor(own), response);
   if (!status.ok()) {
     ledger_.Count("submissions without acknowledgment");
     return;
@@ -123,8 +123,8 @@ void SoakClient::Submit() {
 void SoakClient::Resubmit() {
   const std::string id = AnyOwn();
   if (id.empty()) return;
-  muster::v1::SubmitResponse response;
-  if (!Patient("Submit", &JobService::Stub::Submit, RequestFor(own_[id]), response).ok()) return;
+  muster::v1::SubmitJobResponse response;
+  if (!Patient("Submit", &JobService::Stub::SubmitJob, RequestFor(own_[id]), response).ok()) return;
   ledger_.Count("submissions repeated");
   if (response.job().id() != id) {
     ledger_.Broken(absl::StrCat("request ", own_[id].request_id, " gave job ", id, " and then ", response.job().id()));
@@ -158,7 +158,7 @@ void SoakClient::Get() {
   muster::v1::GetJobRequest request;
   request.set_id(id);
   muster::v1::GetJobResponse response;
-  const absl::Status status = Once("Get", &JobService::Stub::Get, request, response);
+  const absl::Status status = Once("Get", &JobService::Stub::GetJob, request, response);
   if (status.ok()) See(response.job());
   if (absl::IsNotFound(status)) ledger_.Broken(absl::StrCat("a lost acknowledgment: job ", id, " is not found"));
 }
@@ -168,7 +168,7 @@ void SoakClient::List() {
   request.set_active_only(true);
   request.set_page_size(50);
   muster::v1::ListJobsResponse response;
-  if (!Once("List", &JobService::Stub::List, request, response).ok()) return;
+  if (!Once("List", &JobService::Stub::ListJobs, request, response).ok()) return;
   for (const muster::v1::Job& job : response.jobs()) See(job);
 }
 
@@ -178,7 +178,8 @@ absl::StatusOr<std::set<std::string>> SoakClient::ListAll() {
   std::set<std::string> ids;
   do {
     muster::v1::ListJobsResponse response;
-    if (absl::Status status = Patient("List", &JobService::Stub::List, request, response); !status.ok()) return status;
+    if (absl::Status status = Patient("List", &JobService::Stub::ListJobs, request, response); !status.ok())
+      return status;
     for (const muster::v1::Job& job : response.jobs()) ids.insert(job.id());
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
@@ -190,11 +191,11 @@ void SoakClient::Watch() {
   if (id.empty()) return;
   grpc::ClientContext context;
   SetDeadline(context, kWatch);
-  muster::v1::WatchRequest request;
+  muster::v1::WatchJobRequest request;
   request.set_id(id);
   const absl::Duration start = RealClock().Monotonic();
-  const auto stream = stub_->Watch(&context, request);
-  muster::v1::WatchResponse response;
+  const auto stream = stub_->WatchJob(&context, request);
+  muster::v1::WatchJobResponse response;
   while (stream->Read(&response)) See(response.job());
   absl::Status status = FromGrpc(stream->Finish());
   if (absl::IsDeadlineExceeded(status)) status = absl::OkStatus();  // enough seen
@@ -203,11 +204,11 @@ void SoakClient::Watch() {
 }
 
 void SoakClient::CancelJob(const std::string& id, Own& own) {
-  muster::v1::CancelRequest request;
+  muster::v1::CancelJobRequest request;
   request.set_id(id);
   request.set_request_id(absl::StrCat("cancel-", own.request_id));
-  muster::v1::CancelResponse response;
-  const absl::Status status = Patient("Cancel", &JobService::Stub::Cancel, request, response);
+  muster::v1::CancelJobResponse response;
+  const absl::Status status = Patient("Cancel", &JobService::Stub::CancelJob, request, response);
   if (status.ok()) {
     ledger_.Count("cancels acknowledged");
     own.cancelled = true;
@@ -233,12 +234,12 @@ void SoakClient::Logs() {
   if (id.empty()) return;
   grpc::ClientContext context;
   SetDeadline(context, kWatch);
-  muster::v1::LogsRequest request;
+  muster::v1::StreamJobLogsRequest request;
   request.set_id(id);
   request.set_follow(std::uniform_int_distribution<int>(0, 3)(draw_) == 0);
   const absl::Duration start = RealClock().Monotonic();
-  const auto stream = stub_->Logs(&context, request);
-  muster::v1::LogsResponse response;
+  const auto stream = stub_->StreamJobLogs(&context, request);
+  muster::v1::StreamJobLogsResponse response;
   while (stream->Read(&response)) ledger_.Count("log bytes", response.text().size());
   absl::Status status = FromGrpc(stream->Finish());
   if (request.follow() && absl::IsDeadlineExceeded(status)) status = absl::OkStatus();
@@ -260,10 +261,10 @@ void SoakClient::Settle(absl::Duration within) {
       }
       grpc::ClientContext context;
       SetDeadline(context, left);
-      muster::v1::WatchRequest request;
+      muster::v1::WatchJobRequest request;
       request.set_id(id);
-      const auto stream = stub_->Watch(&context, request);
-      muster::v1::WatchResponse response;
+      const auto stream = stub_->WatchJob(&context, request);
+      muster::v1::WatchJobResponse response;
       while (stream->Read(&response)) See(response.job());
       if (FromGrpc(stream->Finish()).ok()) continue;
       PauseBeforeRetry(*channel_, absl::Milliseconds(500));

@@ -72,7 +72,7 @@ class SoakClient {
   // A job as a server reported it: its phase never goes back.
   void See(const muster::v1::Job& job);
   std::string AnyOwn();
-  muster::v1::SubmitRequest RequestFor(const Own& own) const;
+  muster::v1::SubmitJobRequest RequestFor(const Own& own) const;
 
   const SoakPlan plan_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -8,7 +8,7 @@ ROW = re.compile(r"^\| `([A-Z_]+)` \| (`[A-Z_]+`|–) \| ([^|]+) \|", re.MULTILI
 
 
 def rows():
-    """(code, reason or "", {"JobService.Submit", … or "every"})"""
+    """(code, reason or "", {"JobService.SubmitJob", … or "every"})"""
     return [(code, "" if reason == "–" else reason.strip("`"), set(rpcs.split()))
             for code, reason, rpcs in ROW.findall(DOCUMENT.read_text())]
 

@@ -116,7 +116,7 @@ void Agent::Do(const OpenSession& action) {
   session_ = Session::Open(
       channel_, action.hello,
       {.on_message =
-           [this](muster::v1::CoordinatorMessage message) {
+           [this](muster::internal::v1::CoordinatorMessage message) {
              loop_->Post([this, message = std::move(message)] {
                if (message.has_welcome()) {
                  spdlog::info("session with the coordinator, epoch {}", message.welcome().epoch());

@@ -8,8 +8,8 @@
 
 namespace muster {
 
-std::string CauseLabel(muster::v1::ExitCause cause) {
-  const std::string name = muster::v1::ExitCause_Name(cause);
+std::string CauseLabel(muster::internal::v1::ExitCause cause) {
+  const std::string name = muster::internal::v1::ExitCause_Name(cause);
   return absl::AsciiStrToLower(absl::StripPrefix(name, "EXIT_CAUSE_"));
 }
 
@@ -33,7 +33,8 @@ void AgentMetrics::Publish(const AgentCore& core) {
   raise(sessions_, core.counters().sessions);
   for (const auto& [cause, count] : core.counters().exits) {
     // A rank of a newer version may report an unknown cause.
-    const bool known = cause != muster::v1::EXIT_CAUSE_UNSPECIFIED && muster::v1::ExitCause_IsValid(cause);
+    const bool known =
+        cause != muster::internal::v1::EXIT_CAUSE_UNSPECIFIED && muster::internal::v1::ExitCause_IsValid(cause);
     if (known) raise(exits_.With({CauseLabel(cause)}), count);
   }
 }

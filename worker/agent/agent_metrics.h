@@ -36,6 +36,6 @@ class AgentMetrics {
 };
 
 // "EXIT_CAUSE_SIGNAL" → "signal"
-std::string CauseLabel(muster::v1::ExitCause cause);
+std::string CauseLabel(muster::internal::v1::ExitCause cause);
 
 }  // namespace muster

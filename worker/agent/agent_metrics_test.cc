@@ -9,9 +9,9 @@ namespace {
 TEST(AgentMetrics, EveryCauseOfAnExitIsDeclared) {
   const MetricFamily* exits = FindMetric("muster_agent_rank_exits_total");
   ASSERT_NE(exits, nullptr);
-  for (int cause = 1; cause <= muster::v1::ExitCause_MAX; ++cause) {
-    if (!muster::v1::ExitCause_IsValid(cause)) continue;
-    EXPECT_NO_FATAL_FAILURE(LabelsOf(*exits, {CauseLabel(static_cast<muster::v1::ExitCause>(cause))}));
+  for (int cause = 1; cause <= muster::internal::v1::ExitCause_MAX; ++cause) {
+    if (!muster::internal::v1::ExitCause_IsValid(cause)) continue;
+    EXPECT_NO_FATAL_FAILURE(LabelsOf(*exits, {CauseLabel(static_cast<muster::internal::v1::ExitCause>(cause))}));
   }
 }
 

@@ -23,9 +23,9 @@
 namespace muster {
 namespace {
 
-using muster::v1::AgentMessage;
-using muster::v1::Assignment;
-using muster::v1::Report;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::Assignment;
+using muster::internal::v1::Report;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -73,8 +73,8 @@ class AgentTest : public testing::Test {
     return true;
   }
 
-  static Assignment Job(const std::string& id, const std::string& what, muster::v1::AssignmentPhase phase, uint32_t ranks = 1,
-                        uint32_t first_slot = 0) {
+  static Assignment Job(const std::string& id, const std::string& what, muster::internal::v1::AssignmentPhase phase,
+                        uint32_t ranks = 1, uint32_t first_slot = 0) {
     Assignment assignment;
     assignment.set_job_id(id);
     assignment.set_attempt(1);
@@ -92,12 +92,14 @@ class AgentTest : public testing::Test {
 
   // Prepares and runs one job.
   void Run(const std::string& what, uint32_t ranks = 1) {
-    coordinator_->Desire({Job("j1", what, muster::v1::ASSIGNMENT_PHASE_PREPARE, ranks)});
+    coordinator_->Desire({Job("j1", what, muster::internal::v1::ASSIGNMENT_PHASE_PREPARE, ranks)});
     coordinator_->WaitForReport(Report::kPrepared);
-    coordinator_->Desire({Job("j1", what, muster::v1::ASSIGNMENT_PHASE_RUN, ranks)});
+    coordinator_->Desire({Job("j1", what, muster::internal::v1::ASSIGNMENT_PHASE_RUN, ranks)});
   }
 
-  muster::v1::RankExited WaitForExit() { return coordinator_->WaitForReport(Report::kRankExited).rank_exited(); }
+  muster::internal::v1::RankExited WaitForExit() {
+    return coordinator_->WaitForReport(Report::kRankExited).rank_exited();
+  }
 
   pid_t WaitForPid() {
     const auto message = coordinator_->WaitFor("the rank's pid", [](const AgentMessage& m) { return m.log().text().starts_with("pid "); });
@@ -126,7 +128,7 @@ TEST_F(AgentTest, RunsAGangAndForwardsWhatItsRanksSay) {
   Run("succeed", 2);
   for (int i = 0; i < 2; ++i) {
     const auto exited = WaitForExit();
-    EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << exited.ShortDebugString();
+    EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << exited.ShortDebugString();
     EXPECT_EQ(exited.exit_code(), 0);
   }
   int started = 0, checkpoints = 0, evaluations = 0, exports = 0, progress = 0;
@@ -173,7 +175,7 @@ TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
 TEST_F(AgentTest, ReportsACrashWithItsLastLines) {
   Run("crash");
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_ERROR);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
   EXPECT_EQ(exited.exit_code(), 3);
   EXPECT_EQ(exited.message(), "exit code 3: about to crash");
   EXPECT_EQ(exited.log_tail(), "about to crash\n");
@@ -185,7 +187,7 @@ TEST_F(AgentTest, ReportsAKilledRankAndLeavesTheOthers) {
   WaitForPid();
   ASSERT_EQ(kill(pid, SIGKILL), 0);
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_SIGNAL);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_SIGNAL);
   EXPECT_EQ(exited.signal(), SIGKILL);
   EXPECT_THAT(exited.message(), HasSubstr("SIGKILL"));
   const auto heartbeat = coordinator_->WaitFor("a heartbeat with one rank", [](const AgentMessage& m) {
@@ -199,7 +201,7 @@ TEST_F(AgentTest, StopsWhatIsNotDesired) {
   coordinator_->WaitForReport(Report::kRankStarted);
   coordinator_->Desire({});
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
   EXPECT_EQ(exited.message(), "stopped after step 7");
 }
 
@@ -208,7 +210,7 @@ TEST_F(AgentTest, KillsARankThatIgnoresSigterm) {  // takes the 10 s of grace
   coordinator_->WaitForReport(Report::kRankStarted);
   coordinator_->Desire({});
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
   EXPECT_EQ(exited.signal(), SIGKILL);
   EXPECT_THAT(exited.message(), HasSubstr("did not end within 10s after SIGTERM"));
 }
@@ -216,14 +218,14 @@ TEST_F(AgentTest, KillsARankThatIgnoresSigterm) {  // takes the 10 s of grace
 TEST_F(AgentTest, KillsARankThatSendsNonsense) {
   Run("noise");
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_ERROR);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
   EXPECT_THAT(exited.message(), HasSubstr("cannot be read"));
 }
 
 TEST_F(AgentTest, PassesOnWhatARankSaysOfItsEnd) {
   Run("refuse");
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
   EXPECT_EQ(exited.message(), "the scores are not finite");
 }
 
@@ -266,7 +268,7 @@ TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
   EXPECT_EQ(poll(&ended, 1, 30000), 1);
   StartWorker();
   const auto exited = WaitForExit();
-  EXPECT_EQ(exited.cause(), muster::v1::EXIT_CAUSE_SIGNAL);
+  EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_SIGNAL);
   EXPECT_THAT(exited.message(), HasSubstr("restarted"));
   EXPECT_FALSE(std::filesystem::exists(State() / "scratch/j1-a1")) << "left by the earlier agent";
 }
@@ -277,7 +279,7 @@ TEST_F(AgentTest, OnSigtermDrainsAndExitsWithZero) {
   worker_->Signal(SIGTERM);
   coordinator_->WaitFor("it drains", [](const AgentMessage& m) { return m.heartbeat().draining(); });
   EXPECT_EQ(coordinator_->WaitForReport(Report::kCheckpoint).checkpoint().checkpoint().step(), 7);
-  EXPECT_EQ(WaitForExit().cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(WaitForExit().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
   const auto status = worker_->WaitFor(kPatience);
   ASSERT_TRUE(status.has_value());
   EXPECT_EQ(status->exit_code, 0) << DescribeExit(*status);

@@ -9,20 +9,20 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/errors.h"
-#include "muster/v1/worker.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 
 namespace muster {
 namespace {
 
-using muster::v1::AgentMessage;
-using muster::v1::CoordinatorMessage;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::CoordinatorMessage;
 
 constexpr size_t kMaxWaiting = 512;  // messages; above it, messages that may be lost are dropped
 
 class StreamSession final : public Session, public grpc::ClientBidiReactor<AgentMessage, CoordinatorMessage> {
  public:
   StreamSession(const std::shared_ptr<grpc::Channel>& channel, Callbacks callbacks)
-      : stub_(muster::v1::WorkerService::NewStub(channel)), callbacks_(std::move(callbacks)) {}
+      : stub_(muster::internal::v1::WorkerService::NewStub(channel)), callbacks_(std::move(callbacks)) {}
 
   void Begin(std::shared_ptr<StreamSession> self) {
     self_ = std::move(self);
@@ -81,7 +81,7 @@ class StreamSession final : public Session, public grpc::ClientBidiReactor<Agent
   }
 
  private:
-  const std::unique_ptr<muster::v1::WorkerService::Stub> stub_;
+  const std::unique_ptr<muster::internal::v1::WorkerService::Stub> stub_;
   const Callbacks callbacks_;
   grpc::ClientContext context_;
   CoordinatorMessage incoming_;
@@ -93,8 +93,8 @@ class StreamSession final : public Session, public grpc::ClientBidiReactor<Agent
 
 }  // namespace
 
-std::shared_ptr<Session> Session::Open(const std::shared_ptr<grpc::Channel>& channel, const muster::v1::Hello& hello,
-                                       Callbacks callbacks) {
+std::shared_ptr<Session> Session::Open(const std::shared_ptr<grpc::Channel>& channel,
+                                       const muster::internal::v1::Hello& hello, Callbacks callbacks) {
   auto session = std::make_shared<StreamSession>(channel, std::move(callbacks));
   session->Begin(session);
   AgentMessage first;

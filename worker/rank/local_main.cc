@@ -38,15 +38,15 @@ struct Options {
 };
 
 // Shares of one rank: StepShare messages, each with its length before it as a varint.
-absl::StatusOr<std::vector<muster::v1::StepShare>> ReadShares(const fs::path& file) {
+absl::StatusOr<std::vector<muster::internal::v1::StepShare>> ReadShares(const fs::path& file) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return absl::NotFoundError(absl::StrCat(file.string(), ": cannot be read"));
   google::protobuf::io::FileInputStream stream(descriptor);
   stream.SetCloseOnDelete(true);
-  std::vector<muster::v1::StepShare> shares;
+  std::vector<muster::internal::v1::StepShare> shares;
   while (true) {
     bool ended = false;
-    muster::v1::StepShare share;
+    muster::internal::v1::StepShare share;
     if (!google::protobuf::util::ParseDelimitedFromZeroCopyStream(&share, &stream, &ended)) {
       if (ended) break;
       return absl::DataLossError(absl::StrCat(file.string(), ": share ", shares.size(), " cannot be parsed"));
@@ -58,8 +58,8 @@ absl::StatusOr<std::vector<muster::v1::StepShare>> ReadShares(const fs::path& fi
 }
 
 // A file: one rank. A folder: rank-0.shares, rank-1.shares, …
-absl::StatusOr<std::vector<std::vector<muster::v1::StepShare>>> ReadAllShares(const fs::path& path) {
-  std::vector<std::vector<muster::v1::StepShare>> all;
+absl::StatusOr<std::vector<std::vector<muster::internal::v1::StepShare>>> ReadAllShares(const fs::path& path) {
+  std::vector<std::vector<muster::internal::v1::StepShare>> all;
   if (!fs::is_directory(path)) {
     ASSIGN_OR_RETURN(all.emplace_back(), ReadShares(path));
     return all;
@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<std::vector<muster::v1::StepShare>>> ReadAllShares(co
 }
 
 absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
-                       const std::vector<muster::v1::StepShare>& shares, Group& group) {
+                       const std::vector<muster::internal::v1::StepShare>& shares, Group& group) {
   at::set_num_threads(options.threads);
   const at::Device device = options.gpu ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   ASSIGN_OR_RETURN(const auto encoder, EncoderFromSpec(spec, options.model, options.vocabulary, device,
@@ -86,7 +86,7 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
                        .steps = traces ? shares.size() : 0,
                        .file = options.profile,
                        .gpu = options.gpu});
-  for (const muster::v1::StepShare& share : shares) {
+  for (const muster::internal::v1::StepShare& share : shares) {
     trace.BeforeStep();
     const absl::Duration start = RealClock().Monotonic();
     ASSIGN_OR_RETURN(const StepBatch batch,

@@ -31,9 +31,9 @@ constexpr int kAgentDescriptor = 3;
 std::atomic<muster::StopRequest> stop_requested = muster::StopRequest::kNone;
 static_assert(std::atomic<muster::StopRequest>::is_always_lock_free, "set in a signal handler");
 
-int ExitCodeOf(muster::v1::ExitCause cause) {
-  if (cause == muster::v1::EXIT_CAUSE_SUCCESS) return muster::kExitSucceeded;
-  return cause == muster::v1::EXIT_CAUSE_STOPPED ? muster::kExitCancelled : muster::kExitJobFailed;
+int ExitCodeOf(muster::internal::v1::ExitCause cause) {
+  if (cause == muster::internal::v1::EXIT_CAUSE_SUCCESS) return muster::kExitSucceeded;
+  return cause == muster::internal::v1::EXIT_CAUSE_STOPPED ? muster::kExitCancelled : muster::kExitJobFailed;
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
 
   muster::rank::v1::RankMessage last;
   *last.mutable_result() = muster::RunRank(config, agent, muster::RealClock(), stop_requested);
-  if (last.result().cause() != muster::v1::EXIT_CAUSE_SUCCESS) spdlog::error("{}", last.result().message());
+  if (last.result().cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS) spdlog::error("{}", last.result().message());
   agent.Send(last).IgnoreError();
   muster::Leave(ExitCodeOf(last.result().cause()));
 }

@@ -20,52 +20,53 @@ constexpr size_t kSweep = 60 << 20;             // what all known jobs need
 constexpr size_t kChunk = (1 << 20) + (64 << 10);
 
 constexpr AccessRule kRules[] = {
-    {"JobService/Submit", kSubmitters, Effect::kChanges, kOnce, kDescription},
-    {"JobService/Get", kReaders, Effect::kReads, kOnce, kSmall},
-    {"JobService/List", kReaders, Effect::kReads, kOnce, kSmall},
-    {"JobService/Watch", kReaders, Effect::kReads, kStreams, kSmall},
-    {"JobService/Logs", kReaders, Effect::kReads, kStreams, kSmall},
-    {"JobService/StreamMetrics", kReaders, Effect::kReads, kStreams, kSmall},
+    {"JobService/SubmitJob", kSubmitters, Effect::kChanges, kOnce, kDescription},
+    {"JobService/GetJob", kReaders, Effect::kReads, kOnce, kSmall},
+    {"JobService/ListJobs", kReaders, Effect::kReads, kOnce, kSmall},
+    {"JobService/WatchJob", kReaders, Effect::kReads, kStreams, kSmall},
+    {"JobService/StreamJobLogs", kReaders, Effect::kReads, kStreams, kSmall},
+    {"JobService/StreamJobMetrics", kReaders, Effect::kReads, kStreams, kSmall},
     // A submitter may do this to own jobs, an operator to all.
-    {"JobService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
-    {"JobService/Cancel", kSubmitters, Effect::kChanges, kOnce, kSmall},
-    {"JobService/Pause", kSubmitters, Effect::kChanges, kOnce, kSmall},
-    {"JobService/Resume", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/DeleteJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/CancelJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/PauseJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"JobService/ResumeJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
     {"ClusterService/GetCluster", kReaders, Effect::kReads, kOnce, kSmall},
     {"ClusterService/ListWorkers", kReaders, Effect::kReads, kOnce, kSmall},
     {"ClusterService/ListQueues", kReaders, Effect::kReads, kOnce, kSmall},
-    {"ClusterService/Drain", kOperators, Effect::kChanges, kOnce, kSmall},
+    {"ClusterService/DrainWorker", kOperators, Effect::kChanges, kOnce, kSmall},
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
     // A worker may open only its own session, and meet only ranks of attempts that it has a rank of.
     {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunk},
     {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunk},
 
-    {"DataService/Import", kSubmitters, Effect::kChanges, kStreams, kChunk},
-    {"DataService/List", kReaders, Effect::kReads, kOnce, kSmall},
-    {"DataService/Get", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/ImportDataset", kSubmitters, Effect::kChanges, kStreams, kChunk},
+    {"DataService/ListDatasets", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/GetDataset", kReaders, Effect::kReads, kOnce, kSmall},
     // Importing over an existing name and deleting: owners may do it, and operators.
-    {"DataService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
-    {"DataService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
-    {"DataService/Preview", kCoordinators, Effect::kReads, kOnce, kDescription},
-    {"DataService/Show", kReaders, Effect::kReads, kOnce, kSmall},
-    {"DataService/Export", kReaders, Effect::kReads, kStreams, kSmall},
-    {"DataService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
-    // With a ticket of the attempt (common/rpc/access/ticket.h).
-    {"DataService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},
-    {"DataService/StreamEvaluation", kWorkers, Effect::kWorks, kStreams, kDescription},
+    {"DataService/DeleteDataset", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"DataService/ShowDataset", kReaders, Effect::kReads, kOnce, kSmall},
+    {"DataService/ExportDataset", kReaders, Effect::kReads, kStreams, kSmall},
 
-    {"ModelService/Push", kSubmitters, Effect::kChanges, kOnce, kDescription},
-    {"ModelService/Pull", kReaders, Effect::kReads, kOnce, kSmall},
-    {"ModelService/List", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
-    {"ModelService/Delete", kSubmitters, Effect::kChanges, kOnce, kSmall},
+    {"DataPlaneService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
+    {"DataPlaneService/Preview", kCoordinators, Effect::kReads, kOnce, kDescription},
+    {"DataPlaneService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
+    {"DataPlaneService/DeleteBlobs", kOperators | kCoordinators, Effect::kChanges, kOnce, kDescription},
+    // With a ticket of the attempt (common/rpc/access/ticket.h).
+    {"DataPlaneService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},
+    {"DataPlaneService/StreamEvaluation", kWorkers, Effect::kWorks, kStreams, kDescription},
+
+    {"ModelService/PushModel", kSubmitters, Effect::kChanges, kOnce, kDescription},
+    {"ModelService/PullModel", kReaders, Effect::kReads, kOnce, kSmall},
+    {"ModelService/ListModels", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
+    {"ModelService/DeleteModel", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
     // A worker with a ticket stores what its rank made, and reads what its attempt needs.
-    {"BlobService/Put", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},
-    {"BlobService/Get", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
-    {"BlobService/Stat", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
-    {"BlobService/Delete", kOperators | kCoordinators, Effect::kChanges, kOnce, kDescription},
+    {"BlobService/PutBlob", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},
+    {"BlobService/GetBlob", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
+    {"BlobService/StatBlobs", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
 
     // Changes nothing, but reads everything that a server has, so the audit log records it.
     {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunk},

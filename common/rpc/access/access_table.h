@@ -27,7 +27,7 @@ class RoleSet {
 };
 
 struct AccessRule {
-  std::string_view method;  // "JobService/Submit", of package muster.v1
+  std::string_view method;  // "JobService/SubmitJob": of package muster.v1 or muster.internal.v1
   RoleSet roles;
   enum class Effect {
     kReads,    // changes nothing

@@ -16,12 +16,13 @@
 namespace muster {
 namespace {
 
-// Read from the text of proto/muster/v1, so that a file that no test is linked with is included.
+// Read from the text of proto/muster, so that a file that no test is linked with is included.
 std::set<std::string> RpcsOfTheSources() {
   std::set<std::string> methods;
   const std::regex line(R"((?:^|\n)\s*(service|rpc) (\w+)\s*[({])");
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(MUSTER_SOURCE_DIR) / "proto/muster/v1")) {
+       std::filesystem::recursive_directory_iterator(std::filesystem::path(MUSTER_SOURCE_DIR) / "proto/muster")) {
+    if (entry.path().extension() != ".proto") continue;
     const std::string text = ReadFile(entry.path()).value();
     std::string service;
     for (std::sregex_iterator it(text.begin(), text.end(), line), end; it != end; ++it) {

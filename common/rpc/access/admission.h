@@ -1,7 +1,7 @@
 // Every handler of a server goes through Admission once:
 //
-//   grpc::Status Get(grpc::ServerContext* context, const GetRequest* request, GetResponse* response) override {
-//     return admission_.Serve(*context, "JobService/Get", request, [&](AdmittedCall& call) -> absl::Status { … });
+//   grpc::Status GetJob(grpc::ServerContext* context, const GetJobRequest* request, GetJobResponse* response) override {
+//     return admission_.Serve(*context, "JobService/GetJob", request, [&](AdmittedCall& call) -> absl::Status { … });
 //   }
 //
 // It authenticates the caller (certificate or token), authorizes by the access table, limits rate and size, and after

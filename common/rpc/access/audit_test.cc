@@ -26,11 +26,15 @@ class AuditTest : public ::testing::Test {
     return lines;
   }
   static AuditRecord Cancelled(absl::Time time = kNow) {
-    return {time, {Role::kOperator, "ana", Proof::kToken}, "ipv4:10.0.0.1:99", "JobService/Cancel", "j1", "r-1", "OK"};
+    return {time, {Role::kOperator, "ana", Proof::kToken}, "ipv4:10.0.0.1:99", "JobService/CancelJob", "j1", "r-1",
+            "OK"};
   }
   static AuditRecord Stranger(absl::Time time) {
-    return {
-        .time = time, .method = "JobService/Submit", .outcome = "UNAUTHENTICATED", .detail = "who?", .refused = true};
+    return {.time = time,
+            .method = "JobService/SubmitJob",
+            .outcome = "UNAUTHENTICATED",
+            .detail = "who?",
+            .refused = true};
   }
   std::filesystem::path folder_;
 };
@@ -45,7 +49,7 @@ TEST_F(AuditTest, ALineSaysWhoDidWhatWhenAndHowItEnded) {
                                       {"role", "operator"},
                                       {"proof", "token"},
                                       {"peer", "ipv4:10.0.0.1:99"},
-                                      {"method", "JobService/Cancel"},
+                                      {"method", "JobService/CancelJob"},
                                       {"subject", "j1"},
                                       {"outcome", "OK"},
                                       {"request_id", "r-1"}}));

@@ -7,13 +7,14 @@
 #include "common/clock.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
-#include "muster/v1/backup.pb.h"
+#include "muster/internal/v1/backup.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 #include "muster/v1/blob.pb.h"
 #include "muster/v1/cluster.pb.h"
 #include "muster/v1/data.pb.h"
 #include "muster/v1/job.pb.h"
 #include "muster/v1/model.pb.h"
-#include "muster/v1/worker.pb.h"
 
 namespace muster {
 namespace {
@@ -55,10 +56,11 @@ absl::Status CallPath(const std::shared_ptr<grpc::Channel>& channel, const std::
 std::vector<std::string> EveryRpc() {
   std::vector<std::string> methods;
   for (const google::protobuf::FileDescriptor* file :
-       {muster::v1::SubmitRequest::descriptor()->file(), muster::v1::ListWorkersRequest::descriptor()->file(),
-        muster::v1::AgentMessage::descriptor()->file(), muster::v1::ImportRequest::descriptor()->file(),
-        muster::v1::PushModelRequest::descriptor()->file(), muster::v1::PutRequest::descriptor()->file(),
-        muster::v1::CopyRequest::descriptor()->file()}) {
+       {muster::v1::SubmitJobRequest::descriptor()->file(), muster::v1::ListWorkersRequest::descriptor()->file(),
+        muster::internal::v1::AgentMessage::descriptor()->file(),
+        muster::v1::ImportDatasetRequest::descriptor()->file(), muster::v1::PushModelRequest::descriptor()->file(),
+        muster::v1::PutBlobRequest::descriptor()->file(), muster::internal::v1::CopyRequest::descriptor()->file(),
+        muster::internal::v1::ResolveRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       const google::protobuf::ServiceDescriptor* service = file->service(s);
       for (int m = 0; m < service->method_count(); ++m) {
@@ -71,7 +73,10 @@ std::vector<std::string> EveryRpc() {
 
 absl::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
                         const std::string& message, const std::string& request_id, absl::Duration within) {
-  return CallPath(channel, absl::StrCat("/muster.v1.", method), message, request_id, within);
+  const std::string_view service = std::string_view(method).substr(0, method.find('/'));
+  const bool internal = service == "WorkerService" || service == "BackupService" || service == "DataPlaneService";
+  return CallPath(channel, absl::StrCat(internal ? "/muster.internal.v1." : "/muster.v1.", method), message, request_id,
+                  within);
 }
 
 absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel) {

@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// "JobService/Submit", …: of every service in muster.v1 that this program is linked with.
+// "JobService/SubmitJob", …: of every service in muster.v1 that this program is linked with.
 std::vector<std::string> EveryRpc();
 
 // Makes the call with one message (none: an empty string is the empty message), and reads what comes until it ends.

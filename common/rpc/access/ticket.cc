@@ -12,8 +12,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::SignedTicket;
-using muster::v1::Ticket;
+using muster::internal::v1::SignedTicket;
+using muster::internal::v1::Ticket;
 
 constexpr std::string_view kPurpose("muster ticket v1\0", 17);
 constexpr absl::Duration kClockSkew = absl::Minutes(5);
@@ -45,7 +45,7 @@ absl::Status CheckSignature(EVP_PKEY* key, const SignedTicket& sealed) {
 
 }  // namespace
 
-Ticket TicketFor(const muster::v1::Assignment& assignment, const std::string& worker, absl::Time now) {
+Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::string& worker, absl::Time now) {
   Ticket ticket;
   ticket.set_job_id(assignment.job_id());
   ticket.set_attempt(assignment.attempt());
@@ -115,11 +115,11 @@ absl::StatusOr<Ticket> ReadTicket(std::string_view bytes, const std::string& aut
   return ticket;
 }
 
-absl::Status TicketBook::Fill(muster::v1::DesiredState& desired, const std::string& worker,
+absl::Status TicketBook::Fill(muster::internal::v1::DesiredState& desired, const std::string& worker,
                               const CertificateFiles& signer, absl::Time now) {
   std::map<Key, std::string>& known = signed_[worker];
   std::map<Key, std::string> kept;
-  for (muster::v1::Assignment& assignment : *desired.mutable_assignments()) {
+  for (muster::internal::v1::Assignment& assignment : *desired.mutable_assignments()) {
     const Key key = {assignment.job_id(), assignment.attempt()};
     std::string& ticket = kept[key];
     const auto found = known.find(key);

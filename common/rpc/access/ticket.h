@@ -16,27 +16,29 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/rpc/certificate_folder.h"
-#include "muster/v1/ticket.pb.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/ticket.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
 // What the worker may do with this assignment; not signed.
-muster::v1::Ticket TicketFor(const muster::v1::Assignment& assignment, const std::string& worker, absl::Time now);
+muster::internal::v1::Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::string& worker,
+                                       absl::Time now);
 
 // Bytes of a SignedTicket.
-absl::StatusOr<std::string> SignTicket(const muster::v1::Ticket& ticket, const CertificateFiles& signer);
+absl::StatusOr<std::string> SignTicket(const muster::internal::v1::Ticket& ticket, const CertificateFiles& signer);
 
 // UNAUTHENTICATED (BAD_TICKET): not signed by a coordinator whose certificate led, when it signed, to one of
 // `authority`'s certificates (PEM).
-absl::StatusOr<muster::v1::Ticket> ReadTicket(std::string_view bytes, const std::string& authority, absl::Time now);
+absl::StatusOr<muster::internal::v1::Ticket> ReadTicket(std::string_view bytes, const std::string& authority,
+                                                        absl::Time now);
 
 // The coordinator's signer: signs each worker's assignments once, so that an unchanged assignment keeps the same bytes.
 class TicketBook {
  public:
   // Fills in `ticket` of each assignment. Not thread-safe.
-  absl::Status Fill(muster::v1::DesiredState& desired, const std::string& worker, const CertificateFiles& signer,
-                    absl::Time now);
+  absl::Status Fill(muster::internal::v1::DesiredState& desired, const std::string& worker,
+                    const CertificateFiles& signer, absl::Time now);
 
  private:
   using Key = std::pair<std::string, uint32_t>;               // job, attempt

@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Ticket;
+using muster::internal::v1::Ticket;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -29,8 +29,8 @@ class TicketTest : public ::testing::Test {
     EXPECT_TRUE(IssueCertificate(folder_ / authority, {.role = role, .name = "x"}, target).ok());
     return ReadCertificateFolder(target).value();
   }
-  static muster::v1::Assignment Assignment() {
-    muster::v1::Assignment assignment;
+  static muster::internal::v1::Assignment Assignment() {
+    muster::internal::v1::Assignment assignment;
     assignment.set_job_id("j1");
     assignment.set_attempt(2);
     assignment.set_world_size(4);
@@ -83,10 +83,10 @@ TEST_F(TicketTest, OnlyACoordinatorOfTheAuthorityMaySign) {
 TEST_F(TicketTest, NoByteCanBeChanged) {
   const std::string bytes = SignTicket(TicketFor(Assignment(), "w1", now_), Issue(Role::kCoordinator)).value();
   ASSERT_TRUE(Read(bytes).ok());
-  muster::v1::SignedTicket sealed;
+  muster::internal::v1::SignedTicket sealed;
   ASSERT_TRUE(sealed.ParseFromString(bytes));
   for (size_t i = 0; i < sealed.ticket().size(); ++i) {
-    muster::v1::SignedTicket changed = sealed;
+    muster::internal::v1::SignedTicket changed = sealed;
     (*changed.mutable_ticket())[i] ^= 1;
     EXPECT_FALSE(Read(changed.SerializeAsString()).ok()) << "byte " << i;
   }
@@ -113,9 +113,9 @@ TEST_F(TicketTest, OfABundleEitherAuthorityWillDo) {
 TEST_F(TicketTest, AnAssignmentThatDoesNotChangeKeepsItsTicket) {
   const CertificateFiles signer = Issue(Role::kCoordinator);
   TicketBook book;
-  muster::v1::DesiredState first;
+  muster::internal::v1::DesiredState first;
   *first.add_assignments() = Assignment();
-  muster::v1::DesiredState again = first, later = first;
+  muster::internal::v1::DesiredState again = first, later = first;
   later.mutable_assignments(0)->set_attempt(3);
   ASSERT_TRUE(book.Fill(first, "w1", signer, now_).ok());
   ASSERT_TRUE(book.Fill(again, "w1", signer, now_ + absl::Hours(1)).ok());

@@ -83,7 +83,7 @@ absl::StatusOr<std::filesystem::path> BlobStore::PathOf(const std::string& diges
 }
 
 absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view bytes) {
-  muster::v1::PutHeader header;
+  muster::v1::PutBlobHeader header;
   header.set_digest(digest);
   header.set_size(bytes.size());
   absl::StatusOr<std::unique_ptr<BlobUpload>> upload = Upload(header);
@@ -175,7 +175,7 @@ absl::StatusOr<bool> BlobStore::SetAsideIfDamaged(const std::string& digest) {
   return true;
 }
 
-absl::StatusOr<std::unique_ptr<BlobUpload>> BlobStore::Upload(const muster::v1::PutHeader& header) {
+absl::StatusOr<std::unique_ptr<BlobUpload>> BlobStore::Upload(const muster::v1::PutBlobHeader& header) {
   ASSIGN_OR_RETURN(const muster::v1::BlobStat stat, Stat(header.digest()));
   if (stat.present()) return absl::AlreadyExistsError(absl::StrCat(Short(header.digest()), " is stored already"));
   if (header.size() > kMaxBlobBytes) {

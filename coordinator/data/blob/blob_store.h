@@ -65,7 +65,7 @@ class BlobStore {
   // Begins or continues an upload: bytes before `offset` are those of the partial upload. UNAVAILABLE while another
   // upload of the blob runs; ALREADY_EXISTS if the blob is stored; OUT_OF_RANGE for an offset beyond the partial
   // upload.
-  absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(const muster::v1::PutHeader& header);
+  absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(const muster::v1::PutBlobHeader& header);
 
  private:
   friend class BlobUpload;
@@ -96,11 +96,11 @@ class BlobUpload {
 
  private:
   friend class BlobStore;
-  BlobUpload(BlobStore& store, const muster::v1::PutHeader& header) : store_(store), header_(header) {}
+  BlobUpload(BlobStore& store, const muster::v1::PutBlobHeader& header) : store_(store), header_(header) {}
   absl::Status Begin();
 
   BlobStore& store_;
-  const muster::v1::PutHeader header_;
+  const muster::v1::PutBlobHeader header_;
   std::unique_ptr<FILE, int (*)(FILE*)> file_{nullptr, &std::fclose};
   Sha256 sha_;
   uint64_t size_ = 0;

@@ -23,7 +23,7 @@ class BlobStoreTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   absl::StatusOr<std::unique_ptr<BlobUpload>> Upload(uint64_t offset = 0, const std::string& text = "hello world") {
-    muster::v1::PutHeader header;
+    muster::v1::PutBlobHeader header;
     header.set_digest(Sha256Hex(text));
     header.set_size(text.size());
     header.set_offset(offset);
@@ -94,7 +94,7 @@ TEST_F(BlobStoreTest, RefusesWrongSizes) {
   EXPECT_THAT(std::string(upload->Append("hello world!").message()), HasSubstr("more than the 11 bytes"));
   ASSERT_TRUE(upload->Append("hello").ok());
   EXPECT_THAT(std::string(upload->Commit().message()), HasSubstr("5 of 11 bytes arrived"));
-  muster::v1::PutHeader header;
+  muster::v1::PutBlobHeader header;
   header.set_digest(Sha256Hex("x"));
   header.set_size(BlobStore::kMaxBlobBytes + 1);
   EXPECT_THAT(std::string(store_->Upload(header).status().message()), HasSubstr("at most 64 GiB"));

@@ -98,7 +98,7 @@ muster::v1::Pooling PoolingOf(PoolingMode mode) {
     case PoolingMode::kWeightedMean:
       return muster::v1::POOLING_WEIGHTED_MEAN;
   }
-  return muster::v1::POOLING_DEFAULT;
+  return muster::v1::POOLING_UNSPECIFIED;
 }
 
 absl::StatusOr<EncoderConfig> ReadModelFolder(const std::filesystem::path& folder) {

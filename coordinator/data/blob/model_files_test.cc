@@ -50,7 +50,7 @@ class ModelFilesTest : public testing::Test {
 
   // Stores the bytes and gives them the path in the manifest.
   void Put(const std::string& path, const std::string& bytes) {
-    muster::v1::PutHeader header;
+    muster::v1::PutBlobHeader header;
     header.set_digest(Sha256Hex(bytes));
     header.set_size(bytes.size());
     if (auto upload = blobs_->Upload(header); upload.ok()) {

@@ -60,6 +60,7 @@ std::vector<uint32_t> ChooseIndices(uint32_t size, uint32_t count, Choose choose
     }
     case Choose::CHOOSE_ROTATE:
       return WindowIndices(size, count, epoch);
+    case Choose::CHOOSE_UNSPECIFIED:
     case Choose::CHOOSE_RANDOM:
     case Choose::Choose_INT_MIN_SENTINEL_DO_NOT_USE_:
     case Choose::Choose_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -13,8 +13,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::EvaluationHeader;
-using muster::v1::StreamEvaluationResponse;
+using muster::internal::v1::EvaluationHeader;
+using muster::internal::v1::StreamEvaluationResponse;
 
 constexpr uint32_t kMaxMicroBatchTokens = 4 << 20;  // 16 MiB of ids
 

@@ -10,9 +10,9 @@
 namespace muster {
 namespace {
 
-using muster::v1::EvaluationHeader;
-using muster::v1::MicroBatch;
-using muster::v1::StreamEvaluationResponse;
+using muster::internal::v1::EvaluationHeader;
+using muster::internal::v1::MicroBatch;
+using muster::internal::v1::StreamEvaluationResponse;
 using testing::ElementsAre;
 
 struct RankPart {

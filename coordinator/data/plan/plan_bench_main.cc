@@ -54,7 +54,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   const absl::Duration start = RealClock().Monotonic();
   const StepPlan plan = PlanStep(inputs, 0);
   const absl::Duration planned = RealClock().Monotonic();
-  ASSIGN_OR_RETURN(muster::v1::StepShare share, source->Share(0, 0, world_size));
+  ASSIGN_OR_RETURN(muster::internal::v1::StepShare share, source->Share(0, 0, world_size));
   const absl::Duration first = RealClock().Monotonic();
   size_t bytes = 0;
   for (uint32_t rank = 0; rank < world_size; ++rank) {

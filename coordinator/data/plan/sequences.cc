@@ -92,7 +92,7 @@ void Sequences::AppendSequence(const Side& side, bool is_query, uint32_t text, s
 }
 
 void Sequences::FillMicroBatch(std::span<const uint32_t> queries, std::span<const uint32_t> passages,
-                               std::span<const uint32_t> slots, muster::v1::MicroBatch& micro_batch) const {
+                               std::span<const uint32_t> slots, muster::internal::v1::MicroBatch& micro_batch) const {
   std::vector<uint32_t> ids;
   const bool any_unpooled = query_.unpooled > 0 || passage_.unpooled > 0;
   for (const uint32_t slot : slots) {

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/data/tokenize/token_store.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 
 namespace muster {
 
@@ -43,7 +43,7 @@ class Sequences {
 
   // Fills in the sequences of `slots`: slot i < queries.size() is queries[i], the others passages[i - queries.size()].
   void FillMicroBatch(std::span<const uint32_t> queries, std::span<const uint32_t> passages,
-                      std::span<const uint32_t> slots, muster::v1::MicroBatch& micro_batch) const;
+                      std::span<const uint32_t> slots, muster::internal::v1::MicroBatch& micro_batch) const;
 
   // Everything that decides the ids: of tokenizer, prompts and lengths.
   std::string identity() const;

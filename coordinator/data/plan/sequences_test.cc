@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::MicroBatch;
+using muster::internal::v1::MicroBatch;
 using muster::v1::ResolvedJob;
 using testing::ElementsAre;
 using testing::HasSubstr;

@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 
 constexpr size_t kCacheBytes = 64 << 20;  // number of plans to keep, approximately
 constexpr size_t kCachePlans = 1024;

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/tokenize/token_store.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "muster/v1/data.pb.h"
 
 namespace muster {
@@ -36,7 +37,7 @@ class ShareSource {
 
   // The share of `rank` of `world_size`. A step is planned once for all ranks of a world size; steps beyond an epoch
   // continue into the next one, without end. A pure function of the options and arguments: the same bytes every time.
-  absl::StatusOr<muster::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size);
+  absl::StatusOr<muster::internal::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size);
 
  private:
   class State;
@@ -50,7 +51,7 @@ class ShareSource {
 absl::Status StreamEvaluationShares(
     const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec,
     const muster::v1::ResolvedJob& resolved, uint32_t rank, uint32_t world_size,
-    const std::function<absl::Status(const muster::v1::StreamEvaluationResponse&)>& send);
+    const std::function<absl::Status(const muster::internal::v1::StreamEvaluationResponse&)>& send);
 
 // Queries of the split with a positive that `data` lets be selected: an epoch's length.
 uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data);

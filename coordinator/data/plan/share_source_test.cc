@@ -16,8 +16,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::MicroBatch;
-using muster::v1::StepShare;
+using muster::internal::v1::MicroBatch;
+using muster::internal::v1::StepShare;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;

@@ -16,8 +16,8 @@ class DataAccess : public DataServerTest {
     ASSERT_TRUE(Import(Header("secret"), BeirFiles(11)).ok());
     ASSERT_TRUE(Push("vocab", Vocabulary()).ok());
   }
-  v1::StreamRequest Request(const std::string& dataset) {
-    v1::StreamRequest request;
+  internal::v1::StreamRequest Request(const std::string& dataset) {
+    internal::v1::StreamRequest request;
     v1::JobSpec& spec = *request.mutable_spec();
     spec.set_name("job");
     spec.mutable_model()->set_preset("tiny");
@@ -30,16 +30,17 @@ class DataAccess : public DataServerTest {
     request.mutable_identity()->set_attempt(1);
     request.mutable_identity()->set_rank(1);
     request.mutable_identity()->set_world_size(2);
-    v1::ResolveRequest resolve;
+    internal::v1::ResolveRequest resolve;
     *resolve.mutable_spec() = spec;
-    v1::ResolveResponse response;
+    internal::v1::ResolveResponse response;
     grpc::ClientContext call;
-    EXPECT_TRUE(v1::DataService::NewStub(coordinator_)->Resolve(&call, resolve, &response).ok());
+    EXPECT_TRUE(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, resolve, &response).ok());
     *request.mutable_resolved() = response.resolved();
     return request;
   }
-  static absl::Status Stream(const std::shared_ptr<grpc::Channel>& channel, const v1::StreamRequest& request) {
-    return CallByName(channel, "DataService/Stream", request.SerializeAsString());
+  static absl::Status Stream(const std::shared_ptr<grpc::Channel>& channel,
+                             const internal::v1::StreamRequest& request) {
+    return CallByName(channel, "DataPlaneService/Stream", request.SerializeAsString());
   }
 };
 
@@ -48,17 +49,17 @@ TEST_F(DataAccess, EveryRpcIsForItsRolesAlone) {
   tokens_ = root_ / "tokens.yaml";
   StartServer();
   AccessMatrix matrix(root_, absl::StrCat("127.0.0.1:", server_->port()));
-  matrix.Check({"DataService/", "BlobService/", "ModelService/", "BackupService/"});
+  matrix.Check({"DataService/", "DataPlaneService/", "BlobService/", "ModelService/", "BackupService/"});
 }
 
 TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {
-  const v1::StreamRequest request = Request("set");
-  const v1::Ticket ticket = TicketOf(request.identity(), request.resolved());
+  const internal::v1::StreamRequest request = Request("set");
+  const internal::v1::Ticket ticket = TicketOf(request.identity(), request.resolved());
   EXPECT_TRUE(Stream(WorkerWith(ticket), request).ok());
   EXPECT_EQ(ReasonOf(Stream(worker_, request)), "NOT_ASSIGNED") << "without a ticket";
   EXPECT_EQ(ReasonOf(Stream(Channel("worker", "nonsense"), request)), "BAD_TICKET");
-  const auto refused = [&](const std::function<void(v1::StreamRequest&)>& change) {
-    v1::StreamRequest other = request;
+  const auto refused = [&](const std::function<void(internal::v1::StreamRequest&)>& change) {
+    internal::v1::StreamRequest other = request;
     change(other);
     return ReasonOf(Stream(WorkerWith(ticket), other)) == "NOT_ASSIGNED";
   };
@@ -66,22 +67,22 @@ TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {
   EXPECT_TRUE(refused([](auto& r) { r.mutable_identity()->set_attempt(2); }));
   EXPECT_TRUE(refused([](auto& r) { r.mutable_identity()->set_rank(0); }));
   EXPECT_TRUE(refused([](auto& r) { r.mutable_identity()->set_world_size(3); }));
-  const v1::StreamRequest secret = Request("secret");
+  const internal::v1::StreamRequest secret = Request("secret");
   EXPECT_TRUE(refused([&](auto& r) { r.mutable_resolved()->set_train_dataset(secret.resolved().train_dataset()); }));
   EXPECT_TRUE(refused([&](auto& r) { r.mutable_resolved()->set_tokenizer(std::string(64, 'a')); }));
-  v1::Ticket other = ticket;
+  internal::v1::Ticket other = ticket;
   other.set_worker("worker-2");
   EXPECT_EQ(ReasonOf(Stream(WorkerWith(other), request)), "NOT_ASSIGNED") << "another worker's ticket";
   EXPECT_TRUE(Stream(WorkerWith(ticket), request).ok()) << "it is the changes that were refused";
 
-  v1::StreamEvaluationRequest evaluation;
+  internal::v1::StreamEvaluationRequest evaluation;
   *evaluation.mutable_identity() = request.identity();
   *evaluation.mutable_spec() = request.spec();
   *evaluation.mutable_resolved() = request.resolved();
   evaluation.set_split("dev");
   evaluation.set_dataset(secret.resolved().train_dataset());
   const auto evaluate = [&] {
-    return CallByName(WorkerWith(ticket), "DataService/StreamEvaluation", evaluation.SerializeAsString());
+    return CallByName(WorkerWith(ticket), "DataPlaneService/StreamEvaluation", evaluation.SerializeAsString());
   };
   EXPECT_EQ(ReasonOf(evaluate()), "NOT_ASSIGNED");
   evaluation.set_dataset(request.resolved().train_dataset());
@@ -89,8 +90,8 @@ TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {
 }
 
 TEST_F(DataAccess, BlobsAreReadByManifestsOfTheTicketAlone) {
-  const v1::StreamRequest request = Request("set");
-  v1::Ticket ticket = TicketOf(request.identity(), request.resolved());
+  const internal::v1::StreamRequest request = Request("set");
+  internal::v1::Ticket ticket = TicketOf(request.identity(), request.resolved());
   BlobClient operators(operator_), rank(WorkerWith(ticket));
   const std::string secret = operators.PutBytes("weights of another job").value();
   EXPECT_EQ(ReasonOf(rank.GetBytes(secret).status()), "NOT_ASSIGNED");

@@ -30,7 +30,7 @@ class ServerAdd : public DataServerTest {
     v1::GetDatasetRequest request;
     request.set_name(name);
     v1::GetDatasetResponse response;
-    EXPECT_TRUE(v1::DataService::NewStub(operator_)->Get(&call, request, &response).ok());
+    EXPECT_TRUE(v1::DataService::NewStub(operator_)->GetDataset(&call, request, &response).ok());
     return response.dataset();
   }
   std::shared_ptr<grpc::Channel> ana_, ben_;
@@ -144,13 +144,13 @@ TEST_F(ServerAdd, IsForTheOwnerAndOperatorsOfADatasetThatExists) {
 TEST_F(ServerAdd, LosesAgainstAChangeOfTheNameMeanwhile) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->Import(&call);
-  v1::ImportRequest request;
+  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
+  v1::ImportDatasetRequest request;
   *request.mutable_header() = Adding("set");
   ASSERT_TRUE(stream->Write(request));
   request.mutable_file()->set_path("qrels/train.tsv");
   ASSERT_TRUE(stream->Write(request));
-  v1::ImportResponse response;
+  v1::ImportDatasetResponse response;
   ASSERT_TRUE(stream->Read(&response)) << "the server has looked at the name";
   const std::string digest = Import(Adding("set", "llm"), {{"qrels/train.tsv", "q1\td4\t1\n"}})->dataset().digest();
   request.set_chunk("q3\td4\t1\n");

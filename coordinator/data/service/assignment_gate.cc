@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::Ticket;
+using muster::internal::v1::Ticket;
 
 absl::Status NotAssigned(const Ticket& ticket, const std::string& what) {
   return WithReason(
@@ -40,7 +40,6 @@ absl::StatusOr<std::optional<Ticket>> AssignmentGate::TicketOf(const grpc::Serve
   if (caller.role != Role::kWorker || watch_ == nullptr) return std::nullopt;
   const std::string bytes = MetadataOf(context, kTicketMetadata);
   if (bytes.empty()) {
-    if (options_.allow_without_ticket) return std::nullopt;
     return WithReason(
         absl::PermissionDeniedError(absl::StrCat(
             "worker ", caller.name, " shows no ticket of its coordinator. Is the coordinator of this version?")),
@@ -56,7 +55,7 @@ absl::StatusOr<std::optional<Ticket>> AssignmentGate::TicketOf(const grpc::Serve
 }
 
 absl::Status AssignmentGate::AdmitStream(const grpc::ServerContext& context, const Principal& caller,
-                                         const muster::v1::RankIdentity& identity,
+                                         const muster::internal::v1::RankIdentity& identity,
                                          const muster::v1::ResolvedJob& resolved, const std::string& dataset) const {
   ASSIGN_OR_RETURN(const std::optional<Ticket> ticket, TicketOf(context, caller));
   if (!ticket.has_value()) return absl::OkStatus();

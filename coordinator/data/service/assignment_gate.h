@@ -14,8 +14,8 @@
 #include "common/rpc/principal.h"
 #include "coordinator/data/blob/blob_store.h"
 #include "coordinator/data/service/attempt_fence.h"
-#include "muster/v1/data.pb.h"
-#include "muster/v1/ticket.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
+#include "muster/internal/v1/ticket.pb.h"
 
 namespace muster {
 
@@ -25,7 +25,6 @@ class AssignmentGate {
  public:
   struct Options {
     std::filesystem::path certificates;  // the data server's, with the authority; empty: an insecure server
-    bool allow_without_ticket = false;   // for ranks of a version without tickets, during an upgrade
     AttemptFence* fence = nullptr;
     const Clock* clock = &RealClock();
   };
@@ -33,7 +32,7 @@ class AssignmentGate {
 
   // Allows the rank, attempt and world of the ticket, and the datasets and the tokenizer that its job was resolved to.
   absl::Status AdmitStream(const grpc::ServerContext& context, const Principal& caller,
-                           const muster::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
+                           const muster::internal::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved,
                            const std::string& dataset) const;
   // Allows a manifest of the ticket, or a file of one.
   absl::Status AdmitRead(const grpc::ServerContext& context, const Principal& caller, const std::string& digest,
@@ -44,8 +43,8 @@ class AssignmentGate {
  private:
   explicit AssignmentGate(const Options& options) : options_(options) {}
   // None for those who need none.
-  absl::StatusOr<std::optional<muster::v1::Ticket>> TicketOf(const grpc::ServerContext& context,
-                                                             const Principal& caller) const;
+  absl::StatusOr<std::optional<muster::internal::v1::Ticket>> TicketOf(const grpc::ServerContext& context,
+                                                                       const Principal& caller) const;
 
   Options options_;
   CertificateWatch* watch_ = nullptr;

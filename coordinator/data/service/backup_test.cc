@@ -5,7 +5,7 @@
 #include <set>
 
 #include "absl/time/clock.h"
-#include "muster/v1/backup.grpc.pb.h"
+#include "muster/internal/v1/backup.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -16,36 +16,36 @@ class DataBackupTest : public DataServerTest {
  protected:
   struct Call {
     grpc::ClientContext context;
-    std::unique_ptr<grpc::ClientReaderWriter<v1::CopyRequest, v1::CopyResponse>> stream;
+    std::unique_ptr<grpc::ClientReaderWriter<internal::v1::CopyRequest, internal::v1::CopyResponse>> stream;
   };
   std::unique_ptr<Call> Begin(absl::Duration within) {
     auto call = std::make_unique<Call>();
     call->context.set_deadline(absl::ToChronoTime(absl::Now() + within));
-    call->stream = v1::BackupService::NewStub(operator_)->Copy(&call->context);
+    call->stream = internal::v1::BackupService::NewStub(operator_)->Copy(&call->context);
     return call;
   }
-  static v1::CopyRequest Hold() {
-    v1::CopyRequest request;
+  static internal::v1::CopyRequest Hold() {
+    internal::v1::CopyRequest request;
     request.mutable_hold();
     return request;
   }
   static std::set<std::string> List(Call& call) {
-    v1::CopyRequest request;
+    internal::v1::CopyRequest request;
     request.mutable_list();
     call.stream->Write(request);
     std::set<std::string> paths;
-    v1::CopyResponse response;
+    internal::v1::CopyResponse response;
     while (call.stream->Read(&response) && !response.has_listed()) {
-      for (const v1::CopyFile& file : response.files().files()) paths.insert(file.path());
+      for (const internal::v1::CopyFile& file : response.files().files()) paths.insert(file.path());
     }
     return paths;
   }
   absl::Status Delete(const std::string& digest) {
     grpc::ClientContext context;
-    v1::DeleteBlobsRequest request;
+    internal::v1::DeleteBlobsRequest request;
     request.add_digests(digest);
-    v1::DeleteBlobsResponse response;
-    return FromGrpc(v1::BlobService::NewStub(coordinator_)->Delete(&context, request, &response));
+    internal::v1::DeleteBlobsResponse response;
+    return FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->DeleteBlobs(&context, request, &response));
   }
 };
 
@@ -55,7 +55,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
   ASSERT_TRUE(report.ok());
   const auto call = Begin(absl::Minutes(5));
   ASSERT_TRUE(call->stream->Write(Hold()));
-  v1::CopyResponse held;
+  internal::v1::CopyResponse held;
   ASSERT_TRUE(call->stream->Read(&held));
   EXPECT_EQ(held.held().server(), "data");
 
@@ -64,7 +64,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
   v1::DeleteDatasetRequest request;
   request.set_name("set");
   v1::DeleteDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(operator_)->Delete(&context, request, &response).ok()) << "a name may go";
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&context, request, &response).ok()) << "a name may go";
   const std::set<std::string> listed = List(*call);
   EXPECT_TRUE(listed.contains("catalogue.db"));
   EXPECT_TRUE(listed.contains(absl::StrCat("blobs/", digest.substr(0, 2), "/", digest)));
@@ -81,7 +81,7 @@ TEST_F(DataBackupTest, AClientThatDiesHoldsNoLonger) {
   const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();
   const auto call = Begin(absl::Minutes(5));
   ASSERT_TRUE(call->stream->Write(Hold()));
-  v1::CopyResponse held;
+  internal::v1::CopyResponse held;
   ASSERT_TRUE(call->stream->Read(&held));
   ASSERT_TRUE(absl::IsUnavailable(Delete(digest)));
   call->context.TryCancel();
@@ -96,7 +96,7 @@ TEST_F(DataBackupTest, AClientThatDiesHoldsNoLonger) {
 TEST_F(DataBackupTest, ACallWithoutDeadlineIsRefused) {
   const auto call = Begin(absl::Hours(25));
   call->stream->Write(Hold());
-  v1::CopyResponse response;
+  internal::v1::CopyResponse response;
   EXPECT_FALSE(call->stream->Read(&response));
   EXPECT_TRUE(absl::IsInvalidArgument(FromGrpc(call->stream->Finish())));
 }

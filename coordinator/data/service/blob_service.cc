@@ -8,7 +8,6 @@
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/service/services.h"
-#include "coordinator/data/service/sweep.h"
 #include "muster/v1/blob.grpc.pb.h"
 
 namespace muster {
@@ -17,22 +16,15 @@ namespace {
 namespace v1 = muster::v1;
 
 constexpr size_t kChunk = 1 << 20;
-constexpr int kMaxDigests = 1000;
-
-absl::Status CheckCount(int digests) {
-  if (digests <= kMaxDigests) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
-}
-
 class BlobServiceImpl final : public v1::BlobService::Service {
  public:
   explicit BlobServiceImpl(DataContext data) : data_(data) {}
 
-  grpc::Status Put(grpc::ServerContext* call, grpc::ServerReader<v1::PutRequest>* reader,
-                   v1::PutResponse* response) override {
-    return data_.admission.Serve(*call, "BlobService/Put", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
+  grpc::Status PutBlob(grpc::ServerContext* call, grpc::ServerReader<v1::PutBlobRequest>* reader,
+                       v1::PutBlobResponse* response) override {
+    return data_.admission.Serve(*call, "BlobService/PutBlob", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
       RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
-      v1::PutRequest request;
+      v1::PutBlobRequest request;
       if (!reader->Read(&request) || !request.has_header()) {
         return absl::InvalidArgumentError("put: the first message must be the header");
       }
@@ -42,20 +34,20 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     });
   }
 
-  grpc::Status Get(grpc::ServerContext* call, const v1::GetRequest* request,
-                   grpc::ServerWriter<v1::GetResponse>* writer) override {
-    return data_.admission.Serve(*call, "BlobService/Get", request, [&](AdmittedCall& admitted) -> absl::Status {
+  grpc::Status GetBlob(grpc::ServerContext* call, const v1::GetBlobRequest* request,
+                       grpc::ServerWriter<v1::GetBlobResponse>* writer) override {
+    return data_.admission.Serve(*call, "BlobService/GetBlob", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->digest();
       RETURN_IF_ERROR(data_.gate.AdmitRead(*call, admitted.principal, request->digest(), *data_.stores.blobs));
       return Send(*request, *call, *writer);
     });
   }
 
-  grpc::Status Stat(grpc::ServerContext* call, const v1::StatBlobsRequest* request,
-                    v1::StatBlobsResponse* response) override {
-    return data_.admission.Serve(*call, "BlobService/Stat", request, [&](AdmittedCall& admitted) -> absl::Status {
+  grpc::Status StatBlobs(grpc::ServerContext* call, const v1::StatBlobsRequest* request,
+                         v1::StatBlobsResponse* response) override {
+    return data_.admission.Serve(*call, "BlobService/StatBlobs", request, [&](AdmittedCall& admitted) -> absl::Status {
       RETURN_IF_ERROR(data_.gate.AdmitWrite(*call, admitted.principal));
-      RETURN_IF_ERROR(CheckCount(request->digests_size()));
+      RETURN_IF_ERROR(CheckDigestCount(request->digests_size()));
       for (const std::string& digest : request->digests()) {
         ASSIGN_OR_RETURN(*response->add_blobs(), data_.stores.blobs->Stat(digest));
       }
@@ -63,31 +55,9 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     });
   }
 
-  grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteBlobsRequest* request,
-                      v1::DeleteBlobsResponse* response) override {
-    return data_.admission.Serve(*call, "BlobService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
-      RETURN_IF_ERROR(CheckCount(request->digests_size()));
-      ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
-      ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
-      const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
-      for (const std::string& digest : request->digests()) {
-        if (kept.contains(digest)) continue;
-        std::error_code error;
-        const auto path = data_.stores.blobs->PathOf(digest);
-        const uintmax_t bytes = path.ok() ? std::filesystem::file_size(*path, error) : 0;
-        ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->DeleteUnlessClaimed(digest, let_go));
-        response->set_deleted(response->deleted() + deleted);
-        if (deleted && !error) data_.metrics.garbage_bytes.With({"blobs"}).Increment(static_cast<double>(bytes));
-      }
-      admitted.subject = absl::StrCat(response->deleted(), " blobs");
-      spdlog::info("{} deleted {} blobs", admitted.principal.name, response->deleted());
-      return absl::OkStatus();
-    });
-  }
-
  private:
-  absl::Status Take(const v1::PutHeader& header, const Principal& caller, const grpc::ServerContext& call,
-                    grpc::ServerReader<v1::PutRequest>& reader) const {
+  absl::Status Take(const v1::PutBlobHeader& header, const Principal& caller, const grpc::ServerContext& call,
+                    grpc::ServerReader<v1::PutBlobRequest>& reader) const {
     auto upload = data_.stores.blobs->Upload(header);
     if (absl::IsAlreadyExists(upload.status())) return absl::OkStatus();
     if (!upload.ok()) return upload.status();
@@ -95,7 +65,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     // The budget is for what users bring: running jobs continue as long as the disk has space for their checkpoints.
     const bool is_rank = caller.role == Role::kWorker;
     RETURN_IF_ERROR(is_rank ? data_.stores.state->CheckRoom(bytes) : data_.budget.CheckRoom(bytes));
-    v1::PutRequest request;
+    v1::PutBlobRequest request;
     while (reader.Read(&request)) {
       RETURN_IF_ERROR(CheckAlive(data_, call));
       if (request.chunk().size() > kChunk) return absl::InvalidArgumentError("put: a chunk has at most 1 MiB");
@@ -106,14 +76,14 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     return (*upload)->Commit();
   }
 
-  absl::Status Send(const v1::GetRequest& request, const grpc::ServerContext& call,
-                    grpc::ServerWriter<v1::GetResponse>& writer) const {
+  absl::Status Send(const v1::GetBlobRequest& request, const grpc::ServerContext& call,
+                    grpc::ServerWriter<v1::GetBlobResponse>& writer) const {
     ASSIGN_OR_RETURN(const auto path, data_.stores.blobs->PathOf(request.digest()));
     ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
     if (request.offset() > file.size()) {
       return absl::OutOfRangeError(absl::StrCat("offset: ", request.offset(), ", the blob has ", file.size(), " bytes"));
     }
-    v1::GetResponse response;
+    v1::GetBlobResponse response;
     response.set_size(file.size());
     uint64_t at = request.offset();
     Sha256 sha;

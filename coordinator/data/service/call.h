@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/rpc/access/admission.h"
 #include "coordinator/data/service/assignment_gate.h"
@@ -30,6 +31,13 @@ struct DataContext {
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server shuts down: streams end, clients reconnect
 };
+
+// OK if one call may name so many digests.
+inline absl::Status CheckDigestCount(int digests) {
+  constexpr int kMaxDigests = 1000;
+  if (digests <= kMaxDigests) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
+}
 
 // Not OK as soon as there is no point in continuing the call.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {

@@ -41,8 +41,6 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--streams", flags.server.limits.streams, "open streams of one user; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_flag("--allow-ranks-without-ticket", flags.server.allow_without_ticket,
-               "while workers of a version without tickets are still there: any worker may read what any job uses");
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--store-budget", flags.server.store_budget,
                  "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: limited by the disk alone")

@@ -24,16 +24,15 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
                                                           .limits = options.limits,
                                                           .observer = &server->calls_,
                                                           .clock = options.clock}));
-  ASSIGN_OR_RETURN(server->gate_,
-                   AssignmentGate::Create({.certificates = options.security.certificates,
-                                           .allow_without_ticket = options.allow_without_ticket,
-                                           .fence = &server->fence_,
-                                           .clock = options.clock}));
+  ASSIGN_OR_RETURN(server->gate_, AssignmentGate::Create({.certificates = options.security.certificates,
+                                                          .fence = &server->fence_,
+                                                          .clock = options.clock}));
   server->budget_ = std::make_unique<StoreBudget>(*server->stores_, options.store_budget, *options.clock);
   const DataContext context = {*server->stores_,    *server->sources_, server->fence_,   server->metrics_,
                                *server->admission_, *server->gate_,    *server->budget_, *options.clock,
                                server->stopping_};
   server->services_.push_back(MakeDataService(context));
+  server->services_.push_back(MakeDataPlaneService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
   server->services_.push_back(MakeBackupService(DataBackup(*server->stores_), *server->admission_));

@@ -39,7 +39,6 @@ class DataServer {
     SecurityOptions security;
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
-    bool allow_without_ticket = false;  // ranks of a version without tickets; for the time of an upgrade
     uint64_t store_budget = 0;  // bytes; 0: limited by the disk alone
     const Clock* clock = &RealClock();
   };

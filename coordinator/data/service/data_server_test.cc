@@ -38,26 +38,29 @@ class ServerStream : public DataServerTest {
 
   absl::StatusOr<v1::ResolvedJob> Resolve() {
     grpc::ClientContext call;
-    v1::ResolveRequest request;
+    internal::v1::ResolveRequest request;
     *request.mutable_spec() = spec_;
-    v1::ResolveResponse response;
-    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response)));
+    internal::v1::ResolveResponse response;
+    RETURN_IF_ERROR(
+        FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
   }
   // The notes of the answer.
   std::vector<std::string> ResolveNotes() {
     grpc::ClientContext call;
-    v1::ResolveRequest request;
+    internal::v1::ResolveRequest request;
     *request.mutable_spec() = spec_;
-    v1::ResolveResponse response;
-    const absl::Status status = FromGrpc(v1::DataService::NewStub(coordinator_)->Resolve(&call, request, &response));
+    internal::v1::ResolveResponse response;
+    const absl::Status status =
+        FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, request, &response));
     EXPECT_TRUE(status.ok()) << status;
     return NotesOf(call);
   }
   std::string ResolveError() { return std::string(Resolve().status().message()); }
 
-  v1::StreamRequest Request(uint32_t attempt, uint32_t rank = 0, uint32_t world_size = 1, uint64_t from_step = 0) {
-    v1::StreamRequest request;
+  internal::v1::StreamRequest Request(uint32_t attempt, uint32_t rank = 0, uint32_t world_size = 1,
+                                      uint64_t from_step = 0) {
+    internal::v1::StreamRequest request;
     request.mutable_identity()->set_job_id("job-1");
     request.mutable_identity()->set_attempt(attempt);
     request.mutable_identity()->set_rank(rank);
@@ -67,19 +70,19 @@ class ServerStream : public DataServerTest {
     request.set_from_step(from_step);
     return request;
   }
-  std::shared_ptr<grpc::Channel> WorkerFor(const v1::StreamRequest& request) {
+  std::shared_ptr<grpc::Channel> WorkerFor(const internal::v1::StreamRequest& request) {
     return WorkerWith(TicketOf(request.identity(), request.resolved()));
   }
   struct Streamed {
-    std::vector<v1::StepShare> shares;
+    std::vector<internal::v1::StepShare> shares;
     absl::Status status;
   };
-  Streamed Stream(const v1::StreamRequest& request) {
+  Streamed Stream(const internal::v1::StreamRequest& request) {
     grpc::ClientContext call;
-    const auto stub = v1::DataService::NewStub(WorkerFor(request));
+    const auto stub = internal::v1::DataPlaneService::NewStub(WorkerFor(request));
     const auto reader = stub->Stream(&call, request);
     Streamed streamed;
-    v1::StepShare share;
+    internal::v1::StepShare share;
     while (reader->Read(&share)) streamed.shares.push_back(share);
     streamed.status = FromGrpc(reader->Finish());
     return streamed;
@@ -134,12 +137,12 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
 }
 
 TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {
-  v1::PreviewRequest request;
+  internal::v1::PreviewRequest request;
   *request.mutable_spec() = spec_;
   *request.mutable_resolved() = Resolve().value();
-  const auto preview = [&](const std::shared_ptr<grpc::Channel>& channel, v1::PreviewResponse& response) {
+  const auto preview = [&](const std::shared_ptr<grpc::Channel>& channel, internal::v1::PreviewResponse& response) {
     grpc::ClientContext call;
-    return FromGrpc(v1::DataService::NewStub(channel)->Preview(&call, request, &response));
+    return FromGrpc(internal::v1::DataPlaneService::NewStub(channel)->Preview(&call, request, &response));
   };
   const auto stored = [&] {
     std::set<std::string> files;
@@ -149,7 +152,7 @@ TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {
     return files;
   };
   const auto before = stored();
-  v1::PreviewResponse response;
+  internal::v1::PreviewResponse response;
   const absl::Status status = preview(coordinator_, response);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(stored(), before);
@@ -158,7 +161,7 @@ TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {
   const Streamed streamed = Stream(Request(1));
   ASSERT_EQ(streamed.shares.size(), 6u);
   double tokens = 0, positives = 0, rows = 0;
-  for (const v1::StepShare& share : streamed.shares) {
+  for (const internal::v1::StepShare& share : streamed.shares) {
     rows += share.query_count();
     positives += share.positives_size();
     for (const auto& micro : share.micro_batches()) {
@@ -197,7 +200,7 @@ TEST_F(ServerStream, RefusesTrainingWithoutANegativeAndNamesUnusedHardNegatives)
   ASSERT_TRUE(Import(Header("hard"), {{"train.jsonl", hard}}).ok());
   ASSERT_TRUE(Import(Header("several"), {{"train.jsonl", several}}).ok());
   spec_.mutable_data()->set_train("same");
-  for (int objective = v1::Objective_MIN; objective <= v1::Objective_MAX; ++objective) {
+  for (int objective = v1::Objective_MIN + 1; objective <= v1::Objective_MAX; ++objective) {
     spec_.mutable_loss()->set_objective(static_cast<v1::Objective>(objective));
     EXPECT_EQ(ResolveError(),
               "data.train: no query of split \"train\" ever has a negative: all passages of every batch are relevant to it, "
@@ -305,13 +308,13 @@ TEST_F(ServerStream, ANewAttemptEndsTheStreamsOfTheOld) {
   spec_.mutable_duration()->set_steps(10000000);
   grpc::ClientContext call;
   const auto request = Request(1);
-  const auto stub = v1::DataService::NewStub(WorkerFor(request));
+  const auto stub = internal::v1::DataPlaneService::NewStub(WorkerFor(request));
   const auto reader = stub->Stream(&call, request);
-  v1::StepShare share;
+  internal::v1::StepShare share;
   ASSERT_TRUE(reader->Read(&share));
   grpc::ClientContext newer;
   const auto newer_request = Request(2);
-  const auto newer_stub = v1::DataService::NewStub(WorkerFor(newer_request));
+  const auto newer_stub = internal::v1::DataPlaneService::NewStub(WorkerFor(newer_request));
   const auto next = newer_stub->Stream(&newer, newer_request);
   ASSERT_TRUE(next->Read(&share));
   newer.TryCancel();
@@ -327,9 +330,9 @@ TEST_F(ServerStream, AServerThatGoesDownEndsStreamsAsUnavailable) {
   spec_.mutable_duration()->set_steps(10000000);
   grpc::ClientContext call;
   const auto request = Request(1);
-  const auto stub = v1::DataService::NewStub(WorkerFor(request));
+  const auto stub = internal::v1::DataPlaneService::NewStub(WorkerFor(request));
   const auto reader = stub->Stream(&call, request);
-  v1::StepShare share;
+  internal::v1::StepShare share;
   ASSERT_TRUE(reader->Read(&share));
   std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
   while (reader->Read(&share)) {
@@ -341,11 +344,11 @@ TEST_F(ServerStream, AServerThatGoesDownEndsStreamsAsUnavailable) {
 TEST_F(ServerStream, ManyRanksAtOnceSeeOnePlan) {
   constexpr uint32_t kRanks = 8;
   std::vector<Streamed> streamed(kRanks);
-  const v1::StreamRequest request = Request(1, 0, kRanks);
+  const internal::v1::StreamRequest request = Request(1, 0, kRanks);
   std::vector<std::thread> threads;
   for (uint32_t rank = 0; rank < kRanks; ++rank) {
     threads.emplace_back([&, rank] {
-      v1::StreamRequest own = request;
+      internal::v1::StreamRequest own = request;
       own.mutable_identity()->set_rank(rank);
       streamed[rank] = Stream(own);
     });
@@ -384,7 +387,7 @@ TEST_F(ServerStream, StreamsTheWholeSharedSet) {
   ASSERT_TRUE(streamed.status.ok()) << streamed.status;
   EXPECT_EQ(streamed.shares.size(), 484u);
   std::map<uint64_t, int> visits;
-  for (const v1::StepShare& share : streamed.shares) {
+  for (const internal::v1::StepShare& share : streamed.shares) {
     for (const uint64_t digest : share.query_digests()) ++visits[digest];
   }
   EXPECT_EQ(visits.size(), 7715u);
@@ -394,23 +397,24 @@ TEST_F(ServerStream, StreamsTheWholeSharedSet) {
 
 TEST_F(ServerStream, IsForWorkers) {
   grpc::ClientContext call;
-  const auto reader = v1::DataService::NewStub(operator_)->Stream(&call, Request(1));
-  v1::StepShare share;
+  const auto reader = internal::v1::DataPlaneService::NewStub(operator_)->Stream(&call, Request(1));
+  internal::v1::StepShare share;
   EXPECT_FALSE(reader->Read(&share));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
 TEST_F(ServerStream, SendsAnEvaluation) {
-  v1::StreamEvaluationRequest request;
+  internal::v1::StreamEvaluationRequest request;
   *request.mutable_identity() = Request(1).identity();
   *request.mutable_spec() = spec_;
   *request.mutable_resolved() = Resolve().value();
   request.set_dataset(request.resolved().report_dataset());
   request.set_split("dev");
   grpc::ClientContext call;
-  const auto stub = v1::DataService::NewStub(WorkerWith(TicketOf(request.identity(), request.resolved())));
+  const auto stub =
+      internal::v1::DataPlaneService::NewStub(WorkerWith(TicketOf(request.identity(), request.resolved())));
   const auto reader = stub->StreamEvaluation(&call, request);
-  v1::StreamEvaluationResponse response;
+  internal::v1::StreamEvaluationResponse response;
   ASSERT_TRUE(reader->Read(&response));
   EXPECT_EQ(response.header().query_count(), 1u);
   EXPECT_EQ(response.header().document_count(), 10u);

@@ -21,6 +21,7 @@
 #include "common/rpc/security.h"
 #include "common/status.h"
 #include "coordinator/data/service/data_server.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
 
@@ -60,13 +61,14 @@ class DataServerTest : public testing::Test {
     coordinator_ = Channel("coordinator");
   }
   // A worker's channel with a ticket that its coordinator signed.
-  std::shared_ptr<grpc::Channel> WorkerWith(const muster::v1::Ticket& ticket) {
+  std::shared_ptr<grpc::Channel> WorkerWith(const muster::internal::v1::Ticket& ticket) {
     const std::string bytes = SignTicket(ticket, ReadCertificateFolder(root_ / "coordinator").value()).value();
     return Channel("worker", bytes);
   }
   // As the coordinator makes it for worker "worker".
-  static muster::v1::Ticket TicketOf(const muster::v1::RankIdentity& identity, const muster::v1::ResolvedJob& resolved) {
-    muster::v1::Assignment assignment;
+  static muster::internal::v1::Ticket TicketOf(const muster::internal::v1::RankIdentity& identity,
+                                               const muster::v1::ResolvedJob& resolved) {
+    muster::internal::v1::Assignment assignment;
     assignment.set_job_id(identity.job_id());
     assignment.set_attempt(identity.attempt());
     assignment.set_world_size(identity.world_size());
@@ -88,8 +90,8 @@ class DataServerTest : public testing::Test {
                                                            const muster::v1::ImportHeader& header, const Files& files) {
     const auto stub = muster::v1::DataService::NewStub(channel);
     grpc::ClientContext call;
-    const auto stream = stub->Import(&call);
-    muster::v1::ImportRequest request;
+    const auto stream = stub->ImportDataset(&call);
+    muster::v1::ImportDatasetRequest request;
     *request.mutable_header() = header;
     bool open = stream->Write(request);
     for (const auto& [path, content] : files) {
@@ -101,7 +103,7 @@ class DataServerTest : public testing::Test {
       open = open && stream->Write(request);
     }
     stream->WritesDone();
-    muster::v1::ImportResponse response;
+    muster::v1::ImportDatasetResponse response;
     muster::v1::ImportReport report;
     while (stream->Read(&response)) {
       if (response.has_report()) report = response.report();
@@ -149,7 +151,7 @@ class DataServerTest : public testing::Test {
     ASSIGN_OR_RETURN(*request.mutable_files(), blobs.PutFolder(folder));
     grpc::ClientContext call;
     muster::v1::PushModelResponse response;
-    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(channel)->Push(&call, request, &response)));
+    RETURN_IF_ERROR(FromGrpc(muster::v1::ModelService::NewStub(channel)->PushModel(&call, request, &response)));
     return response.model();
   }
   static Files Vocabulary() {

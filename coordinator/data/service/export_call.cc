@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "common/nearest_name.h"
 #include "common/rpc/metadata.h"
 #include "coordinator/data/store/dataset_export.h"
 
@@ -58,17 +57,17 @@ class ExportStream {
 
 absl::Status RunExport(const DataContext& data, grpc::ServerContext& call, const muster::v1::ExportDatasetRequest& request,
                        grpc::ServerWriter<ExportDatasetResponse>& writer) {
-  const std::vector<std::string> formats = {"beir", "jsonl"};
-  if (request.format() != "beir" && request.format() != "jsonl") {
+  const bool beir = request.format() == muster::v1::DATASET_FORMAT_BEIR;
+  if (!beir && request.format() != muster::v1::DATASET_FORMAT_JSONL) {
     return absl::InvalidArgumentError(
-        absl::StrCat("format: unknown value \"", request.format(), "\". ", AllowedNames(request.format(), formats)));
+        "format: is missing or unknown. Set DATASET_FORMAT_BEIR or DATASET_FORMAT_JSONL.");
   }
   ASSIGN_OR_RETURN(const muster::v1::Dataset entry, data.stores.catalogue->GetDataset(request.name()));
   ASSIGN_OR_RETURN(const auto dataset, data.stores.shelf->Open(entry.digest()));
   ExportStream stream(data, call, writer, dataset->queries());
   const ExportSink sink = stream.Sink();
   std::vector<std::string> notes;
-  RETURN_IF_ERROR(request.format() == "beir" ? ExportBeir(*dataset, sink, notes) : ExportJsonl(*dataset, sink, notes));
+  RETURN_IF_ERROR(beir ? ExportBeir(*dataset, sink, notes) : ExportJsonl(*dataset, sink, notes));
   AddNotes(notes, call);
   return absl::OkStatus();
 }

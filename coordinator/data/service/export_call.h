@@ -1,4 +1,4 @@
-// DataService.Export: a dataset as files, streamed.
+// DataService.ExportDataset: a dataset as files, streamed.
 #pragma once
 
 #include <grpcpp/support/sync_stream.h>

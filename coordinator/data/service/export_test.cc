@@ -1,4 +1,4 @@
-// DataService.Export through the server: an export is imported again.
+// DataService.ExportDataset through the server: an export is imported again.
 #include <map>
 #include <random>
 
@@ -22,12 +22,12 @@ struct Exported {
 
 class ServerExport : public DataServerTest {
  protected:
-  absl::StatusOr<Exported> Export(const std::string& name, const std::string& format) {
+  absl::StatusOr<Exported> Export(const std::string& name, v1::DatasetFormat format) {
     grpc::ClientContext call;
     v1::ExportDatasetRequest request;
     request.set_name(name);
     request.set_format(format);
-    const auto reader = v1::DataService::NewStub(operator_)->Export(&call, request);
+    const auto reader = v1::DataService::NewStub(operator_)->ExportDataset(&call, request);
     v1::ExportDatasetResponse response;
     Exported exported;
     while (reader->Read(&response)) {
@@ -44,7 +44,7 @@ class ServerExport : public DataServerTest {
   }
 
   // If an export has no notes, importing it gives the same dataset.
-  void ExpectTheSameAgain(const std::string& digest, const std::string& format, const std::string& source = "") {
+  void ExpectTheSameAgain(const std::string& digest, v1::DatasetFormat format, const std::string& source = "") {
     const auto exported = Export("set", format);
     ASSERT_TRUE(exported.ok()) << exported.status();
     EXPECT_THAT(exported->notes, testing::IsEmpty()) << format;
@@ -97,7 +97,7 @@ TEST_F(ServerExport, BeirIsImportedToTheSameDataset) {
     header.set_source("llm");
     const auto report = Import(header, files);
     ASSERT_TRUE(report.ok()) << report.status() << " seed " << seed;
-    ExpectTheSameAgain(report->dataset().digest(), "beir", "llm");
+    ExpectTheSameAgain(report->dataset().digest(), v1::DATASET_FORMAT_BEIR, "llm");
     if (HasFailure()) FAIL() << "seed " << seed;
   }
 }
@@ -124,20 +124,20 @@ TEST_F(ServerExport, RowsAreImportedToTheSameDataset) {
     }
     const auto report = Import(Replacing("set"), files);
     ASSERT_TRUE(report.ok()) << report.status() << " seed " << seed;
-    ExpectTheSameAgain(report->dataset().digest(), "jsonl");
+    ExpectTheSameAgain(report->dataset().digest(), v1::DATASET_FORMAT_JSONL);
     if (HasFailure()) FAIL() << "seed " << seed;
   }
 }
 
 TEST_F(ServerExport, WritesTheKeysThatOtherToolsRead) {
   ASSERT_TRUE(Import(Header("set"), {{"train.jsonl", R"({"query": "a", "pos": ["b"], "pos_scores": [2], "neg": ["c"]})" "\n"}}).ok());
-  const auto rows = Export("set", "jsonl").value();
+  const auto rows = Export("set", v1::DATASET_FORMAT_JSONL).value();
   ASSERT_EQ(rows.files.size(), 1u);
   EXPECT_EQ(rows.files[0].first, "train.jsonl");
   EXPECT_EQ(rows.files[0].second,
             R"({"query":"a","query_id":"q1","pos":["b"],"pos_ids":["p1"],"pos_scores":[2],"neg":["c"],"neg_ids":["p2"],)"
             R"("source":"human"})" "\n");
-  const auto beir = Export("set", "beir").value();
+  const auto beir = Export("set", v1::DATASET_FORMAT_BEIR).value();
   ASSERT_EQ(beir.files.size(), 3u);
   EXPECT_EQ(beir.files[0].second, R"({"_id":"p1","title":"","text":"b"})" "\n" R"({"_id":"p2","title":"","text":"c"})" "\n");
   EXPECT_EQ(beir.files[2].first, "qrels/train.tsv");
@@ -151,26 +151,28 @@ TEST_F(ServerExport, SaysWhatAFormatCannotCarry) {
                                      {"queries.jsonl", R"({"_id": "1", "text": "a"})" "\n" R"({"_id": "2", "text": "b"})" "\n"},
                                      {"qrels/train.tsv", "1\td\t1\n1\te\t0\n"}})
                   .ok());
-  EXPECT_THAT(Export("set", "jsonl")->notes,
+  EXPECT_THAT(Export("set", v1::DATASET_FORMAT_JSONL)->notes,
               ElementsAre(HasSubstr("1 texts have their title"), HasSubstr("2 documents are left out"),
-                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"), HasSubstr("numbers queries and documents again")));
+                          HasSubstr("1 queries are left out"), HasSubstr("1 judgments that are neither"),
+                          HasSubstr("numbers queries and documents again")));
   v1::ImportHeader add = Header("set");
   add.set_add(true);
   add.set_source("llm");
   ASSERT_TRUE(Import(add, {{"qrels/train.tsv", "1\td\t3\n"}}).ok());
-  const auto beir = Export("set", "beir").value();
+  const auto beir = Export("set", v1::DATASET_FORMAT_BEIR).value();
   EXPECT_THAT(beir.notes, ElementsAre(HasSubstr("1 judgments of pairs that another source"), HasSubstr("2 sources")));
   EXPECT_EQ(beir.files[2].second, "query-id\tcorpus-id\tscore\n1\td\t3\n1\te\t0\n");
 }
 
 TEST_F(ServerExport, RefusesWhatItCannotWriteByName) {
-  EXPECT_EQ(ReasonOf(Export("set", "beir").status()), "DATASET_NOT_FOUND");
+  EXPECT_EQ(ReasonOf(Export("set", v1::DATASET_FORMAT_BEIR).status()), "DATASET_NOT_FOUND");
   ASSERT_TRUE(Import(Header("set"), {{"corpus.jsonl", R"({"_id": "a\tb", "text": "x"})" "\n"},
                                      {"queries.jsonl", R"({"_id": "1", "text": "a"})" "\n"},
                                      {"qrels/train.tsv", "1\tab\t1\n"}})
                   .status().code() == absl::StatusCode::kInvalidArgument);
   ASSERT_TRUE(Import(Header("set"), BeirFiles(2)).ok());
-  EXPECT_THAT(std::string(Export("set", "bier").status().message()), HasSubstr("Did you mean \"beir\"?"));
+  EXPECT_THAT(std::string(Export("set", v1::DATASET_FORMAT_UNSPECIFIED).status().message()),
+              HasSubstr("format: is missing"));
 }
 
 TEST_F(ServerExport, OfAClientThatHasGoneEnds) {
@@ -184,8 +186,8 @@ TEST_F(ServerExport, OfAClientThatHasGoneEnds) {
   grpc::ClientContext call;
   v1::ExportDatasetRequest request;
   request.set_name("set");
-  request.set_format("jsonl");
-  const auto reader = v1::DataService::NewStub(operator_)->Export(&call, request);
+  request.set_format(v1::DATASET_FORMAT_JSONL);
+  const auto reader = v1::DataService::NewStub(operator_)->ExportDataset(&call, request);
   v1::ExportDatasetResponse response;
   ASSERT_TRUE(reader->Read(&response));
   EXPECT_EQ(response.total_queries(), 20000u);

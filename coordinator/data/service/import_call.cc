@@ -16,9 +16,9 @@
 namespace muster {
 namespace {
 
+using muster::v1::ImportDatasetRequest;
+using muster::v1::ImportDatasetResponse;
 using muster::v1::ImportReport;
-using muster::v1::ImportRequest;
-using muster::v1::ImportResponse;
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two checks of the disk
@@ -32,14 +32,14 @@ class ImportReader {
 
   absl::Status ReadAll() {
     Tell("reading");  // announced at once: errors of the header alone have been returned by now
-    ImportRequest request;
+    ImportDatasetRequest request;
     while (stream_.Read(&request)) RETURN_IF_ERROR(Take(request));
     return CheckAlive(data_, call_);
   }
 
   void Tell(const std::string& activity) {
     told_ = data_.clock.Monotonic();
-    ImportResponse response;
+    ImportDatasetResponse response;
     response.mutable_progress()->set_bytes(importer_.bytes());
     response.mutable_progress()->set_records(importer_.records());
     response.mutable_progress()->set_activity(activity);
@@ -47,18 +47,19 @@ class ImportReader {
   }
 
  private:
-  absl::Status Take(const ImportRequest& request) {
+  absl::Status Take(const ImportDatasetRequest& request) {
     switch (request.part_case()) {
-      case ImportRequest::kFile:
+      case ImportDatasetRequest::kFile:
         is_blob_ = !request.file().blob().empty();
         RETURN_IF_ERROR(importer_.BeginFile(request.file().path(), request.file().split()));
         return is_blob_ ? TakeBlob(request.file()) : LookAround();
-      case ImportRequest::kChunk:
+      case ImportDatasetRequest::kChunk:
         if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");
         if (is_blob_) return absl::InvalidArgumentError("import: a chunk came for a file that is a stored blob");
         return TakeChunk(request.chunk());
-      case ImportRequest::kHeader: return absl::InvalidArgumentError("import: the header comes once, as first message");
-      case ImportRequest::PART_NOT_SET: return absl::InvalidArgumentError("import: a message without content");
+      case ImportDatasetRequest::kHeader:
+        return absl::InvalidArgumentError("import: the header comes once, as first message");
+      case ImportDatasetRequest::PART_NOT_SET: return absl::InvalidArgumentError("import: a message without content");
     }
     return absl::InvalidArgumentError("import: a message of a kind that this server does not know");
   }
@@ -137,7 +138,7 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Princ
 absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,
                        ImportStream& stream) {
   const absl::Duration start = data.clock.Monotonic();
-  ImportRequest request;
+  ImportDatasetRequest request;
   if (!stream.Read(&request) || !request.has_header()) {
     return absl::InvalidArgumentError("import: the first message must be the header");
   }
@@ -156,7 +157,7 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
   data.metrics.import_seconds.Observe(absl::ToDoubleSeconds(data.clock.Monotonic() - start));
   spdlog::info("{} imported {} as {}: {} queries, {} documents", admitted.principal.name, report->dataset().name(),
                report->dataset().digest().substr(0, 12), report->dataset().queries(), report->dataset().passages());
-  ImportResponse response;
+  ImportDatasetResponse response;
   *response.mutable_report() = *std::move(report);
   stream.Write(response);
   return absl::OkStatus();

@@ -1,4 +1,4 @@
-// DataService.Import: a stream of files in, progress and a report out.
+// DataService.ImportDataset: a stream of files in, progress and a report out.
 #pragma once
 
 #include <grpcpp/support/sync_stream.h>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-using ImportStream = grpc::ServerReaderWriter<muster::v1::ImportResponse, muster::v1::ImportRequest>;
+using ImportStream = grpc::ServerReaderWriter<muster::v1::ImportDatasetResponse, muster::v1::ImportDatasetRequest>;
 
 // A failed or broken import leaves nothing behind.
 absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const grpc::ServerContext& call,

@@ -23,7 +23,7 @@ TEST_F(ServerImport, StoresADatasetUnderItsName) {
   v1::GetDatasetRequest request;
   request.set_name("set");
   v1::GetDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(operator_)->Get(&call, request, &response).ok());
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->GetDataset(&call, request, &response).ok());
   EXPECT_EQ(response.dataset().digest(), report->dataset().digest());
 }
 
@@ -48,8 +48,8 @@ TEST_F(ServerImport, ThatBreaksLeavesNothing) {
   EXPECT_THAT(std::string(Import(header, BeirFiles(5)).status().message()), HasSubstr("bytes came"));
   {
     grpc::ClientContext call;
-    const auto stream = v1::DataService::NewStub(operator_)->Import(&call);
-    v1::ImportRequest request;
+    const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
+    v1::ImportDatasetRequest request;
     *request.mutable_header() = Header("set");
     ASSERT_TRUE(stream->Write(request));
     call.TryCancel();
@@ -62,13 +62,13 @@ TEST_F(ServerImport, ThatBreaksLeavesNothing) {
 TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
   const auto before = StateListing();
   grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->Import(&call);
-  v1::ImportRequest request;
+  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
+  v1::ImportDatasetRequest request;
   *request.mutable_header() = Header("set");
   ASSERT_TRUE(stream->Write(request));
   request.mutable_file()->set_path("corpus.jsonl");
   ASSERT_TRUE(stream->Write(request));
-  v1::ImportResponse response;
+  v1::ImportDatasetResponse response;
   request.set_chunk(R"({"_id": "1", "text": "a"})" "\n");
   ASSERT_TRUE(stream->Write(request));
   ASSERT_TRUE(stream->Read(&response)) << "it reads";
@@ -95,7 +95,7 @@ TEST_F(ServerImport, DeletesTheNameAndLeavesTheContentToASweep) {
     v1::DeleteDatasetRequest request;
     request.set_name(name);
     v1::DeleteDatasetResponse response;
-    return FromGrpc(v1::DataService::NewStub(operator_)->Delete(&call, request, &response));
+    return FromGrpc(v1::DataService::NewStub(operator_)->DeleteDataset(&call, request, &response));
   };
   ASSERT_TRUE(remove("a").ok());
   EXPECT_EQ(StateListing(), after_first);
@@ -107,7 +107,7 @@ TEST_F(ServerImport, DeletesTheNameAndLeavesTheContentToASweep) {
 TEST_F(ServerImport, IsNotForWorkers) {
   grpc::ClientContext call;
   v1::ListDatasetsResponse response;
-  const grpc::Status status = v1::DataService::NewStub(worker_)->List(&call, {}, &response);
+  const grpc::Status status = v1::DataService::NewStub(worker_)->ListDatasets(&call, {}, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
@@ -120,16 +120,16 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
   v1::PullModelRequest request;
   request.set_name("vocab");
   v1::PullModelResponse pulled;
-  ASSERT_TRUE(stub->Pull(&pull, request, &pulled).ok());
+  ASSERT_TRUE(stub->PullModel(&pull, request, &pulled).ok());
   EXPECT_EQ(pulled.files().files(0).path(), "vocab.txt");
   // Its blobs are not deleted by digest.
-  v1::DeleteBlobsRequest blobs;
+  internal::v1::DeleteBlobsRequest blobs;
   blobs.add_digests(pulled.files().files(0).digest());
-  v1::DeleteBlobsResponse deleted;
-  ASSERT_TRUE(v1::BlobService::NewStub(coordinator_)->Delete(&remove, blobs, &deleted).ok());
+  internal::v1::DeleteBlobsResponse deleted;
+  ASSERT_TRUE(internal::v1::DataPlaneService::NewStub(coordinator_)->DeleteBlobs(&remove, blobs, &deleted).ok());
   EXPECT_EQ(deleted.deleted(), 0u);
   v1::ListModelsResponse models;
-  ASSERT_TRUE(stub->List(&list, {}, &models).ok());
+  ASSERT_TRUE(stub->ListModels(&list, {}, &models).ok());
   EXPECT_EQ(models.models_size(), 1);
 }
 
@@ -156,9 +156,9 @@ TEST_F(ServerImport, AnInterruptedPutContinuesWhereItStopped) {
   const auto stub = v1::BlobService::NewStub(operator_);
   const auto put = [&](uint64_t offset, std::string_view part) {
     grpc::ClientContext call;
-    v1::PutResponse response;
-    const auto writer = stub->Put(&call, &response);
-    v1::PutRequest request;
+    v1::PutBlobResponse response;
+    const auto writer = stub->PutBlob(&call, &response);
+    v1::PutBlobRequest request;
     request.mutable_header()->set_digest(digest);
     request.mutable_header()->set_size(text.size());
     request.mutable_header()->set_offset(offset);
@@ -173,7 +173,7 @@ TEST_F(ServerImport, AnInterruptedPutContinuesWhereItStopped) {
   v1::StatBlobsRequest request;
   request.add_digests(digest);
   v1::StatBlobsResponse response;
-  ASSERT_TRUE(stub->Stat(&call, request, &response).ok());
+  ASSERT_TRUE(stub->StatBlobs(&call, request, &response).ok());
   EXPECT_EQ(response.blobs(0).partial_size(), 7u);
   EXPECT_TRUE(put(7, "orld").ok());
   EXPECT_EQ(BlobClient(operator_).GetBytes(digest).value(), text);

@@ -24,9 +24,9 @@ class ModelServiceImpl final : public v1::ModelService::Service {
  public:
   explicit ModelServiceImpl(DataContext data) : data_(data) {}
 
-  grpc::Status Push(grpc::ServerContext* call, const v1::PushModelRequest* request,
-                    v1::PushModelResponse* response) override {
-    return data_.admission.Serve(*call, "ModelService/Push", request, [&](AdmittedCall& admitted) -> absl::Status {
+  grpc::Status PushModel(grpc::ServerContext* call, const v1::PushModelRequest* request,
+                         v1::PushModelResponse* response) override {
+    return data_.admission.Serve(*call, "ModelService/PushModel", request, [&](AdmittedCall& admitted) -> absl::Status {
       admitted.subject = request->name();
       ASSIGN_OR_RETURN(*response->mutable_model(), Store(admitted.principal, *request));
       spdlog::info("{} pushed model {} ({})", admitted.principal.name, request->name(),
@@ -35,9 +35,9 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     });
   }
 
-  grpc::Status Pull(grpc::ServerContext* call, const v1::PullModelRequest* request,
-                    v1::PullModelResponse* response) override {
-    return data_.admission.Serve(*call, "ModelService/Pull", request, [&](AdmittedCall&) -> absl::Status {
+  grpc::Status PullModel(grpc::ServerContext* call, const v1::PullModelRequest* request,
+                         v1::PullModelResponse* response) override {
+    return data_.admission.Serve(*call, "ModelService/PullModel", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(*response->mutable_model(), data_.stores.catalogue->GetModel(request->name()));
       ASSIGN_OR_RETURN(*response->mutable_files(),
                        ReadManifestBlob(*data_.stores.blobs, response->model().manifest()));
@@ -45,38 +45,40 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     });
   }
 
-  grpc::Status List(grpc::ServerContext* call, const v1::ListModelsRequest* request,
-                    v1::ListModelsResponse* response) override {
-    return data_.admission.Serve(*call, "ModelService/List", request, [&](AdmittedCall& admitted) -> absl::Status {
-      ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
-      ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
-      // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
-      const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
-      for (v1::Model& model : models) {
-        if (model.name() <= page.after()) continue;
-        if (page.full() && !all) {
-          response->set_next_page_token(page.next_token());
-          break;
-        }
-        page.Count(model.name(), model.ByteSizeLong());
-        *response->add_models() = std::move(model);
-      }
-      return absl::OkStatus();
-    });
+  grpc::Status ListModels(grpc::ServerContext* call, const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override {
+    return data_.admission.Serve(
+        *call, "ModelService/ListModels", request, [&](AdmittedCall& admitted) -> absl::Status {
+          ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
+          ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
+          // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
+          const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
+          for (v1::Model& model : models) {
+            if (model.name() <= page.after()) continue;
+            if (page.full() && !all) {
+              response->set_next_page_token(page.next_token());
+              break;
+            }
+            page.Count(model.name(), model.ByteSizeLong());
+            *response->add_models() = std::move(model);
+          }
+          return absl::OkStatus();
+        });
   }
 
   // The blobs stay: jobs that were submitted before use them.
-  grpc::Status Delete(grpc::ServerContext* call, const v1::DeleteModelRequest* request,
-                      v1::DeleteModelResponse*) override {
-    return data_.admission.Serve(*call, "ModelService/Delete", request, [&](AdmittedCall& admitted) -> absl::Status {
-      admitted.subject = request->name();
-      absl::MutexLock lock(&data_.stores.names);
-      ASSIGN_OR_RETURN(const v1::Model model, data_.stores.catalogue->GetModel(request->name()));
-      RETURN_IF_ERROR(CheckOwner(admitted.principal, model));
-      RETURN_IF_ERROR(data_.stores.catalogue->DeleteModel(request->name()));
-      spdlog::info("{} deleted model {}", admitted.principal.name, request->name());
-      return absl::OkStatus();
-    });
+  grpc::Status DeleteModel(grpc::ServerContext* call, const v1::DeleteModelRequest* request,
+                           v1::DeleteModelResponse*) override {
+    return data_.admission.Serve(
+        *call, "ModelService/DeleteModel", request, [&](AdmittedCall& admitted) -> absl::Status {
+          admitted.subject = request->name();
+          absl::MutexLock lock(&data_.stores.names);
+          ASSIGN_OR_RETURN(const v1::Model model, data_.stores.catalogue->GetModel(request->name()));
+          RETURN_IF_ERROR(CheckOwner(admitted.principal, model));
+          RETURN_IF_ERROR(data_.stores.catalogue->DeleteModel(request->name()));
+          spdlog::info("{} deleted model {}", admitted.principal.name, request->name());
+          return absl::OkStatus();
+        });
   }
 
  private:

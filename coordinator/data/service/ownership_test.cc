@@ -17,21 +17,21 @@ using testing::HasSubstr;
 class OpenImport {
  public:
   OpenImport(const std::shared_ptr<grpc::Channel>& channel, const v1::ImportHeader& header, const std::string& rows)
-      : stream_(v1::DataService::NewStub(channel)->Import(&call_)) {
-    v1::ImportRequest request;
+      : stream_(v1::DataService::NewStub(channel)->ImportDataset(&call_)) {
+    v1::ImportDatasetRequest request;
     *request.mutable_header() = header;
     EXPECT_TRUE(stream_->Write(request));
     request.mutable_file()->set_path("train.jsonl");
     EXPECT_TRUE(stream_->Write(request));
     request.set_chunk(rows);
     EXPECT_TRUE(stream_->Write(request));
-    v1::ImportResponse response;
+    v1::ImportDatasetResponse response;
     EXPECT_TRUE(stream_->Read(&response)) << "the server has looked at the name, and reads";
   }
   void Cut() { call_.TryCancel(); }
   absl::Status Finish() {
     stream_->WritesDone();
-    v1::ImportResponse response;
+    v1::ImportDatasetResponse response;
     while (stream_->Read(&response)) {
     }
     return FromGrpc(stream_->Finish());
@@ -39,7 +39,7 @@ class OpenImport {
 
  private:
   grpc::ClientContext call_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::ImportRequest, v1::ImportResponse>> stream_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::ImportDatasetRequest, v1::ImportDatasetResponse>> stream_;
 };
 
 class Ownership : public DataServerTest {
@@ -60,7 +60,7 @@ class Ownership : public DataServerTest {
     v1::GetDatasetRequest request;
     request.set_name(name);
     v1::GetDatasetResponse response;
-    EXPECT_TRUE(v1::DataService::NewStub(operator_)->Get(&call, request, &response).ok());
+    EXPECT_TRUE(v1::DataService::NewStub(operator_)->GetDataset(&call, request, &response).ok());
     return response.dataset();
   }
   static absl::Status Remove(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
@@ -68,14 +68,14 @@ class Ownership : public DataServerTest {
     v1::DeleteDatasetRequest request;
     request.set_name(name);
     v1::DeleteDatasetResponse response;
-    return FromGrpc(v1::DataService::NewStub(channel)->Delete(&call, request, &response));
+    return FromGrpc(v1::DataService::NewStub(channel)->DeleteDataset(&call, request, &response));
   }
   static absl::Status RemoveModel(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
     grpc::ClientContext call;
     v1::DeleteModelRequest request;
     request.set_name(name);
     v1::DeleteModelResponse response;
-    return FromGrpc(v1::ModelService::NewStub(channel)->Delete(&call, request, &response));
+    return FromGrpc(v1::ModelService::NewStub(channel)->DeleteModel(&call, request, &response));
   }
   static v1::PushModelRequest PushOf(const std::string& name, const std::string& id = "", bool replace = false) {
     v1::PushModelRequest request;

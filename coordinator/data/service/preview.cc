@@ -32,7 +32,7 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
 }
 
 // Measures the sample and returns the largest number of sequences in a step.
-absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::v1::PreviewRequest& request,
+absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal::v1::PreviewRequest& request,
                                       TrainingPreview& preview) {
   const ResolvedJob& resolved = request.resolved();
   ASSIGN_OR_RETURN(const auto dataset, stores.shelf->Open(resolved.train_dataset()));
@@ -79,7 +79,8 @@ absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const
   return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }
 
-absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores, const muster::v1::PreviewRequest& request) {
+absl::StatusOr<TrainingPreview> PreviewTraining(DataStores& stores,
+                                                const muster::internal::v1::PreviewRequest& request) {
   const ResolvedJob& resolved = request.resolved();
   TrainingPreview preview;
   preview.set_train_queries(resolved.train_queries());

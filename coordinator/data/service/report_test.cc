@@ -21,7 +21,7 @@ class ServerReport : public DataServerTest {
     v1::GetDatasetRequest request;
     request.set_name(name);
     v1::GetDatasetResponse response;
-    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(operator_)->Get(&call, request, &response)));
+    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(operator_)->GetDataset(&call, request, &response)));
     return response;
   }
 };
@@ -119,8 +119,8 @@ class ServerBlobImport : public DataServerTest {
                                                const std::vector<std::pair<std::string, std::string>>& digests,
                                                const std::string& chunk = "") {
     grpc::ClientContext call;
-    const auto stream = v1::DataService::NewStub(operator_)->Import(&call);
-    v1::ImportRequest request;
+    const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
+    v1::ImportDatasetRequest request;
     *request.mutable_header() = header;
     bool open = stream->Write(request);
     for (const auto& [path, digest] : digests) {
@@ -133,7 +133,7 @@ class ServerBlobImport : public DataServerTest {
       stream->Write(request);
     }
     stream->WritesDone();
-    v1::ImportResponse response;
+    v1::ImportDatasetResponse response;
     v1::ImportReport report;
     while (stream->Read(&response)) {
       if (response.has_report()) report = response.report();
@@ -198,9 +198,9 @@ TEST_F(ServerBlobImport, AnUploadThatBrokeContinuesWhereItStopped) {
   ASSERT_GT(bytes.size(), sent + kChunk);
   {
     grpc::ClientContext call;
-    v1::PutResponse response;
-    const auto writer = v1::BlobService::NewStub(operator_)->Put(&call, &response);
-    v1::PutRequest request;
+    v1::PutBlobResponse response;
+    const auto writer = v1::BlobService::NewStub(operator_)->PutBlob(&call, &response);
+    v1::PutBlobRequest request;
     request.mutable_header()->set_digest(digest);
     request.mutable_header()->set_size(bytes.size());
     ASSERT_TRUE(writer->Write(request));

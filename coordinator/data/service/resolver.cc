@@ -136,7 +136,7 @@ absl::StatusOr<FileManifest> ManifestOfName(DataStores& stores, const std::strin
   return files;
 }
 
-absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::v1::ResolveRequest& request,
+absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::internal::v1::ResolveRequest& request,
                                         ResolvedJob& resolved) {
   const muster::v1::ModelSpec& spec = request.spec().model();
   ResolvedModel found;
@@ -218,7 +218,7 @@ void ResolvePrompts(const JobSpec& spec, const EncoderConfig& config, ResolvedJo
   }
 }
 
-absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& request, const JobSpec& given,
+absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::ResolveRequest& request, const JobSpec& given,
                           ResolvedJob& resolved, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
   ASSIGN_OR_RETURN(const FileManifest files, TokenizerFiles(found.tokenizer));
@@ -248,7 +248,7 @@ absl::Status ResolveModel(DataStores& stores, const muster::v1::ResolveRequest& 
 
 }  // namespace
 
-absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
+absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal::v1::ResolveRequest& request,
                                       const JobSpec& given) {
   const JobSpec& spec = request.spec();
   Resolution resolution;

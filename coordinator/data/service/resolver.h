@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/data/service/data_stores.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 
 namespace muster {
 
@@ -19,7 +19,7 @@ struct Resolution {
 // The specification has its defaults filled in and passed ValidateJobSpec; `given` is the specification before that, so
 // that a note can distinguish a field that was left out from one that was set to its default. Errors are
 // INVALID_ARGUMENT or NOT_FOUND, "field.path: what is wrong. What exists."
-absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::v1::ResolveRequest& request,
+absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal::v1::ResolveRequest& request,
                                       const muster::v1::JobSpec& given);
 
 }  // namespace muster

@@ -11,6 +11,7 @@
 namespace muster {
 
 std::unique_ptr<grpc::Service> MakeDataService(DataContext context);
+std::unique_ptr<grpc::Service> MakeDataPlaneService(DataContext context);  // for coordinators and ranks
 std::unique_ptr<grpc::Service> MakeBlobService(DataContext context);
 std::unique_ptr<grpc::Service> MakeModelService(DataContext context);
 

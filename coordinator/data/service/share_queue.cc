@@ -18,7 +18,7 @@ ShareQueue::~ShareQueue() {
 void ShareQueue::Run(uint64_t begin, uint64_t end, const Plan& plan) {
   absl::Status status = absl::OutOfRangeError("the last step was planned");
   for (uint64_t step = begin; step < end; ++step) {
-    absl::StatusOr<muster::v1::StepShare> share = plan(step);
+    absl::StatusOr<muster::internal::v1::StepShare> share = plan(step);
     const size_t bytes = share.ok() ? share->ByteSizeLong() : 0;
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(this, &ShareQueue::HasRoom));
@@ -34,7 +34,7 @@ void ShareQueue::Run(uint64_t begin, uint64_t end, const Plan& plan) {
   end_ = status;
 }
 
-absl::StatusOr<std::optional<muster::v1::StepShare>> ShareQueue::Pop(absl::Duration patience) {
+absl::StatusOr<std::optional<muster::internal::v1::StepShare>> ShareQueue::Pop(absl::Duration patience) {
   absl::MutexLock lock(&mutex_);
   if (!mutex_.AwaitWithTimeout(absl::Condition(this, &ShareQueue::HasNews), patience)) return std::nullopt;
   if (shares_.empty()) return end_;

@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 
 namespace muster {
 
@@ -22,18 +22,19 @@ class ShareQueue {
  public:
   static constexpr size_t kMaxSteps = 64;
   static constexpr size_t kMaxBytes = 64 << 20;
-  using Plan = std::function<absl::StatusOr<muster::v1::StepShare>(uint64_t step)>;
+  using Plan = std::function<absl::StatusOr<muster::internal::v1::StepShare>(uint64_t step)>;
 
   ShareQueue(uint64_t begin, uint64_t end, Plan plan);
   ~ShareQueue();
 
   // The next share; nullopt if none was ready within `patience`. OUT_OF_RANGE after the last, or the error of its
   // planning.
-  absl::StatusOr<std::optional<muster::v1::StepShare>> Pop(absl::Duration patience) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<std::optional<muster::internal::v1::StepShare>> Pop(absl::Duration patience)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Planned {
-    muster::v1::StepShare share;
+    muster::internal::v1::StepShare share;
     size_t bytes;
   };
   void Run(uint64_t begin, uint64_t end, const Plan& plan) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 
 StepShare ShareOf(uint64_t step, size_t bytes = 0) {
   StepShare share;

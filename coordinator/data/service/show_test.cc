@@ -1,4 +1,4 @@
-// DataService.Show through the server.
+// DataService.ShowDataset through the server.
 #include "coordinator/data/service/data_server_test_base.h"
 
 namespace muster {
@@ -13,7 +13,7 @@ class ServerShow : public DataServerTest {
   absl::StatusOr<v1::ShowDatasetResponse> Show(const v1::ShowDatasetRequest& request) {
     grpc::ClientContext call;
     v1::ShowDatasetResponse response;
-    const absl::Status status = FromGrpc(v1::DataService::NewStub(operator_)->Show(&call, request, &response));
+    const absl::Status status = FromGrpc(v1::DataService::NewStub(operator_)->ShowDataset(&call, request, &response));
     if (!status.ok()) return status;
     return response;
   }

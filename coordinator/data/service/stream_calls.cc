@@ -8,13 +8,14 @@
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/service/share_queue.h"
 #include "common/nearest_name.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
 
 namespace muster {
 namespace {
 
-using muster::v1::RankIdentity;
-using muster::v1::StepShare;
+using muster::internal::v1::RankIdentity;
+using muster::internal::v1::StepShare;
 
 constexpr uint32_t kMaxWorldSize = 65536;
 
@@ -61,7 +62,7 @@ absl::StatusOr<uint32_t> SplitOf(const Dataset& dataset, const std::string& spli
 }  // namespace
 
 absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
-                       const muster::v1::StreamRequest& request, grpc::ServerWriter<StepShare>& writer) {
+                       const muster::internal::v1::StreamRequest& request, grpc::ServerWriter<StepShare>& writer) {
   const RankIdentity& identity = request.identity();
   RETURN_IF_ERROR(CheckIdentity(identity));
   const Gate gate(data, call, identity, data.metrics.stale_streams);
@@ -87,8 +88,8 @@ absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
 }
 
 absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerContext& call,
-                                 const muster::v1::StreamEvaluationRequest& request,
-                                 grpc::ServerWriter<muster::v1::StreamEvaluationResponse>& writer) {
+                                 const muster::internal::v1::StreamEvaluationRequest& request,
+                                 grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>& writer) {
   const RankIdentity& identity = request.identity();
   RETURN_IF_ERROR(CheckIdentity(identity));
   const Gate gate(data, call, identity, data.metrics.stale_evaluations);
@@ -99,7 +100,7 @@ absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerCont
                    data.sources.Tokens(dataset, request.spec(), request.resolved(), [&] { return gate.Check(); }));
   return StreamEvaluationShares(*dataset, split, *tokens, request.spec(), request.resolved(), identity.rank(),
                                 identity.world_size(),
-                                [&](const muster::v1::StreamEvaluationResponse& response) {
+                                [&](const muster::internal::v1::StreamEvaluationResponse& response) {
                                   RETURN_IF_ERROR(gate.Check());
                                   if (!writer.Write(response)) return absl::CancelledError("the client has gone");
                                   data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));

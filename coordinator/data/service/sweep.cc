@@ -17,9 +17,9 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::SweepRequest;
+using muster::internal::v1::SweepResponse;
 using muster::v1::GarbageItem;
-using muster::v1::SweepRequest;
-using muster::v1::SweepResponse;
 
 constexpr size_t kLargest = 20;
 constexpr size_t kDigestLength = 64;

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "coordinator/data/service/data_stores.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "muster/v1/garbage.pb.h"
 
 namespace muster {
@@ -31,30 +32,32 @@ class Sweep {
     std::function<absl::StatusOr<bool>()> remove;  // true: it was removed
   };
 
-  static absl::StatusOr<std::unique_ptr<Sweep>> Begin(DataStores& stores, const muster::v1::SweepRequest& request,
+  static absl::StatusOr<std::unique_ptr<Sweep>> Begin(DataStores& stores,
+                                                      const muster::internal::v1::SweepRequest& request,
                                                       absl::Time now);  // chooses what is old enough
   absl::Status Mark();                                                  // leaves out what is needed
   bool done() const { return next_ == candidates_.size(); }
   absl::Status RemoveNext();
-  absl::StatusOr<muster::v1::SweepResponse> Finish();
+  absl::StatusOr<muster::internal::v1::SweepResponse> Finish();
 
  private:
-  Sweep(DataStores& stores, const muster::v1::SweepRequest& request, absl::Time now)
+  Sweep(DataStores& stores, const muster::internal::v1::SweepRequest& request, absl::Time now)
       : stores_(stores), request_(request), now_(now) {}
 
   DataStores& stores_;
-  const muster::v1::SweepRequest request_;
+  const muster::internal::v1::SweepRequest request_;
   const absl::Time now_;
   RemovalGate::Pass pass_;
   std::vector<Candidate> candidates_;
   size_t next_ = 0;
   std::vector<muster::v1::GarbageItem> gone_;
-  muster::v1::SweepResponse response_;
+  muster::internal::v1::SweepResponse response_;
 };
 
 // All of it.
-absl::StatusOr<muster::v1::SweepResponse> SweepStores(DataStores& stores, const muster::v1::SweepRequest& request,
-                                                      absl::Time now);
+absl::StatusOr<muster::internal::v1::SweepResponse> SweepStores(DataStores& stores,
+                                                                const muster::internal::v1::SweepRequest& request,
+                                                                absl::Time now);
 
 // Digests of all blobs that models with a name are made of.
 absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores);

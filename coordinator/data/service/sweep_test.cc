@@ -5,7 +5,7 @@
 #include <map>
 
 #include "coordinator/data/service/data_server_test_base.h"
-#include "muster/v1/backup.grpc.pb.h"
+#include "muster/internal/v1/backup.grpc.pb.h"
 
 namespace muster {
 namespace {
@@ -22,16 +22,16 @@ class ServerSweep : public DataServerTest {
       std::filesystem::last_write_time(entry.path(), then);
     }
   }
-  static v1::SweepRequest Request(uint64_t epoch = 1) {
-    v1::SweepRequest request;
+  static internal::v1::SweepRequest Request(uint64_t epoch = 1) {
+    internal::v1::SweepRequest request;
     request.set_epoch(epoch);
     request.set_unused_seconds(24 * 3600);
     return request;
   }
-  absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const v1::SweepRequest& request) {  // kind → count
+  absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const internal::v1::SweepRequest& request) {  // kind → count
     grpc::ClientContext call;
-    v1::SweepResponse response;
-    RETURN_IF_ERROR(FromGrpc(v1::DataService::NewStub(coordinator_)->Sweep(&call, request, &response)));
+    internal::v1::SweepResponse response;
+    RETURN_IF_ERROR(FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Sweep(&call, request, &response)));
     std::map<std::string, uint64_t> counts;
     for (const v1::GarbageKind& kind : response.kinds()) counts[kind.kind()] = kind.count();
     return counts;
@@ -41,7 +41,7 @@ class ServerSweep : public DataServerTest {
     v1::DeleteDatasetRequest request;
     request.set_name(name);
     v1::DeleteDatasetResponse response;
-    ASSERT_TRUE(v1::DataService::NewStub(operator_)->Delete(&call, request, &response).ok());
+    ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&call, request, &response).ok());
   }
 };
 
@@ -54,7 +54,7 @@ TEST_F(ServerSweep, TakesWhatNoNameAndNoJobNeeds) {
   const std::string loose = blobs.PutBytes("of a push that never got its name").value();
   const std::string needed = blobs.PutBytes("of a job").value();
   Age();
-  v1::SweepRequest request = Request();
+  internal::v1::SweepRequest request = Request();
   request.add_blobs(needed);
   EXPECT_EQ(Sweep(request).value(), (std::map<std::string, uint64_t>{{"blobs", 1}, {"datasets", 1}}));
   EXPECT_EQ(ReasonOf(blobs.GetBytes(loose).status()), "BLOB_NOT_FOUND");
@@ -68,7 +68,7 @@ TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
   const std::string digest = Import(Header("set"), BeirFiles(3))->dataset().digest();
   RemoveDataset("set");
   Age();
-  v1::SweepRequest request = Request();
+  internal::v1::SweepRequest request = Request();
   request.add_datasets(digest);
   EXPECT_TRUE(Sweep(request)->empty());
   EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job is over";
@@ -82,7 +82,7 @@ TEST_F(ServerSweep, LeavesWhatIsNew) {
 TEST_F(ServerSweep, ADryRunRemovesNothing) {
   const std::string digest = BlobClient(operator_).PutBytes("loose").value();
   Age();
-  v1::SweepRequest request = Request();
+  internal::v1::SweepRequest request = Request();
   request.set_dry_run(true);
   EXPECT_EQ(Sweep(request)->at("blobs"), 1u);
   EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
@@ -104,10 +104,10 @@ TEST_F(ServerSweep, NothingGoesDuringABackup) {
   Age();
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
-  const auto stream = v1::BackupService::NewStub(operator_)->Copy(&context);
-  v1::CopyRequest hold;
+  const auto stream = internal::v1::BackupService::NewStub(operator_)->Copy(&context);
+  internal::v1::CopyRequest hold;
   hold.mutable_hold();
-  v1::CopyResponse held;
+  internal::v1::CopyResponse held;
   ASSERT_TRUE(stream->Write(hold) && stream->Read(&held));
   EXPECT_EQ(ReasonOf(Sweep(Request()).status()), "BACKUP_RUNS");
   stream->WritesDone();
@@ -116,7 +116,7 @@ TEST_F(ServerSweep, NothingGoesDuringABackup) {
 }
 
 TEST_F(ServerSweep, AShorterTimeThanAnHourIsRefused) {
-  v1::SweepRequest request = Request();
+  internal::v1::SweepRequest request = Request();
   request.set_unused_seconds(60);
   EXPECT_TRUE(absl::IsInvalidArgument(Sweep(request).status()));
 }
@@ -131,7 +131,7 @@ TEST_F(ServerSweep, ABudgetRefusesWhatUsersBringAndSaysWhatIsLargest) {
   v1::ImportHeader header = Header("more");
   header.set_total_bytes(90000);
   EXPECT_EQ(ReasonOf(Import(header, BeirFiles(2)).status()), "STORE_BUDGET");
-  muster::v1::RankIdentity identity;
+  muster::internal::v1::RankIdentity identity;
   identity.set_job_id("j");
   identity.set_attempt(1);
   identity.set_world_size(1);

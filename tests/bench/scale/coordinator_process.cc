@@ -19,11 +19,11 @@
 #include "common/files.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
-#include "muster/v1/data.grpc.pb.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 
 namespace muster::bench {
 
-class StandInData final : public muster::v1::DataService::Service {
+class StandInData final : public muster::internal::v1::DataPlaneService::Service {
  public:
   absl::Status Start() {
     RpcServer::Options options;
@@ -34,8 +34,8 @@ class StandInData final : public muster::v1::DataService::Service {
     return absl::OkStatus();
   }
   int port() const { return server_->port(); }
-  grpc::Status Resolve(grpc::ServerContext*, const muster::v1::ResolveRequest*,
-                       muster::v1::ResolveResponse* response) override {
+  grpc::Status Resolve(grpc::ServerContext*, const muster::internal::v1::ResolveRequest*,
+                       muster::internal::v1::ResolveResponse* response) override {
     response->mutable_resolved()->set_train_dataset(std::string(64, 'a'));
     response->mutable_resolved()->set_model_manifest(std::string(64, 'b'));
     response->mutable_resolved()->set_tokenizer_manifest(std::string(64, 'c'));

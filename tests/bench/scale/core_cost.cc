@@ -140,28 +140,28 @@ class Core {
 
   template <typename Message>
   void AddObserved(Message& message, const std::string& worker) {
-    const muster::v1::DesiredState desired = DesiredStateOf(state_, worker);
+    const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, worker);
     for (const auto& assignment : desired.assignments()) {
-      if (assignment.phase() != muster::v1::ASSIGNMENT_PHASE_RUN) continue;
+      if (assignment.phase() != muster::internal::v1::ASSIGNMENT_PHASE_RUN) continue;
       auto& observed = *message.add_attempts();
       observed.set_job_id(assignment.job_id());
       observed.set_attempt(assignment.attempt());
       for (const auto& rank : assignment.ranks()) observed.add_running_ranks(rank.rank());
     }
   }
-  void AddObserved(muster::v1::Hello& hello) { AddObserved(hello, hello.worker()); }
+  void AddObserved(muster::internal::v1::Hello& hello) { AddObserved(hello, hello.worker()); }
 
   // Every worker that received effects prepares and starts what they ask for.
   void StartAll() {
     while (!told_.empty()) {
       const std::set<std::string> told = std::exchange(told_, {});
       for (const std::string& worker : told) {
-        const muster::v1::DesiredState desired = DesiredStateOf(state_, worker);
+        const muster::internal::v1::DesiredState desired = DesiredStateOf(state_, worker);
         for (const auto& assignment : desired.assignments()) {
           AgentReport event{worker, soft_.workers.at(worker).session, {}};
           event.report.set_job_id(assignment.job_id());
           event.report.set_attempt(assignment.attempt());
-          if (assignment.phase() == muster::v1::ASSIGNMENT_PHASE_PREPARE) {
+          if (assignment.phase() == muster::internal::v1::ASSIGNMENT_PHASE_PREPARE) {
             event.report.set_sequence(++sequence_);
             event.report.mutable_prepared();
             Give(event);

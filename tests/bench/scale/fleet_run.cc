@@ -48,13 +48,13 @@ absl::StatusOr<std::vector<double>> SubmitAll(const CoordinatorProcess& coordina
     threads.emplace_back([&, i] {
       const auto stub = muster::v1::JobService::NewStub(coordinator.Channel());
       for (uint32_t number = next++; number < run.jobs && statuses[i].ok(); number = next++) {
-        muster::v1::SubmitRequest request;
+        muster::v1::SubmitJobRequest request;
         *request.mutable_spec() = JobOfTheMix(number);
         request.set_request_id(absl::StrCat("bench-", number));
-        muster::v1::SubmitResponse response;
+        muster::v1::SubmitJobResponse response;
         grpc::ClientContext context;
         const absl::Duration begin = Now();
-        statuses[i] = FromGrpc(stub->Submit(&context, request, &response));
+        statuses[i] = FromGrpc(stub->SubmitJob(&context, request, &response));
         times[i].push_back(absl::ToDoubleMilliseconds(Now() - begin));
       }
     });
@@ -78,7 +78,7 @@ std::vector<double> ListFor(const CoordinatorProcess& coordinator, double second
     muster::v1::ListJobsResponse response;
     grpc::ClientContext context;
     const absl::Duration begin = Now();
-    if (stub->List(&context, request, &response).ok()) times.push_back(absl::ToDoubleMilliseconds(Now() - begin));
+    if (stub->ListJobs(&context, request, &response).ok()) times.push_back(absl::ToDoubleMilliseconds(Now() - begin));
   }
   return times;
 }

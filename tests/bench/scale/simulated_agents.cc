@@ -10,12 +10,12 @@
 #include "common/clock.h"
 #include "common/random.h"
 #include "common/version.h"
-#include "muster/v1/worker.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 
 namespace muster::bench {
 
-using muster::v1::AgentMessage;
-using muster::v1::CoordinatorMessage;
+using muster::internal::v1::AgentMessage;
+using muster::internal::v1::CoordinatorMessage;
 
 namespace {
 
@@ -31,7 +31,7 @@ class SimulatedSession final : public grpc::ClientBidiReactor<AgentMessage, Coor
  public:
   using Handler = std::function<void(const CoordinatorMessage&)>;
   SimulatedSession(const std::shared_ptr<grpc::Channel>& channel, Handler handler)
-      : handler_(std::move(handler)), stub_(muster::v1::WorkerService::NewStub(channel)) {
+      : handler_(std::move(handler)), stub_(muster::internal::v1::WorkerService::NewStub(channel)) {
     stub_->async()->Session(&context_, this);
     StartRead(&incoming_);
     StartCall();
@@ -70,7 +70,7 @@ class SimulatedSession final : public grpc::ClientBidiReactor<AgentMessage, Coor
  private:
   const Handler handler_;
   grpc::ClientContext context_;
-  std::unique_ptr<muster::v1::WorkerService::Stub> stub_;
+  std::unique_ptr<muster::internal::v1::WorkerService::Stub> stub_;
   CoordinatorMessage incoming_;
   absl::Mutex mutex_;
   std::deque<AgentMessage> outgoing_ ABSL_GUARDED_BY(mutex_);
@@ -124,7 +124,7 @@ class SimulatedAgent {
 
  private:
   struct Attempt {
-    muster::v1::Assignment assignment;
+    muster::internal::v1::Assignment assignment;
     bool prepared = false, running = false;
     uint64_t step = 0;
   };
@@ -201,10 +201,10 @@ class SimulatedAgent {
     }
   }
 
-  void Obey(const muster::v1::DesiredState& desired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void Obey(const muster::internal::v1::DesiredState& desired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::map<std::pair<std::string, uint32_t>, Attempt> left;
     std::swap(left, attempts_);
-    for (const muster::v1::Assignment& assignment : desired.assignments()) {
+    for (const muster::internal::v1::Assignment& assignment : desired.assignments()) {
       const std::pair<std::string, uint32_t> key = {assignment.job_id(), assignment.attempt()};
       Attempt attempt = left.contains(key) ? left[key] : Attempt{};
       left.erase(key);
@@ -214,7 +214,7 @@ class SimulatedAgent {
         NewReport(key)->mutable_prepared();
         SendReport(reports_.rbegin()->second);
       }
-      if (assignment.phase() == muster::v1::ASSIGNMENT_PHASE_RUN && !attempt.running) {
+      if (assignment.phase() == muster::internal::v1::ASSIGNMENT_PHASE_RUN && !attempt.running) {
         attempt.running = true;
         for (const auto& rank : assignment.ranks()) {
           NewReport(key)->mutable_rank_started()->set_rank(rank.rank());
@@ -228,9 +228,9 @@ class SimulatedAgent {
     for (const auto& [key, attempt] : left) {
       if (!attempt.running) continue;
       for (const auto& rank : attempt.assignment.ranks()) {
-        muster::v1::RankExited& exit = *NewReport(key)->mutable_rank_exited();
+        muster::internal::v1::RankExited& exit = *NewReport(key)->mutable_rank_exited();
         exit.set_rank(rank.rank());
-        exit.set_cause(muster::v1::EXIT_CAUSE_STOPPED);
+        exit.set_cause(muster::internal::v1::EXIT_CAUSE_STOPPED);
         SendReport(reports_.rbegin()->second);
       }
       absl::MutexLock fleet(&fleet_.mutex_);
@@ -238,14 +238,15 @@ class SimulatedAgent {
     }
   }
 
-  muster::v1::Report* NewReport(const std::pair<std::string, uint32_t>& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    muster::v1::Report& report = reports_[++sequence_];
+  muster::internal::v1::Report* NewReport(const std::pair<std::string, uint32_t>& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    muster::internal::v1::Report& report = reports_[++sequence_];
     report.set_sequence(sequence_);
     report.set_job_id(key.first);
     report.set_attempt(key.second);
     return &report;
   }
-  void SendReport(const muster::v1::Report& report) {
+  void SendReport(const muster::internal::v1::Report& report) {
     AgentMessage message;
     *message.mutable_report() = report;
     session_->Send(std::move(message));
@@ -261,7 +262,7 @@ class SimulatedAgent {
 
   absl::Mutex mutex_;
   std::map<std::pair<std::string, uint32_t>, Attempt> attempts_ ABSL_GUARDED_BY(mutex_);
-  std::map<uint64_t, muster::v1::Report> reports_ ABSL_GUARDED_BY(mutex_);  // not acknowledged yet
+  std::map<uint64_t, muster::internal::v1::Report> reports_ ABSL_GUARDED_BY(mutex_);  // not acknowledged yet
   uint64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;
   bool silent_ = false;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr char kGpu[] = "gpu";
 
-std::string DeviceOf(const muster::v1::Assignment& assignment, const std::string& own) {
+std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& own) {
   switch (assignment.spec().resources().device()) {
     case muster::v1::DEVICE_CPU: return "cpu";
     case muster::v1::DEVICE_GPU: return kGpu;
@@ -25,7 +25,7 @@ std::string DeviceOf(const muster::v1::Assignment& assignment, const std::string
 
 }  // namespace
 
-void AgentCore::Desire(const muster::v1::DesiredState& desired) {
+void AgentCore::Desire(const muster::internal::v1::DesiredState& desired) {
   if (desired.epoch() < epoch_ || session_ != Session::kWelcomed) return;  // of a coordinator that was replaced
   for (auto& [key, attempt] : attempts_) attempt.desired = false;
   for (const auto& assignment : desired.assignments()) Adopt({assignment.job_id(), assignment.attempt()}, assignment);
@@ -37,19 +37,19 @@ void AgentCore::Desire(const muster::v1::DesiredState& desired) {
   }
 }
 
-void AgentCore::Adopt(const AttemptKey& key, const muster::v1::Assignment& assignment) {
+void AgentCore::Adopt(const AttemptKey& key, const muster::internal::v1::Assignment& assignment) {
   const auto [entry, is_new] = attempts_.try_emplace(key);
   Attempt& attempt = entry->second;
   attempt.desired = true;
   attempt.assignment = assignment;
   if (!is_new) return;  // its ranks keep the slots for which they were prepared
   for (const auto& placement : assignment.ranks()) attempt.ranks[placement.rank()].slot = placement.slot();
-  if (assignment.phase() != muster::v1::ASSIGNMENT_PHASE_RUN) return;
+  if (assignment.phase() != muster::internal::v1::ASSIGNMENT_PHASE_RUN) return;
   attempt.stage = Stage::kStarted;
   for (const auto& [number, rank] : attempt.ranks) {
     RankEnded ended{{key, number}, {-1, SIGKILL}, "", ""};
     RankHistory history;
-    history.result.emplace().set_cause(muster::v1::EXIT_CAUSE_SIGNAL);
+    history.result.emplace().set_cause(muster::internal::v1::EXIT_CAUSE_SIGNAL);
     history.result->set_message("ended with the worker's agent, which restarted");
     ReportExit(ended, history);
   }
@@ -61,7 +61,7 @@ void AgentCore::SettleAttempt(const AttemptKey& key, Attempt& attempt) {
     std::string reason;
     const Slots slots = CheckSlots(key, attempt, reason);
     if (slots == Slots::kBeingFreed) return;
-    muster::v1::Report report;
+    muster::internal::v1::Report report;
     if (slots == Slots::kRefused) {
       attempt.stage = Stage::kRefused;
       report.mutable_refused()->set_reason(reason);
@@ -71,7 +71,8 @@ void AgentCore::SettleAttempt(const AttemptKey& key, Attempt& attempt) {
     }
     SendReport(key, std::move(report));
   }
-  if (attempt.stage == Stage::kPrepared && attempt.assignment.phase() == muster::v1::ASSIGNMENT_PHASE_RUN && !stopping_) {
+  if (attempt.stage == Stage::kPrepared && attempt.assignment.phase() == muster::internal::v1::ASSIGNMENT_PHASE_RUN &&
+      !stopping_) {
     StartRanks(key, attempt);
   }
 }
@@ -122,7 +123,7 @@ void AgentCore::StartRanks(const AttemptKey& key, Attempt& attempt) {
 }
 
 muster::rank::v1::RankConfig AgentCore::ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const {
-  const muster::v1::Assignment& assignment = attempt.assignment;
+  const muster::internal::v1::Assignment& assignment = attempt.assignment;
   const AgentFacts& facts = options_.facts;
   muster::rank::v1::RankConfig config;
   config.set_job_id(key.attempt.job);
@@ -177,7 +178,7 @@ void AgentCore::KillRank(const RankKey& key, Rank& rank, const std::string& reas
 }
 
 void AgentCore::ReportExit(const RankEnded& ended, const RankHistory& history) {
-  muster::v1::Report report;
+  muster::internal::v1::Report report;
   *report.mutable_rank_exited() = DescribeRankExit(ended, history);
   ++counters_.exits[report.rank_exited().cause()];
   SendReport(ended.rank.attempt, std::move(report));

@@ -53,17 +53,17 @@ size_t AgentCore::ranks_running() const {
 void AgentCore::On(const MessageReceived& event) {
   if (session_ == Session::kNone) return;
   switch (event.message.message_case()) {
-    case muster::v1::CoordinatorMessage::kWelcome: return Welcome(event.message.welcome());
-    case muster::v1::CoordinatorMessage::kDesired: return Desire(event.message.desired());
-    case muster::v1::CoordinatorMessage::kAck:
+    case muster::internal::v1::CoordinatorMessage::kWelcome: return Welcome(event.message.welcome());
+    case muster::internal::v1::CoordinatorMessage::kDesired: return Desire(event.message.desired());
+    case muster::internal::v1::CoordinatorMessage::kAck:
       // Before the welcome, anything sent in this session would be lost.
       if (session_ == Session::kWelcomed) outbox_.Acknowledge(event.message.ack().sequence());
       return;
-    case muster::v1::CoordinatorMessage::MESSAGE_NOT_SET: return;  // of a newer coordinator
+    case muster::internal::v1::CoordinatorMessage::MESSAGE_NOT_SET: return;  // of a newer coordinator
   }
 }
 
-void AgentCore::Welcome(const muster::v1::Welcome& welcome) {
+void AgentCore::Welcome(const muster::internal::v1::Welcome& welcome) {
   if (welcome.epoch() < epoch_) {
     actions_.push_back(CloseSession{absl::StrCat("the coordinator's epoch ", welcome.epoch(), " is older than ", epoch_,
                                                  " of the one before. If its state was reset: restart this worker.")});
@@ -79,7 +79,7 @@ void AgentCore::Welcome(const muster::v1::Welcome& welcome) {
   heartbeat_at_ = now_ + heartbeat_every_;
   ++counters_.sessions;
   for (const auto& report : outbox_.pending()) {
-    muster::v1::AgentMessage message;
+    muster::internal::v1::AgentMessage message;
     *message.mutable_report() = report;
     SendNow(std::move(message));
   }
@@ -101,7 +101,7 @@ void AgentCore::On(const RankSaid& event) {
   Rank* rank = RankFromKey(event.rank);
   if (rank == nullptr || !rank->running) return;
   rank->heard = now_;
-  muster::v1::Report report;
+  muster::internal::v1::Report report;
   switch (event.message.message_case()) {
     case muster::rank::v1::RankMessage::kProgress:
       return relay_.AddProgress(event.rank.attempt, event.message.progress());
@@ -139,7 +139,7 @@ void AgentCore::On(const RankSaid& event) {
   SendReport(event.rank.attempt, std::move(report));
 }
 
-void AgentCore::NoteActivity(Rank& rank, const muster::v1::RankActivity& activity) {
+void AgentCore::NoteActivity(Rank& rank, const muster::internal::v1::RankActivity& activity) {
   const bool first = !rank.activity.has_value();
   const bool same_phase = !first && rank.activity->phase() == activity.phase() &&
                           rank.activity->step() == activity.step() &&
@@ -239,7 +239,7 @@ void AgentCore::RunTimers() {
 }
 
 void AgentCore::SendHeartbeat() {
-  muster::v1::AgentMessage message;
+  muster::internal::v1::AgentMessage message;
   AddObserved(*message.mutable_heartbeat());
   message.mutable_heartbeat()->set_draining(stopping_);
   SendNow(std::move(message));
@@ -267,18 +267,18 @@ void AgentCore::MaybeEnd() {
   actions_.push_back(EndAgent{});
 }
 
-void AgentCore::SendReport(const AttemptKey& key, muster::v1::Report report) {
+void AgentCore::SendReport(const AttemptKey& key, muster::internal::v1::Report report) {
   report.set_job_id(key.job);
   report.set_attempt(key.attempt);
-  muster::v1::AgentMessage message;
+  muster::internal::v1::AgentMessage message;
   *message.mutable_report() = outbox_.Add(std::move(report));
   if (session_ == Session::kWelcomed) SendNow(std::move(message));
 }
 
-void AgentCore::SendNow(muster::v1::AgentMessage message) { actions_.push_back(Send{std::move(message)}); }
+void AgentCore::SendNow(muster::internal::v1::AgentMessage message) { actions_.push_back(Send{std::move(message)}); }
 
-muster::v1::Hello AgentCore::MakeHello() const {
-  muster::v1::Hello hello;
+muster::internal::v1::Hello AgentCore::MakeHello() const {
+  muster::internal::v1::Hello hello;
   hello.set_worker(options_.facts.worker);
   hello.set_host(options_.facts.host);
   hello.set_device(options_.facts.device);
@@ -298,16 +298,16 @@ template <typename Message>
 void AgentCore::AddObserved(Message& message) const {
   for (const auto& [key, attempt] : attempts_) {
     if (attempt.stage != Stage::kPrepared && attempt.stage != Stage::kStarted) continue;
-    muster::v1::ObservedAttempt& observed = *message.add_attempts();
+    muster::internal::v1::ObservedAttempt& observed = *message.add_attempts();
     observed.set_job_id(key.job);
     observed.set_attempt(key.attempt);
-    observed.set_phase(attempt.stage == Stage::kPrepared ? muster::v1::ASSIGNMENT_PHASE_PREPARE
-                                                         : muster::v1::ASSIGNMENT_PHASE_RUN);
+    observed.set_phase(attempt.stage == Stage::kPrepared ? muster::internal::v1::ASSIGNMENT_PHASE_PREPARE
+                                                         : muster::internal::v1::ASSIGNMENT_PHASE_RUN);
     for (const auto& [number, rank] : attempt.ranks) {
       if (!rank.running) continue;
       observed.add_running_ranks(number);
       if (!rank.activity.has_value()) continue;
-      muster::v1::RankActivity& activity = *observed.add_activities();
+      muster::internal::v1::RankActivity& activity = *observed.add_activities();
       activity = *rank.activity;
       activity.set_rank(number);
       activity.set_seconds_ago(absl::ToDoubleSeconds(now_ - rank.in_phase_since));

@@ -77,7 +77,7 @@ class AgentCore {
 
   struct Counters {
     uint64_t sessions = 0;                       // welcomed ones
-    std::map<muster::v1::ExitCause, uint64_t> exits;
+    std::map<muster::internal::v1::ExitCause, uint64_t> exits;
   };
   const Counters& counters() const { return counters_; }
   bool connected() const { return session_ == Session::kWelcomed; }
@@ -93,13 +93,13 @@ class AgentCore {
     bool running = false;
     bool asked_to_save = false, signaled = false, killed = false;
     std::optional<absl::Duration> kill_at;
-    std::optional<muster::v1::RankActivity> activity;  // the last activity that it reported
+    std::optional<muster::internal::v1::RankActivity> activity;  // the last activity that it reported
     absl::Duration in_phase_since, heard;
     std::string late;  // what to report if it is still there at kill_at
     RankHistory history;
   };
   struct Attempt {
-    muster::v1::Assignment assignment;
+    muster::internal::v1::Assignment assignment;
     Stage stage = Stage::kWaiting;
     bool desired = true;
     std::map<uint32_t, Rank> ranks;
@@ -109,7 +109,7 @@ class AgentCore {
   void On(const MessageReceived& event);
   void On(const SessionEnded& event);
   void On(const RankSaid& event);
-  void NoteActivity(Rank& rank, const muster::v1::RankActivity& activity);
+  void NoteActivity(Rank& rank, const muster::internal::v1::RankActivity& activity);
   void On(const RankSaidNonsense& event);
   void On(const RankWrote& event);
   void On(const RankEnded& event);
@@ -117,9 +117,9 @@ class AgentCore {
   void On(const Tick&) {}
   void On(const StopAsked&);
 
-  void Welcome(const muster::v1::Welcome& welcome);
-  void Desire(const muster::v1::DesiredState& desired);
-  void Adopt(const AttemptKey& key, const muster::v1::Assignment& assignment);
+  void Welcome(const muster::internal::v1::Welcome& welcome);
+  void Desire(const muster::internal::v1::DesiredState& desired);
+  void Adopt(const AttemptKey& key, const muster::internal::v1::Assignment& assignment);
 
   // Runs after every event: takes the actions that have become possible or due.
   void Settle();
@@ -138,9 +138,9 @@ class AgentCore {
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);
   void ReportExit(const RankEnded& ended, const RankHistory& history);
-  void SendReport(const AttemptKey& key, muster::v1::Report report);
-  void SendNow(muster::v1::AgentMessage message);
-  muster::v1::Hello MakeHello() const;
+  void SendReport(const AttemptKey& key, muster::internal::v1::Report report);
+  void SendNow(muster::internal::v1::AgentMessage message);
+  muster::internal::v1::Hello MakeHello() const;
   template <typename Message>
   void AddObserved(Message& message) const;  // Hello or Heartbeat
   Rank* RankFromKey(const RankKey& key);

@@ -12,18 +12,18 @@
 namespace muster {
 namespace {
 
-using muster::v1::Report;
+using muster::internal::v1::Report;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr muster::v1::AssignmentPhase kPrepare = muster::v1::ASSIGNMENT_PHASE_PREPARE;
-constexpr muster::v1::AssignmentPhase kRun = muster::v1::ASSIGNMENT_PHASE_RUN;
+constexpr muster::internal::v1::AssignmentPhase kPrepare = muster::internal::v1::ASSIGNMENT_PHASE_PREPARE;
+constexpr muster::internal::v1::AssignmentPhase kRun = muster::internal::v1::ASSIGNMENT_PHASE_RUN;
 
 struct Wish {
   std::string job;
   uint32_t attempt;
-  muster::v1::AssignmentPhase phase;
+  muster::internal::v1::AssignmentPhase phase;
   std::vector<uint32_t> slots;
   muster::v1::Device device = muster::v1::DEVICE_CPU;
   bool save_and_stop = false;
@@ -199,7 +199,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
   activity.set_step(7);
   Step(said);
   const auto heartbeat = [](const Actions& actions) {
-    muster::v1::Heartbeat found;
+    muster::internal::v1::Heartbeat found;
     for (const Action& action : actions) {
       if (const auto* send = std::get_if<Send>(&action); send != nullptr && send->message.has_heartbeat()) {
         found = send->message.heartbeat();
@@ -287,7 +287,7 @@ TEST_F(AgentCoreTest, KillsAfterTheGraceOnly) {
   EXPECT_THAT(Words(Advance(absl::Seconds(1))), ElementsAre("kill a#1 rank 0"));
   EXPECT_THAT(Words(Advance(absl::Seconds(60))), IsEmpty());
   End({{"a", 1}, 0}, {-1, SIGKILL});
-  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
 }
 
 TEST_F(AgentCoreTest, ATimeInWhichItStoodStillIsNoTimeOfItsRanks) {
@@ -306,7 +306,7 @@ TEST_F(AgentCoreTest, ADeadRankIsOnlyReported) {
   Desire({{"a", 1, kPrepare, {0, 1}}});
   Desire({{"a", 1, kRun, {0, 1}}});
   EXPECT_THAT(Words(End({{"a", 1}, 1}, {-1, SIGSEGV})), IsEmpty());
-  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_SIGNAL);
+  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_SIGNAL);
   EXPECT_EQ(reports_.back().rank_exited().message(), "killed by SIGSEGV");
   EXPECT_EQ(core_.ranks_running(), 1);
 }
@@ -316,11 +316,11 @@ TEST_F(AgentCoreTest, ARankThatDoesNotEndAfterItsResultIsKilledAndKeepsItsResult
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
   RankSaid said{{{"a", 1}, 0}, {}};
-  said.message.mutable_result()->set_cause(muster::v1::EXIT_CAUSE_SUCCESS);
+  said.message.mutable_result()->set_cause(muster::internal::v1::EXIT_CAUSE_SUCCESS);
   Step(said);
   EXPECT_THAT(Words(Advance(absl::Seconds(30))), ElementsAre("kill a#1 rank 0"));
   End({{"a", 1}, 0}, {-1, SIGKILL});
-  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS);
 }
 
 TEST_F(AgentCoreTest, ReportsAreSentAgainUntilAcknowledged) {
@@ -387,7 +387,7 @@ TEST_F(AgentCoreTest, WhatAnEarlierInstanceRanIsReportedAndNotStarted) {
   EXPECT_THAT(Words(Desire({{"a", 1, kRun, {0, 1}}})), IsEmpty());
   ASSERT_EQ(reports_.size(), 2);
   EXPECT_EQ(reports_[1].rank_exited().rank(), 1);
-  EXPECT_EQ(reports_[1].rank_exited().cause(), muster::v1::EXIT_CAUSE_SIGNAL);
+  EXPECT_EQ(reports_[1].rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_SIGNAL);
   Desire({{"a", 1, kRun, {0, 1}}});
   EXPECT_EQ(reports_.size(), 2);
   Desire({{"a", 2, kPrepare, {0, 1}}});
@@ -459,7 +459,7 @@ TEST_F(AgentCoreTest, RanksThatDoNotSaveInTimeAreStopped) {
   EXPECT_THAT(Words(Advance(absl::Seconds(1))), ElementsAre("term a#1 rank 0"));
   EXPECT_THAT(Words(Advance(absl::Seconds(10))), ElementsAre("kill a#1 rank 0"));
   End({{"a", 1}, 0}, {-1, SIGKILL});
-  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
 }
 
 TEST_F(AgentCoreTest, AskedToEndASecondTimeItStopsRanksAtOnce) {

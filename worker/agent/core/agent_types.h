@@ -8,8 +8,8 @@
 
 #include "absl/time/time.h"
 #include "common/process/child_process.h"
+#include "muster/internal/v1/worker.pb.h"
 #include "muster/rank/v1/rank.pb.h"
-#include "muster/v1/worker.pb.h"
 
 namespace muster {
 
@@ -27,7 +27,7 @@ std::string ToString(const AttemptKey& key);  // "j7#1"
 std::string ToString(const RankKey& key);     // "j7#1 rank 0"
 
 struct MessageReceived {  // from the coordinator, over the session that was opened last
-  muster::v1::CoordinatorMessage message;
+  muster::internal::v1::CoordinatorMessage message;
 };
 struct SessionEnded {
   std::string reason;
@@ -59,13 +59,13 @@ using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNons
                            StopAsked>;
 
 struct OpenSession {
-  muster::v1::Hello hello;
+  muster::internal::v1::Hello hello;
 };
 struct CloseSession {  // SessionEnded follows
   std::string reason;
 };
 struct Send {
-  muster::v1::AgentMessage message;
+  muster::internal::v1::AgentMessage message;
 };
 struct StartRank {  // RankEnded follows, sooner or later
   RankKey rank;

@@ -4,7 +4,7 @@
 
 namespace muster {
 
-const muster::v1::Report& Outbox::Add(muster::v1::Report report) {
+const muster::internal::v1::Report& Outbox::Add(muster::internal::v1::Report report) {
   report.set_sequence(++last_);
   return pending_.emplace_back(std::move(report));
 }

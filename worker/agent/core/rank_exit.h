@@ -16,6 +16,6 @@ struct RankHistory {
 };
 
 // The rank's own result counts first, then what the agent did to it, then the signal or the exit code.
-muster::v1::RankExited DescribeRankExit(const RankEnded& ended, const RankHistory& history);
+muster::internal::v1::RankExited DescribeRankExit(const RankEnded& ended, const RankHistory& history);
 
 }  // namespace muster

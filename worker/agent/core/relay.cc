@@ -13,7 +13,7 @@ void Relay::AddLog(const RankKey& rank, const std::string& text) {
                      logs_.back().attempt() == rank.attempt.attempt && logs_.back().rank() == rank.rank &&
                      logs_.back().text().size() + text.size() <= batch_bytes_;
   if (!joins) {
-    muster::v1::LogText& log = logs_.emplace_back();
+    muster::internal::v1::LogText& log = logs_.emplace_back();
     log.set_job_id(rank.attempt.job);
     log.set_attempt(rank.attempt.attempt);
     log.set_rank(rank.rank);
@@ -26,10 +26,10 @@ void Relay::AddLog(const RankKey& rank, const std::string& text) {
   }
 }
 
-std::vector<muster::v1::AgentMessage> Relay::Take() {
-  std::vector<muster::v1::AgentMessage> messages;
+std::vector<muster::internal::v1::AgentMessage> Relay::Take() {
+  std::vector<muster::internal::v1::AgentMessage> messages;
   for (auto& [attempt, progress] : progress_) {
-    muster::v1::ProgressReport& report = *messages.emplace_back().mutable_progress();
+    muster::internal::v1::ProgressReport& report = *messages.emplace_back().mutable_progress();
     report.set_job_id(attempt.job);
     report.set_attempt(attempt.attempt);
     *report.mutable_progress() = std::move(progress);

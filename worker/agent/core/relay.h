@@ -20,13 +20,13 @@ class Relay {
   void AddLog(const RankKey& rank, const std::string& text);
 
   bool empty() const { return progress_.empty() && logs_.empty(); }
-  std::vector<muster::v1::AgentMessage> Take();
+  std::vector<muster::internal::v1::AgentMessage> Take();
 
  private:
   size_t batch_bytes_, max_bytes_;
   size_t log_bytes_ = 0;
   std::map<AttemptKey, muster::v1::Progress> progress_;
-  std::deque<muster::v1::LogText> logs_;
+  std::deque<muster::internal::v1::LogText> logs_;
 };
 
 }  // namespace muster

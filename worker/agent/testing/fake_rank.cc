@@ -39,7 +39,7 @@ void SayStarted() {
   message.mutable_started();
   Say(message);
 }
-void SayResult(muster::v1::ExitCause cause, const std::string& text) {
+void SayResult(muster::internal::v1::ExitCause cause, const std::string& text) {
   RankMessage message;
   message.mutable_result()->set_cause(cause);
   message.mutable_result()->set_message(text);
@@ -61,7 +61,7 @@ void Succeed(const RankConfig& config) {
   Say(message);
   message.mutable_exported()->set_manifest("abc");
   Say(message);
-  SayResult(muster::v1::EXIT_CAUSE_SUCCESS, "");
+  SayResult(muster::internal::v1::EXIT_CAUSE_SUCCESS, "");
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (what == "refuse") {
-    SayResult(muster::v1::EXIT_CAUSE_PERMANENT, "the scores are not finite");
+    SayResult(muster::internal::v1::EXIT_CAUSE_PERMANENT, "the scores are not finite");
     return 1;
   }
   if (what == "crash") {
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     WaitForSignals();
   }
   if (what == "linger") {
-    SayResult(muster::v1::EXIT_CAUSE_SUCCESS, "");
+    SayResult(muster::internal::v1::EXIT_CAUSE_SUCCESS, "");
     WaitForSignals();
   }
   if (what == "variables") {
@@ -117,6 +117,6 @@ int main(int argc, char** argv) {
     message.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
     Say(message);
   }
-  SayResult(muster::v1::EXIT_CAUSE_STOPPED, "stopped after step 7");
+  SayResult(muster::internal::v1::EXIT_CAUSE_STOPPED, "stopped after step 7");
   return 0;
 }

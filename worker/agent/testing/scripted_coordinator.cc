@@ -37,7 +37,7 @@ void ScriptedCoordinator::SetAcknowledging(bool on) {
   acknowledging_ = on;
 }
 
-void ScriptedCoordinator::Desire(const std::vector<muster::v1::Assignment>& assignments) {
+void ScriptedCoordinator::Desire(const std::vector<muster::internal::v1::Assignment>& assignments) {
   absl::MutexLock lock(&mutex_);
   desired_.set_epoch(kEpoch);
   desired_.mutable_assignments()->Assign(assignments.begin(), assignments.end());
@@ -45,18 +45,18 @@ void ScriptedCoordinator::Desire(const std::vector<muster::v1::Assignment>& assi
 }
 
 void ScriptedCoordinator::SendDesired(Stream* stream) {
-  muster::v1::CoordinatorMessage message;
+  muster::internal::v1::CoordinatorMessage message;
   *message.mutable_desired() = desired_;
   stream->Write(message);
 }
 
 grpc::Status ScriptedCoordinator::Session(grpc::ServerContext*, Stream* stream) {
-  muster::v1::AgentMessage message;
+  muster::internal::v1::AgentMessage message;
   while (stream->Read(&message)) {
     absl::MutexLock lock(&mutex_);
     heard_.push_back(message);
     if (message.has_hello()) {
-      muster::v1::CoordinatorMessage welcome;
+      muster::internal::v1::CoordinatorMessage welcome;
       welcome.mutable_welcome()->set_epoch(kEpoch);
       welcome.mutable_welcome()->set_heartbeat_milliseconds(50);
       welcome.mutable_welcome()->add_data_addresses("127.0.0.1:1");
@@ -64,7 +64,7 @@ grpc::Status ScriptedCoordinator::Session(grpc::ServerContext*, Stream* stream) 
       SendDesired(stream);
       stream_ = stream;
     } else if (message.has_report() && acknowledging_) {
-      muster::v1::CoordinatorMessage ack;
+      muster::internal::v1::CoordinatorMessage ack;
       ack.mutable_ack()->set_sequence(message.report().sequence());
       stream->Write(ack);
     }
@@ -74,8 +74,8 @@ grpc::Status ScriptedCoordinator::Session(grpc::ServerContext*, Stream* stream) 
   return grpc::Status::OK;
 }
 
-muster::v1::AgentMessage ScriptedCoordinator::WaitFor(const std::string& what, const Matches& matches) {
-  muster::v1::AgentMessage found;
+muster::internal::v1::AgentMessage ScriptedCoordinator::WaitFor(const std::string& what, const Matches& matches) {
+  muster::internal::v1::AgentMessage found;
   const auto there = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (; next_ < heard_.size(); ++next_) {
       if (matches(heard_[next_])) return true;
@@ -91,13 +91,15 @@ muster::v1::AgentMessage ScriptedCoordinator::WaitFor(const std::string& what, c
   return found;
 }
 
-muster::v1::Report ScriptedCoordinator::WaitForReport(muster::v1::Report::EventCase event) {
-  return WaitFor(absl::StrCat("report ", static_cast<int>(event)), [event](const muster::v1::AgentMessage& message) {
-           return message.report().event_case() == event;
-         }).report();
+muster::internal::v1::Report ScriptedCoordinator::WaitForReport(muster::internal::v1::Report::EventCase event) {
+  return WaitFor(absl::StrCat("report ", static_cast<int>(event)),
+                 [event](const muster::internal::v1::AgentMessage& message) {
+                   return message.report().event_case() == event;
+                 })
+      .report();
 }
 
-std::vector<muster::v1::AgentMessage> ScriptedCoordinator::Heard() {
+std::vector<muster::internal::v1::AgentMessage> ScriptedCoordinator::Heard() {
   absl::MutexLock lock(&mutex_);
   return heard_;
 }

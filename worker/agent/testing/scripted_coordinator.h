@@ -11,11 +11,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/security.h"
-#include "muster/v1/worker.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 
 namespace muster {
 
-class ScriptedCoordinator final : public muster::v1::WorkerService::Service {
+class ScriptedCoordinator final : public muster::internal::v1::WorkerService::Service {
  public:
   explicit ScriptedCoordinator(SecurityOptions security) : security_(std::move(security)) {}
   ~ScriptedCoordinator() override { Stop(); }
@@ -26,17 +26,17 @@ class ScriptedCoordinator final : public muster::v1::WorkerService::Service {
   std::string address() const;
 
   void SetAcknowledging(bool on);
-  void Desire(const std::vector<muster::v1::Assignment>& assignments);
+  void Desire(const std::vector<muster::internal::v1::Assignment>& assignments);
 
   // Waits (at most 30 s) for a message that `matches`, in order of arrival; skips those before it. Otherwise fails the
   // test with `what`.
-  using Matches = std::function<bool(const muster::v1::AgentMessage&)>;
-  muster::v1::AgentMessage WaitFor(const std::string& what, const Matches& matches);
-  muster::v1::Report WaitForReport(muster::v1::Report::EventCase event);
-  std::vector<muster::v1::AgentMessage> Heard();
+  using Matches = std::function<bool(const muster::internal::v1::AgentMessage&)>;
+  muster::internal::v1::AgentMessage WaitFor(const std::string& what, const Matches& matches);
+  muster::internal::v1::Report WaitForReport(muster::internal::v1::Report::EventCase event);
+  std::vector<muster::internal::v1::AgentMessage> Heard();
 
  private:
-  using Stream = grpc::ServerReaderWriter<muster::v1::CoordinatorMessage, muster::v1::AgentMessage>;
+  using Stream = grpc::ServerReaderWriter<muster::internal::v1::CoordinatorMessage, muster::internal::v1::AgentMessage>;
   grpc::Status Session(grpc::ServerContext* context, Stream* stream) override;
   void SendDesired(Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -46,8 +46,8 @@ class ScriptedCoordinator final : public muster::v1::WorkerService::Service {
   absl::Mutex mutex_;
   bool acknowledging_ ABSL_GUARDED_BY(mutex_) = true;
   Stream* stream_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  muster::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
-  std::vector<muster::v1::AgentMessage> heard_ ABSL_GUARDED_BY(mutex_);
+  muster::internal::v1::DesiredState desired_ ABSL_GUARDED_BY(mutex_);
+  std::vector<muster::internal::v1::AgentMessage> heard_ ABSL_GUARDED_BY(mutex_);
   size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

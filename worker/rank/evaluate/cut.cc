@@ -3,7 +3,7 @@
 namespace muster {
 namespace {
 
-bool FitsTogether(const muster::v1::MicroBatch& micro) {
+bool FitsTogether(const muster::internal::v1::MicroBatch& micro) {
   uint64_t tokens = 0;
   for (const uint32_t length : micro.lengths()) tokens += length;
   return micro.slots_size() == micro.lengths_size() && micro.tokens().size() == tokens * sizeof(uint32_t) &&
@@ -12,9 +12,10 @@ bool FitsTogether(const muster::v1::MicroBatch& micro) {
 
 }  // namespace
 
-std::vector<muster::v1::MicroBatch> CutMicroBatch(const muster::v1::MicroBatch& micro, uint64_t tokens) {
+std::vector<muster::internal::v1::MicroBatch> CutMicroBatch(const muster::internal::v1::MicroBatch& micro,
+                                                            uint64_t tokens) {
   if (!FitsTogether(micro)) return {micro};
-  std::vector<muster::v1::MicroBatch> parts;
+  std::vector<muster::internal::v1::MicroBatch> parts;
   uint64_t used = 0, begin = 0;
   for (int i = 0; i < micro.lengths_size(); ++i) {
     const uint64_t length = micro.lengths(i);
@@ -22,7 +23,7 @@ std::vector<muster::v1::MicroBatch> CutMicroBatch(const muster::v1::MicroBatch& 
       parts.emplace_back();
       used = 0;
     }
-    muster::v1::MicroBatch& part = parts.back();
+    muster::internal::v1::MicroBatch& part = parts.back();
     part.add_lengths(micro.lengths(i));
     part.add_slots(micro.slots(i));
     if (!micro.unpooled().empty()) part.add_unpooled(micro.unpooled(i));

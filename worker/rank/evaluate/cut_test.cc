@@ -7,9 +7,9 @@
 namespace muster {
 namespace {
 
-muster::v1::MicroBatch RandomMicroBatch(uint64_t seed, bool unpooled) {
+muster::internal::v1::MicroBatch RandomMicroBatch(uint64_t seed, bool unpooled) {
   CounterRandom random(seed);
-  muster::v1::MicroBatch micro;
+  muster::internal::v1::MicroBatch micro;
   for (uint32_t slot = 0; slot < 20; ++slot) {
     const auto length = static_cast<uint32_t>(1 + random.Below(30));
     micro.add_lengths(length);
@@ -25,10 +25,10 @@ muster::v1::MicroBatch RandomMicroBatch(uint64_t seed, bool unpooled) {
 
 TEST(CutMicroBatch, PartsTogetherAreTheWholeAndKeepTheBound) {
   for (const bool unpooled : {false, true}) {
-    const muster::v1::MicroBatch whole = RandomMicroBatch(17, unpooled);
+    const muster::internal::v1::MicroBatch whole = RandomMicroBatch(17, unpooled);
     for (const uint64_t tokens : {1, 29, 64, 100'000}) {
-      muster::v1::MicroBatch together;
-      for (const muster::v1::MicroBatch& part : CutMicroBatch(whole, tokens)) {
+      muster::internal::v1::MicroBatch together;
+      for (const muster::internal::v1::MicroBatch& part : CutMicroBatch(whole, tokens)) {
         EXPECT_TRUE(part.lengths_size() == 1 || part.tokens().size() / 4 <= tokens);
         together.mutable_lengths()->MergeFrom(part.lengths());
         together.mutable_slots()->MergeFrom(part.slots());
@@ -41,7 +41,7 @@ TEST(CutMicroBatch, PartsTogetherAreTheWholeAndKeepTheBound) {
 }
 
 TEST(CutMicroBatch, LeavesABrokenMessageToItsReader) {
-  muster::v1::MicroBatch broken = RandomMicroBatch(18, false);
+  muster::internal::v1::MicroBatch broken = RandomMicroBatch(18, false);
   broken.mutable_tokens()->pop_back();
   const auto parts = CutMicroBatch(broken, 8);
   ASSERT_EQ(parts.size(), 1u);

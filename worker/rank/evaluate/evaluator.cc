@@ -31,8 +31,8 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
-using muster::v1::EvaluationHeader;
 
 // Own embeddings, in ascending order of number.
 struct Own {
@@ -93,8 +93,9 @@ std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<Pa
 }
 
 // The micro-batch, cut for the device.
-absl::StatusOr<std::vector<PackedBatch>> PackParts(const muster::v1::MicroBatch& micro, const EvaluationHeader& header,
-                                                   const Encoder& encoder, uint64_t cpu_tokens) {
+absl::StatusOr<std::vector<PackedBatch>> PackParts(const muster::internal::v1::MicroBatch& micro,
+                                                   const EvaluationHeader& header, const Encoder& encoder,
+                                                   uint64_t cpu_tokens) {
   const at::Device device = encoder.options().device;
   const int64_t slots = int64_t{header.query_count()} + header.document_count();
   std::vector<PackedBatch> parts;
@@ -111,7 +112,7 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
   std::vector<at::Tensor> all_rows = {at::empty({0, encoder.config().EmbeddingSize()}, like)};
   Own own;
   int64_t row = 0;
-  muster::v1::MicroBatch micro;
+  muster::internal::v1::MicroBatch micro;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, source.next(&micro));
     if (!more) break;

@@ -8,16 +8,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
 
 struct EvaluationSource {
-  muster::v1::EvaluationHeader header;
+  muster::internal::v1::EvaluationHeader header;
   // The next micro-batch of this rank into *micro; false after the last.
-  std::function<absl::StatusOr<bool>(muster::v1::MicroBatch* micro)> next;
+  std::function<absl::StatusOr<bool>(muster::internal::v1::MicroBatch* micro)> next;
 };
 
 struct EvaluatorOptions {

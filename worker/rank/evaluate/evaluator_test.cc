@@ -24,7 +24,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::EvaluationHeader;
+using muster::internal::v1::EvaluationHeader;
 
 constexpr int64_t kQueries = 5, kDocuments = 20;
 
@@ -43,7 +43,7 @@ EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) 
   header.set_query_count(kQueries);
   header.set_document_count(kDocuments);
   header.set_max_aliases(2);
-  auto batches = std::make_shared<std::vector<muster::v1::MicroBatch>>();
+  auto batches = std::make_shared<std::vector<muster::internal::v1::MicroBatch>>();
   for (uint32_t slot = 0; slot < kQueries + kDocuments; ++slot) {
     if (slot == kQueries + 7 || (twin_11 && slot == kQueries + 11) || (slot * 5 + slot / 4) % world_size != rank) continue;
     const auto ids = Tokens(slot);
@@ -63,7 +63,7 @@ EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) 
     for (const uint32_t document : {1, 7, 5, 9}) header.add_judged_documents(document);
     for (const float grade : {1.f, 1.f, 0.f, 2.f}) header.add_judged_grades(grade);
   }
-  source.next = [batches, next = size_t{0}](muster::v1::MicroBatch* micro) mutable -> absl::StatusOr<bool> {
+  source.next = [batches, next = size_t{0}](muster::internal::v1::MicroBatch* micro) mutable -> absl::StatusOr<bool> {
     if (next == batches->size()) return false;
     *micro = (*batches)[next++];
     return true;
@@ -91,13 +91,13 @@ TEST(Evaluate, EqualsHandComputedMetricsOnAnyNumberOfRanks) {
 
 // All texts of a source in one micro-batch.
 EvaluationSource Together(EvaluationSource source) {
-  muster::v1::MicroBatch all, one;
+  muster::internal::v1::MicroBatch all, one;
   while (*source.next(&one)) {
     const std::string tokens = all.tokens() + one.tokens();
     all.MergeFrom(one);
     all.set_tokens(tokens);
   }
-  source.next = [all, given = false](muster::v1::MicroBatch* micro) mutable -> absl::StatusOr<bool> {
+  source.next = [all, given = false](muster::internal::v1::MicroBatch* micro) mutable -> absl::StatusOr<bool> {
     if (!given) *micro = all;
     return !std::exchange(given, true);
   };

@@ -28,7 +28,7 @@ void ActivityReporter::Run() {
     const absl::Duration now = RealClock().Monotonic();
     if (!sent.has_value() || *sent != seen || now - sent_at >= options_.speak_every) {
       muster::rank::v1::RankMessage message;
-      muster::v1::RankActivity& activity = *message.mutable_activity();
+      muster::internal::v1::RankActivity& activity = *message.mutable_activity();
       activity.set_rank(options_.rank);
       activity.set_step(seen.first.step);
       activity.set_phase(seen.first.phase);

@@ -55,7 +55,7 @@ void BatchSource::Run() {
   }
 }
 
-absl::StatusOr<BatchSource::Step> BatchSource::Make(muster::v1::StepShare share) try {
+absl::StatusOr<BatchSource::Step> BatchSource::Make(muster::internal::v1::StepShare share) try {
   ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, options_.rank, options_.world_size, options_.config,
                                                        /*pinned=*/!options_.device.is_cpu()));
   Upload(batch, *options_.streams);

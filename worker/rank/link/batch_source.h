@@ -27,7 +27,7 @@ class BatchSource {
     std::shared_ptr<Streams> streams;  // of the device
   };
   struct Step {
-    muster::v1::StepShare share;  // without its micro-batches, which the batch holds
+    muster::internal::v1::StepShare share;  // without its micro-batches, which the batch holds
     StepBatch batch;
   };
   static std::unique_ptr<BatchSource> Start(Options options);
@@ -40,7 +40,7 @@ class BatchSource {
  private:
   explicit BatchSource(Options options) : options_(std::move(options)) {}
   void Run();
-  absl::StatusOr<Step> Make(muster::v1::StepShare share);
+  absl::StatusOr<Step> Make(muster::internal::v1::StepShare share);
   bool Stopped();
 
   Options options_;

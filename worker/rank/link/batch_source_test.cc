@@ -22,7 +22,7 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 std::unique_ptr<BatchSource> Source(const FakeCluster& cluster, uint64_t from, uint64_t total,
                                     std::shared_ptr<Streams> streams = std::make_shared<RecordingStreams>(),
                                     const EncoderConfig& config = ProblemConfig()) {
-  muster::v1::StreamRequest request;
+  muster::internal::v1::StreamRequest request;
   request.mutable_identity()->set_attempt(1);
   request.mutable_identity()->set_world_size(1);
   request.mutable_resolved()->set_total_steps(total);

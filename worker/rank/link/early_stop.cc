@@ -13,10 +13,10 @@ bool StopsEarly(const muster::v1::JobSpec& spec, const TrainingCursor& cursor) {
          cursor.evaluations_without_better >= spec.evaluate().early_stop().patience();
 }
 
-std::optional<muster::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec, const TrainingCursor& cursor,
-                                                    uint64_t total_steps) {
+std::optional<muster::internal::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec,
+                                                              const TrainingCursor& cursor, uint64_t total_steps) {
   if (!StopsEarly(spec, cursor) || cursor.step == total_steps) return std::nullopt;
-  muster::v1::StoppedEarly stopped;
+  muster::internal::v1::StoppedEarly stopped;
   stopped.set_step(cursor.step);
   stopped.set_patience(spec.evaluate().early_stop().patience());
   stopped.set_metric(spec.evaluate().metric());

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "muster/internal/v1/worker.pb.h"
 #include "muster/v1/job.pb.h"
-#include "muster/v1/worker.pb.h"
 #include "worker/rank/train/checkpoint.h"
 
 namespace muster {
@@ -17,7 +17,7 @@ uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t
 bool StopsEarly(const muster::v1::JobSpec& spec, const TrainingCursor& cursor);
 
 // The report of a job that stopped early; empty if it took all its steps.
-std::optional<muster::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec, const TrainingCursor& cursor,
-                                                    uint64_t total_steps);
+std::optional<muster::internal::v1::StoppedEarly> EarlyStopOf(const muster::v1::JobSpec& spec,
+                                                              const TrainingCursor& cursor, uint64_t total_steps);
 
 }  // namespace muster

@@ -5,14 +5,15 @@
 #include <optional>
 
 #include "common/sample_ledger.h"
-#include "muster/v1/data.pb.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
 // Notes that the step of `share` was applied. `applied`: the queries of all ranks that the update holds. Returns the
 // verdict on the epoch if the step ended one that the ledger saw from its beginning.
-std::optional<muster::v1::EpochClosed> ApplyToLedger(const muster::v1::StepShare& share, const QuerySum& applied,
-                                                     uint64_t steps_per_epoch, SampleLedger& ledger);
+std::optional<muster::internal::v1::EpochClosed> ApplyToLedger(const muster::internal::v1::StepShare& share,
+                                                               const QuerySum& applied, uint64_t steps_per_epoch,
+                                                               SampleLedger& ledger);
 
 }  // namespace muster

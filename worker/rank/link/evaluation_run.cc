@@ -21,7 +21,7 @@ absl::StatusOr<Evaluation> RunEvaluation(const EvaluationContext& context, const
   const std::string activity = absl::StrCat("evaluating (", task.label, ")");
   context.progress.Activity(activity);
   const muster::v1::JobSpec& spec = context.config.spec();
-  muster::v1::StreamEvaluationRequest request;
+  muster::internal::v1::StreamEvaluationRequest request;
   *request.mutable_identity() = IdentityOf(context.config);
   *request.mutable_spec() = spec;
   *request.mutable_resolved() = context.config.resolved();

@@ -9,18 +9,21 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/retry.h"
 #include "common/status.h"
-#include "muster/v1/data.grpc.pb.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 
 namespace muster {
 namespace {
 
-using muster::v1::StreamEvaluationResponse;
+using muster::internal::v1::StreamEvaluationResponse;
 
 class EvaluationStream {
  public:
-  EvaluationStream(std::shared_ptr<grpc::Channel> server, const muster::v1::StreamEvaluationRequest& request,
+  EvaluationStream(std::shared_ptr<grpc::Channel> server, const muster::internal::v1::StreamEvaluationRequest& request,
                    ReachabilityWatch* watch)
-      : server_(std::move(server)), stub_(muster::v1::DataService::NewStub(server_)), request_(request), watch_(watch) {}
+      : server_(std::move(server)),
+        stub_(muster::internal::v1::DataPlaneService::NewStub(server_)),
+        request_(request),
+        watch_(watch) {}
   ~EvaluationStream() {
     if (context_ != nullptr) context_->TryCancel();
   }
@@ -58,8 +61,8 @@ class EvaluationStream {
   }
 
   const std::shared_ptr<grpc::Channel> server_;
-  const std::unique_ptr<muster::v1::DataService::Stub> stub_;
-  const muster::v1::StreamEvaluationRequest request_;
+  const std::unique_ptr<muster::internal::v1::DataPlaneService::Stub> stub_;
+  const muster::internal::v1::StreamEvaluationRequest request_;
   ReachabilityWatch* const watch_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientReader<StreamEvaluationResponse>> reader_;
@@ -70,7 +73,7 @@ class EvaluationStream {
 }  // namespace
 
 absl::StatusOr<EvaluationSource> OpenEvaluation(std::shared_ptr<grpc::Channel> server,
-                                                const muster::v1::StreamEvaluationRequest& request,
+                                                const muster::internal::v1::StreamEvaluationRequest& request,
                                                 ReachabilityWatch* watch) {
   auto stream = std::make_shared<EvaluationStream>(std::move(server), request, watch);
   StreamEvaluationResponse first;
@@ -80,7 +83,7 @@ absl::StatusOr<EvaluationSource> OpenEvaluation(std::shared_ptr<grpc::Channel> s
   }
   EvaluationSource source;
   source.header = std::move(*first.mutable_header());
-  source.next = [stream](muster::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
+  source.next = [stream](muster::internal::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
     StreamEvaluationResponse message;
     ASSIGN_OR_RETURN(const bool more, stream->Next(&message));
     if (!more) return false;

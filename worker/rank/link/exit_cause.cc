@@ -6,15 +6,15 @@
 
 namespace muster {
 
-muster::v1::ExitCause CauseOf(const absl::Status& status) {
-  if (status.ok()) return muster::v1::EXIT_CAUSE_SUCCESS;
-  if (absl::IsCancelled(status)) return muster::v1::EXIT_CAUSE_STOPPED;
-  if (ReasonOf(status) == kAllDamaged) return muster::v1::EXIT_CAUSE_PERMANENT;
-  if (ReasonOf(status) == kRanksDisagree) return muster::v1::EXIT_CAUSE_DISAGREEMENT;
-  if (absl::StrContains(status.message(), "collective failed: ")) return muster::v1::EXIT_CAUSE_COLLECTIVE;
+muster::internal::v1::ExitCause CauseOf(const absl::Status& status) {
+  if (status.ok()) return muster::internal::v1::EXIT_CAUSE_SUCCESS;
+  if (absl::IsCancelled(status)) return muster::internal::v1::EXIT_CAUSE_STOPPED;
+  if (ReasonOf(status) == kAllDamaged) return muster::internal::v1::EXIT_CAUSE_PERMANENT;
+  if (ReasonOf(status) == kRanksDisagree) return muster::internal::v1::EXIT_CAUSE_DISAGREEMENT;
+  if (absl::StrContains(status.message(), "collective failed: ")) return muster::internal::v1::EXIT_CAUSE_COLLECTIVE;
   // A refused model, a wrong share, non-finite scores: every attempt would meet them again.
-  if (absl::IsInvalidArgument(status)) return muster::v1::EXIT_CAUSE_PERMANENT;
-  return muster::v1::EXIT_CAUSE_ERROR;
+  if (absl::IsInvalidArgument(status)) return muster::internal::v1::EXIT_CAUSE_PERMANENT;
+  return muster::internal::v1::EXIT_CAUSE_ERROR;
 }
 
 }  // namespace muster

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace muster {
 
 // CANCELLED: asked to stop.
-muster::v1::ExitCause CauseOf(const absl::Status& status);
+muster::internal::v1::ExitCause CauseOf(const absl::Status& status);
 
 // Reason of an error that says that no checkpoint of the job can be restored.
 inline constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";

@@ -19,14 +19,15 @@ using muster::v1::Evaluation;
 std::string Number(double value) { return absl::StrCat(value); }
 
 // "400", or "120 of 400: ndcg@10 was not better than at step 60 in 3 evaluations"
-std::string Steps(uint64_t total, const std::optional<muster::v1::StoppedEarly>& stopped) {
+std::string Steps(uint64_t total, const std::optional<muster::internal::v1::StoppedEarly>& stopped) {
   if (!stopped.has_value()) return absl::StrCat(total);
   return absl::StrCat(stopped->step(), " of ", total, ": ", stopped->metric(), " was not better than at step ",
                       stopped->best_step(), " in ", stopped->patience(), stopped->patience() == 1 ? " evaluation" : " evaluations");
 }
 
 ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optional<Evaluation>& untrained,
-                  const std::optional<Evaluation>& trained, const std::optional<muster::v1::StoppedEarly>& stopped) {
+                  const std::optional<Evaluation>& trained,
+                  const std::optional<muster::internal::v1::StoppedEarly>& stopped) {
   const muster::v1::JobSpec& spec = config.spec();
   ModelCard card{.title = spec.name(),
                  .base_model = spec.model().from(),
@@ -73,7 +74,8 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<Evaluation>& untrained,
                                         const std::optional<Evaluation>& trained,
-                                        const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs) {
+                                        const std::optional<muster::internal::v1::StoppedEarly>& stopped,
+                                        BlobClient& blobs) {
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
   // Jobs that were resolved before prompts were kept use those of the specification.
   const auto& prompts = config.resolved().has_prompts() ? config.resolved().prompts() : config.spec().model().prompts();

@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/rpc/blobs.h"
+#include "muster/internal/v1/worker.pb.h"
 #include "muster/rank/v1/rank.pb.h"
-#include "muster/v1/worker.pb.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
@@ -19,6 +19,7 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<muster::v1::Evaluation>& untrained,
                                         const std::optional<muster::v1::Evaluation>& trained,
-                                        const std::optional<muster::v1::StoppedEarly>& stopped, BlobClient& blobs);
+                                        const std::optional<muster::internal::v1::StoppedEarly>& stopped,
+                                        BlobClient& blobs);
 
 }  // namespace muster

@@ -21,8 +21,8 @@ grpc::Status Broken() { return {grpc::StatusCode::UNAVAILABLE, "the connection b
 
 }  // namespace
 
-grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::v1::RendezvousRequest* request,
-                                        muster::v1::RendezvousResponse* response) {
+grpc::Status FakeRendezvous::Rendezvous(grpc::ServerContext*, const muster::internal::v1::RendezvousRequest* request,
+                                        muster::internal::v1::RendezvousResponse* response) {
   if (request->attempt() != attempt) return Stale();
   absl::MutexLock lock(&mutex_);
   std::map<std::string, std::string>& values = attempts_[request->attempt()];
@@ -63,7 +63,7 @@ void FakeRendezvous::Clear() {
 namespace {
 
 // The queries of an epoch's steps, as ShareOf numbers them.
-void FillEpoch(uint64_t first, uint64_t steps, muster::v1::StepShare& share) {
+void FillEpoch(uint64_t first, uint64_t steps, muster::internal::v1::StepShare& share) {
   QuerySum sum;
   for (uint64_t step = first; step < first + steps; ++step) {
     const int64_t queries = MakeProblem(step, false).queries;
@@ -75,8 +75,8 @@ void FillEpoch(uint64_t first, uint64_t steps, muster::v1::StepShare& share) {
 
 }  // namespace
 
-grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::v1::StreamRequest* request,
-                              grpc::ServerWriter<muster::v1::StepShare>* writer) {
+grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::internal::v1::StreamRequest* request,
+                              grpc::ServerWriter<muster::internal::v1::StepShare>* writer) {
   if (request->identity().attempt() != attempt) return Stale();
   {
     absl::MutexLock lock(&mutex_);
@@ -100,7 +100,8 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::v1::St
         }
       }
     }
-    muster::v1::StepShare share = ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
+    muster::internal::v1::StepShare share =
+        ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
     if (const uint64_t steps = request->resolved().steps_per_epoch(); steps > 0) {
       share.set_epoch(step / steps);
       share.set_epoch_end(step % steps + 1 == steps);
@@ -114,11 +115,12 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::v1::St
 }
 
 // Queries are the problem's; documents its passages; a query's positives are relevant.
-grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*, const muster::v1::StreamEvaluationRequest* request,
-                                        grpc::ServerWriter<muster::v1::StreamEvaluationResponse>* writer) {
+grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
+                                        const muster::internal::v1::StreamEvaluationRequest* request,
+                                        grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) {
   if (request->identity().attempt() != attempt) return Stale();
   const Problem problem = MakeProblem(1000, false);
-  muster::v1::StreamEvaluationResponse message;
+  muster::internal::v1::StreamEvaluationResponse message;
   auto& header = *message.mutable_header();
   header.set_query_count(problem.queries);
   header.set_document_count(problem.passages);
@@ -155,10 +157,10 @@ std::vector<uint64_t> FakeData::asked() const {
   return asked_;
 }
 
-grpc::Status FakeBlobs::Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
-                            muster::v1::PutResponse* response) {
+grpc::Status FakeBlobs::PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
+                                muster::v1::PutBlobResponse* response) {
   if (const absl::Status status = before_put ? before_put() : absl::OkStatus(); !status.ok()) return ToGrpc(status);
-  muster::v1::PutRequest request;
+  muster::v1::PutBlobRequest request;
   std::string digest, bytes;
   while (reader->Read(&request)) {
     if (request.has_header()) digest = request.header().digest();
@@ -171,8 +173,8 @@ grpc::Status FakeBlobs::Put(grpc::ServerContext*, grpc::ServerReader<muster::v1:
   return grpc::Status::OK;
 }
 
-grpc::Status FakeBlobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
-                            grpc::ServerWriter<muster::v1::GetResponse>* writer) {
+grpc::Status FakeBlobs::GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
+                                grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) {
   if (const absl::Status status = before_get ? before_get(request->digest()) : absl::OkStatus(); !status.ok()) {
     return ToGrpc(status);
   }
@@ -183,7 +185,7 @@ grpc::Status FakeBlobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* 
     if (found == blobs_.end()) return ToGrpc(WithReason(absl::NotFoundError("no such blob"), "BLOB_NOT_FOUND"));
     bytes = found->second;
   }
-  muster::v1::GetResponse response;
+  muster::v1::GetBlobResponse response;
   response.set_size(bytes.size());
   for (size_t offset = request->offset(); offset < bytes.size() || response.size() > 0; offset += kChunk) {
     if (offset < bytes.size()) response.set_chunk(bytes.substr(offset, kChunk));
@@ -193,8 +195,8 @@ grpc::Status FakeBlobs::Get(grpc::ServerContext*, const muster::v1::GetRequest* 
   return grpc::Status::OK;
 }
 
-grpc::Status FakeBlobs::Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                             muster::v1::StatBlobsResponse* response) {
+grpc::Status FakeBlobs::StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                                  muster::v1::StatBlobsResponse* response) {
   absl::MutexLock lock(&mutex_);
   for (const std::string& digest : request->digests()) {
     auto& stat = *response->add_blobs();

@@ -13,17 +13,17 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/security.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 #include "muster/v1/blob.grpc.pb.h"
-#include "muster/v1/data.grpc.pb.h"
-#include "muster/v1/worker.grpc.pb.h"
 
 namespace muster {
 
-class FakeRendezvous final : public muster::v1::WorkerService::Service {
+class FakeRendezvous final : public muster::internal::v1::WorkerService::Service {
  public:
   uint32_t attempt = 1;  // other ones are stale
-  grpc::Status Rendezvous(grpc::ServerContext*, const muster::v1::RendezvousRequest* request,
-                          muster::v1::RendezvousResponse* response) override;
+  grpc::Status Rendezvous(grpc::ServerContext*, const muster::internal::v1::RendezvousRequest* request,
+                          muster::internal::v1::RendezvousResponse* response) override;
   // Call between two runs of one attempt: ranks would meet at addresses of ranks that have ended.
   void Clear();
 
@@ -33,7 +33,7 @@ class FakeRendezvous final : public muster::v1::WorkerService::Service {
 };
 
 // Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them.
-class FakeData final : public muster::v1::DataService::Service {
+class FakeData final : public muster::internal::v1::DataPlaneService::Service {
  public:
   uint32_t attempt = 1;
   std::atomic<bool> other_query = false;  // step 1 holds another query than its epoch says
@@ -42,10 +42,10 @@ class FakeData final : public muster::v1::DataService::Service {
   std::atomic<int> break_after = 0;  // a stream is UNAVAILABLE after so many messages; 0: never
   // Whether a stream that began at step `from` may send the share of `step`; asked again until it may. Empty: always.
   std::function<bool(uint64_t from, uint64_t step)> may_send;
-  grpc::Status Stream(grpc::ServerContext* context, const muster::v1::StreamRequest* request,
-                      grpc::ServerWriter<muster::v1::StepShare>* writer) override;
-  grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::v1::StreamEvaluationRequest* request,
-                                grpc::ServerWriter<muster::v1::StreamEvaluationResponse>* writer) override;
+  grpc::Status Stream(grpc::ServerContext* context, const muster::internal::v1::StreamRequest* request,
+                      grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;
+  grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::internal::v1::StreamEvaluationRequest* request,
+                                grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) override;
   std::vector<uint64_t> asked() const;  // from_step of each call of Stream
 
  private:
@@ -55,12 +55,12 @@ class FakeData final : public muster::v1::DataService::Service {
 
 class FakeBlobs final : public muster::v1::BlobService::Service {
  public:
-  grpc::Status Put(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutRequest>* reader,
-                   muster::v1::PutResponse* response) override;
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetRequest* request,
-                   grpc::ServerWriter<muster::v1::GetResponse>* writer) override;
-  grpc::Status Stat(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                    muster::v1::StatBlobsResponse* response) override;
+  grpc::Status PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
+                       muster::v1::PutBlobResponse* response) override;
+  grpc::Status GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
+                       grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override;
+  grpc::Status StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
+                         muster::v1::StatBlobsResponse* response) override;
   void Forget(const std::string& digest);
   void Damage(const std::string& digest);  // its bytes change
 

@@ -9,13 +9,13 @@
 #include "common/clock.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/retry.h"
-#include "muster/v1/worker.grpc.pb.h"
+#include "muster/internal/v1/worker.grpc.pb.h"
 
 namespace muster {
 namespace {
 
-using muster::v1::RendezvousRequest;
-using muster::v1::RendezvousResponse;
+using muster::internal::v1::RendezvousRequest;
+using muster::internal::v1::RendezvousResponse;
 using std::chrono::milliseconds;
 
 constexpr absl::Duration kSlice = absl::Seconds(10);  // a wait at the coordinator; a longer one is asked again
@@ -25,7 +25,7 @@ class GrpcStore final : public c10d::Store {
  public:
   GrpcStore(std::shared_ptr<grpc::Channel> channel, const std::string& job_id, uint32_t attempt)
       : channel_(std::move(channel)),
-        stub_(muster::v1::WorkerService::NewStub(channel_)),
+        stub_(muster::internal::v1::WorkerService::NewStub(channel_)),
         job_id_(job_id),
         attempt_(attempt) {}
 
@@ -124,7 +124,7 @@ class GrpcStore final : public c10d::Store {
   }
 
   const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<muster::v1::WorkerService::Stub> stub_;
+  const std::unique_ptr<muster::internal::v1::WorkerService::Stub> stub_;
   const std::string job_id_;
   const uint32_t attempt_;
 };

@@ -5,7 +5,7 @@
 #include <string>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
-#include "muster/v1/worker.pb.h"
+#include "muster/internal/v1/worker.pb.h"
 
 namespace grpc {
 class Channel;

@@ -76,7 +76,7 @@ TEST(GrpcStore, AStaleAttemptCannotMeet) {
 }
 
 ShareStream::Options StreamOptions(const FakeCluster& cluster, uint64_t from, uint64_t total) {
-  muster::v1::StreamRequest request;
+  muster::internal::v1::StreamRequest request;
   request.mutable_identity()->set_attempt(1);
   request.mutable_identity()->set_world_size(1);
   request.mutable_resolved()->set_total_steps(total);
@@ -115,13 +115,13 @@ TEST(ShareStream, AStaleAttemptEndsIt) {
 TEST(EvaluationStream, GoesOnWhereItBroke) {
   FakeCluster cluster;
   cluster.data.break_after = 1;  // in the middle of the 24 sequences
-  muster::v1::StreamEvaluationRequest request;
+  muster::internal::v1::StreamEvaluationRequest request;
   request.mutable_identity()->set_attempt(1);
   request.mutable_identity()->set_world_size(1);
   auto source = OpenEvaluation(cluster.Channel(), request);
   ASSERT_TRUE(source.ok()) << source.status();
   std::vector<uint32_t> slots;
-  muster::v1::MicroBatch micro;
+  muster::internal::v1::MicroBatch micro;
   cluster.data.break_after = 0;
   while (*source->next(&micro)) slots.push_back(micro.slots(0));
   EXPECT_EQ(slots, SlotsOfRank(MakeProblem(1000, false), 0, 1));

@@ -197,7 +197,7 @@ class RankRun {
   }
 
   absl::Status Train() {
-    muster::v1::StreamRequest request;
+    muster::internal::v1::StreamRequest request;
     *request.mutable_identity() = IdentityOf(config_);
     *request.mutable_spec() = spec_;
     *request.mutable_resolved() = config_.resolved();
@@ -247,7 +247,9 @@ class RankRun {
   }
 
   void AdvisePrecision(double product_rate) const {
-    if (config_.rank() != 0 || spec_.precision() != muster::v1::PRECISION_AUTO) return;
+    const bool decided =
+        spec_.precision() == muster::v1::PRECISION_FP32 || spec_.precision() == muster::v1::PRECISION_BF16;
+    if (config_.rank() != 0 || decided) return;
     const std::string advice = PrecisionAdvice(encoder_->config(), encoder_->options(), product_rate);
     if (!advice.empty()) spdlog::info("{}", advice);
   }
@@ -276,7 +278,7 @@ class RankRun {
 
   // Whether the epoch's queries were applied once each. A fault is reported and counted, and training continues: what it
   // means for the model is for the user to judge.
-  absl::Status KeepLedger(const muster::v1::StepShare& share, const StepReport& report) {
+  absl::Status KeepLedger(const muster::internal::v1::StepShare& share, const StepReport& report) {
     const auto closed = ApplyToLedger(share, report.applied, config_.resolved().steps_per_epoch(), cursor_.ledger);
     if (!closed.has_value() || config_.rank() != 0) return absl::OkStatus();
     if (closed->duplicated() + closed->missing() > 0) {
@@ -346,7 +348,7 @@ class RankRun {
     if (config_.rank() == 0) {
       writer_->Wait().IgnoreError();  // logged; the export has the weights
       progress_.Activity("exporting");
-      const std::optional<muster::v1::StoppedEarly> stopped = EarlyStopOf(spec_, cursor_, TotalSteps());
+      const std::optional<muster::internal::v1::StoppedEarly> stopped = EarlyStopOf(spec_, cursor_, TotalSteps());
       ASSIGN_OR_RETURN(const std::string manifest,
                        ExportModel(config_, *encoder_, tokenizer_, cursor_.untrained, trained, stopped, *blobs_));
       RankMessage message;

@@ -58,7 +58,7 @@ struct Ended {
     std::vector<std::string> epochs;
     for (const RankMessage& message : messages) {
       if (!message.has_epoch_closed()) continue;
-      const muster::v1::EpochClosed& closed = message.epoch_closed();
+      const muster::internal::v1::EpochClosed& closed = message.epoch_closed();
       epochs.push_back(absl::StrCat(closed.epoch(), ": ", closed.committed() > 0 ? "some" : "none", " ",
                                     closed.duplicated(), " ", closed.missing()));
     }
@@ -230,7 +230,7 @@ TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
   for (const uint32_t world_size : {1, 2}) {
     const std::vector<Ended> ended = Run(config_, world_size);
     for (const Ended& one : ended) {
-      EXPECT_EQ(one.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << one.result.message();
+      EXPECT_EQ(one.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << one.result.message();
     }
     EXPECT_THAT(ended[0].Labels(), testing::ElementsAre("untrained", "step-2", "step-4", "step-6", "trained"));
     ASSERT_EQ(ended[0].Checkpoints().size(), 3);
@@ -246,7 +246,7 @@ TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsADamaged
   cluster_.blobs.Forget(next.checkpoints(0).manifest());  // that of step 4 is gone
   const std::vector<Ended> ranks = Run(next, 2);
   const Ended& again = ranks[0];
-  EXPECT_EQ(again.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  EXPECT_EQ(again.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
   for (const Ended& rank : ranks) EXPECT_THAT(rank.Refused(), testing::ElementsAre(4)) << "every rank that found it says so";
   EXPECT_THAT(again.Labels(), testing::ElementsAre("step-4", "step-6", "trained"));
   EXPECT_EQ(ModelDigest(again), ModelDigest(whole));
@@ -265,7 +265,7 @@ TEST_F(RunRankTest, AnAdaptedJobResumesFromItsAdaptersAndExportsWholeWeights) {
   lora.add_targets("query");
   const Ended whole = Run(config_, 2)[0];
   const Ended again = Run(Next(whole), 2)[0];
-  EXPECT_EQ(again.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
+  EXPECT_EQ(again.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
   EXPECT_THAT(again.Labels(), testing::ElementsAre("step-6", "trained")) << "from step 4";
   EXPECT_EQ(again.Manifest(), whole.Manifest());
   const auto tensors_of = [&](const std::string& manifest, const std::string& name) {
@@ -292,7 +292,7 @@ TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {
   cluster_.blobs.Damage(model);
   cluster_.blobs.Forget(BlobOf(next.checkpoints(1), "state.json"));
   for (const Ended& ended : Run(next, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
     EXPECT_THAT(ended.result.message(),
                 testing::HasSubstr("all 2 checkpoints of the job are damaged (steps 2, 4). The newest: rank 0: model.safetensors"));
     EXPECT_THAT(ended.result.message(), testing::HasSubstr(model.substr(0, 12)));
@@ -337,7 +337,7 @@ TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNoDamageAndTheJobGoesOnWhenItH
   {
     const FileSizeLimit full(100 << 10);
     const Ended ended = Run(next, 1)[0];
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_ERROR);
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
     EXPECT_THAT(ended.result.message(), testing::StartsWith("restoring the checkpoint of step 4: "));
     EXPECT_THAT(ended.result.message(), testing::HasSubstr("File too large"));
     EXPECT_THAT(ended.Refused(), testing::IsEmpty());
@@ -358,9 +358,9 @@ TEST_F(RunRankTest, AnErrorThatOneRankMeetsAloneEndsTheAttemptAndKeepsTheCheckpo
     };
     int errors = 0;
     for (const Ended& ended : Run(next, 2)) {
-      errors += ended.result.cause() == muster::v1::EXIT_CAUSE_ERROR;
-      EXPECT_NE(ended.result.cause(), muster::v1::EXIT_CAUSE_PERMANENT) << ended.result.message();
-      EXPECT_NE(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+      errors += ended.result.cause() == muster::internal::v1::EXIT_CAUSE_ERROR;
+      EXPECT_NE(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT) << ended.result.message();
+      EXPECT_NE(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS);
       EXPECT_THAT(ended.Refused(), testing::IsEmpty()) << fault;
     }
     EXPECT_EQ(errors, 1) << fault << ": the other's collective failed";
@@ -400,7 +400,7 @@ TEST_F(RunRankTest, TrainingGoesOnWhileACheckpointIsStoredAndTheLastOneIsNeverLe
                                                                             : absl::InternalError("training waited");
   };
   const Ended ended = Run(config_, 2)[0];
-  EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+  EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
   std::vector<uint64_t> steps;
   for (const auto& checkpoint : ended.Checkpoints()) steps.push_back(checkpoint.step());
   EXPECT_THAT(steps, testing::ElementsAre(6, 2)) << "that of step 4 was due while that of step 2 was being stored";
@@ -411,7 +411,7 @@ TEST_F(RunRankTest, ACheckpointThatCannotBeStoredStopsNothingAndIsNotSaidToBeSav
   cluster_.blobs.before_put = [] { return absl::ResourceExhaustedError("no room"); };
   stop_ = StopRequest::kSave;
   const Ended stopped = Run(config_, 1)[0];
-  EXPECT_EQ(stopped.result.cause(), muster::v1::EXIT_CAUSE_STOPPED);
+  EXPECT_EQ(stopped.result.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
   EXPECT_THAT(stopped.result.message(), testing::StartsWith("stopped after step 1, which could not be saved: "));
   EXPECT_THAT(stopped.result.message(), testing::HasSubstr("no room"));
   EXPECT_THAT(stopped.Checkpoints(), testing::IsEmpty());
@@ -419,7 +419,7 @@ TEST_F(RunRankTest, ACheckpointThatCannotBeStoredStopsNothingAndIsNotSaidToBeSav
 
 TEST_F(RunRankTest, LogsTheQueriesOfEachStepIfAskedTo) {
   config_.set_audit((folder_ / "audit").string());
-  ASSERT_EQ(Run(config_, 2)[0].result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+  ASSERT_EQ(Run(config_, 2)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS);
   for (const int rank : {0, 1}) {
     const auto log = ReadFile(folder_ / "audit" / absl::StrCat("job-1-a1-r", rank, ".audit"));
     ASSERT_TRUE(log.ok()) << log.status();
@@ -434,7 +434,7 @@ TEST_F(RunRankTest, StoresATraceOfTheStepsAskedFor) {
   config_.mutable_spec()->set_trace_steps(2);
   std::vector<std::string> manifests;
   for (const Ended& ended : Run(config_, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
     for (const RankMessage& message : ended.messages) {
       if (message.has_trace()) manifests.push_back(message.trace().manifest());
     }
@@ -455,7 +455,7 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
     EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "rank 0 alone tells";
     cluster_.data.other_query = true;
     ended = Run(config_, world_size);
-    EXPECT_EQ(ended[0].result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();
+    EXPECT_EQ(ended[0].result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();
     EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 1 1", "1: some 0 0"));
   }
 }
@@ -485,7 +485,8 @@ TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
     std::filesystem::remove_all(folder_ / "cache");
     if (after.empty()) cluster_.Stop();
     const Ended ended = Run(config_, 1)[0];
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << after << ": " << ended.result.message();
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS)
+        << after << ": " << ended.result.message();
     EXPECT_THAT(waited, testing::ElementsAre(absl::StrCat("data server ", cluster_.address()))) << after;
     EXPECT_EQ(ended.Manifest(), whole.Manifest()) << after;
     EXPECT_EQ(ended.Checkpoints().size(), 3) << after;
@@ -496,10 +497,10 @@ TEST_F(RunRankTest, SaysWhenAndWhyItStoppedEarly) {
   config_.mutable_spec()->mutable_optimizer()->set_learning_rate(0);  // no evaluation is better than the first
   config_.mutable_spec()->mutable_evaluate()->mutable_early_stop()->set_patience(1);
   for (const Ended& ended : Run(config_, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
     for (const RankMessage& message : ended.messages) {
       if (!message.has_exported()) continue;
-      const muster::v1::StoppedEarly& stopped = message.exported().stopped_early();
+      const muster::internal::v1::StoppedEarly& stopped = message.exported().stopped_early();
       EXPECT_EQ(stopped.step(), 4);
       EXPECT_EQ(stopped.best_step(), 2);
       EXPECT_EQ(stopped.patience(), 1);
@@ -527,14 +528,14 @@ TEST_F(RunRankTest, EveryRankSaysWhereItIs) {
 TEST_F(RunRankTest, RanksWithOtherPlansEndWithDisagreement) {
   cluster_.data.other_plan = true;
   for (const Ended& ended : Run(config_, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_DISAGREEMENT) << ended.result.message();
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_DISAGREEMENT) << ended.result.message();
   }
 }
 
 TEST_F(RunRankTest, FinishesTheStepAndStopsWhenAsked) {
   stop_ = StopRequest::kNow;
   for (const Ended& ended : Run(config_, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED) << ended.result.message();
     EXPECT_EQ(ended.result.message(), "stopped after step 1");
   }
 }
@@ -550,7 +551,7 @@ TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
     stop_ = StopRequest::kSave;
     const std::vector<Ended> ended = Run(next, 2);
     for (const Ended& one : ended) {
-      EXPECT_EQ(one.result.cause(), muster::v1::EXIT_CAUSE_STOPPED) << one.result.message();
+      EXPECT_EQ(one.result.cause(), muster::internal::v1::EXIT_CAUSE_STOPPED) << one.result.message();
       EXPECT_EQ(one.result.message(), absl::StrCat("stopped after step ", attempt, ", which is saved"));
     }
     ASSERT_EQ(ended[0].Checkpoints().size(), 1);
@@ -563,7 +564,7 @@ TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
   next.set_attempt(4);
   cluster_.rendezvous.attempt = cluster_.data.attempt = 4;
   const Ended last = Run(next, 2)[0];
-  EXPECT_EQ(last.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS) << last.result.message();
+  EXPECT_EQ(last.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << last.result.message();
   for (const std::string& label : last.Labels()) labels.push_back(label);
   EXPECT_THAT(labels, testing::ElementsAre("untrained", "step-2", "step-4", "step-6", "trained"));
   EXPECT_THAT(AttemptsOfSteps(last),
@@ -577,7 +578,7 @@ TEST_F(RunRankTest, AGpuThatIsNotThereIsPermanentAndNamesTheRemedy) {
   wrong.set_device("gpu");
   wrong.set_slot(1000);
   const RankResult result = Run(wrong, 1)[0].result;
-  EXPECT_EQ(result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+  EXPECT_EQ(result.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
   EXPECT_THAT(result.message(), testing::StartsWith("resources.device: gpu: "));
   EXPECT_THAT(result.message(), testing::EndsWith("submit with resources.device: cpu"));
 }
@@ -586,7 +587,7 @@ TEST_F(RunRankTest, StepsWithoutANegativeAreNamedAtTheEndByAllRanks) {
   for (const Ended& ended : Run(config_, 2)) EXPECT_EQ(ended.result.message(), "");
   cluster_.data.no_negative = true;
   for (const Ended& ended : Run(config_, 2)) {
-    EXPECT_EQ(ended.result.cause(), muster::v1::EXIT_CAUSE_SUCCESS);
+    EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS);
     EXPECT_EQ(ended.result.message(), "1 of the last 6 steps had no negative to learn from");
   }
 }
@@ -609,9 +610,9 @@ TEST_F(RunRankTest, AWrongTokenIsPermanentAndAStaleAttemptIsNot) {
   RankConfig wrong = config_;
   wrong.mutable_resolved()->set_vocabulary_size(20);
   wrong.mutable_spec()->clear_report();
-  EXPECT_EQ(Run(wrong, 1)[0].result.cause(), muster::v1::EXIT_CAUSE_PERMANENT);
+  EXPECT_EQ(Run(wrong, 1)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
   cluster_.data.attempt = 2;
-  EXPECT_EQ(Run(config_, 1)[0].result.cause(), muster::v1::EXIT_CAUSE_ERROR);
+  EXPECT_EQ(Run(config_, 1)[0].result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
 }
 
 }  // namespace

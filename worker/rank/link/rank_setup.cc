@@ -23,8 +23,8 @@ constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
 
 }  // namespace
 
-muster::v1::RankIdentity IdentityOf(const RankConfig& config) {
-  muster::v1::RankIdentity identity;
+muster::internal::v1::RankIdentity IdentityOf(const RankConfig& config) {
+  muster::internal::v1::RankIdentity identity;
   identity.set_job_id(config.job_id());
   identity.set_attempt(config.attempt());
   identity.set_rank(config.rank());

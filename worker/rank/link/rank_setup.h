@@ -8,15 +8,15 @@
 
 #include "absl/status/statusor.h"
 #include "common/rpc/blobs.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "muster/rank/v1/rank.pb.h"
-#include "muster/v1/data.pb.h"
 #include "worker/rank/collective/group.h"
 #include "worker/rank/cuda/load.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
 
-muster::v1::RankIdentity IdentityOf(const muster::rank::v1::RankConfig& config);
+muster::internal::v1::RankIdentity IdentityOf(const muster::rank::v1::RankConfig& config);
 
 struct RankChannels {
   std::shared_ptr<grpc::Channel> coordinator;

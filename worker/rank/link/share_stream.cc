@@ -8,11 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
-#include "muster/v1/data.grpc.pb.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
 
 namespace muster {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 
 std::unique_ptr<ShareStream> ShareStream::Start(Options options) {
   std::unique_ptr<ShareStream> stream(new ShareStream(std::move(options)));
@@ -64,7 +64,7 @@ void ShareStream::Read() {
 }
 
 absl::Status ShareStream::ReadOnce(uint64_t& next) {
-  const auto stub = muster::v1::DataService::NewStub(options_.server);
+  const auto stub = muster::internal::v1::DataPlaneService::NewStub(options_.server);
   grpc::ClientContext context;
   context.set_wait_for_ready(true);  // a call that fails fast would not drive the connection (common/rpc/retry.h)
   {
@@ -72,7 +72,7 @@ absl::Status ShareStream::ReadOnce(uint64_t& next) {
     if (stop_) return absl::CancelledError("stopped");
     call_ = &context;
   }
-  muster::v1::StreamRequest request = options_.request;
+  muster::internal::v1::StreamRequest request = options_.request;
   request.set_from_step(next);
   const auto reader = stub->Stream(&context, request);
   StepShare share;

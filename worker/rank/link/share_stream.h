@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 
 namespace grpc {
 class Channel;
@@ -28,7 +28,7 @@ class ShareStream {
  public:
   struct Options {
     std::shared_ptr<grpc::Channel> server;
-    muster::v1::StreamRequest request;  // from_step: the first step that Next returns
+    muster::internal::v1::StreamRequest request;  // from_step: the first step that Next returns
     uint64_t total_steps = 0;
     uint64_t read_ahead_bytes = uint64_t{256} << 20;
   };
@@ -37,17 +37,17 @@ class ShareStream {
 
   // The next step's share; nothing if it is not there after `patience`. OUT_OF_RANGE after the last step. Other
   // errors are the server's and final; FAILED_PRECONDITION: the attempt is stale.
-  absl::StatusOr<std::optional<muster::v1::StepShare>> Next(absl::Duration patience);
+  absl::StatusOr<std::optional<muster::internal::v1::StepShare>> Next(absl::Duration patience);
 
  private:
   explicit ShareStream(Options options);
   void Read();
   absl::Status ReadOnce(uint64_t& next);
-  bool Push(muster::v1::StepShare share);
+  bool Push(muster::internal::v1::StepShare share);
 
   const Options options_;
   absl::Mutex mutex_;
-  std::deque<muster::v1::StepShare> ready_ ABSL_GUARDED_BY(mutex_);
+  std::deque<muster::internal::v1::StepShare> ready_ ABSL_GUARDED_BY(mutex_);
   uint64_t ready_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status end_ ABSL_GUARDED_BY(mutex_);  // why there is no more after `ready_`
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

@@ -20,7 +20,7 @@ namespace muster {
 namespace {
 
 v1::Objective AnyObjective() {
-  return static_cast<v1::Objective>(*rc::gen::inRange<int>(v1::Objective_MIN, v1::Objective_MAX + 1));
+  return static_cast<v1::Objective>(*rc::gen::inRange<int>(v1::Objective_MIN + 1, v1::Objective_MAX + 1));
 }
 DenseBatch AnyBatch(v1::Objective objective) { return RandomBatch(*rc::gen::arbitrary<uint64_t>(), objective); }
 

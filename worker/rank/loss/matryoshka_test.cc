@@ -14,7 +14,8 @@ namespace muster {
 namespace {
 
 DenseBatch AnyBatch() {
-  const auto objective = static_cast<v1::Objective>(*rc::gen::inRange<int>(v1::Objective_MIN, v1::Objective_MAX + 1));
+  const auto objective =
+      static_cast<v1::Objective>(*rc::gen::inRange<int>(v1::Objective_MIN + 1, v1::Objective_MAX + 1));
   return RandomBatch(*rc::gen::arbitrary<uint64_t>(), objective);
 }
 

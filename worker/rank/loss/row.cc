@@ -80,6 +80,7 @@ RowGradient EvaluateRow(Objective objective, std::span<const double> positives, 
   switch (objective) {
     case Objective::OBJECTIVE_RAND1LH:
       return Rand1Lh(positives, negative_lse, d_positives);
+    case Objective::OBJECTIVE_UNSPECIFIED:
     case Objective::OBJECTIVE_JOINTLH:
       return JointLh(positives, weights, negative_lse, 1, d_positives);
     case Objective::OBJECTIVE_JOINTLH_SUM:

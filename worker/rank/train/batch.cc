@@ -12,8 +12,8 @@
 namespace muster {
 namespace {
 
-using muster::v1::MicroBatch;
-using muster::v1::StepShare;
+using muster::internal::v1::MicroBatch;
+using muster::internal::v1::StepShare;
 template <typename T>
 using Field = google::protobuf::RepeatedField<T>;
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "worker/rank/device/streams.h"
 #include "worker/rank/loss/streaming_loss.h"
 #include "worker/rank/model/encoder.h"
@@ -33,19 +33,19 @@ struct StepBatch {
 };
 
 // INVALID_ARGUMENT that names the step and the field.
-absl::StatusOr<StepBatch> BatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
+absl::StatusOr<StepBatch> BatchFromShare(const muster::internal::v1::StepShare& share, int64_t rank, int64_t world_size,
                                          const EncoderConfig& config, at::Device device);
 
 // The same, with the tokens still on the host, in pinned memory if they will be copied to a GPU.
-absl::StatusOr<StepBatch> HostBatchFromShare(const muster::v1::StepShare& share, int64_t rank, int64_t world_size,
-                                             const EncoderConfig& config, bool pinned);
+absl::StatusOr<StepBatch> HostBatchFromShare(const muster::internal::v1::StepShare& share, int64_t rank,
+                                             int64_t world_size, const EncoderConfig& config, bool pinned);
 // Starts to copy the tokens to the device, concurrently with the step in progress.
 void Upload(StepBatch& batch, Streams& streams);
 // The work that the calling thread asks for from now on sees them.
 void AwaitUpload(const StepBatch& batch, Streams& streams);
 
 // Slots must be below `slots`. INVALID_ARGUMENT that names the field.
-absl::StatusOr<PackedBatch> PackedFromMicroBatch(const muster::v1::MicroBatch& micro, int64_t slots,
+absl::StatusOr<PackedBatch> PackedFromMicroBatch(const muster::internal::v1::MicroBatch& micro, int64_t slots,
                                                  const EncoderConfig& config, at::Device device);
 
 }  // namespace muster

@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-using muster::v1::StepShare;
+using muster::internal::v1::StepShare;
 using testing::HasSubstr;
 
 StepShare Good() { return ShareOf(MakeProblem(1, false), 1, 2, 40); }
@@ -30,8 +30,8 @@ TEST(BatchFromShare, TakesAGoodShare) {
 }
 
 // Leaves out all tokens but the last in each sequence of the first micro-batch.
-muster::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
-  muster::v1::MicroBatch& micro = *share.mutable_micro_batches(0);
+muster::internal::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
+  muster::internal::v1::MicroBatch& micro = *share.mutable_micro_batches(0);
   for (const uint32_t length : micro.lengths()) micro.add_unpooled(length - 1);
   return micro;
 }

@@ -141,6 +141,25 @@ absl::StatusOr<std::vector<Parameter>> ReadTensors(const std::filesystem::path& 
   return tensors;
 }
 
+// In the specifications of old checkpoints, an enumeration's default is 0 or absent. The digest has to equal theirs.
+void ClearDefaultEnumerations(muster::v1::JobSpec& spec) {
+  using namespace muster::v1;  // NOLINT: the enumerations' values
+  if (spec.precision() == PRECISION_AUTO) spec.clear_precision();
+  if (spec.loss().objective() == OBJECTIVE_JOINTLH) spec.mutable_loss()->clear_objective();
+  if (spec.model().has_pooling() && spec.model().pooling() == POOLING_UNSPECIFIED)
+    spec.mutable_model()->clear_pooling();
+  const OptimizerSpec& optimizer = spec.optimizer();
+  const bool linear = optimizer.schedule() == SCHEDULE_LINEAR || optimizer.schedule() == SCHEDULE_UNSPECIFIED;
+  if (optimizer.has_schedule() && linear) spec.mutable_optimizer()->clear_schedule();
+  const auto is_default = [](Choose choose) { return choose == CHOOSE_RANDOM || choose == CHOOSE_UNSPECIFIED; };
+  if (const auto& positives = spec.data().positives(); positives.has_choose() && is_default(positives.choose())) {
+    spec.mutable_data()->mutable_positives()->clear_choose();
+  }
+  if (const auto& negatives = spec.data().negatives(); negatives.has_choose() && is_default(negatives.choose())) {
+    spec.mutable_data()->mutable_negatives()->clear_choose();
+  }
+}
+
 }  // namespace
 
 std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
@@ -148,15 +167,7 @@ std::string SpecDigest(const muster::v1::JobSpec& spec, const muster::v1::Resolv
   own.clear_resources();
   own.clear_checkpoint();
   own.clear_profile();  // only for display: the fields that it sets are filled in, and older ranks do not receive it
-  // A missing enumeration means the same as its first value, and older programs do not distinguish the two.
-  if (own.model().has_pooling() && own.model().pooling() == 0) own.mutable_model()->clear_pooling();
-  if (own.optimizer().has_schedule() && own.optimizer().schedule() == 0) own.mutable_optimizer()->clear_schedule();
-  if (own.data().positives().has_choose() && own.data().positives().choose() == 0) {
-    own.mutable_data()->mutable_positives()->clear_choose();
-  }
-  if (own.data().negatives().has_choose() && own.data().negatives().choose() == 0) {
-    own.mutable_data()->mutable_negatives()->clear_choose();
-  }
+  ClearDefaultEnumerations(own);
   return Sha256Hex(DeterministicBytes(own) + DeterministicBytes(resolved));
 }
 

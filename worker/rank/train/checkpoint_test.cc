@@ -313,12 +313,15 @@ TEST(Checkpoint, TheDigestOfASpecificationIsThatOfOlderRanks) {
   filled.mutable_data()->mutable_positives()->set_per_query(4);
   filled.mutable_data()->mutable_negatives()->set_per_query(0);
   filled.mutable_optimizer()->set_beta1(0.9);
+  filled.mutable_loss()->set_temperature(0.05f);
   same = filled;
   same.set_profile("tevatron");
-  same.mutable_model()->set_pooling(muster::v1::POOLING_DEFAULT);
+  same.set_precision(muster::v1::PRECISION_AUTO);
+  same.mutable_model()->set_pooling(muster::v1::POOLING_UNSPECIFIED);
   same.mutable_data()->mutable_positives()->set_choose(muster::v1::CHOOSE_RANDOM);
   same.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_RANDOM);
   same.mutable_optimizer()->set_schedule(muster::v1::SCHEDULE_LINEAR);
+  same.mutable_loss()->set_objective(muster::v1::OBJECTIVE_JOINTLH);
   EXPECT_EQ(SpecDigest(same, {}), SpecDigest(filled, {}));
   same.mutable_optimizer()->set_schedule(muster::v1::SCHEDULE_COSINE);
   EXPECT_NE(SpecDigest(same, {}), SpecDigest(filled, {}));

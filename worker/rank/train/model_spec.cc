@@ -36,7 +36,7 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
     case muster::v1::POOLING_MEAN_SQRT_LENGTH:
       config.pooling = PoolingMode::kMeanSqrtLength;
       break;
-    case muster::v1::POOLING_DEFAULT:
+    case muster::v1::POOLING_UNSPECIFIED:
     case muster::v1::Pooling_INT_MIN_SENTINEL_DO_NOT_USE_:
     case muster::v1::Pooling_INT_MAX_SENTINEL_DO_NOT_USE_:
       break;
@@ -65,6 +65,7 @@ bool InBfloat16(muster::v1::Precision precision, at::Device device) {
       return true;
     case muster::v1::PRECISION_FP32:
       return false;
+    case muster::v1::PRECISION_UNSPECIFIED:
     case muster::v1::PRECISION_AUTO:
     case muster::v1::Precision_INT_MIN_SENTINEL_DO_NOT_USE_:
     case muster::v1::Precision_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/random.h"
-#include "muster/v1/data.pb.h"
+#include "muster/internal/v1/data_plane.pb.h"
 #include "worker/rank/model/encoder.h"
 
 namespace muster {
@@ -67,8 +67,9 @@ inline std::vector<uint32_t> SlotsOfRank(const Problem& problem, int64_t rank, i
   return slots;
 }
 
-inline muster::v1::StepShare ShareOf(const Problem& problem, int64_t rank, int64_t world_size, size_t micro_tokens) {
-  muster::v1::StepShare share;
+inline muster::internal::v1::StepShare ShareOf(const Problem& problem, int64_t rank, int64_t world_size,
+                                               size_t micro_tokens) {
+  muster::internal::v1::StepShare share;
   share.set_step(problem.step);
   share.set_query_count(problem.queries);
   share.set_passage_count(problem.passages);

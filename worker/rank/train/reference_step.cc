@@ -53,6 +53,7 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
   at::Tensor mean = at::zeros({}, at::kDouble);
   for (size_t p = 0; p < s.size(); ++p) mean = mean + s[p] * shares[p];
   switch (objective) {
+    case OBJECTIVE_UNSPECIFIED:
     case OBJECTIVE_JOINTLH:
       return z - mean;
     case OBJECTIVE_JOINTLH_SUM:
@@ -69,7 +70,7 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
 absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, const Dropout& dropout) {
   std::vector<at::Tensor> rows;
   for (uint32_t slot = 0; slot < problem.tokens.size(); ++slot) {
-    MicroBatch micro;
+    internal::v1::MicroBatch micro;
     micro.add_lengths(problem.tokens[slot].size());
     micro.add_slots(slot);
     micro.set_tokens(problem.tokens[slot].data(), 4 * problem.tokens[slot].size());

@@ -18,6 +18,7 @@ double LearningRateAt(const muster::v1::OptimizerSpec& spec, uint64_t step, uint
       return rate * 0.5 * (1 + std::cos(std::numbers::pi * done));
     case muster::v1::SCHEDULE_CONSTANT:
       return rate;
+    case muster::v1::SCHEDULE_UNSPECIFIED:
     case muster::v1::SCHEDULE_LINEAR:
     case muster::v1::Schedule_INT_MIN_SENTINEL_DO_NOT_USE_:
     case muster::v1::Schedule_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -1,0 +1,12 @@
+// The one place where the journal's job becomes the API's.
+#pragma once
+
+#include "muster/journal/v1/journal.pb.h"
+#include "muster/v1/job.pb.h"
+
+namespace muster {
+
+// Without the soft state (ViewOf in coordinator/core/view.h adds it).
+muster::v1::Job ApiJobFrom(const journal::v1::StoredJob& stored);
+
+}  // namespace muster

@@ -1,0 +1,15 @@
+// Records of older journal formats, read as this version writes them.
+//
+//   format 1   The default of an enumeration in a job's specification was 0, or the field was absent. Since format 2, 0
+//   is
+//              *_UNSPECIFIED, and the default has a number of its own.
+#pragma once
+
+#include "muster/journal/v1/journal.pb.h"
+
+namespace muster {
+
+// Idempotent. Records of the present format stay as they are.
+void UpgradeFormerRecord(journal::v1::JobRecord& record);
+
+}  // namespace muster

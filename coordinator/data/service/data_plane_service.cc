@@ -1,0 +1,120 @@
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/errors.h"
+#include "common/rpc/metadata.h"
+#include "common/spec/job_spec.h"
+#include "common/status.h"
+#include "coordinator/data/service/preview.h"
+#include "coordinator/data/service/resolver.h"
+#include "coordinator/data/service/services.h"
+#include "coordinator/data/service/stream_calls.h"
+#include "coordinator/data/service/sweep.h"
+#include "muster/internal/v1/data_plane.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+namespace v1 = muster::v1;
+
+class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Service {
+ public:
+  explicit DataPlaneServiceImpl(DataContext data) : data_(data) {}
+
+  grpc::Status Resolve(grpc::ServerContext* call, const internal::v1::ResolveRequest* request,
+                       internal::v1::ResolveResponse* response) override {
+    return data_.admission.Serve(*call, "DataPlaneService/Resolve", request, [&](AdmittedCall&) -> absl::Status {
+      internal::v1::ResolveRequest filled = *request;
+      FillDefaults(*filled.mutable_spec());
+      RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
+      ASSIGN_OR_RETURN(Resolution resolution, ResolveJob(data_.stores, filled, request->spec()));
+      AddNotes(resolution.notes, *call);
+      *response->mutable_resolved() = std::move(resolution.resolved);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Preview(grpc::ServerContext* call, const internal::v1::PreviewRequest* request,
+                       internal::v1::PreviewResponse* response) override {
+    return data_.admission.Serve(*call, "DataPlaneService/Preview", request, [&](AdmittedCall&) -> absl::Status {
+      internal::v1::PreviewRequest filled = *request;
+      FillDefaults(*filled.mutable_spec());
+      RETURN_IF_ERROR(ValidateJobSpec(filled.spec()));
+      ASSIGN_OR_RETURN(*response->mutable_preview(), PreviewTraining(data_.stores, filled));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Sweep(grpc::ServerContext* call, const internal::v1::SweepRequest* request,
+                     internal::v1::SweepResponse* response) override {
+    return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall&) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, *request, data_.clock.Now()));
+      for (const v1::GarbageKind& kind : response->kinds()) {
+        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
+                     kind.bytes());
+        if (!request->dry_run()) {
+          data_.metrics.garbage_bytes.With({kind.kind()}).Increment(static_cast<double>(kind.bytes()));
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Stream(grpc::ServerContext* call, const internal::v1::StreamRequest* request,
+                      grpc::ServerWriter<internal::v1::StepShare>* writer) override {
+    return data_.admission.Serve(
+        *call, "DataPlaneService/Stream", request, [&](AdmittedCall& admitted) -> absl::Status {
+          admitted.subject = request->identity().job_id();
+          RETURN_IF_ERROR(data_.gate.AdmitStream(*call, admitted.principal, request->identity(), request->resolved(),
+                                                 request->resolved().train_dataset()));
+          return RunStream(data_, *call, *request, *writer);
+        });
+  }
+
+  grpc::Status StreamEvaluation(grpc::ServerContext* call, const internal::v1::StreamEvaluationRequest* request,
+                                grpc::ServerWriter<internal::v1::StreamEvaluationResponse>* writer) override {
+    return data_.admission.Serve(
+        *call, "DataPlaneService/StreamEvaluation", request, [&](AdmittedCall& admitted) -> absl::Status {
+          admitted.subject = request->identity().job_id();
+          RETURN_IF_ERROR(data_.gate.AdmitStream(*call, admitted.principal, request->identity(), request->resolved(),
+                                                 request->dataset()));
+          return RunStreamEvaluation(data_, *call, *request, *writer);
+        });
+  }
+
+  grpc::Status DeleteBlobs(grpc::ServerContext* call, const internal::v1::DeleteBlobsRequest* request,
+                           internal::v1::DeleteBlobsResponse* response) override {
+    return data_.admission.Serve(
+        *call, "DataPlaneService/DeleteBlobs", request, [&](AdmittedCall& admitted) -> absl::Status {
+          RETURN_IF_ERROR(CheckDigestCount(request->digests_size()));
+          ASSIGN_OR_RETURN(const RemovalGate::Pass pass, data_.stores.removals.BeginRemoval());
+          ASSIGN_OR_RETURN(const auto kept, BlobsOfModels(data_.stores));
+          const absl::Time let_go = data_.clock.Now() - absl::Milliseconds(request->let_go_milliseconds());
+          for (const std::string& digest : request->digests()) {
+            if (kept.contains(digest)) continue;
+            std::error_code error;
+            const auto path = data_.stores.blobs->PathOf(digest);
+            const uintmax_t bytes = path.ok() ? std::filesystem::file_size(*path, error) : 0;
+            ASSIGN_OR_RETURN(const bool deleted, data_.stores.blobs->DeleteUnlessClaimed(digest, let_go));
+            response->set_deleted(response->deleted() + deleted);
+            if (deleted && !error) data_.metrics.garbage_bytes.With({"blobs"}).Increment(static_cast<double>(bytes));
+          }
+          admitted.subject = absl::StrCat(response->deleted(), " blobs");
+          spdlog::info("{} deleted {} blobs", admitted.principal.name, response->deleted());
+          return absl::OkStatus();
+        });
+  }
+
+ private:
+  const DataContext data_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeDataPlaneService(DataContext context) {
+  return std::make_unique<DataPlaneServiceImpl>(context);
+}
+
+}  // namespace muster
