@@ -15,7 +15,7 @@ namespace {
 
 using muster::v1::DataService;
 
-absl::StatusOr<int> List(const Cli& cli) {
+absl::StatusOr<int> ListDatasets(const Cli& cli) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   auto response = CallAllPages(*stub, &DataService::Stub::List, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
@@ -37,7 +37,7 @@ absl::StatusOr<int> List(const Cli& cli) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveDataset(const Cli& cli, const std::string& name) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::DeleteDatasetRequest request;
   request.set_name(name);
@@ -59,15 +59,15 @@ void AddDataCommands(CLI::App& app, Cli& cli) {
   CLI::App* data = app.add_subcommand("data", "Import, inspect, export and remove datasets")->fallthrough();
   data->require_subcommand(1);
   AddImportCommand(*data, cli);
-  data->add_subcommand("list", "List datasets")->fallthrough()->callback([&cli] {
-    cli.action = [&cli] { return List(cli); };
+  data->add_subcommand("list", "ListDatasets datasets")->fallthrough()->callback([&cli] {
+    cli.action = [&cli] { return ListDatasets(cli); };
   });
   auto name = std::make_shared<std::string>();
   AddShowCommands(*data, cli);
   AddDataExportCommand(*data, cli);
-  CLI::App* remove = data->add_subcommand("rm", "Remove a dataset; running jobs keep theirs")->fallthrough();
+  CLI::App* remove = data->add_subcommand("rm", "RemoveDataset a dataset; running jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveDataset(cli, *name); }; });
 }
 
 }  // namespace muster

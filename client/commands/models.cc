@@ -136,7 +136,7 @@ absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> List(const Cli& cli) {
+absl::StatusOr<int> ListModels(const Cli& cli) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
@@ -155,7 +155,7 @@ absl::StatusOr<int> List(const Cli& cli) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveModel(const Cli& cli, const std::string& name) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
@@ -181,17 +181,17 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
       ->type_name("ID");
   push->add_flag("--replace", flags->replace, "Replace an existing model; submitted jobs keep the old one");
   push->callback([&cli, flags] { cli.action = [&cli, flags] { return Push(cli, *flags); }; });
-  models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
-    cli.action = [&cli] { return List(cli); };
+  models->add_subcommand("list", "ListModels models")->fallthrough()->callback([&cli] {
+    cli.action = [&cli] { return ListModels(cli); };
   });
   auto shown = std::make_shared<std::string>();
   CLI::App* show = models->add_subcommand("show", "Show what jobs use of a model, and its notes")->fallthrough();
   show->add_option("name", *shown, "Name of the model")->required()->type_name("NAME");
   show->callback([&cli, shown] { cli.action = [&cli, shown] { return Show(cli, *shown); }; });
   auto name = std::make_shared<std::string>();
-  CLI::App* remove = models->add_subcommand("rm", "Remove a model; submitted jobs keep theirs")->fallthrough();
+  CLI::App* remove = models->add_subcommand("rm", "RemoveModel a model; submitted jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the model")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveModel(cli, *name); }; });
 }
 
 }  // namespace muster

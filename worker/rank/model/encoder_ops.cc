@@ -70,7 +70,7 @@ class CpuEncoderOps final : public EncoderOps {
 };
 
 // The operations of each type of device.
-std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
+std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& RegisteredEncoderOps() {
   static const CpuEncoderOps cpu;
   static std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {&cpu};
   static_assert(static_cast<int>(c10::DeviceType::CPU) == 0);
@@ -89,13 +89,13 @@ Activation ActivationFrom(std::string_view name) {
 }
 
 const EncoderOps& EncoderOpsOf(c10::DeviceType device) {
-  const EncoderOps* ops = Registered()[static_cast<size_t>(device)].load();
+  const EncoderOps* ops = RegisteredEncoderOps()[static_cast<size_t>(device)].load();
   TORCH_CHECK(ops != nullptr, "no operations of the encoder are registered for ", device);
   return *ops;
 }
 
 void RegisterEncoderOps(c10::DeviceType device, const EncoderOps& ops) {
-  Registered()[static_cast<size_t>(device)].store(&ops);
+  RegisteredEncoderOps()[static_cast<size_t>(device)].store(&ops);
 }
 
 }  // namespace muster
