@@ -38,9 +38,10 @@ class CpuEncoderOps final : public EncoderOps {
   }
   void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                        const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
-                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients) const override {
+                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients,
+                       at::Tensor& out) const override {
     RECORD_FUNCTION("muster::AddNormBackward", kNoInputs);
-    cpu::AddNormBackward(d_out, d_sum_before, sum, statistics, norm, mask, plan, d_sum, d_product, gradients);
+    cpu::AddNormBackward(d_out, d_sum_before, sum, statistics, norm, mask, plan, d_sum, d_product, gradients, out);
   }
   void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated, const RowMask& mask,
                 const SequencePlan& plan, at::Tensor& out) const override {
