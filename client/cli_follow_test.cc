@@ -74,6 +74,42 @@ TEST_F(CliTest, CtrlCOfATransferSaysWhatWasKept) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "some")) << "the half that was written is removed";
 }
 
+TEST_F(CliTest, EveryCommandTakesTheNameOfAJobOrTheBeginningOfItsId) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_TRAINING);
+  jobs_.AddListed("abc00002", "second", muster::v1::JOB_PHASE_FAILED);
+  jobs_.AddListed("xyz00001", "second", muster::v1::JOB_PHASE_QUEUED);
+  for (const char* command : {"get", "watch", "logs", "logs --rank 0", "metrics", "cancel", "job rm --yes"}) {
+    jobs_.lists = 0;
+    jobs_.job.Clear();
+    EXPECT_EQ(Muster(absl::StrCat(command, " xyz00001")).code, 0) << command;
+    EXPECT_EQ(jobs_.lists, 0) << command << ": a whole id costs no list";
+    for (const char* job : {"xyz", "first"}) {
+      jobs_.job.Clear();
+      EXPECT_EQ(Muster(absl::StrCat(command, " ", job)).code, 0) << command << " " << job;
+    }
+    const Result several = Muster(absl::StrCat(command, " second"));
+    EXPECT_EQ(several.code, 2) << command;
+    EXPECT_THAT(several.err, HasSubstr("several jobs are named \"second\": abc00002 (second, failed), xyz00001 (second, queued)."));
+    EXPECT_EQ(Muster(absl::StrCat(command, " abc")).code, 2) << command;
+    const Result none = Muster(absl::StrCat(command, " nothing"));
+    EXPECT_EQ(none.code, 6) << command;
+    EXPECT_THAT(none.err, HasSubstr("there is no job \"nothing\". See muster jobs.")) << "the coordinator's own error";
+  }
+  EXPECT_EQ(Muster("cancel first").out, "job abc00001 cancelled\n");
+  EXPECT_EQ(Muster("job rm xyz --yes").out, "removed job xyz00001\n");
+}
+
+TEST_F(CliTest, TheJobThatAModelComesFromIsCompleted) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_SUCCEEDED);
+  jobs_.AddListed("j1", "x", muster::v1::JOB_PHASE_SUCCEEDED);
+  jobs_.job.set_id("abc00001");
+  Write("job.yaml", kJobFile);
+  EXPECT_EQ(Muster("submit job.yaml --set model.from=job:first").code, 0);
+  EXPECT_EQ(Muster("eval job:abc scifact").code, 0);
+  ASSERT_EQ(jobs_.requests.size(), 2);
+  for (const auto& request : jobs_.requests) EXPECT_EQ(request.spec().model().from(), "job:abc00001");
+}
+
 TEST_F(CliTest, ANewQueueIsNoted) {
   Write("job.yaml", kJobFile);
   EXPECT_EQ(Muster("submit job.yaml").err, "");

@@ -5,6 +5,9 @@
 
 namespace muster {
 
+// Of the argument JOB of every command.
+inline constexpr char kJobHelp[] = "Id of the job, the beginning of its id, or its name";
+
 void AddInitCommand(CLI::App& app, Cli& cli);
 void AddSubmitCommand(CLI::App& app, Cli& cli);
 void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get

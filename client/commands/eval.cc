@@ -8,6 +8,7 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
+#include "client/find_job.h"
 #include "client/job_file.h"
 #include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -43,6 +44,7 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
+  if (const absl::Status status = CompleteModelJob(*stub, *request.mutable_spec()); !status.ok()) return WithContext(status, "eval");
   std::vector<std::string> notes;
   const auto submitted =
       Call(*stub, &JobService::Stub::Submit, request, {.patience = absl::Seconds(20), .notes = &notes});
@@ -57,7 +59,7 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
 void AddEvalCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Measure a model on a dataset")->fallthrough();
-  command->add_option("model", flags->model, "A pushed model, or job:ID")->required()->type_name("MODEL");
+  command->add_option("model", flags->model, "A pushed model, or job:JOB")->required()->type_name("MODEL");
   command->add_option("dataset", flags->dataset, "An imported dataset")->required()->type_name("DATASET");
   command->add_option("--split", flags->split, "Split of the dataset")->type_name("SPLIT")->capture_default_str();
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")

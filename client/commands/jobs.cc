@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/progress.h"
 #include "client/step_log.h"
 #include "client/words.h"
@@ -116,29 +117,36 @@ struct RemoveFlags {
 };
 
 // Whether the user agrees; a program that reads from no terminal has to say --yes.
-absl::Status AskToRemove(const RemoveFlags& flags) {
-  if (flags.yes) return absl::OkStatus();
+absl::Status AskToRemove(const std::string& job) {
   if (isatty(STDIN_FILENO) == 0) {
     return absl::InvalidArgumentError("job rm: removes the job's record, logs, checkpoints and model. Confirm with --yes.");
   }
-  std::fprintf(stderr, "Remove job %s with its logs, checkpoints and exported model? [y/N] ", flags.id.c_str());
+  std::fprintf(stderr, "Remove job %s with its logs, checkpoints and exported model? [y/N] ", job.c_str());
   const int answer = std::getchar();
   if (answer == 'y' || answer == 'Y') return absl::OkStatus();
   return absl::CancelledError("job rm: nothing was removed.");
 }
 
 absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
-  RETURN_IF_ERROR(AskToRemove(flags));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::DeleteJobRequest request;
   request.set_id(flags.id);
+  if (!flags.yes) {
+    const auto job = GetNamedJob(*stub, flags.id);
+    if (!job.ok()) return WithContext(job.status(), "job rm");
+    request.set_id(job->id());
+    RETURN_IF_ERROR(AskToRemove(absl::StrCat(job->id(), " (", job->spec().name(), ")")));
+  }
   request.set_request_id(RequestIdOr(flags.request_id));
-  const auto response = Call(*stub, &JobService::Stub::Delete, request, {.patience = absl::Seconds(20)});
+  const auto response = WithJob(*stub, request.id(), [&](const std::string& id) {
+    request.set_id(id);
+    return Call(*stub, &JobService::Stub::Delete, request, {.patience = absl::Seconds(20)});
+  });
   if (!response.ok()) return WithContext(response.status(), "job rm");
   std::printf("%s", cli.output == OutputFormat::kTable
-                        ? absl::StrCat("removed job ", flags.id, "\n").c_str()
-                        : Format(nlohmann::ordered_json{{"id", flags.id}}, cli.output).c_str());
+                        ? absl::StrCat("removed job ", request.id(), "\n").c_str()
+                        : Format(nlohmann::ordered_json{{"id", request.id()}}, cli.output).c_str());
   return kExitSucceeded;
 }
 
@@ -172,17 +180,10 @@ std::string Describe(const Job& job) {
   return facts.Text();
 }
 
-absl::StatusOr<Job> AskForJob(const Connection& connection, const std::string& id) {
-  const auto stub = JobService::NewStub(connection.coordinator());
-  muster::v1::GetJobRequest request;
-  request.set_id(id);
-  ASSIGN_OR_RETURN(const auto response, Call(*stub, &JobService::Stub::Get, request));
-  return response.job();
-}
-
 absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  const auto job = AskForJob(connection, id);
+  const auto stub = JobService::NewStub(connection.coordinator());
+  const auto job = GetNamedJob(*stub, id);
   if (!job.ok()) return WithContext(job.status(), "get");
   std::printf("%s", (cli.output == OutputFormat::kTable ? Describe(*job) : Format(*job, cli.output)).c_str());
   return kExitSucceeded;
@@ -195,9 +196,10 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
+  const auto stub = JobService::NewStub(connection.coordinator());
   absl::StatusOr<std::string> text;
   for (int tries = 0; tries < kStepLogTries; ++tries) {
-    const auto job = AskForJob(connection, id);
+    const auto job = GetNamedJob(*stub, id);
     if (!job.ok()) return WithContext(job.status(), "get");
     text = FetchStepLog(blobs, *job);
     if (!absl::IsNotFound(text.status())) break;
@@ -232,14 +234,14 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
   CLI::App* job = app.add_subcommand("job", "Commands of one job")->fallthrough();
   job->require_subcommand(1);
   CLI::App* rm = job->add_subcommand("rm", "Remove an ended job, its logs, checkpoints and exported model")->fallthrough();
-  rm->add_option("job", removal->id, "Id of the job")->required()->type_name("JOB");
+  rm->add_option("job", removal->id, kJobHelp)->required()->type_name("JOB");
   rm->add_flag("--yes", removal->yes, "Do not ask");
   rm->add_option("--request-id", removal->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   rm->callback([&cli, removal] { cli.action = [&cli, removal] { return RemoveJob(cli, *removal); }; });
 
   auto id = std::make_shared<std::string>();
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
-  get->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  get->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   auto metrics = std::make_shared<std::string>();
   get->add_option("--metrics", *metrics, "Print the step log up to the newest checkpoint instead: csv")
       ->type_name("FORMAT")

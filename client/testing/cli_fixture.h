@@ -8,6 +8,8 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -51,33 +53,45 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->spec().data().train() == "mined") AddNotes({"hard negatives are not used", "two"}, *context);
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest* request,
                    muster::v1::GetJobResponse* response) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     *response->mutable_job() = job;
     return grpc::Status::OK;
   }
   grpc::Status List(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
                     muster::v1::ListJobsResponse* response) override {
+    ++lists;
+    if (!listed.empty()) {
+      for (const muster::v1::JobSummary& known : listed) {
+        if (known.id().starts_with(request->id_prefix()) && known.name().starts_with(request->name_prefix())) {
+          *response->add_summaries() = known;
+        }
+      }
+      return grpc::Status::OK;
+    }
     // Two pages.
     response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
   }
-  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest*, muster::v1::DeleteJobResponse*) override {
-    return grpc::Status::OK;
+  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest* request, muster::v1::DeleteJobResponse*) override {
+    return Knows(request->id()) ? grpc::Status::OK : Unknown(request->id());
   }
-  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
+  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest* request,
                              grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::StreamJobMetricsResponse response;
     response.add_points()->set_step(4);
     response.mutable_points(0)->set_loss(0.25);
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest*,
+  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest* request,
                      grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::WatchResponse response;
     *response.mutable_job() = job;
     response.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
@@ -102,6 +116,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
                     grpc::ServerWriter<muster::v1::LogsResponse>* writer) override {
     if (hang) return Hang(*context);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::LogsResponse response;
     response.set_attempt(1);
     response.set_rank(request->rank());
@@ -112,9 +127,23 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status Cancel(grpc::ServerContext*, const muster::v1::CancelRequest* request,
                       muster::v1::CancelResponse* response) override {
     if (request->request_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no request id"};
+    if (!Knows(request->id())) return Unknown(request->id());
     response->mutable_job()->set_id(request->id());
     response->mutable_job()->set_phase(muster::v1::JOB_PHASE_CANCELLED);
     return grpc::Status::OK;
+  }
+
+  bool Knows(const std::string& id) const {
+    return listed.empty() ||
+           std::any_of(listed.begin(), listed.end(), [&](const muster::v1::JobSummary& known) { return known.id() == id; });
+  }
+  static grpc::Status Unknown(const std::string& id) {
+    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no job \"", id, "\". See muster jobs.")};
+  }
+  void AddListed(const std::string& id, const std::string& name, muster::v1::JobPhase phase) {
+    listed.emplace_back().set_id(id);
+    listed.back().set_name(name);
+    listed.back().set_phase(phase);
   }
 
   grpc::Status DryRun(const muster::v1::SubmitRequest& request, muster::v1::SubmitResponse& response) const {
@@ -152,6 +181,8 @@ class FakeJobs final : public muster::v1::JobService::Service {
 
   std::mutex mutex;
   std::vector<muster::v1::SubmitRequest> requests;
+  std::vector<muster::v1::JobSummary> listed;  // empty: every id is known
+  std::atomic<int> lists = 0;                  // calls of List
   bool hang = false;
   bool knows_dry_runs = true;
   absl::Mutex hangs_mutex;
