@@ -99,10 +99,42 @@ TEST_F(CliTest, EveryCommandTakesTheNameOfAJobOrTheBeginningOfItsId) {
   EXPECT_EQ(Muster("job rm xyz --yes").out, "removed job xyz00001\n");
 }
 
+TEST_F(CliTest, TablesFitATerminalAndAreWholeInAPipe) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_QUEUED);
+  jobs_.listed.back().set_reason(std::string(200, 'r') + "!");
+  jobs_.listed.back().mutable_submitted()->set_seconds(absl::ToUnixSeconds(absl::Now()) - 185);
+  const std::string text = MusterOnTerminal(80, "jobs");
+  EXPECT_THAT(text, HasSubstr("abc00001  first  queued  0/0"));
+  EXPECT_THAT(text, HasSubstr("3 min ago"));
+  EXPECT_THAT(text, HasSubstr("r…\r\n"));
+  EXPECT_THAT(Muster("jobs").out, HasSubstr("r!\n"));
+  EXPECT_THAT(MusterOnTerminal(80, "jobs --wide"), HasSubstr("r!\r\n"));
+  EXPECT_THAT(Muster("jobs --wide").out, Not(HasSubstr("ago")));
+  EXPECT_EQ(Muster("jobs --wide --output json").code, 2);
+}
+
+TEST_F(CliTest, StatusShowsTheClusterOnOneScreen) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_TRAINING);
+  jobs_.AddListed("abc00002", "second", muster::v1::JOB_PHASE_QUEUED);
+  jobs_.AddListed("abc00003", "third", muster::v1::JOB_PHASE_FAILED);
+  EXPECT_EQ(Muster("status").code, 1) << "this coordinator lists no workers";
+  cluster_.workers.emplace();
+  const Result result = Muster("status");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(absl::StrCat("coordinator   ", address_)));
+  EXPECT_THAT(result.out, HasSubstr("queues        research: 0 running, 0 waiting\n"));
+  EXPECT_THAT(result.out, HasSubstr("problem  workers: there are none"));
+  const auto json = nlohmann::json::parse(Muster("status --output json").out);
+  ASSERT_EQ(json["active"].size(), 2);
+  EXPECT_EQ(json["active"][0]["id"], "abc00001") << "running jobs first";
+  EXPECT_EQ(json["active"][1]["id"], "abc00002");
+  ASSERT_EQ(json["ended"].size(), 1);
+  EXPECT_EQ(json["ended"][0]["name"], "third");
+}
+
 TEST_F(CliTest, TheJobThatAModelComesFromIsCompleted) {
   jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_SUCCEEDED);
   jobs_.AddListed("j1", "x", muster::v1::JOB_PHASE_SUCCEEDED);
-  jobs_.job.set_id("abc00001");
   Write("job.yaml", kJobFile);
   EXPECT_EQ(Muster("submit job.yaml --set model.from=job:first").code, 0);
   EXPECT_EQ(Muster("eval job:abc scifact").code, 0);

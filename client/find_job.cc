@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/call.h"
+#include "client/job_list.h"
 #include "client/words.h"
 
 namespace muster {
@@ -38,9 +39,7 @@ absl::Status AddListed(JobService::Stub& stub, muster::v1::ListJobsRequest reque
   };
   do {
     ASSIGN_OR_RETURN(const auto page, Call(stub, &JobService::Stub::List, request));
-    for (const auto& job : page.summaries()) add({job.id(), job.name(), WordOf(job.phase())});
-    // A coordinator that knows no summaries sends whole jobs.
-    for (const Job& job : page.jobs()) add({job.id(), job.spec().name(), WordOf(job.phase())});
+    for (const auto& job : SummariesOf(page)) add({job.id(), job.name(), WordOf(job.phase())});
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty() && found.size() <= kShownCandidates);
   return absl::OkStatus();

@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// A job of a list, as far as it has to be told from others.
+// What distinguishes a listed job from others.
 struct ListedJob {
   std::string id, name, phase;
 };

@@ -11,6 +11,7 @@ inline constexpr char kJobHelp[] = "Id of the job, the beginning of its id, or i
 void AddInitCommand(CLI::App& app, Cli& cli);
 void AddSubmitCommand(CLI::App& app, Cli& cli);
 void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
+void AddStatusCommand(CLI::App& app, Cli& cli);
 void AddWatchCommand(CLI::App& app, Cli& cli);
 void AddMetricsCommand(CLI::App& app, Cli& cli);
 void AddLogsCommand(CLI::App& app, Cli& cli);

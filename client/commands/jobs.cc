@@ -15,6 +15,8 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/find_job.h"
+#include "client/job_list.h"
+#include "client/list_table.h"
 #include "client/progress.h"
 #include "client/step_log.h"
 #include "client/words.h"
@@ -36,6 +38,7 @@ struct JobsFlags {
   std::string user, queue, name;
   std::vector<std::string> phases;
   double since_hours = 0;
+  bool wide = false;
 };
 
 absl::StatusOr<muster::v1::ListJobsRequest> RequestOf(const JobsFlags& flags) {
@@ -63,21 +66,7 @@ absl::StatusOr<muster::v1::ListJobsRequest> RequestOf(const JobsFlags& flags) {
   return request;
 }
 
-muster::v1::JobSummary SummaryOf(const Job& job) {  // of a coordinator that knows no summaries
-  muster::v1::JobSummary summary;
-  summary.set_id(job.id());
-  summary.set_name(job.spec().name());
-  summary.set_phase(job.phase());
-  summary.set_reason(job.reason());
-  summary.set_owner(job.owner());
-  summary.set_queue(job.spec().resources().queue());
-  *summary.mutable_submitted() = job.submitted();
-  summary.set_step(job.progress().step());
-  summary.set_total_steps(job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps());
-  return summary;
-}
-
-absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
+absl::StatusOr<int> PrintJobs(const Cli& cli, const JobsFlags& flags) {
   ASSIGN_OR_RETURN(muster::v1::ListJobsRequest request, RequestOf(flags));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
@@ -101,13 +90,12 @@ absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
     std::printf("%s", Format(all, cli.output).c_str());
     return kExitSucceeded;
   }
-  for (const Job& job : all.jobs()) *all.add_summaries() = SummaryOf(job);
   Table rows({"ID", "NAME", "PHASE", "STEP", "QUEUE", "OWNER", "SUBMITTED", "REASON"});
-  for (const muster::v1::JobSummary& job : all.summaries()) {
+  for (const muster::v1::JobSummary& job : SummariesOf(all)) {
     rows.Add({job.id(), job.name(), WordOf(job.phase()), absl::StrCat(job.step(), "/", job.total_steps()), job.queue(),
-              job.owner(), TimeText(job.submitted()), job.reason()});
+              job.owner(), TimeCell(job.submitted(), flags.wide), job.reason()});
   }
-  std::printf("%s", rows.Text().c_str());
+  PrintTable(rows, flags.wide);
   return kExitSucceeded;
 }
 
@@ -228,7 +216,8 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
       ->type_name("HOURS")
       ->check(CLI::PositiveNumber);
   jobs->add_option("--name", flags->name, "Only jobs whose name contains this")->type_name("TEXT");
-  jobs->callback([&cli, flags] { cli.action = [&cli, flags] { return ListJobs(cli, *flags); }; });
+  AddWideFlag(*jobs, cli, flags->wide);
+  jobs->callback([&cli, flags] { cli.action = [&cli, flags] { return PrintJobs(cli, *flags); }; });
 
   auto removal = std::make_shared<RemoveFlags>();
   CLI::App* job = app.add_subcommand("job", "Commands of one job")->fallthrough();

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <fcntl.h>
+#include <pty.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +61,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
     const std::lock_guard lock(mutex);
     if (!Knows(request->id())) return Unknown(request->id());
     *response->mutable_job() = job;
+    if (!listed.empty()) response->mutable_job()->set_id(request->id());
     return grpc::Status::OK;
   }
   grpc::Status List(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
@@ -65,6 +69,8 @@ class FakeJobs final : public muster::v1::JobService::Service {
     ++lists;
     if (!listed.empty()) {
       for (const muster::v1::JobSummary& known : listed) {
+        const auto& phases = request->phases();
+        if (!phases.empty() && std::find(phases.begin(), phases.end(), known.phase()) == phases.end()) continue;
         if (known.id().starts_with(request->id_prefix()) && known.name().starts_with(request->name_prefix())) {
           *response->add_summaries() = known;
         }
@@ -203,7 +209,14 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
     response->add_data_addresses(data_address);
     return grpc::Status::OK;
   }
+  grpc::Status ListWorkers(grpc::ServerContext*, const muster::v1::ListWorkersRequest*,
+                           muster::v1::ListWorkersResponse* response) override {
+    if (!workers.has_value()) return {grpc::StatusCode::UNIMPLEMENTED, ""};
+    *response = *workers;
+    return grpc::Status::OK;
+  }
   std::string data_address;
+  std::optional<muster::v1::ListWorkersResponse> workers;
 };
 
 class FakeData final : public muster::v1::DataService::Service {
@@ -385,6 +398,29 @@ class CliTest : public ::testing::Test {
                      folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments, " >out 2>err </dev/null");
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
+  }
+
+  // What it prints on a terminal of so many columns.
+  std::string MusterOnTerminal(int columns, const std::string& arguments) {
+    winsize size{};
+    size.ws_col = static_cast<unsigned short>(columns);
+    size.ws_row = 24;
+    const std::string command = absl::StrCat("exec env -i HOME=", folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments);
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
+    if (pid == 0) {
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    EXPECT_GT(pid, 0);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t count; (count = read(terminal, buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(count));
+    close(terminal);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0) << text;
+    return text;
   }
 
   // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT
