@@ -7,6 +7,7 @@
 #include "client/doctor/unreachable.h"
 #include "client/interrupt.h"
 #include "client/local/local_command.h"
+#include "client/shell/examples.h"
 #include "common/exit_code.h"
 #include "common/rpc/errors.h"
 
@@ -82,6 +83,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   PrintsItsOwnFormat(local, cli);
   AddShellCommands(app, cli);
   AddVersionCommand(app, cli);
+  AddExamples(app);
 }
 
 const CommandAdvice& MusterAdvice() {

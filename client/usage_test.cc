@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/app.h"
+#include "client/shell/examples.h"
 #include "common/flags/explain.h"
 
 namespace muster {
@@ -248,6 +249,24 @@ TEST(Usage, TextsNameWhatIsAllowed) {
   EXPECT_THAT(Refusal("logs j --rank -1"), HasSubstr("--rank: \"-1\" is not a number of 0 or more."));
   EXPECT_THAT(Refusal("get j k"), HasSubstr("unexpected argument \"k\". Usage: muster get JOB [FLAGS]."));
   EXPECT_THAT(Refusal("jobs --active=maybe"), HasSubstr("--active takes no value"));
+}
+
+TEST(Usage, EveryHelpTextEndsWithExamplesThatAreRight) {
+  Tree tree;
+  std::set<std::string> seen;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    const std::string path = absl::StrJoin(words, " ");
+    const auto found = Examples().find(path);
+    ASSERT_NE(found, Examples().end()) << path << ": add examples to client/shell/examples.cc";
+    ASSERT_FALSE(found->second.empty()) << path;
+    seen.insert(path);
+    for (const std::string& example : found->second) {
+      EXPECT_THAT(command.help(), HasSubstr(absl::StrCat("\n  ", example, "\n"))) << path;
+      EXPECT_THAT(example, StartsWith(path.empty() ? "muster " : absl::StrCat("muster ", path))) << path;
+      EXPECT_EQ(Refusal(example.substr(sizeof("muster"))), "") << example;
+    }
+  });
+  EXPECT_EQ(seen.size(), Examples().size()) << "examples of a command that does not exist";
 }
 
 TEST(Usage, HelpAndVersionAreFoundWhereverTheyAreLookedFor) {
