@@ -1,9 +1,7 @@
 // muster eval MODEL DATASET: a job that trains nothing.
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
@@ -25,17 +23,8 @@ struct EvalFlags {
   std::string request_id;
 };
 
-// "eval-MODEL-DATASET", with only the characters allowed in names.
-std::string NameOf(const EvalFlags& flags) {
-  std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; },
-      '-');
-  return name;
-}
-
 absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
-  const nlohmann::json job_file = {{"name", NameOf(flags)},
+  const nlohmann::json job_file = {{"name", ValidJobName(absl::StrCat("eval-", flags.model, "-", flags.dataset))},
                                    {"model", {{"from", flags.model}}},
                                    {"duration", {{"steps", 0}}},
                                    {"report", {{"dataset", flags.dataset}, {"split", flags.split}}}};

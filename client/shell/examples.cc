@@ -10,7 +10,7 @@ namespace muster {
 const std::map<std::string, std::vector<std::string>>& Examples() {
   static const auto* const kExamples = new std::map<std::string, std::vector<std::string>>{
       {"", {"muster status", "muster submit job.yaml --wait"}},
-      {"init", {"muster init job.yaml", "muster init job.yaml --from args.yaml"}},
+      {"init", {"muster init job.yaml --model minilm --data scifact", "muster init job.yaml --from args.yaml"}},
       {"explain", {"muster explain", "muster explain loss.temperature"}},
       {"submit", {"muster submit job.yaml --wait", "muster submit job.yaml --set loss.temperature=0.02 --dry-run"}},
       {"status", {"muster status"}},
