@@ -41,6 +41,10 @@ std::string WrongServer(const Endpoint& endpoint, const PeerCertificate& server)
 std::string DescribeUnreachable(const Endpoint& endpoint, const TlsFacts& facts, bool speaks_tls) {
   const std::string& address = endpoint.address;
   if (!facts.tcp_error.empty()) {
+    if (!endpoint.remembered_state.empty()) {
+      return absl::StrCat(address, ": ", facts.tcp_error, ". The cluster that muster local ran there has ended. Start it again: ",
+                          "muster local --state ", endpoint.remembered_state, "; or name another with --address.");
+    }
     return absl::StrCat(address, ": ", facts.tcp_error, ". Is the cluster running, and is the address right?");
   }
   if (endpoint.security.insecure) {

@@ -2,17 +2,22 @@
 #pragma once
 
 #include <fcntl.h>
+#include <pty.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,33 +56,48 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->spec().data().train() == "mined") AddNotes({"hard negatives are not used", "two"}, *context);
     return grpc::Status::OK;
   }
-  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest*,
+  grpc::Status Get(grpc::ServerContext*, const muster::v1::GetJobRequest* request,
                    muster::v1::GetJobResponse* response) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     *response->mutable_job() = job;
+    if (!listed.empty()) response->mutable_job()->set_id(request->id());
     return grpc::Status::OK;
   }
   grpc::Status List(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
                     muster::v1::ListJobsResponse* response) override {
+    ++lists;
+    if (!listed.empty()) {
+      for (const muster::v1::JobSummary& known : listed) {
+        const auto& phases = request->phases();
+        if (!phases.empty() && std::find(phases.begin(), phases.end(), known.phase()) == phases.end()) continue;
+        if (known.id().starts_with(request->id_prefix()) && known.name().starts_with(request->name_prefix())) {
+          *response->add_summaries() = known;
+        }
+      }
+      return grpc::Status::OK;
+    }
     // Two pages.
     response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
   }
-  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest*, muster::v1::DeleteJobResponse*) override {
-    return grpc::Status::OK;
+  grpc::Status Delete(grpc::ServerContext*, const muster::v1::DeleteJobRequest* request, muster::v1::DeleteJobResponse*) override {
+    return Knows(request->id()) ? grpc::Status::OK : Unknown(request->id());
   }
-  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
+  grpc::Status StreamMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest* request,
                              grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::StreamJobMetricsResponse response;
     response.add_points()->set_step(4);
     response.mutable_points(0)->set_loss(0.25);
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest*,
+  grpc::Status Watch(grpc::ServerContext* context, const muster::v1::WatchRequest* request,
                      grpc::ServerWriter<muster::v1::WatchResponse>* writer) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::WatchResponse response;
     *response.mutable_job() = job;
     response.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
@@ -102,6 +122,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status Logs(grpc::ServerContext* context, const muster::v1::LogsRequest* request,
                     grpc::ServerWriter<muster::v1::LogsResponse>* writer) override {
     if (hang) return Hang(*context);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::LogsResponse response;
     response.set_attempt(1);
     response.set_rank(request->rank());
@@ -112,9 +133,23 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status Cancel(grpc::ServerContext*, const muster::v1::CancelRequest* request,
                       muster::v1::CancelResponse* response) override {
     if (request->request_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no request id"};
+    if (!Knows(request->id())) return Unknown(request->id());
     response->mutable_job()->set_id(request->id());
     response->mutable_job()->set_phase(muster::v1::JOB_PHASE_CANCELLED);
     return grpc::Status::OK;
+  }
+
+  bool Knows(const std::string& id) const {
+    return listed.empty() ||
+           std::any_of(listed.begin(), listed.end(), [&](const muster::v1::JobSummary& known) { return known.id() == id; });
+  }
+  static grpc::Status Unknown(const std::string& id) {
+    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no job \"", id, "\". See muster jobs.")};
+  }
+  void AddListed(const std::string& id, const std::string& name, muster::v1::JobPhase phase) {
+    listed.emplace_back().set_id(id);
+    listed.back().set_name(name);
+    listed.back().set_phase(phase);
   }
 
   grpc::Status DryRun(const muster::v1::SubmitRequest& request, muster::v1::SubmitResponse& response) const {
@@ -152,6 +187,8 @@ class FakeJobs final : public muster::v1::JobService::Service {
 
   std::mutex mutex;
   std::vector<muster::v1::SubmitRequest> requests;
+  std::vector<muster::v1::JobSummary> listed;  // empty: every id is known
+  std::atomic<int> lists = 0;                  // calls of List
   bool hang = false;
   bool knows_dry_runs = true;
   absl::Mutex hangs_mutex;
@@ -172,7 +209,14 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
     response->add_data_addresses(data_address);
     return grpc::Status::OK;
   }
+  grpc::Status ListWorkers(grpc::ServerContext*, const muster::v1::ListWorkersRequest*,
+                           muster::v1::ListWorkersResponse* response) override {
+    if (!workers.has_value()) return {grpc::StatusCode::UNIMPLEMENTED, ""};
+    *response = *workers;
+    return grpc::Status::OK;
+  }
   std::string data_address;
+  std::optional<muster::v1::ListWorkersResponse> workers;
 };
 
 class FakeData final : public muster::v1::DataService::Service {
@@ -354,6 +398,29 @@ class CliTest : public ::testing::Test {
                      folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments, " >out 2>err </dev/null");
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
+  }
+
+  // What it prints on a terminal of so many columns.
+  std::string MusterOnTerminal(int columns, const std::string& arguments) {
+    winsize size{};
+    size.ws_col = static_cast<unsigned short>(columns);
+    size.ws_row = 24;
+    const std::string command = absl::StrCat("exec env -i HOME=", folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments);
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
+    if (pid == 0) {
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    EXPECT_GT(pid, 0);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t count; (count = read(terminal, buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(count));
+    close(terminal);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0) << text;
+    return text;
   }
 
   // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT
