@@ -7,6 +7,7 @@
 #include "client/doctor/unreachable.h"
 #include "client/interrupt.h"
 #include "client/local/local_command.h"
+#include "client/shell/examples.h"
 #include "common/exit_code.h"
 #include "common/rpc/errors.h"
 
@@ -59,6 +60,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddInitCommand(app, cli);
   AddExplainCommand(app, cli);
   AddSubmitCommand(app, cli);
+  AddStatusCommand(app, cli);
   AddJobsCommands(app, cli);
   AddWatchCommand(app, cli);
   AddLogsCommand(app, cli);
@@ -81,18 +83,18 @@ void AddMuster(CLI::App& app, Cli& cli) {
   PrintsItsOwnFormat(local, cli);
   AddShellCommands(app, cli);
   AddVersionCommand(app, cli);
+  AddExamples(app);
 }
 
 const CommandAdvice& MusterAdvice() {
   static const auto* const kAdvice = new CommandAdvice{
-      {"status", "muster jobs, muster get JOB or muster doctor"},
       {"ls", "muster jobs"},
       {"list", "muster jobs, muster data list or muster models list"},
       {"ps", "muster jobs"},
       {"show", "muster get JOB"},
       {"schema", "muster explain"},
       {"describe", "muster get JOB"},
-      {"info", "muster get JOB"},
+      {"info", "muster status, or muster get JOB"},
       {"run", "muster submit JOB.yaml"},
       {"train", "muster submit JOB.yaml"},
       {"start", "muster submit JOB.yaml, or muster local to start a cluster"},
@@ -105,6 +107,8 @@ const CommandAdvice& MusterAdvice() {
       {"tail", "muster logs -f JOB"},
       {"evaluate", "muster eval MODEL DATASET"},
       {"nodes", "muster workers"},
+      {"cluster", "muster status"},
+      {"top", "muster status"},
       {"data ls", "muster data list"},
       {"data get", "muster data show NAME"},
       {"data delete", "muster data rm NAME"},

@@ -74,6 +74,74 @@ TEST_F(CliTest, CtrlCOfATransferSaysWhatWasKept) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "some")) << "the half that was written is removed";
 }
 
+TEST_F(CliTest, EveryCommandTakesTheNameOfAJobOrTheBeginningOfItsId) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_TRAINING);
+  jobs_.AddListed("abc00002", "second", muster::v1::JOB_PHASE_FAILED);
+  jobs_.AddListed("xyz00001", "second", muster::v1::JOB_PHASE_QUEUED);
+  for (const char* command : {"get", "watch", "logs", "logs --rank 0", "metrics", "cancel", "job rm --yes"}) {
+    jobs_.lists = 0;
+    jobs_.job.Clear();
+    EXPECT_EQ(Muster(absl::StrCat(command, " xyz00001")).code, 0) << command;
+    EXPECT_EQ(jobs_.lists, 0) << command << ": a whole id costs no list";
+    for (const char* job : {"xyz", "first"}) {
+      jobs_.job.Clear();
+      EXPECT_EQ(Muster(absl::StrCat(command, " ", job)).code, 0) << command << " " << job;
+    }
+    const Result several = Muster(absl::StrCat(command, " second"));
+    EXPECT_EQ(several.code, 2) << command;
+    EXPECT_THAT(several.err, HasSubstr("several jobs are named \"second\": abc00002 (second, failed), xyz00001 (second, queued)."));
+    EXPECT_EQ(Muster(absl::StrCat(command, " abc")).code, 2) << command;
+    const Result none = Muster(absl::StrCat(command, " nothing"));
+    EXPECT_EQ(none.code, 6) << command;
+    EXPECT_THAT(none.err, HasSubstr("there is no job \"nothing\". See muster jobs.")) << "the coordinator's own error";
+  }
+  EXPECT_EQ(Muster("cancel first").out, "job abc00001 cancelled\n");
+  EXPECT_EQ(Muster("job rm xyz --yes").out, "removed job xyz00001\n");
+}
+
+TEST_F(CliTest, TablesFitATerminalAndAreWholeInAPipe) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_QUEUED);
+  jobs_.listed.back().set_reason(std::string(200, 'r') + "!");
+  jobs_.listed.back().mutable_submitted()->set_seconds(absl::ToUnixSeconds(absl::Now()) - 185);
+  const std::string text = MusterOnTerminal(80, "jobs");
+  EXPECT_THAT(text, HasSubstr("abc00001  first  queued  0/0"));
+  EXPECT_THAT(text, HasSubstr("3 min ago"));
+  EXPECT_THAT(text, HasSubstr("r…\r\n"));
+  EXPECT_THAT(Muster("jobs").out, HasSubstr("r!\n"));
+  EXPECT_THAT(MusterOnTerminal(80, "jobs --wide"), HasSubstr("r!\r\n"));
+  EXPECT_THAT(Muster("jobs --wide").out, Not(HasSubstr("ago")));
+  EXPECT_EQ(Muster("jobs --wide --output json").code, 2);
+}
+
+TEST_F(CliTest, StatusShowsTheClusterOnOneScreen) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_TRAINING);
+  jobs_.AddListed("abc00002", "second", muster::v1::JOB_PHASE_QUEUED);
+  jobs_.AddListed("abc00003", "third", muster::v1::JOB_PHASE_FAILED);
+  EXPECT_EQ(Muster("status").code, 1) << "this coordinator lists no workers";
+  cluster_.workers.emplace();
+  const Result result = Muster("status");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(absl::StrCat("coordinator   ", address_)));
+  EXPECT_THAT(result.out, HasSubstr("queues        research: 0 running, 0 waiting\n"));
+  EXPECT_THAT(result.out, HasSubstr("problem  workers: there are none"));
+  const auto json = nlohmann::json::parse(Muster("status --output json").out);
+  ASSERT_EQ(json["active"].size(), 2);
+  EXPECT_EQ(json["active"][0]["id"], "abc00001") << "running jobs first";
+  EXPECT_EQ(json["active"][1]["id"], "abc00002");
+  ASSERT_EQ(json["ended"].size(), 1);
+  EXPECT_EQ(json["ended"][0]["name"], "third");
+}
+
+TEST_F(CliTest, TheJobThatAModelComesFromIsCompleted) {
+  jobs_.AddListed("abc00001", "first", muster::v1::JOB_PHASE_SUCCEEDED);
+  jobs_.AddListed("j1", "x", muster::v1::JOB_PHASE_SUCCEEDED);
+  Write("job.yaml", kJobFile);
+  EXPECT_EQ(Muster("submit job.yaml --set model.from=job:first").code, 0);
+  EXPECT_EQ(Muster("eval job:abc scifact").code, 0);
+  ASSERT_EQ(jobs_.requests.size(), 2);
+  for (const auto& request : jobs_.requests) EXPECT_EQ(request.spec().model().from(), "job:abc00001");
+}
+
 TEST_F(CliTest, ANewQueueIsNoted) {
   Write("job.yaml", kJobFile);
   EXPECT_EQ(Muster("submit job.yaml").err, "");

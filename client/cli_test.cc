@@ -73,6 +73,12 @@ TEST_F(CliTest, InitWritesAJobFileThatSubmitReads) {
   EXPECT_EQ(result.err, "init: made.yaml exists. Name another file.\n");
   Write("smallest.yaml", Muster("init").out);
   EXPECT_EQ(Muster("submit smallest.yaml --set data.train=t").code, 0);
+  EXPECT_EQ(Muster("init named.yaml --model job:abc00001 --data scifact").code, 0);
+  EXPECT_EQ(Muster("submit named.yaml").code, 0);
+  EXPECT_EQ(jobs_.requests.back().spec().name(), "scifact-job-abc00001");
+  EXPECT_EQ(jobs_.requests.back().spec().data().train(), "scifact");
+  EXPECT_EQ(jobs_.requests.back().spec().report().dataset(), "scifact");
+  EXPECT_EQ(Muster("init --model m --from args.yaml").code, 2);
   EXPECT_EQ(Muster("init --from none.yaml").code, 2);
   EXPECT_THAT(Muster("init --from smallest.yaml").err, HasSubstr("Name it with --tool. Allowed: sentence-transformers"));
 }

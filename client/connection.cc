@@ -16,6 +16,7 @@
 namespace muster {
 namespace {
 
+constexpr char kNoCluster[] = "no cluster is named.";
 constexpr char kConfigName[] = "~/.config/muster/config.yaml";
 
 std::string HomeFolder() {
@@ -74,15 +75,10 @@ std::string FirstOf(const std::string& flag, const std::optional<std::string>& v
   return variable.has_value() && !variable->empty() ? *variable : config;
 }
 
-ConfigFile ReadConfig() {
-  const char* configured = std::getenv("XDG_CONFIG_HOME");
-  std::filesystem::path folder = configured != nullptr && *configured != '\0' ? configured : "";
-  if (folder.empty()) {
-    if (HomeFolder().empty()) return {};
-    folder = std::filesystem::path(HomeFolder()) / ".config";
-  }
+ConfigFile ReadConfig(const std::filesystem::path& folder) {
+  if (folder.empty()) return {};
   ConfigFile file;
-  file.path = folder / "muster/config.yaml";
+  file.path = folder / "config.yaml";
   file.text = ReadFile(file.path).value_or("");
   return file;
 }
@@ -101,25 +97,35 @@ absl::Status CheckTokenFile(const std::filesystem::path& file) {
 
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
-                                         const ConfigFile& config_file) {
-  ASSIGN_OR_RETURN(const ConnectionFlags config, ParseConfig(config_file));
+                                         const ConfigFile& config_file,
+                                         const std::optional<RememberedCluster>& remembered) {
+  ASSIGN_OR_RETURN(ConnectionFlags config, ParseConfig(config_file));
   Endpoint endpoint;
   endpoint.address = FirstOf(flags.address, environment("MUSTER_ADDRESS"), config.address);
+  const bool uses_remembered = endpoint.address.empty() && remembered.has_value();
+  // Certificates and tokens of the environment are another cluster's then.
+  const auto variable = [&](const char* name) { return uses_remembered ? std::nullopt : environment(name); };
+  if (uses_remembered) {
+    endpoint.address = remembered->address;
+    endpoint.remembered_state = remembered->state;
+    config = {.certificates = remembered->certificates};
+    if (flags.certificates.empty()) config.token_file = remembered->token_file;  // it would decide who calls
+  }
   if (endpoint.address.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "no cluster is named. Give --address HOST:PORT, set MUSTER_ADDRESS, or set address in ", kConfigName,
+        kNoCluster, " Give --address HOST:PORT, set MUSTER_ADDRESS, or set address in ", kConfigName,
         "; or start a cluster: muster local."));
   }
-  const std::string certificates = FirstOf(flags.certificates, environment("MUSTER_CERTS"), config.certificates);
+  const std::string certificates = FirstOf(flags.certificates, variable("MUSTER_CERTS"), config.certificates);
   endpoint.security.insecure = flags.insecure || (config.insecure && certificates.empty());
   if (endpoint.security.insecure) {  // tokens of environment and configuration are not sent
     if (flags.token_file.empty()) return endpoint;
     return absl::InvalidArgumentError("a token is not sent without TLS. Leave out --insecure, or --token-file.");
   }
   // MUSTER_TOKEN is the token itself; a flag for it would be visible in every list of processes.
-  endpoint.security.token_file = FirstOf(flags.token_file, environment("MUSTER_TOKEN_FILE"), "");
+  endpoint.security.token_file = FirstOf(flags.token_file, variable("MUSTER_TOKEN_FILE"), "");
   if (endpoint.security.token_file.empty()) {
-    endpoint.security.token = environment("MUSTER_TOKEN").value_or("");
+    endpoint.security.token = variable("MUSTER_TOKEN").value_or("");
     if (endpoint.security.token.empty()) endpoint.security.token_file = config.token_file;
   }
   if (certificates.empty()) {
@@ -145,7 +151,12 @@ absl::StatusOr<Endpoint> Connection::Where(const ConnectionFlags& flags) {
     const char* value = std::getenv(name);
     return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
   };
-  return ResolveEndpoint(flags, environment, ReadConfig());
+  const std::filesystem::path folder = ConfigFolder();
+  const auto remembered = ReadRemembered(folder);
+  absl::StatusOr<Endpoint> endpoint = ResolveEndpoint(flags, environment, ReadConfig(folder), remembered.value_or(std::nullopt));
+  // A remembered file that cannot be read matters only where no other place names the cluster.
+  if (!remembered.ok() && absl::StartsWith(endpoint.status().message(), kNoCluster)) return remembered.status();
+  return endpoint;
 }
 
 absl::StatusOr<Connection> Connection::Open(const ConnectionFlags& flags) {

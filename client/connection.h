@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "client/remembered.h"
 #include "common/rpc/security.h"
 
 namespace muster {
@@ -25,6 +26,7 @@ struct ConnectionFlags {  // as given on the command line; empty: not given
 struct Endpoint {
   std::string address;
   SecurityOptions security;
+  std::string remembered_state{};  // of `muster local`, if its remembered address is used; otherwise empty
 };
 
 // Keys address, certs, token_file and insecure. Its paths may begin with "~/"; relative ones start at the file's folder.
@@ -35,10 +37,12 @@ struct ConfigFile {
 
 // `environment`: value of a variable, if set. Each setting is taken from the first place that has it. --insecure
 // overrides the certificates and tokens of the environment and the file. It is refused together with a flag for a
-// token, which would be sent unencrypted.
+// token, which would be sent unencrypted. The cluster of `muster local` is used, with its own certificates and token, if
+// nothing else names an address.
 absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
                                          const std::function<std::optional<std::string>(const char*)>& environment,
-                                         const ConfigFile& config);
+                                         const ConfigFile& config,
+                                         const std::optional<RememberedCluster>& remembered = std::nullopt);
 
 // A server that listens on all addresses (0.0.0.0, [::]) is reached at the coordinator's host.
 std::string ReachableAddress(const std::string& address, const std::string& coordinator_address);

@@ -34,6 +34,37 @@ TEST(ResolveEndpoint, FlagsOverEnvironmentOverConfig) {
   EXPECT_EQ(Resolve({.certificates = "/flag"}, variables, config)->security.certificates, "/flag");
 }
 
+TEST(ResolveEndpoint, ARememberedClusterIsUsedWholeAndOnlyIfNothingElseNamesOne) {
+  const RememberedCluster local = {"127.0.0.1:7070", "/state/certs/user", "/state/user.token", "/state"};
+  const auto resolve = [&](const ConnectionFlags& flags, const std::map<std::string, std::string>& variables, const std::string& config) {
+    return ResolveEndpoint(
+        flags,
+        [&](const char* name) -> std::optional<std::string> {
+          const auto found = variables.find(name);
+          return found == variables.end() ? std::nullopt : std::optional(found->second);
+        },
+        {"/home/ada/.config/muster/config.yaml", config}, local);
+  };
+  const auto endpoint = resolve({}, {{"MUSTER_CERTS", "/env"}, {"MUSTER_TOKEN", "mst_x"}}, "certs: /config\ninsecure: true\n");
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  EXPECT_EQ(endpoint->address, "127.0.0.1:7070");
+  EXPECT_EQ(endpoint->security.certificates, "/state/certs/user") << "not those of another cluster";
+  EXPECT_FALSE(endpoint->security.insecure);
+  EXPECT_EQ(endpoint->security.token_file, "/state/user.token");
+  EXPECT_EQ(endpoint->security.token, "");
+  EXPECT_EQ(resolve({.certificates = "/flag"}, {}, "")->security.certificates, "/flag");
+  EXPECT_EQ(resolve({.certificates = "/flag"}, {}, "")->security.token_file, "") << "the certificate names the caller";
+  EXPECT_EQ(endpoint->remembered_state, "/state");
+  for (const auto& other : {resolve({.address = "a:1"}, {}, "certs: /c\n"), resolve({}, {{"MUSTER_ADDRESS", "a:1"}}, "certs: /c\n"),
+                            resolve({}, {}, "address: a:1\ncerts: /c\n")}) {
+    ASSERT_TRUE(other.ok()) << other.status();
+    EXPECT_EQ(other->address, "a:1");
+    EXPECT_EQ(other->security.certificates, "/c");
+    EXPECT_EQ(other->security.token_file, "");
+    EXPECT_EQ(other->remembered_state, "");
+  }
+}
+
 TEST(ResolveEndpoint, InsecureMustBeAskedFor) {
   EXPECT_THAT(std::string(Resolve({.address = "a:1"}, {}, "").status().message()), HasSubstr("--insecure"));
   EXPECT_TRUE(Resolve({.address = "a:1", .insecure = true}, {{"MUSTER_CERTS", "/env"}}, "")->security.insecure);

@@ -5,6 +5,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -12,6 +13,7 @@
 #include <set>
 #include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -351,6 +353,13 @@ absl::StatusOr<JobSpec> ReadJobFile(const std::filesystem::path& file, const std
   // A missing file is a wrong argument, not a refusal of the cluster.
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
   return ParseJobFile(file.string(), *text, overrides);
+}
+
+std::string ValidJobName(const std::string& text) {
+  std::string name = absl::AsciiStrToLower(text).substr(0, 63);
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; }, '-');
+  return name;
 }
 
 }  // namespace muster

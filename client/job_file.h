@@ -27,4 +27,7 @@ absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& fil
 // The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is not YAML.
 int CountYamlDocuments(const std::string& text);
 
+// The text with only the characters that a job's name may have, and no longer than one.
+std::string ValidJobName(const std::string& text);
+
 }  // namespace muster

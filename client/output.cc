@@ -1,14 +1,21 @@
 #include "client/output.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "client/words.h"
+
 namespace muster {
 namespace {
+
+constexpr int kBetweenColumns = 2;
+constexpr int kLeastColumn = 8;  // that a column is cut to
 
 void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
   if (value.is_object()) {
@@ -40,16 +47,36 @@ std::vector<std::pair<std::string, OutputFormat>> OutputFormats() {
   return {{"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"yaml", OutputFormat::kYaml}};
 }
 
-std::string Table::Text() const {
-  std::vector<size_t> widths;
+int ColumnsOfTerminal(FILE* stream) {
+  winsize size{};
+  if (isatty(fileno(stream)) == 0 || ioctl(fileno(stream), TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col;
+}
+
+std::string Table::Text(int columns) const {
+  std::vector<int> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], ColumnsOf(row[i]));
+  }
+  int total = kBetweenColumns * (static_cast<int>(widths.size()) - 1);
+  for (const int width : widths) total += width;
+  for (; columns > 0 && total > columns; --total) {
+    int* widest = nullptr;
+    for (size_t i = 1; i < widths.size(); ++i) {
+      const int least = std::max(kLeastColumn, i < rows_[0].size() ? ColumnsOf(rows_[0][i]) : 0);
+      if (widths[i] > least && (widest == nullptr || widths[i] >= *widest)) widest = &widths[i];
+    }
+    if (widest == nullptr) break;
+    --*widest;
   }
   std::string text;
   for (const auto& row : rows_) {
     std::string line;
-    for (size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string cell = FitText(row[i], widths[i]);
+      line += cell + std::string(static_cast<size_t>(widths[i] - ColumnsOf(cell) + kBetweenColumns), ' ');
+    }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;

@@ -3,6 +3,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <cstdio>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
@@ -13,12 +14,17 @@ namespace muster {
 enum class OutputFormat { kTable, kJson, kYaml };
 std::vector<std::pair<std::string, OutputFormat>> OutputFormats();  // with their names
 
+// Columns of the terminal that `stream` is; 0: it is none.
+int ColumnsOfTerminal(FILE* stream);
+
 // Columns are as wide as their widest cell; the caller aligns numbers.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  std::string Text() const;  // lines without trailing blanks
+  // Lines without trailing blanks. With `columns` they have at most so many, as far as that is possible: the widest cells
+  // are cut, but none of the first column, and none to less than its header or 8 columns.
+  std::string Text(int columns = 0) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;

@@ -24,6 +24,22 @@ TEST(Table, AlignsColumns) {
   EXPECT_EQ(table.Text(), "NAME         STATE\na-long-name  ready\nb\n");
 }
 
+TEST(Table, FitsTheTerminalByCuttingItsWidestCells) {
+  Table table({"ID", "NAME", "REASON"});
+  table.Add({"k3v9x0qa", "a-name-of-19-columns", "a reason that is longer than the others"});
+  EXPECT_EQ(table.Text(40), "ID        NAME            REASON\nk3v9x0qa  a-name-of-19-…  a reason that…\n");
+  EXPECT_EQ(table.Text(1000), table.Text()) << "nothing is cut without need";
+  EXPECT_EQ(table.Text(5), "ID        NAME      REASON\nk3v9x0qa  a-name-…  a reaso…\n") << "readable, though wider";
+}
+
+TEST(Table, CountsColumnsNotBytes) {
+  Table table({"NAME", "X"});
+  table.Add({"größe", "1"});
+  EXPECT_EQ(table.Text(), "NAME   X\ngröße  1\n");
+  EXPECT_EQ(FitText("größe", 4), "grö…");
+  EXPECT_EQ(FitText("größe", 5), "größe");
+}
+
 TEST(JsonText, KeepsNamesOfTheProtoAndDefaults) {
   muster::v1::ListWorkersResponse response;
   response.add_workers()->set_state(muster::v1::WORKER_STATE_READY);
@@ -45,6 +61,26 @@ TEST(Words, OfEnumerations) {
   EXPECT_EQ(WordOf(muster::v1::OBJECTIVE_JOINTLH_SUM), "jointlh_sum");
   EXPECT_EQ(WordOf(muster::v1::WORKER_STATE_DRAINING), "draining");
   EXPECT_EQ(WordOf(muster::v1::JOB_PHASE_SUCCEEDED), "succeeded");
+}
+
+TEST(Words, OfAges) {
+  const absl::Time now = absl::FromUnixSeconds(1800000000);
+  const auto age = [&](int64_t seconds) {
+    google::protobuf::Timestamp time;
+    time.set_seconds(1800000000 - seconds);
+    return AgeText(time, now);
+  };
+  EXPECT_EQ(AgeText({}, now), "-");
+  EXPECT_EQ(age(-30), "now") << "clocks differ a little";
+  EXPECT_EQ(age(42), "42 s ago");
+  EXPECT_EQ(age(60), "1 min ago");
+  EXPECT_EQ(age(3599), "59 min ago");
+  EXPECT_EQ(age(3600), "1 h ago");
+  EXPECT_EQ(age(47 * 3600), "47 h ago");
+  EXPECT_EQ(age(48 * 3600), "2 days ago");
+  google::protobuf::Timestamp later;
+  later.set_seconds(1800000000 + 3600);
+  EXPECT_EQ(AgeText(later, now), TimeText(later));
 }
 
 TEST(Words, OfNumbers) {

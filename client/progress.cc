@@ -1,6 +1,5 @@
 #include "client/progress.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -47,18 +46,6 @@ std::string Bar(double share, int cells) {
   return bar + std::string(cells - used, ' ');
 }
 
-// Columns of UTF-8 text without wide characters; colors take none.
-int ColumnsOf(const std::string& text) {
-  int columns = 0;
-  bool escape = false;
-  for (const char c : text) {
-    if (c == '\033') escape = true;
-    columns += !escape && (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    if (escape && absl::ascii_isalpha(c)) escape = false;
-  }
-  return columns;
-}
-
 const Evaluation* LastLabelled(const Job& job, const std::string& label) {
   const Evaluation* found = nullptr;
   for (const Evaluation& evaluation : job.evaluations()) {
@@ -93,8 +80,7 @@ ProgressStyle StyleOf(FILE* stream) {
   style.terminal = isatty(fileno(stream)) != 0;
   const char* no_color = std::getenv("NO_COLOR");  // https://no-color.org: set and not empty
   style.color = style.terminal && (no_color == nullptr || *no_color == '\0');
-  winsize size{};
-  if (style.terminal && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) style.width = size.ws_col;
+  if (const int columns = ColumnsOfTerminal(stream); columns > 0) style.width = columns;
   return style;
 }
 
@@ -174,9 +160,7 @@ std::string PhaseText(const Job& job) {
 }
 
 int RewrittenLine::Width() {
-  winsize size{};
-  const int descriptor = fileno(out_);
-  if (descriptor >= 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width_ = size.ws_col;
+  if (const int columns = fileno(out_) >= 0 ? ColumnsOfTerminal(out_) : 0; columns > 0) width_ = columns;
   return width_;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/app.h"
+#include "client/shell/examples.h"
 #include "common/flags/explain.h"
 
 namespace muster {
@@ -208,7 +209,7 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
 // A command that prints no JSON must declare it: its name is here, or it calls PrintsItsOwnFormat.
 TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
-      "submit", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
+      "submit", "status", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
       "models push", "models list", "models show", "models rm", "export", "trace", "eval", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "doctor", "explain", "version"};
@@ -227,6 +228,7 @@ TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {
   EXPECT_THAT(Refusal("doctor --gpu"), HasSubstr("--gpu works only with --worker"));
   EXPECT_THAT(Refusal("drain w --now --undo"), HasSubstr("exclude each other"));
   EXPECT_THAT(Refusal("logs j --output json"), HasSubstr("--output has no effect"));
+  EXPECT_THAT(Refusal("jobs --wide --output json"), HasSubstr("exclude each other"));
   EXPECT_THAT(Refusal("jobs --insecure --certs c"), HasSubstr("exclude each other"));
   EXPECT_EQ(Refusal("tokens revoke --file f"), "muster tokens revoke: give --user or --id.");
   EXPECT_THAT(Refusal("tokens revoke --file f --user u --id 12345678"), HasSubstr("--user and --id exclude each other"));
@@ -237,7 +239,7 @@ TEST(Usage, FlagsThatMeanNothingTogetherAreRefused) {
 TEST(Usage, TextsNameWhatIsAllowed) {
   EXPECT_EQ(Refusal("jobs --output xml"), "muster jobs: --output: unknown value \"xml\". Allowed: table, json, yaml.");
   EXPECT_THAT(Refusal("jobs --output jsn"), HasSubstr("Did you mean \"json\"?"));
-  EXPECT_THAT(Refusal("status"), AllOf(HasSubstr("Use muster jobs"), HasSubstr("Allowed: ")));
+  EXPECT_THAT(Refusal("ps"), AllOf(HasSubstr("Use muster jobs"), HasSubstr("Allowed: ")));
   EXPECT_THAT(Refusal("data ls"), HasSubstr("Use muster data list."));
   EXPECT_THAT(Refusal("certs init a --days 1.5"), HasSubstr("--days: \"1.5\" is not a whole number from 1 to 36500."));
   EXPECT_THAT(Refusal("watch j --timeout 0"), HasSubstr("--timeout: \"0\" is not a number above 0."));
@@ -247,6 +249,24 @@ TEST(Usage, TextsNameWhatIsAllowed) {
   EXPECT_THAT(Refusal("logs j --rank -1"), HasSubstr("--rank: \"-1\" is not a number of 0 or more."));
   EXPECT_THAT(Refusal("get j k"), HasSubstr("unexpected argument \"k\". Usage: muster get JOB [FLAGS]."));
   EXPECT_THAT(Refusal("jobs --active=maybe"), HasSubstr("--active takes no value"));
+}
+
+TEST(Usage, EveryHelpTextEndsWithExamplesThatAreRight) {
+  Tree tree;
+  std::set<std::string> seen;
+  ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
+    const std::string path = absl::StrJoin(words, " ");
+    const auto found = Examples().find(path);
+    ASSERT_NE(found, Examples().end()) << path << ": add examples to client/shell/examples.cc";
+    ASSERT_FALSE(found->second.empty()) << path;
+    seen.insert(path);
+    for (const std::string& example : found->second) {
+      EXPECT_THAT(command.help(), HasSubstr(absl::StrCat("\n  ", example, "\n"))) << path;
+      EXPECT_THAT(example, StartsWith(path.empty() ? "muster " : absl::StrCat("muster ", path))) << path;
+      EXPECT_EQ(Refusal(example.substr(sizeof("muster"))), "") << example;
+    }
+  });
+  EXPECT_EQ(seen.size(), Examples().size()) << "examples of a command that does not exist";
 }
 
 TEST(Usage, HelpAndVersionAreFoundWhereverTheyAreLookedFor) {

@@ -61,6 +61,38 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()), absl::LocalTimeZone());
 }
 
+std::string AgeText(const google::protobuf::Timestamp& time, absl::Time now) {
+  if (time.seconds() == 0) return "-";
+  const int64_t seconds = absl::ToInt64Seconds(now - absl::FromUnixSeconds(time.seconds()));
+  if (seconds < -60) return TimeText(time);
+  if (seconds <= 0) return "now";
+  if (seconds < 60) return absl::StrCat(seconds, " s ago");
+  if (seconds < 3600) return absl::StrCat(seconds / 60, " min ago");
+  if (seconds < 48 * 3600) return absl::StrCat(seconds / 3600, " h ago");
+  return absl::StrCat(seconds / (24 * 3600), " days ago");
+}
+
+int ColumnsOf(const std::string& text) {
+  int columns = 0;
+  bool escape = false;
+  for (const char c : text) {
+    if (c == '\033') escape = true;
+    columns += !escape && (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    if (escape && absl::ascii_isalpha(c)) escape = false;
+  }
+  return columns;
+}
+
+std::string FitText(const std::string& text, int columns) {
+  if (ColumnsOf(text) <= columns) return text;
+  size_t bytes = 0;
+  for (int used = 0; bytes < text.size(); ++bytes) {
+    const bool begins = (static_cast<unsigned char>(text[bytes]) & 0xC0) != 0x80;
+    if (begins && ++used >= columns) break;
+  }
+  return text.substr(0, bytes) + "…";
+}
+
 std::string Plural(uint64_t count, const std::string& noun) {
   if (count == 1) return absl::StrCat("1 ", noun);
   const bool ends_in_y = absl::EndsWith(noun, "y");

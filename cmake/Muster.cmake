@@ -6,7 +6,17 @@ target_compile_options(muster_warnings INTERFACE -Wall -Wextra -Werror -Wno-miss
 # GCC 12 sees overlaps in std::string that are not there: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
 target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
+# Most of the time of a compile step goes to the headers of gRPC, protobuf and torch, so the files of a library are
+# compiled together, eight at a time (docs/decisions/0089). -DCMAKE_UNITY_BUILD=OFF compiles each file by itself.
+option(CMAKE_UNITY_BUILD "Compile the files of a library together, several at a time" ON)
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8 CACHE STRING "How many files are compiled together; 0: a whole library")
+if(CMAKE_UNITY_BUILD)
+  # Here a type of a .cc file is never in the compiler's main file, which is what this warning takes a header to be.
+  target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
+
 # muster_cc_library(NAME [SRCS ...] [DEPS ...])   headers are found from the root of the project
+# A source with compile options of its own (set_source_files_properties) is compiled by itself.
 function(muster_cc_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -26,7 +36,7 @@ function(muster_cc_binary name)
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} muster_warnings)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin UNITY_BUILD OFF)
 endfunction()
 
 # The places of this checkout, for the few tests that read its files or start its programs. In a header and not in the
@@ -50,6 +60,7 @@ function(muster_cc_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main muster_warnings)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/test_paths)
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   # MKL rounds alike whatever the alignment of its operands, as every rank has it (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"

@@ -86,9 +86,10 @@ class Shell(unittest.TestCase):
         done = subprocess.run(["groff", "-K", "utf8", "-man", "-ww", "-Tutf8", "-P-c"], input=page, capture_output=True, text=True, check=True)
         self.assertEqual(done.stderr, "")
         text = re.sub(".[\b]", "", done.stdout)  # bold, as terminals print it
-        for line in muster("--help").split("Subcommands:")[1].splitlines():
+        for line in muster("--help").split("Subcommands:")[1].split("Example:")[0].splitlines():
             if line.strip():
                 self.assertTrue(f"muster {line.split()[0]}" in text, line)
+        self.assertIn("muster submit job.yaml --wait", text)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ absl::StatusOr<int> ListBackups(const Cli& cli, const std::string& folder) {
     table.Add({name, TimeText(manifest.taken()), WithThousands(FilesOf(manifest)), SizeText(BytesOf(manifest))});
     json["backups"].push_back({{"name", name}, {"files", FilesOf(manifest)}, {"bytes", BytesOf(manifest)}});
   }
-  std::printf("%s", cli.output == OutputFormat::kTable ? table.Text().c_str() : Format(json, cli.output).c_str());
+  std::printf("%s", cli.output == OutputFormat::kTable ? table.Text(ColumnsOfTerminal(stdout)).c_str() : Format(json, cli.output).c_str());
   return kExitSucceeded;
 }
 

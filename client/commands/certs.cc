@@ -114,7 +114,7 @@ absl::StatusOr<int> Show(const Cli& cli, const std::filesystem::path& folder) {
     good = good && (one.state == "valid" || one.state.starts_with("ends in"));
   }
   std::printf("%s", cli.output == OutputFormat::kTable
-                        ? table.Text().c_str()
+                        ? table.Text(ColumnsOfTerminal(stdout)).c_str()
                         : Format(nlohmann::ordered_json{{"certificates", list}}, cli.output).c_str());
   return good ? kExitSucceeded : kExitJobFailed;
 }

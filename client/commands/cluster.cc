@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/list_table.h"
 #include "client/words.h"
 #include "common/exit_code.h"
 #include "common/flags/parse_flags.h"
@@ -21,7 +22,7 @@ std::string SlotsText(const muster::v1::Worker& worker) {
   return absl::StrCat(used, "/", worker.slots_size());
 }
 
-absl::StatusOr<int> ListWorkers(const Cli& cli) {
+absl::StatusOr<int> ListWorkers(const Cli& cli, bool wide) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = ClusterService::NewStub(connection.coordinator());
   const auto response = CallAllPages(*stub, &ClusterService::Stub::ListWorkers, muster::v1::ListWorkersRequest());
@@ -36,9 +37,9 @@ absl::StatusOr<int> ListWorkers(const Cli& cli) {
                worker.device_name().empty() ? WordOf(worker.device())
                                             : absl::StrCat(WordOf(worker.device()), " (", worker.device_name(), ")"),
                SlotsText(worker), absl::StrCat(worker.cores()), SizeText(worker.memory_bytes()), worker.host(),
-               TimeText(worker.last_heard()), worker.reason()});
+               TimeCell(worker.last_heard(), wide), worker.reason()});
   }
-  std::printf("%s", table.Text().c_str());
+  PrintTable(table, wide);
   return kExitSucceeded;
 }
 
@@ -56,7 +57,7 @@ absl::StatusOr<int> ListQueues(const Cli& cli) {
     table.Add({queue.name(), absl::StrCat(queue.slots_used()), absl::StrCat(queue.jobs_running()),
                absl::StrCat(queue.jobs_waiting())});
   }
-  std::printf("%s", table.Text().c_str());
+  PrintTable(table, false);
   return kExitSucceeded;
 }
 
@@ -86,9 +87,10 @@ absl::StatusOr<int> Drain(const Cli& cli, const DrainFlags& flags) {
 }  // namespace
 
 void AddClusterCommands(CLI::App& app, Cli& cli) {
-  app.add_subcommand("workers", "List workers and their slots")->fallthrough()->callback([&cli] {
-    cli.action = [&cli] { return ListWorkers(cli); };
-  });
+  auto wide = std::make_shared<bool>(false);
+  CLI::App* workers = app.add_subcommand("workers", "List workers and their slots")->fallthrough();
+  AddWideFlag(*workers, cli, *wide);
+  workers->callback([&cli, wide] { cli.action = [&cli, wide] { return ListWorkers(cli, *wide); }; });
   app.add_subcommand("queues", "List queues")->fallthrough()->callback([&cli] {
     cli.action = [&cli] { return ListQueues(cli); };
   });

@@ -5,9 +5,13 @@
 
 namespace muster {
 
+// Of the argument JOB of every command.
+inline constexpr char kJobHelp[] = "Id of the job, the beginning of its id, or its name";
+
 void AddInitCommand(CLI::App& app, Cli& cli);
 void AddSubmitCommand(CLI::App& app, Cli& cli);
 void AddJobsCommands(CLI::App& app, Cli& cli);  // jobs, get
+void AddStatusCommand(CLI::App& app, Cli& cli);
 void AddWatchCommand(CLI::App& app, Cli& cli);
 void AddMetricsCommand(CLI::App& app, Cli& cli);
 void AddLogsCommand(CLI::App& app, Cli& cli);

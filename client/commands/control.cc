@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/progress.h"
 #include "common/exit_code.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -34,16 +35,18 @@ void AddControl(CLI::App& app, Cli& cli, const std::string& name, const std::str
                 grpc::Status (JobService::Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
   auto flags = std::make_shared<ControlFlags>();
   CLI::App* command = app.add_subcommand(name, help)->fallthrough();
-  command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("job", flags->id, kJobHelp)->required()->type_name("JOB");
   command->add_option("--request-id", flags->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   command->callback([&cli, flags, name, method] {
     cli.action = [&cli, flags, name, method]() -> absl::StatusOr<int> {
       ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
       const auto stub = JobService::NewStub(connection.coordinator());
       Request request;
-      request.set_id(flags->id);
       request.set_request_id(RequestIdOr(flags->request_id));
-      const auto response = Call(*stub, method, request, {.patience = absl::Seconds(20)});
+      const auto response = WithJob(*stub, flags->id, [&](const std::string& id) {
+        request.set_id(id);
+        return Call(*stub, method, request, {.patience = absl::Seconds(20)});
+      });
       if (!response.ok()) return WithContext(response.status(), name);
       const muster::v1::Job& job = response->job();
       std::printf("%s", cli.output == OutputFormat::kTable ? StateText(name, job).c_str() : Format(job, cli.output).c_str());

@@ -7,6 +7,7 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/data.h"
+#include "client/list_table.h"
 #include "client/words.h"
 #include "common/exit_code.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 using muster::v1::DataService;
 
-absl::StatusOr<int> List(const Cli& cli) {
+absl::StatusOr<int> ListDatasets(const Cli& cli, bool wide) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   auto response = CallAllPages(*stub, &DataService::Stub::ListDatasets, muster::v1::ListDatasetsRequest());
   if (!response.ok()) return WithContext(response.status(), "data list");
@@ -30,14 +31,14 @@ absl::StatusOr<int> List(const Cli& cli) {
     const auto name_of = [](std::string* out, const muster::v1::SplitInfo& split) { out->append(split.name()); };
     table.Add({dataset.name(), WithThousands(dataset.queries()), WithThousands(dataset.passages()),
                absl::StrJoin(dataset.splits(), ",", name_of), SizeText(dataset.bytes()),
-               dataset.owner().empty() ? "-" : dataset.owner(), TimeText(dataset.imported()),
+               dataset.owner().empty() ? "-" : dataset.owner(), TimeCell(dataset.imported(), wide),
                dataset.digest().substr(0, 12)});
   }
-  std::printf("%s", table.Text().c_str());
+  PrintTable(table, wide);
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveDataset(const Cli& cli, const std::string& name) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::DeleteDatasetRequest request;
   request.set_name(name);
@@ -59,15 +60,16 @@ void AddDataCommands(CLI::App& app, Cli& cli) {
   CLI::App* data = app.add_subcommand("data", "Import, inspect, export and remove datasets")->fallthrough();
   data->require_subcommand(1);
   AddImportCommand(*data, cli);
-  data->add_subcommand("list", "List datasets")->fallthrough()->callback([&cli] {
-    cli.action = [&cli] { return List(cli); };
-  });
+  auto wide = std::make_shared<bool>(false);
+  CLI::App* list = data->add_subcommand("list", "List datasets")->fallthrough();
+  AddWideFlag(*list, cli, *wide);
+  list->callback([&cli, wide] { cli.action = [&cli, wide] { return ListDatasets(cli, *wide); }; });
   auto name = std::make_shared<std::string>();
   AddShowCommands(*data, cli);
   AddDataExportCommand(*data, cli);
   CLI::App* remove = data->add_subcommand("rm", "Remove a dataset; running jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveDataset(cli, *name); }; });
 }
 
 }  // namespace muster

@@ -1,13 +1,12 @@
 // muster eval MODEL DATASET: a job that trains nothing.
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
+#include "client/find_job.h"
 #include "client/job_file.h"
 #include "common/status.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -24,17 +23,8 @@ struct EvalFlags {
   std::string request_id;
 };
 
-// "eval-MODEL-DATASET", with only the characters allowed in names.
-std::string NameOf(const EvalFlags& flags) {
-  std::string name = absl::AsciiStrToLower(absl::StrCat("eval-", flags.model, "-", flags.dataset)).substr(0, 63);
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return !absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-'; },
-      '-');
-  return name;
-}
-
 absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
-  const nlohmann::json job_file = {{"name", NameOf(flags)},
+  const nlohmann::json job_file = {{"name", ValidJobName(absl::StrCat("eval-", flags.model, "-", flags.dataset))},
                                    {"model", {{"from", flags.model}}},
                                    {"duration", {{"steps", 0}}},
                                    {"report", {{"dataset", flags.dataset}, {"split", flags.split}}}};
@@ -43,6 +33,7 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
+  if (const absl::Status status = CompleteModelJob(*stub, *request.mutable_spec()); !status.ok()) return WithContext(status, "eval");
   std::vector<std::string> notes;
   const auto submitted =
       Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
@@ -57,7 +48,7 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
 void AddEvalCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Measure a model on a dataset")->fallthrough();
-  command->add_option("model", flags->model, "A pushed model, or job:ID")->required()->type_name("MODEL");
+  command->add_option("model", flags->model, "A pushed model, or job:JOB")->required()->type_name("MODEL");
   command->add_option("dataset", flags->dataset, "An imported dataset")->required()->type_name("DATASET");
   command->add_option("--split", flags->split, "Split of the dataset")->type_name("SPLIT")->capture_default_str();
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")

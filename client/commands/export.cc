@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/new_folder.h"
 #include "client/transfer.h"
 #include "client/words.h"
@@ -44,21 +45,18 @@ std::string NoModel(const muster::v1::Job& job) {
   return absl::StrCat(state, "it is ", WordOf(job.phase()), ". Wait for its end with muster watch ", job.id(), ".");
 }
 
-absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::string& folder) {
+absl::StatusOr<int> Export(const Cli& cli, const std::string& given, const std::string& folder) {
   ASSIGN_OR_RETURN(const std::filesystem::path target, NewFolderTarget("export", folder));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  muster::v1::GetJobRequest request;
-  request.set_id(id);
-  const auto response = Call(*stub, &JobService::Stub::GetJob, request);
-  if (!response.ok()) return WithContext(response.status(), "export");
-  const muster::v1::Job& job = response->job();
-  if (job.export_manifest().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("export: ", NoModel(job)));
+  const auto job = GetNamedJob(*stub, given);
+  if (!job.ok()) return WithContext(job.status(), "export");
+  if (job->export_manifest().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("export: ", NoModel(*job)));
   }
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
-  const auto manifest = blobs.GetManifest(job.export_manifest());
+  const auto manifest = blobs.GetManifest(job->export_manifest());
   if (!manifest.ok()) return WithContext(ExplainUnreachable(manifest.status()), "export");
   const bool table = cli.output == OutputFormat::kTable;
   TransferPrinter printer(table ? stdout : nullptr, StyleOf(stdout), "receiving", RealClock().Monotonic());
@@ -74,7 +72,7 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& id, const std::str
     std::printf("  %s  %s\n", file.path().c_str(), SizeText(file.size()).c_str());
     bytes += file.size();
   }
-  std::printf("exported job %s to %s: %s, %s\n", id.c_str(), target.c_str(),
+  std::printf("exported job %s to %s: %s, %s\n", job->id().c_str(), target.c_str(),
               Plural(manifest->files_size(), "file").c_str(), SizeText(bytes).c_str());
   return kExitSucceeded;
 }
@@ -86,7 +84,7 @@ void AddExportCommand(CLI::App& app, Cli& cli) {
   auto folder = std::make_shared<std::string>();
   CLI::App* command =
       app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
-  command->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   command->add_option("dir", *folder, "A new or empty folder")->required()->type_name("DIR");
   command->callback([&cli, id, folder] { cli.action = [&cli, id, folder] { return Export(cli, *id, *folder); }; });
 }

@@ -32,13 +32,13 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
     bytes += kind.bytes();
   }
   table.Add({"in all", "", SizeText(bytes)});
-  std::printf("%s", table.Text().c_str());
+  std::printf("%s", table.Text(ColumnsOfTerminal(stdout)).c_str());
   if (dry_run && response->largest_size() > 0) {
     Table largest({"LARGEST", "SIZE", "LAST USED", "ID"});
     for (const auto& item : response->largest()) {
       largest.Add({item.kind(), SizeText(item.bytes()), TimeText(item.last_used()), item.id()});
     }
-    std::printf("\n%s", largest.Text().c_str());
+    std::printf("\n%s", largest.Text(ColumnsOfTerminal(stdout)).c_str());
   }
   return kExitSucceeded;
 }

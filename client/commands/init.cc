@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/init/job_draft.h"
@@ -19,20 +20,24 @@ namespace muster {
 namespace {
 
 struct InitFlags {
-  std::string file, from, tool;
+  std::string file, from, tool, model, data;
   uint32_t processes = 0;
 };
 
-std::string MinimalJobFile() {
+std::string MinimalJobFile(const InitFlags& flags) {
+  const std::string model = flags.model.empty() ? "my-model" : flags.model;
+  const std::string data = flags.data.empty() ? "my-data" : flags.data;
+  const bool named = !flags.model.empty() || !flags.data.empty();
   JobDraft draft;
   draft.Before("The smallest job. Every other field has a default: docs/reference/job-spec.md.");
   draft.Before("What it would do: muster submit FILE --dry-run");
-  draft.Set("name", "my-job", "any name").IgnoreError();
-  draft.Set("model.from", "my-model", "muster models push my-model DIR").IgnoreError();
-  draft.Set("data.train", "my-data", "muster data import my-data PATH").IgnoreError();
+  draft.Set("name", named ? ValidJobName(absl::StrCat(data, "-", model)) : "my-job", "any name").IgnoreError();
+  const bool of_a_job = absl::StartsWith(model, "job:");
+  draft.Set("model.from", model, of_a_job ? "the model of this job" : absl::StrCat("muster models push ", model, " DIR")).IgnoreError();
+  draft.Set("data.train", data, absl::StrCat("muster data import ", data, " PATH")).IgnoreError();
   draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
   draft.Set("duration.epochs", "3", "or steps").IgnoreError();
-  draft.Set("report.dataset", "my-data", "measured before and after training, on split test").IgnoreError();
+  draft.Set("report.dataset", data, "measured before and after training, on split test").IgnoreError();
   return draft.Text();
 }
 
@@ -59,7 +64,7 @@ absl::StatusOr<int> Init(const InitFlags& flags) {
   if (!flags.file.empty() && std::filesystem::exists(flags.file)) {
     return absl::InvalidArgumentError(absl::StrCat("init: ", flags.file, " exists. Name another file."));
   }
-  std::string text = MinimalJobFile();
+  std::string text = MinimalJobFile(flags);
   if (!flags.from.empty()) {
     auto translated = FromArguments(flags);
     if (!translated.ok()) return WithContext(translated.status(), "init");
@@ -78,7 +83,7 @@ absl::StatusOr<int> Init(const InitFlags& flags) {
 
 void AddInitCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<InitFlags>();
-  CLI::App* command = app.add_subcommand("init", "Write a job file: the smallest one, or from another tool's arguments")->fallthrough();
+  CLI::App* command = app.add_subcommand("init", "Write a commented job file: the smallest one, or from another tool's arguments")->fallthrough();
   AsksNoCluster(command, cli);
   PrintsItsOwnFormat(command, cli);
   command->add_option("job", flags->file, "File to write; without it the job file is printed")->type_name("JOB.yaml");
@@ -94,6 +99,10 @@ void AddInitCommand(CLI::App& app, Cli& cli) {
           ->type_name("N")
           ->check(CLI::PositiveNumber);
   OnlyWith(processes, from);
+  for (CLI::Option* option : {command->add_option("--model", flags->model, "The model to train: a pushed model, or job:ID")->type_name("MODEL"),
+                              command->add_option("--data", flags->data, "The dataset to train on")->type_name("DATASET")}) {
+    option->excludes(from);
+  }
   command->callback([&cli, flags] { cli.action = [flags] { return Init(*flags); }; });
 }
 

@@ -14,6 +14,9 @@
 #include "absl/strings/str_join.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
+#include "client/job_list.h"
+#include "client/list_table.h"
 #include "client/progress.h"
 #include "client/step_log.h"
 #include "client/words.h"
@@ -35,6 +38,7 @@ struct JobsFlags {
   std::string user, queue, name;
   std::vector<std::string> phases;
   double since_hours = 0;
+  bool wide = false;
 };
 
 absl::StatusOr<muster::v1::ListJobsRequest> RequestOf(const JobsFlags& flags) {
@@ -62,21 +66,7 @@ absl::StatusOr<muster::v1::ListJobsRequest> RequestOf(const JobsFlags& flags) {
   return request;
 }
 
-muster::v1::JobSummary SummaryOf(const Job& job) {  // of a coordinator that knows no summaries
-  muster::v1::JobSummary summary;
-  summary.set_id(job.id());
-  summary.set_name(job.spec().name());
-  summary.set_phase(job.phase());
-  summary.set_reason(job.reason());
-  summary.set_owner(job.owner());
-  summary.set_queue(job.spec().resources().queue());
-  *summary.mutable_submitted() = job.submitted();
-  summary.set_step(job.progress().step());
-  summary.set_total_steps(job.progress().total_steps() != 0 ? job.progress().total_steps() : job.resolved().total_steps());
-  return summary;
-}
-
-absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
+absl::StatusOr<int> PrintJobs(const Cli& cli, const JobsFlags& flags) {
   ASSIGN_OR_RETURN(muster::v1::ListJobsRequest request, RequestOf(flags));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
@@ -100,13 +90,12 @@ absl::StatusOr<int> ListJobs(const Cli& cli, const JobsFlags& flags) {
     std::printf("%s", Format(all, cli.output).c_str());
     return kExitSucceeded;
   }
-  for (const Job& job : all.jobs()) *all.add_summaries() = SummaryOf(job);
   Table rows({"ID", "NAME", "PHASE", "STEP", "QUEUE", "OWNER", "SUBMITTED", "REASON"});
-  for (const muster::v1::JobSummary& job : all.summaries()) {
+  for (const muster::v1::JobSummary& job : SummariesOf(all)) {
     rows.Add({job.id(), job.name(), WordOf(job.phase()), absl::StrCat(job.step(), "/", job.total_steps()), job.queue(),
-              job.owner(), TimeText(job.submitted()), job.reason()});
+              job.owner(), TimeCell(job.submitted(), flags.wide), job.reason()});
   }
-  std::printf("%s", rows.Text().c_str());
+  PrintTable(rows, flags.wide);
   return kExitSucceeded;
 }
 
@@ -116,29 +105,36 @@ struct RemoveFlags {
 };
 
 // Whether the user agrees; a program that reads from no terminal has to say --yes.
-absl::Status AskToRemove(const RemoveFlags& flags) {
-  if (flags.yes) return absl::OkStatus();
+absl::Status AskToRemove(const std::string& job) {
   if (isatty(STDIN_FILENO) == 0) {
     return absl::InvalidArgumentError("job rm: removes the job's record, logs, checkpoints and model. Confirm with --yes.");
   }
-  std::fprintf(stderr, "Remove job %s with its logs, checkpoints and exported model? [y/N] ", flags.id.c_str());
+  std::fprintf(stderr, "Remove job %s with its logs, checkpoints and exported model? [y/N] ", job.c_str());
   const int answer = std::getchar();
   if (answer == 'y' || answer == 'Y') return absl::OkStatus();
   return absl::CancelledError("job rm: nothing was removed.");
 }
 
 absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
-  RETURN_IF_ERROR(AskToRemove(flags));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
   muster::v1::DeleteJobRequest request;
   request.set_id(flags.id);
+  if (!flags.yes) {
+    const auto job = GetNamedJob(*stub, flags.id);
+    if (!job.ok()) return WithContext(job.status(), "job rm");
+    request.set_id(job->id());
+    RETURN_IF_ERROR(AskToRemove(absl::StrCat(job->id(), " (", job->spec().name(), ")")));
+  }
   request.set_request_id(RequestIdOr(flags.request_id));
-  const auto response = Call(*stub, &JobService::Stub::DeleteJob, request, {.patience = absl::Seconds(20)});
+  const auto response = WithJob(*stub, request.id(), [&](const std::string& id) {
+    request.set_id(id);
+    return Call(*stub, &JobService::Stub::DeleteJob, request, {.patience = absl::Seconds(20)});
+  });
   if (!response.ok()) return WithContext(response.status(), "job rm");
   std::printf("%s", cli.output == OutputFormat::kTable
-                        ? absl::StrCat("removed job ", flags.id, "\n").c_str()
-                        : Format(nlohmann::ordered_json{{"id", flags.id}}, cli.output).c_str());
+                        ? absl::StrCat("removed job ", request.id(), "\n").c_str()
+                        : Format(nlohmann::ordered_json{{"id", request.id()}}, cli.output).c_str());
   return kExitSucceeded;
 }
 
@@ -172,17 +168,10 @@ std::string Describe(const Job& job) {
   return facts.Text();
 }
 
-absl::StatusOr<Job> AskForJob(const Connection& connection, const std::string& id) {
-  const auto stub = JobService::NewStub(connection.coordinator());
-  muster::v1::GetJobRequest request;
-  request.set_id(id);
-  ASSIGN_OR_RETURN(const auto response, Call(*stub, &JobService::Stub::GetJob, request));
-  return response.job();
-}
-
 absl::StatusOr<int> GetJob(const Cli& cli, const std::string& id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  const auto job = AskForJob(connection, id);
+  const auto stub = JobService::NewStub(connection.coordinator());
+  const auto job = GetNamedJob(*stub, id);
   if (!job.ok()) return WithContext(job.status(), "get");
   std::printf("%s", (cli.output == OutputFormat::kTable ? Describe(*job) : Format(*job, cli.output)).c_str());
   return kExitSucceeded;
@@ -195,9 +184,10 @@ absl::StatusOr<int> GetStepLog(const Cli& cli, const std::string& id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
+  const auto stub = JobService::NewStub(connection.coordinator());
   absl::StatusOr<std::string> text;
   for (int tries = 0; tries < kStepLogTries; ++tries) {
-    const auto job = AskForJob(connection, id);
+    const auto job = GetNamedJob(*stub, id);
     if (!job.ok()) return WithContext(job.status(), "get");
     text = FetchStepLog(blobs, *job);
     if (!absl::IsNotFound(text.status())) break;
@@ -226,20 +216,21 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
       ->type_name("HOURS")
       ->check(CLI::PositiveNumber);
   jobs->add_option("--name", flags->name, "Only jobs whose name contains this")->type_name("TEXT");
-  jobs->callback([&cli, flags] { cli.action = [&cli, flags] { return ListJobs(cli, *flags); }; });
+  AddWideFlag(*jobs, cli, flags->wide);
+  jobs->callback([&cli, flags] { cli.action = [&cli, flags] { return PrintJobs(cli, *flags); }; });
 
   auto removal = std::make_shared<RemoveFlags>();
   CLI::App* job = app.add_subcommand("job", "Commands of one job")->fallthrough();
   job->require_subcommand(1);
   CLI::App* rm = job->add_subcommand("rm", "Remove an ended job, its logs, checkpoints and exported model")->fallthrough();
-  rm->add_option("job", removal->id, "Id of the job")->required()->type_name("JOB");
+  rm->add_option("job", removal->id, kJobHelp)->required()->type_name("JOB");
   rm->add_flag("--yes", removal->yes, "Do not ask");
   rm->add_option("--request-id", removal->request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
   rm->callback([&cli, removal] { cli.action = [&cli, removal] { return RemoveJob(cli, *removal); }; });
 
   auto id = std::make_shared<std::string>();
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
-  get->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  get->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   auto metrics = std::make_shared<std::string>();
   get->add_option("--metrics", *metrics, "Print the step log up to the newest checkpoint instead: csv")
       ->type_name("FORMAT")

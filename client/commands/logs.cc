@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/interrupt.h"
 #include "client/words.h"
 #include "common/exit_code.h"
@@ -39,12 +40,12 @@ void Print(const muster::v1::StreamJobLogsResponse& part, bool one_rank) {
 }
 
 // A rank or an attempt that the job never had would have no lines, as if its log were empty.
-absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& flags) {
+absl::Status CheckExists(muster::v1::JobService::Stub& stub, const std::string& id, const LogsFlags& flags) {
   if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
   muster::v1::GetJobRequest request;
-  request.set_id(flags.id);
+  request.set_id(id);
   const auto response = Call(stub, &muster::v1::JobService::Stub::GetJob, request);
-  if (!response.ok()) return WithContext(response.status(), "logs");
+  if (!response.ok()) return response.status();
   const muster::v1::Job& job = response->job();
   int ranks = static_cast<int>(std::max(job.spec().resources().slots().min(), job.spec().resources().slots().max()));
   int last_attempt = 0;
@@ -55,35 +56,40 @@ absl::Status CheckExists(muster::v1::JobService::Stub& stub, const LogsFlags& fl
   }
   if (flags.attempt == 0 || (flags.attempt > last_attempt && !flags.follow)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("logs: job ", flags.id, " has no attempt ", flags.attempt,
+        absl::StrCat("job ", id, " has no attempt ", flags.attempt,
                      last_attempt == 0 ? ": it has not started yet." : absl::StrCat(". It has had ", last_attempt, ".")));
   }
   if (ranks > 0 && flags.rank >= ranks) {
-    return absl::InvalidArgumentError(absl::StrCat("logs: job ", flags.id, " has no rank ", flags.rank, ". It has ",
+    return absl::InvalidArgumentError(absl::StrCat("job ", id, " has no rank ", flags.rank, ". It has ",
                                                    Plural(ranks, "rank"), ", from 0 to ", ranks - 1, "."));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
-  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  const auto stub = muster::v1::JobService::NewStub(connection.coordinator());
+absl::StatusOr<int> PrintLogs(muster::v1::JobService::Stub& stub, const std::string& id, const LogsFlags& flags) {
   muster::v1::StreamJobLogsRequest request;
-  request.set_id(flags.id);
+  request.set_id(id);
   request.set_follow(flags.follow);
   if (flags.rank >= 0) request.set_rank(flags.rank);
   if (flags.attempt >= 0) request.set_attempt(flags.attempt);
-  RETURN_IF_ERROR(CheckExists(*stub, flags));
-  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " keeps running. Read its logs with muster logs -f ",
-                                                             flags.id, ".")
+  RETURN_IF_ERROR(CheckExists(stub, id, flags));
+  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", id, " keeps running. Read its logs with muster logs -f ", id, ".")
                                               : "logs: interrupted.");
   grpc::ClientContext context;
-  const auto reader = stub->StreamJobLogs(&context, request);
+  const auto reader = stub.StreamJobLogs(&context, request);
   muster::v1::StreamJobLogsResponse part;
   while (reader->Read(&part)) Print(part, flags.rank >= 0);
   const absl::Status status = FromGrpc(reader->Finish());
-  if (!status.ok()) return WithContext(ExplainUnreachable(status), "logs");
+  if (!status.ok()) return ExplainUnreachable(status);
   return kExitSucceeded;
+}
+
+absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = muster::v1::JobService::NewStub(connection.coordinator());
+  absl::StatusOr<int> code = WithJob(*stub, flags.id, [&](const std::string& id) { return PrintLogs(*stub, id, flags); });
+  if (!code.ok()) return WithContext(code.status(), "logs");
+  return code;
 }
 
 }  // namespace
@@ -91,7 +97,7 @@ absl::StatusOr<int> Logs(const Cli& cli, const LogsFlags& flags) {
 void AddLogsCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<LogsFlags>();
   CLI::App* command = app.add_subcommand("logs", "Print what a job's ranks logged")->fallthrough();
-  command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("job", flags->id, kJobHelp)->required()->type_name("JOB");
   command->add_flag("-f,--follow", flags->follow, "Keep printing until the job has ended");
   command->add_option("--rank", flags->rank, "Only this rank")->type_name("RANK")->check(CLI::NonNegativeNumber);
   command->add_option("--attempt", flags->attempt, "Only this attempt")->type_name("N")->check(CLI::NonNegativeNumber);

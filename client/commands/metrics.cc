@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/interrupt.h"
 #include "client/words.h"
 #include "common/exit_code.h"
@@ -42,16 +43,14 @@ std::string Text(const StepMetrics& point, OutputFormat format) {
   return nlohmann::ordered_json::parse(JsonText(point)).dump() + "\n";
 }
 
-absl::StatusOr<int> PrintMetrics(const Cli& cli, const MetricsFlags& flags) {
-  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
-  const auto stub = JobService::NewStub(connection.coordinator());
+absl::StatusOr<int> PrintMetrics(const Cli& cli, JobService::Stub& stub, const std::string& id, const MetricsFlags& flags) {
   muster::v1::StreamJobMetricsRequest request;
-  request.set_id(flags.id);
+  request.set_id(id);
   request.set_follow(flags.follow);
   request.set_after_step(flags.after);
-  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", flags.id, " keeps running.") : "metrics: interrupted.");
+  const InterruptScope interrupt(flags.follow ? absl::StrCat("job ", id, " keeps running.") : "metrics: interrupted.");
   grpc::ClientContext context;
-  const auto reader = stub->StreamJobMetrics(&context, request);
+  const auto reader = stub.StreamJobMetrics(&context, request);
   muster::v1::StreamJobMetricsResponse part;
   bool any = false;
   while (reader->Read(&part)) {
@@ -61,9 +60,18 @@ absl::StatusOr<int> PrintMetrics(const Cli& cli, const MetricsFlags& flags) {
     std::fflush(stdout);
   }
   const absl::Status status = FromGrpc(reader->Finish());
-  if (!status.ok()) return WithContext(ExplainUnreachable(status), "metrics");
-  if (!any) std::fprintf(stderr, "job %s has reported no step%s.\n", flags.id.c_str(), flags.after > 0 ? " after that" : "");
+  if (!status.ok()) return ExplainUnreachable(status);
+  if (!any) std::fprintf(stderr, "job %s has reported no step%s.\n", id.c_str(), flags.after > 0 ? " after that" : "");
   return kExitSucceeded;
+}
+
+absl::StatusOr<int> Metrics(const Cli& cli, const MetricsFlags& flags) {
+  ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
+  const auto stub = JobService::NewStub(connection.coordinator());
+  absl::StatusOr<int> code =
+      WithJob(*stub, flags.id, [&](const std::string& id) { return PrintMetrics(cli, *stub, id, flags); });
+  if (!code.ok()) return WithContext(code.status(), "metrics");
+  return code;
 }
 
 }  // namespace
@@ -71,10 +79,10 @@ absl::StatusOr<int> PrintMetrics(const Cli& cli, const MetricsFlags& flags) {
 void AddMetricsCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<MetricsFlags>();
   CLI::App* command = app.add_subcommand("metrics", "Print a job's loss, learning rate and speed by step")->fallthrough();
-  command->add_option("job", flags->id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("job", flags->id, kJobHelp)->required()->type_name("JOB");
   command->add_flag("-f,--follow", flags->follow, "Keep printing until the job has ended");
   command->add_option("--after", flags->after, "Only later steps")->type_name("STEP")->check(CLI::NonNegativeNumber);
-  command->callback([&cli, flags] { cli.action = [&cli, flags] { return PrintMetrics(cli, *flags); }; });
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Metrics(cli, *flags); }; });
 }
 
 }  // namespace muster

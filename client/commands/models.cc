@@ -11,6 +11,7 @@
 #include "client/commands/commands.h"
 #include "client/model_files.h"
 #include "client/transfer.h"
+#include "client/list_table.h"
 #include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
@@ -136,7 +137,7 @@ absl::StatusOr<int> Show(const Cli& cli, const std::string& name) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> List(const Cli& cli) {
+absl::StatusOr<int> ListModels(const Cli& cli, bool wide) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
@@ -149,13 +150,13 @@ absl::StatusOr<int> List(const Cli& cli) {
   Table table({"NAME", "WHAT", "SIZE", "OWNER", "PUSHED", "DIGEST"});
   for (const auto& model : response->models()) {
     table.Add({model.name(), Describe(model), SizeText(model.bytes()), OwnerText(model.owner()),
-               TimeText(model.pushed()), model.manifest().substr(0, 12)});
+               TimeCell(model.pushed(), wide), model.manifest().substr(0, 12)});
   }
-  std::printf("%s", table.Text().c_str());
+  PrintTable(table, wide);
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> Remove(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveModel(const Cli& cli, const std::string& name) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
@@ -181,9 +182,10 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
       ->type_name("ID");
   push->add_flag("--replace", flags->replace, "Replace an existing model; submitted jobs keep the old one");
   push->callback([&cli, flags] { cli.action = [&cli, flags] { return Push(cli, *flags); }; });
-  models->add_subcommand("list", "List models")->fallthrough()->callback([&cli] {
-    cli.action = [&cli] { return List(cli); };
-  });
+  auto wide = std::make_shared<bool>(false);
+  CLI::App* list = models->add_subcommand("list", "List models")->fallthrough();
+  AddWideFlag(*list, cli, *wide);
+  list->callback([&cli, wide] { cli.action = [&cli, wide] { return ListModels(cli, *wide); }; });
   auto shown = std::make_shared<std::string>();
   CLI::App* show = models->add_subcommand("show", "Show what jobs use of a model, and its notes")->fallthrough();
   show->add_option("name", *shown, "Name of the model")->required()->type_name("NAME");
@@ -191,7 +193,7 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   auto name = std::make_shared<std::string>();
   CLI::App* remove = models->add_subcommand("rm", "Remove a model; submitted jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the model")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return Remove(cli, *name); }; });
+  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveModel(cli, *name); }; });
 }
 
 }  // namespace muster

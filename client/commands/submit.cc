@@ -8,6 +8,7 @@
 #include "client/call.h"
 #include "client/commands/commands.h"
 #include "client/commands/follow.h"
+#include "client/find_job.h"
 #include "client/job_file.h"
 #include "client/preview_text.h"
 #include "common/exit_code.h"
@@ -65,6 +66,7 @@ absl::StatusOr<int> DryRun(const Cli& cli, const SubmitFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   NoteNewQueue(connection, request.spec().resources().queue());
   const auto stub = JobService::NewStub(connection.coordinator());
+  RETURN_IF_ERROR(CompleteModelJob(*stub, *request.mutable_spec()));
   std::vector<std::string> notes;
   const auto previewed = Call(*stub, &JobService::Stub::SubmitJob, request, {.notes = &notes});
   if (absl::StartsWith(previewed.status().message(), "request_id: ")) {
@@ -83,6 +85,7 @@ absl::StatusOr<int> Submit(const Cli& cli, const SubmitFlags& flags) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   NoteNewQueue(connection, request.spec().resources().queue());
   const auto stub = JobService::NewStub(connection.coordinator());
+  RETURN_IF_ERROR(CompleteModelJob(*stub, *request.mutable_spec()));
   std::vector<std::string> notes;
   const auto submitted =
       Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});

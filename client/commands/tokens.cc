@@ -92,7 +92,7 @@ absl::StatusOr<int> List(const Cli& cli, const TokenFlags& flags) {
     list.push_back({{"id", id}, {"user", token.user}, {"role", role}, {"expires", expires}, {"state", state}});
   }
   std::printf("%s", cli.output == OutputFormat::kTable
-                        ? table.Text().c_str()
+                        ? table.Text(ColumnsOfTerminal(stdout)).c_str()
                         : Format(nlohmann::ordered_json{{"tokens", list}}, cli.output).c_str());
   return kExitSucceeded;
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/find_job.h"
 #include "client/progress.h"
 #include "client/words.h"
 #include "common/exit_code.h"
@@ -29,21 +30,18 @@ std::string NoTrace(const muster::v1::Job& job) {
                       job.spec().trace_steps() + 2, " of an attempt.");
 }
 
-absl::StatusOr<int> Trace(const Cli& cli, const std::string& id, const std::filesystem::path& file) {
+absl::StatusOr<int> Trace(const Cli& cli, const std::string& given, const std::filesystem::path& file) {
   if (std::filesystem::exists(file)) {
     return absl::AlreadyExistsError(absl::StrCat("trace: ", file.string(), " exists. Name a new file."));
   }
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  muster::v1::GetJobRequest request;
-  request.set_id(id);
-  const auto response = Call(*stub, &JobService::Stub::GetJob, request);
-  if (!response.ok()) return WithContext(response.status(), "trace");
-  const muster::v1::Job& job = response->job();
-  if (job.trace_manifest().empty()) return absl::FailedPreconditionError(absl::StrCat("trace: ", NoTrace(job)));
+  const auto job = GetNamedJob(*stub, given);
+  if (!job.ok()) return WithContext(job.status(), "trace");
+  if (job->trace_manifest().empty()) return absl::FailedPreconditionError(absl::StrCat("trace: ", NoTrace(*job)));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   BlobClient blobs(channel);
-  const auto manifest = blobs.GetManifest(job.trace_manifest());
+  const auto manifest = blobs.GetManifest(job->trace_manifest());
   if (!manifest.ok()) return WithContext(ExplainUnreachable(manifest.status()), "trace");
   if (manifest->files_size() != 1) return absl::DataLossError("trace: the stored file is not a trace");
   if (const absl::Status status = blobs.GetFile(manifest->files(0).digest(), file); !status.ok()) {
@@ -53,7 +51,7 @@ absl::StatusOr<int> Trace(const Cli& cli, const std::string& id, const std::file
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(nlohmann::ordered_json{{"file", file.string()}, {"bytes", bytes}}, cli.output).c_str());
   } else {
-    std::printf("wrote the trace of job %s to %s: %s. Open it at https://ui.perfetto.dev or chrome://tracing.\n", id.c_str(),
+    std::printf("wrote the trace of job %s to %s: %s. Open it at https://ui.perfetto.dev or chrome://tracing.\n", job->id().c_str(),
                 file.c_str(), SizeText(bytes).c_str());
   }
   return kExitSucceeded;
@@ -66,7 +64,7 @@ void AddTraceCommand(CLI::App& app, Cli& cli) {
   auto file = std::make_shared<std::string>();
   CLI::App* command =
       app.add_subcommand("trace", "Write the trace that submit --profile asked for")->fallthrough();
-  command->add_option("job", *id, "Id of the job")->required()->type_name("JOB");
+  command->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   command->add_option("file", *file, "A new file, for Perfetto or chrome://tracing")->required()->type_name("FILE");
   command->callback([&cli, id, file] { cli.action = [&cli, id, file] { return Trace(cli, *id, *file); }; });
 }

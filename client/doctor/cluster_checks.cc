@@ -20,9 +20,15 @@ std::string Days(absl::Duration duration) {
   return absl::StrCat(days, days == 1 ? " day" : " days");
 }
 
-std::string Date(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
-
 }  // namespace
+
+std::string ShownDate(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
+
+std::string HostOf(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return host;
+}
 
 bool CoversHost(const std::string& pattern, const std::string& host) {
   if (pattern == host) return true;
@@ -36,11 +42,12 @@ Findings CheckCertificate(const std::string& what, const PeerCertificate& certif
   const std::string who = absl::StrCat(certificate.role, " ", certificate.name);
   Findings findings;
   if (certificate.expires <= now) {
-    findings.push_back({Verdict::kProblem, what, absl::StrCat("expired on ", Date(certificate.expires), " (", who, ")"),
+    findings.push_back({Verdict::kProblem, what,
+                        absl::StrCat("expired on ", ShownDate(certificate.expires), " (", who, ")"),
                         "issue a new one: muster certs issue, or let cert-manager renew it"});
   } else if (certificate.begins > now) {
     findings.push_back({Verdict::kProblem, what,
-                        absl::StrCat("is valid only from ", Date(certificate.begins), " on (", who, ")"),
+                        absl::StrCat("is valid only from ", ShownDate(certificate.begins), " on (", who, ")"),
                         "set the clock of this host, or of the one that issued it"});
   } else if (certificate.expires - now < kRenewWithin) {
     findings.push_back({Verdict::kWarning, what,

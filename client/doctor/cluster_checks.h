@@ -19,6 +19,9 @@ struct PeerCertificate {
   std::string distrust;  // the error of verification against the authority; empty: none
 };
 
+std::string ShownDate(absl::Time time);          // "2026-03-01 12:00 UTC"
+std::string HostOf(const std::string& address);  // of HOST:PORT, without the brackets of IPv6
+
 // Whether a name in a certificate covers `host`; "*.pool" covers one label.
 bool CoversHost(const std::string& pattern, const std::string& host);
 

@@ -22,16 +22,10 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kWithin = absl::Seconds(5);
+constexpr absl::Duration kProbeWithin = absl::Seconds(5);
 
 void Append(Findings more, Findings& findings) {
   for (Finding& finding : more) findings.push_back(std::move(finding));
-}
-
-std::string HostOf(const std::string& address) {
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  return host;
 }
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
@@ -44,7 +38,7 @@ absl::Status Ask(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, 
                  Response& response, absl::Duration& round_trip, grpc::ClientContext& context,
                  const Request& request = Request()) {
   context.set_wait_for_ready(false);
-  context.set_deadline(absl::ToChronoTime(RealClock().Now() + kWithin));
+  context.set_deadline(absl::ToChronoTime(RealClock().Now() + kProbeWithin));
   const absl::Duration begin = RealClock().Monotonic();
   const absl::Status status = FromGrpc((stub.*method)(&context, request, &response));
   round_trip = RealClock().Monotonic() - begin;
@@ -191,7 +185,7 @@ class Examination {
   }
 
   void Server(const std::string& server, const std::string& address, const absl::Status& answer) {
-    const TlsFacts tls = ProbeTls(address, endpoint_.security, kWithin);
+    const TlsFacts tls = ProbeTls(address, endpoint_.security, kProbeWithin);
     findings_.push_back(CheckReach(server, {address, tls.tcp_error, answer.ok() ? "" : tls.handshake_error, answer}));
     if (!tls.server.has_value()) return;
     const std::vector<std::string> roles = {server == "coordinator" ? "coordinator" : "data"};

@@ -9,15 +9,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kWithin = absl::Seconds(1);
-
-std::string HostOf(const std::string& address) {
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  return host;
-}
-
-std::string Date(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
+constexpr absl::Duration kLookWithin = absl::Seconds(1);
 
 // What is wrong with the server's certificate; "" if it can be trusted.
 std::string WrongServer(const Endpoint& endpoint, const PeerCertificate& server) {
@@ -25,10 +17,11 @@ std::string WrongServer(const Endpoint& endpoint, const PeerCertificate& server)
   const std::string authority = (folder / LayoutOf(folder).authority).string();
   const absl::Time now = RealClock().Now();
   if (server.expires <= now) {
-    return absl::StrCat("the server's certificate expired on ", Date(server.expires), ". Renew it: muster certs renew.");
+    return absl::StrCat("the server's certificate expired on ", ShownDate(server.expires),
+                        ". Renew it: muster certs renew.");
   }
   if (server.begins > now) {
-    return absl::StrCat("the server's certificate is valid only from ", Date(server.begins),
+    return absl::StrCat("the server's certificate is valid only from ", ShownDate(server.begins),
                         " on. Check the clocks of both hosts.");
   }
   if (!server.distrust.empty()) {
@@ -48,6 +41,10 @@ std::string WrongServer(const Endpoint& endpoint, const PeerCertificate& server)
 std::string DescribeUnreachable(const Endpoint& endpoint, const TlsFacts& facts, bool speaks_tls) {
   const std::string& address = endpoint.address;
   if (!facts.tcp_error.empty()) {
+    if (!endpoint.remembered_state.empty()) {
+      return absl::StrCat(address, ": ", facts.tcp_error, ". The cluster that muster local ran there has ended. Start it again: ",
+                          "muster local --state ", endpoint.remembered_state, "; or name another with --address.");
+    }
     return absl::StrCat(address, ": ", facts.tcp_error, ". Is the cluster running, and is the address right?");
   }
   if (endpoint.security.insecure) {
@@ -73,10 +70,10 @@ std::string DescribeUnreachable(const Endpoint& endpoint, const TlsFacts& facts,
 std::string WhyUnreachable(const ConnectionFlags& flags, const std::string& text) {
   const absl::StatusOr<Endpoint> endpoint = Connection::Where(flags);
   if (!endpoint.ok()) return text;
-  const TlsFacts facts = ProbeTls(endpoint->address, endpoint->security, kWithin);
+  const TlsFacts facts = ProbeTls(endpoint->address, endpoint->security, kLookWithin);
   bool speaks_tls = false;
   if (endpoint->security.insecure && facts.tcp_error.empty()) {
-    speaks_tls = ProbeTls(endpoint->address, {.certificates = "/nonexistent"}, kWithin).server.has_value();
+    speaks_tls = ProbeTls(endpoint->address, {.certificates = "/nonexistent"}, kLookWithin).server.has_value();
   }
   const std::string why = DescribeUnreachable(*endpoint, facts, speaks_tls);
   return why.empty() ? text : why;

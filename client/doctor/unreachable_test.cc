@@ -31,6 +31,11 @@ TEST(DescribeUnreachable, TellsTheCausesApart) {
   TlsFacts facts;
   facts.tcp_error = "Connection refused";
   EXPECT_THAT(DescribeUnreachable(Secure(), facts, false), HasSubstr("Connection refused. Is the cluster running"));
+  Endpoint remembered = Secure();
+  remembered.remembered_state = "/state";
+  EXPECT_EQ(DescribeUnreachable(remembered, facts, false),
+            "muster.example:7070: Connection refused. The cluster that muster local ran there has ended. Start it again: "
+            "muster local --state /state; or name another with --address.");
   facts = Shown();
   facts.server->hosts = {"other.example"};
   EXPECT_THAT(DescribeUnreachable(Secure(), facts, false), HasSubstr("is for other.example, not for muster.example"));

@@ -1,6 +1,8 @@
 #include "client/local/local_cluster.h"
 
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -10,9 +12,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/exit_code.h"
 #include "common/files.h"
 #include "common/process/lock_file.h"
+#include "common/rpc/access/tokens.h"
 #include "common/rpc/certificates.h"
 #include "common/status.h"
 
@@ -21,6 +25,8 @@ namespace {
 
 constexpr char kLoopback[] = "127.0.0.1:";
 constexpr char kWorkerName[] = "local";
+constexpr char kUserName[] = "local";  // of the certificate and of the token
+constexpr absl::Duration kTokenLifetime = absl::Hours(24 * 365);
 constexpr absl::Duration kPollEvery = absl::Milliseconds(50);  // while something starts
 
 absl::Status PrepareCertificates(const std::filesystem::path& certs) {
@@ -31,12 +37,37 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
-                                         {Role::kOperator, "local"}};
+                                         {Role::kOperator, kUserName}};
   for (const CertificateRequest& request : requests) {
     const bool person = IsPerson(request.role);
     RETURN_IF_ERROR(IssueCertificate(certs / "authority", request, certs / (person ? "user" : std::string(RoleName(request.role)))));
   }
   return absl::OkStatus();
+}
+
+// A new token for the user at every start; tokens of others stay.
+absl::Status PrepareToken(const std::filesystem::path& tokens, const std::filesystem::path& secret_file, absl::Time now) {
+  std::vector<TokenEntry> entries;
+  if (const auto text = ReadFile(tokens); text.ok()) {
+    ASSIGN_OR_RETURN(entries, ParseTokens(*text, tokens.string()));
+  }
+  std::erase_if(entries, [](const TokenEntry& entry) { return entry.user == kUserName; });
+  const std::string secret = DrawToken();
+  entries.push_back({kUserName, Role::kOperator, Sha256Hex(secret), now + kTokenLifetime});
+  RETURN_IF_ERROR(WriteFileAtomically(secret_file, secret + "\n", 0600));
+  return WriteFileAtomically(tokens, FormatTokens(entries), 0600);
+}
+
+// Whether nothing listens on the port of the loopback interface.
+bool IsFree(int port) {
+  const OwnedFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int reuse = 1;  // connections that ended a moment ago do not count
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 }  // namespace
@@ -50,6 +81,7 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Create(Options optio
   std::error_code ignored;
   std::filesystem::remove(state / "local.json", ignored);
   RETURN_IF_ERROR(PrepareCertificates(state / "certs"));
+  RETURN_IF_ERROR(PrepareToken(cluster->tokens(), cluster->user_token(), clock.Now()));
   ASSIGN_OR_RETURN(cluster->loop_, PollLoop::Create());
   RETURN_IF_ERROR(cluster->loop_->WatchSignals({SIGINT, SIGTERM, SIGHUP},
                                                [cluster = cluster.get()](int signal) { cluster->signal_ = signal; }));
@@ -72,21 +104,35 @@ ServerChild::Options LocalCluster::ServerOptions(const std::string& name, Server
                                           "--state", (options_.state / name).string(),
                                           "--certs", (options_.state / "certs" / name).string(),
                                           "--port-file", port_file.string()};
-    if (name != "worker") arguments.insert(arguments.end(), {"--listen", absl::StrCat(kLoopback, known.port)});
+    if (name != "worker") {
+      arguments.insert(arguments.end(), {"--listen", absl::StrCat(kLoopback, known.port), "--tokens", tokens().string()});
+    }
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   };
   return server;
 }
 
+absl::Status LocalCluster::StartCoordinator(int port) {
+  coordinator_.emplace(ServerOptions("coordinator", {port, 0, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
+  return StartServer(*coordinator_, [this] {
+    return coordinator_->LearnPorts() && options_.serves(absl::StrCat(kLoopback, coordinator_->ports().port));
+  });
+}
+
 absl::Status LocalCluster::Start() {
   data_.emplace(ServerOptions("data", {}, {}));
-  const auto serves = [this](ServerChild& server) {
-    return server.LearnPorts() && options_.serves(absl::StrCat(kLoopback, server.ports().port));
-  };
-  RETURN_IF_ERROR(StartServer(*data_, [&] { return serves(*data_); }));
-  coordinator_.emplace(ServerOptions("coordinator", {options_.port, 0, 0}, {"--data", absl::StrCat(kLoopback, data_->ports().port)}));
-  RETURN_IF_ERROR(StartServer(*coordinator_, [&] { return serves(*coordinator_); }));
+  RETURN_IF_ERROR(StartServer(
+      *data_, [this] { return data_->LearnPorts() && options_.serves(absl::StrCat(kLoopback, data_->ports().port)); }));
+  const bool usual = !options_.port.has_value() && IsFree(options_.usual_port);
+  absl::Status status = StartCoordinator(usual ? options_.usual_port : options_.port.value_or(0));
+  // Another program may take the usual port meanwhile.
+  if (usual && absl::IsUnavailable(status) && !IsFree(options_.usual_port)) status = StartCoordinator(0);
+  RETURN_IF_ERROR(status);
+  if (!options_.port.has_value() && coordinator_->ports().port != options_.usual_port) {
+    std::fprintf(stderr, "muster local: port %d is taken; the coordinator listens on %d\n", options_.usual_port,
+                 coordinator_->ports().port);
+  }
   std::vector<std::string> worker = {"--coordinator", address(), "--name", kWorkerName, "--drain-timeout", "10"};
   if (options_.slots.has_value()) worker.insert(worker.end(), {"--slots", absl::StrCat(*options_.slots)});
   worker_.emplace(ServerOptions("worker", {}, std::move(worker)));

@@ -15,7 +15,8 @@
 
 namespace muster {
 
-// STATE: certs/{authority,coordinator,data,worker,user}, coordinator/, data/, worker/, logs/, run/ (port files), lock,
+// STATE: certs/{authority,coordinator,data,worker,user}, tokens.yaml and user.token (its secret, new at every start),
+// coordinator/, data/, worker/, logs/, run/ (port files), lock,
 // and local.json {address, certs, pids: {…}, metrics: {…}, health: {…}} while the cluster runs.
 class LocalCluster {
  public:
@@ -23,7 +24,9 @@ class LocalCluster {
     std::filesystem::path state;       // absolute
     std::filesystem::path bin_folder;  // of the server programs
     std::optional<uint32_t> slots;
-    int port = 0;                      // the coordinator's; 0: a free one
+    // The coordinator's; 0: a free one. Absent: the usual one, or a free one if that is taken.
+    std::optional<int> port;
+    int usual_port = 7070;
     absl::Duration start_timeout = absl::Seconds(60);
     absl::Duration stop_timeout = absl::Seconds(25);  // an agent gives its ranks 10 s to save, and then 10 s to end
     // Does this server answer? And: does the coordinator list a ready worker?
@@ -44,11 +47,14 @@ class LocalCluster {
 
   std::string address() const;
   std::filesystem::path user_certificates() const { return options_.state / "certs" / "user"; }
+  std::filesystem::path tokens() const { return options_.state / "tokens.yaml"; }      // of the servers
+  std::filesystem::path user_token() const { return options_.state / "user.token"; }  // of an operator
   PollLoop& loop() { return *loop_; }
 
  private:
   LocalCluster(Options options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
   ServerChild::Options ServerOptions(const std::string& name, ServerPorts ports, std::vector<std::string> more);
+  absl::Status StartCoordinator(int port);
   absl::Status StartServer(ServerChild& server, const std::function<bool()>& is_ready);
   void Supervise();
   absl::Status WriteInfo() const;

@@ -3,13 +3,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/files.h"
+#include "common/rpc/access/tokens.h"
 
 namespace muster {
 namespace {
@@ -48,6 +53,7 @@ class LocalClusterTest : public testing::Test {
     options.state = folder_ / "state";
     options.bin_folder = folder_;
     options.slots = 2;
+    options.port = 0;
     options.serves = [](const std::string&) { return true; };
     options.has_worker = [](const std::string&) { return true; };
     return options;
@@ -70,12 +76,74 @@ TEST_F(LocalClusterTest, StartsServersInOrderAndSaysWhereTheyAre) {
   EXPECT_LT(calls.find("muster-data"), calls.find("muster-coordinator"));
   EXPECT_LT(calls.find("muster-coordinator"), calls.find("muster-worker"));
   EXPECT_THAT(calls, HasSubstr("--data 127.0.0.1:4711"));
+  EXPECT_THAT(calls, HasSubstr(absl::StrCat("--tokens ", (*cluster)->tokens().string())));
   EXPECT_THAT(calls, HasSubstr("--coordinator 127.0.0.1:4711 --name local --drain-timeout 10 --slots 2"));
   (*cluster)->Stop();
   EXPECT_FALSE(std::filesystem::exists(folder_ / "state/local.json"));
   for (const char* server : {"data", "coordinator", "worker"}) {
     EXPECT_EQ(kill(info["pids"][server].get<pid_t>(), 0), -1) << server;
   }
+}
+
+// Listens on a free port until it goes out of scope.
+struct TakenPort {
+  TakenPort() : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd, 1), 0);
+    EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port = ntohs(address.sin_port);
+  }
+  ~TakenPort() { close(fd); }
+  int fd, port = 0;
+};
+
+TEST_F(LocalClusterTest, UsesTheUsualPortOrAFreeOneIfThatIsTaken) {
+  auto options = Options();
+  options.port.reset();
+  {
+    const TakenPort taken;
+    options.usual_port = taken.port;
+    auto cluster = LocalCluster::Create(options, RealClock());
+    ASSERT_TRUE(cluster.ok()) << cluster.status();
+    testing::internal::CaptureStderr();
+    ASSERT_TRUE((*cluster)->Start().ok());
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              absl::StrCat("muster local: port ", taken.port, " is taken; the coordinator listens on 4711\n"));
+    EXPECT_EQ(Info()["address"], "127.0.0.1:4711");
+    (*cluster)->Stop();
+  }
+  auto cluster = LocalCluster::Create(options, RealClock());
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  ASSERT_TRUE((*cluster)->Start().ok());
+  EXPECT_EQ(Info()["address"], absl::StrCat("127.0.0.1:", options.usual_port));
+  (*cluster)->Stop();
+}
+
+TEST_F(LocalClusterTest, GivesItsUserANewTokenAndKeepsThoseOfOthers) {
+  std::string first;
+  {
+    const auto cluster = LocalCluster::Create(Options(), RealClock());
+    ASSERT_TRUE(cluster.ok()) << cluster.status();
+    first = *ReadFile((*cluster)->user_token());
+    auto entries = *ParseTokens(*ReadFile((*cluster)->tokens()), "tokens");
+    ASSERT_EQ(entries.size(), 1);
+    entries.push_back({"ada", Role::kViewer, std::string(64, 'a')});
+    ASSERT_TRUE(WriteFileAtomically((*cluster)->tokens(), FormatTokens(entries)).ok());
+  }
+  const auto cluster = LocalCluster::Create(Options(), RealClock());
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  const auto entries = *ParseTokens(*ReadFile((*cluster)->tokens()), "tokens");
+  ASSERT_EQ(entries.size(), 2);
+  EXPECT_EQ(entries[0].user, "ada");
+  EXPECT_EQ(entries[1].user, "local");
+  EXPECT_EQ(entries[1].role, Role::kOperator);
+  const std::string secret = *ReadFile((*cluster)->user_token());
+  EXPECT_NE(secret, first);
+  EXPECT_EQ(entries[1].sha256, Sha256Hex(secret.substr(0, secret.size() - 1)));
 }
 
 TEST_F(LocalClusterTest, StartsAServerAgainOnItsPort) {

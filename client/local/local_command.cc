@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
 #include "client/local/local_cluster.h"
 #include "client/local/readiness.h"
+#include "client/remembered.h"
 #include "common/exit_code.h"
 #include "common/status.h"
 
@@ -23,7 +25,7 @@ namespace {
 struct LocalFlags {
   std::optional<uint32_t> slots;
   std::filesystem::path state;
-  int port = 0;
+  std::optional<int> port;
   std::vector<std::string> command;
 };
 
@@ -47,12 +49,23 @@ absl::StatusOr<int> RunLocal(const LocalFlags& flags) {
 
   signal(SIGPIPE, SIG_IGN);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalCluster> cluster, LocalCluster::Create(std::move(options), RealClock()));
-  const absl::Cleanup stop = [&cluster] { cluster->Stop(); };
+  RememberedCluster remembered;  // nothing until the cluster is ready; a command has its own environment
+  const absl::Cleanup stop = [&] {
+    Forget(remembered, ConfigFolder());
+    cluster->Stop();
+  };
   RETURN_IF_ERROR(cluster->Start());
   if (flags.command.empty()) {
-    std::printf("The cluster is ready. Its state is in %s. To use it from another terminal:\n\n"
-                "  export MUSTER_ADDRESS=%s\n  export MUSTER_CERTS=%s\n\nCtrl-C stops it.\n",
-                state.c_str(), cluster->address().c_str(), cluster->user_certificates().c_str());
+    remembered = {cluster->address(), cluster->user_certificates(), cluster->user_token(), state};
+    const absl::Status status = Remember(remembered, ConfigFolder());
+    const std::string note = status.ok() ? absl::StrCat("Other terminals find it: ", RememberedFile(ConfigFolder()).string(), ".")
+                                         : absl::StrCat("Other terminals do not find it (", status.message(), ").");
+    std::printf("The cluster is ready at %s. Its state is in %s. %s\n"
+                "Where another cluster is configured:\n\n"
+                "  export MUSTER_ADDRESS=%s\n  export MUSTER_CERTS=%s\n\n"
+                "Tokens for programs and other users: muster tokens issue --file %s\nCtrl-C stops the cluster.\n",
+                cluster->address().c_str(), state.c_str(), note.c_str(), cluster->address().c_str(),
+                cluster->user_certificates().c_str(), cluster->tokens().c_str());
     std::fflush(stdout);
   }
   return cluster->Run(flags.command);
@@ -67,7 +80,7 @@ void AddLocalCommand(CLI::App& app, std::function<absl::StatusOr<int>()>& action
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u));
   local->add_option("--state", flags->state, "Folder for the cluster's state (~/.local/share/muster/local)")->type_name("DIR");
-  local->add_option("--port", flags->port, "The coordinator's port (default: a free one)")->type_name("P")->check(CLI::Range(0, 65535));
+  local->add_option("--port", flags->port, "The coordinator's port; 0: a free one (default: 7070, or a free one if that is taken)")->type_name("P")->check(CLI::Range(0, 65535));
   local->add_option("command", flags->command, "After --: a command to run with MUSTER_ADDRESS and MUSTER_CERTS set")
       ->type_name("COMMAND");
   local->callback([&action, flags] { action = [flags] { return RunLocal(*flags); }; });

@@ -21,7 +21,7 @@ FlagInfo FlagOf(CLI::Option& option) {
 }  // namespace
 
 CommandInfo CommandTree(CLI::App& app) {
-  CommandInfo command{.path = CommandPath(app), .name = app.get_name(), .description = app.get_description()};
+  CommandInfo command{.path = CommandPath(app), .name = app.get_name(), .description = app.get_description(), .footer = app.get_footer()};
   for (CLI::Option* option : OptionsOf(app)) command.flags.push_back(FlagOf(*option));
   for (CLI::App* below : CommandsOf(app)) command.commands.push_back(CommandTree(*below));
   return command;

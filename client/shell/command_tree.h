@@ -18,6 +18,7 @@ struct FlagInfo {
 struct CommandInfo {
   std::string path;  // "muster data import"
   std::string name, description;
+  std::string footer;           // examples
   std::vector<FlagInfo> flags;  // those of the commands above it, too
   std::vector<CommandInfo> commands;
 };

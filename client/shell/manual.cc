@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 
 namespace muster {
 namespace {
@@ -14,6 +15,12 @@ namespace {
 std::string Plain(const std::string& text) {
   const std::string escaped = absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}});
   return !escaped.empty() && (escaped[0] == '.' || escaped[0] == '\'') ? absl::StrCat("\\&", escaped) : escaped;
+}
+
+std::string PlainLines(const std::string& text) {
+  std::string lines;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) absl::StrAppend(&lines, Plain(std::string(line)), "\n");
+  return lines;
 }
 
 std::string Entry(const std::string& head, const std::string& text) {
@@ -37,6 +44,7 @@ void AppendCommand(const CommandInfo& command, const std::set<std::string>& know
     entries += Entry(flag);
   }
   absl::StrAppend(&page, ".SS ", Plain(synopsis), "\n", Plain(command.description), "\n", entries);
+  if (!command.footer.empty()) absl::StrAppend(&page, ".PP\n.nf\n", PlainLines(command.footer), ".fi\n");
   for (const CommandInfo& below : command.commands) AppendCommand(below, known, page);
 }
 

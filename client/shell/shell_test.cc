@@ -20,6 +20,7 @@ struct Program {
     app.add_flag("--verbose", verbose, "Says more");
     CLI::App* data = app.add_subcommand("data", "Datasets");
     CLI::App* import = data->add_subcommand("import", "Brings a set: quickly")->fallthrough();
+    import->footer("Example:\n  prog data import a-b");
     import->add_option("path", path, "A file")->required()->type_name("PATH");
     AddChoice(*import, "-k,--kind", kind, {{"beir", 1}, {"jsonl", 2}}, "What it is")->type_name("KIND");
   }
@@ -62,6 +63,7 @@ TEST(Completion, QuotesWhatShellsWouldRead) {
 TEST(ManualPage, DescribesEachFlagOnceAndKeepsItsHyphens) {
   Program program;
   const std::string page = ManualPage(CommandTree(program.app), "1.2.3");
+  EXPECT_THAT(page, HasSubstr(".nf\nExample:\n  prog data import a\\-b\n.fi\n"));
   EXPECT_THAT(page, HasSubstr(".SS prog data import PATH\nBrings a set: quickly\n"));
   EXPECT_THAT(page, HasSubstr(".B \\-k, \\-\\-kind KIND\nWhat it is (beir, jsonl)\n"));
   const size_t first = page.find("\\-\\-verbose");

@@ -2,17 +2,22 @@
 #pragma once
 
 #include <fcntl.h>
+#include <pty.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +43,7 @@ inline constexpr char kJobFile[] = "name: x\nmodel: {from: minilm}\ndata: {train
 class FakeJobs final : public muster::v1::JobService::Service {
  public:
   grpc::Status SubmitJob(grpc::ServerContext* context, const muster::v1::SubmitJobRequest* request,
-                         muster::v1::SubmitJobResponse* response) override {
+                      muster::v1::SubmitJobResponse* response) override {
     const std::lock_guard lock(mutex);
     requests.push_back(*request);
     if (request->spec().data().train() == "unknown") {
@@ -51,34 +56,48 @@ class FakeJobs final : public muster::v1::JobService::Service {
     if (request->spec().data().train() == "mined") AddNotes({"hard negatives are not used", "two"}, *context);
     return grpc::Status::OK;
   }
-  grpc::Status GetJob(grpc::ServerContext*, const muster::v1::GetJobRequest*,
-                      muster::v1::GetJobResponse* response) override {
+  grpc::Status GetJob(grpc::ServerContext*, const muster::v1::GetJobRequest* request,
+                   muster::v1::GetJobResponse* response) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     *response->mutable_job() = job;
+    if (!listed.empty()) response->mutable_job()->set_id(request->id());
     return grpc::Status::OK;
   }
   grpc::Status ListJobs(grpc::ServerContext*, const muster::v1::ListJobsRequest* request,
-                        muster::v1::ListJobsResponse* response) override {
+                    muster::v1::ListJobsResponse* response) override {
+    ++lists;
+    if (!listed.empty()) {
+      for (const muster::v1::JobSummary& known : listed) {
+        const auto& phases = request->phases();
+        if (!phases.empty() && std::find(phases.begin(), phases.end(), known.phase()) == phases.end()) continue;
+        if (known.id().starts_with(request->id_prefix()) && known.name().starts_with(request->name_prefix())) {
+          *response->add_summaries() = known;
+        }
+      }
+      return grpc::Status::OK;
+    }
     // Two pages.
     response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
   }
-  grpc::Status DeleteJob(grpc::ServerContext*, const muster::v1::DeleteJobRequest*,
-                         muster::v1::DeleteJobResponse*) override {
-    return grpc::Status::OK;
+  grpc::Status DeleteJob(grpc::ServerContext*, const muster::v1::DeleteJobRequest* request, muster::v1::DeleteJobResponse*) override {
+    return Knows(request->id()) ? grpc::Status::OK : Unknown(request->id());
   }
-  grpc::Status StreamJobMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest*,
-                                grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+  grpc::Status StreamJobMetrics(grpc::ServerContext*, const muster::v1::StreamJobMetricsRequest* request,
+                             grpc::ServerWriter<muster::v1::StreamJobMetricsResponse>* writer) override {
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::StreamJobMetricsResponse response;
     response.add_points()->set_step(4);
     response.mutable_points(0)->set_loss(0.25);
     writer->Write(response);
     return grpc::Status::OK;
   }
-  grpc::Status WatchJob(grpc::ServerContext* context, const muster::v1::WatchJobRequest*,
-                        grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) override {
+  grpc::Status WatchJob(grpc::ServerContext* context, const muster::v1::WatchJobRequest* request,
+                     grpc::ServerWriter<muster::v1::WatchJobResponse>* writer) override {
     const std::lock_guard lock(mutex);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::WatchJobResponse response;
     *response.mutable_job() = job;
     response.mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);
@@ -101,8 +120,9 @@ class FakeJobs final : public muster::v1::JobService::Service {
     return grpc::Status::OK;
   }
   grpc::Status StreamJobLogs(grpc::ServerContext* context, const muster::v1::StreamJobLogsRequest* request,
-                             grpc::ServerWriter<muster::v1::StreamJobLogsResponse>* writer) override {
+                    grpc::ServerWriter<muster::v1::StreamJobLogsResponse>* writer) override {
     if (hang) return Hang(*context);
+    if (!Knows(request->id())) return Unknown(request->id());
     muster::v1::StreamJobLogsResponse response;
     response.set_attempt(1);
     response.set_rank(request->rank());
@@ -111,11 +131,25 @@ class FakeJobs final : public muster::v1::JobService::Service {
     return grpc::Status::OK;
   }
   grpc::Status CancelJob(grpc::ServerContext*, const muster::v1::CancelJobRequest* request,
-                         muster::v1::CancelJobResponse* response) override {
+                      muster::v1::CancelJobResponse* response) override {
     if (request->request_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "no request id"};
+    if (!Knows(request->id())) return Unknown(request->id());
     response->mutable_job()->set_id(request->id());
     response->mutable_job()->set_phase(muster::v1::JOB_PHASE_CANCELLED);
     return grpc::Status::OK;
+  }
+
+  bool Knows(const std::string& id) const {
+    return listed.empty() ||
+           std::any_of(listed.begin(), listed.end(), [&](const muster::v1::JobSummary& known) { return known.id() == id; });
+  }
+  static grpc::Status Unknown(const std::string& id) {
+    return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no job \"", id, "\". See muster jobs.")};
+  }
+  void AddListed(const std::string& id, const std::string& name, muster::v1::JobPhase phase) {
+    listed.emplace_back().set_id(id);
+    listed.back().set_name(name);
+    listed.back().set_phase(phase);
   }
 
   grpc::Status DryRun(const muster::v1::SubmitJobRequest& request, muster::v1::SubmitJobResponse& response) const {
@@ -153,6 +187,8 @@ class FakeJobs final : public muster::v1::JobService::Service {
 
   std::mutex mutex;
   std::vector<muster::v1::SubmitJobRequest> requests;
+  std::vector<muster::v1::JobSummary> listed;  // empty: every id is known
+  std::atomic<int> lists = 0;                  // calls of List
   bool hang = false;
   bool knows_dry_runs = true;
   absl::Mutex hangs_mutex;
@@ -173,7 +209,14 @@ class FakeCluster final : public muster::v1::ClusterService::Service {
     response->add_data_addresses(data_address);
     return grpc::Status::OK;
   }
+  grpc::Status ListWorkers(grpc::ServerContext*, const muster::v1::ListWorkersRequest*,
+                           muster::v1::ListWorkersResponse* response) override {
+    if (!workers.has_value()) return {grpc::StatusCode::UNIMPLEMENTED, ""};
+    *response = *workers;
+    return grpc::Status::OK;
+  }
   std::string data_address;
+  std::optional<muster::v1::ListWorkersResponse> workers;
 };
 
 class FakeData final : public muster::v1::DataService::Service {
@@ -211,18 +254,18 @@ class FakeData final : public muster::v1::DataService::Service {
     return grpc::Status::OK;
   }
   grpc::Status GetDataset(grpc::ServerContext*, const muster::v1::GetDatasetRequest*,
-                          muster::v1::GetDatasetResponse* response) override {
+                   muster::v1::GetDatasetResponse* response) override {
     *response = stored;
     return grpc::Status::OK;
   }
   grpc::Status ShowDataset(grpc::ServerContext*, const muster::v1::ShowDatasetRequest* request,
-                           muster::v1::ShowDatasetResponse* response) override {
+                    muster::v1::ShowDatasetResponse* response) override {
     show = *request;
     *response = shown;
     return grpc::Status::OK;
   }
   grpc::Status ExportDataset(grpc::ServerContext* context, const muster::v1::ExportDatasetRequest* request,
-                             grpc::ServerWriter<muster::v1::ExportDatasetResponse>* writer) override {
+                      grpc::ServerWriter<muster::v1::ExportDatasetResponse>* writer) override {
     exported = *request;
     muster::v1::ExportDatasetResponse response;
     for (const auto& [path, bytes] : export_files) {
@@ -251,7 +294,7 @@ class FakeData final : public muster::v1::DataService::Service {
 class FakeModels final : public muster::v1::ModelService::Service {
  public:
   grpc::Status PushModel(grpc::ServerContext*, const muster::v1::PushModelRequest* request,
-                         muster::v1::PushModelResponse* response) override {
+                    muster::v1::PushModelResponse* response) override {
     pushed = *request;
     if (!error.ok()) return error;
     *response->mutable_model() = model;
@@ -260,7 +303,7 @@ class FakeModels final : public muster::v1::ModelService::Service {
     return grpc::Status::OK;
   }
   grpc::Status PullModel(grpc::ServerContext*, const muster::v1::PullModelRequest* request,
-                         muster::v1::PullModelResponse* response) override {
+                    muster::v1::PullModelResponse* response) override {
     *response->mutable_model() = model;
     response->mutable_model()->set_name(request->name());
     return grpc::Status::OK;
@@ -273,7 +316,7 @@ class FakeModels final : public muster::v1::ModelService::Service {
 class FakeBlobs final : public muster::v1::BlobService::Service {
  public:
   grpc::Status StatBlobs(grpc::ServerContext*, const muster::v1::StatBlobsRequest* request,
-                         muster::v1::StatBlobsResponse* response) override {
+                    muster::v1::StatBlobsResponse* response) override {
     for (const std::string& digest : request->digests()) {
       response->add_blobs()->set_digest(digest);
       response->mutable_blobs()->rbegin()->set_present(blobs.count(digest) > 0);
@@ -282,7 +325,7 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     return grpc::Status::OK;
   }
   grpc::Status PutBlob(grpc::ServerContext*, grpc::ServerReader<muster::v1::PutBlobRequest>* reader,
-                       muster::v1::PutBlobResponse*) override {
+                   muster::v1::PutBlobResponse*) override {
     muster::v1::PutBlobRequest request;
     std::string digest, bytes;
     while (reader->Read(&request)) {
@@ -302,7 +345,7 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     return grpc::Status::OK;
   }
   grpc::Status GetBlob(grpc::ServerContext* context, const muster::v1::GetBlobRequest* request,
-                       grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override {
+                   grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override {
     if (hang != nullptr && request->digest() == hang_at) return hang->Hang(*context);
     if (blobs.count(request->digest()) == 0) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
     muster::v1::GetBlobResponse response;
@@ -355,6 +398,29 @@ class CliTest : public ::testing::Test {
                      folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments, " >out 2>err </dev/null");
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
+  }
+
+  // What it prints on a terminal of so many columns.
+  std::string MusterOnTerminal(int columns, const std::string& arguments) {
+    winsize size{};
+    size.ws_col = static_cast<unsigned short>(columns);
+    size.ws_row = 24;
+    const std::string command = absl::StrCat("exec env -i HOME=", folder_.string(), " ", MUSTER_BINARY_DIR, "/muster ", arguments);
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
+    if (pid == 0) {
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    EXPECT_GT(pid, 0);
+    std::string text;
+    char buffer[4096];
+    for (ssize_t count; (count = read(terminal, buffer, sizeof(buffer))) > 0;) text.append(buffer, static_cast<size_t>(count));
+    close(terminal);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0) << text;
+    return text;
   }
 
   // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT

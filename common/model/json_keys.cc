@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxJsonBytes = 1 << 20;
+constexpr uint64_t kMaxKeysBytes = 1 << 20;
 constexpr int64_t kMaxSize = int64_t{1} << 31;
 constexpr size_t kMaxShown = 200;  // bytes of a value in a message
 
@@ -44,7 +44,7 @@ std::string SomeNames(const std::vector<std::string>& names) {
 }
 
 absl::StatusOr<json> ReadJsonFile(const std::filesystem::path& folder, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(folder / path, kMaxJsonBytes));
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(folder / path, kMaxKeysBytes));
   json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(path, ": is not JSON"));
   return value;

@@ -28,8 +28,6 @@ uint64_t BytesOf(absl::string_view dtype) {
   return 0;  // not known: its size is not checked
 }
 
-std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
-
 absl::StatusOr<SafetensorsEntry> ParseEntry(const std::filesystem::path& file, const std::string& name,
                                             const json& value) {
   const auto wrong = [&](absl::string_view what) { return WrongFile(file, absl::StrCat("tensor ", name, ": ", what)); };
@@ -62,6 +60,8 @@ absl::StatusOr<SafetensorsEntry> ParseEntry(const std::filesystem::path& file, c
 }
 
 }  // namespace
+
+std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
 bool IsFloatType(std::string_view dtype) {
   return dtype == "F32" || dtype == "F16" || dtype == "BF16" || dtype == "F64";

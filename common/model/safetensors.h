@@ -21,6 +21,8 @@ struct SafetensorsEntry {
 // Source: https://github.com/huggingface/safetensors, "Format".
 absl::StatusOr<std::vector<SafetensorsEntry>> ReadSafetensorsHeader(const std::filesystem::path& file);
 
+std::string ShapeText(const std::vector<int64_t>& shape);  // "[384, 1536]"
+
 bool IsFloatType(std::string_view dtype);  // F64, F32, F16, BF16
 
 }  // namespace muster

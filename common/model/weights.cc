@@ -7,7 +7,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/files.h"
 #include "common/model/families/family.h"
@@ -40,8 +39,6 @@ constexpr std::string_view kHeads[] = {
 absl::Status Wrong(absl::string_view file, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file, ": ", what));
 }
-
-std::string ShapeText(const std::vector<int64_t>& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
 using Stored = std::map<std::string, StoredTensor, std::less<>>;  // by the name in the file
 

@@ -24,7 +24,7 @@ namespace {
 using muster::internal::v1::CopyRequest;
 using muster::internal::v1::CopyResponse;
 
-constexpr size_t kChunk = 1 << 20;
+constexpr size_t kCopyBytes = 1 << 20;
 constexpr int kFilesAMessage = 1000;
 constexpr absl::Duration kLongest = absl::Hours(24);  // at most this long one backup may prevent removals
 
@@ -90,9 +90,9 @@ class CopyCall {
     const std::unique_ptr<FILE, int (*)(FILE*)> in(std::fopen(file.from.c_str(), "rbe"), &std::fclose);
     if (in == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat(file.from.string(), ": cannot be opened"));
     CopyResponse response;
-    std::string buffer(kChunk, '\0');
+    std::string buffer(kCopyBytes, '\0');
     for (uint64_t left = file.entry.size(); left > 0;) {
-      const size_t count = std::fread(buffer.data(), 1, std::min<uint64_t>(left, kChunk), in.get());
+      const size_t count = std::fread(buffer.data(), 1, std::min<uint64_t>(left, kCopyBytes), in.get());
       if (count == 0) {
         return absl::DataLossError(absl::StrCat(file.from.string(), ": is shorter than listed. Take the backup again."));
       }

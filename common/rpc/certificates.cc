@@ -16,8 +16,6 @@
 namespace muster {
 namespace {
 
-absl::Status Failed(absl::string_view what) { return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what)); }
-
 absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
@@ -42,7 +40,7 @@ absl::StatusOr<CertificatePtr> NewCertificate(EVP_PKEY* key, absl::Duration life
   if (certificate == nullptr || serial == nullptr || BN_rand(serial.get(), 127, BN_RAND_TOP_ONE, 0) != 1 ||
       BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate.get())) == nullptr ||
       X509_set_version(certificate.get(), X509_VERSION_3) != 1 || X509_set_pubkey(certificate.get(), key) != 1) {
-    return Failed("make a certificate");
+    return OpenSslFailure("make a certificate");
   }
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -300);
   const int64_t seconds = absl::ToInt64Seconds(lifetime);
@@ -52,7 +50,7 @@ absl::StatusOr<CertificatePtr> NewCertificate(EVP_PKEY* key, absl::Duration life
 
 absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration lifetime) {
   const KeyPtr key(EVP_EC_gen("P-256"));
-  if (key == nullptr) return Failed("make a key");
+  if (key == nullptr) return OpenSslFailure("make a key");
   ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), lifetime));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   AddSubjectEntry(subject, "O", "Muster");
@@ -68,7 +66,7 @@ absl::Status WriteAuthority(const std::filesystem::path& folder, absl::Duration 
   RETURN_IF_ERROR(AddExtension(self, self, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   RETURN_IF_ERROR(AddExtension(self, self, NID_key_usage, "critical,keyCertSign,cRLSign"));
   RETURN_IF_ERROR(AddExtension(self, self, NID_subject_key_identifier, "hash"));
-  if (X509_sign(self, key.get(), EVP_sha256()) == 0) return Failed("sign a certificate");
+  if (X509_sign(self, key.get(), EVP_sha256()) == 0) return OpenSslFailure("sign a certificate");
   ASSIGN_OR_RETURN(const std::string key_pem, PemOf(key.get()));
   ASSIGN_OR_RETURN(const std::string certificate_pem, PemOf(self));
   RETURN_IF_ERROR(WriteFileAtomically(folder / "ca-key.pem", key_pem, 0600));
@@ -125,7 +123,7 @@ absl::StatusOr<CertificateFiles> MakeCertificate(const std::filesystem::path& fo
   RETURN_IF_ERROR(CheckRequest(request));
   ASSIGN_OR_RETURN(const Authority authority, ReadAuthority(folder));
   const KeyPtr key(EVP_EC_gen("P-256"));
-  if (key == nullptr) return Failed("make a key");
+  if (key == nullptr) return OpenSslFailure("make a key");
   ASSIGN_OR_RETURN(const CertificatePtr certificate, NewCertificate(key.get(), request.lifetime));
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   AddSubjectEntry(subject, "O", "Muster");
@@ -142,7 +140,7 @@ absl::StatusOr<CertificateFiles> MakeCertificate(const std::filesystem::path& fo
   if (!request.hosts.empty()) {
     RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_alt_name, AlternativeNames(request.hosts)));
   }
-  if (X509_sign(own, authority.key.get(), EVP_sha256()) == 0) return Failed("sign a certificate");
+  if (X509_sign(own, authority.key.get(), EVP_sha256()) == 0) return OpenSslFailure("sign a certificate");
   ASSIGN_OR_RETURN(const std::string key_pem, PemOf(key.get()));
   ASSIGN_OR_RETURN(const std::string certificate_pem, PemOf(own));
   return CertificateFiles{authority.pem, certificate_pem, key_pem};

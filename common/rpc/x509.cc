@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
 
-absl::Status Failed(absl::string_view what) { return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what)); }
-
 MemoryPtr Memory(std::string_view text) {
   return MemoryPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
@@ -32,6 +30,10 @@ absl::Time FromAsn1(const ASN1_TIME* time) {
 }
 
 }  // namespace
+
+absl::Status OpenSslFailure(absl::string_view what) {
+  return absl::InternalError(absl::StrCat("OpenSSL: cannot ", what));
+}
 
 absl::StatusOr<std::vector<CertificatePtr>> CertificatesFromPem(std::string_view pem) {
   std::vector<CertificatePtr> certificates;
@@ -57,14 +59,14 @@ absl::StatusOr<KeyPtr> KeyFromPem(std::string_view pem) {
 absl::StatusOr<std::string> PemOf(EVP_PKEY* key) {
   const MemoryPtr memory(BIO_new(BIO_s_mem()));
   if (PEM_write_bio_PrivateKey(memory.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return Failed("write a key");
+    return OpenSslFailure("write a key");
   }
   return Bytes(memory.get());
 }
 
 absl::StatusOr<std::string> PemOf(X509* certificate) {
   const MemoryPtr memory(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_X509(memory.get(), certificate) != 1) return Failed("write a certificate");
+  if (PEM_write_bio_X509(memory.get(), certificate) != 1) return OpenSslFailure("write a certificate");
   return Bytes(memory.get());
 }
 
@@ -107,10 +109,11 @@ absl::Status VerifyChain(X509* leaf, const std::vector<CertificatePtr>& intermed
   std::unique_ptr<X509_STORE_CTX, OpenSslFree<X509_STORE_CTX, &X509_STORE_CTX_free>> context(X509_STORE_CTX_new());
   const auto free_stack = [](STACK_OF(X509) * stack) { sk_X509_free(stack); };
   std::unique_ptr<STACK_OF(X509), decltype(free_stack)> chain(sk_X509_new_null(), free_stack);
-  if (store == nullptr || context == nullptr || chain == nullptr) return Failed("verify a certificate");
+  if (store == nullptr || context == nullptr || chain == nullptr) return OpenSslFailure("verify a certificate");
   for (const CertificatePtr& authority : authorities) X509_STORE_add_cert(store.get(), authority.get());
   for (const CertificatePtr& between : intermediates) sk_X509_push(chain.get(), between.get());
-  if (X509_STORE_CTX_init(context.get(), store.get(), leaf, chain.get()) != 1) return Failed("verify a certificate");
+  if (X509_STORE_CTX_init(context.get(), store.get(), leaf, chain.get()) != 1)
+    return OpenSslFailure("verify a certificate");
   X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(now));
   if (X509_verify_cert(context.get()) == 1) return absl::OkStatus();
   return absl::UnauthenticatedError(X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get())));

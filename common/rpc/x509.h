@@ -29,6 +29,9 @@ using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpenSslFree<X509_EXTENSION,
 using MemoryPtr = std::unique_ptr<BIO, OpenSslFree<BIO, &BIO_free_all>>;
 using NumberPtr = std::unique_ptr<BIGNUM, OpenSslFree<BIGNUM, &BN_free>>;
 
+// INTERNAL: "OpenSSL: cannot WHAT".
+absl::Status OpenSslFailure(absl::string_view what);
+
 // Every certificate of a PEM text, in order; other blocks are skipped. INVALID_ARGUMENT: there is none, or one is
 // truncated or not a certificate.
 absl::StatusOr<std::vector<CertificatePtr>> CertificatesFromPem(std::string_view pem);

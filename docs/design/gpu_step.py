@@ -82,13 +82,13 @@ def layer_forward():
 def layer_backward():
     inner = INNER / H
     return [
-        rows("AddNormBackward", 2, 2, sums=3),
+        rows("AddNormBackward, normed rows again", 2, 3, sums=3),
         product("output: data gradient", TOKENS, H, INNER),
         rows("ActivateBackward, activations again", 2 * inner, 2 * inner, sums=inner),
         weight_gradient("output: weight gradient", INNER, H),
         product("intermediate: data gradient", TOKENS, INNER, H),
         weight_gradient("intermediate: weight gradient", H, INNER),
-        rows("AddNormBackward", 3, 2, sums=3),
+        rows("AddNormBackward, normed rows again", 3, 3, sums=3),
         product("attention output: data gradient", TOKENS, H, H),
         weight_gradient("attention output: weight gradient", H, H),
         Operation("attention backward", 10 * TOKENS * LENGTH * H, B * TOKENS * 8 * H + F * TOKENS * HEADS, 2, PEAK,

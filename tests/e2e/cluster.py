@@ -65,9 +65,11 @@ class Cluster:
 
     def start(self):
         self.output = open(self.folder / "local.log", "ab")
-        self.process = subprocess.Popen([str(BIN / "muster"), "local", "--slots", str(self.slots), "--state", str(self.state)],
+        self.process = subprocess.Popen([str(BIN / "muster"), "local", "--slots", str(self.slots), "--state", str(self.state),
+                                         "--port", "0"],
                                         stdout=self.output, stderr=self.output, stdin=subprocess.DEVNULL,
-                                        env={**os.environ, "MUSTER_AUDIT_DIR": str(self.audit)})
+                                        env={**os.environ, "MUSTER_AUDIT_DIR": str(self.audit),
+                                             "XDG_CONFIG_HOME": str(self.folder / "config")})
         wait_until("the cluster is ready", self.is_ready, 60)
 
     def is_ready(self):

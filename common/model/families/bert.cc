@@ -7,17 +7,17 @@
 namespace muster {
 namespace {
 
-constexpr PostNormNames kNames = {.types = "embeddings.token_type_embeddings",
-                                  .relative_bias = "",
-                                  .layer = "encoder.layer.",
-                                  .query = "attention.self.query",
-                                  .key = "attention.self.key",
-                                  .value = "attention.self.value",
-                                  .attention_output = "attention.output.dense",
-                                  .attention_norm = "attention.output.LayerNorm",
-                                  .intermediate = "intermediate.dense",
-                                  .output = "output.dense",
-                                  .output_norm = "output.LayerNorm"};
+constexpr PostNormNames kBertNames = {.types = "embeddings.token_type_embeddings",
+                                      .relative_bias = "",
+                                      .layer = "encoder.layer.",
+                                      .query = "attention.self.query",
+                                      .key = "attention.self.key",
+                                      .value = "attention.self.value",
+                                      .attention_output = "attention.output.dense",
+                                      .attention_norm = "attention.output.LayerNorm",
+                                      .intermediate = "intermediate.dense",
+                                      .output = "output.dense",
+                                      .output_norm = "output.LayerNorm"};
 
 absl::Status ReadBert(const Keys& keys, EncoderConfig& config) {
   std::string positions = "absolute";
@@ -42,15 +42,21 @@ absl::Status ReadRoberta(const Keys& keys, EncoderConfig& config) {
   return TakeOffsetPositions(keys, config);
 }
 
-std::vector<TensorShape> Tensors(const EncoderConfig& config) { return PostNormTensors(kNames, config); }
+std::vector<TensorShape> BertTensors(const EncoderConfig& config) { return PostNormTensors(kBertNames, config); }
 
 }  // namespace
 
 const Family kBertFamily = {
-    .model_type = "bert", .prefix = "bert.", .read = ReadBert, .tensors = Tensors, .post_norm = &kNames};
-const Family kRobertaFamily = {
-    .model_type = "roberta", .prefix = "roberta.", .read = ReadRoberta, .tensors = Tensors, .post_norm = &kNames};
-const Family kXlmRobertaFamily = {
-    .model_type = "xlm-roberta", .prefix = "roberta.", .read = ReadRoberta, .tensors = Tensors, .post_norm = &kNames};
+    .model_type = "bert", .prefix = "bert.", .read = ReadBert, .tensors = BertTensors, .post_norm = &kBertNames};
+const Family kRobertaFamily = {.model_type = "roberta",
+                               .prefix = "roberta.",
+                               .read = ReadRoberta,
+                               .tensors = BertTensors,
+                               .post_norm = &kBertNames};
+const Family kXlmRobertaFamily = {.model_type = "xlm-roberta",
+                                  .prefix = "roberta.",
+                                  .read = ReadRoberta,
+                                  .tensors = BertTensors,
+                                  .post_norm = &kBertNames};
 
 }  // namespace muster

@@ -5,17 +5,17 @@
 namespace muster {
 namespace {
 
-constexpr PostNormNames kNames = {.types = "",
-                                  .relative_bias = "",
-                                  .layer = "transformer.layer.",
-                                  .query = "attention.q_lin",
-                                  .key = "attention.k_lin",
-                                  .value = "attention.v_lin",
-                                  .attention_output = "attention.out_lin",
-                                  .attention_norm = "sa_layer_norm",
-                                  .intermediate = "ffn.lin1",
-                                  .output = "ffn.lin2",
-                                  .output_norm = "output_layer_norm"};
+constexpr PostNormNames kDistilBertNames = {.types = "",
+                                            .relative_bias = "",
+                                            .layer = "transformer.layer.",
+                                            .query = "attention.q_lin",
+                                            .key = "attention.k_lin",
+                                            .value = "attention.v_lin",
+                                            .attention_output = "attention.out_lin",
+                                            .attention_norm = "sa_layer_norm",
+                                            .intermediate = "ffn.lin1",
+                                            .output = "ffn.lin2",
+                                            .output_norm = "output_layer_norm"};
 
 // sinusoidal_pos_embds only says how positions were initialized: the file has their table either way.
 absl::Status ReadDistilBert(const Keys& keys, EncoderConfig& config) {
@@ -30,18 +30,20 @@ absl::Status ReadDistilBert(const Keys& keys, EncoderConfig& config) {
   return CheckRanges(keys, "the epsilon", config);
 }
 
-std::vector<TensorShape> Tensors(const EncoderConfig& config) { return PostNormTensors(kNames, config); }
+std::vector<TensorShape> DistilBertTensors(const EncoderConfig& config) {
+  return PostNormTensors(kDistilBertNames, config);
+}
 
-constexpr HarmlessKey kHarmless[] = {{"sinusoidal_pos_embds", "the file holds the table either way"},
-                                     {"tie_weights_", "belongs to a head that no embedding uses"}};
+constexpr HarmlessKey kDistilBertHarmless[] = {{"sinusoidal_pos_embds", "the file holds the table either way"},
+                                               {"tie_weights_", "belongs to a head that no embedding uses"}};
 
 }  // namespace
 
 const Family kDistilBertFamily = {.model_type = "distilbert",
                                   .prefix = "distilbert.",
                                   .read = ReadDistilBert,
-                                  .tensors = Tensors,
-                                  .harmless = kHarmless,
-                                  .post_norm = &kNames};
+                                  .tensors = DistilBertTensors,
+                                  .harmless = kDistilBertHarmless,
+                                  .post_norm = &kDistilBertNames};
 
 }  // namespace muster

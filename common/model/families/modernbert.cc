@@ -88,7 +88,7 @@ absl::Status ReadModernBert(const Keys& keys, EncoderConfig& config) {
 }
 
 // The first layer has no norm before its attention, because the embeddings end with one.
-std::vector<TensorShape> Tensors(const EncoderConfig& config) {
+std::vector<TensorShape> ModernBertTensors(const EncoderConfig& config) {
   const int64_t hidden = config.hidden_size, wide = config.intermediate_size;
   std::vector<TensorShape> tensors = {{"embeddings.tok_embeddings.weight", {config.vocabulary_size, hidden}}};
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, bool bias) {
@@ -110,7 +110,7 @@ std::vector<TensorShape> Tensors(const EncoderConfig& config) {
   return tensors;
 }
 
-constexpr HarmlessKey kHarmless[] = {
+constexpr HarmlessKey kModernBertHarmless[] = {
     {"deterministic_flash_attn", "the same function, computed another way"},
     {"layer_norm_eps", "transformers reads norm_eps"},
     {"position_embedding_type", "positions are rotary, whatever it says"},
@@ -125,7 +125,7 @@ constexpr HarmlessKey kHarmless[] = {
 const Family kModernBertFamily = {.model_type = "modernbert",
                                   .prefix = "model.",
                                   .read = ReadModernBert,
-                                  .tensors = Tensors,
-                                  .harmless = kHarmless};
+                                  .tensors = ModernBertTensors,
+                                  .harmless = kModernBertHarmless};
 
 }  // namespace muster

@@ -6,17 +6,17 @@
 namespace muster {
 namespace {
 
-constexpr PostNormNames kNames = {.types = "",
-                                  .relative_bias = "encoder.relative_attention_bias",
-                                  .layer = "encoder.layer.",
-                                  .query = "attention.attn.q",
-                                  .key = "attention.attn.k",
-                                  .value = "attention.attn.v",
-                                  .attention_output = "attention.attn.o",
-                                  .attention_norm = "attention.LayerNorm",
-                                  .intermediate = "intermediate.dense",
-                                  .output = "output.dense",
-                                  .output_norm = "output.LayerNorm"};
+constexpr PostNormNames kMpnetNames = {.types = "",
+                                       .relative_bias = "encoder.relative_attention_bias",
+                                       .layer = "encoder.layer.",
+                                       .query = "attention.attn.q",
+                                       .key = "attention.attn.k",
+                                       .value = "attention.attn.v",
+                                       .attention_output = "attention.attn.o",
+                                       .attention_norm = "attention.LayerNorm",
+                                       .intermediate = "intermediate.dense",
+                                       .output = "output.dense",
+                                       .output_norm = "output.LayerNorm"};
 
 absl::Status ReadMpnet(const Keys& keys, EncoderConfig& config) {
   RETURN_IF_ERROR(ReadActivation(keys, "hidden_act", config));
@@ -37,11 +37,11 @@ absl::Status ReadMpnet(const Keys& keys, EncoderConfig& config) {
   return CheckRanges(keys, "layer_norm_eps", config);
 }
 
-std::vector<TensorShape> Tensors(const EncoderConfig& config) { return PostNormTensors(kNames, config); }
+std::vector<TensorShape> MpnetTensors(const EncoderConfig& config) { return PostNormTensors(kMpnetNames, config); }
 
 }  // namespace
 
 const Family kMpnetFamily = {
-    .model_type = "mpnet", .prefix = "mpnet.", .read = ReadMpnet, .tensors = Tensors, .post_norm = &kNames};
+    .model_type = "mpnet", .prefix = "mpnet.", .read = ReadMpnet, .tensors = MpnetTensors, .post_norm = &kMpnetNames};
 
 }  // namespace muster

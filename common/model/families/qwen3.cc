@@ -44,7 +44,7 @@ absl::Status ReadQwen3(const Keys& keys, EncoderConfig& config) {
   return CheckRanges(keys, "rms_norm_eps", config);
 }
 
-std::vector<TensorShape> Tensors(const EncoderConfig& config) {
+std::vector<TensorShape> Qwen3Tensors(const EncoderConfig& config) {
   const int64_t hidden = config.hidden_size, wide = config.intermediate_size, size = config.HeadSize();
   const int64_t queries = config.heads * size, keys = config.KeyValueHeads() * size;
   std::vector<TensorShape> tensors = {{"embed_tokens.weight", {config.vocabulary_size, hidden}}};
@@ -71,12 +71,12 @@ std::vector<TensorShape> Tensors(const EncoderConfig& config) {
   return tensors;
 }
 
-constexpr HarmlessKey kHarmless[] = {{"max_window_layers", "used with use_sliding_window alone"},
-                                     {"sliding_window", "used with use_sliding_window alone"}};
+constexpr HarmlessKey kQwen3Harmless[] = {{"max_window_layers", "used with use_sliding_window alone"},
+                                          {"sliding_window", "used with use_sliding_window alone"}};
 
 }  // namespace
 
 const Family kQwen3Family = {
-    .model_type = "qwen3", .prefix = "model.", .read = ReadQwen3, .tensors = Tensors, .harmless = kHarmless};
+    .model_type = "qwen3", .prefix = "model.", .read = ReadQwen3, .tensors = Qwen3Tensors, .harmless = kQwen3Harmless};
 
 }  // namespace muster

@@ -17,7 +17,7 @@ constexpr bool kStreams = true, kOnce = false;
 constexpr size_t kSmall = 64 << 10;
 constexpr size_t kDescription = 1 << 20;  // a job, a manifest, a thousand digests
 constexpr size_t kSweep = 60 << 20;             // what all known jobs need
-constexpr size_t kChunk = (1 << 20) + (64 << 10);
+constexpr size_t kChunkRequest = (1 << 20) + (64 << 10);
 
 constexpr AccessRule kRules[] = {
     {"JobService/SubmitJob", kSubmitters, Effect::kChanges, kOnce, kDescription},
@@ -39,10 +39,10 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
     // A worker may open only its own session, and meet only ranks of attempts that it has a rank of.
-    {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunk},
-    {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunk},
+    {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunkRequest},
+    {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunkRequest},
 
-    {"DataService/ImportDataset", kSubmitters, Effect::kChanges, kStreams, kChunk},
+    {"DataService/ImportDataset", kSubmitters, Effect::kChanges, kStreams, kChunkRequest},
     {"DataService/ListDatasets", kReaders, Effect::kReads, kOnce, kSmall},
     {"DataService/GetDataset", kReaders, Effect::kReads, kOnce, kSmall},
     // Importing over an existing name and deleting: owners may do it, and operators.
@@ -64,12 +64,12 @@ constexpr AccessRule kRules[] = {
     {"ModelService/DeleteModel", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
     // A worker with a ticket stores what its rank made, and reads what its attempt needs.
-    {"BlobService/PutBlob", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunk},
+    {"BlobService/PutBlob", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunkRequest},
     {"BlobService/GetBlob", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
     {"BlobService/StatBlobs", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
 
     // Changes nothing, but reads everything that a server has, so the audit log records it.
-    {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunk},
+    {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunkRequest},
 };
 
 }  // namespace

@@ -13,7 +13,6 @@
 namespace muster {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr absl::string_view kConvert = ". If the file is in Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8";
 
 }  // namespace

@@ -17,7 +17,6 @@ namespace muster {
 namespace {
 
 constexpr size_t kMaxHead = 1 << 20;  // bytes in which the first line must end, to show the format
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool EndsWithAny(std::string_view path, std::initializer_list<absl::string_view> endings) {
   return std::any_of(endings.begin(), endings.end(), [&](absl::string_view ending) { return absl::EndsWith(ToAbsl(path), ending); });

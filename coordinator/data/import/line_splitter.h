@@ -10,6 +10,8 @@
 
 namespace muster {
 
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // of UTF-8
+
 // Not thread-safe. Lines end with LF or CR LF; the last one may have no line end. They are counted from 1. Empty lines
 // are left out (but counted), and so is a byte-order mark at the start of the file.
 class LineSplitter {

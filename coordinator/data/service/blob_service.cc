@@ -15,7 +15,8 @@ namespace {
 
 namespace v1 = muster::v1;
 
-constexpr size_t kChunk = 1 << 20;
+constexpr size_t kBlobChunk = 1 << 20;
+
 class BlobServiceImpl final : public v1::BlobService::Service {
  public:
   explicit BlobServiceImpl(DataContext data) : data_(data) {}
@@ -68,7 +69,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     v1::PutBlobRequest request;
     while (reader.Read(&request)) {
       RETURN_IF_ERROR(CheckAlive(data_, call));
-      if (request.chunk().size() > kChunk) return absl::InvalidArgumentError("put: a chunk has at most 1 MiB");
+      if (request.chunk().size() > kBlobChunk) return absl::InvalidArgumentError("put: a chunk has at most 1 MiB");
       RETURN_IF_ERROR((*upload)->Append(request.chunk()));
       data_.metrics.blob_bytes_in.Increment(static_cast<double>(request.chunk().size()));
     }
@@ -89,7 +90,7 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     Sha256 sha;
     do {  // an empty blob is one message too
       RETURN_IF_ERROR(CheckAlive(data_, call));
-      const std::string_view chunk = file.bytes().substr(at, kChunk);
+      const std::string_view chunk = file.bytes().substr(at, kBlobChunk);
       response.set_chunk(chunk.data(), chunk.size());
       sha.Update(chunk);
       if (!writer.Write(response)) return absl::CancelledError("the client has gone");

@@ -11,7 +11,7 @@ namespace {
 
 using muster::v1::ExportDatasetResponse;
 
-constexpr size_t kChunk = 1 << 20;
+constexpr size_t kExportChunk = 1 << 20;
 
 class ExportStream {
  public:
@@ -30,7 +30,7 @@ class ExportStream {
  private:
   absl::Status Append(std::string_view bytes) {
     while (!bytes.empty()) {
-      const std::string_view chunk = bytes.substr(0, kChunk);
+      const std::string_view chunk = bytes.substr(0, kExportChunk);
       response_.set_chunk(chunk.data(), chunk.size());
       RETURN_IF_ERROR(Send());
       bytes.remove_prefix(chunk.size());

@@ -1,7 +1,6 @@
 #include "coordinator/data/service/store_budget.h"
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -9,24 +8,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
+#include "coordinator/data/service/store_watch.h"
 
 namespace muster {
 namespace {
 
 constexpr absl::Duration kCountEvery = absl::Seconds(10);
 constexpr size_t kNamed = 3;  // of the largest
-
-uint64_t BytesBelow(const std::filesystem::path& folder) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (auto entry = std::filesystem::recursive_directory_iterator(folder, error);
-       !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code gone;  // removed in the meantime
-    const uint64_t size = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
-    if (!gone) bytes += size;
-  }
-  return bytes;
-}
 
 std::string Megabytes(uint64_t bytes) { return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6); }
 

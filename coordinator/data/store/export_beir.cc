@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-struct Lost {
+struct LostInBeir {
   uint64_t without_grade = 0;
   uint64_t other_sources = 0;  // judgments of a pair that another source judged first
 };
@@ -24,7 +24,7 @@ absl::Status CheckField(const char* kind, std::string_view id) {
                                                     "Use --format jsonl."));
 }
 
-absl::Status WriteQrels(const Dataset& dataset, uint32_t split, ExportWriter& out, Lost& lost) {
+absl::Status WriteQrels(const Dataset& dataset, uint32_t split, ExportWriter& out, LostInBeir& lost) {
   RETURN_IF_ERROR(out.Begin(absl::StrCat("qrels/", dataset.splits()[split], ".tsv")));
   RETURN_IF_ERROR(out.Line("query-id\tcorpus-id\tscore"));
   absl::flat_hash_map<uint32_t, size_t> row_of;  // document → row
@@ -70,7 +70,7 @@ absl::Status ExportBeir(const Dataset& dataset, const ExportSink& sink, std::vec
   for (uint32_t query = 0; query < dataset.queries(); ++query) {
     RETURN_IF_ERROR(out.Json({{"_id", dataset.query_id(query)}, {"text", dataset.query_text(query)}}));
   }
-  Lost lost;
+  LostInBeir lost;
   for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
     RETURN_IF_ERROR(WriteQrels(dataset, split, out, lost));
   }

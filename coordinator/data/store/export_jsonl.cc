@@ -14,9 +14,9 @@
 namespace muster {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-struct Lost {
+struct LostInRows {
   uint64_t others = 0, negatives = 0, titles = 0;
   bool order = false;
 };
@@ -85,7 +85,7 @@ Shared SharedOf(const Dataset& dataset) {
 // rows had.
 class SplitRows {
  public:
-  SplitRows(const Dataset& dataset, uint32_t split, Shared& shared, ExportWriter& out, Lost& lost)
+  SplitRows(const Dataset& dataset, uint32_t split, Shared& shared, ExportWriter& out, LostInRows& lost)
       : dataset_(dataset), split_(split), shared_(shared), out_(out), lost_(lost), cursors_(dataset.queries()) {}
 
   absl::Status Write() {
@@ -202,21 +202,21 @@ class SplitRows {
     return out_.Json(RowOf(query, source, positives, negatives));
   }
 
-  Json RowOf(uint32_t query, uint16_t source, const std::vector<Judgment>& positives,
-             const std::vector<Judgment>& negatives) {
-    Json row = {{"query", dataset_.query_text(query)}, {"query_id", dataset_.query_id(query)}};
+  OrderedJson RowOf(uint32_t query, uint16_t source, const std::vector<Judgment>& positives,
+                    const std::vector<Judgment>& negatives) {
+    OrderedJson row = {{"query", dataset_.query_text(query)}, {"query_id", dataset_.query_id(query)}};
     AddTexts(positives, "pos", "pos_ids", row);
     if (shared_.has_grades) {
-      Json& scores = row["pos_scores"] = Json::array();
-      for (const Judgment& judgment : positives) scores.push_back(Json::parse(GradeText(judgment.grade)));
+      OrderedJson& scores = row["pos_scores"] = OrderedJson::array();
+      for (const Judgment& judgment : positives) scores.push_back(OrderedJson::parse(GradeText(judgment.grade)));
     }
     AddTexts(negatives, "neg", "neg_ids", row);
     row["source"] = dataset_.sources()[source];
     return row;
   }
 
-  void AddTexts(const std::vector<Judgment>& judgments, const char* texts_key, const char* ids_key, Json& row) {
-    Json texts = Json::array(), ids = Json::array();
+  void AddTexts(const std::vector<Judgment>& judgments, const char* texts_key, const char* ids_key, OrderedJson& row) {
+    OrderedJson texts = OrderedJson::array(), ids = OrderedJson::array();
     for (const Judgment& judgment : judgments) {
       const std::string_view title = dataset_.title(judgment.passage);
       lost_.titles += !title.empty();
@@ -231,7 +231,7 @@ class SplitRows {
   const uint32_t split_;
   Shared& shared_;
   ExportWriter& out_;
-  Lost& lost_;
+  LostInRows& lost_;
   bool is_ordered_ = true;
   std::vector<Cursor> cursors_;  // by query
   Waiting waiting_for_document_, waiting_for_source_;
@@ -243,7 +243,7 @@ class SplitRows {
 absl::Status ExportJsonl(const Dataset& dataset, const ExportSink& sink, std::vector<std::string>& notes) {
   ExportWriter out(sink);
   Shared shared = SharedOf(dataset);
-  Lost lost;
+  LostInRows lost;
   for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
     RETURN_IF_ERROR(out.Begin(absl::StrCat(dataset.splits()[split], ".jsonl")));
     RETURN_IF_ERROR(SplitRows(dataset, split, shared, out, lost).Write());

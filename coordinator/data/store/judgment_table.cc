@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-using Statement = std::tuple<uint32_t, uint16_t, uint16_t>;  // document, source, sign
+using JudgedPair = std::tuple<uint32_t, uint16_t, uint16_t>;  // document, source, sign
 
 // Appends the edges first..last of one query.
 void AppendRow(const JudgmentEdge* first, const JudgmentEdge* last, JudgmentTable& table) {
@@ -17,12 +17,12 @@ void AppendRow(const JudgmentEdge* first, const JudgmentEdge* last, JudgmentTabl
   for (const JudgmentEdge* edge = first; edge != last; ++edge) {
     if (IsPositive(edge->judgment)) positive_passages.insert(edge->judgment.passage);
   }
-  absl::flat_hash_map<Statement, size_t> stored;
+  absl::flat_hash_map<JudgedPair, size_t> stored;
   const size_t begin = table.judgments.size();
   for (const JudgmentEdge* edge = first; edge != last; ++edge) {
     const Judgment& judgment = edge->judgment;
     const auto [found, is_new] = stored.try_emplace(
-        Statement(judgment.document, judgment.source, judgment.hard_negative), table.judgments.size());
+        JudgedPair(judgment.document, judgment.source, judgment.hard_negative), table.judgments.size());
     if (judgment.hard_negative != 0 && positive_passages.contains(judgment.passage)) {
       table.contradicted += is_new && judgment.hard_negative == kHardNegative;
     } else if (is_new) {

@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-absl::Status Conflict(std::string_view kind, std::string_view id) {
+absl::Status AddConflict(std::string_view kind, std::string_view id) {
   return absl::InvalidArgumentError(absl::StrCat("add: ", ToAbsl(kind), " \"", ToAbsl(id),
                                                  "\" has another text in the dataset than in these files, so that one "
                                                  "name would mean two texts. Rename it, or import under another name."));
@@ -22,7 +22,7 @@ absl::Status Conflict(std::string_view kind, std::string_view id) {
 class Adder {
  public:
   Adder(const Dataset& old, const Dataset& fresh, DatasetWriter& out)
-      : old_(old), fresh_(fresh), out_(out), documents_(out, Conflict), queries_(out, Conflict) {}
+      : old_(old), fresh_(fresh), out_(out), documents_(out, AddConflict), queries_(out, AddConflict) {}
 
   absl::Status AddOld() {
     // Passages in their own order, which may differ from that of the documents.
@@ -80,8 +80,10 @@ class Adder {
   MergedQueries queries_;
 };
 
-using Statement = std::tuple<uint32_t, uint16_t, uint16_t>;  // document, source, sign
-Statement StatementOf(const Judgment& judgment) { return {judgment.document, judgment.source, judgment.hard_negative}; }
+using JudgedPair = std::tuple<uint32_t, uint16_t, uint16_t>;  // document, source, sign
+JudgedPair StatementOf(const Judgment& judgment) {
+  return {judgment.document, judgment.source, judgment.hard_negative};
+}
 
 uint64_t CountJudgments(const Dataset& dataset) {
   uint64_t judgments = 0;
@@ -93,7 +95,7 @@ uint64_t CountJudgments(const Dataset& dataset) {
 
 // The judgments of one query in one split.
 void CountRow(std::span<const Judgment> before, std::span<const Judgment> now, muster::v1::AddedRecords& added) {
-  absl::flat_hash_map<Statement, float> grades;
+  absl::flat_hash_map<JudgedPair, float> grades;
   for (const Judgment& judgment : before) grades[StatementOf(judgment)] = judgment.grade;
   for (const Judgment& judgment : now) {
     const auto known = grades.find(StatementOf(judgment));

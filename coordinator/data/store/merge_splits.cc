@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-absl::Status Conflict(std::string_view kind, std::string_view id) {
+absl::Status ReplaceConflict(std::string_view kind, std::string_view id) {
   return absl::InvalidArgumentError(
       absl::StrCat("replace: ", ToAbsl(kind), " \"", ToAbsl(id),
                    "\" of a split that stays has another text in this import, so that one name "
@@ -25,7 +25,7 @@ bool Contains(const std::vector<std::string>& names, const std::string& name) {
 class Merger {
  public:
   Merger(const Dataset& fresh, const Dataset& old, DatasetWriter& out)
-      : fresh_(fresh), old_(old), out_(out), documents_(out, Conflict), queries_(out, Conflict) {}
+      : fresh_(fresh), old_(old), out_(out), documents_(out, ReplaceConflict), queries_(out, ReplaceConflict) {}
 
   absl::Status AddFresh() {
     for (uint32_t document = 0; document < fresh_.documents(); ++document) {

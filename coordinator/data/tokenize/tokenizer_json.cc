@@ -112,7 +112,7 @@ std::string DigestOf(const json& file) {
   return Sha256Hex(absl::StrCat("tokenizer.json\n", deciding.dump()));
 }
 
-absl::StatusOr<bool> TruncatesLeft(const JsonObject& file) {
+absl::StatusOr<bool> TruncatesLeftInFile(const JsonObject& file) {
   if (file.Find("truncation") == nullptr) return false;
   ASSIGN_OR_RETURN(const JsonObject truncation, file.Object("truncation"));
   // The job sets the length of texts; strategy and stride concern pairs and the part that is cut off.
@@ -144,7 +144,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfJson(const json& jso
   if (version != "1.0") return file.Error("version", absl::StrCat("\"", version, "\" is not supported"));
   ASSIGN_OR_RETURN(Pipeline::Parts parts, ReadParts(file));
   Tokenizer::Facts facts;
-  ASSIGN_OR_RETURN(facts.truncates_left, TruncatesLeft(file));
+  ASSIGN_OR_RETURN(facts.truncates_left, TruncatesLeftInFile(file));
   if (file.Find("post_processor") != nullptr) {
     ASSIGN_OR_RETURN(const JsonObject object, file.Object("post_processor"));
     RETURN_IF_ERROR(AddPostProcessor(object, facts.prefix, facts.suffix));

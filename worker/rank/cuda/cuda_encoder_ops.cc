@@ -206,11 +206,12 @@ class Ops final : public EncoderOps {
 
   void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                        const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
-                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients) const override {
+                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients,
+                       at::Tensor& out) const override {
     TORCH_CHECK(norm.weight.defined(), "the gradient of a sum and its norm: without a norm");
     cuda::AddNormBackwardJob job;
     FillNorm(d_out, norm, mask, plan, job);
-    for (const at::Tensor& rows : {d_sum_before, sum, d_sum, d_product}) CheckLike(rows, d_out, "rows of a gradient");
+    for (const at::Tensor& rows : {d_sum_before, sum, d_sum, d_product, out}) CheckLike(rows, d_out, "rows of a gradient");
     CheckBeside(statistics, d_out, ParameterType(d_out), 2 * job.rows, "statistics");
     job.d_out = DataOf(d_out);
     job.d_sum_before = DataOf(d_sum_before);
@@ -218,6 +219,7 @@ class Ops final : public EncoderOps {
     job.statistics = DataOf(statistics);
     job.d_sum = MutableDataOf(d_sum);
     job.d_product = MutableDataOf(d_product);
+    job.out = MutableDataOf(out);
     const DeviceScope scope(d_out.device());
     at::Tensor partial;
     job.sums = SumsOf(gradients, d_out, partial);

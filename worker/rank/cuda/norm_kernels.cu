@@ -95,16 +95,23 @@ struct Place {
   const int64_t begin, end;
 };
 
-// x <- norm(x) * weight + bias.
+// x <- (x - mean) * inverse * weight + bias.
+template <typename P>
+__device__ __forceinline__ void Apply(const NormJob& job, const OwnNorm<P>& norm, const Place& place, P mean, P inverse,
+                                      P (&x)[kPacket]) {
+#pragma unroll
+  for (int i = 0; i < kPacket; ++i) x[i] = (x[i] - mean) * inverse * norm.weight[i];
+  AddOptional(static_cast<const P*>(job.bias), place.column, place.count, x);
+}
+
+// As Apply, with the row's own statistics.
 template <typename P>
 __device__ __forceinline__ void Normalize(const NormJob& job, const OwnNorm<P>& norm, const Place& place, int64_t row,
                                           void* statistics, P (&x)[kPacket]) {
   P mean, inverse;
   norm.Measure(x, mean, inverse);
   StoreStatistics(statistics, row, mean, inverse);
-#pragma unroll
-  for (int i = 0; i < kPacket; ++i) x[i] = (x[i] - mean) * inverse * norm.weight[i];
-  AddOptional(static_cast<const P*>(job.bias), place.column, place.count, x);
+  Apply(job, norm, place, mean, inverse, x);
 }
 
 template <typename E>
@@ -154,6 +161,10 @@ __global__ void __launch_bounds__(kMostThreads<E>)
     LoadPacket(static_cast<const E*>(job.d_out) + offset, place.count, d);
     const P* statistics = static_cast<const P*>(job.statistics) + 2 * row;
     norm.Backward(x, statistics[0], statistics[1], d, sums.weight, sums.bias);
+    if (job.out != nullptr) {
+      Apply(job, norm, place, statistics[0], statistics[1], x);
+      StorePacket(x, place.count, static_cast<E*>(job.out) + offset);
+    }
     AddOptional(static_cast<const E*>(job.d_sum_before), offset, place.count, d);
     if (job.d_sum != nullptr) StorePacket(d, place.count, static_cast<E*>(job.d_sum) + offset);
     masks.Apply(row, job.width, place.column, d);

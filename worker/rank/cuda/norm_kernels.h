@@ -47,6 +47,7 @@ struct AddNormBackwardJob : NormJob {
   const void* statistics = nullptr;    // P [rows, 2]
   void* d_sum = nullptr;               // E or null
   void* d_product = nullptr;           // E or null
+  void* out = nullptr;                 // E or null: AddNorm's output again
   NormSums sums;
 };
 

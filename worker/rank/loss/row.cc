@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -10,8 +9,6 @@ namespace muster {
 namespace {
 
 using muster::v1::Objective;
-
-constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 double Logistic(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 

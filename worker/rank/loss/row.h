@@ -12,11 +12,14 @@
 // Sources: arXiv 2602.12727; "Utility-Focused LLM Annotation for Retrieval and RAG", EMNLP 2025.
 #pragma once
 
+#include <limits>
 #include <span>
 
 #include "muster/v1/job.pb.h"
 
 namespace muster {
+
+inline constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 struct RowGradient {
   double loss = 0;

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
 #include "worker/rank/loss/row.h"
@@ -18,8 +17,6 @@
 
 namespace muster {
 namespace {
-
-constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
 double EntropyOf(std::span<const double> gradient) {
   double total = 0, entropy = 0;

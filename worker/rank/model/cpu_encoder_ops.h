@@ -14,7 +14,7 @@ void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor
              const RowMask& mask, const SequencePlan& plan, at::Tensor& sum, at::Tensor& statistics, at::Tensor& out);
 void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                      const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
-                     at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients);
+                     at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients, at::Tensor& out);
 
 void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated, const RowMask& mask,
               const SequencePlan& plan, at::Tensor& out);

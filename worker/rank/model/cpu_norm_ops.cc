@@ -2,64 +2,11 @@
 #include <vector>
 
 #include "worker/rank/model/cpu_encoder_ops.h"
+#include "worker/rank/model/cpu_norm_rows.h"
 #include "worker/rank/model/cpu_rows.h"
 
 namespace muster::cpu {
 namespace {
-
-template <typename P>
-struct NormParameters {
-  explicit NormParameters(const Norm& norm)
-      : weight(DataOf<P>(norm.weight)),
-        bias(DataOf<P>(norm.bias)),
-        epsilon(static_cast<P>(norm.epsilon)),
-        rms(norm.rms) {}
-  const P* weight;
-  const P* bias;
-  const P epsilon;
-  const bool rms;
-};
-
-// Mean (0 for RMSNorm) and 1 / deviation of a row, which is padded with zeros to whole vectors.
-template <typename P, typename Vector>
-MUSTER_INLINE void RowStatistics(const P* row, int64_t width, const NormParameters<P>& norm, const Vector& sum,
-                                 P statistics[2]) {
-  const P mean = norm.rms ? P{0} : AddLanes(sum) / static_cast<P>(width);
-  Vector squares = {};
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) {
-    Vector x;
-    LoadRow(row + i, x);
-    x -= mean;
-    squares += x * x;
-  }
-  P total = AddLanes(squares);
-  for (; i < width; ++i) total += (row[i] - mean) * (row[i] - mean);
-  statistics[0] = mean;
-  statistics[1] = 1 / std::sqrt(total / static_cast<P>(width) + norm.epsilon);
-}
-
-// out = dropout((row - mean) / deviation * weight + bias).
-template <typename E, typename P>
-MUSTER_INLINE void StoreNormed(const P* row, int64_t width, const NormParameters<P>& norm, const P statistics[2],
-                               const uint16_t* decisions, uint32_t threshold, P scale, E* out) {
-  using Vector = typename Of<E>::Vector;
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const int64_t count = std::min(kLanes, width - i);
-    Vector x, weight, bias;
-    LoadRow(row + i, x);
-    LoadSome(norm.weight + i, count, weight);
-    x = (x - statistics[0]) * statistics[1] * weight;
-    if (norm.bias != nullptr) {
-      LoadSome(norm.bias + i, count, bias);
-      x += bias;
-    }
-    if (decisions != nullptr) Drop(decisions + i, threshold, scale, x);
-    StoreSome(x, count, out + i);
-  }
-}
-
-constexpr int64_t PaddedWidth(int64_t width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
 // ---- word + position + type
 
@@ -131,49 +78,6 @@ MUSTER_VECTOR_CLONES void EmbedRows(const EmbedJob<E>& job, int64_t begin, int64
       if (decisions != nullptr) Drop(decisions + i, masks.threshold(), static_cast<P>(masks.scale()), x);
       StoreSome(x, std::min(kLanes, width - i), out + i);
     }
-  }
-}
-
-// ---- The backward of a norm, of a row
-
-// The inputs of both passes over a row. `x`: the norm's input, padded.
-template <typename P>
-struct NormRow {
-  const P* x;
-  const P* d_out;  // padded
-  int64_t width;
-  const P* statistics;
-};
-
-// d_x = 1 / deviation * (g - mean(g) - normed * mean(g * normed)) with g = d_out * weight, plus what `before` holds;
-// both sums of columns. store(i, count, d_x) takes each vector.
-template <typename P, typename Vector, typename Store>
-MUSTER_INLINE void NormRowBackward(const NormRow<P>& row, const NormParameters<P>& norm, P* d_weight, P* d_bias,
-                                   const Vector&, const Store& store) {
-  const P mean = row.statistics[0], inverse = row.statistics[1];
-  Vector sum = {}, product = {};
-  for (int64_t i = 0; i < row.width; i += kLanes) {
-    const int64_t count = std::min(kLanes, row.width - i);
-    Vector x, d, weight;
-    LoadRow(row.x + i, x);
-    LoadRow(row.d_out + i, d);
-    LoadSome(norm.weight + i, count, weight);
-    d *= weight;
-    sum += d;
-    product += d * ((x - mean) * inverse);
-  }
-  const P mean_d = norm.rms ? P{0} : AddLanes(sum) / static_cast<P>(row.width);
-  const P mean_product = AddLanes(product) / static_cast<P>(row.width);
-  for (int64_t i = 0; i < row.width; i += kLanes) {
-    const int64_t count = std::min(kLanes, row.width - i);
-    Vector x, d, weight;
-    LoadRow(row.x + i, x);
-    LoadRow(row.d_out + i, d);
-    LoadSome(norm.weight + i, count, weight);
-    const Vector normed = (x - mean) * inverse;
-    if (d_weight != nullptr) AddSome(Vector(d * normed), count, d_weight + i);
-    if (d_bias != nullptr) AddSome(d, count, d_bias + i);
-    store(i, count, Vector(inverse * (d * weight - mean_d - normed * mean_product)));
   }
 }
 
@@ -293,6 +197,7 @@ struct AddBackwardJob {
   int64_t width;
   E* d_sum;
   E* d_product;
+  E* out;
 };
 
 // sums: of the norm's weight and bias, and of the product's bias.
@@ -328,8 +233,12 @@ MUSTER_VECTOR_CLONES void AddRowsBackward(const AddBackwardJob<E>& job, int64_t 
       StoreRow(x, row.data() + i);
       StoreRow(d, gradient.data() + i);
     }
-    NormRowBackward(NormRow<P>{row.data(), gradient.data(), width, job.statistics + 2 * r}, job.norm, sums,
-                    sums + width, Vector{}, store);
+    const P* statistics = job.statistics + 2 * r;
+    if (job.out != nullptr) {
+      StoreNormed(row.data(), width, job.norm, statistics, nullptr, 0, P{0}, job.out + r * width);
+    }
+    NormRowBackward(NormRow<P>{row.data(), gradient.data(), width, statistics}, job.norm, sums, sums + width, Vector{},
+                    store);
   }
 }
 
@@ -393,7 +302,7 @@ void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor
 
 void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                      const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
-                     at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients) {
+                     at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients, at::Tensor& out) {
   const int64_t rows = d_out.size(0), width = d_out.size(1);
   WithRowType(d_out, [&](auto zero) {
     using E = decltype(zero);
@@ -407,7 +316,8 @@ void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, co
                                 plan,
                                 width,
                                 d_sum.mutable_data_ptr<E>(),
-                                MutableDataOf<E>(d_product)};
+                                MutableDataOf<E>(d_product),
+                                MutableDataOf<E>(out)};
     BlockSums<P> sums(rows, 3, width, d_out.options().dtype(c10::CppTypeToScalarType<P>::value));
     ForBlocks(rows, width, [&](int64_t block, int64_t begin, int64_t end) {
       AddRowsBackward(job, begin, end, sums.OfBlock(block));

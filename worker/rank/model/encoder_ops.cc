@@ -38,9 +38,10 @@ class CpuEncoderOps final : public EncoderOps {
   }
   void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                        const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
-                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients) const override {
+                       at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients,
+                       at::Tensor& out) const override {
     RECORD_FUNCTION("muster::AddNormBackward", kNoInputs);
-    cpu::AddNormBackward(d_out, d_sum_before, sum, statistics, norm, mask, plan, d_sum, d_product, gradients);
+    cpu::AddNormBackward(d_out, d_sum_before, sum, statistics, norm, mask, plan, d_sum, d_product, gradients, out);
   }
   void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated, const RowMask& mask,
                 const SequencePlan& plan, at::Tensor& out) const override {
@@ -70,7 +71,7 @@ class CpuEncoderOps final : public EncoderOps {
 };
 
 // The operations of each type of device.
-std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& Registered() {
+std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES>& RegisteredEncoderOps() {
   static const CpuEncoderOps cpu;
   static std::array<std::atomic<const EncoderOps*>, c10::COMPILE_TIME_MAX_DEVICE_TYPES> registered = {&cpu};
   static_assert(static_cast<int>(c10::DeviceType::CPU) == 0);
@@ -89,13 +90,13 @@ Activation ActivationFrom(std::string_view name) {
 }
 
 const EncoderOps& EncoderOpsOf(c10::DeviceType device) {
-  const EncoderOps* ops = Registered()[static_cast<size_t>(device)].load();
+  const EncoderOps* ops = RegisteredEncoderOps()[static_cast<size_t>(device)].load();
   TORCH_CHECK(ops != nullptr, "no operations of the encoder are registered for ", device);
   return *ops;
 }
 
 void RegisterEncoderOps(c10::DeviceType device, const EncoderOps& ops) {
-  Registered()[static_cast<size_t>(device)].store(&ops);
+  RegisteredEncoderOps()[static_cast<size_t>(device)].store(&ops);
 }
 
 }  // namespace muster

@@ -93,11 +93,12 @@ class EncoderOps {
   // d_sum = (gradient that reaches `sum` from elsewhere: d_sum_before, optional) + norm's backward of d_out; it is also
   // the residual's gradient. d_product = mask * d_sum, optional where the mask is inactive (it would be d_sum). d_sum
   // may be d_out or d_sum_before; d_product neither. gradients.product_bias: column sums of d_product before it is
-  // rounded to E.
+  // rounded to E. `out`, optional: the forward's output again, to the bit, so that it need not be kept; it overlaps
+  // nothing.
   virtual void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, const at::Tensor& sum,
                                const at::Tensor& statistics, const Norm& norm, const RowMask& mask,
                                const SequencePlan& plan, at::Tensor& d_sum, at::Tensor& d_product,
-                               const NormGradients& gradients) const = 0;
+                               const NormGradients& gradients, at::Tensor& out) const = 0;
 
   // Plain: out E [T, I] = mask * f(x + bias), x E [T, I], bias P [I] optional.
   // Gated (x E [T, 2 I], bias P [2 I]): out = mask * (f(a) * b), a the first I columns of x + bias, b the others.

@@ -83,8 +83,9 @@ void ExpectAddNorm(int64_t width, at::ScalarType type, double probability, bool 
   NormGradients gradients{.weight = at::ones_like(bias),
                           .bias = rms ? at::Tensor() : at::ones_like(bias),
                           .product_bias = at::ones_like(bias)};
-  at::Tensor d_sum = d_out.clone(), d_product = at::empty_like(sum);
-  ops.AddNormBackward(d_sum, before, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients);
+  at::Tensor d_sum = d_out.clone(), d_product = at::empty_like(sum), again = at::empty_like(sum);
+  ops.AddNormBackward(d_sum, before, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients, again);
+  EXPECT_TRUE(at::equal(again, out)) << "the forward's output again, of width " << width;
 
   const at::Tensor p = Leaf(product), b = Leaf(bias), r = Leaf(residual), w = Leaf(norm.weight),
                    c = rms ? at::Tensor() : Leaf(norm.bias);
@@ -273,7 +274,8 @@ TEST(EncoderOps, BytesDoNotDependOnTheNumberOfThreads) {
     const NormGradients gradients{
         .weight = at::zeros_like(bias), .bias = at::zeros_like(bias), .product_bias = at::zeros_like(bias)};
     ops.AddNorm(sum, bias, rows, norm, in.mask, *in.plan, sum, statistics, out);
-    ops.AddNormBackward(d_out, {}, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients);
+    at::Tensor unused;
+    ops.AddNormBackward(d_out, {}, sum, statistics, norm, in.mask, *in.plan, d_sum, d_product, gradients, unused);
     ops.AddToRows(rows, in.batch.tokens.remainder(60), table);
     const std::vector<at::Tensor> results = {
         out, d_sum, d_product, gradients.weight, gradients.bias, gradients.product_bias, table};

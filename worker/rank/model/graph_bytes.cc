@@ -10,29 +10,29 @@ struct Kept {
   uint64_t statistics = 0;   // in the type of parameters
 };
 
-// Embeddings: their output, and mean and reciprocal deviation. A layer: q, k, v (3 H), context (H), the two sums (2 H)
-// and outputs (2 H) of its norms, the feed-forward's inside before the activation (I), mean and reciprocal deviation of two
-// norms (4), and attention's log-sum-exp (one per head).
+// Embeddings: their output, and mean and reciprocal deviation. A layer: q, k, v (3 H), context (H), the inputs of its two
+// norms (2 H), the feed-forward's inside before the activation (I), mean and reciprocal deviation of two norms (4), and
+// attention's log-sum-exp (one per head).
 Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
-  return {.activations = hidden + layers * (8 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
+  return {.activations = hidden + layers * (6 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
 }
 
 // As post-norm, with turned q, k, v, and of the gated part both halves (2 I). Cosines and sines of global and local
 // layers.
 Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
-  return {.activations = hidden + layers * (8 * hidden + 2 * inner),
+  return {.activations = hidden + layers * (6 * hidden + 2 * inner),
           .statistics = 2 + layers * (4 + lse) + 2 * config.HeadSize()};
 }
 
-// A layer: the sums (2 H) and outputs (2 H) of its norms with two numbers per row; queries, keys and values as the
-// product gives them, with a number per head; turned queries and keys, and values; context; and both halves of the gated
-// part (2 I). Embeddings before and after the first norm. Cosines and sines.
+// A layer: the inputs of its norms (2 H) with two numbers per row; queries, keys and values as the product gives them,
+// with a number per head; turned queries and keys, and values; context; and both halves of the gated part (2 I). The
+// embeddings. Cosines and sines.
 Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers,
                  size = config.HeadSize(), heads = config.heads, shared = config.KeyValueHeads();
-  return {.activations = 2 * hidden + layers * (4 * hidden + (3 * heads + 4 * shared) * size + 2 * inner),
+  return {.activations = hidden + layers * (2 * hidden + (3 * heads + 4 * shared) * size + 2 * inner),
           .statistics = 2 + layers * (4 + heads + shared + lse) + size};
 }
 

@@ -80,26 +80,26 @@ std::vector<at::Tensor> EmbeddingSegment::Forward(const std::vector<at::Tensor>&
     next_statistics = EmptyStatistics(x);
     ops.AddNorm(x, {}, {}, next_norm, {DropoutRate(0), DropoutPlace()}, *call.plan, x, next_statistics, normed);
   }
-  kept = {x, statistics, normed, next_statistics};
+  kept = {x, statistics, next_statistics};
   return {x, MultiplyAddBias(next, normed)};
 }
 
-std::vector<at::Tensor> EmbeddingSegment::Backward(const std::vector<at::Tensor>& d_outputs,
-                                                   const std::vector<at::Tensor>&, const SegmentCall& call,
+std::vector<at::Tensor> EmbeddingSegment::Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
                                                    const std::vector<at::Tensor>& kept, const std::vector<bool>&,
                                                    ParameterGradients& gradients) const {
   const EncoderOps& ops = OpsOf(words);
-  const at::Tensor &x = kept[0], &statistics = kept[1], &normed = kept[2], &next_statistics = kept[3];
-  at::Tensor d_x = d_outputs[0].contiguous();
+  const at::Tensor &x = kept[0], &statistics = kept[1], &next_statistics = kept[2];
+  at::Tensor d_x = d_outputs[0].contiguous(), normed = x;
   const at::Tensor d_next = d_outputs[1].contiguous();
-  AddProductGradients(next, normed, d_next, gradients);
   if (next_norm.weight.defined()) {
     at::Tensor d_normed = InputGradient(next, d_next), unused;
+    normed = at::empty_like(x);
     ops.AddNormBackward(d_normed, d_x, x, next_statistics, next_norm, {DropoutRate(0), DropoutPlace()}, *call.plan, d_x,
-                        unused, GradientsOf(next_norm, {}, gradients));
+                        unused, GradientsOf(next_norm, {}, gradients), normed);
   } else if (IsTrained()) {
     AddInputGradient(next, d_next, d_x);
   }
+  AddProductGradients(next, normed, d_next, gradients);
   if (!IsTrained()) return {};
   at::Tensor d_sum = at::empty({x.size(0), x.size(1)}, words.options().requires_grad(false));
   NormGradients sums = GradientsOf(norm, {}, gradients);
@@ -146,26 +146,25 @@ std::vector<at::Tensor> LayerSegment::Forward(const std::vector<at::Tensor>& inp
   at::Tensor sum2 = Multiply(output, inside), normed2 = at::empty_like(sum2);
   inside.reset();
   ops.AddNorm(sum2, BiasOf(output), pre_norm ? sum1 : normed1, norm2, masks.output, plan, sum2, statistics2, normed2);
-  kept = {sum1, statistics1, normed1, before, sum2, statistics2, normed2};
+  kept = {context, sum1, statistics1, before, sum2, statistics2};
   if (IsLast()) return {normed2};
   return {pre_norm ? sum2 : normed2, MultiplyAddBias(next, normed2)};
 }
 
-std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_outputs,
-                                               const std::vector<at::Tensor>& inputs, const SegmentCall& call,
+std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
                                                const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
                                                ParameterGradients& gradients) const {
-  const at::Tensor &sum1 = kept[0], &statistics1 = kept[1], &normed1 = kept[2], &before = kept[3], &sum2 = kept[4],
-                   &statistics2 = kept[5], &normed2 = kept[6];
+  const at::Tensor &context = kept[0], &sum1 = kept[1], &statistics1 = kept[2], &before = kept[3], &sum2 = kept[4],
+                   &statistics2 = kept[5];
   const EncoderOps& ops = OpsOf(sum1);
   const SequencePlan& plan = *call.plan;
   const Masks masks = MasksFor(call);
 
   // The gradient of normed2, overwritten by that of sum2, and the gradient that reaches sum2 past its norm.
-  at::Tensor d_sum2 = d_outputs[0].contiguous(), past_norm2;
+  at::Tensor d_sum2 = d_outputs[0].contiguous(), d_next, past_norm2, normed2;
   if (!IsLast()) {
-    const at::Tensor d_next = d_outputs[1].contiguous();
-    AddProductGradients(next, normed2, d_next, gradients);
+    d_next = d_outputs[1].contiguous();
+    normed2 = at::empty_like(sum2);
     if (pre_norm) {
       past_norm2 = std::exchange(d_sum2, InputGradient(next, d_next));
     } else {
@@ -174,8 +173,10 @@ std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_
   }
   at::Tensor d_product = EmptyProductGradient(masks.output, d_sum2);
   ops.AddNormBackward(d_sum2, past_norm2, sum2, statistics2, norm2, masks.output, plan, d_sum2, d_product,
-                      GradientsOf(norm2, BiasOf(output), gradients));
+                      GradientsOf(norm2, BiasOf(output), gradients), normed2);
   past_norm2.reset();
+  if (!IsLast()) AddProductGradients(next, normed2, d_next, gradients);
+  normed2.reset();
   if (!d_product.defined()) d_product = d_sum2;
 
   at::Tensor d_inside = InputGradient(output, d_product), inside = at::empty_like(d_inside),
@@ -185,9 +186,8 @@ std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_
   AddWeightGradients(output, inside, d_product, gradients);
   inside.reset();
   d_product.reset();
-  AddWeightGradients(inner, normed1, d_before, gradients);
 
-  at::Tensor d_sum1 = d_sum2, past_norm1;
+  at::Tensor d_sum1 = d_sum2, past_norm1, normed1 = at::empty_like(sum1);
   if (pre_norm) {
     past_norm1 = std::exchange(d_sum1, InputGradient(inner, d_before));
   } else {
@@ -195,9 +195,11 @@ std::vector<at::Tensor> LayerSegment::Backward(const std::vector<at::Tensor>& d_
   }
   d_product = EmptyProductGradient(masks.attention_output, d_sum1);
   ops.AddNormBackward(d_sum1, past_norm1, sum1, statistics1, norm1, masks.attention_output, plan, d_sum1, d_product,
-                      GradientsOf(norm1, BiasOf(attention_output), gradients));
+                      GradientsOf(norm1, BiasOf(attention_output), gradients), normed1);
+  AddWeightGradients(inner, normed1, d_before, gradients);
+  normed1.reset();
   if (!d_product.defined()) d_product = d_sum1;
-  AddWeightGradients(attention_output, inputs[0], d_product, gradients);
+  AddWeightGradients(attention_output, context, d_product, gradients);
   return {wanted[0] ? InputGradient(attention_output, d_product) : at::Tensor(), d_sum1};
 }
 

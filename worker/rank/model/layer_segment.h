@@ -19,9 +19,9 @@ class EmbeddingSegment final : public Segment {
   ParameterLists Parameters() const override;
   std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                   std::vector<at::Tensor>& kept) const override;
-  std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const std::vector<at::Tensor>& inputs,
-                                   const SegmentCall& call, const std::vector<at::Tensor>& kept,
-                                   const std::vector<bool>& wanted, ParameterGradients& gradients) const override;
+  std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
+                                   const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
+                                   ParameterGradients& gradients) const override;
 
  private:
   EmbeddingTables TablesFor(const SegmentCall& call) const;
@@ -49,9 +49,9 @@ class LayerSegment final : public Segment {
   ParameterLists Parameters() const override;
   std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                   std::vector<at::Tensor>& kept) const override;
-  std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const std::vector<at::Tensor>& inputs,
-                                   const SegmentCall& call, const std::vector<at::Tensor>& kept,
-                                   const std::vector<bool>& wanted, ParameterGradients& gradients) const override;
+  std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
+                                   const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
+                                   ParameterGradients& gradients) const override;
 
  private:
   struct Masks {

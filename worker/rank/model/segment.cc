@@ -15,13 +15,11 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
                                const SegmentPtr& segment, const SegmentCallPtr& call) {
     variable_list kept;
     variable_list outputs = segment->Forward(variables.slice(0, inputs).vec(), *call, kept);
-    variable_list saved = variables.slice(0, inputs).vec();
-    saved.insert(saved.end(), kept.begin(), kept.end());
-    const int64_t used = static_cast<int64_t>(saved.size());
+    const int64_t used = static_cast<int64_t>(kept.size());
     // Autograd refuses a backward after these changed.
     const variable_list read = segment->Parameters().read;
-    saved.insert(saved.end(), read.begin(), read.end());
-    context->save_for_backward(std::move(saved));
+    kept.insert(kept.end(), read.begin(), read.end());
+    context->save_for_backward(std::move(kept));
     context->saved_data["inputs"] = inputs;
     context->saved_data["used"] = used;
     context->saved_data["segment"] = c10::IValue::make_capsule(segment);
@@ -39,9 +37,8 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
     std::vector<bool> wanted;
     for (int64_t i = 0; i < inputs; ++i) wanted.push_back(context->needs_input_grad(i));
     ParameterGradients gradients(parameters);
-    variable_list result =
-        segment.Backward(d_outputs, {saved.begin(), saved.begin() + inputs}, static_cast<const SegmentCall&>(*call),
-                         {saved.begin() + inputs, saved.begin() + used}, wanted, gradients);
+    variable_list result = segment.Backward(d_outputs, static_cast<const SegmentCall&>(*call),
+                                            {saved.begin(), saved.begin() + used}, wanted, gradients);
     const variable_list returned = gradients.Returned();
     result.insert(result.end(), returned.begin(), returned.end());
     result.insert(result.end(), 3, at::Tensor());  // of the arguments that are no tensors

@@ -29,13 +29,12 @@ class Segment : public torch::CustomClassHolder {
  public:
   // The parameters that the backward adds gradients to. Those that it reads must not change before it, as autograd checks.
   virtual ParameterLists Parameters() const = 0;
-  // Appends to `kept` what Backward needs besides the inputs. Builds no graph.
+  // Sets `kept` to what Backward needs, of inputs, outputs and others. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                           std::vector<at::Tensor>& kept) const = 0;
   // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined
   // gradient will do where it is false.
-  virtual std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs,
-                                           const std::vector<at::Tensor>& inputs, const SegmentCall& call,
+  virtual std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
                                            const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
                                            ParameterGradients& gradients) const = 0;
 };

@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-bool IsQrels(std::string_view path, const InputRecord& record) {
+bool IsBeirQrels(std::string_view path, const InputRecord& record) {
   if (IsLine(record)) return IsInQrelsFolder(path);
   return HasAll(record, {"query-id", "corpus-id", "score"});  // with named columns, as on Hugging Face
 }
@@ -26,11 +26,10 @@ absl::Status ReadQrels(const InputRecord& record, RowSink& sink) {
 
 }  // namespace
 
-const std::vector<RecordKind> kBeirKinds = {
-    {.schema = "beir",
-     .fields = "corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv",
-     .matches = IsQrels,
-     .read = ReadQrels,
-     .columns = {"query-id", "corpus-id", "score", "_id", "title", "text"}}};
+const std::vector<RecordKind> kBeirKinds = {{.schema = "beir",
+                                             .fields = "corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv",
+                                             .matches = IsBeirQrels,
+                                             .read = ReadQrels,
+                                             .columns = {"query-id", "corpus-id", "score", "_id", "title", "text"}}};
 
 }  // namespace muster

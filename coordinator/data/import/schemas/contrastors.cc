@@ -30,7 +30,7 @@ absl::Status WrongObjective(absl::string_view what) {
       "\"metadata.objective\" must be {\"paired\": [[query, document]], \"triplet\": [[query, document, negatives]]}, found ", what));
 }
 
-absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+absl::Status ReadContrastorsRow(const InputRecord& record, RowSink& sink) {
   const InputRecord::Value metadata = record.Find("metadata");
   const InputRecord::Value objective = metadata && metadata.kind() == Kind::kObject ? metadata.Find("objective") : InputRecord::Value();
   if (IsAbsent(objective)) return ReadKeys(record, "query", "document", "negatives", sink);
@@ -57,15 +57,16 @@ absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
 
 }  // namespace
 
-const std::vector<RecordKind> kContrastorsKinds = {
-    {.schema = "contrastors",
-     .fields = "query, document, negatives, metadata.objective",
-     .matches = [](std::string_view, const InputRecord& record) {
-       const InputRecord::Value metadata = record.Find("metadata");
-       return (metadata && metadata.kind() == Kind::kObject && metadata.Find("objective")) ||
-              HasAll(record, {"query", "document", "negatives"});
-     },
-     .read = ReadRow,
-     .columns = {"query", "document", "negatives"}}};
+const std::vector<RecordKind> kContrastorsKinds = {{.schema = "contrastors",
+                                                    .fields = "query, document, negatives, metadata.objective",
+                                                    .matches =
+                                                        [](std::string_view, const InputRecord& record) {
+                                                          const InputRecord::Value metadata = record.Find("metadata");
+                                                          return (metadata && metadata.kind() == Kind::kObject &&
+                                                                  metadata.Find("objective")) ||
+                                                                 HasAll(record, {"query", "document", "negatives"});
+                                                        },
+                                                    .read = ReadContrastorsRow,
+                                                    .columns = {"query", "document", "negatives"}}};
 
 }  // namespace muster

@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+absl::Status ReadDprRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"question"}, row));
   const PassageKeys keys = {.text = "text", .ids = {"passage_id", "psg_id"}};
@@ -24,7 +24,7 @@ const std::vector<RecordKind> kDprKinds = {
     {.schema = "dpr",
      .fields = "question, positive_ctxs, negative_ctxs, hard_negative_ctxs",
      .matches = [](std::string_view, const InputRecord& record) { return record.Has("positive_ctxs"); },
-     .read = ReadRow,
+     .read = ReadDprRow,
      .columns = {"question", "positive_ctxs", "negative_ctxs", "hard_negative_ctxs"}}};
 
 }  // namespace muster

@@ -15,7 +15,7 @@ absl::Status CheckScores(absl::string_view scores_key, size_t scores, absl::stri
                                                  "\", found ", scores, " and ", texts));
 }
 
-absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+absl::Status ReadFlagRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   // FlagEmbedding has no query_id, so another key of that name is not its own.
   ASSIGN_OR_RETURN(const std::string_view query, TextOf(record, "query"));
@@ -44,8 +44,11 @@ absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
 const std::vector<RecordKind> kFlagEmbeddingKinds = {
     {.schema = "flagembedding",
      .fields = "query, pos, neg",
-     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "pos"}); },
-     .read = ReadRow,
+     .matches =
+         [](std::string_view, const InputRecord& record) {
+           return HasAll(record, {"query", "pos"});
+         },
+     .read = ReadFlagRow,
      .columns = {"query", "pos", "neg", "pos_scores", "neg_scores", "prompt", "source"}}};
 
 }  // namespace muster

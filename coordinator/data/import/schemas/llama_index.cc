@@ -16,7 +16,7 @@ absl::StatusOr<InputRecord::Value> ObjectOf(const InputRecord& record, std::stri
   return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be an object, found ", ToAbsl(KindOf(value))));
 }
 
-absl::Status ReadTexts(const InputRecord& record, std::string_view key, auto take) {
+absl::Status ReadTextsOfKey(const InputRecord& record, std::string_view key, auto take) {
   ASSIGN_OR_RETURN(const InputRecord::Value texts, ObjectOf(record, key));
   for (const InputRecord::Value text : texts) {
     if (text.key().empty() || text.kind() != Kind::kText) {
@@ -35,8 +35,10 @@ absl::Status ReadDataset(const InputRecord& record, RowSink& sink) {
       return absl::InvalidArgumentError(absl::StrCat("\"relevant_docs\" must map ids of queries to lists of ids, found ", ToAbsl(KindOf(ids))));
     }
   }
-  RETURN_IF_ERROR(ReadTexts(record, "corpus", [&](const std::string& id, std::string_view text) { return sink.Document(id, {}, text); }));
-  RETURN_IF_ERROR(ReadTexts(record, "queries", [&](const std::string& id, std::string_view text) { return sink.Query(id, text); }));
+  RETURN_IF_ERROR(ReadTextsOfKey(
+      record, "corpus", [&](const std::string& id, std::string_view text) { return sink.Document(id, {}, text); }));
+  RETURN_IF_ERROR(ReadTextsOfKey(record, "queries",
+                                 [&](const std::string& id, std::string_view text) { return sink.Query(id, text); }));
   for (const InputRecord::Value ids : relevant) {
     CanonicalRow row;
     row.query_id = ids.key();

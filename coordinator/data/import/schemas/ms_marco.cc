@@ -21,7 +21,7 @@ bool IsCollection(std::string_view path, const InputRecord& record) {
 bool IsQueries(std::string_view path, const InputRecord& record) {
   return IsLine(record) && NameOf(path).starts_with("queries");
 }
-bool IsQrels(std::string_view path, const InputRecord& record) {
+bool IsQrelsFile(std::string_view path, const InputRecord& record) {
   return IsLine(record) && NameOf(path).starts_with("qrels") && !IsInQrelsFolder(path);
 }
 
@@ -81,15 +81,22 @@ absl::Status ReadTripleOfIds(const InputRecord& record, RowSink& sink) {
 const std::vector<RecordKind> kMsMarcoKinds = {
     {.schema = "msmarco",
      .fields = "collection.tsv, queries.*.tsv, qrels.*.tsv, *triples*.tsv",
-     .matches = IsQrels,
+     .matches = IsQrelsFile,
      .read = ReadJudgmentLine},
-    {.schema = "msmarco", .fields = "pid, passage", .holds = RecordKind::Holds::kDocuments, .matches = IsCollection,
+    {.schema = "msmarco",
+     .fields = "pid, passage",
+     .holds = RecordKind::Holds::kDocuments,
+     .matches = IsCollection,
      .read = ReadCollection},
-    {.schema = "msmarco", .fields = "qid, query", .holds = RecordKind::Holds::kQueries, .matches = IsQueries,
+    {.schema = "msmarco",
+     .fields = "qid, query",
+     .holds = RecordKind::Holds::kQueries,
+     .matches = IsQueries,
      .read = ReadQueries},
     {.schema = "msmarco",
      .fields = "qid, positive pid, negative pid",
-     .matches = [](std::string_view path, const InputRecord& record) { return IsTriplesFile(path) && IsTriples(record, true); },
+     .matches = [](std::string_view path,
+                   const InputRecord& record) { return IsTriplesFile(path) && IsTriples(record, true); },
      .read = ReadTripleOfIds},
     {.schema = "msmarco",
      .fields = "query, positive, negative",

@@ -49,7 +49,7 @@ absl::Status ReadDocuments(const InputRecord& record, std::string_view key, bool
   return absl::OkStatus();
 }
 
-absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+absl::Status ReadNemoRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query", "question"}, row));
   RETURN_IF_ERROR(ReadDocuments(record, "pos_doc", true, Relation::kGraded, row));
@@ -63,7 +63,7 @@ const std::vector<RecordKind> kNemoKinds = {
     {.schema = "nemo",
      .fields = "query or question, pos_doc, neg_doc",
      .matches = [](std::string_view, const InputRecord& record) { return record.Has("pos_doc"); },
-     .read = ReadRow,
+     .read = ReadNemoRow,
      .columns = {"query", "pos_doc", "neg_doc"}}};
 
 }  // namespace muster

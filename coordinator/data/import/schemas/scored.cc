@@ -28,7 +28,7 @@ absl::Status ReadScores(const InputRecord& record, absl::string_view documents, 
   return sink.Row(row);
 }
 
-absl::Status ReadTexts(const InputRecord& record, RowSink& sink) {
+absl::Status ReadScoredTexts(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query", "query_text"}, row));
   ASSIGN_OR_RETURN(std::vector<std::string> documents, TextsOf(record, "documents", true));
@@ -55,19 +55,26 @@ absl::Status ReadIds(const InputRecord& record, RowSink& sink) {
 const std::vector<RecordKind> kScoredKinds = {
     {.schema = "scored-lists",
      .fields = "query, documents or document_ids, scores",
-     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "documents", "scores"}); },
-     .read = ReadTexts,
+     .matches =
+         [](std::string_view, const InputRecord& record) {
+           return HasAll(record, {"query", "documents", "scores"});
+         },
+     .read = ReadScoredTexts,
      .columns = {"query", "documents", "scores"}},
     {.schema = "scored-lists",
      .fields = "query, document_ids, scores",
-     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "document_ids", "scores"}); },
+     .matches =
+         [](std::string_view, const InputRecord& record) {
+           return HasAll(record, {"query", "document_ids", "scores"});
+         },
      .read = ReadIds,
      .columns = {"query", "document_ids", "scores"}},
     {.schema = "pylate-kd",
      .fields = "query_id, document_ids, scores",
-     .matches = [](std::string_view, const InputRecord& record) {
-       return HasAll(record, {"query_id", "document_ids", "scores"}) && !record.Has("query");
-     },
+     .matches =
+         [](std::string_view, const InputRecord& record) {
+           return HasAll(record, {"query_id", "document_ids", "scores"}) && !record.Has("query");
+         },
      .read = ReadIds,
      .columns = {"query_id", "document_ids", "scores", "document_id", "text"}}};
 

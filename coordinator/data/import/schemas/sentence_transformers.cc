@@ -14,9 +14,9 @@ namespace muster {
 namespace {
 
 using Kind = InputRecord::Kind;
-using Names = std::initializer_list<std::string_view>;
-
-bool IsOneOf(std::string_view key, Names names) { return std::find(names.begin(), names.end(), key) != names.end(); }
+bool IsOneOf(std::string_view key, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), key) != names.end();
+}
 bool IsAnchor(std::string_view key) { return IsOneOf(key, {"anchor", "query", "question", "sentence1", "sentence_0", "sentence_A"}); }
 bool IsPositive(std::string_view key) {
   return IsOneOf(key, {"positive", "answer", "document", "passage", "sentence2", "sentence_1", "sentence_B"});
@@ -128,7 +128,7 @@ absl::StatusOr<std::vector<Column>> ColumnsOf(const InputRecord& record) {
   return columns;
 }
 
-absl::Status ReadRow(const InputRecord& record, RowSink& sink) {
+absl::Status ReadExampleRow(const InputRecord& record, RowSink& sink) {
   ASSIGN_OR_RETURN(const std::vector<Column> columns, ColumnsOf(record));
   if (!record.renamed && record.columns.empty()) RETURN_IF_ERROR(CheckOrder(NamesOf(TextColumns(record))));
   if (record.renamed && columns.size() > 1 && !IsPositive(columns[1].key)) {
@@ -160,7 +160,7 @@ const std::vector<RecordKind> kSentenceTransformersKinds = {
     {.schema = "sentence-transformers",
      .fields = "columns anchor, positive, negatives; label or score",
      .matches = Matches,
-     .read = ReadRow,
+     .read = ReadExampleRow,
      .columns_of = OrderOf,
      .columns = {"anchor", "positive", "negative", "label", "score"}}};
 

@@ -57,7 +57,7 @@ absl::Status ReadById(const InputRecord& record, RowSink& sink) {
   return sink.Row(row);
 }
 
-absl::Status ReadTexts(const InputRecord& record, RowSink& sink) {
+absl::Status ReadTevatronTexts(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
   RETURN_IF_ERROR(ReadQuery(record, {"query"}, row));
   ASSIGN_OR_RETURN(std::vector<std::string> positives, TextsOf(record, "positives", true));
@@ -82,8 +82,11 @@ const std::vector<RecordKind> kTevatronKinds = {
      .columns = {"query_id", "query_text", "positive_document_ids", "negative_document_ids", "docid", "title", "text"}},
     {.schema = "tevatron",
      .fields = "query, positives, negatives",
-     .matches = [](std::string_view, const InputRecord& record) { return HasAll(record, {"query", "positives"}); },
-     .read = ReadTexts,
+     .matches =
+         [](std::string_view, const InputRecord& record) {
+           return HasAll(record, {"query", "positives"});
+         },
+     .read = ReadTevatronTexts,
      .columns = {"query", "positives", "negatives"}}};
 
 }  // namespace muster

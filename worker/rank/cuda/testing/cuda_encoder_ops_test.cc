@@ -90,9 +90,11 @@ TEST_F(CudaEncoderOpsTest, SumsAndTheirNormsAreTheCpus) {
           at::Tensor statistics = at::empty({plan_->rows, 2}, ParameterOf(type));
           ops.AddNorm(rows(1), RandomTensor({width}, ParameterOf(type), 2), rows(3), norm, Mask(0.1), *plan_, sum,
                       statistics, out);
-          at::Tensor d_sum = at::empty_like(sum), d_product = at::empty_like(sum);
+          at::Tensor d_sum = at::empty_like(sum), d_product = at::empty_like(sum), again = at::empty_like(sum);
           const NormGradients gradients = GradientsOf(width, type);
-          ops.AddNormBackward(rows(4), rows(5), sum, statistics, norm, Mask(0.1), *plan_, d_sum, d_product, gradients);
+          ops.AddNormBackward(rows(4), rows(5), sum, statistics, norm, Mask(0.1), *plan_, d_sum, d_product, gradients,
+                              again);
+          EXPECT_TRUE(at::equal(again, out)) << "the forward's output again";
           Results results = {sum, out, statistics, d_sum, d_product};
           // In bfloat16 the bias's gradient sums rows that were rounded: float32 numbers with bfloat16's errors.
           results.push_back(gradients.product_bias.to(type));

@@ -141,9 +141,9 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
     const typename TestFixture::Inputs in(c);
     const std::vector<double> x = this->Sum(c, in), d(in.d_out.begin(), in.d_out.end());
     const std::vector<E> sum(x.begin(), x.end());
-    std::vector<double> d_weight(c.width), d_bias(c.width), d_product_bias(c.width), statistics_of, unused;
+    std::vector<double> d_weight(c.width), d_bias(c.width), d_product_bias(c.width), statistics_of, out;
     std::vector<double> d_sum = this->NormBackward(c, in, x, d, d_weight, d_bias), d_product;
-    this->Normalize(c, in, x, unused, statistics_of);
+    this->Normalize(c, in, x, out, statistics_of);
     for (size_t i = 0; i < d_sum.size(); ++i) {
       if (c.with_optional) d_sum[i] += static_cast<double>(in.d_before[i]);
       d_product.push_back(d_sum[i] * MaskFactor(in.mask, i / c.width, c.width, i % c.width));
@@ -153,7 +153,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
     const std::vector<P> statistics(statistics_of.begin(), statistics_of.end());
     std::vector<P> first;
     host_cuda::InEveryOrder([&] {
-      auto own_sum = Unwritten<E>(c.rows * c.width), own_product = own_sum;
+      auto own_sum = Unwritten<E>(c.rows * c.width), own_product = own_sum, own_out = own_sum;
       auto partial = Unwritten<P>(PartialRows(c.rows) * 3 * c.width);
       std::vector<P> own_weight(c.width, 1), own_bias(c.width, 2), own_product_bias(c.width, 3);
       AddNormBackwardJob job;
@@ -161,10 +161,11 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
       job.d_out = in.d_out.data();
       job.sum = sum.data(), job.statistics = statistics.data();
       if (c.with_optional) job.d_sum_before = in.d_before.data();
-      job.d_sum = own_sum.data(), job.d_product = own_product.data();
+      job.d_sum = own_sum.data(), job.d_product = own_product.data(), job.out = own_out.data();
       job.sums = {partial.data(), own_weight.data(), own_bias.data(), own_product_bias.data()};
       ASSERT_EQ(AddNormBackward(job, nullptr), cudaSuccess);
       EXPECT_CLOSE(own_sum, d_sum, kBoundOf<E>);
+      EXPECT_CLOSE(own_out, out, kBoundOf<E>);
       // In bfloat16 the mask is applied to the rounded sum, whose error averages out over a column.
       EXPECT_CLOSE(own_product, d_product, 2 * kBoundOf<E>);
       EXPECT_CLOSE(own_weight, d_weight, kSumBoundOf<P>);
