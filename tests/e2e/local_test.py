@@ -1,4 +1,4 @@
-"""How other terminals find the cluster of `muster local`, and what they hear once it has ended."""
+"""How people find things: other terminals the cluster of `muster local`, commands a job by its name, and status what is wrong."""
 import json
 import os
 import pathlib
@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import BIN, Result, wait_until  # noqa: E402
+from cluster import BIN, Result, TopicsCase, topics_job, wait_until  # noqa: E402
 
 
 class Local(unittest.TestCase):
@@ -75,6 +75,38 @@ class Local(unittest.TestCase):
         self.assertIn(f"{address}: Connection refused. The cluster that muster local ran there has ended. Start it again: "
                       f"muster local --state {self.state}; or name another with --address.", done.err)
         self.assertEqual(self.muster("jobs", "--address", "127.0.0.1:1", "--insecure").code, 5)
+
+
+class Names(TopicsCase):
+    def submit_waiting(self, name):
+        """A job that fits nowhere, and so waits."""
+        return self.cluster.submit(topics_job(name, resources={"device": "cpu", "slots": {"min": 64}}))
+
+    def test_a_job_is_found_by_its_name_and_by_the_beginning_of_its_id(self):
+        cluster = self.cluster
+        first, twin, other = (self.submit_waiting(name) for name in ("first", "twin", "twin"))
+        for given in (first, first[:7], "first"):
+            self.assertEqual(cluster.ok("get", given, "--output", "json").json()["id"], first)
+        for words in (["get"], ["cancel"], ["logs"], ["job", "rm", "--yes"]):
+            several = cluster.muster(*words, "twin")
+            self.assertEqual(several.code, 2, several)
+            self.assertIn('several jobs are named "twin": ', several.err)
+            self.assertIn(twin, several.err)
+            self.assertIn(other, several.err)
+        none = cluster.muster("cancel", "no-such-job")
+        self.assertEqual(none.code, 6, none)
+        self.assertIn('there is no job "no-such-job"', none.err)
+
+        wait_until("the coordinator has said why they wait",
+                   lambda: len(cluster.ok("status", "--output", "json").json()["hints"]) == 3)
+        self.assertIn("submit it with a smaller resources.slots.min", cluster.ok("status").out)
+        self.assertEqual(cluster.ok("cancel", "first").out, f"job {first} cancelled by local\n")
+        for job in (twin, other):
+            cluster.ok("cancel", job)
+        status = cluster.ok("status", "--output", "json").json()
+        self.assertEqual(status["active"], [])
+        self.assertEqual({job["id"] for job in status["ended"]}, {first, twin, other})
+        self.assertEqual(cluster.ok("job", "rm", "first", "--yes").out, f"removed job {first}\n")
 
 
 if __name__ == "__main__":

@@ -158,13 +158,16 @@ __global__ void __launch_bounds__(kMostThreads<E>)
     const int64_t offset = row * job.width + place.column;
     P x[kPacket], d[kPacket];
     LoadPacket(static_cast<const E*>(job.sum) + offset, place.count, x);
-    LoadPacket(static_cast<const E*>(job.d_out) + offset, place.count, d);
     const P* statistics = static_cast<const P*>(job.statistics) + 2 * row;
-    norm.Backward(x, statistics[0], statistics[1], d, sums.weight, sums.bias);
-    if (job.out != nullptr) {
-      Apply(job, norm, place, statistics[0], statistics[1], x);
-      StorePacket(x, place.count, static_cast<E*>(job.out) + offset);
+    if (job.out != nullptr) {  // first, while few registers are in use
+      P out[kPacket];
+#pragma unroll
+      for (int i = 0; i < kPacket; ++i) out[i] = x[i];
+      Apply(job, norm, place, statistics[0], statistics[1], out);
+      StorePacket(out, place.count, static_cast<E*>(job.out) + offset);
     }
+    LoadPacket(static_cast<const E*>(job.d_out) + offset, place.count, d);
+    norm.Backward(x, statistics[0], statistics[1], d, sums.weight, sums.bias);
     AddOptional(static_cast<const E*>(job.d_sum_before), offset, place.count, d);
     if (job.d_sum != nullptr) StorePacket(d, place.count, static_cast<E*>(job.d_sum) + offset);
     masks.Apply(row, job.width, place.column, d);
