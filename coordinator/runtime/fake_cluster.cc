@@ -52,13 +52,13 @@ grpc::Status FakeData::Blobs::GetBlob(grpc::ServerContext*, const muster::v1::Ge
 
 grpc::Status FakeData::DeleteBlobs(grpc::ServerContext*, const muster::internal::v1::DeleteBlobsRequest* request,
                                    muster::internal::v1::DeleteBlobsResponse*) {
-  for (const std::string& digest : request->digests()) blobs.Delete(digest);
+  blobs.Delete(request->digests());
   return grpc::Status::OK;
 }
 
-void FakeData::Blobs::Delete(const std::string& digest) {
+void FakeData::Blobs::Delete(const google::protobuf::RepeatedPtrField<std::string>& digests) {
   absl::MutexLock lock(&mutex_);
-  blobs_.erase(digest);
+  for (const std::string& digest : digests) blobs_.erase(digest);
 }
 
 std::string FakeData::Blobs::Put(const std::string& bytes) {

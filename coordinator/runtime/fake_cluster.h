@@ -39,7 +39,8 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
     grpc::Status GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
                          grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override;
     std::string Put(const std::string& bytes);
-    void Delete(const std::string& digest);
+    // All at once: nobody sees some of them gone.
+    void Delete(const google::protobuf::RepeatedPtrField<std::string>& digests);
     bool Has(const std::string& digest);
     bool WaitUntilGone(const std::string& digest, absl::Duration wait);
 
