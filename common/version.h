@@ -22,7 +22,7 @@ std::string ToString(const Version& version);
 std::string OwnVersionText();
 Version OwnVersion();
 
-// OK if `peer` may speak to `own`. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
+// OK if `peer` and `own` work together. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
 // upgrade first. `who` is the peer and `us` is this program, as text: "the worker w1", "this coordinator".
 absl::Status CheckVersions(std::string_view who, const Version& peer, std::string_view us, const Version& own);
 

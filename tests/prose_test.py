@@ -33,7 +33,16 @@ RULES = {
     "words": (r"\bwithout a word\b|\blast word\b|\bwords? from (?:an?|the) (?:agent|worker|rank|coordinator)\b|\b[Rr]ank 0's word\b", "silently; message"),
     "anew": (r"\banew\b", "again, from the start"),
     "stands": (r"\bst(?:ands?|ood|anding) (?:in (?!front)|still\b|beside\b|alone\b)", "is in, is frozen, is beside"),
+    "stands before": (r"\b(?:stands?|stood|lies?|lay) (?:before|after|side by side|there|where|in|on|inside|outside|within|at)\b",
+                      "comes before, is in"),
     "stands for": (r"\bstands? for\b", "means"),
+    "is there": (r"\b(?:that|which|what|it|all|both) (?:is|are) (?:not )?there\b(?! (?:is|are)\b)|\b(?:is|are) not there\b",
+                 "exists, does not exist, is missing"),
+    "is to": (r"\b(?:is|are) to (?:be|run|save|stop|wait|end|continue|use|connect|build|know|come)\b", "must, should"),
+    "is over": (r"\b(?:is|are) (?:not )?over\b(?! (?:the|all|queries)\b)", "has ended, passed, expired; unfinished"),
+    "goes away": (r"\b(?:go|goes|went|gone) away\b", "is removed, disappears"),
+    "speaks": (r"\bspeaks? (?:of|for|to|on|it|every)\b|\bhears? of\b", "reports, sends, is about; learns"),
+    "now and then": (r"\bnow and then\b|\bsees? to it\b|\bfor want of\b", "regularly; makes sure; is missing"),
     "for people": (r"\bfor people\b", "human-readable"),
     "has to": (r"\b[Ww]hat has to\b", "name the actor"),
     "edge": (r"\b[Ee]ach edge carries\b", "every transition records"),
@@ -102,6 +111,11 @@ class Prose(unittest.TestCase):
             "goes on": ["the job goes on from its checkpoint"], "goes over": ["a flag goes over the environment"],
             "told": ["the agent is told then"], "words": ["dropped without a word", "a word from an agent"], "anew": ["import anew"],
             "stands": ["the key stands in the file", "the timer stands still"], "stands for": ["* stands for all keys"],
+            "stands before": ["a norm stands before each layer", "what lies where", "content lies in files"],
+            "is there": ["the first that is there", "the file is not there"], "is to": ["what it is to run", "ranks are to stop"],
+            "is over": ["the job is not over", "when the fault is over"], "goes away": ["its record goes away"],
+            "speaks": ["a rank speaks every 2 s", "before anyone hears of it"],
+            "now and then": ["scans it now and then", "left out for want of a compiler"],
             "for people": ["a reason for people"], "has to": ["What has to leave is asked to stop"],
             "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem"],
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
@@ -115,7 +129,7 @@ class Prose(unittest.TestCase):
                 self.assertIn(rule, [name for _, name, _ in findings(line)], line)
         for line in ("one plan per step", "which passages a query brings to a step", "there is no file of that name", "optimise_seconds",
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
-                     "the job continues", "normalized", "there are no errors"):
+                     "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0"):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([2], list(long_lines("short\n" + "word " * 30 + "\n| " + "cell " * 40 + "|\n```\n" + "x" * 200 + "\n```")))
 

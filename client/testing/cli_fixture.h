@@ -175,7 +175,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
     return grpc::Status::OK;
   }
 
-  // Serves nothing more until the client goes away.
+  // Serves nothing more until the client disconnects.
   grpc::Status Hang(const grpc::ServerContext& context) {
     {
       const absl::MutexLock lock(&hangs_mutex);

@@ -1,8 +1,8 @@
 // What is free on the workers now, kept as it changes: planning visits neither all workers nor all jobs.
 //
-// Whoever changes what the slots of a worker depend on (its jobs, what it says it runs, its session) touches it; Refresh
-// then recomputes it. What time alone changes (a worker that is no longer heard, one that is no longer avoided) comes
-// due by itself. After Refresh the index is what SnapshotOf computes from nothing.
+// Code that changes what the slots of a worker depend on (its jobs, what it reports to run, its session) touches it; Refresh
+// then recomputes it. What changes by time alone (a worker that is no longer heard, one that is no longer avoided) has
+// timers. After Refresh the index is what SnapshotOf computes from nothing.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct WorkerSlots {
   bool operator==(const WorkerSlots&) const = default;
 };
 
-// Of the workers of one protocol: the ranks of a gang speak one, since a collective of two versions may mean two things.
+// Of the workers of one protocol: the ranks of a gang all use one, since a collective of two versions may mean two things.
 struct Supply {
   uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0;

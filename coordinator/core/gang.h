@@ -53,7 +53,7 @@ struct GangPlan {
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
 
 // Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
-// of device that it cannot place, and those that are to wait before they are tried again. `cluster` is up to date before.
+// of device that it cannot place, and those that must wait before they are tried again. `cluster` is up to date before.
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
   std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// A rank speaks every 2 s. One that has said nothing for so long is stopped, frozen, or out of memory.
+// A rank reports every 2 s. One that has reported nothing for so long is stopped, frozen, or out of memory.
 inline constexpr absl::Duration kUnresponsiveAfter = absl::Seconds(10);
 
 // What one rank of the running attempt last said.

@@ -61,7 +61,7 @@ TEST(DescribeLag, StaysShortWithManyRanks) {
 }
 
 TEST(DescribePeersBehind, BlamesOnlyPeersThatTheRankWaitedFor) {
-  // Rank 2 waits as rank 0 did: neither is to blame.
+  // Rank 2 waits as rank 0 did: neither is the cause.
   EXPECT_THAT(DescribePeersBehind({Rank(0, 5, "gather", 9, true), Rank(2, 5, "gather", 9, true)}, 0), IsEmpty());
   EXPECT_THAT(DescribePeersBehind({Rank(0, 5, "gather", 9, true), Rank(2, 5, "encode", 8, false)}, 0), HasSubstr("rank 2 on w2"));
 }

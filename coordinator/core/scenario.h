@@ -5,7 +5,7 @@
 //   submit a slots=2         -> reserve a#1 w1[0,1]
 //   prepared a#1 w1          -> start a#1 world=2
 //
-// Left of the arrow stand commands, right of it everything that came of them, in order; no arrow: nothing came of
+// Commands are left of the arrow, and all their effects right of it, in order; no arrow: no effects of
 // them. `;` separates several. The commands:
 //
 //   worker W slots=N | worker W gpus=N [protocol=0]   an agent says hello, instance 1

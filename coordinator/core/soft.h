@@ -25,9 +25,9 @@ using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
 
 struct SoftWorker {
   muster::internal::v1::Hello hello;  // its `attempts` are in `observed`
-  uint64_t session = 0;       // the stream it speaks on; 0: none
+  uint64_t session = 0;       // its current stream; 0: none
   absl::Time last_heard;
-  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker is to run
+  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker should run
   bool silent = false;        // found silent, and not heard since
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
@@ -112,7 +112,7 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   }
 }
 
-// Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its progress.
+// Records an attempt's progress report. True if anything changed: the step, the activity, or its progress.
 bool NoteProgress(const muster::internal::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
 // How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as

@@ -155,7 +155,7 @@ class Doctor(unittest.TestCase):
         owner = self.problem(findings, f"(pid {os.getpid()})")
         self.assertEqual(owner["what"], f"port {port} (metrics)")
         self.problem(findings, "selects no interface that is up")
-        self.assertEqual([f["detail"] for f in findings if f["what"].endswith("/nowhere")], ["is not there"])
+        self.assertEqual([f["detail"] for f in findings if f["what"].endswith("/nowhere")], ["does not exist"])
         self.assertTrue({"GPUs", "NVIDIA driver"} & {f["what"] for f in findings}, "their absence is said, too")
         self.problem(findings, "does not start")
         _, findings = doctor("--worker", "--state", self.cluster.state / "worker", env=self.cluster.environment())

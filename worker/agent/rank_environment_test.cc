@@ -93,7 +93,7 @@ TEST(RankVariables, AListThatHasTheInterfaceStays) {
 
 TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndSaidWhereItIsNot) {
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=eth1"}),
-              HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks are to use eth0 (10.0.0.2)"));
+              HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks must use eth0 (10.0.0.2)"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=ib"}), HasSubstr("selects no interface that is up"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_FAMILY=AF_INET6"}), HasSubstr("NCCL_SOCKET_FAMILY=AF_INET6 in the environment"));
   const RankVariables chosen = Choose({"NCCL_SOCKET_IFNAME=eth1"}, On("eth0", "10.0.0.2", /*chosen=*/false));

@@ -71,7 +71,7 @@ TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
   internal::v1::SweepRequest request = Request();
   request.add_datasets(digest);
   EXPECT_TRUE(Sweep(request)->empty());
-  EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job is over";
+  EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job has ended";
 }
 
 TEST_F(ServerSweep, LeavesWhatIsNew) {

@@ -21,7 +21,7 @@ struct Sequence {
     const uint64_t own = threshold == 0 ? 0 : static_cast<uint64_t>(job.mask.keys[blockIdx.z]);
     return {MixKey(MixKey(own, job.mask.layer), job.mask.site), threshold, head, length};
   }
-  // Head `head` of queries, keys or values; `first` heads lie before them in a row.
+  // Head `head` of queries, keys or values; `first` heads come before them in a row.
   __device__ __forceinline__ HeadRows Part(const AttentionJob& job, const void* rows, int64_t heads, int64_t head) const {
     const int64_t width = heads * job.head_size;
     return {static_cast<const Bfloat*>(rows) + first_row * width + head * job.head_size, width, length};

@@ -21,7 +21,7 @@ constexpr char kRemedy[] = "Run deploy/bootstrap on a machine with an NVIDIA dri
 absl::StatusOr<fs::path> TorchFolder() {
   Dl_info info;
   if (dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) {
-    return absl::FailedPreconditionError("libtorch_cpu.so does not say where it lies");
+    return absl::FailedPreconditionError("cannot find the path of libtorch_cpu.so");
   }
   return fs::path(info.dli_fname).parent_path();
 }

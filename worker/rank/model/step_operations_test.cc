@@ -146,7 +146,7 @@ TEST(StepOperations, WhatIsAroundTheLayersTakesAsManyForAnyLengths) {
   EXPECT_EQ(ragged.backward, equal.backward);
 }
 
-// A parameter's gradient is added to where it stands: no temporary as large as it, and no addition.
+// A parameter's gradient is accumulated in place: no temporary of its size, and no separate addition.
 TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   at::set_num_threads(1);
   EncoderConfig config = SmallConfig();

@@ -1,5 +1,5 @@
 // The inner loop keeps a tile of `out` in registers: kRows rows of kVectors vectors. One row block of `a` at a time
-// lies in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
+// stays in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
 // second level for all rows that a thread computes. Both are copied there in the order in which they are read.
 #include "worker/rank/product/cpu_product.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 // Rows of `b` that are copied at once, which bounds the memory of the copy. A multiple of kProductDepth.
 constexpr int64_t kPackedDepth = 8 * kProductDepth;
-// The distance between rows of the copy of `a`: not a power of two, so that rows lie in different sets of the cache.
+// The distance between rows of the copy of `a`: not a power of two, so that rows are in different sets of the cache.
 constexpr int64_t kCopiedRow = kProductDepth + kLanes;
 
 using Vector = Registers64::Vector;
