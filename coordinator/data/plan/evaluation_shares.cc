@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/sequences.h"
 #include "coordinator/data/plan/share_source.h"
 
@@ -121,7 +121,7 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
                    sequences.PassageLength(numbering.passages[number])});
   }
   const RankLoad own =
-      std::move(Deal(std::move(all), world_size,
+      std::move(AssignSequences(std::move(all), world_size,
                      std::min(spec.batch().micro_batch_tokens(), kMaxMicroBatchTokens))[rank]);
 
   StreamEvaluationResponse response;

@@ -64,7 +64,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   const absl::Duration shared = RealClock().Monotonic();
   std::printf("%zu queries, %zu unique passages, %u ranks\n", plan.queries.size(), plan.passages.size(), world_size);
   Print("plan alone", planned - start, queries);
-  Print("plan, deal, first rank's share", first - planned, queries);
+  Print("plan, assign, first rank's share", first - planned, queries);
   Print("all ranks' shares of a planned step", shared - first, queries);
   std::printf("%.1f MB of shares, made and serialized at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,
               static_cast<double>(bytes) / 1e6 / absl::ToDoubleSeconds(shared - first));

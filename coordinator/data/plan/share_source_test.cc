@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "common/sample_ledger.h"
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/plan_test_data.h"
 
 namespace muster {

@@ -15,11 +15,11 @@ namespace {
 
 constexpr char kGpu[] = "gpu";
 
-std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& own) {
+std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& of_worker) {
   switch (assignment.spec().resources().device()) {
     case muster::v1::DEVICE_CPU: return "cpu";
     case muster::v1::DEVICE_GPU: return kGpu;
-    default: return own;  // auto, and values of a newer API
+    default: return of_worker;  // auto, and values of a newer API
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/status.h"
 
 namespace muster {
@@ -75,8 +76,7 @@ absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
   RegisterAttentionOps(c10::DeviceType::CUDA, backend->attention_ops());
   return backend;
 } catch (const std::exception& error) {
-  const std::string text = error.what();
-  return absl::FailedPreconditionError(text.substr(0, text.find('\n')));
+  return StatusFromException(absl::StatusCode::kFailedPrecondition, "", error);
 }
 
 }  // namespace

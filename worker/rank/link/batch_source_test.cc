@@ -8,8 +8,8 @@
 #include <string>
 
 #include "worker/rank/device/testing/recording_streams.h"
-#include "worker/rank/link/fake_cluster.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {

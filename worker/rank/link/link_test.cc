@@ -15,11 +15,11 @@
 #include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/evaluation_stream.h"
-#include "worker/rank/link/fake_cluster.h"
 #include "worker/rank/link/grpc_store.h"
 #include "worker/rank/link/progress.h"
 #include "worker/rank/link/share_stream.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {

@@ -19,7 +19,7 @@
 #include "common/files.h"
 #include "common/rpc/blobs.h"
 #include "common/spec/job_spec.h"
-#include "worker/rank/link/fake_cluster.h"
+#include "worker/rank/link/testing/fake_cluster.h"
 #include "worker/rank/train/checkpoint.h"
 #include "worker/rank/train/model_spec.h"
 

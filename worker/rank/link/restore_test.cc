@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
-#include "worker/rank/link/fake_cluster.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {

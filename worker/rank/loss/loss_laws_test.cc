@@ -13,8 +13,8 @@
 #include <string_view>
 
 #include "common/random.h"
-#include "worker/rank/loss/dense_reference.h"
 #include "worker/rank/loss/testing/counting_tile_ops.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 namespace muster {
 namespace {

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-#include "worker/rank/loss/dense_reference.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 namespace muster {
 namespace {

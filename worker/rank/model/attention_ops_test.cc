@@ -10,7 +10,7 @@
 #include <numeric>
 #include <string>
 
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

@@ -13,6 +13,7 @@
 
 #include "common/random.h"
 #include "common/vector.h"
+#include "worker/rank/model/element_type.h"
 
 namespace muster {
 namespace {
@@ -125,30 +126,15 @@ void ApplyMaskToProbabilities(const at::Tensor& p, const Run& run, const Dropout
   });
 }
 
-// Calls operation(T{}) with the type of the tensor's elements.
-template <typename Operation>
-void WithElementType(const at::Tensor& tensor, const Operation& operation) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return operation(float{});
-    case at::kDouble:
-      return operation(double{});
-    case at::kBFloat16:
-      return operation(c10::BFloat16{});
-    default:
-      TORCH_CHECK(false, "dropout of ", tensor.scalar_type(), ": float, double and bfloat16 are known");
-  }
-}
-
 class CpuDropoutOps final : public DropoutOps {
  public:
   void MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate, const DropoutPlace& place,
                 const SequencePlan& plan, at::Tensor& out) const override {
-    WithElementType(x, [&](auto zero) { ApplyMaskToRows<decltype(zero)>(x, residual, rate, place, plan, out); });
+    WithElementType(x, "dropout", [&](auto zero) { ApplyMaskToRows<decltype(zero)>(x, residual, rate, place, plan, out); });
   }
   void MaskProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
                          const SequencePlan& plan, at::Tensor& out) const override {
-    WithElementType(p, [&](auto zero) { ApplyMaskToProbabilities<decltype(zero)>(p, run, rate, layer, plan, out); });
+    WithElementType(p, "dropout", [&](auto zero) { ApplyMaskToProbabilities<decltype(zero)>(p, run, rate, layer, plan, out); });
   }
 };
 

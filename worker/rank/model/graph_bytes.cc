@@ -40,7 +40,7 @@ Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
 
 // The bytes of a batch: token ids and positions (int64), pooling, and what Dense modules keep. Statistics and pooling are
 // in the type of parameters, rows in bfloat16 where the encoder computes in it.
-uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool /*dropout*/, bool bfloat16) {
+uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool bfloat16) {
   const uint64_t lse = config.heads, hidden = config.hidden_size;
   const Family& family = FamilyOf(config);
   const Kept kept = family.post_norm != nullptr     ? KeptByPostNorm(config, lse)

@@ -11,8 +11,8 @@
 
 #include "worker/rank/model/attention.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/model/reference_encoder.h"
 #include "worker/rank/model/testing/family_configs.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

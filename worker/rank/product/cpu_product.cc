@@ -195,11 +195,11 @@ MUSTER_AVX512 void Pack(const ProductJob& job, int64_t first, int64_t begin, int
 }
 MUSTER_AVX512 void Compute(const Shared& shared, int64_t begin, int64_t end) { ComputeUnits(shared, begin, end); }
 
-// Packs the panels and computes the units, on this thread and others that do the same. Guided: a thread that comes for
-// units takes its share of half of what is left, so that it comes seldom, and all end together.
-class Dealt {
+// Packs the panels and computes the units, on this thread and others that call Work(). Guided: a thread that asks for
+// units takes its share of half of what is left, so that it asks seldom, and all end together.
+class SharedWork {
  public:
-  Dealt(const Shared& shared, float* packed, int64_t threads)
+  SharedWork(const Shared& shared, float* packed, int64_t threads)
       : shared_(shared),
         packed_(packed),
         panels_((shared.job.columns + kPanel - 1) / kPanel),
@@ -261,8 +261,8 @@ void OwnProduct(const ProductJob& job) {
                         .first = first,
                         .depth = std::min(kPackedDepth, job.depth - first),
                         .packed = packed};
-    Dealt dealt(shared, packed, threads);
-    at::parallel_for(0, threads, 1, [&](int64_t, int64_t) { dealt.Work(); });
+    SharedWork work(shared, packed, threads);
+    at::parallel_for(0, threads, 1, [&](int64_t, int64_t) { work.Work(); });
   }
 }
 

@@ -11,7 +11,7 @@
 #include "common/files.h"
 #include "common/model/families/family.h"
 #include "worker/rank/model/testing/family_configs.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {

@@ -9,7 +9,7 @@
 
 #include "common/model/families/family.h"
 #include "worker/rank/model/testing/family_configs.h"
-#include "worker/rank/train/trained_step.h"
+#include "worker/rank/train/testing/trained_step.h"
 
 namespace muster {
 namespace {

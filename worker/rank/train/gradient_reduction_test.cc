@@ -12,7 +12,7 @@
 #include "worker/rank/collective/testing/starting_group.h"
 #include "worker/rank/model/testing/family_configs.h"
 #include "worker/rank/train/batch.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 StepReport ReportOf(uint64_t step) {
   return {.step = step, .loss = 1.0 / 3, .learning_rate = 2e-5, .gradient_norm = 0.25, .queries = 32, .valid_rows = 31,
           .tokens = 4000, .ignored_pairs = 7, .mean_positive = 0.5, .mean_negative = -0.125, .positive_entropy = 0.75,
-          .seconds = {{"encode", 0.5}, {"loss", 0.125}}};
+          .seconds = {{StepPhase::kEncode, 0.5}, {StepPhase::kLoss, 0.125}}};
 }
 
 std::string LogOf(uint64_t steps) {

@@ -14,8 +14,8 @@
 #include "common/files.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
+#include "worker/rank/train/testing/trained_step.h"
 #include "worker/rank/train/text_of.h"
-#include "worker/rank/train/trained_step.h"
 
 namespace muster {
 namespace {
@@ -187,8 +187,8 @@ TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsRoomToLaterOnes) {
   EXPECT_EQ(GraphsToKeep(bytes, UINT64_MAX), (std::vector<bool>{true, true, true, true, true}));
 }
 
-// Two data servers of different versions may deal one plan differently: gathered rows would be other texts' embeddings.
-TEST(Trainer, RefusesRanksThatAPlanIsDealtToDifferently) {
+// Two data servers of different versions may assign one plan differently: gathered rows would be other texts' embeddings.
+TEST(Trainer, RefusesRanksToWhichAPlanIsAssignedDifferently) {
   const Problem problem = MakeProblem(7, false);
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
@@ -201,7 +201,7 @@ TEST(Trainer, RefusesRanksThatAPlanIsDealtToDifferently) {
   });
   for (const absl::Status& status : statuses) {
     EXPECT_EQ(ReasonOf(status), kRanksDisagree) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("dealt to the ranks differently"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("assigned to the ranks differently"));
   }
 }
 

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 

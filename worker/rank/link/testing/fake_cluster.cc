@@ -1,4 +1,4 @@
-#include "worker/rank/link/fake_cluster.h"
+#include "worker/rank/link/testing/fake_cluster.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -9,7 +9,7 @@
 #include "common/rpc/errors.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
