@@ -31,7 +31,7 @@ absl::Status CheckVersions(std::string_view who, const Version& peer, std::strin
 std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
-// that the other side has to know of, and with every change of what ranks send to each other: a gang never mixes
+// that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
 // protocols.
 inline constexpr uint32_t kProtocol = 6;
 

@@ -34,8 +34,8 @@ struct SoftWorker {
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
   std::map<AttemptKey, std::vector<muster::internal::v1::RankActivity>>
-      activities;            // what those ranks last said that they do
-  absl::Time activities_at;  // when the agent said so
+      activities;            // what those ranks last reported to be doing
+  absl::Time activities_at;  // when the agent reported it
 };
 
 struct SoftJob {
@@ -98,7 +98,7 @@ struct Soft {
   bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 
-// Replaces what a worker is known to run, as it said at `now`.
+// Replaces what a worker is known to run by what it reported at `now`.
 template <typename Attempts>
 void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   worker.observed.clear();

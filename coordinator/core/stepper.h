@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// A standstill is shown to people once it has lasted this share of the bound.
+// A standstill is shown to users once it has lasted this fraction of the limit.
 inline constexpr int kShownAfter = 4;
 
 class Stepper {

@@ -1,4 +1,4 @@
-// Agents without ranks: each holds a session of its own over a connection of its own, and obeys what the coordinator asks,
+// Agents without ranks: each holds a session of its own over a connection of its own, and does what the coordinator asks,
 // at once. One thread sends for all of them; gRPC's threads read.
 #pragma once
 

@@ -193,7 +193,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
   Connect();
   Desire({{"a", 1, kPrepare, {0, 1}}});
   Desire({{"a", 1, kRun, {0, 1}}});
-  RankSaid said{{{"a", 1}, 1}, {}};
+  RankReported said{{{"a", 1}, 1}, {}};
   auto& activity = *said.message.mutable_activity();
   activity.set_phase("encode");
   activity.set_step(7);
@@ -211,7 +211,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
   Step(said);  // reports, without having moved
   const auto beat = heartbeat(Advance(absl::Seconds(1)));
   ASSERT_EQ(beat.attempts_size(), 1);
-  ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has said nothing";
+  ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has reported nothing";
   EXPECT_EQ(beat.attempts(0).activities(0).rank(), 1);
   EXPECT_EQ(beat.attempts(0).activities(0).step(), 7);
   EXPECT_EQ(beat.attempts(0).activities(0).seconds_ago(), 3);
@@ -241,7 +241,7 @@ TEST_F(AgentCoreTest, PassesOnTheLedgerOfAnEpochAsAReport) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
-  RankSaid said{{{"a", 1}, 0}, {}};
+  RankReported said{{{"a", 1}, 0}, {}};
   said.message.mutable_epoch_closed()->set_epoch(3);
   said.message.mutable_epoch_closed()->set_missing(1);
   Step(said);
@@ -315,7 +315,7 @@ TEST_F(AgentCoreTest, ARankThatDoesNotEndAfterItsResultIsKilledAndKeepsItsResult
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
-  RankSaid said{{{"a", 1}, 0}, {}};
+  RankReported said{{{"a", 1}, 0}, {}};
   said.message.mutable_result()->set_cause(muster::internal::v1::EXIT_CAUSE_SUCCESS);
   Step(said);
   EXPECT_THAT(Words(Advance(absl::Seconds(30))), ElementsAre("kill a#1 rank 0"));
@@ -477,7 +477,7 @@ TEST_F(AgentCoreTest, WhatRanksSavedWaitsForACoordinatorThatIsBeingReplaced) {
   Desire({{"a", 1, kRun, {0}}});
   Step(StopAsked{});
   Step(SessionEnded{"replaced"});
-  RankSaid saved{{{"a", 1}, 0}, {}};
+  RankReported saved{{{"a", 1}, 0}, {}};
   saved.message.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
   Step(saved);
   EXPECT_THAT(Words(End({{"a", 1}, 0})), IsEmpty());

@@ -178,8 +178,8 @@ TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
   reporter.emplace(agent, board,
                    ActivityReporter::Options{.rank = 3,
                                              .unreachable = [&] { return away ? "data server d:1" : ""; },
-                                             .look_every = absl::Milliseconds(1),
-                                             .speak_every = absl::Milliseconds(5)});
+                                             .check_every = absl::Milliseconds(1),
+                                             .report_every = absl::Milliseconds(5)});
   google::protobuf::io::FileInputStream stream(pipe.ends[0]);
   muster::rank::v1::RankMessage message;
   const auto next = [&] { return google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr); };

@@ -171,7 +171,7 @@ RC_GTEST_PROP(LossLaws, ScoresOfTenThousandAreFiniteAndRight, ()) {
   const LossResult result = EvaluateLoss(input);
   RC_ASSERT(result.first_non_finite_row == -1 && result.first_non_finite_passage == -1);
   RC_ASSERT(at::isfinite(result.d_queries).all().item<bool>() && at::isfinite(result.d_passages).all().item<bool>());
-  // Sums of gradients that are 1e-12 of a score of 1e4 cancel even in float64: hence the absolute part.
+  // Sums of gradients that are 1e-12 of a score of 1e4 cancel even in float64, so the tolerance has an absolute part.
   const DenseResult expected = EvaluateDense(batch);
   const auto near = [](const at::Tensor& x, const Matrix& y) {
     const at::Tensor exact = TensorFrom(y);

@@ -212,7 +212,7 @@ class SharedWork {
       Pack(shared_.job, panel * kPanel, shared_.first, end, packed_ + panel * kPanel * shared_.depth);
       done_.fetch_add(1, std::memory_order_release);
     }
-    // Another thread has its last panel in work: shorter than a second wake-up of all threads.
+    // Another thread still packs its last panel: waiting is shorter than a second wake-up of all threads.
     while (done_.load(std::memory_order_acquire) < panels_) std::this_thread::yield();
     for (int64_t begin = next_unit_.load(); begin < units_;) {
       const int64_t end_unit = std::min(units_, begin + std::max<int64_t>(1, (units_ - begin) / sharing_));
