@@ -64,6 +64,6 @@ function(muster_cc_test name)
   # MKL rounds alike whatever the alignment of its operands, as every rank has it (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # As ranks run: spinning threads beside other tests are very slow.
+    # The ranks' setting: spinning threads beside other tests are very slow.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

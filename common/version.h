@@ -18,7 +18,7 @@ struct Version {
 std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is not a version
 std::string ToString(const Version& version);
 
-// Of this build.
+// The version of this build.
 std::string OwnVersionText();
 Version OwnVersion();
 

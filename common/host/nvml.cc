@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// As in nvml.h, whose interface is stable.
+// Declared as in nvml.h, whose interface is stable.
 using Device = void*;
 struct Utilization {
   unsigned gpu, memory;  // percent

@@ -33,7 +33,7 @@ struct CertificateFacts {
   Principal subject;
   absl::Time not_before, not_after;
 };
-// Of the folder's own certificate.
+// Facts of the folder's own certificate.
 absl::StatusOr<CertificateFacts> FactsOf(const CertificateFiles& files);
 
 }  // namespace muster

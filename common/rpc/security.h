@@ -26,7 +26,7 @@ struct SecurityOptions {
   // For clients: sent with every call, only over TLS. At most one of the two.
   std::string token;
   std::filesystem::path token_file;  // read again when it changes
-  // Of a rank: its ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
+  // For ranks: the ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
   std::string ticket;
 };
 

@@ -32,7 +32,8 @@ struct WorkerSlots {
   bool operator==(const WorkerSlots&) const = default;
 };
 
-// Of the workers of one protocol: the ranks of a gang all use one, since a collective of two versions may mean two things.
+// The slots of workers with one protocol. All ranks of a gang use one protocol, because two versions may mean different
+// things by one collective.
 struct Supply {
   uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0;
@@ -50,7 +51,7 @@ class ClusterIndex {
   // Workers whose slots the last Refresh computed.
   size_t refreshed() const { return refreshed_; }
 
-  // Of the protocol with the most free slots, then with the most slots, then the newest, of those that understand `least`.
+  // For one protocol that understands `least`: the one with the most free slots, then with the most slots, then the newest.
   Supply SupplyOf(muster::v1::Device device, uint32_t least) const;
   // The fewest workers of one protocol: the smallest one that holds the whole gang, otherwise the largest ones first. The
   // slots are no longer free.

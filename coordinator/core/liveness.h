@@ -27,7 +27,7 @@ struct RankStanding {
   std::string unreachable;  // the server that it waits for; empty: none
 };
 
-// Of all ranks that have not ended, by rank.
+// The standings of all ranks that have not ended, by rank.
 std::vector<RankStanding> StandingsOf(const JobRecord& job, const Soft& soft, absl::Time now);
 
 // The rank that the others wait for: "rank 1 on w2 is at step 270 in encode for 121 s, while ranks 0, 2 wait in gather

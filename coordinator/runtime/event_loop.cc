@@ -18,7 +18,7 @@
 namespace muster {
 namespace {
 
-// Of agents' events, and of users' calls, in one turn. Heartbeats wait at most this long.
+// How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
 

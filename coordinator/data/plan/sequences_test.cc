@@ -92,7 +92,7 @@ TEST_F(SequencesTest, ResolvedPromptsGoOverTheSpecification) {
   EXPECT_THAT(Ids(BatchOf(Bytes()), 0), ElementsAre(0, 2, 7, 1));
 }
 
-// As sentence-transformers 6 counts: the prompt alone with its special tokens but the last.
+// sentence-transformers 6 counts in this way: the prompt alone with its special tokens but the last.
 TEST_F(SequencesTest, ExcludedPromptsAreCountedFromTheFirstToken) {
   resolved_.mutable_prompts()->set_query("b: ");
   resolved_.set_exclude_prompt(true);

@@ -11,7 +11,7 @@ enum class StepPhase { kData, kEncode, kGather, kLoss, kBackward, kReduce, kOpti
 inline constexpr std::array kStepPhases = {StepPhase::kData,     StepPhase::kEncode, StepPhase::kGather,  StepPhase::kLoss,
                                            StepPhase::kBackward, StepPhase::kReduce, StepPhase::kOptimize};
 
-// As the progress, metrics and step logs call it.
+// Its name in progress reports, metrics and step logs.
 constexpr const char* PhaseName(StepPhase phase) {
   switch (phase) {
     case StepPhase::kData: return "data";

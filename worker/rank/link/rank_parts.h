@@ -40,7 +40,7 @@ struct RankParts {
 
   uint64_t TotalSteps() const { return config.resolved().total_steps(); }
 
-  // Of the model as it is now. `section` is the specification's evaluate or report.
+  // Evaluates the model as it is now. `section` is the specification's evaluate or report.
   template <typename Section>
   absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
     return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock},

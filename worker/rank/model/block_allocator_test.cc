@@ -75,7 +75,7 @@ TEST(BlockAllocator, RaggedBatchesOfOneBudgetMapNothingNewAfterAWhile) {
   EXPECT_EQ(CurrentBlockUse().mapped_ever, after_warm_up) << "seed 18";
 }
 
-// As an evaluation: few tensors at once, whose sizes take turns.
+// The pattern of an evaluation: few tensors at once, whose sizes take turns.
 TEST(BlockAllocator, SizesThatTakeTurnsMapNothingNew) {
   UseBlockAllocator();
   ReturnIdleBlocks();

@@ -77,7 +77,7 @@ TYPED_TEST(DropoutKernel, DrawsTheMaskOfItsDefinition) {
   }
 }
 
-// As the probabilities of a run are masked: sequences of one size, in place, without residual.
+// The probabilities of a run are masked in this way: sequences of one size, in place, without residual.
 TYPED_TEST(DropoutKernel, MasksEqualSequencesInPlace) {
   using T = TypeParam;
   const int64_t sequences = 3, width = 3 * 13 * 13;
