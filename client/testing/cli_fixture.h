@@ -308,7 +308,7 @@ class FakeModels final : public muster::v1::ModelService::Service {
     response->mutable_model()->set_name(request->name());
     return grpc::Status::OK;
   }
-  muster::v1::Model model;  // what the server says of every model
+  muster::v1::Model model;  // what the server answers for every model
   muster::v1::PushModelRequest pushed;
   grpc::Status error;
 };

@@ -2,7 +2,7 @@
 //
 // Code that changes what the slots of a worker depend on (its jobs, what it reports to run, its session) touches it; Refresh
 // then recomputes it. What changes by time alone (a worker that is no longer heard, one that is no longer avoided) has
-// timers. After Refresh the index is what SnapshotOf computes from nothing.
+// timers. After Refresh the index equals what SnapshotOf computes from the state.
 #pragma once
 
 #include <cstdint>

@@ -49,7 +49,7 @@ struct GangPlan {
   std::vector<Waiting> waiting;
 };
 
-// The rule, for a snapshot and a queue that are made from nothing. The coordinator plans with PlanWaiting.
+// The rule, for a snapshot and a queue that are computed from the state. The coordinator plans with PlanWaiting.
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
 
 // Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind

@@ -191,7 +191,7 @@ TEST(Visits, AListReadsItsPage) {
   }
 }
 
-// What is kept as things change is what is computed from nothing.
+// The indexes that are kept up to date equal those computed from the state.
 TEST(Visits, TheIndexOfTheClusterIsWhatASnapshotOfItHas) {
   Cluster cluster(10, 25);
   cluster.Give(JobCommand{1, Verb::kCancel, cluster.JobOf(3), "ada", ""});

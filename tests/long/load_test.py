@@ -1,5 +1,5 @@
 """deploy/images/load with the real buildah: an archive carries the names that manifests resolve to, and a real registry (Debian's
-docker-registry) serves the images under the digests that load prints. The images are empty: their names are what counts.
+docker-registry) serves the images under the digests that load prints. The images are empty: only their names matter.
 
 Needs root, and what `deploy/bootstrap --long` installs; elsewhere it says so and is skipped.
 """

@@ -49,7 +49,7 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
     const auto encoder = Encoder::Random(config, 1, {at::kFloat, at::kCPU, bfloat16}).value();
     {
       const at::NoGradGuard no_grad;
-      encoder->Encode(RandomBatch(config, {1}, 1), {});  // makes the weights' copies, which are no graph's
+      encoder->Encode(RandomBatch(config, {1}, 1), {});  // makes the weights' copies, which belong to no graph
     }
     auto meter = std::make_shared<Meter>();
     at::Tensor embeddings;
