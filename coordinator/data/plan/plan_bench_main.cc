@@ -14,7 +14,7 @@ namespace muster {
 namespace {
 
 void Print(const char* what, absl::Duration took, uint32_t queries) {
-  std::printf("%-38s %8.2f ms  %6.2f us a query\n", what, absl::ToDoubleMilliseconds(took),
+  std::printf("%-38s %8.2f ms  %6.2f us per query\n", what, absl::ToDoubleMilliseconds(took),
               absl::ToDoubleMicroseconds(took) / queries);
 }
 
@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   uint32_t queries = 1024, ranks = 8;
   if (argc > 3 || (argc > 1 && !muster::ReadNumber(argv[1], queries)) ||
       (argc > 2 && !muster::ReadNumber(argv[2], ranks))) {
-    std::fprintf(stderr, "usage: muster-plan-bench [QUERIES_A_STEP [RANKS]]\n");
+    std::fprintf(stderr, "usage: muster-plan-bench [QUERIES_PER_STEP [RANKS]]\n");
     return muster::kExitUsage;
   }
   if (const absl::Status status = muster::Measure(queries, ranks); !status.ok()) {
