@@ -42,7 +42,6 @@ EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) 
   auto& header = source.header;
   header.set_query_count(kQueries);
   header.set_document_count(kDocuments);
-  header.set_max_aliases(2);
   auto batches = std::make_shared<std::vector<muster::internal::v1::MicroBatch>>();
   for (uint32_t slot = 0; slot < kQueries + kDocuments; ++slot) {
     if (slot == kQueries + 7 || (twin_11 && slot == kQueries + 11) || (slot * 5 + slot / 4) % world_size != rank) continue;

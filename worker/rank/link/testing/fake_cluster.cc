@@ -124,7 +124,6 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
   auto& header = *message.mutable_header();
   header.set_query_count(problem.queries);
   header.set_document_count(problem.passages);
-  header.set_max_aliases(1);
   const auto slots = SlotsOfRank(problem, request->identity().rank(), request->identity().world_size());
   header.set_own_sequences(slots.size());
   for (const uint32_t slot : slots) header.set_own_queries(header.own_queries() + (slot < problem.queries));
