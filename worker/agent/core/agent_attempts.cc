@@ -16,11 +16,10 @@ namespace {
 constexpr char kGpu[] = "gpu";
 
 std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& of_worker) {
-  switch (assignment.spec().resources().device()) {
-    case muster::v1::DEVICE_CPU: return "cpu";
-    case muster::v1::DEVICE_GPU: return kGpu;
-    default: return of_worker;  // auto, and values of a newer API
-  }
+  const muster::v1::Device device = assignment.spec().resources().device();
+  if (device == muster::v1::DEVICE_CPU) return "cpu";
+  if (device == muster::v1::DEVICE_GPU) return kGpu;
+  return of_worker;  // auto, and values of a newer API
 }
 
 }  // namespace
