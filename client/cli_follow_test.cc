@@ -182,7 +182,7 @@ TEST_F(CliTest, NothingIsReadAndIgnored) {
   EXPECT_EQ(Muster("get j1 --metrics csv --output json").code, 2);
 }
 
-TEST_F(CliTest, FilesThatAreNotThereAreWrongUsage) {
+TEST_F(CliTest, MissingFilesAreWrongUsage) {
   Write(".config/muster/config.yaml", "address: " + address_ + "\n");
   Write("job.yaml", kJobFile);
   ASSERT_EQ(Muster("certs init ca").code, 0);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Keeps the text of the project (documents, comments, messages) in plain American English: finds the phrasings that readers stumbled
+"""Keeps the text of the project (documents, comments, messages, names of tests) in plain American English: finds the phrasings that readers stumbled
 over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
 
 usage: prose_test.py [ROOT]     prints every finding; as a unit test: no arguments
@@ -84,6 +84,18 @@ def findings(text):
                 yield text.count("\n", 0, match.start()) + 1, rule, words
 
 
+TEST_NAME = re.compile(r"^(?:TYPED_TEST|TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\(\s*\w+,\s*(\w+)|^ +def test_(\w+)\(",
+                       re.MULTILINE)
+
+
+def names(text):
+    """(line number, rule, the words) of every test whose name, read as a sentence, breaks a rule."""
+    for match in TEST_NAME.finditer(text):
+        sentence = re.sub(r"(?<!^)([A-Z])", r" \1", match[1]).lower() if match[1] else match[2].replace("_", " ")
+        for _, rule, words in findings(sentence + "."):
+            yield text.count("\n", 0, match.start()) + 1, rule, words
+
+
 def long_lines(text):
     code = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,7 +109,7 @@ class Prose(unittest.TestCase):
         found, files = [], 0
         for name, text in texts(ROOT):
             files += 1
-            found += [f"{name}:{number}: \"{words}\" → {RULES[rule][1]}" for number, rule, words in findings(text)]
+            found += [f"{name}:{number}: \"{words}\" → {RULES[rule][1]}" for number, rule, words in (*findings(text), *names(text))]
         self.assertGreater(files, 500)
         self.assertEqual([], found, "\n" + "\n".join(found))
 
@@ -131,6 +143,8 @@ class Prose(unittest.TestCase):
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
                      "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0"):
             self.assertEqual([], list(findings(line)), line)
+        self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
+                         list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))
         self.assertEqual([2], list(long_lines("short\n" + "word " * 30 + "\n| " + "cell " * 40 + "|\n```\n" + "x" * 200 + "\n```")))
 
 

@@ -137,7 +137,7 @@ TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {
   }
 }
 
-TEST(NumberRanges, DefaultsLieWithin) {
+TEST(NumberRanges, DefaultsAreWithinTheirRange) {
   JobSpec spec;
   spec.mutable_evaluate();
   spec.mutable_report();

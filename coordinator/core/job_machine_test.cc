@@ -142,7 +142,7 @@ JobRecord Restoring() {
   return After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
 }
 
-TEST(DamagedCheckpoints, TheAttemptIsSaidToGoOnFromTheStepItReallyHas) {
+TEST(DamagedCheckpoints, TheAttemptIsReportedToContinueFromTheStepItReallyHas) {
   JobRecord record = Restoring();
   EXPECT_EQ(record.job().attempts(1).from_step(), 5000);
   record = After(After(record, Refused(5000, "5000")), Refused(4900, "4900"));

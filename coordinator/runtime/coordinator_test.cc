@@ -297,7 +297,7 @@ TEST(CoordinatorOptions, RefusesASecondDataServerAndSaysWhy) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("Name one server"));
 }
 
-TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndGoesOnElsewhere) {
+TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndContinuesElsewhere) {
   auto agent1 = Agent("w1", 1);
   FakeAgent& leaving = *agent1;
   const std::string id = Submit(SmallJob(1));

@@ -74,7 +74,7 @@ TEST(Rendezvous, RefusesASumThatDoesNotFit) {
   EXPECT_EQ(Do(store, add, kHere)->number(), std::numeric_limits<int64_t>::max());
 }
 
-TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {
+TEST(Rendezvous, FindsNothingWhenTheTimeHasPassed) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   const auto none = Do(store, Get({"x"}, 1), kHere);

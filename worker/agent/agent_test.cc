@@ -164,7 +164,7 @@ TEST_F(AgentTest, StartsRanksWithNcclOnTheirInterfaceAndWithoutSecrets) {
   EXPECT_THAT(log, Not(HasSubstr("MUSTER_TOKEN")));
 }
 
-TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
+TEST_F(AgentTest, RemovesScratchWhenAnAttemptIsGone) {
   Run("succeed");
   WaitForExit();
   EXPECT_TRUE(std::filesystem::exists(State() / "scratch/j1-a1/r0/file"));

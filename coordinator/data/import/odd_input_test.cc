@@ -51,7 +51,7 @@ class OddInput : public testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(OddInput, TrecJudgmentsStandInABeirFolder) {
+TEST_F(OddInput, TrecJudgmentsAreReadInABeirFolder) {
   for (const char* qrels : {"q1\t0\td1\t1\nq2\tQ0\td2\t2\n", "q1 0 d1 1\nq2 Q0 d2 2\n", "q1  0   d1 1 \nq2 0 d2 2", " q1 0\td1 \t 1\t\r\nq2 0 d2\t2\r\n",
                             "q1\td1\t1\t\nq2\td2\t 2 \n"}) {
     const auto report = Import(Beir(qrels));
@@ -76,7 +76,7 @@ TEST_F(OddInput, OfTwoGradesTheHighestCountsAndTheReportSaysSo) {
   EXPECT_THAT(Grades(0), ElementsAre(3));
 }
 
-TEST_F(OddInput, JudgmentsOfWhatIsNotThereAreLeftOutAndCounted) {
+TEST_F(OddInput, JudgmentsOfMissingTextsAreLeftOutAndCounted) {
   const ImportReport report = Import(Beir("q1\td1\t1\nq9\td1\t1\nq2\td9\t1\nq2\td2\t1\n")).value();
   EXPECT_EQ(report.judgments_without_query(), 1u);
   EXPECT_EQ(report.judgments_without_document(), 1u);

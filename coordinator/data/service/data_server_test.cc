@@ -275,7 +275,7 @@ TEST_F(ServerStream, PromptsAreTheModelsUnlessTheJobSetsThem) {
   EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
 }
 
-TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {
+TEST_F(ServerStream, SendsEveryStepAndEveryQueryOncePerEpoch) {
   const Streamed streamed = Stream(Request(1));
   ASSERT_TRUE(streamed.status.ok()) << streamed.status;
   ASSERT_EQ(streamed.shares.size(), 6u);

@@ -142,7 +142,7 @@ TEST_F(AgentCoreTest, ConfigurationsHaveNothingOfANewerCoordinatorThatTheirRanks
   EXPECT_TRUE(config.checkpoints(0).GetReflection()->GetUnknownFields(config.checkpoints(0)).empty());
 }
 
-TEST_F(AgentCoreTest, AnAcknowledgementBeforeTheWelcomeIsOfNothing) {
+TEST_F(AgentCoreTest, AnAcknowledgmentBeforeTheWelcomeAcknowledgesNothing) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   const uint64_t sequence = reports_.back().sequence();
@@ -290,7 +290,7 @@ TEST_F(AgentCoreTest, KillsAfterTheGraceOnly) {
   EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
 }
 
-TEST_F(AgentCoreTest, ATimeInWhichItStoodStillIsNoTimeOfItsRanks) {
+TEST_F(AgentCoreTest, ATimeInWhichItWasFrozenDoesNotCountForItsRanks) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
@@ -394,7 +394,7 @@ TEST_F(AgentCoreTest, WhatAnEarlierInstanceRanIsReportedAndNotStarted) {
   EXPECT_EQ(LastReport(), Report::kPrepared);
 }
 
-TEST_F(AgentCoreTest, LogLinesStandBeforeTheEndOfTheirRank) {
+TEST_F(AgentCoreTest, LogLinesComeBeforeTheEndOfTheirRank) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});

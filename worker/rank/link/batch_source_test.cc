@@ -49,7 +49,7 @@ TEST(BatchSource, GivesEveryStepOnceInOrderAndEndsAfterTheLast) {
   EXPECT_EQ(source->Next(kPatience).status().code(), absl::StatusCode::kOutOfRange) << "and stays so";
 }
 
-TEST(BatchSource, AFaultyShareIsToldWhenItsStepIsAskedFor) {
+TEST(BatchSource, AFaultyShareIsReportedWhenItsStepIsAskedFor) {
   EncoderConfig config = ProblemConfig();
   config.max_positions = 16;
   const auto fits = [](uint64_t step) {

@@ -84,7 +84,7 @@ ShareStream::Options StreamOptions(const FakeCluster& cluster, uint64_t from, ui
   return {.server = cluster.Channel(), .request = request, .total_steps = total};
 }
 
-TEST(ShareStream, GoesOnFromTheStepThatItNeedsWhenTheStreamBreaks) {
+TEST(ShareStream, ContinuesFromTheStepThatItNeedsWhenTheStreamBreaks) {
   FakeCluster cluster;
   cluster.data.break_after = 2;
   const auto stream = ShareStream::Start(StreamOptions(cluster, 3, 8));
@@ -112,7 +112,7 @@ TEST(ShareStream, AStaleAttemptEndsIt) {
   EXPECT_EQ(stream->Next(absl::Seconds(30)).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(EvaluationStream, GoesOnWhereItBroke) {
+TEST(EvaluationStream, ContinuesWhereItBroke) {
   FakeCluster cluster;
   cluster.data.break_after = 1;  // in the middle of the 24 sequences
   muster::internal::v1::StreamEvaluationRequest request;
@@ -201,7 +201,7 @@ TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
   reporter.reset();
 }
 
-TEST(ProgressReporter, SendsAtMostFiveTimesASecondAndAlwaysTheLast) {
+TEST(ProgressReporter, SendsAtMostFiveTimesPerSecondAndAlwaysTheLast) {
   Pipe pipe;
   AgentPipe agent(pipe.ends[1]);
   FakeClock clock;

@@ -302,7 +302,7 @@ TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {
   }
 }
 
-TEST_F(RunRankTest, WhatOneRankFindsDamagedNoRankGoesOnFrom) {
+TEST_F(RunRankTest, WhatOneRankFindsDamagedNoRankContinuesFrom) {
   const Ended whole = Run(config_, 2)[0];
   const RankConfig next = Next(whole);
   // Rank 1's copies arrive damaged, twice; rank 0's whole.
@@ -331,7 +331,7 @@ class FileSizeLimit {
   rlimit before_{};
 };
 
-TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNoDamageAndTheJobGoesOnWhenItHasRoomAgain) {
+TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNoDamageAndTheJobContinuesWhenItHasSpaceAgain) {
   const Ended whole = Run(config_, 1)[0];
   const RankConfig next = Next(whole);
   {
@@ -391,7 +391,7 @@ TEST_F(RunRankTest, AStepLogOfAnotherVersionNeverKeepsACheckpointFromBeingRestor
 }
 
 // The store takes nothing before the last evaluation: training must have continued for four steps meanwhile.
-TEST_F(RunRankTest, TrainingGoesOnWhileACheckpointIsStoredAndTheLastOneIsNeverLeftOut) {
+TEST_F(RunRankTest, TrainingContinuesWhileACheckpointIsStoredAndTheLastOneIsNeverLeftOut) {
   cluster_.data.may_send = nullptr;
   cluster_.blobs.before_put = [this] {
     const auto last = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return evaluated_.contains("step-6"); };
@@ -460,7 +460,7 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
   }
 }
 
-TEST_F(RunRankTest, TheLedgerGoesOnFromACheckpointInTheMiddleOfAnEpoch) {
+TEST_F(RunRankTest, TheLedgerContinuesFromACheckpointInTheMiddleOfAnEpoch) {
   const Ended whole = Run(config_, 2)[0];
   RankConfig resumed = config_;
   resumed.set_attempt(2);
@@ -573,7 +573,7 @@ TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
 }
 
 // Slot 1000 has no GPU anywhere, so that the test is the same on a machine with some.
-TEST_F(RunRankTest, AGpuThatIsNotThereIsPermanentAndNamesTheRemedy) {
+TEST_F(RunRankTest, AMissingGpuIsPermanentAndNamesTheRemedy) {
   RankConfig wrong = config_;
   wrong.set_device("gpu");
   wrong.set_slot(1000);

@@ -158,7 +158,7 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
 }
 
 // grad() returns separate gradients, whatever the parameters hold; backward() adds the same numbers to them.
-TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
+TEST(StepOperations, GradLeavesTheGradientsOfParametersAlone) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;
   for (Parameter& parameter : encoder->parameters()) {
