@@ -41,7 +41,7 @@ TEST_F(CliTest, WhatFollowsAJobEndsWithTheWholeJob) {
   EXPECT_EQ(nlohmann::json::parse(failed.out)["phase"], "JOB_PHASE_FAILED");
 }
 
-TEST_F(CliTest, CtrlCSaysWhatBecomesOfTheJob) {
+TEST_F(CliTest, CtrlCSaysWhatHappensToTheJob) {
   jobs_.hang = true;
   const std::string file = Write("job.yaml", kJobFile);
   const std::vector<std::vector<std::string>> commands = {

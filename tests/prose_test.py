@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps the text of the project (documents, comments, messages, names of tests) in plain American English: finds the phrasings that readers stumbled
-over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
+"""Keeps the text of the project (documents, comments, messages, names of tests) in plain American English: finds the phrasings that
+readers stumbled over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
 
 usage: prose_test.py [ROOT]     prints every finding; as a unit test: no arguments
 """

@@ -228,7 +228,7 @@ TEST(DescribeExit, TakesTheLastLineOfTheLogWhereThereIsNoMessage) {
   EXPECT_EQ(DescribeExit(Training(1), 1, exit), "rank 0 on w1 exited with code 3: out of memory");
 }
 
-TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
+TEST(JobMachine, TheReasonOfASuccessHasTheNoteOfTheRanks) {
   muster::internal::v1::Exported exported;
   exported.set_manifest("export");
   const JobRecord record = After(Training(1), exported);

@@ -66,7 +66,7 @@ TEST_F(CoordinatorAccess, EveryRpcIsForItsRolesAlone) {
   matrix_->Check({"JobService/", "ClusterService/", "WorkerService/", "BackupService/"});
 }
 
-TEST_F(CoordinatorAccess, ASubmittersCommandsAreForJobsOfHisOwn) {
+TEST_F(CoordinatorAccess, ASubmitterCommandsOnlyOwnJobs) {
   Start();
   const auto ana = matrix_->WithCertificate(Role::kSubmitter, "ana"),
              bob = matrix_->WithCertificate(Role::kSubmitter, "bob");
@@ -187,7 +187,7 @@ TEST_F(CoordinatorAccess, ACallerThatCallsTooOftenLearnsWhenToRetry) {
   EXPECT_TRUE(CallByName(ana, "JobService/ListJobs").ok()) << "after the pause that the server asked for";
 }
 
-TEST_F(CoordinatorAccess, AUserHasSoManyJobsAndRequestsAreSoLarge) {
+TEST_F(CoordinatorAccess, LimitsTheJobsOfAUserAndTheSizeOfRequests) {
   cluster_->max_active_jobs = 2;
   Start();
   const auto ana = matrix_->WithCertificate(Role::kSubmitter, "ana");

@@ -360,7 +360,7 @@ TEST_F(CoordinatorTest, RefusesWhatIsWrong) {
   EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
-TEST_F(CoordinatorTest, TakesNoNewWorkWithoutRoom) {
+TEST_F(CoordinatorTest, AcceptsNoNewWorkWithoutSpace) {
   cluster_->StopCoordinator();
   cluster_->min_free_bytes = uint64_t{1} << 60;
   ASSERT_TRUE(cluster_->StartCoordinator().ok());

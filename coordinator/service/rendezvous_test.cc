@@ -50,7 +50,7 @@ TEST(Rendezvous, IsForWorkersThatHaveARankOfTheAttempt) {
   }
 }
 
-TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
+TEST(Rendezvous, WaitsUntilAllKeysExist) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   ASSERT_TRUE(Do(store, Set("x", "1"), kHere).ok());
@@ -106,7 +106,7 @@ TEST(Rendezvous, WakesWhoWaitsWhenTheAttemptEnds) {
   EXPECT_EQ(ended.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(Rendezvous, LetsACallerGo) {
+TEST(Rendezvous, EndsTheWaitOfACallerThatHasLeft) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   EXPECT_EQ(Do(store, Get({"x"}, 30000), [] { return true; }).status().code(), absl::StatusCode::kCancelled);

@@ -132,7 +132,7 @@ class Doctor(unittest.TestCase):
         self.assertIn("data server at", self.problem(findings, "Connection refused")["what"])
         wait_until("the data server is back", lambda: doctor(env=self.cluster.environment())[0].returncode == 0, 60)
 
-    def test_a_stopped_coordinator_and_a_name_that_is_none(self):
+    def test_a_stopped_coordinator_and_an_unknown_name(self):
         for address, text in (("127.0.0.1:1", "Connection refused"), ("no-such-host.invalid:7070", "is not known")):
             done, findings = doctor("--address", address, env=self.cluster.environment())
             self.assertEqual(done.returncode, 1)

@@ -201,7 +201,7 @@ class Metrics(TopicsCase):
                         self.assertIn(family["unit"], units)
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed: its lint of the metrics is left out")
-    def test_promtool_finds_nothing_to_say(self):
+    def test_promtool_has_no_findings(self):
         for server, address in self.addresses.items():
             own = re.sub(r"(?m)^(# (HELP|TYPE) )?exposer_.*\n", "", read(address))  # the library's
             done = subprocess.run(["promtool", "check", "metrics"], input=own, text=True, capture_output=True, timeout=60)

@@ -432,7 +432,7 @@ class World {
   int removed_ = 0;
 };
 
-TEST(GarbageLaw, NothingThatIsNeededGoesAndInTheEndNothingElseIsLeft) {
+TEST(GarbageLaw, NothingThatIsNeededIsRemovedAndInTheEndNothingElseIsLeft) {
   const uint32_t first = std::random_device()();
   int removed = 0;
   for (uint32_t seed = first; seed != first + 30; ++seed) {

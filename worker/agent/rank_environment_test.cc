@@ -91,7 +91,7 @@ TEST(RankVariables, AListThatHasTheInterfaceStays) {
   EXPECT_THAT(Choose({"NCCL_SOCKET_IFNAME=eth"}).warnings, IsEmpty());
 }
 
-TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndSaidWhereItIsNot) {
+TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndAWarningWhereItIsNot) {
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=eth1"}),
               HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks must use eth0 (10.0.0.2)"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=ib"}), HasSubstr("selects no interface that is up"));

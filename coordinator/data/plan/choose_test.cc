@@ -124,7 +124,7 @@ TEST(ChoosePassages, Rand1lhDrawsOneWhateverTheGradesAndTheChoice) {
   for (const auto& [passage, n] : count) EXPECT_NEAR(n, kDraws / 5, 283);
 }
 
-TEST(MakeChoiceRules, NamesTheSourcesThatThereAre) {
+TEST(MakeChoiceRules, NamesTheExistingSources) {
   muster::v1::JobSpec spec;
   spec.mutable_data()->mutable_positives()->add_sources("lmm");
   const auto rules = MakeChoiceRules(FakeDataset(), spec);

@@ -368,7 +368,7 @@ TEST_F(AgentCoreTest, ACoordinatorThatComesBackInTimeChangesNothing) {
   EXPECT_THAT(Words(Advance(absl::Minutes(60))), IsEmpty());
 }
 
-TEST_F(AgentCoreTest, AnOlderCoordinatorIsNotObeyed) {
+TEST_F(AgentCoreTest, AnOlderCoordinatorIsIgnored) {
   Connect(5);
   Desire({{"a", 1, kPrepare, {0}}}, 5);
   Desire({{"a", 1, kRun, {0}}}, 5);
@@ -420,7 +420,7 @@ TEST_F(AgentCoreTest, HeartbeatsNameWhatRuns) {
   EXPECT_EQ(core_.next_tick(), now_ + absl::Seconds(3));
 }
 
-TEST_F(AgentCoreTest, ASilentCoordinatorIsLeft) {
+TEST_F(AgentCoreTest, ClosesItsSessionWithASilentCoordinator) {
   while (!Has<OpenSession>(Advance(absl::Seconds(1)))) {
   }
   EXPECT_FALSE(Has<CloseSession>(Advance(absl::Seconds(14))));

@@ -168,7 +168,7 @@ TEST(AgentPipe, NoticesThatTheAgentIsGone) {
   EXPECT_EQ(agent.Send({}).code(), absl::StatusCode::kUnavailable);
 }
 
-TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
+TEST(ActivityReporter, SendsChangesAndReportsEvenIfNothingChanges) {
   Pipe pipe;
   AgentPipe agent(pipe.ends[1]);
   ActivityBoard board;

@@ -285,7 +285,7 @@ TEST_F(RunRankTest, AnAdaptedJobResumesFromItsAdaptersAndExportsWholeWeights) {
   }
 }
 
-TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {
+TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsPermanentlyAndNeverStartsOver) {
   const RankConfig next = Next(Run(config_, 2)[0]);
   ASSERT_EQ(next.checkpoints_size(), 2);
   const std::string model = BlobOf(next.checkpoints(0), "model.safetensors");
@@ -331,7 +331,7 @@ class FileSizeLimit {
   rlimit before_{};
 };
 
-TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNoDamageAndTheJobContinuesWhenItHasSpaceAgain) {
+TEST_F(RunRankTest, ADiskThatFillsDuringARestoreIsNotDamageAndTheJobContinuesWhenItHasSpaceAgain) {
   const Ended whole = Run(config_, 1)[0];
   const RankConfig next = Next(whole);
   {
@@ -406,7 +406,7 @@ TEST_F(RunRankTest, TrainingContinuesWhileACheckpointIsStoredAndTheLastOneIsNeve
   EXPECT_THAT(steps, testing::ElementsAre(6, 2)) << "that of step 4 was due while that of step 2 was being stored";
 }
 
-TEST_F(RunRankTest, ACheckpointThatCannotBeStoredStopsNothingAndIsNotSaidToBeSaved) {
+TEST_F(RunRankTest, ACheckpointThatCannotBeStoredStopsNothingAndIsNotReportedAsSaved) {
   cluster_.data.may_send = nullptr;
   cluster_.blobs.before_put = [] { return absl::ResourceExhaustedError("no room"); };
   stop_ = StopRequest::kSave;

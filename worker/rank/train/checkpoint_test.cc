@@ -187,7 +187,7 @@ const Damage kDamages[] = {
      }},
 };
 
-TEST(Checkpoint, ADamagedOneIsSaidToBeDamagedAndChangesNothing) {
+TEST(Checkpoint, ADamagedOneIsReportedAsDamagedAndChangesNothing) {
   Training run;
   run.Train(0, 1);
   for (const Damage& damage : kDamages) {
@@ -203,7 +203,7 @@ TEST(Checkpoint, ADamagedOneIsSaidToBeDamagedAndChangesNothing) {
   }
 }
 
-TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNoDamage) {
+TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNotDamage) {
   Training run;
   const auto folder = Scratch();
   ASSERT_TRUE(Write(folder, run, {.spec_digest = "d"}, {}).ok());

@@ -180,7 +180,7 @@ TEST(BeginningOf, JoinsWordPiecesOfTheVocabularyAndCutsLongTexts) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsRoomToLaterOnes) {
+TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsSpaceToLaterOnes) {
   const std::vector<uint64_t> bytes = {40, 90, 50, 20, 10};
   EXPECT_EQ(GraphsToKeep(bytes, 100), (std::vector<bool>{true, false, true, false, true}));
   EXPECT_EQ(GraphsToKeep(bytes, 0), (std::vector<bool>{false, false, false, false, false}));
