@@ -423,8 +423,8 @@ class CliTest : public ::testing::Test {
     return text;
   }
 
-  // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT
-  // in what it runs in the background.
+  // Starts the program and presses Ctrl-C once the server hangs in its call. Starts it without a shell, because a shell
+  // ignores SIGINT in what it runs in the background.
   Result Interrupted(std::vector<std::string> words) {
     int before = 0;
     {
