@@ -24,16 +24,17 @@ def output_of(*words):
 
 
 def muster_commands():
-    """{"data import": its flags}; "" has the flags of all commands."""
+    """{"data import": {long flag: its short form or ""}}; "" has the flags of all commands."""
     page = output_of(BIN / "muster", "manual").replace("\\-", "-").replace("\\e", "\\")
     page = page[page.index(".SH OPTIONS"):page.index(".SH EXIT STATUS")]
-    found, path = {"": set()}, ""
+    found, path = {"": {}}, ""
     for line in page.splitlines():
         if line.startswith(".SS muster "):
             path = " ".join(word for word in line.split()[2:] if re.fullmatch(r"[a-z]+", word))
-            found[path] = set()
+            found[path] = {}
         elif line.startswith(".B "):
-            found[path].update(FLAG.findall(line.split(" [")[0]))
+            short = re.match(r"\.B (-\w), ", line)
+            found[path].update({flag: short[1] if short else "" for flag in FLAG.findall(line.split(" [")[0])})
     return found
 
 
@@ -63,7 +64,8 @@ def calls_of(code):
         while words and re.fullmatch(r"sudo|[A-Z_]+|then|do|exec", words[0]):
             words.pop(0)
         name = words[0].removeprefix("./").removeprefix("build/dev/bin/") if words else ""
-        if re.fullmatch(r"muster(-[a-z]+)*|(deploy|tests)/[\w/.-]+", name):
+        is_error = name == "muster" and any(word.endswith(":") for word in words[1:4])  # "muster submit: …"
+        if re.fullmatch(r"muster(-[a-z]+)*|(deploy|tests)/[\w/.-]+", name) and not is_error:
             yield name, words[1:]
 
 
@@ -78,15 +80,16 @@ def wrong(name, words, commands):
             return "" if words[0] == "help" else f"there is no command {path} {words[0]}".replace("  ", " ")
         after = words.index("--") if "--" in words else len(words)
         flags = {match[0] for word in words[:after] if (match := FLAG.match(word))}
-        known = commands[""] | commands[path] | {"--help", "--version"}
+        known = {*commands[""], *commands[path], "--help", "--version"}
     elif name in SERVERS:
         known = set(FLAG.findall(output_of(BIN / name, "--help"))) if flags else set()
     elif name.startswith("muster-"):
         if not flags:
             return ""  # the name of an object or an image, too
-        if not (BIN / name).exists():
+        if not any(name in path.read_text(encoding="utf-8") for path in ROOT.glob("[ctw]*/**/CMakeLists.txt")):
             return f"there is no program {name}"
-        known = set(FLAG.findall(output_of(BIN / name, "--help")))
+        known = set().union(*(FLAG.findall(path.read_text(encoding="utf-8")) for folder in ("tests/bench", "common", "coordinator", "worker")
+                              for path in (ROOT / folder).rglob("*.cc")))
     else:
         script = ROOT / name
         if not script.exists():
@@ -125,16 +128,19 @@ class Commands(unittest.TestCase):
                     path = f"{path} {word}".strip()
                 # A row's later parts, and the texts of its second cell, name flags of the row's first command.
                 first = path or first
-                listed.setdefault(first, set()).update(FLAG.findall(row))
+                flags = listed.setdefault(first, set())
+                flags.update(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z0-9-]*", row))
+                if "the other flags of `import`" in row:
+                    flags.update(listed["data import"])
         groups = {path for path in self.commands if any(other.startswith(path + " ") for other in self.commands)}
         self.assertEqual(set(), set(self.commands) - groups - set(listed) - {""})
-        missing = {path: sorted(flags - listed.get(path, set())) for path, flags in self.commands.items()
-                   if path and path not in groups and flags - listed.get(path, set()) - {"--help"}}
-        self.assertEqual({}, missing)
+        missing = {path: [flag for flag, short in flags.items() if not {flag, short} & listed[path]]
+                   for path, flags in self.commands.items() if path and path not in groups}
+        self.assertEqual({}, {path: flags for path, flags in missing.items() if flags})
         self.assertEqual([], sorted(flag for flag in self.commands[""] if f"`{flag}" not in text and flag != "--help"))
 
     def test_a_wrong_command_is_seen(self):
-        commands = {"": {"--output"}, "data": set(), "data import": {"--split"}, "jobs": {"--active"}}
+        commands = {"": {"--output": ""}, "data": {}, "data import": {"--split": ""}, "jobs": {"--active": ""}}
         self.assertEqual([("muster", ["jobs"]), ("muster", ["data", "import", "N"])],
                          list(calls_of("sudo muster jobs | jq . && muster data import N # muster jobs")))
         self.assertEqual("", wrong("muster", ["data", "import", "N", "--split", "--output"], commands))
