@@ -84,7 +84,7 @@ absl::StatusOr<std::string> Train(RankParts& parts) {
 
 RankResult RunRank(const RankConfig& config, AgentPipe& agent, const Clock& clock, const std::atomic<StopRequest>& stop) {
   auto parts = RankParts::Make(config, agent, clock, stop);
-  const absl::StatusOr<std::string> note = parts.ok() ? Train(**parts) : parts.status();
+  const absl::StatusOr<std::string> note = parts.ok() ? Train(**parts) : absl::StatusOr<std::string>(parts.status());
   absl::Status status = note.status();
   // A rank that was asked to stop may see a peer leave first.
   if (!status.ok() && stop.load() != StopRequest::kNone) status = absl::CancelledError(status.message());
