@@ -41,7 +41,7 @@ TEST_F(CliTest, WhatFollowsAJobEndsWithTheWholeJob) {
   EXPECT_EQ(nlohmann::json::parse(failed.out)["phase"], "JOB_PHASE_FAILED");
 }
 
-TEST_F(CliTest, CtrlCSaysWhatBecomesOfTheJob) {
+TEST_F(CliTest, CtrlCSaysWhatHappensToTheJob) {
   jobs_.hang = true;
   const std::string file = Write("job.yaml", kJobFile);
   const std::vector<std::vector<std::string>> commands = {
@@ -182,7 +182,7 @@ TEST_F(CliTest, NothingIsReadAndIgnored) {
   EXPECT_EQ(Muster("get j1 --metrics csv --output json").code, 2);
 }
 
-TEST_F(CliTest, FilesThatAreNotThereAreWrongUsage) {
+TEST_F(CliTest, MissingFilesAreWrongUsage) {
   Write(".config/muster/config.yaml", "address: " + address_ + "\n");
   Write("job.yaml", kJobFile);
   ASSERT_EQ(Muster("certs init ca").code, 0);

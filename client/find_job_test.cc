@@ -42,7 +42,7 @@ TEST(ChooseJob, ShowsAFewOfManyCandidates) {
   EXPECT_THAT(Error("x", many), AllOf(HasSubstr("x4 (n, queued), …. Give"), Not(HasSubstr("x5"))));
 }
 
-TEST(ChooseJob, DoesNotFindWhatIsNotThere) {
+TEST(ChooseJob, FindsNoJobThatDoesNotExist) {
   EXPECT_TRUE(absl::IsNotFound(ChooseJob("abce", kJobs).status()));
   EXPECT_TRUE(absl::IsNotFound(ChooseJob("", {}).status()));
 }

@@ -19,7 +19,7 @@ namespace muster {
 namespace {
 
 constexpr absl::string_view kBeir = "beir";
-constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which counts if there is no folder qrels
+constexpr int kQrels = 2, kQrelsBeside = 3;  // qrels/test.tsv; qrels.test.txt, which is used if there is no folder qrels
 
 std::string WithoutCompression(const std::string& name) {
   return std::string(absl::StripSuffix(absl::StripSuffix(name, ".gz"), ".zst"));

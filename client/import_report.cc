@@ -50,11 +50,11 @@ void WarnOfJudgments(const ImportReport& report, std::vector<std::string>& warni
   }
   if (report.judgments_without_query() > 0) {
     warnings.push_back(absl::StrCat(Plural(report.judgments_without_query(), "judgment"),
-                                    " left out: the query is not there. Check that the judgments belong to these queries."));
+                                    " left out: the query does not exist. Check that the judgments belong to these queries."));
   }
   if (report.judgments_without_document() > 0) {
     warnings.push_back(absl::StrCat(Plural(report.judgments_without_document(), "judgment"),
-                                    " left out: the document is not there. Check that the judgments belong to this corpus."));
+                                    " left out: the document does not exist. Check that the judgments belong to this corpus."));
   }
   if (report.conflicting_judgments() > 0) {
     warnings.push_back(absl::StrCat(Plural(report.conflicting_judgments(), "pair"),

@@ -198,7 +198,7 @@ TEST(JobFile, BrokenYamlIsNamed) {
   EXPECT_EQ(ErrorOf("- a\n").substr(0, 27), "job.yaml:1: must have keys.");
 }
 
-TEST(JobFile, OverridesOverrule) {
+TEST(JobFile, OverridesTakePrecedence) {
   const JobSpec spec = Parse(kShort, {"loss.temperature=0.02", "duration.steps=7", "data.positives.sources=[llm]",
                                       "evaluate={dataset: scifact, every_steps: 5}", "loss.objective=null",
                                       "batch.keep_activations=1GiB", "model.prompts.query=query: "});

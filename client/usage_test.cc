@@ -76,7 +76,7 @@ void ExpectOurWords(const std::string& text, const std::string& where) {
   EXPECT_EQ(text.find('\n'), std::string::npos) << where << ": one line: " << text;
 }
 
-TEST(Usage, AMisspeltCommandIsAnsweredWithTheNearest) {
+TEST(Usage, AMisspelledCommandIsAnsweredWithTheNearest) {
   Tree tree;
   int seen = 0;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {
@@ -95,7 +95,7 @@ TEST(Usage, AMisspeltCommandIsAnsweredWithTheNearest) {
   EXPECT_GT(seen, 30);
 }
 
-TEST(Usage, AMisspeltFlagIsAnsweredWithTheNearest) {
+TEST(Usage, AMisspelledFlagIsAnsweredWithTheNearest) {
   Tree tree;
   int seen = 0;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {

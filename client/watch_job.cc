@@ -25,7 +25,7 @@ bool MayReconnect(const absl::Status& status) {
          RateLimitOf(status) > absl::ZeroDuration();
 }
 
-// The job's state when --timeout is over.
+// The job's state when --timeout has passed.
 std::string StillThere(const std::string& id, const muster::v1::Job& last, absl::Duration timeout) {
   const std::string after = absl::StrCat(" after ", DurationText(absl::ToDoubleSeconds(timeout)));
   if (last.phase() == muster::v1::JOB_PHASE_PAUSED) {

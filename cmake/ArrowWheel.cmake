@@ -1,5 +1,5 @@
 # Arrow and Parquet for C++ as PyPI's pyarrow ships them, in ${MUSTER_DEPS}/pyarrow (deploy/bootstrap). Defines
-#   MUSTER_PARQUET  ON where they are there
+#   MUSTER_PARQUET  ON where both are installed
 #   muster_arrow    both libraries, with their headers. Only for programs of their own (docs/decisions/0057): libparquet
 #                   exports names of libcrypto and of simdjson, which would hide those of gRPC and of the data server.
 set(_arrow "${MUSTER_DEPS}/pyarrow/pyarrow")
@@ -12,5 +12,5 @@ if(_count EQUAL 2 AND EXISTS "${_arrow}/include/parquet/arrow/reader.h")
   target_include_directories(muster_arrow SYSTEM INTERFACE "${_arrow}/include")
   target_link_libraries(muster_arrow INTERFACE ${_arrow_libraries})
 else()
-  message(STATUS "muster-parquet is left out, for want of ${_arrow}: imports refuse Parquet by name. deploy/bootstrap brings it.")
+  message(STATUS "muster-parquet is left out: ${_arrow} is missing. Imports refuse Parquet by name. deploy/bootstrap installs it.")
 endif()

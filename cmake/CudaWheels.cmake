@@ -4,7 +4,7 @@
 #   CUDA             the language, with nvcc from ${MUSTER_DEPS}/cuda (CUDA_STANDARD 17: CMake 3.25.1
 #                    knows no later one for it)
 #   muster_cuda_api  cudart, c10_cuda and NCCL, with their headers
-# A CUDA machine is not needed, and what stands on it is not looked at.
+# Needs no GPU, and ignores any CUDA toolkit that is installed on the machine.
 set(_cuda "${MUSTER_DEPS}/cuda/nvidia/cu13")
 set(MUSTER_CUDA OFF)
 find_file(MUSTER_NCCL_HEADER nccl.h HINTS "${MUSTER_DEPS}/cuda/nvidia/nccl" "${LibTorch_ROOT}/nvidia/nccl"
@@ -18,7 +18,7 @@ mark_as_advanced(MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY 
 foreach(_need "${_cuda}/bin/nvcc" MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY
         MUSTER_CUDART_LIBRARY)
   if((DEFINED ${_need} AND NOT ${_need}) OR (NOT DEFINED ${_need} AND NOT EXISTS "${_need}"))
-    message(STATUS "libmuster_cuda.so is left out, for want of ${_need}: this build trains on the CPU alone. "
+    message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains on the CPU alone. "
       "deploy/bootstrap --tests brings it.")
     return()
   endif()

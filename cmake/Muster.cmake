@@ -3,7 +3,7 @@
 add_library(muster_warnings INTERFACE)
 target_compile_options(muster_warnings INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
   -Wnon-virtual-dtor -Woverloaded-virtual -Wno-sign-compare)
-# GCC 12 sees overlaps in std::string that are not there: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
+# GCC 12 warns of overlaps in std::string that do not exist: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
 target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 # Most of the time of a compile step goes to the headers of gRPC, protobuf and torch, so the files of a library are
@@ -64,6 +64,6 @@ function(muster_cc_test name)
   # MKL rounds alike whatever the alignment of its operands, as every rank has it (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # As ranks run: spinning threads beside other tests are very slow.
+    # The ranks' setting: spinning threads beside other tests are very slow.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

@@ -29,7 +29,7 @@ TEST(Address, MayAskForAFreePortToListenOnAlone) {
   EXPECT_FALSE(ParseServerAddress("[::1]:0").ok());
 }
 
-TEST(Address, ThatIsNoneIsRefused) {
+TEST(Address, ThatIsIncompleteIsRefused) {
   for (const char* text : {"", "localhost", ":7070", "[::1]", "[::1:7070", "[]:7070"}) {
     EXPECT_THAT(ParseListenAddress(text).status().message(), testing::HasSubstr("an address is HOST:PORT")) << text;
   }

@@ -60,7 +60,7 @@ TEST_P(MetricsOverBothFamilies, AreScraped) {
 INSTANTIATE_TEST_SUITE_P(Hosts, MetricsOverBothFamilies, testing::Values("127.0.0.1", "::1"),
                          [](const auto& info) { return info.param == "::1" ? "IPv6" : "IPv4"; });
 
-TEST(MetricsServer, RefusesWhatIsNoAddressByTheFlagsName) {
+TEST(MetricsServer, RefusesWhatIsNotAnAddressByTheFlagsName) {
   const auto server = MetricsServer::Start("::1:0", std::make_shared<prometheus::Registry>());
   EXPECT_EQ(server.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(server.status().message()), testing::HasSubstr("--metrics: "));

@@ -25,7 +25,7 @@ absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
 
 // What the files of a schema by id hold, by a word in their names: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
 enum class TableName { kNone, kDocuments, kQueries };
-// The file's own name counts first, then its folders. kNone: neither word is there, or both.
+// The file's own name counts first, then its folders. kNone: it has neither word, or both.
 TableName TableNamedBy(std::string_view path);
 
 // Assigns a split to each file of one import whose records name none. It refuses everything ambiguous, so that no guess

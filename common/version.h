@@ -18,11 +18,11 @@ struct Version {
 std::optional<Version> ParseVersion(std::string_view text);  // "0.1.0", also "0.1.0-rc1"; nothing: it is not a version
 std::string ToString(const Version& version);
 
-// Of this build.
+// The version of this build.
 std::string OwnVersionText();
 Version OwnVersion();
 
-// OK if `peer` may speak to `own`. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
+// OK if `peer` and `own` work together. Otherwise FAILED_PRECONDITION, reason VERSION_MISMATCH, that names both, and what to
 // upgrade first. `who` is the peer and `us` is this program, as text: "the worker w1", "this coordinator".
 absl::Status CheckVersions(std::string_view who, const Version& peer, std::string_view us, const Version& own);
 
@@ -31,7 +31,7 @@ absl::Status CheckVersions(std::string_view who, const Version& peer, std::strin
 std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
-// that the other side has to know of, and with every change of what ranks send to each other: a gang never mixes
+// that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
 // protocols.
 inline constexpr uint32_t kProtocol = 6;
 

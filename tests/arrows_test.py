@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the #include lines, and what each library links, against the arrows of ARCHITECTURE.md.
+"""Compares the #include lines, and what each library links, with the arrows of ARCHITECTURE.md.
 
 usage: arrows_test.py ROOT
 """

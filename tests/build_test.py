@@ -68,7 +68,7 @@ class Build(unittest.TestCase):
         self.assertGreater(len(before), 50)
         changed = {name for name in before if before[name] != after.get(name)}
         self.assertEqual(set(), changed, "tests/run would compile these again after deploy/quickstart")
-        # The GPU plug-in is what the CUDA compiler is there for, which comes with --tests.
+        # The CUDA compiler, which --tests installs, is needed for the GPU plug-in alone.
         added = {name for name in after if name not in before and not name.startswith("worker/rank/cuda/")}
         self.assertEqual(set(), added)
 

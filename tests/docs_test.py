@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the Markdown pages together: every relative link and anchor resolves, every page can be reached from docs/index.md, and
-every docs/ path that any file names exists.
+"""Checks the Markdown pages: every relative link and anchor resolves, every page can be reached from docs/index.md, and every path
+of the project that a page or a comment names exists.
 
 usage: docs_test.py [ROOT]
 """
@@ -15,6 +15,7 @@ SKIPPED = {".git", ".deps", ".gl", "build", "__pycache__"}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 # The lookbehind skips paths of other projects, such as https://example.org/docs/page.md.
 MENTION = re.compile(r"(?<![\w./-])(docs/[\w./-]+\.(?:md|py|png))")
+SOURCE = re.compile(r"(?<![\w./:-])((?:common|coordinator|worker|client|proto|tests|deploy|cmake)/[\w./-]*\w)(?![\w{*])")
 
 PANEL = re.compile(r'[Pp]anel "([^"]+)"')
 
@@ -103,6 +104,22 @@ class Pages(unittest.TestCase):
                             if not (ROOT / name).exists()]
         self.assertEqual([], missing, "\n".join(missing))
 
+    def test_every_source_path_named_in_a_page_or_comment_exists(self):
+        missing, seen = [], 0
+        for path in tracked_files(ROOT):
+            if path.suffix not in (".md", ".h", ".cc", ".cu", ".proto"):
+                continue
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if path.suffix != ".md" and not re.search(r"(?:^|\s)//", line):
+                    continue
+                for name in SOURCE.findall(line):
+                    seen += 1
+                    # A name in capitals is a placeholder; "worker/rank/link/rank_run" is a header and its source.
+                    if not re.search(r"[A-Z]", name) and not (ROOT / name).exists() and not list(ROOT.glob(name + ".*")):
+                        missing.append(f"{path.relative_to(ROOT)}:{number}: {name}")
+        self.assertGreater(seen, 300)
+        self.assertEqual([], missing, "\n".join(missing))
+
     def test_every_dashboard_panel_named_in_a_page_exists(self):
         titles = {panel["title"] for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")
                   for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]}
@@ -115,6 +132,7 @@ class Pages(unittest.TestCase):
         self.assertEqual(anchors("# A `b` page\n## Who may call what?\n## Who may call what?\n```\n# no heading\n```"),
                          {"a-b-page", "who-may-call-what", "who-may-call-what-1"})
         self.assertNotIn("[x](y.md)", without_code("see `[x](y.md)`"))
+        self.assertEqual(["tests/nowhere.py"], SOURCE.findall("see tests/nowhere.py, not https://example.org/tests/x.py"))
         self.assertEqual(["docs/nowhere.md"], MENTION.findall("// docs/nowhere.md, and https://example.org/docs/x.md"))
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps the text of the project (documents, comments, messages) in plain American English: finds the phrasings that readers stumbled
-over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
+"""Keeps the text of the project (documents, comments, messages, names of tests) in plain American English: finds the phrasings that
+readers stumbled over. Each rule has examples of both kinds below. docs/decisions/0085-prose-is-checked.md says why.
 
 usage: prose_test.py [ROOT]     prints every finding; as a unit test: no arguments
 """
@@ -33,7 +33,16 @@ RULES = {
     "words": (r"\bwithout a word\b|\blast word\b|\bwords? from (?:an?|the) (?:agent|worker|rank|coordinator)\b|\b[Rr]ank 0's word\b", "silently; message"),
     "anew": (r"\banew\b", "again, from the start"),
     "stands": (r"\bst(?:ands?|ood|anding) (?:in (?!front)|still\b|beside\b|alone\b)", "is in, is frozen, is beside"),
+    "stands before": (r"\b(?:stands?|stood|lies?|lay) (?:before|after|side by side|there|where|in|on|inside|outside|within|at)\b",
+                      "comes before, is in"),
     "stands for": (r"\bstands? for\b", "means"),
+    "is there": (r"\b(?:that|which|what|it|all|both) (?:is|are) (?:not )?there\b(?! (?:is|are)\b)|\b(?:is|are) not there\b",
+                 "exists, does not exist, is missing"),
+    "is to": (r"\b(?:is|are) to (?:be|run|save|stop|wait|end|continue|use|connect|build|know|come)\b", "must, should"),
+    "is over": (r"\b(?:is|are) (?:not )?over\b(?! (?:the|all|queries)\b)", "has ended, passed, expired; unfinished"),
+    "goes away": (r"\b(?:go|goes|went|gone) away\b", "is removed, disappears"),
+    "speaks": (r"\bspeaks? (?:of|for|to|on|it|every)\b|\bhears? of\b", "reports, sends, is about; learns"),
+    "now and then": (r"\bnow and then\b|\bsees? to it\b|\bfor want of\b", "regularly; makes sure; is missing"),
     "for people": (r"\bfor people\b", "human-readable"),
     "has to": (r"\b[Ww]hat has to\b", "name the actor"),
     "edge": (r"\b[Ee]ach edge carries\b", "every transition records"),
@@ -75,6 +84,18 @@ def findings(text):
                 yield text.count("\n", 0, match.start()) + 1, rule, words
 
 
+TEST_NAME = re.compile(r"^(?:TYPED_TEST|TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\(\s*\w+,\s*(\w+)|^ +def test_(\w+)\(",
+                       re.MULTILINE)
+
+
+def names(text):
+    """(line number, rule, the words) of every test whose name, read as a sentence, breaks a rule."""
+    for match in TEST_NAME.finditer(text):
+        sentence = re.sub(r"(?<!^)([A-Z])", r" \1", match[1]).lower() if match[1] else match[2].replace("_", " ")
+        for _, rule, words in findings(sentence + "."):
+            yield text.count("\n", 0, match.start()) + 1, rule, words
+
+
 def long_lines(text):
     code = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -88,7 +109,7 @@ class Prose(unittest.TestCase):
         found, files = [], 0
         for name, text in texts(ROOT):
             files += 1
-            found += [f"{name}:{number}: \"{words}\" → {RULES[rule][1]}" for number, rule, words in findings(text)]
+            found += [f"{name}:{number}: \"{words}\" → {RULES[rule][1]}" for number, rule, words in (*findings(text), *names(text))]
         self.assertGreater(files, 500)
         self.assertEqual([], found, "\n" + "\n".join(found))
 
@@ -102,6 +123,11 @@ class Prose(unittest.TestCase):
             "goes on": ["the job goes on from its checkpoint"], "goes over": ["a flag goes over the environment"],
             "told": ["the agent is told then"], "words": ["dropped without a word", "a word from an agent"], "anew": ["import anew"],
             "stands": ["the key stands in the file", "the timer stands still"], "stands for": ["* stands for all keys"],
+            "stands before": ["a norm stands before each layer", "what lies where", "content lies in files"],
+            "is there": ["the first that is there", "the file is not there"], "is to": ["what it is to run", "ranks are to stop"],
+            "is over": ["the job is not over", "when the fault is over"], "goes away": ["its record goes away"],
+            "speaks": ["a rank speaks every 2 s", "before anyone hears of it"],
+            "now and then": ["scans it now and then", "left out for want of a compiler"],
             "for people": ["a reason for people"], "has to": ["What has to leave is asked to stop"],
             "edge": ["Each edge carries a reason"], "is no": ["\"a b\" is no name", "a warning is no problem"],
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
@@ -115,8 +141,10 @@ class Prose(unittest.TestCase):
                 self.assertIn(rule, [name for _, name, _ in findings(line)], line)
         for line in ("one plan per step", "which passages a query brings to a step", "there is no file of that name", "optimise_seconds",
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
-                     "the job continues", "normalized", "there are no errors"):
+                     "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0"):
             self.assertEqual([], list(findings(line)), line)
+        self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
+                         list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))
         self.assertEqual([2], list(long_lines("short\n" + "word " * 30 + "\n| " + "cell " * 40 + "|\n```\n" + "x" * 200 + "\n```")))
 
 

@@ -1,4 +1,4 @@
-// The client's half of proto/muster/v1/backup.proto: copies one server's files while the call is open.
+// The client's half of proto/muster/internal/v1/backup.proto: copies one server's files while the call is open.
 #pragma once
 
 #include <grpcpp/channel.h>

@@ -5,7 +5,7 @@
 
 namespace muster {
 
-// Of the argument JOB of every command.
+// The help of the argument JOB, which many commands have.
 inline constexpr char kJobHelp[] = "Id of the job, the beginning of its id, or its name";
 
 void AddInitCommand(CLI::App& app, Cli& cli);

@@ -16,7 +16,8 @@ namespace {
 void Print(const FieldDoc& doc) {
   std::printf("%s: %s", doc.field.c_str(), doc.type.c_str());
   if (!doc.default_value.empty()) {
-    std::printf(doc.default_value == "required" ? " (%s)" : " (default: %s)", doc.default_value.c_str());
+    const bool required = absl::StartsWith(doc.default_value, "required");
+    std::printf(required ? " (%s)" : " (default: %s)", doc.default_value.c_str());
   }
   std::printf("\n");
   if (!doc.meaning.empty()) std::printf("    %s\n", doc.meaning.c_str());

@@ -110,7 +110,7 @@ Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, cons
 Finding CheckShm(uint64_t bytes, bool has_gpus) {
   if (bytes >= kGoodShm || (!has_gpus && bytes >= kLeastShm)) return {Verdict::kOk, "/dev/shm", Gigabytes(bytes), ""};
   const std::string remedy = "mount an emptyDir with medium Memory at /dev/shm (podman: --shm-size=1g)";
-  if (bytes == 0) return {Verdict::kProblem, "/dev/shm", "is not there: NCCL cannot start", remedy};
+  if (bytes == 0) return {Verdict::kProblem, "/dev/shm", "does not exist: NCCL cannot start", remedy};
   return {has_gpus ? Verdict::kProblem : Verdict::kWarning, "/dev/shm",
           absl::StrCat(Gigabytes(bytes), ": NCCL needs 1 GB on a host with GPUs"), remedy};
 }
@@ -182,7 +182,7 @@ Findings CheckGpus(const NvmlFacts& nvml, bool expected) {
 
 Finding CheckRankProgram(const std::string& path, bool found, int exit_code, const std::string& last_line) {
   if (!found)
-    return {Verdict::kProblem, "rank program", absl::StrCat(path, " is not there"), "name it with --rank-binary"};
+    return {Verdict::kProblem, "rank program", absl::StrCat(path, " does not exist"), "name it with --rank-binary"};
   if (exit_code == 0) return {Verdict::kOk, "rank program", absl::StrCat(path, " loads (", last_line, ")"), ""};
   return {Verdict::kProblem, "rank program", absl::StrCat(path, " does not start: ", last_line),
           "its libraries (LibTorch) must be where the image or deploy/bootstrap puts them"};

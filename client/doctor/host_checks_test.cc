@@ -79,7 +79,7 @@ TEST(HostChecks, SizesAndLimits) {
 
 TEST(HostChecks, Gpus) {
   NvmlFacts none;
-  none.absent = "libnvidia-ml.so.1 is not there";
+  none.absent = "libnvidia-ml.so.1 is not installed";
   EXPECT_EQ(CheckGpus(none, false)[0].verdict, Verdict::kOk) << "absence is said, and is not a problem of a CPU worker";
   EXPECT_EQ(CheckGpus(none, true)[0].verdict, Verdict::kProblem);
   NvmlFacts facts;

@@ -106,7 +106,7 @@ Finding RankProgram(const std::filesystem::path& path) {
 Findings StateFolder(const std::filesystem::path& folder) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
-    return {{Verdict::kProblem, absl::StrCat("state folder ", folder.string()), "is not there",
+    return {{Verdict::kProblem, absl::StrCat("state folder ", folder.string()), "does not exist",
              "make it, or name another with --state"}};
   }
   Findings findings;

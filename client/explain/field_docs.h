@@ -15,7 +15,7 @@ struct FieldDoc {
   std::string type, default_value, meaning;
 };
 
-// Of every table of the page that describes keys, in its order. `page` is Markdown: keys of the section "Top level" have
+// The keys of all tables of the page, in its order. `page` is Markdown: keys of the section "Top level" have
 // their own names, those of "## model" begin with "model.".
 std::vector<FieldDoc> ParseFieldDocs(absl::string_view page);
 

@@ -18,7 +18,7 @@ constexpr std::string_view kOneSize = "weights are not split over ranks: every r
 constexpr std::string_view kNoTeacher = "there is no distillation: labels come from the data";
 
 constexpr auto kRules = std::to_array<RuleOf>({
-    // Of transformers.TrainingArguments.
+    // transformers.TrainingArguments
     {"learning_rate", kCopy, "optimizer.learning_rate"},
     {"weight_decay", kCopy, "optimizer.weight_decay"},
     {"adam_beta1", kCopy, "optimizer.beta1"},
@@ -87,7 +87,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"data_seed", kHarmless, "seed draws everything"},
     {"full_determinism", kHarmless, "a job is repeatable by its seed"},
     {"length_column_name", kHarmless, kLoading},
-    // Of launchers.
+    // Launchers
     {"nproc_per_node", kTranslate, ""},
     {"NPROC_PER_NODE", kTranslate, ""},
     {"num_processes", kTranslate, ""},

@@ -45,7 +45,7 @@ class ServerChild {
   // If it cannot be started, the next start is planned.
   absl::Status Start(absl::Duration now);
 
-  // Reads the port file once it is there. True when the ports are known.
+  // Reads the port file once it exists. True when the ports are known.
   bool LearnPorts();
   const ServerPorts& ports() const { return options_.ports; }
 

@@ -53,7 +53,7 @@ void AppendCommand(const CommandInfo& command, const std::set<std::string>& know
 std::string ManualPage(const CommandInfo& program, const std::string& version) {
   std::string page = absl::StrCat(".TH ", absl::AsciiStrToUpper(program.name), " 1 \"\" \"", program.name, " ", version, "\"\n");
   absl::StrAppend(&page, ".SH NAME\n", program.name, " \\- ", Plain(program.description), "\n.SH SYNOPSIS\n.B ", program.name,
-                  "\nCOMMAND [ARGUMENT]...\n.SH OPTIONS\nThey may stand before or after the command.\n");
+                  "\nCOMMAND [ARGUMENT]...\n.SH OPTIONS\nThey may come before or after the command.\n");
   std::set<std::string> known;
   for (const FlagInfo& flag : program.flags) {
     page += Entry(flag);
@@ -68,7 +68,7 @@ std::string ManualPage(const CommandInfo& program, const std::string& version) {
   page += Entry("3", "The job was canceled.");
   page += Entry("4", "Time ran out.");
   page += Entry("5", "No answer from the cluster.");
-  page += Entry("6", "The cluster refused: not found, not allowed, no room.");
+  page += Entry("6", "The cluster refused: not found, not allowed, no space.");
   page += Entry("130", "Ctrl-C.");
   return page;
 }

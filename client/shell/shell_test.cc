@@ -71,7 +71,7 @@ TEST(ManualPage, DescribesEachFlagOnceAndKeepsItsHyphens) {
   EXPECT_EQ(page.find("\\-\\-verbose", first + 1), std::string::npos);
 }
 
-TEST(ManualPage, ALineThatBeginsWithADotIsNoRequest) {
+TEST(ManualPage, ALineThatBeginsWithADotIsNotARequest) {
   CommandInfo program{.path = "prog", .name = "prog", .description = "Trains."};
   program.commands.push_back({.path = "prog it", .name = "it", .description = ".so /etc/passwd"});
   EXPECT_THAT(ManualPage(program, "1"), Not(HasSubstr("\n.so")));

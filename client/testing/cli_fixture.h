@@ -155,7 +155,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status DryRun(const muster::v1::SubmitJobRequest& request, muster::v1::SubmitJobResponse& response) const {
     if (!knows_dry_runs) return {grpc::StatusCode::INVALID_ARGUMENT, "request_id: longer than 128 bytes. Use a UUID."};
     *response.mutable_job()->mutable_spec() = request.spec();
-    // As the coordinator of a cluster without GPUs decides.
+    // What the coordinator of a cluster without GPUs decides.
     response.mutable_job()->mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(*response.mutable_job()->mutable_spec());
     auto& preview = *response.mutable_preview();
@@ -175,7 +175,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
     return grpc::Status::OK;
   }
 
-  // Serves nothing more until the client goes away.
+  // Serves nothing more until the client disconnects.
   grpc::Status Hang(const grpc::ServerContext& context) {
     {
       const absl::MutexLock lock(&hangs_mutex);
@@ -308,7 +308,7 @@ class FakeModels final : public muster::v1::ModelService::Service {
     response->mutable_model()->set_name(request->name());
     return grpc::Status::OK;
   }
-  muster::v1::Model model;  // what the server says of every model
+  muster::v1::Model model;  // what the server answers for every model
   muster::v1::PushModelRequest pushed;
   grpc::Status error;
 };
@@ -423,8 +423,8 @@ class CliTest : public ::testing::Test {
     return text;
   }
 
-  // Starts the program and presses Ctrl-C once the server hangs in its call. Not by way of a shell: a shell ignores SIGINT
-  // in what it runs in the background.
+  // Starts the program and presses Ctrl-C once the server hangs in its call. Starts it without a shell, because a shell
+  // ignores SIGINT in what it runs in the background.
   Result Interrupted(std::vector<std::string> words) {
     int before = 0;
     {

@@ -44,7 +44,7 @@ class BackupTest : public testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(BackupTest, ABackupWithoutManifestIsNone) {
+TEST_F(BackupTest, ABackupWithoutManifestIsNotABackup) {
   Put("content");
   EXPECT_TRUE(absl::IsNotFound(repository().Read("latest").status()));
   ASSERT_TRUE(repository().Write(Manifest("2026-01-01", {"content"})).ok());

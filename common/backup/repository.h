@@ -23,7 +23,7 @@ class BackupRepository {
 
   const std::filesystem::path& folder() const { return folder_; }
   absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; none where the folder is absent
-  // `name`: "latest" or empty means the newest. NOT_FOUND lists what is there. Checks the manifest: its paths stay
+  // `name`: "latest" or empty means the newest. NOT_FOUND lists the existing names. Checks the manifest: its paths stay
   // inside the folder.
   absl::StatusOr<muster::internal::v1::BackupManifest> Read(const std::string& name) const;
 

@@ -19,7 +19,7 @@ namespace muster {
 using CommandAdvice = std::map<std::string, std::string>;
 
 // For main. Prints help, the version, or an error in one line, and returns the exit code. Returns nothing if the
-// program is to continue. "help COMMAND" is "COMMAND --help".
+// program should continue. "help COMMAND" is "COMMAND --help".
 std::optional<int> ParseFlags(CLI::App& app, int argc, const char* const* argv, const CommandAdvice& advice = {});
 
 // What ParseFlags does, without printing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.

@@ -30,7 +30,7 @@ TEST_F(CgroupLimitsTest, LessThanACoreIsOne) {
   EXPECT_EQ(ReadCgroupLimits(root_).cores, 1u);
 }
 
-TEST_F(CgroupLimitsTest, WithoutALimitNothingIsSaid) {
+TEST_F(CgroupLimitsTest, WithoutALimitNothingIsNoted) {
   Write("cpu.max", "max 100000\n");
   Write("memory.max", "max\n");
   EXPECT_EQ(ReadCgroupLimits(root_).cores, std::nullopt);

@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// As in nvml.h, whose interface is stable.
+// Declared as in nvml.h, whose interface is stable.
 using Device = void*;
 struct Utilization {
   unsigned gpu, memory;  // percent
@@ -65,7 +65,7 @@ const std::vector<ThrottleReason>& ThrottleReasons() {
 absl::StatusOr<std::unique_ptr<Nvml>> Nvml::Open(const std::string& library) {
   void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    return absl::NotFoundError(absl::StrCat("this host has no NVIDIA driver (", library, " is not there)"));
+    return absl::NotFoundError(absl::StrCat("this host has no NVIDIA driver (", library, " is not installed)"));
   }
   std::unique_ptr<Nvml> nvml(new Nvml(handle));
   RETURN_IF_ERROR(nvml->Load());

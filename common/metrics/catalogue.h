@@ -3,7 +3,7 @@
 // docs/reference/metrics.md is generated from it.
 //
 // A label has either a fixed set of values or a source: a sentence that says where its values come from and when they
-// go away, so that the number of series stays bounded.
+// disappear, so that the number of series stays bounded.
 #pragma once
 
 #include <string>

@@ -42,7 +42,7 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
        .type = MetricType::kGauge,
        .unit = "jobs",
        .help = "Jobs of a queue that wait for slots, or hold them.",
-       .labels = {{"queue", {}, "queues of jobs that have not ended, at most 100; one without goes away"},
+       .labels = {{"queue", {}, "queues of jobs that have not ended, at most 100; a queue without such jobs disappears"},
                   {"state", {"waiting", "running"}, ""}},
        .programs = kCoordinatorServes,
        .presence = MetricPresence::kEvent},

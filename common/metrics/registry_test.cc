@@ -46,7 +46,7 @@ TEST(MetricRegistry, CountersOfAClosedSetBeginAtZero) {
   EXPECT_NE(text.find("muster_build_info{program=\"muster-coordinator\",version=\"1.2.3\"} 1\n"), std::string::npos) << text;
 }
 
-TEST(MetricRegistry, GaugesThatAreNotSetAgainGoAway) {
+TEST(MetricRegistry, GaugesThatAreNotSetAgainDisappear) {
   MetricRegistry metrics(MetricProgram::kCoordinator, "1");
   GaugeRound steps = metrics.Gauges("muster_job_step");
   steps.Set({"a"}, 3);

@@ -167,7 +167,7 @@ TEST_F(ModelFolderTest, ModulesRunInTheListsOrderAndFromTheirFolders) {
   EXPECT_THAT(Error(), HasSubstr("(none)"));
 }
 
-TEST_F(ModelFolderTest, MaximumLengthIsTheFirstThatIsSaid) {
+TEST_F(ModelFolderTest, MaximumLengthIsTheFirstThatIsGiven) {
   WriteMeanFolder();
   EXPECT_EQ(Read().max_sequence_length, 12) << "the positions";
   WriteJson("tokenizer_config.json", {{"model_max_length", 1e30}});

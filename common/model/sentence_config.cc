@@ -201,7 +201,7 @@ absl::Status ReadLengths(const std::filesystem::path& folder, EncoderConfig& con
   config.max_sequence_length = std::min(length, config.max_positions);
   if (length > config.max_positions) {
     config.notes.push_back(absl::StrCat(of_sentences.has_value() ? "max_seq_length " : "model_max_length ", length,
-                                        " is more than the model's ", config.max_positions, " positions, which count."));
+                                        " is more than the model's ", config.max_positions, " positions, which are the limit."));
   }
   return absl::OkStatus();
 }

@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// Reads modules.json and the folders that it names. Without modules.json: 1_Pooling/config.json if it is there, else
+// Reads modules.json and the folders that it names. Without modules.json: 1_Pooling/config.json if it exists, else
 // mean pooling; normalization; a note says so. `config` has the hidden size. Errors name file, key and remedy.
 absl::Status ReadSentenceModules(const std::filesystem::path& folder, EncoderConfig& config);
 

@@ -11,7 +11,7 @@ TEST(TokenizerJson, LosesTruncationAndPaddingAlone) {
             R"({"version":"1.0","truncation":null,"padding":null,"model":{"a":[1]}})");
 }
 
-TEST(TokenizerJson, RefusesWhatIsNoObject) {
+TEST(TokenizerJson, RefusesWhatIsNotAnObject) {
   for (const char* text : {"", "[]", "{", "1"}) {
     EXPECT_EQ(UntruncatedTokenizer(text).status().message(), "tokenizer.json: is not a JSON object") << text;
   }

@@ -98,7 +98,7 @@ absl::StatusOr<Stored> FollowIndex(const std::filesystem::path& folder, std::vec
     const Stored& in_shard = shards[shard];
     const auto found = in_shard.find(name);
     if (found == in_shard.end()) {
-      return Wrong(SomeNames({shard}), absl::StrCat("tensor ", SomeNames({name}), " is missing, and ", kIndex, " says that it is there. Copy the "
+      return Wrong(SomeNames({shard}), absl::StrCat("tensor ", SomeNames({name}), " is missing, and ", kIndex, " lists it there. Copy the "
                                        "whole folder again."));
     }
     stored.emplace(name, found->second);

@@ -42,7 +42,7 @@ TEST(DelimitedReader, ReadsSeveralMessagesOfOneRead) {
   EXPECT_FALSE(*reader.Next(message));
 }
 
-TEST(DelimitedReader, RefusesWhatIsNoMessage) {
+TEST(DelimitedReader, RefusesWhatIsNotAMessage) {
   RankMessage message;
   DelimitedReader endless;
   endless.Append("\xff\xff\xff\xff\xff\xff");

@@ -1,4 +1,4 @@
-// The server's half of a backup (proto/muster/v1/backup.proto). Each server implements a BackupSource.
+// The server's half of a backup (proto/muster/internal/v1/backup.proto). Each server implements a BackupSource.
 #pragma once
 
 #include <grpcpp/impl/service_type.h>

@@ -119,7 +119,7 @@ class BlobsTest : public ::testing::Test {
   std::unique_ptr<BlobClient> client_;
 };
 
-TEST_F(BlobsTest, WhatIsPutIsGot) {
+TEST_F(BlobsTest, WhatIsPutCanBeRead) {
   const std::string bytes = Bytes((5 << 20) / 2);
   const auto entry = client_->PutFile(Write("a", bytes), "x/a");
   ASSERT_TRUE(entry.ok()) << entry.status();

@@ -17,7 +17,7 @@ struct CertificateFiles {   // PEM
   bool operator==(const CertificateFiles&) const = default;
 };
 
-// Names of the files in this folder, by what is there.
+// The names of the files in this folder: ca.pem or ca.crt, and so on, whichever exist.
 struct CertificateLayout {
   const char* authority = "ca.pem";
   const char* certificate = "cert.pem";
@@ -33,7 +33,7 @@ struct CertificateFacts {
   Principal subject;
   absl::Time not_before, not_after;
 };
-// Of the folder's own certificate.
+// Facts of the folder's own certificate.
 absl::StatusOr<CertificateFacts> FactsOf(const CertificateFiles& files);
 
 }  // namespace muster

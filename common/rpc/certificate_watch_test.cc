@@ -179,7 +179,7 @@ TEST_F(CertificateWatchTest, AFolderThatIsHalfWrittenIsNotUsed) {
   EXPECT_EQ(watch->current(), before);
 }
 
-TEST_F(CertificateWatchTest, TellsWhoListensUntilTheyHaveHeardEnough) {
+TEST_F(CertificateWatchTest, NotifiesListenersUntilTheyHaveHeardEnough) {
   CertificateWatch* const watch = CertificateWatch::Of(folder_ / "client").value();
   std::vector<std::string> names;
   watch->WhenChanged([&](const CertificateFiles& files) {
@@ -193,7 +193,7 @@ TEST_F(CertificateWatchTest, TellsWhoListensUntilTheyHaveHeardEnough) {
   EXPECT_THAT(names, testing::ElementsAre("client", "second"));
 }
 
-TEST_F(CertificateWatchTest, WhoShowsATokenHasNoEndToTell) {
+TEST_F(CertificateWatchTest, AProcessWithATokenReportsNoExpiry) {
   const std::filesystem::path folder = folder_ / "authority-alone";
   std::filesystem::create_directory(folder);
   std::filesystem::copy_file(folder_ / "old" / "ca.pem", folder / "ca.pem");

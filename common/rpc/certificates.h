@@ -18,7 +18,7 @@ struct CertificateRequest {
   absl::Duration lifetime = absl::Hours(24 * 365);
 };
 
-// Makes `folder`/ca.pem and ca-key.pem (mode 0600; ECDSA P-256) unless both are there already.
+// Makes `folder`/ca.pem and ca-key.pem (mode 0600; ECDSA P-256) unless both exist already.
 absl::Status MakeAuthority(const std::filesystem::path& folder, absl::Duration lifetime = absl::Hours(24 * 3650));
 
 // Issues a certificate of that authority into `target`: ca.pem, cert.pem, key.pem (mode 0600). Overwrites.

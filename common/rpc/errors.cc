@@ -18,7 +18,7 @@ constexpr std::string_view kErrorInfoUrl = "type.googleapis.com/google.rpc.Error
 constexpr std::string_view kRetryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr std::string_view kRequestInfoUrl = "type.googleapis.com/google.rpc.RequestInfo";
 constexpr std::string_view kDomain = "muster";
-// Of a payload of our own status.
+// The type URL of the request id among a status's payloads.
 constexpr absl::string_view kRequestIdUrl = "muster/request_id";
 
 void Pack(google::rpc::Status& details, std::string_view url, const google::protobuf::Message& message) {

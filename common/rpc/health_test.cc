@@ -35,7 +35,7 @@ std::unique_ptr<HealthServer> Started(absl::Duration live_within) {
   return *std::move(health);
 }
 
-TEST(HealthServerTest, IsNotReadyUntilItIsSaid) {
+TEST(HealthServerTest, IsNotReadyUntilItIsSetReady) {
   const auto health = Started(absl::Seconds(15));
   const auto channel = PlainChannel(health->port());
   EXPECT_FALSE(CheckHealth(channel, "", kPatience).value());

@@ -23,10 +23,10 @@ namespace muster {
 struct SecurityOptions {
   std::filesystem::path certificates;  // folder (common/rpc/certificate_folder.h); empty only with `insecure`
   bool insecure = false;               // no TLS, everyone is operator "anonymous" and every process; loopback only
-  // Of a client: sent with every call, only over TLS. At most one of the two.
+  // For clients: sent with every call, only over TLS. At most one of the two.
   std::string token;
   std::filesystem::path token_file;  // read again when it changes
-  // Of a rank: its ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
+  // For ranks: the ticket for the data server (common/rpc/access/ticket.h), shown with every call. Bytes.
   std::string ticket;
 };
 

@@ -197,7 +197,7 @@ TEST(ValidateJobSpec, TakesAJobThatOnlyEvaluates) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
-TEST(ValidateJobSpec, RefusesNumbersOfNoEnumeration) {
+TEST(ValidateJobSpec, RefusesNumbersOutsideTheEnumeration) {
   JobSpec spec = Good();
   FillDefaults(spec);
   spec.mutable_resources()->set_device(static_cast<muster::v1::Device>(99));

@@ -137,7 +137,7 @@ TEST(NumberRanges, TheirEndsAreTakenAndWhatLiesBeyondIsRefusedByName) {
   }
 }
 
-TEST(NumberRanges, DefaultsLieWithin) {
+TEST(NumberRanges, DefaultsAreWithinTheirRange) {
   JobSpec spec;
   spec.mutable_evaluate();
   spec.mutable_report();
@@ -152,7 +152,7 @@ TEST(NumberRanges, ADropoutThatWouldKeepNothingIsRefused) {
   EXPECT_EQ(status.message(), "model.dropout: is 0.999995. It must be from 0 to 0.99.");
 }
 
-// Of this dataset size no product overflows: steps of an epoch times epochs.
+// Steps of an epoch times epochs do not overflow for the largest dataset.
 TEST(NumberRanges, StepsOfAllEpochsFitIn64Bits) {
   const auto epochs = std::ranges::find(NumberRanges(), "duration.epochs", &NumberRange::field);
   EXPECT_LT(epochs->high * 4294967296.0, 9e18);

@@ -2,7 +2,7 @@
 //
 // Every deadline of the coordinator (a silent worker, a late reservation, a stop, missing progress) is counted in this
 // time. A coordinator that was frozen (SIGSTOP, a stalled disk, a virtual machine that was moved) or that was behind its
-// queue has heard nobody meanwhile, so it charges that time to nobody.
+// queue has received nothing meanwhile, so that time counts against nobody.
 #pragma once
 
 #include <deque>
@@ -14,7 +14,7 @@ namespace muster {
 
 class AwakeTime {
  public:
-  // The coordinator heard nobody in [from, until). Calls come in the order of time.
+  // The coordinator received nothing in [from, until). Calls come in the order of time.
   void AddGap(absl::Time from, absl::Time until);
   // From `since` to `now`, less the gaps in between; never negative.
   absl::Duration Between(absl::Time since, absl::Time now) const;

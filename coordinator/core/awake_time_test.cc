@@ -7,7 +7,7 @@ namespace {
 
 absl::Time At(int seconds) { return absl::FromUnixSeconds(1000000 + seconds); }
 
-TEST(AwakeTime, LeavesOutWhatOfAGapLiesInside) {
+TEST(AwakeTime, LeavesOutThePartOfAGapThatIsInside) {
   AwakeTime awake;
   awake.AddGap(At(10), At(20));
   awake.AddGap(At(30), At(50));

@@ -13,7 +13,7 @@ using muster::v1::RankPlacement;
 
 namespace {
 
-// When time alone changes what SlotsOf says of the worker.
+// When time alone changes the result of SlotsOf for the worker.
 absl::Time ChangesAt(const SoftWorker& worker, const WorkerSlots& slots, absl::Time now) {
   if (worker.silent) return absl::InfiniteFuture();
   if (worker.session == 0 || now - worker.last_heard > kFresh) return now + absl::Seconds(1);  // its reason says for how long

@@ -1,8 +1,8 @@
 // What is free on the workers now, kept as it changes: planning visits neither all workers nor all jobs.
 //
-// Whoever changes what the slots of a worker depend on (its jobs, what it says it runs, its session) touches it; Refresh
-// then recomputes it. What time alone changes (a worker that is no longer heard, one that is no longer avoided) comes
-// due by itself. After Refresh the index is what SnapshotOf computes from nothing.
+// Code that changes what the slots of a worker depend on (its jobs, what it reports to run, its session) touches it; Refresh
+// then recomputes it. What changes by time alone (a worker that is no longer heard, one that is no longer avoided) has
+// timers. After Refresh the index equals what SnapshotOf computes from the state.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ struct WorkerSlots {
   bool operator==(const WorkerSlots&) const = default;
 };
 
-// Of the workers of one protocol: the ranks of a gang speak one, since a collective of two versions may mean two things.
+// The slots of workers with one protocol. All ranks of a gang use one protocol, because two versions may mean different
+// things by one collective.
 struct Supply {
   uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0;
@@ -50,7 +51,7 @@ class ClusterIndex {
   // Workers whose slots the last Refresh computed.
   size_t refreshed() const { return refreshed_; }
 
-  // Of the protocol with the most free slots, then with the most slots, then the newest, of those that understand `least`.
+  // For one protocol that understands `least`: the one with the most free slots, then with the most slots, then the newest.
   Supply SupplyOf(muster::v1::Device device, uint32_t least) const;
   // The fewest workers of one protocol: the smallest one that holds the whole gang, otherwise the largest ones first. The
   // slots are no longer free.

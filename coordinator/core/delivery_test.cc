@@ -1,4 +1,4 @@
-// That agents hear what they are to run, whatever their sessions do meanwhile.
+// Agents learn what they should run, whatever happens to their sessions meanwhile.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -75,7 +75,7 @@ struct DataServerSeen {  // whether the coordinator itself gets an answer from t
 struct RetireJobs {  // forgets jobs that ended longer ago, at most kMostRetired at once
   absl::Duration keep_ended;
 };
-// The coordinator heard nobody from then until now: it was frozen, or was behind its queue. Comes before the events that
+// The coordinator received nothing from then until now: it was frozen, or was behind its queue. Comes before the events that
 // it finds afterwards.
 struct Overslept {
   absl::Time from;
@@ -124,7 +124,7 @@ struct CollectBlobs {
 struct CountStale {
   std::string kind;    // report, progress, rank_exited, …: a closed set
   std::string detail;  // FAILED_PRECONDITION "attempt 1 ended", for the log
-  std::string job;     // of which it speaks
+  std::string job;     // that the message is about
   uint32_t attempt = 0;
 };
 enum class AttemptEnd { kSucceeded, kFailed, kLost, kNoProgress, kStopped, kRefused, kCancelled, kPaused, kServerLost };

@@ -1,4 +1,4 @@
-// Stored times that lie in the future: the wall clock was set back while the coordinator was down. A deadline that starts
+// Stored times that are in the future: the wall clock was set back while the coordinator was down. A deadline that starts
 // there would never come, and a job that ended there would never be forgotten.
 #pragma once
 

@@ -12,7 +12,7 @@ namespace {
 
 const absl::Time kNow = absl::FromUnixSeconds(1000000);
 
-TEST(FutureTimes, CountAsNowWhereverTheyStand) {
+TEST(FutureTimes, CountAsNowWhereverTheyAre) {
   const auto later = ToProto(kNow + absl::Hours(1));
   JobRecord record;
   record.mutable_job()->set_id("a");

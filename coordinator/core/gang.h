@@ -49,11 +49,11 @@ struct GangPlan {
   std::vector<Waiting> waiting;
 };
 
-// The rule, for a snapshot and a queue that are made from nothing. The coordinator plans with PlanWaiting.
+// The rule, for a snapshot and a queue that are computed from the state. The coordinator plans with PlanWaiting.
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
 
 // Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
-// of device that it cannot place, and those that are to wait before they are tried again. `cluster` is up to date before.
+// of device that it cannot place, and those that must wait before they are tried again. `cluster` is up to date before.
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
   std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job

@@ -1,5 +1,5 @@
 // The coordinator's gauges as values: what a scrape shows of the state as it is. Names and labels are those of
-// common/metrics/catalogue.h; what is not in the result is not there: series of ended jobs go away by themselves.
+// common/metrics/catalogue.h; what is not in the result is not exported, so the series of ended jobs disappear.
 #pragma once
 
 #include <string>

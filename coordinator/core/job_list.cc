@@ -29,7 +29,7 @@ constexpr uint32_t kDefaultPage = 100;
 
 bool OldestFirst(const ListJobsRequest& request) { return request.order() == muster::v1::JOB_ORDER_OLDEST_FIRST; }
 
-// Of everything that decides which jobs a list has, in which order.
+// A digest of everything that decides which jobs a list has, in which order.
 std::string Fingerprint(ListJobsRequest request) {
   request.clear_page_size();
   request.clear_page_token();

@@ -122,11 +122,11 @@ absl::StatusOr<Transition> Advance(const JobRecord& job, const JobEvent& event, 
 absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, const JobEvent& event, absl::Time now) {
   Machine machine(job, now);
   if (job.cause_pending() && job.job().phase() != JobPhase::JOB_PHASE_CANCELLED) {
-    std::string ended;
+    uint32_t ended = 0;  // the last attempt that ended
     for (const StoredAttempt& info : job.job().attempts()) {
-      if (info.has_ended()) ended = absl::StrCat(info.number());
+      if (info.has_ended()) ended = info.number();
     }
-    if (ended == absl::StrCat(attempt)) {
+    if (ended == attempt) {
       if (const auto* exit = std::get_if<RankExited>(&event);
           exit != nullptr && exit->cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS &&
           exit->cause() != muster::internal::v1::EXIT_CAUSE_STOPPED &&

@@ -108,7 +108,7 @@ absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, co
 // The newest checkpoint's step; 0: none. Damaged checkpoints do not count.
 uint64_t CheckpointStep(const JobRecord& job);
 
-// Whether the next attempt is to wait, since the ones before failed before they trained.
+// Whether the next attempt must wait because the ones before failed before they trained.
 bool WaitsToRetry(const JobRecord& job, absl::Time now);
 
 // "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".

@@ -75,7 +75,7 @@ class Machine {
   // The reservation is given back: a worker refused it, was late, was lost or drains.
   absl::Status Release(const Reason& reason);
 
-  // Whether ranks that are asked to save and stop have something to save, and will see that they are asked.
+  // Whether ranks that are asked to save and stop have something to save, and will receive the request.
   bool CanSave(bool agents_can) const {
     return agents_can && phase() == muster::v1::JobPhase::JOB_PHASE_TRAINING && !EvaluatesAlone(result_.record);
   }

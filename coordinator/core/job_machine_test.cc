@@ -142,7 +142,7 @@ JobRecord Restoring() {
   return After(After(record, OnOneWorker(1)), WorkerPrepared{"w1", "i"});
 }
 
-TEST(DamagedCheckpoints, TheAttemptIsSaidToGoOnFromTheStepItReallyHas) {
+TEST(DamagedCheckpoints, TheAttemptIsReportedToContinueFromTheStepItReallyHas) {
   JobRecord record = Restoring();
   EXPECT_EQ(record.job().attempts(1).from_step(), 5000);
   record = After(After(record, Refused(5000, "5000")), Refused(4900, "4900"));
@@ -228,7 +228,7 @@ TEST(DescribeExit, TakesTheLastLineOfTheLogWhereThereIsNoMessage) {
   EXPECT_EQ(DescribeExit(Training(1), 1, exit), "rank 0 on w1 exited with code 3: out of memory");
 }
 
-TEST(JobMachine, TheReasonOfASuccessHasWhatTheRanksSaidOfIt) {
+TEST(JobMachine, TheReasonOfASuccessHasTheNoteOfTheRanks) {
   muster::internal::v1::Exported exported;
   exported.set_manifest("export");
   const JobRecord record = After(Training(1), exported);

@@ -87,7 +87,7 @@ Standings StandingsOf(const JobRecord& job, const Soft& soft, absl::Time now) {
           standing.collectives = said.collectives();
           standing.in_collective = said.in_collective();
           standing.in_phase = since + absl::Seconds(said.seconds_ago());
-          // Its agent speaks every 3 s: what was not heard since is the agent's silence, not the rank's.
+          // Its agent sends a heartbeat every 3 s: time since the last one is the agent's silence, not the rank's.
           standing.silent = absl::Seconds(said.silent_seconds());
           standing.unreachable = Short(said.unreachable());
         }

@@ -11,14 +11,14 @@
 
 namespace muster {
 
-// A rank speaks every 2 s. One that has said nothing for so long is stopped, frozen, or out of memory.
+// A rank reports every 2 s. One that has reported nothing for so long is stopped, frozen, or out of memory.
 inline constexpr absl::Duration kUnresponsiveAfter = absl::Seconds(10);
 
-// What one rank of the running attempt last said.
+// What one rank of the running attempt last reported.
 struct RankStanding {
   uint32_t rank = 0;
   std::string worker;
-  bool known = false;  // false: it has said nothing yet, or is of a version that does not
+  bool known = false;  // false: it has reported nothing yet, or its version does not report
   std::string phase;
   uint64_t step = 0, collectives = 0;
   bool in_collective = false;
@@ -27,12 +27,12 @@ struct RankStanding {
   std::string unreachable;  // the server that it waits for; empty: none
 };
 
-// Of all ranks that have not ended, by rank.
+// The standings of all ranks that have not ended, by rank.
 std::vector<RankStanding> StandingsOf(const JobRecord& job, const Soft& soft, absl::Time now);
 
 // The rank that the others wait for: "rank 1 on w2 is at step 270 in encode for 121 s, while ranks 0, 2 wait in gather
-// at step 271". Looks, in this order, for ranks that no longer respond, ranks that have said nothing, and the ranks that
-// have begun the fewest collectives. Empty: no rank has said anything.
+// at step 271". Looks, in this order, for ranks that no longer respond, ranks that have reported nothing, and ranks that
+// have begun the fewest collectives. Empty: no rank has reported anything.
 std::string DescribeLag(const std::vector<RankStanding>& standings);
 
 // The same, of the peers that a rank still waited for when its collective failed. Empty: none of them was behind.

@@ -33,14 +33,14 @@ TEST(DescribeLag, ARankInsideACollectiveIsBehindOneThatReturnedFromIt) {
             "rank 2 on w2 is at step 5 in gather for 121 s");
 }
 
-TEST(DescribeLag, NamesAFrozenRankWhereverItStands) {
+TEST(DescribeLag, NamesAFrozenRankWhereverItHangs) {
   std::vector<RankStanding> ranks = {Rank(0, 5, "gather", 9, true), Rank(1, 5, "gather", 9, true)};
   ranks[1].silent = absl::Seconds(120);
   EXPECT_EQ(DescribeLag(ranks), "rank 1 on w1 has not responded for 120 s (stopped or frozen): at step 5 in gather, while "
                                 "rank 0 waits in gather at step 5");
 }
 
-TEST(DescribeLag, NamesARankThatHasSaidNothing) {
+TEST(DescribeLag, NamesARankThatHasReportedNothing) {
   std::vector<RankStanding> ranks = {Rank(0, 0, "connecting, joining", 1, true), {.rank = 1, .worker = "w1"}};
   EXPECT_EQ(DescribeLag(ranks), "rank 1 on w1 has reported nothing, while rank 0 waits in connecting, joining at step 0");
   EXPECT_THAT(DescribeLag({{.rank = 0, .worker = "w1"}}), IsEmpty());
@@ -61,7 +61,7 @@ TEST(DescribeLag, StaysShortWithManyRanks) {
 }
 
 TEST(DescribePeersBehind, BlamesOnlyPeersThatTheRankWaitedFor) {
-  // Rank 2 waits as rank 0 did: neither is to blame.
+  // Rank 2 waits as rank 0 did: neither is the cause.
   EXPECT_THAT(DescribePeersBehind({Rank(0, 5, "gather", 9, true), Rank(2, 5, "gather", 9, true)}, 0), IsEmpty());
   EXPECT_THAT(DescribePeersBehind({Rank(0, 5, "gather", 9, true), Rank(2, 5, "encode", 8, false)}, 0), HasSubstr("rank 2 on w2"));
 }
@@ -132,7 +132,7 @@ class Attempt {
 };
 
 // Written again every 10 s.
-TEST(Liveness, PeopleSeeWhichServerAnAttemptWaitsForAndHowLong) {
+TEST(Liveness, UsersSeeWhichServerAnAttemptWaitsForAndHowLong) {
   Attempt attempt;
   attempt.Give(DataServerSeen{"10.0.0.7:7072", false});
   attempt.WaitFor(absl::Seconds(190), "data server 10.0.0.7:7072");

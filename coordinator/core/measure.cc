@@ -1,4 +1,4 @@
-// Step's part for metrics: what an event adds to counters and histograms.
+// The part of Step for metrics: what an event adds to counters and histograms.
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -181,7 +181,7 @@ TEST(Measure, ASilenceIsCountedOnce) {
   EXPECT_EQ(cluster.Sum(Measure::kSilences), 1);
 }
 
-TEST(Measure, AJobThatGoesOnWaitingForTheSameReasonIsOneDecision) {
+TEST(Measure, AJobThatKeepsWaitingForTheSameReasonIsOneDecision) {
   Cluster cluster;
   cluster.PassSilently(16);
   cluster.Submit();

@@ -25,8 +25,8 @@ std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device)
   return DeterministicBytes(spec);
 }
 
-// Where a job of the version before has a size that every device had as its default then, and the submission has today's
-// default of its device, both left it out.
+// The version before had one default for all devices. Where the job has that default and the submission has today's
+// default of its device, both left the size out.
 void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSpec& asked) {
   constexpr uint32_t kFormerMicroBatchTokens = 16384;
   constexpr uint64_t kFormerKeepActivations = uint64_t{4} << 30;
@@ -63,7 +63,7 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
   // The record's device is the one that "auto" became.
   const muster::v1::Device device = submitted.resources().device();
   const bool same_device = spec.resources().device() == device || spec.resources().device() == muster::v1::DEVICE_AUTO;
-  // What a submission leaves to the device, the record has as it was decided then, maybe by an older version.
+  // The record has a value for what the submission leaves to the device: the one decided then, maybe by an older version.
   muster::v1::JobSpec asked = spec;
   muster::v1::BatchSpec& batch = *asked.mutable_batch();
   if (!batch.has_micro_batch_tokens()) batch.set_micro_batch_tokens(submitted.batch().micro_batch_tokens());

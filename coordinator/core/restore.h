@@ -1,4 +1,4 @@
-// What a state that comes from a backup needs before anybody hears of it.
+// What must change in a state from a backup before anybody sees it.
 #pragma once
 
 #include <cstdint>

@@ -27,7 +27,7 @@ State After(State state, uint64_t epoch) {
   return state;
 }
 
-TEST(AfterRestore, EndsTheAttemptThatRanAndLetsTheJobGoOn) {
+TEST(AfterRestore, EndsTheAttemptThatRanAndLetsTheJobContinue) {
   const State state = After(StateWith(muster::v1::JOB_PHASE_TRAINING, true), 5000);
   const JobRecord& job = state.jobs.at("a");
   EXPECT_EQ(state.epoch, 5000);

@@ -58,7 +58,7 @@ TEST(Retention, FollowsTheLineageOfTheJob) {
   EXPECT_THAT(StepsOf(job), ElementsAre(5000, 5100));
 }
 
-TEST(Retention, ARefusedCheckpointIsReferredToUntilItIsLetGo) {
+TEST(Retention, ARefusedCheckpointIsReferredToUntilItIsReleased) {
   State state;
   JobRecord& record = state.jobs["a"];
   record.mutable_job()->set_phase(muster::v1::JOB_PHASE_FAILED);

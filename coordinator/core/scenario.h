@@ -5,8 +5,8 @@
 //   submit a slots=2         -> reserve a#1 w1[0,1]
 //   prepared a#1 w1          -> start a#1 world=2
 //
-// Left of the arrow stand commands, right of it everything that came of them, in order; no arrow: nothing came of
-// them. `;` separates several. The commands:
+// Commands are left of the arrow, and all their effects right of it, in order. A line without an arrow has no effects.
+// `;` separates several. The commands:
 //
 //   worker W slots=N | worker W gpus=N [protocol=0]   an agent says hello, instance 1
 //   submit J slots=N[-M] [priority=P] [keep=K] [request=R] [device=auto|cpu|gpu]

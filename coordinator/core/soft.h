@@ -25,17 +25,17 @@ using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
 
 struct SoftWorker {
   muster::internal::v1::Hello hello;  // its `attempts` are in `observed`
-  uint64_t session = 0;       // the stream it speaks on; 0: none
+  uint64_t session = 0;       // its current stream; 0: none
   absl::Time last_heard;
-  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker is to run
+  absl::Time pushed = absl::InfinitePast();  // when this session was last sent what the worker should run
   bool silent = false;        // found silent, and not heard since
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
   std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
   std::map<AttemptKey, std::vector<muster::internal::v1::RankActivity>>
-      activities;            // what those ranks last said that they do
-  absl::Time activities_at;  // when the agent said so
+      activities;            // what those ranks last reported to be doing
+  absl::Time activities_at;  // when the agent reported it
 };
 
 struct SoftJob {
@@ -98,7 +98,7 @@ struct Soft {
   bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 
-// Replaces what a worker is known to run, as it said at `now`.
+// Replaces what a worker is known to run by what it reported at `now`.
 template <typename Attempts>
 void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   worker.observed.clear();
@@ -112,7 +112,7 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   }
 }
 
-// Takes the news of an attempt's progress. True if anything moved: the step, the activity, or its progress.
+// Records an attempt's progress report. True if anything changed: the step, the activity, or its progress.
 bool NoteProgress(const muster::internal::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
 // How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as

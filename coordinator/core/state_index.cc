@@ -11,7 +11,7 @@ namespace {
 
 using muster::v1::JobPhase;
 
-// Adds the member to the set of the key, or takes it out; keys without members go away.
+// Adds the member to the set of the key, or removes it; keys without members are removed, too.
 template <typename Key, typename Member>
 void ChangeMember(bool add, const Key& key, const Member& member, std::map<Key, std::set<Member>>& sets) {
   if (add) {

@@ -47,7 +47,7 @@ struct StateIndex {
   std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
   std::set<std::string> running;                           // jobs with a running attempt
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
-  WaitingJobs waiting;                                     // jobs that are to be placed
+  WaitingJobs waiting;                                     // jobs that must be placed
   uint64_t waiting_slots = 0;                              // the least that active jobs without an attempt need; not of paused ones
   std::map<std::string, uint64_t> active_of_owner;
   std::map<std::string, QueueTotals> queues;               // of active jobs
@@ -70,7 +70,7 @@ struct StateIndex {
 WaitingShape ShapeOf(const journal::v1::JobRecord& record);
 QueuePlace PlaceOf(const journal::v1::JobRecord& record);
 SubmissionPlace SubmissionPlaceOf(const journal::v1::JobRecord& record);
-// Whether the job is to be placed, now or when it is tried again.
+// Whether the job must be placed, now or when it is tried again.
 bool IsWaiting(const journal::v1::JobRecord& record);
 
 }  // namespace muster

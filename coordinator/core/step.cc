@@ -31,7 +31,7 @@ absl::Status CheckActiveJobs(const State& state, const SubmitJob& event) {
   const auto found = state.index.active_of_owner.find(event.owner);
   const uint64_t own = found == state.index.active_of_owner.end() ? 0 : found->second;
   if (own < event.max_active_jobs) return absl::OkStatus();
-  return WithReason(absl::ResourceExhaustedError(absl::StrCat("user ", event.owner, " has ", own, " jobs that are not over, ",
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat("user ", event.owner, " has ", own, " unfinished jobs, ",
                                                               "which is the limit. Cancel one, or wait for one to end.")),
                     "TOO_MANY_JOBS");
 }

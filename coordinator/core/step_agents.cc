@@ -1,4 +1,4 @@
-// Step's half that listens to agents.
+// The part of Step that handles what agents send.
 #include <algorithm>
 #include <utility>
 

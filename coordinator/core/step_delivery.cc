@@ -1,4 +1,4 @@
-// Step's part that sees to it that agents hear what they are to run.
+// The part of Step that makes sure that agents learn what they should run.
 //
 // A push is addressed to the session that its worker has when the core decides. It can be lost with that session only,
 // and the next hello is answered with the whole desired state. Beside that, heartbeats are compared with what is desired:

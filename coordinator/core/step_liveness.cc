@@ -1,4 +1,4 @@
-// Step's half that tells an attempt that is stuck from one that waits for a server nobody can reach.
+// The part of Step that distinguishes an attempt that is stuck from one that waits for a server that nobody can reach.
 #include <algorithm>
 #include <utility>
 

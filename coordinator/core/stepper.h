@@ -1,4 +1,4 @@
-// One call of Step(), cut into one method an event. Private to coordinator/core.
+// One call of Step(), cut into one method per event. Private to coordinator/core.
 #pragma once
 
 #include <map>
@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// A standstill is shown to people once it has lasted this share of the bound.
+// A standstill is shown to users once it has lasted this fraction of the limit.
 inline constexpr int kShownAfter = 4;
 
 class Stepper {
@@ -52,13 +52,13 @@ class Stepper {
   void ForgetRank(SoftWorker& agent, const muster::internal::v1::Report& report);
   // Advance and Take; a refusal is an event that came too late, and is dropped.
   void Drive(const std::string& id, const JobEvent& event);
-  // What the slots of the worker depend on, or what it is to run, changes with this event.
+  // What the slots of the worker depend on, or what it should run, changes with this event.
   void Touch(const std::string& worker);
   void TouchWorkersOf(const journal::v1::StoredAttempt& attempt);
   // The workers and timers of a job that changes.
   void TouchJob(const JobRecord& before, const JobRecord& after);
   void HeardNow(const std::string& name, SoftWorker& worker);
-  // The worker's agent, if it speaks on this session; a word from it ends its silence. Null: stale.
+  // The worker's agent, if this is its current session; any message ends its silence. Null: stale.
   SoftWorker* Heard(const std::string& worker, uint64_t session);
   // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
   template <typename Predicate>
@@ -84,7 +84,7 @@ class Stepper {
   // Ends what the worker ran, once, when it is found silent.
   void LoseSilentWorker(const std::string& name, absl::Duration age);
   void FindMissedDeadlines();
-  // When the running attempt is to be looked at next, if nothing changes until then.
+  // When the running attempt must be checked next, if nothing changes until then.
   absl::Time NextDeadline(const JobRecord& record);
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
@@ -94,7 +94,7 @@ class Stepper {
   bool TakeExitInOutage(const JobRecord& record, const muster::internal::v1::RankExited& exit);
   muster::internal::v1::RankExited WithLaggingPeer(const JobRecord& record,
                                                    muster::internal::v1::RankExited exit) const;
-  // measure.cc: what metrics are to know.
+  // measure.cc: what metrics count.
   void Count(Measure measure, std::string label = "", double value = 1);
   void MeasureTransition(const JobRecord& before, const JobRecord& after);
   void MeasureProgress(const JobRecord& job, SoftJob& soft);

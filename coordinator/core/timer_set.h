@@ -1,4 +1,4 @@
-// When each of some named things is to be looked at next.
+// For each name, the time when it must be checked next.
 #pragma once
 
 #include <map>

@@ -1,4 +1,4 @@
-// What people see: durable state with the soft state laid over it.
+// What users see: the durable state together with the soft state.
 #pragma once
 
 #include <string>

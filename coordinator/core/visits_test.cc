@@ -1,5 +1,5 @@
 // Cost grows with what changes, not with what exists: events visit only what they must. The jobs that an event has no
-// business with are taken out of the state behind the index's back: whoever visits one of them does not find it.
+// business with are taken out of the state behind the index's back: a visit of one of them would fail.
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
@@ -191,7 +191,7 @@ TEST(Visits, AListReadsItsPage) {
   }
 }
 
-// What is kept as things change is what is computed from nothing.
+// The indexes that are kept up to date equal those computed from the state.
 TEST(Visits, TheIndexOfTheClusterIsWhatASnapshotOfItHas) {
   Cluster cluster(10, 25);
   cluster.Give(JobCommand{1, Verb::kCancel, cluster.JobOf(3), "ada", ""});

@@ -66,7 +66,7 @@ TEST_F(CoordinatorAccess, EveryRpcIsForItsRolesAlone) {
   matrix_->Check({"JobService/", "ClusterService/", "WorkerService/", "BackupService/"});
 }
 
-TEST_F(CoordinatorAccess, ASubmittersCommandsAreForJobsOfHisOwn) {
+TEST_F(CoordinatorAccess, ASubmitterCommandsOnlyOwnJobs) {
   Start();
   const auto ana = matrix_->WithCertificate(Role::kSubmitter, "ana"),
              bob = matrix_->WithCertificate(Role::kSubmitter, "bob");
@@ -170,7 +170,7 @@ TEST_F(CoordinatorAccess, ARevokedTokenEndsItsWorkersSession) {
   EXPECT_FALSE(session->Finish().ok());
 }
 
-TEST_F(CoordinatorAccess, WhoCallsTooOftenIsToldWhenToComeAgain) {
+TEST_F(CoordinatorAccess, ACallerThatCallsTooOftenLearnsWhenToRetry) {
   cluster_->limits = {.calls_per_second = 2, .burst = 3};
   Start();
   const auto ana = matrix_->WithCertificate(Role::kViewer, "ana");
@@ -187,7 +187,7 @@ TEST_F(CoordinatorAccess, WhoCallsTooOftenIsToldWhenToComeAgain) {
   EXPECT_TRUE(CallByName(ana, "JobService/ListJobs").ok()) << "after the pause that the server asked for";
 }
 
-TEST_F(CoordinatorAccess, AUserHasSoManyJobsAndRequestsAreSoLarge) {
+TEST_F(CoordinatorAccess, LimitsTheJobsOfAUserAndTheSizeOfRequests) {
   cluster_->max_active_jobs = 2;
   Start();
   const auto ana = matrix_->WithCertificate(Role::kSubmitter, "ana");
@@ -246,7 +246,7 @@ TEST_F(CoordinatorAccess, AWorkerMeetsRanksOfItsOwnAttemptsAndGetsATicketForThem
   EXPECT_THAT(read->ranks(), testing::ElementsAre(0));
 }
 
-TEST_F(CoordinatorAccess, AWorkerSpeaksForItsOwnRanksAlone) {
+TEST_F(CoordinatorAccess, AWorkerReportsForItsOwnRanksAlone) {
   Start();
   FakeAgent one(matrix_->WithCertificate(Role::kWorker, "w1"), "w1", 1);
   ASSERT_TRUE(one.WaitForNothing());

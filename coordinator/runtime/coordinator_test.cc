@@ -297,7 +297,7 @@ TEST(CoordinatorOptions, RefusesASecondDataServerAndSaysWhy) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("Name one server"));
 }
 
-TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndGoesOnElsewhere) {
+TEST_F(CoordinatorTest, ADrainedWorkersJobIsSavedAndContinuesElsewhere) {
   auto agent1 = Agent("w1", 1);
   FakeAgent& leaving = *agent1;
   const std::string id = Submit(SmallJob(1));
@@ -360,7 +360,7 @@ TEST_F(CoordinatorTest, RefusesWhatIsWrong) {
   EXPECT_EQ(submit(spec).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
 }
 
-TEST_F(CoordinatorTest, TakesNoNewWorkWithoutRoom) {
+TEST_F(CoordinatorTest, AcceptsNoNewWorkWithoutSpace) {
   cluster_->StopCoordinator();
   cluster_->min_free_bytes = uint64_t{1} << 60;
   ASSERT_TRUE(cluster_->StartCoordinator().ok());

@@ -18,7 +18,7 @@
 namespace muster {
 namespace {
 
-// Of agents' events, and of users' calls, in one turn. Heartbeats wait at most this long.
+// How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
 
@@ -108,7 +108,7 @@ void EventLoop::Post(Event event) {
   } else if (auto* report = std::get_if<AgentReport>(&event)) {
     if (agents_.size() >= options_.capacity) {
       // Its agent keeps what is not acknowledged, and sends it again over its next session.
-      spdlog::warn("too many reports wait: worker {} is to connect again", report->worker);
+      spdlog::warn("too many reports wait: worker {} must connect again", report->worker);
       options_.sessions->Close(report->session);
       return;
     }
@@ -256,7 +256,7 @@ void EventLoop::Begin() {
     durable_ = store_->committed();
   }
   if (std::vector<Record> records = WithoutFutureTimes(store_->state(), soft_.started); !records.empty()) {
-    spdlog::warn("{} jobs have times after now, which count as now: the clock was set back, or was ahead before",
+    spdlog::warn("{} jobs have times after now, which are treated as now: the clock was set back, or was ahead before",
                  records.size());
     store_->Commit(std::move(records));
   }

@@ -112,7 +112,7 @@ class FakeCluster {
   const Coordinator& coordinator() const { return *coordinator_; }
   FakeData& data() { return data_; }
   const std::filesystem::path& folder() const { return folder_; }
-  // Of the next StartCoordinator.
+  // Options for the next StartCoordinator.
   uint64_t min_free_bytes = 0;
   std::filesystem::path tokens;
   UserLimits limits = {.calls_per_second = 0};

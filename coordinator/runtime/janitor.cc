@@ -97,7 +97,7 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
   }
 }
 
-// Folders first, then which jobs are known: a job that comes up in between is known by then.
+// Folders first, then which jobs are known: a job that appears in between is known by then.
 absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response) {
   std::set<std::string> folders;
   std::error_code error;

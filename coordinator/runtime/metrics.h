@@ -35,7 +35,7 @@ class CoordinatorMetrics {
   void ObservePlan(absl::Duration time);
   void Take(const Measured& measured);
 
-  // Sets every gauge; series of ended jobs and forgotten workers go away.
+  // Sets every gauge; removes the series of ended jobs and forgotten workers.
   void SetGauges(const std::vector<GaugeSample>& samples);
 
   MetricRegistry& registry() { return metrics_; }

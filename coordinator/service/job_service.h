@@ -23,7 +23,7 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
   // Asks a data server what the names in a specification mean.
   struct Resolution {
     muster::v1::ResolvedJob resolved;
-    std::vector<std::string> notes;  // for whoever submits
+    std::vector<std::string> notes;  // for the caller
   };
   using Resolver = std::function<absl::StatusOr<Resolution>(const muster::internal::v1::ResolveRequest& request)>;
   // Asks a data server what a job would do.

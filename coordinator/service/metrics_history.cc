@@ -123,7 +123,7 @@ absl::StatusOr<std::vector<StepMetrics>> MetricsHistory::Read(const std::string&
   std::error_code error;
   if (!std::filesystem::exists(PathOf(job_id), error)) return std::vector<StepMetrics>();
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(PathOf(job_id)));
-  bool torn = false;  // also while a point is being written: its reader comes again
+  bool torn = false;  // also while a point is being written: its reader retries
   std::vector<StepMetrics> points;
   for (StepMetrics& point : ParsePoints(bytes, torn)) {
     if (points.size() == most) break;

@@ -46,7 +46,7 @@ class MetricsHistory {
   void Stop();  // every wait ends
 
  private:
-  // Of the files that were written last: the newest point and how many there are.
+  // The newest point of a file, and the number of its points; kept for the files that were written last.
   struct Tail {
     size_t points = 0;
     Cursor last;

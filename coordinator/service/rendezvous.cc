@@ -92,7 +92,7 @@ absl::StatusOr<RendezvousResponse> RendezvousStore::Space::Get(const muster::int
   while (!ready()) {
     const absl::Duration left = deadline - RealClock().Monotonic();
     if (left <= absl::ZeroDuration()) return response;  // found = false
-    if (gone()) return absl::CancelledError("the caller went away");
+    if (gone()) return absl::CancelledError("the caller has disconnected");
     mutex.AwaitWithTimeout(absl::Condition(&ready), std::min(left, absl::Milliseconds(250)));
   }
   if (closed) return absl::FailedPreconditionError("the attempt ended");

@@ -50,7 +50,7 @@ TEST(Rendezvous, IsForWorkersThatHaveARankOfTheAttempt) {
   }
 }
 
-TEST(Rendezvous, WaitsUntilAllKeysAreThere) {
+TEST(Rendezvous, WaitsUntilAllKeysExist) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   ASSERT_TRUE(Do(store, Set("x", "1"), kHere).ok());
@@ -74,7 +74,7 @@ TEST(Rendezvous, RefusesASumThatDoesNotFit) {
   EXPECT_EQ(Do(store, add, kHere)->number(), std::numeric_limits<int64_t>::max());
 }
 
-TEST(Rendezvous, FindsNothingWhenTheTimeIsOver) {
+TEST(Rendezvous, FindsNothingWhenTheTimeHasPassed) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   const auto none = Do(store, Get({"x"}, 1), kHere);
@@ -106,7 +106,7 @@ TEST(Rendezvous, WakesWhoWaitsWhenTheAttemptEnds) {
   EXPECT_EQ(ended.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(Rendezvous, LetsACallerGo) {
+TEST(Rendezvous, EndsTheWaitOfACallerThatHasLeft) {
   RendezvousStore store;
   store.Open("a", 1, {"w1"});
   EXPECT_EQ(Do(store, Get({"x"}, 30000), [] { return true; }).status().code(), absl::StatusCode::kCancelled);

@@ -17,7 +17,7 @@ class WatchFeed {
  public:
   // A view that the loop made; ended jobs leave the feed when their last watcher has seen them.
   void Publish(muster::v1::Job job);
-  void PublishReason(muster::v1::Job job);  // only if its reason is news
+  void PublishReason(muster::v1::Job job);  // only if its reason has changed
   void Stop();  // every wait ends
 
   // Registers interest: only watched jobs are kept. Balanced by Leave.

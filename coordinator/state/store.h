@@ -1,13 +1,13 @@
 // The one owner of the coordinator's durable state.
 //
 // Commit() applies records at once, so that the next event is decided on the newest state, and hands them to a writer
-// thread, which flushes them in groups (at most `group_delay` or `group_size` records together). Whatever speaks of a
-// record (a reply, a word to a worker) waits until on_durable has named its sequence number.
+// thread, which flushes them in groups (at most `group_delay` or `group_size` records together). Everything that reveals a
+// record (a reply, a message to a worker) waits until on_durable has named its sequence number.
 //
 //   loop thread:   Commit(r1, r2) → 2    Commit(r3) → 3
 //   writer thread:                 [r1 r2 r3] one transaction, one fsync  → on_durable(3)
 //
-// Snapshots are taken a few jobs at a time, beside the commits: no commit waits for a look at all jobs. A snapshot that began
+// Snapshots are taken a few jobs at a time, beside the commits: no commit waits for a pass over all jobs. A snapshot that began
 // after record n holds some jobs as they were later. Replaying everything after n over it gives the same state all the
 // same, since each record replaces what its key had before. Of several records of one job that wait for the same flush, only
 // the last one is written.

@@ -16,7 +16,7 @@ parse_part() {
   exit 2
 }
 
-# need PROGRAM REMEDY: ends with the remedy if the program is not there.
+# need PROGRAM REMEDY: exits with the remedy if the program is not installed.
 need() {
   command -v "$1" >/dev/null || { echo "${0##*/}: $1 is missing: $2" >&2; exit 2; }
 }

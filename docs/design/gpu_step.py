@@ -48,7 +48,7 @@ class Operation:
 
 
 def product(name, rows, inner, columns, out=B, added=False):
-    """[rows, inner] x [inner, columns]. `added`: to what is there."""
+    """[rows, inner] x [inner, columns]. `added`: to the output's former values."""
     moved = B * (rows * inner + inner * columns) + out * rows * columns * (2 if added else 1)
     return Operation(name, 2 * rows * inner * columns, moved, 1)
 

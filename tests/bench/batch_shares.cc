@@ -1,6 +1,6 @@
 #include "tests/bench/batch_shares.h"
 
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 
 namespace muster {
 namespace {
@@ -45,7 +45,7 @@ std::vector<StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, ui
     }
   }
   const auto queries = static_cast<uint32_t>(batch.queries.size());
-  const std::vector<RankLoad> loads = Deal(std::move(sequences), world_size, micro_batch_tokens);
+  const std::vector<RankLoad> loads = AssignSequences(std::move(sequences), world_size, micro_batch_tokens);
   std::vector<StepShare> shares(world_size);
   for (uint32_t rank = 0; rank < world_size; ++rank) {
     StepShare& share = shares[rank];

@@ -19,7 +19,7 @@
 #include "tests/bench/batch_shares.h"
 #include "worker/rank/collective/in_process.h"
 #include "worker/rank/model/block_allocator.h"
-#include "worker/rank/train/problem_options.h"
+#include "worker/rank/train/testing/problem_options.h"
 
 namespace muster {
 namespace {
@@ -128,7 +128,7 @@ absl::Status RunRank(const Options& options, const std::vector<muster::internal:
     ASSIGN_OR_RETURN(const StepReport report, trainer.Step(batch));
     if (step == 0 || group.rank() != 0) continue;  // the first one warms up
     measured.seconds["step"].push_back(absl::ToDoubleSeconds(RealClock().Monotonic() - start));
-    for (const auto& [phase, seconds] : report.seconds) measured.seconds[phase].push_back(seconds);
+    for (const auto& [phase, seconds] : report.seconds) measured.seconds[PhaseName(phase)].push_back(seconds);
   }
   if (shares.size() == 1) return absl::OkStatus();
   share.set_step(static_cast<uint64_t>(options.steps) + 1);

@@ -23,7 +23,7 @@
 #include "common/clock.h"
 #include "common/random.h"
 #include "worker/rank/model/block_allocator.h"
-#include "worker/rank/train/problem_options.h"
+#include "worker/rank/train/testing/problem_options.h"
 
 namespace muster {
 namespace {
@@ -175,7 +175,7 @@ nlohmann::json MeasureCost(const Options& options, double dropout) {
   const StepBatch batch = RandomStep(options, options.cost_queries, options.cost_length, options.cost_micro_tokens);
   uint64_t all = 0;
   for (const PackedBatch& micro : batch.micro_batches) {
-    all += Encoder::GraphBytes(encoder->config(), micro, dropout > 0, /*bfloat16=*/false);
+    all += Encoder::GraphBytes(encoder->config(), micro, /*bfloat16=*/false);
   }
   const char* names[] = {"kept", "half", "replayed"};
   const uint64_t budgets[] = {all, all / 2, 0};

@@ -149,7 +149,9 @@ class Bench {
     ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, 0, 1, encoder_->config(), at::kCPU));
     ASSIGN_OR_RETURN(const StepReport report, trainer_->Step(batch));
     const double seconds = Seconds(start);
-    return json{{"seconds", seconds}, {"tokens", report.tokens}, {"loss", report.loss}, {"phases", report.seconds},
+    json phases = json::object();
+    for (const auto& [phase, spent] : report.seconds) phases[PhaseName(phase)] = spent;
+    return json{{"seconds", seconds}, {"tokens", report.tokens}, {"loss", report.loss}, {"phases", phases},
                 {"flops", StepFlops(*encoder_, share)}};
   }
 

@@ -24,7 +24,7 @@ at::Tensor FlatOf(const RowEdges& edges, int64_t columns) {
   return at::from_blob(flat.data(), {static_cast<int64_t>(flat.size())}, at::TensorOptions().dtype(at::kLong)).clone();
 }
 
-// Of every row, from its positives' scores [rows, m] and the logsumexp over its negatives [rows].
+// The loss of every row, from its positives' scores [rows, m] and the logsumexp over its negatives [rows].
 at::Tensor RowLosses(muster::v1::Objective objective, const at::Tensor& positives, const at::Tensor& negative_lse) {
   using namespace muster::v1;  // NOLINT: the enumeration's values
   const at::Tensor mean = positives.mean(1);

@@ -45,9 +45,9 @@ class ObedientAgent {
   void Do(const CloseSession&) { std::cout << "close\n"; }
   void Do(const Send& action) { std::cout << "send " << Hex(action.message) << "\n"; }
   void Do(const StartRank& action) {
-    RankSaid said{action.rank, {}};
-    said.message.mutable_started();
-    events_.push_back(std::move(said));
+    RankReported report{action.rank, {}};
+    report.message.mutable_started();
+    events_.push_back(std::move(report));
   }
   void Do(const SignalRank& action) {
     if (action.signal == SIGTERM) events_.push_back(RankEnded{action.rank, {-1, SIGTERM}, "", ""});

@@ -194,7 +194,7 @@ class Bootstrap(unittest.TestCase):
         self.assertEqual(set(), asked["--images"] & {"podman", "clang-14", "python3-venv", "docker-registry"})
         self.assertLess(asked["--images"], asked["--long"])
 
-    def test_an_unknown_option_names_those_that_there_are(self):
+    def test_an_unknown_option_names_the_known_ones(self):
         done = subprocess.run([manifests.ROOT / "deploy/bootstrap", "--image"], capture_output=True, text=True)
         self.assertEqual(2, done.returncode)
         for option in ("--tests", "--watch", "--model", "--cuda", "--images", "--long"):

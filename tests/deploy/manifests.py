@@ -7,7 +7,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".deps/kubernetes"
 if not (TOOLS / "tools/helm").exists():
-    sys.exit(f"{TOOLS}/tools: kubectl and helm are not there. Run deploy/bootstrap --tests.")
+    sys.exit(f"{TOOLS}/tools: kubectl and helm are missing. Run deploy/bootstrap --tests.")
 sys.path.insert(0, str(TOOLS))
 import yaml  # noqa: E402  the pinned one
 

@@ -91,7 +91,7 @@ class Validity(unittest.TestCase):
             with self.assertRaises((jsonschema.ValidationError, kubernetes_validate.utils.SchemaNotFoundError)):
                 check(thing, VERSIONS[0])
 
-    def test_an_overlay_of_ones_own_is_put_together_as_the_guide_says(self):
+    def test_a_users_own_overlay_is_made_as_the_guide_says(self):
         guide = (manifests.ROOT / "docs/operate/kubernetes.md").read_text()
         text = guide.split("```yaml\n# kustomization.yaml", 1)[1].split("```", 1)[0]
         with tempfile.TemporaryDirectory(dir=manifests.KUBERNETES / "overlays") as folder:
@@ -128,7 +128,7 @@ class Monitoring(unittest.TestCase):
 
 
 class Generated(unittest.TestCase):
-    def test_what_generate_writes_is_what_is_here(self):
+    def test_what_generate_writes_is_committed(self):
         with tempfile.TemporaryDirectory() as folder:
             manifests.run(manifests.KUBERNETES / "generate", folder)
             made = {f.relative_to(folder): f.read_text() for f in pathlib.Path(folder).rglob("*") if f.is_file()}

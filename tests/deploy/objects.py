@@ -32,7 +32,7 @@ def containers(objects):
 
 
 def flag(container, name):
-    """The value of --name=value among the arguments; None if it is not there."""
+    """The value of --name=value among the arguments; None if it is absent."""
     for word in container.get("args", []):
         if word.startswith(f"--{name}="):
             return word.split("=", 1)[1]

@@ -121,7 +121,7 @@ def flags(objects):
         for word, path, writable in named:
             above = [mount for mount in mounts if (path + "/").startswith(mount + "/")]
             if not above:
-                yield owner, "path", f"{word} lies on no volume"
+                yield owner, "path", f"{word} is not on a volume"
             elif writable == mounts[above[0]].get("readOnly", False):
                 yield owner, "path", f"{word}: the volume is {'read-only' if writable else 'writable'}"
         volumes = {volume["name"] for volume in template["spec"].get("volumes", [])}

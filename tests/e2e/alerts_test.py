@@ -1,4 +1,4 @@
-"""Every alert fires when its actual fault is injected, and clears when the fault is over. And every panel of the
+"""Every alert fires when its actual fault is injected, and clears when the fault has ended. And every panel of the
 dashboards has data. Real servers, Debian's Prometheus, the shipped rules with shorter times (watching.py).
 Independent faults run at the same time; each has a test that waits for it and reports it."""
 import json

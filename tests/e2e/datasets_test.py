@@ -99,7 +99,7 @@ class Datasets(unittest.TestCase):
         calls = self.metric("muster_rpc_seconds_count", 'method="BlobService/PutBlob"')
         client = subprocess.Popen(cluster.command("data", "import", "large", path), env=cluster.environment(),
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until("some of the file is there", lambda: kept() > 8 << 20 or client.poll() is not None, 60, every=0.001)
+        wait_until("some of the file is stored", lambda: kept() > 8 << 20 or client.poll() is not None, 60, every=0.001)
         client.send_signal(signal.SIGKILL)
         client.wait()
         self.assertEqual(client.returncode, -signal.SIGKILL, "the upload was faster than this test")

@@ -132,7 +132,7 @@ class Doctor(unittest.TestCase):
         self.assertIn("data server at", self.problem(findings, "Connection refused")["what"])
         wait_until("the data server is back", lambda: doctor(env=self.cluster.environment())[0].returncode == 0, 60)
 
-    def test_a_stopped_coordinator_and_a_name_that_is_none(self):
+    def test_a_stopped_coordinator_and_an_unknown_name(self):
         for address, text in (("127.0.0.1:1", "Connection refused"), ("no-such-host.invalid:7070", "is not known")):
             done, findings = doctor("--address", address, env=self.cluster.environment())
             self.assertEqual(done.returncode, 1)
@@ -155,7 +155,7 @@ class Doctor(unittest.TestCase):
         owner = self.problem(findings, f"(pid {os.getpid()})")
         self.assertEqual(owner["what"], f"port {port} (metrics)")
         self.problem(findings, "selects no interface that is up")
-        self.assertEqual([f["detail"] for f in findings if f["what"].endswith("/nowhere")], ["is not there"])
+        self.assertEqual([f["detail"] for f in findings if f["what"].endswith("/nowhere")], ["does not exist"])
         self.assertTrue({"GPUs", "NVIDIA driver"} & {f["what"] for f in findings}, "their absence is said, too")
         self.problem(findings, "does not start")
         _, findings = doctor("--worker", "--state", self.cluster.state / "worker", env=self.cluster.environment())

@@ -1,4 +1,4 @@
-// NVML's C interface for one GPU that is not there. The file named by FAKE_NVML_STATE says what it reports:
+// NVML's C interface for one imaginary GPU. The file named by FAKE_NVML_STATE says what it reports:
 //   xid N ecc N throttle MASK
 #include <stdio.h>
 #include <stdlib.h>

@@ -51,7 +51,7 @@ class Faults(TopicsCase):
         job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
         self.assertEqual(len(job["attempts"]), 1, job["attempts"])
 
-    def test_a_killed_data_server_is_started_again_and_not_felt(self):
+    def test_a_killed_data_server_is_started_again_and_disturbs_no_job(self):
         cluster = self.cluster
         job_id = cluster.submit(slow_job("data-killed"))
         cluster.wait_for_step(job_id, 3)
@@ -61,7 +61,7 @@ class Faults(TopicsCase):
         job = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED", seconds=180)
         self.assertEqual(len(job["attempts"]), 1, job["attempts"])
 
-    def test_a_killed_agent_takes_its_ranks_along_and_the_job_resumes(self):
+    def test_the_ranks_of_a_killed_agent_end_and_the_job_resumes(self):
         cluster = self.cluster
         job_id = cluster.submit(slow_job("agent-killed"))
         wait_until("a checkpoint", lambda: cluster.job(job_id).get("checkpoints"), 60)

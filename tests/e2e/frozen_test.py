@@ -68,7 +68,7 @@ class Frozen(TopicsCase):
     def test_ranks_that_look_for_each_other_wait_for_a_frozen_coordinator(self):
         cluster = self.cluster
         job_id = cluster.submit(endless_job("frozen-start"))
-        wait_until("ranks are there", cluster.rank_pids, 60, every=0.01)
+        wait_until("ranks run", cluster.rank_pids, 60, every=0.01)
         self.freeze()
         job = cluster.wait_for_step(job_id, 3, seconds=90)
         self.assertEqual(len(job["attempts"]), 1, job["attempts"])

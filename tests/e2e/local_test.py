@@ -1,4 +1,4 @@
-"""How people find things: other terminals the cluster of `muster local`, commands a job by its name, and status what is wrong."""
+"""How users find things: other terminals find the cluster of `muster local`, commands find a job by its name, status finds what is wrong."""
 import json
 import os
 import pathlib

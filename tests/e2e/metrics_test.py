@@ -111,7 +111,7 @@ class Metrics(TopicsCase):
         for slot in ("0", "1"):
             self.assertGreater(sum(values(samples, "muster_rank_resident_bytes", slot=slot)), 1 << 20)
 
-    def test_series_of_an_ended_job_and_of_its_ranks_go_away(self):
+    def test_series_of_an_ended_job_and_of_its_ranks_disappear(self):
         wait_until("no series of the job", lambda: not any(
             labels.get("job") == self.job for _, labels, _ in self.scrape("coordinator")[1]), 10)
         wait_until("no memory of ranks", lambda: not values(self.scrape("worker")[1], "muster_rank_resident_bytes"), 10)
@@ -201,7 +201,7 @@ class Metrics(TopicsCase):
                         self.assertIn(family["unit"], units)
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed: its lint of the metrics is left out")
-    def test_promtool_finds_nothing_to_say(self):
+    def test_promtool_has_no_findings(self):
         for server, address in self.addresses.items():
             own = re.sub(r"(?m)^(# (HELP|TYPE) )?exposer_.*\n", "", read(address))  # the library's
             done = subprocess.run(["promtool", "check", "metrics"], input=own, text=True, capture_output=True, timeout=60)

@@ -51,7 +51,7 @@ class Numbers(TopicsCase):
     def test_the_field_cases_of_equal_ids(self):
         case = SHARED / "cases/28-query-is-a-document"
         if not case.is_dir():
-            print(f"NOT TRIED: {case} is not there; the test before has an input of its own")
+            print(f"NOT TRIED: {case} does not exist; the test before has an input of its own")
             return
         for name in ("opposites", "row-numbers"):
             self.cluster.ok("data", "import", name, case / name)
@@ -66,7 +66,7 @@ class Numbers(TopicsCase):
         own.write_text(rows)
         files = [own]
         case = SHARED / "cases/33-no-negative-anywhere/train.jsonl"
-        files += [case] if case.is_file() else print(f"NOT TRIED: {case} is not there") or []
+        files += [case] if case.is_file() else print(f"NOT TRIED: {case} does not exist") or []
         for n, file in enumerate(files):
             self.cluster.ok("data", "import", f"same-{n}", file)
             path = self.cluster.folder / f"same-{n}.yaml"

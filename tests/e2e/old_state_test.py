@@ -70,7 +70,7 @@ class OldState(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
 
-    def test_everything_is_there_and_continues(self):
+    def test_everything_is_kept_and_continues(self):
         cluster, ids = self.cluster, self.cluster.ids
         phases = {name: cluster.job(job_id)["phase"].removeprefix("JOB_PHASE_") for name, job_id in ids.items()}
         self.assertEqual(phases, {"running": "TRAINING", "paused": "PAUSED", "cancelled": "CANCELLED", "waiting": "QUEUED"})

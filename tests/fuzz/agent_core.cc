@@ -70,12 +70,12 @@ class Host {
       }
       case 5: return SessionEnded{"gone"};
       case 6: {
-        RankSaid event{Rank(source), {}};
+        RankReported event{Rank(source), {}};
         FillMessage(source, kKnown, event.message);
         return event;
       }
       case 7:
-        if (source.Coin()) return RankSaidNonsense{Rank(source), "nonsense"};
+        if (source.Coin()) return RankReportIsBroken{Rank(source), "nonsense"};
         return RankWrote{Rank(source), source.ShortBytes()};
       case 8:
         if (!running_.empty()) {

@@ -1,5 +1,5 @@
 // Model folders: config.json and the files beside it, the headers of weights, and their index. An input is the files,
-// each preceded by its number and length. Laws: a refusal has a message; accepted tensors lie inside the file.
+// each preceded by its number and length. Laws: a refusal has a message; accepted tensors are inside the file.
 #include "common/model/hf_config.h"
 
 #include "tests/fuzz/byte_source.h"
@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (entries.ok()) {
     const uint64_t bytes = std::filesystem::file_size(folder / "model.safetensors");
     for (const muster::SafetensorsEntry& entry : *entries) {
-      FUZZ_CHECK(entry.begin <= entry.end && entry.end <= bytes, entry.name + " lies outside of the file");
+      FUZZ_CHECK(entry.begin <= entry.end && entry.end <= bytes, entry.name + " is outside of the file");
     }
   }
   const auto config = muster::ReadEncoderConfig(folder);

@@ -23,7 +23,7 @@ class FuzzServers {
   void Prepare();
   std::shared_ptr<grpc::Channel> data() const { return data_channel_; }
   std::shared_ptr<grpc::Channel> coordinator() const { return coordinator_channel_; }
-  // Names and digests of what is there, and words that fields know.
+  // Names and digests of what is stored, and words that fields know.
   KnownStrings& known() { return known_; }
 
  private:

@@ -130,7 +130,7 @@ class World {
     for (uint32_t i = 0; i <= Draw(3); ++i) files.push_back(absl::StrCat("content ", Draw(12)));
     return files;
   }
-  // Like BlobClient: asks first, then stores what is not there.
+  // Like BlobClient: asks first, then stores what is missing.
   bool PutIfAsked(const std::string& bytes, std::map<std::string, bool>& present, bool& ask) {
     const std::string digest = Sha256Hex(bytes);
     if (ask) {
@@ -366,7 +366,7 @@ class World {
     header.set_digest(Sha256Hex(bytes));
     header.set_size(bytes.size());
     const auto upload = stores_->blobs->Upload(header);
-    if (!upload.ok()) return;  // it is there
+    if (!upload.ok()) return;  // already stored
     EXPECT_TRUE((*upload)->Append("bro").ok());
   }
 
@@ -432,7 +432,7 @@ class World {
   int removed_ = 0;
 };
 
-TEST(GarbageLaw, NothingThatIsNeededGoesAndInTheEndNothingElseIsLeft) {
+TEST(GarbageLaw, NothingThatIsNeededIsRemovedAndInTheEndNothingElseIsLeft) {
   const uint32_t first = std::random_device()();
   int removed = 0;
   for (uint32_t seed = first; seed != first + 30; ++seed) {

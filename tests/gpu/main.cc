@@ -39,7 +39,7 @@ int Probe() {
   return 0;
 }
 
-// Whether all of the plug-in's own libraries are there: it is opened without using a GPU.
+// Whether all libraries of the plug-in can be loaded: it is opened without using a GPU.
 int OpenPlugin() {
   const fs::path file = fs::read_symlink("/proc/self/exe").parent_path() / "libmuster_cuda.so";
   if (dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {

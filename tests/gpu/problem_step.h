@@ -1,11 +1,11 @@
-// The small problem of worker/rank/train/problem.h, as steps of a trainer on a device.
+// The small problem of worker/rank/train/testing/problem.h, as steps of a trainer on a device.
 #pragma once
 
 #include "absl/status/statusor.h"
 #include "worker/rank/collective/group.h"
-#include "worker/rank/train/problem.h"
-#include "worker/rank/train/problem_options.h"
-#include "worker/rank/train/reference_step.h"
+#include "worker/rank/train/testing/problem.h"
+#include "worker/rank/train/testing/problem_options.h"
+#include "worker/rank/train/testing/reference_step.h"
 
 namespace muster {
 

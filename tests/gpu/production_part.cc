@@ -53,7 +53,7 @@ absl::Status CompareGradients(Group& group, at::Device device, Figures& figures)
   }
   figures["difference_gradients"] = std::sqrt(differences / squares);
   figures["difference_loss"] = std::abs(own.loss - exact.loss) / std::abs(exact.loss);
-  // As encoder.bfloat16: roundings of 2^-9 on a path of 3 layers, passed twice.
+  // The same bound as for encoder.bfloat16: roundings of 2^-9 on a path of 3 layers, passed twice.
   return AtMost("difference of the gradients", std::sqrt(differences / squares), 0.04);
 }
 

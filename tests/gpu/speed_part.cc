@@ -7,7 +7,7 @@
 #include "tests/gpu/models.h"
 #include "tests/gpu/session.h"
 #include "worker/rank/collective/group.h"
-#include "worker/rank/train/problem_options.h"
+#include "worker/rank/train/testing/problem_options.h"
 
 namespace muster {
 namespace {
@@ -111,7 +111,7 @@ absl::Status MeasureStep(const Session& session, Encoder& encoder, double produc
   figures["tflops"] = flops / 1e12;  // a replayed forward does not count
   figures["share_of_product_rate"] = flops / product_flops;
   if (session.on_gpu()) figures["peak_mib"] = PeakBytes(session.device(), step) / 1048576.0;
-  for (const auto& [phase, spent] : last.seconds) figures["seconds"][phase] = spent;
+  for (const auto& [phase, spent] : last.seconds) figures["seconds"][PhaseName(phase)] = spent;
   return status;
 }
 

@@ -64,7 +64,7 @@ def kind(name):
     return make
 
 
-# Family → model_type, tokenizer, tokenizer_config.json, config.json, pooling, what the job says of its model.
+# Family → model_type, tokenizer, tokenizer_config.json, config.json, pooling, the job's settings of its model.
 FAMILIES = {
     "BERT": ("bert", kind("WordPiece uncased"), {"tokenizer_class": "BertTokenizer", **BERT}, SIZES, "mean", {}),
     "DistilBERT": ("distilbert", kind("WordPiece cased"),

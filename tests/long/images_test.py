@@ -153,7 +153,7 @@ class Images(unittest.TestCase):
             if mount["path"] == "/dev/shm":
                 words += ["--shm-size", mount["tmpfs"]]
             elif "tmpfs" in mount:
-                empty = folder / f"empty-{name}-{mount['path'].replace('/', '-')}"  # an emptyDir lies on the node's disk
+                empty = folder / f"empty-{name}-{mount['path'].replace('/', '-')}"  # an emptyDir is on the node's disk
                 empty.mkdir()
                 os.chown(empty, 0, pod.user)
                 empty.chmod(0o2777)

@@ -1,5 +1,5 @@
 """deploy/images/load with the real buildah: an archive carries the names that manifests resolve to, and a real registry (Debian's
-docker-registry) serves the images under the digests that load prints. The images are empty: their names are what counts.
+docker-registry) serves the images under the digests that load prints. The images are empty: only their names matter.
 
 Needs root, and what `deploy/bootstrap --long` installs; elsewhere it says so and is skipped.
 """
@@ -67,7 +67,7 @@ class Load(unittest.TestCase):
         # buildah adds the local name, which no manifest asks for.
         self.assertEqual({f"{name}.tar": {f"docker.io/library/{name}:{tag}", f"localhost/{name}:{tag}"}
                           for name, tag in built().items()}, {file: set(tags) for file, tags in names.items()})
-        self.load("--archive", archives, *PARTS)  # again, over what is there
+        self.load("--archive", archives, *PARTS)  # again, over the existing files
 
     def start_registry(self):
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -34,7 +34,7 @@ class SoakClient {
   // Until `stop`; submits until `stop_submitting`.
   void Run(const absl::Notification& stop, const absl::Notification& stop_submitting);
 
-  // After Run, with servers that stay up: everything that was acknowledged is there. `listed`: the ids of all jobs.
+  // After Run, with servers that stay up: everything that was acknowledged is listed. `listed`: the ids of all jobs.
   void Verify(const std::set<std::string>& listed);
 
   // All jobs' ids, page by page.

@@ -124,7 +124,7 @@ TEST_F(AgentTest, SaysWhoItIs) {
   coordinator_->WaitFor("heartbeat", [](const AgentMessage& m) { return m.has_heartbeat(); });
 }
 
-TEST_F(AgentTest, RunsAGangAndForwardsWhatItsRanksSay) {
+TEST_F(AgentTest, RunsAGangAndForwardsTheReportsOfItsRanks) {
   Run("succeed", 2);
   for (int i = 0; i < 2; ++i) {
     const auto exited = WaitForExit();
@@ -164,7 +164,7 @@ TEST_F(AgentTest, StartsRanksWithNcclOnTheirInterfaceAndWithoutSecrets) {
   EXPECT_THAT(log, Not(HasSubstr("MUSTER_TOKEN")));
 }
 
-TEST_F(AgentTest, RemovesScratchOnceAnAttemptIsGone) {
+TEST_F(AgentTest, RemovesScratchWhenAnAttemptIsGone) {
   Run("succeed");
   WaitForExit();
   EXPECT_TRUE(std::filesystem::exists(State() / "scratch/j1-a1/r0/file"));
@@ -222,7 +222,7 @@ TEST_F(AgentTest, KillsARankThatSendsNonsense) {
   EXPECT_THAT(exited.message(), HasSubstr("cannot be read"));
 }
 
-TEST_F(AgentTest, PassesOnWhatARankSaysOfItsEnd) {
+TEST_F(AgentTest, ForwardsARanksLastReport) {
   Run("refuse");
   const auto exited = WaitForExit();
   EXPECT_EQ(exited.cause(), muster::internal::v1::EXIT_CAUSE_PERMANENT);
@@ -257,7 +257,7 @@ TEST_F(AgentTest, KeepsRanksWhileTheCoordinatorIsAway) {
   EXPECT_EQ(kill(pid, 0), 0);
 }
 
-TEST_F(AgentTest, TakesItsRanksAlongWhenItIsKilledAndSaysSoWhenItIsBack) {
+TEST_F(AgentTest, ItsRanksEndWhenItIsKilledAndItReportsThatWhenItIsBack) {
   Run("wait");
   // A pidfd becomes readable when its process ends, even before somebody reaps it.
   const OwnedFd rank(static_cast<int>(syscall(SYS_pidfd_open, WaitForPid(), 0)));

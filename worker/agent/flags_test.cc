@@ -22,7 +22,7 @@ std::string Refusal(const WorkerFlags& flags, const HostFacts& host) {
   return std::string(ResolveFlags(flags, host).status().message());
 }
 
-TEST(ResolveFlags, TakesOneSlotAGpuAndOneSlotWithoutGpus) {
+TEST(ResolveFlags, HasOneSlotPerGpuAndOneSlotWithoutGpus) {
   const auto cpu = ResolveFlags(Flags(), Host());
   ASSERT_TRUE(cpu.ok()) << cpu.status();
   EXPECT_EQ(cpu->core.facts.device, "cpu");

@@ -15,7 +15,7 @@ TEST(ProcessUsage, ReadsAStatLineWhateverTheProgramIsCalled) {
   EXPECT_EQ(usage->cpu_seconds, 3.0);
 }
 
-TEST(ProcessUsage, RefusesWhatIsNoStatLine) {
+TEST(ProcessUsage, RefusesWhatIsNotAStatLine) {
   EXPECT_FALSE(UsageFromStat("", 4096, 100).has_value());
   EXPECT_FALSE(UsageFromStat("42 (a) R 1 2 3", 4096, 100).has_value());
 }

@@ -86,7 +86,7 @@ absl::Status BindNccl(Variables& passed, const RankVariableOptions& options, con
   const bool loopback = owner != nullptr && owner->loopback;
   const auto disagree = [&](const std::string& setting, const std::string& effect) {
     if (!options.gpu) return absl::OkStatus();
-    const std::string conflict = absl::StrCat(setting, " in the environment ", effect, ", but ranks are to use ",
+    const std::string conflict = absl::StrCat(setting, " in the environment ", effect, ", but ranks must use ",
                                               wanted.name, " (", wanted.address, ")");
     if (options.interface_is_chosen) {
       return absl::InvalidArgumentError(absl::StrCat("--interface: ", conflict, ". Unset the variable, or choose the same "

@@ -91,9 +91,9 @@ TEST(RankVariables, AListThatHasTheInterfaceStays) {
   EXPECT_THAT(Choose({"NCCL_SOCKET_IFNAME=eth"}).warnings, IsEmpty());
 }
 
-TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndSaidWhereItIsNot) {
+TEST(RankVariables, AContradictionIsRefusedWhereTheInterfaceIsNamedAndAWarningWhereItIsNot) {
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=eth1"}),
-              HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks are to use eth0 (10.0.0.2)"));
+              HasSubstr("NCCL_SOCKET_IFNAME=eth1 in the environment selects eth1, but ranks must use eth0 (10.0.0.2)"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_IFNAME=ib"}), HasSubstr("selects no interface that is up"));
   EXPECT_THAT(Refusal({"NCCL_SOCKET_FAMILY=AF_INET6"}), HasSubstr("NCCL_SOCKET_FAMILY=AF_INET6 in the environment"));
   const RankVariables chosen = Choose({"NCCL_SOCKET_IFNAME=eth1"}, On("eth0", "10.0.0.2", /*chosen=*/false));

@@ -79,13 +79,13 @@ void RankProcess::ReadMessages() {
   reader_.Append(bytes);
   bool readable = true;
   while (readable) {
-    RankSaid said{key_, {}};
-    const absl::StatusOr<bool> next = reader_.Next(said.message);
+    RankReported report{key_, {}};
+    const absl::StatusOr<bool> next = reader_.Next(report.message);
     if (!next.ok()) {
-      options_.on_event(RankSaidNonsense{key_, std::string(next.status().message())});
+      options_.on_event(RankReportIsBroken{key_, std::string(next.status().message())});
       readable = false;
     } else if (*next) {
-      options_.on_event(std::move(said));
+      options_.on_event(std::move(report));
     } else {
       break;
     }

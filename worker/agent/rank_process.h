@@ -27,7 +27,7 @@ class RankProcess {
     std::vector<uint32_t> cpus;  // processors that it is bound to; empty: the agent's
     PollLoop* loop = nullptr;  // the thread on which everything happens, except for files
     DiskWorker* disk = nullptr;
-    std::function<void(Event)> on_event;    // RankSaid…, RankWrote, and RankEnded last
+    std::function<void(Event)> on_event;    // RankReported…, RankWrote, and RankEnded last
     std::function<void(size_t bytes)> on_log_bytes;
   };
 

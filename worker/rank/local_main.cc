@@ -98,7 +98,7 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
     std::printf("step %lu loss %.6f norm %.4f rate %.3g positive %.4f negative %.4f entropy %.3f tokens/s %.0f |",
                 static_cast<unsigned long>(report.step), report.loss, report.gradient_norm, report.learning_rate,
                 report.mean_positive, report.mean_negative, report.positive_entropy, report.tokens / seconds);
-    for (const auto& [phase, spent] : report.seconds) std::printf(" %s %.3f s", phase.c_str(), spent);
+    for (const auto& [phase, spent] : report.seconds) std::printf(" %s %.3f s", PhaseName(phase), spent);
     std::printf("\n");
     std::fflush(stdout);
   }

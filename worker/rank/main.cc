@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
                  text.ok() ? "is not a RankConfig in text format" : std::string(text.status().message()).c_str());
     return muster::kExitUsage;
   }
-  // A rank never outlives its agent: the kernel sees to it, and below the pipe, should the agent have died before.
+  // A rank never outlives its agent: the kernel makes sure of that, and below the pipe, should the agent have died before.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, [](int) { stop_requested = muster::StopRequest::kNow; });

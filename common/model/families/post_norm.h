@@ -1,4 +1,4 @@
-// BERT and its kin: embeddings of tokens and positions, then layers of attention and a feed-forward part, each followed
+// BERT and similar models: embeddings of tokens and positions, then layers of attention and a feed-forward part, each followed
 // by LayerNorm over its sum with its input. They differ in names, in their positions, and in a few options.
 #pragma once
 

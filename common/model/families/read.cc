@@ -57,7 +57,7 @@ absl::Status CheckHeads(const Keys& keys, const SizeKeys& names, const EncoderCo
 
 absl::Status CheckRanges(const Keys& keys, const char* epsilon, const EncoderConfig& config) {
   for (const double dropout : {config.hidden_dropout, config.attention_dropout}) {
-    // As model.dropout of a job: close to 1 everything would be dropped.
+    // The same bound as for model.dropout of a job: close to 1 everything would be dropped.
     if (!(dropout >= 0 && dropout <= 0.99)) {
       return keys.Wrong(absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
     }

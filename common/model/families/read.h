@@ -40,7 +40,7 @@ absl::Status RefuseTrue(const Keys& keys, const char* key, const char* why);
 
 // rope_theta, or rope_parameters.rope_theta as transformers 5 writes it. Scaled rotary positions are refused.
 absl::Status ReadRopeTheta(const Keys& keys, double& theta);
-// Of one object of rope parameters.
+// The same from one object of rope parameters.
 absl::Status ReadRopeObject(const Keys& keys, const char* key, const nlohmann::json& value, double& theta);
 
 }  // namespace muster

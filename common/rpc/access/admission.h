@@ -76,7 +76,7 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
-  // Call this now and then in a handler with a long stream (it reads the file at most once per second). UNAUTHENTICATED
+  // Call this regularly in a handler with a long stream (it reads the file at most once per second). UNAUTHENTICATED
   // or PERMISSION_DENIED: the token was revoked, has expired, or now has another role. End the stream with that status.
   absl::Status StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call);
 

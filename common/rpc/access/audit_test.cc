@@ -56,7 +56,7 @@ TEST_F(AuditTest, ALineSaysWhoDidWhatWhenAndHowItEnded) {
   EXPECT_EQ(lines[1]["detail"], "who?");
 }
 
-TEST_F(AuditTest, TextOfAStrangerStaysOneLine) {
+TEST_F(AuditTest, TextOfAnUnknownCallerStaysOneLine) {
   AuditRecord record = Cancelled();
   record.subject = "a\nb\"},{\xff";
   record.detail = std::string(5000, 'x');
@@ -83,7 +83,7 @@ TEST_F(AuditTest, RotatesBySizeAndKeepsTheNewest) {
   for (size_t i = 0; i < subjects.size(); ++i) EXPECT_EQ(subjects[i], std::to_string(40 - subjects.size() + i));
 }
 
-TEST_F(AuditTest, StrangersCannotPushOutWhatOthersDid) {
+TEST_F(AuditTest, UnknownCallersCannotDisplaceTheLinesOfOthers) {
   const auto log = AuditLog::Open(folder_).value();
   for (int i = 0; i < 10000; ++i) log->Write(Stranger(kNow));
   log->Write(Cancelled());

@@ -102,7 +102,7 @@ TEST_F(TicketTest, HoldsAfterItsSignersCertificateExpiredButNotBeforeItBegan) {
   EXPECT_FALSE(Read(SignTicket(TicketFor(Assignment(), "w1", long_ago), signer).value()).ok());
 }
 
-TEST_F(TicketTest, OfABundleEitherAuthorityWillDo) {
+TEST_F(TicketTest, OfABundleEitherAuthorityIsTrusted) {
   const std::string both = ReadFile(folder_ / "other/ca.pem").value() + authority_;
   const Ticket ticket = TicketFor(Assignment(), "w1", now_);
   for (const char* authority : {"ca", "other"}) {

@@ -203,7 +203,7 @@ absl::Status BlobUpload::Begin() {
   const uint64_t there = SizeOrZero(path);
   if (header_.offset() > there) {
     return absl::OutOfRangeError(absl::StrCat(Short(header_.digest()), ": an upload from byte ", header_.offset(),
-                                              ", but ", there, " are there. Ask with Stat, and continue from there."));
+                                              ", but ", there, " are stored. Ask with Stat, and continue from that byte."));
   }
   file_.reset(std::fopen(path.c_str(), header_.offset() == 0 ? "wb" : "r+b"));
   if (file_ == nullptr || ftruncate(fileno(file_.get()), static_cast<off_t>(header_.offset())) != 0) {

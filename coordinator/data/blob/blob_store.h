@@ -46,7 +46,7 @@ class BlobStore {
   absl::Status Touch(const std::string& digest);
   // NOT_FOUND (BLOB_NOT_FOUND) unless it is complete.
   absl::StatusOr<std::filesystem::path> PathOf(const std::string& digest) const;
-  // OK if it is there already. Waits for another upload of it, at most kPutWithin.
+  // OK if it is stored already. Waits for another upload of it, at most kPutWithin.
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);
   absl::StatusOr<std::vector<StoredBlob>> List() const;  // complete blobs, by digest
   // Deletes a blob that its user released at `let_go`. True: it was deleted. A blob that was stored since, or requested
@@ -70,7 +70,7 @@ class BlobStore {
  private:
   friend class BlobUpload;
   BlobStore(std::filesystem::path folder, const Clock& clock) : folder_(std::move(folder)), clock_(clock) {}
-  bool MakeNew(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // false: it is not there
+  bool MakeNew(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // false: it does not exist
   bool IsOlder(const std::string& digest, absl::Time time) const;
   absl::StatusOr<bool> Unlink(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::filesystem::path Whole(const std::string& digest) const { return folder_ / digest.substr(0, 2) / digest; }

@@ -106,7 +106,7 @@ TEST_F(BlobStoreTest, OneUploadOfABlobAtATime) {
   EXPECT_TRUE(Upload(0, "other").ok());
 }
 
-TEST_F(BlobStoreTest, RefusesNamesThatAreNoDigests) {
+TEST_F(BlobStoreTest, RefusesNamesThatAreNotDigests) {
   EXPECT_FALSE(store_->Stat("../../etc/passwd").ok());
   EXPECT_FALSE(store_->PathOf("").ok());
   EXPECT_FALSE(store_->DeleteUnlessUsedSince(std::string(64, 'G'), absl::InfiniteFuture()).ok());
@@ -155,12 +155,12 @@ class BlobAgeTest : public BlobStoreTest {
   FakeClock clock_{absl::FromUnixSeconds(1800000000)};
 };
 
-TEST_F(BlobAgeTest, WhatWasLetGoGoes) {
+TEST_F(BlobAgeTest, ReleasedContentIsRemoved) {
   clock_.Advance(absl::Seconds(1));
   EXPECT_TRUE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());
 }
 
-TEST_F(BlobAgeTest, WhatWasPutAgainSinceItWasLetGoStays) {
+TEST_F(BlobAgeTest, ContentThatWasPutAgainAfterItsReleaseStays) {
   const absl::Time let_go = clock_.Now() - absl::Seconds(1);
   EXPECT_FALSE(store_->DeleteUnlessClaimed(digest_, let_go).value());
 }
@@ -173,7 +173,7 @@ TEST_F(BlobAgeTest, ABlobThatSomebodyAskedForStaysForAWhile) {
   EXPECT_TRUE(store_->DeleteUnlessClaimed(digest_, clock_.Now()).value());
 }
 
-TEST_F(BlobAgeTest, AQuestionMakesItNew) {
+TEST_F(BlobAgeTest, AskingForItRenewsItsAge) {
   clock_.Advance(absl::Hours(30));
   const absl::Time before = clock_.Now() - absl::Hours(24);
   ASSERT_TRUE(store_->Touch(digest_).ok());

@@ -32,10 +32,10 @@ absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                      const std::filesystem::path& scratch);
 
-// Of the tokenizer: tokenizer.json, or what is read where it is absent, and the files beside it. INVALID_ARGUMENT
+// The tokenizer's files: tokenizer.json, or what is read where it is absent, and the files beside it. INVALID_ARGUMENT
 // without any of them.
 absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
-// Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that is there.
+// Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that exists.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files);
 // The tokenizer with this digest, as a job uses it. FAILED_PRECONDITION if the files give another one. A job submitted

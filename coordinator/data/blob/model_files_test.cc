@@ -161,7 +161,7 @@ TEST_F(ModelFilesTest, RefusesLargeFilesUnread) {
   EXPECT_EQ(Error(), "models push: tokenizer_config.json: has 2097152 bytes, at most 1048576 are read");
 }
 
-TEST_F(ModelFilesTest, NamesAFileWhoseBlobIsNotThere) {
+TEST_F(ModelFilesTest, NamesAFileWhoseBlobIsMissing) {
   auto* file = files_.add_files();
   file->set_path("README.md");
   file->set_digest(Sha256Hex("never put"));

@@ -29,7 +29,7 @@ class FileReader {
   struct Options {
     std::string path;                // as it came, for messages
     std::string plain_path;          // without .gz and .zst
-    bool must_read = false;          // a schema was named: the file counts whatever it is called
+    bool must_read = false;          // a schema was named: the file is read whatever its name
     std::filesystem::path scratch;   // for what needs the whole file
     std::filesystem::path parquet;  // the program that reads Parquet
   };

@@ -88,7 +88,7 @@ class Importer {
     std::string path, begin;  // the file's first bytes
   };
   std::vector<Look> looks_;  // of the first files of which nothing was read
-  // Of the current file: its path as it came and without .gz or .zst, the split given for it, and what it holds.
+  // The current file: its path as it came and without .gz or .zst, the split given for it, and what it holds.
   std::string path_, plain_path_, split_;
   const RecordKind* kind_ = nullptr;
   std::vector<std::string> columns_;

@@ -333,7 +333,7 @@ TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
   EXPECT_EQ(edges[3].hard_negative, kHardNegative);
 }
 
-TEST_F(ImporterTest, ScoresThatAreNoGradesAreLeftOut) {
+TEST_F(ImporterTest, ScoresThatAreNotGradesAreLeftOut) {
   const ImportReport report = Import({{"t.jsonl", R"({"query": "a", "pos": ["p", "r"], "pos_scores": [2, -1.5]})"}}).value();
   EXPECT_THAT(report.notes(), ElementsAre("pos_scores: left out, since 1 row holds scores that are not above 0; every "
                                           "positive has grade 1"));

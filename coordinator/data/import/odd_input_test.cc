@@ -51,7 +51,7 @@ class OddInput : public testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(OddInput, TrecJudgmentsStandInABeirFolder) {
+TEST_F(OddInput, TrecJudgmentsAreReadInABeirFolder) {
   for (const char* qrels : {"q1\t0\td1\t1\nq2\tQ0\td2\t2\n", "q1 0 d1 1\nq2 Q0 d2 2\n", "q1  0   d1 1 \nq2 0 d2 2", " q1 0\td1 \t 1\t\r\nq2 0 d2\t2\r\n",
                             "q1\td1\t1\t\nq2\td2\t 2 \n"}) {
     const auto report = Import(Beir(qrels));
@@ -76,22 +76,22 @@ TEST_F(OddInput, OfTwoGradesTheHighestCountsAndTheReportSaysSo) {
   EXPECT_THAT(Grades(0), ElementsAre(3));
 }
 
-TEST_F(OddInput, JudgmentsOfWhatIsNotThereAreLeftOutAndCounted) {
+TEST_F(OddInput, JudgmentsOfMissingTextsAreLeftOutAndCounted) {
   const ImportReport report = Import(Beir("q1\td1\t1\nq9\td1\t1\nq2\td9\t1\nq2\td2\t1\n")).value();
   EXPECT_EQ(report.judgments_without_query(), 1u);
   EXPECT_EQ(report.judgments_without_document(), 1u);
   EXPECT_THAT(report.notes(),
-              ElementsAre("2 judgments of 4 name a query or document that is not there, left out: 1 query and 1 document "
+              ElementsAre("2 judgments of 4 name a query or document that does not exist, left out: 1 query and 1 document "
                           "missing; qrels/train.tsv:2 names query \"q9\""));
 }
 
 TEST_F(OddInput, AnotherCorpusIsRefused) {
   EXPECT_EQ(ErrorOf(Beir("q1\tx1\t1\nq2\tx2\t1\n")),
             "none of 2 judgments names a document of this corpus: is it another corpus? qrels/train.tsv:1 names document "
-            "\"x1\", which is not there. Import the judgments with the corpus that they were made for.");
+            "\"x1\", which does not exist. Import the judgments with the corpus that they were made for.");
   EXPECT_EQ(ErrorOf(Beir("x1\td1\t1\nx2\td9\t1\n")),
             "none of 2 judgments names a query of these queries: are they another split's or another dataset's? "
-            "qrels/train.tsv:1 names query \"x1\", which is not there. Import the judgments with the queries that they were made for.");
+            "qrels/train.tsv:1 names query \"x1\", which does not exist. Import the judgments with the queries that they were made for.");
   EXPECT_EQ(ErrorOf(Beir("x1\ty1\t1\nx2\ty2\t1\n")),
             "none of 2 judgments names a query or document of these files. qrels/train.tsv:1 names query \"x1\", which is not "
             "there. Import the judgments with the queries and the corpus that they were made for.");
@@ -403,7 +403,7 @@ TEST_F(OddInput, CsvFieldsInQuotesHoldLinesAndDelimiters) {
 
 TEST_F(OddInput, AreTakenAsTheirReadmeSays) {
   const std::filesystem::path root = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/cases";
-  if (!std::filesystem::exists(root)) GTEST_SKIP() << "left out: " << root << " is not there";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "left out: " << root << " does not exist";
   const auto import = [&](const std::string& name) {
     Files files;
     const auto path = root / name;

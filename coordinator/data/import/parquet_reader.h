@@ -29,7 +29,7 @@ class ParquetReader {
   ~ParquetReader();
 
   absl::Status Feed(std::string_view bytes);
-  // Reads the rows. UNIMPLEMENTED if the program is not there, INVALID_ARGUMENT if the file is damaged.
+  // Reads the rows. UNIMPLEMENTED if the program is not installed, INVALID_ARGUMENT if the file is damaged.
   absl::Status Finish();
 
  private:

@@ -23,7 +23,7 @@ class RealData : public testing::TestWithParam<Expected> {};
 TEST_P(RealData, HasTheCountsOfItsReadme) {
   const Expected& expected = GetParam();
   const auto source = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data" / expected.name;
-  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " is not there";
+  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " does not exist";
   const auto folder = MakeScratchFolder(testing::TempDir(), "real").value();
   muster::v1::ImportHeader header;
   header.set_name(expected.name);

@@ -60,7 +60,7 @@ TEST_P(RecordSplitterTest, TakesObjectsOverSeveralLines) {
   EXPECT_THAT(Records("{\"a\": \"cut\n{}"), ElementsAre("1: {\"a\": \"cut", "2: {}")) << "lines, one of which is bad";
 }
 
-TEST_P(RecordSplitterTest, RefusesWhatIsNoArray) {
+TEST_P(RecordSplitterTest, RefusesWhatIsNotAnArray) {
   EXPECT_THAT(Records("[{},\n{"), ElementsAre("1: {}", HasSubstr("f:2: the JSON array has no end.")));
   EXPECT_THAT(Records("[{} {}]"), ElementsAre("1: {}", HasSubstr("f:1: expected \",\" or \"]\" between")));
   EXPECT_THAT(Records("[{}]\nx"), ElementsAre("1: {}", HasSubstr("f:2: expected nothing after")));

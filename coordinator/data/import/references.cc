@@ -84,7 +84,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
   if (missing.either == 0) return absl::OkStatus();
   RETURN_IF_ERROR(Check(missing));
   notes.push_back(absl::StrCat(Plural(missing.either, "judgment"), " of ", size_, missing.either == 1 ? " names" : " name",
-                               " a query or document that is not there, left out: ", missing.query, missing.query == 1 ? " query" : " queries",
+                               " a query or document that does not exist, left out: ", missing.query, missing.query == 1 ? " query" : " queries",
                                " and ", Plural(missing.document, "document"), " missing; ", missing.first));
   return absl::OkStatus();
 }
@@ -92,7 +92,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
 // No judgment can be kept: what to do depends on which side does not match.
 absl::Status References::NoneIsThere(absl::string_view kind, const std::string& first) const {
   const std::string what = absl::StrCat("none of ", Plural(size_, "judgment"), " names a ", kind);
-  const std::string where = absl::StrCat(". ", first, ", which is not there.");
+  const std::string where = absl::StrCat(". ", first, ", which does not exist.");
   if (is_added_) {
     return absl::InvalidArgumentError(absl::StrCat(what, " of the dataset or of these files", where,
                                                    " muster data show NAME prints ids that the dataset has."));
@@ -104,7 +104,7 @@ absl::Status References::NoneIsThere(absl::string_view kind, const std::string& 
   const bool is_query = kind == "query";
   return absl::InvalidArgumentError(absl::StrCat(
       what, is_query ? " of these queries: are they another split's or another dataset's" : " of this corpus: is it another corpus", "? ",
-      first, ", which is not there. Import the judgments with the ", is_query ? "queries" : "corpus", " that they were made for."));
+      first, ", which does not exist. Import the judgments with the ", is_query ? "queries" : "corpus", " that they were made for."));
 }
 
 absl::Status References::Check(const Missing& missing) const {

@@ -68,7 +68,7 @@ TEST(AddIdenticalIds, IsSilentWithoutAny) {
 TEST(AddIdenticalIds, AgreesWithTheInputsFromTheField) {
   const std::filesystem::path root =
       std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/cases/28-query-is-a-document";
-  if (!std::filesystem::exists(root)) GTEST_SKIP() << "left out: " << root << " is not there";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "left out: " << root << " does not exist";
   for (const auto& [name, same_texts] : {std::pair("opposites", 6u), std::pair("row-numbers", 0u)}) {
     Files files;
     for (const char* path : {"corpus.jsonl", "queries.jsonl", "qrels/test.tsv"}) {

@@ -262,7 +262,7 @@ class Schemas : public testing::TestWithParam<Example> {
     }
     return rows;
   }
-  // Of the first three steps.
+  // Digests of the plans of the first three steps.
   static std::vector<uint64_t> PlanDigests(const Dataset& dataset) {
     PlanInputs inputs;
     inputs.dataset = &dataset;

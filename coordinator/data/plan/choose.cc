@@ -101,7 +101,7 @@ absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster
   return rules;
 }
 
-Judged JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules) {
+PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules) {
   struct Entry {
     uint32_t passage;
     uint32_t first;  // position in the files' order
@@ -132,7 +132,7 @@ Judged JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& ru
   entries.resize(unique);
   std::ranges::sort(entries, {}, &Entry::first);
 
-  Judged judged;
+  PassagesOfQuery judged;
   for (const Entry& entry : entries) {
     if (entry.selectable) judged.selectable.push_back({entry.passage, entry.grade});
     if (entry.relevant) {
@@ -148,7 +148,7 @@ bool HasSelectablePositive(std::span<const Judgment> judgments, const ChoiceRule
   return std::ranges::any_of(judgments, [&](const Judgment& judgment) { return IsSelectable(judgment, rules); });
 }
 
-Choice ChoosePassages(const Judged& judged, const ChoiceRules& rules, uint64_t epoch, uint32_t query) {
+Choice ChoosePassages(const PassagesOfQuery& judged, const ChoiceRules& rules, uint64_t epoch, uint32_t query) {
   Choice choice;
   const auto positives = static_cast<uint32_t>(judged.selectable.size());
   const uint64_t key = MixKey(EpochKey(rules.seed, epoch, Purpose::kPositives), query);

@@ -29,7 +29,7 @@ ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& da
 absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster::v1::JobSpec& spec);
 
 // The judgments of a query by passage, so that equal texts under several ids are one. All in the order of the files.
-struct Judged {
+struct PassagesOfQuery {
   struct Positive {
     uint32_t passage;
     float grade;  // the highest of the judgments that let it be selected
@@ -38,15 +38,15 @@ struct Judged {
   std::vector<uint32_t> relevant;   // judged relevant by any source, whatever the grade above 0: never a negative
   std::vector<uint32_t> negatives;  // hard negatives that are not relevant
 };
-Judged JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules);
+PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules);
 
 // True if JudgedPassages gives a selectable positive, without making it.
 bool HasSelectablePositive(std::span<const Judgment> judgments, const ChoiceRules& rules);
 
 struct Choice {
-  std::vector<Judged::Positive> positives;  // not empty if there is a selectable one
-  std::vector<uint32_t> negatives;          // passages
+  std::vector<PassagesOfQuery::Positive> positives;  // not empty if there is a selectable one
+  std::vector<uint32_t> negatives;                    // passages
 };
-Choice ChoosePassages(const Judged& judged, const ChoiceRules& rules, uint64_t epoch, uint32_t query);
+Choice ChoosePassages(const PassagesOfQuery& judged, const ChoiceRules& rules, uint64_t epoch, uint32_t query);
 
 }  // namespace muster

@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "coordinator/data/plan/fake_dataset.h"
+#include "coordinator/data/plan/testing/fake_dataset.h"
 
 namespace muster {
 namespace {
@@ -19,7 +19,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
-std::vector<uint32_t> Passages(const std::vector<Judged::Positive>& positives) {
+std::vector<uint32_t> Passages(const std::vector<PassagesOfQuery::Positive>& positives) {
   std::vector<uint32_t> passages;
   for (const auto& positive : positives) passages.push_back(positive.passage);
   return passages;
@@ -32,7 +32,7 @@ Judgment HardNegative(uint32_t passage) { return {passage, passage, 0, 0, 1}; }
 
 TEST(JudgedPassages, KeepsTheOrderOfTheFilesAndMergesEqualTexts) {
   const Judgment judgments[] = {Positive(9, 1), Positive(3, 2), Positive(9, 3), HardNegative(5), HardNegative(3)};
-  const Judged judged = JudgedPassages(judgments, {});
+  const PassagesOfQuery judged = JudgedPassages(judgments, {});
   EXPECT_THAT(Passages(judged.selectable), ElementsAre(9, 3));
   EXPECT_EQ(judged.selectable[0].grade, 3);
   EXPECT_THAT(judged.relevant, ElementsAre(9, 3));
@@ -45,7 +45,7 @@ TEST(JudgedPassages, RelevantButNotSelectableIsNeverANegative) {
   rules.sources = {false, true};
   const Judgment judgments[] = {Positive(1, 3, 0), Positive(2, 1, 1), Positive(3, 2, 1), Positive(4, 0, 1),
                                 HardNegative(1),   HardNegative(2),   HardNegative(4)};
-  const Judged judged = JudgedPassages(judgments, rules);
+  const PassagesOfQuery judged = JudgedPassages(judgments, rules);
   EXPECT_THAT(Passages(judged.selectable), ElementsAre(3));
   EXPECT_THAT(judged.relevant, ElementsAre(1, 2, 3));
   EXPECT_THAT(judged.negatives, ElementsAre(4)) << "judged not relevant";
@@ -57,7 +57,7 @@ std::vector<Judgment> Five() {
 
 TEST(JudgedPassages, WhatIsIgnoredIsMaskedAndNeitherDrawnNorANegative) {
   const Judgment judgments[] = {Positive(1, 1), {2, 2, 1, 0, kIgnored}, HardNegative(3), {3, 3, 1, 0, kIgnored}};
-  const Judged judged = JudgedPassages(judgments, {});
+  const PassagesOfQuery judged = JudgedPassages(judgments, {});
   ASSERT_EQ(judged.selectable.size(), 1u);
   EXPECT_EQ(judged.selectable[0].passage, 1u);
   EXPECT_THAT(judged.relevant, ElementsAre(1, 2, 3)) << "what is in here never counts as a negative";
@@ -77,7 +77,7 @@ TEST(ChoosePassages, RotateMovesOnByItsWidthEachEpoch) {
   ChoiceRules rules;
   rules.positives_per_query = 2;
   rules.choose_positives = CHOOSE_ROTATE;
-  const Judged judged = JudgedPassages(Five(), rules);
+  const PassagesOfQuery judged = JudgedPassages(Five(), rules);
   EXPECT_THAT(Passages(ChoosePassages(judged, rules, 0, 0).positives), ElementsAre(0, 1));
   EXPECT_THAT(Passages(ChoosePassages(judged, rules, 1, 0).positives), ElementsAre(2, 3));
   EXPECT_THAT(Passages(ChoosePassages(judged, rules, 2, 0).positives), ElementsAre(0, 4));
@@ -96,7 +96,7 @@ TEST(ChoosePassages, RandomDrawsEverySubsetAlikeOften) {
   ChoiceRules rules;
   rules.seed = 17;
   rules.positives_per_query = 2;
-  const Judged judged = JudgedPassages(Five(), rules);
+  const PassagesOfQuery judged = JudgedPassages(Five(), rules);
   std::map<std::vector<uint32_t>, int> count;
   constexpr int kDraws = 20000;
   for (int query = 0; query < kDraws; ++query) {
@@ -112,7 +112,7 @@ TEST(ChoosePassages, Rand1lhDrawsOneWhateverTheGradesAndTheChoice) {
   rules.draw_one = true;
   rules.positives_per_query = 4;
   rules.choose_positives = CHOOSE_TOP_GRADED;
-  const Judged judged = JudgedPassages(Five(), rules);
+  const PassagesOfQuery judged = JudgedPassages(Five(), rules);
   std::map<uint32_t, int> count;
   constexpr int kDraws = 20000;
   for (int epoch = 0; epoch < kDraws; ++epoch) {
@@ -124,7 +124,7 @@ TEST(ChoosePassages, Rand1lhDrawsOneWhateverTheGradesAndTheChoice) {
   for (const auto& [passage, n] : count) EXPECT_NEAR(n, kDraws / 5, 283);
 }
 
-TEST(MakeChoiceRules, NamesTheSourcesThatThereAre) {
+TEST(MakeChoiceRules, NamesTheExistingSources) {
   muster::v1::JobSpec spec;
   spec.mutable_data()->mutable_positives()->add_sources("lmm");
   const auto rules = MakeChoiceRules(FakeDataset(), spec);

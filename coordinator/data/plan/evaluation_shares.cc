@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/sequences.h"
 #include "coordinator/data/plan/share_source.h"
 
@@ -84,13 +84,6 @@ void AddIdenticalIds(const Dataset& dataset, const std::vector<uint32_t>& querie
   header.add_identical_id_documents(header.document_count());
 }
 
-uint32_t MostAliases(const Numbering& numbering) {
-  std::vector<uint32_t> sharing(numbering.targets.size(), 0);
-  uint32_t most = 1;
-  for (const uint32_t target : numbering.targets) most = std::max(most, ++sharing[target]);
-  return most;
-}
-
 }  // namespace
 
 absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, const TokenStore& tokens,
@@ -121,8 +114,8 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
                    sequences.PassageLength(numbering.passages[number])});
   }
   const RankLoad own =
-      std::move(Deal(std::move(all), world_size,
-                     std::min(spec.batch().micro_batch_tokens(), kMaxMicroBatchTokens))[rank]);
+      std::move(AssignSequences(std::move(all), world_size,
+                                std::min(spec.batch().micro_batch_tokens(), kMaxMicroBatchTokens))[rank]);
 
   StreamEvaluationResponse response;
   EvaluationHeader& header = *response.mutable_header();
@@ -131,7 +124,6 @@ absl::Status StreamEvaluationShares(const Dataset& dataset, uint32_t split, cons
   header.set_own_sequences(static_cast<uint32_t>(own.slots.size()));
   header.set_own_queries(static_cast<uint32_t>(
       std::ranges::count_if(own.slots, [&](uint32_t slot) { return slot < queries.size(); })));
-  header.set_max_aliases(MostAliases(numbering));
   if (rank == 0) {
     AddJudgments(dataset, split, queries, numbering, header);
     for (uint32_t number = 0; number < numbering.targets.size(); ++number) {

@@ -54,7 +54,6 @@ TEST(EvaluationShares, NumbersDocumentsInDescendingOrderOfTheirIds) {
   EXPECT_EQ(part.header.document_count(), 4);
   EXPECT_EQ(part.header.own_sequences(), 4);
   EXPECT_EQ(part.header.own_queries(), 1);
-  EXPECT_EQ(part.header.max_aliases(), 2);
   EXPECT_THAT(part.header.judged_offsets(), ElementsAre(0, 2));
   EXPECT_THAT(part.header.judged_documents(), ElementsAre(0, 2));
   EXPECT_THAT(part.header.judged_grades(), ElementsAre(0, 3));
@@ -110,7 +109,6 @@ RC_GTEST_PROP(EvaluationShares, CoverEveryQueryAndDocumentOnce, ()) {
     if (rank == 0) first = part.header;
     RC_ASSERT(part.header.query_count() == first.query_count());
     RC_ASSERT(part.header.document_count() == dataset->documents());
-    RC_ASSERT(part.header.max_aliases() == first.max_aliases());
     RC_ASSERT(rank == 0 || part.header.judged_offsets().empty());
     RC_ASSERT(rank == 0 || part.header.alias_documents().empty());
     uint32_t sequences = 0, queries = 0;

@@ -8,11 +8,11 @@ namespace muster {
 namespace {
 
 // Every positive that a query may bring in some epoch.
-std::vector<uint32_t> EverBrought(const Judged& judged, const ChoiceRules& rules, uint32_t query) {
+std::vector<uint32_t> EverBrought(const PassagesOfQuery& judged, const ChoiceRules& rules, uint32_t query) {
   const bool fixed = !rules.draw_one && (rules.choose_positives == muster::v1::CHOOSE_FIRST ||
                                          rules.choose_positives == muster::v1::CHOOSE_TOP_GRADED);
   std::vector<uint32_t> passages;
-  for (const Judged::Positive& positive :
+  for (const PassagesOfQuery::Positive& positive :
        fixed ? ChoosePassages(judged, rules, /*epoch=*/0, query).positives : judged.selectable) {
     passages.push_back(positive.passage);
   }
@@ -28,7 +28,7 @@ bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules&
   // If there is no negative, everything that any query brings is also relevant to the first query.
   absl::flat_hash_set<uint32_t> relevant_to_first, brought;
   for (size_t i = 0; i < queries.size(); ++i) {
-    const Judged judged = JudgedPassages(dataset.judgments(split, queries[i]), rules);
+    const PassagesOfQuery judged = JudgedPassages(dataset.judgments(split, queries[i]), rules);
     if (rules.negatives_per_query > 0 && !judged.negatives.empty()) return true;
     if (!together) continue;
     if (i == 0) relevant_to_first.insert(judged.relevant.begin(), judged.relevant.end());
@@ -39,7 +39,7 @@ bool MayHaveNegatives(const Dataset& dataset, uint32_t split, const ChoiceRules&
   }
   if (!together) return false;
   return std::ranges::any_of(queries, [&](uint32_t query) {
-    const Judged judged = JudgedPassages(dataset.judgments(split, query), rules);
+    const PassagesOfQuery judged = JudgedPassages(dataset.judgments(split, query), rules);
     const auto relevant = std::ranges::count_if(judged.relevant, [&](uint32_t p) { return brought.contains(p); });
     return static_cast<size_t>(relevant) < brought.size();
   });

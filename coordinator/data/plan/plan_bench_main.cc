@@ -14,7 +14,7 @@ namespace muster {
 namespace {
 
 void Print(const char* what, absl::Duration took, uint32_t queries) {
-  std::printf("%-38s %8.2f ms  %6.2f us a query\n", what, absl::ToDoubleMilliseconds(took),
+  std::printf("%-38s %8.2f ms  %6.2f us per query\n", what, absl::ToDoubleMilliseconds(took),
               absl::ToDoubleMicroseconds(took) / queries);
 }
 
@@ -64,7 +64,7 @@ absl::Status Measure(uint32_t queries, uint32_t world_size) {
   const absl::Duration shared = RealClock().Monotonic();
   std::printf("%zu queries, %zu unique passages, %u ranks\n", plan.queries.size(), plan.passages.size(), world_size);
   Print("plan alone", planned - start, queries);
-  Print("plan, deal, first rank's share", first - planned, queries);
+  Print("plan, assign, first rank's share", first - planned, queries);
   Print("all ranks' shares of a planned step", shared - first, queries);
   std::printf("%.1f MB of shares, made and serialized at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,
               static_cast<double>(bytes) / 1e6 / absl::ToDoubleSeconds(shared - first));
@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   uint32_t queries = 1024, ranks = 8;
   if (argc > 3 || (argc > 1 && !muster::ReadNumber(argv[1], queries)) ||
       (argc > 2 && !muster::ReadNumber(argv[2], ranks))) {
-    std::fprintf(stderr, "usage: muster-plan-bench [QUERIES_A_STEP [RANKS]]\n");
+    std::fprintf(stderr, "usage: muster-plan-bench [QUERIES_PER_STEP [RANKS]]\n");
     return muster::kExitUsage;
   }
   if (const absl::Status status = muster::Measure(queries, ranks); !status.ok()) {

@@ -8,8 +8,8 @@
 
 #include "common/files.h"
 #include "common/random.h"
-#include "coordinator/data/plan/fake_dataset.h"
 #include "coordinator/data/plan/share_source.h"
+#include "coordinator/data/plan/testing/fake_dataset.h"
 #include "coordinator/data/tokenize/token_store.h"
 #include "coordinator/data/tokenize/vocab_txt.h"
 

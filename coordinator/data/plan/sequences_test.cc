@@ -86,13 +86,13 @@ TEST_F(SequencesTest, JobsFromBeforePromptsWereStoredContinueAsTheyBegan) {
   EXPECT_THAT(Ids(BatchOf(Bytes()), 0), ElementsAre(0, 3, 4, 2, 7, 1));
 }
 
-TEST_F(SequencesTest, ResolvedPromptsGoOverTheSpecification) {
+TEST_F(SequencesTest, ResolvedPromptsOverrideTheSpecification) {
   model_.mutable_prompts()->set_query("a:");
   resolved_.mutable_prompts();
   EXPECT_THAT(Ids(BatchOf(Bytes()), 0), ElementsAre(0, 2, 7, 1));
 }
 
-// As sentence-transformers 6 counts: the prompt alone with its special tokens but the last.
+// sentence-transformers 6 counts in this way: the prompt alone with its special tokens but the last.
 TEST_F(SequencesTest, ExcludedPromptsAreCountedFromTheFirstToken) {
   resolved_.mutable_prompts()->set_query("b: ");
   resolved_.set_exclude_prompt(true);
@@ -107,7 +107,7 @@ TEST_F(SequencesTest, TheTokenizerSaysAtWhichEndTextsAreCut) {
   EXPECT_THAT(Ids(BatchOf(Bytes("Right")), 1), ElementsAre(0, 3, 7, 7, 7, 1));
 }
 
-TEST_F(SequencesTest, RefusesLengthsWithoutRoom) {
+TEST_F(SequencesTest, RefusesLengthsThatAreTooShort) {
   model_.mutable_max_length()->set_query(2);
   const auto tokens = TokenStore::OpenOrBuild(dataset_, Bytes(), {}, folder_, {});
   EXPECT_EQ(Sequences::Create(**tokens, model_, resolved_).status().message(),

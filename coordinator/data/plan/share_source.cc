@@ -9,7 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/sequences.h"
 #include "coordinator/data/plan/step_plan.h"
 
@@ -22,12 +22,12 @@ constexpr size_t kCacheBytes = 64 << 20;  // number of plans to keep, approximat
 constexpr size_t kCachePlans = 1024;
 
 // A step planned and assigned to the ranks of one world size.
-struct DealtStep {
+struct AssignedStep {
   StepPlan plan;
   std::vector<RankLoad> ranks;
 };
 
-size_t MemoryBytes(const DealtStep& step) {
+size_t MemoryBytes(const AssignedStep& step) {
   size_t bytes = step.plan.MemoryBytes();
   for (const RankLoad& rank : step.ranks) {
     bytes += sizeof rank + sizeof(uint32_t) * (rank.slots.capacity() + rank.micro_batch_ends.capacity());
@@ -35,19 +35,19 @@ size_t MemoryBytes(const DealtStep& step) {
   return bytes;
 }
 
-DealtStep PlanAndDeal(const PlanInputs& inputs, const Sequences& sequences, uint32_t micro_batch_tokens, uint64_t step,
+AssignedStep PlanAndAssign(const PlanInputs& inputs, const Sequences& sequences, uint32_t micro_batch_tokens, uint64_t step,
                       uint32_t world_size) {
-  DealtStep dealt{PlanStep(inputs, step), {}};
+  AssignedStep assigned{PlanStep(inputs, step), {}};
   std::vector<Sequence> all;
-  all.reserve(dealt.plan.queries.size() + dealt.plan.passages.size());
-  for (const uint32_t query : dealt.plan.queries) {
+  all.reserve(assigned.plan.queries.size() + assigned.plan.passages.size());
+  for (const uint32_t query : assigned.plan.queries) {
     all.push_back({static_cast<uint32_t>(all.size()), sequences.QueryLength(query)});
   }
-  for (const uint32_t passage : dealt.plan.passages) {
+  for (const uint32_t passage : assigned.plan.passages) {
     all.push_back({static_cast<uint32_t>(all.size()), sequences.PassageLength(passage)});
   }
-  dealt.ranks = Deal(std::move(all), world_size, micro_batch_tokens);
-  return dealt;
+  assigned.ranks = AssignSequences(std::move(all), world_size, micro_batch_tokens);
+  return assigned;
 }
 
 // The part begin..end-1 of CSR edges, with offsets from 0.
@@ -58,23 +58,23 @@ void CopyEdges(const std::vector<uint32_t>& offsets, const std::vector<uint32_t>
   columns_out.Add(columns.begin() + offsets[begin], columns.begin() + offsets[end]);
 }
 
-StepShare ShareOf(const DealtStep& dealt, const Dataset& dataset, const Sequences& sequences, uint32_t rank) {
-  const StepPlan& plan = dealt.plan;
+StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Sequences& sequences, uint32_t rank) {
+  const StepPlan& plan = assigned.plan;
   StepShare share;
   share.set_step(plan.step);
   share.set_epoch(plan.epoch);
   share.set_epoch_end(plan.epoch_end);
   share.set_query_count(static_cast<uint32_t>(plan.queries.size()));
   share.set_passage_count(static_cast<uint32_t>(plan.passages.size()));
-  const RankLoad& own = dealt.ranks[rank];
+  const RankLoad& own = assigned.ranks[rank];
   for (size_t i = 0; i < own.micro_batch_ends.size(); ++i) {
     sequences.FillMicroBatch(plan.queries, plan.passages, own.MicroBatch(i), *share.add_micro_batches());
   }
-  for (const RankLoad& load : dealt.ranks) {
+  for (const RankLoad& load : assigned.ranks) {
     share.add_rank_counts(static_cast<uint32_t>(load.slots.size()));
     share.mutable_gather_slots()->Add(load.slots.begin(), load.slots.end());
   }
-  const auto [begin, end] = EqualRange(share.query_count(), rank, static_cast<uint32_t>(dealt.ranks.size()));
+  const auto [begin, end] = EqualRange(share.query_count(), rank, static_cast<uint32_t>(assigned.ranks.size()));
   share.set_row_begin(begin);
   share.set_row_end(end);
   CopyEdges(plan.positive_offsets, plan.positives, begin, end, *share.mutable_positive_offsets(),
@@ -128,11 +128,11 @@ class ShareSource::State {
     const std::shared_ptr<Entry> entry = Find(step, world_size);
     std::call_once(entry->once, [&] {
       const absl::Duration start = options_.clock->Monotonic();
-      entry->dealt = PlanAndDeal(inputs_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
+      entry->assigned = PlanAndAssign(inputs_, sequences_, options_.spec.batch().micro_batch_tokens(), step, world_size);
       if (options_.on_plan) options_.on_plan(options_.clock->Monotonic() - start);
       Account(*entry);
     });
-    StepShare share = ShareOf(entry->dealt, *options_.train, sequences_, rank);
+    StepShare share = ShareOf(entry->assigned, *options_.train, sequences_, rank);
     if (share.epoch_end()) {
       share.set_epoch_queries(epoch_.queries);
       share.set_epoch_query_sum(epoch_.sum);
@@ -146,7 +146,7 @@ class ShareSource::State {
     uint64_t step;
     uint32_t world_size;
     std::once_flag once;
-    DealtStep dealt;
+    AssignedStep assigned;
     size_t bytes = 0;  // guarded by State::mutex_; 0: not planned yet
   };
 
@@ -168,7 +168,7 @@ class ShareSource::State {
   // Drops the least recently used plans. If a rank still needs one, it is planned again.
   void Account(Entry& entry) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    entry.bytes = MemoryBytes(entry.dealt);
+    entry.bytes = MemoryBytes(entry.assigned);
     bytes_ += entry.bytes;
     while (recent_.size() > 2 && (bytes_ > kCacheBytes || recent_.size() > kCachePlans) &&
            recent_.back()->bytes > 0) {

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "common/sample_ledger.h"
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/plan_test_data.h"
 
 namespace muster {
@@ -184,7 +184,7 @@ TEST(ShareSource, EqualTextsUnderTwoIdsAreEncodedOnceAndPositiveToBothQueries) {
   }
 }
 
-RC_GTEST_PROP(ShareSource, VisitsEveryQueryOnceAnEpochWhereverItIsResumed, ()) {
+RC_GTEST_PROP(ShareSource, VisitsEveryQueryOncePerEpochWhereverItIsResumed, ()) {
   const auto dataset = RandomDataset(*rc::gen::arbitrary<uint64_t>(), *rc::gen::inRange<uint32_t>(1, 60), 20);
   const muster::v1::JobSpec spec = TestJob(*rc::gen::inRange<uint32_t>(1, 12));
   const muster::v1::ResolvedJob resolved = Resolve(*dataset, spec);

@@ -110,9 +110,9 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
   relevant.reserve(plan.queries.size());
   plan.positive_offsets.push_back(0);
   for (const uint32_t query : plan.queries) {
-    Judged judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules);
+    PassagesOfQuery judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules);
     const Choice choice = ChoosePassages(judged, inputs.rules, plan.epoch, query);
-    for (const Judged::Positive& positive : choice.positives) {
+    for (const PassagesOfQuery::Positive& positive : choice.positives) {
       plan.positives.push_back(column(positive.passage));
       if (inputs.weigh) plan.positive_weights.push_back(positive.grade);
     }

@@ -131,7 +131,7 @@ TEST(PlanStep, ALongEpochIsAPermutationAndTheNextOneAnother) {
   const auto dataset = RandomDataset(17, 200, 60);
   const PlanInputs inputs = Inputs(*dataset, {}, 16);
   const uint64_t steps = StepsPerEpoch(inputs.queries.size(), 16);
-  ASSERT_NE(inputs.queries.size() % 16, 0) << "the last batch is to be smaller";
+  ASSERT_NE(inputs.queries.size() % 16, 0) << "the last batch must be smaller";
   std::vector<uint32_t> orders[2];
   for (uint64_t step = 0; step < 2 * steps; ++step) {
     const StepPlan plan = PlanStep(inputs, step);

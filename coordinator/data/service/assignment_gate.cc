@@ -79,7 +79,7 @@ absl::Status AssignmentGate::AdmitRead(const grpc::ServerContext& context, const
   if (Has(ticket->manifests(), digest)) return absl::OkStatus();
   for (const std::string& manifest : ticket->manifests()) {
     const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(blobs, manifest);
-    if (!files.ok()) continue;  // a dropped checkpoint; the rank notices by itself
+    if (!files.ok()) continue;  // a dropped checkpoint; the rank notices when it asks for it
     for (const muster::v1::FileEntry& file : files->files()) {
       if (file.digest() == digest) return absl::OkStatus();
     }

@@ -24,7 +24,7 @@ absl::Status AttemptFence::Admit(const std::string& job, uint32_t attempt) {
   }
   if (attempt == newest) return absl::OkStatus();
   return WithReason(absl::FailedPreconditionError(absl::StrCat("job ", job, ": attempt ", attempt,
-                                                               " is over, attempt ", newest, " was seen")),
+                                                               " has ended, attempt ", newest, " was seen")),
                     "STALE_ATTEMPT");
 }
 

@@ -14,7 +14,7 @@ TEST(AttemptFence, RefusesWhatIsOlderThanTheNewestOfTheSameJob) {
   EXPECT_TRUE(fence.Admit("b", 1).ok());
   const absl::Status status = fence.Admit("a", 1);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(status.message(), "job a: attempt 1 is over, attempt 2 was seen");
+  EXPECT_EQ(status.message(), "job a: attempt 1 has ended, attempt 2 was seen");
   EXPECT_EQ(ReasonOf(status), "STALE_ATTEMPT");
   EXPECT_TRUE(fence.Admit("a", 3).ok());
   EXPECT_FALSE(fence.Admit("a", 2).ok());

@@ -275,7 +275,7 @@ TEST_F(ServerStream, PromptsAreTheModelsUnlessTheJobSetsThem) {
   EXPECT_THAT(ResolveNotes(), testing::IsEmpty());
 }
 
-TEST_F(ServerStream, SendsEveryStepAndEveryQueryOnceAnEpoch) {
+TEST_F(ServerStream, SendsEveryStepAndEveryQueryOncePerEpoch) {
   const Streamed streamed = Stream(Request(1));
   ASSERT_TRUE(streamed.status.ok()) << streamed.status;
   ASSERT_EQ(streamed.shares.size(), 6u);
@@ -366,7 +366,7 @@ TEST_F(ServerStream, ManyRanksAtOnceSeeOnePlan) {
 TEST_F(ServerStream, StreamsTheWholeSharedSet) {
   const auto source = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/banking77-intent";
   const auto vocabulary = std::filesystem::path(MUSTER_SOURCE_DIR) / "../shared/data/bert-vocab/vocab.txt";
-  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " is not there";
+  if (!std::filesystem::exists(source)) GTEST_SKIP() << "left out: " << source << " does not exist";
   Files files;
   for (const char* path : {"corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv"}) {
     const std::string content = ReadFile(source / path).value();

@@ -65,7 +65,7 @@ class DataServerTest : public testing::Test {
     const std::string bytes = SignTicket(ticket, ReadCertificateFolder(root_ / "coordinator").value()).value();
     return Channel("worker", bytes);
   }
-  // As the coordinator makes it for worker "worker".
+  // The ticket that the coordinator makes for worker "worker".
   static muster::internal::v1::Ticket TicketOf(const muster::internal::v1::RankIdentity& identity,
                                                const muster::v1::ResolvedJob& resolved) {
     muster::internal::v1::Assignment assignment;

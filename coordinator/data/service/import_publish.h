@@ -16,7 +16,7 @@ namespace muster {
 
 // What is known about an import before its files come.
 struct ImportStart {
-  bool adds = false;                         // to `before`, which is there
+  bool adds = false;                         // to `before`, which must be set
   std::optional<muster::v1::Dataset> before;  // the dataset that has the name; nothing if it is free
   std::shared_ptr<const Dataset> base;        // the content of `before`, if the import adds to it
   std::optional<ReportTokens> tokens;         // of the report, if they are asked for

@@ -133,7 +133,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
   EXPECT_EQ(models.models_size(), 1);
 }
 
-TEST_F(ServerImport, RefusesAModelThatIsNone) {
+TEST_F(ServerImport, RefusesAFolderThatIsNotAModel) {
   EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
             "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a tokenizer "
             "(tokenizer.json or vocab.txt) alone.");

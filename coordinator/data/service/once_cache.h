@@ -28,7 +28,7 @@ class OnceCache {
     for (auto& [key, entry] : entries_) Join(*entry);
   }
 
-  // The value of the key. Callers that ask while it is being made wait for it. `give_up` is called now and then; if it
+  // The value of the key. Callers that ask while it is being made wait for it. `give_up` is called regularly; if it
   // returns an error, Get returns that error at once, while the value is still being made. After an error the next call
   // makes it again.
   absl::StatusOr<std::shared_ptr<Value>> Get(const std::string& key, Make make,

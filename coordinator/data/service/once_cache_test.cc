@@ -42,7 +42,7 @@ TEST(OnceCache, MakesItAgainAfterAnError) {
   EXPECT_EQ(**cache.Get("k", fails, Never), 7);
 }
 
-TEST(OnceCache, WhoGivesUpLeavesTheMakingToOthers) {
+TEST(OnceCache, ACallerThatGivesUpLeavesTheWorkToOthers) {
   OnceCache<int> cache(4);
   absl::Notification go;
   const auto slow = [&]() -> absl::StatusOr<std::shared_ptr<int>> {

@@ -20,7 +20,7 @@ absl::Status CheckOwner(const Principal& caller, const muster::v1::Dataset& data
 absl::Status CheckOwner(const Principal& caller, const muster::v1::Model& model);
 
 // For an import or push over an existing name. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: says
-// what is there and what to do. With it: as CheckOwner.
+// the existing content and what to do. With it: as CheckOwner.
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Dataset& existing, bool replace);
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Model& existing, bool replace);
 

@@ -85,7 +85,7 @@ class Ownership : public DataServerTest {
     return request;
   }
   static Files OtherVocabulary() { return {{"vocab.txt", Vocabulary()[0].second + "more\n"}}; }
-  // Like a version that stored no owners.
+  // Stored by a version without owners.
   void StoreWithoutOwner(const v1::Dataset& dataset) {
     server_.reset();
     v1::Dataset without = dataset;

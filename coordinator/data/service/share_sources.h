@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// Thread-safe. `give_up` is asked now and then while a call waits (OnceCache::Get).
+// Thread-safe. `give_up` is called regularly while a call waits (OnceCache::Get).
 class ShareSources {
  public:
   using GiveUp = std::function<absl::Status()>;

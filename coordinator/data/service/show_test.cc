@@ -100,7 +100,7 @@ TEST_F(ServerShow, OneQueryIsFoundByItsIdInTheSplitThatJudgesIt) {
             "query_id: dataset \"set\" has no query \"q77\". See some with muster data show set.");
 }
 
-TEST_F(ServerShow, RefusesWhatIsNotThereByName) {
+TEST_F(ServerShow, RefusesUnknownNamesByName) {
   EXPECT_EQ(ReasonOf(Show(Request("set")).status()), "DATASET_NOT_FOUND");
   ASSERT_TRUE(Import(Header("set"), BeirFiles(3)).ok());
   v1::ShowDatasetRequest request = Request("set");

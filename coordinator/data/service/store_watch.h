@@ -1,4 +1,4 @@
-// Metrics of what the data server stores: a thread scans the state folder now and then, so that a scrape is cheap
+// Metrics of what the data server stores: a thread scans the state folder regularly, so that a scrape is cheap
 // however large the folder is.
 #pragma once
 

@@ -45,7 +45,7 @@ class ServerSweep : public DataServerTest {
   }
 };
 
-TEST_F(ServerSweep, TakesWhatNoNameAndNoJobNeeds) {
+TEST_F(ServerSweep, RemovesWhatNoNameAndNoJobNeeds) {
   const std::string set = Import(Header("set"), BeirFiles(3))->dataset().digest();
   const std::string replaced = Import(Header("other"), BeirFiles(4))->dataset().digest();
   ASSERT_TRUE(Import(Replacing("other"), BeirFiles(5)).ok());
@@ -71,7 +71,7 @@ TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
   internal::v1::SweepRequest request = Request();
   request.add_datasets(digest);
   EXPECT_TRUE(Sweep(request)->empty());
-  EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job is over";
+  EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job has ended";
 }
 
 TEST_F(ServerSweep, LeavesWhatIsNew) {
@@ -99,7 +99,7 @@ TEST_F(ServerSweep, ACoordinatorOfAnOlderEpochRemovesNothing) {
   EXPECT_EQ(Sweep(Request(8))->at("blobs"), 1u);
 }
 
-TEST_F(ServerSweep, NothingGoesDuringABackup) {
+TEST_F(ServerSweep, NothingIsRemovedDuringABackup) {
   BlobClient(operator_).PutBytes("loose").value();
   Age();
   grpc::ClientContext context;

@@ -30,7 +30,7 @@ class Table {
     if (size_ == count) return absl::OkStatus();
     return Damaged(folder / name, absl::StrCat("holds ", size_, " entries, the manifest says ", count));
   }
-  // Of any length.
+  // Opens a table of any length.
   absl::Status Open(const std::filesystem::path& folder, std::string_view name, const Json& files) {
     const std::filesystem::path path = folder / name;
     const auto entry = files.find(std::string(name));

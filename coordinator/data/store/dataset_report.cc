@@ -59,11 +59,11 @@ void AddGrades(const Dataset& dataset, muster::v1::ImportReport& report) {
 }
 
 // The splits that judge each query: one bit for train, one for any other split.
-struct Judged {
+struct SplitsOfQuery {
   bool in_train = false, in_other = false, has_positive = false;
 };
-std::vector<Judged> WhereJudged(const Dataset& dataset) {
-  std::vector<Judged> judged(dataset.queries());
+std::vector<SplitsOfQuery> WhereJudged(const Dataset& dataset) {
+  std::vector<SplitsOfQuery> judged(dataset.queries());
   ForEachJudgment(dataset, [&](uint32_t split, uint32_t query, const Judgment& judgment) {
     (dataset.splits()[split] == "train" ? judged[query].in_train : judged[query].in_other) = true;
     judged[query].has_positive |= IsPositive(judgment);
@@ -94,7 +94,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
     if (of_source[source] > 0) (*report.mutable_sources())[dataset.sources()[source]] = of_source[source];
   }
 
-  const std::vector<Judged> judged = WhereJudged(dataset);
+  const std::vector<SplitsOfQuery> judged = WhereJudged(dataset);
   uint64_t empty = 0, without_positive = 0, shared = 0;
   absl::flat_hash_set<uint64_t> elsewhere;  // hashes of texts of queries that a split other than train judges
   const absl::Hash<std::string> hash;

@@ -13,7 +13,7 @@ struct IdenticalId {
   uint32_t query = 0, document = 0;
 };
 
-// In ascending order of documents. Of documents with one id all count.
+// In ascending order of documents. Includes all documents that share an id.
 std::vector<IdenticalId> IdenticalIds(const Dataset& dataset);
 
 // Whether the query's text is the document's too, in normal form; with or without its title.

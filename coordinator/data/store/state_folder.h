@@ -1,4 +1,4 @@
-// The data server's state folder: what lies where, and that one process has it at a time.
+// The data server's state folder: its layout, and the lock that only one process can hold.
 //
 //   catalogue.db       names (store/catalogue.h)
 //   datasets/DIGEST/   datasets (store/dataset_format.h)

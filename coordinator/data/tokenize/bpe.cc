@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
   std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), std::move(options)));
   const Vocabulary& tokens = model->vocabulary_;
   const size_t prefix = model->options_.continuing_prefix.size();
-  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; of equal ones the last counts
+  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; the last of equal ones is used
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const auto left_id = tokens.Find(left), right_id = tokens.Find(right);

@@ -1,4 +1,4 @@
-// A model whose words are bytes, written as characters (ByteLevel), for a model that knows of characters alone.
+// A model whose words are bytes, written as characters (ByteLevel), for a model that handles only characters.
 #pragma once
 
 #include <memory>

@@ -33,7 +33,7 @@ bool IsNumeric(UChar32 c);  // of the pre-tokenizer Digits
 // A character of Unicode 15 with the same category and length in UTF-8: for a character that ICU does not know yet and
 // the regular expressions of the tokenizers do; else `c` itself.
 UChar32 StandIn(UChar32 c);
-// `text` with stand-ins; every character keeps its place.
+// `text` with placeholders; every character keeps its place.
 std::string WithStandIns(std::string_view text);
 
 // Classes of regular expressions, of Unicode 16.

@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// One object and where it stands, for messages: "tokenizer.json: model.unk_token". Keeps a reference to the JSON.
+// One object and its path, for messages: "tokenizer.json: model.unk_token". Keeps a reference to the JSON.
 class JsonObject {
  public:
   // INVALID_ARGUMENT if `json` is not an object.

@@ -23,7 +23,7 @@ class Normalizer {
 // INVALID_ARGUMENT names what is not supported.
 absl::StatusOr<std::unique_ptr<const Normalizer>> ReadNormalizer(const JsonObject& json);
 
-// Of a BertNormalizer.
+// Reads the options of a BertNormalizer.
 absl::StatusOr<BertOptions> ReadBertOptions(const JsonObject& json);
 
 }  // namespace muster

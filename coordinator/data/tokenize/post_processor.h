@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// Puts the ids of the post-processor around those that are there. INVALID_ARGUMENT names what is not supported.
+// Adds the post-processor's ids before and after the given ones. INVALID_ARGUMENT names what is not supported.
 absl::Status AddPostProcessor(const JsonObject& json, std::vector<uint32_t>& prefix, std::vector<uint32_t>& suffix);
 
 }  // namespace muster

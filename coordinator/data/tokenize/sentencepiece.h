@@ -1,4 +1,4 @@
-// SentencePiece's model file (sentencepiece.bpe.model) of XLM-R and its kin, for folders without tokenizer.json.
+// SentencePiece's model file (sentencepiece.bpe.model) of XLM-R and similar models, for folders without tokenizer.json.
 // Source: google/sentencepiece, sentencepiece_model.proto; transformers 5, XLMRobertaConverter.
 #pragma once
 

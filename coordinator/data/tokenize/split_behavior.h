@@ -1,4 +1,4 @@
-// What becomes of the delimiters when a text is split.
+// Where the delimiters go when a text is split.
 // Source: huggingface/tokenizers, tokenizer/normalizer.rs (SplitDelimiterBehavior).
 #pragma once
 

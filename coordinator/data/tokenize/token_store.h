@@ -27,7 +27,7 @@ struct JoinedPrompts {
 class TokenStore {
  public:
   // `folder` holds the stores of any number of datasets and tokenizers, a file each, named by both digests. A store
-  // that is there is mapped; otherwise it is built with all cores, written aside and renamed, so that a crash leaves
+  // that exists is mapped; otherwise it is built with all cores, written aside and renamed, so that a crash leaves
   // none or a whole one. A broken file is rebuilt. `progress` (may be empty) gets the completed share, 0 to 1, now and
   // then, from the calling thread.
   static absl::StatusOr<std::shared_ptr<const TokenStore>> OpenOrBuild(

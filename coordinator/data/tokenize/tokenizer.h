@@ -14,7 +14,7 @@ namespace muster {
 // Thread-safe: immutable. Owned by the token stores and jobs that use it, through a shared_ptr.
 class Tokenizer {
  public:
-  // What every kind of tokenizer knows of itself.
+  // The facts that every kind of tokenizer reports about itself.
   struct Facts {
     std::vector<uint32_t> prefix, suffix;  // ids that the post-processor puts around one sequence; both may be empty
     uint32_t pad = 0;

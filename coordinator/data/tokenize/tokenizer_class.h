@@ -12,11 +12,11 @@
 namespace muster {
 
 enum class TokenizerClass {
-  kAsItIs,      // tokenizer.json counts as it is
+  kAsItIs,      // tokenizer.json is used as it is
   kBert,        // normalizer and pre-tokenizer are the class's own, from the keys of tokenizer_config.json
-  kRoberta,     // likewise
-  kXlmRoberta,  // likewise
-  kQwen2,       // likewise
+  kRoberta,     // as kBert
+  kXlmRoberta,  // as kBert
+  kQwen2,       // as kBert
 };
 
 // As AutoTokenizer chooses: tokenizer_class of tokenizer_config.json, else of config.json, else the one of config.json's

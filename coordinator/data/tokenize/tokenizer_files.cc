@@ -44,7 +44,7 @@ absl::Status CheckAddedTokensFile(const TokenizerFileReader& read, const json& t
       return token.is_object() && token.value("content", json()) == json(content);
     });
     if (known != tokens.end() && known->contains("id") && (*known)["id"] != id) {
-      return file.Error(content, "has another id in tokenizer.json, which counts. Remove added_tokens.json, "
+      return file.Error(content, "has another id in tokenizer.json, which is the one used. Remove added_tokens.json, "
                                               "which transformers 5 no longer writes.");
     }
     if (known == tokens.end()) {

@@ -18,7 +18,7 @@ using TokenizerFileReader = std::function<absl::StatusOr<std::optional<std::stri
 // INVALID_ARGUMENT names file and place of what is not supported.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizer(const TokenizerFileReader& read);
 
-// As the versions before read it: vocab.txt alone, lowered or not. For jobs that began with it.
+// Reads vocab.txt alone, lowered or not, as earlier versions did: for jobs that began with one of them.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizerOfEarlierVersions(const TokenizerFileReader& read);
 
 }  // namespace muster

@@ -180,7 +180,7 @@ TEST(TokenizerFiles, AddedTokensAreNeverLost) {
   file["added_tokens"].push_back({{"id", 11}, {"content", "new"}});
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 11})"}}), "");
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": 12})"}}),
-            "added_tokens.json: new: has another id in tokenizer.json, which counts. Remove added_tokens.json, which "
+            "added_tokens.json: new: has another id in tokenizer.json, which is the one used. Remove added_tokens.json, which "
             "transformers 5 no longer writes.");
   EXPECT_EQ(Error({{"tokenizer.json", file.dump()}, {"added_tokens.json", R"({"new": "11"})"}}),
             "added_tokens.json: new: must be a token's id");

@@ -14,7 +14,7 @@ namespace muster {
 // Bounded; when it is full, it starts over. Used by one thread.
 class WordCache {
  public:
-  // Appends the ids of `word`; if it is not there, `encode(word, ids)` gives them.
+  // Appends the ids of `word`; if it is not cached, `encode(word, ids)` computes them.
   template <typename Encode>
   void Append(std::string_view word, std::vector<uint32_t>& ids, Encode encode) {
     if (word.size() > kLongestWord) return encode(word, ids);

@@ -111,7 +111,7 @@ class Gpt2Words : public Pattern {
   }
 };
 
-// Of Qwen2 and cl100k, which differ in how many digits stay together.
+// The words of Qwen2 and cl100k, which differ in how many digits stay together.
 class Cl100kWords : public Pattern {
  public:
   explicit Cl100kWords(size_t most_digits) : most_digits_(most_digits) {}

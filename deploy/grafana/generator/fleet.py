@@ -1,4 +1,4 @@
-"""Fleet and queue: which workers are there, what waits, where the slot-seconds go, how the GPUs are."""
+"""Fleet and queue: known workers, waiting jobs, what slot-seconds are used for, health of the GPUs."""
 from panels import Query, build_dashboard, lines, number, rows_of, stacked
 
 

@@ -1,5 +1,5 @@
-// Agents without ranks: each holds a session of its own over a connection of its own, and obeys what the coordinator asks,
-// at once. One thread speaks for all of them; gRPC's threads read.
+// Agents without ranks: each holds a session of its own over a connection of its own, and does what the coordinator asks,
+// at once. One thread sends for all of them; gRPC's threads read.
 #pragma once
 
 #include <cstdint>

@@ -15,12 +15,11 @@ namespace {
 
 constexpr char kGpu[] = "gpu";
 
-std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& own) {
-  switch (assignment.spec().resources().device()) {
-    case muster::v1::DEVICE_CPU: return "cpu";
-    case muster::v1::DEVICE_GPU: return kGpu;
-    default: return own;  // auto, and values of a newer API
-  }
+std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const std::string& of_worker) {
+  const muster::v1::Device device = assignment.spec().resources().device();
+  if (device == muster::v1::DEVICE_CPU) return "cpu";
+  if (device == muster::v1::DEVICE_GPU) return kGpu;
+  return of_worker;  // auto, and values of a newer API
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ void AgentCore::On(const SessionEnded&) {
   backoff_ = std::min(backoff_ * 2, options_.max_backoff);
 }
 
-void AgentCore::On(const RankSaid& event) {
+void AgentCore::On(const RankReported& event) {
   Rank* rank = RankFromKey(event.rank);
   if (rank == nullptr || !rank->running) return;
   rank->heard = now_;
@@ -152,7 +152,7 @@ void AgentCore::NoteActivity(Rank& rank, const muster::internal::v1::RankActivit
   if (waits != waited && session_ == Session::kWelcomed) SendHeartbeat();
 }
 
-void AgentCore::On(const RankSaidNonsense& event) {
+void AgentCore::On(const RankReportIsBroken& event) {
   Rank* rank = RankFromKey(event.rank);
   if (rank == nullptr || !rank->running || rank->killed) return;
   rank->history.nonsense = true;

@@ -108,9 +108,9 @@ class AgentCore {
 
   void On(const MessageReceived& event);
   void On(const SessionEnded& event);
-  void On(const RankSaid& event);
+  void On(const RankReported& event);
   void NoteActivity(Rank& rank, const muster::internal::v1::RankActivity& activity);
-  void On(const RankSaidNonsense& event);
+  void On(const RankReportIsBroken& event);
   void On(const RankWrote& event);
   void On(const RankEnded& event);
   void On(const Overslept& event);

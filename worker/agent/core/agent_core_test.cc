@@ -142,7 +142,7 @@ TEST_F(AgentCoreTest, ConfigurationsHaveNothingOfANewerCoordinatorThatTheirRanks
   EXPECT_TRUE(config.checkpoints(0).GetReflection()->GetUnknownFields(config.checkpoints(0)).empty());
 }
 
-TEST_F(AgentCoreTest, AnAcknowledgementBeforeTheWelcomeIsOfNothing) {
+TEST_F(AgentCoreTest, AnAcknowledgmentBeforeTheWelcomeAcknowledgesNothing) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   const uint64_t sequence = reports_.back().sequence();
@@ -193,7 +193,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
   Connect();
   Desire({{"a", 1, kPrepare, {0, 1}}});
   Desire({{"a", 1, kRun, {0, 1}}});
-  RankSaid said{{{"a", 1}, 1}, {}};
+  RankReported said{{{"a", 1}, 1}, {}};
   auto& activity = *said.message.mutable_activity();
   activity.set_phase("encode");
   activity.set_step(7);
@@ -211,7 +211,7 @@ TEST_F(AgentCoreTest, HeartbeatsSayWhereEachRankIsAndSinceWhen) {
   Step(said);  // reports, without having moved
   const auto beat = heartbeat(Advance(absl::Seconds(1)));
   ASSERT_EQ(beat.attempts_size(), 1);
-  ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has said nothing";
+  ASSERT_EQ(beat.attempts(0).activities_size(), 1) << "rank 0 has reported nothing";
   EXPECT_EQ(beat.attempts(0).activities(0).rank(), 1);
   EXPECT_EQ(beat.attempts(0).activities(0).step(), 7);
   EXPECT_EQ(beat.attempts(0).activities(0).seconds_ago(), 3);
@@ -241,7 +241,7 @@ TEST_F(AgentCoreTest, PassesOnTheLedgerOfAnEpochAsAReport) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
-  RankSaid said{{{"a", 1}, 0}, {}};
+  RankReported said{{{"a", 1}, 0}, {}};
   said.message.mutable_epoch_closed()->set_epoch(3);
   said.message.mutable_epoch_closed()->set_missing(1);
   Step(said);
@@ -290,7 +290,7 @@ TEST_F(AgentCoreTest, KillsAfterTheGraceOnly) {
   EXPECT_EQ(reports_.back().rank_exited().cause(), muster::internal::v1::EXIT_CAUSE_STOPPED);
 }
 
-TEST_F(AgentCoreTest, ATimeInWhichItStoodStillIsNoTimeOfItsRanks) {
+TEST_F(AgentCoreTest, ATimeInWhichItWasFrozenDoesNotCountForItsRanks) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
@@ -315,7 +315,7 @@ TEST_F(AgentCoreTest, ARankThatDoesNotEndAfterItsResultIsKilledAndKeepsItsResult
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
-  RankSaid said{{{"a", 1}, 0}, {}};
+  RankReported said{{{"a", 1}, 0}, {}};
   said.message.mutable_result()->set_cause(muster::internal::v1::EXIT_CAUSE_SUCCESS);
   Step(said);
   EXPECT_THAT(Words(Advance(absl::Seconds(30))), ElementsAre("kill a#1 rank 0"));
@@ -368,7 +368,7 @@ TEST_F(AgentCoreTest, ACoordinatorThatComesBackInTimeChangesNothing) {
   EXPECT_THAT(Words(Advance(absl::Minutes(60))), IsEmpty());
 }
 
-TEST_F(AgentCoreTest, AnOlderCoordinatorIsNotObeyed) {
+TEST_F(AgentCoreTest, AnOlderCoordinatorIsIgnored) {
   Connect(5);
   Desire({{"a", 1, kPrepare, {0}}}, 5);
   Desire({{"a", 1, kRun, {0}}}, 5);
@@ -394,7 +394,7 @@ TEST_F(AgentCoreTest, WhatAnEarlierInstanceRanIsReportedAndNotStarted) {
   EXPECT_EQ(LastReport(), Report::kPrepared);
 }
 
-TEST_F(AgentCoreTest, LogLinesStandBeforeTheEndOfTheirRank) {
+TEST_F(AgentCoreTest, LogLinesComeBeforeTheEndOfTheirRank) {
   Connect();
   Desire({{"a", 1, kPrepare, {0}}});
   Desire({{"a", 1, kRun, {0}}});
@@ -420,7 +420,7 @@ TEST_F(AgentCoreTest, HeartbeatsNameWhatRuns) {
   EXPECT_EQ(core_.next_tick(), now_ + absl::Seconds(3));
 }
 
-TEST_F(AgentCoreTest, ASilentCoordinatorIsLeft) {
+TEST_F(AgentCoreTest, ClosesItsSessionWithASilentCoordinator) {
   while (!Has<OpenSession>(Advance(absl::Seconds(1)))) {
   }
   EXPECT_FALSE(Has<CloseSession>(Advance(absl::Seconds(14))));
@@ -477,7 +477,7 @@ TEST_F(AgentCoreTest, WhatRanksSavedWaitsForACoordinatorThatIsBeingReplaced) {
   Desire({{"a", 1, kRun, {0}}});
   Step(StopAsked{});
   Step(SessionEnded{"replaced"});
-  RankSaid saved{{{"a", 1}, 0}, {}};
+  RankReported saved{{{"a", 1}, 0}, {}};
   saved.message.mutable_checkpoint()->mutable_checkpoint()->set_step(7);
   Step(saved);
   EXPECT_THAT(Words(End({{"a", 1}, 0})), IsEmpty());

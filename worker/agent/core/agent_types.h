@@ -32,11 +32,11 @@ struct MessageReceived {  // from the coordinator, over the session that was ope
 struct SessionEnded {
   std::string reason;
 };
-struct RankSaid {
+struct RankReported {
   RankKey rank;
   muster::rank::v1::RankMessage message;
 };
-struct RankSaidNonsense {  // the bytes on its pipe are not a message
+struct RankReportIsBroken {  // the bytes on its pipe are not a message
   RankKey rank;
   std::string reason;
 };
@@ -55,7 +55,7 @@ struct Overslept {  // the agent was frozen for this long, perhaps with its host
 };
 struct Tick {};
 struct StopAsked {};  // the agent should end: its ranks save and stop; a second request stops them at once
-using Event = std::variant<MessageReceived, SessionEnded, RankSaid, RankSaidNonsense, RankWrote, RankEnded, Overslept, Tick,
+using Event = std::variant<MessageReceived, SessionEnded, RankReported, RankReportIsBroken, RankWrote, RankEnded, Overslept, Tick,
                            StopAsked>;
 
 struct OpenSession {

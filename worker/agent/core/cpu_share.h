@@ -12,8 +12,8 @@ namespace muster {
 inline std::vector<uint32_t> CpusOfSlot(std::span<const uint32_t> cpus, uint32_t slot, uint32_t slots, uint32_t threads) {
   const size_t share = slots == 0 ? 0 : cpus.size() / slots;
   if (share == 0 || share < threads || slot >= slots) return {};
-  const auto own = cpus.subspan(slot * share, share);
-  return {own.begin(), own.end()};
+  const auto of_slot = cpus.subspan(slot * share, share);
+  return {of_slot.begin(), of_slot.end()};
 }
 
 }  // namespace muster

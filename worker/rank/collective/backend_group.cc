@@ -10,13 +10,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/status.h"
 
 namespace muster {
 
 absl::Status CollectiveError(absl::string_view operation, absl::string_view reason) {
   return absl::UnavailableError(
-      absl::StrCat("collective failed: ", operation, ": ", reason.substr(0, reason.find('\n'))));
+      absl::StrCat("collective failed: ", operation, ": ", WithoutBacktrace(reason)));
 }
 
 // An operation without elements, or one that could not be started, has no transfer.
@@ -75,12 +76,12 @@ std::unique_ptr<Pending> BackendGroup::StartAllReduceSum(at::Tensor tensor) {
 absl::StatusOr<at::Tensor> BackendGroup::ReduceScatterRowsSum(const at::Tensor& full, std::span<const int64_t> counts) {
   std::vector<int64_t> shape = full.sizes().vec();
   shape[0] = counts[rank()];
-  at::Tensor own = at::empty(shape, full.options());
+  at::Tensor sums = at::empty(shape, full.options());
   RETURN_IF_ERROR(Start("reduce-scatter", [&]() -> Started {
                     if (full.numel() == 0) return nullptr;
-                    return ReduceScatter(full.contiguous(), counts, own);
+                    return ReduceScatter(full.contiguous(), counts, sums);
                   })->Wait());
-  return own;
+  return sums;
 }
 
 // Each rank's size and first bytes in one message; what is longer follows in a second one.

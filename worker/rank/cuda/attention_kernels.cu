@@ -21,20 +21,27 @@ struct Sequence {
     const uint64_t own = threshold == 0 ? 0 : static_cast<uint64_t>(job.mask.keys[blockIdx.z]);
     return {MixKey(MixKey(own, job.mask.layer), job.mask.site), threshold, head, length};
   }
-  // Head `head` of queries, keys or values; `first` heads lie before them in a row.
+  // Head `head` of rows of `heads` heads.
   __device__ __forceinline__ HeadRows Part(const AttentionJob& job, const void* rows, int64_t heads, int64_t head) const {
     const int64_t width = heads * job.head_size;
     return {static_cast<const Bfloat*>(rows) + first_row * width + head * job.head_size, width, length};
+  }
+  // `rows`: job.qkv or job.d_qkv. A row has the heads of queries, then those of keys, then those of values.
+  __device__ __forceinline__ HeadRows Queries(const AttentionJob& job, const void* rows, int64_t head) const {
+    return Part(job, rows, job.heads + 2 * job.key_value_heads, head);
+  }
+  __device__ __forceinline__ HeadRows Keys(const AttentionJob& job, const void* rows, int64_t shared_head) const {
+    return Queries(job, rows, job.heads + shared_head);
+  }
+  __device__ __forceinline__ HeadRows Values(const AttentionJob& job, const void* rows, int64_t shared_head) const {
+    return Queries(job, rows, job.heads + job.key_value_heads + shared_head);
   }
   const int64_t first_row, length;
   const Sight sight;
 };
 
-struct Heads {
-  __device__ __forceinline__ explicit Heads(const AttentionJob& job)
-      : all(job.heads + 2 * job.key_value_heads), sharing(job.heads / job.key_value_heads) {}
-  int64_t all, sharing;
-};
+// How many heads of queries share a head of keys and values.
+__device__ __forceinline__ int64_t HeadsPerKey(const AttentionJob& job) { return job.heads / job.key_value_heads; }
 
 // Stores rows [row, row + 16) of a warp, `values` times `factor[0]` (of row group) or `factor[1]` (of group + 8).
 template <int D>
@@ -62,14 +69,12 @@ __global__ void __launch_bounds__(kTileThreads) AttentionForwardKernel(const Att
   const Sequence sequence(job);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, head = blockIdx.y;
   if (first >= sequence.length) return;
-  const Heads heads(job);
-  const int64_t shared_head = head / heads.sharing;
-  const HeadRows k = sequence.Part(job, job.qkv, heads.all, job.heads + shared_head);
-  const HeadRows v = sequence.Part(job, job.qkv, heads.all, job.heads + job.key_value_heads + shared_head);
+  const int64_t shared_head = head / HeadsPerKey(job);
+  const HeadRows k = sequence.Keys(job, job.qkv, shared_head), v = sequence.Values(job, job.qkv, shared_head);
   const TileMask mask = sequence.Mask(job, head);
   const Lane lane;
   const int64_t row = first + lane.warp * 16 + lane.group;  // and row + 8
-  LoadTile<D>(sequence.Part(job, job.qkv, heads.all, head), first, kTile, q_tile);
+  LoadTile<D>(sequence.Queries(job, job.qkv, head), first, kTile, q_tile);
   float sums[D / 8][4] = {}, top[2] = {-kInfinity, -kInfinity}, total[2] = {0, 0};
   const int64_t end = sequence.sight.EndKey(first, kTile);
   for (int64_t key = sequence.sight.FirstKey(first); key < end; key += kTile) {
@@ -133,7 +138,7 @@ struct ScoreGradient {
   }
 };
 
-// As the forward's grid. Also stores delta: per query, the sum of out * d_out.
+// The grid is the forward's. Also stores delta: per query, the sum of out * d_out.
 template <int D>
 __global__ void __launch_bounds__(kTileThreads)
     AttentionQueryGradientKernel(const AttentionBackwardJob job, float scale) {
@@ -144,13 +149,11 @@ __global__ void __launch_bounds__(kTileThreads)
   const Sequence sequence(job);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, head = blockIdx.y;
   if (first >= sequence.length) return;
-  const Heads heads(job);
-  const int64_t shared_head = head / heads.sharing;
-  const HeadRows k = sequence.Part(job, job.qkv, heads.all, job.heads + shared_head);
-  const HeadRows v = sequence.Part(job, job.qkv, heads.all, job.heads + job.key_value_heads + shared_head);
+  const int64_t shared_head = head / HeadsPerKey(job);
+  const HeadRows k = sequence.Keys(job, job.qkv, shared_head), v = sequence.Values(job, job.qkv, shared_head);
   const TileMask mask = sequence.Mask(job, head);
   const Lane lane;
-  LoadTile<D>(sequence.Part(job, job.qkv, heads.all, head), first, kTile, q_tile);
+  LoadTile<D>(sequence.Queries(job, job.qkv, head), first, kTile, q_tile);
   LoadTile<D>(sequence.Part(job, job.d_out, job.heads, head), first, kTile, d_tile);
   __syncthreads();
   const HeadRows out = sequence.Part(job, job.out, job.heads, head);
@@ -200,7 +203,7 @@ __global__ void __launch_bounds__(kTileThreads)
     MultiplyDown<D>(d_p, k_tile, lane, sums);
   }
   const float factor[2] = {scale, scale};
-  StoreRows<D>(sums, factor, first + lane.warp * 16, sequence.Part(job, job.d_qkv, heads.all, head), lane);
+  StoreRows<D>(sums, factor, first + lane.warp * 16, sequence.Queries(job, job.d_qkv, head), lane);
 }
 
 // Queries at a time in the gradient of keys and values: fewer for wide heads, whose sums fill the registers.
@@ -221,15 +224,14 @@ __global__ void __launch_bounds__(kTileThreads)
   const Sequence sequence(job);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, shared_head = blockIdx.y;
   if (first >= sequence.length) return;
-  const Heads heads(job);
-  LoadTile<D>(sequence.Part(job, job.qkv, heads.all, job.heads + shared_head), first, kTile, k_tile);
-  LoadTile<D>(sequence.Part(job, job.qkv, heads.all, job.heads + job.key_value_heads + shared_head), first, kTile,
-              v_tile);
+  LoadTile<D>(sequence.Keys(job, job.qkv, shared_head), first, kTile, k_tile);
+  LoadTile<D>(sequence.Values(job, job.qkv, shared_head), first, kTile, v_tile);
   const Lane lane;
   const ScoreGradient gradient{scale, job.mask.threshold == 0 ? 1.0f : static_cast<float>(job.mask.scale)};
   float d_k[D / 8][4] = {}, d_v[D / 8][4] = {};
-  for (int64_t head = shared_head * heads.sharing; head < (shared_head + 1) * heads.sharing; ++head) {
-    const HeadRows q = sequence.Part(job, job.qkv, heads.all, head), d = sequence.Part(job, job.d_out, job.heads, head);
+  const int64_t sharing = HeadsPerKey(job);
+  for (int64_t head = shared_head * sharing; head < (shared_head + 1) * sharing; ++head) {
+    const HeadRows q = sequence.Queries(job, job.qkv, head), d = sequence.Part(job, job.d_out, job.heads, head);
     const TileMask mask = sequence.Mask(job, head);
     const int64_t end = sequence.sight.EndQuery(first);
     for (int64_t query = sequence.sight.FirstQuery(first, kColumns); query < end; query += kColumns) {
@@ -269,9 +271,8 @@ __global__ void __launch_bounds__(kTileThreads)
   }
   const float of_keys[2] = {scale, scale}, of_values[2] = {gradient.of_mask, gradient.of_mask};
   const int64_t row = first + lane.warp * 16;
-  StoreRows<D>(d_k, of_keys, row, sequence.Part(job, job.d_qkv, heads.all, job.heads + shared_head), lane);
-  StoreRows<D>(d_v, of_values, row,
-               sequence.Part(job, job.d_qkv, heads.all, job.heads + job.key_value_heads + shared_head), lane);
+  StoreRows<D>(d_k, of_keys, row, sequence.Keys(job, job.d_qkv, shared_head), lane);
+  StoreRows<D>(d_v, of_values, row, sequence.Values(job, job.d_qkv, shared_head), lane);
 }
 
 template <int D>

@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "worker/rank/collective/nccl_group.h"
 #include "worker/rank/cuda/cuda_attention_ops.h"
 #include "worker/rank/cuda/cuda_dropout_ops.h"
@@ -38,8 +39,7 @@ class Backend final : public CudaBackend {
     c10::cuda::set_device(device.index());
     return absl::OkStatus();
   } catch (const std::exception& error) {
-    const std::string text = error.what();
-    return absl::FailedPreconditionError(absl::StrCat("GPU ", device.index(), ": ", text.substr(0, text.find('\n'))));
+    return StatusFromException(absl::StatusCode::kFailedPrecondition, absl::StrCat("GPU ", device.index()), error);
   }
 };
 

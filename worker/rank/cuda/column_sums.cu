@@ -6,7 +6,7 @@ namespace muster::cuda {
 namespace {
 
 constexpr int kColumns = 32, kGroups = 8;  // of a block of AddPartialSumsKernel
-constexpr int kStripe = 32;                // threads of a block of ColumnSumsKernel that lie side by side
+constexpr int kStripe = 32;                // threads of a block of ColumnSumsKernel side by side
 constexpr int kRowGroups = 8;
 
 int64_t AllColumns(const SumTargets& targets) {

@@ -13,27 +13,22 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads) ApplyMaskKernel(const MaskJob job) {
   using A = ParameterOf<T>;
   const int64_t sequence = blockIdx.x;
-  const int64_t begin = (job.first_rows != nullptr ? job.first_rows[sequence] : sequence) * job.width;
-  const int64_t end = (job.first_rows != nullptr ? job.first_rows[sequence + 1] : sequence + 1) * job.width;
   const uint64_t key = MixKey(MixKey(static_cast<uint64_t>(job.keys[sequence]), job.layer), job.site);
-  const T* x = static_cast<const T*>(job.x) + begin;
-  const T* residual = job.residual != nullptr ? static_cast<const T*>(job.residual) + begin : nullptr;
-  T* out = static_cast<T*>(job.out) + begin;
-  const int64_t size = end - begin, blocks = (size + kPacket - 1) / kPacket;
+  const T* x = static_cast<const T*>(job.x) + sequence * job.width;
+  T* out = static_cast<T*>(job.out) + sequence * job.width;
+  const int64_t blocks = (job.width + kPacket - 1) / kPacket;
   const A scale = static_cast<A>(job.scale);
   for (int64_t block = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; block < blocks;
        block += static_cast<int64_t>(gridDim.y) * kThreads) {
     const int64_t first = block * kPacket;
-    const int count = CountOf(size, first);
+    const int count = CountOf(job.width, first);
     const auto words = Philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0}, key);
-    A values[kPacket], base[kPacket];
+    A values[kPacket];
     LoadPacket(x + first, count, values);
-    if (residual != nullptr) LoadPacket(residual + first, count, base);
 #pragma unroll
     for (int i = 0; i < kPacket; ++i) {
       const uint32_t decision = words[i / 2] >> (i % 2 * 16) & 0xffff;
       values[i] *= decision < job.threshold ? A{0} : scale;
-      if (residual != nullptr) values[i] += base[i];
     }
     StorePacket(values, count, out + first);
   }
@@ -41,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) ApplyMaskKernel(const MaskJob job) {
 
 template <typename T>
 cudaError_t LaunchMask(const MaskJob& job, cudaStream_t stream) {
-  const int64_t blocks = (job.longest + kPacket - 1) / kPacket;
+  const int64_t blocks = (job.width + kPacket - 1) / kPacket;
   const int64_t chunks = (blocks + kThreads - 1) / kThreads;
   const dim3 grid(static_cast<unsigned>(job.sequences),
                   static_cast<unsigned>(chunks < kMostChunks ? chunks : kMostChunks));
@@ -51,7 +46,7 @@ cudaError_t LaunchMask(const MaskJob& job, cudaStream_t stream) {
 }  // namespace
 
 int ApplyMask(const MaskJob& job, void* stream) {
-  if (job.sequences == 0 || job.longest == 0) return cudaSuccess;
+  if (job.sequences == 0 || job.width == 0) return cudaSuccess;
   const auto on = static_cast<cudaStream_t>(stream);
   switch (job.element) {
     case Element::kFloat:

@@ -7,25 +7,21 @@
 
 namespace muster::cuda {
 
-// Sequence s covers elements [begin(s), begin(s + 1)) of the tensors, where begin(s) = first_rows[s] * width, or
-// s * width where first_rows is null. Its key is DropoutKey(keys[s], {layer, site}). Pointers are of the device.
+// Sequence s covers elements [s * width, (s + 1) * width) of the tensors. Its key is DropoutKey(keys[s], {layer, site}).
+// Pointers are of the device.
 struct MaskJob {
   Element element = Element::kFloat;
   const void* x = nullptr;
-  const void* residual = nullptr;  // null: 0
-  void* out = nullptr;             // may be x
-  const int64_t* keys = nullptr;   // the bits of uint64
-  const int64_t* first_rows = nullptr;
+  void* out = nullptr;            // may be x
+  const int64_t* keys = nullptr;  // the bits of uint64
   int64_t sequences = 0;
   int64_t width = 0;
-  int64_t longest = 0;  // elements of the longest sequence
   uint64_t layer = 0, site = 0;
   uint32_t threshold = 0;
   double scale = 0;
 };
 
-// out[e] = residual[e] + mask(e) * scale * x[e] on `stream` (a cudaStream_t); bfloat16 is computed in float. Returns a
-// cudaError_t.
+// out[e] = mask(e) * scale * x[e] on `stream` (a cudaStream_t); bfloat16 is computed in float. Returns a cudaError_t.
 int ApplyMask(const MaskJob& job, void* stream);
 
 }  // namespace muster::cuda

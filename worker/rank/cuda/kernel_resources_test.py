@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds what ptxas says of each kernel against kernel_budget.csv: no kernel spills or has a stack frame, none uses more
+"""Compares what ptxas reports for each kernel with kernel_budget.csv: no kernel spills or has a stack frame, none uses more
 registers or shared memory than its row allows, every kernel has a row, and no row is without a kernel. Prints the share
 of a multiprocessor's warps that each kernel can keep running (occupancy).
 

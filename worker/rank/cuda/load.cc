@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/status.h"
 
 namespace muster {
@@ -21,7 +22,7 @@ constexpr char kRemedy[] = "Run deploy/bootstrap on a machine with an NVIDIA dri
 absl::StatusOr<fs::path> TorchFolder() {
   Dl_info info;
   if (dladdr(reinterpret_cast<const void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) {
-    return absl::FailedPreconditionError("libtorch_cpu.so does not say where it lies");
+    return absl::FailedPreconditionError("cannot find the path of libtorch_cpu.so");
   }
   return fs::path(info.dli_fname).parent_path();
 }
@@ -75,8 +76,7 @@ absl::StatusOr<CudaBackend*> Load(const fs::path& folder) try {
   RegisterAttentionOps(c10::DeviceType::CUDA, backend->attention_ops());
   return backend;
 } catch (const std::exception& error) {
-  const std::string text = error.what();
-  return absl::FailedPreconditionError(text.substr(0, text.find('\n')));
+  return StatusFromException(absl::StatusCode::kFailedPrecondition, "", error);
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ __device__ __forceinline__ void Apply(const NormJob& job, const OwnNorm<P>& norm
   AddOptional(static_cast<const P*>(job.bias), place.column, place.count, x);
 }
 
-// As Apply, with the row's own statistics.
+// Apply with the row's own statistics.
 template <typename P>
 __device__ __forceinline__ void Normalize(const NormJob& job, const OwnNorm<P>& norm, const Place& place, int64_t row,
                                           void* statistics, P (&x)[kPacket]) {

@@ -5,7 +5,7 @@
 namespace muster::cuda {
 namespace {
 
-constexpr int kStripe = 32;               // threads that lie side by side: 256 columns
+constexpr int kStripe = 32;               // threads side by side: 256 columns
 constexpr int kGroups = 8;                // of threads, each of which takes every eighth row
 constexpr int64_t kMostSequences = 65535;  // a grid's second dimension
 

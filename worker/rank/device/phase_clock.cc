@@ -9,10 +9,10 @@ void PhaseClock::Begin() {
   current_.marks.clear();
 }
 
-void PhaseClock::Mark(const char* phase) { current_.marks.emplace_back(phase, streams_.Record(Lane::kCompute)); }
+void PhaseClock::Mark(StepPhase phase) { current_.marks.emplace_back(phase, streams_.Record(Lane::kCompute)); }
 
-std::map<std::string, double> PhaseClock::Finish() {
-  std::map<std::string, double> seconds;
+PhaseSeconds PhaseClock::Finish() {
+  PhaseSeconds seconds;
   if (Past(current_)) {
     seconds = SecondsOf(current_);
   } else if (Past(before_)) {
@@ -24,8 +24,8 @@ std::map<std::string, double> PhaseClock::Finish() {
 
 bool PhaseClock::Past(const Step& step) { return !step.marks.empty() && streams_.Past(*step.marks.back().second); }
 
-std::map<std::string, double> PhaseClock::SecondsOf(const Step& step) {
-  std::map<std::string, double> seconds;
+PhaseSeconds PhaseClock::SecondsOf(const Step& step) {
+  PhaseSeconds seconds;
   const StreamEvent* last = step.begin.get();
   for (const auto& [phase, event] : step.marks) {
     seconds[phase] += streams_.SecondsBetween(*last, *event);

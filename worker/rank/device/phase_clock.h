@@ -1,11 +1,11 @@
 // How long each phase of a step takes on the device, without waiting for it.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <string>
+#include <utility>
 #include <vector>
 
+#include "worker/rank/device/step_phase.h"
 #include "worker/rank/device/streams.h"
 
 namespace muster {
@@ -16,18 +16,18 @@ class PhaseClock {
   explicit PhaseClock(Streams& streams) : streams_(streams) {}
 
   void Begin();                  // of a step
-  void Mark(const char* phase);  // what has been asked for since the last mark, or Begin, belongs to this phase
+  void Mark(StepPhase phase);  // what has been asked for since the last mark, or Begin, belongs to this phase
   // Seconds by phase of the newest step whose work is done: this one on the CPU. On a GPU this step's last work usually still
   // runs, and they are those of the step before; empty in the first step.
-  std::map<std::string, double> Finish();
+  PhaseSeconds Finish();
 
  private:
   struct Step {
     std::unique_ptr<StreamEvent> begin;
-    std::vector<std::pair<const char*, std::unique_ptr<StreamEvent>>> marks;
+    std::vector<std::pair<StepPhase, std::unique_ptr<StreamEvent>>> marks;
   };
   bool Past(const Step& step);
-  std::map<std::string, double> SecondsOf(const Step& step);
+  PhaseSeconds SecondsOf(const Step& step);
 
   Streams& streams_;
   Step current_, before_;

@@ -59,12 +59,12 @@ TEST(PhaseClock, OnTheCpuAStepsSecondsAreItsOwnAndAPhaseThatComesTwiceIsSummed) 
   for (int step = 1; step <= 2; ++step) {
     phases.Begin();
     clock.Advance(absl::Seconds(step));
-    phases.Mark("gather");
+    phases.Mark(StepPhase::kGather);
     clock.Advance(absl::Seconds(10));
-    phases.Mark("encode");
+    phases.Mark(StepPhase::kEncode);
     clock.Advance(absl::Seconds(step));
-    phases.Mark("gather");
-    EXPECT_THAT(phases.Finish(), UnorderedElementsAre(Pair("encode", 10), Pair("gather", 2 * step)));
+    phases.Mark(StepPhase::kGather);
+    EXPECT_THAT(phases.Finish(), UnorderedElementsAre(Pair(StepPhase::kEncode, 10), Pair(StepPhase::kGather, 2 * step)));
   }
 }
 
@@ -74,15 +74,15 @@ TEST(PhaseClock, OnAGpuTheSecondsOfAStepAreReadAStepLaterAndNothingWaits) {
   PhaseClock phases(streams);
   const auto step = [&](int marks) {
     phases.Begin();
-    for (int i = 0; i < marks; ++i) phases.Mark("encode");
+    for (int i = 0; i < marks; ++i) phases.Mark(StepPhase::kEncode);
     return phases.Finish();
   };
   EXPECT_THAT(step(3), IsEmpty());
   streams.FinishAll();
-  EXPECT_THAT(step(5), ElementsAre(Pair("encode", 3)));
+  EXPECT_THAT(step(5), ElementsAre(Pair(StepPhase::kEncode, 3)));
   EXPECT_THAT(step(4), IsEmpty()) << "the step of 5 is not past either";
   streams.FinishAll();
-  EXPECT_THAT(step(1), ElementsAre(Pair("encode", 4)));
+  EXPECT_THAT(step(1), ElementsAre(Pair(StepPhase::kEncode, 4)));
 }
 
 TEST(IndicesOn, TakesACopyOfTheNumbers) {

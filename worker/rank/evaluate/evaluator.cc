@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
@@ -34,30 +35,30 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
 
-// Own embeddings, in ascending order of number.
-struct Own {
+// This rank's embeddings, in ascending order of number.
+struct LocalEmbeddings {
   at::Tensor queries, query_numbers, documents, document_numbers;
   int64_t non_finite = 0;         // how many of them are not finite
   std::string first_non_finite;  // 'a query, which begins "[CLS] red fish"'
 };
 
 void NoteNonFinite(const at::Tensor& embeddings, const PackedBatch& packed, const EvaluationHeader& header,
-                   const EvaluatorOptions& options, Own& own) {
+                   const EvaluatorOptions& options, LocalEmbeddings& local) {
   const at::Tensor bad = at::isfinite(embeddings).all(1).logical_not().to(at::kCPU, at::kInt);
   const int64_t count = bad.sum().item<int64_t>();
-  if (count > 0 && own.non_finite == 0) {
+  if (count > 0 && local.non_finite == 0) {
     const uint32_t slot = packed.slots[bad.argmax().item<int64_t>()];
-    own.first_non_finite = absl::StrCat(slot < header.query_count() ? "a query" : "a document", ", which begins ",
+    local.first_non_finite = absl::StrCat(slot < header.query_count() ? "a query" : "a document", ", which begins ",
                                         BeginningOf(*TokensOfSlot(packed, slot), options.tokenizer));
   }
-  own.non_finite += count;
+  local.non_finite += count;
 }
 
 // The same on all ranks. NaN compares with nothing, and would give a random ranking.
-absl::Status CheckFinite(Group& group, const Own& own, const EvaluationHeader& header) {
-  ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(own.non_finite)));
+absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const EvaluationHeader& header) {
+  ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(local.non_finite)));
   ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
-  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(own.first_non_finite));
+  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(local.first_non_finite));
   int64_t count = 0, total = 0;
   std::string first;
   for (size_t r = 0; r < counts.size(); ++r) {
@@ -105,12 +106,12 @@ absl::StatusOr<std::vector<PackedBatch>> PackParts(const muster::internal::v1::M
   return parts;
 }
 
-absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
+absl::StatusOr<LocalEmbeddings> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
   const EvaluationHeader& header = source.header;
   const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
   std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
   std::vector<at::Tensor> all_rows = {at::empty({0, encoder.config().EmbeddingSize()}, like)};
-  Own own;
+  LocalEmbeddings local;
   int64_t row = 0;
   muster::internal::v1::MicroBatch micro;
   while (true) {
@@ -119,7 +120,7 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
     ASSIGN_OR_RETURN(const auto parts, PackParts(micro, header, encoder, options.cpu_tokens));
     const std::vector<at::Tensor> embeddings = EncodeParts(encoder, parts);
     for (size_t part = 0; part < parts.size(); ++part) {
-      NoteNonFinite(embeddings[part], parts[part], header, options, own);
+      NoteNonFinite(embeddings[part], parts[part], header, options, local);
       for (const int64_t slot : parts[part].slots) {
         const bool is_query = slot < header.query_count();
         (is_query ? query_rows : document_rows).push_back(row++);
@@ -138,13 +139,13 @@ absl::StatusOr<Own> EncodeAll(const Encoder& encoder, EvaluationSource& source, 
     const auto [sorted, order] = at::sort(IndicesOn(at::kCPU, numbers));
     return std::pair(all.index_select(0, IndicesOn(at::kCPU, rows).index_select(0, order).to(all.device())), sorted);
   };
-  std::tie(own.queries, own.query_numbers) = select(query_rows, query_numbers);
-  std::tie(own.documents, own.document_numbers) = select(document_rows, document_numbers);
-  return own;
+  std::tie(local.queries, local.query_numbers) = select(query_rows, query_numbers);
+  std::tie(local.documents, local.document_numbers) = select(document_rows, document_numbers);
+  return local;
 }
 
-absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t own) {
-  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(absl::StrCat(own)));
+absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t local) {
+  ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(absl::StrCat(local)));
   std::vector<int64_t> counts;
   for (const std::string& text : texts) counts.push_back(std::stoll(text));
   return counts;
@@ -236,11 +237,11 @@ class Judge {
 };
 
 // All query embeddings on every rank, in order.
-absl::StatusOr<at::Tensor> GatherQueries(Group& group, const Own& own, int64_t query_count) {
-  ASSIGN_OR_RETURN(const auto counts, GatherCounts(group, own.queries.size(0)));
-  ASSIGN_OR_RETURN(const at::Tensor rows, group.AllGatherRows(own.queries, counts));
+absl::StatusOr<at::Tensor> GatherQueries(Group& group, const LocalEmbeddings& local, int64_t query_count) {
+  ASSIGN_OR_RETURN(const auto counts, GatherCounts(group, local.queries.size(0)));
+  ASSIGN_OR_RETURN(const at::Tensor rows, group.AllGatherRows(local.queries, counts));
   ASSIGN_OR_RETURN(const at::Tensor numbers,
-                   group.AllGatherRows(own.query_numbers.to(own.queries.device()), counts));
+                   group.AllGatherRows(local.query_numbers.to(local.queries.device()), counts));
   if (rows.size(0) != query_count || !std::get<0>(at::sort(numbers)).equal(at::arange(query_count, numbers.options()))) {
     return absl::InvalidArgumentError("evaluation: a query is encoded by no rank, or by several");
   }
@@ -258,17 +259,17 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
     ASSIGN_OR_RETURN(Judge made, Judge::Make(header, options));
     judge = std::make_unique<Judge>(std::move(made));
   }
-  ASSIGN_OR_RETURN(const Own own, EncodeAll(encoder, source, options));
-  RETURN_IF_ERROR(CheckFinite(group, own, header));
-  ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, own, header.query_count()));
-  const at::Tensor numbers = own.document_numbers.to(queries.device());
+  ASSIGN_OR_RETURN(const LocalEmbeddings local, EncodeAll(encoder, source, options));
+  RETURN_IF_ERROR(CheckFinite(group, local, header));
+  ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, local, header.query_count()));
+  const at::Tensor numbers = local.document_numbers.to(queries.device());
   // One more document than a ranking keeps, if one may be left out of it.
   const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
   bool overflow = false;
   for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {
     const int64_t count = std::min(options.queries_at_once, queries.size(0) - first);
     const TopDocuments top =
-        FindTopDocuments(queries.narrow(0, first, count), own.documents, numbers, found);
+        FindTopDocuments(queries.narrow(0, first, count), local.documents, numbers, found);
     overflow |= at::isfinite(top.scores).logical_or(top.numbers < 0).logical_not().any().item<bool>();
     const std::vector<int64_t> counts(group.world_size(), count);
     ASSIGN_OR_RETURN(const at::Tensor scores, group.AllGatherRows(top.scores, counts));
@@ -300,8 +301,7 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   }
   return result;
 } catch (const std::exception& error) {
-  const std::string text = error.what();
-  return absl::InternalError(absl::StrCat("evaluation: ", text.substr(0, text.find('\n'))));
+  return StatusFromException(absl::StatusCode::kInternal, "evaluation", error);
 }
 
 }  // namespace muster

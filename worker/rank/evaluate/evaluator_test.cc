@@ -19,7 +19,7 @@
 
 #include "worker/rank/collective/in_process.h"
 #include "worker/rank/evaluate/metrics.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -42,7 +42,6 @@ EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) 
   auto& header = source.header;
   header.set_query_count(kQueries);
   header.set_document_count(kDocuments);
-  header.set_max_aliases(2);
   auto batches = std::make_shared<std::vector<muster::internal::v1::MicroBatch>>();
   for (uint32_t slot = 0; slot < kQueries + kDocuments; ++slot) {
     if (slot == kQueries + 7 || (twin_11 && slot == kQueries + 11) || (slot * 5 + slot / 4) % world_size != rank) continue;
@@ -90,7 +89,7 @@ TEST(Evaluate, EqualsHandComputedMetricsOnAnyNumberOfRanks) {
 }
 
 // All texts of a source in one micro-batch.
-EvaluationSource Together(EvaluationSource source) {
+EvaluationSource InOnePiece(EvaluationSource source) {
   muster::internal::v1::MicroBatch all, one;
   while (*source.next(&one)) {
     const std::string tokens = all.tokens() + one.tokens();
@@ -111,7 +110,7 @@ TEST(Evaluate, DependsNeitherOnThreadsNorOnHowMicroBatchesAreCut) {
   for (const int count : {1, 2, 3}) {
     at::set_num_threads(count);
     for (const uint64_t tokens : {1, 20, 100'000}) {
-      const auto result = Evaluate(**encoder, *MakeSingleGroup(), Together(Source(0, 1)),
+      const auto result = Evaluate(**encoder, *MakeSingleGroup(), InOnePiece(Source(0, 1)),
                                    {.metrics = StandardMetrics(), .cpu_tokens = tokens});
       ASSERT_TRUE(result.ok()) << result.status();
       EXPECT_NEAR(result->metrics().at("mrr"), (1 + 0.5 + 1) / 3, 1e-12);

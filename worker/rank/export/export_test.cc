@@ -66,7 +66,7 @@ TEST_F(ExportTest, FolderReadsBackAsTheSameModel) {
   EXPECT_EQ(std::distance(fs::directory_iterator(root_), {}), 2) << "something was left aside";
 }
 
-TEST_F(ExportTest, WithoutNormalisationTheModuleIsLeftOut) {
+TEST_F(ExportTest, WithoutNormalizationTheModuleIsLeftOut) {
   config_.normalize = false;
   ASSERT_TRUE(ExportFolder(*MakeEncoder(), options_).ok());
   EXPECT_FALSE(fs::exists(options_.folder / "2_Normalize"));
@@ -140,7 +140,7 @@ TEST_F(ExportTest, EveryFileNamesTheLengthThatWasTrained) {
               HasSubstr("at most 16 tokens (training cut queries to 5 and passages to 16)"));
 }
 
-TEST_F(ExportTest, RefusesAFolderThatIsThere) {
+TEST_F(ExportTest, RefusesAFolderThatExists) {
   fs::create_directories(options_.folder);
   EXPECT_EQ(ExportFolder(*MakeEncoder(), options_).code(), absl::StatusCode::kAlreadyExists);
 }

@@ -24,7 +24,7 @@ class FieldCase : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     folder_ = fs::path(MUSTER_SOURCE_DIR) / "../shared/cases" / GetParam() / "model";
-    if (!fs::exists(folder_)) GTEST_SKIP() << "left out: " << folder_ << " is not there";
+    if (!fs::exists(folder_)) GTEST_SKIP() << "left out: " << folder_ << " does not exist";
     expected_ = nlohmann::json::parse(ReadFile(folder_ / "expected.json").value());
     root_ = MakeScratchFolder(testing::TempDir(), "case").value();
   }

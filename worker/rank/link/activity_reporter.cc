@@ -26,7 +26,7 @@ void ActivityReporter::Run() {
   while (true) {
     std::pair<ActivityBoard::Entry, std::string> seen{board_.Read(), options_.unreachable()};
     const absl::Duration now = RealClock().Monotonic();
-    if (!sent.has_value() || *sent != seen || now - sent_at >= options_.speak_every) {
+    if (!sent.has_value() || *sent != seen || now - sent_at >= options_.report_every) {
       muster::rank::v1::RankMessage message;
       muster::internal::v1::RankActivity& activity = *message.mutable_activity();
       activity.set_rank(options_.rank);
@@ -40,7 +40,7 @@ void ActivityReporter::Run() {
       sent_at = now;
     }
     absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.look_every)) return;
+    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.check_every)) return;
   }
 }
 

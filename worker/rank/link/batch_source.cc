@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/status.h"
 
 namespace muster {
@@ -62,8 +63,7 @@ absl::StatusOr<BatchSource::Step> BatchSource::Make(muster::internal::v1::StepSh
   share.clear_micro_batches();
   return Step{.share = std::move(share), .batch = std::move(batch)};
 } catch (const std::exception& error) {  // no memory, or a GPU that is broken
-  const std::string text = error.what();
-  return absl::InternalError(absl::StrCat("share of step ", share.step(), ": ", text.substr(0, text.find('\n'))));
+  return StatusFromException(absl::StatusCode::kInternal, absl::StrCat("share of step ", share.step()), error);
 }
 
 }  // namespace muster

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "worker/rank/device/testing/recording_streams.h"
-#include "worker/rank/link/fake_cluster.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -49,7 +49,7 @@ TEST(BatchSource, GivesEveryStepOnceInOrderAndEndsAfterTheLast) {
   EXPECT_EQ(source->Next(kPatience).status().code(), absl::StatusCode::kOutOfRange) << "and stays so";
 }
 
-TEST(BatchSource, AFaultyShareIsToldWhenItsStepIsAskedFor) {
+TEST(BatchSource, AFaultyShareIsReportedWhenItsStepIsAskedFor) {
   EncoderConfig config = ProblemConfig();
   config.max_positions = 16;
   const auto fits = [](uint64_t step) {

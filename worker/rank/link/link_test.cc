@@ -15,11 +15,11 @@
 #include "worker/rank/link/activity_reporter.h"
 #include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/link/evaluation_stream.h"
-#include "worker/rank/link/fake_cluster.h"
 #include "worker/rank/link/grpc_store.h"
 #include "worker/rank/link/progress.h"
 #include "worker/rank/link/share_stream.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -84,7 +84,7 @@ ShareStream::Options StreamOptions(const FakeCluster& cluster, uint64_t from, ui
   return {.server = cluster.Channel(), .request = request, .total_steps = total};
 }
 
-TEST(ShareStream, GoesOnFromTheStepThatItNeedsWhenTheStreamBreaks) {
+TEST(ShareStream, ContinuesFromTheStepThatItNeedsWhenTheStreamBreaks) {
   FakeCluster cluster;
   cluster.data.break_after = 2;
   const auto stream = ShareStream::Start(StreamOptions(cluster, 3, 8));
@@ -112,7 +112,7 @@ TEST(ShareStream, AStaleAttemptEndsIt) {
   EXPECT_EQ(stream->Next(absl::Seconds(30)).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(EvaluationStream, GoesOnWhereItBroke) {
+TEST(EvaluationStream, ContinuesWhereItBroke) {
   FakeCluster cluster;
   cluster.data.break_after = 1;  // in the middle of the 24 sequences
   muster::internal::v1::StreamEvaluationRequest request;
@@ -168,7 +168,7 @@ TEST(AgentPipe, NoticesThatTheAgentIsGone) {
   EXPECT_EQ(agent.Send({}).code(), absl::StatusCode::kUnavailable);
 }
 
-TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
+TEST(ActivityReporter, SendsChangesAndReportsEvenIfNothingChanges) {
   Pipe pipe;
   AgentPipe agent(pipe.ends[1]);
   ActivityBoard board;
@@ -178,8 +178,8 @@ TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
   reporter.emplace(agent, board,
                    ActivityReporter::Options{.rank = 3,
                                              .unreachable = [&] { return away ? "data server d:1" : ""; },
-                                             .look_every = absl::Milliseconds(1),
-                                             .speak_every = absl::Milliseconds(5)});
+                                             .check_every = absl::Milliseconds(1),
+                                             .report_every = absl::Milliseconds(5)});
   google::protobuf::io::FileInputStream stream(pipe.ends[0]);
   muster::rank::v1::RankMessage message;
   const auto next = [&] { return google::protobuf::util::ParseDelimitedFromZeroCopyStream(&message, &stream, nullptr); };
@@ -201,7 +201,7 @@ TEST(ActivityReporter, SendsChangesAndSpeaksEvenIfNothingChanges) {
   reporter.reset();
 }
 
-TEST(ProgressReporter, SendsAtMostFiveTimesASecondAndAlwaysTheLast) {
+TEST(ProgressReporter, SendsAtMostFiveTimesPerSecondAndAlwaysTheLast) {
   Pipe pipe;
   AgentPipe agent(pipe.ends[1]);
   FakeClock clock;

@@ -51,7 +51,7 @@ void ProgressReporter::Step(const StepReport& report, uint64_t steps_done, doubl
   progress_.mutable_seconds()->clear();
   double other = seconds;
   for (const auto& [phase, spent] : report.seconds) {
-    (*progress_.mutable_seconds())[phase] = spent;
+    (*progress_.mutable_seconds())[PhaseName(phase)] = spent;
     other -= spent;
   }
   (*progress_.mutable_seconds())["other"] = std::max(0.0, other);

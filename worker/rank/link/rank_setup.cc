@@ -17,7 +17,7 @@ using muster::rank::v1::RankConfig;
 
 namespace {
 
-// The coordinator ends an attempt without progress, and knows which rank is to blame. A shorter timeout would end it
+// The coordinator ends an attempt without progress, and knows which rank caused it. A shorter timeout would end it
 // on the ranks that wait, and while one of them waits for a lost server.
 constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
 

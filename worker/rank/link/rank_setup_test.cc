@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "worker/rank/link/fake_cluster.h"
+#include "worker/rank/link/testing/fake_cluster.h"
 
 namespace muster {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
-#include "worker/rank/link/fake_cluster.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/link/testing/fake_cluster.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -77,7 +77,7 @@ TEST_F(RestoreStoredTest, BytesThatChangedOnTheirWayOnceAreFetchedAgain) {
   EXPECT_TRUE(Restore().ok()) << Restore();
 }
 
-TEST_F(RestoreStoredTest, WhatAServerRefusesIsNoDamage) {
+TEST_F(RestoreStoredTest, WhatAServerRefusesIsNotDamage) {
   for (const absl::Status& fault :
        {absl::PermissionDeniedError("not yours"), absl::FailedPreconditionError("stale"), absl::InternalError("oops"),
         absl::ResourceExhaustedError("no room"), absl::NotFoundError("no such route"), absl::InvalidArgumentError("?")}) {
@@ -91,13 +91,13 @@ TEST_F(RestoreStoredTest, WhatAServerRefusesIsNoDamage) {
   }
 }
 
-TEST_F(RestoreStoredTest, AServerThatCannotBeReachedIsNoDamage) {
+TEST_F(RestoreStoredTest, AServerThatCannotBeReachedIsNotDamage) {
   BlobClient impatient(cluster_.Channel(), absl::Milliseconds(50));
   cluster_.server.reset();
   EXPECT_EQ(Restore(impatient).code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(RestoreStoredTest, AScratchFolderThatTakesNothingIsNoDamage) {
+TEST_F(RestoreStoredTest, AScratchFolderThatTakesNothingIsNotDamage) {
   ASSERT_TRUE(WriteFileAtomically(Scratch() / "restore-40", "in its place").ok());
   EXPECT_EQ(Restore().code(), absl::StatusCode::kFailedPrecondition);
   std::filesystem::remove_all(Scratch());
@@ -106,7 +106,7 @@ TEST_F(RestoreStoredTest, AScratchFolderThatTakesNothingIsNoDamage) {
   EXPECT_FALSE(Restore().ok());
 }
 
-TEST_F(RestoreStoredTest, ACheckpointOfAnotherSpecificationIsNoDamage) {
+TEST_F(RestoreStoredTest, ACheckpointOfAnotherSpecificationIsNotDamage) {
   const auto restored = RestoreStored(checkpoint_, blobs_, Scratch(),
                                       {.spec_digest = "e", .encoder = *encoder_, .optimizer = optimizer_}, {});
   EXPECT_EQ(restored.status().code(), absl::StatusCode::kFailedPrecondition);

@@ -16,7 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "test_paths.h"
-#include "worker/rank/loss/dense_reference.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 namespace muster {
 namespace {

@@ -13,8 +13,8 @@
 #include <string_view>
 
 #include "common/random.h"
-#include "worker/rank/loss/dense_reference.h"
 #include "worker/rank/loss/testing/counting_tile_ops.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 namespace muster {
 namespace {
@@ -171,7 +171,7 @@ RC_GTEST_PROP(LossLaws, ScoresOfTenThousandAreFiniteAndRight, ()) {
   const LossResult result = EvaluateLoss(input);
   RC_ASSERT(result.first_non_finite_row == -1 && result.first_non_finite_passage == -1);
   RC_ASSERT(at::isfinite(result.d_queries).all().item<bool>() && at::isfinite(result.d_passages).all().item<bool>());
-  // Sums of gradients that are 1e-12 of a score of 1e4 cancel even in float64: hence the absolute part.
+  // Sums of gradients that are 1e-12 of a score of 1e4 cancel even in float64, so the tolerance has an absolute part.
   const DenseResult expected = EvaluateDense(batch);
   const auto near = [](const at::Tensor& x, const Matrix& y) {
     const at::Tensor exact = TensorFrom(y);

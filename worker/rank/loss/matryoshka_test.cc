@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-#include "worker/rank/loss/dense_reference.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 namespace muster {
 namespace {
@@ -76,7 +76,7 @@ RC_GTEST_PROP(Matryoshka, CutsAreNormalizedAgainWhereTheModelNormalizes, ()) {
     }
   }
   const LossResult result = EvaluateLossOfCuts(InputFrom(batch, at::kDouble), cuts, true);
-  // An embedding of one number is 1 or -1, and equal scores have gradients that cancel to 0: hence the absolute part.
+  // An embedding of one number is 1 or -1, and equal scores have gradients that cancel to 0, so the tolerance has an absolute part.
   const auto near = [](const at::Tensor& x, const Matrix& y) {
     const at::Tensor exact = TensorFrom(y);
     return (x - exact).abs().max().item<double>() <= 1e-11 * (1 + exact.abs().max().item<double>());

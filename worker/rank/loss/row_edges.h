@@ -1,4 +1,4 @@
-// Which columns each row names, and where they lie in the tiles of the score matrix.
+// Which columns each row names, and where they are in the tiles of the score matrix.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -183,7 +183,7 @@ class Streamer {
     return scores;
   }
 
-  // Whether all scores are. If not, the result names the first passage or row.
+  // Whether all scores are finite. If not, the result names the first passage or row.
   bool Finite(int64_t first, const RowNumbers& numbers) {
     if (!std::isfinite(numbers.longest_passage())) {
       result_.first_non_finite_passage = FirstNonFinite(in_.passages);

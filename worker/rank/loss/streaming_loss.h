@@ -30,7 +30,7 @@ struct LossInput {
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
   double factor = 1;  // the loss and its gradients are multiplied by it
-  // As TilePlan; 0, and -1 for kept_bytes: what the device's TileOps plan.
+  // The members of TilePlan; 0, and -1 for kept_bytes, mean what the device's TileOps plan.
   int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
   const TileOps* ops = nullptr;  // null: the device's
 };

@@ -90,7 +90,7 @@ TEST(TileOps, ARowWithoutNegativesStaysAtNone) {
   EXPECT_TRUE(std::isfinite(top[1].item<double>()));
 }
 
-TEST(TileOps, WeighGivesZeroAtExcludedPairsWhateverStandsThere) {
+TEST(TileOps, WeighGivesZeroAtExcludedPairsWhateverTheirScore) {
   for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
     at::Tensor scores = RandomScores(3, 21, 2, type);
     const at::Tensor before = scores.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);

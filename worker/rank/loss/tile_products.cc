@@ -29,7 +29,7 @@ void Multiply(const at::Tensor& a, const at::Tensor& b, double beta, double fact
   }
 }
 
-// As Multiply, of operands. Parts i and j together are 2^(-8 (i + j)) of the product: order 2 is the last that float32
+// Multiply for operands. Parts i and j together are 2^(-8 (i + j)) of the product: order 2 is the last that float32
 // holds. The smallest come first, so that sums lose least.
 void MultiplyOperands(const Operand& a, const Operand& b, double beta, double factor, at::Tensor& out) {
   if (a.parts().empty() || b.parts().empty()) return Multiply(a.whole(), b.whole(), beta, factor, out);

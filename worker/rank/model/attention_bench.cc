@@ -55,7 +55,7 @@ at::Tensor View(const at::Tensor& rows, const Run& run, const Shape& shape, int6
                          run.first_row * width + part * shape.heads * shape.d);
 }
 
-// As attention without dropout was before: once for each length.
+// torch's fused attention for the CPU: one call for each length.
 void TorchFlash(const Inputs& in, const Shape& shape) {
   at::Tensor out = at::empty_like(in.d_out), d_qkv = at::empty_like(in.qkv);
   for (const Run& run : in.plan->runs) {

@@ -1,5 +1,5 @@
 // Attention of one sequence and one head of keys and values on the CPU, with the heads of queries that share it, in float32
-// from tensors of float32 or bfloat16. The caller deals these tasks to threads.
+// from tensors of float32 or bfloat16. The caller distributes these tasks over threads.
 #pragma once
 
 #include <cstdint>

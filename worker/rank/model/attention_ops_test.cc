@@ -10,7 +10,7 @@
 #include <numeric>
 #include <string>
 
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {
@@ -120,7 +120,7 @@ TEST(AttentionOfTheCpu, DrawsTheMasksOfApplyMask) {
     const int64_t length = plan->lengths[s];
     at::Tensor mask = at::ones({kHeads, length, length}, at::kFloat);
     float* data = mask.mutable_data_ptr<float>();
-    ApplyMask(DropoutKey(plan->keys[s], {kLayer, DropoutSite::kProbabilities}), rate, mask.numel(), data, nullptr, data);
+    ApplyMask(DropoutKey(plan->keys[s], {kLayer, DropoutSite::kProbabilities}), rate, mask.numel(), data, data);
     const at::Tensor kept = out.narrow(0, plan->first_rows[s], length)
                                 .view({length, kHeads, d})
                                 .narrow(2, 0, length)

@@ -1,4 +1,4 @@
-// The parts of attention on the CPU: products of tiles that lie in a cache, packing, and rows of the softmax. Nothing
+// The parts of attention on the CPU: products of tiles that fit in a cache, packing, and rows of the softmax. Nothing
 // here depends on which thread runs it, and every sum has an order that the sequence alone fixes.
 #pragma once
 

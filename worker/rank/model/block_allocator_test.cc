@@ -75,7 +75,7 @@ TEST(BlockAllocator, RaggedBatchesOfOneBudgetMapNothingNewAfterAWhile) {
   EXPECT_EQ(CurrentBlockUse().mapped_ever, after_warm_up) << "seed 18";
 }
 
-// As an evaluation: few tensors at once, whose sizes take turns.
+// The pattern of an evaluation: few tensors at once, whose sizes take turns.
 TEST(BlockAllocator, SizesThatTakeTurnsMapNothingNew) {
   UseBlockAllocator();
   ReturnIdleBlocks();
@@ -97,7 +97,7 @@ TEST(BlockAllocator, ReturnsIdleMemoryWhenAsked) {
   EXPECT_GE(CurrentBlockUse().in_use, 1 << 20);
 }
 
-// The kernel's flags of the mapping that `address` lies in, of /proc/self/smaps.
+// The kernel's flags of the mapping that contains `address`, from /proc/self/smaps.
 std::string FlagsOf(const void* address) {
   std::ifstream file("/proc/self/smaps");
   bool inside = false;

@@ -24,7 +24,7 @@ class Weights {
   Weights(std::span<const Parameter> fixed, std::span<const Parameter> parameters, double lora_scale);
   at::Tensor Get(std::string_view name) const;  // throws c10::Error where there is none
   Affine GetAffine(const std::string& name) const;
-  // Of LayerNorm, or RMSNorm.
+  // The weights of a LayerNorm, or of an RMSNorm.
   Norm GetNorm(const std::string& name, double epsilon, bool rms = false) const;
   Linear GetLinear(std::initializer_list<std::string> names) const;
 

@@ -178,7 +178,7 @@ void WithActivation(Activation activation, const Operation& operation) {
 
 void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated, const RowMask& mask,
               const SequencePlan& plan, at::Tensor& out) {
-  WithRowType(x, [&](auto zero) {
+  WithElementType(x, "rows", [&](auto zero) {
     using E = decltype(zero);
     const Job<E> job{.x = x.const_data_ptr<E>(),
                      .bias = DataOf<ParameterOf<E>>(bias),
@@ -200,7 +200,7 @@ void ActivateBackward(const at::Tensor& d_out, const at::Tensor& x, const at::Te
                       bool gated, const RowMask& mask, const SequencePlan& plan, at::Tensor& d_x,
                       const at::Tensor& d_bias, at::Tensor& out) {
   const int64_t rows = x.size(0), width = x.size(1);
-  WithRowType(x, [&](auto zero) {
+  WithElementType(x, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const Job<E> job{.x = x.const_data_ptr<E>(),

@@ -252,7 +252,7 @@ void AddNormGradients(const NormGradients& gradients, const auto& sums) {
 
 void EmbedNorm(const EmbeddingTables& tables, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
                at::Tensor& statistics, at::Tensor& out) {
-  WithRowType(out, [&](auto zero) {
+  WithElementType(out, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const EmbedJob<E> job{Tables<P>(tables),        NormParameters<P>(norm), mask, plan, MutableDataOf<P>(statistics),
@@ -265,7 +265,7 @@ void EmbedNormBackward(const at::Tensor& d_out, const EmbeddingTables& tables, c
                        const SequencePlan& plan, const at::Tensor& statistics, at::Tensor& d_sum,
                        const NormGradients& gradients) {
   const int64_t rows = d_out.size(0), width = d_out.size(1);
-  WithRowType(d_out, [&](auto zero) {
+  WithElementType(d_out, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const EmbedBackwardJob<E> job{
@@ -282,7 +282,7 @@ void EmbedNormBackward(const at::Tensor& d_out, const EmbeddingTables& tables, c
 void AddNorm(const at::Tensor& product, const at::Tensor& bias, const at::Tensor& residual, const Norm& norm,
              const RowMask& mask, const SequencePlan& plan, at::Tensor& sum, at::Tensor& statistics, at::Tensor& out) {
   const int64_t rows = product.size(0), width = product.size(1);
-  WithRowType(product, [&](auto zero) {
+  WithElementType(product, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const bool changes = bias.defined() || residual.defined() || mask.active() || !sum.is_same(product);
@@ -304,7 +304,7 @@ void AddNormBackward(const at::Tensor& d_out, const at::Tensor& d_sum_before, co
                      const at::Tensor& statistics, const Norm& norm, const RowMask& mask, const SequencePlan& plan,
                      at::Tensor& d_sum, at::Tensor& d_product, const NormGradients& gradients, at::Tensor& out) {
   const int64_t rows = d_out.size(0), width = d_out.size(1);
-  WithRowType(d_out, [&](auto zero) {
+  WithElementType(d_out, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const AddBackwardJob<E> job{d_out.const_data_ptr<E>(),

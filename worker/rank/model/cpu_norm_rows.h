@@ -1,4 +1,4 @@
-// Norms of a row and their gradients, for a row that lies in the nearest cache.
+// Norms of a row and their gradients, for a row that fits in the nearest cache.
 #pragma once
 
 #include "worker/rank/model/cpu_encoder_ops.h"

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "common/vector.h"
+#include "worker/rank/model/element_type.h"
 #include "worker/rank/model/encoder_ops.h"
 
 namespace muster::cpu {
@@ -207,22 +208,6 @@ const T* DataOf(const at::Tensor& tensor) {
 template <typename T>
 T* MutableDataOf(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.mutable_data_ptr<T>() : nullptr;
-}
-
-// Calls operation(E{}) with the type of the rows' elements.
-template <typename Operation>
-void WithRowType(const at::Tensor& rows, const Operation& operation) {
-  switch (rows.scalar_type()) {
-    case at::kFloat:
-      return operation(float{});
-    case at::kDouble:
-      return operation(double{});
-    case at::kBFloat16:
-      return operation(c10::BFloat16{});
-    default:
-      TORCH_CHECK(false, "encoder operations on rows of ", rows.scalar_type(),
-                  ": float32, float64 and bfloat16 are known");
-  }
 }
 
 }  // namespace muster::cpu

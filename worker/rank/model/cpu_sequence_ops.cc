@@ -127,7 +127,7 @@ void ForSequences(const SequencePlan& plan, int64_t width, const Operation& oper
 
 void AddToRows(const at::Tensor& rows, const at::Tensor& indices, at::Tensor& table) {
   const int64_t width = table.size(1), count = indices.numel();
-  WithRowType(table, [&](auto zero) {
+  WithElementType(table, "rows", [&](auto zero) {
     using P = ParameterOf<decltype(zero)>;
     // Whole cache lines to each thread.
     constexpr int64_t kColumns = 64;
@@ -142,7 +142,7 @@ void AddToRows(const at::Tensor& rows, const at::Tensor& indices, at::Tensor& ta
 
 void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) {
   const int64_t count = rows.size(0), width = rows.size(1);
-  WithRowType(rows, [&](auto zero) {
+  WithElementType(rows, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     BlockSums<P> of_blocks(count, 1, width, rows.options().dtype(c10::CppTypeToScalarType<P>::value));
@@ -159,7 +159,7 @@ void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) {
 
 void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, at::Tensor& places, at::Tensor& out) {
   const int64_t width = hidden.size(1);
-  WithRowType(hidden, [&](auto zero) {
+  WithElementType(hidden, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const E* from = hidden.const_data_ptr<E>();
@@ -179,7 +179,7 @@ void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, 
 void PoolBackward(const at::Tensor& d_out, PoolingMode mode, const SequencePlan& plan, const at::Tensor& places,
                   at::Tensor& d_hidden) {
   const int64_t width = d_hidden.size(1);
-  WithRowType(d_hidden, [&](auto zero) {
+  WithElementType(d_hidden, "rows", [&](auto zero) {
     using E = decltype(zero);
     using P = ParameterOf<E>;
     const P* from = d_out.const_data_ptr<P>();

@@ -13,6 +13,7 @@
 
 #include "common/random.h"
 #include "common/vector.h"
+#include "worker/rank/model/element_type.h"
 
 namespace muster {
 namespace {
@@ -56,58 +57,31 @@ constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs 
 // A: what T is computed in.
 template <typename A, typename T>
 [[gnu::always_inline]] inline void ApplyMaskBody(uint64_t key, uint32_t threshold, A scale, int64_t size, const T* x,
-                                                 const T* residual, T* out) {
+                                                 T* out) {
   alignas(64) uint16_t decisions[kTile];
   for (int64_t begin = 0; begin < size; begin += kTile) {
     PhiloxTile(key, static_cast<uint64_t>(begin / kDecisionsPerBlock), decisions);
     const int64_t count = std::min(kTile, size - begin);
-    if (residual == nullptr) {
-      for (int64_t i = 0; i < count; ++i) {
-        out[begin + i] = static_cast<A>(x[begin + i]) * (decisions[i] < threshold ? A{0} : scale);
-      }
-    } else {
-      for (int64_t i = 0; i < count; ++i) {
-        out[begin + i] = static_cast<A>(residual[begin + i]) +
-                         static_cast<A>(x[begin + i]) * (decisions[i] < threshold ? A{0} : scale);
-      }
+    for (int64_t i = 0; i < count; ++i) {
+      out[begin + i] = static_cast<A>(x[begin + i]) * (decisions[i] < threshold ? A{0} : scale);
     }
   }
 }
 
 MUSTER_VECTOR_CLONES
-void ApplyMaskFloat(uint64_t key, uint32_t threshold, float scale, int64_t size, const float* x, const float* residual,
-                    float* out) {
-  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
+void ApplyMaskFloat(uint64_t key, uint32_t threshold, float scale, int64_t size, const float* x, float* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, out);
 }
 
 MUSTER_VECTOR_CLONES
-void ApplyMaskDouble(uint64_t key, uint32_t threshold, double scale, int64_t size, const double* x,
-                     const double* residual, double* out) {
-  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
+void ApplyMaskDouble(uint64_t key, uint32_t threshold, double scale, int64_t size, const double* x, double* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, out);
 }
 
 MUSTER_VECTOR_CLONES
 void ApplyMaskBfloat16(uint64_t key, uint32_t threshold, float scale, int64_t size, const c10::BFloat16* x,
-                       const c10::BFloat16* residual, c10::BFloat16* out) {
-  ApplyMaskBody(key, threshold, scale, size, x, residual, out);
-}
-
-template <typename T>
-void ApplyMaskToRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
-                     const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) {
-  const int64_t width = x.size(1);
-  const T* in = x.const_data_ptr<T>();
-  const T* base = residual.defined() ? residual.const_data_ptr<T>() : nullptr;
-  T* to = out.mutable_data_ptr<T>();
-  const int64_t sequences = static_cast<int64_t>(plan.lengths.size());
-  const int64_t grain = std::max<int64_t>(1, kElementsPerThread * sequences / std::max<int64_t>(1, plan.rows * width));
-  at::parallel_for(0, sequences, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s) {
-      const int64_t at = plan.first_rows[s] * width;
-      ApplyMask(DropoutKey(plan.keys[s], place), rate, plan.lengths[s] * width, in + at,
-                base == nullptr ? nullptr : base + at, to + at);
-    }
-  });
+                       c10::BFloat16* out) {
+  ApplyMaskBody(key, threshold, scale, size, x, out);
 }
 
 template <typename T>
@@ -120,35 +94,16 @@ void ApplyMaskToProbabilities(const at::Tensor& p, const Run& run, const Dropout
   at::parallel_for(0, run.count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
       const uint64_t key = DropoutKey(plan.keys[run.first_sequence + s], {layer, DropoutSite::kProbabilities});
-      ApplyMask(key, rate, each, in + s * each, nullptr, to + s * each);
+      ApplyMask(key, rate, each, in + s * each, to + s * each);
     }
   });
 }
 
-// Calls operation(T{}) with the type of the tensor's elements.
-template <typename Operation>
-void WithElementType(const at::Tensor& tensor, const Operation& operation) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return operation(float{});
-    case at::kDouble:
-      return operation(double{});
-    case at::kBFloat16:
-      return operation(c10::BFloat16{});
-    default:
-      TORCH_CHECK(false, "dropout of ", tensor.scalar_type(), ": float, double and bfloat16 are known");
-  }
-}
-
 class CpuDropoutOps final : public DropoutOps {
  public:
-  void MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate, const DropoutPlace& place,
-                const SequencePlan& plan, at::Tensor& out) const override {
-    WithElementType(x, [&](auto zero) { ApplyMaskToRows<decltype(zero)>(x, residual, rate, place, plan, out); });
-  }
   void MaskProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
                          const SequencePlan& plan, at::Tensor& out) const override {
-    WithElementType(p, [&](auto zero) { ApplyMaskToProbabilities<decltype(zero)>(p, run, rate, layer, plan, out); });
+    WithElementType(p, "dropout", [&](auto zero) { ApplyMaskToProbabilities<decltype(zero)>(p, run, rate, layer, plan, out); });
   }
 };
 
@@ -171,17 +126,14 @@ uint64_t DropoutKey(uint64_t sequence_key, const DropoutPlace& place) {
   return MixKey(MixKey(sequence_key, static_cast<uint64_t>(place.layer)), static_cast<uint64_t>(place.site));
 }
 
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, const float* residual, float* out) {
-  ApplyMaskFloat(key, rate.threshold, static_cast<float>(rate.scale), size, x, residual, out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, float* out) {
+  ApplyMaskFloat(key, rate.threshold, static_cast<float>(rate.scale), size, x, out);
 }
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
-               double* out) {
-  ApplyMaskDouble(key, rate.threshold, rate.scale, size, x, residual, out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, double* out) {
+  ApplyMaskDouble(key, rate.threshold, rate.scale, size, x, out);
 }
-
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
-               const c10::BFloat16* residual, c10::BFloat16* out) {
-  ApplyMaskBfloat16(key, rate.threshold, static_cast<float>(rate.scale), size, x, residual, out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x, c10::BFloat16* out) {
+  ApplyMaskBfloat16(key, rate.threshold, static_cast<float>(rate.scale), size, x, out);
 }
 
 const DropoutOps& DropoutOpsOf(c10::DeviceType device) {

@@ -36,21 +36,16 @@ struct DropoutPlace {
 
 uint64_t DropoutKey(uint64_t sequence_key, const DropoutPlace& place);
 
-// out[i] = residual[i] + mask(i) * scale * x[i] for the elements 0 <= i < size of one sequence. residual may be null
-// (0); out may be x. bfloat16 is computed in float.
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, const float* residual, float* out);
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, const double* residual,
-               double* out);
-void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x,
-               const c10::BFloat16* residual, c10::BFloat16* out);
+// out[i] = mask(i) * scale * x[i] for the elements 0 <= i < size of one sequence. out may be x. bfloat16 is computed in float.
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const float* x, float* out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const double* x, double* out);
+void ApplyMask(uint64_t key, const DropoutRate& rate, int64_t size, const c10::BFloat16* x, c10::BFloat16* out);
 
-// Draws the masks on a device. Tensors are dense, of one floating type, and of that device; out may be x.
+// Draws the masks of attention's probabilities on a device; EncoderOps draw those of rows. Tensors are dense, of one floating
+// type, and of that device; out may be p.
 class DropoutOps {
  public:
   virtual ~DropoutOps() = default;
-  // out = residual + mask * scale * x over packed rows [T, width]; residual may be undefined (0).
-  virtual void MaskRows(const at::Tensor& x, const at::Tensor& residual, const DropoutRate& rate,
-                        const DropoutPlace& place, const SequencePlan& plan, at::Tensor& out) const = 0;
   // out = mask * scale * p, site kProbabilities, of the run's sequences: [count * heads, length, length].
   virtual void MaskProbabilities(const at::Tensor& p, const Run& run, const DropoutRate& rate, int64_t layer,
                                  const SequencePlan& plan, at::Tensor& out) const = 0;

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "common/random.h"
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {
@@ -17,7 +17,7 @@ TEST(Dropout, DecisionsAreThePhiloxNumbersOfTheirElements) {
   const DropoutRate rate(0.3);
   for (const int64_t size : {1, 7, 8, 127, 128, 129, 1000}) {
     std::vector<float> ones(size, 1.0f), out(size);
-    ApplyMask(0x123456789abcdefULL, rate, size, ones.data(), nullptr, out.data());
+    ApplyMask(0x123456789abcdefULL, rate, size, ones.data(), out.data());
     for (int64_t e = 0; e < size; ++e) {
       const auto block = Philox({static_cast<uint32_t>(e / 8), 0, 0, 0}, 0x123456789abcdefULL);
       const uint32_t decision = block[e / 2 % 4] >> (e % 2 * 16) & 0xffff;
@@ -26,41 +26,35 @@ TEST(Dropout, DecisionsAreThePhiloxNumbersOfTheirElements) {
   }
 }
 
-TEST(Dropout, SingleAndDoubleDropTheSameElementsAndAddTheResidual) {
+TEST(Dropout, SingleAndDoubleDropTheSameElements) {
   const DropoutRate rate(0.5);
-  const at::Tensor x = at::ones({1000}, at::kDouble), residual = at::arange(1000, at::kDouble);
-  const at::Tensor x32 = x.to(at::kFloat), residual32 = residual.to(at::kFloat);
+  const at::Tensor x = at::ones({1000}, at::kDouble), x32 = x.to(at::kFloat);
   at::Tensor out = at::empty_like(x), out32 = at::empty_like(x32);
-  ApplyMask(3, rate, 1000, x.const_data_ptr<double>(), residual.const_data_ptr<double>(), out.data_ptr<double>());
-  ApplyMask(3, rate, 1000, x32.const_data_ptr<float>(), residual32.const_data_ptr<float>(), out32.data_ptr<float>());
+  ApplyMask(3, rate, 1000, x.const_data_ptr<double>(), out.data_ptr<double>());
+  ApplyMask(3, rate, 1000, x32.const_data_ptr<float>(), out32.data_ptr<float>());
   EXPECT_EQ(LargestDifference(out, out32), 0);
 }
 
 TEST(Dropout, Bfloat16DropsTheSameElementsAndRoundsOnce) {
   const DropoutRate rate(0.3);
-  const at::Tensor x = at::linspace(-3, 3, 1000).to(at::kBFloat16);
-  const at::Tensor residual = at::linspace(5, 7, 1000).to(at::kBFloat16);
-  const at::Tensor x32 = x.to(at::kFloat), residual32 = residual.to(at::kFloat);
+  const at::Tensor x = at::linspace(-3, 3, 1000).to(at::kBFloat16), x32 = x.to(at::kFloat);
   at::Tensor out = at::empty_like(x), out32 = at::empty_like(x32);
-  ApplyMask(3, rate, 1000, x.const_data_ptr<c10::BFloat16>(), residual.const_data_ptr<c10::BFloat16>(),
-            out.data_ptr<c10::BFloat16>());
-  ApplyMask(3, rate, 1000, x32.const_data_ptr<float>(), residual32.const_data_ptr<float>(), out32.data_ptr<float>());
+  ApplyMask(3, rate, 1000, x.const_data_ptr<c10::BFloat16>(), out.data_ptr<c10::BFloat16>());
+  ApplyMask(3, rate, 1000, x32.const_data_ptr<float>(), out32.data_ptr<float>());
   EXPECT_TRUE(at::equal(out, out32.to(at::kBFloat16)));
 }
 
 TEST(Dropout, KnowsTheCpuFromTheStartAndNoOtherDevice) {
-  const PackedBatch batch = RandomBatch(SmallConfig(), {3, 5}, 1);
-  const SequencePlanPtr plan = MakeSequencePlan(batch, {.hidden = 0.5, .seed = 1, .step = 1});
-  const at::Tensor x = at::ones({8, 24});
-  at::Tensor out = at::empty_like(x);
-  DropoutOpsOf(c10::DeviceType::CPU).MaskRows(x, {}, DropoutRate(0.5), {1, DropoutSite::kFeedForward}, *plan, out);
-  at::Tensor expected = at::empty({8 * 24});
+  const SequencePlanPtr plan = MakeSequencePlan(RandomBatch(SmallConfig(), {5, 5}, 1), {.attention = 0.5, .seed = 1, .step = 1});
+  const at::Tensor p = at::ones({2 * 3, 5, 5});
+  at::Tensor out = at::empty_like(p), expected = at::empty_like(p);
+  DropoutOpsOf(c10::DeviceType::CPU).MaskProbabilities(p, plan->runs[0], DropoutRate(0.5), /*layer=*/1, *plan, out);
   for (int64_t s = 0; s < 2; ++s) {
-    const int64_t first = s == 0 ? 0 : 3 * 24;
-    ApplyMask(DropoutKey(plan->keys[s], {1, DropoutSite::kFeedForward}), DropoutRate(0.5), batch.lengths[s] * 24,
-              x.const_data_ptr<float>() + first, nullptr, expected.data_ptr<float>() + first);
+    const int64_t first = s * 3 * 5 * 5;
+    ApplyMask(DropoutKey(plan->keys[s], {1, DropoutSite::kProbabilities}), DropoutRate(0.5), 3 * 5 * 5,
+              p.const_data_ptr<float>() + first, expected.data_ptr<float>() + first);
   }
-  EXPECT_TRUE(at::equal(out.flatten(), expected));
+  EXPECT_TRUE(at::equal(out, expected));
   EXPECT_THROW(DropoutOpsOf(c10::DeviceType::XPU), c10::Error);
 }
 
@@ -73,7 +67,7 @@ TEST(Dropout, DropsItsShareIndependently) {
     EXPECT_NEAR(p, probability, 0.5 / 65536);
     EXPECT_DOUBLE_EQ(rate.scale * (1 - p), 1);
     std::vector<float> ones(kSize, 1.0f), out(kSize);
-    ApplyMask(99, rate, kSize, ones.data(), nullptr, out.data());
+    ApplyMask(99, rate, kSize, ones.data(), out.data());
     int64_t dropped = 0;
     for (const float value : out) dropped += value == 0;
     const double deviations = (dropped - kSize * p) / std::sqrt(kSize * p * (1 - p));

@@ -20,7 +20,7 @@
 namespace muster {
 namespace {
 
-// As torch.nn.functional.normalize: x / max(|x|, 1e-12).
+// The same as torch.nn.functional.normalize: x / max(|x|, 1e-12).
 at::Tensor NormalizeRows(const at::Tensor& x) { return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12); }
 
 absl::Status CheckOptions(const EncoderOptions& options) {

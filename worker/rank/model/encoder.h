@@ -92,8 +92,7 @@ class Encoder {
 
   // Bytes of autograd graph that Encode keeps for a batch, an upper estimate from shapes alone (a pure function:
   // which graphs are kept must not depend on the machine's state).
-  static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool dropout,
-                             bool bfloat16 = false);
+  static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool bfloat16);
 
  private:
   struct Impl;

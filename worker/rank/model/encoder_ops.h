@@ -2,14 +2,14 @@
 // sequence of these, of matrix products (at::mm, addmm), and of PackedAttention(): as many operations for every batch.
 //
 // Common to all operations:
-// - Tensors are dense (contiguous), lie on the device of the implementation, and are allocated by the caller. "Rows"
+// - Tensors are dense (contiguous), are on the implementation's device, and are allocated by the caller. "Rows"
 //   have the encoder's type of activations E: float32, float64 (tests), or bfloat16. Everything else, which is parameters,
 //   their gradients and statistics, has the type P: float32 where E is bfloat16, otherwise E. All arithmetic is in P; a
 //   result is rounded to E once, when it is stored. Where a row is both stored and used further on (the sum before a
 //   norm), the rounded value is what is used, so that the backward sees the forward's numbers.
 // - T rows belong to the sequences of a SequencePlan, in its order. T = plan.rows unless an operation says otherwise.
 // - A tensor that is documented as optional may be undefined: the input is then 0 (a weight: 1), the output not wanted.
-// - Outputs are overwritten. Gradients of parameters ("+=") are added to what is there, which holds the sum over the
+// - Outputs are overwritten. Gradients of parameters ("+=") are added to the former values, which are the sum over the
 //   micro-batches before. Masked gradients are drawn again from the mask's key; no mask is ever stored.
 // - Order of sums: a row's own sums (norms) depend on the row alone. Column sums (gradients of biases and norm weights)
 //   and scattered rows are added in a fixed order that depends on T and the width alone, never on the number of threads

@@ -10,7 +10,7 @@
 #include <iostream>
 
 #include "worker/rank/model/product.h"
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {
@@ -39,11 +39,12 @@ struct Inputs {
   at::Tensor Vector(int64_t columns, double shift = 0) { return Draw({columns}, shift).to(type_of_parameters); }
   // The factors of the mask, from common/random.h's definition by way of ApplyMask.
   at::Tensor Factors(int64_t columns) const {
-    const at::Tensor ones = at::ones({plan->rows, columns}, at::kDouble);
-    at::Tensor out = at::empty_like(ones);
-    if (!mask.active()) return ones;
-    DropoutOpsOf(at::kCPU).MaskRows(ones, {}, mask.rate, mask.place, *plan, out);
-    return out;
+    at::Tensor factors = at::ones({plan->rows, columns}, at::kDouble);
+    for (size_t s = 0; mask.active() && s < plan->lengths.size(); ++s) {
+      double* rows = factors.data_ptr<double>() + plan->first_rows[s] * columns;
+      ApplyMask(DropoutKey(plan->keys[s], mask.place), mask.rate, plan->lengths[s] * columns, rows, rows);
+    }
+    return factors;
   }
   int64_t width;
   RowMask mask;

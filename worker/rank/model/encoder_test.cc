@@ -7,7 +7,7 @@
 
 #include <iostream>
 
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

@@ -13,7 +13,7 @@
 #include "common/model/families/family.h"
 #include "test_paths.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

@@ -18,8 +18,8 @@ Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   return {.activations = hidden + layers * (6 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
 }
 
-// As post-norm, with turned q, k, v, and of the gated part both halves (2 I). Cosines and sines of global and local
-// layers.
+// What post-norm keeps, with turned q, k, v and both halves of the gated part (2 I), and the cosines and sines of global
+// and local layers.
 Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   return {.activations = hidden + layers * (6 * hidden + 2 * inner),
@@ -40,7 +40,7 @@ Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
 
 // The bytes of a batch: token ids and positions (int64), pooling, and what Dense modules keep. Statistics and pooling are
 // in the type of parameters, rows in bfloat16 where the encoder computes in it.
-uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool /*dropout*/, bool bfloat16) {
+uint64_t Encoder::GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool bfloat16) {
   const uint64_t lse = config.heads, hidden = config.hidden_size;
   const Family& family = FamilyOf(config);
   const Kept kept = family.post_norm != nullptr     ? KeptByPostNorm(config, lse)

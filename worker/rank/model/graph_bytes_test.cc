@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {
@@ -49,7 +49,7 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
     const auto encoder = Encoder::Random(config, 1, {at::kFloat, at::kCPU, bfloat16}).value();
     {
       const at::NoGradGuard no_grad;
-      encoder->Encode(RandomBatch(config, {1}, 1), {});  // makes the weights' copies, which are no graph's
+      encoder->Encode(RandomBatch(config, {1}, 1), {});  // makes the weights' copies, which belong to no graph
     }
     auto meter = std::make_shared<Meter>();
     at::Tensor embeddings;
@@ -57,7 +57,7 @@ TEST(GraphBytes, IsNearWhatTheAllocatorHandsOutForMiniLm) {
       const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
       embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
     }
-    const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0, bfloat16));
+    const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, bfloat16));
     std::cout << "dropout " << dropout << (bfloat16 ? ", bfloat16" : "") << ": estimate " << estimate / 1e6
               << " MB, kept " << meter->live() / 1e6
               << " MB, peak " << meter->peak() / 1e6 << " MB\n";
@@ -115,7 +115,7 @@ TEST(GraphBytes, IsAnUpperEstimateForEveryFamily) {
         const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
         embeddings = encoder->Encode(batch, {.hidden = dropout, .attention = dropout, .seed = 1, .step = 1});
       }
-      const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, dropout > 0, bfloat16));
+      const double estimate = static_cast<double>(Encoder::GraphBytes(config, batch, bfloat16));
       const std::string what = absl::StrCat(name, ", dropout ", dropout, bfloat16 ? ", bfloat16" : "", ", rank ", rank);
       std::cout << what << ": estimate over kept " << estimate / meter->live() << "\n";
       EXPECT_GE(estimate, meter->live() * 0.999) << what;

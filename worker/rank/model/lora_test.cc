@@ -7,8 +7,8 @@
 #include "common/model/families/family.h"
 #include "worker/rank/model/encoder.h"
 #include "worker/rank/model/encoder_weights.h"
-#include "worker/rank/model/reference_encoder.h"
 #include "worker/rank/model/testing/family_configs.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

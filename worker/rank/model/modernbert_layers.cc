@@ -1,4 +1,4 @@
-// ModernBERT: norms stand before attention and the feed-forward part, which is gated; positions are rotary, and most
+// ModernBERT: norms come before attention and the feed-forward part, which is gated; positions are rotary, and most
 // layers are local. Source: arXiv 2412.13663, and transformers' modeling_modernbert.py for the order of operations.
 #include <utility>
 

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {

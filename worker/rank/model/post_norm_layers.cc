@@ -1,4 +1,4 @@
-// BERT and its kin: LayerNorm stands after each sum.
+// BERT and similar models: LayerNorm comes after each sum.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/embedding.h>

@@ -21,7 +21,7 @@ struct ParameterLists {
   }
 };
 
-// One product over one input: several weights stand side by side, as queries, keys and values do.
+// One product over one input: several weights are joined, as queries, keys and values do.
 struct Linear {
   std::vector<Affine> masters;
   Affine cast;  // of all masters, in bfloat16; undefined where the encoder does not compute in it
@@ -47,7 +47,7 @@ at::Tensor Multiply(const Linear& linear, const at::Tensor& x);
 // With the biases.
 at::Tensor MultiplyAddBias(const Linear& linear, const at::Tensor& x);
 
-// The gradients of the weights and adapters, not of the biases, which belong to whoever adds them. d_out: of
+// The gradients of the weights and adapters, not of the biases, which belong to the operation that adds them. d_out: of
 // [T, OutputSize()].
 void AddWeightGradients(const Linear& linear, const at::Tensor& x, const at::Tensor& d_out,
                         ParameterGradients& gradients);

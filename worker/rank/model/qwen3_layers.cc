@@ -1,4 +1,4 @@
-// Qwen3: a decoder. RMSNorm stands before attention and the feed-forward part (SwiGLU), and on each head of queries and
+// Qwen3: a decoder. RMSNorm comes before attention and the feed-forward part (SwiGLU), and on each head of queries and
 // keys; positions are rotary, attention is causal, and heads share keys and values. Source: arXiv 2505.09388, and
 // transformers' modeling_qwen3.py for the order of operations.
 #include <ATen/TensorOperators.h>

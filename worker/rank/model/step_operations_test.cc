@@ -11,8 +11,8 @@
 
 #include "worker/rank/model/attention.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/model/reference_encoder.h"
 #include "worker/rank/model/testing/family_configs.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 namespace muster {
 namespace {
@@ -146,7 +146,7 @@ TEST(StepOperations, WhatIsAroundTheLayersTakesAsManyForAnyLengths) {
   EXPECT_EQ(ragged.backward, equal.backward);
 }
 
-// A parameter's gradient is added to where it stands: no temporary as large as it, and no addition.
+// A parameter's gradient is accumulated in place: no temporary of its size, and no separate addition.
 TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   at::set_num_threads(1);
   EncoderConfig config = SmallConfig();
@@ -158,7 +158,7 @@ TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
 }
 
 // grad() returns separate gradients, whatever the parameters hold; backward() adds the same numbers to them.
-TEST(StepOperations, GradLeavesTheGradientsThatStandInParameters) {
+TEST(StepOperations, GradLeavesTheGradientsOfParametersAlone) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;
   for (Parameter& parameter : encoder->parameters()) {

@@ -1,5 +1,5 @@
 // The inner loop keeps a tile of `out` in registers: kRows rows of kVectors vectors. One row block of `a` at a time
-// lies in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
+// stays in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
 // second level for all rows that a thread computes. Both are copied there in the order in which they are read.
 #include "worker/rank/product/cpu_product.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 // Rows of `b` that are copied at once, which bounds the memory of the copy. A multiple of kProductDepth.
 constexpr int64_t kPackedDepth = 8 * kProductDepth;
-// The distance between rows of the copy of `a`: not a power of two, so that rows lie in different sets of the cache.
+// The distance between rows of the copy of `a`: not a power of two, so that rows are in different sets of the cache.
 constexpr int64_t kCopiedRow = kProductDepth + kLanes;
 
 using Vector = Registers64::Vector;
@@ -195,11 +195,11 @@ MUSTER_AVX512 void Pack(const ProductJob& job, int64_t first, int64_t begin, int
 }
 MUSTER_AVX512 void Compute(const Shared& shared, int64_t begin, int64_t end) { ComputeUnits(shared, begin, end); }
 
-// Packs the panels and computes the units, on this thread and others that do the same. Guided: a thread that comes for
-// units takes its share of half of what is left, so that it comes seldom, and all end together.
-class Dealt {
+// Packs the panels and computes the units, on this thread and others that call Work(). Guided: a thread that asks for
+// units takes its share of half of what is left, so that it asks seldom, and all end together.
+class SharedWork {
  public:
-  Dealt(const Shared& shared, float* packed, int64_t threads)
+  SharedWork(const Shared& shared, float* packed, int64_t threads)
       : shared_(shared),
         packed_(packed),
         panels_((shared.job.columns + kPanel - 1) / kPanel),
@@ -212,7 +212,7 @@ class Dealt {
       Pack(shared_.job, panel * kPanel, shared_.first, end, packed_ + panel * kPanel * shared_.depth);
       done_.fetch_add(1, std::memory_order_release);
     }
-    // Another thread has its last panel in work: shorter than a second wake-up of all threads.
+    // Another thread still packs its last panel: waiting is shorter than a second wake-up of all threads.
     while (done_.load(std::memory_order_acquire) < panels_) std::this_thread::yield();
     for (int64_t begin = next_unit_.load(); begin < units_;) {
       const int64_t end_unit = std::min(units_, begin + std::max<int64_t>(1, (units_ - begin) / sharing_));
@@ -261,8 +261,8 @@ void OwnProduct(const ProductJob& job) {
                         .first = first,
                         .depth = std::min(kPackedDepth, job.depth - first),
                         .packed = packed};
-    Dealt dealt(shared, packed, threads);
-    at::parallel_for(0, threads, 1, [&](int64_t, int64_t) { dealt.Work(); });
+    SharedWork work(shared, packed, threads);
+    at::parallel_for(0, threads, 1, [&](int64_t, int64_t) { work.Work(); });
   }
 }
 

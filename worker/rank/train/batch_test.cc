@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "worker/rank/device/testing/recording_streams.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {

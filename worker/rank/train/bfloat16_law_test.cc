@@ -4,7 +4,7 @@
 
 #include <iostream>
 
-#include "worker/rank/train/trained_step.h"
+#include "worker/rank/train/testing/trained_step.h"
 
 namespace muster {
 namespace {

@@ -76,7 +76,7 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
         !google::protobuf::util::JsonStringToMessage(json["untrained"].dump(), &cursor.untrained.emplace()).ok()) {
-      return absl::InvalidArgumentError("untrained is no evaluation");
+      return absl::InvalidArgumentError("untrained is not an evaluation");
     }
     return cursor;
   } catch (const std::exception& error) {

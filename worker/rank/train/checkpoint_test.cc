@@ -11,7 +11,7 @@
 #include "common/files.h"
 #include "common/model/families/family.h"
 #include "worker/rank/model/testing/family_configs.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 #include "worker/rank/train/trainer.h"
 
 namespace muster {
@@ -187,7 +187,7 @@ const Damage kDamages[] = {
      }},
 };
 
-TEST(Checkpoint, ADamagedOneIsSaidToBeDamagedAndChangesNothing) {
+TEST(Checkpoint, ADamagedOneIsReportedAsDamagedAndChangesNothing) {
   Training run;
   run.Train(0, 1);
   for (const Damage& damage : kDamages) {
@@ -203,7 +203,7 @@ TEST(Checkpoint, ADamagedOneIsSaidToBeDamagedAndChangesNothing) {
   }
 }
 
-TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNoDamage) {
+TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNotDamage) {
   Training run;
   const auto folder = Scratch();
   ASSERT_TRUE(Write(folder, run, {.spec_digest = "d"}, {}).ok());

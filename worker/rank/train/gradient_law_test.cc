@@ -9,7 +9,7 @@
 
 #include "common/model/families/family.h"
 #include "worker/rank/model/testing/family_configs.h"
-#include "worker/rank/train/trained_step.h"
+#include "worker/rank/train/testing/trained_step.h"
 
 namespace muster {
 namespace {
@@ -88,7 +88,7 @@ class GradientLaw : public testing::TestWithParam<Objective> {
   static bool OnePositive() { return GetParam() == OBJECTIVE_RAND1LH; }
 };
 
-// 7 queries, of which one has no positive, 17 passages, 0 to 4 positives a row, weights, grades.
+// 7 queries, of which one has no positive, 17 passages, 0 to 4 positives per row, weights, grades.
 TEST_P(GradientLaw, HoldsForRaggedWeighedGradedRows) {
   Problem problem = MakeProblem(1, OnePositive());
   problem.graded = !OnePositive();

@@ -9,7 +9,7 @@
 namespace muster {
 
 // Runs after autograd's node that adds to a parameter's gradient. In a backward pass that node runs once, when all
-// contributions are there; also where hand-written backwards (model/parameter_gradients.h) have added theirs to the gradient
+// contributions have been added; also where hand-written backwards (model/parameter_gradients.h) have added theirs to the gradient
 // themselves and leave nothing for it. A hook of the parameter would not run in that case.
 struct GradientReduction::Hook final : torch::autograd::FunctionPostHook {
   Hook(GradientReduction& to, size_t index) : reduction(to), parameter(index) {}

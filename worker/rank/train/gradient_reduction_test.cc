@@ -12,7 +12,7 @@
 #include "worker/rank/collective/testing/starting_group.h"
 #include "worker/rank/model/testing/family_configs.h"
 #include "worker/rank/train/batch.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -61,7 +61,7 @@ TEST(GradientReduction, RefusesAContributionAfterTheLastOne) {
 
 class GradientReductionOfFamilies : public testing::TestWithParam<std::string> {};
 
-// Buckets as small as they can be. A hand-written backward adds to gradients past autograd, and the reduction has to know of it.
+// Buckets as small as they can be. A hand-written backward adds to gradients past autograd, and the reduction must notice.
 void ExpectFinalGradients(const EncoderConfig& config, const EncoderOptions& options, const std::string& what) {
   auto encoder = Encoder::Random(config, 11, options).value();
   FlatGradients gradients(encoder->parameters(), /*bucket_bytes=*/64);

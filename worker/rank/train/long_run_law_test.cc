@@ -9,7 +9,7 @@
 #include <cstdio>
 
 #include "worker/rank/train/checkpoint.h"
-#include "worker/rank/train/trained_step.h"
+#include "worker/rank/train/testing/trained_step.h"
 
 namespace muster {
 namespace {

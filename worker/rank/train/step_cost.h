@@ -27,7 +27,7 @@ bool ProcessorHasBfloat16();
 
 // For a job whose precision is `auto` and whose encoder computes in float32 on a CPU: a sentence that says how many times
 // as fast this processor multiplies bfloat16, where that is at least 1.3 times. Empty otherwise, and where
-// ProcessorHasBfloat16() is false. `product_rate`: what MeasureProductRate said. `auto` itself stays float32 on a CPU:
+// ProcessorHasBfloat16() is false. `product_rate`: the result of MeasureProductRate. `auto` itself stays float32 on a CPU:
 // docs/decisions/0086-auto-does-not-measure.md.
 std::string PrecisionAdvice(const EncoderConfig& config, const EncoderOptions& options, double product_rate);
 

@@ -1,7 +1,6 @@
 #include "worker/rank/train/step_log.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <fstream>
 #include <vector>
@@ -18,8 +17,6 @@
 namespace muster {
 namespace {
 
-constexpr std::array kPhases = {"data", "encode", "gather", "loss", "backward", "reduce", "optimise"};
-
 // The shortest text that reads back as the same bits: logs of equal runs are equal.
 std::string Exactly(double value) {
   char text[32];
@@ -31,9 +28,10 @@ std::string Seconds(double seconds) { return absl::StrFormat("%.6f", seconds); }
 }  // namespace
 
 std::string StepLogHeader() {
+  const auto column = [](std::string* out, StepPhase phase) { absl::StrAppend(out, PhaseName(phase), "_seconds"); };
   return absl::StrCat("step,attempt,time,loss,learning_rate,gradient_norm,queries,valid_rows,tokens,ignored_pairs,"
                       "mean_positive,mean_negative,positive_entropy,queries_per_second,seconds,",
-                      absl::StrJoin(kPhases, "_seconds,"), "_seconds\n");
+                      absl::StrJoin(kStepPhases, ",", column), "\n");
 }
 
 std::string StepLogLine(const StepReport& report, uint32_t attempt, double seconds, absl::Time now) {
@@ -48,7 +46,7 @@ std::string StepLogLine(const StepReport& report, uint32_t attempt, double secon
     absl::StrAppend(&line, Exactly(value), ",");
   }
   absl::StrAppend(&line, absl::StrFormat("%.3f", rate), ",", Seconds(seconds));
-  for (const char* phase : kPhases) {
+  for (const StepPhase phase : kStepPhases) {
     const auto spent = report.seconds.find(phase);
     absl::StrAppend(&line, ",", Seconds(spent == report.seconds.end() ? 0 : spent->second));
   }

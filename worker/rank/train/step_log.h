@@ -40,7 +40,7 @@ class StepLog {
   uint64_t Size() const;
   // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run concurrently with Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
-  // From a checkpoint of `steps` steps. Returns a note: what of its log could not be taken over.
+  // From a checkpoint of `steps` steps. Returns a note on what of its log could not be used.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);
 
  private:

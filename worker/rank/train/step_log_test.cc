@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 StepReport ReportOf(uint64_t step) {
   return {.step = step, .loss = 1.0 / 3, .learning_rate = 2e-5, .gradient_norm = 0.25, .queries = 32, .valid_rows = 31,
           .tokens = 4000, .ignored_pairs = 7, .mean_positive = 0.5, .mean_negative = -0.125, .positive_entropy = 0.75,
-          .seconds = {{"encode", 0.5}, {"loss", 0.125}}};
+          .seconds = {{StepPhase::kEncode, 0.5}, {StepPhase::kLoss, 0.125}}};
 }
 
 std::string LogOf(uint64_t steps) {
@@ -79,14 +79,14 @@ TEST(AdoptStepLog, FindsColumnsByName) {
   EXPECT_EQ(again, adopted.text);
 }
 
-TEST(AdoptStepLog, BeginsAnewWhereThereAreNoSteps) {
+TEST(AdoptStepLog, StartsOverWhereThereAreNoSteps) {
   for (const std::string text : {"", "\n", "no log", "a,b\n1,2\n", "\0\0\n"}) {
     EXPECT_EQ(AdoptStepLog(text, 2).text, StepLogHeader()) << text;
     EXPECT_THAT(AdoptStepLog(text, 2).note, HasSubstr("starts over")) << text;
   }
 }
 
-TEST_F(StepLogTest, GoesOnFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
+TEST_F(StepLogTest, ContinuesFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
   StepLog first(folder_ / "first.csv");
   ASSERT_TRUE(first.Clear().ok());
   for (uint64_t step = 0; step < 2; ++step) ASSERT_TRUE(first.Append(ReportOf(step), 1, 1, absl::UnixEpoch()).ok());
@@ -101,7 +101,7 @@ TEST_F(StepLogTest, GoesOnFromACheckpointWithoutTheDeadAttemptsLaterSteps) {
   EXPECT_EQ(*ReadFile(folder_ / "second.csv"), LogOf(2) + StepLogLine(ReportOf(2), 2, 1, absl::UnixEpoch()));
 }
 
-TEST_F(StepLogTest, WithoutALogItBeginsAnewAndSaysSo) {
+TEST_F(StepLogTest, WithoutALogItStartsOverAndSaysSo) {
   StepLog log(folder_ / "own.csv");
   EXPECT_EQ(log.Size(), 0);
   ASSERT_TRUE(log.Clear().ok());

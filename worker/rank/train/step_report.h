@@ -1,10 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <string>
 
 #include "common/sample_ledger.h"
+#include "worker/rank/device/step_phase.h"
 #include "worker/rank/train/stop_request.h"
 
 namespace muster {
@@ -21,11 +20,11 @@ struct StepReport {
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
   double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
   double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
-  uint64_t peak_memory_bytes = 0;               // likewise
+  uint64_t peak_memory_bytes = 0;               // 0: not measured
   StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  // encode, gather, loss, backward, reduce, optimise. On a GPU those of the step before: its events are read once they are
-  // past, so that no phase waits for the device.
-  std::map<std::string, double> seconds;
+  // Without kData, which the caller adds. On a GPU those of the step before: its events are read once they are past, so
+  // that no phase waits for the device.
+  PhaseSeconds seconds;
 };
 
 }  // namespace muster

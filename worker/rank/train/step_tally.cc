@@ -16,7 +16,7 @@ void MergeTallies(const std::vector<Tally>& tallies, StepReport& report) {
     sum.negative_pairs += tally.negative_pairs;
     sum.ignored_pairs += tally.ignored_pairs;
     sum.tokens += tally.tokens;
-    report.stop = Together(report.stop, static_cast<StopRequest>(tally.stop));
+    report.stop = MergeStopRequests(report.stop, static_cast<StopRequest>(tally.stop));
     report.applied.Add(tally.queries);
   }
   const auto [fastest, slowest] = std::minmax_element(

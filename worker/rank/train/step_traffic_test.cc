@@ -7,7 +7,7 @@
 #include "worker/rank/collective/testing/counting_ranks.h"
 #include "worker/rank/collective/testing/starting_group.h"
 #include "worker/rank/train/embedding_gather.h"
-#include "worker/rank/train/trained_step.h"
+#include "worker/rank/train/testing/trained_step.h"
 
 namespace muster {
 namespace {

@@ -11,7 +11,7 @@ enum class StopRequest : int {
 };
 
 // The request that all ranks follow if theirs differ. The more urgent one wins: a rank that must stop now cannot save.
-constexpr StopRequest Together(StopRequest a, StopRequest b) {
+constexpr StopRequest MergeStopRequests(StopRequest a, StopRequest b) {
   if (a == StopRequest::kNow || b == StopRequest::kNow) return StopRequest::kNow;
   return a == StopRequest::kSave || b == StopRequest::kSave ? StopRequest::kSave : StopRequest::kNone;
 }

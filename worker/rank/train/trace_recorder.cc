@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/exception_status.h"
 #include "common/files.h"
 
 namespace muster {
@@ -45,7 +46,7 @@ absl::StatusOr<bool> TraceRecorder::AfterStep(bool last) try {
   return absl::ResourceExhaustedError(
       absl::StrCat(options_.file.string(), ": the trace cannot be written. Is the disk full, or the folder missing?"));
 } catch (const c10::Error& error) {
-  return absl::InternalError(absl::StrCat("the trace cannot be recorded: ", error.what_without_backtrace()));
+  return StatusFromException(absl::StatusCode::kInternal, "the trace cannot be recorded", error);
 }
 
 }  // namespace muster

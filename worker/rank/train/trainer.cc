@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/exception_status.h"
 #include "common/random.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
@@ -25,7 +26,7 @@ namespace muster {
 namespace {
 
 // Digest of the assignment of sequences to ranks: with another assignment, gathered rows mean something else.
-uint64_t DealDigest(const StepBatch& batch) {
+uint64_t AssignmentDigest(const StepBatch& batch) {
   uint64_t digest = 0;
   for (const int64_t count : batch.rank_counts) digest = MixKey(digest, static_cast<uint64_t>(count));
   for (const int64_t slot : batch.gather_slots) digest = MixKey(digest, static_cast<uint64_t>(slot));
@@ -52,8 +53,7 @@ at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
 
 // A library's exception, as the step's error.
 absl::Status StepError(uint64_t step, const std::exception& error) {
-  const std::string text = error.what();
-  return absl::InternalError(absl::StrCat("step ", step, ": ", text.substr(0, text.find('\n'))));
+  return StatusFromException(absl::StatusCode::kInternal, absl::StrCat("step ", step), error);
 }
 
 }  // namespace
@@ -114,17 +114,16 @@ Dropout Trainer::DropoutAt(uint64_t step) const {
           .attention_keys = options_.attention_keys};
 }
 
-void Trainer::Enter(absl::string_view phase) const {
-  if (options_.board != nullptr) options_.board->SetPhase(phase);
+void Trainer::Enter(StepPhase phase) const {
+  if (options_.board != nullptr) options_.board->SetPhase(PhaseName(phase));
 }
 
-// Puts the embeddings of own sequences into the gather. Returns those of each micro-batch whose graph is kept.
+// Puts the embeddings of this rank's sequences into the gather. Returns those of each micro-batch whose graph is kept.
 std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather& gather) {
   const Dropout dropout = DropoutAt(batch.step);
   std::vector<uint64_t> bytes;
   for (const PackedBatch& micro : batch.micro_batches) {
-    bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, dropout.hidden > 0 || dropout.attention > 0,
-                                        encoder_.options().bfloat16));
+    bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, encoder_.options().bfloat16));
   }
   const std::vector<bool> keep = GraphsToKeep(bytes, options_.keep_activations);
   std::vector<at::Tensor> graphs(batch.micro_batches.size());  // undefined: to be replayed
@@ -208,13 +207,13 @@ void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, c
 
 absl::Status Trainer::ComparePlans(const StepBatch& batch) {
   struct Plan {
-    uint64_t step, digest, deal;
+    uint64_t step, digest, assignment;
   };
-  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest, DealDigest(batch)}));
+  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest, AssignmentDigest(batch)}));
   for (size_t r = 0; r < plans.size(); ++r) {
-    if (plans[r].step == plans[0].step && plans[r].digest == plans[0].digest && plans[r].deal != plans[0].deal) {
+    if (plans[r].step == plans[0].step && plans[r].digest == plans[0].digest && plans[r].assignment != plans[0].assignment) {
       return WithReason(absl::FailedPreconditionError(absl::StrFormat(
-                            "rank %d and rank 0 hold step %d dealt to the ranks differently: data servers of two "
+                            "rank %d and rank 0 hold step %d assigned to the ranks differently: data servers of two "
                             "versions serve the job",
                             r, batch.step)),
                         kRanksDisagree);
@@ -276,36 +275,36 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
   phases_.Begin();
   AwaitUpload(batch, *streams_);
   RETURN_IF_ERROR(ComparePlans(batch));
-  phases_.Mark("gather");
+  phases_.Mark(StepPhase::kGather);
 
-  Enter("encode");
+  Enter(StepPhase::kEncode);
   const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
   const int64_t width = encoder_.config().EmbeddingSize();
   const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
   const uint64_t bytes = batch.gather_slots.size() * width * like.dtype().itemsize();
   EmbeddingGather gather(group_, batch.rank_counts, width, like, GatherChunks(bytes));
   std::vector<at::Tensor> graphs = Encode(batch, gather);
-  phases_.Mark("encode");
+  phases_.Mark(StepPhase::kEncode);
 
   ASSIGN_OR_RETURN(at::Tensor by_slot, GatherBySlot(batch, gather, report));
-  phases_.Mark("gather");
+  phases_.Mark(StepPhase::kGather);
 
-  Enter("loss");
+  Enter(StepPhase::kLoss);
   LossResult loss = EvaluateOwnRows(batch, by_slot);
-  phases_.Mark("loss");
+  phases_.Mark(StepPhase::kLoss);
   RETURN_IF_ERROR(ExchangeTallies(batch, loss, by_slot, stop, report));
   by_slot.reset();
   at::Tensor gradient = InGatherOrder(std::move(loss), batch);
   ASSIGN_OR_RETURN(const at::Tensor d_own,
                    group_.ReduceScatterRowsSum(std::exchange(gradient, at::Tensor()), batch.rank_counts));
-  phases_.Mark("gather");
+  phases_.Mark(StepPhase::kGather);
 
-  Enter("backward");
+  Enter(StepPhase::kBackward);
   GradientReduction reduction(gradients_, encoder_.parameters(), group_);
   Backward(batch, std::move(graphs), d_own, reduction);
-  phases_.Mark("backward");
+  phases_.Mark(StepPhase::kBackward);
   RETURN_IF_ERROR(reduction.Finish());
-  phases_.Mark("reduce");
+  phases_.Mark(StepPhase::kReduce);
   return report;
 } catch (const std::exception& error) {
   return StepError(batch.step, error);
@@ -328,17 +327,17 @@ absl::Status Trainer::Update(StepReport& report) {
 
 absl::StatusOr<StepReport> Trainer::Step(const StepBatch& batch, StopRequest stop) {
   ASSIGN_OR_RETURN(StepReport report, Differentiate(batch, stop));
-  Enter("optimise");
+  Enter(StepPhase::kOptimize);
   try {
     RETURN_IF_ERROR(Update(report));
-    phases_.Mark("optimise");
+    phases_.Mark(StepPhase::kOptimize);
     report.seconds = phases_.Finish();
   } catch (const std::exception& error) {
     return StepError(batch.step, error);
   }
   own_work_ = 0;
-  for (const auto& [phase, seconds] : report.seconds) {
-    if (phase == "encode" || phase == "loss" || phase == "backward") own_work_ += seconds;
+  for (const StepPhase phase : {StepPhase::kEncode, StepPhase::kLoss, StepPhase::kBackward}) {
+    if (const auto found = report.seconds.find(phase); found != report.seconds.end()) own_work_ += found->second;
   }
   return report;
 }

@@ -85,7 +85,7 @@ class Trainer {
   absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
   absl::Status Update(StepReport& report);
   Dropout DropoutAt(uint64_t step) const;
-  void Enter(absl::string_view phase) const;
+  void Enter(StepPhase phase) const;
 
   Encoder& encoder_;
   Group& group_;
@@ -95,7 +95,7 @@ class Trainer {
   FlatGradients gradients_;
   const std::shared_ptr<Streams> streams_;
   PhaseClock phases_;
-  double own_work_ = 0;  // seconds of encode, loss and backward in the last step's report
+  double own_work_ = 0;  // seconds of kEncode, kLoss and kBackward in the last step's report
 };
 
 // Reason of an error that says that the ranks hold different plans or parameters.

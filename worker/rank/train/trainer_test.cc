@@ -14,8 +14,8 @@
 #include "common/files.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
+#include "worker/rank/train/testing/trained_step.h"
 #include "worker/rank/train/text_of.h"
-#include "worker/rank/train/trained_step.h"
 
 namespace muster {
 namespace {
@@ -180,15 +180,15 @@ TEST(BeginningOf, JoinsWordPiecesOfTheVocabularyAndCutsLongTexts) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsRoomToLaterOnes) {
+TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsSpaceToLaterOnes) {
   const std::vector<uint64_t> bytes = {40, 90, 50, 20, 10};
   EXPECT_EQ(GraphsToKeep(bytes, 100), (std::vector<bool>{true, false, true, false, true}));
   EXPECT_EQ(GraphsToKeep(bytes, 0), (std::vector<bool>{false, false, false, false, false}));
   EXPECT_EQ(GraphsToKeep(bytes, UINT64_MAX), (std::vector<bool>{true, true, true, true, true}));
 }
 
-// Two data servers of different versions may deal one plan differently: gathered rows would be other texts' embeddings.
-TEST(Trainer, RefusesRanksThatAPlanIsDealtToDifferently) {
+// Two data servers of different versions may assign one plan differently: gathered rows would be other texts' embeddings.
+TEST(Trainer, RefusesRanksToWhichAPlanIsAssignedDifferently) {
   const Problem problem = MakeProblem(7, false);
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
@@ -201,7 +201,7 @@ TEST(Trainer, RefusesRanksThatAPlanIsDealtToDifferently) {
   });
   for (const absl::Status& status : statuses) {
     EXPECT_EQ(ReasonOf(status), kRanksDisagree) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("dealt to the ranks differently"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("assigned to the ranks differently"));
   }
 }
 

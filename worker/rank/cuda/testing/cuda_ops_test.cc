@@ -25,25 +25,6 @@ double LargestRelative(const at::Tensor& own, const at::Tensor& expected) {
   return ((a - b).abs() / (b.abs() + 1e-30)).max().item<double>();
 }
 
-TEST(CudaDropoutOps, RowsAreTheBitsOfTheCpuBeforeTheResidual) {
-  const SequencePlanPtr plan = HostPlan(kLengths);
-  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
-    for (const int64_t width : {1, 13, 104}) {
-      const at::Tensor x = RandomTensor({plan->rows, width}, type, 1), residual = RandomTensor({plan->rows, width}, type, 2);
-      for (const at::Tensor& base : {at::Tensor(), residual}) {
-        at::Tensor own = at::empty_like(x), expected = at::empty_like(x);
-        const DropoutPlace place{5, DropoutSite::kFeedForward};
-        CudaDropoutOps().MaskRows(x, base, DropoutRate(0.1), place, *plan, own);
-        DropoutOpsOf(at::kCPU).MaskRows(x, base, DropoutRate(0.1), place, *plan, expected);
-        // With a residual the CPU may use one rounding for product and sum. Numbers are below 2.25.
-        const double unit = type == at::kDouble ? 4.5e-16 : type == at::kFloat ? 2.4e-7 : 0.016;
-        const double difference = (own.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
-        EXPECT_LE(difference, base.defined() ? unit : 0) << type << ", width " << width;
-      }
-    }
-  }
-}
-
 TEST(CudaDropoutOps, ProbabilitiesAreTheBitsOfTheCpu) {
   const SequencePlanPtr plan = HostPlan(kLengths);
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
@@ -59,10 +40,11 @@ TEST(CudaDropoutOps, ProbabilitiesAreTheBitsOfTheCpu) {
 
 TEST(CudaDropoutOps, TensorsThatDoNotMatchAreRefused) {
   const SequencePlanPtr plan = HostPlan(kLengths);
-  at::Tensor x = at::zeros({plan->rows, 4}), wide = at::zeros({plan->rows, 5});
-  const DropoutPlace place{0, DropoutSite::kEmbeddings};
-  EXPECT_THROW(CudaDropoutOps().MaskRows(x, wide, DropoutRate(0.1), place, *plan, x), c10::Error);
-  EXPECT_THROW(CudaDropoutOps().MaskRows(x.t(), {}, DropoutRate(0.1), place, *plan, x), c10::Error);
+  const muster::Run& run = plan->runs.back();
+  const at::Tensor p = at::zeros({run.count * 3, run.length, run.length + 1});
+  at::Tensor out = at::zeros_like(p), larger = at::zeros({p.numel() + 1});
+  EXPECT_THROW(CudaDropoutOps().MaskProbabilities(p, run, DropoutRate(0.1), 0, *plan, larger), c10::Error);
+  EXPECT_THROW(CudaDropoutOps().MaskProbabilities(p.transpose(1, 2), run, DropoutRate(0.1), 0, *plan, out), c10::Error);
 }
 
 // The CPU's exp in float32 is within two units in the last place; sums are in another order.

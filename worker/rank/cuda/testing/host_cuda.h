@@ -72,7 +72,7 @@ inline void __syncwarp(unsigned mask = 0xffffffff, muster_where where = muster_w
   muster::host_cuda::Grid::Instance().Exchange(mask, char{0}, where);
 }
 
-// As CUDA's: lanes of `width` neighbors form a group; a lane outside it gives the caller's own value.
+// Like CUDA's function: lanes of `width` neighbors form a group; a lane outside it gives the caller's own value.
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = 32, muster_where where = muster_where::current()) {
   auto& grid = muster::host_cuda::Grid::Instance();

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
 #include "worker/rank/model/encoder.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 
@@ -28,7 +28,7 @@ absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& pro
                                             const Dropout& dropout);
 
 // Attention key biases have exactly zero gradient in theory (a constant added to a row of scores), as has an adapter's A
-// while its B is 0: rounding is all that is there, so they are compared absolutely, and left out where trained weights are compared.
+// while its B is 0: they are nothing but rounding, so they are compared absolutely, and left out where trained weights are compared.
 bool HasZeroGradient(const std::string& parameter_name);
 
 // The largest norm(own - reference) / norm(reference) over the loss and all tensors but the key biases; `absolute`:

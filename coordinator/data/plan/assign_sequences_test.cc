@@ -1,4 +1,4 @@
-#include "coordinator/data/plan/deal.h"
+#include "coordinator/data/plan/assign_sequences.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -18,11 +18,11 @@ std::vector<Sequence> Lengths(const std::vector<uint32_t>& lengths) {
   return sequences;
 }
 
-RC_GTEST_PROP(Deal, GivesEverySequenceToOneRankInMicroBatchesUnderTheBudget, ()) {
+RC_GTEST_PROP(AssignSequences, GivesEverySequenceToOneRankInMicroBatchesUnderTheBudget, ()) {
   const auto lengths = *rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(2, 300));
   const auto world_size = *rc::gen::inRange<uint32_t>(1, 10);
   const auto budget = *rc::gen::inRange<uint32_t>(1, 2000);
-  const auto ranks = Deal(Lengths(lengths), world_size, budget);
+  const auto ranks = AssignSequences(Lengths(lengths), world_size, budget);
   RC_ASSERT(ranks.size() == world_size);
   std::vector<int> seen(lengths.size(), 0);
   for (const RankLoad& rank : ranks) {
@@ -45,14 +45,14 @@ RC_GTEST_PROP(Deal, GivesEverySequenceToOneRankInMicroBatchesUnderTheBudget, ())
   RC_ASSERT(std::ranges::count(seen, 1) == static_cast<std::ptrdiff_t>(seen.size()));
 }
 
-TEST(Deal, BalancesSkewedLengths) {
+TEST(AssignSequences, BalancesSkewedLengths) {
   for (const uint32_t world_size : {2u, 3u, 8u, 64u}) {
     CounterRandom random(17);
     std::vector<uint32_t> lengths;
     for (uint32_t i = 0; i < 40 * world_size; ++i) {  // log-uniform in 3..512
       lengths.push_back(static_cast<uint32_t>(3 * std::pow(512.0 / 3, random.Uniform())));
     }
-    const auto ranks = Deal(Lengths(lengths), world_size, 16384);
+    const auto ranks = AssignSequences(Lengths(lengths), world_size, 16384);
     double most = 0, total = 0;
     for (const RankLoad& rank : ranks) {
       most = std::max(most, rank.cost);

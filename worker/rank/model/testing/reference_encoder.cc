@@ -1,4 +1,4 @@
-#include "worker/rank/model/reference_encoder.h"
+#include "worker/rank/model/testing/reference_encoder.h"
 
 #include <ATen/ATen.h>
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "worker/rank/collective/in_process.h"
-#include "worker/rank/train/problem.h"
-#include "worker/rank/train/problem_options.h"
-#include "worker/rank/train/reference_step.h"
+#include "worker/rank/train/testing/problem.h"
+#include "worker/rank/train/testing/problem_options.h"
+#include "worker/rank/train/testing/reference_step.h"
 
 namespace muster {
 
@@ -20,10 +20,9 @@ enum class Keep { kNone, kHalf, kAll };
 inline const char* KeepName(Keep keep) {
   return keep == Keep::kNone ? "replayed" : keep == Keep::kHalf ? "half kept" : "kept";
 }
-inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool dropout,
-                          bool bfloat16 = false) {
+inline uint64_t KeptBytes(Keep keep, const EncoderConfig& config, const StepBatch& batch, bool bfloat16) {
   uint64_t all = 0;
-  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, dropout, bfloat16);
+  for (const PackedBatch& micro : batch.micro_batches) all += Encoder::GraphBytes(config, micro, bfloat16);
   return keep == Keep::kNone ? 0 : keep == Keep::kHalf ? all / 2 : all;
 }
 
@@ -46,8 +45,7 @@ inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut&
     if (!batch.ok()) return batch.status();
     EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
     TrainerOptions own = options;
-    own.keep_activations =
-        KeptBytes(cut.keep, config, *batch, options.hidden_dropout > 0, encoder_options.bfloat16);
+    own.keep_activations = KeptBytes(cut.keep, config, *batch, encoder_options.bfloat16);
     Trainer trainer(**encoder, group, RealClock(), own);
     const auto report = trainer.Differentiate(*batch);
     if (!report.ok()) return report.status();

@@ -1,4 +1,4 @@
-#include "worker/rank/link/fake_cluster.h"
+#include "worker/rank/link/testing/fake_cluster.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -9,7 +9,7 @@
 #include "common/rpc/errors.h"
 #include "common/sample_ledger.h"
 #include "common/status.h"
-#include "worker/rank/train/problem.h"
+#include "worker/rank/train/testing/problem.h"
 
 namespace muster {
 namespace {
@@ -124,7 +124,6 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
   auto& header = *message.mutable_header();
   header.set_query_count(problem.queries);
   header.set_document_count(problem.passages);
-  header.set_max_aliases(1);
   const auto slots = SlotsOfRank(problem, request->identity().rank(), request->identity().world_size());
   header.set_own_sequences(slots.size());
   for (const uint32_t slot : slots) header.set_own_queries(header.own_queries() + (slot < problem.queries));

@@ -1,4 +1,4 @@
-#include "worker/rank/train/reference_step.h"
+#include "worker/rank/train/testing/reference_step.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>

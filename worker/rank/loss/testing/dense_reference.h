@@ -33,7 +33,7 @@ DenseResult EvaluateDense(const DenseBatch& batch);
 // `normalize` says so; gradients through the whole Jacobian of that division.
 DenseResult EvaluateDenseCuts(const DenseBatch& batch, std::span<const EmbeddingCut> cuts, bool normalize);
 
-// Ragged: rows without positives, rows without negatives, grades, and weights (0 among them) come up.
+// Ragged: rows without positives, rows without negatives, grades, and weights (also 0) all occur.
 DenseBatch RandomBatch(uint64_t seed, muster::v1::Objective objective);
 
 // The whole batch as the kernel's input; embeddings of `type`.

@@ -1,4 +1,4 @@
-#include "worker/rank/loss/dense_reference.h"
+#include "worker/rank/loss/testing/dense_reference.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>

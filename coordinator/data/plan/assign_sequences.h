@@ -1,4 +1,4 @@
-// Deals sequences to ranks so that each has the same work, and cuts a rank's sequences into micro-batches.
+// Assigns sequences to ranks so that each has the same work, and cuts a rank's sequences into micro-batches.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Sequence {
 
 // Estimated work of encoding a sequence, in tokens' worth of linear layers. A layer does 24 h² operations per token in
 // its linear maps and 4 h L in attention (h hidden size, L length), so attention weighs L / (6 h). h is 384 for every
-// model: a change of the deal would change the bytes of running jobs, for about 1 % (docs/decisions/0041).
+// model: a change of the assignment would change the bytes of running jobs, for about 1 % (docs/decisions/0041).
 double EncodingCost(uint32_t length);
 
 // One rank's sequences in ascending order of length (then slot), cut into micro-batches.
@@ -34,7 +34,7 @@ struct RankLoad {
 // Deterministic. Every rank gets work if there are `world_size` sequences. A micro-batch holds at most
 // `micro_batch_tokens` tokens, except that a longer sequence is alone in one.
 // Source: Graham, "Bounds on multiprocessing timing anomalies", 1969.
-std::vector<RankLoad> Deal(std::vector<Sequence> sequences, uint32_t world_size, uint32_t micro_batch_tokens);
+std::vector<RankLoad> AssignSequences(std::vector<Sequence> sequences, uint32_t world_size, uint32_t micro_batch_tokens);
 
 // The near-equal range of `total` items that belongs to `rank`: [first, second).
 constexpr std::pair<uint32_t, uint32_t> EqualRange(uint32_t total, uint32_t rank, uint32_t world_size) {

@@ -1,0 +1,89 @@
+// What a rank consists of once it has met the attempt's other ranks and loaded its model.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/rpc/blobs.h"
+#include "common/rpc/reachability.h"
+#include "muster/rank/v1/rank.pb.h"
+#include "muster/v1/job.pb.h"
+#include "worker/rank/collective/activity_board.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/device/streams.h"
+#include "worker/rank/link/activity_reporter.h"
+#include "worker/rank/link/agent_pipe.h"
+#include "worker/rank/link/audit_log.h"
+#include "worker/rank/link/checkpoints.h"
+#include "worker/rank/link/evaluation_run.h"
+#include "worker/rank/link/progress.h"
+#include "worker/rank/link/rank_setup.h"
+#include "worker/rank/train/checkpoint.h"
+#include "worker/rank/train/step_log.h"
+#include "worker/rank/train/stop_request.h"
+#include "worker/rank/train/trainer.h"
+
+namespace muster {
+
+// Used by the training thread alone. Members are destroyed in the reverse of their order, in which they depend on each
+// other.
+struct RankParts {
+  // Connects, meets the other ranks, and loads the model. All ranks of the attempt call this together. The arguments must
+  // outlive the result.
+  static absl::StatusOr<std::unique_ptr<RankParts>> Make(const muster::rank::v1::RankConfig& config, AgentPipe& agent,
+                                                         const Clock& clock, const std::atomic<StopRequest>& stop);
+
+  uint64_t TotalSteps() const { return config.resolved().total_steps(); }
+
+  // Evaluates the model as it is now. `section` is the specification's evaluate or report.
+  template <typename Section>
+  absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
+    return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock},
+                         EvaluationTask::Of(section, label, digest), cursor.step);
+  }
+
+  // The step log is informational: a disk without space for it does not stop training.
+  void TolerateLogError(const absl::Status& log);
+
+  const muster::rank::v1::RankConfig& config;
+  const muster::v1::JobSpec& spec;
+  AgentPipe& agent;
+  const Clock& clock;
+  const std::atomic<StopRequest>& stop;
+  ActivityBoard board;
+  ProgressReporter progress;
+  AuditLog audit;
+  StepLog steps;  // rank 0's alone is used
+  bool log_failed = false;
+  RankDevice device;
+  RankChannels channels;
+  std::unique_ptr<ReachabilityWatch> data_watch;
+  std::unique_ptr<ActivityReporter> activity;
+  std::unique_ptr<BlobClient> blobs;
+  std::shared_ptr<Streams> streams;
+  std::unique_ptr<Group> group;
+  std::unique_ptr<Encoder> encoder;
+  std::filesystem::path tokenizer;
+  std::unique_ptr<Trainer> trainer;
+  std::unique_ptr<CheckpointWriter> writer;
+  std::vector<uint32_t> threads;  // of each rank
+
+  // The position of the run, and the parameters that an evaluation chose; empty: none has chosen yet.
+  TrainingCursor cursor;
+  std::vector<Parameter> best;
+
+ private:
+  RankParts(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
+            const std::atomic<StopRequest>& stop);
+  absl::Status Connect();
+  absl::Status Load();
+  absl::StatusOr<TrainerOptions> OptionsOfTrainer();
+  CheckpointWriter::Options OptionsOfWriter();
+};
+
+}  // namespace muster
