@@ -7,6 +7,7 @@
 #include "client/commands/commands.h"
 #include "client/words.h"
 #include "common/exit_code.h"
+#include "common/garbage_category.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {
@@ -28,7 +29,7 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
   Table table({dry_run ? "WOULD GO" : "REMOVED", "COUNT", "SIZE"});
   uint64_t bytes = 0;
   for (const auto& kind : response->kinds()) {
-    table.Add({kind.kind(), WithThousands(kind.count()), SizeText(kind.bytes())});
+    table.Add({std::string(CategoryName(CategoryOf(kind))), WithThousands(kind.count()), SizeText(kind.bytes())});
     bytes += kind.bytes();
   }
   table.Add({"in all", "", SizeText(bytes)});
@@ -36,7 +37,7 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
   if (dry_run && response->largest_size() > 0) {
     Table largest({"LARGEST", "SIZE", "LAST USED", "ID"});
     for (const auto& item : response->largest()) {
-      largest.Add({item.kind(), SizeText(item.bytes()), TimeText(item.last_used()), item.id()});
+      largest.Add({std::string(CategoryName(CategoryOf(item))), SizeText(item.bytes()), TimeText(item.last_used()), item.id()});
     }
     std::printf("\n%s", largest.Text(ColumnsOfTerminal(stdout)).c_str());
   }

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/garbage_category.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
@@ -17,20 +18,21 @@ namespace muster {
 namespace {
 
 using muster::v1::CollectGarbageResponse;
+using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
 
-void Count(const std::string& name, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
+void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
   if (count == 0) return;
   for (muster::v1::GarbageKind& kind : *response.mutable_kinds()) {
-    if (kind.kind() != name) continue;
+    if (kind.category() != category) continue;
     kind.set_count(kind.count() + count);
     kind.set_bytes(kind.bytes() + bytes);
     return;
   }
   muster::v1::GarbageKind& kind = *response.add_kinds();
-  kind.set_kind(name);
+  SetCategory(category, kind);
   kind.set_count(count);
   kind.set_bytes(bytes);
 }
@@ -72,7 +74,7 @@ void Janitor::Run() {
       continue;
     }
     for (const auto& kind : collected->kinds())
-      spdlog::info("collected {} {}: {} bytes", kind.count(), kind.kind(), kind.bytes());
+      spdlog::info("collected {} {}: {} bytes", kind.count(), CategoryName(kind.category()), kind.bytes());
   }
 }
 
@@ -91,7 +93,7 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
     RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time now) {
       expired = ExpiredJobs(state, now - options_.keep_ended, kMostRetired);
     }));
-    Count("jobs", expired.size(), 0, response);
+    Count(muster::v1::GARBAGE_CATEGORY_JOBS, expired.size(), 0, response);
     if (dry_run || expired.empty()) return absl::OkStatus();
     options_.backend->Post(muster::RetireJobs{options_.keep_ended});  // the next Query comes after it
   }
@@ -108,7 +110,7 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
     std::erase_if(folders, [&](const std::string& id) { return state.jobs.contains(id); });
   }));
   for (const std::string& id : folders) {
-    Count("logs", 1, BytesBelow(options_.logs / id), response);
+    Count(muster::v1::GARBAGE_CATEGORY_LOGS, 1, BytesBelow(options_.logs / id), response);
     if (dry_run) continue;
     std::filesystem::remove_all(options_.logs / id, error);
     if (error)
@@ -140,8 +142,11 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
     RETURN_IF_ERROR(WithContext(
         FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), request, &swept)),
         "data server"));
-    for (const auto& kind : swept.kinds()) Count(kind.kind(), kind.count(), kind.bytes(), response);
-    for (const auto& item : swept.largest()) *response.add_largest() = item;
+    for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);
+    for (const auto& item : swept.largest()) {
+      *response.add_largest() = item;
+      response.mutable_largest()->rbegin()->set_category(CategoryOf(item));
+    }
   }
   return absl::OkStatus();
 }

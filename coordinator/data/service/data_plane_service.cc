@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/garbage_category.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
@@ -52,10 +53,10 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall&) -> absl::Status {
       ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, *request, data_.clock.Now()));
       for (const v1::GarbageKind& kind : response->kinds()) {
-        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
-                     kind.bytes());
+        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(),
+                     CategoryName(kind.category()), kind.bytes());
         if (!request->dry_run()) {
-          data_.metrics.garbage_bytes.With({kind.kind()}).Increment(static_cast<double>(kind.bytes()));
+          data_.metrics.garbage_bytes.With({std::string(CategoryName(kind.category()))}).Increment(static_cast<double>(kind.bytes()));
         }
       }
       return absl::OkStatus();
