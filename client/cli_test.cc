@@ -242,6 +242,19 @@ TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
   EXPECT_EQ(Muster("get j1 --metrics csv").code, 6) << "not the older one's, as if it were the newest";
 }
 
+TEST_F(CliTest, PrintsTheStepLogOfAJobWhoseCheckpointsWereRemoved) {
+  jobs_.job.set_id("j1");
+  jobs_.job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  muster::v1::FileManifest manifest;
+  auto& file = *manifest.add_files();
+  file.set_path("steps.csv");
+  file.set_digest(blobs_.Add("step,loss\n1,0.5\n"));
+  jobs_.job.set_step_log_manifest(blobs_.Add(manifest.SerializeAsString()));
+  const Result result = Muster("get j1 --metrics csv");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "step,loss\n1,0.5\n");
+}
+
 TEST_F(CliTest, IssuesCertificates) {
   EXPECT_EQ(Muster("certs init ca").code, 0);
   EXPECT_EQ(Muster("certs issue ca --role user --name ada --out ada --host localhost --host 10.0.0.1").code, 0);

@@ -232,7 +232,7 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
   get->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   auto metrics = std::make_shared<std::string>();
-  get->add_option("--metrics", *metrics, "Print the step log up to the newest checkpoint instead: csv")
+  get->add_option("--metrics", *metrics, "Print the step log instead, of a running job up to its newest checkpoint: csv")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"csv"}));
   get->callback([&cli, id, metrics] {

@@ -251,6 +251,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(resources, threads, 0);
   MUSTER_DEFAULT(*spec.mutable_checkpoint(), every_steps, 100);
   MUSTER_DEFAULT(*spec.mutable_checkpoint(), keep, 3);
+  MUSTER_DEFAULT(*spec.mutable_checkpoint(), keep_after_success, false);
   MUSTER_DEFAULT(spec, seed, 17);
 }
 #undef MUSTER_DEFAULT

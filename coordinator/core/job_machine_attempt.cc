@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "coordinator/core/job_machine_internal.h"
+#include "coordinator/core/retention.h"
 
 namespace muster {
 namespace {
@@ -158,6 +159,7 @@ absl::Status Machine::On(const RankExited& event) {
     return absl::OkStatus();
   }
   EndAttempt({muster::v1::REASON_CODE_SUCCEEDED, "succeeded"}, AttemptEnd::kSucceeded);
+  for (std::string& manifest : DropCheckpoints(job())) result_.garbage.push_back(std::move(manifest));
   std::string reason = EvaluatesAlone(record()) ? "evaluated" : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
   // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
@@ -183,8 +185,14 @@ absl::Status Machine::On(const Evaluation& event) {
 
 absl::Status Machine::On(const Exported& event) {
   const std::string early = event.has_stopped_early() ? DescribeEarlyStop(event.stopped_early(), job().resolved()) : "";
-  if (job().export_manifest() == event.manifest() && record().stopped_early() == early) return absl::OkStatus();
+  const bool has_log = event.step_log().empty() || job().step_log_manifest() == event.step_log();
+  if (job().export_manifest() == event.manifest() && has_log && record().stopped_early() == early) return absl::OkStatus();
   record().set_stopped_early(early);
+  if (!has_log) {
+    if (!job().step_log_manifest().empty()) result_.garbage.push_back(job().step_log_manifest());
+    result_.restored.push_back(event.step_log());
+    job().set_step_log_manifest(event.step_log());
+  }
   if (!job().export_manifest().empty() && job().export_manifest() != event.manifest()) result_.garbage.push_back(job().export_manifest());
   result_.restored.push_back(event.manifest());
   job().set_export_manifest(event.manifest());

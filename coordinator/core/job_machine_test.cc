@@ -253,5 +253,30 @@ TEST(JobMachine, TheNewestTraceTakesThePlaceOfTheOneBefore) {
   EXPECT_THAT(replaced->garbage, testing::ElementsAre("t1"));
 }
 
+TEST(JobMachine, AJobThatSucceededLetsItsCheckpointsGoUnlessItKeepsThem) {
+  for (const bool keep : {false, true}) {
+    JobRecord job = Training(1);
+    job.mutable_job()->mutable_spec()->mutable_checkpoint()->set_keep(3);
+    job.mutable_job()->mutable_spec()->mutable_checkpoint()->set_keep_after_success(keep);
+    muster::internal::v1::CheckpointSaved saved;
+    saved.mutable_checkpoint()->set_step(20);
+    saved.mutable_checkpoint()->set_manifest("c20");
+    muster::internal::v1::Exported exported;
+    exported.set_manifest("export");
+    exported.set_step_log("log");
+    const JobRecord before = After(After(job, saved), exported);
+    EXPECT_EQ(before.job().checkpoints_size(), 1) << "until it has succeeded";
+    EXPECT_EQ(before.job().step_log_manifest(), "log");
+    const auto ended = Advance(before, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS), kNow);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(ended->record.job().checkpoints_size(), keep ? 1 : 0);
+    if (keep) {
+      EXPECT_THAT(ended->garbage, testing::IsEmpty());
+    } else {
+      EXPECT_THAT(ended->garbage, testing::ElementsAre("c20"));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace muster

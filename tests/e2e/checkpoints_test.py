@@ -20,7 +20,7 @@ EVERY = 10
 def job(name, steps=300):
     # Large batches of the small set, so that the job is still training when the test looks.
     return topics_job(name, duration={"steps": steps}, batch={"queries": 54}, data={"train": "topics", "positives": {"per_query": 0}},
-                      checkpoint={"every_steps": EVERY, "keep": 1000})
+                      checkpoint={"every_steps": EVERY, "keep": 1000, "keep_after_success": True})
 
 
 class Checkpoints(unittest.TestCase):

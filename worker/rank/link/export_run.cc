@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
@@ -91,6 +92,19 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                               "export"));
   ASSIGN_OR_RETURN(const auto manifest, blobs.PutFolder(folder));
   return blobs.PutManifest(manifest);
+}
+
+std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs) {
+  const auto store = [&]() -> absl::StatusOr<std::string> {
+    const std::filesystem::path folder = scratch / "step-log";
+    RETURN_IF_ERROR(steps.WriteTo(folder, steps.Size()));
+    ASSIGN_OR_RETURN(const auto files, blobs.PutFolder(folder));
+    return blobs.PutManifest(files);
+  };
+  absl::StatusOr<std::string> manifest = store();
+  if (manifest.ok()) return *std::move(manifest);
+  spdlog::warn("the step log is not stored by itself, so the checkpoints stay: {}", std::string(manifest.status().message()));
+  return "";
 }
 
 }  // namespace muster

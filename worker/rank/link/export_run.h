@@ -10,6 +10,7 @@
 #include "muster/internal/v1/worker.pb.h"
 #include "muster/rank/v1/rank.pb.h"
 #include "worker/rank/model/encoder.h"
+#include "worker/rank/train/step_log.h"
 
 namespace muster {
 
@@ -21,5 +22,9 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<muster::v1::Evaluation>& trained,
                                         const std::optional<muster::internal::v1::StoppedEarly>& stopped,
                                         BlobClient& blobs);
+
+// Stores the whole step log beside the checkpoints, as a folder of its own, and returns its manifest's digest. Empty, with
+// a warning, if it cannot be stored: the log is informational.
+std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs);
 
 }  // namespace muster

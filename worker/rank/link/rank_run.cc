@@ -354,6 +354,7 @@ class RankRun {
       RankMessage message;
       message.mutable_exported()->set_manifest(manifest);
       if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
+      message.mutable_exported()->set_step_log(StoredStepLog(steps_, config_.scratch(), *blobs_));
       RETURN_IF_ERROR(agent_.Send(message));
     }
     // The job succeeds with the other ranks only if the export is stored.
