@@ -196,6 +196,35 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "some"), {}), 1) << "nothing is left aside";
 }
 
+TEST_F(CliTest, ExportsACheckpointThroughAJobOfItsOwn) {
+  muster::v1::FileManifest manifest;
+  auto& file = *manifest.add_files();
+  file.set_path("model.safetensors");
+  file.set_digest(blobs_.Add("w"));
+  file.set_size(1);
+  jobs_.job.set_id("j1");
+  jobs_.job.mutable_spec()->set_name("first");
+  jobs_.job.set_export_manifest(blobs_.Add(manifest.SerializeAsString()));
+  const Result result = Muster("export j1 model --step 40 --set resources.queue=exports");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("exported job j1, step 40, to "));
+  EXPECT_EQ(*ReadFile(folder_ / "model/model.safetensors"), "w");
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  const muster::v1::JobSpec& spec = jobs_.requests[0].spec();
+  EXPECT_EQ(spec.name(), "export-first-step-40");
+  EXPECT_EQ(spec.model().from(), "job:j1@40");
+  EXPECT_TRUE(spec.duration().has_steps());
+  EXPECT_EQ(spec.duration().steps(), 0u);
+  EXPECT_FALSE(spec.has_report());
+  EXPECT_EQ(spec.resources().queue(), "exports");
+  EXPECT_NE(jobs_.requests[0].request_id(), "");
+  jobs_.last_phase = muster::v1::JOB_PHASE_FAILED;
+  const Result failed = Muster("export j1 other --step 40");
+  EXPECT_EQ(failed.code, 6);
+  EXPECT_THAT(failed.err, HasSubstr("job j1, which was to make a model of step 40, is failed"));
+  EXPECT_EQ(Muster("export j1 other --set resources.queue=exports").code, 2) << "works only with --step";
+}
+
 TEST_F(CliTest, WritesATraceOnceAndSaysWhyThereIsNone) {
   jobs_.job.set_id("j1");
   Result result = Muster("trace j1 t.json");

@@ -9,6 +9,7 @@
 #include "client/call.h"
 #include "client/job_list.h"
 #include "client/words.h"
+#include "common/spec/job_source.h"
 
 namespace muster {
 namespace {
@@ -17,7 +18,6 @@ using muster::v1::Job;
 using muster::v1::JobService;
 
 constexpr size_t kShownCandidates = 5;
-constexpr char kModelJob[] = "job:";
 
 absl::Status Several(const std::string& what, const std::vector<ListedJob>& jobs, const std::string& remedy) {
   std::vector<std::string> shown;
@@ -86,12 +86,14 @@ absl::StatusOr<Job> GetNamedJob(JobService::Stub& stub, const std::string& given
 }
 
 absl::Status CompleteModelJob(JobService::Stub& stub, muster::v1::JobSpec& spec) {
-  const std::string& from = spec.model().from();
-  if (!absl::StartsWith(from, kModelJob)) return absl::OkStatus();
-  const absl::StatusOr<Job> job = GetNamedJob(stub, from.substr(sizeof(kModelJob) - 1));
+  if (!NamesJob(spec.model().from())) return absl::OkStatus();
+  absl::StatusOr<JobSource> source = ParseJobSource(spec.model().from());
+  if (!source.ok()) return WithContext(source.status(), "model.from");
+  const absl::StatusOr<Job> job = GetNamedJob(stub, source->job);
   if (absl::IsNotFound(job.status())) return absl::OkStatus();
   if (!job.ok()) return WithContext(job.status(), "model.from");
-  spec.mutable_model()->set_from(absl::StrCat(kModelJob, job->id()));
+  source->job = job->id();
+  spec.mutable_model()->set_from(ToString(*source));
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
+#include "common/spec/job_spec.h"
 #include "coordinator/core/job_machine_internal.h"
 #include "coordinator/core/retention.h"
 
@@ -120,7 +121,9 @@ absl::Status Machine::On(const RankStarted& event) {
   record().clear_start_failures();
   MoveTo(JobPhase::JOB_PHASE_TRAINING,
          {muster::v1::REASON_CODE_RUNNING,
-          absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
+          absl::StrCat(ExportsOnly(job().spec())      ? "exporting on "
+                       : EvaluatesAlone(record()) ? "evaluating on "
+                                                  : "training on ", Count(running.ranks_size(), "slot"),
                        " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
                        DamageNote(record()))});
   return absl::OkStatus();
@@ -153,14 +156,15 @@ absl::Status Machine::On(const RankExited& event) {
   for (const journal::v1::RankState& rank : running.ranks()) {
     if (!rank.succeeded()) return absl::OkStatus();
   }
-  if (!EvaluatesAlone(record()) && job().export_manifest().empty()) {
+  const bool exports = !EvaluatesAlone(record()) || ExportsOnly(job().spec());
+  if (exports && job().export_manifest().empty()) {
     Fail({muster::v1::REASON_CODE_NO_EXPORT, "every rank succeeded, but none reported an export"}, AttemptEnd::kFailed,
          false, false);
     return absl::OkStatus();
   }
   EndAttempt({muster::v1::REASON_CODE_SUCCEEDED, "succeeded"}, AttemptEnd::kSucceeded);
   for (std::string& manifest : DropCheckpoints(job())) result_.garbage.push_back(std::move(manifest));
-  std::string reason = EvaluatesAlone(record()) ? "evaluated" : "trained and exported";
+  std::string reason = !exports ? "evaluated" : EvaluatesAlone(record()) ? "exported" : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
   // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
   if (!event.message().empty()) absl::StrAppend(&reason, "; ", event.message());

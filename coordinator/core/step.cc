@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/version.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/model_source.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
@@ -150,6 +151,10 @@ void Stepper::On(const SubmitJob& event) {
   }
   if (FindJob(state_, event.job_id) != nullptr) {
     decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
+    return;
+  }
+  if (const absl::Status status = CheckStillKept(state_, event.resolved); !status.ok()) {
+    decision_.effects.push_back(Reply{event.token, status, ""});
     return;
   }
   if (const absl::Status status = CheckActiveJobs(state_, event); !status.ok()) {

@@ -72,6 +72,7 @@ class RankRun {
       ASSIGN_OR_RETURN(cursor_.untrained, Evaluate(EvaluatesOnly(spec_) ? measured : "untrained", spec_.report(),
                                                     config_.resolved().report_dataset()));
     }
+    if (ExportsOnly(spec_)) return StoreModel(config_, model_folder_, *blobs_, agent_, *group_);
     if (EvaluatesOnly(spec_)) return absl::OkStatus();
     RETURN_IF_ERROR(Train());
     return Finish();
@@ -101,6 +102,7 @@ class RankRun {
     ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config_, *blobs_, device_.device));
     encoder_ = std::move(loaded.encoder);
     tokenizer_ = std::move(loaded.tokenizer);
+    model_folder_ = std::move(loaded.folder);
     ASSIGN_OR_RETURN(const TrainerOptions options, OptionsOfTrainer());
     trainer_ = std::make_unique<Trainer>(*encoder_, *group_, clock_, options);
     cursor_ = {.total_steps = TotalSteps(),
@@ -380,7 +382,7 @@ class RankRun {
   std::shared_ptr<Streams> streams_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Encoder> encoder_;
-  std::filesystem::path tokenizer_;
+  std::filesystem::path tokenizer_, model_folder_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<CheckpointWriter> writer_;
   TrainingCursor cursor_;

@@ -47,6 +47,17 @@ struct Ended {
     }
     return checkpoints;
   }
+  std::string Metrics(const std::string& label) const {  // as text; empty: no such evaluation
+    std::string text;
+    for (const RankMessage& message : messages) {
+      if (!message.has_evaluation() || message.evaluation().label() != label) continue;
+      const auto& metrics = message.evaluation().metrics();
+      for (const auto& [name, value] : std::map<std::string, double>(metrics.begin(), metrics.end())) {
+        absl::StrAppend(&text, name, " ", value, "\n");
+      }
+    }
+    return text;
+  }
   std::vector<uint64_t> Refused() const {
     std::vector<uint64_t> steps;
     for (const RankMessage& message : messages) {
@@ -192,6 +203,29 @@ class RunRankTest : public testing::Test {
     return next;
   }
 
+  // A job like `source` whose model is a checkpoint of it.
+  RankConfig FromCheckpoint(const RankConfig& source, const Ended& ended, uint64_t step) {
+    RankConfig next = source;
+    muster::v1::ModelCheckpoint link;
+    for (const auto& checkpoint : ended.Checkpoints()) {
+      if (checkpoint.step() == step) link.set_manifest(checkpoint.manifest());
+    }
+    EXPECT_NE(link.manifest(), "") << ended.result.message();
+    link.set_job_id(source.job_id());
+    link.set_step(step);
+    *link.mutable_model() = source.spec().model();
+    link.set_seed(source.spec().seed());
+    link.set_vocabulary_size(source.resolved().vocabulary_size());
+    link.set_tokenizer_manifest(source.resolved().tokenizer_manifest());
+    if (source.resolved().has_model_checkpoint()) *link.mutable_base() = source.resolved().model_checkpoint();
+    muster::v1::ModelSpec& model = *next.mutable_spec()->mutable_model();
+    model.clear_preset();
+    model.clear_tokenizer();
+    model.set_from(absl::StrCat("job:", source.job_id(), "@", step));
+    *next.mutable_resolved()->mutable_model_checkpoint() = link;
+    return next;
+  }
+
   std::string BlobOf(const muster::v1::CheckpointInfo& checkpoint, const std::string& file) {
     const auto manifest = blobs_.GetManifest(checkpoint.manifest());
     EXPECT_TRUE(manifest.ok()) << manifest.status();
@@ -292,6 +326,54 @@ TEST_F(RunRankTest, AnAdaptedJobResumesFromItsAdaptersAndExportsWholeWeights) {
     EXPECT_EQ(ParameterDigest({exported[i]}) == ParameterDigest({before}), !before.name.ends_with("query.weight"))
         << before.name;
   }
+}
+
+TEST_F(RunRankTest, ACheckpointOfAnotherJobIsTheModelThatItsJobWouldHaveExported) {
+  for (const bool adapters : {false, true}) {
+    RankConfig source = config_;
+    source.mutable_spec()->clear_evaluate();  // so that the export has the weights of the last step
+    if (adapters) {
+      auto& lora = *source.mutable_spec()->mutable_model()->mutable_lora();
+      lora.set_rank(4);
+      lora.set_alpha(8);
+      lora.add_targets("query");
+    }
+    const Ended whole = Run(source, 1)[0];
+    RankConfig exports = FromCheckpoint(source, whole, 6);
+    exports.mutable_spec()->mutable_duration()->set_steps(0);
+    exports.mutable_resolved()->set_total_steps(0);
+    exports.mutable_spec()->clear_report();
+    for (const uint32_t world_size : {1, 2}) {
+      const std::vector<Ended> ended = Run(exports, world_size);
+      for (const Ended& one : ended) {
+        ASSERT_EQ(one.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << one.result.message();
+      }
+      EXPECT_EQ(ModelDigest(ended[0]), ModelDigest(whole)) << (adapters ? "with adapters" : "");
+    }
+    // A job that trains from it begins where the other one ended, and its own checkpoints are models, too.
+    const RankConfig continues = FromCheckpoint(source, whole, 6);
+    const Ended next = Run(continues, 1)[0];
+    ASSERT_EQ(next.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << next.result.message();
+    EXPECT_EQ(next.Metrics("untrained"), whole.Metrics("trained"));
+    EXPECT_NE(next.Metrics("trained"), "");
+    RankConfig second = FromCheckpoint(continues, next, 6);
+    second.mutable_spec()->mutable_duration()->set_steps(0);
+    second.mutable_resolved()->set_total_steps(0);
+    second.mutable_spec()->clear_report();
+    const Ended chained = Run(second, 1)[0];
+    ASSERT_EQ(chained.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << chained.result.message();
+    EXPECT_EQ(ModelDigest(chained), ModelDigest(next)) << "a checkpoint of a job that began with a checkpoint";
+  }
+}
+
+TEST_F(RunRankTest, ADamagedCheckpointOfAnotherJobIsNamed) {
+  config_.mutable_spec()->clear_evaluate();
+  const Ended whole = Run(config_, 1)[0];
+  const RankConfig continues = FromCheckpoint(config_, whole, 4);
+  cluster_.blobs.Damage(BlobOf(whole.Checkpoints()[1], "model.safetensors"));
+  const Ended ended = Run(continues, 1)[0];
+  EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
+  EXPECT_THAT(ended.result.message(), testing::HasSubstr("the checkpoint of step 4 of job job-1: "));
 }
 
 TEST_F(RunRankTest, WithAllCheckpointsDamagedItFailsForGoodAndNeverStartsOver) {
