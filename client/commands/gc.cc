@@ -15,11 +15,12 @@ namespace {
 
 using muster::v1::ClusterService;
 
-absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
+absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run, const std::string& request_id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = ClusterService::NewStub(connection.coordinator());
   muster::v1::CollectGarbageRequest request;
   request.set_dry_run(dry_run);
+  request.set_request_id(RequestIdOr(request_id));
   const auto response = Call(*stub, &ClusterService::Stub::CollectGarbage, request, {.deadline = absl::Minutes(10)});
   if (!response.ok()) return WithContext(response.status(), "gc");
   if (cli.output != OutputFormat::kTable) {
@@ -48,9 +49,13 @@ absl::StatusOr<int> CollectGarbage(const Cli& cli, bool dry_run) {
 
 void AddGcCommand(CLI::App& app, Cli& cli) {
   auto dry_run = std::make_shared<bool>(false);
+  auto request_id = std::make_shared<std::string>();
   CLI::App* gc = app.add_subcommand("gc", "Remove what no name and no job needs")->fallthrough();
   gc->add_flag("--dry-run", *dry_run, "Only show what would be removed");
-  gc->callback([&cli, dry_run] { cli.action = [&cli, dry_run] { return CollectGarbage(cli, *dry_run); }; });
+  gc->add_option("--request-id", *request_id, "Id of this request; repeating it returns the first answer")->type_name("ID");
+  gc->callback([&cli, dry_run, request_id] {
+    cli.action = [&cli, dry_run, request_id] { return CollectGarbage(cli, *dry_run, *request_id); };
+  });
 }
 
 }  // namespace muster

@@ -203,8 +203,8 @@ void Stepper::On(const JobCommand& event) {
 
 void Stepper::On(const DeleteJob& event) {
   const std::string key = event.request_id.empty() ? "" : RequestKey(event);
-  if (const auto done = soft_.deletions.find(key); done != soft_.deletions.end()) {
-    decision_.effects.push_back(Reply{event.token, CheckSameSubject(done->second, event), event.job_id});
+  if (const std::string* done = soft_.deletions.Find(key); done != nullptr) {
+    decision_.effects.push_back(Reply{event.token, CheckSameSubject(*done, event), event.job_id});
     return;
   }
   const JobRecord* record = Job(event.job_id);
@@ -230,10 +230,7 @@ void Stepper::On(const DeleteJob& event) {
   Record removed;
   removed.mutable_removed()->set_id(event.job_id);
   decision_.records.push_back(std::move(removed));
-  if (!key.empty()) {
-    if (soft_.deletions.size() >= kMostDeletions) soft_.deletions.clear();
-    soft_.deletions[key] = event.job_id;
-  }
+  if (!key.empty()) soft_.deletions.Insert(key, event.job_id);
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
 }
 

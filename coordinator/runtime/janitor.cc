@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/garbage_category.h"
+#include "common/request_id.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
@@ -37,6 +38,23 @@ void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarb
   kind.set_bytes(bytes);
 }
 
+struct Sums {
+  uint64_t count = 0, bytes = 0;
+};
+Sums Totals(const CollectGarbageResponse& response) {
+  Sums sums;
+  for (const muster::v1::GarbageKind& kind : response.kinds()) {
+    sums.count += kind.count();
+    sums.bytes += kind.bytes();
+  }
+  return sums;
+}
+
+std::string Summary(bool dry_run, const CollectGarbageResponse& response) {
+  const auto [count, bytes] = Totals(response);
+  return absl::StrCat(dry_run ? "would remove " : "removed ", count, count == 1 ? " thing, " : " things, ", bytes, " bytes");
+}
+
 uint64_t BytesBelow(const std::filesystem::path& folder) {
   uint64_t bytes = 0;
   std::error_code error;
@@ -54,9 +72,14 @@ void Janitor::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
-    if (call_ != nullptr) call_->TryCancel();
   }
+  Interrupt();
   if (thread_.joinable()) thread_.join();
+}
+
+void Janitor::Interrupt() {
+  absl::MutexLock lock(&mutex_);
+  if (call_ != nullptr) call_->TryCancel();
 }
 
 void Janitor::Run() {
@@ -67,7 +90,7 @@ void Janitor::Run() {
       if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait)) return;
     }
     wait = options_.every;
-    const absl::StatusOr<CollectGarbageResponse> collected = Collect(/*dry_run=*/false);
+    const absl::StatusOr<CollectGarbageResponse> collected = Collect({}, "the coordinator");
     if (!collected.ok()) {
       spdlog::warn("garbage collection failed, the next try is in {}: {}", absl::FormatDuration(wait),
                    collected.status().ToString());
@@ -78,13 +101,38 @@ void Janitor::Run() {
   }
 }
 
-absl::StatusOr<CollectGarbageResponse> Janitor::Collect(bool dry_run) {
+absl::StatusOr<CollectGarbageResponse> Janitor::Collect(const muster::v1::CollectGarbageRequest& request,
+                                                        const std::string& user) {
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  const std::string key = absl::StrCat(user, "/", request.request_id());
   absl::MutexLock lock(&collecting_);
+  if (const Answer* known = request.request_id().empty() ? nullptr : answers_.Find(key); known != nullptr) {
+    if (known->dry_run == request.dry_run()) return known->response;
+    return RequestIdReused(request.request_id(), known->dry_run ? "for a dry run" : "for a collection that was no dry run");
+  }
+  const auto operation = options_.operations->Begin({.kind = muster::v1::OPERATION_KIND_GARBAGE_COLLECTION,
+                                                     .subject = request.dry_run() ? "dry run" : "",
+                                                     .owner = user,
+                                                     .interrupt = [this] { Interrupt(); }});
   CollectGarbageResponse response;
-  RETURN_IF_ERROR(RetireJobs(dry_run, response));
-  RETURN_IF_ERROR(RemoveLogs(dry_run, response));
-  RETURN_IF_ERROR(Sweep(dry_run, response));
+  const absl::Status status = CollectAll(request.dry_run(), *operation, response);
+  RETURN_IF_ERROR(operation->End(status, Summary(request.dry_run(), response)));
+  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), response});
   return response;
+}
+
+absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectGarbageResponse& response) {
+  const auto begin = [&](const char* activity) {
+    const auto [count, bytes] = Totals(response);
+    operation.Report({.activity = activity, .bytes = bytes, .items = count});
+    return operation.Check();
+  };
+  RETURN_IF_ERROR(begin("records of jobs that ended long ago"));
+  RETURN_IF_ERROR(RetireJobs(dry_run, response));
+  RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
+  RETURN_IF_ERROR(RemoveLogs(dry_run, response));
+  RETURN_IF_ERROR(begin("the data server's stores, as an operation of its own"));
+  return Sweep(dry_run, response);
 }
 
 absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response) {

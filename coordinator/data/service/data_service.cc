@@ -27,17 +27,13 @@ class DataServiceImpl final : public v1::DataService::Service {
   grpc::Status ListDatasets(grpc::ServerContext* call, const v1::ListDatasetsRequest* request,
                             v1::ListDatasetsResponse* response) override {
     return data_.admission.Serve(*call, "DataService/ListDatasets", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
       ASSIGN_OR_RETURN(auto datasets, data_.stores.catalogue->ListDatasets());
-      for (v1::Dataset& dataset : datasets) {
-        if (dataset.name() <= page.after()) continue;
-        if (page.full()) {
-          response->set_next_page_token(page.next_token());
-          break;
-        }
-        page.Count(dataset.name(), dataset.ByteSizeLong());
-        *response->add_datasets() = std::move(dataset);
-      }
+      ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
+                       FillPage(*request, datasets, [](const v1::Dataset& dataset) { return dataset.name(); },
+                                [&](v1::Dataset& dataset) {
+                                  *response->add_datasets() = std::move(dataset);
+                                  return response->datasets().rbegin()->ByteSizeLong();
+                                }));
       response->set_server_version(MUSTER_VERSION);
       const int64_t now = absl::ToUnixNanos(data_.clock.Now());
       response->mutable_server_time()->set_seconds(now / 1000000000);

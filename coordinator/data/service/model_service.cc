@@ -49,19 +49,16 @@ class ModelServiceImpl final : public v1::ModelService::Service {
                           v1::ListModelsResponse* response) override {
     return data_.admission.Serve(
         *call, "ModelService/ListModels", request, [&](AdmittedCall& admitted) -> absl::Status {
-          ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
           ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
           // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
           const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
-          for (v1::Model& model : models) {
-            if (model.name() <= page.after()) continue;
-            if (page.full() && !all) {
-              response->set_next_page_token(page.next_token());
-              break;
-            }
-            page.Count(model.name(), model.ByteSizeLong());
-            *response->add_models() = std::move(model);
-          }
+          ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
+                           FillPage(*request, models, [](const v1::Model& model) { return model.name(); },
+                                    [&](v1::Model& model) {
+                                      *response->add_models() = std::move(model);
+                                      return response->models().rbegin()->ByteSizeLong();
+                                    },
+                                    all));
           return absl::OkStatus();
         });
   }

@@ -205,10 +205,20 @@ absl::StatusOr<SweepResponse> Sweep::Finish() {
   return std::move(response_);
 }
 
-absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& request, absl::Time now) {
+uint64_t Sweep::bytes() const {
+  uint64_t bytes = 0;
+  for (const muster::v1::GarbageKind& kind : response_.kinds()) bytes += kind.bytes();
+  return bytes;
+}
+
+absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& request, absl::Time now,
+                                          const SweepStep& before_each) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Sweep> sweep, Sweep::Begin(stores, request, now));
   RETURN_IF_ERROR(sweep->Mark());
-  while (!sweep->done()) RETURN_IF_ERROR(sweep->RemoveNext());
+  while (!sweep->done()) {
+    if (before_each) RETURN_IF_ERROR(before_each(sweep->visited(), sweep->candidates(), sweep->bytes()));
+    RETURN_IF_ERROR(sweep->RemoveNext());
+  }
   return sweep->Finish();
 }
 
