@@ -247,6 +247,56 @@ TEST_F(CliTest, WritesATraceOnceAndSaysWhyThereIsNone) {
   EXPECT_THAT(result.err, HasSubstr("t.json exists. Name a new file."));
 }
 
+TEST_F(CliTest, ListsShowsAndCancelsOperations) {
+  muster::v1::Operation import;
+  import.set_id("import-aaaa");
+  import.set_kind(muster::v1::OPERATION_KIND_IMPORT);
+  import.set_subject("faq");
+  import.set_owner("ada");
+  import.set_phase(muster::v1::OPERATION_PHASE_RUNNING);
+  import.set_reason("reading");
+  import.set_done(0.62);
+  import.set_bytes(62);
+  import.set_total_bytes(100);
+  import.mutable_started()->set_seconds(100);
+  muster::v1::Operation collection;
+  collection.set_id("collection-bbbb");
+  collection.set_kind(muster::v1::OPERATION_KIND_GARBAGE_COLLECTION);
+  collection.set_phase(muster::v1::OPERATION_PHASE_FAILED);
+  collection.set_reason("a backup runs");
+  collection.mutable_started()->set_seconds(200);
+  operations_.operations = {import, collection};
+  const Result list = Muster("operations");
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_LT(list.out.find("collection-bbbb"), list.out.find("import-aaaa")) << "newest first:\n" << list.out;
+  EXPECT_THAT(list.out, HasSubstr("62 %"));
+  EXPECT_THAT(list.out, HasSubstr("a backup runs"));
+  const auto active = nlohmann::json::parse(Muster("operations --active --output json").out);
+  ASSERT_EQ(active["operations"].size(), 1) << "each server's own, and here both are one";
+  EXPECT_EQ(active["operations"][0]["subject"], "faq");
+  EXPECT_THAT(Muster("operation get import-aaaa").out, HasSubstr("reading"));
+  const Result none = Muster("operation get import-cccc");
+  EXPECT_EQ(none.code, 6);
+  EXPECT_THAT(none.err, HasSubstr("See muster operations."));
+  const Result canceled = Muster("operation cancel import-aaaa --request-id r1");
+  EXPECT_EQ(canceled.code, 0) << canceled.err;
+  EXPECT_THAT(canceled.out, HasSubstr("operation import-aaaa canceled: canceled by ada"));
+  ASSERT_EQ(operations_.canceled.size(), 1);
+  EXPECT_EQ(operations_.canceled[0].request_id(), "r1");
+}
+
+TEST_F(CliTest, ShowsTheWorkerOfEachRank) {
+  jobs_.job.set_id("j1");
+  auto& attempt = *jobs_.job.add_attempts();
+  attempt.set_number(1);
+  for (const auto& [rank, worker] : {std::pair(0, "w1"), std::pair(1, "w1"), std::pair(2, "w2")}) {
+    auto& placed = *attempt.add_ranks();
+    placed.set_rank(static_cast<uint32_t>(rank));
+    placed.set_worker(worker);
+  }
+  EXPECT_THAT(Muster("get j1").out, HasSubstr("w1: ranks 0, 1; w2: rank 2\n"));
+}
+
 TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
   jobs_.job.set_id("j1");
   jobs_.job.mutable_spec()->mutable_checkpoint()->set_every_steps(10);

@@ -33,16 +33,14 @@ template <typename Fits>
 absl::Status AddListed(JobService::Stub& stub, muster::v1::ListJobsRequest request, const Fits& fits,
                        std::vector<ListedJob>& found) {
   request.set_view(muster::v1::JOB_VIEW_SUMMARY);
-  request.set_page_size(1000);
-  const auto add = [&](ListedJob job) {
-    if (fits(job)) found.push_back(std::move(job));
-  };
-  do {
-    ASSIGN_OR_RETURN(const auto page, Call(stub, &JobService::Stub::ListJobs, request));
-    for (const auto& job : SummariesOf(page)) add({job.id(), job.name(), WordOf(job.phase())});
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && found.size() <= kShownCandidates);
-  return absl::OkStatus();
+  return VisitJobPages(stub, std::move(request), 0, [&](const muster::v1::ListJobsResponse& page) {
+           for (const auto& summary : SummariesOf(page)) {
+             ListedJob job = {summary.id(), summary.name(), WordOf(summary.phase())};
+             if (fits(job)) found.push_back(std::move(job));
+           }
+           return found.size() <= kShownCandidates;
+         })
+      .status();
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/import/importer.h"
+#include "coordinator/data/service/import_digest.h"
 #include "coordinator/data/service/import_publish.h"
 #include "muster/v1/data.grpc.pb.h"
 
@@ -79,6 +81,8 @@ class ImportReader {
     return operation_.Check();
   }
 
+  std::string FinishDigest() { return files_.Finish(); }
+
   void Tell(const std::string& activity) {
     told_ = data_.clock.Monotonic();
     operation_.Report(activity, importer_.bytes(), importer_.records());
@@ -96,11 +100,13 @@ class ImportReader {
       case ImportDatasetRequest::kFile:
         operation_.Begin();
         is_blob_ = !request.file().blob().empty();
+        files_.BeginFile(request.file());
         RETURN_IF_ERROR(importer_.BeginFile(request.file().path(), request.file().split()));
         return is_blob_ ? TakeBlob(request.file()) : LookAround();
       case ImportDatasetRequest::kChunk:
         if (request.chunk().size() > kMaxChunk) return absl::InvalidArgumentError("import: a chunk has at most 1 MiB");
         if (is_blob_) return absl::InvalidArgumentError("import: a chunk came for a file that is a stored blob");
+        files_.Chunk(request.chunk());
         return TakeChunk(request.chunk());
       case ImportDatasetRequest::kHeader:
         return absl::InvalidArgumentError("import: the header comes once, as first message");
@@ -148,6 +154,7 @@ class ImportReader {
   ImportOperation& operation_;
   ImportStream& stream_;
   Importer& importer_;
+  FilesDigest files_;
   bool is_blob_ = false;  // the current file is a stored blob
   absl::Duration told_ = -absl::InfiniteDuration();
   uint64_t next_look_ = 0;
@@ -161,8 +168,8 @@ absl::Status CheckComplete(uint64_t bytes, uint64_t announced) {
 }
 
 absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Principal& caller,
-                                            const muster::v1::ImportHeader& header, ImportOperation& operation,
-                                            ImportStream& stream) {
+                                            const muster::v1::ImportHeader& header, MutationRequest& asked,
+                                            ImportOperation& operation, ImportStream& stream) {
   ASSIGN_OR_RETURN(const ImportStart start, BeginImport(data, caller, header));
   ASSIGN_OR_RETURN(ScratchFolder scratch, ScratchFolder::Make(data.stores.state->scratch(), "import"));
   ASSIGN_OR_RETURN(const std::unique_ptr<Importer> importer, Importer::Create(header, scratch.path(), start.base));
@@ -173,9 +180,42 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Princ
   reader.Tell("writing");
   ASSIGN_OR_RETURN(ImportReport report, importer->Finish());
   RETURN_IF_ERROR(operation.Check());
-  RETURN_IF_ERROR(PublishImport(data, caller, start, std::move(scratch), report));
+  asked.body += reader.FinishDigest();
+  RETURN_IF_ERROR(PublishImport(data, caller, start, asked, std::move(scratch), report));
   data.metrics.import_records.Increment(static_cast<double>(importer->records()));
   return report;
+}
+
+// The request id has come before. Reads the files for their digest alone: the first report, if they are the same ones.
+absl::StatusOr<ImportReport> AnswerAgain(const DataContext& data, const muster::v1::ImportHeader& header,
+                                         MutationRequest& asked, const ImportOperation& operation, ImportStream& stream) {
+  ImportDatasetResponse reading;
+  reading.mutable_progress()->set_activity("reading");
+  stream.Write(reading);
+  FilesDigest files;
+  uint64_t bytes = 0;
+  bool all_in_chunks = true;
+  ImportDatasetRequest request;
+  while (stream.Read(&request)) {
+    RETURN_IF_ERROR(operation.Check());
+    if (request.has_file()) files.BeginFile(request.file());
+    if (request.has_file() && !request.file().blob().empty()) all_in_chunks = false;
+    files.Chunk(request.chunk());
+    bytes += request.chunk().size();
+  }
+  RETURN_IF_ERROR(operation.Check());
+  if (all_in_chunks) RETURN_IF_ERROR(CheckComplete(bytes, header.total_bytes()));
+  asked.body += files.Finish();
+  ASSIGN_OR_RETURN(const std::optional<std::string> first, FirstAnswer(*data.stores.catalogue, asked, data.clock.Now()));
+  if (!first.has_value()) return absl::AbortedError("import: the first request with this id was just forgotten. Import again.");
+  ImportReport report;
+  RETURN_IF_ERROR(ReadAnswer(*first, report));
+  return report;
+}
+
+MutationRequest RequestOf(const std::string& caller, const muster::v1::ImportHeader& header) {
+  return {caller, header.request_id(), absl::StrCat(header.add() ? "to add to dataset " : "to import dataset ", header.name()),
+          HeaderDigest(header)};
 }
 
 }  // namespace
@@ -188,9 +228,13 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
     return absl::InvalidArgumentError("import: the first message must be the header");
   }
   admitted.subject = request.header().name();
-  RETURN_IF_ERROR(data.budget.CheckRoom(request.header().total_bytes()));
   ImportOperation operation(data, admitted.principal.name, call, request.header());
-  absl::StatusOr<ImportReport> report = ReadAndPublish(data, admitted.principal, request.header(), operation, stream);
+  MutationRequest asked = RequestOf(admitted.principal.name, request.header());
+  ASSIGN_OR_RETURN(const bool again, WasAskedBefore(*data.stores.catalogue, asked));
+  if (!again) RETURN_IF_ERROR(data.budget.CheckRoom(request.header().total_bytes()));
+  absl::StatusOr<ImportReport> report =
+      again ? AnswerAgain(data, request.header(), asked, operation, stream)
+            : ReadAndPublish(data, admitted.principal, request.header(), asked, operation, stream);
   if (!report.ok()) {
     if (data.stopping) {
       report = WithReason(absl::UnavailableError("import: the data server shuts down, and keeps nothing of it. Import again "
@@ -204,8 +248,9 @@ absl::Status RunImport(const DataContext& data, AdmittedCall& admitted, const gr
   operation.End(absl::OkStatus(), absl::StrCat("imported ", report->dataset().queries(), " queries and ",
                                                report->dataset().passages(), " documents"))
       .IgnoreError();
-  data.metrics.import_seconds.Observe(absl::ToDoubleSeconds(data.clock.Monotonic() - start));
-  spdlog::info("{} imported {} as {}: {} queries, {} documents", admitted.principal.name, report->dataset().name(),
+  if (!again) data.metrics.import_seconds.Observe(absl::ToDoubleSeconds(data.clock.Monotonic() - start));
+  spdlog::info("{} {} {} as {}: {} queries, {} documents", admitted.principal.name, again ? "sent again the import of" : "imported",
+               report->dataset().name(),
                report->dataset().digest().substr(0, 12), report->dataset().queries(), report->dataset().passages());
   ImportDatasetResponse response;
   *response.mutable_report() = *std::move(report);
