@@ -61,7 +61,7 @@ std::string NoModel(const Job& job) {
                       ".");
 }
 
-struct ExportFlags {
+struct ModelExportFlags {
   std::string job, folder;
   uint64_t step = 0;  // 0: what the job exported
   std::vector<std::string> overrides;
@@ -69,7 +69,7 @@ struct ExportFlags {
 
 // Has a rank make a model of a checkpoint, as a job of its own, and returns that job when it has succeeded.
 absl::StatusOr<Job> MakeModel(const Cli& cli, const Connection& connection, JobService::Stub& stub, const Job& source,
-                              const ExportFlags& flags) {
+                              const ModelExportFlags& flags) {
   const nlohmann::json job_file = {
       {"name", ValidJobName(absl::StrCat("export-", source.spec().name().substr(0, 30), "-step-", flags.step))},
       {"model", {{"from", ToString(JobSource{.job = source.id(), .step = flags.step})}}},
@@ -89,7 +89,7 @@ absl::StatusOr<Job> MakeModel(const Cli& cli, const Connection& connection, JobS
                                                     WordOf(made.phase()), ": ", made.reason(), ". See muster logs ", id, "."));
 }
 
-absl::StatusOr<int> Export(const Cli& cli, const ExportFlags& flags) {
+absl::StatusOr<int> Export(const Cli& cli, const ModelExportFlags& flags) {
   ASSIGN_OR_RETURN(const std::filesystem::path target, NewFolderTarget("export", flags.folder));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
@@ -130,7 +130,7 @@ absl::StatusOr<int> Export(const Cli& cli, const ExportFlags& flags) {
 }  // namespace
 
 void AddExportCommand(CLI::App& app, Cli& cli) {
-  auto flags = std::make_shared<ExportFlags>();
+  auto flags = std::make_shared<ModelExportFlags>();
   CLI::App* command =
       app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
   command->add_option("job", flags->job, kJobHelp)->required()->type_name("JOB");
