@@ -14,6 +14,7 @@
 #include "client/list_table.h"
 #include "client/words.h"
 #include "common/exit_code.h"
+#include "common/status.h"
 #include "muster/v1/operation.grpc.pb.h"
 
 namespace muster {
@@ -31,6 +32,11 @@ absl::StatusOr<std::unique_ptr<OperationService::Stub>> StubFor(const Connection
   return OperationService::NewStub(channel);
 }
 
+absl::Status WithOperations(const absl::Status& status, const char* command) {
+  if (!absl::IsUnimplemented(status)) return WithContext(status, command);
+  return absl::UnimplementedError(absl::StrCat(command, ": the server is of an older version, and has no operations. Upgrade it."));
+}
+
 // "62 %", or what is known instead.
 std::string DoneText(const Operation& operation) {
   if (operation.done() > 0) return absl::StrFormat("%.0f %%", 100 * operation.done());
@@ -45,7 +51,7 @@ absl::StatusOr<int> ListOperations(const Cli& cli, bool active, bool wide) {
   for (const bool coordinator : {true, false}) {
     ASSIGN_OR_RETURN(const auto stub, StubFor(connection, coordinator));
     auto response = CallAllPages(*stub, &OperationService::Stub::ListOperations, request);
-    if (!response.ok()) return WithContext(response.status(), "operations");
+    if (!response.ok()) return WithOperations(response.status(), "operations");
     for (Operation& operation : *response->mutable_operations()) found[operation.id()] = std::move(operation);
   }
   std::vector<Operation> operations;
@@ -95,7 +101,7 @@ absl::StatusOr<int> GetOperation(const Cli& cli, const std::string& id) {
   muster::v1::GetOperationRequest request;
   request.set_id(id);
   const auto response = Call(*stub, &OperationService::Stub::GetOperation, request);
-  if (!response.ok()) return WithContext(response.status(), "operation get");
+  if (!response.ok()) return WithOperations(response.status(), "operation get");
   Print(cli, response->operation());
   return kExitSucceeded;
 }
@@ -111,7 +117,7 @@ absl::StatusOr<int> CancelOperation(const Cli& cli, const CancelFlags& flags) {
   request.set_id(flags.id);
   request.set_request_id(RequestIdOr(flags.request_id));
   const auto response = Call(*stub, &OperationService::Stub::CancelOperation, request, {.patience = absl::Seconds(20)});
-  if (!response.ok()) return WithContext(response.status(), "operation cancel");
+  if (!response.ok()) return WithOperations(response.status(), "operation cancel");
   const Operation& operation = response->operation();
   if (cli.output != OutputFormat::kTable) {
     Print(cli, operation);

@@ -59,7 +59,11 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
     resolve.set_job_model_manifest(source->manifest);
     if (source->checkpoint.has_value()) *resolve.mutable_model_checkpoint() = *std::move(source->checkpoint);
   }
-  return options_.resolve(resolve);
+  ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
+  if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
+    return absl::UnimplementedError("model.from: the data server is of an older version, and knows no checkpoints. Upgrade it.");
+  }
+  return resolution;
 }
 
 absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::SubmitJobRequest& request,
