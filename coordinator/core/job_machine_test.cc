@@ -89,9 +89,22 @@ TEST(Advance, NeedsAnExportToSucceed) {
   EXPECT_THAT(record.job().reason(), HasSubstr("none reported an export"));
 }
 
+TEST(Advance, AJobThatOnlyExportsNeedsAnExport) {
+  JobRecord record = Training(1);
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
+            JobPhase::JOB_PHASE_RECOVERING);
+  muster::internal::v1::Exported exported;
+  exported.set_manifest("export");
+  const JobRecord ended = After(After(record, exported), Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS));
+  EXPECT_EQ(ended.job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(ended.job().reason(), "exported");
+}
+
 TEST(Advance, NeedsNoExportToEvaluateAlone) {
   JobRecord record = Training(1);
   record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  record.mutable_job()->mutable_spec()->mutable_report()->set_dataset("d");
   EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
             JobPhase::JOB_PHASE_SUCCEEDED);
 }

@@ -57,7 +57,9 @@ class ImportOperation {
     return CheckAlive(data_, call_);
   }
   absl::Status End(const absl::Status& status, const std::string& what) {
-    return handle_ == nullptr ? status : WithContext(handle_->End(status, what), "import");
+    if (handle_ == nullptr) return status;
+    const absl::Status answer = handle_->End(status, what);
+    return answer == status ? status : WithContext(answer, "import");  // canceled
   }
 
  private:

@@ -82,8 +82,14 @@ TEST_F(ImportOperations, ACanceledImportThatStillSendsIsToldWhoCanceledIt) {
     request.set_chunk(R"({"_id": "1", "text": "a"})" "\n");
     while (stream->Write(request)) absl::SleepFor(absl::Milliseconds(1));
   });
+  std::thread read([&] {  // a client that reads no progress would not see the end of the call either
+    v1::ImportDatasetResponse response;
+    while (stream->Read(&response)) {
+    }
+  });
   const auto canceled = Cancel(running[0].id());
   send.join();
+  read.join();
   ASSERT_TRUE(canceled.ok()) << canceled.status();
   const absl::Status status = FromGrpc(stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
