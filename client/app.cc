@@ -76,6 +76,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddBackupCommands(app, cli);
   AddTokensCommands(app, cli);
   AddGcCommand(app, cli);
+  AddOperationsCommands(app, cli);
   AddDoctorCommand(app, cli);
   AddLocalCommand(app, cli.action);
   CLI::App* local = app.get_subcommand("local");

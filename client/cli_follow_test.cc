@@ -139,6 +139,12 @@ TEST_F(CliTest, TheJobThatAModelComesFromIsCompleted) {
   EXPECT_EQ(Muster("submit job.yaml --set model.from=job:first").code, 0);
   EXPECT_EQ(Muster("eval job:abc scifact").code, 0);
   ASSERT_EQ(jobs_.requests.size(), 2);
+  EXPECT_EQ(Muster("submit job.yaml --set model.from=job:first@40").code, 0);
+  EXPECT_EQ(jobs_.requests.back().spec().model().from(), "job:abc00001@40");
+  jobs_.requests.pop_back();
+  const Result wrong = Muster("submit job.yaml --set model.from=job:first@last");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("after @ comes the step of a checkpoint"));
   for (const auto& request : jobs_.requests) EXPECT_EQ(request.spec().model().from(), "job:abc00001");
 }
 

@@ -196,6 +196,35 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "some"), {}), 1) << "nothing is left aside";
 }
 
+TEST_F(CliTest, ExportsACheckpointThroughAJobOfItsOwn) {
+  muster::v1::FileManifest manifest;
+  auto& file = *manifest.add_files();
+  file.set_path("model.safetensors");
+  file.set_digest(blobs_.Add("w"));
+  file.set_size(1);
+  jobs_.job.set_id("j1");
+  jobs_.job.mutable_spec()->set_name("first");
+  jobs_.job.set_export_manifest(blobs_.Add(manifest.SerializeAsString()));
+  const Result result = Muster("export j1 model --step 40 --set resources.queue=exports");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("exported job j1, step 40, to "));
+  EXPECT_EQ(*ReadFile(folder_ / "model/model.safetensors"), "w");
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  const muster::v1::JobSpec& spec = jobs_.requests[0].spec();
+  EXPECT_EQ(spec.name(), "export-first-step-40");
+  EXPECT_EQ(spec.model().from(), "job:j1@40");
+  EXPECT_TRUE(spec.duration().has_steps());
+  EXPECT_EQ(spec.duration().steps(), 0u);
+  EXPECT_FALSE(spec.has_report());
+  EXPECT_EQ(spec.resources().queue(), "exports");
+  EXPECT_NE(jobs_.requests[0].request_id(), "");
+  jobs_.last_phase = muster::v1::JOB_PHASE_FAILED;
+  const Result failed = Muster("export j1 other --step 40");
+  EXPECT_EQ(failed.code, 6);
+  EXPECT_THAT(failed.err, HasSubstr("job j1, which was to make a model of step 40, is failed"));
+  EXPECT_EQ(Muster("export j1 other --set resources.queue=exports").code, 2) << "works only with --step";
+}
+
 TEST_F(CliTest, WritesATraceOnceAndSaysWhyThereIsNone) {
   jobs_.job.set_id("j1");
   Result result = Muster("trace j1 t.json");
@@ -216,6 +245,56 @@ TEST_F(CliTest, WritesATraceOnceAndSaysWhyThereIsNone) {
   result = Muster("trace j1 t.json");
   EXPECT_EQ(result.code, 6);
   EXPECT_THAT(result.err, HasSubstr("t.json exists. Name a new file."));
+}
+
+TEST_F(CliTest, ListsShowsAndCancelsOperations) {
+  muster::v1::Operation import;
+  import.set_id("import-aaaa");
+  import.set_kind(muster::v1::OPERATION_KIND_IMPORT);
+  import.set_subject("faq");
+  import.set_owner("ada");
+  import.set_phase(muster::v1::OPERATION_PHASE_RUNNING);
+  import.set_reason("reading");
+  import.set_done(0.62);
+  import.set_bytes(62);
+  import.set_total_bytes(100);
+  import.mutable_started()->set_seconds(100);
+  muster::v1::Operation collection;
+  collection.set_id("collection-bbbb");
+  collection.set_kind(muster::v1::OPERATION_KIND_GARBAGE_COLLECTION);
+  collection.set_phase(muster::v1::OPERATION_PHASE_FAILED);
+  collection.set_reason("a backup runs");
+  collection.mutable_started()->set_seconds(200);
+  operations_.operations = {import, collection};
+  const Result list = Muster("operations");
+  EXPECT_EQ(list.code, 0) << list.err;
+  EXPECT_LT(list.out.find("collection-bbbb"), list.out.find("import-aaaa")) << "newest first:\n" << list.out;
+  EXPECT_THAT(list.out, HasSubstr("62 %"));
+  EXPECT_THAT(list.out, HasSubstr("a backup runs"));
+  const auto active = nlohmann::json::parse(Muster("operations --active --output json").out);
+  ASSERT_EQ(active["operations"].size(), 1) << "each server's own, and here both are one";
+  EXPECT_EQ(active["operations"][0]["subject"], "faq");
+  EXPECT_THAT(Muster("operation get import-aaaa").out, HasSubstr("reading"));
+  const Result none = Muster("operation get import-cccc");
+  EXPECT_EQ(none.code, 6);
+  EXPECT_THAT(none.err, HasSubstr("See muster operations."));
+  const Result canceled = Muster("operation cancel import-aaaa --request-id r1");
+  EXPECT_EQ(canceled.code, 0) << canceled.err;
+  EXPECT_THAT(canceled.out, HasSubstr("operation import-aaaa canceled: canceled by ada"));
+  ASSERT_EQ(operations_.canceled.size(), 1);
+  EXPECT_EQ(operations_.canceled[0].request_id(), "r1");
+}
+
+TEST_F(CliTest, ShowsTheWorkerOfEachRank) {
+  jobs_.job.set_id("j1");
+  auto& attempt = *jobs_.job.add_attempts();
+  attempt.set_number(1);
+  for (const auto& [rank, worker] : {std::pair(0, "w1"), std::pair(1, "w1"), std::pair(2, "w2")}) {
+    auto& placed = *attempt.add_ranks();
+    placed.set_rank(static_cast<uint32_t>(rank));
+    placed.set_worker(worker);
+  }
+  EXPECT_THAT(Muster("get j1").out, HasSubstr("w1: ranks 0, 1; w2: rank 2\n"));
 }
 
 TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
@@ -240,6 +319,19 @@ TEST_F(CliTest, PrintsTheStepLogOfTheNewestCheckpoint) {
   EXPECT_EQ(Muster("get j1 --metrics xml").code, 2);
   blobs_.blobs.erase(jobs_.job.checkpoints(1).manifest());
   EXPECT_EQ(Muster("get j1 --metrics csv").code, 6) << "not the older one's, as if it were the newest";
+}
+
+TEST_F(CliTest, PrintsTheStepLogOfAJobWhoseCheckpointsWereRemoved) {
+  jobs_.job.set_id("j1");
+  jobs_.job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  muster::v1::FileManifest manifest;
+  auto& file = *manifest.add_files();
+  file.set_path("steps.csv");
+  file.set_digest(blobs_.Add("step,loss\n1,0.5\n"));
+  jobs_.job.set_step_log_manifest(blobs_.Add(manifest.SerializeAsString()));
+  const Result result = Muster("get j1 --metrics csv");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "step,loss\n1,0.5\n");
 }
 
 TEST_F(CliTest, IssuesCertificates) {

@@ -9,6 +9,7 @@
 #include "client/call.h"
 #include "client/job_list.h"
 #include "client/words.h"
+#include "common/spec/job_source.h"
 
 namespace muster {
 namespace {
@@ -17,7 +18,6 @@ using muster::v1::Job;
 using muster::v1::JobService;
 
 constexpr size_t kShownCandidates = 5;
-constexpr char kModelJob[] = "job:";
 
 absl::Status Several(const std::string& what, const std::vector<ListedJob>& jobs, const std::string& remedy) {
   std::vector<std::string> shown;
@@ -33,16 +33,14 @@ template <typename Fits>
 absl::Status AddListed(JobService::Stub& stub, muster::v1::ListJobsRequest request, const Fits& fits,
                        std::vector<ListedJob>& found) {
   request.set_view(muster::v1::JOB_VIEW_SUMMARY);
-  request.set_page_size(1000);
-  const auto add = [&](ListedJob job) {
-    if (fits(job)) found.push_back(std::move(job));
-  };
-  do {
-    ASSIGN_OR_RETURN(const auto page, Call(stub, &JobService::Stub::ListJobs, request));
-    for (const auto& job : SummariesOf(page)) add({job.id(), job.name(), WordOf(job.phase())});
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && found.size() <= kShownCandidates);
-  return absl::OkStatus();
+  return VisitJobPages(stub, std::move(request), 0, [&](const muster::v1::ListJobsResponse& page) {
+           for (const auto& summary : SummariesOf(page)) {
+             ListedJob job = {summary.id(), summary.name(), WordOf(summary.phase())};
+             if (fits(job)) found.push_back(std::move(job));
+           }
+           return found.size() <= kShownCandidates;
+         })
+      .status();
 }
 
 }  // namespace
@@ -86,12 +84,14 @@ absl::StatusOr<Job> GetNamedJob(JobService::Stub& stub, const std::string& given
 }
 
 absl::Status CompleteModelJob(JobService::Stub& stub, muster::v1::JobSpec& spec) {
-  const std::string& from = spec.model().from();
-  if (!absl::StartsWith(from, kModelJob)) return absl::OkStatus();
-  const absl::StatusOr<Job> job = GetNamedJob(stub, from.substr(sizeof(kModelJob) - 1));
+  if (!NamesJob(spec.model().from())) return absl::OkStatus();
+  absl::StatusOr<JobSource> source = ParseJobSource(spec.model().from());
+  if (!source.ok()) return WithContext(source.status(), "model.from");
+  const absl::StatusOr<Job> job = GetNamedJob(stub, source->job);
   if (absl::IsNotFound(job.status())) return absl::OkStatus();
   if (!job.ok()) return WithContext(job.status(), "model.from");
-  spec.mutable_model()->set_from(absl::StrCat(kModelJob, job->id()));
+  source->job = job->id();
+  spec.mutable_model()->set_from(ToString(*source));
   return absl::OkStatus();
 }
 

@@ -37,7 +37,7 @@ auto WithJob(muster::v1::JobService::Stub& stub, const std::string& given, Use u
 // The job itself.
 absl::StatusOr<muster::v1::Job> GetNamedJob(muster::v1::JobService::Stub& stub, const std::string& given);
 
-// Completes the job in `model.from: job:…`. A job that is not found is left to the coordinator's own error.
+// Completes the job in `model.from: job:JOB` or `job:JOB@STEP`. A job that is not found is left to the coordinator's own error.
 absl::Status CompleteModelJob(muster::v1::JobService::Stub& stub, muster::v1::JobSpec& spec);
 
 }  // namespace muster

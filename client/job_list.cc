@@ -1,6 +1,7 @@
 #include "client/job_list.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "client/call.h"
 #include "common/status.h"
@@ -34,16 +35,29 @@ std::vector<JobSummary> SummariesOf(const muster::v1::ListJobsResponse& page) {
   return summaries;
 }
 
+absl::StatusOr<bool> VisitJobPages(muster::v1::JobService::Stub& stub, muster::v1::ListJobsRequest request, size_t limit,
+                                   const std::function<bool(muster::v1::ListJobsResponse& page)>& visit) {
+  size_t seen = 0;
+  bool wanted = true;
+  do {
+    request.set_page_size(static_cast<uint32_t>(limit == 0 ? kLargestPage : std::min(limit - seen, kLargestPage)));
+    ASSIGN_OR_RETURN(auto page, Call(stub, &muster::v1::JobService::Stub::ListJobs, request));
+    request.set_page_token(page.next_page_token());
+    page.clear_next_page_token();
+    seen += page.jobs_size() + page.summaries_size();
+    wanted = visit(page);
+  } while (wanted && !request.page_token().empty() && (limit == 0 || seen < limit));
+  return !request.page_token().empty();
+}
+
 absl::StatusOr<JobsPage> ListJobs(muster::v1::JobService::Stub& stub, muster::v1::ListJobsRequest request, size_t limit) {
   request.set_view(muster::v1::JOB_VIEW_SUMMARY);
   JobsPage found;
-  do {
-    request.set_page_size(static_cast<uint32_t>(std::min(limit - found.jobs.size(), kLargestPage)));
-    ASSIGN_OR_RETURN(const auto page, Call(stub, &muster::v1::JobService::Stub::ListJobs, request));
+  if (limit == 0) return found;
+  ASSIGN_OR_RETURN(found.more, VisitJobPages(stub, std::move(request), limit, [&](muster::v1::ListJobsResponse& page) {
     for (JobSummary& job : SummariesOf(page)) found.jobs.push_back(std::move(job));
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && found.jobs.size() < limit);
-  found.more = !request.page_token().empty();
+    return true;
+  }));
   return found;
 }
 

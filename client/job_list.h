@@ -1,6 +1,7 @@
 // Lists of jobs, as tables show them.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,11 @@ muster::v1::JobSummary SummaryOf(const muster::v1::Job& job);
 
 // The summaries of a page. A coordinator that knows no summaries sends whole jobs.
 std::vector<muster::v1::JobSummary> SummariesOf(const muster::v1::ListJobsResponse& page);
+
+// Calls `visit` with each page of the list, until it returns false or has seen `limit` jobs (0: all). Pages may be short or
+// empty; their tokens are cleared. Returns whether there are more.
+absl::StatusOr<bool> VisitJobPages(muster::v1::JobService::Stub& stub, muster::v1::ListJobsRequest request, size_t limit,
+                                   const std::function<bool(muster::v1::ListJobsResponse& page)>& visit);
 
 struct JobsPage {
   std::vector<muster::v1::JobSummary> jobs;

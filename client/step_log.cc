@@ -11,14 +11,10 @@
 
 namespace muster {
 
-absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job) {
-  if (job.checkpoints().empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("job ", job.id(), " has no checkpoint, and so no step log. It is ", WordOf(job.phase()),
-                     "; its first checkpoint is that of step ", job.spec().checkpoint().every_steps(), "."));
-  }
-  const muster::v1::CheckpointInfo& newest = *job.checkpoints().rbegin();
-  ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(newest.manifest()));
+namespace {
+
+absl::StatusOr<std::string> ReadFrom(BlobClient& blobs, const std::string& digest, const std::string& what) {
+  ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(digest));
   for (const muster::v1::FileEntry& file : manifest.files()) {
     if (file.path() != kStepLogFile) continue;
     // Through a file: a long job's log may exceed the size of a message.
@@ -30,7 +26,20 @@ absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Jo
     RETURN_IF_ERROR(blobs.GetFile(file.digest(), folder / kStepLogFile));
     return ReadFile(folder / kStepLogFile);
   }
-  return absl::DataLossError(absl::StrCat("the checkpoint of step ", newest.step(), " has no ", kStepLogFile));
+  return absl::DataLossError(absl::StrCat(what, " has no ", kStepLogFile));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job) {
+  if (!job.step_log_manifest().empty()) return ReadFrom(blobs, job.step_log_manifest(), "the stored step log");
+  if (!job.checkpoints().empty()) {
+    const muster::v1::CheckpointInfo& newest = *job.checkpoints().rbegin();
+    return ReadFrom(blobs, newest.manifest(), absl::StrCat("the checkpoint of step ", newest.step()));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("job ", job.id(), " has no checkpoint, and so no step log. It is ", WordOf(job.phase()),
+                   "; its first checkpoint is that of step ", job.spec().checkpoint().every_steps(), "."));
 }
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// A job's step log, from its newest checkpoint.
+// A job's step log: of all steps once its model is exported, from its newest checkpoint before.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// CSV up to the newest checkpoint's step (docs/reference/data-schemas.md). FAILED_PRECONDITION: the job has no
+// CSV of all steps, or up to the newest checkpoint's (docs/reference/data-schemas.md). FAILED_PRECONDITION: the job has no
 // checkpoint. NOT_FOUND: a newer checkpoint has replaced this one since `job` was read.
 absl::StatusOr<std::string> FetchStepLog(BlobClient& blobs, const muster::v1::Job& job);
 

@@ -14,7 +14,7 @@ namespace muster {
 inline constexpr size_t kPageBytes = 2 << 20;
 inline constexpr uint32_t kMaxPageSize = 1000;
 
-// Which items a page has. Usage: for each item whose name is above after(), in order: stop if full(), else Count it.
+// Which items a page has; FillPage is how lists use it.
 class NamePage {
  public:
   // `page_size` 0: kMaxPageSize. INVALID_ARGUMENT: a token of something else.
@@ -30,5 +30,21 @@ class NamePage {
   std::string after_, last_;
   size_t size_ = kMaxPageSize, items_ = 0, bytes_ = 0;
 };
+
+// One page of `items`, which are sorted by name. `name_of(item)` is an item's name. `add(item)` appends it to the answer,
+// from where it may move it, and returns its bytes; 0: it left the item out, and it does not count. Returns the token of the
+// next page; empty: there are no more. `all`: the page has all items, whatever it was asked for.
+template <typename Request, typename Items, typename NameOf, typename Add>
+absl::StatusOr<std::string> FillPage(const Request& request, Items& items, NameOf name_of, Add add, bool all = false) {
+  absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());
+  if (!page.ok()) return page.status();
+  for (auto& item : items) {
+    const std::string name = name_of(item);
+    if (name <= page->after()) continue;
+    if (page->full() && !all) return page->next_token();
+    if (const size_t bytes = add(item); bytes > 0) page->Count(name, bytes);
+  }
+  return std::string();
+}
 
 }  // namespace muster

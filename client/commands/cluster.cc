@@ -31,12 +31,12 @@ absl::StatusOr<int> ListWorkers(const Cli& cli, bool wide) {
     std::printf("%s", Format(*response, cli.output).c_str());
     return kExitSucceeded;
   }
-  Table table({"NAME", "STATE", "DEVICE", "SLOTS USED", "CORES", "MEMORY", "HOST", "LAST HEARD", "REASON"});
+  Table table({"NAME", "STATE", "DEVICE", "SLOTS USED", "CORES", "MEMORY", "HOST", "VERSION", "LAST HEARD", "REASON"});
   for (const auto& worker : response->workers()) {
     table.Add({worker.name(), WordOf(worker.state()),
                worker.device_name().empty() ? WordOf(worker.device())
                                             : absl::StrCat(WordOf(worker.device()), " (", worker.device_name(), ")"),
-               SlotsText(worker), absl::StrCat(worker.cores()), SizeText(worker.memory_bytes()), worker.host(),
+               SlotsText(worker), absl::StrCat(worker.cores()), SizeText(worker.memory_bytes()), worker.host(), worker.version(),
                TimeCell(worker.last_heard(), wide), worker.reason()});
   }
   PrintTable(table, wide);

@@ -27,6 +27,7 @@ void AddCertsCommands(CLI::App& app, Cli& cli);
 void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore
 void AddTokensCommands(CLI::App& app, Cli& cli);
 void AddGcCommand(CLI::App& app, Cli& cli);
+void AddOperationsCommands(CLI::App& app, Cli& cli);  // operations, operation get, operation cancel
 void AddDoctorCommand(CLI::App& app, Cli& cli);
 void AddShellCommands(CLI::App& app, Cli& cli);  // completion, manual
 void AddVersionCommand(CLI::App& app, Cli& cli);

@@ -38,10 +38,11 @@ absl::StatusOr<int> ListDatasets(const Cli& cli, bool wide) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> RemoveDataset(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveDataset(const Cli& cli, const std::string& name, const std::string& request_id) {
   ASSIGN_OR_RETURN(const auto stub, OpenDataService(cli));
   muster::v1::DeleteDatasetRequest request;
   request.set_name(name);
+  request.set_request_id(RequestIdOr(request_id));
   const auto response = Call(*stub, &DataService::Stub::DeleteDataset, request);
   if (!response.ok()) return WithContext(response.status(), "data rm");
   if (cli.output == OutputFormat::kTable) std::printf("removed dataset %s\n", name.c_str());
@@ -69,7 +70,9 @@ void AddDataCommands(CLI::App& app, Cli& cli) {
   AddDataExportCommand(*data, cli);
   CLI::App* remove = data->add_subcommand("rm", "Remove a dataset; running jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the dataset")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveDataset(cli, *name); }; });
+  auto request_id = std::make_shared<std::string>();
+  remove->add_option("--request-id", *request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
+  remove->callback([&cli, name, request_id] { cli.action = [&cli, name, request_id] { return RemoveDataset(cli, *name, *request_id); }; });
 }
 
 }  // namespace muster

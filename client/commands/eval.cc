@@ -48,7 +48,7 @@ absl::StatusOr<int> Evaluate(const Cli& cli, const EvalFlags& flags) {
 void AddEvalCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = app.add_subcommand("eval", "Measure a model on a dataset")->fallthrough();
-  command->add_option("model", flags->model, "A pushed model, or job:JOB")->required()->type_name("MODEL");
+  command->add_option("model", flags->model, "A pushed model, job:JOB, or job:JOB@STEP")->required()->type_name("MODEL");
   command->add_option("dataset", flags->dataset, "An imported dataset")->required()->type_name("DATASET");
   command->add_option("--split", flags->split, "Split of the dataset")->type_name("SPLIT")->capture_default_str();
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")

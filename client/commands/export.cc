@@ -2,22 +2,29 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "client/call.h"
 #include "client/commands/commands.h"
+#include "client/commands/follow.h"
 #include "client/find_job.h"
+#include "client/interrupt.h"
+#include "client/job_file.h"
 #include "client/new_folder.h"
 #include "client/transfer.h"
 #include "client/words.h"
 #include "common/clock.h"
 #include "common/exit_code.h"
+#include "common/flags/parse_flags.h"
 #include "common/rpc/blobs.h"
+#include "common/spec/job_source.h"
 #include "muster/v1/job.grpc.pb.h"
 
 namespace muster {
 namespace {
 
+using muster::v1::Job;
 using muster::v1::JobService;
 
 absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& manifest,
@@ -31,26 +38,69 @@ absl::Status WriteFolder(BlobClient& blobs, const muster::v1::FileManifest& mani
   return folder->Publish();
 }
 
+// ", or export a checkpoint with --step 40"; empty: it has none.
+std::string OrCheckpoint(const Job& job) {
+  if (job.checkpoints().empty()) return "";
+  return absl::StrCat(", or export a checkpoint with --step ", job.checkpoints().rbegin()->step());
+}
+
 // Why a job has no model, and what to do.
-std::string NoModel(const muster::v1::Job& job) {
+std::string NoModel(const Job& job) {
   const std::string state = absl::StrCat("job ", job.id(), " has no model: ");
   if (job.phase() == muster::v1::JOB_PHASE_FAILED) {
-    return absl::StrCat(state, "it failed (", job.reason(), "). Submit it again.");
+    return absl::StrCat(state, "it failed (", job.reason(), "). Submit it again", OrCheckpoint(job), ".");
   }
-  if (job.phase() == muster::v1::JOB_PHASE_CANCELLED) return absl::StrCat(state, "it was cancelled. Submit it again.");
+  if (job.phase() == muster::v1::JOB_PHASE_CANCELLED) {
+    return absl::StrCat(state, "it was cancelled. Submit it again", OrCheckpoint(job), ".");
+  }
   if (job.phase() == muster::v1::JOB_PHASE_SUCCEEDED) return absl::StrCat(state, "it only evaluated a model.");
   if (job.phase() == muster::v1::JOB_PHASE_PAUSED) {
     return absl::StrCat(state, "it is paused. Resume it with muster resume ", job.id(), ".");
   }
-  return absl::StrCat(state, "it is ", WordOf(job.phase()), ". Wait for its end with muster watch ", job.id(), ".");
+  return absl::StrCat(state, "it is ", WordOf(job.phase()), ". Wait for its end with muster watch ", job.id(), OrCheckpoint(job),
+                      ".");
 }
 
-absl::StatusOr<int> Export(const Cli& cli, const std::string& given, const std::string& folder) {
-  ASSIGN_OR_RETURN(const std::filesystem::path target, NewFolderTarget("export", folder));
+struct ModelExportFlags {
+  std::string job, folder;
+  uint64_t step = 0;  // 0: what the job exported
+  std::vector<std::string> overrides;
+};
+
+// Has a rank make a model of a checkpoint, as a job of its own, and returns that job when it has succeeded.
+absl::StatusOr<Job> MakeModel(const Cli& cli, const Connection& connection, JobService::Stub& stub, const Job& source,
+                              const ModelExportFlags& flags) {
+  const nlohmann::json job_file = {
+      {"name", ValidJobName(absl::StrCat("export-", source.spec().name().substr(0, 30), "-step-", flags.step))},
+      {"model", {{"from", ToString(JobSource{.job = source.id(), .step = flags.step})}}},
+      {"duration", {{"steps", 0}}}};
+  muster::v1::SubmitJobRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_spec(), ParseJobFile("export", job_file.dump(), flags.overrides));
+  request.set_request_id(NewRequestId());
+  ASSIGN_OR_RETURN(const auto submitted, Call(stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20)}));
+  const std::string& id = submitted.job().id();
+  AnnounceJob(cli, submitted.job());
+  const InterruptScope interrupt(absl::StrCat(JobGoesOn(id), " Then write its model with muster export ", id, " DIR."));
+  FILE* out = ProgressStream(cli);
+  ProgressPrinter printer(out, StyleOf(out));
+  ASSIGN_OR_RETURN(Job made, WatchJob(connection.coordinator(), id, printer));
+  if (made.phase() == muster::v1::JOB_PHASE_SUCCEEDED) return made;
+  return absl::FailedPreconditionError(absl::StrCat("job ", id, ", which was to make a model of step ", flags.step, ", is ",
+                                                    WordOf(made.phase()), ": ", made.reason(), ". See muster logs ", id, "."));
+}
+
+absl::StatusOr<int> Export(const Cli& cli, const ModelExportFlags& flags) {
+  ASSIGN_OR_RETURN(const std::filesystem::path target, NewFolderTarget("export", flags.folder));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  const auto job = GetNamedJob(*stub, given);
+  auto job = GetNamedJob(*stub, flags.job);
   if (!job.ok()) return WithContext(job.status(), "export");
+  std::string what = absl::StrCat("job ", job->id());
+  if (flags.step > 0) {
+    absl::StrAppend(&what, ", step ", flags.step, ",");
+    job = MakeModel(cli, connection, *stub, *job, flags);
+    if (!job.ok()) return WithContext(job.status(), "export");
+  }
   if (job->export_manifest().empty()) {
     return absl::FailedPreconditionError(absl::StrCat("export: ", NoModel(*job)));
   }
@@ -72,21 +122,31 @@ absl::StatusOr<int> Export(const Cli& cli, const std::string& given, const std::
     std::printf("  %s  %s\n", file.path().c_str(), SizeText(file.size()).c_str());
     bytes += file.size();
   }
-  std::printf("exported job %s to %s: %s, %s\n", job->id().c_str(), target.c_str(),
-              Plural(manifest->files_size(), "file").c_str(), SizeText(bytes).c_str());
+  std::printf("exported %s to %s: %s, %s\n", what.c_str(), target.c_str(), Plural(manifest->files_size(), "file").c_str(),
+              SizeText(bytes).c_str());
   return kExitSucceeded;
 }
 
 }  // namespace
 
 void AddExportCommand(CLI::App& app, Cli& cli) {
-  auto id = std::make_shared<std::string>();
-  auto folder = std::make_shared<std::string>();
+  auto flags = std::make_shared<ModelExportFlags>();
   CLI::App* command =
       app.add_subcommand("export", "Write a job's model as a sentence-transformers folder")->fallthrough();
-  command->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
-  command->add_option("dir", *folder, "A new or empty folder")->required()->type_name("DIR");
-  command->callback([&cli, id, folder] { cli.action = [&cli, id, folder] { return Export(cli, *id, *folder); }; });
+  command->add_option("job", flags->job, kJobHelp)->required()->type_name("JOB");
+  command->add_option("dir", flags->folder, "A new or empty folder")->required()->type_name("DIR");
+  CLI::Option* step = command
+                          ->add_option("--step", flags->step,
+                                       "The checkpoint of this step instead; a rank makes a model of it, as a job of its own")
+                          ->type_name("STEP")
+                          ->check(CLI::PositiveNumber);
+  CLI::Option* overrides = command
+                               ->add_option("--set", flags->overrides,
+                                            "A field of the job that makes the model: --set resources.queue=exports; may be repeated")
+                               ->type_name("FIELD=VALUE")
+                               ->allow_extra_args(false);
+  OnlyWith(overrides, step);
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Export(cli, *flags); }; });
 }
 
 }  // namespace muster

@@ -42,7 +42,7 @@ struct ImportFlags {
   std::string command;  // "data import" or "data add"
   std::string name;
   ImportWishes wishes;
-  std::string source, model, max_length, report;
+  std::string source, model, max_length, report, request_id;
   uint64_t skip_bad = 0;
   bool replace = false, add = false, resume = false;
   std::vector<std::string> columns;  // FIELD=NAME
@@ -89,6 +89,7 @@ absl::StatusOr<muster::v1::ImportHeader> HeaderOf(const ImportFlags& flags, cons
   header.set_replace(flags.replace);
   header.set_add(flags.add);
   header.set_model(flags.model);
+  header.set_request_id(RequestIdOr(flags.request_id));
   RETURN_IF_ERROR(SetColumns(flags.columns, header));
   if (flags.max_missing_share.has_value()) header.set_max_missing_share(*flags.max_missing_share);
   if (!flags.max_length.empty()) {
@@ -280,6 +281,9 @@ CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* hel
       ->type_name("query=N,passage=N")
       ->needs(model);
   command->add_option("--report", flags->report, "Also write the report to a file: *.html or *.json")->type_name("FILE");
+  command->add_option("--request-id", flags->request_id,
+                      "Id of this request; repeating it with the same files changes nothing, and prints the first report")
+      ->type_name("ID");
   command->add_flag("--resume", flags->resume,
                     "Continue an interrupted upload; also makes uploads below 64 MiB resumable");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return Import(cli, *flags); }; });

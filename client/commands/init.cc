@@ -33,7 +33,7 @@ std::string MinimalJobFile(const InitFlags& flags) {
   draft.Before("What it would do: muster submit FILE --dry-run");
   draft.Set("name", named ? ValidJobName(absl::StrCat(data, "-", model)) : "my-job", "any name").IgnoreError();
   const bool of_a_job = absl::StartsWith(model, "job:");
-  draft.Set("model.from", model, of_a_job ? "the model of this job" : absl::StrCat("muster models push ", model, " DIR")).IgnoreError();
+  draft.Set("model.from", model, of_a_job ? "the model of this job; with @STEP, its checkpoint" : absl::StrCat("muster models push ", model, " DIR")).IgnoreError();
   draft.Set("data.train", data, absl::StrCat("muster data import ", data, " PATH")).IgnoreError();
   draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
   draft.Set("duration.epochs", "3", "or steps").IgnoreError();

@@ -73,17 +73,12 @@ absl::StatusOr<int> PrintJobs(const Cli& cli, const JobsFlags& flags) {
   const bool table = cli.output == OutputFormat::kTable;
   if (table) request.set_view(muster::v1::JOB_VIEW_SUMMARY);
   muster::v1::ListJobsResponse all;
-  uint64_t count = 0;
-  do {
-    request.set_page_size(static_cast<uint32_t>(flags.limit == 0 ? 1000 : std::min<uint64_t>(1000, flags.limit - count)));
-    auto page = Call(*stub, &JobService::Stub::ListJobs, request);
-    if (!page.ok()) return WithContext(page.status(), "jobs");
-    count += page->jobs_size() + page->summaries_size();
-    request.set_page_token(page->next_page_token());
-    page->clear_next_page_token();
-    all.MergeFrom(*page);
-  } while (!request.page_token().empty() && (flags.limit == 0 || count < flags.limit));
-  if (!request.page_token().empty()) {
+  const auto more = VisitJobPages(*stub, request, flags.limit, [&](muster::v1::ListJobsResponse& page) {
+    all.MergeFrom(page);
+    return true;
+  });
+  if (!more.ok()) return WithContext(more.status(), "jobs");
+  if (*more) {
     std::fprintf(stderr, "There are more jobs. List all with --limit 0, or choose with --user, --phase, --since.\n");
   }
   if (!table) {
@@ -138,6 +133,21 @@ absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
   return kExitSucceeded;
 }
 
+// Where the ranks of an attempt run, or ran: "w1: ranks 0, 1; w2: rank 2".
+std::string RanksText(const muster::v1::AttemptInfo& attempt) {
+  std::vector<std::pair<std::string, std::vector<uint32_t>>> workers;  // in the order of their first ranks
+  for (const muster::v1::RankPlacement& rank : attempt.ranks()) {
+    auto found = std::find_if(workers.begin(), workers.end(), [&](const auto& known) { return known.first == rank.worker(); });
+    if (found == workers.end()) found = workers.insert(workers.end(), {rank.worker(), {}});
+    found->second.push_back(rank.rank());
+  }
+  std::vector<std::string> parts;
+  for (const auto& [worker, ranks] : workers) {
+    parts.push_back(absl::StrCat(worker, ranks.size() == 1 ? ": rank " : ": ranks ", absl::StrJoin(ranks, ", ")));
+  }
+  return absl::StrJoin(parts, "; ");
+}
+
 std::string Describe(const Job& job) {
   Table facts({"id", job.id()});
   facts.Add({"name", job.spec().name()});
@@ -158,6 +168,7 @@ std::string Describe(const Job& job) {
     facts.Add({absl::StrCat("attempt ", attempt.number()),
                absl::StrCat(Plural(attempt.ranks_size(), "rank"), ", steps ", attempt.from_step(), " to ",
                             attempt.last_step(), attempt.end_reason().empty() ? "" : ": ", attempt.end_reason())});
+    if (const std::string ranks = RanksText(attempt); !ranks.empty()) facts.Add({"", ranks});
   }
   for (const auto& checkpoint : job.checkpoints()) {
     facts.Add({"checkpoint", absl::StrCat("step ", checkpoint.step(), ", ", SizeText(checkpoint.bytes()), ", ",
@@ -232,7 +243,7 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
   CLI::App* get = app.add_subcommand("get", "Show one job")->fallthrough();
   get->add_option("job", *id, kJobHelp)->required()->type_name("JOB");
   auto metrics = std::make_shared<std::string>();
-  get->add_option("--metrics", *metrics, "Print the step log up to the newest checkpoint instead: csv")
+  get->add_option("--metrics", *metrics, "Print the step log instead, of a running job up to its newest checkpoint: csv")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"csv"}));
   get->callback([&cli, id, metrics] {

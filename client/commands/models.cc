@@ -156,12 +156,13 @@ absl::StatusOr<int> ListModels(const Cli& cli, bool wide) {
   return kExitSucceeded;
 }
 
-absl::StatusOr<int> RemoveModel(const Cli& cli, const std::string& name) {
+absl::StatusOr<int> RemoveModel(const Cli& cli, const std::string& name, const std::string& request_id) {
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   ASSIGN_OR_RETURN(const auto channel, connection.Data());
   const auto stub = ModelService::NewStub(channel);
   muster::v1::DeleteModelRequest request;
   request.set_name(name);
+  request.set_request_id(RequestIdOr(request_id));
   const auto response = Call(*stub, &ModelService::Stub::DeleteModel, request);
   if (!response.ok()) return WithContext(response.status(), "models rm");
   if (cli.output == OutputFormat::kTable) std::printf("removed model %s\n", name.c_str());
@@ -193,7 +194,9 @@ void AddModelsCommands(CLI::App& app, Cli& cli) {
   auto name = std::make_shared<std::string>();
   CLI::App* remove = models->add_subcommand("rm", "Remove a model; submitted jobs keep theirs")->fallthrough();
   remove->add_option("name", *name, "Name of the model")->required()->type_name("NAME");
-  remove->callback([&cli, name] { cli.action = [&cli, name] { return RemoveModel(cli, *name); }; });
+  auto request_id = std::make_shared<std::string>();
+  remove->add_option("--request-id", *request_id, "Id of this request; repeating it changes nothing")->type_name("ID");
+  remove->callback([&cli, name, request_id] { cli.action = [&cli, name, request_id] { return RemoveModel(cli, *name, *request_id); }; });
 }
 
 }  // namespace muster

@@ -34,6 +34,7 @@
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
+#include "muster/v1/operation.grpc.pb.h"
 #include "test_paths.h"
 
 namespace muster {
@@ -365,6 +366,36 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
   std::string hang_at;
 };
 
+class FakeOperations final : public muster::v1::OperationService::Service {
+ public:
+  grpc::Status ListOperations(grpc::ServerContext*, const muster::v1::ListOperationsRequest* request,
+                              muster::v1::ListOperationsResponse* response) override {
+    for (const muster::v1::Operation& operation : operations) {
+      if (request->active_only() && operation.phase() != muster::v1::OPERATION_PHASE_RUNNING) continue;
+      *response->add_operations() = operation;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetOperation(grpc::ServerContext*, const muster::v1::GetOperationRequest* request,
+                            muster::v1::GetOperationResponse* response) override {
+    for (const muster::v1::Operation& operation : operations) {
+      if (operation.id() == request->id()) *response->mutable_operation() = operation;
+    }
+    if (response->has_operation()) return grpc::Status::OK;
+    return {grpc::StatusCode::NOT_FOUND, "there is no operation \"" + request->id() + "\". See muster operations."};
+  }
+  grpc::Status CancelOperation(grpc::ServerContext*, const muster::v1::CancelOperationRequest* request,
+                               muster::v1::CancelOperationResponse* response) override {
+    canceled.push_back(*request);
+    response->mutable_operation()->set_id(request->id());
+    response->mutable_operation()->set_phase(muster::v1::OPERATION_PHASE_CANCELED);
+    response->mutable_operation()->set_reason("canceled by ada");
+    return grpc::Status::OK;
+  }
+  std::vector<muster::v1::Operation> operations;
+  std::vector<muster::v1::CancelOperationRequest> canceled;
+};
+
 struct Result {
   int code;
   std::string out, err;
@@ -376,7 +407,7 @@ class CliTest : public ::testing::Test {
     folder_ = *MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-cli");
     auto server = RpcServer::Start({.address = "127.0.0.1:0",
                                     .security = {.insecure = true},
-                                    .services = {&jobs_, &cluster_, &data_, &models_, &blobs_}});
+                                    .services = {&jobs_, &cluster_, &data_, &models_, &blobs_, &operations_}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     address_ = absl::StrCat("127.0.0.1:", server_->port());
@@ -462,6 +493,7 @@ class CliTest : public ::testing::Test {
   FakeData data_;
   FakeModels models_;
   FakeBlobs blobs_;
+  FakeOperations operations_;
   std::unique_ptr<RpcServer> server_;
   std::string address_;
 };

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
 #include "common/status.h"
@@ -65,7 +66,7 @@ absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::M
 
 absl::Status CheckModel(const muster::v1::ModelSpec& model) {
   if (model.from().empty() && model.preset().empty()) {
-    return Wrong("model.from", "is missing. Name a pushed model, a job (job:ID), or use model.preset: tiny.");
+    return Wrong("model.from", "is missing. Name a pushed model, a job (job:ID, or job:ID@STEP), or use model.preset: tiny.");
   }
   if (!model.from().empty() && !model.preset().empty()) {
     return Wrong("model.preset", "excludes model.from. Remove one of them.");
@@ -77,8 +78,8 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     if (model.tokenizer().empty()) {
       return Wrong("model.tokenizer", "is required with model.preset. Name a pushed model or vocabulary.");
     }
-  } else if (absl::StartsWith(model.from(), "job:")) {
-    if (model.from().size() == 4) return Wrong("model.from", "job: needs the id of a job after the colon.");
+  } else if (NamesJob(model.from())) {
+    if (const auto source = ParseJobSource(model.from()); !source.ok()) return Wrong("model.from", source.status().message());
   } else {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
@@ -121,6 +122,28 @@ absl::Status CheckBatch(const JobSpec& spec) {
                             ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
 }
 
+// A job that trains and measures nothing. It stores a checkpoint as that checkpoint's job would have exported it.
+absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
+  const bool of_checkpoint = NamesJob(model.from()) && ParseJobSource(model.from())->step.has_value();
+  if (!of_checkpoint) {
+    return Wrong("report", "is missing. A job with duration.steps 0 measures a model, or exports a checkpoint that model.from names "
+                           "(job:ID@STEP).");
+  }
+  const std::pair<const char*, bool> fields[] = {
+      {"pooling", model.pooling() != muster::v1::POOLING_UNSPECIFIED},
+      {"normalize", model.has_normalize()},
+      {"prompts.query", model.prompts().has_query()},
+      {"prompts.passage", model.prompts().has_passage()},
+      {"include_prompt", model.has_include_prompt()},
+      {"lora", model.has_lora()},
+  };
+  for (const auto& [field, set] : fields) {
+    if (!set) continue;
+    return Wrong(absl::StrCat("model.", field), "has no effect on a job that only exports a checkpoint. Leave it out.");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckEvaluation(const JobSpec& spec) {
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
     return Wrong("evaluate", "a job that trains nothing evaluates by report. Move dataset and split there.");
@@ -137,7 +160,7 @@ absl::Status CheckEvaluation(const JobSpec& spec) {
     RETURN_IF_ERROR(CheckReference("report.dataset", spec.report().dataset()));
     RETURN_IF_ERROR(CheckReference("report.split", spec.report().split()));
   } else if (EvaluatesOnly(spec)) {
-    return Wrong("report", "is missing. A job with duration.steps 0 does nothing else.");
+    RETURN_IF_ERROR(CheckExportAlone(spec.model()));
   }
   if (spec.has_evaluate() && spec.has_report() && spec.evaluate().dataset() == spec.report().dataset() &&
       spec.evaluate().split() == spec.report().split() && !spec.report().allow_selection_split()) {
@@ -251,6 +274,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(resources, threads, 0);
   MUSTER_DEFAULT(*spec.mutable_checkpoint(), every_steps, 100);
   MUSTER_DEFAULT(*spec.mutable_checkpoint(), keep, 3);
+  MUSTER_DEFAULT(*spec.mutable_checkpoint(), keep_after_success, false);
   MUSTER_DEFAULT(spec, seed, 17);
 }
 #undef MUSTER_DEFAULT
@@ -292,6 +316,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (resolved.has_model_checkpoint()) return kModelCheckpointProtocol;
   if (spec.resources().reductions() == muster::v1::REDUCTIONS_FASTEST) return kReductionsProtocol;  // older ranks fix the order
   const muster::v1::ModelSpec& model = spec.model();
   if (spec.trace_steps() > 0 || model.has_hidden_dropout() || model.has_attention_dropout() ||
@@ -314,6 +339,8 @@ uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& reso
 bool EvaluatesOnly(const JobSpec& spec) {
   return spec.duration().length_case() == muster::v1::DurationSpec::kSteps && spec.duration().steps() == 0;
 }
+
+bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report(); }
 
 absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
   const absl::string_view name = ToAbsl(text);

@@ -32,6 +32,8 @@ uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::Resol
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);
+// One that measures nothing either: it stores a checkpoint of another job as a model.
+bool ExportsOnly(const muster::v1::JobSpec& spec);
 
 struct MetricName {
   enum class Kind { kNdcg, kMrr, kRecall, kMap } kind;

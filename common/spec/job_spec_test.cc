@@ -113,6 +113,18 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"name", [](JobSpec& s) { s.set_name("A b"); }},
         Broken{"model.from", [](JobSpec& s) { s.mutable_model()->clear_from(); }},
         Broken{"model.from", [](JobSpec& s) { s.mutable_model()->set_from("job:"); }},
+        Broken{"model.from", [](JobSpec& s) { s.mutable_model()->set_from("job:a@last"); }},
+        Broken{"report",
+               [](JobSpec& s) {
+                 s.mutable_duration()->set_steps(0);
+                 s.mutable_model()->set_from("job:a");
+               }},
+        Broken{"model.pooling",
+               [](JobSpec& s) {
+                 s.mutable_duration()->set_steps(0);
+                 s.mutable_model()->set_from("job:a@20");
+                 s.mutable_model()->set_pooling(muster::v1::POOLING_CLS);
+               }},
         Broken{"model.preset", [](JobSpec& s) { s.mutable_model()->set_preset("tiny"); }},
         Broken{"model.preset",
                [](JobSpec& s) {
@@ -194,6 +206,20 @@ TEST(ValidateJobSpec, TakesAJobThatOnlyEvaluates) {
   spec.mutable_report()->set_dataset("scifact");
   FillDefaults(spec);
   EXPECT_TRUE(EvaluatesOnly(spec));
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
+TEST(ValidateJobSpec, TakesAJobThatOnlyExportsACheckpoint) {
+  JobSpec spec = Good();
+  spec.mutable_data()->clear_train();
+  spec.mutable_model()->set_from("job:a@20");
+  spec.mutable_duration()->set_steps(0);
+  FillDefaults(spec);
+  EXPECT_TRUE(ExportsOnly(spec));
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+  spec.mutable_report()->set_dataset("scifact");
+  FillDefaults(spec);
+  EXPECT_FALSE(ExportsOnly(spec)) << "it measures the checkpoint";
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
@@ -291,6 +317,12 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForReductionsThatItCannotChoose) {
   EXPECT_EQ(NeededProtocol(spec, {}), kReductionsProtocol);
   FillDefaults(spec);
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
+  muster::v1::ResolvedJob resolved;
+  resolved.mutable_model_checkpoint()->set_step(20);
+  EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
 }
 
 TEST(ParseMetricName, KnowsItsNames) {

@@ -36,6 +36,7 @@ muster::v1::Job ApiJobFrom(const journal::v1::StoredJob& stored) {
   job.set_export_manifest(stored.export_manifest());
   job.set_revision(stored.revision());
   job.set_trace_manifest(stored.trace_manifest());
+  job.set_step_log_manifest(stored.step_log_manifest());
   return job;
 }
 

@@ -12,12 +12,12 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Gives every field a value, lists one element.
+// Gives every field a value, lists one element. Messages within a message of their own kind stay empty.
 void Fill(Message& message) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor* field = message.GetDescriptor()->field(i);
-    if (field->is_map()) continue;
+    if (field->is_map() || field->message_type() == message.GetDescriptor()) continue;
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       Fill(field->is_repeated() ? *reflection.AddMessage(&message, field)
                                 : *reflection.MutableMessage(&message, field));

@@ -6,7 +6,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
+#include "common/spec/job_spec.h"
 #include "coordinator/core/job_machine_internal.h"
+#include "coordinator/core/retention.h"
 
 namespace muster {
 namespace {
@@ -119,7 +121,9 @@ absl::Status Machine::On(const RankStarted& event) {
   record().clear_start_failures();
   MoveTo(JobPhase::JOB_PHASE_TRAINING,
          {muster::v1::REASON_CODE_RUNNING,
-          absl::StrCat(EvaluatesAlone(record()) ? "evaluating on " : "training on ", Count(running.ranks_size(), "slot"),
+          absl::StrCat(ExportsOnly(job().spec())      ? "exporting on "
+                       : EvaluatesAlone(record()) ? "evaluating on "
+                                                  : "training on ", Count(running.ranks_size(), "slot"),
                        " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
                        DamageNote(record()))});
   return absl::OkStatus();
@@ -152,13 +156,15 @@ absl::Status Machine::On(const RankExited& event) {
   for (const journal::v1::RankState& rank : running.ranks()) {
     if (!rank.succeeded()) return absl::OkStatus();
   }
-  if (!EvaluatesAlone(record()) && job().export_manifest().empty()) {
+  const bool exports = !EvaluatesAlone(record()) || ExportsOnly(job().spec());
+  if (exports && job().export_manifest().empty()) {
     Fail({muster::v1::REASON_CODE_NO_EXPORT, "every rank succeeded, but none reported an export"}, AttemptEnd::kFailed,
          false, false);
     return absl::OkStatus();
   }
   EndAttempt({muster::v1::REASON_CODE_SUCCEEDED, "succeeded"}, AttemptEnd::kSucceeded);
-  std::string reason = EvaluatesAlone(record()) ? "evaluated" : "trained and exported";
+  for (std::string& manifest : DropCheckpoints(job())) result_.garbage.push_back(std::move(manifest));
+  std::string reason = !exports ? "evaluated" : EvaluatesAlone(record()) ? "exported" : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
   // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
   if (!event.message().empty()) absl::StrAppend(&reason, "; ", event.message());
@@ -183,8 +189,14 @@ absl::Status Machine::On(const Evaluation& event) {
 
 absl::Status Machine::On(const Exported& event) {
   const std::string early = event.has_stopped_early() ? DescribeEarlyStop(event.stopped_early(), job().resolved()) : "";
-  if (job().export_manifest() == event.manifest() && record().stopped_early() == early) return absl::OkStatus();
+  const bool has_log = event.step_log().empty() || job().step_log_manifest() == event.step_log();
+  if (job().export_manifest() == event.manifest() && has_log && record().stopped_early() == early) return absl::OkStatus();
   record().set_stopped_early(early);
+  if (!has_log) {
+    if (!job().step_log_manifest().empty()) result_.garbage.push_back(job().step_log_manifest());
+    result_.restored.push_back(event.step_log());
+    job().set_step_log_manifest(event.step_log());
+  }
   if (!job().export_manifest().empty() && job().export_manifest() != event.manifest()) result_.garbage.push_back(job().export_manifest());
   result_.restored.push_back(event.manifest());
   job().set_export_manifest(event.manifest());

@@ -89,9 +89,22 @@ TEST(Advance, NeedsAnExportToSucceed) {
   EXPECT_THAT(record.job().reason(), HasSubstr("none reported an export"));
 }
 
+TEST(Advance, AJobThatOnlyExportsNeedsAnExport) {
+  JobRecord record = Training(1);
+  record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
+            JobPhase::JOB_PHASE_RECOVERING);
+  muster::internal::v1::Exported exported;
+  exported.set_manifest("export");
+  const JobRecord ended = After(After(record, exported), Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS));
+  EXPECT_EQ(ended.job().phase(), JobPhase::JOB_PHASE_SUCCEEDED);
+  EXPECT_EQ(ended.job().reason(), "exported");
+}
+
 TEST(Advance, NeedsNoExportToEvaluateAlone) {
   JobRecord record = Training(1);
   record.mutable_job()->mutable_spec()->mutable_duration()->set_steps(0);
+  record.mutable_job()->mutable_spec()->mutable_report()->set_dataset("d");
   EXPECT_EQ(After(record, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS)).job().phase(),
             JobPhase::JOB_PHASE_SUCCEEDED);
 }
@@ -251,6 +264,31 @@ TEST(JobMachine, TheNewestTraceTakesThePlaceOfTheOneBefore) {
   const auto replaced = Advance(kept->record, second, kNow);
   EXPECT_EQ(replaced->record.job().trace_manifest(), "t2");
   EXPECT_THAT(replaced->garbage, testing::ElementsAre("t1"));
+}
+
+TEST(JobMachine, AJobThatSucceededLetsItsCheckpointsGoUnlessItKeepsThem) {
+  for (const bool keep : {false, true}) {
+    JobRecord job = Training(1);
+    job.mutable_job()->mutable_spec()->mutable_checkpoint()->set_keep(3);
+    job.mutable_job()->mutable_spec()->mutable_checkpoint()->set_keep_after_success(keep);
+    muster::internal::v1::CheckpointSaved saved;
+    saved.mutable_checkpoint()->set_step(20);
+    saved.mutable_checkpoint()->set_manifest("c20");
+    muster::internal::v1::Exported exported;
+    exported.set_manifest("export");
+    exported.set_step_log("log");
+    const JobRecord before = After(After(job, saved), exported);
+    EXPECT_EQ(before.job().checkpoints_size(), 1) << "until it has succeeded";
+    EXPECT_EQ(before.job().step_log_manifest(), "log");
+    const auto ended = Advance(before, Exited(0, muster::internal::v1::EXIT_CAUSE_SUCCESS), kNow);
+    ASSERT_TRUE(ended.ok()) << ended.status();
+    EXPECT_EQ(ended->record.job().checkpoints_size(), keep ? 1 : 0);
+    if (keep) {
+      EXPECT_THAT(ended->garbage, testing::IsEmpty());
+    } else {
+      EXPECT_THAT(ended->garbage, testing::ElementsAre("c20"));
+    }
+  }
 }
 
 }  // namespace

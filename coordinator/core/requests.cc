@@ -4,19 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/deterministic_bytes.h"
+#include "common/request_id.h"
 #include "common/spec/job_spec.h"
-#include "common/status.h"
 
 namespace muster {
 namespace {
-
-constexpr size_t kMaxRequestId = 128;  // bytes
-
-absl::Status Reused(const std::string& request_id, absl::string_view by_what) {
-  return WithReason(absl::AlreadyExistsError(absl::StrCat("request_id: \"", request_id, "\" was used ", by_what,
-                                                          ". Use a new one, or leave it out.")),
-                    "REQUEST_ID_REUSED");
-}
 
 // With the defaults of this version: the record may be of an older one.
 std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device) {
@@ -48,11 +40,6 @@ void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSp
 
 }  // namespace
 
-absl::Status CheckRequestId(const std::string& request_id) {
-  if (request_id.size() <= kMaxRequestId) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
-}
-
 absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::string& owner,
                                                 const std::string& request_id, const muster::v1::JobSpec& spec) {
   if (request_id.empty()) return nullptr;
@@ -70,7 +57,7 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
   if (!batch.has_keep_activations()) batch.set_keep_activations(submitted.batch().keep_activations());
   AllowFormerDefaults(submitted, asked);
   if (same_device && ComparableBytes(submitted, device) == ComparableBytes(asked, device)) return &known;
-  return Reused(request_id, absl::StrCat("to submit job ", known.job().id(), ", which has another specification"));
+  return RequestIdReused(request_id, absl::StrCat("to submit job ", known.job().id(), ", which has another specification"));
 }
 
 std::string RequestKey(const JobCommand& command) {
@@ -86,7 +73,7 @@ std::string RequestKey(const DeleteJob& command) { return absl::StrCat("delete/"
 
 absl::Status CheckSameSubject(const std::string& deleted, const DeleteJob& command) {
   if (deleted == command.job_id) return absl::OkStatus();
-  return Reused(command.request_id, absl::StrCat("for job ", deleted));
+  return RequestIdReused(command.request_id, absl::StrCat("for job ", deleted));
 }
 
 absl::Status CheckSameSubject(const State& state, const JobCommand& command) {
@@ -94,7 +81,7 @@ absl::Status CheckSameSubject(const State& state, const JobCommand& command) {
   const auto known = state.index.requests.find(RequestKey(command));
   if (known == state.index.requests.end()) return absl::OkStatus();
   for (const std::string& job : known->second) {
-    if (job != command.job_id) return Reused(command.request_id, absl::StrCat("for job ", job));
+    if (job != command.job_id) return RequestIdReused(command.request_id, absl::StrCat("for job ", job));
   }
   return absl::OkStatus();
 }
@@ -105,7 +92,7 @@ absl::Status CheckSameSubject(const State& state, const DrainWorker& command) {
   for (const auto& [name, record] : state.workers) {
     const auto& known = record.requests();
     if (name == command.worker || std::find(known.begin(), known.end(), key) == known.end()) continue;
-    return Reused(command.request_id, absl::StrCat("for worker ", name));
+    return RequestIdReused(command.request_id, absl::StrCat("for worker ", name));
   }
   return absl::OkStatus();
 }

@@ -6,13 +6,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/request_id.h"
 #include "coordinator/core/event.h"
 #include "coordinator/core/state.h"
 
 namespace muster {
-
-// INVALID_ARGUMENT: too long to be kept.
-absl::Status CheckRequestId(const std::string& request_id);
 
 // The job that this user submitted with this id. Null: none. ALREADY_EXISTS: with another specification (`spec` has its
 // defaults filled in).

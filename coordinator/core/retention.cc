@@ -24,7 +24,7 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
   for (size_t i = lineage - std::min<size_t>(lineage, std::max<uint32_t>(keep, 1)); i < all.size(); ++i) {
     *job.add_checkpoints() = all[i];
   }
-  std::set<std::string> after = {job.export_manifest(), job.trace_manifest()};
+  std::set<std::string> after = {job.export_manifest(), job.trace_manifest(), job.step_log_manifest()};
   for (const CheckpointInfo& known : job.checkpoints()) after.insert(known.manifest());
   std::vector<std::string> dropped;
   for (const CheckpointInfo& known : all) before.insert(known.manifest());
@@ -32,10 +32,32 @@ std::vector<std::string> AddCheckpoint(CheckpointInfo checkpoint, uint32_t keep,
   return dropped;
 }
 
+std::vector<std::string> DropCheckpoints(journal::v1::StoredJob& job) {
+  if (job.spec().checkpoint().keep_after_success() || job.step_log_manifest().empty() || job.export_manifest().empty()) {
+    return {};
+  }
+  std::set<std::string> dropped;
+  for (const CheckpointInfo& known : job.checkpoints()) dropped.insert(known.manifest());
+  job.clear_checkpoints();
+  std::erase_if(dropped, [&](const std::string& manifest) { return HasManifest(job, manifest); });
+  return {dropped.begin(), dropped.end()};
+}
+
 bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest) {
-  return job.export_manifest() == manifest || job.trace_manifest() == manifest ||
+  return job.export_manifest() == manifest || job.trace_manifest() == manifest || job.step_log_manifest() == manifest ||
          std::any_of(job.checkpoints().begin(), job.checkpoints().end(),
                      [&](const CheckpointInfo& known) { return known.manifest() == manifest; });
+}
+
+std::set<std::string> ManifestsOfModel(const muster::v1::ResolvedJob& resolved) {
+  std::set<std::string> result;
+  if (!resolved.has_model_checkpoint()) return result;
+  for (const muster::v1::ModelCheckpoint* link = &resolved.model_checkpoint();; link = &link->base()) {
+    result.insert({link->manifest(), link->tokenizer_manifest()});
+    if (!link->has_base()) break;
+  }
+  result.erase("");
+  return result;
 }
 
 std::set<std::string> ReferencedManifests(const State& state) {
@@ -45,16 +67,17 @@ std::set<std::string> ReferencedManifests(const State& state) {
     for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
     result.insert(job.export_manifest());
-    result.insert(job.trace_manifest());
-    result.insert(job.resolved().model_manifest());
-    result.insert(job.resolved().tokenizer_manifest());
+    result.insert({job.trace_manifest(), job.step_log_manifest()});
+    result.insert({job.resolved().model_manifest(), job.resolved().tokenizer_manifest()});
+    result.merge(ManifestsOfModel(job.resolved()));
   }
   result.erase("");
   return result;
 }
 
 std::set<std::string> ManifestsOf(const JobRecord& record) {
-  std::set<std::string> result = {record.job().export_manifest(), record.job().trace_manifest()};
+  std::set<std::string> result = {record.job().export_manifest(), record.job().trace_manifest(),
+                                  record.job().step_log_manifest()};
   for (const CheckpointInfo& checkpoint : record.job().checkpoints()) result.insert(checkpoint.manifest());
   for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
   result.erase("");
@@ -74,10 +97,13 @@ Roots RootsOf(const State& state) {
     const journal::v1::StoredJob& job = record.job();
     for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
     for (const auto& refused : record.refused()) roots.manifests.insert(refused.checkpoint().manifest());
-    roots.manifests.insert({job.export_manifest(), job.trace_manifest()});
+    roots.manifests.insert({job.export_manifest(), job.trace_manifest(), job.step_log_manifest()});
+    if (IsFinal(job.phase()) && job.checkpoints().empty()) continue;
+    // Of a job that has ended: what `job:ID@STEP` needs besides the checkpoint itself.
+    roots.manifests.insert({job.resolved().model_manifest(), job.resolved().tokenizer_manifest()});
+    roots.manifests.merge(ManifestsOfModel(job.resolved()));
     if (IsFinal(job.phase())) continue;
     const muster::v1::ResolvedJob& resolved = job.resolved();
-    roots.manifests.insert({resolved.model_manifest(), resolved.tokenizer_manifest()});
     roots.blobs.insert(resolved.tokenizer());
     roots.datasets.insert({resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset()});
   }

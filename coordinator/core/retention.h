@@ -20,19 +20,27 @@ namespace muster {
 std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, uint32_t keep,
                                        journal::v1::StoredJob& job);
 
-bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest);  // as a checkpoint or as its export
+// Removes the checkpoints of a job that has succeeded, unless its specification keeps them. Returns the manifests that the
+// job no longer refers to. A job whose step log is not stored by itself keeps them: the log is in them.
+std::vector<std::string> DropCheckpoints(journal::v1::StoredJob& job);
+
+// As a checkpoint, its export, its trace or its step log.
+bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest);
+
+// Manifests of the checkpoints that the job's model is made of (model.from: job:ID@STEP), and of their tokenizers.
+std::set<std::string> ManifestsOfModel(const muster::v1::ResolvedJob& resolved);
 
 // Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
 std::set<std::string> ReferencedManifests(const State& state);
 
-// What the job alone made: checkpoints, refused ones, export and trace.
+// What the job alone made: checkpoints, refused ones, export, trace and step log.
 std::set<std::string> ManifestsOf(const JobRecord& record);
 
 // Digests of blobs that jobs name without a manifest (vocabularies). They are never deleted.
 std::set<std::string> ReferencedBlobs(const State& state);
 
-// What the data server must keep for jobs. A job that has ended needs its checkpoints (its step log is in them) and its
-// export; one that has not, also what it resolved.
+// What the data server must keep for jobs. A job that has ended needs its checkpoints, its export and its step log; one
+// that has not, or that has checkpoints of which another job may be made, also what its model is made of.
 struct Roots {
   std::set<std::string> manifests, blobs, datasets;  // digests
 };

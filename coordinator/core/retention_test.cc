@@ -83,6 +83,64 @@ TEST(AddCheckpoint, NeverDropsTheExport) {
   EXPECT_THAT(AddCheckpoint(Checkpoint(40, "b"), 1, job), IsEmpty());
 }
 
+journal::v1::StoredJob Exported() {
+  journal::v1::StoredJob job;
+  AddCheckpoint(Checkpoint(20, "a"), 3, job);
+  AddCheckpoint(Checkpoint(40, "b"), 3, job);
+  job.set_export_manifest("export");
+  job.set_step_log_manifest("log");
+  return job;
+}
+
+TEST(DropCheckpoints, LeavesNoneOfAJobWhoseExportAndStepLogAreStored) {
+  journal::v1::StoredJob job = Exported();
+  EXPECT_THAT(DropCheckpoints(job), UnorderedElementsAre("a", "b"));
+  EXPECT_THAT(job.checkpoints(), IsEmpty());
+}
+
+TEST(DropCheckpoints, LeavesThemWhereTheSpecificationSaysSo) {
+  journal::v1::StoredJob job = Exported();
+  job.mutable_spec()->mutable_checkpoint()->set_keep_after_success(true);
+  EXPECT_THAT(DropCheckpoints(job), IsEmpty());
+  EXPECT_EQ(job.checkpoints_size(), 2);
+}
+
+TEST(DropCheckpoints, LeavesThemWhereNothingElseHasTheStepLogOrTheWeights) {
+  for (const auto& clear : {&journal::v1::StoredJob::clear_step_log_manifest, &journal::v1::StoredJob::clear_export_manifest}) {
+    journal::v1::StoredJob job = Exported();
+    (job.*clear)();
+    EXPECT_THAT(DropCheckpoints(job), IsEmpty());
+    EXPECT_EQ(job.checkpoints_size(), 2);
+  }
+}
+
+TEST(Retention, TheStepLogIsKeptAsLongAsItsJob) {
+  State state;
+  JobRecord& record = state.jobs["a"];
+  *record.mutable_job() = Exported();
+  record.mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  EXPECT_TRUE(ReferencedManifests(state).contains("log"));
+  EXPECT_TRUE(RootsOf(state).manifests.contains("log"));
+  EXPECT_TRUE(ManifestsOf(record).contains("log"));
+}
+
+TEST(Retention, ACheckpointThatAnotherJobsModelIsMadeOfStaysWhileThatJobNeedsIt) {
+  State state;
+  journal::v1::StoredJob& job = *state.jobs["b"].mutable_job();
+  job.set_phase(muster::v1::JOB_PHASE_QUEUED);
+  muster::v1::ModelCheckpoint& link = *job.mutable_resolved()->mutable_model_checkpoint();
+  link.set_manifest("of a");
+  link.mutable_base()->set_manifest("of the job before a");
+  for (const char* manifest : {"of a", "of the job before a"}) {
+    EXPECT_TRUE(ReferencedManifests(state).contains(manifest));
+    EXPECT_TRUE(RootsOf(state).manifests.contains(manifest));
+  }
+  job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  EXPECT_FALSE(RootsOf(state).manifests.contains("of a"));
+  AddCheckpoint(Checkpoint(20, "own"), 3, job);
+  EXPECT_TRUE(RootsOf(state).manifests.contains("of a")) << "job:b@20 is made of it, too";
+}
+
 TEST(BlobsToDelete, SparesWhatAKeptManifestShares) {
   muster::v1::FileManifest dropped, kept;
   for (const char* digest : {"weights1", "vocabulary", "config", "optimizer1"}) dropped.add_files()->set_digest(digest);

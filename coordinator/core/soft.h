@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/recent_map.h"
 #include "coordinator/core/awake_time.h"
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/reason.h"
@@ -94,7 +95,7 @@ struct Soft {
   std::set<std::string> leaving;    // workers that drained and whose session ended
   std::set<std::string> suspects;   // workers that may do otherwise than is desired
   // Request key → job, of deletions since this start: a deletion that is sent again finds no job.
-  std::map<std::string, std::string> deletions;
+  RecentMap<std::string, std::string> deletions{kMostDeletions};
   bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 

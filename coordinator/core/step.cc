@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/version.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/model_source.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/stepper.h"
@@ -152,6 +153,10 @@ void Stepper::On(const SubmitJob& event) {
     decision_.effects.push_back(Reply{event.token, absl::AbortedError("the drawn job id is taken. Submit again."), ""});
     return;
   }
+  if (const absl::Status status = CheckStillKept(state_, event.resolved); !status.ok()) {
+    decision_.effects.push_back(Reply{event.token, status, ""});
+    return;
+  }
   if (const absl::Status status = CheckActiveJobs(state_, event); !status.ok()) {
     decision_.effects.push_back(Reply{event.token, status, ""});
     return;
@@ -198,8 +203,8 @@ void Stepper::On(const JobCommand& event) {
 
 void Stepper::On(const DeleteJob& event) {
   const std::string key = event.request_id.empty() ? "" : RequestKey(event);
-  if (const auto done = soft_.deletions.find(key); done != soft_.deletions.end()) {
-    decision_.effects.push_back(Reply{event.token, CheckSameSubject(done->second, event), event.job_id});
+  if (const std::string* done = soft_.deletions.Find(key); done != nullptr) {
+    decision_.effects.push_back(Reply{event.token, CheckSameSubject(*done, event), event.job_id});
     return;
   }
   const JobRecord* record = Job(event.job_id);
@@ -225,10 +230,7 @@ void Stepper::On(const DeleteJob& event) {
   Record removed;
   removed.mutable_removed()->set_id(event.job_id);
   decision_.records.push_back(std::move(removed));
-  if (!key.empty()) {
-    if (soft_.deletions.size() >= kMostDeletions) soft_.deletions.clear();
-    soft_.deletions[key] = event.job_id;
-  }
+  if (!key.empty()) soft_.deletions.Insert(key, event.job_id);
   decision_.effects.push_back(Reply{event.token, absl::OkStatus(), event.job_id});
 }
 

@@ -192,38 +192,32 @@ std::vector<Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time
 absl::StatusOr<muster::v1::ListWorkersResponse> PageOfWorkers(const State& state, const Soft& soft,
                                                               const muster::v1::ListWorkersRequest& request,
                                                               absl::Time now) {
-  absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());
-  if (!page.ok()) return page.status();
   muster::v1::ListWorkersResponse response;
-  for (auto worker = soft.workers.upper_bound(page->after()); worker != soft.workers.end(); ++worker) {
-    if (page->full()) {
-      response.set_next_page_token(page->next_token());
-      break;
-    }
-    *response.add_workers() = WorkerView(state, worker->first, worker->second, now);
-    page->Count(worker->first, response.workers().rbegin()->ByteSizeLong());
-  }
+  absl::StatusOr<std::string> next = FillPage(request, soft.workers, [](const auto& entry) { return entry.first; },
+                                              [&](const auto& entry) {
+                                                Worker& worker = *response.add_workers();
+                                                worker = WorkerView(state, entry.first, entry.second, now);
+                                                return worker.ByteSizeLong();
+                                              });
+  if (!next.ok()) return next.status();
+  response.set_next_page_token(*std::move(next));
   return response;
 }
 
 absl::StatusOr<muster::v1::ListQueuesResponse> PageOfQueues(const State& state,
                                                             const muster::v1::ListQueuesRequest& request) {
-  absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());
-  if (!page.ok()) return page.status();
   muster::v1::ListQueuesResponse response;
-  for (auto entry = state.index.queues.upper_bound(page->after()); entry != state.index.queues.end(); ++entry) {
-    if (page->full()) {
-      response.set_next_page_token(page->next_token());
-      break;
-    }
-    const auto& [name, totals] = *entry;
-    muster::v1::QueueInfo& queue = *response.add_queues();
-    queue.set_name(name);
-    queue.set_jobs_running(static_cast<uint32_t>(totals.running));
-    queue.set_jobs_waiting(static_cast<uint32_t>(totals.waiting));
-    queue.set_slots_used(static_cast<uint32_t>(totals.slots_used));
-    page->Count(name, queue.ByteSizeLong());
-  }
+  absl::StatusOr<std::string> next = FillPage(request, state.index.queues, [](const auto& entry) { return entry.first; },
+                                              [&](const auto& entry) {
+                                                muster::v1::QueueInfo& queue = *response.add_queues();
+                                                queue.set_name(entry.first);
+                                                queue.set_jobs_running(static_cast<uint32_t>(entry.second.running));
+                                                queue.set_jobs_waiting(static_cast<uint32_t>(entry.second.waiting));
+                                                queue.set_slots_used(static_cast<uint32_t>(entry.second.slots_used));
+                                                return queue.ByteSizeLong();
+                                              });
+  if (!next.ok()) return next.status();
+  response.set_next_page_token(*std::move(next));
   return response;
 }
 

@@ -63,7 +63,7 @@ class CoordinatorAccess : public testing::Test {
 
 TEST_F(CoordinatorAccess, EveryRpcIsForItsRolesAlone) {
   Start();
-  matrix_->Check({"JobService/", "ClusterService/", "WorkerService/", "BackupService/"});
+  matrix_->Check({"JobService/", "ClusterService/", "WorkerService/", "BackupService/", "OperationService/"});
 }
 
 TEST_F(CoordinatorAccess, ASubmitterCommandsOnlyOwnJobs) {

@@ -16,6 +16,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/health.h"
 #include "common/rpc/metadata.h"
+#include "common/rpc/operation_service.h"
 #include "common/status.h"
 #include "coordinator/runtime/backup_source.h"
 #include "coordinator/runtime/blob_collector.h"
@@ -109,11 +110,12 @@ struct Coordinator::Parts {
   std::unique_ptr<BlobCollector> collector;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<DataServerProbe> probe;
+  Operations operations{RealClock()};
   std::unique_ptr<Janitor> janitor;
   std::unique_ptr<JobServiceImpl> jobs;
   std::unique_ptr<ClusterServiceImpl> cluster;
   std::unique_ptr<WorkerServiceImpl> workers;
-  std::unique_ptr<grpc::Service> backup;
+  std::unique_ptr<grpc::Service> backup, operation_service;
   std::unique_ptr<MetricsServer> metrics_server;
   std::unique_ptr<RpcServer> server;
 };
@@ -158,7 +160,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->probe = std::make_unique<DataServerProbe>(DataServerProbe::Options{
       .backend = parts->loop.get(), .channel = data_server, .address = options.data_address});
   parts->collector->Start(parts->loop.get());
-  parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), channels, options.state / "logs",
+  parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), &parts->operations, channels, options.state / "logs",
                                                               options.collect_every, options.collect_unused,
                                                               options.keep_ended_jobs});
   parts->janitor->Start();
@@ -188,14 +190,15 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));
   parts->cluster =
       std::make_unique<ClusterServiceImpl>(parts->admission.get(), parts->loop.get(), MUSTER_VERSION,
-                                           options.data_address, [janitor = parts->janitor.get()](bool dry_run) {
-                                             return janitor->Collect(dry_run);
+                                           options.data_address, [janitor = parts->janitor.get()](const auto& request, const auto& user) {
+                                             return janitor->Collect(request, user);
                                            });
   parts->workers = std::make_unique<WorkerServiceImpl>(
       WorkerServiceImpl::Options{parts->admission.get(), parts->loop.get(), &parts->sessions, &parts->rendezvous, parts->logs.get()});
 
   ASSIGN_OR_RETURN(BackupSource backup, OpenCoordinatorBackup(options.state, MUSTER_VERSION));
   parts->backup = MakeBackupService(std::move(backup), *parts->admission);
+  parts->operation_service = MakeOperationService(parts->operations, *parts->admission);
 
   std::unique_ptr<Coordinator> coordinator(new Coordinator(std::move(parts)));
   Parts& p = *coordinator->parts_;
@@ -203,7 +206,8 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
     return loop->TakeGauges(kGaugesWithin);
   })));
   ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
-                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get()}}));
+                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get(),
+                                                p.operation_service.get()}}));
   p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }

@@ -99,6 +99,61 @@ TEST_F(CoordinatorTest, RunsAJobFromSubmissionToSuccess) {
   EXPECT_TRUE(agent->WaitForNothing());
 }
 
+TEST_F(CoordinatorTest, AJobThatSucceededLetsItsCheckpointsGoUnlessAnotherJobIsMadeOfThem) {
+  const auto checkpoint = [&](FakeAgent& agent, const std::string& job) {
+    muster::v1::FileManifest manifest;
+    manifest.add_files()->set_digest(cluster_->data().blobs.Put("weights of " + job));
+    muster::internal::v1::Report report;
+    report.set_job_id(job);
+    report.set_attempt(1);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_step(20);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(cluster_->data().blobs.Put(manifest.SerializeAsString()));
+    EXPECT_TRUE(agent.WaitForAck(agent.Send(report)));
+    return report.checkpoint().checkpoint().manifest();
+  };
+  const auto succeed = [&](FakeAgent& agent, const std::string& job) {
+    muster::internal::v1::Report report;
+    report.set_job_id(job);
+    report.set_attempt(1);
+    report.mutable_exported()->set_manifest(std::string(64, 'e'));
+    report.mutable_exported()->set_step_log(std::string(64, 'f'));
+    agent.Send(report);
+    agent.Exit(job, 1, 0, muster::internal::v1::EXIT_CAUSE_SUCCESS);
+    const Job ended = WatchUntil(job, JobPhase::JOB_PHASE_SUCCEEDED);
+    EXPECT_EQ(ended.phase(), JobPhase::JOB_PHASE_SUCCEEDED) << ended.reason();
+    EXPECT_EQ(ended.checkpoints_size(), 0);
+    EXPECT_EQ(ended.step_log_manifest(), std::string(64, 'f'));
+  };
+  auto agent = Agent("w1", 2);
+  const std::string used = Submit(SmallJob(1)), unused = Submit(SmallJob(1));
+  ASSERT_TRUE(agent->Begin(used, {0}));
+  ASSERT_TRUE(agent->Begin(unused, {0}));
+  const std::string kept = checkpoint(*agent, used), dropped = checkpoint(*agent, unused);
+
+  muster::v1::JobSpec next = SmallJob(1);
+  next.mutable_model()->clear_preset();
+  next.mutable_model()->clear_tokenizer();
+  next.mutable_model()->set_from("job:" + used + "@20");
+  cluster_->data().knows_checkpoints = false;
+  {
+    grpc::ClientContext context;
+    muster::v1::SubmitJobRequest request;
+    muster::v1::SubmitJobResponse response;
+    *request.mutable_spec() = next;
+    EXPECT_EQ(jobs_->SubmitJob(&context, request, &response).error_code(), grpc::StatusCode::UNIMPLEMENTED)
+        << "it would train from what the other job began with";
+  }
+  cluster_->data().knows_checkpoints = true;
+  const std::string waiting = Submit(next);
+  EXPECT_EQ(Get(waiting).resolved().model_checkpoint().manifest(), kept);
+  EXPECT_EQ(Get(waiting).resolved().model_checkpoint().step(), 20u);
+
+  succeed(*agent, used);
+  succeed(*agent, unused);  // collected after the other one
+  EXPECT_TRUE(cluster_->data().blobs.WaitUntilGone(dropped, absl::Seconds(20)));
+  EXPECT_TRUE(cluster_->data().blobs.Has(kept)) << "a job that waits is made of it";
+}
+
 TEST_F(CoordinatorTest, ADryRunAnswersWithThePlanAndLeavesNoTrace) {
   const auto run = [&](const std::string& train, muster::v1::SubmitJobResponse& response) {
     grpc::ClientContext context;

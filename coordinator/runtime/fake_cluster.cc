@@ -23,6 +23,10 @@ grpc::Status FakeData::Resolve(grpc::ServerContext* context, const muster::inter
   if (request->spec().data().train() == "absent") return {grpc::StatusCode::NOT_FOUND, "there is no dataset \"absent\""};
   if (request->spec().data().train() == "noted") AddNotes({"the first note", "\xC3\xA9"}, *context);
   last_job_model_manifest = request->job_model_manifest();
+  if (request->has_model_checkpoint() && knows_checkpoints) {
+    *response->mutable_resolved()->mutable_model_checkpoint() = request->model_checkpoint();
+  }
+  response->mutable_resolved()->set_tokenizer_manifest(std::string(64, 'b'));
   response->mutable_resolved()->set_train_dataset(std::string(64, 'a'));
   response->mutable_resolved()->set_total_steps(60);
   return grpc::Status::OK;

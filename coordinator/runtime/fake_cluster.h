@@ -58,6 +58,7 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
   Blobs blobs;
   Models models;
   std::string last_job_model_manifest;
+  bool knows_checkpoints = true;  // false: like a version that did not
 };
 
 // One agent's session. Reads in a thread of its own; the test decides what it reports.

@@ -8,6 +8,8 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/garbage_category.h"
+#include "common/request_id.h"
 #include "common/rpc/errors.h"
 #include "common/status.h"
 #include "coordinator/core/retention.h"
@@ -17,22 +19,40 @@ namespace muster {
 namespace {
 
 using muster::v1::CollectGarbageResponse;
+using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
 
-void Count(const std::string& name, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
+void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
   if (count == 0) return;
   for (muster::v1::GarbageKind& kind : *response.mutable_kinds()) {
-    if (kind.kind() != name) continue;
+    if (kind.category() != category) continue;
     kind.set_count(kind.count() + count);
     kind.set_bytes(kind.bytes() + bytes);
     return;
   }
   muster::v1::GarbageKind& kind = *response.add_kinds();
-  kind.set_kind(name);
+  SetCategory(category, kind);
   kind.set_count(count);
   kind.set_bytes(bytes);
+}
+
+struct Sums {
+  uint64_t count = 0, bytes = 0;
+};
+Sums Totals(const CollectGarbageResponse& response) {
+  Sums sums;
+  for (const muster::v1::GarbageKind& kind : response.kinds()) {
+    sums.count += kind.count();
+    sums.bytes += kind.bytes();
+  }
+  return sums;
+}
+
+std::string Summary(bool dry_run, const CollectGarbageResponse& response) {
+  const auto [count, bytes] = Totals(response);
+  return absl::StrCat(dry_run ? "would remove " : "removed ", count, count == 1 ? " thing, " : " things, ", bytes, " bytes");
 }
 
 uint64_t BytesBelow(const std::filesystem::path& folder) {
@@ -52,9 +72,14 @@ void Janitor::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
-    if (call_ != nullptr) call_->TryCancel();
   }
+  Interrupt();
   if (thread_.joinable()) thread_.join();
+}
+
+void Janitor::Interrupt() {
+  absl::MutexLock lock(&mutex_);
+  if (call_ != nullptr) call_->TryCancel();
 }
 
 void Janitor::Run() {
@@ -65,24 +90,49 @@ void Janitor::Run() {
       if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), wait)) return;
     }
     wait = options_.every;
-    const absl::StatusOr<CollectGarbageResponse> collected = Collect(/*dry_run=*/false);
+    const absl::StatusOr<CollectGarbageResponse> collected = Collect({}, "the coordinator");
     if (!collected.ok()) {
       spdlog::warn("garbage collection failed, the next try is in {}: {}", absl::FormatDuration(wait),
                    collected.status().ToString());
       continue;
     }
     for (const auto& kind : collected->kinds())
-      spdlog::info("collected {} {}: {} bytes", kind.count(), kind.kind(), kind.bytes());
+      spdlog::info("collected {} {}: {} bytes", kind.count(), CategoryName(kind.category()), kind.bytes());
   }
 }
 
-absl::StatusOr<CollectGarbageResponse> Janitor::Collect(bool dry_run) {
+absl::StatusOr<CollectGarbageResponse> Janitor::Collect(const muster::v1::CollectGarbageRequest& request,
+                                                        const std::string& user) {
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  const std::string key = absl::StrCat(user, "/", request.request_id());
   absl::MutexLock lock(&collecting_);
+  if (const Answer* known = request.request_id().empty() ? nullptr : answers_.Find(key); known != nullptr) {
+    if (known->dry_run == request.dry_run()) return known->response;
+    return RequestIdReused(request.request_id(), known->dry_run ? "for a dry run" : "for a collection that was no dry run");
+  }
+  const auto operation = options_.operations->Begin({.kind = muster::v1::OPERATION_KIND_GARBAGE_COLLECTION,
+                                                     .subject = request.dry_run() ? "dry run" : "",
+                                                     .owner = user,
+                                                     .interrupt = [this] { Interrupt(); }});
   CollectGarbageResponse response;
-  RETURN_IF_ERROR(RetireJobs(dry_run, response));
-  RETURN_IF_ERROR(RemoveLogs(dry_run, response));
-  RETURN_IF_ERROR(Sweep(dry_run, response));
+  const absl::Status status = CollectAll(request.dry_run(), *operation, response);
+  RETURN_IF_ERROR(operation->End(status, Summary(request.dry_run(), response)));
+  if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), response});
   return response;
+}
+
+absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectGarbageResponse& response) {
+  const auto begin = [&](const char* activity) {
+    const auto [count, bytes] = Totals(response);
+    operation.Report({.activity = activity, .bytes = bytes, .items = count});
+    return operation.Check();
+  };
+  RETURN_IF_ERROR(begin("records of jobs that ended long ago"));
+  RETURN_IF_ERROR(RetireJobs(dry_run, response));
+  RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
+  RETURN_IF_ERROR(RemoveLogs(dry_run, response));
+  RETURN_IF_ERROR(begin("the data server's stores, as an operation of its own"));
+  return Sweep(dry_run, response);
 }
 
 absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response) {
@@ -91,7 +141,7 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
     RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time now) {
       expired = ExpiredJobs(state, now - options_.keep_ended, kMostRetired);
     }));
-    Count("jobs", expired.size(), 0, response);
+    Count(muster::v1::GARBAGE_CATEGORY_JOBS, expired.size(), 0, response);
     if (dry_run || expired.empty()) return absl::OkStatus();
     options_.backend->Post(muster::RetireJobs{options_.keep_ended});  // the next Query comes after it
   }
@@ -108,7 +158,7 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
     std::erase_if(folders, [&](const std::string& id) { return state.jobs.contains(id); });
   }));
   for (const std::string& id : folders) {
-    Count("logs", 1, BytesBelow(options_.logs / id), response);
+    Count(muster::v1::GARBAGE_CATEGORY_LOGS, 1, BytesBelow(options_.logs / id), response);
     if (dry_run) continue;
     std::filesystem::remove_all(options_.logs / id, error);
     if (error)
@@ -140,8 +190,11 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
     RETURN_IF_ERROR(WithContext(
         FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), request, &swept)),
         "data server"));
-    for (const auto& kind : swept.kinds()) Count(kind.kind(), kind.count(), kind.bytes(), response);
-    for (const auto& item : swept.largest()) *response.add_largest() = item;
+    for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);
+    for (const auto& item : swept.largest()) {
+      *response.add_largest() = item;
+      response.mutable_largest()->rbegin()->set_category(CategoryOf(item));
+    }
   }
   return absl::OkStatus();
 }

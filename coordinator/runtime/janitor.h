@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/recent_map.h"
+#include "common/rpc/operations.h"
 #include "coordinator/service/backend.h"
 #include "muster/v1/garbage.pb.h"
 
@@ -26,6 +28,7 @@ class Janitor {
  public:
   struct Options {
     Backend* backend = nullptr;
+    Operations* operations = nullptr;
     std::vector<std::shared_ptr<grpc::Channel>> data_servers;
     std::filesystem::path logs;  // one folder per job
     absl::Duration every = absl::Hours(1);
@@ -38,18 +41,27 @@ class Janitor {
   void Start();
   void Stop();
 
-  // Any thread; one call at a time. `dry_run`: lists what would be removed. UNAVAILABLE while a data server is away or
-  // a backup runs.
-  absl::StatusOr<muster::v1::CollectGarbageResponse> Collect(bool dry_run) ABSL_LOCKS_EXCLUDED(collecting_);
+  // Any thread; one call at a time. `user`: who asks. UNAVAILABLE while a data server is away or a backup runs. ABORTED
+  // (OPERATION_CANCELED): somebody canceled it; what it removed before stays removed. ALREADY_EXISTS (REQUEST_ID_REUSED): the
+  // user has sent this request id with another body; with the same body the first answer is returned.
+  absl::StatusOr<muster::v1::CollectGarbageResponse> Collect(const muster::v1::CollectGarbageRequest& request,
+                                                             const std::string& user) ABSL_LOCKS_EXCLUDED(collecting_);
 
  private:
+  struct Answer {
+    bool dry_run = false;
+    muster::v1::CollectGarbageResponse response;
+  };
   void Run();
+  void Interrupt() ABSL_LOCKS_EXCLUDED(mutex_);  // ends the call that is under way
+  absl::Status CollectAll(bool dry_run, Operations::Handle& operation, muster::v1::CollectGarbageResponse& response);
   absl::Status RetireJobs(bool dry_run, muster::v1::CollectGarbageResponse& response);
   absl::Status RemoveLogs(bool dry_run, muster::v1::CollectGarbageResponse& response);
   absl::Status Sweep(bool dry_run, muster::v1::CollectGarbageResponse& response);
 
   const Options options_;
   absl::Mutex collecting_;
+  RecentMap<std::string, Answer> answers_ ABSL_GUARDED_BY(collecting_){100};  // by "user/request id"
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<grpc::ClientContext> call_ ABSL_GUARDED_BY(mutex_);  // the newest, so that Stop can end it

@@ -76,8 +76,8 @@ grpc::Status ClusterServiceImpl::DrainWorker(ServerContext* context, const muste
 grpc::Status ClusterServiceImpl::CollectGarbage(ServerContext* context,
                                                 const muster::v1::CollectGarbageRequest* request,
                                                 muster::v1::CollectGarbageResponse* response) {
-  return admission_->Serve(*context, "ClusterService/CollectGarbage", request, [&](AdmittedCall&) -> absl::Status {
-    ASSIGN_OR_RETURN(*response, collect_(request->dry_run()));
+  return admission_->Serve(*context, "ClusterService/CollectGarbage", request, [&](AdmittedCall& call) -> absl::Status {
+    ASSIGN_OR_RETURN(*response, collect_(*request, call.principal.name));
     return absl::OkStatus();
   });
 }

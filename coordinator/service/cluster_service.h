@@ -13,7 +13,8 @@ namespace muster {
 
 class ClusterServiceImpl final : public muster::v1::ClusterService::Service {
  public:
-  using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(bool dry_run)>;
+  using Collect = std::function<absl::StatusOr<muster::v1::CollectGarbageResponse>(
+      const muster::v1::CollectGarbageRequest& request, const std::string& user)>;
   ClusterServiceImpl(Admission* admission, Backend* backend, std::string version,
                      std::string data_address, Collect collect)
       : admission_(admission),

@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/rpc/metadata.h"
+#include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/core/job_list.h"
+#include "coordinator/core/model_source.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/submission.h"
 #include "coordinator/core/view.h"
@@ -42,21 +42,6 @@ absl::StatusOr<Job> JobServiceImpl::View(const std::string& id) {
   return job;
 }
 
-absl::StatusOr<std::string> JobServiceImpl::ModelManifestFor(const std::string& from) {
-  if (!absl::StartsWith(from, "job:")) return std::string();
-  const std::string id(absl::StripPrefix(from, "job:"));
-  absl::StatusOr<Job> job = View(id);
-  if (!job.ok()) return WithContext(job.status(), "model.from");
-  if (job->export_manifest().empty()) {
-    const std::string remedy = !IsFinal(job->phase())
-                                   ? absl::StrCat("Wait for its end: muster watch ", id, ".")
-                                   : "It will never have one: name another job, or submit that one again.";
-    return absl::FailedPreconditionError(
-        absl::StrCat("model.from: job ", id, " is ", PhaseName(job->phase()), " and has no model. ", remedy));
-  }
-  return job->export_manifest();
-}
-
 absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster::v1::JobSpec& given,
                                                                   const muster::v1::JobSpec& filled) {
   muster::internal::v1::ResolveRequest resolve;
@@ -66,8 +51,19 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
     resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();
   }
   if (!given.model().has_max_length()) resolve.mutable_spec()->mutable_model()->clear_max_length();
-  ASSIGN_OR_RETURN(*resolve.mutable_job_model_manifest(), ModelManifestFor(filled.model().from()));
-  return options_.resolve(resolve);
+  if (NamesJob(filled.model().from())) {
+    absl::StatusOr<ModelSource> source;
+    RETURN_IF_ERROR(options_.backend->Query(
+        [&](const State& state, const Soft&, absl::Time) { source = SourceOfModel(state, filled.model().from()); }));
+    RETURN_IF_ERROR(source.status());
+    resolve.set_job_model_manifest(source->manifest);
+    if (source->checkpoint.has_value()) *resolve.mutable_model_checkpoint() = *std::move(source->checkpoint);
+  }
+  ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
+  if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
+    return absl::UnimplementedError("model.from: the data server is of an older version, and knows no checkpoints. Upgrade it.");
+  }
+  return resolution;
 }
 
 absl::Status JobServiceImpl::DryRun(const std::string& owner, const muster::v1::SubmitJobRequest& request,

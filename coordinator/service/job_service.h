@@ -85,7 +85,6 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
 
   absl::StatusOr<muster::v1::Job> Command(AdmittedCall& call, Verb verb, const std::string& id,
                                           const std::string& request_id);
-  absl::StatusOr<std::string> ModelManifestFor(const std::string& from);
 
   const Options options_;
 };

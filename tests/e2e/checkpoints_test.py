@@ -20,7 +20,7 @@ EVERY = 10
 def job(name, steps=300):
     # Large batches of the small set, so that the job is still training when the test looks.
     return topics_job(name, duration={"steps": steps}, batch={"queries": 54}, data={"train": "topics", "positives": {"per_query": 0}},
-                      checkpoint={"every_steps": EVERY, "keep": 1000})
+                      checkpoint={"every_steps": EVERY, "keep": 1000, "keep_after_success": True})
 
 
 class Checkpoints(unittest.TestCase):
@@ -106,6 +106,35 @@ class Checkpoints(unittest.TestCase):
                       failed["reason"])
         self.assertIn("Submit the job again to train from the start.", failed["reason"])
         self.assertEqual(len(failed["attempts"]), 2, "no attempt more for what no attempt can mend")
+
+    def test_checkpoints_are_models_of_other_jobs_and_go_when_their_own_has_succeeded(self):
+        cluster = self.cluster
+        kept = cluster.submit(topics_job("kept", duration={"steps": 20}, checkpoint={"every_steps": 10, "keep": 2, "keep_after_success": True}))
+        cluster.wait_for_phase(kept, "JOB_PHASE_SUCCEEDED", seconds=120)
+        whole = self.export(kept, "kept-whole")
+        for step in (10, 20):
+            cluster.ok("export", "kept", cluster.folder / f"kept-{step}", "--step", step)
+        weights = {step: hashlib.sha256((cluster.folder / f"kept-{step}/model.safetensors").read_bytes()).hexdigest() for step in (10, 20)}
+        self.assertEqual(weights[20], whole["model.safetensors"], "no evaluation chose other weights than the last ones")
+        self.assertNotEqual(weights[10], weights[20])
+        missing = cluster.muster("export", kept, cluster.folder / "kept-15", "--step", 15)
+        self.assertEqual(missing.code, 6, missing)
+        self.assertIn(f"job {kept} has no checkpoint of step 15. It has those of steps 10, 20.", missing.err)
+
+        lengths = {"query": 16, "passage": 16}
+        later = cluster.submit(topics_job("later", model={"from": f"job:{kept}@10", "max_length": lengths}, duration={"steps": 10}))
+        done = cluster.wait_for_phase(later, "JOB_PHASE_SUCCEEDED", seconds=120)
+        measured = cluster.ok("eval", f"job:{kept}@10", "topics", "--set", "model.max_length={query: 16, passage: 16}",
+                              "--set", "resources.device=cpu", "--output", "json").json()["metrics"]
+        self.assertEqual(next(e for e in done["evaluations"] if e["label"] == "untrained")["metrics"], measured)
+
+        self.assertEqual(done["checkpoints"], [])
+        rows = cluster.ok("get", later, "--metrics", "csv").out.splitlines()
+        self.assertEqual([row.split(",")[0] for row in rows], ["step", *map(str, range(1, 11))])
+        gone = cluster.muster("export", later, cluster.folder / "later-10", "--step", 10)
+        self.assertEqual(gone.code, 6, gone)
+        self.assertIn("Its checkpoints were removed when it succeeded.", gone.err)
+        self.assertIn("checkpoint.keep_after_success: true", gone.err)
 
     def test_a_full_scratch_disk_costs_no_checkpoint_and_the_job_continues_when_it_has_space(self):
         if not tiny_volume.possible():

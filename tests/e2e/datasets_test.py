@@ -70,6 +70,54 @@ class Datasets(unittest.TestCase):
         sample = cluster.ok("data", "show", "second", "--split", "test", "--queries", "2", "--output", "json").json()["sample"]
         self.assertEqual((sample["split"], len(sample["queries"])), ("test", 2))
 
+    def test_a_repeated_import_changes_nothing_and_operations_tell_what_ran(self):
+        cluster = self.cluster
+        rows = write_rows(cluster.folder / "repeated")
+        words = ("data", "import", "repeated", rows, "--request-id", "r1", "--output", "json")
+        first = cluster.ok(*words).json()
+        self.assertEqual(cluster.ok(*words).json(), first)
+        refused = cluster.muster("data", "import", "repeated", rows / "train.jsonl", "--request-id", "r1")
+        self.assertEqual(refused.code, 6, refused)
+        self.assertIn('request_id: "r1" was used to import dataset repeated, with other options or files.', refused.err)
+        cluster.ok("data", "rm", "repeated", "--request-id", "r2")
+        cluster.ok("data", "rm", "repeated", "--request-id", "r2")
+
+        once = cluster.ok("gc", "--dry-run", "--request-id", "g1", "--output", "json").json()
+        self.assertEqual(cluster.ok("gc", "--dry-run", "--request-id", "g1", "--output", "json").json(), once)
+        self.assertEqual(cluster.muster("gc", "--request-id", "g1").code, 6, "another request")
+        operations = cluster.ok("operations", "--output", "json").json()["operations"]
+        imports = [o for o in operations if o["subject"] == "repeated"]
+        self.assertEqual([(o["kind"], o["phase"]) for o in imports], [("OPERATION_KIND_IMPORT", "OPERATION_PHASE_SUCCEEDED")], "once")
+        kinds = [o["kind"] for o in operations if o["subject"] == "dry run"]
+        self.assertEqual(sorted(kinds), ["OPERATION_KIND_GARBAGE_COLLECTION", "OPERATION_KIND_SWEEP"])
+        shown = cluster.ok("operation", "get", imports[0]["id"]).out
+        self.assertIn("imported 72 queries", shown)
+        ended = cluster.muster("operation", "cancel", imports[0]["id"])
+        self.assertEqual(ended.code, 6, ended)
+        self.assertIn("has ended (succeeded)", ended.err)
+
+    def test_an_import_that_runs_can_be_canceled_by_its_id(self):
+        cluster = self.cluster
+        client = subprocess.Popen(cluster.command("data", "import", "endless", "-", "--schema", "flagembedding"), env=cluster.environment(),
+                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(client.kill)
+        row = json.dumps({"query": "asked", "pos": ["told"]}) + "\n"
+
+        def running():
+            client.stdin.write(row * 2000)  # until a whole chunk has been sent
+            client.stdin.flush()
+            found = cluster.ok("operations", "--active", "--output", "json").json()["operations"]
+            return [o for o in found if o["subject"] == "endless"]
+        found, = wait_until("the import runs", running, 60)
+        canceled = cluster.ok("operation", "cancel", found["id"], "--output", "json").json()
+        self.assertEqual(canceled["phase"], "OPERATION_PHASE_CANCELED", canceled)
+        try:
+            client.stdin.close()
+        except BrokenPipeError:
+            pass
+        self.assertNotEqual(client.wait(60), 0)
+        self.assertEqual(cluster.muster("data", "report", "endless").code, 6, "nothing is left of it")
+
     def test_judgments_of_another_source_are_added(self):
         cluster = self.cluster
         rows = write_rows(cluster.folder / "add")

@@ -41,7 +41,7 @@ def job_on(ranks, name, steps, every):
                                    "max_length": {"query": 16, "passage": 16}},
                       batch={"queries": 24, "micro_batch_tokens": 256}, duration={"steps": steps},
                       resources={"device": "cpu", "slots": {"min": ranks, "max": ranks}, "threads": 1},
-                      checkpoint={"every_steps": every})
+                      checkpoint={"every_steps": every, "keep_after_success": True})
 
 
 class WorldSizes(TopicsCase):

@@ -398,9 +398,12 @@ class World {
     for (const auto& dataset : Datasets()) datasets.insert(dataset.digest());
     for (const auto& [id, record] : state_.jobs) {
       for (const auto& checkpoint : record.job().checkpoints()) manifests.insert(checkpoint.manifest());
-      if (IsFinal(record.job().phase())) continue;
+      const bool final = IsFinal(record.job().phase());
+      if (final && record.job().checkpoints().empty()) continue;
+      // Another job may be made of a checkpoint, and needs what the checkpoint's job was made of.
       manifests.insert(record.job().resolved().model_manifest());
       manifests.insert(record.job().resolved().tokenizer_manifest());
+      if (final) continue;
       datasets.insert(record.job().resolved().train_dataset());
     }
     for (const std::string& manifest : manifests) {

@@ -38,6 +38,11 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/DrainWorker", kOperators, Effect::kChanges, kOnce, kSmall},
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
+    // Of both servers. A submitter may cancel own operations, an operator all.
+    {"OperationService/ListOperations", kReaders, Effect::kReads, kOnce, kSmall},
+    {"OperationService/GetOperation", kReaders, Effect::kReads, kOnce, kSmall},
+    {"OperationService/CancelOperation", kSubmitters, Effect::kChanges, kOnce, kSmall},
+
     // A worker may open only its own session, and meet only ranks of attempts that it has a rank of.
     {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunkRequest},
     {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunkRequest},

@@ -15,6 +15,7 @@
 #include "muster/v1/data.pb.h"
 #include "muster/v1/job.pb.h"
 #include "muster/v1/model.pb.h"
+#include "muster/v1/operation.pb.h"
 
 namespace muster {
 namespace {
@@ -60,7 +61,7 @@ std::vector<std::string> EveryRpc() {
         muster::internal::v1::AgentMessage::descriptor()->file(),
         muster::v1::ImportDatasetRequest::descriptor()->file(), muster::v1::PushModelRequest::descriptor()->file(),
         muster::v1::PutBlobRequest::descriptor()->file(), muster::internal::v1::CopyRequest::descriptor()->file(),
-        muster::internal::v1::ResolveRequest::descriptor()->file()}) {
+        muster::internal::v1::ResolveRequest::descriptor()->file(), muster::v1::ListOperationsRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       const google::protobuf::ServiceDescriptor* service = file->service(s);
       for (int m = 0; m < service->method_count(); ++m) {

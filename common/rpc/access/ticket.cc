@@ -56,6 +56,12 @@ Ticket TicketFor(const muster::internal::v1::Assignment& assignment, const std::
   std::set<std::string> datasets = {resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset()};
   std::set<std::string> manifests = {resolved.model_manifest(), resolved.tokenizer_manifest()};
   for (const auto& checkpoint : assignment.checkpoints()) manifests.insert(checkpoint.manifest());
+  if (resolved.has_model_checkpoint()) {
+    for (const muster::v1::ModelCheckpoint* link = &resolved.model_checkpoint();; link = &link->base()) {
+      manifests.insert({link->manifest(), link->tokenizer_manifest()});
+      if (!link->has_base()) break;
+    }
+  }
   datasets.erase("");
   manifests.erase("");
   for (const std::string& digest : datasets) ticket.add_datasets(digest);

@@ -125,5 +125,16 @@ TEST_F(TicketTest, AnAssignmentThatDoesNotChangeKeepsItsTicket) {
   EXPECT_EQ(ReadTicket(later.assignments(0).ticket(), authority_, now_)->attempt(), 3u);
 }
 
+TEST_F(TicketTest, HasTheCheckpointsThatTheModelIsMadeOf) {
+  auto assignment = Assignment();
+  muster::v1::ModelCheckpoint& link = *assignment.mutable_resolved()->mutable_model_checkpoint();
+  link.set_manifest("m1");
+  link.set_tokenizer_manifest("tm1");
+  link.mutable_base()->set_manifest("m2");
+  const Ticket ticket = TicketFor(assignment, "w1", now_);
+  EXPECT_THAT(std::vector<std::string>(ticket.manifests().begin(), ticket.manifests().end()),
+              ElementsAre("c1", "m1", "m2", "tm", "tm1"));
+}
+
 }  // namespace
 }  // namespace muster

@@ -213,6 +213,21 @@ absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v
   return ReadEncoderConfig(folder.path());
 }
 
+absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v1::ModelCheckpoint& checkpoint,
+                                         const FileManifest* base, const std::filesystem::path& scratch) {
+  const muster::v1::ModelSpec& spec = checkpoint.model();
+  ASSIGN_OR_RETURN(EncoderConfig config, checkpoint.has_base()
+                                             ? ReadConfig(blobs, checkpoint.base(), base, scratch)
+                                             : ReadConfig(blobs, spec, base, checkpoint.vocabulary_size(), scratch));
+  // What its job's export says in place of the folder that the job began with (worker/rank/train/model_spec.cc).
+  const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
+  if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
+  if (spec.has_include_prompt()) config.exclude_prompt = !spec.include_prompt();
+  config.prompts.query = checkpoint.prompts().query();
+  config.prompts.passage = checkpoint.prompts().passage();
+  return config;
+}
+
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const FileManifest& files,
                                              const std::filesystem::path& scratch) {
   RETURN_IF_ERROR(WithContext(CheckFiles(files), kPush));

@@ -50,6 +50,11 @@ absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v
                                          const muster::v1::FileManifest* model, uint32_t vocabulary_size,
                                          const std::filesystem::path& scratch);
 
+// The configuration that a checkpoint of another job has as a model: that of its job's export. `base`: the folder from which
+// the chain's first job trained; null: a preset.
+absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v1::ModelCheckpoint& checkpoint,
+                                         const muster::v1::FileManifest* base, const std::filesystem::path& scratch);
+
 // Checks a model laid out as a folder, or only a vocabulary (a folder without config.json): configuration, tensors,
 // vocabulary. Fills in everything except name, manifest and time.
 absl::StatusOr<muster::v1::Model> CheckModel(const BlobStore& blobs, const muster::v1::FileManifest& files,

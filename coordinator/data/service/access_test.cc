@@ -49,7 +49,7 @@ TEST_F(DataAccess, EveryRpcIsForItsRolesAlone) {
   tokens_ = root_ / "tokens.yaml";
   StartServer();
   AccessMatrix matrix(root_, absl::StrCat("127.0.0.1:", server_->port()));
-  matrix.Check({"DataService/", "DataPlaneService/", "BlobService/", "ModelService/", "BackupService/"});
+  matrix.Check({"DataService/", "DataPlaneService/", "BlobService/", "ModelService/", "BackupService/", "OperationService/"});
 }
 
 TEST_F(DataAccess, AStreamIsForTheRankThatTheTicketNames) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/rpc/access/admission.h"
+#include "common/rpc/operations.h"
 #include "coordinator/data/service/assignment_gate.h"
 #include "common/status.h"
 #include "coordinator/data/service/attempt_fence.h"
@@ -28,6 +29,7 @@ struct DataContext {
   Admission& admission;
   const AssignmentGate& gate;
   StoreBudget& budget;
+  Operations& operations;
   const Clock& clock;
   const std::atomic<bool>& stopping;  // true once the server shuts down: streams end, clients reconnect
 };

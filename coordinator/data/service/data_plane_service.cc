@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/garbage_category.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
@@ -49,13 +50,13 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
 
   grpc::Status Sweep(grpc::ServerContext* call, const internal::v1::SweepRequest* request,
                      internal::v1::SweepResponse* response) override {
-    return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, *request, data_.clock.Now()));
+    return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall& admitted) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, SweepAsOperation(*call, admitted, *request));
       for (const v1::GarbageKind& kind : response->kinds()) {
-        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
-                     kind.bytes());
+        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(),
+                     CategoryName(kind.category()), kind.bytes());
         if (!request->dry_run()) {
-          data_.metrics.garbage_bytes.With({kind.kind()}).Increment(static_cast<double>(kind.bytes()));
+          data_.metrics.garbage_bytes.With({std::string(CategoryName(kind.category()))}).Increment(static_cast<double>(kind.bytes()));
         }
       }
       return absl::OkStatus();
@@ -108,6 +109,29 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
   }
 
  private:
+  absl::StatusOr<internal::v1::SweepResponse> SweepAsOperation(const grpc::ServerContext& call, const AdmittedCall& admitted,
+                                                               const internal::v1::SweepRequest& request) const {
+    const auto operation = data_.operations.Begin({.kind = v1::OPERATION_KIND_SWEEP,
+                                                   .subject = request.dry_run() ? "dry run" : "",
+                                                   .owner = admitted.principal.name});
+    auto swept = SweepStores(data_.stores, request, data_.clock.Now(), [&](size_t done, size_t total, uint64_t bytes) {
+      RETURN_IF_ERROR(operation->Check());
+      RETURN_IF_ERROR(CheckAlive(data_, call));
+      operation->Report({.activity = request.dry_run() ? "looking" : "removing",
+                         .done = static_cast<double>(done) / static_cast<double>(total),
+                         .bytes = bytes,
+                         .items = done});
+      return absl::OkStatus();
+    });
+    uint64_t count = 0;
+    if (swept.ok()) {
+      for (const v1::GarbageKind& kind : swept->kinds()) count += kind.count();
+    }
+    RETURN_IF_ERROR(operation->End(swept.status(), absl::StrCat(request.dry_run() ? "would remove " : "removed ", count,
+                                                                count == 1 ? " thing" : " things")));
+    return swept;
+  }
+
   const DataContext data_;
 };
 

@@ -1,6 +1,7 @@
 #include "coordinator/data/service/data_server.h"
 
 #include "common/rpc/certificate_expiry.h"
+#include "common/rpc/operation_service.h"
 #include "common/status.h"
 #include "coordinator/data/service/services.h"
 
@@ -28,14 +29,16 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
                                                           .fence = &server->fence_,
                                                           .clock = options.clock}));
   server->budget_ = std::make_unique<StoreBudget>(*server->stores_, options.store_budget, *options.clock);
+  server->operations_ = std::make_unique<Operations>(*options.clock);
   const DataContext context = {*server->stores_,    *server->sources_, server->fence_,   server->metrics_,
-                               *server->admission_, *server->gate_,    *server->budget_, *options.clock,
-                               server->stopping_};
+                               *server->admission_, *server->gate_,    *server->budget_, *server->operations_,
+                               *options.clock,      server->stopping_};
   server->services_.push_back(MakeDataService(context));
   server->services_.push_back(MakeDataPlaneService(context));
   server->services_.push_back(MakeBlobService(context));
   server->services_.push_back(MakeModelService(context));
   server->services_.push_back(MakeBackupService(DataBackup(*server->stores_), *server->admission_));
+  server->services_.push_back(MakeOperationService(*server->operations_, *server->admission_));
   if (!options.metrics.empty()) {
     ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Start(options.metrics, server->registry_.registry()));
   }

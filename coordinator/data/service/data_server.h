@@ -17,6 +17,7 @@
 #include "common/rpc/access/admission.h"
 #include "common/rpc/access/call_metrics.h"
 #include "common/rpc/health.h"
+#include "common/rpc/operations.h"
 #include "common/rpc/security.h"
 #include "coordinator/data/service/assignment_gate.h"
 #include "coordinator/data/service/attempt_fence.h"
@@ -67,6 +68,7 @@ class DataServer {
   std::unique_ptr<StoreWatch> watch_;
   std::unique_ptr<ShareSources> sources_;
   std::unique_ptr<StoreBudget> budget_;
+  std::unique_ptr<Operations> operations_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<RpcServer> server_;

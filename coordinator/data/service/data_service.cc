@@ -1,9 +1,13 @@
 #include <spdlog/spdlog.h>
 
+#include <optional>
+
+#include "absl/strings/str_cat.h"
 #include "common/name_page.h"
 #include "common/status.h"
 #include "coordinator/data/service/export_call.h"
 #include "coordinator/data/service/import_call.h"
+#include "coordinator/data/service/mutation_request.h"
 #include "coordinator/data/service/ownership.h"
 #include "coordinator/data/service/services.h"
 #include "coordinator/data/service/show_call.h"
@@ -27,17 +31,13 @@ class DataServiceImpl final : public v1::DataService::Service {
   grpc::Status ListDatasets(grpc::ServerContext* call, const v1::ListDatasetsRequest* request,
                             v1::ListDatasetsResponse* response) override {
     return data_.admission.Serve(*call, "DataService/ListDatasets", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
       ASSIGN_OR_RETURN(auto datasets, data_.stores.catalogue->ListDatasets());
-      for (v1::Dataset& dataset : datasets) {
-        if (dataset.name() <= page.after()) continue;
-        if (page.full()) {
-          response->set_next_page_token(page.next_token());
-          break;
-        }
-        page.Count(dataset.name(), dataset.ByteSizeLong());
-        *response->add_datasets() = std::move(dataset);
-      }
+      ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
+                       FillPage(*request, datasets, [](const v1::Dataset& dataset) { return dataset.name(); },
+                                [&](v1::Dataset& dataset) {
+                                  *response->add_datasets() = std::move(dataset);
+                                  return response->datasets().rbegin()->ByteSizeLong();
+                                }));
       response->set_server_version(MUSTER_VERSION);
       const int64_t now = absl::ToUnixNanos(data_.clock.Now());
       response->mutable_server_time()->set_seconds(now / 1000000000);
@@ -80,11 +80,17 @@ class DataServiceImpl final : public v1::DataService::Service {
     return data_.admission.Serve(
         *call, "DataService/DeleteDataset", request, [&](AdmittedCall& admitted) -> absl::Status {
           admitted.subject = request->name();
+          Catalogue& catalogue = *data_.stores.catalogue;
+          const MutationRequest asked = {admitted.principal.name, request->request_id(),
+                                         absl::StrCat("to delete dataset ", request->name())};
+          const absl::Time now = data_.clock.Now();
           absl::MutexLock lock(&data_.stores.names);
-          ASSIGN_OR_RETURN(const v1::Dataset dataset, data_.stores.catalogue->GetDataset(request->name()));
+          ASSIGN_OR_RETURN(const std::optional<std::string> first, FirstAnswer(catalogue, asked, now));
+          if (first.has_value()) return absl::OkStatus();
+          ASSIGN_OR_RETURN(const v1::Dataset dataset, catalogue.GetDataset(request->name()));
           RETURN_IF_ERROR(CheckOwner(admitted.principal, dataset));
           // A later sweep removes the content, when no job needs it.
-          RETURN_IF_ERROR(data_.stores.catalogue->DeleteDataset(request->name()));
+          RETURN_IF_ERROR(catalogue.DeleteDataset(request->name(), asked.Answered(now)));
           spdlog::info("{} deleted dataset {}", admitted.principal.name, request->name());
           return absl::OkStatus();
         });

@@ -118,6 +118,11 @@ absl::Status CheckUnchanged(const Existing& before, const Existing& now, const s
 
 }  // namespace
 
+absl::Status ReadAnswer(const std::string& bytes, ImportReport& report) {
+  if (report.ParseFromString(bytes)) return absl::OkStatus();
+  return absl::DataLossError("catalog: the report of a request is damaged");
+}
+
 absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
                                         const muster::v1::ImportHeader& header) {
   ImportStart start;
@@ -142,7 +147,7 @@ absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal
 }
 
 absl::Status PublishImport(const DataContext& data, const Principal& caller, const ImportStart& start,
-                           ScratchFolder scratch, ImportReport& report) {
+                           const MutationRequest& request, ScratchFolder scratch, ImportReport& report) {
   const Existing& before = start.before;
   const std::string name = report.dataset().name();
   BoundNotes(report);
@@ -164,11 +169,13 @@ absl::Status PublishImport(const DataContext& data, const Principal& caller, con
   }
   report.mutable_dataset()->set_owner(OwnerAfter(caller, before.has_value() ? before->owner() : ""));
   absl::MutexLock lock(&data.stores.names);
+  ASSIGN_OR_RETURN(const std::optional<std::string> first, FirstAnswer(*data.stores.catalogue, request, data.clock.Now()));
+  if (first.has_value()) return ReadAnswer(*first, report);
   ASSIGN_OR_RETURN(const Existing now, Look(data, name));
   RETURN_IF_ERROR(CheckUnchanged(before, now, name));
   SetTime(data.clock.Now(), *report.mutable_dataset()->mutable_imported());
   RETURN_IF_ERROR(data.stores.shelf->Publish(scratch.path(), report.dataset().digest()));
-  return data.stores.catalogue->PutImport(report);
+  return data.stores.catalogue->PutImport(report, request.Answered(data.clock.Now(), report.SerializeAsString()));
 }
 
 }  // namespace muster

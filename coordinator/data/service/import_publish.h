@@ -8,6 +8,7 @@
 #include "common/rpc/principal.h"
 #include "coordinator/data/dataset.h"
 #include "coordinator/data/service/call.h"
+#include "coordinator/data/service/mutation_request.h"
 #include "coordinator/data/service/report_tokens.h"
 #include "coordinator/data/store/state_folder.h"
 #include "muster/v1/data.pb.h"
@@ -27,10 +28,14 @@ struct ImportStart {
 absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
                                         const muster::v1::ImportHeader& header);
 
+// The report that an import with this request id was answered with.
+absl::Status ReadAnswer(const std::string& bytes, muster::v1::ImportReport& report);
+
 // `scratch`: the imported files as a dataset, described by `report`. Adds them to the existing dataset, or keeps the
 // splits that the import does not contain. Publishes the content, gives it the name, and completes the report. ABORTED
 // (NAME_CHANGED) if the name changed since the import began, because another import of it finished first.
+// If another call with the same request id was faster, nothing changes and the report becomes that call's.
 absl::Status PublishImport(const DataContext& data, const Principal& caller, const ImportStart& start,
-                           ScratchFolder scratch, muster::v1::ImportReport& report);
+                           const MutationRequest& request, ScratchFolder scratch, muster::v1::ImportReport& report);
 
 }  // namespace muster

@@ -6,8 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 #include "common/name_page.h"
+#include "common/request_id.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/service/mutation_request.h"
 #include "coordinator/data/service/ownership.h"
 #include "coordinator/data/service/services.h"
 #include "muster/v1/model.grpc.pb.h"
@@ -16,9 +18,6 @@ namespace muster {
 namespace {
 
 namespace v1 = muster::v1;
-
-constexpr size_t kMaxRequestId = 128;                  // as of jobs
-constexpr absl::Duration kPushLife = absl::Hours(24);  // how long a request id is remembered
 
 class ModelServiceImpl final : public v1::ModelService::Service {
  public:
@@ -49,19 +48,16 @@ class ModelServiceImpl final : public v1::ModelService::Service {
                           v1::ListModelsResponse* response) override {
     return data_.admission.Serve(
         *call, "ModelService/ListModels", request, [&](AdmittedCall& admitted) -> absl::Status {
-          ASSIGN_OR_RETURN(NamePage page, NamePage::Create(request->page_size(), request->page_token()));
           ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
           // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
           const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
-          for (v1::Model& model : models) {
-            if (model.name() <= page.after()) continue;
-            if (page.full() && !all) {
-              response->set_next_page_token(page.next_token());
-              break;
-            }
-            page.Count(model.name(), model.ByteSizeLong());
-            *response->add_models() = std::move(model);
-          }
+          ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
+                           FillPage(*request, models, [](const v1::Model& model) { return model.name(); },
+                                    [&](v1::Model& model) {
+                                      *response->add_models() = std::move(model);
+                                      return response->models().rbegin()->ByteSizeLong();
+                                    },
+                                    all));
           return absl::OkStatus();
         });
   }
@@ -72,10 +68,16 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     return data_.admission.Serve(
         *call, "ModelService/DeleteModel", request, [&](AdmittedCall& admitted) -> absl::Status {
           admitted.subject = request->name();
+          Catalogue& catalogue = *data_.stores.catalogue;
+          const MutationRequest asked = {admitted.principal.name, request->request_id(),
+                                         absl::StrCat("to delete model ", request->name())};
+          const absl::Time now = data_.clock.Now();
           absl::MutexLock lock(&data_.stores.names);
-          ASSIGN_OR_RETURN(const v1::Model model, data_.stores.catalogue->GetModel(request->name()));
+          ASSIGN_OR_RETURN(const std::optional<std::string> first, FirstAnswer(catalogue, asked, now));
+          if (first.has_value()) return absl::OkStatus();
+          ASSIGN_OR_RETURN(const v1::Model model, catalogue.GetModel(request->name()));
           RETURN_IF_ERROR(CheckOwner(admitted.principal, model));
-          RETURN_IF_ERROR(data_.stores.catalogue->DeleteModel(request->name()));
+          RETURN_IF_ERROR(catalogue.DeleteModel(request->name(), asked.Answered(now)));
           spdlog::info("{} deleted model {}", admitted.principal.name, request->name());
           return absl::OkStatus();
         });
@@ -88,9 +90,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
           absl::StrCat("models push: \"", request.name(),
                        "\" is not a valid model name; use 1 to 63 characters of [a-z0-9._-], the first a letter or digit."));
     }
-    if (request.request_id().size() > kMaxRequestId) {
-      return absl::InvalidArgumentError(absl::StrCat("request_id: longer than ", kMaxRequestId, " bytes. Use a UUID."));
-    }
+    RETURN_IF_ERROR(CheckRequestId(request.request_id()));
     const absl::StatusOr<NamedManifest> manifest = CanonicalManifest(request.files());
     if (!manifest.ok()) return WithContext(manifest.status(), "models push");
     RETURN_IF_ERROR(data_.budget.CheckRoom(manifest->bytes.size()));
@@ -108,7 +108,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     const std::string push = absl::StrCat(caller.name, "\n", request.request_id());
     absl::MutexLock lock(&data_.stores.names);
     if (!request.request_id().empty()) {
-      RETURN_IF_ERROR(catalogue.ForgetPushesBefore(data_.clock.Now() - kPushLife));
+      RETURN_IF_ERROR(catalogue.ForgetPushesBefore(data_.clock.Now() - kRequestLife));
       ASSIGN_OR_RETURN(const std::optional<v1::Model> done, catalogue.ModelOfPush(push));
       if (done.has_value()) return CheckSamePush(*done, model);
     }

@@ -27,6 +27,9 @@ absl::StatusOr<EncoderConfig> ConfigOf(DataStores& stores, const JobSpec& spec, 
   if (!resolved.model_manifest().empty()) {
     ASSIGN_OR_RETURN(model, ReadManifestBlob(*stores.blobs, resolved.model_manifest()));
   }
+  if (resolved.has_model_checkpoint()) {
+    return ReadConfig(*stores.blobs, resolved.model_checkpoint(), model.has_value() ? &*model : nullptr, stores.state->scratch());
+  }
   return ReadConfig(*stores.blobs, spec.model(), model.has_value() ? &*model : nullptr, resolved.vocabulary_size(),
                     stores.state->scratch());
 }

@@ -4,10 +4,10 @@
 #include <optional>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
+#include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
 #include "common/status.h"
@@ -125,8 +125,25 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
 
 struct ResolvedModel {
   FileManifest tokenizer;  // files from which to read the tokenizer
-  std::optional<FileManifest> model;
+  std::optional<FileManifest> model;  // of a checkpoint: the folder from which the chain's first job trained
 };
+
+// A checkpoint of another job.
+absl::StatusOr<ResolvedModel> FindCheckpoint(DataStores& stores, const muster::internal::v1::ResolveRequest& request,
+                                             ResolvedJob& resolved) {
+  *resolved.mutable_model_checkpoint() = request.model_checkpoint();
+  ResolvedModel found;
+  const auto read = [&](const std::string& digest) {
+    auto files = ReadManifestBlob(*stores.blobs, digest);
+    if (!files.ok()) files = WithContext(files.status(), "model.from");
+    return files;
+  };
+  ASSIGN_OR_RETURN(found.tokenizer, read(request.model_checkpoint().tokenizer_manifest()));
+  if (request.job_model_manifest().empty()) return found;
+  resolved.set_model_manifest(request.job_model_manifest());
+  ASSIGN_OR_RETURN(found.model, read(request.job_model_manifest()));
+  return found;
+}
 
 absl::StatusOr<FileManifest> ManifestOfName(DataStores& stores, const std::string& name, absl::string_view field) {
   const auto model = stores.catalogue->GetModel(name);
@@ -144,7 +161,8 @@ absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::intern
     ASSIGN_OR_RETURN(found.tokenizer, ManifestOfName(stores, spec.tokenizer(), "model.tokenizer"));
     return found;
   }
-  if (absl::StartsWith(spec.from(), "job:")) {
+  if (request.has_model_checkpoint()) return FindCheckpoint(stores, request, resolved);
+  if (NamesJob(spec.from())) {
     if (request.job_model_manifest().empty()) {
       return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" has exported no model yet. Wait until it ends."));
     }
@@ -225,17 +243,20 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
   resolved.set_tokenizer(tokenizer->digest());
   resolved.set_vocabulary_size(tokenizer->vocabulary_size());
+  const FileManifest* folder = found.model.has_value() ? &*found.model : nullptr;
   const absl::StatusOr<EncoderConfig> config =
-      ReadConfig(*stores.blobs, request.spec().model(), found.model.has_value() ? &*found.model : nullptr,
-                 tokenizer->vocabulary_size(), stores.state->scratch());
-  if (!config.ok()) return WithContext(config.status(), found.model.has_value() ? "model.from" : "model.preset");
+      resolved.has_model_checkpoint()
+          ? ReadConfig(*stores.blobs, resolved.model_checkpoint(), folder, stores.state->scratch())
+          : ReadConfig(*stores.blobs, request.spec().model(), folder, tokenizer->vocabulary_size(), stores.state->scratch());
+  const bool preset = request.spec().model().from().empty();
+  if (!config.ok()) return WithContext(config.status(), preset ? "model.preset" : "model.from");
   RETURN_IF_ERROR(CheckLengths(request.spec(), *config));
   if (request.spec().model().has_lora()) {
     const auto& targets = request.spec().model().lora().targets();
     RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
   }
-  if (found.model.has_value()) {
-    NoteOtherLength(request.spec(), given, *config, notes);
+  if (!preset) {
+    if (!ExportsOnly(request.spec())) NoteOtherLength(request.spec(), given, *config, notes);
     resolved.set_architecture(config->architecture);
   }
   resolved.set_embedding_size(config->EmbeddingSize());
@@ -267,7 +288,12 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal
   }
   // The coordinator stores the job in a moment. Until it reports the job as needing them, the resolved names count as
   // just used.
-  for (const std::string& manifest : {resolved.model_manifest(), resolved.tokenizer_manifest()}) {
+  std::vector<std::string> used = {resolved.model_manifest(), resolved.tokenizer_manifest()};
+  for (const auto* link = resolved.has_model_checkpoint() ? &resolved.model_checkpoint() : nullptr; link != nullptr;
+       link = link->has_base() ? &link->base() : nullptr) {
+    used.insert(used.end(), {link->manifest(), link->tokenizer_manifest()});
+  }
+  for (const std::string& manifest : used) {
     if (!manifest.empty()) RETURN_IF_ERROR(TouchManifest(stores, manifest));
   }
   return resolution;

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/garbage_category.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
 
@@ -51,9 +52,9 @@ absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool 
 
 using Candidate = Sweep::Candidate;
 
-GarbageItem Item(const char* kind, const std::string& id, uint64_t bytes, absl::Time used) {
+GarbageItem Item(muster::v1::GarbageCategory category, const std::string& id, uint64_t bytes, absl::Time used) {
   GarbageItem item;
-  item.set_kind(kind);
+  SetCategory(category, item);
   item.set_id(id);
   item.set_bytes(bytes);
   item.mutable_last_used()->set_seconds(absl::ToUnixSeconds(used));
@@ -78,26 +79,26 @@ absl::StatusOr<std::vector<Candidate>> FindUnused(DataStores& stores, absl::Time
   ASSIGN_OR_RETURN(const std::vector<StoredBlob> blobs, stores.blobs->List());
   for (const StoredBlob& blob : blobs) {
     if (blob.stored >= before) continue;
-    found.push_back({Item("blobs", blob.digest, blob.size, blob.stored), [&stores, digest = blob.digest, before] {
+    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_BLOBS, blob.digest, blob.size, blob.stored), [&stores, digest = blob.digest, before] {
                        return stores.blobs->DeleteUnlessUsedSince(digest, before);
                      }});
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> datasets, stores.shelf->NotUsedSince(before));
   for (const std::string& digest : datasets) {
     const FolderFacts facts = FactsOf(stores.state->datasets() / digest);
-    found.push_back({Item("datasets", digest, facts.bytes, facts.used),
+    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_DATASETS, digest, facts.bytes, facts.used),
                      [&stores, digest, before] { return stores.shelf->RemoveUnlessUsedSince(digest, before); }});
   }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(stores.state->tokens(), error)) {
     const FolderFacts facts = FactsOf(entry.path());
     if (!entry.is_regular_file(error) || facts.used >= before) continue;
-    found.push_back({Item("tokens", entry.path().filename().string(), entry.file_size(error), facts.used),
+    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_TOKENS, entry.path().filename().string(), entry.file_size(error), facts.used),
                      [path = entry.path()] { return unlink(path.c_str()) == 0; }});
   }
   ASSIGN_OR_RETURN(const std::vector<StoredBlob> partials, stores.blobs->PartialsBefore(now - kPartialLife));
   for (const StoredBlob& upload : partials) {
-    found.push_back({Item("uploads", upload.digest, upload.size, upload.stored), nullptr});
+    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_UPLOADS, upload.digest, upload.size, upload.stored), nullptr});
   }
   return found;
 }
@@ -127,20 +128,22 @@ absl::StatusOr<Needed> FindNeeded(const DataStores& stores, const SweepRequest& 
 }
 
 bool IsNeeded(const GarbageItem& item, const Needed& needed) {
-  if (item.kind() == "blobs") return needed.blobs.contains(item.id());
-  if (item.kind() == "datasets") return needed.datasets.contains(item.id());
-  if (item.kind() == "tokens") return needed.datasets.contains(item.id().substr(0, kDigestLength));
+  if (item.category() == muster::v1::GARBAGE_CATEGORY_BLOBS) return needed.blobs.contains(item.id());
+  if (item.category() == muster::v1::GARBAGE_CATEGORY_DATASETS) return needed.datasets.contains(item.id());
+  if (item.category() == muster::v1::GARBAGE_CATEGORY_TOKENS) {
+    return needed.datasets.contains(item.id().substr(0, kDigestLength));
+  }
   return false;
 }
 
 void Count(const GarbageItem& item, SweepResponse& response) {
   muster::v1::GarbageKind* kind = nullptr;
   for (muster::v1::GarbageKind& known : *response.mutable_kinds()) {
-    if (known.kind() == item.kind()) kind = &known;
+    if (known.category() == item.category()) kind = &known;
   }
   if (kind == nullptr) {
     kind = response.add_kinds();
-    kind->set_kind(item.kind());
+    SetCategory(item.category(), *kind);
   }
   kind->set_count(kind->count() + 1);
   kind->set_bytes(kind->bytes() + item.bytes());
@@ -202,10 +205,20 @@ absl::StatusOr<SweepResponse> Sweep::Finish() {
   return std::move(response_);
 }
 
-absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& request, absl::Time now) {
+uint64_t Sweep::bytes() const {
+  uint64_t bytes = 0;
+  for (const muster::v1::GarbageKind& kind : response_.kinds()) bytes += kind.bytes();
+  return bytes;
+}
+
+absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& request, absl::Time now,
+                                          const SweepStep& before_each) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Sweep> sweep, Sweep::Begin(stores, request, now));
   RETURN_IF_ERROR(sweep->Mark());
-  while (!sweep->done()) RETURN_IF_ERROR(sweep->RemoveNext());
+  while (!sweep->done()) {
+    if (before_each) RETURN_IF_ERROR(before_each(sweep->visited(), sweep->candidates(), sweep->bytes()));
+    RETURN_IF_ERROR(sweep->RemoveNext());
+  }
   return sweep->Finish();
 }
 

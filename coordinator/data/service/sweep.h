@@ -37,6 +37,9 @@ class Sweep {
                                                       absl::Time now);  // chooses what is old enough
   absl::Status Mark();                                                  // leaves out what is needed
   bool done() const { return next_ == candidates_.size(); }
+  size_t visited() const { return next_; }
+  size_t candidates() const { return candidates_.size(); }
+  uint64_t bytes() const;  // removed so far
   absl::Status RemoveNext();
   absl::StatusOr<muster::internal::v1::SweepResponse> Finish();
 
@@ -54,10 +57,13 @@ class Sweep {
   muster::internal::v1::SweepResponse response_;
 };
 
+// Called before each candidate is removed: how many of them are done, and their bytes. An error ends the sweep.
+using SweepStep = std::function<absl::Status(size_t done, size_t total, uint64_t bytes)>;
+
 // All of it.
 absl::StatusOr<muster::internal::v1::SweepResponse> SweepStores(DataStores& stores,
                                                                 const muster::internal::v1::SweepRequest& request,
-                                                                absl::Time now);
+                                                                absl::Time now, const SweepStep& before_each = {});
 
 // Digests of all blobs that models with a name are made of.
 absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores);

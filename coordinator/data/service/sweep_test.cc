@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 
+#include "common/garbage_category.h"
 #include "coordinator/data/service/data_server_test_base.h"
 #include "muster/internal/v1/backup.grpc.pb.h"
 
@@ -33,7 +34,7 @@ class ServerSweep : public DataServerTest {
     internal::v1::SweepResponse response;
     RETURN_IF_ERROR(FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Sweep(&call, request, &response)));
     std::map<std::string, uint64_t> counts;
-    for (const v1::GarbageKind& kind : response.kinds()) counts[kind.kind()] = kind.count();
+    for (const v1::GarbageKind& kind : response.kinds()) counts[std::string(CategoryName(kind.category()))] = kind.count();
     return counts;
   }
   void RemoveDataset(const std::string& name) {

@@ -1,6 +1,8 @@
 #include "coordinator/data/store/catalogue.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "common/nearest_name.h"
@@ -11,6 +13,7 @@ namespace {
 constexpr std::string_view kDatasetKind = "dataset";
 constexpr std::string_view kModelKind = "model";
 constexpr std::string_view kPushKind = "push";
+constexpr std::string_view kRequestKind = "request";
 constexpr std::string_view kReportKind = "report";  // of a dataset's import, under the dataset's name
 
 constexpr const char* kSchema =
@@ -129,12 +132,37 @@ absl::StatusOr<std::vector<std::string>> Catalogue::Entries(std::string_view kin
   }
 }
 
-absl::Status Catalogue::Delete(std::string_view kind, const std::string& name) {
+// Three lines, then the answer.
+Catalogue::Row Catalogue::RowOf(const RememberedRequest& request) {
+  return {kRequestKind, request.key,
+          absl::StrCat(request.what, "\n", request.body, "\n", absl::ToUnixSeconds(request.time), "\n", request.answer)};
+}
+
+absl::Status Catalogue::Remove(const std::vector<RowName>& rows, const std::optional<RememberedRequest>& request) {
   absl::MutexLock lock(&mutex_);
-  Statement statement(database_.get(), "DELETE FROM entries WHERE kind = ? AND name = ?");
-  statement.BindText(1, kind);
-  statement.BindText(2, name);
-  return statement.Step().status();
+  const auto run = [this](const char* sql) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return Statement(database_.get(), sql).Step().status();
+  };
+  RETURN_IF_ERROR(run("BEGIN IMMEDIATE"));
+  const auto change = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) -> absl::Status {
+    for (const RowName& row : rows) {
+      Statement statement(database_.get(), "DELETE FROM entries WHERE kind = ? AND name = ?");
+      statement.BindText(1, row.kind);
+      statement.BindText(2, row.name);
+      RETURN_IF_ERROR(statement.Step().status());
+    }
+    if (!request.has_value()) return absl::OkStatus();
+    const Row row = RowOf(*request);
+    Statement statement(database_.get(), "INSERT OR REPLACE INTO entries (kind, name, entry) VALUES (?, ?, ?)");
+    statement.BindText(1, row.kind);
+    statement.BindText(2, row.name);
+    statement.BindBlob(3, row.entry);
+    return statement.Step().status();
+  };
+  absl::Status status = change();
+  if (status.ok()) status = run("COMMIT");
+  if (!status.ok()) run("ROLLBACK").IgnoreError();
+  return status;
 }
 
 absl::Status Catalogue::PutDataset(const muster::v1::Dataset& dataset) {
@@ -153,10 +181,39 @@ absl::StatusOr<std::optional<muster::v1::Model>> Catalogue::ModelOfPush(const st
   if (!model.ParseFromString(*entry)) return absl::DataLossError("catalog: an entry is damaged");
   return model;
 }
-absl::Status Catalogue::PutImport(const muster::v1::ImportReport& report) {
+absl::Status Catalogue::PutImport(const muster::v1::ImportReport& report, const std::optional<RememberedRequest>& request) {
   const muster::v1::Dataset& dataset = report.dataset();
-  return Put({{kDatasetKind, dataset.name(), dataset.SerializeAsString()},
-              {kReportKind, dataset.name(), report.SerializeAsString()}});
+  std::vector<Row> rows = {{kDatasetKind, dataset.name(), dataset.SerializeAsString()},
+                           {kReportKind, dataset.name(), report.SerializeAsString()}};
+  if (request.has_value()) rows.push_back(RowOf(*request));
+  return Put(rows);
+}
+absl::StatusOr<std::optional<RememberedRequest>> Catalogue::FindRequest(const std::string& key) const {
+  ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kRequestKind, key));
+  if (!entry.has_value()) return std::nullopt;
+  const std::vector<std::string> lines = absl::StrSplit(*entry, absl::MaxSplits('\n', 3));
+  int64_t seconds = 0;
+  if (lines.size() != 4 || !absl::SimpleAtoi(lines[2], &seconds)) return absl::DataLossError("catalog: a request is damaged");
+  return RememberedRequest{key, lines[0], lines[1], absl::FromUnixSeconds(seconds), lines[3]};
+}
+absl::Status Catalogue::ForgetRequestsBefore(absl::Time time) {
+  std::vector<RowName> old;
+  {
+    absl::MutexLock lock(&mutex_);
+    Statement all(database_.get(), "SELECT name, substr(entry, 1, 1024) FROM entries WHERE kind = ?");
+    all.BindText(1, kRequestKind);
+    while (true) {
+      ASSIGN_OR_RETURN(const bool row, all.Step());
+      if (!row) break;
+      const std::string begin = all.Column(1);
+      const std::vector<std::string> lines = absl::StrSplit(begin, absl::MaxSplits('\n', 3));
+      int64_t seconds = 0;
+      if (lines.size() < 3 || !absl::SimpleAtoi(lines[2], &seconds) || seconds < absl::ToUnixSeconds(time)) {
+        old.push_back({kRequestKind, all.Column(0)});
+      }
+    }
+  }
+  return old.empty() ? absl::OkStatus() : Remove(old, std::nullopt);
 }
 absl::StatusOr<std::optional<muster::v1::ImportReport>> Catalogue::ReportOf(const muster::v1::Dataset& dataset) const {
   ASSIGN_OR_RETURN(const std::optional<std::string> entry, Entry(kReportKind, dataset.name()));
@@ -200,14 +257,13 @@ absl::StatusOr<muster::v1::Dataset> Catalogue::GetDataset(const std::string& nam
 absl::StatusOr<muster::v1::Model> Catalogue::GetModel(const std::string& name) const {
   return FindByName(ListModels(), name, kModelKind, "MODEL_NOT_FOUND");
 }
-absl::Status Catalogue::DeleteDataset(const std::string& name) {
+absl::Status Catalogue::DeleteDataset(const std::string& name, const std::optional<RememberedRequest>& request) {
   RETURN_IF_ERROR(GetDataset(name).status());
-  RETURN_IF_ERROR(Delete(kDatasetKind, name));
-  return Delete(kReportKind, name);
+  return Remove({{kDatasetKind, name}, {kReportKind, name}}, request);
 }
-absl::Status Catalogue::DeleteModel(const std::string& name) {
+absl::Status Catalogue::DeleteModel(const std::string& name, const std::optional<RememberedRequest>& request) {
   RETURN_IF_ERROR(GetModel(name).status());
-  return Delete(kModelKind, name);
+  return Remove({{kModelKind, name}}, request);
 }
 
 absl::Status Catalogue::Probe() const {

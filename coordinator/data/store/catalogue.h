@@ -1,4 +1,4 @@
-// Names of datasets and models, what they point to, the reports of imports, and the pushes of the last day: one SQLite
+// Names of datasets and models, what they point to, the reports of imports, and the request ids of the last day: one SQLite
 // file in the state folder.
 #pragma once
 
@@ -21,6 +21,15 @@
 
 namespace muster {
 
+// A mutation that was sent with a request id, and how it was answered.
+struct RememberedRequest {
+  std::string key;     // caller and request id
+  std::string what;    // human-readable, one line: "to delete dataset faq"
+  std::string body;    // digest of what was asked for
+  absl::Time time;
+  std::string answer;  // the bytes of the response; empty: it has no content
+};
+
 // Thread-safe. Every change is on disk when the call returns.
 class Catalogue {
  public:
@@ -29,7 +38,8 @@ class Catalogue {
   // Replaces an entry of the same name.
   absl::Status PutDataset(const muster::v1::Dataset& dataset);
   // The report's dataset, and beside it, in one write, the report itself.
-  absl::Status PutImport(const muster::v1::ImportReport& report);
+  // Remembers the request, if there is one, in the same write; deletions do, too.
+  absl::Status PutImport(const muster::v1::ImportReport& report, const std::optional<RememberedRequest>& request = {});
   absl::Status PutModel(const muster::v1::Model& model);
   // The same, and in the same write remembers the push that gave the name: `push` identifies caller and request id.
   absl::Status PutPushedModel(const muster::v1::Model& model, const std::string& push);
@@ -42,8 +52,11 @@ class Catalogue {
   absl::StatusOr<std::optional<muster::v1::ImportReport>> ReportOf(const muster::v1::Dataset& dataset) const;
   absl::StatusOr<std::vector<muster::v1::Dataset>> ListDatasets() const;  // by name
   absl::StatusOr<std::vector<muster::v1::Model>> ListModels() const;
-  absl::Status DeleteDataset(const std::string& name);  // NOT_FOUND as above
-  absl::Status DeleteModel(const std::string& name);
+  // NOT_FOUND as above.
+  absl::Status DeleteDataset(const std::string& name, const std::optional<RememberedRequest>& request = {});
+  absl::Status DeleteModel(const std::string& name, const std::optional<RememberedRequest>& request = {});
+  absl::StatusOr<std::optional<RememberedRequest>> FindRequest(const std::string& key) const;
+  absl::Status ForgetRequestsBefore(absl::Time time);
   absl::Status Probe() const;  // OK: the database can be read
 
  private:
@@ -52,11 +65,18 @@ class Catalogue {
     std::string_view kind;
     std::string name, entry;
   };
+  struct RowName {
+    std::string_view kind;
+    std::string name;
+  };
+  static Row RowOf(const RememberedRequest& request);
   absl::Status Put(const std::vector<Row>& rows) ABSL_LOCKS_EXCLUDED(mutex_);  // all or none
+  // Removes the rows and remembers the request: both or neither.
+  absl::Status Remove(const std::vector<RowName>& rows, const std::optional<RememberedRequest>& request)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::optional<std::string>> Entry(std::string_view kind, const std::string& name) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<std::string>> Entries(std::string_view kind) const ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status Delete(std::string_view kind, const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   mutable absl::Mutex mutex_;
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> database_ ABSL_PT_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
@@ -9,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status.h"
-#include "worker/rank/export/export.h"
 
 namespace muster {
 namespace {
@@ -70,7 +70,14 @@ PackedBatch Probe(const EncoderConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& trained_encoder,
+absl::Status ExportEncoder(const Encoder& trained, ExportOptions options) {
+  const std::unique_ptr<Encoder> merged = trained.fixed().empty() ? nullptr : trained.Merged();
+  const Encoder& encoder = merged == nullptr ? trained : *merged;
+  options.probe = Probe(encoder.config());
+  return ExportFolder(encoder, options);
+}
+
+absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
                                         const std::filesystem::path& tokenizer,
                                         const std::optional<Evaluation>& untrained,
                                         const std::optional<Evaluation>& trained,
@@ -79,18 +86,41 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
   const std::filesystem::path folder = std::filesystem::path(config.scratch()) / "export";
   // Jobs that were resolved before prompts were kept use those of the specification.
   const auto& prompts = config.resolved().has_prompts() ? config.resolved().prompts() : config.spec().model().prompts();
-  // A folder holds whole weights: adapters are added to them.
-  const std::unique_ptr<Encoder> merged = trained_encoder.fixed().empty() ? nullptr : trained_encoder.Merged();
-  const Encoder& encoder = merged == nullptr ? trained_encoder : *merged;
-  RETURN_IF_ERROR(WithContext(ExportFolder(encoder, {.folder = folder,
-                                                     .tokenizer = tokenizer,
-                                                     .query_prompt = prompts.query(),
-                                                     .passage_prompt = prompts.passage(),
-                                                     .probe = Probe(encoder.config()),
-                                                     .card = CardFor(config, untrained, trained, stopped)}),
+  RETURN_IF_ERROR(WithContext(ExportEncoder(encoder, {.folder = folder,
+                                                      .tokenizer = tokenizer,
+                                                      .query_prompt = prompts.query(),
+                                                      .passage_prompt = prompts.passage(),
+                                                      .probe = {},
+                                                      .card = CardFor(config, untrained, trained, stopped)}),
                               "export"));
   ASSIGN_OR_RETURN(const auto manifest, blobs.PutFolder(folder));
   return blobs.PutManifest(manifest);
+}
+
+absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
+                        AgentPipe& agent, Group& group) {
+  if (config.rank() == 0) {
+    ASSIGN_OR_RETURN(const auto files, blobs.PutFolder(folder));
+    muster::rank::v1::RankMessage message;
+    ASSIGN_OR_RETURN(*message.mutable_exported()->mutable_manifest(), blobs.PutManifest(files));
+    RETURN_IF_ERROR(agent.Send(message));
+  }
+  // The job succeeds with the other ranks only if the model is stored.
+  const absl::Status together = group.Barrier();
+  return config.rank() == 0 ? absl::OkStatus() : together;
+}
+
+std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs) {
+  const auto store = [&]() -> absl::StatusOr<std::string> {
+    const std::filesystem::path folder = scratch / "step-log";
+    RETURN_IF_ERROR(steps.WriteTo(folder, steps.Size()));
+    ASSIGN_OR_RETURN(const auto files, blobs.PutFolder(folder));
+    return blobs.PutManifest(files);
+  };
+  absl::StatusOr<std::string> manifest = store();
+  if (manifest.ok()) return *std::move(manifest);
+  spdlog::warn("the step log is not stored by itself, so the checkpoints stay: {}", std::string(manifest.status().message()));
+  return "";
 }
 
 }  // namespace muster

@@ -9,7 +9,11 @@
 #include "common/rpc/blobs.h"
 #include "muster/internal/v1/worker.pb.h"
 #include "muster/rank/v1/rank.pb.h"
+#include "worker/rank/collective/group.h"
+#include "worker/rank/export/export.h"
+#include "worker/rank/link/agent_pipe.h"
 #include "worker/rank/model/encoder.h"
+#include "worker/rank/train/step_log.h"
 
 namespace muster {
 
@@ -21,5 +25,16 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<muster::v1::Evaluation>& trained,
                                         const std::optional<muster::internal::v1::StoppedEarly>& stopped,
                                         BlobClient& blobs);
+
+// The encoder as a folder of whole weights: adapters are added to them. `options` without its probe.
+absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
+
+// Of a job that only exports, on each rank: rank 0 stores the folder of its model, a checkpoint of another job, and says so.
+absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
+                        AgentPipe& agent, Group& group);
+
+// Stores the whole step log beside the checkpoints, as a folder of its own, and returns its manifest's digest. Empty, with
+// a warning, if it cannot be stored: the log is informational.
+std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs);
 
 }  // namespace muster

@@ -64,6 +64,7 @@ absl::Status RankParts::Load() {
   ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config, *blobs, device.device));
   encoder = std::move(loaded.encoder);
   tokenizer = std::move(loaded.tokenizer);
+  model_folder = std::move(loaded.folder);
   ASSIGN_OR_RETURN(const TrainerOptions options, OptionsOfTrainer());
   trainer = std::make_unique<Trainer>(*encoder, *group, clock, options);
   cursor = {.total_steps = TotalSteps(),

@@ -69,6 +69,7 @@ struct RankParts {
   std::unique_ptr<Group> group;
   std::unique_ptr<Encoder> encoder;
   std::filesystem::path tokenizer;
+  std::filesystem::path model_folder;  // empty: a preset
   std::unique_ptr<Trainer> trainer;
   std::unique_ptr<CheckpointWriter> writer;
   std::vector<uint32_t> threads;  // of each rank

@@ -232,5 +232,53 @@ TEST_F(RunRankTest, SavesTheVeryStepWhereItStopsAndNothingIsDoneTwice) {
   EXPECT_EQ(last.Manifest(), whole.Manifest()) << "the bytes of an undisturbed job";
 }
 
+TEST_F(RunRankTest, ACheckpointOfAnotherJobIsTheModelThatItsJobWouldHaveExported) {
+  for (const bool adapters : {false, true}) {
+    RankConfig source = config_;
+    source.mutable_spec()->clear_evaluate();  // so that the export has the weights of the last step
+    if (adapters) {
+      auto& lora = *source.mutable_spec()->mutable_model()->mutable_lora();
+      lora.set_rank(4);
+      lora.set_alpha(8);
+      lora.add_targets("query");
+    }
+    const Ended whole = Run(source, 1)[0];
+    RankConfig exports = FromCheckpoint(source, whole, 6);
+    exports.mutable_spec()->mutable_duration()->set_steps(0);
+    exports.mutable_resolved()->set_total_steps(0);
+    exports.mutable_spec()->clear_report();
+    for (const uint32_t world_size : {1, 2}) {
+      const std::vector<Ended> ended = Run(exports, world_size);
+      for (const Ended& one : ended) {
+        ASSERT_EQ(one.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << one.result.message();
+      }
+      EXPECT_EQ(ModelDigest(ended[0]), ModelDigest(whole)) << (adapters ? "with adapters" : "");
+    }
+    // A job that trains from it begins where the other one ended, and its own checkpoints are models, too.
+    const RankConfig continues = FromCheckpoint(source, whole, 6);
+    const Ended next = Run(continues, 1)[0];
+    ASSERT_EQ(next.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << next.result.message();
+    EXPECT_EQ(next.Metrics("untrained"), whole.Metrics("trained"));
+    EXPECT_NE(next.Metrics("trained"), "");
+    RankConfig second = FromCheckpoint(continues, next, 6);
+    second.mutable_spec()->mutable_duration()->set_steps(0);
+    second.mutable_resolved()->set_total_steps(0);
+    second.mutable_spec()->clear_report();
+    const Ended chained = Run(second, 1)[0];
+    ASSERT_EQ(chained.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << chained.result.message();
+    EXPECT_EQ(ModelDigest(chained), ModelDigest(next)) << "a checkpoint of a job that began with a checkpoint";
+  }
+}
+
+TEST_F(RunRankTest, ADamagedCheckpointOfAnotherJobIsNamed) {
+  config_.mutable_spec()->clear_evaluate();
+  const Ended whole = Run(config_, 1)[0];
+  const RankConfig continues = FromCheckpoint(config_, whole, 4);
+  cluster_.blobs.Damage(BlobOf(whole.Checkpoints()[1], "model.safetensors"));
+  const Ended ended = Run(continues, 1)[0];
+  EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_ERROR);
+  EXPECT_THAT(ended.result.message(), testing::HasSubstr("the checkpoint of step 4 of job job-1: "));
+}
+
 }  // namespace
 }  // namespace muster

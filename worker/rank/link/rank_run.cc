@@ -48,6 +48,7 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) 
   RankMessage message;
   message.mutable_exported()->set_manifest(manifest);
   if (stopped.has_value()) *message.mutable_exported()->mutable_stopped_early() = *stopped;
+  message.mutable_exported()->set_step_log(StoredStepLog(parts.steps, parts.config.scratch(), *parts.blobs));
   return parts.agent.Send(message);
 }
 
@@ -73,6 +74,10 @@ absl::StatusOr<std::string> Train(RankParts& parts) {
   RETURN_IF_ERROR(RestoreNewest(parts));
   RETURN_IF_ERROR(ReportStart(parts));
   RETURN_IF_ERROR(EvaluateBeforeTraining(parts));
+  if (ExportsOnly(parts.spec)) {
+    RETURN_IF_ERROR(StoreModel(parts.config, parts.model_folder, *parts.blobs, parts.agent, *parts.group));
+    return "";
+  }
   if (EvaluatesOnly(parts.spec)) return "";
   TrainingLoop loop(parts);
   RETURN_IF_ERROR(loop.Run());

@@ -23,6 +23,9 @@ TEST_F(RunRankTest, TrainsEvaluatesCheckpointsAndExports) {
     ASSERT_EQ(ended[0].Checkpoints().size(), 3);
     EXPECT_EQ(ended[0].Checkpoints()[0].step(), 6);
     EXPECT_EQ(ModelDigest(ended[0]).size(), 64) << ModelDigest(ended[0]);
+    muster::v1::CheckpointInfo log;
+    log.set_manifest(ended[0].StepLog());
+    EXPECT_EQ(BlobOf(log, "steps.csv"), BlobOf(ended[0].Checkpoints()[0], "steps.csv")) << "the last checkpoint has all steps";
   }
 }
 

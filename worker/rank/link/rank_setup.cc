@@ -9,6 +9,7 @@
 #include "worker/rank/collective/join.h"
 #include "worker/rank/link/cache.h"
 #include "worker/rank/link/grpc_store.h"
+#include "worker/rank/link/model_checkpoint.h"
 #include "worker/rank/train/model_spec.h"
 
 namespace muster {
@@ -90,8 +91,11 @@ absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks(Group& group) {
 absl::StatusOr<LoadedModel> LoadModel(const RankConfig& config, BlobClient& blobs, at::Device device) {
   const std::filesystem::path cache = config.cache();
   LoadedModel loaded;
-  std::filesystem::path folder;
-  if (config.spec().model().preset().empty()) {
+  std::filesystem::path& folder = loaded.folder;
+  if (config.resolved().has_model_checkpoint()) {
+    ASSIGN_OR_RETURN(folder, FolderOfCheckpoint(config.resolved().model_checkpoint(), config.resolved().model_manifest(), blobs,
+                                                cache, config.scratch()));
+  } else if (config.spec().model().preset().empty()) {
     ASSIGN_OR_RETURN(folder, FetchIntoCache(blobs, config.resolved().model_manifest(), cache));
   }
   if (!config.resolved().tokenizer_manifest().empty()) {

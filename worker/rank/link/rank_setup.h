@@ -44,8 +44,10 @@ absl::StatusOr<std::vector<uint32_t>> ThreadsOfAllRanks(Group& group);
 struct LoadedModel {
   std::unique_ptr<Encoder> encoder;
   std::filesystem::path tokenizer;  // folder whose files go into the export
+  std::filesystem::path folder;     // of the model; empty: a preset
 };
-// A preset with random weights of the job's seed, or a pushed model's files, fetched into the host's cache.
+// A preset with random weights of the job's seed, a pushed model's files, fetched into the host's cache, or a checkpoint of
+// another job.
 absl::StatusOr<LoadedModel> LoadModel(const muster::rank::v1::RankConfig& config, BlobClient& blobs,
                                       at::Device device);
 

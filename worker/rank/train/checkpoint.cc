@@ -24,7 +24,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr char kModel[] = "model.safetensors", kOptimizer[] = "optimizer.safetensors", kBest[] = "best.safetensors",
+constexpr char kOptimizer[] = "optimizer.safetensors", kBest[] = "best.safetensors",
                kState[] = "state.json";
 
 Json JsonFrom(const TrainingCursor& cursor) {
@@ -234,13 +234,13 @@ void CheckpointCopy::Take(const Encoder& encoder, const AdamW& optimizer, const 
 
 absl::Status CheckpointCopy::WriteTo(const std::filesystem::path& folder) const {
   RETURN_IF_ERROR(MakeFolders(folder));
-  RETURN_IF_ERROR(WriteSafetensors(folder / kModel, model_));
+  RETURN_IF_ERROR(WriteSafetensors(folder / kCheckpointModelFile, model_));
   RETURN_IF_ERROR(WriteSafetensors(folder / kOptimizer, optimizer_));
   if (!best_.empty()) RETURN_IF_ERROR(WriteSafetensors(folder / kBest, best_));
   return WriteFileAtomically(folder / kState, JsonFrom(cursor_).dump(2) + "\n");
 }
 
-std::vector<std::string> RequiredCheckpointFiles() { return {kModel, kOptimizer, kState}; }
+std::vector<std::string> RequiredCheckpointFiles() { return {kCheckpointModelFile, kOptimizer, kState}; }
 
 absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path& folder,
                                                      const std::string& spec_digest, Encoder& encoder,
@@ -256,7 +256,7 @@ absl::StatusOr<RestoredCheckpoint> RestoreCheckpoint(const std::filesystem::path
   if (restored.cursor.best_metric.has_value()) {
     ASSIGN_OR_RETURN(restored.best, ReadTensors(folder / kBest));
   }
-  ASSIGN_OR_RETURN(const std::vector<Parameter> model, ReadTensors(folder / kModel));
+  ASSIGN_OR_RETURN(const std::vector<Parameter> model, ReadTensors(folder / kCheckpointModelFile));
   ASSIGN_OR_RETURN(const std::vector<Parameter> moments, ReadTensors(folder / kOptimizer));
   const std::vector<Parameter> before = CopyParameters(encoder.parameters());
   RETURN_IF_ERROR(Damaged(AssignParameters(model, encoder.parameters())));

@@ -71,6 +71,8 @@ struct RestoredCheckpoint {
   TrainingCursor cursor;
   std::vector<Parameter> best;
 };
+// The file of a checkpoint that has the parameters that are trained, under the names that an encoder gives them.
+inline constexpr char kCheckpointModelFile[] = "model.safetensors";
 // The files that a checkpoint's manifest must name. Without one of them the checkpoint is damaged.
 std::vector<std::string> RequiredCheckpointFiles();
 

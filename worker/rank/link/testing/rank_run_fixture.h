@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -43,6 +44,17 @@ struct Ended {
     }
     return checkpoints;
   }
+  std::string Metrics(const std::string& label) const {  // as text; empty: no such evaluation
+    std::string text;
+    for (const muster::rank::v1::RankMessage& message : messages) {
+      if (!message.has_evaluation() || message.evaluation().label() != label) continue;
+      const auto& metrics = message.evaluation().metrics();
+      for (const auto& [name, value] : std::map<std::string, double>(metrics.begin(), metrics.end())) {
+        absl::StrAppend(&text, name, " ", value, "\n");
+      }
+    }
+    return text;
+  }
   std::vector<uint64_t> Refused() const {
     std::vector<uint64_t> steps;
     for (const muster::rank::v1::RankMessage& message : messages) {
@@ -59,6 +71,12 @@ struct Ended {
                                     closed.duplicated(), " ", closed.missing()));
     }
     return epochs;
+  }
+  std::string StepLog() const {
+    for (const muster::rank::v1::RankMessage& message : messages) {
+      if (message.has_exported()) return message.exported().step_log();
+    }
+    return "";
   }
   std::string Manifest() const {
     for (const muster::rank::v1::RankMessage& message : messages) {
@@ -180,6 +198,29 @@ class RunRankTest : public testing::Test {
     for (const auto& checkpoint : before.Checkpoints()) {
       if (checkpoint.step() < 6) *next.add_checkpoints() = checkpoint;
     }
+    return next;
+  }
+
+  // A job like `source` whose model is a checkpoint of it.
+  muster::rank::v1::RankConfig FromCheckpoint(const muster::rank::v1::RankConfig& source, const Ended& ended, uint64_t step) {
+    muster::rank::v1::RankConfig next = source;
+    muster::v1::ModelCheckpoint link;
+    for (const auto& checkpoint : ended.Checkpoints()) {
+      if (checkpoint.step() == step) link.set_manifest(checkpoint.manifest());
+    }
+    EXPECT_NE(link.manifest(), "") << ended.result.message();
+    link.set_job_id(source.job_id());
+    link.set_step(step);
+    *link.mutable_model() = source.spec().model();
+    link.set_seed(source.spec().seed());
+    link.set_vocabulary_size(source.resolved().vocabulary_size());
+    link.set_tokenizer_manifest(source.resolved().tokenizer_manifest());
+    if (source.resolved().has_model_checkpoint()) *link.mutable_base() = source.resolved().model_checkpoint();
+    muster::v1::ModelSpec& model = *next.mutable_spec()->mutable_model();
+    model.clear_preset();
+    model.clear_tokenizer();
+    model.set_from(absl::StrCat("job:", source.job_id(), "@", step));
+    *next.mutable_resolved()->mutable_model_checkpoint() = link;
     return next;
   }
 

@@ -1,0 +1,21 @@
+// Categories of garbage: the API's enumeration, and the text beside it that older clients and servers read.
+#pragma once
+
+#include <string_view>
+
+#include "muster/v1/garbage.pb.h"
+
+namespace muster {
+
+// "blobs"; for messages, metrics and the deprecated text fields.
+std::string_view CategoryName(muster::v1::GarbageCategory category);
+
+// Sets the category and its text.
+void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageKind& kind);
+void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageItem& item);
+
+// The category, also of what a server of the version before sent: it knew only the text.
+muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageKind& kind);
+muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageItem& item);
+
+}  // namespace muster

@@ -1,0 +1,17 @@
+// Request ids of mutations: the same id again is answered as the first one was, and changes nothing.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace muster {
+
+// INVALID_ARGUMENT: too long to be kept.
+absl::Status CheckRequestId(const std::string& request_id);
+
+// ALREADY_EXISTS (REQUEST_ID_REUSED): the user has sent this id for something else. `by_what`: "for job a".
+absl::Status RequestIdReused(const std::string& request_id, std::string_view by_what);
+
+}  // namespace muster

@@ -1,0 +1,29 @@
+// What `model.from: job:ID` and `job:ID@STEP` mean.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/core/state.h"
+
+namespace muster {
+
+inline constexpr int kMostLinks = 16;  // checkpoints of checkpoints
+
+struct ModelSource {
+  // Digest of the FileManifest of the job's export or, with a checkpoint, of the folder from which the chain's first job
+  // trained (empty: a preset).
+  std::string manifest;
+  std::optional<muster::v1::ModelCheckpoint> checkpoint;
+};
+
+// `from` names a job. Errors begin with "model.from: ". FAILED_PRECONDITION: the job has no export, or no checkpoint of
+// this step; it names the steps that there are, and what to do.
+absl::StatusOr<ModelSource> SourceOfModel(const State& state, const std::string& from);
+
+// The checkpoint may have been removed since it was resolved. OK: it is kept, from now on also for the new job.
+absl::Status CheckStillKept(const State& state, const muster::v1::ResolvedJob& resolved);
+
+}  // namespace muster
