@@ -22,8 +22,10 @@ std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, ui
 
 bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest);  // as a checkpoint or as its export
 
-// Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
-std::set<std::string> ReferencedManifests(const State& state);
+// The manifests that some job refers to: kept and refused checkpoints, exports, traces, the models and tokenizers that jobs
+// resolved. Sorted; those after `after`, at most `most`. Less than that: there are no more.
+std::vector<std::string> ReferencedManifests(const State& state, const std::string& after, size_t most);
+bool IsReferenced(const State& state, const std::string& manifest);
 
 // What the job alone made: checkpoints, refused ones, export and trace.
 std::set<std::string> ManifestsOf(const JobRecord& record);
