@@ -222,8 +222,8 @@ void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
 
 // An evaluation measured what was trained before it: show its step first, even if the last line is recent.
 void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
-  for (; evaluations_shown_ < static_cast<size_t>(job.evaluations_size()); ++evaluations_shown_) {
-    const Evaluation& evaluation = job.evaluations(static_cast<int>(evaluations_shown_));
+  for (const Evaluation& evaluation : job.evaluations()) {  // old ones may leave the job
+    if (!evaluations_shown_.insert({evaluation.label(), evaluation.dataset(), evaluation.split()}).second) continue;
     if (!style_.terminal && evaluation.step() > step_shown_ && job.progress().step() == evaluation.step()) {
       PrintStep(job.progress(), now);
     }

@@ -3,7 +3,9 @@
 
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -67,7 +69,7 @@ class ProgressPrinter {
   FILE* out_;
   ProgressStyle style_;
   RewrittenLine bar_;
-  size_t evaluations_shown_ = 0;
+  std::set<std::tuple<std::string, std::string, std::string>> evaluations_shown_;  // label, dataset, split
   std::string phase_shown_, reason_shown_;
   std::map<uint32_t, std::string> ends_shown_;  // attempt → why it ended
   bool first_ = true;

@@ -66,6 +66,7 @@ absl::Status CheckState(const State& state) {
 absl::Status CheckDerived(const State& state) {
   State derived;
   for (const auto& [id, record] : state.jobs) RETURN_IF_ERROR(Apply(RecordOf(record), derived));
+  for (const auto& [name, record] : state.workers) RETURN_IF_ERROR(Apply(RecordOf(record), derived));
   if (derived.active != state.active) return absl::InternalError("the set of active jobs differs from the jobs");
   if (derived.submissions != state.submissions) return absl::InternalError("the submissions differ from the jobs");
   if (derived.phases != state.phases) return absl::InternalError("the counts of jobs by phase differ from the jobs");

@@ -50,6 +50,7 @@ inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
 // Ranks that are asked to save and stop have so long; the agent of a worker that drains a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
 inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
+inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones leave the record
 
 struct Placed {
   std::vector<muster::v1::RankPlacement> ranks;  // by rank

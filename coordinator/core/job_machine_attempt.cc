@@ -183,6 +183,11 @@ absl::Status Machine::On(const Evaluation& event) {
     return absl::OkStatus();
   }
   *job().add_evaluations() = event;
+  const auto alike = [&](const Evaluation& known) {
+    return known.dataset() == event.dataset() && known.split() == event.split();
+  };
+  auto& all = *job().mutable_evaluations();
+  if (std::count_if(all.begin(), all.end(), alike) > kMaxEvaluations) all.erase(std::find_if(all.begin(), all.end(), alike));
   result_.changed = true;
   return absl::OkStatus();
 }

@@ -60,18 +60,14 @@ std::set<std::string> ManifestsOfModel(const muster::v1::ResolvedJob& resolved) 
   return result;
 }
 
-std::set<std::string> ReferencedManifests(const State& state) {
-  std::set<std::string> result;
-  for (const auto& [id, record] : state.jobs) {
-    const journal::v1::StoredJob& job = record.job();
-    for (const CheckpointInfo& checkpoint : job.checkpoints()) result.insert(checkpoint.manifest());
-    for (const auto& refused : record.refused()) result.insert(refused.checkpoint().manifest());
-    result.insert(job.export_manifest());
-    result.insert({job.trace_manifest(), job.step_log_manifest()});
-    result.insert({job.resolved().model_manifest(), job.resolved().tokenizer_manifest()});
-    result.merge(ManifestsOfModel(job.resolved()));
+bool IsReferenced(const State& state, const std::string& manifest) { return state.index.manifests.contains(manifest); }
+
+std::vector<std::string> ReferencedManifests(const State& state, const std::string& after, size_t most) {
+  std::vector<std::string> result;
+  for (auto next = state.index.manifests.upper_bound(after); next != state.index.manifests.end(); ++next) {
+    if (result.size() == most) break;
+    result.push_back(next->first);
   }
-  result.erase("");
   return result;
 }
 
@@ -86,8 +82,7 @@ std::set<std::string> ManifestsOf(const JobRecord& record) {
 
 std::set<std::string> ReferencedBlobs(const State& state) {
   std::set<std::string> result;
-  for (const auto& [id, record] : state.jobs) result.insert(record.job().resolved().tokenizer());
-  result.erase("");
+  for (const auto& [digest, count] : state.index.vocabularies) result.insert(digest);
   return result;
 }
 

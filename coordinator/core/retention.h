@@ -30,8 +30,10 @@ bool HasManifest(const journal::v1::StoredJob& job, const std::string& manifest)
 // Manifests of the checkpoints that the job's model is made of (model.from: job:ID@STEP), and of their tokenizers.
 std::set<std::string> ManifestsOfModel(const muster::v1::ResolvedJob& resolved);
 
-// Every manifest that some job refers to: kept and refused checkpoints, exports, the models and tokenizers that jobs resolved.
-std::set<std::string> ReferencedManifests(const State& state);
+// The manifests that some job refers to: kept and refused checkpoints, exports, traces, the models and tokenizers that jobs
+// resolved. Sorted; those after `after`, at most `most`. Less than that: there are no more.
+std::vector<std::string> ReferencedManifests(const State& state, const std::string& after, size_t most);
+bool IsReferenced(const State& state, const std::string& manifest);
 
 // What the job alone made: checkpoints, refused ones, export, trace and step log.
 std::set<std::string> ManifestsOf(const JobRecord& record);

@@ -60,20 +60,45 @@ TEST(Retention, FollowsTheLineageOfTheJob) {
 
 TEST(Retention, ARefusedCheckpointIsReferredToUntilItIsReleased) {
   State state;
-  JobRecord& record = state.jobs["a"];
+  JobRecord record;
+  record.mutable_job()->set_id("j");
   record.mutable_job()->set_phase(muster::v1::JOB_PHASE_FAILED);
   *record.add_refused()->mutable_checkpoint() = Checkpoint(20, "a");
-  EXPECT_TRUE(ReferencedManifests(state).contains("a"));
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  EXPECT_TRUE(IsReferenced(state, "a"));
   EXPECT_TRUE(RootsOf(state).manifests.contains("a"));
 }
 
 TEST(Retention, ATraceIsKeptAsLongAsItsJob) {
   State state;
-  state.jobs["a"].mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
-  state.jobs["a"].mutable_job()->set_trace_manifest("t");
-  EXPECT_TRUE(ReferencedManifests(state).contains("t"));
+  JobRecord record;
+  record.mutable_job()->set_id("j");
+  record.mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  record.mutable_job()->set_trace_manifest("t");
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  EXPECT_TRUE(IsReferenced(state, "t"));
   EXPECT_TRUE(RootsOf(state).manifests.contains("t"));
-  EXPECT_TRUE(HasManifest(state.jobs["a"].job(), "t"));
+  EXPECT_TRUE(HasManifest(state.jobs.at("j").job(), "t"));
+  Record removed;
+  removed.mutable_removed()->set_id("j");
+  ASSERT_TRUE(Apply(removed, state).ok());
+  EXPECT_FALSE(IsReferenced(state, "t"));
+}
+
+TEST(Retention, ManifestsOfSeveralJobsAreReadInPages) {
+  State state;
+  for (const char* id : {"j1", "j2", "j3"}) {
+    JobRecord record;
+    record.mutable_job()->set_id(id);
+    record.mutable_job()->mutable_resolved()->set_model_manifest("model");
+    record.mutable_job()->mutable_resolved()->set_tokenizer("vocabulary");
+    *record.mutable_job()->add_checkpoints() = Checkpoint(20, std::string("of ") + id);
+    ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  }
+  EXPECT_THAT(ReferencedManifests(state, "", 2), ElementsAre("model", "of j1"));
+  EXPECT_THAT(ReferencedManifests(state, "of j1", 3), ElementsAre("of j2", "of j3"));
+  EXPECT_THAT(ReferencedManifests(state, "of j3", 3), IsEmpty());
+  EXPECT_THAT(ReferencedBlobs(state), ElementsAre("vocabulary"));
 }
 
 TEST(AddCheckpoint, NeverDropsTheExport) {
@@ -119,7 +144,7 @@ TEST(Retention, TheStepLogIsKeptAsLongAsItsJob) {
   JobRecord& record = state.jobs["a"];
   *record.mutable_job() = Exported();
   record.mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
-  EXPECT_TRUE(ReferencedManifests(state).contains("log"));
+  EXPECT_TRUE(IsReferenced(state, "log"));
   EXPECT_TRUE(RootsOf(state).manifests.contains("log"));
   EXPECT_TRUE(ManifestsOf(record).contains("log"));
 }
@@ -132,7 +157,7 @@ TEST(Retention, ACheckpointThatAnotherJobsModelIsMadeOfStaysWhileThatJobNeedsIt)
   link.set_manifest("of a");
   link.mutable_base()->set_manifest("of the job before a");
   for (const char* manifest : {"of a", "of the job before a"}) {
-    EXPECT_TRUE(ReferencedManifests(state).contains(manifest));
+    EXPECT_TRUE(IsReferenced(state, manifest));
     EXPECT_TRUE(RootsOf(state).manifests.contains(manifest));
   }
   job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);

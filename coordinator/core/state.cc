@@ -4,14 +4,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/deterministic_bytes.h"
 #include "coordinator/core/former_records.h"
+#include "coordinator/core/job_change.h"
+#include "coordinator/core/message_change.h"
 
 namespace muster {
 
 using muster::v1::JobPhase;
 
 namespace {
+
+constexpr absl::string_view kEpochKey = "epoch", kJobKey = "job/", kWorkerKey = "worker/", kGarbageKey = "garbage/";
 
 absl::Status OfANewerVersion(absl::string_view what) {
   return absl::FailedPreconditionError(absl::StrCat(what, " of an unknown kind: the state was written by a newer version. "
@@ -23,34 +28,63 @@ void CountPhase(JobPhase phase, int by, State& state) {
   if ((count->second += by) == 0) state.phases.erase(count);
 }
 
+// What is derived from a job, before it changes or leaves, and once it has come or has changed.
+void Forget(const JobRecord& job, State& state) {
+  CountPhase(job.job().phase(), -1, state);
+  state.index.Remove(job);
+}
+
+void Learn(const JobRecord& job, State& state) {
+  const std::string& id = job.job().id();
+  state.last_sequence = std::max(state.last_sequence, job.sequence());
+  if (!job.submit_request().empty()) state.submissions[SubmissionKey(job.job().owner(), job.submit_request())] = id;
+  if (IsFinal(job.job().phase())) {
+    state.active.erase(id);
+  } else {
+    state.active.insert(id);
+  }
+  CountPhase(job.job().phase(), 1, state);
+  state.index.Add(job);
+}
+
+absl::Status Change(const journal::v1::JobChange& change, State& state) {
+  const auto job = state.jobs.find(change.id());
+  if (job == state.jobs.end()) {
+    return absl::DataLossError(absl::StrCat("a journal record changes job \"", change.id(), "\", which is not there. ",
+                                            "Restore the folder's backup."));
+  }
+  if (KeepsDerived(change.change())) return ApplyChange(change.change(), job->second);
+  Forget(job->second, state);
+  absl::Status status = ApplyChange(change.change(), job->second);
+  if (status.ok() && job->second.job().id() != change.id()) {
+    status = absl::DataLossError(absl::StrCat("a journal record changes the id of job \"", change.id(), "\". ",
+                                              "Restore the folder's backup."));
+  }
+  job->second.mutable_job()->set_id(change.id());
+  Learn(job->second, state);
+  return status;
+}
+
 }  // namespace
 
 absl::Status Apply(const Record& record, State& state) {
   switch (record.record_case()) {
     case Record::kEpoch: state.epoch = record.epoch().epoch(); return absl::OkStatus();
     case Record::kJob: {
-      const JobRecord& job = record.job();
-      const std::string& id = job.job().id();
-      state.last_sequence = std::max(state.last_sequence, job.sequence());
-      if (!job.submit_request().empty()) {
-        state.submissions[SubmissionKey(job.job().owner(), job.submit_request())] = id;
-      }
-      if (IsFinal(job.job().phase())) {
-        state.active.erase(id);
-      } else {
-        state.active.insert(id);
-      }
-      JobRecord& known = state.jobs[id];
-      if (known.has_job()) {
-        CountPhase(known.job().phase(), -1, state);
-        state.index.Remove(known);
-      }
-      CountPhase(job.job().phase(), 1, state);
-      known = job;
+      JobRecord& known = state.jobs[record.job().job().id()];
+      if (known.has_job()) Forget(known, state);
+      known = record.job();
+      Learn(known, state);
+      return absl::OkStatus();
+    }
+    case Record::kChange: return Change(record.change(), state);
+    case Record::kWorker: {
+      WorkerRecord& known = state.workers[record.worker().name()];
+      state.index.Remove(known);
+      known = record.worker();
       state.index.Add(known);
       return absl::OkStatus();
     }
-    case Record::kWorker: state.workers[record.worker().name()] = record.worker(); return absl::OkStatus();
     case Record::kGarbage:
       if (record.garbage().collected()) {
         state.garbage.erase(record.garbage().manifest());
@@ -62,8 +96,7 @@ absl::Status Apply(const Record& record, State& state) {
       const auto job = state.jobs.find(record.removed().id());
       if (job == state.jobs.end()) return absl::OkStatus();
       state.submissions.erase(SubmissionKey(job->second.job().owner(), job->second.submit_request()));
-      CountPhase(job->second.job().phase(), -1, state);
-      state.index.Remove(job->second);
+      Forget(job->second, state);
       state.active.erase(job->first);
       state.jobs.erase(job);
       return absl::OkStatus();
@@ -71,6 +104,50 @@ absl::Status Apply(const Record& record, State& state) {
     case Record::RECORD_NOT_SET: break;
   }
   return OfANewerVersion("a journal record");
+}
+
+std::string KeyOf(const Record& record) {
+  switch (record.record_case()) {
+    case Record::kEpoch: return std::string(kEpochKey);
+    case Record::kJob: return absl::StrCat(kJobKey, record.job().job().id());
+    case Record::kChange: return absl::StrCat(kJobKey, record.change().id());
+    case Record::kRemoved: return absl::StrCat(kJobKey, record.removed().id());
+    case Record::kWorker: return absl::StrCat(kWorkerKey, record.worker().name());
+    case Record::kGarbage: return absl::StrCat(kGarbageKey, record.garbage().manifest());
+    case Record::RECORD_NOT_SET: break;
+  }
+  return "";
+}
+
+std::optional<Record> RecordOfKey(absl::string_view key, const State& state) {
+  Record record;
+  if (key == kEpochKey) {
+    record.mutable_epoch()->set_epoch(state.epoch);
+  } else if (absl::ConsumePrefix(&key, kJobKey)) {
+    const JobRecord* job = FindJob(state, key);
+    if (job == nullptr) return std::nullopt;
+    *record.mutable_job() = *job;
+  } else if (absl::ConsumePrefix(&key, kWorkerKey)) {
+    const auto worker = state.workers.find(std::string(key));
+    if (worker == state.workers.end()) return std::nullopt;
+    *record.mutable_worker() = worker->second;
+  } else if (absl::ConsumePrefix(&key, kGarbageKey)) {
+    if (!state.garbage.contains(std::string(key))) return std::nullopt;
+    record.mutable_garbage()->set_manifest(std::string(key));
+  } else {
+    return std::nullopt;
+  }
+  return record;
+}
+
+std::vector<Record> RecordsOf(const State& state) {
+  std::vector<std::string> keys = {std::string(kEpochKey)};
+  for (const auto& [id, job] : state.jobs) keys.push_back(absl::StrCat(kJobKey, id));
+  for (const auto& [name, worker] : state.workers) keys.push_back(absl::StrCat(kWorkerKey, name));
+  for (const std::string& manifest : state.garbage) keys.push_back(absl::StrCat(kGarbageKey, manifest));
+  std::vector<Record> records;
+  for (const std::string& key : keys) records.push_back(*RecordOfKey(key, state));
+  return records;
 }
 
 std::string SnapshotBytes(const State& state) {

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -34,8 +36,17 @@ struct State {
   StateIndex index;
 };
 
-// What a record means. Total: an unknown record (of a newer version) is FAILED_PRECONDITION and changes nothing.
+// What a record means, both for what happens now and for a replay. A record of an unknown kind (of a newer version) is
+// FAILED_PRECONDITION and changes nothing. A change that does not fit its job is DATA_LOSS, and may be applied in part.
 absl::Status Apply(const Record& record, State& state);
+
+// What a record is of: "job/ID", "worker/NAME", "garbage/MANIFEST" or "epoch". Records of different keys may be applied in
+// any order.
+std::string KeyOf(const Record& record);
+// The record that makes what the state has under this key. Nothing: it has nothing there.
+std::optional<Record> RecordOfKey(absl::string_view key, const State& state);
+// The records that make the state.
+std::vector<Record> RecordsOf(const State& state);
 
 // The state as bytes, the same bytes for equal states; and back.
 std::string SnapshotBytes(const State& state);

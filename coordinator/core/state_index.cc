@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/spec/job_spec.h"
+#include "coordinator/core/retention.h"
 #include "coordinator/core/state.h"
 
 namespace muster {
@@ -33,6 +34,13 @@ void ChangeMember(bool add, const Member& member, std::set<Member>& set) {
   }
 }
 
+void ChangeCount(bool add, const std::string& key, std::map<std::string, uint64_t>& counts) {
+  if (key.empty()) return;
+  uint64_t& count = counts[key];
+  count += add ? 1 : -1;
+  if (count == 0) counts.erase(key);
+}
+
 int64_t Nanoseconds(const google::protobuf::Timestamp& time) { return absl::ToUnixNanos(FromProto(time)); }
 
 // Each once, of grants and of ranks.
@@ -47,6 +55,18 @@ std::vector<std::string> WorkersOfRunning(const JobRecord& record) {
   std::sort(workers.begin(), workers.end());
   workers.erase(std::unique(workers.begin(), workers.end()), workers.end());
   return workers;
+}
+
+void ChangeReferences(bool add, const JobRecord& record, std::map<std::string, uint64_t>& manifests) {
+  const journal::v1::StoredJob& job = record.job();
+  for (const muster::v1::CheckpointInfo& checkpoint : job.checkpoints()) ChangeCount(add, checkpoint.manifest(), manifests);
+  for (const auto& refused : record.refused()) ChangeCount(add, refused.checkpoint().manifest(), manifests);
+  for (const std::string* manifest :
+       {&job.export_manifest(), &job.trace_manifest(), &job.step_log_manifest(), &job.resolved().model_manifest(),
+        &job.resolved().tokenizer_manifest()}) {
+    ChangeCount(add, *manifest, manifests);
+  }
+  for (const std::string& manifest : ManifestsOfModel(job.resolved())) ChangeCount(add, manifest, manifests);
 }
 
 void ChangeQueue(bool add, const JobRecord& record, std::map<std::string, QueueTotals>& queues) {
@@ -102,6 +122,8 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   ChangeMember(add, job.spec().name(), place, by_name);
   ChangeMember(add, job.phase(), place, by_phase);
   for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
+  ChangeReferences(add, record, manifests);
+  ChangeCount(add, job.resolved().tokenizer(), vocabularies);
   if (IsFinal(job.phase())) {
     ChangeMember(add, std::pair(Nanoseconds(job.ended()), id), ended);
     return;

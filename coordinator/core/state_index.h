@@ -56,11 +56,16 @@ struct StateIndex {
   std::map<muster::v1::JobPhase, JobsInOrder> by_phase;
   std::set<std::pair<int64_t, std::string>> ended;         // by the time of their end, in nanoseconds
   std::map<std::string, std::set<std::string>> requests;   // key of a request that took effect → its jobs
+  std::map<std::string, uint64_t> manifests;               // that jobs refer to → how often (retention.h)
+  std::map<std::string, uint64_t> vocabularies;            // blobs that jobs name without a manifest → how often
+  uint64_t gpu_workers = 0;
   bool operator==(const StateIndex&) const = default;
 
   // A record as it was before a change leaves, and as it is after it comes.
   void Add(const journal::v1::JobRecord& record) { Change(record, true); }
   void Remove(const journal::v1::JobRecord& record) { Change(record, false); }
+  void Add(const journal::v1::WorkerRecord& record) { gpu_workers += record.device() == "gpu" ? 1 : 0; }
+  void Remove(const journal::v1::WorkerRecord& record) { gpu_workers -= record.device() == "gpu" ? 1 : 0; }
 
  private:
   void Change(const journal::v1::JobRecord& record, bool add);

@@ -23,10 +23,7 @@ int RanksOfNewestAttempt(const StoredJob& job) {
 
 muster::v1::Device DecidedDevice(const State& state, muster::v1::Device device) {
   if (device != muster::v1::DEVICE_AUTO && device != muster::v1::DEVICE_UNSPECIFIED) return device;
-  for (const auto& [name, worker] : state.workers) {
-    if (worker.device() == "gpu") return muster::v1::DEVICE_GPU;
-  }
-  return muster::v1::DEVICE_CPU;
+  return state.index.gpu_workers > 0 ? muster::v1::DEVICE_GPU : muster::v1::DEVICE_CPU;
 }
 
 void EstimateSeconds(const State& state, const Soft& soft, const Job& planned, muster::v1::TrainingPreview& preview) {

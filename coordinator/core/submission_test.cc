@@ -83,12 +83,20 @@ TEST_F(EstimateSecondsTest, ARunningJobIsMeasuredAsItRuns) {
 
 TEST(DecidedDevice, AutoIsAGpuWhereAWorkerHasOne) {
   State state;
-  state.workers["a"].set_device("cpu");
+  const auto come = [&](const std::string& name, const std::string& device) {
+    WorkerRecord worker;
+    worker.set_name(name);
+    worker.set_device(device);
+    ASSERT_TRUE(Apply(RecordOf(worker), state).ok());
+  };
+  come("a", "cpu");
   EXPECT_EQ(DecidedDevice(state, muster::v1::DEVICE_AUTO), muster::v1::DEVICE_CPU);
   EXPECT_EQ(DecidedDevice(state, muster::v1::DEVICE_GPU), muster::v1::DEVICE_GPU);
-  state.workers["b"].set_device("gpu");
+  come("b", "gpu");
   EXPECT_EQ(DecidedDevice(state, muster::v1::DEVICE_AUTO), muster::v1::DEVICE_GPU);
   EXPECT_EQ(DecidedDevice(state, muster::v1::DEVICE_CPU), muster::v1::DEVICE_CPU);
+  come("b", "cpu");
+  EXPECT_EQ(DecidedDevice(state, muster::v1::DEVICE_AUTO), muster::v1::DEVICE_CPU) << "its GPU is gone";
 }
 
 }  // namespace

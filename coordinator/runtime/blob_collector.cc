@@ -20,6 +20,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kRetry = absl::Seconds(5);
+constexpr size_t kPage = 1000;  // manifests that one look at the state reads
 constexpr absl::Duration kPatience = absl::Seconds(3);
 
 void SetDeadline(grpc::ClientContext& context) {
@@ -81,12 +82,18 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   const std::string& manifest = taken.manifest;
   std::set<std::string> manifests, blobs;
   bool dropped = false;
-  RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft&, absl::Time) {
-    manifests = ReferencedManifests(state);
-    blobs = ReferencedBlobs(state);
-    dropped = state.garbage.contains(manifest);
-  }));
-  if (!dropped || manifests.contains(manifest)) return absl::OkStatus();
+  std::vector<std::string> page;
+  // In pages, so that the loop never stops for all of them. What comes to be referred to meanwhile is claimed by whoever
+  // stores it, as it is after the last page.
+  do {
+    RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft&, absl::Time) {
+      dropped = state.garbage.contains(manifest) && !IsReferenced(state, manifest);
+      page = ReferencedManifests(state, page.empty() ? "" : page.back(), kPage);
+      blobs = ReferencedBlobs(state);
+    }));
+    if (!dropped) return absl::OkStatus();
+    manifests.insert(page.begin(), page.end());
+  } while (page.size() == kPage);
   {
     const auto stub = muster::v1::ModelService::NewStub(server);
     muster::v1::ListModelsRequest request;

@@ -19,9 +19,19 @@ class Statement {
   bool ok() const { return statement_ != nullptr; }
   sqlite3_stmt* get() { return statement_; }
   void Bind(int index, uint64_t value) { sqlite3_bind_int64(statement_, index, static_cast<int64_t>(value)); }
-  void Bind(int index, const std::string& bytes) {
+  void BindBlob(int index, const std::string& bytes) {
     sqlite3_bind_blob64(statement_, index, bytes.data(), bytes.size(), SQLITE_STATIC);
   }
+  void BindText(int index, const std::string& text) {
+    sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  }
+  // Whether a statement that returns no rows succeeded. It can be bound and run again.
+  bool Run() {
+    const int result = sqlite3_step(statement_);
+    sqlite3_reset(statement_);
+    return result == SQLITE_DONE;
+  }
+  uint64_t Number(int column) { return static_cast<uint64_t>(sqlite3_column_int64(statement_, column)); }
   std::string Blob(int column) {
     const void* data = sqlite3_column_blob(statement_, column);
     return data == nullptr ? std::string()
@@ -52,7 +62,8 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::filesystem::pa
   RETURN_IF_ERROR(journal->CheckFormat());
   for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
                           "CREATE TABLE IF NOT EXISTS journal(sequence INTEGER PRIMARY KEY, record BLOB NOT NULL)",
-                          "CREATE TABLE IF NOT EXISTS snapshot(sequence INTEGER NOT NULL, state BLOB NOT NULL)"}) {
+                          "CREATE TABLE IF NOT EXISTS item(key TEXT PRIMARY KEY, sequence INTEGER NOT NULL, "
+                          "record BLOB NOT NULL)"}) {
     RETURN_IF_ERROR(journal->Execute(sql));
   }
   return journal;
@@ -68,19 +79,38 @@ absl::Status Journal::CheckFormat() {
       "). Start that version again, or restore the backup from before the upgrade."));
 }
 
-absl::Status Journal::MarkFormat() {
-  return Execute(absl::StrCat("PRAGMA user_version=", kJournalFormat).c_str());
-}
-
 Journal::~Journal() { sqlite3_close(database_); }
 
-absl::StatusOr<JournalSnapshot> Journal::LoadSnapshot() {
+absl::Status Journal::Upgrade(absl::Span<const JournalItem> items) {
+  for (const char* sql : {"BEGIN IMMEDIATE", "DELETE FROM journal", "DELETE FROM item", "DROP TABLE IF EXISTS snapshot"}) {
+    RETURN_IF_ERROR(Execute(sql));
+  }
+  RETURN_IF_ERROR(WriteItems(items));
+  RETURN_IF_ERROR(Execute(absl::StrCat("PRAGMA user_version=", kJournalFormat).c_str()));
+  return Execute("COMMIT");
+}
+
+absl::StatusOr<JournalSnapshot> Journal::LoadFormerSnapshot() {
+  // A file that was just made has none either.
+  RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS snapshot(sequence INTEGER NOT NULL, state BLOB NOT NULL)"));
   Statement select(database_, "SELECT sequence, state FROM snapshot");
   if (!select.ok()) return Error("read the snapshot");
   const int result = sqlite3_step(select.get());
   if (result == SQLITE_DONE) return JournalSnapshot{};
   if (result != SQLITE_ROW) return Error("read the snapshot");
-  return JournalSnapshot{static_cast<uint64_t>(sqlite3_column_int64(select.get(), 0)), select.Blob(1)};
+  return JournalSnapshot{select.Number(0), select.Blob(1)};
+}
+
+absl::StatusOr<std::vector<JournalItem>> Journal::LoadItems() {
+  Statement select(database_, "SELECT key, sequence, record FROM item ORDER BY key");
+  if (!select.ok()) return Error("read the items");
+  std::vector<JournalItem> items;
+  while (true) {
+    const int result = sqlite3_step(select.get());
+    if (result == SQLITE_DONE) return items;
+    if (result != SQLITE_ROW) return Error("read the items");
+    items.push_back({select.Blob(0), select.Number(1), select.Blob(2)});
+  }
 }
 
 absl::StatusOr<std::vector<JournalEntry>> Journal::LoadEntries(uint64_t after) {
@@ -92,37 +122,45 @@ absl::StatusOr<std::vector<JournalEntry>> Journal::LoadEntries(uint64_t after) {
     const int result = sqlite3_step(select.get());
     if (result == SQLITE_DONE) return entries;
     if (result != SQLITE_ROW) return Error("read the journal");
-    entries.push_back({static_cast<uint64_t>(sqlite3_column_int64(select.get(), 0)), select.Blob(1)});
+    entries.push_back({select.Number(0), select.Blob(1)});
   }
 }
 
-absl::Status Journal::Append(absl::Span<const JournalEntry> entries) {
+absl::Status Journal::Write(absl::Span<const JournalEntry> entries, absl::Span<const JournalItem> items, uint64_t covered) {
   RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
   Statement insert(database_, "INSERT INTO journal(sequence, record) VALUES(?1, ?2)");
   if (!insert.ok()) return Error("append");
   for (const JournalEntry& entry : entries) {
-    if (entry.bytes.empty()) continue;
+    if (entry.sequence <= covered) continue;  // an item of this transaction has it
     insert.Bind(1, entry.sequence);
-    insert.Bind(2, entry.bytes);
-    if (sqlite3_step(insert.get()) != SQLITE_DONE) return Error("append");
-    sqlite3_reset(insert.get());
+    insert.BindBlob(2, entry.bytes);
+    if (!insert.Run()) return Error("append");
+  }
+  if (!items.empty()) {
+    RETURN_IF_ERROR(WriteItems(items));
+    Statement drop(database_, "DELETE FROM journal WHERE sequence <= ?1");
+    if (!drop.ok()) return Error("drop entries");
+    drop.Bind(1, covered);
+    if (!drop.Run()) return Error("drop entries");
   }
   return Execute("COMMIT");
 }
 
-absl::Status Journal::WriteSnapshot(const JournalSnapshot& snapshot) {
-  RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
-  RETURN_IF_ERROR(Execute("DELETE FROM snapshot"));
-  Statement insert(database_, "INSERT INTO snapshot(sequence, state) VALUES(?1, ?2)");
-  if (!insert.ok()) return Error("write the snapshot");
-  insert.Bind(1, snapshot.sequence);
-  insert.Bind(2, snapshot.bytes);
-  if (sqlite3_step(insert.get()) != SQLITE_DONE) return Error("write the snapshot");
-  Statement drop(database_, "DELETE FROM journal WHERE sequence <= ?1");
-  if (!drop.ok()) return Error("write the snapshot");
-  drop.Bind(1, snapshot.sequence);
-  if (sqlite3_step(drop.get()) != SQLITE_DONE) return Error("write the snapshot");
-  return Execute("COMMIT");
+absl::Status Journal::WriteItems(absl::Span<const JournalItem> items) {
+  Statement put(database_, "INSERT INTO item(key, sequence, record) VALUES(?1, ?2, ?3) "
+                           "ON CONFLICT(key) DO UPDATE SET sequence = excluded.sequence, record = excluded.record");
+  Statement remove(database_, "DELETE FROM item WHERE key = ?1");
+  if (!put.ok() || !remove.ok()) return Error("write items");
+  for (const JournalItem& item : items) {
+    Statement& statement = item.bytes.empty() ? remove : put;
+    statement.BindText(1, item.key);
+    if (!item.bytes.empty()) {
+      statement.Bind(2, item.sequence);
+      statement.BindBlob(3, item.bytes);
+    }
+    if (!statement.Run()) return Error("write items");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace muster

@@ -1,11 +1,14 @@
-// The journal and its snapshots in one SQLite file (WAL, synchronous FULL): after Append returns, the records survive
-// a crash of the process and of the machine.
+// The coordinator's durable state in one SQLite file (WAL, synchronous FULL): after Write returns, it survives a crash of
+// the process and of the machine.
 //
-//   journal(sequence INTEGER PRIMARY KEY, record BLOB)   records after the snapshot
-//   PRAGMA user_version                                  the format; 0: format 1, before it was written down. What
-//   older
-//                                                        formats meant: coordinator/core/former_records.h
-//   snapshot(sequence INTEGER, state BLOB)               one row: the state after that record
+//   journal(sequence INTEGER PRIMARY KEY, record BLOB)         records, oldest first
+//   item(key TEXT PRIMARY KEY, sequence INTEGER, record BLOB)  one row per job, worker, manifest of garbage, and one for
+//                                                              the epoch: the record that makes it as it was after
+//                                                              `sequence`. Records of its key up to there are in it.
+//   PRAGMA user_version                                        the format; 0: format 1, before it was written down. What
+//                                                              older formats meant: coordinator/core/former_records.h
+//
+// Before format 3 there were no items, but snapshot(sequence INTEGER, state BLOB) with one row: the whole state.
 #pragma once
 
 #include <cstdint>
@@ -24,39 +27,45 @@ namespace muster {
 
 // Raised where a coordinator of the version before could no longer read what this one writes, or would lose some of it.
 // Additions that it may ignore (new fields) leave it as it is.
-inline constexpr int kJournalFormat = 2;
+inline constexpr int kJournalFormat = 3;
+inline constexpr int kFirstFormatWithItems = 3;
 
 struct JournalEntry {
   uint64_t sequence = 0;
   std::string bytes;  // a Record
 };
-struct JournalSnapshot {
+struct JournalItem {
+  std::string key;
   uint64_t sequence = 0;
-  std::string bytes;  // a Snapshot; empty: none yet
+  std::string bytes;  // a Record; empty: there is no such item any more
+};
+struct JournalSnapshot {  // of a former format
+  uint64_t sequence = 0;
+  std::string bytes;  // a Snapshot; empty: none
 };
 
 // Not thread-safe: opened and loaded by one thread, then written by one thread.
 class Journal {
  public:
-  // FAILED_PRECONDITION: a newer version has written it. An older format stays as it is until MarkFormat.
+  // FAILED_PRECONDITION: a newer version has written it. An older format stays as it is until Upgrade.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::filesystem::path& file);
   ~Journal();
 
   int format() const { return format_; }  // as it was opened
-  // The file is of kJournalFormat from now on: call it once all that it holds is.
-  absl::Status MarkFormat();
+  // Replaces all that a file of a former format holds, and marks it as of kJournalFormat: all of it or nothing.
+  absl::Status Upgrade(absl::Span<const JournalItem> items);
 
-  absl::StatusOr<JournalSnapshot> LoadSnapshot();
+  absl::StatusOr<JournalSnapshot> LoadFormerSnapshot();
+  absl::StatusOr<std::vector<JournalItem>> LoadItems();
   absl::StatusOr<std::vector<JournalEntry>> LoadEntries(uint64_t after);
-  // All of them or none, in one transaction; those without bytes are left out.
-  absl::Status Append(absl::Span<const JournalEntry> entries);
-  // Replaces the snapshot and drops the entries that it covers.
-  absl::Status WriteSnapshot(const JournalSnapshot& snapshot);
+  // Adds the entries, replaces or removes the items, and drops entries up to `covered`: all in one transaction.
+  absl::Status Write(absl::Span<const JournalEntry> entries, absl::Span<const JournalItem> items, uint64_t covered);
 
  private:
   explicit Journal(std::filesystem::path file) : file_(std::move(file)) {}
   absl::Status Execute(const char* sql);
   absl::Status CheckFormat();
+  absl::Status WriteItems(absl::Span<const JournalItem> items);
   absl::Status Error(const char* what) const;
 
   std::filesystem::path file_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,7 @@
 #include "common/status.h"
 #include "coordinator/core/check_state.h"
 #include "coordinator/core/former_records.h"
+#include "coordinator/core/job_change.h"
 #include "coordinator/core/restore.h"
 
 namespace muster {
@@ -71,97 +73,109 @@ absl::Status Store::Lock() {
   return absl::OkStatus();
 }
 
+absl::Status Store::CannotRead(absl::string_view what) const {
+  return absl::DataLossError(absl::StrCat((options_.folder / "coordinator.db").string(), ": ", what,
+                                          " cannot be read. Restore the folder's backup."));
+}
+
 absl::Status Store::Replay() {
-  const bool former = journal_->format() < kJournalFormat;
-  ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadSnapshot());
-  if (!snapshot.bytes.empty()) {
-    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes, former));
-  }
-  committed_ = snapshot_at_ = snapshot.sequence;
-  ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(snapshot.sequence));
-  for (const JournalEntry& entry : entries) {
+  if (journal_->format() < kFirstFormatWithItems) return ReplayFormer();
+  std::map<std::string, uint64_t> has;  // key → the entry up to which its item has all
+  ASSIGN_OR_RETURN(const std::vector<JournalItem> items, journal_->LoadItems());
+  for (const JournalItem& item : items) {
     Record record;
-    if (!record.ParseFromString(entry.bytes)) {
-      return absl::DataLossError(absl::StrCat((options_.folder / "coordinator.db").string(), ": record ",
-                                              entry.sequence, " cannot be read. Restore the folder's backup."));
-    }
-    if (former && record.has_job()) UpgradeFormerRecord(*record.mutable_job());
+    if (!record.ParseFromString(item.bytes)) return CannotRead(absl::StrCat("item ", item.key));
     RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
-    committed_ = entry.sequence;
+    has[item.key] = item.sequence;
+    committed_ = std::max(committed_, item.sequence);
+  }
+  ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(0));
+  std::vector<Record> records;
+  for (const JournalEntry& entry : entries) {
+    if (!records.emplace_back().ParseFromString(entry.bytes)) return CannotRead(absl::StrCat("record ", entry.sequence));
+    // Its item may be gone already. What was said of a job before it was removed means nothing any more.
+    if (!records.back().has_removed()) continue;
+    uint64_t& known = has[KeyOf(records.back())];
+    known = std::max(known, entry.sequence - 1);
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    committed_ = std::max(committed_, entries[i].sequence);
+    const std::string key = KeyOf(records[i]);
+    const auto known = has.find(key);
+    if (known != has.end() && entries[i].sequence <= known->second) continue;
+    RETURN_IF_ERROR(WithContext(Apply(records[i], state_), "replay"));
+    schedule_.NoteEntry(key, entries[i].sequence, entries[i].bytes.size());
   }
   RETURN_IF_ERROR(CheckState(state_));
-  if (former) RETURN_IF_ERROR(RewriteFormerJournal());
   absl::MutexLock lock(&mutex_);
   durable_ = queued_ = committed_;
   return absl::OkStatus();
 }
 
-// The upgraded state replaces all old records before the file says that it is of this format. A crash between the two
-// repeats the upgrade, which changes nothing the second time.
-absl::Status Store::RewriteFormerJournal() {
-  if (committed_ > 0) {
-    RETURN_IF_ERROR(journal_->WriteSnapshot({committed_, SnapshotBytes(state_)}));
-    snapshot_at_ = committed_;
+// A snapshot and records that each replace what their key had before. All of it becomes items.
+absl::Status Store::ReplayFormer() {
+  ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadFormerSnapshot());
+  if (!snapshot.bytes.empty()) {
+    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes, /*former=*/true));
   }
-  return journal_->MarkFormat();
+  committed_ = snapshot.sequence;
+  ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(snapshot.sequence));
+  for (const JournalEntry& entry : entries) {
+    Record record;
+    if (!record.ParseFromString(entry.bytes)) return CannotRead(absl::StrCat("record ", entry.sequence));
+    if (record.has_job()) UpgradeFormerRecord(*record.mutable_job());
+    RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
+    committed_ = entry.sequence;
+  }
+  RETURN_IF_ERROR(CheckState(state_));
+  std::vector<JournalItem> items;
+  for (const Record& record : RecordsOf(state_)) items.push_back({KeyOf(record), committed_, DeterministicBytes(record)});
+  RETURN_IF_ERROR(journal_->Upgrade(items));
+  absl::MutexLock lock(&mutex_);
+  durable_ = queued_ = committed_;
+  return absl::OkStatus();
 }
 
 uint64_t Store::Commit(std::vector<Record> records) {
-  struct Entry {
-    JournalEntry entry;
-    std::string job;  // empty: the record is not of a job
-  };
-  std::vector<Entry> entries;
-  for (const Record& record : records) {
+  std::vector<JournalEntry> entries;
+  for (Record& each : records) {
+    const Record record = SmallestRecord(std::move(each), state_);
     const absl::Status applied = Apply(record, state_);
     if (!applied.ok()) {
       options_.on_failure(applied);
       return committed_;
     }
-    entries.push_back({{++committed_, DeterministicBytes(record)}, record.has_job() ? record.job().job().id() : ""});
+    entries.push_back({++committed_, DeterministicBytes(record)});
+    const uint64_t bytes = entries.back().bytes.size();
+    written_.entries += bytes;
+    schedule_.NoteEntry(KeyOf(record), committed_, bytes);
   }
-  std::optional<JournalSnapshot> snapshot = BuildSnapshot();
+  std::vector<JournalItem> items = TakeDueItems();
   absl::MutexLock lock(&mutex_);
-  for (Entry& entry : entries) {
-    if (!entry.job.empty()) {
-      const auto [newest, first] = pending_.newest.try_emplace(entry.job, pending_.entries.size());
-      if (!first) {
-        pending_.entries[newest->second].bytes.clear();
-        newest->second = pending_.entries.size();
-      }
-    }
-    pending_.entries.push_back(std::move(entry.entry));
+  for (JournalEntry& entry : entries) pending_.entries.push_back(std::move(entry));
+  for (JournalItem& item : items) {
+    std::string key = item.key;
+    pending_.items.insert_or_assign(std::move(key), std::move(item));
   }
-  if (snapshot.has_value()) pending_.snapshot = std::move(snapshot);
+  pending_.covered = schedule_.covered();
   queued_ = committed_;
   return committed_;
 }
 
-std::optional<JournalSnapshot> Store::BuildSnapshot() {
-  const uint64_t due = std::max<uint64_t>(options_.snapshot_every, state_.jobs.size());
-  if (!building_.has_value()) {
-    if (committed_ - snapshot_at_ < due) return std::nullopt;
-    building_ = Building{.sequence = committed_};
-    snapshot_at_ = committed_;
+std::vector<JournalItem> Store::TakeDueItems() {
+  std::vector<JournalItem> items;
+  const auto size = [this](const std::string& key) {
+    const std::optional<Record> record = RecordOfKey(key, state_);
+    return record.has_value() ? record->ByteSizeLong() : 0;
+  };
+  while (items.size() < options_.items_per_commit) {
+    const std::optional<std::string> key = schedule_.Next(size);
+    if (!key.has_value()) break;
+    const std::optional<Record> record = RecordOfKey(*key, state_);
+    items.push_back({*key, committed_, record.has_value() ? DeterministicBytes(*record) : ""});
+    written_.items += items.back().bytes.size();
   }
-  // Serialized messages that follow each other are one message, whose repeated fields are all of theirs.
-  journal::v1::Snapshot part;
-  auto job = state_.jobs.upper_bound(building_->last_job);
-  for (size_t i = 0; i < options_.snapshot_jobs && job != state_.jobs.end(); ++i, ++job) {
-    *part.add_jobs() = job->second;
-    building_->last_job = job->first;
-  }
-  if (job != state_.jobs.end()) {
-    building_->bytes += DeterministicBytes(part);
-    return std::nullopt;
-  }
-  part.set_epoch(state_.epoch);
-  for (const auto& [name, worker] : state_.workers) *part.add_workers() = worker;
-  for (const std::string& manifest : state_.garbage) part.add_garbage(manifest);
-  building_->bytes += DeterministicBytes(part);
-  JournalSnapshot snapshot{building_->sequence, std::move(building_->bytes)};
-  building_.reset();
-  return snapshot;
+  return items;
 }
 
 uint64_t Store::Flush() {
@@ -173,8 +187,9 @@ uint64_t Store::Flush() {
 
 bool Store::WriteGroup(const Pending& pending) {
   const absl::Duration begin = RealClock().Monotonic();
-  absl::Status status = journal_->Append(pending.entries);
-  if (status.ok() && pending.snapshot.has_value()) status = journal_->WriteSnapshot(*pending.snapshot);
+  std::vector<JournalItem> items;
+  for (const auto& [key, item] : pending.items) items.push_back(item);
+  const absl::Status status = journal_->Write(pending.entries, items, pending.covered);
   if (!status.ok()) {
     options_.on_failure(status);
     absl::MutexLock lock(&mutex_);

@@ -7,10 +7,9 @@
 //   loop thread:   Commit(r1, r2) → 2    Commit(r3) → 3
 //   writer thread:                 [r1 r2 r3] one transaction, one fsync  → on_durable(3)
 //
-// Snapshots are taken a few jobs at a time, beside the commits: no commit waits for a pass over all jobs. A snapshot that began
-// after record n holds some jobs as they were later. Replaying everything after n over it gives the same state all the
-// same, since each record replaces what its key had before. Of several records of one job that wait for the same flush, only
-// the last one is written.
+// A record of a job that is known is written as what changed of it, so that what an attempt writes in its life is linear
+// in its ranks. Beside the records, each commit writes some items (journal.h), as item_schedule.h says. No commit waits for
+// a pass over all jobs, and a restart replays no more than what the items do not have.
 //
 // A flush that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
 // The folder is locked, so that no second coordinator opens it; a kill releases the lock.
@@ -21,7 +20,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,9 +27,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "coordinator/core/state.h"
+#include "coordinator/state/item_schedule.h"
 #include "coordinator/state/journal.h"
 
 namespace muster {
@@ -42,8 +42,8 @@ class Store {
     std::filesystem::path folder;  // made if absent; on a local disk
     absl::Duration group_delay = absl::Milliseconds(2);
     size_t group_size = 256;
-    uint64_t snapshot_every = 1000;  // records, or as many as there are jobs
-    size_t snapshot_jobs = 8;        // that one commit adds to a snapshot under way
+    uint64_t least_entries = 1000;   // that stay in the journal: no item is written for their sake
+    size_t items_per_commit = 8;     // at most
     // Called by the writer thread, with the highest sequence number that is on disk.
     std::function<void(uint64_t sequence)> on_durable = [](uint64_t) {};
     // Called by the writer thread after each flush.
@@ -52,7 +52,7 @@ class Store {
     std::function<void(const absl::Status&)> on_failure;
   };
 
-  // Replays snapshot and journal, and raises the epoch (durable when this returns); a folder that was restored from a
+  // Loads the items, replays the journal, and raises the epoch (durable when this returns); a folder that was restored from a
   // backup begins as core/restore.h says. FAILED_PRECONDITION: another coordinator has the folder, or its restore
   // was not finished.
   static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
@@ -68,32 +68,33 @@ class Store {
   // Waits until everything that was committed is on disk (or a flush failed); returns the highest number that is.
   uint64_t Flush();
 
+  // What was committed since Open, in bytes of records. Only the thread that commits may look.
+  struct Written {
+    uint64_t entries = 0, items = 0;
+  };
+  const Written& written() const { return written_; }
+
  private:
   struct Pending {
-    std::vector<JournalEntry> entries;              // without bytes: a later entry replaces it
-    std::map<std::string, size_t> newest;           // job → index of its entry
-    std::optional<JournalSnapshot> snapshot;
+    std::vector<JournalEntry> entries;
+    std::map<std::string, JournalItem> items;  // by key
+    uint64_t covered = 0;                      // the items have all entries up to this one
   };
-  // A snapshot under way.
-  struct Building {
-    uint64_t sequence = 0;  // of the record after which it began
-    std::string bytes;      // a Snapshot, in parts
-    std::string last_job;   // those up to here are in it
-  };
-  explicit Store(Options options) : options_(std::move(options)) {}
+  explicit Store(Options options) : options_(std::move(options)), schedule_(options_.least_entries) {}
   absl::Status Lock();
   absl::Status Replay();
-  absl::Status RewriteFormerJournal();
+  absl::Status ReplayFormer();
+  absl::Status CannotRead(absl::string_view what) const;
   void Write();  // the writer thread
   bool WriteGroup(const Pending& pending);
-  // Begins a snapshot if it is time, and adds to the one under way. The snapshot, if it is whole now.
-  std::optional<JournalSnapshot> BuildSnapshot();
+  // The items that are due, as they are now.
+  std::vector<JournalItem> TakeDueItems();
 
   const Options options_;
   State state_;  // changed by Commit (and Replay) alone
   uint64_t committed_ = 0;
-  uint64_t snapshot_at_ = 0;  // where the newest one began
-  std::optional<Building> building_;
+  ItemSchedule schedule_;
+  Written written_;
   int lock_ = -1;
   std::unique_ptr<Journal> journal_;  // the writer thread's, once it runs
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
 
@@ -79,11 +80,11 @@ TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
   EXPECT_NE(FindJob(store->state(), "j1"), nullptr);
 }
 
-TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutSnapshots) {
-  for (const uint64_t every : {3, 1000}) {
+TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutItems) {
+  for (const uint64_t least : {0, 3, 1000}) {
     SetUp();
     Store::Options options = Options();
-    options.snapshot_every = every;
+    options.least_entries = least;
     std::string before;
     {
       const auto store = Open(options);
@@ -93,7 +94,7 @@ TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutSnapshots) {
     const auto store = Open(options);
     State expected = *StateFromSnapshot(before);
     ++expected.epoch;
-    EXPECT_EQ(SnapshotBytes(store->state()), SnapshotBytes(expected)) << "a snapshot every " << every;
+    EXPECT_EQ(SnapshotBytes(store->state()), SnapshotBytes(expected)) << least << " entries stay";
     EXPECT_EQ(store->state().jobs.size(), 20);
   }
 }
@@ -106,13 +107,13 @@ void Tamper(const std::filesystem::path& folder, const std::string& sql) {
   sqlite3_close(database);
 }
 
-// Jobs change, come and go while a snapshot takes one of them at a time.
-TEST_F(StoreTest, ASnapshotThatIsTakenBesideCommitsReplaysToTheSameState) {
+// Jobs change, come and go while items are written one at a time.
+TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
   for (int commits = 1; commits <= 60; commits += 7) {
     std::filesystem::remove_all(folder_);
     Store::Options options = Options();
-    options.snapshot_every = 5;
-    options.snapshot_jobs = 1;
+    options.least_entries = 5;
+    options.items_per_commit = 1;
     std::string before;
     {
       const auto store = Open(options);
@@ -135,11 +136,12 @@ TEST_F(StoreTest, ASnapshotThatIsTakenBesideCommitsReplaysToTheSameState) {
   }
 }
 
-int64_t JournalRows(const std::filesystem::path& folder) {
+// How many rows the table of a closed store has.
+int64_t Rows(const std::filesystem::path& folder, const std::string& table) {
   sqlite3* database = nullptr;
   EXPECT_EQ(sqlite3_open((folder / "coordinator.db").c_str(), &database), SQLITE_OK);
   sqlite3_stmt* select = nullptr;
-  EXPECT_EQ(sqlite3_prepare_v2(database, "SELECT count(*) FROM journal", -1, &select, nullptr), SQLITE_OK);
+  EXPECT_EQ(sqlite3_prepare_v2(database, ("SELECT count(*) FROM " + table).c_str(), -1, &select, nullptr), SQLITE_OK);
   EXPECT_EQ(sqlite3_step(select), SQLITE_ROW);
   const int64_t rows = sqlite3_column_int64(select, 0);
   sqlite3_finalize(select);
@@ -147,23 +149,38 @@ int64_t JournalRows(const std::filesystem::path& folder) {
   return rows;
 }
 
-TEST_F(StoreTest, WritesTheLastOfAJobsRecordsThatWaitForOneFlush) {
-  std::string before;
-  {
-    const auto store = Open(Options());
-    std::vector<Record> records;
-    for (int i = 0; i < 200; ++i) {
-      records.push_back(JobNumber(i % 2 + 1));
-      records.back().mutable_job()->mutable_job()->set_revision(i);
+TEST_F(StoreTest, AJobThatIsKnownIsWrittenAsWhatChangedOfIt) {
+  const auto store = Open(Options());
+  Record job = JobNumber(1);
+  job.mutable_job()->mutable_job()->mutable_spec()->set_name(std::string(10000, 'n'));
+  store->Commit({job});
+  const uint64_t whole = store->written().entries;
+  EXPECT_GT(whole, 10000);
+  job.mutable_job()->mutable_job()->set_revision(2);
+  store->Commit({job});
+  EXPECT_LT(store->written().entries - whole, 100);
+  EXPECT_EQ(FindJob(store->state(), "j1")->job().revision(), 2u);
+}
+
+// Ten times as many records as before leave the same number of rows, so that a restart reads no more.
+TEST_F(StoreTest, TheJournalDoesNotGrowWithHistory) {
+  Store::Options options = Options();
+  options.least_entries = 100;
+  std::vector<int64_t> rows;
+  for (const int commits : {2000, 20000}) {
+    {
+      const auto store = Open(options);
+      for (int i = 0; i < commits; ++i) {
+        Record job = JobNumber(i % 20 + 1);
+        job.mutable_job()->mutable_job()->set_revision(i);
+        store->Commit({job});
+      }
     }
-    EXPECT_EQ(store->Commit(std::move(records)), 201) << "the epoch, and each record";
-    EXPECT_EQ(store->Flush(), 201);
-    before = SnapshotBytes(store->state());
+    rows.push_back(Rows(folder_, "journal"));
+    EXPECT_EQ(Rows(folder_, "item"), 21) << "20 jobs and the epoch";
   }
-  EXPECT_EQ(JournalRows(folder_), 3) << "the epoch, and each job once";
-  State expected = *StateFromSnapshot(before);
-  ++expected.epoch;
-  EXPECT_EQ(SnapshotBytes(Open(Options())->state()), SnapshotBytes(expected));
+  EXPECT_LE(rows[1], rows[0] + 50) << "after 2,000 commits: " << rows[0];
+  EXPECT_LE(rows[0], 300);
 }
 
 TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
@@ -171,48 +188,57 @@ TEST_F(StoreTest, RefusesAFormatOfANewerVersion) {
   Tamper(folder_, absl::StrCat("PRAGMA user_version=", kJournalFormat + 1));
   const absl::Status status = Store::Open(Options()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("written by a newer version (format 3; this version reads up to 2)"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("written by a newer version (format 4; this version reads up to 3)"));
 }
 
-// What a file of format 1 holds, in a snapshot and in records after it, is read as this version writes it; afterwards the
-// file is of this version's format, whatever is committed or not.
+std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
+
+// What a file of a former format holds, in a snapshot and in records after it, is read as this version writes it;
+// afterwards the file is of this version's format, whatever is committed or not.
 TEST_F(StoreTest, UpgradesAFormerJournalOnce) {
-  {
-    Store::Options options = Options();
-    options.snapshot_every = 2;
-    const auto store = Open(std::move(options));
+  for (const int format : {1, 2}) {
+    SetUp();
+    State old;
+    std::string sql = "CREATE TABLE journal(sequence INTEGER PRIMARY KEY, record BLOB NOT NULL);"
+                      "CREATE TABLE snapshot(sequence INTEGER NOT NULL, state BLOB NOT NULL);";
     for (int number = 1; number <= 5; ++number) {
       Record record = JobNumber(number);
       record.mutable_job()->mutable_job()->mutable_spec()->set_name("old");  // its objective is 0, as jointlh was
-      store->Commit({record});
-      store->Flush();
+      if (number <= 3) {
+        ASSERT_TRUE(Apply(record, old).ok());
+      } else {
+        absl::StrAppend(&sql, "INSERT INTO journal VALUES(", number, ", x'", Hex(record.SerializeAsString()), "');");
+      }
     }
-  }
-  Tamper(folder_, "PRAGMA user_version=1");
-  for (int start = 0; start < 2; ++start) {
-    const auto store = Open(Options());
-    ASSERT_EQ(store->state().jobs.size(), 5u);
-    for (const auto& [id, record] : store->state().jobs) {
-      EXPECT_EQ(record.job().spec().loss().objective(), muster::v1::OBJECTIVE_JOINTLH) << id << ", start " << start;
-      EXPECT_EQ(record.job().spec().data().positives().choose(), muster::v1::CHOOSE_RANDOM) << id;
+    old.epoch = 7;
+    absl::StrAppend(&sql, "INSERT INTO snapshot VALUES(3, x'", Hex(SnapshotBytes(old)), "');PRAGMA user_version=", format);
+    Tamper(folder_, sql);
+    for (int start = 0; start < 2; ++start) {
+      const auto store = Open(Options());
+      ASSERT_EQ(store->state().jobs.size(), 5u) << "format " << format;
+      EXPECT_EQ(store->state().epoch, 8u + start);
+      for (const auto& [id, record] : store->state().jobs) {
+        EXPECT_EQ(record.job().spec().loss().objective(), muster::v1::OBJECTIVE_JOINTLH) << id << ", start " << start;
+        EXPECT_EQ(record.job().spec().data().positives().choose(), muster::v1::CHOOSE_RANDOM) << id;
+      }
     }
+    const auto journal = Journal::Open(folder_ / "coordinator.db");
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    EXPECT_EQ((*journal)->format(), kJournalFormat);
   }
-  const auto journal = Journal::Open(folder_ / "coordinator.db");
-  ASSERT_TRUE(journal.ok()) << journal.status();
-  EXPECT_EQ((*journal)->format(), kJournalFormat);
 }
 
-// Field 15 of Record and of Snapshot, with no content: a kind that a later version may add.
-TEST_F(StoreTest, RefusesRecordsAndSnapshotsOfKindsThatItDoesNotKnow) {
+// Field 15 of Record, with no content: a kind that a later version may add.
+TEST_F(StoreTest, RefusesRecordsAndItemsOfKindsThatItDoesNotKnow) {
   Open(Options()).reset();
   Tamper(folder_, "INSERT INTO journal(sequence, record) VALUES(1000, x'7a00')");
   const absl::Status record = Store::Open(Options()).status();
   EXPECT_EQ(record.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(record.message()), HasSubstr("a journal record of an unknown kind"));
-  Tamper(folder_, "DELETE FROM journal; INSERT INTO snapshot(sequence, state) VALUES(1000, x'7a00')");
-  const absl::Status snapshot = Store::Open(Options()).status();
-  EXPECT_EQ(snapshot.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(snapshot.message()), HasSubstr("a part of the snapshot of an unknown kind"));
+  Tamper(folder_, "DELETE FROM journal; INSERT INTO item(key, sequence, record) VALUES('new/1', 1000, x'7a00')");
+  const absl::Status item = Store::Open(Options()).status();
+  EXPECT_EQ(item.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(item.message()), HasSubstr("a journal record of an unknown kind"));
 }
 
 TEST_F(StoreTest, FlushesInGroupsAndSaysSo) {
@@ -247,7 +273,7 @@ TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
     if (child == 0) {
       close(pipe_ends[0]);
       Store::Options options = Options();
-      options.snapshot_every = 50;
+      options.least_entries = 50;
       options.on_durable = [&](uint64_t sequence) {
         if (write(pipe_ends[1], &sequence, sizeof(sequence)) != sizeof(sequence)) _exit(1);
       };

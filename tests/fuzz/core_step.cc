@@ -5,9 +5,11 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/deterministic_bytes.h"
 #include "coordinator/core/check_state.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/job_change.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/job_list.h"
 #include "coordinator/core/view.h"
@@ -185,8 +187,14 @@ class Cluster {
       for (size_t i = 0; i < decision.records.size(); ++i) {
         FUZZ_CHECK(decision.records[i].SerializeAsString().size() == again.records[i].SerializeAsString().size(),
                    "the same event writes otherwise");
-        FUZZ_CHECK(Apply(decision.records[i], state_).ok(), "a record that cannot be applied");
-        journal_.push_back(decision.records[i]);
+        const Record written = SmallestRecord(decision.records[i], state_);
+        FUZZ_CHECK(Apply(written, state_).ok(), "a record that cannot be applied");
+        if (decision.records[i].has_job()) {
+          const JobRecord& job = decision.records[i].job();
+          FUZZ_CHECK(DeterministicBytes(state_.jobs.at(job.job().id())) == DeterministicBytes(job),
+                     "what changed of a job makes another job");
+        }
+        journal_.push_back(written);
       }
       CheckSlots();
       CheckCluster();

@@ -42,10 +42,24 @@ void GoOn(State state, ByteSource& source) {
   ViewWorkers(state, soft, now);
   PageOfQueues(state, {}).IgnoreError();
   ViewJobs(state, soft, {}).IgnoreError();
-  ReferencedManifests(state);
+  ReferencedManifests(state, "", 10);
   ReferencedBlobs(state);
   FUZZ_CHECK(StateFromSnapshot(SnapshotBytes(state)).ok(), "its own snapshot is refused");
   FUZZ_CHECK(CheckState(state).ok(), CheckState(state).ToString());
+  while (!source.empty()) {  // damaged records: refused, or applied with all that is derived
+    Record record;
+    FillMessage(source, kKnown, *record.mutable_change());
+    if (!state.jobs.empty()) record.mutable_change()->set_id(state.jobs.begin()->first);
+    if (source.Coin()) {
+      JobRecord set;
+      FillMessage(source, kKnown, set);
+      record.mutable_change()->mutable_change()->set_set(set.SerializeAsString());
+    }
+    Apply(record, state).IgnoreError();
+  }
+  State derived;
+  for (const Record& record : RecordsOf(state)) FUZZ_CHECK(Apply(record, derived).ok(), "its own record is refused");
+  FUZZ_CHECK(derived.index == state.index && derived.active == state.active, "the index differs from the jobs");
 }
 
 }  // namespace

@@ -285,7 +285,8 @@ class World {
     auto doomed = std::make_shared<std::optional<std::vector<std::string>>>();
     return [this, manifest, doomed, let_go = clock_.Now()] {
       if (!doomed->has_value()) {
-        std::set<std::string> manifests = ReferencedManifests(state_), blobs = ReferencedBlobs(state_);
+        const std::vector<std::string> all = ReferencedManifests(state_, "", 1'000'000);
+        std::set<std::string> manifests(all.begin(), all.end()), blobs = ReferencedBlobs(state_);
         for (const auto& model : Models()) manifests.insert(model.manifest());
         if (!state_.garbage.contains(manifest) || manifests.contains(manifest)) return false;
         std::vector<muster::v1::FileManifest> kept;

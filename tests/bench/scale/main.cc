@@ -1,6 +1,7 @@
 // muster-scale-bench: what a coordinator costs with many workers and jobs.
 //
 //   muster-scale-bench core                   the pure core: microseconds per event, bytes per waiting job
+//   muster-scale-bench journal                what attempts of a wide job write, and the restart after them
 //   muster-scale-bench fleet --workers 1000   a real coordinator, under simulated agents over gRPC on loopback
 #include <signal.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 #include "common/files.h"
 #include "tests/bench/scale/core_cost.h"
 #include "tests/bench/scale/fleet_run.h"
+#include "tests/bench/scale/journal_cost.h"
 
 namespace muster::bench {
 namespace {
@@ -32,6 +34,25 @@ void PrintCore(const std::vector<uint32_t>& workers, const std::vector<uint32_t>
       std::fflush(stdout);
     }
   }
+}
+
+int PrintJournal(const std::vector<uint32_t>& ranks, const std::vector<uint32_t>& attempts) {
+  std::printf("| ranks | attempts | bytes of records per attempt | per rank | bytes of rows per attempt | ms per attempt | "
+              "ms of the next start |\n|---|---|---|---|---|---|---|\n");
+  for (const uint32_t some_ranks : ranks) {
+    for (const uint32_t some_attempts : attempts) {
+      const absl::StatusOr<JournalCosts> costs = MeasureJournal(some_ranks, some_attempts);
+      if (!costs.ok()) {
+        std::fprintf(stderr, "muster-scale-bench: %s\n", std::string(costs.status().message()).c_str());
+        return 1;
+      }
+      std::printf("| %u | %u | %.0f | %.0f | %.0f | %.1f | %.1f |\n", some_ranks, some_attempts, costs->entry_bytes,
+                  costs->entry_bytes / some_ranks, costs->item_bytes, costs->attempt_milliseconds,
+                  costs->restart_milliseconds);
+      std::fflush(stdout);
+    }
+  }
+  return 0;
 }
 
 int PrintFleet(FleetRun run) {
@@ -69,6 +90,11 @@ int main(int argc, char** argv) {
   core->add_option("--jobs", jobs, "Numbers of jobs, of 1 to 16 slots")->delimiter(',')->capture_default_str();
   core->add_option("--repeats", repeats, "Events of each kind")->capture_default_str();
 
+  std::vector<uint32_t> ranks = {8, 64, 512}, attempts = {10, 100};
+  CLI::App* journal = app.add_subcommand("journal", "What attempts of one wide job write");
+  journal->add_option("--ranks", ranks, "Numbers of ranks")->delimiter(',')->capture_default_str();
+  journal->add_option("--attempts", attempts, "Numbers of attempts")->delimiter(',')->capture_default_str();
+
   muster::bench::FleetRun run;
   run.coordinator = std::filesystem::path(argv[0]).parent_path() / "muster-coordinator";
   CLI::App* fleet = app.add_subcommand("fleet", "A real coordinator, under simulated agents over gRPC");
@@ -87,5 +113,6 @@ int main(int argc, char** argv) {
     muster::bench::PrintCore(workers, jobs, repeats);
     return 0;
   }
+  if (journal->parsed()) return muster::bench::PrintJournal(ranks, attempts);
   return muster::bench::PrintFleet(std::move(run));
 }

@@ -1,0 +1,57 @@
+// When which item is written: the items are the state on disk, and the journal is what has changed since. Every entry pays
+// for writing items, in bytes. So what is written in all is at most three times the entries, and the journal is never longer
+// than it takes to pay for all items once. Oldest changes first, so that the journal's oldest entries can go.
+//
+//   entries     a1 b1 a2 a3 c1 …       b and c are small, a is large
+//   Next        none, until more than `least` entries wait; then a, as soon as it is paid for; then b, …
+//   covered     0 … 0; once a is written: the entry a1; once b is: those up to the first of c, or of a again
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace muster {
+
+class ItemSchedule {
+ public:
+  // So many entries are never worth an item.
+  explicit ItemSchedule(uint64_t least) : least_(least) {}
+
+  void NoteEntry(const std::string& key, uint64_t sequence, uint64_t bytes);
+  // The item that is due: the one that changed longest ago, if its `size(key)` in bytes is paid for. The caller writes it
+  // as it is after the newest entry. `size` is asked once per item.
+  template <typename Size>
+  std::optional<std::string> Next(Size size);
+
+  // Items have all entries up to this one.
+  uint64_t covered() const { return oldest_.empty() ? newest_ : oldest_.begin()->first - 1; }
+
+ private:
+  static constexpr uint64_t kPaid = 2;  // bytes of items that one byte of an entry pays for
+
+  const uint64_t least_;
+  uint64_t newest_ = 0;  // sequence number of the newest entry
+  uint64_t paid_ = 0;    // bytes
+  std::map<uint64_t, std::string> oldest_;   // oldest entry that its item does not have → key
+  std::map<std::string, uint64_t> changed_;  // the other way round
+  std::optional<uint64_t> next_size_;        // of the first of `oldest_`
+};
+
+template <typename Size>
+std::optional<std::string> ItemSchedule::Next(Size size) {
+  if (oldest_.empty() || newest_ - covered() <= least_) return std::nullopt;
+  const auto first = oldest_.begin();
+  if (!next_size_.has_value()) next_size_ = size(first->second);
+  if (paid_ < *next_size_) return std::nullopt;
+  paid_ -= *next_size_;
+  next_size_.reset();
+  std::string key = std::move(first->second);
+  changed_.erase(key);
+  oldest_.erase(first);
+  return key;
+}
+
+}  // namespace muster

@@ -1,0 +1,41 @@
+#include "tests/bench/scale/journal_cost.h"
+
+#include <filesystem>
+#include <memory>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/status.h"
+#include "coordinator/state/store.h"
+#include "coordinator/state/testing/gang_life.h"
+
+namespace muster::bench {
+
+absl::StatusOr<JournalCosts> MeasureJournal(uint32_t ranks, uint32_t attempts) {
+  ASSIGN_OR_RETURN(const std::filesystem::path folder,
+                   MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-scale-bench"));
+  const auto now = [] { return RealClock().Monotonic(); };
+  JournalCosts costs{.ranks = ranks, .attempts = attempts};
+  const uint32_t first = attempts / 2, measured = attempts - first;
+  Store::Options options;
+  options.folder = folder;
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, Store::Open(options));
+    GangLife life(*store, ranks);
+    for (uint32_t i = 0; i < first; ++i) life.FailOneAttempt();
+    const Store::Written before = store->written();
+    const absl::Duration begin = now();
+    for (uint32_t i = 0; i < measured; ++i) life.FailOneAttempt();
+    costs.attempt_milliseconds = absl::ToDoubleMilliseconds(now() - begin) / measured;
+    costs.entry_bytes = static_cast<double>(store->written().entries - before.entries) / measured;
+    costs.item_bytes = static_cast<double>(store->written().items - before.items) / measured;
+  }
+  const absl::Duration begin = now();
+  RETURN_IF_ERROR(Store::Open(options).status());
+  costs.restart_milliseconds = absl::ToDoubleMilliseconds(now() - begin);
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  return costs;
+}
+
+}  // namespace muster::bench
