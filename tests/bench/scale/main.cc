@@ -1,6 +1,7 @@
 // muster-scale-bench: what a coordinator costs with many workers and jobs.
 //
 //   muster-scale-bench core                   the pure core: microseconds per event, bytes per waiting job
+//   muster-scale-bench placement              how much of a cluster jobs use, with and without backfill
 //   muster-scale-bench fleet --workers 1000   a real coordinator, under simulated agents over gRPC on loopback
 #include <signal.h>
 #include <sys/resource.h>
@@ -13,6 +14,7 @@
 #include "common/files.h"
 #include "tests/bench/scale/core_cost.h"
 #include "tests/bench/scale/fleet_run.h"
+#include "tests/bench/scale/placement_run.h"
 
 namespace muster::bench {
 namespace {
@@ -31,6 +33,16 @@ void PrintCore(const std::vector<uint32_t>& workers, const std::vector<uint32_t>
       std::printf(" |\n");
       std::fflush(stdout);
     }
+  }
+}
+
+void PrintPlacement(const PlacementRun& run) {
+  std::printf("| rule | slots used | mean wait, minutes | of jobs of 8 slots and more | started ahead | us per plan |\n");
+  std::printf("|---|---|---|---|---|---|\n");
+  for (const PlacementFigures& figures : MeasurePlacement(run)) {
+    std::printf("| %s | %.1f%% | %.1f | %.1f | %.0f%% | %.0f |\n", figures.rule.c_str(), 100 * figures.utilization,
+                figures.mean_wait_minutes, figures.wide_wait_minutes, 100 * figures.ahead_share, figures.plan_microseconds);
+    std::fflush(stdout);
   }
 }
 
@@ -69,6 +81,15 @@ int main(int argc, char** argv) {
   core->add_option("--jobs", jobs, "Numbers of jobs, of 1 to 16 slots")->delimiter(',')->capture_default_str();
   core->add_option("--repeats", repeats, "Events of each kind")->capture_default_str();
 
+  muster::bench::PlacementRun placement_run;
+  CLI::App* placement = app.add_subcommand("placement", "Queues in simulated time, with and without backfill");
+  placement->add_option("--workers", placement_run.workers, "Of 8 slots each")->capture_default_str();
+  placement->add_option("--jobs", placement_run.jobs, "Of each queue, of 1 to 16 slots")->capture_default_str();
+  placement->add_option("--queues", placement_run.queues, "Whose figures are averaged")->capture_default_str();
+  placement->add_option("--load", placement_run.load, "Work that arrives, as a share of what the cluster can do")
+      ->capture_default_str();
+  placement->add_option("--seed", placement_run.seed, "Of the queues")->capture_default_str();
+
   muster::bench::FleetRun run;
   run.coordinator = std::filesystem::path(argv[0]).parent_path() / "muster-coordinator";
   CLI::App* fleet = app.add_subcommand("fleet", "A real coordinator, under simulated agents over gRPC");
@@ -85,6 +106,10 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (core->parsed()) {
     muster::bench::PrintCore(workers, jobs, repeats);
+    return 0;
+  }
+  if (placement->parsed()) {
+    muster::bench::PrintPlacement(placement_run);
     return 0;
   }
   return muster::bench::PrintFleet(std::move(run));
