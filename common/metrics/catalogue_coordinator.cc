@@ -62,8 +62,9 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_scheduling_decisions_total",
        .type = MetricType::kCounter,
        .unit = "decisions",
-       .help = "Jobs placed, and jobs found to wait: the first of each queue, and those wider than the cluster, once per reason.",
-       .labels = {{"result", {"placed", "waiting"}, ""}},
+       .help = "Jobs placed in their turn, jobs backfilled ahead of one that waits, and jobs found to wait: the first of each "
+               "queue, and those wider than the cluster, once per reason.",
+       .labels = {{"result", {"placed", "backfilled", "waiting"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_workers",
        .type = MetricType::kGauge,

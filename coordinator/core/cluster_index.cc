@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "coordinator/core/gang.h"
 #include "coordinator/core/soft.h"
@@ -31,8 +32,8 @@ void ClusterIndex::Refresh(const State& state, const Soft& soft, absl::Time now)
   }
   const std::set<std::string> due = due_.Due(now);
   touched_.insert(due.begin(), due.end());
-  refreshed_ = touched_.size();
-  for (const std::string& name : touched_) {
+  refreshed_ = std::exchange(touched_, {});
+  for (const std::string& name : refreshed_) {
     const auto worker = soft.workers.find(name);
     if (worker == soft.workers.end()) {
       Remove(name);
@@ -42,7 +43,6 @@ void ClusterIndex::Refresh(const State& state, const Soft& soft, absl::Time now)
     due_.Set(name, ChangesAt(worker->second, slots, now));
     Put(std::move(slots));
   }
-  touched_.clear();
 }
 
 void ClusterIndex::Put(WorkerSlots slots) {
@@ -61,13 +61,15 @@ void ClusterIndex::Remove(const std::string& worker) {
 }
 
 void ClusterIndex::Count(const WorkerSlots& slots, bool add) {
-  const GroupKey key = {slots.device, slots.protocol};
+  const WorkerGroup key = {slots.device, slots.protocol};
   Group& group = groups_[key];
   const uint32_t one = add ? 1 : -1;
   group.workers += one;
   group.total += one * slots.total;
   group.free += one * static_cast<uint32_t>(slots.free.size());
   group.withheld += one * slots.withheld;
+  group.stopping += one * slots.stopping;
+  if (!slots.out) group.usable += one * slots.total;
   if (add) {
     if (!slots.withheld_reason.empty()) group.withholding.insert(slots.name);
     if (!slots.free.empty()) group.by_free[slots.free.size()].insert(slots.name);
@@ -84,7 +86,7 @@ void ClusterIndex::Count(const WorkerSlots& slots, bool add) {
 
 Supply ClusterIndex::SupplyOf(Device device, uint32_t least) const {
   Supply best;
-  uint32_t older = 0, free = 0, widest = 0;
+  uint32_t older = 0, free = 0, widest = 0, usable = 0;
   for (auto group = groups_.lower_bound({device, 0}); group != groups_.end() && group->first.first == device; ++group) {
     const auto& [key, counts] = *group;
     if (key.second < least) {
@@ -93,14 +95,34 @@ Supply ClusterIndex::SupplyOf(Device device, uint32_t least) const {
     }
     free += counts.free;
     widest = std::max(widest, counts.total);
+    usable = std::max(usable, counts.usable);
     if (std::tie(counts.free, counts.total) < std::tie(best.free, best.total)) continue;
-    best = {.protocol = key.second, .total = counts.total, .free = counts.free, .withheld = counts.withheld};
+    best = {.protocol = key.second, .total = counts.total, .free = counts.free, .withheld = counts.withheld,
+            .stopping = counts.stopping};
     if (!counts.withholding.empty()) best.withheld_reason = workers_.at(*counts.withholding.begin()).withheld_reason;
   }
   best.widest = widest;
+  best.usable = usable;
   best.elsewhere = free - best.free;
   best.older = older;
   return best;
+}
+
+std::vector<GroupSupply> ClusterIndex::GroupsWithFree(Device device, uint32_t least) const {
+  std::vector<GroupSupply> result;
+  for (auto group = groups_.lower_bound({device, least}); group != groups_.end() && group->first.first == device; ++group) {
+    if (group->second.free > 0) result.push_back({group->first, group->second.free, group->second.usable});
+  }
+  std::sort(result.begin(), result.end(), [&](const GroupSupply& a, const GroupSupply& b) {
+    const Group &one = groups_.at(a.group), &other = groups_.at(b.group);
+    return std::tie(one.free, one.total, a.group.second) > std::tie(other.free, other.total, b.group.second);
+  });
+  return result;
+}
+
+uint32_t ClusterIndex::free(const WorkerGroup& group) const {
+  const auto found = groups_.find(group);
+  return found == groups_.end() ? 0 : found->second.free;
 }
 
 std::vector<RankPlacement> ClusterIndex::Take(uint32_t count, Device device, uint32_t protocol) {

@@ -28,6 +28,8 @@ struct WorkerSlots {
   uint32_t protocol = 0;       // what its agent understands (common/version.h)
   std::vector<uint32_t> free;  // ascending
   uint32_t withheld = 0;       // neither free nor used by a running attempt
+  uint32_t stopping = 0;       // of those, the ones that come free once ranks of ended attempts have stopped
+  bool out = false;            // it drains or is silent: nobody can count on its slots
   std::string withheld_reason;  // "w2 silent", "w1 draining", "w1 stopping old ranks"
   bool operator==(const WorkerSlots&) const = default;
 };
@@ -36,11 +38,20 @@ struct WorkerSlots {
 // things by one collective.
 struct Supply {
   uint32_t protocol = 0;
-  uint32_t total = 0, free = 0, withheld = 0;
-  uint32_t widest = 0;     // most slots that workers of any one protocol have: whether the job can ever run
+  uint32_t total = 0, free = 0, withheld = 0, stopping = 0;
+  uint32_t widest = 0;     // most slots that workers of any one protocol have
+  uint32_t usable = 0;     // the same without workers that drain or are silent: whether the job can run as things are
   uint32_t elsewhere = 0;  // free slots of workers of another protocol that could run the job too
   uint32_t older = 0;      // of workers that do not understand the job
   std::string withheld_reason;
+};
+
+// What a group of workers has: those of one kind of device and one protocol.
+using WorkerGroup = std::pair<muster::v1::Device, uint32_t>;
+struct GroupSupply {
+  WorkerGroup group;
+  uint32_t free = 0;
+  uint32_t usable = 0;  // slots of workers that neither drain nor are silent, free or not
 };
 
 class ClusterIndex {
@@ -49,10 +60,13 @@ class ClusterIndex {
   void Refresh(const State& state, const Soft& soft, absl::Time now);
   void Put(WorkerSlots slots);
   // Workers whose slots the last Refresh computed.
-  size_t refreshed() const { return refreshed_; }
+  const std::set<std::string>& refreshed() const { return refreshed_; }
 
   // For one protocol that understands `least`: the one with the most free slots, then with the most slots, then the newest.
   Supply SupplyOf(muster::v1::Device device, uint32_t least) const;
+  // The groups that understand `least` and have free slots, in the order of SupplyOf's preference.
+  std::vector<GroupSupply> GroupsWithFree(muster::v1::Device device, uint32_t least) const;
+  uint32_t free(const WorkerGroup& group) const;
   // The fewest workers of one protocol: the smallest one that holds the whole gang, otherwise the largest ones first. The
   // slots are no longer free.
   std::vector<muster::v1::RankPlacement> Take(uint32_t count, muster::v1::Device device, uint32_t protocol);
@@ -61,9 +75,8 @@ class ClusterIndex {
   const std::map<std::string, WorkerSlots>& workers() const { return workers_; }
 
  private:
-  using GroupKey = std::pair<muster::v1::Device, uint32_t>;  // protocol
   struct Group {
-    uint32_t total = 0, free = 0, withheld = 0, workers = 0;
+    uint32_t total = 0, usable = 0, free = 0, withheld = 0, stopping = 0, workers = 0;
     std::set<std::string> withholding;                  // workers with a reason
     std::map<size_t, std::set<std::string>> by_free;    // number of free slots → workers; none with 0
   };
@@ -71,10 +84,10 @@ class ClusterIndex {
   void Remove(const std::string& worker);
 
   std::map<std::string, WorkerSlots> workers_;
-  std::map<GroupKey, Group> groups_;
+  std::map<WorkerGroup, Group> groups_;
   std::set<std::string> touched_;
   TimerSet due_;
-  size_t refreshed_ = 0;
+  std::set<std::string> refreshed_;
 };
 
 }  // namespace muster

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/core/reservation.h"
 
 namespace muster {
 namespace {
@@ -26,12 +28,83 @@ std::string ReasonToWait(const WaitingShape& shape, const Supply& supply) {
   if (supply.older > 0) {
     absl::StrAppend(&reason, ", ", supply.older, " on workers of an older version, which cannot run this job");
   }
-  if (supply.widest < shape.min) {
-    absl::StrAppend(&reason, supply.older > 0 ? ": the others have " : ": the connected workers have ", supply.widest,
-                    " in all");
+  if (supply.usable < shape.min) {
+    const absl::string_view workers = supply.widest >= shape.min ? "workers that take ranks have "
+                                      : supply.older > 0         ? "others have "
+                                                                 : "connected workers have ";
+    absl::StrAppend(&reason, ": the ", workers, supply.widest >= shape.min ? supply.usable : supply.widest, " in all");
   }
   return reason;
 }
+
+std::string ReasonToSettle(const WaitingShape& shape, const Supply& supply) {
+  return absl::StrCat("waits some seconds for more than ", Slots(supply.free, shape.device), ": ", supply.stopping,
+                      supply.stopping == 1 ? " comes" : " come", " free (", supply.withheld_reason, ")");
+}
+
+// The jobs behind one that waits, on its kind of device.
+class Backfill {
+ public:
+  Backfill(const PlanInput& input, const WaitingShape& shape, const std::string& id) : input_(input), shape_(shape), id_(id) {
+    max_ = std::max(shape.min, input.max_slots(id));
+  }
+
+  // Whether one more job may be looked at.
+  bool Look() { return ++looks_ <= kMostBackfillLooks; }
+
+  // Places the job if that cannot delay the one that waits.
+  std::optional<Placement> Place(const WaitingShape& shape, const std::string& id, ClusterIndex& cluster) {
+    const uint32_t most = std::max(shape.min, input_.max_slots(id));
+    std::string why = "which may need them at any moment";
+    for (const GroupSupply& supply : cluster.GroupsWithFree(shape.device, shape.protocol)) {
+      if (supply.free < shape.min) continue;
+      const uint32_t want = std::min(most, supply.free);
+      if (supply.group.second < shape_.protocol) {  // the other one does not run here
+        return Start(id, cluster.Take(want, shape.device, supply.group.second), ", which cannot run on these workers");
+      }
+      Reservation& reserved = On(supply);
+      if (reserved.spare() < want && reserved.earliest() > input_.now) {
+        const std::optional<absl::Duration> run = input_.longest_run(id, want);
+        if (run.has_value() && input_.now + *run <= reserved.earliest()) {
+          return Start(id, cluster.Take(want, shape.device, supply.group.second), ": it ends before that one can start");
+        }
+        why = run.has_value() ? "and this one may still run when they are needed" : "and nobody knows how long this one runs";
+      }
+      const uint32_t count = std::min(want, reserved.spare());
+      if (count < shape.min) continue;
+      reserved.Take(count);
+      return Start(id, cluster.Take(count, shape.device, supply.group.second), ", which does not need these slots");
+    }
+    refused_[id] = {muster::v1::REASON_CODE_WAITING_FOR_TURN,
+                    absl::StrCat("waits for its turn behind job ", id_, ": the free slots are reserved for that job, ", why)};
+    return std::nullopt;
+  }
+
+  // The reasons as they are after those that were placed.
+  void Finish(const ClusterIndex& cluster, QueueView& view) const {
+    const Supply supply = cluster.SupplyOf(shape_.device, shape_.protocol);
+    if (supply.free < shape_.min) view.heads.at(shape_.device).reason.text = ReasonToWait(shape_, supply);
+    if (cluster.free(shape_.device) > 0) view.refused.insert(refused_.begin(), refused_.end());
+  }
+
+ private:
+  Reservation& On(const GroupSupply& supply) {
+    const auto known = reserved_.find(supply.group);
+    if (known != reserved_.end()) return known->second;
+    return reserved_.emplace(supply.group, Reservation(shape_.min, max_, supply, *input_.ends, input_.now)).first->second;
+  }
+  Placement Start(const std::string& id, std::vector<RankPlacement> ranks, absl::string_view why) const {
+    return {id, std::move(ranks), absl::StrCat("started ahead of job ", id_, why)};
+  }
+
+  const PlanInput& input_;
+  const WaitingShape shape_;
+  const std::string id_;
+  uint32_t max_ = 0;
+  int looks_ = 0;
+  std::map<WorkerGroup, Reservation> reserved_;
+  std::map<std::string, Reason> refused_;
+};
 
 // The waiting jobs of all shapes in the order of the queue. The shapes that are left out are skipped as a whole.
 class QueueWalk {
@@ -80,34 +153,61 @@ bool Placement::operator==(const Placement& other) const {
 std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster, QueueView& view) {
   view = {};
   std::vector<Placement> placements;
+  std::map<Device, Backfill> behind;
   QueueWalk walk(*input.waiting);
   while (walk.Find()) {
-    ++view.visited;
     const WaitingShape shape = walk.shape();
     const QueuePlace& place = walk.place();
+    const auto backfill = behind.find(shape.device);
+    if (backfill != behind.end() && (cluster.free(shape.device) == 0 || !backfill->second.Look())) {
+      walk.SkipDevice();
+      continue;
+    }
+    ++view.visited;
     if (input.is_held(place.id)) {
       view.held.insert(place.id);
       walk.Next();
       continue;
     }
     const Supply supply = cluster.SupplyOf(shape.device, shape.protocol);
-    if (supply.free >= shape.min) {
-      const uint32_t most = std::max(shape.min, input.max_slots(place.id));
-      placements.push_back({place.id, cluster.Take(std::min(most, supply.free), shape.device, supply.protocol)});
+    if (backfill != behind.end()) {
+      if (supply.free < shape.min) {
+        walk.SkipShape();
+        continue;
+      }
+      if (auto placement = backfill->second.Place(shape, place.id, cluster)) placements.push_back(*std::move(placement));
       walk.Next();
-    } else if (supply.widest < shape.min) {  // too wide for the cluster: holds back nobody
-      view.too_wide[shape] = {muster::v1::REASON_CODE_TOO_LARGE, ReasonToWait(shape, supply)};
+      continue;
+    }
+    const uint32_t most = std::max(shape.min, input.max_slots(place.id));
+    const bool more_to_come = supply.free < most && supply.stopping > 0 && input.settles && input.settles(place.id);
+    if (supply.free >= shape.min && !more_to_come) {
+      placements.push_back({place.id, cluster.Take(std::min(most, supply.free), shape.device, supply.protocol), ""});
+      walk.Next();
+    } else if (supply.usable < shape.min) {  // too wide for the workers that can take ranks: reserves nothing
+      view.too_wide[shape] = {supply.widest < shape.min ? muster::v1::REASON_CODE_TOO_LARGE
+                                                        : muster::v1::REASON_CODE_WAITING_FOR_SLOTS,
+                              ReasonToWait(shape, supply)};
       walk.SkipShape();
     } else {
-      view.heads[shape.device] = {place, {muster::v1::REASON_CODE_WAITING_FOR_SLOTS, ReasonToWait(shape, supply)}};
-      walk.SkipDevice();
+      const std::string reason = supply.free < shape.min ? ReasonToWait(shape, supply)
+                                                         : ReasonToSettle(shape, supply);
+      view.heads[shape.device] = {place, {muster::v1::REASON_CODE_WAITING_FOR_SLOTS, reason}};
+      if (input.ends == nullptr || cluster.free(shape.device) == 0) {
+        walk.SkipDevice();
+        continue;
+      }
+      behind.emplace(shape.device, Backfill(input, shape, place.id));
+      walk.Next();
     }
   }
+  for (const auto& [device, backfill] : behind) backfill.Finish(cluster, view);
   return placements;
 }
 
 Reason QueueView::ReasonOf(const WaitingShape& shape, const QueuePlace& place) const {
   if (held.contains(place.id)) return {};
+  if (const auto looked = refused.find(place.id); looked != refused.end()) return looked->second;
   const auto head = heads.find(shape.device);
   if (head != heads.end()) {
     if (head->second.place.id == place.id) return head->second.reason;
@@ -123,6 +223,7 @@ Reason QueueView::ReasonOf(const WaitingShape& shape, const QueuePlace& place) c
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   ClusterIndex index;
   for (const WorkerSlots& worker : cluster.workers) index.Put(worker);
+  const RunEnds ends;  // nothing is known of what runs
   WaitingJobs waiting;
   std::map<std::string, uint32_t> most;
   std::map<QueuePlace, WaitingShape> order;
@@ -137,6 +238,8 @@ GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   input.waiting = &waiting;
   input.max_slots = [&](const std::string& id) { return most.at(id); };
   input.is_held = [](const std::string&) { return false; };
+  input.ends = &ends;
+  input.longest_run = [](const std::string&, uint32_t) { return std::nullopt; };
   GangPlan plan;
   QueueView view;
   plan.placements = PlanWaiting(input, index, view);
@@ -175,9 +278,11 @@ WorkerSlots SlotsOf(const State& state, const std::string& name, const SoftWorke
   slots.total = worker.hello.slots();
   slots.protocol = worker.hello.protocol();
   const auto durable = state.workers.find(name);
+  const bool drains = worker.draining || (durable != state.workers.end() && durable->second.draining());
+  slots.out = worker.silent || drains;
   if (worker.silent) {
     slots.withheld_reason = absl::StrCat(name, " silent");
-  } else if (worker.draining || (durable != state.workers.end() && durable->second.draining())) {
+  } else if (drains) {
     slots.withheld_reason = absl::StrCat(name, " draining");
   } else if (worker.session == 0 || now - worker.last_heard > kFresh) {
     slots.withheld_reason = absl::StrCat(name, " not heard for ", absl::ToInt64Seconds(now - worker.last_heard), " s");
@@ -189,6 +294,7 @@ WorkerSlots SlotsOf(const State& state, const std::string& name, const SoftWorke
     if (used.contains(slot)) continue;
     if (whole || stopping.contains(slot)) {
       ++slots.withheld;
+      slots.stopping += !whole;
     } else {
       slots.free.push_back(slot);
     }

@@ -1,19 +1,22 @@
 // Gang placement: all ranks of a job at once, or none of them.
 //
 // Jobs are taken by priority (high first), then in the order of submission. A job with slots {min, max} gets max if
-// that many are free, otherwise as many as are free, if at least min. A job that could run on this cluster but has to
-// wait holds back those behind it on the same kind of device, so that small jobs cannot starve a large one; a job
-// that is larger than the whole cluster holds back nobody. While a cluster is upgraded, a gang's workers are all of one
-// protocol (common/version.h).
+// that many are free, otherwise as many as are free, if at least min. The first job of a kind of device that has to wait is
+// reserved the slots that come free, so that small jobs cannot starve a large one. Those behind it may start before it only
+// if that cannot delay it, nor leave it fewer ranks (backfill; reservation.h has the rule). A job that needs more slots than
+// the workers have that neither drain nor are silent reserves none. While a cluster is upgraded, a gang's workers are all of
+// one protocol (common/version.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "coordinator/core/cluster_index.h"
+#include "coordinator/core/run_ends.h"
 #include "coordinator/core/soft.h"
 #include "coordinator/core/state.h"
 #include "muster/v1/job.pb.h"
@@ -37,6 +40,7 @@ using JobQueue = std::vector<QueuedJob>;  // in any order
 struct Placement {
   std::string job;
   std::vector<muster::v1::RankPlacement> ranks;  // by rank
+  std::string started_ahead;  // of a job that waits, and why: a whole phrase; empty: of none
   bool operator==(const Placement& other) const;
 };
 struct Waiting {
@@ -52,13 +56,24 @@ struct GangPlan {
 // The rule, for a snapshot and a queue that are computed from the state. The coordinator plans with PlanWaiting.
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
 
-// Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
-// of device that it cannot place, and those that must wait before they are tried again. `cluster` is up to date before.
+// Jobs behind the first one that waits that a plan looks at, per kind of device, while slots are free.
+inline constexpr int kMostBackfillLooks = 100;
+
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
   std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job
   std::function<bool(const std::string& id)> is_held;        // not to be placed yet
+  // Whether the job continues after an attempt that ended just now: it waits for the slots of its last ranks to stop.
+  std::function<bool(const std::string& id)> settles;        // empty: none does
+
+  // For backfill. Null: no job starts before one that waits ahead of it.
+  const RunEnds* ends = nullptr;
+  std::function<std::optional<absl::Duration>(const std::string& id, uint32_t slots)> longest_run;  // nothing: not known
+  absl::Time now;
 };
+// Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
+// of device that it cannot place, at most kMostBackfillLooks behind it, and those that are to wait before they are tried
+// again. `cluster` is up to date before.
 std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster, QueueView& view);
 
 inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats and a little

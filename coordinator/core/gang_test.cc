@@ -70,7 +70,62 @@ TEST(PlanGangs, GivesAnElasticJobWhatIsFree) {
 TEST(PlanGangs, KeepsSmallJobsFromStarvingALargeOne) {
   const GangPlan plan = PlanGangs(kSix, {Gpu("large", 1, 7, 7), Gpu("small", 2, 1, 1)});
   EXPECT_THAT(plan.placements, IsEmpty());
-  EXPECT_EQ(plan.waiting[1], (Waiting{"small", "waits for its turn behind job large"}));
+  EXPECT_EQ(plan.waiting[1], (Waiting{"small", "waits for its turn behind job large: the free slots are reserved for that "
+                                              "job, which may need them at any moment"}));
+}
+
+// Slots of workers that drain or are silent may never come back.
+TEST(PlanGangs, IsNotHeldBackByAJobThatOnlyFitsWithAWorkerThatDrains) {
+  ClusterSnapshot cluster = {{Worker("w1", muster::v1::DEVICE_GPU, 4, {0, 1}), Worker("w2", muster::v1::DEVICE_GPU, 4, {})}};
+  cluster.workers[1].out = true;
+  cluster.workers[1].withheld = 4;
+  cluster.workers[1].withheld_reason = "w2 draining";
+  const GangPlan plan = PlanGangs(cluster, {Gpu("wide", 1, 5, 5), Gpu("small", 2, 1, 1)});
+  ASSERT_THAT(plan.placements, SizeIs(1));
+  EXPECT_EQ(plan.placements[0].job, "small");
+  EXPECT_THAT(plan.waiting, ElementsAre(Waiting{"wide", "needs 5 GPUs, 2 free, 4 withheld (w2 draining): the workers that "
+                                                        "take ranks have 4 in all"}));
+  cluster.workers[1].out = false;
+  EXPECT_THAT(PlanGangs(cluster, {Gpu("wide", 1, 5, 5), Gpu("small", 2, 1, 1)}).placements, IsEmpty());
+}
+
+TEST(PlanGangs, AGroupOfWorkersThatTheReservedJobCannotUseIsFreeForOthers) {
+  ClusterSnapshot mixed = kSix;
+  mixed.workers[0].protocol = 1;
+  QueuedJob wide = Gpu("wide", 1, 3, 3), small = Gpu("small", 2, 1, 1);
+  wide.protocol = 2;
+  const GangPlan plan = PlanGangs(mixed, {wide, small});
+  ASSERT_THAT(plan.placements, SizeIs(1));
+  EXPECT_EQ(plan.placements[0].started_ahead, "started ahead of job wide, which cannot run on these workers");
+  EXPECT_THAT(Where(plan.placements[0]), ElementsAre("w1:0"));
+}
+
+// What is left over when the reserved job starts, whatever ends first.
+TEST(PlanGangs, SlotsThatTheReservedJobCannotUseAreFreeForOthers) {
+  const ClusterSnapshot cluster = {{Worker("w1", muster::v1::DEVICE_GPU, 4, {0, 1, 2, 3}),
+                                    Worker("w2", muster::v1::DEVICE_GPU, 4, {})}};
+  RunEnds ends;
+  ends.Set("x", {{muster::v1::DEVICE_GPU, 2}, 4, {}});
+  ClusterIndex index;
+  for (const WorkerSlots& worker : cluster.workers) index.Put(worker);
+  WaitingJobs waiting;
+  waiting[{muster::v1::DEVICE_GPU, 6, 0}].insert({0, 1, "wide"});
+  waiting[{muster::v1::DEVICE_GPU, 2, 0}].insert({0, 2, "small"});
+  PlanInput input;
+  input.waiting = &waiting;
+  input.max_slots = [](const std::string& id) { return id == "wide" ? 6 : 4; };
+  input.is_held = [](const std::string&) { return false; };
+  input.longest_run = [](const std::string&, uint32_t) { return std::nullopt; };
+  input.ends = &ends;
+  QueueView view;
+  const std::vector<Placement> placements = PlanWaiting(input, index, view);
+  ASSERT_THAT(placements, SizeIs(1));
+  EXPECT_EQ(placements[0].started_ahead, "started ahead of job wide, which does not need these slots");
+  EXPECT_THAT(placements[0].ranks, SizeIs(2)) << "of the 4 that it could use, and that are free";
+  input.ends = nullptr;  // no backfill
+  ClusterIndex again;
+  for (const WorkerSlots& worker : cluster.workers) again.Put(worker);
+  EXPECT_THAT(PlanWaiting(input, again, view), IsEmpty());
 }
 
 TEST(PlanGangs, IsNotHeldBackByAJobLargerThanTheCluster) {

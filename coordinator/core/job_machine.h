@@ -16,7 +16,7 @@
 //       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent. Failures
 //       before (3) of a job that has checkpoints are not among the 3: it is tried again, later and later, for a day
 //   (5) every rank succeeded, and the export is there if the job trains
-//   (5') TRAINING, asked to save and stop (a worker drains, a user pauses): every rank stopped after a step that is saved,
+//   (5') TRAINING, asked to save and stop (a worker drains, a user pauses, the job grows): every rank stopped after a step that is saved,
 //       or 90 s have passed: RECOVERING or PAUSED. Not a failure of the job
 //   (4') a rank failed while the data server could not be reached: RECOVERING. Not a failure of the job
 //   (6) a worker refused, was late or was lost: every reservation is released. Not a failure of the job
@@ -54,6 +54,7 @@ inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older
 
 struct Placed {
   std::vector<muster::v1::RankPlacement> ranks;  // by rank
+  std::string started_ahead;                     // a whole phrase, "started ahead of job b, …"; empty: of none
 };
 struct WorkerPrepared {
   std::string worker, instance;
@@ -67,6 +68,9 @@ struct WorkerLost {
 struct SaveAndStop {  // the attempt has to leave a worker
   std::string worker, reason;  // reason: a whole phrase, "w2 drains"
   bool can_save = true;        // its agents know how to let ranks save and stop
+};
+struct Grow {  // slots are free for more ranks
+  std::string reason;  // a whole phrase, "grows from 4 to 8 slots"
 };
 struct StopOverdue {};  // the ranks had kStopWithin
 struct Stuck {
@@ -82,7 +86,7 @@ struct UserCommand {
 };
 
 using JobEvent =
-    std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, StopOverdue, Stuck, ServerLost,
+    std::variant<Placed, WorkerPrepared, WorkerRefused, WorkerLost, SaveAndStop, Grow, StopOverdue, Stuck, ServerLost,
                  UserCommand, muster::internal::v1::RankStarted, muster::internal::v1::RankExited,
                  muster::internal::v1::CheckpointSaved, muster::internal::v1::CheckpointRefused, muster::v1::Evaluation,
                  muster::internal::v1::Exported, muster::internal::v1::TraceSaved>;

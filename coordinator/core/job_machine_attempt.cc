@@ -29,6 +29,12 @@ std::string DescribeEarlyStop(const muster::internal::v1::StoppedEarly& stopped,
                          stopped.patience(), stopped.patience() == 1 ? "" : "s");
 }
 
+// "; started ahead of job b, which …"; empty: of none.
+std::string AheadNote(const JobRecord& record) {
+  const std::string& ahead = record.running().started_ahead();
+  return ahead.empty() ? "" : absl::StrCat("; ", ahead);
+}
+
 std::string Count(size_t count, absl::string_view noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
 
 }  // namespace
@@ -43,6 +49,7 @@ absl::Status Machine::On(const Placed& event) {
   journal::v1::RunningAttempt& running = *record().mutable_running();
   running.set_number(number);
   *running.mutable_reserved() = ToProto(now_);
+  running.set_started_ahead(event.started_ahead);
   StoredAttempt& info = *job().add_attempts();
   info.set_number(number);
   info.set_from_step(CheckpointStep(record()));
@@ -66,7 +73,8 @@ absl::Status Machine::On(const Placed& event) {
   }
   MoveTo(JobPhase::JOB_PHASE_RESERVING,
          {muster::v1::REASON_CODE_RESERVING,
-          absl::StrCat("reserving ", Count(event.ranks.size(), "slot"), " on ", absl::StrJoin(workers, ", "))});
+          absl::StrCat("reserving ", Count(event.ranks.size(), "slot"), " on ", absl::StrJoin(workers, ", "),
+                       AheadNote(record()))});
   return absl::OkStatus();
 }
 
@@ -90,7 +98,8 @@ absl::Status Machine::On(const WorkerPrepared& event) {
   for (const std::string& worker : workers) result_.effects.push_back(PushDesired{worker});
   MoveTo(JobPhase::JOB_PHASE_STARTING,
          {muster::v1::REASON_CODE_STARTING,
-          absl::StrCat("starting ", Count(running.ranks_size(), "rank"), " on ", absl::StrJoin(workers, ", "))});
+          absl::StrCat("starting ", Count(running.ranks_size(), "rank"), " on ", absl::StrJoin(workers, ", "),
+                       AheadNote(record()))});
   return absl::OkStatus();
 }
 
@@ -125,7 +134,7 @@ absl::Status Machine::On(const RankStarted& event) {
                        : EvaluatesAlone(record()) ? "evaluating on "
                                                   : "training on ", Count(running.ranks_size(), "slot"),
                        " of ", absl::StrJoin(workers, ", "), from > 0 ? absl::StrCat(", from step ", from) : "",
-                       DamageNote(record()))});
+                       DamageNote(record()), AheadNote(record()))});
   return absl::OkStatus();
 }
 

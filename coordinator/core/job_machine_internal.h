@@ -28,6 +28,7 @@ class Machine {
   absl::Status On(const WorkerRefused& event);
   absl::Status On(const WorkerLost& event);
   absl::Status On(const SaveAndStop& event);
+  absl::Status On(const Grow& event);
   absl::Status On(const StopOverdue& event);
   absl::Status On(const Stuck& event);
   absl::Status On(const ServerLost& event);

@@ -18,9 +18,10 @@ constexpr absl::string_view kPausedBy = "paused by ";
 constexpr char kThen[] = ", then ";
 
 // What a job does between the order to stop and its last rank's end. `reason`: of the newest order.
-std::string StoppingText(const std::string& reason, bool pause) {
-  if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason, kPausedBy), ": saving a checkpoint");
-  return absl::StrCat(reason, ": saving a checkpoint, then moving to other slots");
+std::string StoppingText(const Reason& reason, bool pause) {
+  if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason.text, kPausedBy), ": saving a checkpoint");
+  return absl::StrCat(reason.text, ": saving a checkpoint, then ",
+                      reason.code == muster::v1::REASON_CODE_GROWING ? "starting again with more ranks" : "moving to other slots");
 }
 
 }  // namespace
@@ -34,7 +35,7 @@ void Machine::OrderStop(const Reason& reason, bool pause) {
   for (const journal::v1::Grant& grant : record().running().grants()) {
     result_.effects.push_back(PushDesired{grant.worker()});
   }
-  MoveTo(phase(), {reason.code, StoppingText(reason.text, pause)});
+  MoveTo(phase(), {reason.code, StoppingText(reason, pause)});
 }
 
 // The attempt ends because of what was asked first; users may pause and resume the job any number of times meanwhile.
@@ -76,6 +77,12 @@ absl::Status Machine::On(const SaveAndStop& event) {
   } else {
     Fail(reason, AttemptEnd::kStopped, /*permanent=*/false, /*pending=*/false);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Machine::On(const Grow& event) {
+  if (record().running().has_stop() || !CanSave(true)) return absl::OkStatus();
+  OrderStop({muster::v1::REASON_CODE_GROWING, event.reason}, /*pause=*/false);
   return absl::OkStatus();
 }
 
@@ -133,7 +140,7 @@ absl::Status Machine::On(const UserCommand& event) {
         if (record().running().stop().pause()) return absl::OkStatus();
         record().mutable_running()->mutable_stop()->set_pause(true);
         AddToStop(paused_by);
-        MoveTo(phase(), {paused_by.code, StoppingText(paused_by.text, /*pause=*/true)});
+        MoveTo(phase(), {paused_by.code, StoppingText(paused_by, /*pause=*/true)});
         break;
       }
       if (CanSave(event.can_save)) {

@@ -141,9 +141,11 @@ TEST(DropCheckpoints, LeavesThemWhereNothingElseHasTheStepLogOrTheWeights) {
 
 TEST(Retention, TheStepLogIsKeptAsLongAsItsJob) {
   State state;
-  JobRecord& record = state.jobs["a"];
+  JobRecord record;
   *record.mutable_job() = Exported();
+  record.mutable_job()->set_id("a");
   record.mutable_job()->set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
   EXPECT_TRUE(IsReferenced(state, "log"));
   EXPECT_TRUE(RootsOf(state).manifests.contains("log"));
   EXPECT_TRUE(ManifestsOf(record).contains("log"));
@@ -151,18 +153,23 @@ TEST(Retention, TheStepLogIsKeptAsLongAsItsJob) {
 
 TEST(Retention, ACheckpointThatAnotherJobsModelIsMadeOfStaysWhileThatJobNeedsIt) {
   State state;
-  journal::v1::StoredJob& job = *state.jobs["b"].mutable_job();
+  JobRecord record;
+  journal::v1::StoredJob& job = *record.mutable_job();
+  job.set_id("b");
   job.set_phase(muster::v1::JOB_PHASE_QUEUED);
   muster::v1::ModelCheckpoint& link = *job.mutable_resolved()->mutable_model_checkpoint();
   link.set_manifest("of a");
   link.mutable_base()->set_manifest("of the job before a");
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
   for (const char* manifest : {"of a", "of the job before a"}) {
     EXPECT_TRUE(IsReferenced(state, manifest));
     EXPECT_TRUE(RootsOf(state).manifests.contains(manifest));
   }
   job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
   EXPECT_FALSE(RootsOf(state).manifests.contains("of a"));
   AddCheckpoint(Checkpoint(20, "own"), 3, job);
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
   EXPECT_TRUE(RootsOf(state).manifests.contains("of a")) << "job:b@20 is made of it, too";
 }
 

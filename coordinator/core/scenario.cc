@@ -164,6 +164,8 @@ void Runner::Tell(const JobRecord* before, const JobRecord& after) {
     for (const auto& rank : after.job().attempts().rbegin()->ranks()) slots[rank.worker()].push_back(rank.slot());
     std::string text = absl::StrCat("reserve ", id, "#", after.running().number());
     for (const auto& [worker, numbers] : slots) absl::StrAppend(&text, " ", worker, "[", absl::StrJoin(numbers, ","), "]");
+    const std::string& ahead = after.running().started_ahead();
+    if (!ahead.empty()) absl::StrAppend(&text, " \"", ahead, "\"");
     outcome_.push_back(text);
   } else if (phase == JobPhase::JOB_PHASE_STARTING) {
     outcome_.push_back(
@@ -399,6 +401,11 @@ absl::Status Runner::RankReport(const std::vector<std::string>& words) {
     progress.progress.set_attempt(attempt.second);
     progress.progress.mutable_progress()->set_step(Number(words.at(2)));
     progress.progress.mutable_progress()->set_activity("training");
+    if (const std::string eta = Option(words, "eta", ""); !eta.empty()) {
+      progress.progress.mutable_progress()->set_total_steps(60);
+      progress.progress.mutable_progress()->set_eta_seconds(Number(eta));
+    }
+    progress.progress.mutable_progress()->set_train_seconds(Number(Option(words, "spent", "0")));
     Give(progress);
   } else {
     return absl::InvalidArgumentError(absl::StrCat("unknown command: ", verb));

@@ -11,7 +11,8 @@
 //   worker W slots=N | worker W gpus=N [protocol=0]   an agent says hello, instance 1
 //   submit J slots=N[-M] [priority=P] [keep=K] [request=R] [device=auto|cpu|gpu]
 //   prepared J#A W…       refused J#A W REASON   started J#A [W…]    stopped J#A W
-//   step J#A N            checkpoint J#A N W     evaluated J#A W     exported J#A W [early]
+//   step J#A N [eta=S] [spent=S]    N of 60 steps are done: in S seconds, and S seconds remain
+//   checkpoint J#A N W     evaluated J#A W     exported J#A W [early]
 //   at J#A RANK STEP PHASE COLLECTIVES [in] [silent=S] [waits=SERVER]   what the rank does, in its agent's heartbeats
 //   data lost   data back the coordinator can or cannot reach the data server
 //   exit J#A RANK CAUSE [MESSAGE]                CAUSE: success, error, signal, collective, permanent, stopped

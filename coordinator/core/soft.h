@@ -14,6 +14,7 @@
 #include "coordinator/core/awake_time.h"
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/reason.h"
+#include "coordinator/core/run_ends.h"
 #include "coordinator/core/timer_set.h"
 #include "muster/internal/v1/worker.pb.h"
 
@@ -69,8 +70,9 @@ struct QueueView {
     Reason reason;  // "needs 8 GPUs, 6 free"
     bool operator==(const Head&) const = default;
   };
-  std::map<muster::v1::Device, Head> heads;       // holds back those behind it
-  std::map<WaitingShape, Reason> too_wide;        // for the whole cluster → the reason
+  std::map<muster::v1::Device, Head> heads;       // the slots that come free are reserved for it
+  std::map<WaitingShape, Reason> too_wide;        // for the workers that can take ranks → the reason
+  std::map<std::string, Reason> refused;          // jobs that could have started ahead of a head, were it not delayed
   std::set<std::string> held;                     // to wait before they are tried again
   uint64_t visited = 0;                           // jobs that the plan looked at
 
@@ -89,6 +91,7 @@ struct Soft {
 
   // Kept beside the above, so that no event has to visit all workers or jobs.
   ClusterIndex cluster;
+  RunEnds ends;                     // of running attempts
   QueueView queue;
   TimerSet heard;                   // workers, by the time when they were last heard
   TimerSet deadlines;               // running jobs, by the next moment when their attempt may be late

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/spec/job_spec.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/state.h"
@@ -86,6 +87,16 @@ void ChangeQueue(bool add, const JobRecord& record, std::map<std::string, QueueT
   if (queue.jobs == 0) queues.erase(name);
 }
 
+void ChangeRan(bool add, const JobRecord& record, std::map<std::string, std::map<uint32_t, JobsBySequence>>& ran) {
+  const journal::v1::StoredJob& job = record.job();
+  if (job.attempts().empty()) return;
+  const std::string key = WorkKey(job.spec(), job.resolved());
+  std::map<uint32_t, JobsBySequence>& by_ranks = ran[key];
+  ChangeMember(add, static_cast<uint32_t>(job.attempts().rbegin()->ranks_size()), std::pair(record.sequence(), job.id()),
+               by_ranks);
+  if (by_ranks.empty()) ran.erase(key);
+}
+
 }  // namespace
 
 std::strong_ordering QueuePlace::operator<=>(const QueuePlace& other) const {
@@ -98,6 +109,11 @@ WaitingShape ShapeOf(const JobRecord& record) {
   const muster::v1::ResourcesSpec& resources = record.job().spec().resources();
   return {resources.device(), std::max<uint32_t>(1, resources.slots().min()),
           NeededProtocol(record.job().spec(), record.job().resolved())};
+}
+
+std::string WorkKey(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  return absl::StrCat(static_cast<int>(spec.resources().device()), "\n", resolved.model_manifest(), "\n",
+                      spec.model().preset(), "\n", spec.model().has_lora());
 }
 
 QueuePlace PlaceOf(const JobRecord& record) {
@@ -124,6 +140,7 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
   ChangeReferences(add, record, manifests);
   ChangeCount(add, job.resolved().tokenizer(), vocabularies);
+  ChangeRan(add, record, ran);
   if (IsFinal(job.phase())) {
     ChangeMember(add, std::pair(Nanoseconds(job.ended()), id), ended);
     return;

@@ -43,6 +43,9 @@ struct QueueTotals {
 using SubmissionPlace = std::tuple<int64_t, uint64_t, std::string>;
 using JobsInOrder = std::set<SubmissionPlace>;
 
+// Jobs by the order of their submission.
+using JobsBySequence = std::set<std::pair<uint64_t, std::string>>;
+
 struct StateIndex {
   std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
   std::set<std::string> running;                           // jobs with a running attempt
@@ -59,6 +62,8 @@ struct StateIndex {
   std::map<std::string, uint64_t> manifests;               // that jobs refer to → how often (retention.h)
   std::map<std::string, uint64_t> vocabularies;            // blobs that jobs name without a manifest → how often
   uint64_t gpu_workers = 0;
+  // WorkKey → ranks of the newest attempt → jobs that have had one.
+  std::map<std::string, std::map<uint32_t, JobsBySequence>> ran;
   bool operator==(const StateIndex&) const = default;
 
   // A record as it was before a change leaves, and as it is after it comes.
@@ -73,6 +78,8 @@ struct StateIndex {
 
 // For how many workers and ranks the job asks, and where.
 WaitingShape ShapeOf(const journal::v1::JobRecord& record);
+// Jobs with the same key train the same model on the same kind of device.
+std::string WorkKey(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 QueuePlace PlaceOf(const journal::v1::JobRecord& record);
 SubmissionPlace SubmissionPlaceOf(const journal::v1::JobRecord& record);
 // Whether the job must be placed, now or when it is tried again.

@@ -8,7 +8,6 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "common/version.h"
-#include "coordinator/core/gang.h"
 #include "coordinator/core/model_source.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
@@ -125,6 +124,7 @@ void Stepper::TouchJob(const JobRecord& before, const JobRecord& after) {
     soft_.deadlines.Set(after.job().id(), now_);
   } else {
     soft_.deadlines.Erase(after.job().id());
+    soft_.ends.Erase(after.job().id());
   }
 }
 
@@ -410,36 +410,6 @@ absl::Time Stepper::NextDeadline(const JobRecord& record) {
     if (soft.standstill.empty()) left = soft_.no_progress / kShownAfter - AwakeSince(soft_, soft.changed, now_);
   }
   return now_ + std::max(left, absl::ZeroDuration());
-}
-
-void Stepper::On(const Plan&) {
-  soft_.cluster.Refresh(state_, soft_, now_);
-  PlanInput input;
-  input.waiting = &state_.index.waiting;
-  input.max_slots = [this](const std::string& id) {
-    return state_.jobs.at(id).job().spec().resources().slots().max();
-  };
-  input.is_held = [this](const std::string& id) {
-    const auto job = soft_.jobs.find(id);
-    return WaitsToRetry(state_.jobs.at(id), now_) || (job != soft_.jobs.end() && job->second.held);
-  };
-  QueueView before = std::exchange(soft_.queue, {});
-  for (const Placement& placement : PlanWaiting(input, soft_.cluster, soft_.queue)) {
-    Drive(placement.job, Placed{placement.ranks});
-    Count(Measure::kDecisions, "placed");
-  }
-  decision_.replan = false;
-  for (const auto& [device, head] : soft_.queue.heads) {
-    const auto known = before.heads.find(device);
-    if (known == before.heads.end() || known->second != head) Count(Measure::kDecisions, "waiting");
-  }
-  for (const auto& [shape, reason] : soft_.queue.too_wide) {
-    const auto known = before.too_wide.find(shape);
-    if (known == before.too_wide.end() || known->second != reason) Count(Measure::kDecisions, "waiting");
-  }
-  if (before.heads != soft_.queue.heads || before.too_wide != soft_.queue.too_wide) {
-    decision_.effects.push_back(WaitingChanged{});
-  }
 }
 
 }  // namespace muster

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/run_time.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/stepper.h"
 
@@ -193,6 +194,7 @@ void Stepper::On(const AgentReport& event) {
       }
     } else {
       Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+      if (report.has_checkpoint()) GrowAtCheckpoint(report.job_id());
     }
   }
   if (report.has_rank_exited()) ForgetRank(*agent, report);
@@ -213,6 +215,7 @@ void Stepper::On(const AgentProgress& event) {
   SoftJob& soft = soft_.jobs[event.progress.job_id()];
   const bool stepped = soft.attempt != event.progress.attempt() || soft.progress.step() < event.progress.progress().step();
   NoteProgress(event.progress, now_, soft);
+  soft_.ends.SetEnd(event.progress.job_id(), EndOf(*job, &soft, now_));
   if (stepped && soft.progress.step() > 0) decision_.effects.push_back(StepReported{event.progress.job_id()});
   MeasureProgress(*job, soft);
   decision_.effects.push_back(JobChanged{event.progress.job_id()});

@@ -74,6 +74,13 @@ class Stepper {
   // A worker that drained, whose agent has ended, and of which nothing is waited for any more, is not missed: it is neither
   // silent after a while nor counted with its slots.
   void ForgetIfGone(const std::string& worker);
+  // step_placement.cc: what plans depend on, and jobs that grow.
+  // Brings the cluster's index, and the ends of attempts on the workers that changed, up to date.
+  void RefreshCluster();
+  // Which slots the job's running attempt will leave, and when.
+  void NoteEnd(const std::string& id);
+  // An elastic job that has just stored a checkpoint starts again with more ranks, if slots are free that nobody waits for.
+  void GrowAtCheckpoint(const std::string& id);
   // step_delivery.cc
   // Gives every push its worker's session. What has none is left out: it follows that worker's next hello.
   void AddressPushes();

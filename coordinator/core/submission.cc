@@ -9,14 +9,19 @@ namespace {
 using journal::v1::StoredJob;
 using muster::v1::Job;
 
-bool TrainSameModel(const StoredJob& a, const Job& b) {
-  return a.resolved().model_manifest() == b.resolved().model_manifest() &&
-         a.spec().model().preset() == b.spec().model().preset() &&
-         a.spec().model().has_lora() == b.spec().model().has_lora();
-}
+// Jobs of one model and number of ranks whose speed is asked for: those before them are too old to tell.
+constexpr int kMostAsked = 100;
 
 int RanksOfNewestAttempt(const StoredJob& job) {
   return job.attempts().empty() ? 0 : job.attempts(job.attempts_size() - 1).ranks_size();
+}
+
+// The last step's; 0: none is known. A running job's progress is in the soft state, that of an attempt that ended in the
+// record.
+double TokensPerSecond(const StoredJob& job, const Soft& soft) {
+  const auto running = soft.jobs.find(job.id());
+  const double now = running == soft.jobs.end() ? 0 : running->second.progress.tokens_per_second();
+  return now > 0 ? now : job.progress().tokens_per_second();
 }
 
 }  // namespace
@@ -28,24 +33,25 @@ muster::v1::Device DecidedDevice(const State& state, muster::v1::Device device) 
 
 void EstimateSeconds(const State& state, const Soft& soft, const Job& planned, muster::v1::TrainingPreview& preview) {
   if (preview.total_steps() == 0 || preview.tokens_per_step() == 0) return;
-  const auto& resources = planned.spec().resources();
+  const auto& slots = planned.spec().resources().slots();
   const StoredJob* like = nullptr;
   uint64_t sequence = 0;
   double speed = 0;
-  for (const auto& [id, record] : state.jobs) {
-    const StoredJob& job = record.job();
-    if (!TrainSameModel(job, planned) || job.spec().resources().device() != resources.device()) continue;
-    const auto ranks = static_cast<uint32_t>(RanksOfNewestAttempt(job));
-    if (ranks < resources.slots().min() || ranks > resources.slots().max()) continue;
-    // A running job's progress is in the soft state; that of an attempt that ended is in the record.
-    const auto running = soft.jobs.find(id);
-    const double own = running != soft.jobs.end() && running->second.progress.tokens_per_second() > 0
-                           ? running->second.progress.tokens_per_second()
-                           : job.progress().tokens_per_second();
-    if (own <= 0 || record.sequence() < sequence) continue;
-    like = &job;
-    sequence = record.sequence();
-    speed = own;
+  if (const auto model = state.index.ran.find(WorkKey(planned.spec(), planned.resolved())); model != state.index.ran.end()) {
+    const auto end = model->second.upper_bound(slots.max());
+    for (auto ranks = model->second.lower_bound(slots.min()); ranks != end; ++ranks) {
+      int looks = 0;
+      for (auto next = ranks->second.rbegin(); next != ranks->second.rend() && ++looks <= kMostAsked; ++next) {
+        if (next->first < sequence) break;
+        const StoredJob& job = state.jobs.at(next->second).job();
+        const double own = TokensPerSecond(job, soft);
+        if (own <= 0) continue;
+        like = &job;
+        sequence = next->first;
+        speed = own;
+        break;
+      }
+    }
   }
   if (like == nullptr) {
     preview.add_notes("time: not known, no like job (same model, device and number of ranks) ran yet");

@@ -36,6 +36,7 @@ class EstimateSecondsTest : public testing::Test {
     }
     job.mutable_progress()->set_tokens_per_second(tokens_per_second);
     if (change) change(job);
+    state_.index.Add(record);
   }
 
   muster::v1::TrainingPreview Estimate() {

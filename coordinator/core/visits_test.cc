@@ -8,6 +8,7 @@
 #include "coordinator/core/gang.h"
 #include "coordinator/core/job_list.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/submission.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -156,13 +157,41 @@ TEST(Visits, APlanVisitsTheFirstJobThatCannotBePlacedAndNoneBehindIt) {
     for (int i = 0; i < more; ++i) cluster.Submit(500 + i);
     cluster.Give(Plan{});
     EXPECT_EQ(cluster.soft().queue.visited, 1) << more;
-    EXPECT_EQ(cluster.soft().cluster.refreshed(), 0) << "nothing has changed";
+    EXPECT_EQ(cluster.soft().cluster.refreshed().size(), 0) << "nothing has changed";
   }
   const JobRecord head = cluster.state().jobs.at("j20");
   EXPECT_EQ(WaitingReason(head, cluster.soft()).text, "needs 1 slot, 0 free");
   EXPECT_EQ(WaitingReason(cluster.state().jobs.at("j700"), cluster.soft()).text, "waits for its turn behind job j20");
   cluster.Hide([](const JobRecord& record) { return record.job().id() == "j20"; });
   EXPECT_NO_THROW(cluster.Give(Plan{}));
+}
+
+TEST(Visits, APlanLooksAtABoundedNumberOfJobsToBackfill) {
+  Cluster cluster(10, 19);
+  cluster.Submit(19, 2);  // 20 slots, of which one is free
+  for (int i = 0; i < 400; ++i) cluster.Submit(20 + i);
+  cluster.Give(Plan{});
+  EXPECT_EQ(cluster.soft().queue.visited, 1 + kMostBackfillLooks);
+  EXPECT_EQ(WaitingReason(cluster.state().jobs.at("j20"), cluster.soft()).text,
+            "waits for its turn behind job j19: the free slots are reserved for that job, which may need them at any moment");
+  EXPECT_EQ(WaitingReason(cluster.state().jobs.at("j419"), cluster.soft()).text, "waits for its turn behind job j19");
+  cluster.Hide([&](const JobRecord& record) { return record.sequence() <= 20 + kMostBackfillLooks; });
+  EXPECT_NO_THROW(cluster.Give(Plan{}));
+}
+
+TEST(Visits, AnEstimateOfSecondsVisitsJobsOfTheSameModelAlone) {
+  Cluster cluster(10, 500);
+  cluster.Hide([](const JobRecord& record) { return record.sequence() > 1'000'000; });
+  muster::v1::Job planned;
+  planned.mutable_resolved()->set_model_manifest("another");
+  planned.mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
+  planned.mutable_spec()->mutable_resources()->mutable_slots()->set_min(1);
+  planned.mutable_spec()->mutable_resources()->mutable_slots()->set_max(4);
+  muster::v1::TrainingPreview preview;
+  preview.set_total_steps(1);
+  preview.set_tokens_per_step(1);
+  EXPECT_NO_THROW(EstimateSeconds(cluster.state(), cluster.soft(), planned, preview));
+  EXPECT_EQ(preview.notes_size(), 1);
 }
 
 TEST(Visits, JobsThatAreTooWideForTheClusterAreVisitedOncePerWidth) {
@@ -177,7 +206,7 @@ TEST(Visits, AfterAChangeAPlanLooksAtTheWorkersThatChangedAlone) {
   Cluster cluster(40, 500);
   cluster.Give(JobCommand{1, Verb::kCancel, cluster.JobOf(7), "ada", ""});
   cluster.Give(Plan{});
-  EXPECT_EQ(cluster.soft().cluster.refreshed(), 1);
+  EXPECT_EQ(cluster.soft().cluster.refreshed().size(), 1);
 }
 
 TEST(Visits, AListReadsItsPage) {

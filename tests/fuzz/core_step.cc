@@ -178,6 +178,7 @@ class Cluster {
     for (int turn = 0; !events.empty(); ++turn) {
       FUZZ_CHECK(turn < 4, "a plan asks for a plan without end");
       Soft copy = soft_;
+      const Event given = events.back();
       const Decision decision = Step(state_, soft_, events.back(), now_);
       const Decision again = Step(state_, copy, events.back(), now_);
       events.pop_back();
@@ -198,6 +199,7 @@ class Cluster {
       }
       CheckSlots();
       CheckCluster();
+      if (std::holds_alternative<Plan>(given)) CheckEnds();
       if (decision.replan) events.push_back(Plan{});
     }
   }
@@ -237,6 +239,19 @@ class Cluster {
                         kept[i].withheld_reason.empty() == snapshot.workers[i].withheld_reason.empty();
       FUZZ_CHECK(same, absl::StrCat("the index has other slots of ", kept[i].name, ": ", kept[i].withheld_reason, " and ",
                                     snapshot.workers[i].withheld_reason));
+    }
+  }
+
+  // Of each running attempt, how many of its slots others can use once it has ended.
+  void CheckEnds() const {
+    FUZZ_CHECK(soft_.ends.size() == state_.index.running.size(), "the index of attempts has others than run");
+    for (const std::string& id : state_.index.running) {
+      uint32_t slots = 0;
+      for (const auto& rank : state_.jobs.at(id).job().attempts().rbegin()->ranks()) {
+        const auto worker = soft_.cluster.workers().find(rank.worker());
+        slots += worker != soft_.cluster.workers().end() && !worker->second.out;
+      }
+      FUZZ_CHECK(soft_.ends.at(id).slots == slots, absl::StrCat("the index of attempts has other slots of ", id));
     }
   }
 

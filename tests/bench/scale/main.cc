@@ -2,6 +2,7 @@
 //
 //   muster-scale-bench core                   the pure core: microseconds per event, bytes per waiting job
 //   muster-scale-bench journal                what attempts of a wide job write, and the restart after them
+//   muster-scale-bench placement              how much of a cluster jobs use, with and without backfill
 //   muster-scale-bench fleet --workers 1000   a real coordinator, under simulated agents over gRPC on loopback
 #include <signal.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include "tests/bench/scale/core_cost.h"
 #include "tests/bench/scale/fleet_run.h"
 #include "tests/bench/scale/journal_cost.h"
+#include "tests/bench/scale/placement_run.h"
 
 namespace muster::bench {
 namespace {
@@ -53,6 +55,16 @@ int PrintJournal(const std::vector<uint32_t>& ranks, const std::vector<uint32_t>
     }
   }
   return 0;
+}
+
+void PrintPlacement(const PlacementRun& run) {
+  std::printf("| rule | slots used | mean wait, minutes | of jobs of 8 slots and more | started ahead | us per plan |\n");
+  std::printf("|---|---|---|---|---|---|\n");
+  for (const PlacementFigures& figures : MeasurePlacement(run)) {
+    std::printf("| %s | %.1f%% | %.1f | %.1f | %.0f%% | %.0f |\n", figures.rule.c_str(), 100 * figures.utilization,
+                figures.mean_wait_minutes, figures.wide_wait_minutes, 100 * figures.ahead_share, figures.plan_microseconds);
+    std::fflush(stdout);
+  }
 }
 
 int PrintFleet(FleetRun run) {
@@ -94,6 +106,14 @@ int main(int argc, char** argv) {
   CLI::App* journal = app.add_subcommand("journal", "What attempts of one wide job write");
   journal->add_option("--ranks", ranks, "Numbers of ranks")->delimiter(',')->capture_default_str();
   journal->add_option("--attempts", attempts, "Numbers of attempts")->delimiter(',')->capture_default_str();
+  muster::bench::PlacementRun placement_run;
+  CLI::App* placement = app.add_subcommand("placement", "Queues in simulated time, with and without backfill");
+  placement->add_option("--workers", placement_run.workers, "Of 8 slots each")->capture_default_str();
+  placement->add_option("--jobs", placement_run.jobs, "Of each queue, of 1 to 16 slots")->capture_default_str();
+  placement->add_option("--queues", placement_run.queues, "Whose figures are averaged")->capture_default_str();
+  placement->add_option("--load", placement_run.load, "Work that arrives, as a share of what the cluster can do")
+      ->capture_default_str();
+  placement->add_option("--seed", placement_run.seed, "Of the queues")->capture_default_str();
 
   muster::bench::FleetRun run;
   run.coordinator = std::filesystem::path(argv[0]).parent_path() / "muster-coordinator";
@@ -114,5 +134,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (journal->parsed()) return muster::bench::PrintJournal(ranks, attempts);
+  if (placement->parsed()) {
+    muster::bench::PrintPlacement(placement_run);
+    return 0;
+  }
   return muster::bench::PrintFleet(std::move(run));
 }
