@@ -47,14 +47,20 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     });
   }
 
-  grpc::Status Sweep(grpc::ServerContext* call, const internal::v1::SweepRequest* request,
+  grpc::Status Sweep(grpc::ServerContext* call, grpc::ServerReader<internal::v1::SweepRequest>* reader,
                      internal::v1::SweepResponse* response) override {
-    return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall&) -> absl::Status {
-      ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, *request, data_.clock.Now()));
+    return data_.admission.Serve(*call, "DataPlaneService/Sweep", nullptr, [&](AdmittedCall&) -> absl::Status {
+      bool dry_run = false;
+      const auto next = [&](internal::v1::SweepRequest& request) {
+        if (!reader->Read(&request)) return false;
+        dry_run = dry_run || request.dry_run();
+        return true;
+      };
+      ASSIGN_OR_RETURN(*response, SweepStores(data_.stores, next, data_.clock.Now()));
       for (const v1::GarbageKind& kind : response->kinds()) {
-        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(), kind.kind(),
+        spdlog::info("{} {} {} of {} bytes", dry_run ? "would remove" : "removed", kind.count(), kind.kind(),
                      kind.bytes());
-        if (!request->dry_run()) {
+        if (!dry_run) {
           data_.metrics.garbage_bytes.With({kind.kind()}).Increment(static_cast<double>(kind.bytes()));
         }
       }
