@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -19,7 +20,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kRetry = absl::Seconds(5);
+constexpr absl::Duration kFirstRetry = absl::Seconds(5), kLastRetry = absl::Minutes(10);
 constexpr size_t kPage = 1000;  // manifests that one look at the state reads
 constexpr absl::Duration kPatience = absl::Seconds(3);
 
@@ -41,8 +42,9 @@ void BlobCollector::Start(Backend* backend) {
 }
 
 void BlobCollector::Collect(const std::string& manifest) {
+  const absl::Duration now = RealClock().Monotonic();
   absl::MutexLock lock(&mutex_);
-  queue_.push_back({manifest, RealClock().Monotonic()});
+  queue_.emplace(now, Dropped{.manifest = manifest, .let_go = now});
 }
 
 void BlobCollector::Stop() {
@@ -54,28 +56,61 @@ void BlobCollector::Stop() {
 }
 
 void BlobCollector::Run() {
-  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); };
+  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || (!queue_.empty() && queue_.begin()->first <= RealClock().Monotonic());
+  };
   while (true) {
     Dropped dropped;
     {
       absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(&ready));
+      while (!ready()) {
+        // Until something is to be tried, or something comes that may be tried before it.
+        const auto first = queue_.empty() ? absl::InfiniteDuration() : queue_.begin()->first;
+        const size_t size = queue_.size();
+        const auto changed = [this, size]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || queue_.size() != size; };
+        mutex_.AwaitWithTimeout(absl::Condition(&changed), first - RealClock().Monotonic());
+      }
       if (stopping_) return;
-      dropped = queue_.front();
+      dropped = queue_.begin()->second;
+      queue_.erase(queue_.begin());
     }
-    absl::Status status;
-    for (const auto& server : servers_) {
-      if (status.ok()) status = CollectFrom(server, dropped);
-    }
-    if (status.ok()) backend_->Post(BlobsCollected{dropped.manifest});
-    absl::MutexLock lock(&mutex_);
+    const absl::Status status = CollectFromAll(dropped);
     if (status.ok()) {
-      queue_.pop_front();
-    } else {
-      spdlog::warn("blobs of checkpoint {} are not deleted yet: {}", dropped.manifest, status.ToString());
-      mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kRetry);
+      backend_->Post(BlobsCollected{dropped.manifest});
+      continue;
     }
+    dropped.wait = std::clamp(2 * dropped.wait, kFirstRetry, kLastRetry);
+    spdlog::warn("blobs of checkpoint {} are not deleted yet, the next try is in {}: {}", dropped.manifest,
+                 absl::FormatDuration(dropped.wait), status.ToString());
+    absl::MutexLock lock(&mutex_);
+    queue_.emplace(RealClock().Monotonic() + dropped.wait, dropped);
   }
+}
+
+absl::Status BlobCollector::CollectFromAll(const Dropped& dropped) {
+  for (const auto& server : servers_) RETURN_IF_ERROR(CollectFrom(server, dropped));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<muster::v1::FileManifest>> BlobCollector::KeptManifests(
+    BlobClient& client, const std::set<std::string>& digests) {
+  std::erase_if(known_, [&](const auto& known) { return !digests.contains(known.first); });
+  std::vector<muster::v1::FileManifest> kept;
+  for (const std::string& digest : digests) {
+    if (!known_.contains(digest)) {
+      absl::StatusOr<muster::v1::FileManifest> read = client.GetManifest(digest);
+      if (absl::IsDataLoss(read.status())) read = client.GetManifest(digest);  // damaged there, or only on its way?
+      if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs
+      if (absl::IsDataLoss(read.status())) {
+        spdlog::warn("manifest {} is damaged: {}", digest, read.status().ToString());
+        continue;
+      }
+      RETURN_IF_ERROR(read.status());
+      known_[digest] = *std::move(read);
+    }
+    kept.push_back(known_[digest]);
+  }
+  return kept;
 }
 
 absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& server, const Dropped& taken) {
@@ -109,19 +144,11 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   }
   if (manifests.contains(manifest)) return absl::OkStatus();
   BlobClient client(server, kPatience);
-  std::vector<muster::v1::FileManifest> kept;
-  for (const std::string& digest : manifests) {
-    if (!known_.contains(digest)) {
-      absl::StatusOr<muster::v1::FileManifest> read = client.GetManifest(digest);
-      if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs
-      RETURN_IF_ERROR(read.status());
-      known_[digest] = *std::move(read);
-    }
-    kept.push_back(known_[digest]);
-    blobs.insert(digest);
-  }
+  ASSIGN_OR_RETURN(const std::vector<muster::v1::FileManifest> kept, KeptManifests(client, manifests));
+  blobs.insert(manifests.begin(), manifests.end());
   absl::StatusOr<muster::v1::FileManifest> gone = client.GetManifest(manifest);
   if (absl::IsNotFound(gone.status())) return absl::OkStatus();
+  if (absl::IsDataLoss(gone.status())) gone = muster::v1::FileManifest();  // its files go when nothing uses them
   RETURN_IF_ERROR(gone.status());
   muster::internal::v1::DeleteBlobsRequest request;
   for (const std::string& digest : BlobsToDelete(manifest, *gone, kept, blobs)) request.add_digests(digest);

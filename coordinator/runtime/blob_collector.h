@@ -1,19 +1,22 @@
-// Deletes the blobs of checkpoints that jobs dropped, one manifest after the other, on a thread of its own. What is
-// left when the coordinator ends is deleted after its next start, because the journal remembers it.
+// Deletes the blobs of checkpoints that jobs dropped, one manifest after the other, on a thread of its own. One that
+// cannot be collected is tried again later and holds up no other. What is left when the coordinator ends is deleted
+// after its next start, because the journal remembers it.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/rpc/blobs.h"
 #include "coordinator/service/backend.h"
 #include "muster/v1/blob.pb.h"
 
@@ -36,8 +39,13 @@ class BlobCollector {
   struct Dropped {
     std::string manifest;
     absl::Duration let_go;  // monotonic
+    absl::Duration wait;    // after the last failure
   };
   void Run();
+  absl::Status CollectFromAll(const Dropped& dropped);
+  // The kept manifests that the server has. One that is damaged there keeps nothing: nobody can read it again.
+  absl::StatusOr<std::vector<muster::v1::FileManifest>> KeptManifests(BlobClient& client,
+                                                                      const std::set<std::string>& digests);
   absl::Status CollectFrom(const std::shared_ptr<grpc::Channel>& server, const Dropped& dropped);
 
   const std::vector<std::shared_ptr<grpc::Channel>> servers_;
@@ -45,7 +53,7 @@ class BlobCollector {
   std::map<std::string, muster::v1::FileManifest> known_;  // by digest; the thread's own
 
   absl::Mutex mutex_;
-  std::deque<Dropped> queue_ ABSL_GUARDED_BY(mutex_);
+  std::multimap<absl::Duration, Dropped> queue_ ABSL_GUARDED_BY(mutex_);  // by when to try
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -128,8 +128,10 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> data_server, MakeChannel(options.data_address, options.security));
   const std::vector<std::shared_ptr<grpc::Channel>> channels = {data_server};
   parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
-  parts->logs = std::make_unique<LogStore>(options.state / "logs");
-  parts->history = std::make_unique<MetricsHistory>(options.state / "logs");
+  // Below the limit the coordinator takes no new work either: what is left is the journal's.
+  const HasRoom has_room = RoomIn(options.state, options.min_free_bytes);
+  parts->logs = std::make_unique<LogStore>(options.state / "logs", LogStore::kMaxFile, has_room);
+  parts->history = std::make_unique<MetricsHistory>(options.state / "logs", MetricsHistory::kMaxPoints, has_room);
   parts->collector = std::make_unique<BlobCollector>(channels);
 
   EventLoop::Options loop;
@@ -169,6 +171,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->calls = std::make_unique<CallMetrics>(parts->metrics->registry());
   ASSIGN_OR_RETURN(parts->admission, Admission::Create({.tokens = options.tokens,
                                                         .audit = options.state / "audit",
+                                                        .audit_room = has_room,
                                                         .limits = options.limits,
                                                         .observer = parts->calls.get(),
                                                         .clock = options.clock}));

@@ -79,6 +79,32 @@ class CoordinatorTest : public testing::Test {
     agent.Send(report);
   }
 
+  std::string BeginJobThatKeepsOneCheckpoint(FakeAgent& agent) {
+    muster::v1::JobSpec spec = SmallJob(1);
+    spec.mutable_checkpoint()->set_keep(1);
+    const std::string id = Submit(spec);
+    EXPECT_TRUE(agent.Begin(id, {0}));
+    return id;
+  }
+
+  static std::string ManifestOf(const std::vector<std::string>& digests) {
+    muster::v1::FileManifest manifest;
+    for (const std::string& digest : digests) {
+      manifest.add_files()->set_digest(digest);
+      manifest.mutable_files(manifest.files_size() - 1)->set_path("file" + std::to_string(manifest.files_size()));
+    }
+    return manifest.SerializeAsString();
+  }
+
+  static muster::internal::v1::Report Stored(const std::string& job, uint64_t step, const std::string& manifest) {
+    muster::internal::v1::Report report;
+    report.set_job_id(job);
+    report.set_attempt(1);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
+    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(manifest);
+    return report;
+  }
+
   std::unique_ptr<FakeCluster> cluster_;
   std::unique_ptr<JobService::Stub> jobs_;
 };
@@ -515,33 +541,45 @@ TEST_F(CoordinatorTest, LetsRanksMeetUntilTheAttemptEnds) {
 
 TEST_F(CoordinatorTest, DeletesBlobsOfDroppedCheckpointsAlone) {
   auto agent = Agent("w1", 1);
-  muster::v1::JobSpec spec = SmallJob(1);
-  spec.mutable_checkpoint()->set_keep(1);
-  const std::string id = Submit(spec);
-  ASSERT_TRUE(agent->Begin(id, {0}));
+  const std::string id = BeginJobThatKeepsOneCheckpoint(*agent);
   auto& blobs = cluster_->data().blobs;
   const std::string shared = blobs.Put("configuration");
   std::vector<std::string> own, manifests;
   for (int step : {20, 40}) {
     own.push_back(blobs.Put("weights " + std::to_string(step)));
-    muster::v1::FileManifest manifest;
-    for (const std::string& digest : {shared, own.back()}) {
-      manifest.add_files()->set_digest(digest);
-      manifest.mutable_files(manifest.files_size() - 1)->set_path("file" + std::to_string(manifest.files_size()));
-    }
-    manifests.push_back(blobs.Put(manifest.SerializeAsString()));
-    muster::internal::v1::Report report;
-    report.set_job_id(id);
-    report.set_attempt(1);
-    report.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
-    report.mutable_checkpoint()->mutable_checkpoint()->set_manifest(manifests.back());
-    agent->Send(report);
+    manifests.push_back(blobs.Put(ManifestOf({shared, own.back()})));
+    agent->Send(Stored(id, step, manifests.back()));
   }
   EXPECT_TRUE(blobs.WaitUntilGone(own[0], absl::Seconds(20)));
   EXPECT_FALSE(blobs.Has(manifests[0]));
   EXPECT_TRUE(blobs.Has(shared));
   EXPECT_TRUE(blobs.Has(own[1]));
   EXPECT_TRUE(blobs.Has(manifests[1]));
+}
+
+TEST_F(CoordinatorTest, AManifestThatCannotBeCollectedHoldsUpNoOther) {
+  auto agent = Agent("w1", 1);
+  const std::string id = BeginJobThatKeepsOneCheckpoint(*agent);
+  auto& blobs = cluster_->data().blobs;
+  const std::string weights = blobs.Put("weights");
+  const std::string unreachable = blobs.Put(ManifestOf({blobs.Put("others")})), dropped = blobs.Put(ManifestOf({weights})),
+                    last = blobs.Put(ManifestOf({blobs.Put("last")}));
+  blobs.Refuse(unreachable);
+  agent->Send(Stored(id, 20, unreachable));
+  agent->Send(Stored(id, 40, dropped));
+  agent->Send(Stored(id, 60, last));
+  EXPECT_TRUE(blobs.WaitUntilGone(weights, absl::Seconds(20)));
+  EXPECT_TRUE(blobs.Has(unreachable)) << "tried again later";
+}
+
+TEST_F(CoordinatorTest, ADamagedManifestThatIsKeptHoldsUpNoOther) {
+  auto agent = Agent("w1", 1);
+  const std::string id = BeginJobThatKeepsOneCheckpoint(*agent);
+  auto& blobs = cluster_->data().blobs;
+  const std::string weights = blobs.Put("weights");
+  agent->Send(Stored(id, 20, blobs.Put(ManifestOf({weights}))));
+  agent->Send(Stored(id, 40, blobs.Put("this is no manifest")));
+  EXPECT_TRUE(blobs.WaitUntilGone(weights, absl::Seconds(20)));
 }
 
 TEST_F(CoordinatorTest, ShowsWorkersAndDrainsThem) {

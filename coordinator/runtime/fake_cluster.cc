@@ -45,6 +45,7 @@ grpc::Status FakeData::Blobs::GetBlob(grpc::ServerContext*, const muster::v1::Ge
   muster::v1::GetBlobResponse response;
   {
     absl::MutexLock lock(&mutex_);
+    if (refused_.contains(request->digest())) return {grpc::StatusCode::INTERNAL, "the disk does not answer"};
     const auto found = blobs_.find(request->digest());
     if (found == blobs_.end()) return {grpc::StatusCode::NOT_FOUND, "no such blob"};
     response.set_size(found->second.size());
@@ -75,6 +76,11 @@ std::string FakeData::Blobs::Put(const std::string& bytes) {
 bool FakeData::Blobs::Has(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
   return blobs_.contains(digest);
+}
+
+void FakeData::Blobs::Refuse(const std::string& digest) {
+  absl::MutexLock lock(&mutex_);
+  refused_.insert(digest);
 }
 
 bool FakeData::Blobs::WaitUntilGone(const std::string& digest, absl::Duration wait) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,11 +43,13 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
     // All at once: nobody sees some of them gone.
     void Delete(const google::protobuf::RepeatedPtrField<std::string>& digests);
     bool Has(const std::string& digest);
+    void Refuse(const std::string& digest);  // to give it out
     bool WaitUntilGone(const std::string& digest, absl::Duration wait);
 
    private:
     absl::Mutex mutex_;
     std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);
+    std::set<std::string> refused_ ABSL_GUARDED_BY(mutex_);
   };
   class Models final : public muster::v1::ModelService::Service {
    public:

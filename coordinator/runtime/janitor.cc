@@ -18,11 +18,14 @@
 namespace muster {
 namespace {
 
+using muster::internal::v1::SweepRequest;
+using muster::internal::v1::SweepResponse;
 using muster::v1::CollectGarbageResponse;
 using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
+constexpr int kMostRoots = 10000;  // digests in one message, about 660 KB
 
 void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
   if (count == 0) return;
@@ -53,6 +56,26 @@ Sums Totals(const CollectGarbageResponse& response) {
 std::string Summary(bool dry_run, const CollectGarbageResponse& response) {
   const auto [count, bytes] = Totals(response);
   return absl::StrCat(dry_run ? "would remove " : "removed ", count, count == 1 ? " thing, " : " things, ", bytes, " bytes");
+}
+
+// In messages of kMostRoots digests, the first of which is `request` with its other fields.
+void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) {
+  int count = 0;
+  const auto add_all = [&](const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
+    for (const std::string& digest : digests) {
+      (request.*add)(digest);
+      if (++count < kMostRoots) continue;
+      if (!stream.Write(request)) return;
+      request.Clear();
+      count = 0;
+    }
+  };
+  add_all(roots.manifests, &SweepRequest::add_manifests);
+  add_all(roots.blobs, &SweepRequest::add_blobs);
+  add_all(roots.datasets, &SweepRequest::add_datasets);
+  request.set_last(true);
+  stream.Write(request);
+  stream.WritesDone();  // Finish() says why it failed, if it did
 }
 
 uint64_t BytesBelow(const std::filesystem::path& folder) {
@@ -168,15 +191,11 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
 }
 
 absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
-  muster::internal::v1::SweepRequest request;
-  request.set_unused_seconds(absl::ToInt64Seconds(options_.unused));
-  request.set_dry_run(dry_run);
+  Roots roots;
+  uint64_t epoch = 0;
   RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-    const Roots roots = RootsOf(state);
-    request.set_epoch(state.epoch);
-    for (const std::string& digest : roots.manifests) request.add_manifests(digest);
-    for (const std::string& digest : roots.blobs) request.add_blobs(digest);
-    for (const std::string& digest : roots.datasets) request.add_datasets(digest);
+    roots = RootsOf(state);
+    epoch = state.epoch;
   }));
   for (const auto& server : options_.data_servers) {
     const auto context = std::make_shared<grpc::ClientContext>();
@@ -186,10 +205,14 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
       if (stopping_) return absl::UnavailableError("the coordinator is shutting down");
       call_ = context;
     }
-    muster::internal::v1::SweepResponse swept;
-    RETURN_IF_ERROR(WithContext(
-        FromGrpc(muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), request, &swept)),
-        "data server"));
+    SweepRequest first;
+    first.set_epoch(epoch);
+    first.set_unused_seconds(absl::ToInt64Seconds(options_.unused));
+    first.set_dry_run(dry_run);
+    SweepResponse swept;
+    const auto stream = muster::internal::v1::DataPlaneService::NewStub(server)->Sweep(context.get(), &swept);
+    SendRoots(roots, std::move(first), *stream);
+    RETURN_IF_ERROR(WithContext(FromGrpc(stream->Finish()), "data server"));
     for (const auto& kind : swept.kinds()) Count(CategoryOf(kind), kind.count(), kind.bytes(), response);
     for (const auto& item : swept.largest()) {
       *response.add_largest() = item;

@@ -13,19 +13,40 @@
 namespace muster {
 
 constexpr uint64_t kReadAtOnce = 256 << 10;
+constexpr size_t kMostLeftOut = 10'000;  // files whose gaps are counted
 
 std::filesystem::path LogStore::PathOf(const std::string& job_id, uint32_t attempt, uint32_t rank) const {
   return folder_ / job_id / absl::StrCat(attempt, "-", rank, ".log");
 }
 
+void LogStore::LeaveOut(const std::filesystem::path& path, uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  if (left_out_.size() >= kMostLeftOut && !left_out_.contains(path)) return;
+  left_out_[path] += bytes;
+}
+
+uint64_t LogStore::TakeLeftOut(const std::filesystem::path& path) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = left_out_.find(path);
+  if (found == left_out_.end()) return 0;
+  return left_out_.extract(found).mapped();
+}
+
 absl::Status LogStore::Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text) {
   if (!IsValidName(job_id)) return absl::InvalidArgumentError("job_id: not a name");
   const std::filesystem::path path = PathOf(job_id, attempt, rank);
+  if (!has_room_()) {
+    LeaveOut(path, text.size());
+    return absl::OkStatus();
+  }
   std::error_code error;
   const uint64_t size = std::filesystem::exists(path, error) ? std::filesystem::file_size(path, error) : 0;
   if (size > max_file_) return absl::OkStatus();
   if (size == 0) RETURN_IF_ERROR(MakeFolders(path.parent_path()));
   std::ofstream file(path, std::ios::binary | std::ios::app);
+  if (const uint64_t bytes = TakeLeftOut(path); bytes > 0) {
+    file << "[muster] " << bytes << " bytes were left out here: the coordinator's disk was full\n";
+  }
   file << text;
   if (size + text.size() > max_file_) {
     file << "[muster] this log is full (" << (max_file_ >> 20) << " MiB); the rest is left out\n";

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/disk_room.h"
 #include "coordinator/service/job_followers.h"
 
 namespace muster {
@@ -19,11 +21,11 @@ class LogStore {
  public:
   static constexpr uint64_t kMaxFile = 16 << 20;  // bytes
 
-  explicit LogStore(std::filesystem::path folder, uint64_t max_file = kMaxFile)
-      : folder_(std::move(folder)), max_file_(max_file) {}
+  explicit LogStore(std::filesystem::path folder, uint64_t max_file = kMaxFile, HasRoom has_room = AlwaysRoom())
+      : folder_(std::move(folder)), max_file_(max_file), has_room_(std::move(has_room)) {}
 
-  // `job_id` must be a valid name (common/files.h). Past the file's limit the text is dropped, with a last line that
-  // says so.
+  // `job_id` must be a valid name (common/files.h). Past the file's limit, and while the disk has no room, the text is
+  // dropped; a line in its place says so.
   absl::Status Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text);
 
   // Everything of the job, its metrics included.
@@ -51,14 +53,18 @@ class LogStore {
 
  private:
   std::filesystem::path PathOf(const std::string& job_id, uint32_t attempt, uint32_t rank) const;
+  void LeaveOut(const std::filesystem::path& path, uint64_t bytes);
+  uint64_t TakeLeftOut(const std::filesystem::path& path);
 
   const std::filesystem::path folder_;
   const uint64_t max_file_;
+  const HasRoom has_room_;
   JobFollowers followers_;
   mutable absl::Mutex mutex_;
   uint64_t announced_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t settled_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<std::filesystem::path, uint64_t> left_out_ ABSL_GUARDED_BY(mutex_);  // bytes, since a file was last written
 };
 
 }  // namespace muster

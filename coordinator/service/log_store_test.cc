@@ -47,6 +47,19 @@ TEST_F(LogStoreTest, StopsAtTheLimitAndSaysSo) {
   EXPECT_THAT(text, testing::EndsWith("left out\n"));
 }
 
+TEST_F(LogStoreTest, LeavesOutWhatComesWhileTheDiskIsFullAndSaysSo) {
+  bool room = true;
+  LogStore logs(folder_, LogStore::kMaxFile, [&room] { return room; });
+  ASSERT_TRUE(logs.Append("a", 1, 0, "before\n").ok());
+  room = false;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(logs.Append("a", 1, 0, "12345\n").ok());
+  EXPECT_EQ(*logs.Read("a", logs.List("a")[0], 0, true), "before\n");
+  room = true;
+  for (const char* text : {"after\n", "later\n"}) ASSERT_TRUE(logs.Append("a", 1, 0, text).ok());
+  EXPECT_EQ(*logs.Read("a", logs.List("a")[0], 0, true),
+            "before\n[muster] 18 bytes were left out here: the coordinator's disk was full\nafter\nlater\n");
+}
+
 TEST_F(LogStoreTest, WaitsForWhatWasAnnouncedBeforeAndNoLonger) {
   LogStore logs(folder_);
   logs.Announce();

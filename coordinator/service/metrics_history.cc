@@ -50,6 +50,12 @@ std::string BytesOf(const std::vector<StepMetrics>& points) {
 std::filesystem::path MetricsHistory::PathOf(const std::string& job_id) const { return folder_ / job_id / "steps.pb"; }
 
 void MetricsHistory::Record(const std::string& job_id, StepMetrics point) {
+  if (!has_room_()) {
+    if (full_.exchange(true)) return;
+    spdlog::warn("metrics by step are not kept while the disk is full; jobs run on");
+    return;
+  }
+  if (full_.exchange(false)) spdlog::info("metrics by step are kept again");
   const size_t bytes = point.ByteSizeLong() + sizeof(StepMetrics);
   {
     absl::MutexLock lock(&mutex_);

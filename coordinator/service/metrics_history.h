@@ -4,6 +4,7 @@
 // Thread-safe. Recording never blocks; reading reads files.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/disk_room.h"
 #include "common/process/disk_worker.h"
 #include "coordinator/service/job_followers.h"
 #include "muster/v1/job_metrics.pb.h"
@@ -24,11 +26,11 @@ class MetricsHistory {
  public:
   static constexpr size_t kMaxPoints = 4000;  // about 500 KiB
 
-  explicit MetricsHistory(std::filesystem::path folder, size_t max_points = kMaxPoints)
-      : folder_(std::move(folder)), max_points_(max_points) {}
+  explicit MetricsHistory(std::filesystem::path folder, size_t max_points = kMaxPoints, HasRoom has_room = AlwaysRoom())
+      : folder_(std::move(folder)), max_points_(max_points), has_room_(std::move(has_room)) {}
 
   // Points of one job come in the order of attempt and step; one that is not above the last is dropped. `job_id` must be
-  // a valid name (common/files.h). Dropped, with a line in the log, if the disk is too slow.
+  // a valid name (common/files.h). Dropped, with a line in the log, if the disk is too slow or has no room.
   void Record(const std::string& job_id, muster::v1::StepMetrics point);
 
   // What a reader has seen. The first one has seen nothing.
@@ -58,7 +60,9 @@ class MetricsHistory {
 
   const std::filesystem::path folder_;
   const size_t max_points_;
+  const HasRoom has_room_;
   JobFollowers followers_;
+  std::atomic<bool> full_ = false;  // since the last point
   std::map<std::string, Tail> tails_;  // of the writer's thread alone
   absl::Mutex mutex_;
   uint64_t recorded_ ABSL_GUARDED_BY(mutex_) = 0;

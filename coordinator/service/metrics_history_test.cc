@@ -43,6 +43,20 @@ class MetricsHistoryTest : public testing::Test {
   const std::filesystem::path folder_;
 };
 
+TEST_F(MetricsHistoryTest, KeepsNothingWhileTheDiskIsFull) {
+  bool room = true;
+  MetricsHistory history(folder_, MetricsHistory::kMaxPoints, [&room] { return room; });
+  for (const uint64_t step : {1, 2, 3}) {
+    room = step != 2;
+    history.Record("a", Point(1, step));
+  }
+  ASSERT_TRUE(history.WaitUntilWritten(absl::Minutes(1)));
+  MetricsHistory::Cursor cursor;
+  const auto points = history.Read("a", 10, cursor).value();
+  ASSERT_EQ(points.size(), 2u);
+  EXPECT_EQ(points[1].step(), 3u);
+}
+
 TEST_F(MetricsHistoryTest, KeepsPointsByAttemptAndStep) {
   MetricsHistory history(folder_);
   Put(history, 1, {1, 2, 2, 5});

@@ -1,6 +1,8 @@
-// muster-stream-bench: at what rate a data server streams shares of steps to ranks, per core, over mTLS on loopback.
-// The server is this process, its clients are a child process, so each one's processor time is counted separately.
+// muster-stream-bench: at what rate a data server streams shares of steps to ranks, per core, over mTLS on loopback; or,
+// with --evaluation, how long all ranks of an evaluation wait, and the memory that the server takes for them. The
+// server is this process, its clients are a child process, so each one's processor time is counted separately.
 #include <grpcpp/grpcpp.h>
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -37,6 +39,7 @@ namespace fs = std::filesystem;
 struct Options {
   uint32_t ranks = 4, queries = 512, steps = 64, positives = 8, passages = 50'000, words = 200;
   fs::path folder = fs::temp_directory_path();
+  bool evaluation = false;
   int client = 0;  // of a child: the server's port
   std::string json;
 };
@@ -127,6 +130,8 @@ absl::StatusOr<muster::internal::v1::StreamRequest> Resolve(const Options& optio
   spec.mutable_data()->mutable_positives()->set_per_query(options.positives);
   spec.mutable_batch()->set_queries(options.queries);
   spec.mutable_duration()->set_steps(options.steps);
+  spec.mutable_evaluate()->set_dataset("set");
+  spec.mutable_evaluate()->set_split("train");
   FillDefaults(spec);
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "coordinator", port));
   grpc::ClientContext call;
@@ -153,67 +158,111 @@ absl::StatusOr<std::string> TicketOf(const Options& options, const muster::inter
   return SignTicket(TicketFor(assignment, "worker", RealClock().Now()), signer);
 }
 
-// All ranks' streams at once, each on its own connection. Returns the number of bytes.
-absl::StatusOr<uint64_t> ReadAll(const Options& options, const muster::internal::v1::StreamRequest& request, int port) {
+struct Received {
+  uint64_t bytes = 0;
+  absl::Duration until_first;  // message
+  absl::Status status;
+};
+
+absl::Status ReadSteps(muster::internal::v1::DataPlaneService::Stub& stub, muster::internal::v1::StreamRequest own,
+                       absl::Duration start, Received& received) {
+  grpc::ClientContext call;
+  const auto stream = stub.Stream(&call, own);
+  for (muster::internal::v1::StepShare share; stream->Read(&share);) {
+    if (received.bytes == 0) received.until_first = RealClock().Monotonic() - start;
+    received.bytes += share.ByteSizeLong();
+  }
+  return FromGrpc(stream->Finish());
+}
+
+absl::Status ReadEvaluation(muster::internal::v1::DataPlaneService::Stub& stub,
+                            const muster::internal::v1::StreamRequest& own, absl::Duration start, Received& received) {
+  muster::internal::v1::StreamEvaluationRequest request;
+  *request.mutable_identity() = own.identity();
+  *request.mutable_spec() = own.spec();
+  *request.mutable_resolved() = own.resolved();
+  request.set_dataset(own.resolved().evaluate_dataset());
+  request.set_split(own.spec().evaluate().split());
+  grpc::ClientContext call;
+  const auto stream = stub.StreamEvaluation(&call, request);
+  for (muster::internal::v1::StreamEvaluationResponse response; stream->Read(&response);) {
+    if (received.bytes == 0) received.until_first = RealClock().Monotonic() - start;
+    received.bytes += response.ByteSizeLong();
+  }
+  return FromGrpc(stream->Finish());
+}
+
+// All ranks' streams at once, each on its own connection. Bytes of all, and the longest wait of one.
+absl::StatusOr<Received> ReadAll(const Options& options, const muster::internal::v1::StreamRequest& request, int port) {
   ASSIGN_OR_RETURN(const std::string ticket, TicketOf(options, request));
-  std::vector<uint64_t> bytes(options.ranks);
-  std::vector<absl::Status> statuses(options.ranks);
+  std::vector<Received> received(options.ranks);
   std::vector<std::thread> readers;
+  const absl::Duration start = RealClock().Monotonic();
   for (uint32_t rank = 0; rank < options.ranks; ++rank) {
     readers.emplace_back([&, rank] {
       const auto channel = ChannelAs(options, "worker", port, ticket);
       if (!channel.ok()) {
-        statuses[rank] = channel.status();
+        received[rank].status = channel.status();
         return;
       }
+      const auto stub = muster::internal::v1::DataPlaneService::NewStub(*channel);
       muster::internal::v1::StreamRequest own = request;
       own.mutable_identity()->set_rank(rank);
-      grpc::ClientContext call;
-      const auto stream = muster::internal::v1::DataPlaneService::NewStub(*channel)->Stream(&call, own);
-      for (muster::internal::v1::StepShare share; stream->Read(&share);) bytes[rank] += share.ByteSizeLong();
-      statuses[rank] = FromGrpc(stream->Finish());
+      received[rank].status = options.evaluation ? ReadEvaluation(*stub, own, start, received[rank])
+                                                 : ReadSteps(*stub, own, start, received[rank]);
     });
   }
   for (std::thread& reader : readers) reader.join();
-  uint64_t all = 0;
-  for (uint32_t rank = 0; rank < options.ranks; ++rank) {
-    RETURN_IF_ERROR(statuses[rank]);
-    all += bytes[rank];
+  Received all;
+  for (const Received& one : received) {
+    RETURN_IF_ERROR(one.status);
+    all.bytes += one.bytes;
+    all.until_first = std::max(all.until_first, one.until_first);
   }
   return all;
 }
 
-// The child: streams everything once, and prints bytes, seconds and its processor time.
+// The child: streams everything once, and prints bytes, seconds, its processor time, and the longest wait.
 absl::Status RunClient(const Options& options) {
   muster::internal::v1::StreamRequest request;
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.folder / "request"));
   if (!request.ParseFromString(bytes)) return absl::InternalError("the request cannot be read");
   const double cpu = CpuSeconds(RUSAGE_SELF);
   const absl::Duration start = RealClock().Monotonic();
-  ASSIGN_OR_RETURN(const uint64_t size, ReadAll(options, request, options.client));
-  std::printf("%lu %f %f\n", size, absl::ToDoubleSeconds(RealClock().Monotonic() - start), CpuSeconds(RUSAGE_SELF) - cpu);
+  ASSIGN_OR_RETURN(const Received all, ReadAll(options, request, options.client));
+  std::printf("%lu %f %f %f\n", all.bytes, absl::ToDoubleSeconds(RealClock().Monotonic() - start),
+              CpuSeconds(RUSAGE_SELF) - cpu, absl::ToDoubleSeconds(all.until_first));
   return absl::OkStatus();
 }
 
 struct Rate {
-  double megabytes = 0, seconds = 0, server_cpu = 0, client_cpu = 0;
+  double megabytes = 0, seconds = 0, server_cpu = 0, client_cpu = 0, until_first = 0;
 };
 
 absl::StatusOr<Rate> RunChild(const Options& options, int port) {
   const std::string command =
       absl::StrCat(fs::read_symlink("/proc/self/exe").string(), " --client ", port, " --folder ", options.folder.string(),
-                   " --ranks ", options.ranks);
+                   " --ranks ", options.ranks, options.evaluation ? " --evaluation" : "");
   const double cpu = CpuSeconds(RUSAGE_SELF);
   FILE* child = popen(command.c_str(), "r");
   uint64_t bytes = 0;
   Rate rate;
-  if (child == nullptr || std::fscanf(child, "%lu %lf %lf", &bytes, &rate.seconds, &rate.client_cpu) != 3 ||
+  if (child == nullptr || std::fscanf(child, "%lu %lf %lf %lf", &bytes, &rate.seconds, &rate.client_cpu, &rate.until_first) != 4 ||
       pclose(child) != 0) {
     return absl::InternalError(absl::StrCat(command, " failed"));
   }
   rate.server_cpu = CpuSeconds(RUSAGE_SELF) - cpu;
   rate.megabytes = static_cast<double>(bytes) / 1e6;
   return rate;
+}
+
+// A line of /proc/self/status.
+double StatusMib(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name + ":")) return std::strtod(line.c_str() + name.size() + 1, nullptr) / 1024;
+  }
+  return 0;
 }
 
 absl::Status RunServer(Options options) {
@@ -230,18 +279,40 @@ absl::Status RunServer(Options options) {
   server_options.state = options.folder / "state";
   server_options.security.certificates = options.folder / "data";
   server_options.limits.calls_per_second = 0;
-  ASSIGN_OR_RETURN(const auto server, DataServer::Start(server_options));
+  ASSIGN_OR_RETURN(auto server, DataServer::Start(server_options));
   RETURN_IF_ERROR(ImportSet(options, server->port()));
   RETURN_IF_ERROR(PushVocabulary(options, server->port()));
-  ASSIGN_OR_RETURN(const auto request, Resolve(options, server->port()));
+  absl::Duration resolved[2];  // the first such submission, and another one like it
+  muster::internal::v1::StreamRequest request;
+  for (absl::Duration& took : resolved) {
+    const absl::Duration start = RealClock().Monotonic();
+    ASSIGN_OR_RETURN(request, Resolve(options, server->port()));
+    took = RealClock().Monotonic() - start;
+  }
+  std::printf("names resolved in %.1f ms, then in %.1f ms\n", absl::ToDoubleMilliseconds(resolved[0]),
+              absl::ToDoubleMilliseconds(resolved[1]));
   RETURN_IF_ERROR(WriteFileAtomically(options.folder / "request", request.SerializeAsString()));
   // The first run makes the tokens, the dataset's index and the plans; the second measures a warm server.
   RETURN_IF_ERROR(RunChild(options, server->port()).status());
+  if (options.evaluation) {  // a server with tokens that has seen no evaluation
+    server.reset();
+    ASSIGN_OR_RETURN(server, DataServer::Start(server_options));
+    malloc_trim(0);
+    std::ofstream("/proc/self/clear_refs") << 5;  // the peak is counted from here on
+  }
   ASSIGN_OR_RETURN(const Rate rate, RunChild(options, server->port()));
-  std::printf("%u ranks, %u steps of %u queries with %u passages, about %u tokens each, over mTLS\n", options.ranks,
-              options.steps, options.queries, options.positives, options.words);
-  std::printf("%.1f MB in %.2f s; server %.0f MB/s per core, clients %.0f MB/s per core\n", rate.megabytes, rate.seconds,
-              rate.megabytes / rate.server_cpu, rate.megabytes / rate.client_cpu);
+  if (options.evaluation) {
+    std::printf("evaluation of %u documents by %u ranks, about %u tokens each, over mTLS\n", options.passages,
+                options.ranks, options.words);
+    std::printf("%.2f s until all ranks have their header, %.2f s until all have everything, %.1f MB; server %.2f s of "
+                "processor time, peak %.0f MiB, %.0f MiB of it files\n",
+                rate.until_first, rate.seconds, rate.megabytes, rate.server_cpu, StatusMib("VmHWM"), StatusMib("RssFile"));
+  } else {
+    std::printf("%u ranks, %u steps of %u queries with %u passages, about %u tokens each, over mTLS\n", options.ranks,
+                options.steps, options.queries, options.positives, options.words);
+    std::printf("%.1f MB in %.2f s; server %.0f MB/s per core, clients %.0f MB/s per core\n", rate.megabytes,
+                rate.seconds, rate.megabytes / rate.server_cpu, rate.megabytes / rate.client_cpu);
+  }
   if (!options.json.empty()) {
     std::ofstream(options.json) << nlohmann::json{{"megabytes", rate.megabytes},
                                                   {"seconds", rate.seconds},
@@ -266,6 +337,7 @@ int main(int argc, char** argv) {
   app.add_option("--positives", options.positives, "passages per query")->check(CLI::PositiveNumber);
   app.add_option("--passages", options.passages, "of the dataset")->check(CLI::PositiveNumber);
   app.add_option("--words", options.words, "mean tokens per passage")->check(CLI::PositiveNumber);
+  app.add_flag("--evaluation", options.evaluation, "streams an evaluation over all passages instead of steps");
   app.add_option("--folder", options.folder, "where the server's state is written");
   app.add_option("--json", options.json, "the figures are written to this file too");
   app.add_option("--client", options.client, "for its own use")->group("");

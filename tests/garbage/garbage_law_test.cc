@@ -65,7 +65,7 @@ class World {
   // When nothing runs any more, exactly what is needed is stored.
   void CheckThatNothingElseIsLeft() {
     clock_.Advance(absl::Hours(24 * 8));
-    ASSERT_TRUE(SweepStores(*stores_, Request(), clock_.Now()).ok());
+    ASSERT_TRUE(SweepStores(*stores_, Request(), /*next=*/{}, clock_.Now()).ok());
     std::set<std::string> blobs, datasets;
     Needed(blobs, datasets);
     std::set<std::string> stored;
@@ -377,6 +377,7 @@ class World {
     muster::internal::v1::SweepRequest request;
     const Roots roots = RootsOf(state_);
     request.set_epoch(state_.epoch);
+    request.set_last(true);
     request.set_unused_seconds(absl::ToInt64Seconds(kUnused));
     for (const std::string& digest : roots.manifests) request.add_manifests(digest);
     for (const std::string& digest : roots.blobs) request.add_blobs(digest);

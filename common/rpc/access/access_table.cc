@@ -16,7 +16,6 @@ constexpr RoleSet kCoordinators = {Role::kCoordinator};
 constexpr bool kStreams = true, kOnce = false;
 constexpr size_t kSmall = 64 << 10;
 constexpr size_t kDescription = 1 << 20;  // a job, a manifest, a thousand digests
-constexpr size_t kSweep = 60 << 20;             // what all known jobs need
 constexpr size_t kChunkRequest = (1 << 20) + (64 << 10);
 
 constexpr AccessRule kRules[] = {
@@ -57,7 +56,7 @@ constexpr AccessRule kRules[] = {
 
     {"DataPlaneService/Resolve", kSubmitters | kCoordinators, Effect::kReads, kOnce, kDescription},
     {"DataPlaneService/Preview", kCoordinators, Effect::kReads, kOnce, kDescription},
-    {"DataPlaneService/Sweep", kCoordinators, Effect::kChanges, kOnce, kSweep},
+    {"DataPlaneService/Sweep", kCoordinators, Effect::kChanges, kStreams, kDescription},
     {"DataPlaneService/DeleteBlobs", kOperators | kCoordinators, Effect::kChanges, kOnce, kDescription},
     // With a ticket of the attempt (common/rpc/access/ticket.h).
     {"DataPlaneService/Stream", kWorkers, Effect::kWorks, kStreams, kDescription},

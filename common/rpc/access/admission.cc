@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Admission>> Admission::Create(const Options& opti
     ASSIGN_OR_RETURN(admission->tokens_, TokenFile::Open(options.tokens, options.clock->Now()));
   }
   if (!options.audit.empty()) {
-    ASSIGN_OR_RETURN(admission->audit_, AuditLog::Open(options.audit));
+    ASSIGN_OR_RETURN(admission->audit_, AuditLog::Open(options.audit, options.audit_room));
   }
   return admission;
 }

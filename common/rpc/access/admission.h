@@ -57,6 +57,7 @@ class Admission {
   struct Options {
     std::filesystem::path tokens;  // the file; empty: no token is accepted
     std::filesystem::path audit;  // the folder; empty: no audit log
+    HasRoom audit_room = AlwaysRoom();  // without it, audit lines are counted and left out
     UserLimits limits;  // of users; processes have none
     CallObserver* observer = nullptr;
     const Clock* clock = &RealClock();

@@ -21,8 +21,9 @@ absl::Duration SinceEpoch(absl::Time time) { return time - absl::UnixEpoch(); }
 
 }  // namespace
 
-AuditLog::AuditLog(std::filesystem::path folder, uint64_t max_bytes, int kept)
+AuditLog::AuditLog(std::filesystem::path folder, HasRoom has_room, uint64_t max_bytes, int kept)
     : folder_(std::move(folder)),
+      has_room_(std::move(has_room)),
       max_bytes_(max_bytes),
       kept_(kept),
       strangers_(kStrangersRate, kStrangersBurst, absl::ZeroDuration()) {}
@@ -31,10 +32,10 @@ AuditLog::~AuditLog() {
   if (fd_ >= 0) close(fd_);
 }
 
-absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::filesystem::path& folder, uint64_t max_bytes,
-                                                         int kept) {
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const std::filesystem::path& folder, HasRoom has_room,
+                                                         uint64_t max_bytes, int kept) {
   RETURN_IF_ERROR(MakeFolders(folder));
-  std::unique_ptr<AuditLog> log(new AuditLog(folder, max_bytes, kept));
+  std::unique_ptr<AuditLog> log(new AuditLog(folder, std::move(has_room), max_bytes, kept));
   absl::MutexLock lock(&log->mutex_);
   RETURN_IF_ERROR(log->OpenFile());
   return log;
@@ -65,6 +66,10 @@ void AuditLog::Write(const AuditRecord& record) {
     ++left_out_;
     return;
   }
+  if (!has_room_()) {
+    if (unwritten_++ == 0) spdlog::error("audit log: the disk is full, lines are left out");
+    return;
+  }
   nlohmann::ordered_json line = {
       {"time", std::string(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", record.time, absl::UTCTimeZone()))},
       {"user", record.principal.name},
@@ -77,7 +82,8 @@ void AuditLog::Write(const AuditRecord& record) {
       {"request_id", record.request_id}};
   if (!record.detail.empty()) line["detail"] = record.detail.substr(0, kMaxDetail);
   if (left_out_ > 0) line["refusals_left_out"] = left_out_;
-  left_out_ = 0;
+  if (unwritten_ > 0) line["lines_left_out"] = unwritten_;
+  left_out_ = unwritten_ = 0;
   const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (bytes_ > 0 && bytes_ + text.size() > max_bytes_) Rotate();
   if (fd_ < 0) {

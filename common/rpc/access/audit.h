@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/disk_room.h"
 #include "common/rpc/access/rate_limit.h"
 #include "common/rpc/principal.h"
 
@@ -29,25 +30,28 @@ struct AuditRecord {
 class AuditLog {
  public:
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const std::filesystem::path& folder,
-                                                        uint64_t max_bytes = 16 << 20, int kept = 8);
+                                                        HasRoom has_room = AlwaysRoom(), uint64_t max_bytes = 16 << 20,
+                                                        int kept = 8);
   ~AuditLog();
 
   // Refusals of unknown callers are written at most ten per second in the long run, so that no stranger can push out
-  // what others did. The next line says how many were left out before it.
+  // what others did. The next line says how many were left out before it, and how many lines a full disk left out.
   void Write(const AuditRecord& record);
 
  private:
-  AuditLog(std::filesystem::path folder, uint64_t max_bytes, int kept);
+  AuditLog(std::filesystem::path folder, HasRoom has_room, uint64_t max_bytes, int kept);
   absl::Status OpenFile() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::filesystem::path folder_;
+  const HasRoom has_room_;
   const uint64_t max_bytes_;
   const int kept_;
   absl::Mutex mutex_;
   int fd_ ABSL_GUARDED_BY(mutex_) = -1;
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;   // refusals
+  uint64_t unwritten_ ABSL_GUARDED_BY(mutex_) = 0;  // lines for which the disk had no room
   TokenBucket strangers_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -67,7 +67,7 @@ TEST_F(AuditTest, TextOfAnUnknownCallerStaysOneLine) {
 }
 
 TEST_F(AuditTest, RotatesBySizeAndKeepsTheNewest) {
-  const auto log = AuditLog::Open(folder_, 600, 3).value();
+  const auto log = AuditLog::Open(folder_, AlwaysRoom(), 600, 3).value();
   for (int i = 0; i < 40; ++i) {
     AuditRecord record = Cancelled();
     record.subject = std::to_string(i);
@@ -81,6 +81,18 @@ TEST_F(AuditTest, RotatesBySizeAndKeepsTheNewest) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "audit.4.jsonl"));
   ASSERT_GE(subjects.size(), 8u);
   for (size_t i = 0; i < subjects.size(); ++i) EXPECT_EQ(subjects[i], std::to_string(40 - subjects.size() + i));
+}
+
+TEST_F(AuditTest, SaysHowManyLinesAFullDiskLeftOut) {
+  bool room = false;
+  const auto log = AuditLog::Open(folder_, [&room] { return room; }).value();
+  for (int i = 0; i < 3; ++i) log->Write(Cancelled());
+  EXPECT_TRUE(Lines().empty());
+  room = true;
+  for (int i = 0; i < 2; ++i) log->Write(Cancelled());
+  ASSERT_EQ(Lines().size(), 2u);
+  EXPECT_EQ(Lines()[0]["lines_left_out"], 3);
+  EXPECT_FALSE(Lines()[1].contains("lines_left_out"));
 }
 
 TEST_F(AuditTest, UnknownCallersCannotDisplaceTheLinesOfOthers) {

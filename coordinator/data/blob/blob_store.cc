@@ -98,17 +98,22 @@ absl::Status BlobStore::PutBytes(const std::string& digest, std::string_view byt
   return (*upload)->Commit();
 }
 
-absl::StatusOr<std::vector<StoredBlob>> BlobStore::List() const {
-  std::vector<StoredBlob> blobs;
+absl::Status BlobStore::Visit(const std::function<void(const StoredBlob&)>& visit) const {
   std::error_code error;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_, error)) {
     const std::string name = entry.path().filename().string();
     struct stat info {};
     if (!IsSha256Hex(name) || entry.path() != Whole(name) || stat(entry.path().c_str(), &info) != 0) continue;
-    blobs.push_back({name, static_cast<uint64_t>(info.st_size), absl::TimeFromTimespec(info.st_mtim)});
+    visit({name, static_cast<uint64_t>(info.st_size), absl::TimeFromTimespec(info.st_mtim)});
   }
   if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(folder_.string(), ": cannot be listed"));
-  std::sort(blobs.begin(), blobs.end(), [](const StoredBlob& a, const StoredBlob& b) { return a.digest < b.digest; });
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<StoredBlob>> BlobStore::List() const {
+  std::vector<StoredBlob> blobs;
+  RETURN_IF_ERROR(Visit([&](const StoredBlob& blob) { blobs.push_back(blob); }));
+  std::ranges::sort(blobs, {}, &StoredBlob::digest);
   return blobs;
 }
 

@@ -1,4 +1,4 @@
-// What a rank reads of each training step and of an evaluation, made from the dataset, its tokens and the plan.
+// What a rank reads of each training step, made from the dataset, its tokens and the plan.
 #pragma once
 
 #include <cstddef>
@@ -44,14 +44,6 @@ class ShareSource {
   explicit ShareSource(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// Sends the header and then the micro-batches of the rank's part of an evaluation over all documents of the dataset,
-// and the queries that have a judgment in the split (index into splits()). `spec` gives max_length and
-// micro_batch_tokens, `resolved` the prompts. Ends with the first error of `send`.
-absl::Status StreamEvaluationShares(
-    const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec,
-    const muster::v1::ResolvedJob& resolved, uint32_t rank, uint32_t world_size,
-    const std::function<absl::Status(const muster::internal::v1::StreamEvaluationResponse&)>& send);
 
 // Queries of the split with a positive that `data` lets be selected: an epoch's length.
 uint64_t TrainQueries(const Dataset& dataset, uint32_t split, const muster::v1::DataSpec& data);

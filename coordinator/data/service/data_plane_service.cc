@@ -48,14 +48,16 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     });
   }
 
-  grpc::Status Sweep(grpc::ServerContext* call, const internal::v1::SweepRequest* request,
+  grpc::Status Sweep(grpc::ServerContext* call, grpc::ServerReader<internal::v1::SweepRequest>* reader,
                      internal::v1::SweepResponse* response) override {
-    return data_.admission.Serve(*call, "DataPlaneService/Sweep", request, [&](AdmittedCall& admitted) -> absl::Status {
-      ASSIGN_OR_RETURN(*response, SweepAsOperation(*call, admitted, *request));
+    return data_.admission.Serve(*call, "DataPlaneService/Sweep", nullptr, [&](AdmittedCall& admitted) -> absl::Status {
+      internal::v1::SweepRequest first;
+      if (!reader->Read(&first)) return absl::CancelledError("the client has gone");
+      ASSIGN_OR_RETURN(*response, SweepAsOperation(*call, admitted, first, *reader));
       for (const v1::GarbageKind& kind : response->kinds()) {
-        spdlog::info("{} {} {} of {} bytes", request->dry_run() ? "would remove" : "removed", kind.count(),
+        spdlog::info("{} {} {} of {} bytes", first.dry_run() ? "would remove" : "removed", kind.count(),
                      CategoryName(kind.category()), kind.bytes());
-        if (!request->dry_run()) {
+        if (!first.dry_run()) {
           data_.metrics.garbage_bytes.With({std::string(CategoryName(kind.category()))}).Increment(static_cast<double>(kind.bytes()));
         }
       }
@@ -110,14 +112,16 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
 
  private:
   absl::StatusOr<internal::v1::SweepResponse> SweepAsOperation(const grpc::ServerContext& call, const AdmittedCall& admitted,
-                                                               const internal::v1::SweepRequest& request) const {
+                                                               const internal::v1::SweepRequest& first,
+                                                               grpc::ServerReader<internal::v1::SweepRequest>& more) const {
     const auto operation = data_.operations.Begin({.kind = v1::OPERATION_KIND_SWEEP,
-                                                   .subject = request.dry_run() ? "dry run" : "",
+                                                   .subject = first.dry_run() ? "dry run" : "",
                                                    .owner = admitted.principal.name});
-    auto swept = SweepStores(data_.stores, request, data_.clock.Now(), [&](size_t done, size_t total, uint64_t bytes) {
+    const auto next = [&](internal::v1::SweepRequest& request) { return more.Read(&request); };
+    auto swept = SweepStores(data_.stores, first, next, data_.clock.Now(), [&](size_t done, size_t total, uint64_t bytes) {
       RETURN_IF_ERROR(operation->Check());
       RETURN_IF_ERROR(CheckAlive(data_, call));
-      operation->Report({.activity = request.dry_run() ? "looking" : "removing",
+      operation->Report({.activity = first.dry_run() ? "looking" : "removing",
                          .done = static_cast<double>(done) / static_cast<double>(total),
                          .bytes = bytes,
                          .items = done});
@@ -127,7 +131,7 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     if (swept.ok()) {
       for (const v1::GarbageKind& kind : swept->kinds()) count += kind.count();
     }
-    RETURN_IF_ERROR(operation->End(swept.status(), absl::StrCat(request.dry_run() ? "would remove " : "removed ", count,
+    RETURN_IF_ERROR(operation->End(swept.status(), absl::StrCat(first.dry_run() ? "would remove " : "removed ", count,
                                                                 count == 1 ? " thing" : " things")));
     return swept;
   }

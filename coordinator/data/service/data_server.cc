@@ -22,6 +22,9 @@ absl::StatusOr<std::unique_ptr<DataServer>> DataServer::Start(const Options& opt
   RETURN_IF_ERROR(PublishCertificateExpiry(options.security.certificates, server->registry_));
   ASSIGN_OR_RETURN(server->admission_, Admission::Create({.tokens = options.tokens,
                                                           .audit = options.state / "audit",
+                                                          .audit_room = [state = server->stores_->state.get()] {
+                                                            return state->CheckRoom(0).ok();
+                                                          },
                                                           .limits = options.limits,
                                                           .observer = &server->calls_,
                                                           .clock = options.clock}));

@@ -1,19 +1,30 @@
 // Everything durable in the data server, opened together.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/clock.h"
 #include "coordinator/data/blob/blob_store.h"
+#include "coordinator/data/service/once_cache.h"
 #include "coordinator/data/service/removal_gate.h"
 #include "coordinator/data/store/catalogue.h"
 #include "coordinator/data/store/dataset_shelf.h"
 #include "coordinator/data/store/state_folder.h"
+#include "coordinator/data/tokenize/tokenizer.h"
 
 namespace muster {
+
+// What a job's training reads from its data: a function of the dataset and the job's `data`, `batch` and `loss`.
+struct TrainingFacts {
+  uint64_t queries = 0;            // an epoch's
+  std::vector<std::string> notes;  // for the submitter
+};
 
 // Thread-safe.
 struct DataStores {
@@ -25,6 +36,9 @@ struct DataStores {
   // Held from reading a name until changing it (service/ownership.h), so that the second of two concurrent changes sees
   // the first. Both disk writes of a change happen under it: changes of names are rare.
   absl::Mutex names;
+  // So that a submission like the ones before it reads neither a vocabulary nor all of a split's judgments.
+  OnceCache<const Tokenizer> tokenizers{8};  // by the digest of their files' manifest
+  OnceCache<const TrainingFacts> facts{64};  // resolver.cc has the keys
 };
 
 // Opens the state folder.

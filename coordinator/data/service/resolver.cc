@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
 #include "common/spec/job_source.h"
@@ -95,6 +96,26 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return Wrong("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
+// Walks the split's judgments once for equal questions.
+absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores, std::shared_ptr<const Dataset> dataset,
+                                                             uint32_t split, const JobSpec& spec, const JobSpec& given) {
+  const auto walk = [&]() -> absl::StatusOr<std::shared_ptr<const TrainingFacts>> {
+    TrainingFacts facts{.queries = TrainQueries(*dataset, split, spec.data())};
+    if (facts.queries == 0) {
+      return Wrong("data.split", absl::StrCat("no query of split \"", spec.data().split(), "\" of dataset \"",
+                                              spec.data().train(), "\" has a positive that may be chosen. Choose "
+                                              "another split, or change positives.sources or positives.min_grade."));
+    }
+    RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, facts.notes));
+    return std::make_shared<const TrainingFacts>(std::move(facts));
+  };
+  const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", spec.batch().queries(), " ",
+                                                 spec.loss().objective(), " ",
+                                                 given.data().negatives().has_per_query(), "\n",
+                                                 spec.data().SerializeAsString()));
+  return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
+}
+
 absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
                              std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
@@ -107,13 +128,9 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
                                                           source, "\". ", WhatExists(source, sources)));
     }
   }
-  const uint64_t queries = TrainQueries(*dataset, split, spec.data());
-  if (queries == 0) {
-    return Wrong("data.split", absl::StrCat("no query of split \"", spec.data().split(), "\" of dataset \"", name,
-                                            "\" has a positive that may be chosen. Choose another split, or change "
-                                            "positives.sources or positives.min_grade."));
-  }
-  RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, notes));
+  ASSIGN_OR_RETURN(const auto facts, FactsOf(stores, dataset, split, spec, given));
+  notes.insert(notes.end(), facts->notes.begin(), facts->notes.end());
+  const uint64_t queries = facts->queries;
   const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
   resolved.set_train_dataset(dataset->digest());
   resolved.set_train_queries(queries);
@@ -240,7 +257,10 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
                           ResolvedJob& resolved, std::vector<std::string>& notes) {
   ASSIGN_OR_RETURN(const ResolvedModel found, FindModel(stores, request, resolved));
   ASSIGN_OR_RETURN(const FileManifest files, TokenizerFiles(found.tokenizer));
-  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));
+  ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
+  ASSIGN_OR_RETURN(const auto tokenizer,
+                   stores.tokenizers.Get(manifest, [&] { return LoadTokenizer(*stores.blobs, files); },
+                                         [] { return absl::OkStatus(); }));
   resolved.set_tokenizer(tokenizer->digest());
   resolved.set_vocabulary_size(tokenizer->vocabulary_size());
   const FileManifest* folder = found.model.has_value() ? &*found.model : nullptr;
@@ -262,7 +282,6 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
   resolved.set_embedding_size(config->EmbeddingSize());
   RETURN_IF_ERROR(CheckMatryoshka(request.spec().loss(), resolved.embedding_size()));
   ResolvePrompts(request.spec(), *config, resolved, notes);
-  ASSIGN_OR_RETURN(const std::string manifest, StoreManifest(stores, files));
   resolved.set_tokenizer_manifest(manifest);
   return absl::OkStatus();
 }

@@ -51,4 +51,28 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::
   return sources_.Get(key, create, give_up);
 }
 
+absl::StatusOr<std::shared_ptr<const EvaluationSource>> ShareSources::Evaluation(
+    std::shared_ptr<const Dataset> dataset, uint32_t split, const muster::v1::JobSpec& spec,
+    const muster::v1::ResolvedJob& resolved, uint32_t world_size, const GiveUp& give_up) {
+  ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
+  const auto number = [dataset] { return std::make_shared<const DocumentNumbering>(NumberDocuments(*dataset)); };
+  ASSIGN_OR_RETURN(const auto numbering, numberings_.Get(dataset->digest(), number, give_up));
+  // What decides lengths and cuts. Jobs that train on other data share an evaluation.
+  const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", world_size, " ",
+                                                 spec.batch().micro_batch_tokens(), " ", resolved.tokenizer(), " ",
+                                                 resolved.has_prompts(), " ", resolved.exclude_prompt(), " ",
+                                                 spec.model().SerializeAsString(), "\n",
+                                                 PromptsOf(spec.model(), resolved).SerializeAsString()));
+  const auto create = [=] {
+    return EvaluationSource::Create({.dataset = dataset,
+                                     .numbering = numbering,
+                                     .tokens = tokens,
+                                     .split = split,
+                                     .spec = spec,
+                                     .resolved = resolved,
+                                     .world_size = world_size});
+  };
+  return evaluations_.Get(key, create, give_up);
+}
+
 }  // namespace muster

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "coordinator/data/plan/document_numbering.h"
+#include "coordinator/data/plan/evaluation_source.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/service/data_stores.h"
 #include "coordinator/data/service/once_cache.h"
@@ -31,6 +33,11 @@ class ShareSources {
                                                            const muster::v1::JobSpec& spec,
                                                            const muster::v1::ResolvedJob& resolved,
                                                            const GiveUp& give_up);
+  // The evaluation of a split by `world_size` ranks: the first of them has sequences assigned to all, the others wait for it.
+  absl::StatusOr<std::shared_ptr<const EvaluationSource>> Evaluation(std::shared_ptr<const Dataset> dataset,
+                                                                     uint32_t split, const muster::v1::JobSpec& spec,
+                                                                     const muster::v1::ResolvedJob& resolved,
+                                                                     uint32_t world_size, const GiveUp& give_up);
 
  private:
   DataStores& stores_;
@@ -38,6 +45,9 @@ class ShareSources {
   const std::function<void(absl::Duration)> on_plan_;
   OnceCache<const TokenStore> tokens_{8};
   OnceCache<ShareSource> sources_{16};
+  // 12 and 4 bytes per document of the dataset.
+  OnceCache<const DocumentNumbering> numberings_{2};
+  OnceCache<const EvaluationSource> evaluations_{4};
 };
 
 }  // namespace muster

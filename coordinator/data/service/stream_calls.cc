@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/status.h"
+#include "coordinator/data/plan/evaluation_source.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/service/share_queue.h"
 #include "common/nearest_name.h"
@@ -96,16 +97,20 @@ absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerCont
   RETURN_IF_ERROR(gate.Check());
   ASSIGN_OR_RETURN(const auto dataset, data.stores.shelf->Open(request.dataset()));
   ASSIGN_OR_RETURN(const uint32_t split, SplitOf(*dataset, request.split()));
-  ASSIGN_OR_RETURN(const auto tokens,
-                   data.sources.Tokens(dataset, request.spec(), request.resolved(), [&] { return gate.Check(); }));
-  return StreamEvaluationShares(*dataset, split, *tokens, request.spec(), request.resolved(), identity.rank(),
-                                identity.world_size(),
-                                [&](const muster::internal::v1::StreamEvaluationResponse& response) {
-                                  RETURN_IF_ERROR(gate.Check());
-                                  if (!writer.Write(response)) return absl::CancelledError("the client has gone");
-                                  data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));
-                                  return absl::OkStatus();
-                                });
+  ASSIGN_OR_RETURN(const auto source,
+                   data.sources.Evaluation(dataset, split, request.spec(), request.resolved(), identity.world_size(),
+                                           [&] { return gate.Check(); }));
+  // A job's evaluation and report may differ in this setting, and the request does not say which one it is for; the
+  // rank knows whether to use the pairs.
+  const bool pair_identical_ids =
+      request.spec().evaluate().ignore_identical_ids() || request.spec().report().ignore_identical_ids();
+  return source->Stream(identity.rank(), pair_identical_ids,
+                        [&](const muster::internal::v1::StreamEvaluationResponse& response) {
+                          RETURN_IF_ERROR(gate.Check());
+                          if (!writer.Write(response)) return absl::CancelledError("the client has gone");
+                          data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));
+                          return absl::OkStatus();
+                        });
 }
 
 }  // namespace muster

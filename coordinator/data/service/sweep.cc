@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/digest.h"
 #include "common/files.h"
 #include "common/garbage_category.h"
 #include "common/status.h"
@@ -50,15 +54,17 @@ absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool 
   return WriteFileAtomically(file, absl::StrCat(epoch));
 }
 
-using Candidate = Sweep::Candidate;
+using Digest = std::array<uint8_t, 32>;
 
-GarbageItem Item(muster::v1::GarbageCategory category, const std::string& id, uint64_t bytes, absl::Time used) {
-  GarbageItem item;
-  SetCategory(category, item);
-  item.set_id(id);
-  item.set_bytes(bytes);
-  item.mutable_last_used()->set_seconds(absl::ToUnixSeconds(used));
-  return item;
+std::optional<Digest> DigestOf(std::string_view hex) {
+  if (!IsSha256Hex(hex)) return std::nullopt;
+  const std::string bytes = absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
+  Digest digest;
+  std::copy_n(bytes.begin(), digest.size(), digest.begin());
+  return digest;
+}
+std::string HexOf(const Digest& digest) {
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 struct FolderFacts {
@@ -72,81 +78,6 @@ FolderFacts FactsOf(const std::filesystem::path& folder) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) facts.bytes += entry.file_size(error);
   return facts;
-}
-
-absl::StatusOr<std::vector<Candidate>> FindUnused(DataStores& stores, absl::Time before, absl::Time now) {
-  std::vector<Candidate> found;
-  ASSIGN_OR_RETURN(const std::vector<StoredBlob> blobs, stores.blobs->List());
-  for (const StoredBlob& blob : blobs) {
-    if (blob.stored >= before) continue;
-    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_BLOBS, blob.digest, blob.size, blob.stored), [&stores, digest = blob.digest, before] {
-                       return stores.blobs->DeleteUnlessUsedSince(digest, before);
-                     }});
-  }
-  ASSIGN_OR_RETURN(const std::vector<std::string> datasets, stores.shelf->NotUsedSince(before));
-  for (const std::string& digest : datasets) {
-    const FolderFacts facts = FactsOf(stores.state->datasets() / digest);
-    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_DATASETS, digest, facts.bytes, facts.used),
-                     [&stores, digest, before] { return stores.shelf->RemoveUnlessUsedSince(digest, before); }});
-  }
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(stores.state->tokens(), error)) {
-    const FolderFacts facts = FactsOf(entry.path());
-    if (!entry.is_regular_file(error) || facts.used >= before) continue;
-    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_TOKENS, entry.path().filename().string(), entry.file_size(error), facts.used),
-                     [path = entry.path()] { return unlink(path.c_str()) == 0; }});
-  }
-  ASSIGN_OR_RETURN(const std::vector<StoredBlob> partials, stores.blobs->PartialsBefore(now - kPartialLife));
-  for (const StoredBlob& upload : partials) {
-    found.push_back({Item(muster::v1::GARBAGE_CATEGORY_UPLOADS, upload.digest, upload.size, upload.stored), nullptr});
-  }
-  return found;
-}
-
-struct Needed {
-  std::set<std::string> blobs, datasets;
-};
-
-absl::Status AddManifest(const DataStores& stores, const std::string& digest, std::set<std::string>& blobs) {
-  if (!blobs.insert(digest).second) return absl::OkStatus();
-  const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(*stores.blobs, digest);
-  if (absl::IsNotFound(files.status())) return absl::OkStatus();  // nothing of it is stored here
-  RETURN_IF_ERROR(WithContext(files.status(), "a manifest that jobs need"));
-  for (const muster::v1::FileEntry& file : files->files()) blobs.insert(file.digest());
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Needed> FindNeeded(const DataStores& stores, const SweepRequest& request) {
-  Needed needed;
-  ASSIGN_OR_RETURN(needed.blobs, BlobsOfModels(stores));
-  for (const std::string& digest : request.manifests()) RETURN_IF_ERROR(AddManifest(stores, digest, needed.blobs));
-  needed.blobs.insert(request.blobs().begin(), request.blobs().end());
-  ASSIGN_OR_RETURN(const auto datasets, stores.catalogue->ListDatasets());
-  for (const auto& dataset : datasets) needed.datasets.insert(dataset.digest());
-  needed.datasets.insert(request.datasets().begin(), request.datasets().end());
-  return needed;
-}
-
-bool IsNeeded(const GarbageItem& item, const Needed& needed) {
-  if (item.category() == muster::v1::GARBAGE_CATEGORY_BLOBS) return needed.blobs.contains(item.id());
-  if (item.category() == muster::v1::GARBAGE_CATEGORY_DATASETS) return needed.datasets.contains(item.id());
-  if (item.category() == muster::v1::GARBAGE_CATEGORY_TOKENS) {
-    return needed.datasets.contains(item.id().substr(0, kDigestLength));
-  }
-  return false;
-}
-
-void Count(const GarbageItem& item, SweepResponse& response) {
-  muster::v1::GarbageKind* kind = nullptr;
-  for (muster::v1::GarbageKind& known : *response.mutable_kinds()) {
-    if (known.category() == item.category()) kind = &known;
-  }
-  if (kind == nullptr) {
-    kind = response.add_kinds();
-    SetCategory(item.category(), *kind);
-  }
-  kind->set_count(kind->count() + 1);
-  kind->set_bytes(kind->bytes() + item.bytes());
 }
 
 }  // namespace
@@ -165,6 +96,12 @@ absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores) {
   return kept;
 }
 
+std::string Sweep::Candidate::id() const { return name.empty() ? HexOf(digest) : name; }
+
+void Sweep::Add(std::string_view digest, Digests& digests) {
+  if (const auto bytes = DigestOf(digest); bytes.has_value()) digests.insert(*bytes);  // nothing has another name
+}
+
 absl::StatusOr<std::unique_ptr<Sweep>> Sweep::Begin(DataStores& stores, const SweepRequest& request, absl::Time now) {
   const absl::Duration unused = absl::Seconds(request.unused_seconds());
   if (unused < kLeastUnused) {
@@ -176,44 +113,141 @@ absl::StatusOr<std::unique_ptr<Sweep>> Sweep::Begin(DataStores& stores, const Sw
   if (!request.dry_run()) {
     ASSIGN_OR_RETURN(sweep->pass_, stores.removals.BeginRemoval());
   }
-  ASSIGN_OR_RETURN(sweep->candidates_, FindUnused(stores, now - unused, now));
+  RETURN_IF_ERROR(sweep->Choose());
+  sweep->AddRoots(request);
   return sweep;
 }
 
-absl::Status Sweep::Mark() {
-  ASSIGN_OR_RETURN(const Needed needed, FindNeeded(stores_, request_));
-  std::erase_if(candidates_, [&](const Candidate& candidate) { return IsNeeded(candidate.item, needed); });
+absl::Status Sweep::Choose() {
+  RETURN_IF_ERROR(stores_.blobs->Visit([&](const StoredBlob& blob) {
+    if (blob.stored >= before_) return;
+    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_BLOBS, *DigestOf(blob.digest), "", blob.size, blob.stored});
+  }));
+  ASSIGN_OR_RETURN(const std::vector<std::string> datasets, stores_.shelf->NotUsedSince(before_));
+  for (const std::string& digest : datasets) {
+    const FolderFacts facts = FactsOf(stores_.state->datasets() / digest);
+    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_DATASETS, *DigestOf(digest), "", facts.bytes, facts.used});
+  }
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(stores_.state->tokens(), error)) {
+    const FolderFacts facts = FactsOf(entry.path());
+    if (!entry.is_regular_file(error) || facts.used >= before_) continue;
+    const std::string name = entry.path().filename().string();
+    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_TOKENS, DigestOf(name.substr(0, kDigestLength)).value_or(Digest{}), name,
+                           entry.file_size(error), facts.used});
+  }
+  ASSIGN_OR_RETURN(const std::vector<StoredBlob> partials, stores_.blobs->PartialsBefore(now_ - kPartialLife));
+  for (const StoredBlob& upload : partials) {
+    candidates_.push_back({muster::v1::GARBAGE_CATEGORY_UPLOADS, {}, upload.digest, upload.size, upload.stored});
+  }
   return absl::OkStatus();
 }
 
+void Sweep::AddRoots(const SweepRequest& request) {
+  for (const std::string& digest : request.manifests()) Add(digest, manifests_);
+  for (const std::string& digest : request.blobs()) Add(digest, blobs_);
+  for (const std::string& digest : request.datasets()) Add(digest, datasets_);
+}
+
+absl::Status Sweep::AddFilesOfManifests() {
+  for (const Digest& digest : manifests_) {
+    blobs_.insert(digest);
+    const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(*stores_.blobs, HexOf(digest));
+    if (absl::IsNotFound(files.status())) continue;  // nothing of it is stored here
+    RETURN_IF_ERROR(WithContext(files.status(), "a manifest that jobs need"));
+    for (const muster::v1::FileEntry& file : files->files()) Add(file.digest(), blobs_);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Sweep::Mark() {
+  ASSIGN_OR_RETURN(const std::set<std::string> of_models, BlobsOfModels(stores_));
+  for (const std::string& digest : of_models) Add(digest, blobs_);
+  RETURN_IF_ERROR(AddFilesOfManifests());
+  ASSIGN_OR_RETURN(const auto datasets, stores_.catalogue->ListDatasets());
+  for (const auto& dataset : datasets) Add(dataset.digest(), datasets_);
+  std::erase_if(candidates_, [&](const Candidate& candidate) { return IsNeeded(candidate); });
+  return absl::OkStatus();
+}
+
+bool Sweep::IsNeeded(const Candidate& candidate) const {
+  switch (candidate.category) {
+    case muster::v1::GARBAGE_CATEGORY_BLOBS:
+      return blobs_.contains(candidate.digest);
+    case muster::v1::GARBAGE_CATEGORY_DATASETS:
+    case muster::v1::GARBAGE_CATEGORY_TOKENS:
+      return datasets_.contains(candidate.digest);
+    case muster::v1::GARBAGE_CATEGORY_UPLOADS:
+      return false;
+    default:  // nothing else becomes a candidate
+      return true;
+  }
+}
+
+absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
+  switch (candidate.category) {
+    case muster::v1::GARBAGE_CATEGORY_BLOBS:
+      return stores_.blobs->DeleteUnlessUsedSince(candidate.id(), before_);
+    case muster::v1::GARBAGE_CATEGORY_DATASETS:
+      return stores_.shelf->RemoveUnlessUsedSince(candidate.id(), before_);
+    case muster::v1::GARBAGE_CATEGORY_TOKENS:
+      return unlink((stores_.state->tokens() / candidate.name).c_str()) == 0;
+    case muster::v1::GARBAGE_CATEGORY_UPLOADS:
+      return true;  // Finish drops them
+    default:
+      return false;
+  }
+}
+
 absl::Status Sweep::RemoveNext() {
-  Candidate& candidate = candidates_[next_++];
-  if (!request_.dry_run() && candidate.remove != nullptr) {
-    ASSIGN_OR_RETURN(const bool removed, candidate.remove());
+  const Candidate& candidate = candidates_[next_++];
+  if (!dry_run_) {
+    ASSIGN_OR_RETURN(const bool removed, Remove(candidate));
     if (!removed) return absl::OkStatus();
   }
-  Count(candidate.item, response_);
-  gone_.push_back(std::move(candidate.item));
+  Total& total = gone_[candidate.category];
+  ++total.count;
+  total.bytes += candidate.bytes;
+  const auto place = std::ranges::upper_bound(largest_, candidate.bytes, std::greater<>(), &Candidate::bytes);
+  largest_.insert(place, candidate);
+  if (largest_.size() > kLargest) largest_.pop_back();
   return absl::OkStatus();
 }
 
 absl::StatusOr<SweepResponse> Sweep::Finish() {
-  if (!request_.dry_run()) RETURN_IF_ERROR(stores_.blobs->DropPartialsBefore(now_ - kPartialLife));
-  std::stable_sort(gone_.begin(), gone_.end(),
-                   [](const GarbageItem& a, const GarbageItem& b) { return a.bytes() > b.bytes(); });
-  for (size_t i = 0; i < gone_.size() && i < kLargest; ++i) *response_.add_largest() = gone_[i];
-  return std::move(response_);
+  if (!dry_run_) RETURN_IF_ERROR(stores_.blobs->DropPartialsBefore(now_ - kPartialLife));
+  SweepResponse response;
+  for (const auto& [category, total] : gone_) {
+    muster::v1::GarbageKind& kind = *response.add_kinds();
+    SetCategory(category, kind);
+    kind.set_count(total.count);
+    kind.set_bytes(total.bytes);
+  }
+  for (const Candidate& candidate : largest_) {
+    GarbageItem& item = *response.add_largest();
+    SetCategory(candidate.category, item);
+    item.set_id(candidate.id());
+    item.set_bytes(candidate.bytes);
+    item.mutable_last_used()->set_seconds(absl::ToUnixSeconds(candidate.used));
+  }
+  return response;
 }
 
 uint64_t Sweep::bytes() const {
   uint64_t bytes = 0;
-  for (const muster::v1::GarbageKind& kind : response_.kinds()) bytes += kind.bytes();
+  for (const auto& [category, total] : gone_) bytes += total.bytes;
   return bytes;
 }
 
-absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& request, absl::Time now,
-                                          const SweepStep& before_each) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Sweep> sweep, Sweep::Begin(stores, request, now));
+absl::StatusOr<SweepResponse> SweepStores(DataStores& stores, const SweepRequest& first, const NextSweepRequest& next,
+                                          absl::Time now, const SweepStep& before_each) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Sweep> sweep, Sweep::Begin(stores, first, now));
+  SweepRequest request;
+  for (bool last = first.last(); !last; last = request.last()) {
+    request.Clear();
+    if (!next(request)) return absl::CancelledError("the client has gone before it named all that jobs need");
+    sweep->AddRoots(request);
+  }
   RETURN_IF_ERROR(sweep->Mark());
   while (!sweep->done()) {
     if (before_each) RETURN_IF_ERROR(before_each(sweep->visited(), sweep->candidates(), sweep->bytes()));

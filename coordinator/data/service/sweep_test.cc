@@ -29,10 +29,19 @@ class ServerSweep : public DataServerTest {
     request.set_unused_seconds(24 * 3600);
     return request;
   }
-  absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const internal::v1::SweepRequest& request) {  // kind → count
+  // Sends `parts`, the last of them marked as such where `complete`.
+  absl::StatusOr<internal::v1::SweepResponse> SweepInParts(std::vector<internal::v1::SweepRequest> parts, bool complete) {
     grpc::ClientContext call;
     internal::v1::SweepResponse response;
-    RETURN_IF_ERROR(FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Sweep(&call, request, &response)));
+    const auto stream = internal::v1::DataPlaneService::NewStub(coordinator_)->Sweep(&call, &response);
+    parts.back().set_last(complete);
+    for (const internal::v1::SweepRequest& part : parts) stream->Write(part);
+    stream->WritesDone();
+    RETURN_IF_ERROR(FromGrpc(stream->Finish()));
+    return response;
+  }
+  absl::StatusOr<std::map<std::string, uint64_t>> Sweep(const internal::v1::SweepRequest& request) {  // kind → count
+    ASSIGN_OR_RETURN(const internal::v1::SweepResponse response, SweepInParts({request}, /*complete=*/true));
     std::map<std::string, uint64_t> counts;
     for (const v1::GarbageKind& kind : response.kinds()) counts[std::string(CategoryName(kind.category()))] = kind.count();
     return counts;
@@ -73,6 +82,23 @@ TEST_F(ServerSweep, LeavesWhatAJobTrainsOnWithoutItsName) {
   request.add_datasets(digest);
   EXPECT_TRUE(Sweep(request)->empty());
   EXPECT_EQ(Sweep(Request())->at("datasets"), 1u) << "the job has ended";
+}
+
+TEST_F(ServerSweep, TakesWhatJobsNeedInSeveralMessages) {
+  BlobClient blobs(operator_);
+  const std::string loose = blobs.PutBytes("loose").value();
+  std::vector<internal::v1::SweepRequest> parts = {Request()};
+  std::vector<std::string> needed;
+  for (int i = 0; i < 3; ++i) {
+    needed.push_back(blobs.PutBytes("needed " + std::to_string(i)).value());
+    parts.emplace_back().add_blobs(needed.back());
+  }
+  Age();
+  EXPECT_TRUE(absl::IsCancelled(SweepInParts(parts, /*complete=*/false).status()));
+  EXPECT_TRUE(blobs.GetBytes(loose).ok()) << "nothing goes before all is named";
+  ASSERT_TRUE(SweepInParts(parts, /*complete=*/true).ok());
+  EXPECT_FALSE(blobs.GetBytes(loose).ok());
+  for (const std::string& digest : needed) EXPECT_TRUE(blobs.GetBytes(digest).ok());
 }
 
 TEST_F(ServerSweep, LeavesWhatIsNew) {

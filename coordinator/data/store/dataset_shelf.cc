@@ -19,9 +19,24 @@ void DatasetShelf::MakeNew(const std::filesystem::path& path) const {
   utimensat(AT_FDCWD, path.c_str(), times, 0);
 }
 
-std::shared_ptr<const Dataset> DatasetShelf::Held(const std::string& digest) {
-  const auto found = open_.find(digest);
-  return found == open_.end() ? nullptr : found->second.lock();
+std::shared_ptr<DatasetShelf::Entry> DatasetShelf::Settled(const std::string& digest) {
+  std::shared_ptr<Entry>& found = entries_[digest];
+  if (found == nullptr) found = std::make_shared<Entry>();
+  const std::shared_ptr<Entry> entry = found;
+  mutex_.Await(absl::Condition(+[](bool* opening) { return !*opening; }, &entry->opening));
+  return entry;
+}
+
+bool DatasetShelf::HeldByOthers(const std::string& digest) {
+  const std::shared_ptr<Entry> entry = Settled(digest);
+  std::erase(kept_, entry->dataset.lock());
+  return !entry->dataset.expired();
+}
+
+void DatasetShelf::Keep(std::shared_ptr<const Dataset> dataset) {
+  std::erase(kept_, dataset);
+  kept_.push_back(std::move(dataset));
+  if (kept_.size() > kKept) kept_.pop_front();
 }
 
 absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const std::string& digest) {
@@ -29,7 +44,7 @@ absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const s
   absl::MutexLock lock(&mutex_);
   std::error_code error;
   if (std::filesystem::exists(target, error)) {
-    if (Held(digest) != nullptr || Dataset::Open(target).ok()) {
+    if (!Settled(digest)->dataset.expired() || Dataset::Open(target).ok()) {
       MakeNew(target);
       return absl::OkStatus();
     }
@@ -44,40 +59,37 @@ absl::Status DatasetShelf::Publish(const std::filesystem::path& scratch, const s
 absl::StatusOr<std::shared_ptr<const Dataset>> DatasetShelf::Open(const std::string& digest) {
   const std::filesystem::path path = folder_ / digest;
   absl::MutexLock lock(&mutex_);
-  std::shared_ptr<const Dataset> dataset = Held(digest);
-  if (dataset != nullptr) {
-    MakeNew(path);
-    return dataset;
-  }
   std::error_code error;
-  if (!IsSha256Hex(digest) || !std::filesystem::exists(path, error)) {
+  const std::shared_ptr<Entry> entry = IsSha256Hex(digest) ? Settled(digest) : nullptr;
+  if (entry == nullptr || !std::filesystem::exists(path, error)) {
+    entries_.erase(digest);
     return WithReason(absl::NotFoundError(absl::StrCat("dataset ", digest.substr(0, 12),
                                                        " is no longer stored. Import it again, then submit again.")),
                       "DATASET_NOT_FOUND");
   }
-  ASSIGN_OR_RETURN(dataset, Dataset::Open(path));
+  std::shared_ptr<const Dataset> dataset = entry->dataset.lock();
+  if (dataset == nullptr) {
+    entry->opening = true;
+    mutex_.Unlock();
+    absl::StatusOr<std::shared_ptr<const Dataset>> opened = Dataset::Open(path);
+    mutex_.Lock();
+    entry->opening = false;
+    RETURN_IF_ERROR(opened.status());
+    dataset = *std::move(opened);
+    entry->dataset = dataset;
+  }
   MakeNew(path);
-  open_[digest] = dataset;
+  Keep(dataset);
   return dataset;
-}
-
-absl::Status DatasetShelf::RemoveIfUnused(const std::string& digest) {
-  absl::MutexLock lock(&mutex_);
-  if (!IsSha256Hex(digest) || Held(digest) != nullptr) return absl::OkStatus();
-  open_.erase(digest);
-  std::error_code error;
-  std::filesystem::remove_all(folder_ / digest, error);
-  if (!error) return absl::OkStatus();
-  return absl::ErrnoToStatus(error.value(), absl::StrCat((folder_ / digest).string(), ": cannot be removed"));
 }
 
 absl::StatusOr<bool> DatasetShelf::RemoveUnlessUsedSince(const std::string& digest, absl::Time time) {
   const std::filesystem::path path = folder_ / digest;
   absl::MutexLock lock(&mutex_);
   struct stat info {};
-  if (!IsSha256Hex(digest) || Held(digest) != nullptr || stat(path.c_str(), &info) != 0) return false;
-  if (absl::TimeFromTimespec(info.st_mtim) >= time) return false;
-  open_.erase(digest);
+  if (!IsSha256Hex(digest) || stat(path.c_str(), &info) != 0) return false;
+  if (absl::TimeFromTimespec(info.st_mtim) >= time || HeldByOthers(digest)) return false;
+  entries_.erase(digest);
   // Move it away first, so that an interrupted removal leaves no half dataset under its digest.
   std::filesystem::path aside = path;
   aside += ".removed";

@@ -1,6 +1,7 @@
 // The stored datasets by digest: published completely, opened once, removed when nothing needs them.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -26,27 +27,37 @@ class DatasetShelf {
   // Renames a finished dataset's scratch folder to its digest. A complete dataset with that digest stays as it is.
   absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
 
-  // Maps the dataset once while anyone holds it. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
+  // Maps and validates the dataset unless it is held, or was one of the last kKept that were opened. Callers for other
+  // datasets do not wait meanwhile. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
+  static constexpr size_t kKept = 8;
   absl::StatusOr<std::shared_ptr<const Dataset>> Open(const std::string& digest);
 
-  // Removes the dataset's folder unless someone holds it; then it stays until a later sweep.
-  absl::Status RemoveIfUnused(const std::string& digest);
-
-  // The same, unless it was opened or published since `time`. True: it was removed.
+  // Removes the dataset's folder unless someone holds it, or it was opened or published since `time`; then it stays
+  // until a later sweep. True: it was removed.
   absl::StatusOr<bool> RemoveUnlessUsedSince(const std::string& digest, absl::Time time);
 
   // Digests of all stored datasets whose folder was last opened or written before `time`.
   absl::StatusOr<std::vector<std::string>> NotUsedSince(absl::Time time) const;
 
  private:
-  std::shared_ptr<const Dataset> Held(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  struct Entry {
+    bool opening = false;  // by a thread that has let go of the mutex; the others wait for it
+    std::weak_ptr<const Dataset> dataset;
+  };
+
+  // The entry, when nobody opens the dataset any more.
+  std::shared_ptr<Entry> Settled(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether someone other than the shelf holds the dataset. Afterwards the shelf does not.
+  bool HeldByOthers(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Keep(std::shared_ptr<const Dataset> dataset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void MakeNew(const std::filesystem::path& path) const;  // when it was last used, for sweeping
 
   const std::filesystem::path folder_;
   const Clock& clock_;
   absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::weak_ptr<const Dataset>> open_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<const Dataset>> kept_ ABSL_GUARDED_BY(mutex_);  // the last used one is last
 };
 
 }  // namespace muster

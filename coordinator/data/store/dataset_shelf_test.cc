@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/store/dataset_writer.h"
@@ -24,12 +29,12 @@ class DatasetShelfTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
 
-  std::string Publish() {
+  std::string Publish(const std::string& query = "text") {
     const ScratchFolder scratch = ScratchFolder::Make(state_->scratch(), "import").value();
     const auto writer = DatasetWriter::Create(scratch.path()).value();
     const uint32_t passage = writer->AddPassage("", "p").value();
     writer->AddDocument("d", passage).value();
-    writer->AddQuery("q", "text").value();
+    writer->AddQuery("q", query).value();
     writer->AddSource("human").value();
     writer->AddJudgment("train", 0, {.document = 0, .passage = passage});
     const std::string digest = writer->Finish()->dataset.digest();
@@ -63,13 +68,39 @@ TEST_F(DatasetShelfTest, KeepsWhatIsHeld) {
   const std::string digest = Publish();
   {
     const auto held = shelf_->Open(digest).value();
-    ASSERT_TRUE(shelf_->RemoveIfUnused(digest).ok());
+    EXPECT_FALSE(shelf_->RemoveUnlessUsedSince(digest, absl::InfiniteFuture()).value());
     EXPECT_TRUE(shelf_->Open(digest).ok());
   }
-  ASSERT_TRUE(shelf_->RemoveIfUnused(digest).ok());
+  EXPECT_TRUE(shelf_->RemoveUnlessUsedSince(digest, absl::InfiniteFuture()).value());
   const absl::Status status = shelf_->Open(digest).status();
   EXPECT_EQ(ReasonOf(status), "DATASET_NOT_FOUND");
   EXPECT_THAT(std::string(status.message()), HasSubstr("is no longer stored"));
+}
+
+TEST_F(DatasetShelfTest, ValidatesOnceWhatIsOpenedAgain) {
+  const std::string digest = Publish();
+  const Dataset* first = shelf_->Open(digest)->get();  // held by the shelf alone
+  EXPECT_EQ(shelf_->Open(digest)->get(), first);
+}
+
+TEST_F(DatasetShelfTest, LetsGoOfWhatWasOpenedLongestAgo) {
+  const std::string oldest = Publish("oldest");
+  const std::weak_ptr<const Dataset> dataset = shelf_->Open(oldest).value();
+  for (size_t i = 0; i < DatasetShelf::kKept; ++i) {
+    EXPECT_FALSE(dataset.expired());
+    ASSERT_TRUE(shelf_->Open(Publish("query " + std::to_string(i))).ok());
+  }
+  EXPECT_TRUE(dataset.expired());
+  EXPECT_TRUE(shelf_->Open(oldest).ok());
+}
+
+TEST_F(DatasetShelfTest, ManyThreadsOpenOneDataset) {
+  const std::string digest = Publish();
+  std::vector<std::shared_ptr<const Dataset>> opened(8);
+  std::vector<std::thread> threads;
+  for (auto& dataset : opened) threads.emplace_back([&] { dataset = shelf_->Open(digest).value(); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& dataset : opened) EXPECT_EQ(dataset, opened[0]);
 }
 
 TEST_F(DatasetShelfTest, KnowsWhatWasNotUsed) {

@@ -1,3 +1,5 @@
+#include "coordinator/data/plan/evaluation_source.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -5,7 +7,6 @@
 #include <map>
 
 #include "coordinator/data/plan/plan_test_data.h"
-#include "coordinator/data/plan/share_source.h"
 
 namespace muster {
 namespace {
@@ -19,23 +20,33 @@ struct RankPart {
   EvaluationHeader header;
   std::vector<MicroBatch> batches;
 };
-RankPart PartOf(const Dataset& dataset, uint32_t split, const TokenStore& tokens, const muster::v1::JobSpec& spec,
-                uint32_t rank, uint32_t world_size) {
+std::shared_ptr<const EvaluationSource> SourceOf(const Dataset& dataset, uint32_t split,
+                                                 std::shared_ptr<const TokenStore> tokens, uint32_t world_size) {
+  return EvaluationSource::Create(
+             {.dataset = std::shared_ptr<const Dataset>(std::shared_ptr<void>(), &dataset),
+              .numbering = std::make_shared<const DocumentNumbering>(NumberDocuments(dataset)),
+              .tokens = std::move(tokens),
+              .split = split,
+              .spec = TestJob(),
+              .world_size = world_size})
+      .value();
+}
+
+RankPart PartOf(const EvaluationSource& source, uint32_t rank, bool pair_identical_ids = false) {
   RankPart part;
   bool has_header = false;
-  const absl::Status status =
-      StreamEvaluationShares(dataset, split, tokens, spec, {}, rank, world_size, [&](const auto& response) {
-        EXPECT_EQ(response.has_header(), !has_header);
-        if (response.has_header()) part.header = response.header();
-        if (response.has_micro_batch()) part.batches.push_back(response.micro_batch());
-        has_header = true;
-        return absl::OkStatus();
-      });
+  const absl::Status status = source.Stream(rank, pair_identical_ids, [&](const auto& response) {
+    EXPECT_EQ(response.has_header(), !has_header);
+    if (response.has_header()) part.header = response.header();
+    if (response.has_micro_batch()) part.batches.push_back(response.micro_batch());
+    has_header = true;
+    return absl::OkStatus();
+  });
   EXPECT_TRUE(status.ok()) << status;
   return part;
 }
 
-TEST(EvaluationShares, NumbersDocumentsInDescendingOrderOfTheirIds) {
+TEST(EvaluationSource, NumbersDocumentsInDescendingOrderOfTheirIds) {
   FakeDataset dataset;
   const uint32_t d10 = dataset.Document("10", "w1");  // descending bytes: é, b, 9, 10
   const uint32_t d9 = dataset.Document("9", "w2 w2");
@@ -49,7 +60,7 @@ TEST(EvaluationShares, NumbersDocumentsInDescendingOrderOfTheirIds) {
   dataset.Judge(1, d9, 3, 1);  // twice judged: the higher grade
   dataset.HardNegative(1, db);
   const auto tokens = TestTokens(dataset);
-  const RankPart part = PartOf(dataset, 0, *tokens, TestJob(), 0, 1);
+  const RankPart part = PartOf(*SourceOf(dataset, 0, tokens, 1), 0);
   EXPECT_EQ(part.header.query_count(), 1);
   EXPECT_EQ(part.header.document_count(), 4);
   EXPECT_EQ(part.header.own_sequences(), 4);
@@ -64,48 +75,41 @@ TEST(EvaluationShares, NumbersDocumentsInDescendingOrderOfTheirIds) {
   EXPECT_THAT(part.batches[0].lengths(), ElementsAre(3, 4, 4, 5));
 }
 
-TEST(EvaluationShares, PairQueriesWithTheDocumentsOfTheirIdsWhereAskedTo) {
+TEST(EvaluationSource, PairQueriesWithTheDocumentsOfTheirIdsWhereAskedTo) {
   FakeDataset dataset;
   for (const char* id : {"a", "b", "c"}) dataset.Document(id, "w1");  // numbers: c 0, b 1, a 2
   for (const char* id : {"zz", "c", "unjudged", "a", ""}) dataset.QueryWithId(id, "w2");
   for (const uint32_t query : {0, 1, 3, 4}) dataset.Judge(query, 1);
   const auto tokens = TestTokens(dataset);
-  muster::v1::JobSpec spec = TestJob();
-  EXPECT_TRUE(PartOf(dataset, 0, *tokens, spec, 0, 1).header.identical_id_queries().empty());
-  for (const bool report : {false, true}) {
-    spec.clear_evaluate();
-    spec.clear_report();
-    (report ? spec.mutable_report()->set_ignore_identical_ids(true)
-            : spec.mutable_evaluate()->set_ignore_identical_ids(true));
-    const EvaluationHeader header = PartOf(dataset, 0, *tokens, spec, 0, 2).header;
-    EXPECT_THAT(header.identical_id_queries(), ElementsAre(1, 2, 4)) << "the last one is the end mark";
-    EXPECT_THAT(header.identical_id_documents(), ElementsAre(0, 2, 3));
-    EXPECT_TRUE(PartOf(dataset, 0, *tokens, spec, 1, 2).header.identical_id_queries().empty()) << "rank 0 alone";
-  }
+  const auto source = SourceOf(dataset, 0, tokens, 2);
+  EXPECT_TRUE(PartOf(*source, 0).header.identical_id_queries().empty());
+  const EvaluationHeader header = PartOf(*source, 0, /*pair_identical_ids=*/true).header;
+  EXPECT_THAT(header.identical_id_queries(), ElementsAre(1, 2, 4)) << "the last one is the end mark";
+  EXPECT_THAT(header.identical_id_documents(), ElementsAre(0, 2, 3));
+  EXPECT_TRUE(PartOf(*source, 1, true).header.identical_id_queries().empty()) << "rank 0 alone";
 }
 
-TEST(EvaluationShares, StopsAtTheFirstErrorOfSend) {
+TEST(EvaluationSource, StopsAtTheFirstErrorOfSend) {
   const auto dataset = RandomDataset(17, 20, 20);
   int sent = 0;
-  const auto status = StreamEvaluationShares(*dataset, 0, *TestTokens(*dataset), TestJob(), {}, 0, 1,
-                                             [&](const StreamEvaluationResponse&) {
-                                               return ++sent == 2 ? absl::CancelledError("gone") : absl::OkStatus();
-                                             });
+  const auto status = SourceOf(*dataset, 0, TestTokens(*dataset), 1)->Stream(0, false, [&](const StreamEvaluationResponse&) {
+    return ++sent == 2 ? absl::CancelledError("gone") : absl::OkStatus();
+  });
   EXPECT_EQ(status, absl::CancelledError("gone"));
   EXPECT_EQ(sent, 2);
 }
 
-RC_GTEST_PROP(EvaluationShares, CoverEveryQueryAndDocumentOnce, ()) {
+RC_GTEST_PROP(EvaluationSource, CoverEveryQueryAndDocumentOnce, ()) {
   const auto dataset = RandomDataset(*rc::gen::arbitrary<uint64_t>(), *rc::gen::inRange<uint32_t>(1, 40),
                                      *rc::gen::inRange<uint32_t>(1, 40));
   const auto tokens = TestTokens(*dataset);
   const auto split = *rc::gen::inRange<uint32_t>(0, 2), world_size = *rc::gen::inRange<uint32_t>(1, 7);
-  const muster::v1::JobSpec spec = TestJob();
+  const auto source = SourceOf(*dataset, split, tokens, world_size);
   std::map<uint32_t, int> seen;
   EvaluationHeader first;
   uint32_t own_queries = 0, own_sequences = 0;
   for (uint32_t rank = 0; rank < world_size; ++rank) {
-    const RankPart part = PartOf(*dataset, split, *tokens, spec, rank, world_size);
+    const RankPart part = PartOf(*source, rank);
     if (rank == 0) first = part.header;
     RC_ASSERT(part.header.query_count() == first.query_count());
     RC_ASSERT(part.header.document_count() == dataset->documents());
