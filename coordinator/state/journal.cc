@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
@@ -45,6 +46,10 @@ class Statement {
 }  // namespace
 
 absl::Status Journal::Error(const char* what) const {
+  const int code = sqlite3_errcode(database_), fault = sqlite3_system_errno(database_);
+  if (code == SQLITE_FULL || (code == SQLITE_IOERR && (fault == ENOSPC || fault == EDQUOT || fault == EFBIG))) {
+    return absl::ResourceExhaustedError(absl::StrCat(file_.string(), ": cannot ", what, ": ", sqlite3_errmsg(database_)));
+  }
   return absl::DataLossError(absl::StrCat(file_.string(), ": cannot ", what, ": ", sqlite3_errmsg(database_),
                                           ". Check the disk, or restore the folder's backup."));
 }
@@ -128,6 +133,14 @@ absl::StatusOr<std::vector<JournalEntry>> Journal::LoadEntries(uint64_t after) {
 
 absl::Status Journal::Write(absl::Span<const JournalEntry> entries, absl::Span<const JournalItem> items, uint64_t covered) {
   RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
+  absl::Status status = WriteAll(entries, items, covered);
+  if (status.ok()) status = Execute("COMMIT");
+  // Not after every fault is there still a transaction.
+  if (!status.ok() && sqlite3_get_autocommit(database_) == 0) Execute("ROLLBACK").IgnoreError();
+  return status;
+}
+
+absl::Status Journal::WriteAll(absl::Span<const JournalEntry> entries, absl::Span<const JournalItem> items, uint64_t covered) {
   Statement insert(database_, "INSERT INTO journal(sequence, record) VALUES(?1, ?2)");
   if (!insert.ok()) return Error("append");
   for (const JournalEntry& entry : entries) {
@@ -143,7 +156,7 @@ absl::Status Journal::Write(absl::Span<const JournalEntry> entries, absl::Span<c
     drop.Bind(1, covered);
     if (!drop.Run()) return Error("drop entries");
   }
-  return Execute("COMMIT");
+  return absl::OkStatus();
 }
 
 absl::Status Journal::WriteItems(absl::Span<const JournalItem> items) {

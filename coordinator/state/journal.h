@@ -65,6 +65,7 @@ class Journal {
   explicit Journal(std::filesystem::path file) : file_(std::move(file)) {}
   absl::Status Execute(const char* sql);
   absl::Status CheckFormat();
+  absl::Status WriteAll(absl::Span<const JournalEntry> entries, absl::Span<const JournalItem> items, uint64_t covered);
   absl::Status WriteItems(absl::Span<const JournalItem> items);
   absl::Status Error(const char* what) const;
 

@@ -24,6 +24,11 @@
 #include "coordinator/core/restore.h"
 
 namespace muster {
+namespace {
+
+constexpr absl::Duration kSpaceRetry = absl::Milliseconds(200);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
   if (!options.on_failure) {
@@ -189,7 +194,9 @@ bool Store::WriteGroup(const Pending& pending) {
   const absl::Duration begin = RealClock().Monotonic();
   std::vector<JournalItem> items;
   for (const auto& [key, item] : pending.items) items.push_back(item);
-  const absl::Status status = journal_->Write(pending.entries, items, pending.covered);
+  const auto write = [&] { return journal_->Write(pending.entries, items, pending.covered); };
+  absl::Status status = write();
+  if (absl::IsResourceExhausted(status)) status = WriteWhenThereIsSpace(write, std::move(status));
   if (!status.ok()) {
     options_.on_failure(status);
     absl::MutexLock lock(&mutex_);
@@ -198,6 +205,23 @@ bool Store::WriteGroup(const Pending& pending) {
   }
   options_.on_flush_time(RealClock().Monotonic() - begin);
   return true;
+}
+
+absl::Status Store::WriteWhenThereIsSpace(const std::function<absl::Status()>& write, absl::Status status) {
+  spdlog::error("no space for the journal: changes wait until there is some. {}", std::string(status.message()));
+  options_.on_full();
+  const absl::Duration begin = RealClock().Monotonic();
+  while (absl::IsResourceExhausted(status)) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(absl::Condition(&closing_), kSpaceRetry)) return status;
+    }
+    status = write();
+  }
+  if (status.ok()) {
+    spdlog::info("the journal has space again, after {} s", absl::ToInt64Seconds(RealClock().Monotonic() - begin));
+  }
+  return status;
 }
 
 void Store::Write() {

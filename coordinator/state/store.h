@@ -11,7 +11,8 @@
 // in its ranks. Beside the records, each commit writes some items (journal.h), as item_schedule.h says. No commit waits for
 // a pass over all jobs, and a restart replays no more than what the items do not have.
 //
-// A flush that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
+// A flush for which the disk has no space is tried again until it has: nothing is durable meanwhile, and nothing is lost.
+// Any other that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
 // The folder is locked, so that no second coordinator opens it; a kill releases the lock.
 #pragma once
 
@@ -48,6 +49,8 @@ class Store {
     std::function<void(uint64_t sequence)> on_durable = [](uint64_t) {};
     // Called by the writer thread after each flush.
     std::function<void(absl::Duration)> on_flush_time = [](absl::Duration) {};
+    // Called by the writer thread when it begins to wait for space.
+    std::function<void()> on_full = [] {};
     // Ends the process; tests look instead.
     std::function<void(const absl::Status&)> on_failure;
   };
@@ -87,6 +90,8 @@ class Store {
   absl::Status CannotRead(absl::string_view what) const;
   void Write();  // the writer thread
   bool WriteGroup(const Pending& pending);
+  // Tries until there is space, or the store closes.
+  absl::Status WriteWhenThereIsSpace(const std::function<absl::Status()>& write, absl::Status status);
   // The items that are due, as they are now.
   std::vector<JournalItem> TakeDueItems();
 

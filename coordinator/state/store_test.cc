@@ -4,14 +4,17 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/files.h"
 
 namespace muster {
@@ -52,6 +55,61 @@ Record JobNumber(uint64_t number) {
 
 TEST_F(StoreTest, RaisesTheEpochAtEveryStart) {
   for (uint64_t epoch = 1; epoch <= 3; ++epoch) EXPECT_EQ(Open(Options())->state().epoch, epoch);
+}
+
+// The largest size of a file stands for a full volume.
+class FullVolume {
+ public:
+  explicit FullVolume(const std::filesystem::path& folder) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    uint64_t largest = 0;
+    for (const auto& file : std::filesystem::directory_iterator(folder)) largest = std::max<uint64_t>(largest, file.file_size());
+    const rlimit full = {.rlim_cur = largest, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &full);
+  }
+  ~FullVolume() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(StoreTest, WaitsForSpaceAndLosesNothing) {
+  constexpr uint64_t kJobs = 200;  // more than the files have room for
+  {
+    absl::Notification full;
+    Store::Options options = Options();
+    options.on_full = [&full] { full.Notify(); };
+    options.on_failure = [](const absl::Status& status) { FAIL() << status; };
+    const auto store = Open(options);
+    {
+      const FullVolume volume(folder_);
+      for (uint64_t job = 1; job <= kJobs; ++job) {
+        Record record = JobNumber(job);
+        record.mutable_job()->mutable_job()->set_reason(std::string(1000, 'x'));
+        store->Commit({record});
+      }
+      full.WaitForNotification();
+    }
+    EXPECT_EQ(store->Flush(), store->committed());
+  }
+  EXPECT_EQ(Open(Options())->state().jobs.size(), kJobs);
+}
+
+TEST_F(StoreTest, AStopDoesNotWaitForSpace) {
+  absl::Notification full;
+  absl::Status failure;
+  Store::Options options = Options();
+  options.on_full = [&full] { full.Notify(); };
+  options.on_failure = [&failure](const absl::Status& status) { failure = status; };
+  auto store = Open(options);
+  const FullVolume volume(folder_);
+  Record record = JobNumber(1);
+  record.mutable_job()->mutable_job()->set_reason(std::string(1 << 20, 'x'));
+  store->Commit({record});
+  full.WaitForNotification();
+  store.reset();
+  EXPECT_TRUE(absl::IsResourceExhausted(failure)) << failure;
 }
 
 TEST_F(StoreTest, RefusesASecondOwner) {
