@@ -72,7 +72,7 @@ struct PlanInput {
   absl::Time now;
 };
 // Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
-// of device that it cannot place, at most kMostBackfillLooks behind it, and those that are to wait before they are tried
+// of device that it cannot place, at most kMostBackfillLooks behind it, and those that must wait before they are tried
 // again. `cluster` is up to date before.
 std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster, QueueView& view);
 

@@ -74,7 +74,7 @@ TEST(JobChange, OfWhatIsDerivedIsFollowed) {
   for (const Disturbance& disturb : disturbances) EXPECT_FALSE(Take(disturb));
 }
 
-TEST(JobChange, OfAJobThatIsNotThereIsRefused) {
+TEST(JobChange, OfAJobThatDoesNotExistIsRefused) {
   State state;
   Record record;
   record.mutable_change()->set_id("a");

@@ -236,13 +236,13 @@ absl::Status ApplyToList(const FieldChange& change, const FieldDescriptor* field
   if (field->is_map() || change.has_message()) return Unfit("is of another kind of field", message);
   const int size = reflection.FieldSize(message, field);
   const uint64_t dropped = uint64_t{change.dropped_first()} + change.dropped_last();
-  if (dropped > static_cast<uint64_t>(size)) return Unfit("drops elements that are not there", message);
+  if (dropped > static_cast<uint64_t>(size)) return Unfit("drops elements that do not exist", message);
   const int first = static_cast<int>(change.dropped_first()), kept = size - static_cast<int>(dropped);
   for (int i = 0; first > 0 && i < kept; ++i) reflection.SwapElements(&message, field, i, i + first);
   for (int i = size; i > kept; --i) reflection.RemoveLast(&message, field);
   for (const ElementChange& element : change.elements()) {
     if (!IsMessage(field) || element.index() >= static_cast<uint32_t>(kept)) {
-      return Unfit("is of an element that is not there", message);
+      return Unfit("is of an element that does not exist", message);
     }
     const absl::Status status =
         ApplyChange(element.change(), *reflection.MutableRepeatedMessage(&message, field, static_cast<int>(element.index())));
@@ -280,7 +280,7 @@ absl::Status ApplyChange(const MessageChange& change, Message& message) {
     if (field->is_repeated()) {
       status = ApplyToList(changed, field, message);
     } else if (!IsMessage(field) || !reflection.HasField(message, field)) {
-      status = Unfit("is inside a field that is not there", message);
+      status = Unfit("is inside a field that does not exist", message);
     } else {
       status = ApplyChange(changed.message(), *reflection.MutableMessage(&message, field));
     }

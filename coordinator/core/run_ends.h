@@ -36,7 +36,7 @@ class RunEnds {
 
   // Replaces what was known of the job's attempt.
   void Set(const std::string& job, const Attempt& attempt);
-  // What its progress says by now. Without effect for a job that is not there.
+  // What its progress says by now. Without effect for a job without an attempt here.
   void SetEnd(const std::string& job, const EndEstimate& end);
   void Erase(const std::string& job);
   void Clear();

@@ -50,7 +50,7 @@ void Learn(const JobRecord& job, State& state) {
 absl::Status Change(const journal::v1::JobChange& change, State& state) {
   const auto job = state.jobs.find(change.id());
   if (job == state.jobs.end()) {
-    return absl::DataLossError(absl::StrCat("a journal record changes job \"", change.id(), "\", which is not there. ",
+    return absl::DataLossError(absl::StrCat("a journal record changes job \"", change.id(), "\", which does not exist. ",
                                             "Restore the folder's backup."));
   }
   if (KeepsDerived(change.change())) return ApplyChange(change.change(), job->second);

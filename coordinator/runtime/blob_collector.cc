@@ -64,7 +64,7 @@ void BlobCollector::Run() {
     {
       absl::MutexLock lock(&mutex_);
       while (!ready()) {
-        // Until something is to be tried, or something comes that may be tried before it.
+        // Until the next try, or until something comes that may be tried before it.
         const auto first = queue_.empty() ? absl::InfiniteDuration() : queue_.begin()->first;
         const size_t size = queue_.size();
         const auto changed = [this, size]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || queue_.size() != size; };

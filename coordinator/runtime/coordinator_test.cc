@@ -578,7 +578,7 @@ TEST_F(CoordinatorTest, ADamagedManifestThatIsKeptHoldsUpNoOther) {
   auto& blobs = cluster_->data().blobs;
   const std::string weights = blobs.Put("weights");
   agent->Send(Stored(id, 20, blobs.Put(ManifestOf({weights}))));
-  agent->Send(Stored(id, 40, blobs.Put("this is no manifest")));
+  agent->Send(Stored(id, 40, blobs.Put("these bytes cannot be parsed")));
   EXPECT_TRUE(blobs.WaitUntilGone(weights, absl::Seconds(20)));
 }
 

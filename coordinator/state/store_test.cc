@@ -57,11 +57,11 @@ TEST_F(StoreTest, RaisesTheEpochAtEveryStart) {
   for (uint64_t epoch = 1; epoch <= 3; ++epoch) EXPECT_EQ(Open(Options())->state().epoch, epoch);
 }
 
-// The largest size of a file stands for a full volume.
+// Files cannot grow, as on a full volume.
 class FullVolume {
  public:
   explicit FullVolume(const std::filesystem::path& folder) {
-    std::signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before_);
     uint64_t largest = 0;
     for (const auto& file : std::filesystem::directory_iterator(folder)) largest = std::max<uint64_t>(largest, file.file_size());

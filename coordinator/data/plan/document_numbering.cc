@@ -63,14 +63,6 @@ DocumentNumbering NumberDocuments(const Dataset& dataset) {
       result.aliases.emplace_back(number, first[passage]);
     }
   }
-  std::vector<uint32_t> targets;
-  for (const auto& [number, target] : result.aliases) targets.push_back(target);
-  std::ranges::sort(targets);
-  for (auto begin = targets.begin(); begin != targets.end();) {
-    const auto end = std::upper_bound(begin, targets.end(), *begin);
-    result.most_aliases = std::max(result.most_aliases, static_cast<uint32_t>(end - begin) + 1);
-    begin = end;
-  }
   return result;
 }
 

@@ -19,7 +19,6 @@ struct DocumentNumbering {
   std::vector<uint32_t> passages;   // number → passage
   // Number → the smallest number with the same text, which is encoded instead; ascending. Other documents are not here.
   std::vector<std::pair<uint32_t, uint32_t>> aliases;
-  uint32_t most_aliases = 1;  // most documents that share one text
 };
 DocumentNumbering NumberDocuments(const Dataset& dataset);
 

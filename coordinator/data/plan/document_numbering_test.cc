@@ -9,7 +9,7 @@
 #include <set>
 #include <string>
 
-#include "coordinator/data/plan/fake_dataset.h"
+#include "coordinator/data/plan/testing/fake_dataset.h"
 
 namespace muster {
 namespace {
@@ -40,13 +40,10 @@ TEST(DocumentNumbering, NamesTheFirstDocumentOfAText) {
   for (const char* id : {"a", "b", "c", "d"}) dataset.Document(id, std::string(id) == "c" ? "other" : "same");
   const DocumentNumbering numbering = NumberDocuments(dataset);  // d 0, c 1, b 2, a 3
   EXPECT_THAT(numbering.aliases, ElementsAre(Pair(2, 0), Pair(3, 0)));
-  EXPECT_EQ(numbering.most_aliases, 3);
 }
 
 TEST(DocumentNumbering, OfNoDocumentIsEmpty) {
-  const DocumentNumbering numbering = NumberDocuments(FakeDataset());
-  EXPECT_TRUE(numbering.documents.empty());
-  EXPECT_EQ(numbering.most_aliases, 1);
+  EXPECT_TRUE(NumberDocuments(FakeDataset()).documents.empty());
 }
 
 RC_GTEST_PROP(DocumentNumbering, IsTheOrderOfIds, ()) {

@@ -97,7 +97,6 @@ EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_
   header.set_own_sequences(static_cast<uint32_t>(slots.size()));
   header.set_own_queries(
       static_cast<uint32_t>(std::ranges::count_if(slots, [&](uint32_t slot) { return slot < queries_.size(); })));
-  header.set_max_aliases(options_.numbering->most_aliases);
   if (rank != 0) return header;
   AddJudgments(header);
   for (const auto& [number, target] : options_.numbering->aliases) {

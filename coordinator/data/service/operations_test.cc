@@ -66,7 +66,7 @@ TEST_F(ImportOperations, AnImportWhoseClientSaysNothingIsCanceledAndLeavesNothin
   EXPECT_EQ(StateListing(), before);
 }
 
-TEST_F(ImportOperations, ACanceledImportThatStillSendsIsToldWhoCanceledIt) {
+TEST_F(ImportOperations, ACanceledImportThatStillSendsLearnsWhoCanceledIt) {
   grpc::ClientContext call;
   const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
   v1::ImportDatasetRequest request;
