@@ -62,6 +62,9 @@ TEST_F(ImportOperations, AnImportWhoseClientSaysNothingIsCanceledAndLeavesNothin
   ASSERT_TRUE(canceled.ok()) << canceled.status();
   EXPECT_EQ(canceled->phase(), v1::OPERATION_PHASE_CANCELED) << canceled->reason();
   EXPECT_THAT(canceled->reason(), HasSubstr("canceled by "));
+  v1::ImportDatasetResponse response;
+  while (stream->Read(&response)) {
+  }
   EXPECT_FALSE(stream->Finish().ok());
   EXPECT_EQ(StateListing(), before);
 }
