@@ -121,8 +121,10 @@ class Watch {
     bool in_turn = false;
     for (const Placement& placement : moment.placements) {
       if (!placement.started_ahead.empty()) continue;
+      // A job of higher priority that arrived since, and is placed by the same plan, goes first: it may take a slot.
+      const bool is_first = !in_turn;
       in_turn = true;
-      if (placement.job != promise_.job) continue;
+      if (placement.job != promise_.job || !is_first) continue;
       const auto ranks = static_cast<uint32_t>(placement.ranks.size());
       if (moment.now > promise_.start || (moment.now == promise_.start && ranks < promise_.ranks)) {
         broken_ = absl::StrCat("job ", promise_.job, " started ", absl::FormatDuration(moment.now - promise_.start),
