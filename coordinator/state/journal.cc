@@ -43,11 +43,26 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
+// Whether the last fault of the database's file or of its log was a quota, or a limit on the size of files: SQLite has a
+// code of its own for a full volume alone.
+bool FoundNoSpace(sqlite3* database) {
+  for (const int operation : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    sqlite3_file* file = nullptr;
+    int fault = 0;
+    if (sqlite3_file_control(database, "main", operation, static_cast<void*>(&file)) != SQLITE_OK || file == nullptr ||
+        file->pMethods == nullptr || file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &fault) != SQLITE_OK) {
+      continue;
+    }
+    if (fault == ENOSPC || fault == EDQUOT || fault == EFBIG) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::Status Journal::Error(const char* what) const {
-  const int code = sqlite3_errcode(database_), fault = sqlite3_system_errno(database_);
-  if (code == SQLITE_FULL || (code == SQLITE_IOERR && (fault == ENOSPC || fault == EDQUOT || fault == EFBIG))) {
+  const int code = sqlite3_errcode(database_);
+  if (code == SQLITE_FULL || (code == SQLITE_IOERR && FoundNoSpace(database_))) {
     return absl::ResourceExhaustedError(absl::StrCat(file_.string(), ": cannot ", what, ": ", sqlite3_errmsg(database_)));
   }
   return absl::DataLossError(absl::StrCat(file_.string(), ": cannot ", what, ": ", sqlite3_errmsg(database_),
