@@ -93,8 +93,8 @@ TEST_F(OddInput, AnotherCorpusIsRefused) {
             "none of 2 judgments names a query of these queries: are they another split's or another dataset's? "
             "qrels/train.tsv:1 names query \"x1\", which does not exist. Import the judgments with the queries that they were made for.");
   EXPECT_EQ(ErrorOf(Beir("x1\ty1\t1\nx2\ty2\t1\n")),
-            "none of 2 judgments names a query or document of these files. qrels/train.tsv:1 names query \"x1\", which is not "
-            "there. Import the judgments with the queries and the corpus that they were made for.");
+            "none of 2 judgments names a query or document of these files. qrels/train.tsv:1 names query \"x1\", which does not "
+            "exist. Import the judgments with the queries and the corpus that they were made for.");
   EXPECT_THAT(ErrorOf({{"documents.jsonl", R"({"docid": "d1", "text": "one"})"}, {"train.qrels", "q1 0 d1 1\n"}}),
               HasSubstr("the judgments of schema trec name queries by id, and no file holds queries: a file with, per record, query_id"));
   std::string qrels = "q1\td1\t1\nq2\td2\t1\n";
@@ -237,8 +237,8 @@ TEST_F(OddInput, MessagesAboutAddedJudgmentsNameTheUsersFile) {
   };
   EXPECT_THAT(added("mine.tsv/qrels/train.tsv", "train", "q1\td1\t1\nq1\td1\tgood\n"), testing::StartsWith("mine.tsv:2: expected a number"));
   EXPECT_EQ(added("mine.tsv/qrels/train.tsv", "train", "q7\td1\t1\n"),
-            "none of 1 judgment names a query of the dataset or of these files. mine.tsv:1 names query \"q7\", which is not "
-            "there. muster data show NAME prints ids that the dataset has.");
+            "none of 1 judgment names a query of the dataset or of these files. mine.tsv:1 names query \"q7\", which does not "
+            "exist. muster data show NAME prints ids that the dataset has.");
   EXPECT_THAT(added("folder/qrels/train.tsv", "", "q1\td1\tgood\nq1\td1\tgood\n"), testing::StartsWith("folder/qrels/train.tsv:2: "));
 }
 

@@ -51,15 +51,20 @@ RC_GTEST_PROP(LossLaws, AnyBatchInAnyTilesMatchesTheDenseFormInFloat64, ()) {
   RC_ASSERT(LargestDifference(EvaluateLoss(input), expected) < 1e-11);
 }
 
-// How far float32's rounding can move a gradient's numbers. A sum of n products is within n eps of the sum of their sizes:
-// a score, of |q||p| / temperature, whose error softmax and its like pass on to the score's gradient, which then
-// multiplies a number of an embedding / temperature in a sum over the columns.
-double RoundingOfGradients(const LossInput& input) {
+// How far float32's rounding can move a gradient's numbers. A sum of n products is within n eps of the sum of their sizes,
+// and within `of_products` eps more where each product is rounded by itself: a score, of |q||p| / temperature, whose error
+// softmax and its like pass on to the score's gradient, which then multiplies a number of an embedding / temperature in a
+// sum over the columns, or over the rows.
+double RoundingOfGradients(const LossInput& input, double of_products = 0) {
   const auto longest = [](const at::Tensor& rows) { return rows.norm(2, 1).max().item<double>(); };
   const double score = longest(input.queries) * longest(input.passages) / input.temperature;
   const double number = std::max(input.queries.abs().max().item<double>(), input.passages.abs().max().item<double>());
-  const auto terms = static_cast<double>(input.queries.size(1) + input.passages.size(0));
-  return terms * std::ldexp(1, -24) * std::max(score, 1.0) * number / input.temperature;
+  const auto terms = static_cast<double>(input.queries.size(1) + std::max(input.queries.size(0), input.passages.size(0)));
+  return (terms + of_products) * std::ldexp(1, -24) * std::max(score, 1.0) * number / input.temperature;
+}
+
+double Difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
 RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
@@ -69,12 +74,11 @@ RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
   const LossResult tiled = EvaluateLoss(input);
   RC_ASSERT(std::abs(tiled.loss_sum - whole.loss_sum) <= 1e-6 * (1 + std::abs(whole.loss_sum)));
   const double bound = RoundingOfGradients(input);
-  const auto difference = [](const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); };
-  RC_ASSERT(difference(tiled.d_queries, whole.d_queries) <= bound);
-  RC_ASSERT(difference(tiled.d_passages, whole.d_passages) <= bound);
+  RC_ASSERT(Difference(tiled.d_queries, whole.d_queries) <= bound);
+  RC_ASSERT(Difference(tiled.d_passages, whole.d_passages) <= bound);
 }
 
-// docs/design/exactness.md's bound of a GPU, whose products these are.
+// The products of a GPU. Relative to a gradient that cancels, an error has no bound in any arithmetic of float32.
 RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
   const DenseBatch batch = AnyBatch(AnyObjective());
   const at::ScalarType type = *rc::gen::element(at::kFloat, at::kBFloat16);
@@ -86,8 +90,9 @@ RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
   input.ops = &split;
   const LossResult result = EvaluateLoss(input), expected = EvaluateLoss(exact);
   RC_ASSERT(std::abs(result.loss_sum - expected.loss_sum) <= 1e-5 * (1 + std::abs(expected.loss_sum)));
-  RC_ASSERT(LargestDifference(result.d_queries, expected.d_queries) < 1e-5);
-  RC_ASSERT(LargestDifference(result.d_passages, expected.d_passages) < 1e-5);
+  const double bound = RoundingOfGradients(input, /*of_products=*/10);  // 5 eps in a score, 5 in its gradient: tile_products.h
+  RC_ASSERT(Difference(result.d_queries, expected.d_queries) <= bound);
+  RC_ASSERT(Difference(result.d_passages, expected.d_passages) <= bound);
 }
 
 RC_GTEST_PROP(LossLaws, ARowsScoreGradientsSumToZero, ()) {
