@@ -10,7 +10,7 @@ namespace muster {
 Record SmallestRecord(Record record, const State& state);
 
 // Whether nothing that Apply derives from a job can differ after the change. Most changes of a running job are of this
-// kind, so that a rank's start or end costs no look at all ranks.
+// kind, so that the start or end of one rank does not visit the others.
 bool KeepsDerived(const journal::v1::MessageChange& change);
 
 }  // namespace muster

@@ -13,7 +13,7 @@
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
 #include "common/version.h"
-#include "coordinator/runtime/fake_cluster.h"
+#include "coordinator/runtime/testing/fake_cluster.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {

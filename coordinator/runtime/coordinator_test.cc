@@ -8,7 +8,7 @@
 #include "absl/strings/match.h"
 #include "common/clock.h"
 #include "common/rpc/metadata.h"
-#include "coordinator/runtime/fake_cluster.h"
+#include "coordinator/runtime/testing/fake_cluster.h"
 #include "muster/v1/cluster.grpc.pb.h"
 
 namespace muster {

@@ -13,13 +13,13 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/future_times.h"
 #include "coordinator/core/step.h"
-#include "coordinator/core/view.h"
 
 namespace muster {
 namespace {
 
 // How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
+constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // of heartbeats and progress, for a turn
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
 
 absl::Status ShuttingDown() {
@@ -178,9 +178,9 @@ void EventLoop::Stop() {
 
 void EventLoop::Run() {
   Begin();
+  // Heartbeats and progress do not wake the loop: a thousand agents would do that all the time.
   const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || news_ || gauges_wanted_ || !queue_.empty() || !agents_.empty() || !heartbeats_.empty() ||
-           !progress_.empty();
+    return stopping_ || news_ || gauges_wanted_ || !queue_.empty() || !agents_.empty();
   };
   absl::Duration next_tick = options_.clock->Monotonic();
   while (true) {
@@ -190,8 +190,10 @@ void EventLoop::Run() {
     size_t agents = 0, calls = 0;
     {
       absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(&ready), next_tick - options_.clock->Monotonic());
+      const bool woken = mutex_.AwaitWithTimeout(
+          absl::Condition(&ready), std::min(kLongestWait, next_tick - options_.clock->Monotonic()));
       if (stopping_) return;
+      if (!woken && heartbeats_.empty() && progress_.empty() && options_.clock->Monotonic() < next_tick) continue;
       news_ = false;
       durable = durable_;
       heartbeats.swap(heartbeats_);
@@ -345,79 +347,6 @@ void EventLoop::RunDelayed(uint64_t durable) {
     delayed_.pop_front();
     act();
   }
-}
-
-// Values are computed now, from the decided state, and sent when it is durable.
-void EventLoop::Schedule(Effect effect) {
-  struct Visitor {
-    EventLoop* loop;
-    Options& o;
-    void operator()(Reply& reply) {
-      loop->Later([loop = loop, r = std::move(reply)] { loop->Finish(r.token, r.status, r.subject); });
-    }
-    void operator()(const Welcome& welcome) {
-      muster::internal::v1::CoordinatorMessage message;
-      message.mutable_welcome()->set_epoch(loop->store_->state().epoch);
-      message.mutable_welcome()->set_heartbeat_milliseconds(
-          static_cast<uint32_t>(absl::ToInt64Milliseconds(kHeartbeat)));
-      message.mutable_welcome()->add_data_addresses(o.data_address);
-      loop->Later([&o = o, session = welcome.session, message] {
-        if (const auto outbox = o.sessions->Find(session)) outbox->Push(message);
-      });
-    }
-    void operator()(const AckReport& ack) {
-      loop->Later([&o = o, ack] {
-        if (const auto outbox = o.sessions->Find(ack.session)) outbox->PushAck(ack.sequence);
-      });
-    }
-    void operator()(const PushDesired& push) {
-      muster::internal::v1::DesiredState desired = DesiredStateOf(loop->store_->state(), push.worker);
-      o.sign(desired, push.worker);
-      loop->Later([&o = o, push, desired = std::move(desired)] {
-        if (const auto outbox = o.sessions->Find(push.session)) outbox->PushDesired(desired, push.repeat);
-      });
-    }
-    void operator()(const CloseSession& close) {
-      loop->Later([&o = o, session = close.session] { o.sessions->Close(session); });
-    }
-    void operator()(const OpenRendezvous& open) {
-      loop->Later([&o = o, open, workers = WorkersOf(loop->store_->state(), open.job_id, open.attempt)] {
-        o.rendezvous->Open(open.job_id, open.attempt, workers);
-      });
-    }
-    void operator()(const CloseRendezvous& close) {
-      loop->Later([&o = o, close] { o.rendezvous->Close(close.job_id, close.attempt); });
-    }
-    void operator()(const CollectBlobs& collect) {
-      loop->Later([&o = o, manifest = collect.manifest] { o.collect(manifest); });
-    }
-    void operator()(const CountStale& stale) {
-      o.metrics->CountStaleRequest(stale.kind);
-      const ScopedLogFields scope({.job = stale.job, .attempt = stale.attempt});
-      spdlog::warn("refused a stale {} from {}", stale.kind, stale.detail);
-    }
-    void operator()(const CountAttempt& count) { o.metrics->CountAttemptEnd(count.end); }
-    void operator()(const ObserveQueueWait& observe) { o.metrics->ObserveQueueWaiting(observe.wait); }
-    void operator()(const Measured& measured) { o.metrics->Take(measured); }
-    void operator()(const StepReported& reported) {
-      const SoftJob& job = loop->soft_.jobs.at(reported.job_id);
-      o.history->Record(reported.job_id, StepMetricsOf(job.progress, job.attempt, loop->Now()));
-    }
-    void operator()(const WaitingChanged&) {
-      for (const std::string& id : o.feed->WatchedJobs()) {
-        const JobRecord* record = FindJob(loop->store_->state(), id);
-        if (record == nullptr || !IsWaiting(*record)) continue;
-        absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, id);
-        if (job.ok()) loop->Later([&o = o, job = *std::move(job)] { o.feed->PublishReason(job); });
-      }
-    }
-    void operator()(const JobChanged& changed) {
-      if (!o.feed->Watched(changed.job_id)) return;
-      absl::StatusOr<muster::v1::Job> job = ViewJob(loop->store_->state(), loop->soft_, changed.job_id);
-      if (job.ok()) loop->Later([&o = o, job = *std::move(job)] { o.feed->Publish(job); });
-    }
-  };
-  std::visit(Visitor{this, options_}, effect);
 }
 
 }  // namespace muster

@@ -8,8 +8,10 @@
 //   timer, once per second ───────────────┘
 //
 // A turn takes the lanes in this order, and what was there when it began: an agent's progress is seen before its report of
-// the end, as it was sent. Heartbeats and progress replace what the loop has not reached yet, so that they are bounded by sessions and attempts, and no reader of a session ever waits: overload must not read as silence. What
-// else a turn takes is bounded in time, so that a storm of one kind keeps neither heartbeats nor ticks waiting.
+// the end, as it was sent. Heartbeats and progress replace what the loop has not reached yet, so that they are bounded by
+// sessions and attempts, and no reader of a session ever waits: overload must not read as silence. They wake nobody, and
+// wait up to 50 ms for a turn, which then takes all of them. What else a turn takes is bounded in time, so that a storm of
+// one kind keeps neither heartbeats nor ticks waiting.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "coordinator/runtime/fake_cluster.h"
+#include "coordinator/runtime/testing/fake_cluster.h"
 
 #include <utility>
 

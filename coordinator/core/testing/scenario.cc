@@ -1,4 +1,4 @@
-#include "coordinator/core/scenario.h"
+#include "coordinator/core/testing/scenario.h"
 
 #include <algorithm>
 #include <map>
