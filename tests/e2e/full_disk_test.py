@@ -81,7 +81,7 @@ class FullDisk(unittest.TestCase):
         took = time.monotonic() - begin
         print(f"answers {took:.1f} s after space returned")
         self.assertLess(took, 5)
-        self.assertEqual((job["phase"], len(job["attempts"])), ("JOB_PHASE_RUNNING", 1))
+        self.assertEqual((job["phase"], len(job["attempts"])), ("JOB_PHASE_TRAINING", 1))
         self.assertEqual(cluster.job(kept)["phase"], "JOB_PHASE_QUEUED", "what was acknowledged before is there")
         cluster.ok("submit", cluster.folder / "kept.yaml")
         cluster.ok("cancel", job_id)
