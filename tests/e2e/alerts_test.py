@@ -94,10 +94,10 @@ class Watched:
         self.cluster.ok("cancel", job)
 
     def wait_behind(self):
-        """A small job behind one that is too large for the free slots."""
+        """A small job behind one that is too large for the free slots, and will need all of them."""
         holder = self.submit("holds-two")
         self.training(holder)
-        large = self.submit("wants-two")
+        large = self.submit("wants-three", resources={**ONE_SLOT, "slots": {"min": 3, "max": 3}})
         small = self.submit("wants-one", resources=ONE_SLOT)
         self.prometheus.wait_until_fires("MusterJobWaitsWhileSlotsAreFree", job=small)
         assert not self.prometheus.alerts("MusterJobWaitsWhileSlotsAreFree", job=large), "that one waits rightly"
