@@ -86,7 +86,6 @@ class FullDisk(unittest.TestCase):
         cluster.ok("submit", cluster.folder / "kept.yaml")
         cluster.ok("cancel", job_id)
         cluster.wait_for_phase(kept, "JOB_PHASE_SUCCEEDED")
-        self.assertIn("bytes were left out here: the coordinator's disk was full", cluster.ok("logs", job_id).out)
 
 
 if __name__ == "__main__":
