@@ -117,6 +117,7 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
     const auto operation = data_.operations.Begin({.kind = v1::OPERATION_KIND_SWEEP,
                                                    .subject = first.dry_run() ? "dry run" : "",
                                                    .owner = admitted.principal.name});
+    if (!first.dry_run()) data_.sources.DropUnused();  // a dataset that is held stays
     const auto next = [&](internal::v1::SweepRequest& request) { return more.Read(&request); };
     auto swept = SweepStores(data_.stores, first, next, data_.clock.Now(), [&](size_t done, size_t total, uint64_t bytes) {
       RETURN_IF_ERROR(operation->Check());

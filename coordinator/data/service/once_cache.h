@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -42,6 +43,19 @@ class OnceCache {
     }
   }
 
+  // Lets go of the values that nobody else holds.
+  void DropUnused() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      const auto next = std::next(it);
+      if (IsUnused(*it->second)) {
+        Join(*it->second);
+        entries_.erase(it);
+      }
+      it = next;
+    }
+  }
+
  private:
   struct Entry {
     absl::Mutex mutex;
@@ -58,6 +72,11 @@ class OnceCache {
   static std::pair<bool, bool> Look(Entry& entry) {
     absl::MutexLock lock(&entry.mutex);
     return {entry.done, entry.done && entry.value.ok()};
+  }
+
+  static bool IsUnused(Entry& entry) {
+    absl::MutexLock lock(&entry.mutex);
+    return entry.done && (!entry.value.ok() || entry.value->use_count() == 1);
   }
 
   std::shared_ptr<Entry> EntryOf(const std::string& key, Make make) ABSL_LOCKS_EXCLUDED(mutex_) {

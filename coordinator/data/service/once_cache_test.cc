@@ -70,5 +70,16 @@ TEST(OnceCache, ForgetsWhatWasAskedForLongestAgo) {
   EXPECT_EQ(*first, 1);
 }
 
+TEST(OnceCache, LetsGoOfWhatNobodyElseHoldsWhenAskedTo) {
+  OnceCache<int> cache(4);
+  const auto make = []() -> absl::StatusOr<std::shared_ptr<int>> { return std::make_shared<int>(7); };
+  const auto held = cache.Get("held", make, Never).value();
+  const std::weak_ptr<int> unused = cache.Get("unused", make, Never).value();
+  EXPECT_FALSE(unused.expired());
+  cache.DropUnused();
+  EXPECT_TRUE(unused.expired());
+  EXPECT_EQ(cache.Get("held", make, Never).value(), held);
+}
+
 }  // namespace
 }  // namespace muster

@@ -38,6 +38,14 @@ class ShareSources {
                                                                      uint32_t split, const muster::v1::JobSpec& spec,
                                                                      const muster::v1::ResolvedJob& resolved,
                                                                      uint32_t world_size, const GiveUp& give_up);
+  // Lets go of what no stream uses, and so of the datasets that it was made from. Sources go before the tokens that they
+  // hold.
+  void DropUnused() {
+    sources_.DropUnused();
+    evaluations_.DropUnused();
+    numberings_.DropUnused();
+    tokens_.DropUnused();
+  }
 
  private:
   DataStores& stores_;
