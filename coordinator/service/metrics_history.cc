@@ -50,12 +50,6 @@ std::string BytesOf(const std::vector<StepMetrics>& points) {
 std::filesystem::path MetricsHistory::PathOf(const std::string& job_id) const { return folder_ / job_id / "steps.pb"; }
 
 void MetricsHistory::Record(const std::string& job_id, StepMetrics point) {
-  if (!has_room_()) {
-    if (full_.exchange(true)) return;
-    spdlog::warn("metrics by step are not kept while the disk is full; jobs run on");
-    return;
-  }
-  if (full_.exchange(false)) spdlog::info("metrics by step are kept again");
   const size_t bytes = point.ByteSizeLong() + sizeof(StepMetrics);
   {
     absl::MutexLock lock(&mutex_);
@@ -66,13 +60,20 @@ void MetricsHistory::Record(const std::string& job_id, StepMetrics point) {
     ++written_;
   };
   const bool taken = writer_.TryPost(bytes, [this, settle, job_id, point = std::move(point)] {
-    const absl::Status status = Append(job_id, point);
+    const absl::Status status = HasRoomNow() ? Append(job_id, point) : absl::OkStatus();
     if (!status.ok()) spdlog::warn("metrics of a step of job {} are lost: {}", job_id, std::string(status.message()));
     settle();
   });
   if (taken) return;
   spdlog::warn("metrics of a step of job {} are lost: the disk is too slow", job_id);
   settle();
+}
+
+bool MetricsHistory::HasRoomNow() {
+  const bool was_full = std::exchange(full_, !has_room_());
+  if (full_ && !was_full) spdlog::warn("metrics by step are not kept while the disk is full; jobs run on");
+  if (!full_ && was_full) spdlog::info("metrics by step are kept again");
+  return !full_;
 }
 
 absl::StatusOr<MetricsHistory::Tail*> MetricsHistory::TailOf(const std::string& job_id) {

@@ -4,7 +4,6 @@
 // Thread-safe. Recording never blocks; reading reads files.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -54,6 +53,7 @@ class MetricsHistory {
     Cursor last;
   };
   std::filesystem::path PathOf(const std::string& job_id) const;
+  bool HasRoomNow();
   absl::Status Append(const std::string& job_id, const muster::v1::StepMetrics& point);
   absl::StatusOr<Tail*> TailOf(const std::string& job_id);
   absl::Status Thin(const std::string& job_id, Tail& tail);
@@ -62,8 +62,9 @@ class MetricsHistory {
   const size_t max_points_;
   const HasRoom has_room_;
   JobFollowers followers_;
-  std::atomic<bool> full_ = false;  // since the last point
-  std::map<std::string, Tail> tails_;  // of the writer's thread alone
+  // Of the writer's thread alone: whether the disk was full at the last point, and the files' tails.
+  bool full_ = false;
+  std::map<std::string, Tail> tails_;
   absl::Mutex mutex_;
   uint64_t recorded_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
