@@ -1,7 +1,5 @@
 #include "common/rpc/operations.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/name_page.h"
+#include "common/random_id.h"
 #include "common/request_id.h"
 #include "common/status.h"
 
@@ -27,7 +26,7 @@ void SetTime(absl::Time time, google::protobuf::Timestamp& target) {
   target.set_nanos(static_cast<int32_t>(nanos % 1000000000));
 }
 
-std::string_view PrefixOf(muster::v1::OperationKind kind) {
+absl::string_view PrefixOf(muster::v1::OperationKind kind) {
   switch (kind) {
     case muster::v1::OPERATION_KIND_IMPORT: return "import-";
     case muster::v1::OPERATION_KIND_GARBAGE_COLLECTION: return "collection-";
@@ -50,15 +49,8 @@ absl::Status Operations::CanceledBy(const std::string& user) {
 }
 
 std::string Operations::DrawId(muster::v1::OperationKind kind) const {
-  static constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
   while (true) {
-    std::string id(PrefixOf(kind));
-    for (int left = 8; left > 0;) {
-      unsigned char byte = 0;
-      if (RAND_bytes(&byte, 1) != 1 || byte >= 252) continue;  // 252 = 7 · 36
-      id += kLetters[byte % 36];
-      --left;
-    }
+    std::string id = absl::StrCat(PrefixOf(kind), RandomId());
     if (!entries_.contains(id)) return id;
   }
 }

@@ -1,6 +1,5 @@
 #include "coordinator/runtime/coordinator.h"
 
-#include <openssl/rand.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -9,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/metrics.h"
+#include "common/random_id.h"
 #include "common/rpc/access/call_metrics.h"
 #include "common/rpc/access/ticket.h"
 #include "common/rpc/certificate_expiry.h"
@@ -34,19 +34,6 @@ namespace {
 
 constexpr absl::Duration kResolveWithin = absl::Seconds(20);
 constexpr absl::Duration kGaugesWithin = absl::Seconds(2);  // of a scrape
-
-// Eight characters, the first a letter: 26 · 36^7 ids.
-std::string DrawJobId() {
-  static constexpr char kLetters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-  std::string id;
-  while (id.size() < 8) {
-    unsigned char byte = 0;
-    if (RAND_bytes(&byte, 1) != 1) continue;
-    const int range = id.empty() ? 26 : 36;
-    if (byte < 256 / range * range) id.push_back(kLetters[byte % range]);
-  }
-  return id;
-}
 
 absl::Status ExplainSilence(const absl::Status& status, const std::string& address) {
   if (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status)) return status;
@@ -187,7 +174,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   jobs.preview = [data_server, address = options.data_address](const muster::internal::v1::PreviewRequest& request) {
     return PreviewAt(data_server, address, request);
   };
-  jobs.draw_id = DrawJobId;
+  jobs.draw_id = RandomId;
   jobs.max_active_jobs = options.max_active_jobs;
   jobs.stopping = &parts->stopping;
   parts->jobs = std::make_unique<JobServiceImpl>(std::move(jobs));

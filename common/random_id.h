@@ -1,0 +1,11 @@
+// Ids that a server draws.
+#pragma once
+
+#include <string>
+
+namespace muster {
+
+// Eight letters and digits, the first a letter: 26 · 36^7 ids, from the operating system's randomness.
+std::string RandomId();
+
+}  // namespace muster
