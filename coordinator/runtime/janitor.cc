@@ -65,7 +65,7 @@ void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<Swee
     for (const std::string& digest : digests) {
       (request.*add)(digest);
       if (++count < kMostRoots) continue;
-      if (!stream.Write(request)) return;
+      stream.Write(request);
       request.Clear();
       count = 0;
     }
@@ -75,7 +75,7 @@ void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<Swee
   add_all(roots.datasets, &SweepRequest::add_datasets);
   request.set_last(true);
   stream.Write(request);
-  stream.WritesDone();  // Finish() says why it failed, if it did
+  stream.WritesDone();  // Finish() says why one of these failed, if it did
 }
 
 uint64_t BytesBelow(const std::filesystem::path& folder) {

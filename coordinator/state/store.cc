@@ -190,10 +190,10 @@ uint64_t Store::Flush() {
   return durable_;
 }
 
-bool Store::WriteGroup(const Pending& pending) {
+bool Store::WriteGroup(Pending pending) {
   const absl::Duration begin = RealClock().Monotonic();
   std::vector<JournalItem> items;
-  for (const auto& [key, item] : pending.items) items.push_back(item);
+  for (auto& [key, item] : pending.items) items.push_back(std::move(item));
   const auto write = [&] { return journal_->Write(pending.entries, items, pending.covered); };
   absl::Status status = write();
   if (absl::IsResourceExhausted(status)) status = WriteWhenThereIsSpace(write, std::move(status));
@@ -238,8 +238,8 @@ void Store::Write() {
       mutex_.AwaitWithTimeout(absl::Condition(&full), options_.group_delay);
       std::swap(group, pending_);
     }
-    if (!WriteGroup(group)) return;
     const uint64_t last = group.entries.back().sequence;
+    if (!WriteGroup(std::move(group))) return;
     {
       absl::MutexLock lock(&mutex_);
       durable_ = last;

@@ -89,7 +89,7 @@ class Store {
   absl::Status ReplayFormer();
   absl::Status CannotRead(absl::string_view what) const;
   void Write();  // the writer thread
-  bool WriteGroup(const Pending& pending);
+  bool WriteGroup(Pending pending);
   // Tries until there is space, or the store closes.
   absl::Status WriteWhenThereIsSpace(const std::function<absl::Status()>& write, absl::Status status);
   // The items that are due, as they are now.
