@@ -16,7 +16,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -24,6 +23,7 @@
 #include "common/rpc/blobs.h"
 #include "common/rpc/security.h"
 #include "coordinator/data/service/data_server.h"
+#include "tests/bench/process_memory.h"
 #include "worker/rank/link/checkpoints.h"
 #include "worker/rank/model/block_allocator.h"
 
@@ -49,14 +49,6 @@ EncoderConfig ConfigOf(const std::string& model) {
   config.intermediate_size = 4 * config.hidden_size;
   config.max_positions = 512;
   return config;
-}
-
-double ResidentMib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (absl::StartsWith(line, "VmRSS")) return std::stod(line.substr(line.find(':') + 1)) / 1024;
-  }
-  return 0;
 }
 
 double Median(std::vector<double> values) {
@@ -107,10 +99,10 @@ nlohmann::json Measure(const std::string& model, const Options& options, const s
   CheckpointWriter writer(blobs, {.scratch = scratch, .stored = [](const auto&) {}});
   std::vector<double> synchronous, stop, stored;
   double first_stop = 0;
-  const double before = ResidentMib();
+  const double before = StatusMib("VmRSS");
   writer.Prepare(*encoder, optimizer);
   OrExit(writer.Wait());
-  const double copy = ResidentMib() - before;
+  const double copy = StatusMib("VmRSS") - before;
   for (int repeat = 0; repeat <= options.repeats; ++repeat) {
     ChangeAll(*encoder, optimizer);
     synchronous.push_back(Synchronous(scratch / "synchronous", *encoder, optimizer));

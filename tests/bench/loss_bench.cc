@@ -19,6 +19,7 @@
 #include "absl/strings/str_format.h"
 #include "common/exit_code.h"
 #include "tests/bench/loss_problem.h"
+#include "tests/bench/process_memory.h"
 
 namespace muster {
 namespace {
@@ -43,16 +44,6 @@ LossInput Problem(const Options& options, const LossProblemSize& size) {
   input.tile_columns = options.tile_columns;
   input.kept_bytes = options.kept_mib << 20;
   return input;
-}
-
-// `name` of /proc/self/status, in MiB.
-double StatusMib(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::strtod(line.c_str() + name.size() + 1, nullptr) / 1024;
-  }
-  std::fprintf(stderr, "muster-loss-bench: /proc/self/status has no %s\n", name.c_str());
-  std::exit(kExitJobFailed);
 }
 
 void Evaluate(const std::string& form, const LossInput& input) {

@@ -7,7 +7,6 @@
 //         interleaved in one process.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,10 +17,10 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/random.h"
+#include "tests/bench/process_memory.h"
 #include "worker/rank/model/block_allocator.h"
 #include "worker/rank/train/testing/problem_options.h"
 
@@ -94,16 +93,6 @@ TrainerOptions TrainerOptionsOf(double dropout, uint64_t keep) {
   return options;
 }
 
-// KiB of a line of /proc/self/status.
-double StatusKib(const char* name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (absl::StartsWith(line, name)) return std::stod(line.substr(line.find(':') + 1));
-  }
-  std::fprintf(stderr, "/proc/self/status has no %s\n", name);
-  std::exit(1);
-}
-
 void StepOrExit(Trainer& trainer, const StepBatch& batch) {
   if (const auto report = trainer.Step(batch); !report.ok()) {
     std::fprintf(stderr, "%s\n", std::string(report.status().message()).c_str());
@@ -120,11 +109,10 @@ void MeasurePeak(const Options& options) {
   // The warm-up step has the smallest size: afterwards gradients, code and the libraries' own buffers are in memory.
   StepOrExit(trainer, RandomStep(options, 16, options.length, 64));
   ReturnIdleBlocks();
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";  // VmHWM counts from here on
-  const double base = StatusKib("VmRSS") / 1024;
+  BeginPeak();
+  const double base = StatusMib("VmRSS");
   StepOrExit(trainer, batch);
-  const double peak = StatusKib("VmHWM") / 1024 - base;
+  const double peak = StatusMib("VmHWM") - base;
   const double embeddings = 2.0 * 2 * options.child * options.hidden * sizeof(float) / kMiB;
   std::printf("%.2f %.2f %.2f\n", base, peak, embeddings);
 }

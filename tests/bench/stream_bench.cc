@@ -2,7 +2,6 @@
 // with --evaluation, how long all ranks of an evaluation wait, and the memory that the server takes for them. The
 // server is this process, its clients are a child process, so each one's processor time is counted separately.
 #include <grpcpp/grpcpp.h>
-#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -30,6 +29,7 @@
 #include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/model.grpc.pb.h"
+#include "tests/bench/process_memory.h"
 
 namespace muster {
 namespace {
@@ -164,15 +164,13 @@ struct Received {
   absl::Status status;
 };
 
-absl::Status ReadSteps(muster::internal::v1::DataPlaneService::Stub& stub, muster::internal::v1::StreamRequest own,
-                       absl::Duration start, Received& received) {
-  grpc::ClientContext call;
-  const auto stream = stub.Stream(&call, own);
-  for (muster::internal::v1::StepShare share; stream->Read(&share);) {
+template <typename Message>
+absl::Status ReadStream(grpc::ClientReader<Message>& stream, absl::Duration start, Received& received) {
+  for (Message message; stream.Read(&message);) {
     if (received.bytes == 0) received.until_first = RealClock().Monotonic() - start;
-    received.bytes += share.ByteSizeLong();
+    received.bytes += message.ByteSizeLong();
   }
-  return FromGrpc(stream->Finish());
+  return FromGrpc(stream.Finish());
 }
 
 absl::Status ReadEvaluation(muster::internal::v1::DataPlaneService::Stub& stub,
@@ -184,12 +182,13 @@ absl::Status ReadEvaluation(muster::internal::v1::DataPlaneService::Stub& stub,
   request.set_dataset(own.resolved().evaluate_dataset());
   request.set_split(own.spec().evaluate().split());
   grpc::ClientContext call;
-  const auto stream = stub.StreamEvaluation(&call, request);
-  for (muster::internal::v1::StreamEvaluationResponse response; stream->Read(&response);) {
-    if (received.bytes == 0) received.until_first = RealClock().Monotonic() - start;
-    received.bytes += response.ByteSizeLong();
-  }
-  return FromGrpc(stream->Finish());
+  return ReadStream(*stub.StreamEvaluation(&call, request), start, received);
+}
+
+absl::Status ReadSteps(muster::internal::v1::DataPlaneService::Stub& stub, const muster::internal::v1::StreamRequest& own,
+                       absl::Duration start, Received& received) {
+  grpc::ClientContext call;
+  return ReadStream(*stub.Stream(&call, own), start, received);
 }
 
 // All ranks' streams at once, each on its own connection. Bytes of all, and the longest wait of one.
@@ -256,15 +255,6 @@ absl::StatusOr<Rate> RunChild(const Options& options, int port) {
   return rate;
 }
 
-// A line of /proc/self/status.
-double StatusMib(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::strtod(line.c_str() + name.size() + 1, nullptr) / 1024;
-  }
-  return 0;
-}
-
 absl::Status RunServer(Options options) {
   spdlog::set_level(spdlog::level::warn);
   ASSIGN_OR_RETURN(options.folder, MakeScratchFolder(options.folder, "stream-bench"));
@@ -297,8 +287,7 @@ absl::Status RunServer(Options options) {
   if (options.evaluation) {  // a server with tokens that has seen no evaluation
     server.reset();
     ASSIGN_OR_RETURN(server, DataServer::Start(server_options));
-    malloc_trim(0);
-    std::ofstream("/proc/self/clear_refs") << 5;  // the peak is counted from here on
+    BeginPeak();
   }
   ASSIGN_OR_RETURN(const Rate rate, RunChild(options, server->port()));
   if (options.evaluation) {

@@ -1,8 +1,6 @@
 // muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection. Half of the blobs are needed,
 // named to it in messages of 10,000 digests as a coordinator does; the others go. Blobs are empty files, so the disk
 // holds their names alone.
-#include <malloc.h>
-
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -16,18 +14,10 @@
 #include "common/files.h"
 #include "common/status.h"
 #include "coordinator/data/service/sweep.h"
+#include "tests/bench/process_memory.h"
 
 namespace muster {
 namespace {
-
-// A line of /proc/self/status.
-double StatusMib(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::strtod(line.c_str() + name.size() + 1, nullptr) / 1024;
-  }
-  return 0;
-}
 
 std::string DigestOf(uint32_t i) { return Sha256Hex(std::to_string(i)); }
 
@@ -50,8 +40,7 @@ absl::Status Measure(uint32_t blobs) {
     message.set_last(next >= blobs);
     return true;
   };
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << 5;  // the peak is counted from here on
+  BeginPeak();
   const double before = StatusMib("VmRSS");
   const absl::Duration start = RealClock().Monotonic();
   internal::v1::SweepRequest first;
