@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "common/deterministic_bytes.h"
 #include "coordinator/core/job_machine.h"
 
 namespace muster {
@@ -60,10 +61,10 @@ bool DoSameWork(const StoredJob& a, const StoredJob& b) {
   return a.resolved().train_dataset() == b.resolved().train_dataset() &&
          a.resolved().evaluate_dataset() == b.resolved().evaluate_dataset() &&
          a.resolved().report_dataset() == b.resolved().report_dataset() && one.precision() == other.precision() &&
-         one.model().SerializeAsString() == other.model().SerializeAsString() &&
-         one.data().SerializeAsString() == other.data().SerializeAsString() &&
-         one.batch().SerializeAsString() == other.batch().SerializeAsString() &&
-         one.loss().SerializeAsString() == other.loss().SerializeAsString();
+         DeterministicBytes(one.model()) == DeterministicBytes(other.model()) &&
+         DeterministicBytes(one.data()) == DeterministicBytes(other.data()) &&
+         DeterministicBytes(one.batch()) == DeterministicBytes(other.batch()) &&
+         DeterministicBytes(one.loss()) == DeterministicBytes(other.loss());
 }
 
 std::optional<absl::Duration> RunOf(const StoredJob& job, uint64_t steps_left, const Pace& pace, uint32_t slots,

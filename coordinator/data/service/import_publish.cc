@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/deterministic_bytes.h"
 #include "common/status.h"
 #include "coordinator/data/import/report_notes.h"
 #include "coordinator/data/service/ownership.h"
@@ -106,7 +107,7 @@ void BoundNotes(ImportReport& report) {
 
 absl::Status CheckUnchanged(const Existing& before, const Existing& now, const std::string& name) {
   const bool same = before.has_value() == now.has_value() &&
-                    (!now.has_value() || before->SerializeAsString() == now->SerializeAsString());
+                    (!now.has_value() || DeterministicBytes(*before) == DeterministicBytes(*now));
   if (same) return absl::OkStatus();
   const std::string what = now.has_value() ? absl::StrCat("now: ", Describe(*now)) : "now it is gone";
   return WithReason(

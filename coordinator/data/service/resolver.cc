@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
@@ -112,7 +113,7 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
   const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", spec.batch().queries(), " ",
                                                  spec.loss().objective(), " ",
                                                  given.data().negatives().has_per_query(), "\n",
-                                                 spec.data().SerializeAsString()));
+                                                 DeterministicBytes(spec.data())));
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/deterministic_bytes.h"
 #include "common/digest.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
@@ -16,7 +17,7 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> ShareSources::Tokens(std::shar
                                                                        const GiveUp& give_up) {
   // Stores of jobs that differ only in prompts which need not be joined are the same file, mapped twice.
   const std::string key = absl::StrCat(dataset->digest(), " ", resolved.tokenizer(), " ", resolved.has_prompts(), " ",
-                                       PromptsOf(spec.model(), resolved).SerializeAsString());
+                                       DeterministicBytes(PromptsOf(spec.model(), resolved)));
   const auto build = [this, dataset, spec, resolved]() -> absl::StatusOr<std::shared_ptr<const TokenStore>> {
     ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores_.blobs, resolved.tokenizer_manifest()));
     ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores_.blobs, files, resolved.tokenizer()));
@@ -38,8 +39,7 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSources::Source(const muster::
   }
   ASSIGN_OR_RETURN(const auto dataset, stores_.shelf->Open(resolved.train_dataset()));
   ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
-  // Equal messages mostly have equal bytes; otherwise a job has two sources, which plan the same.
-  const std::string key = Sha256Hex(absl::StrCat(spec.SerializeAsString(), "\n", resolved.SerializeAsString()));
+  const std::string key = Sha256Hex(absl::StrCat(DeterministicBytes(spec), "\n", DeterministicBytes(resolved)));
   const auto create = [this, dataset, tokens, spec, resolved] {
     return ShareSource::Create({.train = dataset,
                                 .tokens = tokens,
@@ -61,8 +61,8 @@ absl::StatusOr<std::shared_ptr<const EvaluationSource>> ShareSources::Evaluation
   const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", world_size, " ",
                                                  spec.batch().micro_batch_tokens(), " ", resolved.tokenizer(), " ",
                                                  resolved.has_prompts(), " ", resolved.exclude_prompt(), " ",
-                                                 spec.model().SerializeAsString(), "\n",
-                                                 PromptsOf(spec.model(), resolved).SerializeAsString()));
+                                                 DeterministicBytes(spec.model()), "\n",
+                                                 DeterministicBytes(PromptsOf(spec.model(), resolved))));
   const auto create = [=] {
     return EvaluationSource::Create({.dataset = dataset,
                                      .numbering = numbering,

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
+
 #include "worker/rank/link/testing/rank_run_fixture.h"
 #include "worker/rank/train/checkpoint.h"
 
@@ -76,12 +78,32 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
 TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
   const Ended whole = Run(config_, 1)[0];
   // Before the first download; before the stream of shares; in the middle, with a checkpoint to put; after the last step.
-  for (const std::string after : {"", "untrained", "step-2", "step-6"}) {
+  struct Case {
+    std::string after;
+    std::optional<size_t> stored;  // checkpoints until then; the next one is not stored before the data server is away
+  };
+  for (const auto& [after, stored] : {Case{"", {}}, Case{"untrained", {}}, Case{"step-2", 0}, Case{"step-6", 2}}) {
+    enum { kThere, kAway, kBack } server = kThere;  // guarded by mutex_
+    const auto become = [&](auto state) {
+      absl::MutexLock lock(&mutex_);
+      server = state;
+    };
+    // What the rank sends is read later than it is sent: a rank that is not held here may be done before.
+    cluster_.blobs.before_put = [&, stored = stored] {
+      absl::MutexLock lock(&mutex_);
+      const auto is_awaited = [&] { return server != kThere || stored_.size() != stored; };
+      mutex_.Await(absl::Condition(&is_awaited));
+      return server == kAway ? absl::UnavailableError("away") : absl::OkStatus();
+    };
     std::vector<std::string> waited;
-    on_message_ = [&](const RankMessage& message) {
-      if (message.has_evaluation() && message.evaluation().label() == after) cluster_.Stop();
+    on_message_ = [&, after = after](const RankMessage& message) {
+      if (message.has_evaluation() && message.evaluation().label() == after) {
+        become(kAway);
+        cluster_.Stop();
+      }
       if (cluster_.server != nullptr || message.activity().unreachable().empty()) return;
       waited.push_back(message.activity().unreachable());
+      become(kBack);
       cluster_.Restart();
     };
     std::filesystem::remove_all(folder_ / "cache");
