@@ -33,7 +33,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
 // that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
 // protocols.
-inline constexpr uint32_t kProtocol = 7;
+inline constexpr uint32_t kProtocol = 8;
 
 // From this version on an agent can make ranks save a checkpoint and stop (Assignment.save_and_stop).
 inline constexpr uint32_t kSaveAndStopProtocol = 1;
@@ -54,5 +54,9 @@ inline constexpr uint32_t kReductionsProtocol = 5;
 
 // From this version on an agent's ranks make models of other jobs' checkpoints (model.from: job:ID@STEP).
 inline constexpr uint32_t kModelCheckpointProtocol = 7;
+
+// From this version on ranks tell each other which sequences they encode, and read tokens of 16 bits. Older ranks receive
+// the slots of all ranks in every share, and tokens of 32 bits.
+inline constexpr uint32_t kCompactSharesProtocol = 8;
 
 }  // namespace muster

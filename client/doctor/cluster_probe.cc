@@ -15,6 +15,7 @@
 #include "common/rpc/certificate_folder.h"
 #include "common/rpc/errors.h"
 #include "common/rpc/metadata.h"
+#include "common/timestamp.h"
 #include "muster/v1/cluster.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
 #include "muster/v1/job.grpc.pb.h"
@@ -26,10 +27,6 @@ constexpr absl::Duration kProbeWithin = absl::Seconds(5);
 
 void Append(Findings more, Findings& findings) {
   for (Finding& finding : more) findings.push_back(std::move(finding));
-}
-
-absl::Time TimeOf(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
 // One call and its duration.
@@ -116,7 +113,7 @@ class Examination {
     if (!status.ok()) return;
     OwnName(context);
     if (cluster.has_time()) {
-      findings_.push_back(CheckClock("coordinator", TimeOf(cluster.time()) - Now(), round_trip));
+      findings_.push_back(CheckClock("coordinator", FromProto(cluster.time()) - Now(), round_trip));
     }
     findings_.push_back(CheckVersion("coordinator", cluster.version(), version_));
     if (cluster.data_addresses().empty()) {
@@ -137,7 +134,7 @@ class Examination {
       next.set_page_token(page.next_page_token());
     } while (!next.page_token().empty());
     if (listed.ok()) {
-      Append(CheckWorkers(workers, version_, cluster.has_time() ? TimeOf(cluster.time()) : Now()), findings_);
+      Append(CheckWorkers(workers, version_, cluster.has_time() ? FromProto(cluster.time()) : Now()), findings_);
       Jobs(channel, workers);
     } else {
       findings_.push_back({Verdict::kProblem, "workers", std::string(listed.message()),
@@ -179,7 +176,7 @@ class Examination {
     Server("data server", address, status);
     if (!status.ok()) return;
     if (datasets.has_server_time()) {
-      findings_.push_back(CheckClock("data server", TimeOf(datasets.server_time()) - Now(), round_trip));
+      findings_.push_back(CheckClock("data server", FromProto(datasets.server_time()) - Now(), round_trip));
     }
     findings_.push_back(CheckVersion("data server", datasets.server_version(), version_));
   }

@@ -10,6 +10,7 @@
 #include "common/random_id.h"
 #include "common/request_id.h"
 #include "common/status.h"
+#include "common/timestamp.h"
 
 namespace muster {
 namespace {
@@ -19,12 +20,6 @@ using muster::v1::Operation;
 constexpr absl::Duration kGrace = absl::Seconds(2);  // before what it waits for is interrupted, and after
 
 bool HasEnded(const Operation& operation) { return operation.phase() != muster::v1::OPERATION_PHASE_RUNNING; }
-
-void SetTime(absl::Time time, google::protobuf::Timestamp& target) {
-  const int64_t nanos = absl::ToUnixNanos(time);
-  target.set_seconds(nanos / 1000000000);
-  target.set_nanos(static_cast<int32_t>(nanos % 1000000000));
-}
 
 absl::string_view PrefixOf(muster::v1::OperationKind kind) {
   switch (kind) {
@@ -67,7 +62,7 @@ std::unique_ptr<Operations::Handle> Operations::Begin(Work work) {
   operation.set_phase(muster::v1::OPERATION_PHASE_RUNNING);
   operation.set_reason("starting");
   operation.set_total_bytes(work.total_bytes);
-  SetTime(clock_.Now(), *operation.mutable_started());
+  *operation.mutable_started() = ToProto(clock_.Now());
   std::unique_ptr<Handle> handle(new Handle(*this, operation.id()));
   entries_[handle->id()] = std::move(entry);
   return handle;
@@ -109,7 +104,7 @@ absl::Status Operations::Handle::End(const absl::Status& status, const std::stri
     operation.set_phase(canceled ? muster::v1::OPERATION_PHASE_CANCELED : muster::v1::OPERATION_PHASE_FAILED);
     operation.set_reason(std::string(result.message()));
   }
-  SetTime(operations_.clock_.Now(), *operation.mutable_ended());
+  *operation.mutable_ended() = ToProto(operations_.clock_.Now());
   entry.interrupt = nullptr;
   operations_.ended_.push_back(id_);
   if (operations_.ended_.size() > kMostEndedOperations) {

@@ -211,18 +211,6 @@ absl::string_view PhaseName(JobPhase phase) {
   return "unspecified";
 }
 
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  google::protobuf::Timestamp result;
-  const int64_t nanoseconds = absl::ToUnixNanos(time);
-  result.set_seconds(nanoseconds / 1000000000);
-  result.set_nanos(static_cast<int32_t>(nanoseconds % 1000000000));
-  return result;
-}
-
-absl::Time FromProto(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-}
-
 Record RecordOf(JobRecord job) {
   Record record;
   *record.mutable_job() = std::move(job);

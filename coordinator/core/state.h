@@ -12,8 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/timestamp.h"
 #include "coordinator/core/state_index.h"
-#include "google/protobuf/timestamp.pb.h"
 #include "muster/journal/v1/journal.pb.h"
 
 namespace muster {
@@ -60,9 +60,6 @@ const JobRecord* FindJob(const State& state, absl::string_view id);  // null: th
 bool IsFinal(muster::v1::JobPhase phase);
 // Lower case, for messages and metrics: "queued".
 absl::string_view PhaseName(muster::v1::JobPhase phase);
-
-google::protobuf::Timestamp ToProto(absl::Time time);
-absl::Time FromProto(const google::protobuf::Timestamp& time);
 
 Record RecordOf(JobRecord job);
 Record RecordOf(WorkerRecord worker);

@@ -67,10 +67,5 @@ TEST(State, RefusesARecordThatItDoesNotKnow) {
 
 TEST(State, RefusesABrokenSnapshot) { EXPECT_FALSE(StateFromSnapshot("\xff\xff").ok()); }
 
-TEST(State, TimesSurviveTheJourney) {
-  const absl::Time time = absl::FromUnixNanos(1700000000123456789);
-  EXPECT_EQ(FromProto(ToProto(time)), time);
-}
-
 }  // namespace
 }  // namespace muster

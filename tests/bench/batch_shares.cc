@@ -52,10 +52,6 @@ std::vector<StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size, ui
     share.set_query_count(queries);
     share.set_passage_count(static_cast<uint32_t>(batch.passages.size()));
     AddMicroBatches(batch, loads[rank], share);
-    for (const RankLoad& load : loads) {
-      share.add_rank_counts(static_cast<uint32_t>(load.slots.size()));
-      share.mutable_gather_slots()->Add(load.slots.begin(), load.slots.end());
-    }
     const auto [begin, end] = EqualRange(queries, rank, world_size);
     AddRows(batch, begin, end, share);
     share.set_total_weight(queries);

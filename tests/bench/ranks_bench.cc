@@ -97,9 +97,16 @@ absl::Status Count(Group& group, const char* name, Measured& measured, const std
   return absl::OkStatus();
 }
 
-absl::Status CountCollectives(Group& group, const Encoder& encoder, const muster::internal::v1::StepShare& share,
-                              Measured& measured) {
-  const std::vector<int64_t> counts(share.rank_counts().begin(), share.rank_counts().end());
+// Sequences that each rank encodes.
+std::vector<int64_t> RankCounts(const std::vector<muster::internal::v1::StepShare>& shares) {
+  std::vector<int64_t> counts(shares.size());
+  for (size_t rank = 0; rank < shares.size(); ++rank) {
+    for (const auto& micro : shares[rank].micro_batches()) counts[rank] += micro.slots_size();
+  }
+  return counts;
+}
+
+absl::Status CountCollectives(Group& group, const Encoder& encoder, const std::vector<int64_t>& counts, Measured& measured) {
   const int64_t width = encoder.config().EmbeddingSize();
   int64_t all = 0, parameters = 0;
   for (const int64_t count : counts) all += count;
@@ -123,8 +130,7 @@ absl::Status RunRank(const Options& options, const std::vector<muster::internal:
   for (int step = 0; step <= options.steps; ++step) {
     share.set_step(static_cast<uint64_t>(step));
     const absl::Duration start = RealClock().Monotonic();
-    ASSIGN_OR_RETURN(const StepBatch batch,
-                     BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), at::kCPU));
+    ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, encoder->config(), at::kCPU));
     ASSIGN_OR_RETURN(const StepReport report, trainer.Step(batch));
     if (step == 0 || group.rank() != 0) continue;  // the first one warms up
     measured.seconds["step"].push_back(absl::ToDoubleSeconds(RealClock().Monotonic() - start));
@@ -132,10 +138,9 @@ absl::Status RunRank(const Options& options, const std::vector<muster::internal:
   }
   if (shares.size() == 1) return absl::OkStatus();
   share.set_step(static_cast<uint64_t>(options.steps) + 1);
-  ASSIGN_OR_RETURN(const StepBatch batch,
-                   BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), at::kCPU));
+  ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, encoder->config(), at::kCPU));
   RETURN_IF_ERROR(Count(group, "step", measured, [&] { return trainer.Step(batch).status(); }));
-  return CountCollectives(group, *encoder, share, measured);
+  return CountCollectives(group, *encoder, RankCounts(shares), measured);
 }
 
 // Each rank needs the other ranks' rows, and their gradients of its own rows; a sum of gradients crosses twice (to be

@@ -74,8 +74,6 @@ StepBatch RandomStep(const Options& options, int64_t queries, int64_t mean_lengt
     batch.tokens += total;
     batch.micro_batches.push_back(std::move(micro));
   }
-  batch.rank_counts = {2 * queries};
-  batch.gather_slots = order;
   batch.row_end = queries;
   for (int64_t q = 0; q < queries; ++q) {
     batch.positives.columns.push_back(q);

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -25,6 +26,7 @@
 #include "common/rpc/security.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "coordinator/data/service/data_server.h"
 #include "muster/internal/v1/data_plane.grpc.pb.h"
 #include "muster/v1/data.grpc.pb.h"
@@ -40,7 +42,9 @@ struct Options {
   uint32_t ranks = 4, queries = 512, steps = 64, positives = 8, passages = 50'000, words = 200;
   fs::path folder = fs::temp_directory_path();
   bool evaluation = false;
+  bool former_ranks = false;  // ranks up to protocol 7
   int client = 0;  // of a child: the server's port
+  int server = 0;  // of a child: the server's process
   std::string json;
 };
 
@@ -132,6 +136,7 @@ absl::StatusOr<muster::internal::v1::StreamRequest> Resolve(const Options& optio
   spec.mutable_duration()->set_steps(options.steps);
   spec.mutable_evaluate()->set_dataset("set");
   spec.mutable_evaluate()->set_split("train");
+  spec.mutable_resources()->set_device(muster::v1::DEVICE_GPU);  // decides micro_batch_tokens
   FillDefaults(spec);
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "coordinator", port));
   grpc::ClientContext call;
@@ -158,22 +163,35 @@ absl::StatusOr<std::string> TicketOf(const Options& options, const muster::inter
   return SignTicket(TicketFor(assignment, "worker", RealClock().Now()), signer);
 }
 
+// Processor time of another process so far.
+double CpuSecondsOf(int process) {
+  clockid_t clock;
+  timespec time = {};
+  if (clock_getcpuclockid(process, &clock) == 0) clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 struct Received {
   uint64_t bytes = 0;
   absl::Duration until_first;  // message
+  double server_cpu = 0;       // at that time
   absl::Status status;
 };
 
 template <typename Message>
-absl::Status ReadStream(grpc::ClientReader<Message>& stream, absl::Duration start, Received& received) {
+absl::Status ReadStream(const Options& options, grpc::ClientReader<Message>& stream, absl::Duration start,
+                        Received& received) {
   for (Message message; stream.Read(&message);) {
-    if (received.bytes == 0) received.until_first = RealClock().Monotonic() - start;
+    if (received.bytes == 0) {
+      received.until_first = RealClock().Monotonic() - start;
+      received.server_cpu = CpuSecondsOf(options.server);
+    }
     received.bytes += message.ByteSizeLong();
   }
   return FromGrpc(stream.Finish());
 }
 
-absl::Status ReadEvaluation(muster::internal::v1::DataPlaneService::Stub& stub,
+absl::Status ReadEvaluation(const Options& options, muster::internal::v1::DataPlaneService::Stub& stub,
                             const muster::internal::v1::StreamRequest& own, absl::Duration start, Received& received) {
   muster::internal::v1::StreamEvaluationRequest request;
   *request.mutable_identity() = own.identity();
@@ -182,13 +200,13 @@ absl::Status ReadEvaluation(muster::internal::v1::DataPlaneService::Stub& stub,
   request.set_dataset(own.resolved().evaluate_dataset());
   request.set_split(own.spec().evaluate().split());
   grpc::ClientContext call;
-  return ReadStream(*stub.StreamEvaluation(&call, request), start, received);
+  return ReadStream(options, *stub.StreamEvaluation(&call, request), start, received);
 }
 
-absl::Status ReadSteps(muster::internal::v1::DataPlaneService::Stub& stub, const muster::internal::v1::StreamRequest& own,
-                       absl::Duration start, Received& received) {
+absl::Status ReadSteps(const Options& options, muster::internal::v1::DataPlaneService::Stub& stub,
+                       const muster::internal::v1::StreamRequest& own, absl::Duration start, Received& received) {
   grpc::ClientContext call;
-  return ReadStream(*stub.Stream(&call, own), start, received);
+  return ReadStream(options, *stub.Stream(&call, own), start, received);
 }
 
 // All ranks' streams at once, each on its own connection. Bytes of all, and the longest wait of one.
@@ -207,8 +225,9 @@ absl::StatusOr<Received> ReadAll(const Options& options, const muster::internal:
       const auto stub = muster::internal::v1::DataPlaneService::NewStub(*channel);
       muster::internal::v1::StreamRequest own = request;
       own.mutable_identity()->set_rank(rank);
-      received[rank].status = options.evaluation ? ReadEvaluation(*stub, own, start, received[rank])
-                                                 : ReadSteps(*stub, own, start, received[rank]);
+      own.mutable_identity()->set_protocol(options.former_ranks ? 0 : kProtocol);
+      received[rank].status = options.evaluation ? ReadEvaluation(options, *stub, own, start, received[rank])
+                                                 : ReadSteps(options, *stub, own, start, received[rank]);
     });
   }
   for (std::thread& reader : readers) reader.join();
@@ -217,36 +236,40 @@ absl::StatusOr<Received> ReadAll(const Options& options, const muster::internal:
     RETURN_IF_ERROR(one.status);
     all.bytes += one.bytes;
     all.until_first = std::max(all.until_first, one.until_first);
+    all.server_cpu = std::max(all.server_cpu, one.server_cpu);
   }
   return all;
 }
 
-// The child: streams everything once, and prints bytes, seconds, its processor time, and the longest wait.
+// The child: streams everything once, and prints bytes, seconds, its processor time, the longest wait, and the server's
+// processor time at its end.
 absl::Status RunClient(const Options& options) {
   muster::internal::v1::StreamRequest request;
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.folder / "request"));
   if (!request.ParseFromString(bytes)) return absl::InternalError("the request cannot be read");
-  const double cpu = CpuSeconds(RUSAGE_SELF);
+  const double cpu = CpuSeconds(RUSAGE_SELF), server_cpu = CpuSecondsOf(options.server);
   const absl::Duration start = RealClock().Monotonic();
   ASSIGN_OR_RETURN(const Received all, ReadAll(options, request, options.client));
-  std::printf("%lu %f %f %f\n", all.bytes, absl::ToDoubleSeconds(RealClock().Monotonic() - start),
-              CpuSeconds(RUSAGE_SELF) - cpu, absl::ToDoubleSeconds(all.until_first));
+  std::printf("%lu %f %f %f %f\n", all.bytes, absl::ToDoubleSeconds(RealClock().Monotonic() - start),
+              CpuSeconds(RUSAGE_SELF) - cpu, absl::ToDoubleSeconds(all.until_first), all.server_cpu - server_cpu);
   return absl::OkStatus();
 }
 
 struct Rate {
-  double megabytes = 0, seconds = 0, server_cpu = 0, client_cpu = 0, until_first = 0;
+  double megabytes = 0, seconds = 0, server_cpu = 0, client_cpu = 0, until_first = 0, server_cpu_until_first = 0;
 };
 
 absl::StatusOr<Rate> RunChild(const Options& options, int port) {
   const std::string command =
-      absl::StrCat(fs::read_symlink("/proc/self/exe").string(), " --client ", port, " --folder ", options.folder.string(),
-                   " --ranks ", options.ranks, options.evaluation ? " --evaluation" : "");
+      absl::StrCat(fs::read_symlink("/proc/self/exe").string(), " --client ", port, " --server ", getpid(), " --folder ",
+                   options.folder.string(), " --ranks ", options.ranks, options.evaluation ? " --evaluation" : "",
+                   options.former_ranks ? " --former-ranks" : "");
   const double cpu = CpuSeconds(RUSAGE_SELF);
   FILE* child = popen(command.c_str(), "r");
   uint64_t bytes = 0;
   Rate rate;
-  if (child == nullptr || std::fscanf(child, "%lu %lf %lf %lf", &bytes, &rate.seconds, &rate.client_cpu, &rate.until_first) != 4 ||
+  if (child == nullptr || std::fscanf(child, "%lu %lf %lf %lf %lf", &bytes, &rate.seconds, &rate.client_cpu, &rate.until_first,
+                  &rate.server_cpu_until_first) != 5 ||
       pclose(child) != 0) {
     return absl::InternalError(absl::StrCat(command, " failed"));
   }
@@ -293,18 +316,23 @@ absl::Status RunServer(Options options) {
   if (options.evaluation) {
     std::printf("evaluation of %u documents by %u ranks, about %u tokens each, over mTLS\n", options.passages,
                 options.ranks, options.words);
-    std::printf("%.2f s until all ranks have their header, %.2f s until all have everything, %.1f MB; server %.2f s of "
-                "processor time, peak %.0f MiB, %.0f MiB of it files\n",
-                rate.until_first, rate.seconds, rate.megabytes, rate.server_cpu, StatusMib("VmHWM"), StatusMib("RssFile"));
+    std::printf("%.2f s until all ranks have their header, %.2f s until all have everything, %.1f MB\n"
+                "processor time: server %.2f s, %.2f s of it until the headers; clients %.2f s\n"
+                "server: peak %.0f MiB, %.0f MiB of it files\n",
+                rate.until_first, rate.seconds, rate.megabytes, rate.server_cpu, rate.server_cpu_until_first,
+                rate.client_cpu, StatusMib("VmHWM"), StatusMib("RssFile"));
   } else {
     std::printf("%u ranks, %u steps of %u queries with %u passages, about %u tokens each, over mTLS\n", options.ranks,
                 options.steps, options.queries, options.positives, options.words);
-    std::printf("%.1f MB in %.2f s; server %.0f MB/s per core, clients %.0f MB/s per core\n", rate.megabytes,
-                rate.seconds, rate.megabytes / rate.server_cpu, rate.megabytes / rate.client_cpu);
+    std::printf("%.1f MB in %.2f s; server %.0f MB/s per core, clients %.0f MB/s per core; %.1f KB per share\n",
+                rate.megabytes, rate.seconds, rate.megabytes / rate.server_cpu, rate.megabytes / rate.client_cpu,
+                1e3 * rate.megabytes / options.ranks / options.steps);
   }
   if (!options.json.empty()) {
     std::ofstream(options.json) << nlohmann::json{{"megabytes", rate.megabytes},
                                                   {"seconds", rate.seconds},
+                                                  {"server_cpu_seconds", rate.server_cpu},
+                                                  {"client_cpu_seconds", rate.client_cpu},
                                                   {"server_mb_per_core_second", rate.megabytes / rate.server_cpu},
                                                   {"client_mb_per_core_second", rate.megabytes / rate.client_cpu}}
                                        .dump(2)
@@ -327,9 +355,11 @@ int main(int argc, char** argv) {
   app.add_option("--passages", options.passages, "of the dataset")->check(CLI::PositiveNumber);
   app.add_option("--words", options.words, "mean tokens per passage")->check(CLI::PositiveNumber);
   app.add_flag("--evaluation", options.evaluation, "streams an evaluation over all passages instead of steps");
+  app.add_flag("--former-ranks", options.former_ranks, "ranks up to protocol 7, which need the slots of all ranks and tokens of 32 bits");
   app.add_option("--folder", options.folder, "where the server's state is written");
   app.add_option("--json", options.json, "the figures are written to this file too");
   app.add_option("--client", options.client, "for its own use")->group("");
+  app.add_option("--server", options.server, "for its own use")->group("");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = options.client > 0 ? muster::RunClient(options) : muster::RunServer(options);
   if (status.ok()) return 0;

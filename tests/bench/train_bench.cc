@@ -146,7 +146,7 @@ class Bench {
     StepShare& share = shares_[index];
     share.set_step(step_++);
     const absl::Duration start = RealClock().Monotonic();
-    ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, 0, 1, encoder_->config(), at::kCPU));
+    ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, encoder_->config(), at::kCPU));
     ASSIGN_OR_RETURN(const StepReport report, trainer_->Step(batch));
     const double seconds = Seconds(start);
     json phases = json::object();
@@ -163,7 +163,7 @@ class Bench {
     muster::internal::v1::EvaluationHeader& header = source.header;
     header.set_query_count(share.query_count());
     header.set_document_count(share.passage_count());
-    header.set_own_sequences(share.gather_slots_size());
+    header.set_own_sequences(share.query_count() + share.passage_count());
     header.set_own_queries(share.query_count());
     *header.mutable_judged_offsets() = share.positive_offsets();
     *header.mutable_judged_documents() = share.positives();
@@ -183,7 +183,7 @@ class Bench {
     for (const auto& micro : share.micro_batches()) {
       for (const uint32_t length : micro.lengths()) tokens += length;
     }
-    return json{{"seconds", seconds}, {"tokens", tokens}, {"texts", share.gather_slots_size()},
+    return json{{"seconds", seconds}, {"tokens", tokens}, {"texts", share.query_count() + share.passage_count()},
                 {"ndcg@10", evaluation.metrics().at("ndcg@10")}};
   }
 

@@ -26,8 +26,7 @@ inline TrainerOptions StepOptions(muster::v1::Objective objective) {
 
 inline absl::StatusOr<StepBatch> ProblemBatch(const Problem& problem, const Group& group, at::Device device,
                                               const EncoderConfig& config = ProblemConfig()) {
-  return BatchFromShare(ShareOf(problem, group.rank(), group.world_size(), /*micro_tokens=*/40), group.rank(),
-                        group.world_size(), config, device);
+  return BatchFromShare(ShareOf(problem, group.rank(), group.world_size(), /*micro_tokens=*/40), config, device);
 }
 
 }  // namespace muster

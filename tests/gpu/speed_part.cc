@@ -32,10 +32,8 @@ StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint
   share.set_step(step);
   share.set_query_count(work.queries);
   share.set_passage_count(work.passages);
-  share.add_rank_counts(slots);
   int64_t used = work.micro_tokens;
   for (const auto& [length, slot] : by_length) {
-    share.add_gather_slots(slot);
     if (used + length > work.micro_tokens) share.add_micro_batches(), used = 0;
     used += length;
     auto& micro = *share.mutable_micro_batches(share.micro_batches_size() - 1);
@@ -90,8 +88,7 @@ absl::Status MeasureStep(const Session& session, Encoder& encoder, double produc
       PlainOptions(muster::v1::OBJECTIVE_JOINTLH, /*temperature=*/0.05, /*learning_rate=*/1e-5, dropout);
   options.keep_activations = keep ? uint64_t{64} << 30 : 0;
   Trainer trainer(encoder, *group, RealClock(), options);
-  ASSIGN_OR_RETURN(const StepBatch batch,
-                   BatchFromShare(ShareOfOneRank(work, config, 0), 0, 1, config, session.device()));
+  ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(ShareOfOneRank(work, config, 0), config, session.device()));
   absl::Status status;
   StepReport last;
   const auto step = [&] {

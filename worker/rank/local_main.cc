@@ -89,8 +89,7 @@ absl::Status TrainRank(const Options& options, const muster::v1::JobSpec& spec,
   for (const muster::internal::v1::StepShare& share : shares) {
     trace.BeforeStep();
     const absl::Duration start = RealClock().Monotonic();
-    ASSIGN_OR_RETURN(const StepBatch batch,
-                     BatchFromShare(share, group.rank(), group.world_size(), encoder->config(), device));
+    ASSIGN_OR_RETURN(const StepBatch batch, BatchFromShare(share, encoder->config(), device));
     ASSIGN_OR_RETURN(const StepReport report, trainer.Step(batch));
     RETURN_IF_ERROR(trace.AfterStep(&share == &shares.back()).status());
     if (group.rank() != 0) continue;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "common/random.h"
 
@@ -43,6 +44,41 @@ RC_GTEST_PROP(AssignSequences, GivesEverySequenceToOneRankInMicroBatchesUnderThe
     RC_ASSERT(!rank.slots.empty() || lengths.size() < world_size);
   }
   RC_ASSERT(std::ranges::count(seen, 1) == static_cast<std::ptrdiff_t>(seen.size()));
+}
+
+// Each sequence, from the longest down, to the rank with the least work so far, in the plainest way.
+std::vector<std::vector<uint32_t>> PlainlyAssigned(std::vector<Sequence> sequences, uint32_t world_size) {
+  std::ranges::sort(sequences, {}, [](const Sequence& s) { return std::pair(s.length, s.slot); });
+  std::vector<std::vector<uint32_t>> slots(world_size);
+  std::vector<double> costs(world_size, 0);
+  for (auto sequence = sequences.rbegin(); sequence != sequences.rend(); ++sequence) {
+    const auto least = std::ranges::min_element(costs);
+    *least += EncodingCost(sequence->length);
+    slots[least - costs.begin()].push_back(sequence->slot);
+  }
+  for (std::vector<uint32_t>& rank : slots) std::ranges::reverse(rank);
+  return slots;
+}
+
+// Another assignment would change the bytes of running jobs.
+RC_GTEST_PROP(AssignSequences, GivesEachSequenceToTheRankWithTheLeastWork, ()) {
+  const auto longest = *rc::gen::element<uint32_t>(3, 20, 300);
+  const auto lengths = *rc::gen::scale(10, rc::gen::container<std::vector<uint32_t>>(rc::gen::inRange<uint32_t>(1, longest)));
+  const auto world_size = *rc::gen::inRange<uint32_t>(1, 40);
+  const auto expected = PlainlyAssigned(Lengths(lengths), world_size);
+  const auto ranks = AssignSequences(Lengths(lengths), world_size, 100);
+  for (uint32_t rank = 0; rank < world_size; ++rank) RC_ASSERT(ranks[rank].slots == expected[rank]);
+}
+
+TEST(AssignSequences, DoesNotDependOnTheOrderInWhichSequencesAreGiven) {
+  std::vector<Sequence> sequences = Lengths({5, 9, 5, 3, 9, 9, 4});
+  const auto expected = AssignSequences(sequences, 2, 20);
+  std::ranges::reverse(sequences);
+  const auto ranks = AssignSequences(sequences, 2, 20);
+  for (size_t rank = 0; rank < 2; ++rank) {
+    EXPECT_EQ(ranks[rank].slots, expected[rank].slots);
+    EXPECT_EQ(ranks[rank].micro_batch_ends, expected[rank].micro_batch_ends);
+  }
 }
 
 TEST(AssignSequences, BalancesSkewedLengths) {

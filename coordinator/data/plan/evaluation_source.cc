@@ -28,6 +28,9 @@ absl::StatusOr<std::shared_ptr<const EvaluationSource>> EvaluationSource::Create
   if (options.tokens->dataset_digest() != options.dataset->digest()) {
     return absl::InternalError("the token store belongs to another dataset");
   }
+  if (options.spec.batch().micro_batch_tokens() == 0) {
+    return absl::InvalidArgumentError("batch.micro_batch_tokens: must be 1 or more");
+  }
   ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, options.spec.model(), options.resolved));
   return std::shared_ptr<const EvaluationSource>(new EvaluationSource(std::move(options), std::move(sequences)));
 }
@@ -43,7 +46,9 @@ EvaluationSource::EvaluationSource(Options options, Sequences sequences)
   all.reserve(queries_.size() + numbering.documents.size() - numbering.aliases.size());
   for (uint32_t i = 0; i < queries_.size(); ++i) all.push_back({i, sequences_.QueryLength(queries_[i])});
   auto alias = numbering.aliases.begin();
+  constexpr size_t kAhead = 16;
   for (uint32_t number = 0; number < numbering.documents.size(); ++number) {
+    if (number + kAhead < numbering.passages.size()) sequences_.PrefetchPassageLength(numbering.passages[number + kAhead]);
     if (alias != numbering.aliases.end() && alias->first == number) {
       ++alias;
       continue;
@@ -107,7 +112,7 @@ EvaluationHeader EvaluationSource::HeaderFor(uint32_t rank, bool pair_identical_
   return header;
 }
 
-absl::Status EvaluationSource::Stream(uint32_t rank, bool pair_identical_ids, const Send& send) const {
+absl::Status EvaluationSource::Stream(uint32_t rank, bool pair_identical_ids, const Send& send, ShareForm form) const {
   if (rank >= options_.world_size) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", options_.world_size));
   }
@@ -122,8 +127,9 @@ absl::Status EvaluationSource::Stream(uint32_t rank, bool pair_identical_ids, co
   RETURN_IF_ERROR(send(response));
   const RankLoad& own = loads_[rank];
   for (size_t i = 0; i < own.micro_batch_ends.size(); ++i) {
-    response.Clear();
-    sequences_.FillMicroBatch(queries_, options_.numbering->passages, own.MicroBatch(i), *response.mutable_micro_batch());
+    response.mutable_micro_batch()->Clear();  // keeps its memory
+    sequences_.FillMicroBatch(queries_, options_.numbering->passages, own.MicroBatch(i), form.narrow_tokens,
+                              *response.mutable_micro_batch());
     RETURN_IF_ERROR(send(response));
   }
   return absl::OkStatus();

@@ -12,6 +12,7 @@
 #include "coordinator/data/plan/assign_sequences.h"
 #include "coordinator/data/plan/document_numbering.h"
 #include "coordinator/data/plan/sequences.h"
+#include "coordinator/data/plan/share_form.h"
 #include "coordinator/data/tokenize/token_store.h"
 #include "muster/internal/v1/data_plane.pb.h"
 
@@ -35,7 +36,7 @@ class EvaluationSource {
   using Send = std::function<absl::Status(const muster::internal::v1::StreamEvaluationResponse&)>;
   // Sends the header and then the micro-batches of the rank's part. `pair_identical_ids`: the header names the queries
   // whose id is a document's. Ends with the first error of `send`.
-  absl::Status Stream(uint32_t rank, bool pair_identical_ids, const Send& send) const;
+  absl::Status Stream(uint32_t rank, bool pair_identical_ids, const Send& send, ShareForm form = {}) const;
 
  private:
   EvaluationSource(Options options, Sequences sequences);

@@ -70,42 +70,72 @@ uint32_t Sequences::Length(const Side& side, uint32_t text) const {
   return special_tokens() + static_cast<uint32_t>(std::min<uint64_t>(side.limit, side.prompt.size() + uint64_t{text}));
 }
 
-void Sequences::AppendSequence(const Side& side, bool is_query, uint32_t text, std::vector<uint32_t>& ids) const {
+// As many ids as Length says.
+template <typename Id>
+Id* Sequences::WriteSequence(const Side& side, TokenStore::Range text, Id* out) const {
   const Tokenizer& tokenizer = tokens_->tokenizer();
-  const bool left = tokenizer.truncates_left();
-  const auto append_text = [&](uint32_t room) {
-    is_query ? tokens_->AppendQuery(text, room, ids) : tokens_->AppendPassage(text, room, ids);
-  };
-  ids.insert(ids.end(), tokenizer.prefix().begin(), tokenizer.prefix().end());
-  if (left) {
+  out = std::ranges::copy(tokenizer.prefix(), out).out;
+  if (tokenizer.truncates_left()) {
     // The text's last ids, after as many of the prompt's last ids as fit.
-    const uint32_t length = is_query ? tokens_->QueryLength(text) : tokens_->PassageLength(text);
-    const size_t room = side.limit - std::min(side.limit, length);
-    ids.insert(ids.end(), side.prompt.end() - static_cast<ptrdiff_t>(std::min(room, side.prompt.size())),
-               side.prompt.end());
-    append_text(side.limit);
+    const uint32_t kept = std::min(side.limit, text.count);
+    const size_t prompt = std::min<size_t>(side.limit - kept, side.prompt.size());
+    out = std::copy(side.prompt.end() - static_cast<ptrdiff_t>(prompt), side.prompt.end(), out);
+    text = {text.begin + text.count - kept, kept};
   } else {
-    ids.insert(ids.end(), side.prompt.begin(), side.prompt.end());
-    append_text(static_cast<uint32_t>(side.limit - side.prompt.size()));
+    out = std::ranges::copy(side.prompt, out).out;
+    text.count = std::min(text.count, side.limit - static_cast<uint32_t>(side.prompt.size()));
   }
-  ids.insert(ids.end(), tokenizer.suffix().begin(), tokenizer.suffix().end());
+  out = tokens_->Copy(text, out);
+  return std::ranges::copy(tokenizer.suffix(), out).out;
+}
+
+// Texts whose memory is asked for before it is needed: an evaluation's lie all over the store.
+constexpr size_t kTextsAhead = 16;
+
+template <typename Id>
+void Sequences::WriteTokens(std::span<const uint32_t> slots, size_t queries, std::span<const TokenStore::Range> texts,
+                            uint64_t total, std::string& tokens) const {
+  tokens.resize(total * sizeof(Id));
+  Id* out = reinterpret_cast<Id*>(tokens.data());
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (i + kTextsAhead < slots.size()) tokens_->PrefetchIds(texts[i + kTextsAhead]);
+    out = WriteSequence(slots[i] < queries ? query_ : passage_, texts[i], out);
+  }
 }
 
 void Sequences::FillMicroBatch(std::span<const uint32_t> queries, std::span<const uint32_t> passages,
-                               std::span<const uint32_t> slots, muster::internal::v1::MicroBatch& micro_batch) const {
-  std::vector<uint32_t> ids;
-  const bool any_unpooled = query_.unpooled > 0 || passage_.unpooled > 0;
-  for (const uint32_t slot : slots) {
-    const size_t begin = ids.size();
-    const bool is_query = slot < queries.size();
-    const Side& side = is_query ? query_ : passage_;
-    AppendSequence(side, is_query, is_query ? queries[slot] : passages[slot - queries.size()], ids);
-    const auto length = static_cast<uint32_t>(ids.size() - begin);
-    micro_batch.add_lengths(length);
-    micro_batch.add_slots(slot);
-    if (any_unpooled) micro_batch.add_unpooled(std::min(side.unpooled, length - 1));
+                               std::span<const uint32_t> slots, bool narrow,
+                               muster::internal::v1::MicroBatch& micro_batch) const {
+  const size_t count = slots.size();
+  std::vector<uint32_t> texts(count);  // query or passage of the dataset
+  for (size_t i = 0; i < count; ++i) {
+    if (i + kTextsAhead < count && slots[i + kTextsAhead] >= queries.size()) {
+      __builtin_prefetch(passages.data() + (slots[i + kTextsAhead] - queries.size()));
+    }
+    texts[i] = slots[i] < queries.size() ? queries[slots[i]] : passages[slots[i] - queries.size()];
   }
-  micro_batch.set_tokens(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(uint32_t));
+
+  const bool any_unpooled = query_.unpooled > 0 || passage_.unpooled > 0;
+  micro_batch.mutable_slots()->Add(slots.begin(), slots.end());
+  micro_batch.mutable_lengths()->Reserve(static_cast<int>(count));
+  std::vector<TokenStore::Range> ranges(count);
+  uint64_t total = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (i + kTextsAhead < count) tokens_->PrefetchPassageRange(texts[i + kTextsAhead]);
+    const bool is_query = slots[i] < queries.size();
+    const Side& side = is_query ? query_ : passage_;
+    ranges[i] = is_query ? tokens_->QueryRange(texts[i]) : tokens_->PassageRange(texts[i]);
+    const uint32_t length = Length(side, ranges[i].count);
+    micro_batch.add_lengths(length);
+    if (any_unpooled) micro_batch.add_unpooled(std::min(side.unpooled, length - 1));
+    total += length;
+  }
+
+  if (narrow && tokens_->narrow()) {
+    WriteTokens<uint16_t>(slots, queries.size(), ranges, total, *micro_batch.mutable_narrow_tokens());
+  } else {
+    WriteTokens<uint32_t>(slots, queries.size(), ranges, total, *micro_batch.mutable_tokens());
+  }
 }
 
 std::string Sequences::identity() const {

@@ -40,10 +40,14 @@ class Sequences {
 
   uint32_t QueryLength(uint32_t query) const { return Length(query_, tokens_->QueryLength(query)); }
   uint32_t PassageLength(uint32_t passage) const { return Length(passage_, tokens_->PassageLength(passage)); }
+  // A hint, for lengths of many passages at random places.
+  void PrefetchPassageLength(uint32_t passage) const { tokens_->PrefetchPassageRange(passage); }
 
   // Fills in the sequences of `slots`: slot i < queries.size() is queries[i], the others passages[i - queries.size()].
+  // `narrow`: as narrow_tokens, if all ids of the tokenizer fit. `micro_batch` is empty; one that was cleared keeps its
+  // memory.
   void FillMicroBatch(std::span<const uint32_t> queries, std::span<const uint32_t> passages,
-                      std::span<const uint32_t> slots, muster::internal::v1::MicroBatch& micro_batch) const;
+                      std::span<const uint32_t> slots, bool narrow, muster::internal::v1::MicroBatch& micro_batch) const;
 
   // Everything that decides the ids: of tokenizer, prompts and lengths.
   std::string identity() const;
@@ -58,7 +62,11 @@ class Sequences {
   absl::Status Fill(const char* name, const std::string& prompt, const std::string& joined, uint32_t max_length,
                     bool exclude_prompt, Side& side) const;
   uint32_t Length(const Side& side, uint32_t text) const;
-  void AppendSequence(const Side& side, bool is_query, uint32_t text, std::vector<uint32_t>& ids) const;
+  template <typename Id>
+  Id* WriteSequence(const Side& side, TokenStore::Range text, Id* out) const;
+  template <typename Id>
+  void WriteTokens(std::span<const uint32_t> slots, size_t queries, std::span<const TokenStore::Range> texts,
+                   uint64_t total, std::string& tokens) const;
   uint32_t special_tokens() const;
 
   const TokenStore* tokens_;

@@ -45,7 +45,7 @@ class SequencesTest : public testing::Test {
     EXPECT_TRUE(sequences.ok()) << sequences.status();
     MicroBatch batch;
     const uint32_t zero = 0, slots[] = {0, 1};
-    sequences->FillMicroBatch({&zero, 1}, {&zero, 1}, slots, batch);
+    sequences->FillMicroBatch({&zero, 1}, {&zero, 1}, slots, /*narrow=*/false, batch);
     EXPECT_EQ(sequences->QueryLength(0), batch.lengths(0));
     EXPECT_EQ(sequences->PassageLength(0), batch.lengths(1));
     return batch;

@@ -58,7 +58,15 @@ void CopyEdges(const std::vector<uint32_t>& offsets, const std::vector<uint32_t>
   columns_out.Add(columns.begin() + offsets[begin], columns.begin() + offsets[end]);
 }
 
-StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Sequences& sequences, uint32_t rank) {
+void AddSlotsOfAllRanks(const AssignedStep& assigned, StepShare& share) {
+  for (const RankLoad& load : assigned.ranks) {
+    share.add_rank_counts(static_cast<uint32_t>(load.slots.size()));
+    share.mutable_gather_slots()->Add(load.slots.begin(), load.slots.end());
+  }
+}
+
+StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Sequences& sequences, uint32_t rank,
+                  ShareForm form) {
   const StepPlan& plan = assigned.plan;
   StepShare share;
   share.set_step(plan.step);
@@ -68,12 +76,10 @@ StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Se
   share.set_passage_count(static_cast<uint32_t>(plan.passages.size()));
   const RankLoad& own = assigned.ranks[rank];
   for (size_t i = 0; i < own.micro_batch_ends.size(); ++i) {
-    sequences.FillMicroBatch(plan.queries, plan.passages, own.MicroBatch(i), *share.add_micro_batches());
+    sequences.FillMicroBatch(plan.queries, plan.passages, own.MicroBatch(i), form.narrow_tokens,
+                             *share.add_micro_batches());
   }
-  for (const RankLoad& load : assigned.ranks) {
-    share.add_rank_counts(static_cast<uint32_t>(load.slots.size()));
-    share.mutable_gather_slots()->Add(load.slots.begin(), load.slots.end());
-  }
+  if (form.slots_of_all_ranks) AddSlotsOfAllRanks(assigned, share);
   const auto [begin, end] = EqualRange(share.query_count(), rank, static_cast<uint32_t>(assigned.ranks.size()));
   share.set_row_begin(begin);
   share.set_row_end(end);
@@ -124,7 +130,7 @@ class ShareSource::State {
     for (const uint32_t query : inputs_.queries) epoch_.Add(options_.train->query_digest(query));
   }
 
-  StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size) ABSL_LOCKS_EXCLUDED(mutex_) {
+  StepShare Share(uint64_t step, uint32_t rank, uint32_t world_size, ShareForm form) ABSL_LOCKS_EXCLUDED(mutex_) {
     const std::shared_ptr<Entry> entry = Find(step, world_size);
     std::call_once(entry->once, [&] {
       const absl::Duration start = options_.clock->Monotonic();
@@ -132,7 +138,7 @@ class ShareSource::State {
       if (options_.on_plan) options_.on_plan(options_.clock->Monotonic() - start);
       Account(*entry);
     });
-    StepShare share = ShareOf(entry->assigned, *options_.train, sequences_, rank);
+    StepShare share = ShareOf(entry->assigned, *options_.train, sequences_, rank, form);
     if (share.epoch_end()) {
       share.set_epoch_queries(epoch_.queries);
       share.set_epoch_query_sum(epoch_.sum);
@@ -203,12 +209,12 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
       new ShareSource(std::make_unique<State>(std::move(options), std::move(sequences), std::move(inputs))));
 }
 
-absl::StatusOr<StepShare> ShareSource::Share(uint64_t step, uint32_t rank, uint32_t world_size) {
+absl::StatusOr<StepShare> ShareSource::Share(uint64_t step, uint32_t rank, uint32_t world_size, ShareForm form) {
   if (state_ == nullptr) return absl::FailedPreconditionError("the job evaluates only: it has no steps");
   if (rank >= world_size) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " of a world of ", world_size));
   }
-  StepShare share = state_->Share(step, rank, world_size);
+  StepShare share = state_->Share(step, rank, world_size, form);
   if (const size_t bytes = share.ByteSizeLong(); bytes > kMaxShareBytes) {
     return absl::ResourceExhaustedError(absl::StrCat("step ", step, ": the share of rank ", rank, " has ", bytes >> 20,
                                                      " MiB, at most ", kMaxShareBytes >> 20,

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "coordinator/data/dataset.h"
+#include "coordinator/data/plan/share_form.h"
 #include "coordinator/data/tokenize/token_store.h"
 #include "muster/internal/v1/data_plane.pb.h"
 #include "muster/v1/data.pb.h"
@@ -37,7 +38,8 @@ class ShareSource {
 
   // The share of `rank` of `world_size`. A step is planned once for all ranks of a world size; steps beyond an epoch
   // continue into the next one, without end. A pure function of the options and arguments: the same bytes every time.
-  absl::StatusOr<muster::internal::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size);
+  absl::StatusOr<muster::internal::v1::StepShare> Share(uint64_t step, uint32_t rank, uint32_t world_size,
+                                                        ShareForm form = {});
 
  private:
   class State;

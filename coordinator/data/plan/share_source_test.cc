@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <set>
@@ -24,6 +25,8 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 using Tokens = std::vector<uint32_t>;
+
+constexpr ShareForm kSlotsOfAllRanks = {.slots_of_all_ranks = true};
 
 // Adds a micro-batch's sequences to slot → ids; false if a slot is there already.
 bool Collect(const MicroBatch& batch, std::map<uint32_t, Tokens>& by_slot) {
@@ -65,7 +68,7 @@ Graph GraphOf(ShareSource& source, uint64_t step, uint32_t world_size) {
   std::vector<uint32_t> gathered;
   StepShare first;
   for (uint32_t rank = 0; rank < world_size; ++rank) {
-    const StepShare share = *source.Share(step, rank, world_size);
+    const StepShare share = *source.Share(step, rank, world_size, kSlotsOfAllRanks);
     if (rank == 0) first = share;
     EXPECT_EQ(share.step(), step);
     EXPECT_EQ(share.plan_digest(), first.plan_digest());
@@ -226,6 +229,49 @@ TEST(ShareSource, SameSeedSameBytesOtherSeedOthers) {
   EXPECT_EQ(bytes(*a), bytes(*b));
   EXPECT_EQ(bytes(*a), bytes(*a));
   EXPECT_NE(bytes(*a), bytes(*c));
+}
+
+TEST(ShareSource, OwnSlotsAloneLeaveOutTheOtherRanksAndNothingElse) {
+  const auto source = *TestSource(RandomDataset(17, 40, 30), TestJob(12));
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    StepShare all = *source->Share(1, rank, 3, kSlotsOfAllRanks);
+    EXPECT_EQ(all.rank_counts_size(), 3);
+    EXPECT_EQ(all.gather_slots_size(), static_cast<int>(all.query_count() + all.passage_count()));
+    all.clear_rank_counts();
+    all.clear_gather_slots();
+    EXPECT_EQ(source->Share(1, rank, 3)->SerializeAsString(), all.SerializeAsString());
+  }
+}
+
+TEST(ShareSource, NarrowTokensAreTheSameIdsInHalfTheBytes) {
+  const auto source = *TestSource(RandomDataset(17, 40, 30), TestJob(12));
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    StepShare narrow = *source->Share(1, rank, 3, {.narrow_tokens = true});
+    for (MicroBatch& batch : *narrow.mutable_micro_batches()) {
+      EXPECT_TRUE(batch.tokens().empty());
+      std::vector<uint16_t> ids(batch.narrow_tokens().size() / sizeof(uint16_t));
+      std::memcpy(ids.data(), batch.narrow_tokens().data(), batch.narrow_tokens().size());
+      const Tokens wide(ids.begin(), ids.end());
+      batch.set_tokens(wide.data(), wide.size() * sizeof(uint32_t));
+      batch.clear_narrow_tokens();
+    }
+    EXPECT_EQ(narrow.SerializeAsString(), source->Share(1, rank, 3)->SerializeAsString());
+  }
+}
+
+// With the slots of all ranks in every share their bytes would grow with the square of the ranks.
+TEST(ShareSource, SharesOfManyRanksAreTogetherAsLargeAsOneButForAFewBytesPerRank) {
+  const auto source = *TestSource(RandomDataset(17, 400, 2000), TestJob(256));
+  const auto total = [&](uint32_t world_size, ShareForm form) {
+    size_t bytes = 0;
+    for (uint32_t rank = 0; rank < world_size; ++rank) bytes += source->Share(0, rank, world_size, form)->ByteSizeLong();
+    return bytes;
+  };
+  const size_t one = total(1, ShareForm()), many = total(64, ShareForm());
+  const size_t former = total(64, kSlotsOfAllRanks);
+  std::printf("256 queries: %zu bytes for 1 rank, %zu for 64; with the slots of all ranks %zu\n", one, many, former);
+  EXPECT_LT(many, one + 64 * 100);
+  EXPECT_GT(former, many + 64 * 256);
 }
 
 TEST(ShareSource, CutsAfterPromptAndTextBetweenClsAndSep) {

@@ -143,22 +143,14 @@ TEST_F(ServerAdd, IsForTheOwnerAndOperatorsOfADatasetThatExists) {
 
 TEST_F(ServerAdd, LosesAgainstAChangeOfTheNameMeanwhile) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
-  grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
-  v1::ImportDatasetRequest request;
-  *request.mutable_header() = Adding("set");
-  ASSERT_TRUE(stream->Write(request));
-  request.mutable_file()->set_path("qrels/train.tsv");
-  ASSERT_TRUE(stream->Write(request));
+  const auto import = BeginImport(Adding("set"), "qrels/train.tsv");
   v1::ImportDatasetResponse response;
-  ASSERT_TRUE(stream->Read(&response)) << "the server has looked at the name";
+  ASSERT_TRUE(import->stream->Read(&response)) << "the server has looked at the name";
   const std::string digest = Import(Adding("set", "llm"), {{"qrels/train.tsv", "q1\td4\t1\n"}})->dataset().digest();
-  request.set_chunk("q3\td4\t1\n");
-  ASSERT_TRUE(stream->Write(request));
-  stream->WritesDone();
-  while (stream->Read(&response)) {
-  }
-  EXPECT_EQ(ReasonOf(FromGrpc(stream->Finish())), "NAME_CHANGED");
+  ASSERT_TRUE(import->Send("q3\td4\t1\n"));
+  import->stream->WritesDone();
+  import->ReadToEnd();
+  EXPECT_EQ(ReasonOf(FromGrpc(import->stream->Finish())), "NAME_CHANGED");
   EXPECT_EQ(Get("set").digest(), digest);
 }
 

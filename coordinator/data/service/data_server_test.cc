@@ -11,6 +11,7 @@
 #include "common/model/testing/zero_weights.h"
 #include "common/rpc/metadata.h"
 #include "common/spec/job_spec.h"
+#include "common/version.h"
 #include "test_paths.h"
 
 namespace muster {
@@ -295,6 +296,26 @@ TEST_F(ServerStream, ContinuesFromAnyStepWithTheSameBytes) {
   ASSERT_EQ(rest.shares.size(), 2u);
   EXPECT_EQ(DeterministicBytes(rest.shares[0]), DeterministicBytes(whole.shares[4]));
   EXPECT_EQ(Stream(Request(1, 1, 2, 6)).shares.size(), 0u);
+}
+
+TEST_F(ServerStream, SendsWhatTheRanksProtocolReads) {
+  internal::v1::StreamRequest request = Request(1, 1, 2);
+  const Streamed former = Stream(request);
+  request.mutable_identity()->set_protocol(kProtocol);
+  const Streamed compact = Stream(request);
+  ASSERT_EQ(former.shares.size(), 6u);
+  ASSERT_EQ(compact.shares.size(), 6u);
+  for (size_t step = 0; step < 6; ++step) {
+    const internal::v1::StepShare &old = former.shares[step], &now = compact.shares[step];
+    EXPECT_EQ(old.rank_counts_size(), 2);
+    EXPECT_EQ(old.gather_slots_size(), static_cast<int>(old.query_count() + old.passage_count()));
+    EXPECT_EQ(now.rank_counts_size() + now.gather_slots_size(), 0) << "the ranks exchange them";
+    ASSERT_EQ(old.micro_batches_size(), now.micro_batches_size());
+    for (int i = 0; i < old.micro_batches_size(); ++i) {
+      EXPECT_EQ(old.micro_batches(i).tokens().size(), 2 * now.micro_batches(i).narrow_tokens().size());
+      EXPECT_EQ(old.micro_batches(i).narrow_tokens() + now.micro_batches(i).tokens(), "");
+    }
+  }
 }
 
 TEST_F(ServerStream, RefusesAStaleAttempt) {

@@ -112,6 +112,31 @@ class DataServerTest : public testing::Test {
     if (!status.ok()) return status;
     return report;
   }
+  // An import in progress.
+  struct OpenImport {
+    bool Send(const std::string& chunk) {
+      muster::v1::ImportDatasetRequest request;
+      request.set_chunk(chunk);
+      return stream->Write(request);
+    }
+    void ReadToEnd() {
+      muster::v1::ImportDatasetResponse response;
+      while (stream->Read(&response)) continue;
+    }
+    grpc::ClientContext call;
+    std::unique_ptr<grpc::ClientReaderWriter<muster::v1::ImportDatasetRequest, muster::v1::ImportDatasetResponse>> stream;
+  };
+  // Sends the header and the beginning of a file, which is still empty.
+  std::unique_ptr<OpenImport> BeginImport(const muster::v1::ImportHeader& header, const std::string& path) {
+    auto import = std::make_unique<OpenImport>();
+    import->stream = muster::v1::DataService::NewStub(operator_)->ImportDataset(&import->call);
+    muster::v1::ImportDatasetRequest request;
+    *request.mutable_header() = header;
+    EXPECT_TRUE(import->stream->Write(request));
+    request.mutable_file()->set_path(path);
+    EXPECT_TRUE(import->stream->Write(request));
+    return import;
+  }
   static muster::v1::ImportHeader Header(const std::string& name) {
     muster::v1::ImportHeader header;
     header.set_name(name);

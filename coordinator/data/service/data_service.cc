@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/name_page.h"
 #include "common/status.h"
+#include "common/timestamp.h"
 #include "coordinator/data/service/export_call.h"
 #include "coordinator/data/service/import_call.h"
 #include "coordinator/data/service/mutation_request.h"
@@ -39,9 +40,7 @@ class DataServiceImpl final : public v1::DataService::Service {
                                   return response->datasets().rbegin()->ByteSizeLong();
                                 }));
       response->set_server_version(MUSTER_VERSION);
-      const int64_t now = absl::ToUnixNanos(data_.clock.Now());
-      response->mutable_server_time()->set_seconds(now / 1000000000);
-      response->mutable_server_time()->set_nanos(static_cast<int32_t>(now % 1000000000));
+      *response->mutable_server_time() = ToProto(data_.clock.Now());
       return absl::OkStatus();
     });
   }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "common/deterministic_bytes.h"
 #include "common/status.h"
+#include "common/timestamp.h"
 #include "coordinator/data/import/report_notes.h"
 #include "coordinator/data/service/ownership.h"
 #include "coordinator/data/store/dataset_report.h"
@@ -174,7 +175,7 @@ absl::Status PublishImport(const DataContext& data, const Principal& caller, con
   if (first.has_value()) return ReadAnswer(*first, report);
   ASSIGN_OR_RETURN(const Existing now, Look(data, name));
   RETURN_IF_ERROR(CheckUnchanged(before, now, name));
-  SetTime(data.clock.Now(), *report.mutable_dataset()->mutable_imported());
+  *report.mutable_dataset()->mutable_imported() = ToProto(data.clock.Now());
   RETURN_IF_ERROR(data.stores.shelf->Publish(scratch.path(), report.dataset().digest()));
   return data.stores.catalogue->PutImport(report, request.Answered(data.clock.Now(), report.SerializeAsString()));
 }

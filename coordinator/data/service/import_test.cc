@@ -46,38 +46,26 @@ TEST_F(ServerImport, ThatBreaksLeavesNothing) {
   v1::ImportHeader header = Header("set");
   header.set_total_bytes(1 << 20);
   EXPECT_THAT(std::string(Import(header, BeirFiles(5)).status().message()), HasSubstr("bytes came"));
-  {
-    grpc::ClientContext call;
-    const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
-    v1::ImportDatasetRequest request;
-    *request.mutable_header() = Header("set");
-    ASSERT_TRUE(stream->Write(request));
-    call.TryCancel();
-    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  }
+  const auto import = BeginImport(Header("set"), "corpus.jsonl");
+  import->call.TryCancel();
+  EXPECT_EQ(import->stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
   server_->Shutdown(absl::Seconds(10));  // waits for the handler
   EXPECT_EQ(StateListing(), before);
 }
 
 TEST_F(ServerImport, OnAServerThatShutsDownLeavesNothingAndSaysSo) {
   const auto before = StateListing();
-  grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
-  v1::ImportDatasetRequest request;
-  *request.mutable_header() = Header("set");
-  ASSERT_TRUE(stream->Write(request));
-  request.mutable_file()->set_path("corpus.jsonl");
-  ASSERT_TRUE(stream->Write(request));
+  const auto import = BeginImport(Header("set"), "corpus.jsonl");
+  const std::string line = R"({"_id": "1", "text": "a"})" "\n";
+  ASSERT_TRUE(import->Send(line));
   v1::ImportDatasetResponse response;
-  request.set_chunk(R"({"_id": "1", "text": "a"})" "\n");
-  ASSERT_TRUE(stream->Write(request));
-  ASSERT_TRUE(stream->Read(&response)) << "it reads";
+  ASSERT_TRUE(import->stream->Read(&response)) << "it reads";
   std::thread stop([&] { server_->Shutdown(absl::Seconds(30)); });
   const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
   while (CheckHealth(operator_).ok() && RealClock().Monotonic() < end) absl::SleepFor(absl::Milliseconds(10));
   // One message only: data still in flight when the server closes the connection may lose its answer.
-  stream->Write(request);
-  const absl::Status status = FromGrpc(stream->Finish());
+  import->Send(line);
+  const absl::Status status = FromGrpc(import->stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(ReasonOf(status), "SHUTTING_DOWN");
   EXPECT_THAT(std::string(status.message()), HasSubstr("Import again"));

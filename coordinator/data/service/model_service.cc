@@ -8,6 +8,7 @@
 #include "common/name_page.h"
 #include "common/request_id.h"
 #include "common/status.h"
+#include "common/timestamp.h"
 #include "coordinator/data/blob/model_files.h"
 #include "coordinator/data/service/mutation_request.h"
 #include "coordinator/data/service/ownership.h"
@@ -116,7 +117,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     if (!existing.ok() && !absl::IsNotFound(existing.status())) return existing.status();
     if (existing.ok()) RETURN_IF_ERROR(CheckReplace(caller, *existing, request.replace()));
     model.set_owner(OwnerAfter(caller, existing.ok() ? existing->owner() : ""));
-    SetTime(data_.clock.Now(), *model.mutable_pushed());
+    *model.mutable_pushed() = ToProto(data_.clock.Now());
     RETURN_IF_ERROR(request.request_id().empty() ? catalogue.PutModel(model) : catalogue.PutPushedModel(model, push));
     return model;
   }

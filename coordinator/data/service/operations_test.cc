@@ -20,6 +20,13 @@ class ImportOperations : public DataServerTest {
     EXPECT_TRUE(v1::OperationService::NewStub(operator_)->ListOperations(&call, request, &response).ok());
     return {response.operations().begin(), response.operations().end()};
   }
+  // Those that run, once there is one.
+  std::vector<v1::Operation> AwaitRunning() {
+    std::vector<v1::Operation> running;
+    const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
+    while (running.empty() && RealClock().Monotonic() < end) running = List(/*active=*/true);
+    return running;
+  }
   absl::StatusOr<v1::Operation> Cancel(const std::string& id) {
     grpc::ClientContext call;
     v1::CancelOperationRequest request;
@@ -46,55 +53,32 @@ TEST_F(ImportOperations, AnImportIsListedWithWhatItBrought) {
 
 TEST_F(ImportOperations, AnImportWhoseClientSaysNothingIsCanceledAndLeavesNothing) {
   const auto before = StateListing();
-  grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
-  v1::ImportDatasetRequest request;
-  *request.mutable_header() = Header("set");
-  ASSERT_TRUE(stream->Write(request));
-  request.mutable_file()->set_path("corpus.jsonl");
-  ASSERT_TRUE(stream->Write(request));
-  std::vector<v1::Operation> running;
-  const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
-  while (running.empty() && RealClock().Monotonic() < end) running = List(/*active=*/true);
+  const auto import = BeginImport(Header("set"), "corpus.jsonl");
+  const std::vector<v1::Operation> running = AwaitRunning();
   ASSERT_EQ(running.size(), 1u);
   EXPECT_EQ(running[0].phase(), v1::OPERATION_PHASE_RUNNING);
   const auto canceled = Cancel(running[0].id());
   ASSERT_TRUE(canceled.ok()) << canceled.status();
   EXPECT_EQ(canceled->phase(), v1::OPERATION_PHASE_CANCELED) << canceled->reason();
   EXPECT_THAT(canceled->reason(), HasSubstr("canceled by "));
-  v1::ImportDatasetResponse response;
-  while (stream->Read(&response)) {
-  }
-  EXPECT_FALSE(stream->Finish().ok());
+  import->ReadToEnd();
+  EXPECT_FALSE(import->stream->Finish().ok());
   EXPECT_EQ(StateListing(), before);
 }
 
 TEST_F(ImportOperations, ACanceledImportThatStillSendsLearnsWhoCanceledIt) {
-  grpc::ClientContext call;
-  const auto stream = v1::DataService::NewStub(operator_)->ImportDataset(&call);
-  v1::ImportDatasetRequest request;
-  *request.mutable_header() = Header("set");
-  ASSERT_TRUE(stream->Write(request));
-  request.mutable_file()->set_path("corpus.jsonl");
-  ASSERT_TRUE(stream->Write(request));
-  std::vector<v1::Operation> running;
-  const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
-  while (running.empty() && RealClock().Monotonic() < end) running = List(/*active=*/true);
+  const auto import = BeginImport(Header("set"), "corpus.jsonl");
+  const std::vector<v1::Operation> running = AwaitRunning();
   ASSERT_EQ(running.size(), 1u);
   std::thread send([&] {
-    request.set_chunk(R"({"_id": "1", "text": "a"})" "\n");
-    while (stream->Write(request)) absl::SleepFor(absl::Milliseconds(1));
+    while (import->Send(R"({"_id": "1", "text": "a"})" "\n")) absl::SleepFor(absl::Milliseconds(1));
   });
-  std::thread read([&] {  // a client that reads no progress would not see the end of the call either
-    v1::ImportDatasetResponse response;
-    while (stream->Read(&response)) {
-    }
-  });
+  std::thread read([&] { import->ReadToEnd(); });  // otherwise the client would not see the end of the call either
   const auto canceled = Cancel(running[0].id());
   send.join();
   read.join();
   ASSERT_TRUE(canceled.ok()) << canceled.status();
-  const absl::Status status = FromGrpc(stream->Finish());
+  const absl::Status status = FromGrpc(import->stream->Finish());
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
   EXPECT_EQ(ReasonOf(status), "OPERATION_CANCELED");
   EXPECT_THAT(std::string(status.message()), HasSubstr("import: canceled by "));

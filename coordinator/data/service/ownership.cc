@@ -76,9 +76,4 @@ std::string OwnerAfter(const Principal& caller, const std::string& before) {
   return before.empty() ? caller.name : before;
 }
 
-void SetTime(absl::Time time, google::protobuf::Timestamp& target) {
-  target.set_seconds(absl::ToUnixSeconds(time));
-  target.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(target.seconds()))));
-}
-
 }  // namespace muster

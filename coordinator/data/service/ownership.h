@@ -6,9 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "common/rpc/principal.h"
-#include "google/protobuf/timestamp.pb.h"
 #include "muster/v1/data.pb.h"
 #include "muster/v1/model.pb.h"
 
@@ -30,7 +28,5 @@ std::string Describe(const muster::v1::Model& model);
 
 // The owner after an import or push: the first one stays, also where an operator replaces the content.
 std::string OwnerAfter(const Principal& caller, const std::string& before);
-
-void SetTime(absl::Time time, google::protobuf::Timestamp& target);
 
 }  // namespace muster

@@ -10,14 +10,22 @@
 #include "coordinator/data/plan/sequences.h"
 
 namespace muster {
+namespace {
+
+// What decides the tokens of a dataset.
+std::string TokensKey(const Dataset& dataset, const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  return absl::StrCat(dataset.digest(), " ", resolved.tokenizer(), " ", resolved.has_prompts(), " ",
+                      DeterministicBytes(PromptsOf(spec.model(), resolved)));
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const TokenStore>> ShareSources::Tokens(std::shared_ptr<const Dataset> dataset,
                                                                        const muster::v1::JobSpec& spec,
                                                                        const muster::v1::ResolvedJob& resolved,
                                                                        const GiveUp& give_up) {
   // Stores of jobs that differ only in prompts which need not be joined are the same file, mapped twice.
-  const std::string key = absl::StrCat(dataset->digest(), " ", resolved.tokenizer(), " ", resolved.has_prompts(), " ",
-                                       DeterministicBytes(PromptsOf(spec.model(), resolved)));
+  const std::string key = TokensKey(*dataset, spec, resolved);
   const auto build = [this, dataset, spec, resolved]() -> absl::StatusOr<std::shared_ptr<const TokenStore>> {
     ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores_.blobs, resolved.tokenizer_manifest()));
     ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores_.blobs, files, resolved.tokenizer()));
@@ -58,11 +66,9 @@ absl::StatusOr<std::shared_ptr<const EvaluationSource>> ShareSources::Evaluation
   const auto number = [dataset] { return std::make_shared<const DocumentNumbering>(NumberDocuments(*dataset)); };
   ASSIGN_OR_RETURN(const auto numbering, numberings_.Get(dataset->digest(), number, give_up));
   // What decides lengths and cuts. Jobs that train on other data share an evaluation.
-  const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", world_size, " ",
-                                                 spec.batch().micro_batch_tokens(), " ", resolved.tokenizer(), " ",
-                                                 resolved.has_prompts(), " ", resolved.exclude_prompt(), " ",
-                                                 DeterministicBytes(spec.model()), "\n",
-                                                 DeterministicBytes(PromptsOf(spec.model(), resolved))));
+  const std::string key = Sha256Hex(absl::StrCat(split, " ", world_size, " ", spec.batch().micro_batch_tokens(), " ",
+                                                 resolved.exclude_prompt(), " ", DeterministicBytes(spec.model()), "\n",
+                                                 TokensKey(*dataset, spec, resolved)));
   const auto create = [=] {
     return EvaluationSource::Create({.dataset = dataset,
                                      .numbering = numbering,

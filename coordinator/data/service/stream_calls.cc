@@ -70,9 +70,10 @@ absl::Status RunStream(const DataContext& data, const grpc::ServerContext& call,
   RETURN_IF_ERROR(gate.Check());
   ASSIGN_OR_RETURN(const auto source,
                    data.sources.Source(request.spec(), request.resolved(), [&] { return gate.Check(); }));
+  const ShareForm form = FormForProtocol(identity.protocol());
   ShareQueue queue(request.from_step(), request.resolved().total_steps(), [&](uint64_t step) {
     const absl::Duration start = data.clock.Monotonic();
-    absl::StatusOr<StepShare> share = source->Share(step, identity.rank(), identity.world_size());
+    absl::StatusOr<StepShare> share = source->Share(step, identity.rank(), identity.world_size(), form);
     data.metrics.stream_seconds.Observe(absl::ToDoubleSeconds(data.clock.Monotonic() - start));
     return share;
   });
@@ -110,7 +111,8 @@ absl::Status RunStreamEvaluation(const DataContext& data, const grpc::ServerCont
                           if (!writer.Write(response)) return absl::CancelledError("the client has gone");
                           data.metrics.stream_bytes.Increment(static_cast<double>(response.ByteSizeLong()));
                           return absl::OkStatus();
-                        });
+                        },
+                        FormForProtocol(identity.protocol()));
 }
 
 }  // namespace muster

@@ -209,27 +209,14 @@ absl::StatusOr<std::shared_ptr<const TokenStore>> TokenStore::Map(const Dataset&
   return store;
 }
 
-void TokenStore::Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const {
-  const uint32_t count = std::min(limit, Length(text));
-  const uint64_t begin = tokenizer_->truncates_left() ? offsets_[text + 1] - count : offsets_[text];
-  const uint64_t end = begin + count;
-  if (narrow_ != nullptr) {
-    ids.insert(ids.end(), narrow_ + begin, narrow_ + end);
-  } else {
-    ids.insert(ids.end(), wide_ + begin, wide_ + end);
-  }
-}
-
-std::vector<uint32_t> TokenStore::Query(uint32_t query) const {
-  std::vector<uint32_t> ids;
-  AppendQuery(query, UINT32_MAX, ids);
+std::vector<uint32_t> TokenStore::Ids(const Range& range) const {
+  std::vector<uint32_t> ids(range.count);
+  Copy(range, ids.data());
   return ids;
 }
 
-std::vector<uint32_t> TokenStore::Passage(uint32_t passage) const {
-  std::vector<uint32_t> ids;
-  AppendPassage(passage, UINT32_MAX, ids);
-  return ids;
-}
+std::vector<uint32_t> TokenStore::Query(uint32_t query) const { return Ids(QueryRange(query)); }
+
+std::vector<uint32_t> TokenStore::Passage(uint32_t passage) const { return Ids(PassageRange(passage)); }
 
 }  // namespace muster

@@ -3,6 +3,7 @@
 // tokenizer may join the end of a prompt and the beginning of a text: then a store holds the ids of both together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -44,11 +45,27 @@ class TokenStore {
   uint32_t QueryLength(uint32_t query) const { return Length(query); }
   uint32_t PassageLength(uint32_t passage) const { return Length(uint64_t{queries_} + passage); }
 
-  // Appends at most `limit` ids: the first of the text, or the last if the tokenizer truncates on the left.
-  void AppendQuery(uint32_t query, uint32_t limit, std::vector<uint32_t>& ids) const { Append(query, limit, ids); }
-  void AppendPassage(uint32_t passage, uint32_t limit, std::vector<uint32_t>& ids) const {
-    Append(uint64_t{queries_} + passage, limit, ids);
+  // Where a text's ids lie. Many texts are read fastest by their ranges first and by their ids then, each with the hints
+  // below some texts ahead: otherwise every text waits for the memory twice.
+  struct Range {
+    uint64_t begin = 0;
+    uint32_t count = 0;
+  };
+  Range QueryRange(uint32_t query) const { return RangeOf(query); }
+  Range PassageRange(uint32_t passage) const { return RangeOf(uint64_t{queries_} + passage); }
+  void PrefetchPassageRange(uint32_t passage) const { __builtin_prefetch(offsets_ + queries_ + passage); }
+  void PrefetchIds(const Range& range) const {
+    narrow() ? __builtin_prefetch(narrow_ + range.begin) : __builtin_prefetch(wide_ + range.begin);
   }
+  // Writes the ids of a range, and returns what is behind them. Id: uint32_t, or uint16_t if the store is narrow.
+  template <typename Id>
+  Id* Copy(const Range& range, Id* out) const {
+    if (narrow()) return std::copy_n(narrow_ + range.begin, range.count, out);
+    if constexpr (sizeof(Id) == sizeof(uint32_t)) out = std::copy_n(wide_ + range.begin, range.count, out);
+    return out;
+  }
+  // Whether all of the tokenizer's ids fit 16 bits.
+  bool narrow() const { return narrow_ != nullptr; }
 
   std::vector<uint32_t> Query(uint32_t query) const;
   std::vector<uint32_t> Passage(uint32_t passage) const;
@@ -60,7 +77,8 @@ class TokenStore {
                                                                const JoinedPrompts& prompts,
                                                                const std::filesystem::path& file);
   uint32_t Length(uint64_t text) const { return static_cast<uint32_t>(offsets_[text + 1] - offsets_[text]); }
-  void Append(uint64_t text, uint32_t limit, std::vector<uint32_t>& ids) const;
+  Range RangeOf(uint64_t text) const { return {offsets_[text], Length(text)}; }
+  std::vector<uint32_t> Ids(const Range& range) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   JoinedPrompts prompts_;

@@ -57,8 +57,7 @@ void BatchSource::Run() {
 }
 
 absl::StatusOr<BatchSource::Step> BatchSource::Make(muster::internal::v1::StepShare share) try {
-  ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, options_.rank, options_.world_size, options_.config,
-                                                       /*pinned=*/!options_.device.is_cpu()));
+  ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, options_.config, /*pinned=*/!options_.device.is_cpu()));
   Upload(batch, *options_.streams);
   share.clear_micro_batches();
   return Step{.share = std::move(share), .batch = std::move(batch)};

@@ -21,7 +21,6 @@ class BatchSource {
  public:
   struct Options {
     std::unique_ptr<ShareStream> shares;
-    int64_t rank = 0, world_size = 1;
     EncoderConfig config;
     at::Device device = at::kCPU;
     std::shared_ptr<Streams> streams;  // of the device

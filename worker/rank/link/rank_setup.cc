@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/security.h"
 #include "common/status.h"
+#include "common/version.h"
 #include "worker/rank/collective/join.h"
 #include "worker/rank/link/cache.h"
 #include "worker/rank/link/grpc_store.h"
@@ -30,6 +31,7 @@ muster::internal::v1::RankIdentity IdentityOf(const RankConfig& config) {
   identity.set_attempt(config.attempt());
   identity.set_rank(config.rank());
   identity.set_world_size(config.world_size());
+  identity.set_protocol(kProtocol);
   return identity;
 }
 

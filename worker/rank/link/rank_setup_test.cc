@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "common/version.h"
 #include "worker/rank/link/testing/fake_cluster.h"
 
 namespace muster {
@@ -65,6 +66,14 @@ TEST_F(JoinAttemptTest, NcclMeetsTheRanksOfTheConfiguration) {
   EXPECT_EQ(options.rank, 1);
   EXPECT_EQ(options.world_size, 2);
   EXPECT_EQ(options.interface_address, "127.0.0.2");
+}
+
+// The data server sends what ranks of that protocol read.
+TEST(IdentityOf, NamesTheProtocolOfTheBuild) {
+  muster::rank::v1::RankConfig config;
+  config.set_rank(3);
+  EXPECT_EQ(IdentityOf(config).rank(), 3u);
+  EXPECT_EQ(IdentityOf(config).protocol(), kProtocol);
 }
 
 }  // namespace

@@ -62,8 +62,6 @@ std::unique_ptr<BatchSource> TrainingLoop::StartBatches() const {
   return BatchSource::Start(
       {.shares = ShareStream::Start(
            {.server = parts_.channels.data, .request = request, .total_steps = parts_.TotalSteps()}),
-       .rank = parts_.config.rank(),
-       .world_size = parts_.config.world_size(),
        .config = parts_.encoder->config(),
        .device = parts_.device.device,
        .streams = parts_.streams});

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <span>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
@@ -70,42 +71,13 @@ absl::Status CheckWeights(const StepBatch& batch) {
   return absl::OkStatus();
 }
 
-// Gathered rows are a permutation of the slots, and own micro-batches are this rank's part of it.
-absl::Status CheckSlots(const StepBatch& batch, int64_t rank, int64_t world_size) {
-  const int64_t slots = batch.query_count + batch.passage_count;
-  if (static_cast<int64_t>(batch.rank_counts.size()) != world_size) {
-    return Bad(absl::StrCat("rank_counts of ", batch.rank_counts.size(), " ranks, the group has ", world_size));
-  }
-  if (std::accumulate(batch.rank_counts.begin(), batch.rank_counts.end(), int64_t{0}) != slots ||
-      static_cast<int64_t>(batch.gather_slots.size()) != slots) {
-    return Bad(absl::StrCat("rank_counts and gather_slots must cover ", slots, " slots"));
-  }
-  std::vector<bool> seen(slots, false);
-  for (const int64_t slot : batch.gather_slots) {
-    if (slot >= slots || seen[slot]) return Bad(absl::StrCat("gather_slots: slot ", slot, " is no slot, or twice"));
-    seen[slot] = true;
-  }
-  auto next = batch.gather_slots.begin() +
-              std::accumulate(batch.rank_counts.begin(), batch.rank_counts.begin() + rank, int64_t{0});
-  const auto end = next + batch.rank_counts[rank];
-  for (const PackedBatch& micro : batch.micro_batches) {
-    for (const uint32_t slot : micro.slots) {
-      if (next == end || *next++ != slot) return Bad("micro_batches are not the rank's part of gather_slots");
-    }
-  }
-  return next == end ? absl::OkStatus() : Bad("micro_batches lack sequences of the rank's part of gather_slots");
-}
-
 absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, const EncoderConfig& config, bool pinned);
 
-absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t world_size, const EncoderConfig& config,
-                                bool pinned) {
+absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& config, bool pinned) {
   StepBatch batch{.step = share.step(),
                   .epoch = share.epoch(),
                   .query_count = share.query_count(),
                   .passage_count = share.passage_count(),
-                  .rank_counts = {share.rank_counts().begin(), share.rank_counts().end()},
-                  .gather_slots = {share.gather_slots().begin(), share.gather_slots().end()},
                   .row_begin = share.row_begin(),
                   .row_end = share.row_end(),
                   .positive_weights = {share.positive_weights().begin(), share.positive_weights().end()},
@@ -120,7 +92,6 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t wo
     batch.tokens += packed.tokens.numel();
     batch.micro_batches.push_back(std::move(packed));
   }
-  RETURN_IF_ERROR(CheckSlots(batch, rank, world_size));
   if (batch.row_begin > batch.row_end || batch.row_end > batch.query_count) {
     return Bad(absl::StrCat("rows ", batch.row_begin, " to ", batch.row_end, " of ", batch.query_count));
   }
@@ -132,6 +103,16 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, int64_t rank, int64_t wo
   RETURN_IF_ERROR(CheckDisjoint(batch));
   RETURN_IF_ERROR(CheckWeights(batch));
   return batch;
+}
+
+// Unsigned numbers of so many bytes each.
+template <size_t kBytes>
+void ReadLittleEndian(const std::string& bytes, std::span<int64_t> numbers) {
+  const auto* next = reinterpret_cast<const uint8_t*>(bytes.data());
+  for (int64_t& number : numbers) {
+    number = 0;
+    for (size_t byte = 0; byte < kBytes; ++byte) number |= int64_t{*next++} << (8 * byte);
+  }
 }
 
 absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, const EncoderConfig& config, bool pinned) {
@@ -159,21 +140,22 @@ absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, c
     }
     total += length;
   }
-  if (static_cast<int64_t>(micro.tokens().size()) != 4 * total) {
-    return Bad(absl::StrCat("micro_batches: ", micro.tokens().size(), " bytes of tokens for ", total, " tokens"));
+  const bool narrow = !micro.narrow_tokens().empty();
+  const std::string& tokens = narrow ? micro.narrow_tokens() : micro.tokens();
+  if (narrow && !micro.tokens().empty()) return Bad("micro_batches: tokens of 16 and of 32 bits");
+  if (static_cast<int64_t>(tokens.size()) != (narrow ? 2 : 4) * total) {
+    return Bad(absl::StrCat("micro_batches: ", tokens.size(), " bytes of tokens for ", total, " tokens"));
   }
   for (const uint32_t slot : packed.slots) {
     if (slot >= slots) return Bad(absl::StrCat("micro_batches: slot ", slot, " of ", slots));
   }
   packed.tokens = at::empty({total}, at::TensorOptions().dtype(at::kLong).pinned_memory(pinned));
-  int64_t* out = packed.tokens.mutable_data_ptr<int64_t>();
-  const auto* bytes = reinterpret_cast<const uint8_t*>(micro.tokens().data());
-  for (int64_t i = 0; i < total; ++i, bytes += 4) {
-    out[i] = uint32_t{bytes[0]} | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
-    if (out[i] >= config.vocabulary_size) {
-      return Bad(absl::StrCat("micro_batches: token ", out[i], ", the model's vocabulary has ", config.vocabulary_size,
-                              ": the tokenizer belongs to another model"));
-    }
+  const std::span<int64_t> ids(packed.tokens.mutable_data_ptr<int64_t>(), static_cast<size_t>(total));
+  narrow ? ReadLittleEndian<2>(tokens, ids) : ReadLittleEndian<4>(tokens, ids);
+  const auto foreign = std::ranges::find_if(ids, [&](int64_t id) { return id >= config.vocabulary_size; });
+  if (foreign != ids.end()) {
+    return Bad(absl::StrCat("micro_batches: token ", *foreign, ", the model's vocabulary has ", config.vocabulary_size,
+                            ": the tokenizer belongs to another model"));
   }
   return packed;
 }
@@ -187,16 +169,14 @@ absl::StatusOr<PackedBatch> PackedFromMicroBatch(const MicroBatch& micro, int64_
   return packed;
 }
 
-absl::StatusOr<StepBatch> HostBatchFromShare(const StepShare& share, int64_t rank, int64_t world_size,
-                                             const EncoderConfig& config, bool pinned) {
-  auto batch = Parse(share, rank, world_size, config, pinned);
+absl::StatusOr<StepBatch> HostBatchFromShare(const StepShare& share, const EncoderConfig& config, bool pinned) {
+  auto batch = Parse(share, config, pinned);
   if (!batch.ok()) return WithContext(batch.status(), absl::StrCat("share of step ", share.step()));
   return batch;
 }
 
-absl::StatusOr<StepBatch> BatchFromShare(const StepShare& share, int64_t rank, int64_t world_size,
-                                         const EncoderConfig& config, at::Device device) {
-  ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, rank, world_size, config, /*pinned=*/false));
+absl::StatusOr<StepBatch> BatchFromShare(const StepShare& share, const EncoderConfig& config, at::Device device) {
+  ASSIGN_OR_RETURN(StepBatch batch, HostBatchFromShare(share, config, /*pinned=*/false));
   for (PackedBatch& micro : batch.micro_batches) micro.tokens = micro.tokens.to(device);
   return batch;
 }

@@ -18,9 +18,7 @@ namespace muster {
 struct StepBatch {
   uint64_t step = 0, epoch = 0;
   int64_t query_count = 0, passage_count = 0;
-  std::vector<PackedBatch> micro_batches;
-  std::vector<int64_t> rank_counts;   // sequences that each rank encodes
-  std::vector<int64_t> gather_slots;  // slot of each gathered row
+  std::vector<PackedBatch> micro_batches;  // the sequences that this rank encodes
   int64_t row_begin = 0, row_end = 0;
   RowEdges positives, ignored;  // of own rows
   std::vector<double> positive_weights, row_weights;
@@ -33,12 +31,12 @@ struct StepBatch {
 };
 
 // INVALID_ARGUMENT that names the step and the field.
-absl::StatusOr<StepBatch> BatchFromShare(const muster::internal::v1::StepShare& share, int64_t rank, int64_t world_size,
-                                         const EncoderConfig& config, at::Device device);
+absl::StatusOr<StepBatch> BatchFromShare(const muster::internal::v1::StepShare& share, const EncoderConfig& config,
+                                         at::Device device);
 
 // The same, with the tokens still on the host, in pinned memory if they will be copied to a GPU.
-absl::StatusOr<StepBatch> HostBatchFromShare(const muster::internal::v1::StepShare& share, int64_t rank,
-                                             int64_t world_size, const EncoderConfig& config, bool pinned);
+absl::StatusOr<StepBatch> HostBatchFromShare(const muster::internal::v1::StepShare& share, const EncoderConfig& config,
+                                             bool pinned);
 // Starts to copy the tokens to the device, concurrently with the step in progress.
 void Upload(StepBatch& batch, Streams& streams);
 // The work that the calling thread asks for from now on sees them.

@@ -1,5 +1,6 @@
 #include "worker/rank/train/batch.h"
 
+#include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,15 +19,33 @@ using testing::HasSubstr;
 StepShare Good() { return ShareOf(MakeProblem(1, false), 1, 2, 40); }
 
 absl::Status Parse(const StepShare& share) {
-  return BatchFromShare(share, 1, 2, ProblemConfig(), at::kCPU).status();
+  return BatchFromShare(share, ProblemConfig(), at::kCPU).status();
 }
 
 TEST(BatchFromShare, TakesAGoodShare) {
-  const auto batch = BatchFromShare(Good(), 1, 2, ProblemConfig(), at::kCPU);
+  const auto batch = BatchFromShare(Good(), ProblemConfig(), at::kCPU);
   ASSERT_TRUE(batch.ok()) << batch.status();
   EXPECT_EQ(batch->positives.rows(), batch->row_end - batch->row_begin);
-  EXPECT_EQ(batch->gather_slots.size(), 24);
   EXPECT_GT(batch->tokens, 0);
+}
+
+// The share with its tokens in 16 bits.
+StepShare Narrow(StepShare share) {
+  for (auto& micro : *share.mutable_micro_batches()) {
+    for (size_t i = 0; i < micro.tokens().size(); i += 4) micro.mutable_narrow_tokens()->append(micro.tokens(), i, 2);
+    micro.clear_tokens();
+  }
+  return share;
+}
+
+TEST(BatchFromShare, TakesTokensOf16Bits) {
+  const auto wide = BatchFromShare(Good(), ProblemConfig(), at::kCPU);
+  const auto narrow = BatchFromShare(Narrow(Good()), ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(wide.ok() && narrow.ok()) << narrow.status();
+  ASSERT_EQ(narrow->micro_batches.size(), wide->micro_batches.size());
+  for (size_t i = 0; i < wide->micro_batches.size(); ++i) {
+    EXPECT_TRUE(at::equal(narrow->micro_batches[i].tokens, wide->micro_batches[i].tokens));
+  }
 }
 
 // Leaves out all tokens but the last in each sequence of the first micro-batch.
@@ -39,7 +58,7 @@ muster::internal::v1::MicroBatch& LeaveOutAllButTheLast(StepShare& share) {
 TEST(BatchFromShare, TakesPromptsThatLeaveATokenToPool) {
   StepShare share = Good();
   const auto& sent = LeaveOutAllButTheLast(share);
-  const auto batch = BatchFromShare(share, 1, 2, ProblemConfig(), at::kCPU);
+  const auto batch = BatchFromShare(share, ProblemConfig(), at::kCPU);
   ASSERT_TRUE(batch.ok()) << batch.status();
   EXPECT_THAT(batch->micro_batches[0].unpooled, testing::ElementsAreArray(sent.unpooled()));
 }
@@ -49,19 +68,17 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
       {"token 50", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[0] = 50; }},
       {"token 4278190", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[3] = '\xff'; }},
       {"bytes of tokens", [](StepShare& s) { s.mutable_micro_batches(0)->mutable_tokens()->pop_back(); }},
+      {"bytes of tokens", [](StepShare& s) { s = Narrow(s), s.mutable_micro_batches(0)->mutable_narrow_tokens()->pop_back(); }},
+      {"token 50", [](StepShare& s) { s = Narrow(s), (*s.mutable_micro_batches(0)->mutable_narrow_tokens())[0] = 50; }},
+      {"of 16 and of 32 bits", [](StepShare& s) { s.mutable_micro_batches(0)->set_narrow_tokens("xx"); }},
       {"a sequence of 0 tokens", [](StepShare& s) { s.mutable_micro_batches(0)->set_lengths(0, 0); }},
       {"slot 24 of 24", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 24); }},
-      {"not the rank's part", [](StepShare& s) { s.mutable_micro_batches(0)->set_slots(0, 23); }},
       {"lengths and slots", [](StepShare& s) { s.mutable_micro_batches(0)->add_slots(0); }},
       {"unpooled of 1 sequences", [](StepShare& s) { s.mutable_micro_batches(0)->add_unpooled(0); }},
       {"unpooled of ", [](StepShare& s) { LeaveOutAllButTheLast(s).add_unpooled(0); }},
       {"which has no embedding then",
        [](StepShare& s) { LeaveOutAllButTheLast(s).set_unpooled(0, s.micro_batches(0).lengths(0)); }},
       {"leaves out 4294967295 tokens", [](StepShare& s) { LeaveOutAllButTheLast(s).set_unpooled(0, ~uint32_t{0}); }},
-      {"lack sequences", [](StepShare& s) { s.mutable_micro_batches()->RemoveLast(); }},
-      {"gather_slots: slot", [](StepShare& s) { s.set_gather_slots(0, s.gather_slots(1)); }},
-      {"rank_counts of 3", [](StepShare& s) { s.add_rank_counts(0); }},
-      {"must cover", [](StepShare& s) { s.set_rank_counts(0, 1000); }},
       {"rows", [](StepShare& s) { s.set_row_end(8); }},
       {"positive: column 17 of 17", [](StepShare& s) { s.set_positives(0, 17); }},
       {"positive_offsets", [](StepShare& s) { s.set_positive_offsets(1, 1000); }},
@@ -85,7 +102,7 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
 // On a GPU the copies run in a separate stream, concurrently with the step.
 TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   testing_streams::RecordingStreams streams;
-  auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);
+  auto batch = HostBatchFromShare(Good(), ProblemConfig(), /*pinned=*/false);
   ASSERT_TRUE(batch.ok()) << batch.status();
   Upload(*batch, streams);
   AwaitUpload(*batch, streams);
@@ -96,7 +113,7 @@ TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
 // Checks that the double notices a missing event.
 TEST(Upload, AWaitForTheEventOfAnotherStreamIsFound) {
   testing_streams::RecordingStreams streams;
-  auto batch = HostBatchFromShare(Good(), 1, 2, ProblemConfig(), /*pinned=*/false);
+  auto batch = HostBatchFromShare(Good(), ProblemConfig(), /*pinned=*/false);
   ASSERT_TRUE(batch.ok()) << batch.status();
   Upload(*batch, streams);
   batch->uploaded = streams.Record(Lane::kCompute);

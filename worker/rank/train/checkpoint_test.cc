@@ -40,7 +40,7 @@ struct Training {
     for (uint64_t step = from; step < to; ++step) {
       Problem problem = MakeProblem(100 + step, false);
       problem.step = step;
-      const auto batch = BatchFromShare(ShareOf(problem, 0, 1, 60), 0, 1, encoder->config(), at::kCPU);
+      const auto batch = BatchFromShare(ShareOf(problem, 0, 1, 60), encoder->config(), at::kCPU);
       ASSERT_TRUE(trainer.Step(*batch).ok());
     }
   }

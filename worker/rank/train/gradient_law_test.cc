@@ -130,7 +130,7 @@ TEST(GradientLawCorner, RanksWithoutASequenceHoldTheSameGradient) {
   std::vector<StepGradients> outcomes(8);
   const auto statuses = RunInProcessRanks(8, [&](Group& group) -> absl::Status {
     const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
-    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 8, 40), group.rank(), 8, ProblemConfig(), at::kCPU);
+    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 8, 40), ProblemConfig(), at::kCPU);
     if (!batch.ok()) return batch.status();
     EXPECT_EQ(batch->tokens == 0, group.rank() >= 5);
     Trainer trainer(*encoder, group, RealClock(), options);

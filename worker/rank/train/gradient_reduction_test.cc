@@ -67,7 +67,7 @@ void ExpectFinalGradients(const EncoderConfig& config, const EncoderOptions& opt
   FlatGradients gradients(encoder->parameters(), /*bucket_bytes=*/64);
   const FlatGradients::Collecting collecting(gradients, encoder->parameters());
   StartingGroup group;
-  const auto batch = BatchFromShare(ShareOf(MakeProblem(5, false), 0, 1, 90), 0, 1, config, at::kCPU).value();
+  const auto batch = BatchFromShare(ShareOf(MakeProblem(5, false), 0, 1, 90), config, at::kCPU).value();
   ASSERT_GE(batch.micro_batches.size(), 2u);
   GradientReduction reduction(gradients, encoder->parameters(), group);
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {

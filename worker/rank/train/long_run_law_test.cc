@@ -45,8 +45,8 @@ std::vector<Parameter> Train(int64_t world_size, at::ScalarType type, Keep keep)
     options.total_steps = kSteps;
     Trainer trainer(*encoder, group, RealClock(), options);
     for (uint64_t step = 0; step < kSteps; ++step) {
-      const auto batch = BatchFromShare(ShareOf(ProblemOfStep(step), group.rank(), world_size, 40), group.rank(),
-                                        world_size, ProblemConfig(), at::kCPU);
+      const auto batch =
+          BatchFromShare(ShareOf(ProblemOfStep(step), group.rank(), world_size, 40), ProblemConfig(), at::kCPU);
       if (!batch.ok()) return batch.status();
       EXPECT_GT(batch->tokens, 0) << "every rank must encode something";
       const auto report = trainer.Step(*batch);

@@ -26,13 +26,15 @@ TEST(StepTraffic, IsTheLeastPossibleAndGradientsAreReducedOnce) {
       TrainerOptions options = ProblemOptions(muster::v1::OBJECTIVE_JOINTLH, 0.1);
       options.keep_activations = 60000;
       Trainer trainer(**encoder, group, RealClock(), options);
-      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world, 40), group.rank(), world, ProblemConfig(), at::kCPU);
+      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world, 40), ProblemConfig(), at::kCPU);
       const auto report = trainer.Step(*batch);
       if (!report.ok()) return report.status();
       double gradients = 0;
       for (const at::Tensor& gradient : trainer.gradients()) gradients += static_cast<double>(gradient.nbytes());
-      const double row = ProblemConfig().hidden_size * 4.0, all = static_cast<double>(batch->gather_slots.size());
-      const double own = static_cast<double>(batch->rank_counts[group.rank()]);
+      const double row = ProblemConfig().hidden_size * 4.0;
+      const double all = static_cast<double>(batch->query_count + batch->passage_count);
+      double own = 0;
+      for (const PackedBatch& micro : batch->micro_batches) own += static_cast<double>(micro.size());
       const double least_gathered = (all - own) * row, least_scattered = (world - 1) * own * row;
       EXPECT_GE(traffic.gathered, least_gathered);
       EXPECT_LE(traffic.gathered, 1.05 * least_gathered);

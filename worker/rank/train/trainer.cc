@@ -15,7 +15,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/exception_status.h"
-#include "common/random.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
 #include "worker/rank/train/schedule.h"
@@ -25,25 +24,17 @@
 namespace muster {
 namespace {
 
-// Digest of the assignment of sequences to ranks: with another assignment, gathered rows mean something else.
-uint64_t AssignmentDigest(const StepBatch& batch) {
-  uint64_t digest = 0;
-  for (const int64_t count : batch.rank_counts) digest = MixKey(digest, static_cast<uint64_t>(count));
-  for (const int64_t slot : batch.gather_slots) digest = MixKey(digest, static_cast<uint64_t>(slot));
-  return digest;
-}
-
 // For each slot, its place among the rows that the ranks send.
-std::vector<int64_t> PlacesOfSlots(const StepBatch& batch) {
-  std::vector<int64_t> places(batch.gather_slots.size());
-  for (size_t i = 0; i < places.size(); ++i) places[batch.gather_slots[i]] = static_cast<int64_t>(i);
+std::vector<int64_t> PlacesOfSlots(const GatherOrder& order) {
+  std::vector<int64_t> places(order.slots.size());
+  for (size_t i = 0; i < places.size(); ++i) places[order.slots[i]] = static_cast<int64_t>(i);
   return places;
 }
 
 // The loss's gradients as the ranks send them; rows of other ranks' queries are 0. Gathers by the inverse permutation: in
 // deterministic mode a GPU sorts the indices of a scatter first.
-at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch) {
-  const at::Tensor slots = IndicesOn(loss.d_passages.device(), batch.gather_slots);
+at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch, const GatherOrder& order) {
+  const at::Tensor slots = IndicesOn(loss.d_passages.device(), order.slots);
   at::Tensor by_slot = at::zeros({slots.numel(), loss.d_passages.size(1)}, loss.d_passages.options());
   by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin).copy_(loss.d_queries);
   by_slot.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
@@ -141,11 +132,11 @@ std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather&
 }
 
 // Rows by slot: [queries and passages, d].
-absl::StatusOr<at::Tensor> Trainer::GatherBySlot(const StepBatch& batch, EmbeddingGather& gather, StepReport& report) {
+absl::StatusOr<at::Tensor> Trainer::GatherBySlot(const GatherOrder& order, EmbeddingGather& gather, StepReport& report) {
   const at::NoGradGuard no_gradient;
   ASSIGN_OR_RETURN(const at::Tensor gathered, gather.Finish());
   report.gathered_bytes = gathered.nbytes();
-  return gathered.index_select(0, IndicesOn(gathered.device(), PlacesOfSlots(batch)));
+  return gathered.index_select(0, IndicesOn(gathered.device(), PlacesOfSlots(order)));
 }
 
 LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot) {
@@ -205,30 +196,6 @@ void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, c
   }
 }
 
-absl::Status Trainer::ComparePlans(const StepBatch& batch) {
-  struct Plan {
-    uint64_t step, digest, assignment;
-  };
-  ASSIGN_OR_RETURN(const auto plans, GatherValues(group_, Plan{batch.step, batch.plan_digest, AssignmentDigest(batch)}));
-  for (size_t r = 0; r < plans.size(); ++r) {
-    if (plans[r].step == plans[0].step && plans[r].digest == plans[0].digest && plans[r].assignment != plans[0].assignment) {
-      return WithReason(absl::FailedPreconditionError(absl::StrFormat(
-                            "rank %d and rank 0 hold step %d assigned to the ranks differently: data servers of two "
-                            "versions serve the job",
-                            r, batch.step)),
-                        kRanksDisagree);
-    }
-    if (plans[r].step != plans[0].step || plans[r].digest != plans[0].digest) {
-      return WithReason(
-          absl::FailedPreconditionError(absl::StrFormat(
-              "rank %d holds step %d with plan %016x, rank 0 holds step %d with plan %016x: the data servers differ", r,
-              plans[r].step, plans[r].digest, plans[0].step, plans[0].digest)),
-          kRanksDisagree);
-    }
-  }
-  return absl::OkStatus();
-}
-
 // "query 3 of the batch (query digest 00ab...), which begins "[CLS] red fish"", from what each rank knows. All ranks call
 // this together.
 absl::StatusOr<std::string> Trainer::DescribeSlot(const StepBatch& batch, int64_t slot) {
@@ -274,19 +241,19 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
   StepReport report{.step = batch.step, .queries = batch.query_count};
   phases_.Begin();
   AwaitUpload(batch, *streams_);
-  RETURN_IF_ERROR(ComparePlans(batch));
+  ASSIGN_OR_RETURN(const GatherOrder order, ExchangeGatherOrder(group_, batch));
   phases_.Mark(StepPhase::kGather);
 
   Enter(StepPhase::kEncode);
   const FlatGradients::Collecting collecting(gradients_, encoder_.parameters());
   const int64_t width = encoder_.config().EmbeddingSize();
   const at::TensorOptions like = encoder_.parameters().front().value.options().requires_grad(false);
-  const uint64_t bytes = batch.gather_slots.size() * width * like.dtype().itemsize();
-  EmbeddingGather gather(group_, batch.rank_counts, width, like, GatherChunks(bytes));
+  const uint64_t bytes = order.slots.size() * width * like.dtype().itemsize();
+  EmbeddingGather gather(group_, order.rank_counts, width, like, GatherChunks(bytes));
   std::vector<at::Tensor> graphs = Encode(batch, gather);
   phases_.Mark(StepPhase::kEncode);
 
-  ASSIGN_OR_RETURN(at::Tensor by_slot, GatherBySlot(batch, gather, report));
+  ASSIGN_OR_RETURN(at::Tensor by_slot, GatherBySlot(order, gather, report));
   phases_.Mark(StepPhase::kGather);
 
   Enter(StepPhase::kLoss);
@@ -294,9 +261,9 @@ absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRe
   phases_.Mark(StepPhase::kLoss);
   RETURN_IF_ERROR(ExchangeTallies(batch, loss, by_slot, stop, report));
   by_slot.reset();
-  at::Tensor gradient = InGatherOrder(std::move(loss), batch);
+  at::Tensor gradient = InGatherOrder(std::move(loss), batch, order);
   ASSIGN_OR_RETURN(const at::Tensor d_own,
-                   group_.ReduceScatterRowsSum(std::exchange(gradient, at::Tensor()), batch.rank_counts));
+                   group_.ReduceScatterRowsSum(std::exchange(gradient, at::Tensor()), order.rank_counts));
   phases_.Mark(StepPhase::kGather);
 
   Enter(StepPhase::kBackward);

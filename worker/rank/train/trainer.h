@@ -24,6 +24,7 @@
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/embedding_gather.h"
 #include "worker/rank/train/flat_gradients.h"
+#include "worker/rank/train/gather_order.h"
 #include "worker/rank/train/gradient_reduction.h"
 #include "worker/rank/train/optimizer.h"
 #include "worker/rank/train/step_report.h"
@@ -73,14 +74,13 @@ class Trainer {
  private:
   // The stages of Differentiate.
   std::vector<at::Tensor> Encode(const StepBatch& batch, EmbeddingGather& gather);
-  absl::StatusOr<at::Tensor> GatherBySlot(const StepBatch& batch, EmbeddingGather& gather, StepReport& report);
+  absl::StatusOr<at::Tensor> GatherBySlot(const GatherOrder& order, EmbeddingGather& gather, StepReport& report);
   LossResult EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot);
   absl::Status ExchangeTallies(const StepBatch& batch, const LossResult& loss, const at::Tensor& by_slot, StopRequest stop,
                                StepReport& report);
   void Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
                 GradientReduction& reduction);
 
-  absl::Status ComparePlans(const StepBatch& batch);
   absl::Status ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row);
   absl::StatusOr<std::string> DescribeSlot(const StepBatch& batch, int64_t slot);
   absl::Status Update(StepReport& report);
@@ -97,8 +97,5 @@ class Trainer {
   PhaseClock phases_;
   double own_work_ = 0;  // seconds of kEncode, kLoss and kBackward in the last step's report
 };
-
-// Reason of an error that says that the ranks hold different plans or parameters.
-inline constexpr char kRanksDisagree[] = "RANKS_DISAGREE";
 
 }  // namespace muster

@@ -50,7 +50,7 @@ TEST(Trainer, StepsLowerTheLossAndLeaveEqualWeightsOnAllRanks) {
   const auto statuses = RunInProcessRanks(3, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
     Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 60000));
-    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 3, 40), group.rank(), 3, ProblemConfig(), at::kCPU);
+    const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 3, 40), ProblemConfig(), at::kCPU);
     double first = 0, last = 0;
     for (int step = 0; step < 8; ++step) {
       const auto report = trainer.Step(*batch, step == 7 && group.rank() == 1 ? StopRequest::kSave : StopRequest::kNone);
@@ -86,7 +86,7 @@ std::string ErrorOfStep(const Problem& problem, const std::function<void(Encoder
          TrainerOptions options = Options(OBJECTIVE_JOINTLH, 0, 0);
          options.loss.set_temperature(static_cast<float>(temperature));
          Trainer trainer(**encoder, group, RealClock(), options);
-         const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 2, 40), group.rank(), 2, config, at::kCPU);
+         const auto batch = BatchFromShare(ShareOf(problem, group.rank(), 2, 40), config, at::kCPU);
          return trainer.Step(*batch).status();
        })) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
@@ -187,17 +187,15 @@ TEST(GraphsToKeep, AGraphThatIsTooLargeLeavesItsSpaceToLaterOnes) {
   EXPECT_EQ(GraphsToKeep(bytes, UINT64_MAX), (std::vector<bool>{true, true, true, true, true}));
 }
 
-// Two data servers of different versions may assign one plan differently: gathered rows would be other texts' embeddings.
+// Two data servers of different versions may assign one plan differently: sequences would have two embeddings, or none.
 TEST(Trainer, RefusesRanksToWhichAPlanIsAssignedDifferently) {
   const Problem problem = MakeProblem(7, false);
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
     Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
-    auto share = ShareOf(problem, group.rank(), 2, 40);
-    const int count = share.gather_slots_size();
-    // Rank 0 believes that rank 1 encodes its last two sequences in another order.
-    if (group.rank() == 0) share.mutable_gather_slots()->SwapElements(count - 1, count - 2);
-    return trainer.Step(*BatchFromShare(share, group.rank(), 2, ProblemConfig(), at::kCPU)).status();
+    // The data server of rank 0 assigns the plan as if there were three ranks.
+    const auto share = ShareOf(problem, group.rank(), group.rank() == 0 ? 3 : 2, 40);
+    return trainer.Step(*BatchFromShare(share, ProblemConfig(), at::kCPU)).status();
   });
   for (const absl::Status& status : statuses) {
     EXPECT_EQ(ReasonOf(status), kRanksDisagree) << status;
@@ -212,7 +210,7 @@ TEST(Trainer, RefusesRanksWithDifferentPlans) {
     Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
     auto share = ShareOf(problem, group.rank(), 2, 40);
     share.set_plan_digest(group.rank());
-    return trainer.Step(*BatchFromShare(share, group.rank(), 2, ProblemConfig(), at::kCPU)).status();
+    return trainer.Step(*BatchFromShare(share, ProblemConfig(), at::kCPU)).status();
   });
   for (const absl::Status& status : statuses) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
@@ -228,8 +226,7 @@ TEST(Trainer, TellsWhoseRowsWereAppliedHowMuchWasGatheredAndTheSkewOfTheStepBefo
     const auto statuses = RunInProcessRanks(world_size, [&](Group& group) -> absl::Status {
       auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed);
       Trainer trainer(**encoder, group, RealClock(), Options(OBJECTIVE_JOINTLH, 0, 0));
-      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world_size, 40), group.rank(), world_size,
-                                        ProblemConfig(), at::kCPU);
+      const auto batch = BatchFromShare(ShareOf(problem, group.rank(), world_size, 40), ProblemConfig(), at::kCPU);
       for (int step = 0; step < 2; ++step) {
         const auto report = trainer.Step(*batch);
         if (!report.ok()) return report.status();

@@ -74,11 +74,6 @@ inline muster::internal::v1::StepShare ShareOf(const Problem& problem, int64_t r
   share.set_query_count(problem.queries);
   share.set_passage_count(problem.passages);
   share.set_plan_digest(77);
-  for (int64_t r = 0; r < world_size; ++r) {
-    const auto slots = SlotsOfRank(problem, r, world_size);
-    share.add_rank_counts(slots.size());
-    share.mutable_gather_slots()->Add(slots.begin(), slots.end());
-  }
   size_t used = micro_tokens + 1;
   for (const uint32_t slot : SlotsOfRank(problem, rank, world_size)) {
     const auto& ids = problem.tokens[slot];

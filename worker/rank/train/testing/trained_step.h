@@ -41,7 +41,7 @@ inline std::vector<StepGradients> TrainedStep(const Problem& problem, const Cut&
     auto encoder = Encoder::Random(config, kWeightSeed, encoder_options);
     if (!encoder.ok()) return encoder.status();
     const auto share = ShareOf(problem, group.rank(), cut.world_size, cut.micro_tokens);
-    const auto batch = BatchFromShare(share, group.rank(), cut.world_size, config, at::kCPU);
+    const auto batch = BatchFromShare(share, config, at::kCPU);
     if (!batch.ok()) return batch.status();
     EXPECT_GT(batch->tokens, 0) << "rank " << group.rank() << " of " << cut.world_size << " must encode something";
     TrainerOptions own = options;

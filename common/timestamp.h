@@ -1,0 +1,14 @@
+// Times in messages.
+#pragma once
+
+#include "absl/time/time.h"
+#include "google/protobuf/timestamp.pb.h"
+
+namespace muster {
+
+// To the nanosecond, as Timestamp demands it: `nanos` is never negative, before 1970 either. Times that 64 bits of
+// nanoseconds do not hold become the nearest that they do.
+google::protobuf::Timestamp ToProto(absl::Time time);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+
+}  // namespace muster
