@@ -137,6 +137,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, options.measures_bandwidth ? 1 : 0);
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);

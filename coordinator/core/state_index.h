@@ -46,6 +46,13 @@ using JobsInOrder = std::set<SubmissionPlace>;
 // Jobs by the order of their submission.
 using JobsBySequence = std::set<std::pair<uint64_t, std::string>>;
 
+// How many references jobs have to a digest.
+struct References {
+  uint64_t all = 0;
+  uint64_t needed = 0;  // of these, because of which the data server must keep it (RootsOf)
+  bool operator==(const References&) const = default;
+};
+
 struct StateIndex {
   std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
   std::set<std::string> running;                           // jobs with a running attempt
@@ -59,8 +66,9 @@ struct StateIndex {
   std::map<muster::v1::JobPhase, JobsInOrder> by_phase;
   std::set<std::pair<int64_t, std::string>> ended;         // by the time of their end, in nanoseconds
   std::map<std::string, std::set<std::string>> requests;   // key of a request that took effect → its jobs
-  std::map<std::string, uint64_t> manifests;               // that jobs refer to → how often (retention.h)
-  std::map<std::string, uint64_t> vocabularies;            // blobs that jobs name without a manifest → how often
+  std::map<std::string, References> manifests;             // that jobs refer to (retention.h)
+  std::map<std::string, References> vocabularies;          // blobs that jobs name without a manifest
+  std::map<std::string, uint64_t> datasets;                // of jobs that have not ended → how often
   uint64_t gpu_workers = 0;
   // WorkKey → ranks of the newest attempt → jobs that have had one.
   std::map<std::string, std::map<uint32_t, JobsBySequence>> ran;

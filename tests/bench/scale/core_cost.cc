@@ -12,6 +12,7 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/job_list.h"
+#include "coordinator/core/retention.h"
 #include "coordinator/core/view.h"
 #include "tests/bench/scale/job_mix.h"
 
@@ -214,6 +215,10 @@ CoreCosts MeasureCore(uint32_t workers, uint32_t jobs, uint32_t repeats) {
   }));
   costs.events.push_back(core.MeasureLook("desired state", repeats, [](const State& state, const Soft&) {
     DesiredStateOf(state, "w0");
+  }));
+  costs.events.push_back(core.MeasureLook("part of the roots", repeats, [](const State& state, const Soft&) {
+    Roots roots;
+    AddRoots(state, "", 1000, roots);
   }));
   return costs;
 }
