@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -29,10 +31,10 @@ struct State {
   std::set<std::string> garbage;  // manifests
 
   // Derived by Apply, never written down.
-  std::set<std::string> active;                    // ids of jobs that have not ended
-  std::map<std::string, std::string> submissions;  // SubmissionKey → job id
-  std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each; none: no entry
-  uint64_t last_sequence = 0;                      // of submission
+  absl::btree_set<std::string> active;                     // ids of jobs that have not ended
+  absl::btree_map<std::string, std::string> submissions;   // SubmissionKey → job id
+  std::map<muster::v1::JobPhase, uint64_t> phases;         // how many jobs are in each; none: no entry
+  uint64_t last_sequence = 0;                              // of submission
   StateIndex index;
 };
 

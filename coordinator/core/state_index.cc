@@ -13,26 +13,22 @@ namespace {
 
 using muster::v1::JobPhase;
 
-// Adds the member to the set of the key, or removes it; keys without members are removed, too.
-template <typename Key, typename Member>
-void ChangeMember(bool add, const Key& key, const Member& member, std::map<Key, std::set<Member>>& sets) {
-  if (add) {
-    sets[key].insert(member);
-    return;
-  }
-  const auto found = sets.find(key);
-  if (found == sets.end()) return;
-  found->second.erase(member);
-  if (found->second.empty()) sets.erase(found);
-}
-
-template <typename Member>
-void ChangeMember(bool add, const Member& member, std::set<Member>& set) {
+template <typename Set>
+void ChangeMember(bool add, const typename Set::value_type& member, Set& set) {
   if (add) {
     set.insert(member);
   } else {
     set.erase(member);
   }
+}
+
+// Adds the member to the set of the key, or removes it; keys without members are removed, too.
+template <typename Key, typename Set>
+void ChangeMember(bool add, const Key& key, const typename Set::value_type& member, std::map<Key, Set>& sets) {
+  const auto found = add ? sets.try_emplace(key).first : sets.find(key);
+  if (found == sets.end()) return;
+  ChangeMember(add, member, found->second);
+  if (found->second.empty()) sets.erase(found);
 }
 
 void ChangeCount(bool add, const std::string& key, std::map<std::string, uint64_t>& counts) {
@@ -157,7 +153,7 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   ChangeMember(add, place, by_submission);
   ChangeMember(add, job.owner(), place, by_owner);
   ChangeMember(add, job.spec().resources().queue(), place, by_queue);
-  ChangeMember(add, job.spec().name(), place, by_name);
+  ChangeMember(add, std::pair(job.spec().name(), place), by_name);
   ChangeMember(add, job.phase(), place, by_phase);
   for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
   ChangeReferences(add, record, *this);

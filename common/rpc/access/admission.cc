@@ -122,8 +122,8 @@ absl::Status Admission::Begin(grpc::ServerContext& context, std::string_view met
 }
 
 absl::Status Admission::StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call) {
+  if (call.principal.proof != Proof::kToken) return absl::OkStatus();  // a connection's certificate stays as it is
   ASSIGN_OR_RETURN(const Principal principal, Authenticate(context, options_.clock->Now()));
-  if (principal.proof == Proof::kInsecure) return absl::OkStatus();
   return call.rule->roles.contains(principal.role) ? absl::OkStatus() : Denied(*call.rule, principal);
 }
 
