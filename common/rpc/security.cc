@@ -158,7 +158,7 @@ void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
 }
 
-Principal PrincipalOf(const grpc::ServerContext& context) {
+Principal PrincipalOf(const grpc::ServerContextBase& context) {
   const auto auth = context.auth_context();
   const auto type = auth->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
   if (type.empty() || std::string_view(type[0].data(), type[0].size()) == kInsecureType) {
@@ -170,7 +170,7 @@ Principal PrincipalOf(const grpc::ServerContext& context) {
   return certificates.ok() ? PrincipalOf(certificates->front().get()) : Principal();
 }
 
-absl::Status CheckPeerVersion(const grpc::ServerContext& context) {
+absl::Status CheckPeerVersion(const grpc::ServerContextBase& context) {
   const auto agent = context.client_metadata().find("user-agent");
   if (agent == context.client_metadata().end()) return absl::OkStatus();
   const auto version = VersionOfUserAgent({agent->second.data(), agent->second.size()});

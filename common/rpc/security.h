@@ -71,9 +71,9 @@ class RpcServer {
 };
 
 // From the peer's certificate; no role where it shows none. On an insecure server {kOperator, "anonymous", kInsecure}.
-Principal PrincipalOf(const grpc::ServerContext& context);
+Principal PrincipalOf(const grpc::ServerContextBase& context);
 
 // FAILED_PRECONDITION: the peer says a version (common/version.h) that does not work with this one.
-absl::Status CheckPeerVersion(const grpc::ServerContext& context);
+absl::Status CheckPeerVersion(const grpc::ServerContextBase& context);
 
 }  // namespace muster
