@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/spec/job_spec.h"
 #include "common/version.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/step.h"
@@ -44,8 +45,8 @@ class Core {
     submit.owner = absl::StrCat("user", submitted_ % 50);
     submit.request_id = absl::StrCat("request-", submitted_);
     submit.spec = JobOfTheMix(submitted_++);
-    submit.resolved.set_train_dataset(std::string(64, 'a'));
-    submit.resolved.set_model_manifest(std::string(64, 'b'));
+    FillDefaults(submit.spec);
+    submit.resolved = ResolvedOfTheMix();
     submit.max_active_jobs = 1'000'000;
     Give(submit);
   }
