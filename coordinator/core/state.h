@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/job_table.h"
 #include "coordinator/core/state_index.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "muster/journal/v1/journal.pb.h"
@@ -26,7 +27,7 @@ using journal::v1::WorkerRecord;
 
 struct State {
   uint64_t epoch = 0;
-  std::map<std::string, JobRecord> jobs;
+  JobTable jobs;
   std::map<std::string, WorkerRecord> workers;
   std::set<std::string> garbage;  // manifests
 

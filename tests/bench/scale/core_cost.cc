@@ -114,7 +114,10 @@ class Core {
   }
   EventCost MeasureLook(const std::string& name, uint32_t count, const std::function<void(const State&, const Soft&)>& look) {
     const absl::Duration begin = RealClock().Monotonic();
-    for (uint32_t i = 0; i < count; ++i) look(state_, soft_);
+    for (uint32_t i = 0; i < count; ++i) {
+      look(state_, soft_);
+      state_.jobs.Settle();
+    }
     return {name, absl::ToDoubleMicroseconds(RealClock().Monotonic() - begin) / count, 0};
   }
   void Pass(absl::Duration time) { now_ += time; }
@@ -132,6 +135,7 @@ class Core {
     for (const Effect& effect : decision.effects) {
       if (const auto* push = std::get_if<PushDesired>(&effect)) told_.insert(push->worker);
     }
+    state_.jobs.Settle();
     return decision.replan;
   }
   void Give(const Event& event) { replan_ = Take(event) || replan_; }
