@@ -45,8 +45,8 @@ class RpcServer {
     std::string address;  // host:port; port 0 picks a free one
     SecurityOptions security;
     std::vector<grpc::Service*> services;  // must outlive the server
-    // Every call holds a thread while it runs, and a stream holds one for as long as it is open. Calls beyond this
-    // limit are refused with RESOURCE_EXHAUSTED, before the host refuses the process another thread.
+    // Every call holds a thread while it runs, and a stream holds one for as long as it is open, unless it is a reactor.
+    // Calls beyond this limit are refused with RESOURCE_EXHAUSTED, before the host refuses the process another thread.
     int max_threads = 4000;
     // Whether the receive window grows with the bandwidth of the network (from 64 KiB). Measuring it costs a ping, its
     // answer and a timer per burst of data: with a thousand sessions that send something small every few seconds, that is
