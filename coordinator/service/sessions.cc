@@ -36,7 +36,7 @@ void Sessions::Outbox::OnChange(std::function<void()> act) {
   Tell();
 }
 
-// Without the lock: who is told looks at once.
+// Calls without the lock, because `act` looks at once.
 void Sessions::Outbox::Tell() {
   std::function<void()> act;
   {
