@@ -96,7 +96,7 @@ class JobTable {
 
   // Looking at a record keeps it parsed, which changes nothing that can be seen.
   mutable Slots slots_;
-  mutable std::deque<std::string> recent_;  // ids, each once, in the order in which they were noted
+  mutable std::deque<std::string> recent_;  // ids, in the order in which they were noted
   journal::v1::JobRecord scratch_;
 };
 
