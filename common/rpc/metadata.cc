@@ -4,13 +4,13 @@
 
 namespace muster {
 
-std::string MetadataOf(const grpc::ServerContext& context, const char* key) {
+std::string MetadataOf(const grpc::ServerContextBase& context, const char* key) {
   const auto found = context.client_metadata().find(key);
   if (found == context.client_metadata().end()) return "";
   return std::string(found->second.data(), found->second.size());
 }
 
-void AddNotes(const std::vector<std::string>& notes, grpc::ServerContext& context) {
+void AddNotes(const std::vector<std::string>& notes, grpc::ServerContextBase& context) {
   constexpr size_t kMostNotes = 8, kMostBytes = 500;
   for (size_t i = 0; i < std::min(notes.size(), kMostNotes); ++i) {
     context.AddTrailingMetadata(kNoteMetadata, notes[i].substr(0, kMostBytes));

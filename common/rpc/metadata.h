@@ -20,10 +20,10 @@ inline constexpr char kCallerMetadata[] = "muster-caller-bin";
 inline constexpr char kNoteMetadata[] = "muster-note-bin";
 
 // What the client sent; empty: nothing.
-std::string MetadataOf(const grpc::ServerContext& context, const char* key);
+std::string MetadataOf(const grpc::ServerContextBase& context, const char* key);
 
 // Sends notes beside the answer. At most 8, each cut to 500 bytes, since metadata is limited to 8 KiB.
-void AddNotes(const std::vector<std::string>& notes, grpc::ServerContext& context);
+void AddNotes(const std::vector<std::string>& notes, grpc::ServerContextBase& context);
 // The notes beside an answer that has arrived, in order.
 std::vector<std::string> NotesOf(const grpc::ClientContext& context);
 

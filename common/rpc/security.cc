@@ -137,6 +137,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, options.measures_bandwidth ? 1 : 0);
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);
@@ -157,7 +158,7 @@ void RpcServer::Shutdown(absl::Duration grace) {
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
 }
 
-Principal PrincipalOf(const grpc::ServerContext& context) {
+Principal PrincipalOf(const grpc::ServerContextBase& context) {
   const auto auth = context.auth_context();
   const auto type = auth->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
   if (type.empty() || std::string_view(type[0].data(), type[0].size()) == kInsecureType) {
@@ -169,7 +170,7 @@ Principal PrincipalOf(const grpc::ServerContext& context) {
   return certificates.ok() ? PrincipalOf(certificates->front().get()) : Principal();
 }
 
-absl::Status CheckPeerVersion(const grpc::ServerContext& context) {
+absl::Status CheckPeerVersion(const grpc::ServerContextBase& context) {
   const auto agent = context.client_metadata().find("user-agent");
   if (agent == context.client_metadata().end()) return absl::OkStatus();
   const auto version = VersionOfUserAgent({agent->second.data(), agent->second.size()});

@@ -45,9 +45,13 @@ class RpcServer {
     std::string address;  // host:port; port 0 picks a free one
     SecurityOptions security;
     std::vector<grpc::Service*> services;  // must outlive the server
-    // Every call holds a thread while it runs, and a stream holds one for as long as it is open. Calls beyond this
-    // limit are refused with RESOURCE_EXHAUSTED, before the host refuses the process another thread.
+    // Every call holds a thread while it runs, and a stream holds one for as long as it is open, unless it is a reactor.
+    // Calls beyond this limit are refused with RESOURCE_EXHAUSTED, before the host refuses the process another thread.
     int max_threads = 4000;
+    // Whether the receive window grows with the bandwidth of the network (from 64 KiB). Measuring it costs a ping, its
+    // answer and a timer per burst of data: with a thousand sessions that send something small every few seconds, that is
+    // half of what they cost. For servers that take uploads.
+    bool measures_bandwidth = true;
   };
   // Listens, with the standard health service on the same port ("" is SERVING).
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const Options& options);
@@ -67,9 +71,9 @@ class RpcServer {
 };
 
 // From the peer's certificate; no role where it shows none. On an insecure server {kOperator, "anonymous", kInsecure}.
-Principal PrincipalOf(const grpc::ServerContext& context);
+Principal PrincipalOf(const grpc::ServerContextBase& context);
 
 // FAILED_PRECONDITION: the peer says a version (common/version.h) that does not work with this one.
-absl::Status CheckPeerVersion(const grpc::ServerContext& context);
+absl::Status CheckPeerVersion(const grpc::ServerContextBase& context);
 
 }  // namespace muster

@@ -134,7 +134,7 @@ class QueueWalk {
  private:
   struct Head {
     const WaitingShape* shape;
-    std::set<QueuePlace>::const_iterator next, end;
+    QueuePlaces::const_iterator next, end;
   };
   std::vector<Head> heads_;
   Head* first_ = nullptr;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -126,12 +127,13 @@ std::vector<const JobsInOrder*> SetOf(const Key& key, const std::map<Key, JobsIn
   return {&found->second};
 }
 
-// Jobs whose key begins with the prefix; nothing: they are too many to gather.
-template <typename Index, typename Add>
-std::optional<JobsInOrder> WithPrefix(const std::string& prefix, const Index& index, const Add& add) {
+// Jobs whose key begins with the prefix, of those from `entry` on; nothing: they are too many to gather.
+template <typename Iterator, typename Place>
+std::optional<JobsInOrder> WithPrefix(const std::string& prefix, Iterator entry, Iterator end, const Place& place_of) {
   JobsInOrder few;
-  for (auto entry = index.lower_bound(prefix); entry != index.end() && absl::StartsWith(entry->first, prefix); ++entry) {
-    if (!add(entry->second, few)) return std::nullopt;
+  for (; entry != end && absl::StartsWith(entry->first, prefix); ++entry) {
+    if (few.size() == kMostVisitedByList) return std::nullopt;
+    few.insert(place_of(entry->second));
   }
   return few;
 }
@@ -151,18 +153,14 @@ void Choose(const State& state, const ListJobsRequest& request, Candidates& cand
     candidates.Offer(std::move(phases));
   }
   if (!request.id_prefix().empty()) {
-    auto few = WithPrefix(request.id_prefix(), state.jobs, [](const JobRecord& record, JobsInOrder& places) {
-      places.insert(SubmissionPlaceOf(record));
-      return places.size() <= kMostVisitedByList;
-    });
+    auto few = WithPrefix(request.id_prefix(), state.jobs.lower_bound(request.id_prefix()), state.jobs.end(),
+                          [](const JobRecord& record) { return SubmissionPlaceOf(record); });
     if (few.has_value()) candidates.Gather(*std::move(few));
   }
   if (!request.name_prefix().empty()) {
-    auto few = WithPrefix(request.name_prefix(), index.by_name, [](const JobsInOrder& named, JobsInOrder& places) {
-      if (places.size() + named.size() > kMostVisitedByList) return false;
-      places.insert(named.begin(), named.end());
-      return true;
-    });
+    const SubmissionPlace first = {std::numeric_limits<int64_t>::min(), 0, ""};
+    auto few = WithPrefix(request.name_prefix(), index.by_name.lower_bound({request.name_prefix(), first}),
+                          index.by_name.end(), [](const SubmissionPlace& place) { return place; });
     if (few.has_value()) candidates.Gather(*std::move(few));
   }
 }

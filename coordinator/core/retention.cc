@@ -1,6 +1,7 @@
 #include "coordinator/core/retention.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace muster {
@@ -82,27 +83,29 @@ std::set<std::string> ManifestsOf(const JobRecord& record) {
 
 std::set<std::string> ReferencedBlobs(const State& state) {
   std::set<std::string> result;
-  for (const auto& [digest, count] : state.index.vocabularies) result.insert(digest);
+  for (const auto& [digest, references] : state.index.vocabularies) result.insert(digest);
   return result;
+}
+
+std::string AddRoots(const State& state, const std::string& after, size_t most, Roots& roots) {
+  const StateIndex& index = state.index;
+  if (after.empty()) {
+    for (const auto& [digest, references] : index.vocabularies) {
+      if (references.needed > 0) roots.blobs.insert(digest);
+    }
+    for (const auto& [digest, count] : index.datasets) roots.datasets.insert(digest);
+  }
+  size_t visited = 0;
+  auto next = index.manifests.upper_bound(after);
+  for (; next != index.manifests.end() && visited < most; ++next, ++visited) {
+    if (next->second.needed > 0) roots.manifests.insert(next->first);
+  }
+  return next == index.manifests.end() ? "" : std::prev(next)->first;
 }
 
 Roots RootsOf(const State& state) {
   Roots roots;
-  for (const auto& [id, record] : state.jobs) {
-    const journal::v1::StoredJob& job = record.job();
-    for (const CheckpointInfo& checkpoint : job.checkpoints()) roots.manifests.insert(checkpoint.manifest());
-    for (const auto& refused : record.refused()) roots.manifests.insert(refused.checkpoint().manifest());
-    roots.manifests.insert({job.export_manifest(), job.trace_manifest(), job.step_log_manifest()});
-    if (IsFinal(job.phase()) && job.checkpoints().empty()) continue;
-    // Of a job that has ended: what `job:ID@STEP` needs besides the checkpoint itself.
-    roots.manifests.insert({job.resolved().model_manifest(), job.resolved().tokenizer_manifest()});
-    roots.manifests.merge(ManifestsOfModel(job.resolved()));
-    if (IsFinal(job.phase())) continue;
-    const muster::v1::ResolvedJob& resolved = job.resolved();
-    roots.blobs.insert(resolved.tokenizer());
-    roots.datasets.insert({resolved.train_dataset(), resolved.evaluate_dataset(), resolved.report_dataset()});
-  }
-  for (std::set<std::string>* digests : {&roots.manifests, &roots.blobs, &roots.datasets}) digests->erase("");
+  AddRoots(state, "", state.index.manifests.size(), roots);
   return roots;
 }
 

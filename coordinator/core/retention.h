@@ -47,6 +47,10 @@ struct Roots {
   std::set<std::string> manifests, blobs, datasets;  // digests
 };
 Roots RootsOf(const State& state);
+// Adds a part of them, so that the event loop never stops for all: those among the `most` (at least 1) manifests that
+// follow `after`; the first part (`after` is empty) has the blobs and the datasets too. Returns the `after` of the next
+// part; empty: there is none. A digest that is needed all the time is in some part.
+std::string AddRoots(const State& state, const std::string& after, size_t most, Roots& roots);
 
 inline constexpr size_t kMostRetired = 100;  // jobs in one decision
 // Ids of jobs that ended before `time`, at most `most`.

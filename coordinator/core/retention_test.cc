@@ -101,6 +101,37 @@ TEST(Retention, ManifestsOfSeveralJobsAreReadInPages) {
   EXPECT_THAT(ReferencedBlobs(state), ElementsAre("vocabulary"));
 }
 
+TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
+  State state;
+  for (const char* id : {"j1", "j2", "j3"}) {
+    JobRecord record;
+    journal::v1::StoredJob& job = *record.mutable_job();
+    job.set_id(id);
+    job.mutable_resolved()->set_model_manifest(std::string("model of ") + id);
+    job.mutable_resolved()->set_tokenizer(std::string("vocabulary of ") + id);
+    job.mutable_resolved()->set_train_dataset("data");
+    job.mutable_resolved()->set_report_dataset(std::string("report of ") + id);
+    *job.add_checkpoints() = Checkpoint(20, std::string("checkpoint of ") + id);
+    if (record.job().id() == "j3") {  // needs nothing but what it made
+      job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
+      job.clear_checkpoints();
+      job.set_export_manifest("export");
+    }
+    ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  }
+  for (const size_t most : {1, 2, 100}) {
+    Roots roots;
+    std::string after;
+    do {
+      after = AddRoots(state, after, most, roots);
+    } while (!after.empty());
+    EXPECT_THAT(roots.manifests,
+                UnorderedElementsAre("model of j1", "model of j2", "checkpoint of j1", "checkpoint of j2", "export"));
+    EXPECT_THAT(roots.blobs, UnorderedElementsAre("vocabulary of j1", "vocabulary of j2"));
+    EXPECT_THAT(roots.datasets, UnorderedElementsAre("data", "report of j1", "report of j2"));
+  }
+}
+
 TEST(AddCheckpoint, NeverDropsTheExport) {
   journal::v1::StoredJob job;
   job.set_export_manifest("a");

@@ -48,20 +48,20 @@ void Learn(const JobRecord& job, State& state) {
 }
 
 absl::Status Change(const journal::v1::JobChange& change, State& state) {
-  const auto job = state.jobs.find(change.id());
-  if (job == state.jobs.end()) {
+  JobRecord* const job = state.jobs.Mutable(change.id());
+  if (job == nullptr) {
     return absl::DataLossError(absl::StrCat("a journal record changes job \"", change.id(), "\", which does not exist. ",
                                             "Restore the folder's backup."));
   }
-  if (KeepsDerived(change.change())) return ApplyChange(change.change(), job->second);
-  Forget(job->second, state);
-  absl::Status status = ApplyChange(change.change(), job->second);
-  if (status.ok() && job->second.job().id() != change.id()) {
+  if (KeepsDerived(change.change())) return ApplyChange(change.change(), *job);
+  Forget(*job, state);
+  absl::Status status = ApplyChange(change.change(), *job);
+  if (status.ok() && job->job().id() != change.id()) {
     status = absl::DataLossError(absl::StrCat("a journal record changes the id of job \"", change.id(), "\". ",
                                               "Restore the folder's backup."));
   }
-  job->second.mutable_job()->set_id(change.id());
-  Learn(job->second, state);
+  job->mutable_job()->set_id(change.id());
+  Learn(*job, state);
   return status;
 }
 
@@ -93,12 +93,13 @@ absl::Status Apply(const Record& record, State& state) {
       }
       return absl::OkStatus();
     case Record::kRemoved: {
-      const auto job = state.jobs.find(record.removed().id());
-      if (job == state.jobs.end()) return absl::OkStatus();
-      state.submissions.erase(SubmissionKey(job->second.job().owner(), job->second.submit_request()));
-      Forget(job->second, state);
-      state.active.erase(job->first);
-      state.jobs.erase(job);
+      const std::string& id = record.removed().id();
+      const JobRecord* const job = state.jobs.Find(id);
+      if (job == nullptr) return absl::OkStatus();
+      state.submissions.erase(SubmissionKey(job->job().owner(), job->submit_request()));
+      Forget(*job, state);
+      state.active.erase(id);
+      state.jobs.erase(id);
       return absl::OkStatus();
     }
     case Record::RECORD_NOT_SET: break;
@@ -184,8 +185,7 @@ std::string SubmissionKey(absl::string_view owner, absl::string_view request_id)
 }
 
 const JobRecord* FindJob(const State& state, absl::string_view id) {
-  const auto found = state.jobs.find(std::string(id));
-  return found == state.jobs.end() ? nullptr : &found->second;
+  return state.jobs.Find(id);
 }
 
 bool IsFinal(JobPhase phase) {

@@ -9,10 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/timestamp.h"
+#include "coordinator/core/job_table.h"
 #include "coordinator/core/state_index.h"
 #include "muster/journal/v1/journal.pb.h"
 
@@ -24,15 +27,15 @@ using journal::v1::WorkerRecord;
 
 struct State {
   uint64_t epoch = 0;
-  std::map<std::string, JobRecord> jobs;
+  JobTable jobs;
   std::map<std::string, WorkerRecord> workers;
   std::set<std::string> garbage;  // manifests
 
   // Derived by Apply, never written down.
-  std::set<std::string> active;                    // ids of jobs that have not ended
-  std::map<std::string, std::string> submissions;  // SubmissionKey → job id
-  std::map<muster::v1::JobPhase, uint64_t> phases; // how many jobs are in each; none: no entry
-  uint64_t last_sequence = 0;                      // of submission
+  absl::btree_set<std::string> active;                     // ids of jobs that have not ended
+  absl::btree_map<std::string, std::string> submissions;   // SubmissionKey → job id
+  std::map<muster::v1::JobPhase, uint64_t> phases;         // how many jobs are in each; none: no entry
+  uint64_t last_sequence = 0;                              // of submission
   StateIndex index;
 };
 

@@ -13,26 +13,22 @@ namespace {
 
 using muster::v1::JobPhase;
 
-// Adds the member to the set of the key, or removes it; keys without members are removed, too.
-template <typename Key, typename Member>
-void ChangeMember(bool add, const Key& key, const Member& member, std::map<Key, std::set<Member>>& sets) {
-  if (add) {
-    sets[key].insert(member);
-    return;
-  }
-  const auto found = sets.find(key);
-  if (found == sets.end()) return;
-  found->second.erase(member);
-  if (found->second.empty()) sets.erase(found);
-}
-
-template <typename Member>
-void ChangeMember(bool add, const Member& member, std::set<Member>& set) {
+template <typename Set>
+void ChangeMember(bool add, const typename Set::value_type& member, Set& set) {
   if (add) {
     set.insert(member);
   } else {
     set.erase(member);
   }
+}
+
+// Adds the member to the set of the key, or removes it; keys without members are removed, too.
+template <typename Key, typename Set>
+void ChangeMember(bool add, const Key& key, const typename Set::value_type& member, std::map<Key, Set>& sets) {
+  const auto found = add ? sets.try_emplace(key).first : sets.find(key);
+  if (found == sets.end()) return;
+  ChangeMember(add, member, found->second);
+  if (found->second.empty()) sets.erase(found);
 }
 
 void ChangeCount(bool add, const std::string& key, std::map<std::string, uint64_t>& counts) {
@@ -58,16 +54,38 @@ std::vector<std::string> WorkersOfRunning(const JobRecord& record) {
   return workers;
 }
 
-void ChangeReferences(bool add, const JobRecord& record, std::map<std::string, uint64_t>& manifests) {
+void ChangeReference(bool add, bool needed, const std::string& digest, std::map<std::string, References>& digests) {
+  if (digest.empty()) return;
+  const uint64_t one = add ? 1 : -1;
+  References& references = digests[digest];
+  references.all += one;
+  if (needed) references.needed += one;
+  if (references.all == 0) digests.erase(digest);
+}
+
+void ChangeReferences(bool add, const JobRecord& record, StateIndex& index) {
   const journal::v1::StoredJob& job = record.job();
-  for (const muster::v1::CheckpointInfo& checkpoint : job.checkpoints()) ChangeCount(add, checkpoint.manifest(), manifests);
-  for (const auto& refused : record.refused()) ChangeCount(add, refused.checkpoint().manifest(), manifests);
-  for (const std::string* manifest :
-       {&job.export_manifest(), &job.trace_manifest(), &job.step_log_manifest(), &job.resolved().model_manifest(),
-        &job.resolved().tokenizer_manifest()}) {
-    ChangeCount(add, *manifest, manifests);
+  const muster::v1::ResolvedJob& resolved = job.resolved();
+  const bool ended = IsFinal(job.phase());
+  const auto change = [&](bool needed, const std::string& manifest) {
+    ChangeReference(add, needed, manifest, index.manifests);
+  };
+  for (const muster::v1::CheckpointInfo& checkpoint : job.checkpoints()) change(true, checkpoint.manifest());
+  for (const auto& refused : record.refused()) change(true, refused.checkpoint().manifest());
+  for (const std::string* made : {&job.export_manifest(), &job.trace_manifest(), &job.step_log_manifest()}) {
+    change(true, *made);
   }
-  for (const std::string& manifest : ManifestsOfModel(job.resolved())) ChangeCount(add, manifest, manifests);
+  // Another job may be made of a checkpoint (`job:ID@STEP`), and then needs what this one was made of.
+  const bool needs_model = !ended || !job.checkpoints().empty();
+  change(needs_model, resolved.model_manifest());
+  change(needs_model, resolved.tokenizer_manifest());
+  for (const std::string& manifest : ManifestsOfModel(resolved)) change(needs_model, manifest);
+  ChangeReference(add, !ended, resolved.tokenizer(), index.vocabularies);
+  if (ended) return;
+  for (const std::string* dataset :
+       {&resolved.train_dataset(), &resolved.evaluate_dataset(), &resolved.report_dataset()}) {
+    ChangeCount(add, *dataset, index.datasets);
+  }
 }
 
 void ChangeQueue(bool add, const JobRecord& record, std::map<std::string, QueueTotals>& queues) {
@@ -135,11 +153,10 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   ChangeMember(add, place, by_submission);
   ChangeMember(add, job.owner(), place, by_owner);
   ChangeMember(add, job.spec().resources().queue(), place, by_queue);
-  ChangeMember(add, job.spec().name(), place, by_name);
+  ChangeMember(add, std::pair(job.spec().name(), place), by_name);
   ChangeMember(add, job.phase(), place, by_phase);
   for (const std::string& request : record.requests()) ChangeMember(add, request, id, requests);
-  ChangeReferences(add, record, manifests);
-  ChangeCount(add, job.resolved().tokenizer(), vocabularies);
+  ChangeReferences(add, record, *this);
   ChangeRan(add, record, ran);
   if (IsFinal(job.phase())) {
     ChangeMember(add, std::pair(Nanoseconds(job.ended()), id), ended);

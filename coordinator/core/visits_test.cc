@@ -84,7 +84,7 @@ class Cluster {
 
   // Whatever is not kept is not to be visited.
   void Hide(const std::function<bool(const JobRecord&)>& keep) {
-    std::erase_if(state_.jobs, [&](const auto& job) { return !keep(job.second); });
+    erase_if(state_.jobs, [&](const auto& job) { return !keep(job.second); });
   }
   State& state() { return state_; }
   Soft& soft() { return soft_; }

@@ -195,9 +195,11 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   ASSIGN_OR_RETURN(p.metrics_server, MetricsServer::Start(options.metrics, p.metrics->WithGauges([loop = p.loop.get()] {
     return loop->TakeGauges(kGaugesWithin);
   })));
-  ASSIGN_OR_RETURN(p.server, RpcServer::Start({options.listen, options.security,
-                                               {p.jobs.get(), p.cluster.get(), p.workers.get(), p.backup.get(),
-                                                p.operation_service.get()}}));
+  ASSIGN_OR_RETURN(p.server, RpcServer::Start({.address = options.listen,
+                                               .security = options.security,
+                                               .services = {p.jobs.get(), p.cluster.get(), p.workers.get(),
+                                                            p.backup.get(), p.operation_service.get()},
+                                               .measures_bandwidth = false}));
   p.health->SetReady(true, "the state is replayed, and the services listen");
   return coordinator;
 }

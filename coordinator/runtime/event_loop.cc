@@ -215,6 +215,7 @@ void EventLoop::Run() {
     }
     if (replan_) Plan();
     FillGauges();
+    store_->Settle();
     options_.metrics->ObserveTurn(options_.clock->Monotonic() - begin);
   }
 }

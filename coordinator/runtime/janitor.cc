@@ -25,6 +25,7 @@ using muster::v1::GarbageCategory;
 
 constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
+constexpr size_t kRootsPerLook = 1000;  // manifests that one look at the state reads
 constexpr int kMostRoots = 10000;  // digests in one message, about 660 KB
 
 void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarbageResponse& response) {
@@ -193,10 +194,15 @@ absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response)
 absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
   Roots roots;
   uint64_t epoch = 0;
-  RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-    roots = RootsOf(state);
-    epoch = state.epoch;
-  }));
+  std::string after;
+  // In parts, so that the loop never stops for all of them. What a job comes to need meanwhile is claimed by whoever
+  // stores or resolves it, as it is after the last part.
+  do {
+    RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
+      after = AddRoots(state, after, kRootsPerLook, roots);
+      epoch = state.epoch;
+    }));
+  } while (!after.empty());
   for (const auto& server : options_.data_servers) {
     const auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kSweepWithin));

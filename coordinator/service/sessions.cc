@@ -18,35 +18,75 @@ bool Sessions::Outbox::Next(CoordinatorMessage& message) {
   return true;
 }
 
-void Sessions::Outbox::Push(CoordinatorMessage message) {
+Sessions::Outbox::Found Sessions::Outbox::TryNext(CoordinatorMessage& message) {
   absl::MutexLock lock(&mutex_);
-  messages_.push_back(std::move(message));
+  if (closed_) return Found::kClosed;
+  if (messages_.empty()) return Found::kNothing;
+  message = std::move(messages_.front());
+  messages_.pop_front();
+  return Found::kMessage;
+}
+
+void Sessions::Outbox::OnChange(std::function<void()> act) {
+  {
+    absl::MutexLock lock(&mutex_);
+    on_change_ = std::move(act);
+    if (!closed_ && messages_.empty()) return;
+  }
+  Tell();
+}
+
+// Calls without the lock, because `act` looks at once.
+void Sessions::Outbox::Tell() {
+  std::function<void()> act;
+  {
+    absl::MutexLock lock(&mutex_);
+    act = on_change_;
+  }
+  if (act) act();
+}
+
+void Sessions::Outbox::Push(CoordinatorMessage message) {
+  {
+    absl::MutexLock lock(&mutex_);
+    messages_.push_back(std::move(message));
+  }
+  Tell();
 }
 
 void Sessions::Outbox::PushDesired(const muster::internal::v1::DesiredState& desired, bool repeat) {
   std::string bytes = DeterministicBytes(desired);
-  absl::MutexLock lock(&mutex_);
-  if (!repeat && bytes == last_desired_) return;
-  last_desired_ = std::move(bytes);
-  CoordinatorMessage message;
-  *message.mutable_desired() = desired;
-  messages_.push_back(std::move(message));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!repeat && bytes == last_desired_) return;
+    last_desired_ = std::move(bytes);
+    CoordinatorMessage message;
+    *message.mutable_desired() = desired;
+    messages_.push_back(std::move(message));
+  }
+  Tell();
 }
 
 void Sessions::Outbox::PushAck(uint64_t sequence) {
-  absl::MutexLock lock(&mutex_);
-  if (!messages_.empty() && messages_.back().has_ack()) {
-    messages_.back().mutable_ack()->set_sequence(sequence);
-    return;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!messages_.empty() && messages_.back().has_ack()) {
+      messages_.back().mutable_ack()->set_sequence(sequence);
+      return;
+    }
+    CoordinatorMessage message;
+    message.mutable_ack()->set_sequence(sequence);
+    messages_.push_back(std::move(message));
   }
-  CoordinatorMessage message;
-  message.mutable_ack()->set_sequence(sequence);
-  messages_.push_back(std::move(message));
+  Tell();
 }
 
 void Sessions::Outbox::Close() {
-  absl::MutexLock lock(&mutex_);
-  closed_ = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+  }
+  Tell();
 }
 
 std::pair<uint64_t, std::shared_ptr<Sessions::Outbox>> Sessions::Open() {
@@ -70,9 +110,13 @@ void Sessions::Close(uint64_t session) {
 }
 
 void Sessions::CloseAll() {
-  absl::MutexLock lock(&mutex_);
-  stopping_ = true;
-  for (auto& [session, outbox] : open_) outbox->Close();
+  std::map<uint64_t, std::shared_ptr<Outbox>> open;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    open = open_;
+  }
+  for (const auto& [session, outbox] : open) outbox->Close();
 }
 
 std::shared_ptr<Sessions::Outbox> Sessions::Find(uint64_t session) {

@@ -1,9 +1,10 @@
 // The agents' open streams, by session number. Which session a worker has is the core's knowledge alone (Soft): every
-// effect names its session. Thread-safe; the event loop sends, a stream's thread writes.
+// effect names its session. Thread-safe; the event loop sends, the stream (agent_session.h) writes.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,6 +23,12 @@ class Sessions {
    public:
     // Waits for the next message. False: closed.
     bool Next(muster::internal::v1::CoordinatorMessage& message);
+    // Does not wait.
+    enum class Found { kMessage, kNothing, kClosed };
+    Found TryNext(muster::internal::v1::CoordinatorMessage& message);
+    // From now on `act` is called when TryNext may find something else, by whoever brings it. Call this once; `act` is
+    // called at once, too, if there is something already.
+    void OnChange(std::function<void()> act);
     void Push(muster::internal::v1::CoordinatorMessage message);
     // Leaves out a desired state that is the same as the last one of this session, unless `repeat`.
     void PushDesired(const muster::internal::v1::DesiredState& desired, bool repeat);
@@ -30,7 +37,10 @@ class Sessions {
     void Close();
 
    private:
+    void Tell();
+
     absl::Mutex mutex_;
+    std::function<void()> on_change_ ABSL_GUARDED_BY(mutex_);  // never replaced once it is set
     std::deque<muster::internal::v1::CoordinatorMessage> messages_ ABSL_GUARDED_BY(mutex_);
     std::string last_desired_ ABSL_GUARDED_BY(mutex_);
     bool closed_ ABSL_GUARDED_BY(mutex_) = false;

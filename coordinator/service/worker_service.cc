@@ -2,43 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
-#include <memory>
-#include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "common/files.h"
 #include "common/log.h"
 #include "common/status.h"
-#include "common/version.h"
 
 namespace muster {
 namespace {
 
 using muster::internal::v1::AgentMessage;
-using muster::internal::v1::CoordinatorMessage;
-using muster::internal::v1::Hello;
-
-constexpr uint32_t kMaxSlots = 1024;  // of one worker
-
-absl::Status CheckHello(const Hello& hello, const Principal& principal) {
-  if (!IsValidName(hello.worker())) {
-    return absl::InvalidArgumentError("hello.worker: must be 1 to 63 of [a-z0-9._-], beginning with a letter or digit");
-  }
-  if (!ActsFor(principal, hello.worker())) {
-    return absl::PermissionDeniedError(absl::StrCat("hello.worker: \"", hello.worker(), "\", but the certificate is of \"",
-                                                    principal.name, "\". Use that worker's certificate."));
-  }
-  if (hello.device() != "cpu" && hello.device() != "gpu") {
-    return absl::InvalidArgumentError("hello.device: must be cpu or gpu");
-  }
-  if (hello.slots() == 0 || hello.slots() > kMaxSlots) {
-    return absl::InvalidArgumentError(absl::StrCat("hello.slots: must be 1 to ", kMaxSlots));
-  }
-  const auto version = ParseVersion(hello.version());
-  if (!version.has_value()) return absl::OkStatus();
-  return CheckVersions(absl::StrCat("worker ", hello.worker()), *version, "this coordinator", OwnVersion());
-}
 
 }  // namespace
 
@@ -88,42 +60,12 @@ void WorkerServiceImpl::StoreLog(const std::string& worker, const muster::intern
   if (!status.ok()) spdlog::warn("log text is lost: {}", status.ToString());
 }
 
-grpc::Status WorkerServiceImpl::Session(grpc::ServerContext* context,
-                                        grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>* stream) {
-  return options_.admission->Serve(*context, "WorkerService/Session", nullptr,
-                                   [&](AdmittedCall& call) { return Session(*context, call, *stream); });
-}
-
-absl::Status WorkerServiceImpl::Session(grpc::ServerContext& context, AdmittedCall& call,
-                                        grpc::ServerReaderWriter<CoordinatorMessage, AgentMessage>& stream) {
-  AgentMessage message;
-  if (!stream.Read(&message)) return absl::OkStatus();
-  if (!message.has_hello()) return absl::InvalidArgumentError("the first message must be Hello");
-  const Hello hello = message.hello();
-  const std::string worker = hello.worker();
-  call.subject = worker;
-  RETURN_IF_ERROR(CheckHello(hello, call.principal));
-
-  const auto [session, outbox] = options_.sessions->Open();
-  const ScopedLogFields about({.worker = worker});
-  spdlog::info("connected: {} slots of {} on {}", hello.slots(), hello.device(), hello.host());
-  options_.backend->Post(AgentHello{session, hello});
-  std::thread writer([&, outbox = outbox] {
-    CoordinatorMessage next;
-    while (outbox->Next(next)) {
-      if (!stream.Write(next)) break;
-    }
-    context.TryCancel();  // ends the reader below, too
-  });
-  // An agent's heartbeats come every few seconds. One whose token was revoked learns why when it connects again.
-  while (stream.Read(&message) && options_.admission->StillAdmitted(context, call).ok()) {
-    Forward(worker, session, message);
-  }
-  options_.sessions->Close(session);
-  writer.join();
-  options_.backend->Post(AgentGone{worker, session});
-  spdlog::info("disconnected");
-  return absl::UnavailableError("the session ended. Connect again.");
+AgentSession* WorkerServiceImpl::Session(grpc::CallbackServerContext* context) {
+  return AgentSession::Begin(
+      *context, {options_.admission, options_.backend, options_.sessions,
+                 [this](const std::string& worker, uint64_t session, AgentMessage& message) {
+                   Forward(worker, session, message);
+                 }});
 }
 
 grpc::Status WorkerServiceImpl::Rendezvous(grpc::ServerContext* context,

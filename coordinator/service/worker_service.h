@@ -1,11 +1,11 @@
 // WorkerService: the agents' sessions, and the ranks' rendezvous. Include in sources only.
 #pragma once
 
-#include <atomic>
 #include <string>
 
 #include "common/rpc/access/admission.h"
 #include "common/process/disk_worker.h"
+#include "coordinator/service/agent_session.h"
 #include "coordinator/service/backend.h"
 #include "coordinator/service/log_store.h"
 #include "coordinator/service/rendezvous.h"
@@ -14,7 +14,8 @@
 
 namespace muster {
 
-class WorkerServiceImpl final : public muster::internal::v1::WorkerService::Service {
+class WorkerServiceImpl final : public muster::internal::v1::WorkerService::WithCallbackMethod_Session<
+                                    muster::internal::v1::WorkerService::Service> {
  public:
   struct Options {
     Admission* admission = nullptr;
@@ -25,18 +26,11 @@ class WorkerServiceImpl final : public muster::internal::v1::WorkerService::Serv
   };
   explicit WorkerServiceImpl(Options options) : options_(options) {}
 
-  // The handler's thread reads, a second one writes. Ends when either side closes, a newer session of the same worker
-  // begins, or the coordinator stops.
-  grpc::Status Session(grpc::ServerContext* context,
-                       grpc::ServerReaderWriter<muster::internal::v1::CoordinatorMessage,
-                                                muster::internal::v1::AgentMessage>* stream) override;
+  AgentSession* Session(grpc::CallbackServerContext* context) override;
   grpc::Status Rendezvous(grpc::ServerContext* context, const muster::internal::v1::RendezvousRequest* request,
                           muster::internal::v1::RendezvousResponse* response) override;
 
  private:
-  absl::Status Session(
-      grpc::ServerContext& context, AdmittedCall& call,
-      grpc::ServerReaderWriter<muster::internal::v1::CoordinatorMessage, muster::internal::v1::AgentMessage>& stream);
   void Forward(const std::string& worker, uint64_t session, muster::internal::v1::AgentMessage& message);
 
   void StoreLog(const std::string& worker, const muster::internal::v1::LogText& log);

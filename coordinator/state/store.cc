@@ -91,6 +91,7 @@ absl::Status Store::Replay() {
     Record record;
     if (!record.ParseFromString(item.bytes)) return CannotRead(absl::StrCat("item ", item.key));
     RETURN_IF_ERROR(WithContext(Apply(record, state_), "replay"));
+    state_.jobs.Settle();
     has[item.key] = item.sequence;
     committed_ = std::max(committed_, item.sequence);
   }
@@ -109,6 +110,7 @@ absl::Status Store::Replay() {
     const auto known = has.find(key);
     if (known != has.end() && entries[i].sequence <= known->second) continue;
     RETURN_IF_ERROR(WithContext(Apply(records[i], state_), "replay"));
+    state_.jobs.Settle();
     schedule_.NoteEntry(key, entries[i].sequence, entries[i].bytes.size());
   }
   RETURN_IF_ERROR(CheckState(state_));

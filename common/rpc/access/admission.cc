@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kMaxRequestId = 64;
 
 // What the client sent, if it is safe to log; otherwise a new one.
-std::string RequestIdFrom(const grpc::ServerContext& context) {
+std::string RequestIdFrom(const grpc::ServerContextBase& context) {
   const std::string sent = MetadataOf(context, kRequestIdMetadata);
   const bool plain = !sent.empty() && sent.size() <= kMaxRequestId && std::ranges::all_of(sent, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
@@ -79,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Admission>> Admission::Create(const Options& opti
   return admission;
 }
 
-absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& context, absl::Time now) {
+absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContextBase& context, absl::Time now) {
   Principal principal = PrincipalOf(context);
   if (principal.proof == Proof::kInsecure) return principal;
   const std::string authorization = MetadataOf(context, kTokenMetadata);
@@ -99,7 +99,7 @@ absl::StatusOr<Principal> Admission::Authenticate(const grpc::ServerContext& con
   return principal;
 }
 
-absl::Status Admission::Begin(grpc::ServerContext& context, std::string_view method,
+absl::Status Admission::Begin(grpc::ServerContextBase& context, std::string_view method,
                               const google::protobuf::Message* request, AdmittedCall& call) {
   call.method = method;
   call.time = options_.clock->Now();
@@ -121,13 +121,13 @@ absl::Status Admission::Begin(grpc::ServerContext& context, std::string_view met
   return absl::OkStatus();
 }
 
-absl::Status Admission::StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call) {
+absl::Status Admission::StillAdmitted(const grpc::ServerContextBase& context, const AdmittedCall& call) {
+  if (call.principal.proof != Proof::kToken) return absl::OkStatus();  // a connection's certificate stays as it is
   ASSIGN_OR_RETURN(const Principal principal, Authenticate(context, options_.clock->Now()));
-  if (principal.proof == Proof::kInsecure) return absl::OkStatus();
   return call.rule->roles.contains(principal.role) ? absl::OkStatus() : Denied(*call.rule, principal);
 }
 
-grpc::Status Admission::End(grpc::ServerContext& context, AdmittedCall& call, absl::Status status) {
+grpc::Status Admission::End(grpc::ServerContextBase& context, AdmittedCall& call, absl::Status status) {
   if (call.admitted && call.rule->streams && IsPerson(call.principal.role)) limiter_.EndStream(call.principal.name);
   const char* const refusal = RefusalOf(status);
   if (options_.observer != nullptr) {

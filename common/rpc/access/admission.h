@@ -66,7 +66,7 @@ class Admission {
 
   // `method`: as in the access table. `request`: the message, null where it comes as a stream.
   template <typename Work>  // absl::Status(AdmittedCall&)
-  grpc::Status Serve(grpc::ServerContext& context, std::string_view method, const google::protobuf::Message* request,
+  grpc::Status Serve(grpc::ServerContextBase& context, std::string_view method, const google::protobuf::Message* request,
                      Work&& work) {
     AdmittedCall call;
     absl::Status status = Begin(context, method, request, call);
@@ -77,16 +77,19 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
+  // For calls that gRPC serves without a thread (reactors): Begin first, which admits the call or says what to end it with,
+  // and End last, with what the call ended with; it gives the status to finish with.
+  absl::Status Begin(grpc::ServerContextBase& context, std::string_view method, const google::protobuf::Message* request,
+                     AdmittedCall& call);
+  grpc::Status End(grpc::ServerContextBase& context, AdmittedCall& call, absl::Status status);
+
   // Call this regularly in a handler with a long stream (it reads the file at most once per second). UNAUTHENTICATED
   // or PERMISSION_DENIED: the token was revoked, has expired, or now has another role. End the stream with that status.
-  absl::Status StillAdmitted(const grpc::ServerContext& context, const AdmittedCall& call);
+  absl::Status StillAdmitted(const grpc::ServerContextBase& context, const AdmittedCall& call);
 
  private:
   explicit Admission(const Options& options) : options_(options), limiter_(options.limits) {}
-  absl::Status Begin(grpc::ServerContext& context, std::string_view method, const google::protobuf::Message* request,
-                     AdmittedCall& call);
-  grpc::Status End(grpc::ServerContext& context, AdmittedCall& call, absl::Status status);
-  absl::StatusOr<Principal> Authenticate(const grpc::ServerContext& context, absl::Time now);
+  absl::StatusOr<Principal> Authenticate(const grpc::ServerContextBase& context, absl::Time now);
 
   const Options options_;
   RateLimiter limiter_;

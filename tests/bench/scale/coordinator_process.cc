@@ -20,6 +20,7 @@
 #include "common/rpc/security.h"
 #include "common/status.h"
 #include "muster/internal/v1/data_plane.grpc.pb.h"
+#include "tests/bench/scale/job_mix.h"
 
 namespace muster::bench {
 
@@ -36,10 +37,7 @@ class StandInData final : public muster::internal::v1::DataPlaneService::Service
   int port() const { return server_->port(); }
   grpc::Status Resolve(grpc::ServerContext*, const muster::internal::v1::ResolveRequest*,
                        muster::internal::v1::ResolveResponse* response) override {
-    response->mutable_resolved()->set_train_dataset(std::string(64, 'a'));
-    response->mutable_resolved()->set_model_manifest(std::string(64, 'b'));
-    response->mutable_resolved()->set_tokenizer_manifest(std::string(64, 'c'));
-    response->mutable_resolved()->set_total_steps(1000);
+    *response->mutable_resolved() = ResolvedOfTheMix();
     return grpc::Status::OK;
   }
 

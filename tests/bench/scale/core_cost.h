@@ -9,7 +9,7 @@ namespace muster::bench {
 
 struct EventCost {
   std::string event;
-  double microseconds = 0;       // mean of one Step with the Apply of its records
+  double microseconds = 0;       // of processor time: mean of one Step with the Apply of its records
   double plan_microseconds = 0;  // mean of the Plan that it asked for; 0: it asked for none
 };
 struct CoreCosts {
