@@ -40,7 +40,7 @@ void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarb
   kind.set_bytes(bytes);
 }
 
-// In messages of kMostRoots digests, the first of which is `request` with its other fields.
+// Sends the roots in messages of kMostRoots digests. The first one is `request` with its other fields.
 void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) {
   int count = 0;
   const auto add_all = [&](const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
