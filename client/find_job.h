@@ -19,7 +19,7 @@ struct ListedJob {
 // candidates if there are several. NOT_FOUND: there is none.
 absl::StatusOr<std::string> ChooseJob(const std::string& given, const std::vector<ListedJob>& jobs);
 
-// ChooseJob of the jobs that the coordinator lists.
+// Calls ChooseJob with the jobs that the coordinator lists.
 absl::StatusOr<std::string> FindJobId(muster::v1::JobService::Stub& stub, const std::string& given);
 
 // Returns use(id), a StatusOr, and takes `given` for an id. Looks the job up only if there is none with that id, so that

@@ -32,7 +32,7 @@ std::string Escaped(absl::string_view text) {
 std::string Cell(absl::string_view text) { return absl::StrCat("<td>", Escaped(text), "</td>"); }
 std::string Number(uint64_t number) { return Cell(WithThousands(number)); }
 
-// A row per count, with a bar of its share of the largest.
+// One row per count, with a bar whose length is its share of the largest count.
 std::string BarTable(const char* title, const char* label, const char* unit, const Counts& counts) {
   if (counts.empty()) return "";
   uint64_t largest = 1;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 // The one place that reads and writes the deprecated texts.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
@@ -49,5 +51,19 @@ void SetCategory(GarbageCategory category, muster::v1::GarbageItem& item) {
 
 GarbageCategory CategoryOf(const muster::v1::GarbageKind& kind) { return CategoryOfEntry(kind); }
 GarbageCategory CategoryOf(const muster::v1::GarbageItem& item) { return CategoryOfEntry(item); }
+
+GarbageTotals TotalsOf(const google::protobuf::RepeatedPtrField<muster::v1::GarbageKind>& kinds) {
+  GarbageTotals totals;
+  for (const muster::v1::GarbageKind& kind : kinds) {
+    totals.count += kind.count();
+    totals.bytes += kind.bytes();
+  }
+  return totals;
+}
+
+std::string GarbageSummary(bool dry_run, const GarbageTotals& totals) {
+  return absl::StrCat(dry_run ? "would remove " : "removed ", totals.count, totals.count == 1 ? " thing, " : " things, ",
+                      totals.bytes, " bytes");
+}
 
 }  // namespace muster

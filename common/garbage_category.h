@@ -1,6 +1,8 @@
 // Categories of garbage: the API's enumeration, and the text beside it that older clients and servers read.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "muster/v1/garbage.pb.h"
@@ -14,8 +16,17 @@ std::string_view CategoryName(muster::v1::GarbageCategory category);
 void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageKind& kind);
 void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageItem& item);
 
-// The category, also of what a server of the version before sent: it knew only the text.
+// The category, also of what a server of the previous version sent: it knew only the text.
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageKind& kind);
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageItem& item);
+
+// All kinds together.
+struct GarbageTotals {
+  uint64_t count = 0, bytes = 0;
+};
+GarbageTotals TotalsOf(const google::protobuf::RepeatedPtrField<muster::v1::GarbageKind>& kinds);
+
+// "removed 3 things, 70 bytes", or "would remove ..." after a dry run.
+std::string GarbageSummary(bool dry_run, const GarbageTotals& totals);
 
 }  // namespace muster

@@ -11,7 +11,7 @@ TEST(GarbageCategory, IsWrittenBesideTheTextThatOlderClientsRead) {
     muster::v1::GarbageKind kind;
     SetCategory(category, kind);
     EXPECT_EQ(kind.category(), category);
-    // A server of the version before sends the text alone.
+    // A server of the previous version sends the text alone.
     kind.clear_category();
     EXPECT_EQ(CategoryOf(kind), category) << CategoryName(category);
     muster::v1::GarbageItem item;
@@ -19,6 +19,18 @@ TEST(GarbageCategory, IsWrittenBesideTheTextThatOlderClientsRead) {
     EXPECT_EQ(CategoryOf(item), category);
   }
   EXPECT_EQ(CategoryOf(muster::v1::GarbageKind()), muster::v1::GARBAGE_CATEGORY_UNSPECIFIED);
+}
+
+TEST(GarbageSummary, SumsAllKinds) {
+  muster::v1::CollectGarbageResponse response;
+  EXPECT_EQ(GarbageSummary(false, TotalsOf(response.kinds())), "removed 0 things, 0 bytes");
+  muster::v1::GarbageKind* blobs = response.add_kinds();
+  blobs->set_count(1);
+  blobs->set_bytes(40);
+  EXPECT_EQ(GarbageSummary(true, TotalsOf(response.kinds())), "would remove 1 thing, 40 bytes");
+  muster::v1::GarbageKind* jobs = response.add_kinds();
+  jobs->set_count(2);
+  EXPECT_EQ(GarbageSummary(false, TotalsOf(response.kinds())), "removed 3 things, 40 bytes");
 }
 
 }  // namespace

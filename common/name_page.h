@@ -31,9 +31,9 @@ class NamePage {
   size_t size_ = kMaxPageSize, items_ = 0, bytes_ = 0;
 };
 
-// One page of `items`, which are sorted by name. `name_of(item)` is an item's name. `add(item)` appends it to the answer,
-// from where it may move it, and returns its bytes; 0: it left the item out, and it does not count. Returns the token of the
-// next page; empty: there are no more. `all`: the page has all items, whatever it was asked for.
+// Fills one page of `items`, which are sorted by name. `name_of(item)` returns an item's name. `add(item)` appends the item to
+// the answer, may move from it, and returns its bytes, or 0 if it left the item out, which then does not count. Returns the
+// token of the next page; empty: there are no more. With `all` the page has all items, whatever size was asked for.
 template <typename Request, typename Items, typename NameOf, typename Add>
 absl::StatusOr<std::string> FillPage(const Request& request, Items& items, NameOf name_of, Add add, bool all = false) {
   absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());

@@ -32,25 +32,8 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
 // that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
-// protocols.
+// protocols. Agents below 6 call services that no longer exist, so none of them gets as far as its Hello.
 inline constexpr uint32_t kProtocol = 8;
-
-// From this version on an agent can make ranks save a checkpoint and stop (Assignment.save_and_stop).
-inline constexpr uint32_t kSaveAndStopProtocol = 1;
-
-// From this version on an agent's ranks honor ignore_identical_ids. Older ranks cannot read a specification that has
-// it, so such a job is placed on newer workers only.
-inline constexpr uint32_t kIdenticalIdsProtocol = 2;
-
-// From this version on an agent's ranks know families of encoders other than BERT, every pooling, prompts that pooling
-// leaves out, low-rank adaptation and Matryoshka losses.
-inline constexpr uint32_t kFamiliesProtocol = 3;
-
-// From this version on an agent's ranks know both kinds of dropout separately, attention_dropout_keys and traces.
-inline constexpr uint32_t kStepSettingsProtocol = 4;
-
-// From this version on an agent's ranks exchange embeddings without padding, and know resources.reductions.
-inline constexpr uint32_t kReductionsProtocol = 5;
 
 // From this version on an agent's ranks make models of other jobs' checkpoints (model.from: job:ID@STEP).
 inline constexpr uint32_t kModelCheckpointProtocol = 7;

@@ -22,7 +22,7 @@ UNIT = (r"(?:once|twice|times?|lines?|files?|bytes?|[KMGT]i?B|tokens?|threads?|s
         r"FLOPs|steps?|passages|series|pages?|objects?|fields?|sessions?|tasks?|blocks?|elements?|[0-9]+(?: ?(?:s|ms|µs|GPUs?))?)")
 THING = (r"(?:second|minute|hour|day|step|epoch|query|rank|host|slot|job|attempt|line|process|parameter|worker|user|GPU|pod|layer|"
          r"token|sequence|micro-batch|split|call|event|program|kind|device|thread|launch|length|file|server|session|stream|RPC|tile|"
-         r"turn|owner|queue|core|folder|blob|idea|topic)")
+         r"turn|owner|queue|core|folder|blob|idea|topic|update|batch|restart|start|message|page|warp|gang|head)")
 # name → (pattern, what to write instead)
 RULES = {
     "per": (rf"\b{UNIT} an? {THING}\b(?!'s| (?:has|have|brings?|takes?|asks?|asked|took|that|of the|counts|saves|resolves|with)\b)",
@@ -53,6 +53,8 @@ RULES = {
     "false negative": (r"false negative by position", "treated as a negative"),
     "normalizer": (r"\bonly normalizer\b", "the loss is divided by …, and by nothing else"),
     "share done": (r"\bshares? done\b", "reports progress; the completed share"),
+    "version before": (r"\b[Tt]he version before\b(?! (?:it|the)\b)", "the previous version"),
+    "own": (r"\b(?:cancels?|stops?|removes?|changes?|replaces?|this to) own [a-z]+s\b", "their own"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
                 r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
                 r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
@@ -133,6 +135,7 @@ class Prose(unittest.TestCase):
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
             "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
+            "version before": ["ranks of the version before"], "own": ["a user who stops own jobs"],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
         self.assertEqual(set(wrong), set(RULES))
@@ -141,7 +144,8 @@ class Prose(unittest.TestCase):
                 self.assertIn(rule, [name for _, name, _ in findings(line)], line)
         for line in ("one plan per step", "which passages a query brings to a step", "there is no file of that name", "optimise_seconds",
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
-                     "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0"):
+                     "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0",
+                     "the state of the version before it", "cancel their own jobs"):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
                          list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))

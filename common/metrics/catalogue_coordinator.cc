@@ -126,8 +126,8 @@ std::vector<MetricFamily> CoordinatorMetricFamilies() {
       {.name = "muster_epoch_queries_total",
        .type = MetricType::kCounter,
        .unit = "queries",
-       .help = "Queries of finished epochs, by what was applied to the weights: committed (exactly once), or at "
-               "least so many duplicated or missing.",
+       .help = "Queries of finished epochs: applied to the weights exactly once (committed), more than once "
+               "(duplicated) or not at all (missing). The last two are lower bounds.",
        .labels = {{"kind", {"committed", "duplicated", "missing"}, ""}},
        .programs = kCoordinatorServes},
       {.name = "muster_rank_disagreements_total",

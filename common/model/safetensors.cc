@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // of 1024 layers it has 3 MB; the format's own limit is 100 MB
+constexpr uint64_t kMaxHeaderBytes = 8 << 20;  // a model of 1024 layers has 3 MB; the format's limit is 100 MB
 
 absl::Status WrongFile(const std::filesystem::path& file, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file.filename().string(), ": ", what));

@@ -82,7 +82,7 @@ void PollLoop::RunOnce(absl::Duration timeout) {
   for (int i = 0; i < count; ++i) {
     const auto found = watched_.find(events[i].data.fd);
     if (found == watched_.end()) continue;  // forgotten by an earlier callback
-    const std::shared_ptr<std::function<void()>> callback = found->second;  // it may forget itself
+    const std::shared_ptr<std::function<void()>> callback = found->second;  // the callback may remove itself
     (*callback)();
   }
 }

@@ -134,7 +134,9 @@ absl::StatusOr<CertificateFiles> MakeCertificate(const std::filesystem::path& fo
   X509* issuer = authority.certificate.get();
   RETURN_IF_ERROR(AddExtension(own, issuer, NID_basic_constraints, "critical,CA:FALSE"));
   RETURN_IF_ERROR(AddExtension(own, issuer, NID_key_usage, "critical,digitalSignature"));
-  RETURN_IF_ERROR(AddExtension(own, issuer, NID_ext_key_usage, "serverAuth,clientAuth"));
+  // Clients accept no other role's certificate as a server's, whatever hosts it names.
+  const bool serves = request.role == Role::kCoordinator || request.role == Role::kData;
+  RETURN_IF_ERROR(AddExtension(own, issuer, NID_ext_key_usage, serves ? "serverAuth,clientAuth" : "clientAuth"));
   RETURN_IF_ERROR(AddExtension(own, issuer, NID_subject_key_identifier, "hash"));
   RETURN_IF_ERROR(AddExtension(own, issuer, NID_authority_key_identifier, "keyid:always"));
   if (!request.hosts.empty()) {

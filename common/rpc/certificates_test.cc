@@ -72,6 +72,14 @@ class CertificatesTest : public ::testing::Test {
   StatService service_;
 };
 
+TEST_F(CertificatesTest, UsersAndWorkersCannotPassAsServers) {
+  const SecurityOptions client = Issue("ca", Role::kSubmitter, "ada");
+  for (const Role role : {Role::kViewer, Role::kSubmitter, Role::kOperator, Role::kWorker}) {
+    const auto server = Serve(Issue("ca", role, "eve"));
+    EXPECT_EQ(Call(server->port(), client).code(), absl::StatusCode::kUnavailable) << RoleName(role);
+  }
+}
+
 TEST_F(CertificatesTest, AUserIsKnownByNameAndRole) {
   const auto server = Serve(Issue("ca", Role::kData, "data"));
   EXPECT_EQ(Call(server->port(), Issue("ca", Role::kSubmitter, "ada")), absl::OkStatus());

@@ -50,7 +50,7 @@ class Operations {
   // One operation, owned by what does the work.
   class Handle {
    public:
-    ~Handle();  // one that was not ended has failed
+    ~Handle();  // an operation that was not ended counts as failed
     Handle(const Handle&) = delete;
     Handle& operator=(const Handle&) = delete;
     const std::string& id() const { return id_; }

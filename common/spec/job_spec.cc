@@ -315,25 +315,8 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
-uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (resolved.has_model_checkpoint()) return kModelCheckpointProtocol;
-  if (spec.resources().reductions() == muster::v1::REDUCTIONS_FASTEST) return kReductionsProtocol;  // older ranks fix the order
-  const muster::v1::ModelSpec& model = spec.model();
-  if (spec.trace_steps() > 0 || model.has_hidden_dropout() || model.has_attention_dropout() ||
-      model.attention_dropout_keys() != muster::v1::ATTENTION_DROPOUT_KEYS_UNSPECIFIED) {
-    return kStepSettingsProtocol;
-  }
-  const bool other_family = !resolved.architecture().empty() && resolved.architecture() != "bert";
-  const bool matryoshka = !spec.loss().matryoshka_dimensions().empty() || !spec.loss().matryoshka_weights().empty();
-  // Older ranks would write the specification's prompts into the export.
-  const bool prompts_of_folder = resolved.has_prompts() && (resolved.prompts().query() != model.prompts().query() ||
-                                                            resolved.prompts().passage() != model.prompts().passage());
-  if (other_family || prompts_of_folder || resolved.exclude_prompt() || matryoshka || model.has_lora() || model.has_include_prompt() ||
-      model.pooling() > muster::v1::POOLING_LAST) {
-    return kFamiliesProtocol;
-  }
-  const bool ignores_ids = spec.evaluate().ignore_identical_ids() || spec.report().ignore_identical_ids();
-  return ignores_ids ? kIdenticalIdsProtocol : 0;
+uint32_t NeededProtocol(const JobSpec&, const muster::v1::ResolvedJob& resolved) {
+  return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
 
 bool EvaluatesOnly(const JobSpec& spec) {

@@ -2,9 +2,6 @@
 
 #include <set>
 
-#include "common/spec/job_spec.h"
-#include "common/version.h"
-
 namespace muster {
 
 muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker) {
@@ -29,12 +26,6 @@ muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std:
     assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
     *assignment.mutable_spec() = record.job().spec();
     *assignment.mutable_resolved() = record.job().resolved();
-    if (NeededProtocol(record.job().spec(), record.job().resolved()) < kFamiliesProtocol) {
-      // No rank needs them for such a job, and to ranks of the version before a field that they do not know is an error.
-      assignment.mutable_resolved()->clear_prompts();
-      assignment.mutable_resolved()->clear_architecture();
-      assignment.mutable_resolved()->clear_embedding_size();
-    }
     // Those that the attempt began with: what it saves itself does not change its assignment.
     const auto& checkpoints = record.job().checkpoints();
     for (auto it = checkpoints.rbegin(); it != checkpoints.rend(); ++it) {

@@ -5,33 +5,39 @@
 namespace muster {
 namespace {
 
-muster::v1::ResolvedJob SentFor(const std::string& architecture) {
+muster::v1::CheckpointInfo CheckpointOf(uint32_t attempt, uint64_t step) {
+  muster::v1::CheckpointInfo checkpoint;
+  checkpoint.set_attempt(attempt);
+  checkpoint.set_step(step);
+  return checkpoint;
+}
+
+// What an attempt saves itself does not change its assignment, so that agents are not sent it again.
+TEST(DesiredState, HasTheResolvedJobAndTheCheckpointsOfEarlierAttempts) {
   State state;
   JobRecord record;
   record.mutable_job()->set_id("j");
   record.mutable_running();
   auto* attempt = record.mutable_job()->add_attempts();
-  attempt->set_number(1);
+  attempt->set_number(2);
   attempt->add_ranks()->set_worker("w1");
   auto* resolved = record.mutable_job()->mutable_resolved();
-  resolved->set_architecture(architecture);
+  resolved->set_architecture("bert");
   resolved->set_embedding_size(384);
-  resolved->mutable_prompts()->set_query("");
+  resolved->mutable_prompts()->set_query("query: ");
   resolved->set_total_steps(7);
-  EXPECT_TRUE(Apply(RecordOf(record), state).ok());
-  return DesiredStateOf(state, "w1").assignments(0).resolved();
-}
-
-// During an upgrade a job that needs nothing new runs on workers of the version before, whose ranks fail on fields that
-// they do not know.
-TEST(DesiredState, HidesFromEveryRankWhatRanksOfTheVersionBeforeCannotRead) {
-  const muster::v1::ResolvedJob bert = SentFor("bert"), qwen = SentFor("qwen3");
-  EXPECT_EQ(bert.architecture(), "");
-  EXPECT_EQ(bert.embedding_size(), 0);
-  EXPECT_FALSE(bert.has_prompts());
-  EXPECT_EQ(bert.total_steps(), 7);
-  EXPECT_EQ(qwen.architecture(), "qwen3");
-  EXPECT_EQ(qwen.embedding_size(), 384);
+  *record.mutable_job()->add_checkpoints() = CheckpointOf(1, 20);
+  *record.mutable_job()->add_checkpoints() = CheckpointOf(1, 40);
+  *record.mutable_job()->add_checkpoints() = CheckpointOf(2, 60);
+  ASSERT_TRUE(Apply(RecordOf(record), state).ok());
+  const auto desired = DesiredStateOf(state, "w1");
+  ASSERT_EQ(desired.assignments_size(), 1);
+  const auto& assignment = desired.assignments(0);
+  EXPECT_EQ(assignment.resolved().DebugString(), record.job().resolved().DebugString());
+  ASSERT_EQ(assignment.checkpoints_size(), 2);
+  EXPECT_EQ(assignment.checkpoints(0).step(), 40u) << "the newest first";
+  EXPECT_EQ(assignment.checkpoints(1).step(), 20u);
+  EXPECT_EQ(DesiredStateOf(state, "w2").assignments_size(), 0);
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ inline constexpr int kMaxFailures = 3;     // without a new checkpoint between t
 // Attempts in a row that fail before they train, of a job that has checkpoints. With the delays between them: a day.
 inline constexpr uint32_t kMaxStartFailures = 300;
 inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
-// Ranks that are asked to save and stop have so long; the agent of a worker that drains a little longer.
+// How long ranks have to save and stop. The agent of a worker that drains waits a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
 inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
 inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones leave the record
@@ -67,12 +67,12 @@ struct WorkerLost {
 };
 struct SaveAndStop {  // the attempt has to leave a worker
   std::string worker, reason;  // reason: a whole phrase, "w2 drains"
-  bool can_save = true;        // its agents know how to let ranks save and stop
+  bool can_save = true;        // no agent of it is silent
 };
 struct Grow {  // slots are free for more ranks
   std::string reason;  // a whole phrase, "grows from 4 to 8 slots"
 };
-struct StopOverdue {};  // the ranks had kStopWithin
+struct StopOverdue {};  // kStopWithin has passed
 struct Stuck {
   std::string reason;  // "no progress for 120 s"
 };

@@ -82,9 +82,9 @@ class Machine {
   }
   void OrderStop(const Reason& reason, bool pause);
   void AddToStop(const Reason& more);
-  // A rank ended otherwise than with success while its attempt is asked to stop.
+  // A rank ended without success while its attempt is asked to stop.
   void StopRankInOrder(const muster::internal::v1::RankExited& event);
-  // `more`: what cut it short; empty: all ranks stopped as they were asked to.
+  // `more`: what cut the stop short; empty: all ranks stopped as they were asked to.
   void FinishStop(const std::string& more);
 
   absl::Time now_;

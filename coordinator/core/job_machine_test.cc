@@ -115,6 +115,16 @@ TEST(Advance, DoesNotCountAStoppedRankAsTheJobsFailure) {
   EXPECT_EQ(record.causes_size(), 0);
 }
 
+TEST(Advance, AnAttemptThatCannotSaveEndsAtOnce) {
+  UserCommand pause{Verb::kPause, "ada", "r"};
+  EXPECT_TRUE(After(Training(2), pause).running().stop().pause()) << "with agents that answer it saves first";
+  pause.can_save = false;
+  const JobRecord paused = After(Training(2), pause);
+  EXPECT_EQ(paused.job().phase(), JobPhase::JOB_PHASE_PAUSED);
+  EXPECT_FALSE(paused.has_running());
+  EXPECT_EQ(After(Training(2), SaveAndStop{"w1", "w1 drains", false}).job().phase(), JobPhase::JOB_PHASE_RECOVERING);
+}
+
 TEST(Advance, RefusesToPlaceARunningJob) {
   EXPECT_EQ(Advance(Training(1), OnOneWorker(1), kNow).status().code(), absl::StatusCode::kFailedPrecondition);
 }

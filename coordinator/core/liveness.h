@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// A rank reports every 2 s. One that has reported nothing for so long is stopped, frozen, or out of memory.
+// A rank reports every 2 s. One that has reported nothing for this long is stopped, frozen, or out of memory.
 inline constexpr absl::Duration kUnresponsiveAfter = absl::Seconds(10);
 
 // What one rank of the running attempt last reported.
@@ -35,7 +35,7 @@ std::vector<RankStanding> StandingsOf(const JobRecord& job, const Soft& soft, ab
 // have begun the fewest collectives. Empty: no rank has reported anything.
 std::string DescribeLag(const std::vector<RankStanding>& standings);
 
-// The same, of the peers that a rank still waited for when its collective failed. Empty: none of them was behind.
+// The same for the peers that a rank still waited for when its collective failed. Empty: none of them was behind.
 std::string DescribePeersBehind(const std::vector<RankStanding>& standings, uint32_t rank);
 
 // The server that a rank waits for; empty: none does.

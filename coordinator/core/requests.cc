@@ -17,7 +17,7 @@ std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device)
   return DeterministicBytes(spec);
 }
 
-// The version before had one default for all devices. Where the job has that default and the submission has today's
+// The previous version had one default for all devices. Where the job has that default and the submission has today's
 // default of its device, both left the size out.
 void AllowFormerDefaults(const muster::v1::JobSpec& submitted, muster::v1::JobSpec& asked) {
   constexpr uint32_t kFormerMicroBatchTokens = 16384;

@@ -5,6 +5,7 @@
 
 #include "common/spec/job_spec.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/testing/snapshot.h"
 
 namespace muster {
 namespace {
@@ -34,7 +35,7 @@ class Requests : public testing::Test {
     return submit;
   }
   void Restart() {
-    absl::StatusOr<State> loaded = StateFromSnapshot(SnapshotBytes(state_));
+    absl::StatusOr<State> loaded = Reloaded(state_);
     ASSERT_TRUE(loaded.ok());
     state_ = *std::move(loaded);
   }

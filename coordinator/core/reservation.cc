@@ -7,8 +7,8 @@
 namespace muster {
 namespace {
 
-// Attempts that one reservation looks at, beside those that the job needs the slots of. What lies beyond is taken for
-// attempts that may end at any moment.
+// How many attempts one reservation looks at, beyond those whose slots the job needs. All later ones count as attempts
+// that may end at any moment.
 constexpr int kMostLooks = 1000;
 
 using Widths = std::map<uint32_t, uint32_t>;

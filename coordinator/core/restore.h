@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// Attempts that the cluster began after the backup are not known: numbers up to here above the last known one are never
-// given again, so that nothing that their ranks still say is taken for a new attempt's.
+// Attempts that the cluster began after the backup are unknown. So after a restore this many numbers above the last known
+// one are skipped, and a message from a rank of such an attempt cannot be mistaken for one of a new attempt.
 inline constexpr uint32_t kAttemptsAfterBackup = 1000;
 
 // Records that raise the epoch to `epoch`, end every attempt that ran when the backup was taken (no failure of its job,

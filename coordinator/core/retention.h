@@ -14,7 +14,7 @@
 namespace muster {
 
 // Puts a checkpoint into job.checkpoints (ascending steps; one of the same step is replaced), and returns the manifests
-// that the job no longer refers to. Of the steps up to the new one's the `keep` newest stay (at least one): the new one
+// that the job no longer refers to. The `keep` newest steps up to the new one stay (at least one): the new one
 // and what its attempt continued from. Later steps stay too. They are of attempts before, and nobody found them damaged: an
 // attempt of an older version skipped them silently. Training that gets beyond them drops them.
 std::vector<std::string> AddCheckpoint(muster::v1::CheckpointInfo checkpoint, uint32_t keep,

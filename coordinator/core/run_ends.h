@@ -30,7 +30,7 @@ class RunEnds {
   struct Group {
     uint64_t slots = 0;       // of all
     uint64_t open_slots = 0;  // of those that may end at any moment
-    std::map<uint32_t, uint32_t> widths, open_widths;  // slots of an attempt → how many attempts have so many
+    std::map<uint32_t, uint32_t> widths, open_widths;  // number of slots → how many attempts have it
     std::set<std::pair<absl::Time, std::string>> by_earliest, by_latest;  // jobs, where the time is finite
   };
 

@@ -87,7 +87,7 @@ struct Soft {
   std::map<std::string, SoftJob> jobs;  // of active jobs
   absl::Time accounted = absl::InfinitePast();  // goodput is counted up to here
   DataServerView data_server;
-  absl::Duration no_progress = kNoProgress;     // an attempt that does not move for so long ends
+  absl::Duration no_progress = kNoProgress;     // an attempt without progress for this long ends
 
   // Kept beside the above, so that no event has to visit all workers or jobs.
   ClusterIndex cluster;

@@ -151,16 +151,7 @@ std::vector<Record> RecordsOf(const State& state) {
   return records;
 }
 
-std::string SnapshotBytes(const State& state) {
-  journal::v1::Snapshot snapshot;
-  snapshot.set_epoch(state.epoch);
-  for (const auto& [id, job] : state.jobs) *snapshot.add_jobs() = job;
-  for (const auto& [name, worker] : state.workers) *snapshot.add_workers() = worker;
-  for (const std::string& manifest : state.garbage) snapshot.add_garbage(manifest);
-  return DeterministicBytes(snapshot);
-}
-
-absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes, bool former) {
+absl::StatusOr<State> StateFromFormerSnapshot(absl::string_view bytes) {
   journal::v1::Snapshot snapshot;
   if (!snapshot.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError("the snapshot of the coordinator's state cannot be read. Restore the folder's backup.");
@@ -170,7 +161,7 @@ absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes, bool former) {
   State state;
   state.epoch = snapshot.epoch();
   for (JobRecord& job : *snapshot.mutable_jobs()) {
-    if (former) UpgradeFormerRecord(job);
+    UpgradeFormerRecord(job);
     if (absl::Status status = Apply(RecordOf(std::move(job)), state); !status.ok()) return status;
   }
   for (WorkerRecord& worker : *snapshot.mutable_workers()) {

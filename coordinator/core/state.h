@@ -1,5 +1,5 @@
-// The coordinator's durable state as a value. The one that counts lives in coordinator/state, which alone can change
-// it (Store::Commit); everybody else sees it as const.
+// The coordinator's durable state as a value. The authoritative copy is in coordinator/state, which alone can change it
+// (Store::Commit). Everything else sees it as const.
 #pragma once
 
 #include <cstdint>
@@ -51,9 +51,8 @@ std::optional<Record> RecordOfKey(absl::string_view key, const State& state);
 // The records that make the state.
 std::vector<Record> RecordsOf(const State& state);
 
-// The state as bytes, the same bytes for equal states; and back.
-std::string SnapshotBytes(const State& state);
-absl::StatusOr<State> StateFromSnapshot(absl::string_view bytes, bool former = false);  // former: of an older format
+// The state in a snapshot of journal format 1 or 2. DATA_LOSS: it cannot be read. FAILED_PRECONDITION: of a newer version.
+absl::StatusOr<State> StateFromFormerSnapshot(absl::string_view bytes);
 
 std::string SubmissionKey(absl::string_view owner, absl::string_view request_id);
 

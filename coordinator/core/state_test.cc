@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/core/check_state.h"
+#include "coordinator/core/testing/snapshot.h"
 
 namespace muster {
 namespace {
@@ -21,14 +22,14 @@ JobRecord Job(const std::string& id, uint64_t sequence, muster::v1::JobPhase pha
   return record;
 }
 
-TEST(State, IsTheSameFromASnapshotAsFromItsRecords) {
+TEST(State, IsTheSameWhenItIsReloaded) {
   State state;
   ASSERT_TRUE(Apply(RecordOf(Job("b", 1, muster::v1::JOB_PHASE_QUEUED)), state).ok());
   ASSERT_TRUE(Apply(RecordOf(Job("a", 2, muster::v1::JOB_PHASE_FAILED)), state).ok());
   Record garbage;
   garbage.mutable_garbage()->set_manifest("m");
   ASSERT_TRUE(Apply(garbage, state).ok());
-  const absl::StatusOr<State> loaded = StateFromSnapshot(SnapshotBytes(state));
+  const absl::StatusOr<State> loaded = Reloaded(state);
   ASSERT_TRUE(loaded.ok());
   EXPECT_EQ(SnapshotBytes(*loaded), SnapshotBytes(state));
   EXPECT_EQ(loaded->active, state.active);
@@ -65,7 +66,7 @@ TEST(State, RefusesARecordThatItDoesNotKnow) {
   EXPECT_EQ(Apply(Record(), state).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(State, RefusesABrokenSnapshot) { EXPECT_FALSE(StateFromSnapshot("\xff\xff").ok()); }
+TEST(State, RefusesABrokenSnapshot) { EXPECT_FALSE(StateFromFormerSnapshot("\xff\xff").ok()); }
 
 }  // namespace
 }  // namespace muster

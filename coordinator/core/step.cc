@@ -37,7 +37,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   JobRecord& record = transition.record;
   const std::string id = record.job().id();
   MeasureTransition(before, record);
-  // Measured, and not kept: ranks of the version before could not read a configuration that has it.
+  // Measured, and not kept: ranks of the previous version could not read a configuration that has it.
   for (muster::v1::CheckpointInfo& checkpoint : *record.mutable_job()->mutable_checkpoints()) checkpoint.clear_seconds();
   const auto soft = soft_.jobs.find(id);
   if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&

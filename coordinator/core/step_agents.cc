@@ -1,5 +1,6 @@
 // The part of Step that handles what agents send.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,7 +32,8 @@ std::string KindOf(const Report& report) {
   return "unknown";
 }
 
-JobEvent JobEventOf(const Report& report, const std::string& worker, const std::string& instance) {
+// Nothing: it is not about a job's attempt, or is of a kind that this version does not know.
+std::optional<JobEvent> JobEventOf(const Report& report, const std::string& worker, const std::string& instance) {
   switch (report.event_case()) {
     case Report::kPrepared: return WorkerPrepared{worker, instance};
     case Report::kRefused: return WorkerRefused{worker, absl::StrCat(worker, " refused: ", report.refused().reason())};
@@ -45,7 +47,7 @@ JobEvent JobEventOf(const Report& report, const std::string& worker, const std::
     case Report::kEpochClosed:
     case Report::EVENT_NOT_SET: break;
   }
-  return report.evaluation();  // callers check that there is an event of a job
+  return std::nullopt;
 }
 
 // A report about a rank that the attempt has, or had, on another worker or not at all.
@@ -193,7 +195,8 @@ void Stepper::On(const AgentReport& event) {
         Drive(report.job_id(), WithLaggingPeer(*job, report.rank_exited()));
       }
     } else {
-      Drive(report.job_id(), JobEventOf(report, event.worker, agent->hello.instance()));
+      const std::optional<JobEvent> job_event = JobEventOf(report, event.worker, agent->hello.instance());
+      if (job_event.has_value()) Drive(report.job_id(), *job_event);
       if (report.has_checkpoint()) GrowAtCheckpoint(report.job_id());
     }
   }

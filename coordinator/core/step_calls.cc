@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
-#include "common/version.h"
 #include "coordinator/core/model_source.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
@@ -155,7 +154,7 @@ bool Stepper::AgentsCanSave(const JobRecord& job) const {
     const auto worker = soft_.workers.find(grant.worker());
     // Agents that have not reconnected yet receive the request with their next hello.
     if (worker == soft_.workers.end()) return true;
-    return !worker->second.silent && worker->second.hello.protocol() >= kSaveAndStopProtocol;
+    return !worker->second.silent;
   });
 }
 

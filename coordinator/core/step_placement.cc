@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// An elastic job whose attempt ended waits so long for slots on which old ranks still stop.
+// How long an elastic job whose attempt ended waits for slots on which old ranks still stop.
 constexpr absl::Duration kSettleWithin = absl::Seconds(15);
 // What it takes to save, stop and start again: growing has to win more time than this.
 constexpr absl::Duration kRestart = absl::Seconds(30);

@@ -9,7 +9,7 @@ namespace {
 using journal::v1::StoredJob;
 using muster::v1::Job;
 
-// Jobs of one model and number of ranks whose speed is asked for: those before them are too old to tell.
+// How many of the newest jobs with one model and number of ranks are asked for their speed. Older ones say little.
 constexpr int kMostAsked = 100;
 
 int RanksOfNewestAttempt(const StoredJob& job) {

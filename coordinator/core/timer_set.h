@@ -29,7 +29,7 @@ class TimerSet {
     times_.clear();
     order_.clear();
   }
-  // Those whose time has come, by name; each keeps its time until it is set again.
+  // The names whose time has come. Each keeps its time until it is set again.
   std::set<std::string> Due(absl::Time now) const {
     std::set<std::string> due;
     for (const auto& [time, name] : order_) {

@@ -64,7 +64,7 @@ void BlobCollector::Run() {
     {
       absl::MutexLock lock(&mutex_);
       while (!ready()) {
-        // Until the next try, or until something comes that may be tried before it.
+        // Waits for the next retry, or for a manifest that arrives and may be tried sooner.
         const auto first = queue_.empty() ? absl::InfiniteDuration() : queue_.begin()->first;
         const size_t size = queue_.size();
         const auto changed = [this, size]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || queue_.size() != size; };

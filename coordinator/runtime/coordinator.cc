@@ -149,7 +149,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& o
   parts->probe = std::make_unique<DataServerProbe>(DataServerProbe::Options{
       .backend = parts->loop.get(), .channel = data_server, .address = options.data_address});
   parts->collector->Start(parts->loop.get());
-  parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), &parts->operations, channels, options.state / "logs",
+  parts->janitor = std::make_unique<Janitor>(Janitor::Options{parts->loop.get(), &parts->operations, channels, parts->logs.get(),
                                                               options.collect_every, options.collect_unused,
                                                               options.keep_ended_jobs});
   parts->janitor->Start();

@@ -105,7 +105,7 @@ class EventLoop final : public Backend {
   void Begin();
   void Handle(const Event& event);
   void HandleItem(const Item& item);
-  // The `count` oldest items of a lane. False: kLongestTurn was over before the last of them.
+  // Handles the `count` oldest items of a lane. False: kLongestTurn passed before the last of them.
   bool Work(std::deque<Item>& lane, size_t count);
   // Whether the session of a hello is gone: its agent has given it up and connects again.
   bool IsDead(const Event& event) const;

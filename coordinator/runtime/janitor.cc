@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <set>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "common/garbage_category.h"
@@ -42,24 +41,7 @@ void Count(GarbageCategory category, uint64_t count, uint64_t bytes, CollectGarb
   kind.set_bytes(bytes);
 }
 
-struct Sums {
-  uint64_t count = 0, bytes = 0;
-};
-Sums Totals(const CollectGarbageResponse& response) {
-  Sums sums;
-  for (const muster::v1::GarbageKind& kind : response.kinds()) {
-    sums.count += kind.count();
-    sums.bytes += kind.bytes();
-  }
-  return sums;
-}
-
-std::string Summary(bool dry_run, const CollectGarbageResponse& response) {
-  const auto [count, bytes] = Totals(response);
-  return absl::StrCat(dry_run ? "would remove " : "removed ", count, count == 1 ? " thing, " : " things, ", bytes, " bytes");
-}
-
-// In messages of kMostRoots digests, the first of which is `request` with its other fields.
+// Sends the roots in messages of kMostRoots digests. The first one is `request` with its other fields.
 void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<SweepRequest>& stream) {
   int count = 0;
   const auto add_all = [&](const std::set<std::string>& digests, void (SweepRequest::*add)(const std::string&)) {
@@ -77,13 +59,6 @@ void SendRoots(const Roots& roots, SweepRequest request, grpc::ClientWriter<Swee
   request.set_last(true);
   stream.Write(request);
   stream.WritesDone();  // Finish() says why one of these failed, if it did
-}
-
-uint64_t BytesBelow(const std::filesystem::path& folder) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) bytes += entry.file_size(error);
-  return bytes;
 }
 
 }  // namespace
@@ -140,14 +115,14 @@ absl::StatusOr<CollectGarbageResponse> Janitor::Collect(const muster::v1::Collec
                                                      .interrupt = [this] { Interrupt(); }});
   CollectGarbageResponse response;
   const absl::Status status = CollectAll(request.dry_run(), *operation, response);
-  RETURN_IF_ERROR(operation->End(status, Summary(request.dry_run(), response)));
+  RETURN_IF_ERROR(operation->End(status, GarbageSummary(request.dry_run(), TotalsOf(response.kinds()))));
   if (!request.request_id().empty()) answers_.Insert(key, {request.dry_run(), response});
   return response;
 }
 
 absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, CollectGarbageResponse& response) {
   const auto begin = [&](const char* activity) {
-    const auto [count, bytes] = Totals(response);
+    const auto [count, bytes] = TotalsOf(response.kinds());
     operation.Report({.activity = activity, .bytes = bytes, .items = count});
     return operation.Check();
   };
@@ -171,22 +146,15 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
   }
 }
 
-// Folders first, then which jobs are known: a job that appears in between is known by then.
+// Logs first, then which jobs are known: a job that appears in between is known by then.
 absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response) {
-  std::set<std::string> folders;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(options_.logs, error)) {
-    folders.insert(entry.path().filename().string());
-  }
+  std::set<std::string> ids = options_.logs->Jobs();
   RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
-    std::erase_if(folders, [&](const std::string& id) { return state.jobs.contains(id); });
+    std::erase_if(ids, [&](const std::string& id) { return state.jobs.contains(id); });
   }));
-  for (const std::string& id : folders) {
-    Count(muster::v1::GARBAGE_CATEGORY_LOGS, 1, BytesBelow(options_.logs / id), response);
-    if (dry_run) continue;
-    std::filesystem::remove_all(options_.logs / id, error);
-    if (error)
-      return absl::ErrnoToStatus(error.value(), absl::StrCat((options_.logs / id).string(), ": cannot be removed"));
+  for (const std::string& id : ids) {
+    Count(muster::v1::GARBAGE_CATEGORY_LOGS, 1, options_.logs->BytesOf(id), response);
+    if (!dry_run) RETURN_IF_ERROR(options_.logs->Remove(id));
   }
   return absl::OkStatus();
 }

@@ -2,7 +2,6 @@
 // neither a name nor a job refers to. On a thread of its own, periodically and on request.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "common/recent_map.h"
 #include "common/rpc/operations.h"
 #include "coordinator/service/backend.h"
+#include "coordinator/service/log_store.h"
 #include "muster/v1/garbage.pb.h"
 
 namespace grpc {
@@ -30,7 +30,7 @@ class Janitor {
     Backend* backend = nullptr;
     Operations* operations = nullptr;
     std::vector<std::shared_ptr<grpc::Channel>> data_servers;
-    std::filesystem::path logs;  // one folder per job
+    LogStore* logs = nullptr;
     absl::Duration every = absl::Hours(1);
     absl::Duration unused = absl::Hours(24);  // content that was used within this time stays in any case
     absl::Duration keep_ended = absl::Hours(24 * 90);  // jobs, after their end; infinite: for ever

@@ -57,12 +57,36 @@ absl::Status LogStore::Append(const std::string& job_id, uint32_t attempt, uint3
   return absl::OkStatus();
 }
 
-absl::Status LogStore::Remove(const std::string& job_id) const {
+absl::Status LogStore::Remove(const std::string& job_id) {
   if (!IsValidName(job_id)) return absl::InvalidArgumentError("job_id: not a name");
+  {
+    absl::MutexLock lock(&mutex_);
+    std::erase_if(left_out_, [&](const auto& gap) { return gap.first.parent_path() == folder_ / job_id; });
+  }
   std::error_code error;
   std::filesystem::remove_all(folder_ / job_id, error);
   if (!error) return absl::OkStatus();
   return absl::ErrnoToStatus(error.value(), absl::StrCat((folder_ / job_id).string(), ": cannot be removed"));
+}
+
+std::set<std::string> LogStore::Jobs() const {
+  std::set<std::string> ids;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    const std::string id = entry.path().filename().string();
+    if (IsValidName(id)) ids.insert(id);
+  }
+  return ids;
+}
+
+uint64_t LogStore::BytesOf(const std::string& job_id) const {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / job_id, error)) {
+    const uint64_t size = entry.file_size(error);
+    if (!error) bytes += size;
+  }
+  return bytes;
 }
 
 std::vector<LogStore::File> LogStore::List(const std::string& job_id) const {

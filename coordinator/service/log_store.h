@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,9 @@ class LogStore {
   absl::Status Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text);
 
   // Everything of the job, its metrics included.
-  absl::Status Remove(const std::string& job_id) const;
+  absl::Status Remove(const std::string& job_id);
+  std::set<std::string> Jobs() const;  // ids of the jobs that have files
+  uint64_t BytesOf(const std::string& job_id) const;
 
   struct File {
     uint32_t attempt = 0, rank = 0;

@@ -60,6 +60,22 @@ TEST_F(LogStoreTest, LeavesOutWhatComesWhileTheDiskIsFullAndSaysSo) {
             "before\n[muster] 18 bytes were left out here: the coordinator's disk was full\nafter\nlater\n");
 }
 
+TEST_F(LogStoreTest, ForgetsAJobThatIsRemoved) {
+  bool room = true;
+  LogStore logs(folder_, LogStore::kMaxFile, [&room] { return room; });
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(logs.Append(id, 1, 0, "before\n").ok());
+  EXPECT_THAT(logs.Jobs(), testing::ElementsAre("a", "b"));
+  EXPECT_EQ(logs.BytesOf("a"), 7u);
+  room = false;
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(logs.Append(id, 1, 0, "12345\n").ok());
+  ASSERT_TRUE(logs.Remove("a").ok());
+  EXPECT_THAT(logs.Jobs(), testing::ElementsAre("b"));
+  room = true;
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(logs.Append(id, 1, 0, "after\n").ok());
+  EXPECT_EQ(*logs.Read("a", logs.List("a")[0], 0, true), "after\n") << "nothing was left out of the new file";
+  EXPECT_THAT(*logs.Read("b", logs.List("b")[0], 0, true), testing::HasSubstr("6 bytes were left out here"));
+}
+
 TEST_F(LogStoreTest, WaitsForWhatWasAnnouncedBeforeAndNoLonger) {
   LogStore logs(folder_);
   logs.Announce();

@@ -111,7 +111,7 @@ absl::Status Journal::Upgrade(absl::Span<const JournalItem> items) {
 }
 
 absl::StatusOr<JournalSnapshot> Journal::LoadFormerSnapshot() {
-  // A file that was just made has none either.
+  // A new file does not have the table yet.
   RETURN_IF_ERROR(Execute("CREATE TABLE IF NOT EXISTS snapshot(sequence INTEGER NOT NULL, state BLOB NOT NULL)"));
   Statement select(database_, "SELECT sequence, state FROM snapshot");
   if (!select.ok()) return Error("read the snapshot");

@@ -25,7 +25,7 @@ struct sqlite3;
 
 namespace muster {
 
-// Raised where a coordinator of the version before could no longer read what this one writes, or would lose some of it.
+// Raised where a coordinator of the previous version could no longer read what this one writes, or would lose some of it.
 // Additions that it may ignore (new fields) leave it as it is.
 inline constexpr int kJournalFormat = 3;
 inline constexpr int kFirstFormatWithItems = 3;
@@ -52,7 +52,7 @@ class Journal {
   ~Journal();
 
   int format() const { return format_; }  // as it was opened
-  // Replaces all that a file of a former format holds, and marks it as of kJournalFormat: all of it or nothing.
+  // Replaces everything in a file of a former format, and marks the file as kJournalFormat, in one transaction.
   absl::Status Upgrade(absl::Span<const JournalItem> items);
 
   absl::StatusOr<JournalSnapshot> LoadFormerSnapshot();

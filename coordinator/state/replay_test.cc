@@ -16,6 +16,7 @@
 #include "common/version.h"
 #include "coordinator/core/check_state.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/testing/snapshot.h"
 #include "coordinator/state/store.h"
 
 namespace muster {
@@ -51,10 +52,10 @@ class World {
   void Restart() {
     std::string before;
     if (store_ != nullptr) {
-      State expected;
-      for (const Record& record : RecordsOf(store_->state())) ASSERT_TRUE(Apply(record, expected).ok());
-      ++expected.epoch;
-      before = SnapshotBytes(expected);
+      absl::StatusOr<State> expected = Reloaded(store_->state());
+      ASSERT_TRUE(expected.ok()) << expected.status();
+      ++expected->epoch;
+      before = SnapshotBytes(*expected);
       store_.reset();
     }
     Store::Options options;

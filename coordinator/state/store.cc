@@ -123,7 +123,7 @@ absl::Status Store::Replay() {
 absl::Status Store::ReplayFormer() {
   ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadFormerSnapshot());
   if (!snapshot.bytes.empty()) {
-    ASSIGN_OR_RETURN(state_, StateFromSnapshot(snapshot.bytes, /*former=*/true));
+    ASSIGN_OR_RETURN(state_, StateFromFormerSnapshot(snapshot.bytes));
   }
   committed_ = snapshot.sequence;
   ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal_->LoadEntries(snapshot.sequence));
@@ -171,14 +171,18 @@ uint64_t Store::Commit(std::vector<Record> records) {
 
 std::vector<JournalItem> Store::TakeDueItems() {
   std::vector<JournalItem> items;
-  const auto size = [this](const std::string& key) {
-    const std::optional<Record> record = RecordOfKey(key, state_);
+  std::optional<Record> record;  // a copy, so it is made once
+  bool is_copied = false;
+  const auto size = [&](const std::string& key) {
+    record = RecordOfKey(key, state_);
+    is_copied = true;
     return record.has_value() ? record->ByteSizeLong() : 0;
   };
   while (items.size() < options_.items_per_commit) {
+    is_copied = false;
     const std::optional<std::string> key = schedule_.Next(size);
     if (!key.has_value()) break;
-    const std::optional<Record> record = RecordOfKey(*key, state_);
+    if (!is_copied) record = RecordOfKey(*key, state_);  // an earlier commit asked for its size
     items.push_back({*key, committed_, record.has_value() ? DeterministicBytes(*record) : ""});
     written_.items += items.back().bytes.size();
   }

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "common/files.h"
+#include "coordinator/core/testing/snapshot.h"
 
 namespace muster {
 namespace {
@@ -143,14 +144,13 @@ TEST_F(StoreTest, ReplaysTheSameBytesWithAndWithoutItems) {
     SetUp();
     Store::Options options = Options();
     options.least_entries = least;
-    std::string before;
+    State expected;
     {
       const auto store = Open(options);
       for (uint64_t i = 1; i <= 20; ++i) store->Commit({JobNumber(i), JobNumber(i / 2 + 1)});
-      before = SnapshotBytes(store->state());
+      expected = *Reloaded(store->state());
     }
     const auto store = Open(options);
-    State expected = *StateFromSnapshot(before);
     ++expected.epoch;
     EXPECT_EQ(SnapshotBytes(store->state()), SnapshotBytes(expected)) << least << " entries stay";
     EXPECT_EQ(store->state().jobs.size(), 20);
@@ -172,7 +172,7 @@ TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
     Store::Options options = Options();
     options.least_entries = 5;
     options.items_per_commit = 1;
-    std::string before;
+    State expected;
     {
       const auto store = Open(options);
       for (int i = 1; i <= commits; ++i) {
@@ -186,9 +186,8 @@ TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
         store->Commit({changed, again, garbage, removed});
         if (i % 4 == 0) store->Flush();
       }
-      before = SnapshotBytes(store->state());
+      expected = *Reloaded(store->state());
     }
-    State expected = *StateFromSnapshot(before);
     ++expected.epoch;
     EXPECT_EQ(SnapshotBytes(Open(options)->state()), SnapshotBytes(expected)) << "after " << commits << " commits";
   }
@@ -357,14 +356,14 @@ TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
     ASSERT_TRUE(WIFSIGNALED(status));
     const auto store = Open(Options());
     ASSERT_NE(store, nullptr);
-    // Every record but the epochs, one a start, is a job of its own.
+    // Every record is a job of its own, except for the epochs, one per start.
     const uint64_t epochs_before = store->state().epoch - 1;
     EXPECT_GE(store->state().jobs.size() + epochs_before, acknowledged) << "round " << round;
     EXPECT_EQ(store->state().jobs.size(), store->state().last_sequence) << "a hole in the journal, round " << round;
   }
 }
 
-// The machine stops while the write-ahead log is being written: every cut of it opens, and shows a prefix.
+// The machine stops in the middle of a write to the write-ahead log. Cut anywhere, it opens and has a prefix of the commits.
 TEST_F(StoreTest, OpensWithATornWriteAheadLog) {
   const auto store = Open(Options());
   for (uint64_t i = 1; i <= 10; ++i) {

@@ -143,8 +143,8 @@ absl::Status RunRank(const Options& options, const std::vector<muster::internal:
   return CountCollectives(group, *encoder, RankCounts(shares), measured);
 }
 
-// Each rank needs the other ranks' rows, and their gradients of its own rows; a sum of gradients crosses twice (to be
-// summed, and back). The total of all ranks.
+// The least bytes that all ranks together must send. Each rank needs the other ranks' rows, and their gradients of its
+// own rows. A sum of gradients is sent twice: the parts, then the sum.
 std::map<std::string, double> LeastBytes(const Options& options, uint32_t ranks) {
   const auto encoder = Encoder::Random(MiniLmShape(), 1).value();
   double parameters = 0;

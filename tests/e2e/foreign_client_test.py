@@ -122,9 +122,14 @@ class ForeignClient(unittest.TestCase):
             request.page_token = page.next_page_token
         self.assertEqual(listed, ids[:2])
 
-        seen = next(iter(self.jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0]), timeout=20))).job
+        watch = self.jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0]), timeout=120)
+        seen = next(watch).job
         self.assertGreater(seen.revision, 0)
         jobs = self.restart_coordinator()
+        with self.assertRaises(grpc.RpcError) as broken:
+            for update in watch:
+                seen = update.job
+        self.assertEqual(broken.exception.code(), grpc.StatusCode.UNAVAILABLE, "which clients may retry")
         watch = jobs.WatchJob(job_pb2.WatchJobRequest(id=ids[0], after_revision=seen.revision), timeout=60)
         jobs.CancelJob(job_pb2.CancelJobRequest(id=ids[0], request_id="foreign-cancel"))
         updates = [update.job for update in watch]

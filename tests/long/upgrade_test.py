@@ -1,7 +1,7 @@
-"""A cluster of the version before is stopped and started again as this one (docs/operate/upgrade.md, "To the frozen API"):
+"""A cluster of the previous version is stopped and started again as this one (docs/operate/upgrade.md, "To the frozen API"):
 nothing acknowledged is lost, and a paused and a running job continue from their checkpoints and end well.
 
-The version before is OLD of this repository, built below build/upgrade (some minutes the first time)."""
+The previous version is OLD of this repository, built below build/upgrade (some minutes the first time)."""
 import json
 import os
 import pathlib
@@ -40,7 +40,7 @@ def build_old():
 
 
 class Cluster(Apart):
-    """Coordinator, data server and one worker with two slots, all of the version before; each can be replaced."""
+    """Coordinator, data server and one worker with two slots, all of the previous version; each can be replaced."""
 
     def __init__(self, old):
         super().__init__(slots=(2,))
@@ -157,6 +157,6 @@ class Upgrade(unittest.TestCase):
 
 if __name__ == "__main__":
     if git("cat-file", "-e", OLD + "^{commit}", check=False).returncode != 0:
-        print(f"left out: the history of this clone does not hold {OLD}, the version before")
+        print(f"left out: the history of this clone does not hold {OLD}, the previous version")
         sys.exit(SKIPPED)
     unittest.main(verbosity=2)

@@ -62,7 +62,7 @@ absl::Status CheckRanges(const Keys& keys, const char* epsilon, const EncoderCon
       return keys.Wrong(absl::StrCat("dropout ", dropout, " is not from 0 to 0.99"));
     }
   }
-  // Below what single precision holds, a row of equal numbers would be divided by 0.
+  // If single precision cannot hold it, a row of equal numbers would be divided by 0.
   if (!(config.layer_norm_epsilon >= 1e-20 && config.layer_norm_epsilon <= 1)) {
     return keys.Wrong(absl::StrCat(epsilon, " ", config.layer_norm_epsilon, " is not from 1e-20 to 1"));
   }

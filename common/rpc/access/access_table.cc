@@ -25,7 +25,7 @@ constexpr AccessRule kRules[] = {
     {"JobService/WatchJob", kReaders, Effect::kReads, kStreams, kSmall},
     {"JobService/StreamJobLogs", kReaders, Effect::kReads, kStreams, kSmall},
     {"JobService/StreamJobMetrics", kReaders, Effect::kReads, kStreams, kSmall},
-    // A submitter may do this to own jobs, an operator to all.
+    // A submitter may do this to their own jobs, an operator to all.
     {"JobService/DeleteJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/CancelJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
     {"JobService/PauseJob", kSubmitters, Effect::kChanges, kOnce, kSmall},
@@ -37,7 +37,7 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/DrainWorker", kOperators, Effect::kChanges, kOnce, kSmall},
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
-    // Of both servers. A submitter may cancel own operations, an operator all.
+    // Of both servers. A submitter may cancel their own operations, an operator all.
     {"OperationService/ListOperations", kReaders, Effect::kReads, kOnce, kSmall},
     {"OperationService/GetOperation", kReaders, Effect::kReads, kOnce, kSmall},
     {"OperationService/CancelOperation", kSubmitters, Effect::kChanges, kOnce, kSmall},

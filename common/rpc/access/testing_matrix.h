@@ -27,7 +27,7 @@ namespace muster {
 inline constexpr Role kEveryRole[] = {Role::kViewer, Role::kSubmitter,   Role::kOperator,
                                       Role::kWorker, Role::kCoordinator, Role::kData};
 
-// A folder beside `folder`/authority, the authority of a server that reads `folder`/tokens.yaml.
+// Makes callers of every role for one server: it trusts `folder`/authority, and reads `folder`/tokens.yaml.
 class AccessMatrix {
  public:
   AccessMatrix(std::filesystem::path folder, std::string address)

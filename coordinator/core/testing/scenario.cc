@@ -21,6 +21,7 @@
 #include "coordinator/core/future_times.h"
 #include "coordinator/core/job_machine.h"
 #include "coordinator/core/step.h"
+#include "coordinator/core/testing/snapshot.h"
 #include "coordinator/core/view.h"
 
 namespace muster {
@@ -271,9 +272,9 @@ absl::Status Runner::Restart(absl::Duration clock) {
   State replayed;
   for (const Record& record : journal_) RETURN_IF_ERROR(Apply(record, replayed));
   if (SnapshotBytes(replayed) != SnapshotBytes(state_)) return absl::InternalError("the replayed state differs");
-  absl::StatusOr<State> loaded = StateFromSnapshot(SnapshotBytes(state_));
+  absl::StatusOr<State> loaded = Reloaded(state_);
   if (!loaded.ok()) return loaded.status();
-  if (SnapshotBytes(*loaded) != SnapshotBytes(state_)) return absl::InternalError("the state from the snapshot differs");
+  if (SnapshotBytes(*loaded) != SnapshotBytes(state_)) return absl::InternalError("the reloaded state differs");
   for (const State* state : {&state_, &replayed, &*loaded}) RETURN_IF_ERROR(CheckDerived(*state));
   state_ = *std::move(loaded);
   now_ += clock;
@@ -421,7 +422,7 @@ absl::Status Runner::Act(const std::vector<std::string>& words) {
     agent.hello.set_worker(words[1]);
     agent.hello.set_device(gpus.empty() ? "cpu" : "gpu");
     agent.hello.set_slots(Number(gpus.empty() ? Option(words, "slots", "1") : gpus));
-    agent.hello.set_protocol(Number(Option(words, "protocol", absl::StrCat(kProtocol))));
+    agent.hello.set_protocol(kProtocol);
     Hello(agent);
   } else if (verb == "submit") {
     SubmitJob submit;

@@ -8,7 +8,7 @@
 // Commands are left of the arrow, and all their effects right of it, in order. A line without an arrow has no effects.
 // `;` separates several. The commands:
 //
-//   worker W slots=N | worker W gpus=N [protocol=0]   an agent says hello, instance 1
+//   worker W slots=N | worker W gpus=N   an agent says hello, instance 1
 //   submit J slots=N[-M] [priority=P] [keep=K] [request=R] [device=auto|cpu|gpu]
 //   prepared J#A W…       refused J#A W REASON   started J#A [W…]    stopped J#A W
 //   step J#A N [eta=S] [spent=S]    N of 60 steps are done: in S seconds, and S seconds remain

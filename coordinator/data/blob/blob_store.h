@@ -50,7 +50,7 @@ class BlobStore {
   // OK if it is stored already. Waits for another upload of it, at most kPutWithin.
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);
   absl::StatusOr<std::vector<StoredBlob>> List() const;  // complete blobs, by digest
-  absl::Status Visit(const std::function<void(const StoredBlob&)>& visit) const;  // the same, in no order
+  absl::Status Visit(const std::function<void(const StoredBlob&)>& visit) const;  // in any order
   // Deletes a blob that its user released at `let_go`. True: it was deleted. A blob that was stored since, or requested
   // (Stat, Touch) within the last 10 minutes, stays, because somebody else may be about to refer to it.
   absl::StatusOr<bool> DeleteUnlessClaimed(const std::string& digest, absl::Time let_go);

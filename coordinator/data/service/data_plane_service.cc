@@ -128,12 +128,8 @@ class DataPlaneServiceImpl final : public internal::v1::DataPlaneService::Servic
                          .items = done});
       return absl::OkStatus();
     });
-    uint64_t count = 0;
-    if (swept.ok()) {
-      for (const v1::GarbageKind& kind : swept->kinds()) count += kind.count();
-    }
-    RETURN_IF_ERROR(operation->End(swept.status(), absl::StrCat(first.dry_run() ? "would remove " : "removed ", count,
-                                                                count == 1 ? " thing" : " things")));
+    const GarbageTotals totals = swept.ok() ? TotalsOf(swept->kinds()) : GarbageTotals();
+    RETURN_IF_ERROR(operation->End(swept.status(), GarbageSummary(first.dry_run(), totals)));
     return swept;
   }
 

@@ -50,7 +50,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     return data_.admission.Serve(
         *call, "ModelService/ListModels", request, [&](AdmittedCall& admitted) -> absl::Status {
           ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
-          // A coordinator of the version before asks for no pages, and deletes what no model in the answer has.
+          // A coordinator of the previous version asks for no pages, and deletes what no model in the answer has.
           const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
           ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
                            FillPage(*request, models, [](const v1::Model& model) { return model.name(); },

@@ -179,9 +179,14 @@ bool Sweep::IsNeeded(const Candidate& candidate) const {
       return datasets_.contains(candidate.digest);
     case muster::v1::GARBAGE_CATEGORY_UPLOADS:
       return false;
-    default:  // nothing else becomes a candidate
-      return true;
+    case muster::v1::GARBAGE_CATEGORY_JOBS:
+    case muster::v1::GARBAGE_CATEGORY_LOGS:
+    case muster::v1::GARBAGE_CATEGORY_UNSPECIFIED:
+    case muster::v1::GarbageCategory_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case muster::v1::GarbageCategory_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
+  return true;  // nothing else becomes a candidate
 }
 
 absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
@@ -194,9 +199,14 @@ absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
       return unlink((stores_.state->tokens() / candidate.name).c_str()) == 0;
     case muster::v1::GARBAGE_CATEGORY_UPLOADS:
       return true;  // Finish drops them
-    default:
-      return false;
+    case muster::v1::GARBAGE_CATEGORY_JOBS:
+    case muster::v1::GARBAGE_CATEGORY_LOGS:
+    case muster::v1::GARBAGE_CATEGORY_UNSPECIFIED:
+    case muster::v1::GarbageCategory_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case muster::v1::GarbageCategory_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
+  return false;
 }
 
 absl::Status Sweep::RemoveNext() {

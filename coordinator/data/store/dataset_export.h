@@ -14,7 +14,7 @@ namespace muster {
 // Receives the files. An error of either function ends the export.
 struct ExportSink {
   std::function<absl::Status(const std::string& path)> begin;  // the bytes that follow belong to this file
-  std::function<absl::Status(std::string_view bytes)> append;  // at most about 256 KiB at once, one text aside
+  std::function<absl::Status(std::string_view bytes)> append;  // about 256 KiB at once, or one longer text
 };
 
 // corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv. An import of these files gives the same dataset, except for what the

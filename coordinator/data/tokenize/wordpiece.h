@@ -1,4 +1,4 @@
-// The WordPiece model: a word becomes the longest entries of the vocabulary from its left, or the unknown token.
+// The WordPiece model: cuts a word, from its left, into the longest entries of the vocabulary; else the unknown token.
 // Source: huggingface/tokenizers, models/wordpiece/mod.rs.
 #pragma once
 

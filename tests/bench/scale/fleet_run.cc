@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<double>> SubmitAll(const CoordinatorProcess& coordina
   return all;
 }
 
-// Lists active jobs every half second for so long.
+// Lists active jobs every half second for this long.
 std::vector<double> ListFor(const CoordinatorProcess& coordinator, double seconds) {
   const auto stub = muster::v1::JobService::NewStub(coordinator.Channel());
   std::vector<double> times;

@@ -84,7 +84,7 @@ absl::StatusOr<at::Tensor> BackendGroup::ReduceScatterRowsSum(const at::Tensor& 
   return sums;
 }
 
-// Each rank's size and first bytes in one message; what is longer follows in a second one.
+// Sends each rank's size and first bytes in one message. Longer data follows in a second one.
 absl::StatusOr<std::vector<std::string>> BackendGroup::AllGatherBytes(const std::string& own) {
   constexpr auto kShort = static_cast<int64_t>(kShortBytes);
   constexpr int64_t kHead = sizeof(int64_t), kMessage = kHead + kShort;

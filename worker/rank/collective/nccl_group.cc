@@ -232,7 +232,7 @@ absl::Status NcclGroup::AwaitEnqueued(ncclResult_t result, absl::Duration deadli
 absl::Status NcclGroup::AwaitEvent(cudaEvent_t event, absl::Duration deadline) {
   bool done = false;
   return Await(deadline, [&](ncclResult_t) -> absl::StatusOr<bool> {
-    // One more look at the communicator after the event: an operation that an error cut short is no success.
+    // One more look at the communicator after the event: an operation that an error cut short has failed.
     if (done) return true;
     const cudaError_t error = cudaEventQuery(event);
     done = error == cudaSuccess;

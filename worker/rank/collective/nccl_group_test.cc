@@ -176,7 +176,7 @@ TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   EXPECT_TRUE(freed);
 }
 
-// What the ranks' streams do is ordered by events alone: the double knows no other order, whatever the threads happen to do.
+// Only events order what the ranks' streams do: the test double enforces nothing else, however the threads happen to run.
 TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   const std::vector<int64_t> counts = {2, 0, 3};
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {

@@ -54,7 +54,7 @@ struct Place {
   const int64_t begin, end, input_width;
 };
 
-// Elements of x + bias, from `first` (0, or the width: the gate) on.
+// Loads elements of x + bias, starting at column `first`: 0, or the width for the gate.
 template <typename E, typename P>
 __device__ __forceinline__ void LoadInput(const ActivationJob& job, const Place& place, int64_t row, int64_t first,
                                           const P (&bias)[kPacket], P (&x)[kPacket]) {

@@ -15,7 +15,7 @@
 
 // An array of the block. Its contents are undefined when the block begins.
 #define MUSTER_SHARED(T, name, count) __shared__ alignas(16) T name[count]
-// The memory whose size the launch names.
+// The block's dynamic shared memory, whose size the launch names.
 #define MUSTER_DYNAMIC_SHARED(T, name)                           \
   extern __shared__ __align__(16) unsigned char muster_dynamic[]; \
   T* name = reinterpret_cast<T*>(muster_dynamic)

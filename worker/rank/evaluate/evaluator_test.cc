@@ -232,7 +232,7 @@ TEST(Evaluate, LeavesOutTheDocumentWithTheQuerysIdAndNotItsTwinsOnAnyNumberOfRan
   EXPECT_NE(PlainMetrics(**encoder, whole.header, true, 3), PlainMetrics(**encoder, whole.header, false, 3));
 }
 
-// A data server of the version before sends no pairs: its ranking would keep what the option leaves out.
+// A data server of the previous version sends no pairs: its ranking would keep what the option leaves out.
 TEST(Evaluate, RefusesADataServerThatDoesNotKnowTheOption) {
   auto encoder = Encoder::Random(ProblemConfig(), 1);
   for (const EvaluationSource& source : {Source(0, 1), IdenticalSource(0, 1, /*marked=*/false)}) {

@@ -18,7 +18,7 @@ using muster::internal::v1::RendezvousRequest;
 using muster::internal::v1::RendezvousResponse;
 using std::chrono::milliseconds;
 
-constexpr absl::Duration kSlice = absl::Seconds(10);  // a wait at the coordinator; a longer one is asked again
+constexpr absl::Duration kSlice = absl::Seconds(10);  // of one call that waits; a longer wait takes several
 constexpr absl::Duration kGrace = absl::Seconds(10);  // for the answer to travel
 
 class GrpcStore final : public c10d::Store {

@@ -79,8 +79,8 @@ at::Tensor Contiguous(const at::Tensor& view) {
   return view.contiguous().view({view.size(0) * view.size(1), view.size(2), view.size(3)});
 }
 
-// alpha * a b^T of [n, L, d], as [n, L, L]. Of bfloat16 in float32: rounded to 8 bits, scores of 30 would be off by 0.1
-// before the softmax. cuBLAS gives its float32 sums; the CPU's products of exact casts are the same numbers.
+// alpha * a b^T: [n, L, d] to [n, L, L], in float32 also for bfloat16 inputs. Rounded to bfloat16, scores of 30 would be
+// off by 0.1 before the softmax. cuBLAS returns its float32 sums; the CPU casts exactly, and multiplies the same numbers.
 at::Tensor ScoreProducts(const at::Tensor& a, const at::Tensor& b, double alpha) {
   const bool mixed = a.scalar_type() == at::kBFloat16;
   const at::Tensor b_t = b.transpose(1, 2);

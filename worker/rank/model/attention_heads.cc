@@ -58,7 +58,7 @@ MUSTER_INLINE void PackAs(const T* from, int64_t stride, int64_t rows, int64_t d
     for (int64_t i = d; i < width; ++i) to[r * width + i] = 0;
   }
 }
-// Copies as float32 times `scale`, dense, each row zero up to the next vector.
+// Copies to float32, multiplied by `scale`, without gaps; each row is filled with zeros up to a whole vector.
 MUSTER_VECTOR_CLONES
 void Pack(const HeadRows& from, int64_t rows, int64_t d, float scale, float* to) {
   if (from.bfloat16) {

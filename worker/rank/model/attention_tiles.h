@@ -135,8 +135,8 @@ MUSTER_INLINE void Transpose(const float* from, int64_t from_row, int64_t rows, 
   }
 }
 
-// Decisions of one mask (dropout.h) around where the last were asked for: 128 at a time, each drawn once while the
-// elements asked for ascend.
+// Keeps 128 decisions of one mask (dropout.h), around the last element that was requested. As long as requests ascend,
+// each decision is drawn once.
 class Decisions {
  public:
   // `buffer` has room for Room(count) numbers of the largest `count` to come.

@@ -67,8 +67,8 @@ Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_
   for (const DenseModule& module : config.dense) dense.push_back(weights.GetAffine(module.folder + ".linear"));
 }
 
-// Once an update, for all micro-batches: every change of a parameter in place counts up its version. Graphs that are
-// kept hold on to the copies they were made with.
+// Makes the copies once per update, for all micro-batches: each change of a parameter in place increments its version.
+// Graphs that are kept hold the copies that they were made with.
 void Encoder::Impl::RefreshCasts() {
   std::vector<uint32_t> versions;
   for (const Parameter& parameter : parameters) versions.push_back(parameter.value._version());

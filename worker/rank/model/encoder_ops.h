@@ -104,8 +104,8 @@ class EncoderOps {
   // Gated (x E [T, 2 I], bias P [2 I]): out = mask * (f(a) * b), a the first I columns of x + bias, b the others.
   virtual void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated,
                         const RowMask& mask, const SequencePlan& plan, at::Tensor& out) const = 0;
-  // d_x like x; d_bias like bias, +=, optional: column sums of d_x before it is rounded to E. `out`, optional: the
-  // forward's output again, so that it need not be kept. d_x may be d_out where not gated; `out` overlaps nothing.
+  // d_x has the shape of x. The column sums of d_x, before it is rounded to E, are added to d_bias, which is optional.
+  // `out`, optional: computes the forward's output again, so that it need not be kept. d_x may be d_out unless gated.
   virtual void ActivateBackward(const at::Tensor& d_out, const at::Tensor& x, const at::Tensor& bias,
                                 Activation activation, bool gated, const RowMask& mask, const SequencePlan& plan,
                                 at::Tensor& d_x, const at::Tensor& d_bias, at::Tensor& out) const = 0;

@@ -1,4 +1,4 @@
-// bfloat16 with float32 masters: products in bfloat16 over copies of the weights that are made once an update;
+// bfloat16 with float32 masters: products in bfloat16 over copies of the weights made once per update;
 // LayerNorm, and every gradient of a parameter, in float32.
 // Source of the scheme: Micikevicius et al., "Mixed precision training", ICLR 2018; bfloat16 needs no loss scale
 // (Kalamkar et al., "A study of bfloat16 for deep learning training", 2019).

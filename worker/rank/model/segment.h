@@ -29,7 +29,7 @@ class Segment : public torch::CustomClassHolder {
  public:
   // The parameters that the backward adds gradients to. Those that it reads must not change before it, as autograd checks.
   virtual ParameterLists Parameters() const = 0;
-  // Sets `kept` to what Backward needs, of inputs, outputs and others. Builds no graph.
+  // Sets `kept` to the tensors that Backward needs: inputs, outputs and others. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                           std::vector<at::Tensor>& kept) const = 0;
   // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined

@@ -106,7 +106,7 @@ TEST_F(Products, KeepNotANumberAndInfinity) {
   EXPECT_EQ(out[0][6].item<float>(), 20);
 }
 
-// What the encoder calls: other types, and matrices that are dense in no direction, are torch's.
+// The encoder calls this function. torch multiplies other types, and matrices without a contiguous direction.
 TEST(MatrixProduct, OfAnyTypeAndStrideIsTorchs) {
   at::set_num_threads(1);
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {

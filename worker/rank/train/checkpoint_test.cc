@@ -304,8 +304,8 @@ TEST(Checkpoint, TheDigestOfASpecificationIgnoresWhereItRuns) {
   EXPECT_NE(SpecDigest(a, {}), SpecDigest(b, {}));
 }
 
-// Ranks of the version before are not given a profile, and cannot tell an enumeration's first value from none: their
-// checkpoints are restored by newer ranks, and the other way around.
+// Older ranks got no profile, and could not tell an enumeration's first value from an absent one. Newer ranks must
+// restore their checkpoints.
 TEST(Checkpoint, TheDigestOfASpecificationIsThatOfOlderRanks) {
   muster::v1::JobSpec filled, same;
   filled.set_seed(17);

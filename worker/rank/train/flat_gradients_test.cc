@@ -31,7 +31,7 @@ class CountingAllocator final : public c10::Allocator {
   size_t bytes_ = 0;
 };
 
-// Parameters of sizes that fill no vector, no block of the sum and no bucket.
+// Their sizes are not multiples of a vector, of a block of the sum, or of a bucket.
 std::vector<Parameter> SomeParameters(at::ScalarType type) {
   std::vector<Parameter> parameters;
   for (const int64_t size : {100003, 7, 1, 33000}) {

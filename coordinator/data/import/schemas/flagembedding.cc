@@ -17,7 +17,7 @@ absl::Status CheckScores(absl::string_view scores_key, size_t scores, absl::stri
 
 absl::Status ReadFlagRow(const InputRecord& record, RowSink& sink) {
   CanonicalRow row;
-  // FlagEmbedding has no query_id, so another key of that name is not its own.
+  // FlagEmbedding has no query_id, so a key of that name is not read.
   ASSIGN_OR_RETURN(const std::string_view query, TextOf(record, "query"));
   row.query = query;
   RETURN_IF_ERROR(ReadSource(record, row));

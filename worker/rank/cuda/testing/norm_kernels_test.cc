@@ -177,7 +177,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
   }
 }
 
-// The gradients of the rows alone, over their inputs: what the encoder asks for where it keeps least.
+// Only the gradients of the rows, written over their inputs, as the encoder does where it keeps the least.
 TYPED_TEST(NormKernels, ABackwardInPlaceGivesTheSameRows) {
   using E = TypeParam;
   using P = typename TestFixture::P;

@@ -130,7 +130,7 @@ TYPED_TEST(SequenceKernels, ColumnSumsAreAddedToEachTargetInEveryOrder) {
   }
 }
 
-// The bits of adding one row after the other.
+// Must give the same bits as adding one row after the other.
 TYPED_TEST(SequenceKernels, RowsAreAddedToTheirIndexInTheirOrder) {
   using P = ParameterOfCase<TypeParam>;
   for (const int64_t width : {1, 11, 1032}) {

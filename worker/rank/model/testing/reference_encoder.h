@@ -14,7 +14,7 @@ PackedBatch RandomBatch(const EncoderConfig& config, std::vector<int64_t> length
 // The sequences [first, first + count) of a batch.
 PackedBatch SliceBatch(const PackedBatch& batch, int64_t first, int64_t count);
 
-// 3 layers, hidden size 24, 3 heads: small, and no multiple of a vector.
+// 3 layers, hidden size 24, 3 heads: small, and not a multiple of a vector.
 EncoderConfig SmallConfig();
 
 double LargestDifference(const at::Tensor& a, const at::Tensor& b);
