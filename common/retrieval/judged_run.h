@@ -14,7 +14,7 @@ namespace muster {
 struct JudgedRun {
   std::vector<std::string> queries;         // those that count, in the order of the judgments
   std::vector<std::vector<double>> values;  // [metric][query]
-  std::vector<std::string> notes;           // what was left out or counts 0, for people; each is one sentence
+  std::vector<std::string> notes;           // human-readable: what was left out or counts 0; each is one sentence
 };
 
 // Which queries count:

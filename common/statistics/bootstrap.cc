@@ -35,7 +35,7 @@ double SumOf(const std::vector<double>& values, const std::vector<uint32_t>& que
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// Quantiles of a sample with ties: between its distinct values, each of which lies at the middle of its step of the
+// Quantiles of a sample with ties: between its distinct values, each of which is the middle of its step of the
 // distribution (Parzen's mid-distribution). Means of hits and reciprocal ranks have few distinct values, and ordinary
 // quantiles would round intervals outward to the next one. Values less than `rounding` apart are equal.
 class MidQuantiles {
