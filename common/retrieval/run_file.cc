@@ -134,7 +134,8 @@ std::vector<RunFile::Entry> Ranked(const RunFile::Query& query, RankingRule rule
       break;
     case RankingRule::kTrecEval:
       std::sort(entries.begin(), entries.end(), [](const RunFile::Entry& a, const RunFile::Entry& b) {
-        return a.score != b.score ? a.score > b.score : a.document > b.document;
+        const float score = static_cast<float>(a.score), other = static_cast<float>(b.score);
+        return score != other ? score > other : a.document > b.document;
       });
       break;
   }

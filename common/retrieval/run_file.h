@@ -15,7 +15,9 @@ namespace muster {
 // How documents of a query are ordered.
 enum class RankingRule {
   kMuster,    // by score, then by the rank in the file, then by line: what the system that wrote the run meant
-  kTrecEval,  // by score, then by document id, the largest first, as trec_eval does; ranks are ignored
+  // By score, then by document id, the largest first; ranks are ignored. Scores are compared as float32: so do trec_eval
+  // before version 10 and pytrec_eval.
+  kTrecEval,
 };
 
 // What a document that a query has twice means.

@@ -84,6 +84,11 @@ TEST(Ranked, BreaksTiesByRankOrAsTrecEval) {
   EXPECT_THAT(Documents(Ranked(run->queries()[0], RankingRule::kMuster)), ElementsAre("d", "c", "a", "b"));
   EXPECT_THAT(Documents(Ranked(run->queries()[0], RankingRule::kTrecEval)), ElementsAre("d", "c", "b", "a"));
   EXPECT_TRUE(RanksContradictScores(run->queries()[0]));
+  // Equal as float32.
+  const auto close = RunFile::Read(files.Write("close.txt", "q Q0 a 1 1.0000000001 t\nq Q0 b 2 1 t\n"));
+  ASSERT_TRUE(close.ok()) << close.status();
+  EXPECT_THAT(Documents(Ranked(close->queries()[0], RankingRule::kMuster)), ElementsAre("a", "b"));
+  EXPECT_THAT(Documents(Ranked(close->queries()[0], RankingRule::kTrecEval)), ElementsAre("b", "a"));
 }
 
 TEST(QuotedId, IsShortAndPrintable) {

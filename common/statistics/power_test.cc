@@ -21,6 +21,16 @@ TEST(Power, EqualsPublishedSampleSizes) {
   EXPECT_EQ(PairsNeeded(0.1, 0, {}), 2);
 }
 
+// scipy.stats.nct (1.17.1), two-sided.
+TEST(Power, EqualsScipysNoncentralT) {
+  EXPECT_NEAR(PairedPower(10, 1, 0.05), 0.8030968566327219, 1e-9);
+  EXPECT_NEAR(PairedPower(50, 0.4, 0.05), 0.7917871892678123, 1e-9);
+  EXPECT_NEAR(PairedPower(300, 0.1, 0.05), 0.40780935289326653, 1e-9);
+  EXPECT_NEAR(PairedPower(5, 3, 0.01), 0.8947142418520224, 1e-9);
+  EXPECT_NEAR(PairedPower(2, 10, 0.05), 0.7328195898057123, 1e-9);
+  EXPECT_NEAR(PairedPower(6980, 0.04, 0.05 / 6), 0.7588989662335399, 1e-9);
+}
+
 TEST(Power, OfNoDifferenceIsTheLevel) {
   for (const int64_t count : {2, 5, 300, 200'000}) EXPECT_NEAR(PairedPower(count, 0, 0.05), 0.05, 1e-9) << count;
   EXPECT_EQ(PairedPower(1, 1, 0.05), 0);
