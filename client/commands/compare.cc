@@ -132,7 +132,7 @@ absl::StatusOr<int> Compare(const Cli& cli, const CompareFlags& flags) {
     std::printf("%s", Format(json, cli.output).c_str());
     return kExitSucceeded;
   }
-  PrintNotes(notes);
+  PrintRunNotes(notes);
   std::printf("A  %s\nB  %s\n%s, 95%% intervals\n\n%s\n", flags.a.c_str(), flags.b.c_str(),
               Plural(a.queries.size(), "query").c_str(), TableText(compared).c_str());
   for (const MetricComparison& one : compared) std::printf("%s: %s.\n", one.metric.c_str(), one.verdict.c_str());

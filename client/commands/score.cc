@@ -62,7 +62,7 @@ absl::StatusOr<int> Score(const Cli& cli, const ScoreFlags& flags) {
     std::printf("%s", Format(json, cli.output).c_str());
     return kExitSucceeded;
   }
-  PrintNotes(notes);
+  PrintRunNotes(notes);
   Table table({"METRIC", "MEAN", "LOW", "HIGH", "QUERIES", "RUN"});
   for (size_t m = 0; m < flags.runs.metrics.size(); ++m) {
     for (size_t r = 0; r < flags.files.size(); ++r) {

@@ -81,7 +81,7 @@ std::vector<std::string> NotesOf(const std::vector<JudgedRun>& runs) {
   return notes;
 }
 
-void PrintNotes(const std::vector<std::string>& notes) {
+void PrintRunNotes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
 }
 

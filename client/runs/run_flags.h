@@ -33,7 +33,7 @@ std::string NameOf(RankingRule rule);
 
 // The notes of all runs, each once.
 std::vector<std::string> NotesOf(const std::vector<JudgedRun>& runs);
-void PrintNotes(const std::vector<std::string>& notes);  // on standard error
+void PrintRunNotes(const std::vector<std::string>& notes);  // on standard error
 
 // Cells of tables and of CSV files.
 std::string MetricCell(double value);         // 0.6451
