@@ -71,6 +71,8 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddExportCommand(app, cli);
   AddTraceCommand(app, cli);
   AddEvalCommand(app, cli);
+  AddScoreCommand(app, cli);
+  AddCompareCommand(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);
   AddBackupCommands(app, cli);

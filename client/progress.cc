@@ -13,7 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "client/output.h"
 #include "client/words.h"
-#include "common/spec/job_spec.h"
+#include "common/retrieval/metric_name.h"
 
 namespace muster {
 namespace {
@@ -57,21 +57,9 @@ const Evaluation* LastLabelled(const Job& job, const std::string& label) {
 }  // namespace
 
 std::vector<std::string> OrderedMetricNames(const Evaluation& evaluation) {
-  const auto rank = [](const std::string& name) {
-    const auto parsed = ParseMetricName(name);
-    if (!parsed.ok()) return std::pair(9, 0);
-    switch (parsed->kind) {
-      case MetricName::Kind::kNdcg: return std::pair(0, parsed->cutoff);
-      case MetricName::Kind::kMrr: return std::pair(1, parsed->cutoff);
-      case MetricName::Kind::kMap: return std::pair(2, parsed->cutoff);
-      case MetricName::Kind::kRecall: return std::pair(3, parsed->cutoff);
-    }
-    return std::pair(9, 0);
-  };
   std::vector<std::string> names;
   for (const auto& [name, value] : evaluation.metrics()) names.push_back(name);
-  std::sort(names.begin(), names.end(),
-            [&](const std::string& a, const std::string& b) { return std::pair(rank(a), a) < std::pair(rank(b), b); });
+  std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) { return ComesBefore(a, b); });
   return names;
 }
 

@@ -191,7 +191,8 @@ TEST(Usage, NoCommandReadsAFlagAndIgnoresIt) {
     if (!CommandsOf(command).empty() || command.get_name() == "local") return;
     const bool asks = command.get_parent()->get_name() != "certs" && command.get_parent()->get_name() != "tokens" &&
                       command.get_name() != "version" && command.get_name() != "restore" && command.get_name() != "init" &&
-                      command.get_name() != "completion" && command.get_name() != "explain" && command.get_name() != "manual" &&
+                      command.get_name() != "completion" && command.get_name() != "score" && command.get_name() != "compare" &&
+                      command.get_name() != "explain" && command.get_name() != "manual" &&
                       !(command.get_parent()->get_name() == "backup" && command.get_name() != "take");
     std::vector<std::string> line = Complete(command, words);
     line.insert(line.end(), {"--address", "localhost:7070"});
@@ -211,7 +212,7 @@ TEST(Usage, OutputIsHonoredOrRefused) {
   const std::set<std::string> honor = {
       "submit", "status", "jobs", "job rm", "get", "metrics", "watch", "cancel", "pause", "resume", "data import", "data add",
       "data list", "data show", "data report", "data export", "data rm",
-      "models push", "models list", "models show", "models rm", "export", "trace", "eval", "workers", "queues", "drain", "certs show",
+      "models push", "models list", "models show", "models rm", "export", "trace", "eval", "score", "compare", "workers", "queues", "drain", "certs show",
       "backup take", "backup list", "tokens list", "gc", "operations", "operation get", "operation cancel", "doctor", "explain", "version"};
   Tree tree;
   ForEachCommand(tree.app, {}, [&](CLI::App& command, const std::vector<std::string>& words) {

@@ -24,6 +24,8 @@ FORBIDDEN = {
     "common": [r"ATen/", r"torch/", r"c10/"],
     "common/model": [r"grpc"],
     "common/spec": [r"grpc"],
+    "common/retrieval": [r"grpc", r"google/protobuf", r"\.pb\.h"],
+    "common/statistics": [r"grpc", r"google/protobuf", r"\.pb\.h"],
     "coordinator": [r"ATen/", r"torch/", r"c10/"],
     "coordinator/core": [r"grpc", r"sqlite3", r"<thread>", r"<mutex>", r"absl/time/clock\.h", r"<fstream>", r"<filesystem>"],
     "worker/agent": [r"ATen/", r"torch/", r"c10/"],

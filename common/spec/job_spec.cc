@@ -5,20 +5,18 @@
 
 #include <algorithm>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
 #include "common/status.h"
 #include "common/version.h"
-#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -324,24 +322,5 @@ bool EvaluatesOnly(const JobSpec& spec) {
 }
 
 bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report(); }
-
-absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
-  const absl::string_view name = ToAbsl(text);
-  using Kind = MetricName::Kind;
-  constexpr int kMostKept = 1000;  // ranks of documents that an evaluation keeps
-  if (name == "mrr") return MetricName{Kind::kMrr, 0};
-  for (const auto& [prefix, kind] : {std::pair<absl::string_view, Kind>{"ndcg@", Kind::kNdcg},
-                                     {"mrr@", Kind::kMrr},
-                                     {"recall@", Kind::kRecall},
-                                     {"map@", Kind::kMap}}) {
-    int cutoff = 0;
-    if (absl::StartsWith(name, prefix) && absl::SimpleAtoi(name.substr(prefix.size()), &cutoff) && cutoff >= 1 &&
-        cutoff <= kMostKept && name.substr(prefix.size()) == absl::StrCat(cutoff)) {
-      return MetricName{kind, cutoff};
-    }
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown metric \"", name, "\". Allowed: ndcg@K, mrr@K, recall@K, map@K (K from 1 to 1000), mrr."));
-}
 
 }  // namespace muster

@@ -1,8 +1,6 @@
 // Rules of a job specification that need no server: defaults, ranges, and which fields exclude each other.
 #pragma once
 
-#include <string_view>
-
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "muster/v1/job.pb.h"
@@ -34,12 +32,5 @@ uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::Resol
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);
 // One that measures nothing either: it stores a checkpoint of another job as a model.
 bool ExportsOnly(const muster::v1::JobSpec& spec);
-
-struct MetricName {
-  enum class Kind { kNdcg, kMrr, kRecall, kMap } kind;
-  int cutoff;  // 0: none (mrr over the whole ranking kept, at most 1000)
-};
-// "ndcg@10", "mrr", "mrr@10", "recall@100", "map@10" …
-absl::StatusOr<MetricName> ParseMetricName(std::string_view name);
 
 }  // namespace muster

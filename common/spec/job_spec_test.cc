@@ -271,15 +271,5 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
 }
 
-TEST(ParseMetricName, KnowsItsNames) {
-  EXPECT_EQ(ParseMetricName("ndcg@10")->kind, MetricName::Kind::kNdcg);
-  EXPECT_EQ(ParseMetricName("ndcg@10")->cutoff, 10);
-  EXPECT_EQ(ParseMetricName("mrr")->cutoff, 0);
-  EXPECT_EQ(ParseMetricName("recall@1000")->cutoff, 1000);
-  for (const char* name : {"", "ndcg", "ndcg@", "ndcg@0", "ndcg@1001", "ndcg@+1", "ndcg@ 1", "ndcg@01", "NDCG@10"}) {
-    EXPECT_THAT(std::string(ParseMetricName(name).status().message()), HasSubstr("unknown metric")) << name;
-  }
-}
-
 }  // namespace
 }  // namespace muster

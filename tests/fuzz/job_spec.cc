@@ -1,6 +1,7 @@
 // Specifications from the network. Laws: filling in defaults is idempotent; a refusal has a message.
 #include "common/spec/job_spec.h"
 
+#include "common/retrieval/metric_name.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/random_message.h"
 

@@ -20,11 +20,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exception_status.h"
+#include "common/retrieval/metrics.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
 #include "worker/rank/evaluate/cut.h"
-#include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/evaluate/top_documents.h"
 #include "worker/rank/train/batch.h"
 #include "worker/rank/train/text_of.h"

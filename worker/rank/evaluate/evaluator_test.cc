@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/retrieval/metrics.h"
 #include "worker/rank/collective/in_process.h"
-#include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/train/testing/problem.h"
 
 namespace muster {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/retrieval/metrics.h"
 #include "common/status.h"
 #include "worker/rank/evaluate/evaluator.h"
-#include "worker/rank/evaluate/metrics.h"
 #include "worker/rank/link/evaluation_stream.h"
 #include "worker/rank/link/rank_setup.h"
 

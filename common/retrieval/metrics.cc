@@ -1,4 +1,4 @@
-#include "worker/rank/evaluate/metrics.h"
+#include "common/retrieval/metrics.h"
 
 #include <algorithm>
 #include <cmath>
@@ -20,12 +20,14 @@ double Dcg(std::span<const float> grades, size_t cutoff) {
 double EvaluateMetric(const MetricName& metric, std::span<const float> ranked, std::span<const float> judged) {
   const size_t cutoff = metric.cutoff == 0 ? ranked.size() : static_cast<size_t>(metric.cutoff);
   const size_t depth = std::min(cutoff, ranked.size());
-  const double relevant = std::count_if(judged.begin(), judged.end(), [](float grade) { return grade > 0; });
+  const auto is_relevant = [](float grade) { return grade > 0; };
+  const double relevant = std::count_if(judged.begin(), judged.end(), is_relevant);
+  if (relevant == 0) return 0;
   switch (metric.kind) {
     case MetricName::Kind::kNdcg: {
       std::vector<float> ideal(judged.begin(), judged.end());
       std::sort(ideal.begin(), ideal.end(), std::greater<>());
-      return Dcg(ranked, depth) / Dcg(ideal, cutoff);
+      return Dcg(ranked, depth) / Dcg(ideal, metric.cutoff == 0 ? ideal.size() : cutoff);
     }
     case MetricName::Kind::kMrr: {
       for (size_t i = 0; i < depth; ++i) {
@@ -34,7 +36,9 @@ double EvaluateMetric(const MetricName& metric, std::span<const float> ranked, s
       return 0;
     }
     case MetricName::Kind::kRecall:
-      return std::count_if(ranked.begin(), ranked.begin() + depth, [](float grade) { return grade > 0; }) / relevant;
+      return std::count_if(ranked.begin(), ranked.begin() + depth, is_relevant) / relevant;
+    case MetricName::Kind::kPrecision:
+      return cutoff == 0 ? 0 : std::count_if(ranked.begin(), ranked.begin() + depth, is_relevant) / static_cast<double>(cutoff);
     case MetricName::Kind::kMap: {
       double sum = 0, found = 0;
       for (size_t i = 0; i < depth; ++i) {

@@ -1,4 +1,4 @@
-#include "worker/rank/evaluate/metrics.h"
+#include "common/retrieval/metrics.h"
 
 #include <gtest/gtest.h>
 
@@ -23,6 +23,22 @@ TEST(Metrics, EqualHandComputedValues) {
   EXPECT_NEAR(Metric("recall@100", ranked, judged), 2.0 / 3, 1e-12);
   EXPECT_NEAR(Metric("map@100", ranked, judged), (1.0 / 2 + 2.0 / 4) / 3, 1e-12);
   EXPECT_NEAR(Metric("map@3", ranked, judged), (1.0 / 2) / 3, 1e-12);
+  EXPECT_NEAR(Metric("map", ranked, judged), (1.0 / 2 + 2.0 / 4) / 3, 1e-12);
+  EXPECT_NEAR(Metric("recall", ranked, judged), 2.0 / 3, 1e-12);
+  EXPECT_NEAR(Metric("precision@2", ranked, judged), 1.0 / 2, 1e-12);
+  EXPECT_NEAR(Metric("precision@10", ranked, judged), 2.0 / 10, 1e-12) << "over 10, although 4 are ranked";
+}
+
+// The ideal ranking has every judged document, also those that a short ranking lacks.
+TEST(Metrics, NdcgWithoutACutoffIsMeasuredAgainstAllJudgments) {
+  EXPECT_NEAR(Metric("ndcg", {1}, {1, 1}), 1 / (1 + 1 / std::log2(3.0)), 1e-12);
+}
+
+TEST(Metrics, AQueryWithoutARelevantDocumentHasZeroEverywhere) {
+  for (const char* name : {"ndcg@10", "ndcg", "mrr", "recall@10", "map", "precision@5"}) {
+    EXPECT_EQ(Metric(name, {0, 0}, {0, -1}), 0) << name;
+    EXPECT_EQ(Metric(name, {0, 0}, {}), 0) << name;
+  }
 }
 
 TEST(Metrics, APerfectRankingHasOneEverywhere) {

@@ -1,0 +1,44 @@
+// What the commands that read run files share: flags, and reading.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/cli.h"
+#include "common/retrieval/judged_run.h"
+
+namespace muster {
+
+struct RunFlags {
+  std::string qrels;
+  std::vector<std::string> metrics;  // empty: the command's own
+  RankingRule rule = RankingRule::kMuster;
+  Duplicates duplicates = Duplicates::kRefuse;
+  uint64_t seed = 0;
+  std::string per_query;  // a file, or empty
+};
+
+// Adds the flags to a command, which asks no cluster.
+void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, const std::string& metrics_of_command);
+
+// Reads judgments and runs, one run after the other, and judges them. INVALID_ARGUMENT for files, metrics, and judged
+// queries that do not fit; with fewer than two queries there is nothing to say about the spread.
+absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& files, const RunFlags& flags);
+
+// "muster" or "trec_eval".
+std::string NameOf(RankingRule rule);
+
+// The notes of all runs, each once.
+std::vector<std::string> NotesOf(const std::vector<JudgedRun>& runs);
+void PrintRunNotes(const std::vector<std::string>& notes);  // on standard error
+
+// Cells of tables and of CSV files.
+std::string MetricCell(double value);         // 0.6451
+std::string DifferenceCell(double value);     // +0.0213
+std::string ExactNumber(double value);        // all digits
+std::string CsvCell(const std::string& text);  // in quotes where needed
+
+}  // namespace muster

@@ -1,0 +1,18 @@
+// The distributions that the tests and intervals need, from Boost.Math. Its headers stay behind this one, because they
+// take seconds to compile.
+#pragma once
+
+namespace muster {
+
+double NormalDistribution(double x);
+double NormalQuantile(double probability);  // probability in (0, 1)
+
+// `degrees`: degrees of freedom, above 0.
+double StudentQuantile(double probability, double degrees);
+double StudentTwoSided(double t, double degrees);  // probability of a value at least as far from 0 as t
+
+// The distribution of (Z + shift) / sqrt(X / degrees), X chi-squared: what a t statistic follows if there is a
+// difference.
+double NoncentralStudentDistribution(double t, double degrees, double shift);
+
+}  // namespace muster
