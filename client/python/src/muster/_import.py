@@ -16,7 +16,6 @@ from .errors import InvalidArgumentError
 from .v1 import data_pb2
 
 Rows = Iterable[Mapping[str, Any]]
-Source = Union[str, "os.PathLike[str]", Rows, list[Union[str, "os.PathLike[str]"]]]
 
 _DATA = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".qrels")
 _DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json")
@@ -174,8 +173,10 @@ def lines_of(rows: Rows) -> Iterator[bytes]:
             line = json.dumps(dict(row), ensure_ascii=False, allow_nan=False, default=_json_value)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError(f"row {number}: {error}.") from None
-        # A lone half of a surrogate pair is sent as U+FFFD, as the server would read it.
-        waiting += line.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode("utf-8") + b"\n"
+        try:
+            waiting += line.encode("utf-8") + b"\n"
+        except UnicodeEncodeError:  # half of a surrogate pair, which the server reads as U+FFFD
+            waiting += line.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode("utf-8") + b"\n"
         while len(waiting) >= CHUNK_BYTES:
             yield bytes(waiting[:CHUNK_BYTES])
             del waiting[:CHUNK_BYTES]

@@ -158,13 +158,13 @@ def new_request_id() -> str:
 
 
 def pause_before_retry(channel: grpc.Channel, seconds: float) -> None:
-    """Waits for the connection, which drives it, and at least 0.1 s."""
+    """Waits for the connection, at most `seconds` and at least 0.1 s. The call drives the connection; whatever a server that
+    is there answers ends the pause. (grpc.channel_ready_future leaves a thread that fails when the channel is closed.)"""
     started = time.monotonic()
-    ready = grpc.channel_ready_future(channel)
     try:
-        ready.result(timeout=seconds)
-    except grpc.FutureTimeoutError:
-        ready.cancel()
+        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", wait_for_ready=True, timeout=seconds)
+    except grpc.RpcError:
+        pass
     waited = time.monotonic() - started
     if waited < 0.1:
         time.sleep(max(0.0, min(0.1, seconds) - waited))

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from google.protobuf.message import DecodeError
+
 if TYPE_CHECKING:
     from .job import Job
 
@@ -116,7 +118,7 @@ def from_rpc(error: Any) -> MusterError:
                     retry_after = delay.seconds + delay.nanos / 1e9
                 elif name == "google.rpc.RequestInfo":
                     request_id = status_pb2.RequestInfo.FromString(any_message.value).request_id
-        except ValueError:  # DecodeError: not of a Muster server
+        except DecodeError:  # not of a server of Muster
             pass
     return error_of(error.code().name, error.details() or "", reason, request_id, retry_after)
 
