@@ -4,8 +4,7 @@
 
     client = muster.connect()
     client.import_dataset("mydata", [{"query": "…", "pos": ["…", "…"]}, …])
-    job = client.submit("job.yaml").show()
-    print(job.before_after)
+    job = client.submit("job.yaml").show()  # ends with the metrics before and after training
     job.export("model")
 
 The messages of the API are in muster.v1: muster.v1.job_pb2.JobSpec and others.

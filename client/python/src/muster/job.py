@@ -120,7 +120,8 @@ class Job:
         return self._checked() if check else self
 
     def show(self, timeout: Optional[float] = None, check: bool = True) -> Job:
-        """Follows the job with a live bar (tqdm, if it is installed), otherwise with lines; ends as `wait` does."""
+        """Follows the job with a live bar (tqdm, if it is installed), otherwise with lines. Prints `before_after` at the end,
+        and ends as `wait` does."""
         _show.show(self, timeout)
         return self._checked() if check else self
 
