@@ -1,5 +1,6 @@
 """The Python client on a real cluster: its example, its guide, following across a restart, import, export, cancel, errors."""
 import contextlib
+import csv
 import io
 import json
 import os
@@ -144,12 +145,13 @@ class PythonClient(TopicsCase):
         job = self.client.submit(topics_job("mirrored", duration={"steps": 20})).mirror(tensorboard=folder)
         self.assertEqual(job.phase, "succeeded")
         found = event_reader.scalars(folder)
-        self.assertEqual([step for step, _ in found["train/loss"]], list(range(1, 21)))
         self.assertEqual([step for step, _ in found["topics/test/ndcg@10"]], [0, 20])
         table = job.metrics()
         rows = table if isinstance(table, list) else table.to_dict("records")
+        # Ranks report a few times per second, so steps may be missing; the step log has all.
+        self.assertEqual([step for step, _ in found["train/loss"]], [row["step"] for row in rows])
+        self.assertEqual((rows[-1]["step"], len(list(csv.DictReader(io.StringIO(job.step_log_csv()))))), (20, 20))
         for (step, value), row in zip(found["train/loss"], rows):
-            self.assertEqual(step, row["step"])
             self.assertAlmostEqual(value, row["loss"], places=5)
 
     def test_wrong_job_files_are_refused_with_the_command_lines_words(self):
@@ -212,7 +214,8 @@ class PythonClient(TopicsCase):
                     exec(compile(block, f"python.md, block {number}", "exec"), names)
         self.assertTrue((folder / "trained/model.safetensors").is_file())
         self.assertIn("NOT_FOUND DATASET_NOT_FOUND", out.getvalue())
-        self.assertEqual(len(names["losses"]), 4)
+        self.assertTrue(1 <= len(names["losses"]) <= 4)
+        self.assertEqual(len(names["log"].splitlines()), 1 + 4)
         self.assertTrue(list((folder / "runs/second").glob("*tfevents*")))
         self.assertEqual(names["preview"].total_steps, 4)
         for third in self.client.jobs(name_prefix="third"):

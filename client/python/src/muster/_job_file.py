@@ -38,7 +38,7 @@ def word_of(value: EnumValueDescriptor) -> str:
 
 def _is_repeated(field: FieldDescriptor) -> bool:
     repeated = getattr(field, "is_repeated", None)  # protobuf before 6.30 has only `label`
-    return bool(repeated) if repeated is not None else field.label == field.LABEL_REPEATED
+    return bool(repeated) if repeated is not None else field.label == FieldDescriptor.LABEL_REPEATED
 
 
 class _YamlValue:
@@ -192,11 +192,11 @@ class Reader:
 
     def _add_item(self, item: _Value, path: str, field: FieldDescriptor, message: Message) -> None:
         text = item.text
-        is_text = field.cpp_type == field.CPPTYPE_STRING
+        is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING
         if text is None:
             raise self._wrong(item, path, f"must be a list of {'words' if is_text else 'numbers'}.")
         read: Any = text
-        if field.cpp_type == field.CPPTYPE_UINT32:
+        if field.cpp_type == FieldDescriptor.CPPTYPE_UINT32:
             read = _whole(text, 0, 2**32 - 1)
         elif not is_text:
             read = _number(text)
@@ -207,25 +207,25 @@ class Reader:
     def _scalar(self, value: _Value, text: str, path: str, field: FieldDescriptor) -> Any:
         kind = field.cpp_type
         read: Any = None
-        if kind == field.CPPTYPE_STRING:
+        if kind == FieldDescriptor.CPPTYPE_STRING:
             return text
-        if kind == field.CPPTYPE_ENUM:
+        if kind == FieldDescriptor.CPPTYPE_ENUM:
             read = _enum_number(field.enum_type, text)
             if read is None:
                 words = [word_of(one) for one in field.enum_type.values]
                 raise self._wrong(value, path, f'unknown value "{text}". {_names.allowed(text, words)}')
             return read
-        if kind == field.CPPTYPE_BOOL:
+        if kind == FieldDescriptor.CPPTYPE_BOOL:
             expected, read = "truth value: true or false", {"true": True, "false": False}.get(text)
-        elif kind == field.CPPTYPE_UINT32:
+        elif kind == FieldDescriptor.CPPTYPE_UINT32:
             expected, read = "whole number from 0 to 4294967295", _whole(text, 0, 2**32 - 1)
-        elif kind == field.CPPTYPE_INT32:
+        elif kind == FieldDescriptor.CPPTYPE_INT32:
             expected, read = "whole number from -2147483648 to 2147483647", _whole(text, -2**31, 2**31 - 1)
-        elif kind == field.CPPTYPE_UINT64:
+        elif kind == FieldDescriptor.CPPTYPE_UINT64:
             expected, read = "whole number or size, such as 4096 or 4GiB", parse_size(text)
-        elif kind in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+        elif kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):
             expected, read = "number", _number(text)
-            if kind == field.CPPTYPE_FLOAT and read is not None and abs(read) > _FLOAT_MAX:
+            if kind == FieldDescriptor.CPPTYPE_FLOAT and read is not None and abs(read) > _FLOAT_MAX:
                 expected, read = "number of single precision", None
         else:
             expected = "value that this version knows how to read"

@@ -158,8 +158,9 @@ class Job:
     # --- metrics and logs ---
 
     def stream_metrics(self, follow: bool = True, after_step: int = 0, timeout: Optional[float] = None) -> Iterator[dict[str, Any]]:
-        """Metrics of each step in the order in which they were reported; with `follow` until the job has ended, also across a
-        restart of the coordinator. An attempt that continues from a checkpoint repeats steps: the later attempt counts."""
+        """Metrics by step in the order in which they were reported; with `follow` until the job has ended, also across a
+        restart of the coordinator. Of steps that take less than the time between two reports some are left out; `step_log`
+        has every step. An attempt that continues from a checkpoint repeats steps: the later attempt counts."""
         seen = after_step
 
         def start(seconds: Optional[float]) -> Any:
@@ -172,8 +173,8 @@ class Job:
 
     def metrics(self, after_step: int = 0) -> Any:
         """Metrics by step, up to now, as a pandas.DataFrame, or as a list of dicts without pandas: step, attempt, time, epoch,
-        loss, learning_rate, gradient_norm, … Of a step that was repeated, the last attempt's. Long histories keep recent
-        steps dense and old ones sparse; `step_log` has every step."""
+        loss, learning_rate, gradient_norm, … Of a step that was repeated, the last attempt's. Steps are left out where they
+        are short, and in the older part of a long history; `step_log` has every step."""
         newest: dict[int, dict[str, Any]] = {}
         for row in self.stream_metrics(follow=False, after_step=after_step):
             if row["step"] not in newest or row["attempt"] >= newest[row["step"]]["attempt"]:
