@@ -41,6 +41,9 @@ FORBIDDEN = {
     "worker/rank/export": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
     "": [r"torch/torch\.h"],
 }
+# What client/python/src may import besides Python's own modules: what its pyproject.toml requires, and what it uses where that is
+# installed.
+PYTHON_IMPORTS = {"muster", "grpc", "google", "yaml", "pandas", "tqdm", "mlflow", "wandb"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -74,13 +77,26 @@ def check(root):
     return broken, files
 
 
+def check_python(root):
+    broken, files = [], 0
+    for path in sorted((root / "client/python/src/muster").glob("*.py")):
+        files += 1
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            match = re.match(r"\s*(?:import|from) (\w+)[\w.]*(?: import |$)", line)
+            if match and match.group(1) not in PYTHON_IMPORTS | sys.stdlib_module_names:
+                broken.append(f"{path.relative_to(root).as_posix()}:{number}: may not import {match.group(1)}")
+    return broken, files
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     broken, files = check(root)
+    broken_imports, modules = check_python(root)
+    broken, files = broken + broken_imports, files + modules
     for line in broken:
         print(line)
     print(f"{files} files, {len(broken)} broken arrows")
-    return 1 if broken or files < 40 else 0
+    return 1 if broken or files < 40 or modules < 10 else 0
 
 
 if __name__ == "__main__":
