@@ -190,11 +190,12 @@ MUSTER_INLINE void ComputeUnits(const Shared& shared, int64_t begin, int64_t end
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 bool HasAvx512() { return __builtin_cpu_supports("x86-64-v4"); }
-bool IsAmd() { return __builtin_cpu_is("amd"); }
+// AMD's, and Intel's since Sapphire Rapids (and Cooper Lake).
+bool IsMeasured() { return __builtin_cpu_is("amd") || __builtin_cpu_supports("avx512bf16"); }
 #define MUSTER_AVX512 __attribute__((target("arch=x86-64-v4")))
 #else
 bool HasAvx512() { return false; }
-bool IsAmd() { return false; }
+bool IsMeasured() { return false; }
 #define MUSTER_AVX512
 #endif
 
@@ -258,7 +259,7 @@ bool CanRunOwnProducts() {
 }
 
 bool UsesOwnProducts() {
-  static const bool uses = HasAvx512() && IsAmd();
+  static const bool uses = HasAvx512() && IsMeasured();
   return uses;
 }
 
