@@ -39,16 +39,23 @@ MUSTER_INLINE void StorePart(const Floats& from, int64_t count, float* to) {
   __builtin_memcpy(to, &from, count * sizeof(float));
 }
 
-// Lanes in a fixed order, whatever the processor.
+// Lanes in a fixed order, whatever the processor: halves of the vector, then of its half, and so on.
 MUSTER_INLINE float SumOfLanes(const Floats& x) {
-  float sum = 0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) sum += x[lane];
-  return sum;
+  Floats sum = x;
+  sum += __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  sum += __builtin_shufflevector(sum, sum, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  sum += __builtin_shufflevector(sum, sum, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  return sum[0] + sum[1];
 }
 MUSTER_INLINE float LargestLane(const Floats& x) {
-  float largest = x[0];
-  for (int64_t lane = 1; lane < kLanes; ++lane) largest = std::max(largest, x[lane]);
-  return largest;
+  Floats largest = x, other;
+  other = __builtin_shufflevector(largest, largest, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  largest = other > largest ? other : largest;
+  other = __builtin_shufflevector(largest, largest, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  largest = other > largest ? other : largest;
+  other = __builtin_shufflevector(largest, largest, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  largest = other > largest ? other : largest;
+  return std::max(largest[0], largest[1]);
 }
 
 // exp to 2 units in the last place; 0 below -87.3, where float32 has no normal number, and so for -inf. By Cody and

@@ -1,21 +1,15 @@
 #include "worker/rank/evaluate/evaluator.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/sort.h>
 
 #include <algorithm>
-#include <atomic>
-#include <limits>
 #include <map>
 #include <memory>
-#include <numeric>
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
@@ -23,36 +17,14 @@
 #include "common/retrieval/metrics.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
-#include "worker/rank/device/upload.h"
-#include "worker/rank/evaluate/cut.h"
+#include "worker/rank/evaluate/encode_all.h"
 #include "worker/rank/evaluate/top_documents.h"
-#include "worker/rank/train/batch.h"
-#include "worker/rank/train/text_of.h"
 
 namespace muster {
 namespace {
 
 using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
-
-// This rank's embeddings, in ascending order of number.
-struct LocalEmbeddings {
-  at::Tensor queries, query_numbers, documents, document_numbers;
-  int64_t non_finite = 0;         // how many of them are not finite
-  std::string first_non_finite;  // 'a query, which begins "[CLS] red fish"'
-};
-
-void NoteNonFinite(const at::Tensor& embeddings, const PackedBatch& packed, const EvaluationHeader& header,
-                   const EvaluatorOptions& options, LocalEmbeddings& local) {
-  const at::Tensor bad = at::isfinite(embeddings).all(1).logical_not().to(at::kCPU, at::kInt);
-  const int64_t count = bad.sum().item<int64_t>();
-  if (count > 0 && local.non_finite == 0) {
-    const uint32_t slot = packed.slots[bad.argmax().item<int64_t>()];
-    local.first_non_finite = absl::StrCat(slot < header.query_count() ? "a query" : "a document", ", which begins ",
-                                        BeginningOf(*TokensOfSlot(packed, slot), options.tokenizer));
-  }
-  local.non_finite += count;
-}
 
 // The same on all ranks. NaN compares with nothing, and would give a random ranking.
 absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const EvaluationHeader& header) {
@@ -73,75 +45,6 @@ absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const Evalu
   }
   return absl::InvalidArgumentError(absl::StrCat("evaluation: the embedding of ", first, ", is not finite (", count,
                                                  " of ", total, " are not). Look at its text, or at the model."));
-}
-
-// On a CPU in float32, each thread encodes its own part, and no thread waits for another within a layer. Each part is
-// computed on one thread, so its embeddings do not depend on the number of threads.
-std::vector<at::Tensor> EncodeParts(const Encoder& encoder, const std::vector<PackedBatch>& parts) {
-  std::vector<at::Tensor> embeddings(parts.size());
-  const auto encode = [&](size_t part) { embeddings[part] = encoder.Encode(parts[part], Dropout()); };
-  // In bfloat16 the first Encode after a step copies the weights, which only one thread may do.
-  if (!encoder.options().device.is_cpu() || encoder.options().bfloat16) {
-    for (size_t part = 0; part < parts.size(); ++part) encode(part);
-    return embeddings;
-  }
-  std::atomic<size_t> next = 0;
-  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
-    const at::NoGradGuard no_gradient;  // the caller's guard only covers its own thread
-    for (size_t part; (part = next++) < parts.size();) encode(part);
-  });
-  return embeddings;
-}
-
-// The micro-batch, cut for the device.
-absl::StatusOr<std::vector<PackedBatch>> PackParts(const muster::internal::v1::MicroBatch& micro,
-                                                   const EvaluationHeader& header, const Encoder& encoder,
-                                                   uint64_t cpu_tokens) {
-  const at::Device device = encoder.options().device;
-  const int64_t slots = int64_t{header.query_count()} + header.document_count();
-  std::vector<PackedBatch> parts;
-  for (const auto& part : CutMicroBatch(micro, device.is_cpu() ? cpu_tokens : std::numeric_limits<uint64_t>::max())) {
-    ASSIGN_OR_RETURN(parts.emplace_back(), PackedFromMicroBatch(part, slots, encoder.config(), device));
-  }
-  return parts;
-}
-
-absl::StatusOr<LocalEmbeddings> EncodeAll(const Encoder& encoder, EvaluationSource& source, const EvaluatorOptions& options) {
-  const EvaluationHeader& header = source.header;
-  const at::TensorOptions like = encoder.parameters().front().value.options().requires_grad(false);
-  std::vector<int64_t> query_rows, document_rows, query_numbers, document_numbers;
-  std::vector<at::Tensor> all_rows = {at::empty({0, encoder.config().EmbeddingSize()}, like)};
-  LocalEmbeddings local;
-  int64_t row = 0;
-  muster::internal::v1::MicroBatch micro;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, source.next(&micro));
-    if (!more) break;
-    ASSIGN_OR_RETURN(const auto parts, PackParts(micro, header, encoder, options.cpu_tokens));
-    const std::vector<at::Tensor> embeddings = EncodeParts(encoder, parts);
-    for (size_t part = 0; part < parts.size(); ++part) {
-      NoteNonFinite(embeddings[part], parts[part], header, options, local);
-      for (const int64_t slot : parts[part].slots) {
-        const bool is_query = slot < header.query_count();
-        (is_query ? query_rows : document_rows).push_back(row++);
-        (is_query ? query_numbers : document_numbers).push_back(is_query ? slot : slot - header.query_count());
-      }
-    }
-    all_rows.insert(all_rows.end(), embeddings.begin(), embeddings.end());
-    if (options.progress) options.progress(static_cast<double>(row) / std::max<uint32_t>(1, header.own_sequences()));
-  }
-  if (row != header.own_sequences() || static_cast<int64_t>(query_rows.size()) != header.own_queries()) {
-    return absl::InvalidArgumentError(absl::StrCat("evaluation: ", row, " sequences arrived, the header said ",
-                                                   header.own_sequences()));
-  }
-  const at::Tensor all = at::cat(all_rows);
-  const auto select = [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& numbers) {
-    const auto [sorted, order] = at::sort(IndicesOn(at::kCPU, numbers));
-    return std::pair(all.index_select(0, IndicesOn(at::kCPU, rows).index_select(0, order).to(all.device())), sorted);
-  };
-  std::tie(local.queries, local.query_numbers) = select(query_rows, query_numbers);
-  std::tie(local.documents, local.document_numbers) = select(document_rows, document_numbers);
-  return local;
 }
 
 absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t local) {

@@ -16,7 +16,8 @@ namespace muster {
 
 struct EvaluationSource {
   muster::internal::v1::EvaluationHeader header;
-  // The next micro-batch of this rank into *micro; false after the last.
+  // The next micro-batch of this rank into *micro; false after the last. Called from any of the threads that encode, by
+  // one at a time.
   std::function<absl::StatusOr<bool>(muster::internal::v1::MicroBatch* micro)> next;
 };
 
@@ -29,7 +30,8 @@ struct EvaluatorOptions {
   // the ideal ranking and among the relevant documents.
   bool ignore_identical_ids = false;
   std::filesystem::path tokenizer;  // folder with vocab.txt, to quote texts in errors by their words; empty: by token ids
-  std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty
+  std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty. Called from the
+                                              // thread that called Evaluate
 };
 
 // Called by all ranks together; all get the same `metrics`, `queries` and `documents`. Means are over the queries with

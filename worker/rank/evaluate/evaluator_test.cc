@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <iostream>
@@ -14,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -119,6 +121,42 @@ TEST(Evaluate, DependsNeitherOnThreadsNorOnHowMicroBatchesAreCut) {
     }
   }
   at::set_num_threads(threads);
+}
+
+// Many micro-batches, which threads take parts of without waiting for each other.
+TEST(Evaluate, ReportsProgressFromTheCallersThreadAndEndsAtOne) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  std::vector<double> reported;
+  const auto caller = std::this_thread::get_id();
+  const auto result = Evaluate(**encoder, *MakeSingleGroup(), Source(0, 1),
+                               {.metrics = {"mrr"}, .progress = [&](double done) {
+                                  EXPECT_EQ(std::this_thread::get_id(), caller);
+                                  reported.push_back(done);
+                                }});
+  at::set_num_threads(threads);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_FALSE(reported.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(reported));
+  EXPECT_EQ(reported.back(), 1);
+}
+
+TEST(Evaluate, GivesTheStreamsErrorAndAsksNoMore) {
+  auto encoder = Encoder::Random(ProblemConfig(), 1);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  EvaluationSource source = Source(0, 1);
+  std::atomic<int> asked = 0, after = 0;
+  source.next = [&, next = source.next](muster::internal::v1::MicroBatch* micro) -> absl::StatusOr<bool> {
+    if (++asked <= 5) return next(micro);
+    after += asked > 6;
+    return absl::UnavailableError("the stream is gone");
+  };
+  const auto result = Evaluate(**encoder, *MakeSingleGroup(), source, {.metrics = {"mrr"}});
+  at::set_num_threads(threads);
+  EXPECT_EQ(result.status(), absl::UnavailableError("the stream is gone"));
+  EXPECT_EQ(after, 0);
 }
 
 TEST(Evaluate, AMetricThatIsNamedTwiceCountsOnce) {

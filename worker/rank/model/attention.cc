@@ -1,5 +1,6 @@
 #include "worker/rank/model/attention.h"
 
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <array>
@@ -71,6 +72,13 @@ void RegisterAttentionOps(c10::DeviceType device, const AttentionOps& ops) {
 
 at::Tensor PackedAttention(const at::Tensor& qkv, const AttentionForm& form, const DropoutRate& dropout, int64_t layer,
                            const SequencePlanPtr& plan) {
+  if (!at::GradMode::is_enabled()) {
+    AttentionForm without = form;
+    without.backward = false;
+    const at::Tensor rows = qkv.contiguous();
+    const AttentionMask mask{dropout, layer};
+    return AttentionOpsFor(rows, without, mask, *plan).Forward(rows, without, mask, *plan).out;
+  }
   const auto bias = form.distance_bias.defined() ? std::optional(form.distance_bias) : std::nullopt;
   return AttentionFunction::apply(qkv.contiguous(), bias, form, AttentionMask{dropout, layer}, plan);
 }

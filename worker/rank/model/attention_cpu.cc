@@ -147,10 +147,10 @@ class Cpu final : public AttentionOps {
     const AttentionLayout layout(qkv, form);
     const at::Tensor biases = form.distance_bias.defined() ? BiasByHead(form, plan.longest) : at::Tensor();
     AttentionResult result{.out = at::empty({qkv.size(0), layout.out_width()}, qkv.options().requires_grad(false)),
-                           .lse = at::empty({layout.heads, qkv.size(0)}, at::kFloat)};
+                           .lse = form.backward ? at::empty({layout.heads, qkv.size(0)}, at::kFloat) : at::Tensor()};
     AttentionCall call = CallOf(qkv, form, mask, plan, layout, biases);
     call.out = result.out.mutable_data_ptr();
-    call.lse = result.lse.mutable_data_ptr<float>();
+    call.lse = form.backward ? result.lse.mutable_data_ptr<float>() : nullptr;
     ForTasks(plan, layout, [&](int64_t sequence, int64_t head, char* work) {
       AttendHead(call, TaskOf(plan, mask, sequence, head), work);
     });

@@ -10,7 +10,9 @@
 namespace muster {
 namespace {
 
-constexpr int64_t kBlock = 48;       // queries at a time: a multiple of every tile's rows
+// Queries at a time: multiples of every tile's rows. Forward the scores of a block stay in the first-level cache.
+constexpr int64_t kBlock = 48, kForwardBlock = 24;
+constexpr int64_t kKeysPerPanel = 2 * kLanes;  // forward, keys are packed in panels [d][kKeysPerPanel]
 constexpr int64_t kStagger = kLanes;  // keeps rows that are powers of two long out of each other's cache sets
 
 // Working memory of a task, in floats.
@@ -21,11 +23,12 @@ struct Work {
   int64_t across;         // from one row of keys side by side to the next
 
   int64_t Transposed() const { return width * across; }
+  int64_t Panels() const { return RoundUp(padded, kKeysPerPanel) * width; }
   int64_t Packed() const { return padded * width; }
   int64_t Tile() const { return kBlock * across; }
   int64_t Queries() const { return kBlock * width; }
   int64_t All() const {
-    return 2 * Transposed() + 3 * Packed() + 2 * Tile() + 3 * Queries() + Decisions::Room(padded) / 2 + kLanes;
+    return Panels() + 2 * Transposed() + 3 * Packed() + 2 * Tile() + 3 * Queries() + Decisions::Room(padded) / 2 + kLanes;
   }
 };
 
@@ -118,8 +121,8 @@ struct Block {
   int64_t head, first, last;
   int64_t first_key, vectors, keys;  // `keys` of them are of the sequence
 
-  Block(const AttentionCall& c, const AttentionTask& t, int64_t h, int64_t begin)
-      : call(c), task(t), head(h), first(begin), last(std::min(begin + kBlock, t.length)) {
+  Block(const AttentionCall& c, const AttentionTask& t, int64_t h, int64_t begin, int64_t block = kBlock)
+      : call(c), task(t), head(h), first(begin), last(std::min(begin + block, t.length)) {
     int64_t seen_begin, seen_end;
     SeenBy(call, task.length, first, last, seen_begin, seen_end);
     first_key = seen_begin / kLanes * kLanes;
@@ -145,13 +148,64 @@ struct Block {
   }
 };
 
+// Keys [first, first + 16) of a task, times `scale`, as columns of their panel; zeros for those beyond the last. `scratch`:
+// 16 rows.
+MUSTER_INLINE void PackKeys(const HeadRows& from, int64_t first, int64_t length, int64_t d, float scale, float* scratch,
+                            float* panels) {
+  const int64_t width = RoundUp(d, kLanes);
+  float* to = panels + first / kKeysPerPanel * kKeysPerPanel * width + first % kKeysPerPanel;
+  if (!from.bfloat16 && d == width && first + kLanes <= length) {
+    const float* keys = static_cast<const float*>(from.data) + from.first + first * from.stride;
+    for (int64_t i = 0; i < width; i += kLanes) {
+      TransposeBlock<true>(keys + i, from.stride, to + i * kKeysPerPanel, kKeysPerPanel, scale);
+    }
+    return;
+  }
+  HeadRows rows = from;
+  rows.first += first * from.stride;
+  const int64_t count = std::clamp<int64_t>(length - first, 0, kLanes);
+  Pack(rows, count, d, scale, scratch);
+  std::fill(scratch + count * width, scratch + kLanes * width, 0.0f);
+  for (int64_t i = 0; i < width; i += kLanes) {
+    TransposeBlock(scratch + i, width, to + i * kKeysPerPanel, kKeysPerPanel);
+  }
+}
+
+// The scores of a block's queries and keys.
+template <typename Registers>
+MUSTER_INLINE void Score(const Block& block, const float* queries, int64_t width, const float* panels, float* scores,
+                         int64_t across) {
+  const int64_t d = block.call.d, end = block.first_key + block.columns();
+  for (int64_t key = block.first_key; key < end;) {
+    const int64_t within = key % kKeysPerPanel, count = std::min(kKeysPerPanel - within, end - key);
+    Product<Registers, false>(block.queries(), count, d, {queries, width, 1},
+                              panels + (key - within) * width + within, kKeysPerPanel, scores + (key - block.first_key),
+                              across);
+    key += count;
+  }
+}
+
+// Starts to load rows [first, last) of the next head into the second-level cache: rows are far apart, so the processor
+// does not do it by itself.
+MUSTER_INLINE void PrefetchNextHead(const Places& places, int64_t head, int64_t first, int64_t last) {
+  const AttentionCall& call = places.call;
+  const int64_t bytes = call.d * (call.bfloat16 ? 2 : 4);
+  for (const int64_t of : {head + 1, places.key_head() + 1, places.value_head() + 1}) {
+    const HeadRows rows = places.In(call.qkv, of, first);
+    const char* row = static_cast<const char*>(rows.data) + rows.first * (call.bfloat16 ? 2 : 4);
+    for (int64_t token = first; token < last; ++token, row += rows.stride * (call.bfloat16 ? 2 : 4)) {
+      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+    }
+  }
+}
+
 template <typename Registers>
 MUSTER_INLINE void ForwardHead(const AttentionCall& call, const AttentionTask& task, char* memory) {
   const Work work(task.length, call.d);
   const Places places{call, task};
   const int64_t d = call.d, width = work.width, sharing = call.heads / call.key_value_heads;
   Floor floor(memory);
-  float* keys_across = floor.Take(work.Transposed());
+  float* panels = floor.Take(work.Panels());
   float* values = floor.Take(work.Packed());
   float* scores = floor.Take(work.Tile());
   float* queries = floor.Take(work.Queries());
@@ -159,25 +213,26 @@ MUSTER_INLINE void ForwardHead(const AttentionCall& call, const AttentionTask& t
   Decisions decisions(reinterpret_cast<uint16_t*>(floor.Take(Decisions::Room(work.padded) / 2 + kLanes)));
   decisions.Start(task.mask_key);
 
-  // Through `values`, which is filled after it.
-  Pack(places.In(call.qkv, places.key_head(), 0), task.length, d, 1 / std::sqrt(static_cast<float>(d)), values);
-  std::fill(values + task.length * width, values + work.padded * width, 0.0f);
-  Transpose(values, width, work.padded, width, keys_across, work.across);
+  const float scale = 1 / std::sqrt(static_cast<float>(d));
+  for (int64_t key = 0; key < work.padded; key += kLanes) {
+    PackKeys(places.In(call.qkv, places.key_head(), 0), key, task.length, d, scale, queries, panels);
+  }
   Pack(places.In(call.qkv, places.value_head(), 0), task.length, d, 1, values);
 
   for (int64_t head = task.key_value_head * sharing; head < (task.key_value_head + 1) * sharing; ++head) {
-    for (int64_t first = 0; first < task.length; first += kBlock) {
-      const Block block(call, task, head, first);
+    const bool prefetches = sharing == 1 && head + 1 < call.heads;
+    for (int64_t first = 0; first < task.length; first += kForwardBlock) {
+      const Block block(call, task, head, first, kForwardBlock);
+      if (prefetches) PrefetchNextHead(places, head, block.first, block.last);
       Pack(places.In(call.qkv, head, first), block.queries(), d, 1, queries);
-      Product<Registers, false>(block.queries(), block.columns(), d, {queries, width, 1},
-                                keys_across + block.first_key, work.across, scores, work.across);
-      float factors[kBlock];
+      Score<Registers>(block, queries, width, panels, scores, work.across);
+      float factors[kForwardBlock];
       for (int64_t r = 0; r < block.queries(); ++r) {
         ScoreRow row;
         block.Row(first + r, decisions, row);
         float top, sum;
         SoftmaxRow(row, scores + r * work.across, top, sum);
-        call.lse[head * call.rows + task.first_row + first + r] = top + std::log(sum);
+        if (call.lse != nullptr) call.lse[head * call.rows + task.first_row + first + r] = top + std::log(sum);
         factors[r] = call.scale / sum;
       }
       Product<Registers, false>(block.queries(), width, block.keys, {scores, work.across, 1},

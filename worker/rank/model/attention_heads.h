@@ -17,7 +17,7 @@ struct AttentionCall {
   const float* bias;   // [heads, BiasWidth(longest)], by key - query + longest - 1; null: none
   const void* qkv;
   void* out;
-  float* lse;  // [heads, rows]
+  float* lse;  // [heads, rows]; null: not wanted
   // For the backward alone.
   const void* d_out;
   void* d_qkv;

@@ -42,6 +42,7 @@ struct AttentionForm {
   // Added to the scores of tokens by their distance: [2 * longest - 1, heads], row key - query + longest - 1, of
   // float32, or of float64 for qkv of float64. Undefined: nothing. It receives its gradient.
   at::Tensor distance_bias;
+  bool backward = true;  // a Backward follows; if not, Forward may leave `lse` undefined
 
   int64_t KeyValueHeads() const { return key_value_heads > 0 ? key_value_heads : heads; }
 };

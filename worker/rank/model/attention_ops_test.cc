@@ -164,6 +164,21 @@ TEST(AttentionOfTheCpu, DependsNeitherOnNeighborsNorOnThreads) {
   }
 }
 
+TEST(AttentionOfTheCpu, IsTheSameBitsWhereNoBackwardFollows) {
+  at::set_num_threads(1);
+  for (const Case& c : Cases()) {
+    const SequencePlanPtr plan = PlanOf(c.lengths);
+    const at::Tensor qkv = Normal({plan->rows, RowWidth(c)}, 1);
+    AttentionForm form = FormOf(c);
+    if (c.bias) form.distance_bias = Normal({2 * plan->longest - 1, c.heads}, 3);
+    const AttentionResult both = CpuAttentionOps().Forward(qkv, form, {DropoutRate(0), 3}, *plan);
+    form.backward = false;
+    const AttentionResult alone = CpuAttentionOps().Forward(qkv, form, {DropoutRate(0), 3}, *plan);
+    EXPECT_TRUE(at::equal(both.out, alone.out)) << c.name;
+    EXPECT_FALSE(alone.lse.defined()) << c.name;
+  }
+}
+
 class Counting final : public AttentionOps {
  public:
   bool Takes(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,

@@ -2,6 +2,7 @@
 // here depends on which thread runs it, and every sum has an order that the sequence alone fixes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -101,8 +102,9 @@ MUSTER_INLINE void Product(int64_t rows, int64_t columns, int64_t depth, const L
   }
 }
 
-// to[c][r] = from[r][c] for 16 rows and columns, in four rounds that interleave rows 8 apart.
-MUSTER_INLINE void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_row) {
+// to[c][r] = scale * from[r][c] for 16 rows and columns, in four rounds that interleave rows 8 apart.
+template <bool scaled = false>
+MUSTER_INLINE void TransposeBlock(const float* from, int64_t from_row, float* to, int64_t to_row, float scale = 1) {
   constexpr Ints kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
   constexpr Ints kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   Floats a[kLanes], b[kLanes];
@@ -122,7 +124,10 @@ MUSTER_INLINE void TransposeBlock(const float* from, int64_t from_row, float* to
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) Store(a[i], to + i * to_row);
+  for (int i = 0; i < kLanes; ++i) {
+    if constexpr (scaled) a[i] *= scale;
+    Store(a[i], to + i * to_row);
+  }
 }
 
 // `rows` and `columns` are multiples of kLanes.
@@ -198,38 +203,74 @@ MUSTER_INLINE bool AllSeen(const ScoreRow& row, int64_t v) {
   return key >= row.seen_begin && key + kLanes <= row.seen_end;
 }
 
+// The lanes of keys that are not seen become `value`.
+MUSTER_INLINE void SetUnseen(const ScoreRow& row, float value, float* s) {
+  for (int64_t v = 0; v < row.vectors; ++v) {
+    if (AllSeen(row, v)) {
+      // The keys that are seen follow each other.
+      v = std::max(v, (row.seen_end - row.first_key) / kLanes - 1);
+      continue;
+    }
+    Floats x;
+    Ints lanes;
+    Load(s + v * kLanes, x);
+    SeenLanes(row, v, lanes);
+    x = lanes ? x : Floats{} + value;
+    Store(x, s + v * kLanes);
+  }
+}
+
+// exp of x <= 0, to 2 units in the last place near 0 and 5 at -87, which all numbers below count as. As Exp(), with one
+// step of the reduction, since what is far below the largest score adds little to a sum.
+MUSTER_INLINE void ExpOfNegative(Floats& x) {
+  constexpr float kRound = 12582912.0f + 127;  // the low bits of x / log(2) + kRound are the exponent of the result
+  const Floats low = Floats{} - 87.3f;
+  x = low > x ? low : x;  // keeps a NaN
+  const Floats shifted = x * 1.44269504088896341f + kRound;
+  const Floats r = x - (shifted - kRound) * 0.693147180559945f;
+  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  x = p * (Floats)((Ints)shifted << 23);
+}
+
 // s <- exp(s + bias - top), 0 where not seen or dropped. top: the largest of those seen. sum: of all seen, dropped ones
 // included.
 MUSTER_INLINE void SoftmaxRow(const ScoreRow& row, float* s, float& top, float& sum) {
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   Floats largest = Floats{} + kNone, total = Floats{}, x;
-  Ints lanes;
-  for (int64_t v = 0; v < row.vectors; ++v) {
-    Load(s + v * kLanes, x);
-    if (row.bias != nullptr) {
+  if (row.bias != nullptr) {
+    for (int64_t v = 0; v < row.vectors; ++v) {
       Floats bias;
+      Load(s + v * kLanes, x);
       Load(row.bias + v * kLanes, bias);
       x += bias;
+      Store(x, s + v * kLanes);
     }
-    if (!AllSeen(row, v)) {
-      SeenLanes(row, v, lanes);
-      x = lanes ? x : Floats{} + kNone;
-    }
-    Store(x, s + v * kLanes);
-    largest = x > largest ? x : largest;
   }
-  top = LargestLane(largest);
+  SetUnseen(row, kNone, s);
   for (int64_t v = 0; v < row.vectors; ++v) {
     Load(s + v * kLanes, x);
-    x -= top;
-    Exp(x);
+    largest = x > largest ? x : largest;
+  }
+  const float subtracted = LargestLane(largest);  // not through `top`, which might be one of the scores
+  for (int64_t v = 0; v < row.vectors; ++v) {
+    Load(s + v * kLanes, x);
+    x -= subtracted;
+    ExpOfNegative(x);
     total += x;
     if (row.decisions != nullptr) {
+      Ints lanes;
       KeptLanes(row, v, lanes);
       x = lanes ? x : Floats{};
     }
     Store(x, s + v * kLanes);
   }
+  SetUnseen(row, 0, s);
+  top = subtracted;
   sum = SumOfLanes(total);
 }
 

@@ -123,6 +123,14 @@ at::Tensor Encoder::Encode(const PackedBatch& batch, const Dropout& dropout) con
   return impl_->config.normalize ? NormalizeRows(pooled) : pooled;
 }
 
+PackedWeights::PackedWeights(const Encoder& encoder) : encoder_(encoder) {
+  const at::NoGradGuard no_grad;
+  for (Linear* linear : encoder_.impl_->layers->Products()) PackWeights(*linear);
+}
+PackedWeights::~PackedWeights() {
+  for (Linear* linear : encoder_.impl_->layers->Products()) linear->packed.clear();
+}
+
 const EncoderConfig& Encoder::config() const { return impl_->config; }
 const EncoderOptions& Encoder::options() const { return impl_->options; }
 std::vector<Parameter>& Encoder::parameters() { return impl_->parameters; }

@@ -95,11 +95,26 @@ class Encoder {
   static uint64_t GraphBytes(const EncoderConfig& config, const PackedBatch& batch, bool bfloat16);
 
  private:
+  friend class PackedWeights;
   struct Impl;
   static absl::StatusOr<std::unique_ptr<Encoder>> Make(EncoderConfig config, const EncoderOptions& options,
                                                        std::vector<Parameter> tensors);
   explicit Encoder(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+// While it lives, the encoder's weights must not change, and Encode reads copies of them in the order of this processor's
+// products (product/matrix_product.h); embeddings are the same bits. Takes as much memory as the weights of the layers,
+// or none where products do without. Must neither begin nor end while the encoder encodes.
+class PackedWeights {
+ public:
+  explicit PackedWeights(const Encoder& encoder);
+  ~PackedWeights();
+  PackedWeights(const PackedWeights&) = delete;
+  PackedWeights& operator=(const PackedWeights&) = delete;
+
+ private:
+  const Encoder& encoder_;
 };
 
 // One tensor of a mapped .safetensors file, in the file's type, copied to 64-byte alignment.

@@ -102,6 +102,7 @@ class EncoderOps {
 
   // Plain: out E [T, I] = mask * f(x + bias), x E [T, I], bias P [I] optional.
   // Gated (x E [T, 2 I], bias P [2 I]): out = mask * (f(a) * b), a the first I columns of x + bias, b the others.
+  // `out` may be x where not gated.
   virtual void Activate(const at::Tensor& x, const at::Tensor& bias, Activation activation, bool gated,
                         const RowMask& mask, const SequencePlan& plan, at::Tensor& out) const = 0;
   // d_x has the shape of x. The column sums of d_x, before it is rounded to E, are added to d_bias, which is optional.

@@ -144,6 +144,20 @@ TEST(Encoder, SingleAgreesWithDouble) {
   EXPECT_LE(difference, 2e-6);
 }
 
+TEST(Encoder, EmbeddingsAreTheSameBitsWithoutAGraphAndWithPackedWeights) {
+  const auto encoder = WideEncoder(SmallConfig(), at::kFloat);
+  const PackedBatch batch = RandomBatch(SmallConfig(), kLengths, 1);
+  const at::Tensor with_graph = encoder->Encode(batch, {}).detach();
+  const at::NoGradGuard no_grad;
+  EXPECT_TRUE(at::equal(encoder->Encode(batch, {}), with_graph));
+  {
+    const PackedWeights packed(*encoder);
+    EXPECT_TRUE(at::equal(encoder->Encode(batch, {}), with_graph));
+  }
+  for (Parameter& parameter : encoder->parameters()) parameter.value.mul_(0.5);
+  EXPECT_FALSE(at::equal(encoder->Encode(batch, {}), with_graph)) << "the copies are gone, so a change has its effect";
+}
+
 TEST(Encoder, RandomWeightsDependOnTheSeedAlone) {
   const auto a = Encoder::Random(SmallConfig(), 1).value(), b = Encoder::Random(SmallConfig(), 1).value(),
              c = Encoder::Random(SmallConfig(), 2).value();

@@ -140,13 +140,15 @@ std::vector<at::Tensor> LayerSegment::Forward(const std::vector<at::Tensor>& inp
   at::Tensor sum1 = Multiply(attention_output, context), normed1 = at::empty_like(sum1),
              statistics1 = EmptyStatistics(x), statistics2 = EmptyStatistics(x);
   ops.AddNorm(sum1, BiasOf(attention_output), x, norm1, masks.attention_output, plan, sum1, statistics1, normed1);
-  const at::Tensor before = Multiply(inner, normed1);
-  at::Tensor inside = at::empty({x.size(0), before.size(1) / (gated ? 2 : 1)}, before.options());
+  at::Tensor before = Multiply(inner, normed1);
+  at::Tensor inside =
+      call.keeps || gated ? at::empty({x.size(0), before.size(1) / (gated ? 2 : 1)}, before.options()) : before;
   ops.Activate(before, BiasOf(inner), activation, gated, masks.inside, plan, inside);
+  if (!call.keeps) before.reset();
   at::Tensor sum2 = Multiply(output, inside), normed2 = at::empty_like(sum2);
   inside.reset();
   ops.AddNorm(sum2, BiasOf(output), pre_norm ? sum1 : normed1, norm2, masks.output, plan, sum2, statistics2, normed2);
-  kept = {context, sum1, statistics1, before, sum2, statistics2};
+  if (call.keeps) kept = {context, sum1, statistics1, before, sum2, statistics2};
   if (IsLast()) return {normed2};
   return {pre_norm ? sum2 : normed2, MultiplyAddBias(next, normed2)};
 }

@@ -17,8 +17,8 @@ class Layers {
   virtual ~Layers() = default;
   // The last hidden states [T, hidden_size] of a packed batch, with a graph where gradients are enabled.
   virtual at::Tensor Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const = 0;
-  // Its products, whose copies in bfloat16 the encoder keeps up to date. Those that kept graphs were made with stay as
-  // they are: each call gives new ones.
+  // Its products, whose copies in other types and orders the encoder keeps up to date. Those that kept graphs were made
+  // with stay as they are: each call gives new ones.
   virtual std::vector<Linear*> Products() = 0;
 };
 

@@ -55,9 +55,13 @@ at::Tensor Product(const Linear& linear, const at::Tensor& x, bool bias) {
   } else {
     out = at::empty({x.size(0), linear.OutputSize()}, x.options());
   }
+  auto packed = linear.packed.begin();
   ForMasters(linear, [&](const Affine& master, const Linear::Adapter* adapter, int64_t first, int64_t columns) {
     at::Tensor part = out.narrow(1, first, columns);
-    if (!IsCast(linear)) MultiplyInto(x, master.weight.t(), bias ? master.bias : at::Tensor(), part);
+    if (!IsCast(linear)) {
+      MultiplyInto(x, master.weight.t(), bias ? master.bias : at::Tensor(), part,
+                   linear.packed.empty() ? at::Tensor() : *packed++);
+    }
     if (adapter != nullptr) part.addmm_(at::mm(x, DownOf(*adapter).t()), UpOf(*adapter).t(), 1, linear.scale);
   });
   return out;
@@ -112,6 +116,12 @@ void RefreshCast(Linear& linear) {
     adapter.down_cast = adapter.down.to(at::kBFloat16);
     adapter.up_cast = adapter.up.to(at::kBFloat16);
   }
+}
+
+void PackWeights(Linear& linear) {
+  linear.packed.clear();
+  if (IsCast(linear)) return;
+  for (const Affine& master : linear.masters) linear.packed.push_back(PackRightFactor(master.weight.t()));
 }
 
 at::Tensor Multiply(const Linear& linear, const at::Tensor& x) { return Product(linear, x, /*bias=*/false); }

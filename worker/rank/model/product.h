@@ -25,6 +25,8 @@ struct ParameterLists {
 struct Linear {
   std::vector<Affine> masters;
   Affine cast;  // of all masters, in bfloat16; undefined where the encoder does not compute in it
+  // Copies of the masters' weights, which do not change meanwhile, by PackRightFactor. Empty: none.
+  std::vector<at::Tensor> packed;
 
   // The trained adapter of a master whose weight is fixed: adds scale * up down to it. Undefined: no adapter.
   struct Adapter {
@@ -41,6 +43,9 @@ struct Linear {
 
 // Makes the copies in bfloat16 again.
 void RefreshCast(Linear& linear);
+
+// Makes `packed`, in float32 alone.
+void PackWeights(Linear& linear);
 
 // x [T, in] times the weights, side by side: [T, OutputSize()], without the biases. Builds no graph.
 at::Tensor Multiply(const Linear& linear, const at::Tensor& x);

@@ -51,6 +51,7 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
 SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) {
   auto call = c10::make_intrusive<SegmentCall>();
   call->plan = plan;
+  call->keeps = at::GradMode::is_enabled();
   call->hidden = DropoutRate(dropout.hidden);
   call->attention = DropoutRate(dropout.attention);
   call->tokens = tokens;
@@ -59,7 +60,7 @@ SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const 
 
 std::vector<at::Tensor> RunSegment(const SegmentPtr& segment, const std::vector<at::Tensor>& inputs,
                                    const SegmentCallPtr& call) {
-  if (!at::GradMode::is_enabled()) {
+  if (!call->keeps) {
     variable_list kept;
     return segment->Forward(inputs, *call, kept);
   }

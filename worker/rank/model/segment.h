@@ -19,9 +19,11 @@ namespace muster {
 struct SegmentCall : torch::CustomClassHolder {
   SequencePlanPtr plan;
   DropoutRate hidden{0}, attention{0};
+  bool keeps = true;             // whether a Backward follows; if not, Forward may leave `kept` empty
   at::Tensor tokens, positions;  // int64 [T]; the second: rows of the table of positions, where there is one
 };
 using SegmentCallPtr = c10::intrusive_ptr<SegmentCall>;
+// Of the calling thread's grad mode, which stays for the whole Encode.
 SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan);
 
 // Immutable once a graph of it exists: where copies of weights in bfloat16 are made again, they belong to a new segment.
@@ -29,7 +31,7 @@ class Segment : public torch::CustomClassHolder {
  public:
   // The parameters that the backward adds gradients to. Those that it reads must not change before it, as autograd checks.
   virtual ParameterLists Parameters() const = 0;
-  // Sets `kept` to the tensors that Backward needs: inputs, outputs and others. Builds no graph.
+  // Sets `kept` to the tensors that Backward needs, if there will be one: inputs, outputs and others. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                           std::vector<at::Tensor>& kept) const = 0;
   // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined

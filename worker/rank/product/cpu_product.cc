@@ -30,24 +30,25 @@ constexpr int64_t RowBlocks(int64_t rows) { return (rows + kRows - 1) / kRows; }
 
 enum class Store { kNew, kBiased, kAdded };
 
-// c = sum, bias + sum, or c + sum of a(r, k) * b[k][n], for a tile. Element (r, k) of `a`: a[r * row + k * step].
-template <int64_t row, int64_t step, Store store>
+// c = sum, bias + sum, or c + sum of a(r, k) * b[k][n], for R rows of a tile. Element (r, k) of `a`:
+// a[r * row + k * step].
+template <int R, int64_t row, int64_t step, Store store>
 MUSTER_INLINE void Tile(int64_t depth, const float* a, const float* b, const float* bias, float* c, int64_t c_row) {
-  Vector sum[kRows][kVectors] = {};
+  Vector sum[R][kVectors] = {};
 #pragma GCC unroll 1
   for (int64_t k = 0; k < depth; ++k) {
     Vector right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) std::memcpy(&right[v], b + k * kPanel + v * kLanes, sizeof(Vector));
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < R; ++r) {
       const float left = a[r * row + k * step];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[r][v] += left * right[v];
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
+  for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       Vector other;
@@ -60,22 +61,22 @@ MUSTER_INLINE void Tile(int64_t depth, const float* a, const float* b, const flo
   }
 }
 
-// The columns of `b` [first, first + kPanel) at rows [begin, end), row by row; zeros beyond the last column.
-MUSTER_INLINE void PackPanel(const ProductJob& job, int64_t first, int64_t begin, int64_t end, float* to) {
-  const int64_t count = std::min(kPanel, job.columns - first);
-  const float* from = job.b.data + begin * job.b.row + first * job.b.column;
+// The columns of `b` [first, first + kPanel) of `columns`, at rows [begin, end), row by row; zeros beyond the last column.
+MUSTER_INLINE void PackPanel(const Matrix& b, int64_t columns, int64_t first, int64_t begin, int64_t end, float* to) {
+  const int64_t count = std::min(kPanel, columns - first);
+  const float* from = b.data + begin * b.row + first * b.column;
   int64_t k = 0;
-  if (count == kPanel && job.b.column == 1) {
-    for (; k < end - begin; ++k) std::memcpy(to + k * kPanel, from + k * job.b.row, kPanel * sizeof(float));
-  } else if (count == kPanel && job.b.row == 1) {
+  if (count == kPanel && b.column == 1) {
+    for (; k < end - begin; ++k) std::memcpy(to + k * kPanel, from + k * b.row, kPanel * sizeof(float));
+  } else if (count == kPanel && b.row == 1) {
     for (; k + kLanes <= end - begin; k += kLanes) {
       for (int64_t n = 0; n < kPanel; n += kLanes) {
-        TransposeBlock(from + k + n * job.b.column, job.b.column, to + k * kPanel + n, kPanel);
+        TransposeBlock(from + k + n * b.column, b.column, to + k * kPanel + n, kPanel);
       }
     }
   }
   for (; k < end - begin; ++k) {
-    for (int64_t n = 0; n < kPanel; ++n) to[k * kPanel + n] = n < count ? from[k * job.b.row + n * job.b.column] : 0;
+    for (int64_t n = 0; n < kPanel; ++n) to[k * kPanel + n] = n < count ? from[k * b.row + n * b.column] : 0;
   }
 }
 
@@ -118,11 +119,18 @@ MUSTER_INLINE void StoreTile(const ProductJob& job, const Piece& piece) {
   float* out = job.out + piece.first_row * job.out_row + piece.first_column;
   const float* bias = job.bias == nullptr ? nullptr : job.bias + piece.first_column;
   if (rows == kRows && columns == kPanel) {
-    Tile<kRow, kStep, store>(piece.depth, piece.a, piece.b, bias, out, job.out_row);
+    Tile<kRows, kRow, kStep, store>(piece.depth, piece.a, piece.b, bias, out, job.out_row);
     return;
   }
   alignas(64) float tile[kRows * kPanel];
-  Tile<kRow, kStep, Store::kNew>(piece.depth, piece.a, piece.b, nullptr, tile, kPanel);
+  constexpr int kThird = kRows / 3;
+  if (rows <= kThird) {
+    Tile<kThird, kRow, kStep, Store::kNew>(piece.depth, piece.a, piece.b, nullptr, tile, kPanel);
+  } else if (rows <= 2 * kThird) {
+    Tile<2 * kThird, kRow, kStep, Store::kNew>(piece.depth, piece.a, piece.b, nullptr, tile, kPanel);
+  } else {
+    Tile<kRows, kRow, kStep, Store::kNew>(piece.depth, piece.a, piece.b, nullptr, tile, kPanel);
+  }
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t n = 0; n < columns; ++n) {
       float& to = out[r * job.out_row + n];
@@ -182,34 +190,39 @@ MUSTER_INLINE void ComputeUnits(const Shared& shared, int64_t begin, int64_t end
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 bool HasAvx512() { return __builtin_cpu_supports("x86-64-v4"); }
-bool IsAmd() { return __builtin_cpu_is("amd"); }
+// AMD's, and Intel's since Sapphire Rapids (and Cooper Lake).
+bool IsMeasured() { return __builtin_cpu_is("amd") || __builtin_cpu_supports("avx512bf16"); }
 #define MUSTER_AVX512 __attribute__((target("arch=x86-64-v4")))
 #else
 bool HasAvx512() { return false; }
-bool IsAmd() { return false; }
+bool IsMeasured() { return false; }
 #define MUSTER_AVX512
 #endif
 
-MUSTER_AVX512 void Pack(const ProductJob& job, int64_t first, int64_t begin, int64_t end, float* to) {
-  PackPanel(job, first, begin, end, to);
+MUSTER_AVX512 void Pack(const Matrix& b, int64_t columns, int64_t first, int64_t begin, int64_t end, float* to) {
+  PackPanel(b, columns, first, begin, end, to);
 }
 MUSTER_AVX512 void Compute(const Shared& shared, int64_t begin, int64_t end) { ComputeUnits(shared, begin, end); }
+
+int64_t PanelsOf(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
 
 // Packs the panels and computes the units, on this thread and others that call Work(). Guided: a thread that asks for
 // units takes its share of half of what is left, so that it asks seldom, and all end together.
 class SharedWork {
  public:
+  // `packed`: where the panels are packed to; null: they are.
   SharedWork(const Shared& shared, float* packed, int64_t threads)
       : shared_(shared),
         packed_(packed),
-        panels_((shared.job.columns + kPanel - 1) / kPanel),
+        panels_(packed == nullptr ? 0 : PanelsOf(shared.job.columns)),
         units_(RowBlocks(shared.job.rows) * ((shared.job.columns + shared.columns - 1) / shared.columns)),
         sharing_(threads > 1 ? 2 * threads : 1) {}
 
   void Work() {
     const int64_t end = shared_.first + shared_.depth;
     for (int64_t panel = next_panel_++; panel < panels_; panel = next_panel_++) {
-      Pack(shared_.job, panel * kPanel, shared_.first, end, packed_ + panel * kPanel * shared_.depth);
+      Pack(shared_.job.b, shared_.job.columns, panel * kPanel, shared_.first, end,
+           packed_ + panel * kPanel * shared_.depth);
       done_.fetch_add(1, std::memory_order_release);
     }
     // Another thread still packs its last panel: waiting is shorter than a second wake-up of all threads.
@@ -246,22 +259,38 @@ bool CanRunOwnProducts() {
 }
 
 bool UsesOwnProducts() {
-  static const bool uses = HasAvx512() && IsAmd();
+  static const bool uses = HasAvx512() && IsMeasured();
   return uses;
 }
 
+int64_t PackedRightFactorSize(int64_t depth, int64_t columns) { return PanelsOf(columns) * kPanel * depth; }
+
+void PackRightFactor(const Matrix& b, int64_t depth, int64_t columns, float* to) {
+  at::parallel_for(0, PanelsOf(columns), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t first = 0; first < depth; first += kPackedDepth) {
+      const int64_t last = std::min(depth, first + kPackedDepth);
+      float* part = to + PackedRightFactorSize(first, columns);
+      for (int64_t panel = begin; panel < end; ++panel) {
+        Pack(b, columns, panel * kPanel, first, last, part + panel * kPanel * (last - first));
+      }
+    }
+  });
+}
+
 void OwnProduct(const ProductJob& job) {
-  const int64_t panels = (job.columns + kPanel - 1) / kPanel;
   const int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-  const at::Tensor memory = at::empty({panels * kPanel * std::min(job.depth, kPackedDepth)}, at::kFloat);
-  float* packed = memory.mutable_data_ptr<float>();
+  at::Tensor memory;
+  if (job.packed_b == nullptr) {
+    memory = at::empty({PackedRightFactorSize(std::min(job.depth, kPackedDepth), job.columns)}, at::kFloat);
+  }
+  float* copy = memory.defined() ? memory.mutable_data_ptr<float>() : nullptr;
   for (int64_t first = 0; first < job.depth; first += kPackedDepth) {
     const Shared shared{.job = job,
                         .columns = ColumnsOfUnit(job, threads),
                         .first = first,
                         .depth = std::min(kPackedDepth, job.depth - first),
-                        .packed = packed};
-    SharedWork work(shared, packed, threads);
+                        .packed = copy != nullptr ? copy : job.packed_b + PackedRightFactorSize(first, job.columns)};
+    SharedWork work(shared, copy, threads);
     at::parallel_for(0, threads, 1, [&](int64_t, int64_t) { work.Work(); });
   }
 }

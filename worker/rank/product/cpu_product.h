@@ -15,8 +15,9 @@ struct Matrix {
 struct ProductJob {
   int64_t rows, columns, depth;  // out: [rows, columns]; a: [rows, depth]; b: [depth, columns]
   Matrix a, b;
-  const float* bias = nullptr;  // [columns]
-  bool add = false;             // excludes a bias
+  const float* packed_b = nullptr;  // by PackRightFactor: `b` is not read
+  const float* bias = nullptr;      // [columns]
+  bool add = false;                 // excludes a bias
   float* out;
   int64_t out_row;  // from one row of `out` to the next
 };
@@ -33,5 +34,10 @@ bool UsesOwnProducts();
 void OwnProduct(const ProductJob& job);
 
 inline constexpr int64_t kProductDepth = 512;
+
+// Copies `b` in the order in which products read it, for many products with the same `b`: otherwise each makes the copy.
+// The bits of a product do not depend on it. On the threads of at::parallel_for.
+void PackRightFactor(const Matrix& b, int64_t depth, int64_t columns, float* to);
+int64_t PackedRightFactorSize(int64_t depth, int64_t columns);  // in floats
 
 }  // namespace muster

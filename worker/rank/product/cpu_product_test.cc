@@ -96,6 +96,20 @@ TEST_F(Products, ARowDoesNotDependOnTheOthers) {
   EXPECT_TRUE(at::equal(all.narrow(0, 41, 5), some));
 }
 
+// In one part along `depth`, and in several.
+TEST_F(Products, AreTheSameBitsWithAPackedRightFactor) {
+  for (const int64_t depth : {40, 1100, 5000}) {
+    for (const bool transposed : {false, true}) {
+      const at::Tensor a = at::randn({37, depth}), b = Random(depth, 70, transposed), bias = at::randn({70});
+      at::Tensor plain = at::empty({37, 70}), packed = at::empty({37, 70});
+      RunOwnProduct(a, b, bias, /*add=*/false, plain);
+      // `b` itself is not read.
+      RunOwnProduct(a, at::zeros_like(b), bias, /*add=*/false, packed, PackForOwnProduct(b));
+      EXPECT_TRUE(at::equal(plain, packed)) << depth << " deep, transposed " << transposed;
+    }
+  }
+}
+
 TEST_F(Products, KeepNotANumberAndInfinity) {
   at::Tensor a = at::ones({13, 20}), b = at::ones({20, 40}), out = at::empty({13, 40});
   a[3][7] = std::numeric_limits<float>::quiet_NaN();

@@ -1,6 +1,7 @@
 #include "worker/rank/product/matrix_product.h"
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/record_function.h>
 
@@ -22,13 +23,26 @@ Matrix MatrixOf(const at::Tensor& tensor) {
 
 }  // namespace
 
-void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out) {
+at::Tensor PackForOwnProduct(const at::Tensor& b) {
+  at::Tensor packed = at::empty({PackedRightFactorSize(b.size(0), b.size(1))}, at::kFloat);
+  PackRightFactor(MatrixOf(b), b.size(0), b.size(1), packed.mutable_data_ptr<float>());
+  return packed;
+}
+
+at::Tensor PackRightFactor(const at::Tensor& b) {
+  const bool used = b.is_cpu() && b.scalar_type() == at::kFloat && b.numel() > 0 && IsDense(b) && UsesOwnProducts();
+  return used ? PackForOwnProduct(b) : at::Tensor();
+}
+
+void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out,
+                   const at::Tensor& packed_b) {
   RECORD_FUNCTION("muster::Product", std::vector<c10::IValue>({a, b}));
   const ProductJob job{.rows = out.size(0),
                        .columns = out.size(1),
                        .depth = a.size(1),
                        .a = MatrixOf(a),
                        .b = MatrixOf(b),
+                       .packed_b = packed_b.defined() ? packed_b.const_data_ptr<float>() : nullptr,
                        .bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr,
                        .add = add,
                        .out = out.mutable_data_ptr<float>(),
@@ -36,8 +50,9 @@ void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& b
   OwnProduct(job);
 }
 
-void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out) {
-  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, bias, /*add=*/false, out);
+void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out,
+                  const at::Tensor& packed_b) {
+  if (IsOwn(a, b, out)) return RunOwnProduct(a, b, bias, /*add=*/false, out, packed_b);
   if (bias.defined()) {
     at::addmm_out(out, bias, a, b);
   } else {

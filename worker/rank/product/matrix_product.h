@@ -6,12 +6,20 @@
 
 namespace muster {
 
-// out [M, N] = a [M, K] b [K, N], + bias [N] where it is defined.
-void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out);
+// out [M, N] = a [M, K] b [K, N], + bias [N] where it is defined. packed_b: by PackRightFactor, or undefined.
+void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, at::Tensor& out,
+                  const at::Tensor& packed_b = {});
 // out += a b.
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out);
 
+// A copy of `b` that makes many products with it cheaper, while it does not change; the same bits come out. Undefined where
+// products of this type on this processor do without.
+at::Tensor PackRightFactor(const at::Tensor& b);
+
 // Computes either with the kernels of cpu_product.h, whose requirements on processor, type and strides must be met.
-void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out);
+void RunOwnProduct(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, bool add, at::Tensor& out,
+                   const at::Tensor& packed_b = {});
+// PackRightFactor for them, on any processor that can run them.
+at::Tensor PackForOwnProduct(const at::Tensor& b);
 
 }  // namespace muster

@@ -1,5 +1,5 @@
 // Compares products of an encoder's shapes by our own kernels with torch's, in turns, after the processor's peak, which
-// bounds both: muster-product-bench [THREADS] [REPEATS].
+// bounds both: muster-product-bench [THREADS] [REPEATS]. It also says whether the encoder uses them on this processor.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "worker/rank/model/attention_tiles.h"
+#include "worker/rank/product/cpu_product.h"
 #include "worker/rank/product/matrix_product.h"
 
 namespace muster {
@@ -94,13 +95,20 @@ void Measure(const Shape& shape, int repeats) {
   const at::Tensor x = at::randn({shape.tokens, shape.in}), weight = at::randn({shape.out, shape.in}),
                    y = at::randn({shape.tokens, shape.out});
   at::Tensor forward = at::empty_like(y), backward = at::empty_like(x), gradient = at::zeros_like(weight);
+  const at::Tensor packed = PackForOwnProduct(weight.t());
   const std::pair<const char*, std::function<void(bool)>> forms[] = {
       {"forward",
-       [&](bool own) { own ? MultiplyInto(x, weight.t(), {}, forward) : void(at::mm_out(forward, x, weight.t())); }},
+       [&](bool own) {
+         own ? RunOwnProduct(x, weight.t(), {}, false, forward) : void(at::mm_out(forward, x, weight.t()));
+       }},
+      {"forward, packed",
+       [&](bool own) {
+         own ? RunOwnProduct(x, weight.t(), {}, false, forward, packed) : void(at::mm_out(forward, x, weight.t()));
+       }},
       {"input's gradient",
-       [&](bool own) { own ? MultiplyInto(y, weight, {}, backward) : void(at::mm_out(backward, y, weight)); }},
+       [&](bool own) { own ? RunOwnProduct(y, weight, {}, false, backward) : void(at::mm_out(backward, y, weight)); }},
       {"weight's gradient",
-       [&](bool own) { own ? AddProductTo(y.t(), x, gradient) : void(gradient.addmm_(y.t(), x)); }}};
+       [&](bool own) { own ? RunOwnProduct(y.t(), x, {}, true, gradient) : void(gradient.addmm_(y.t(), x)); }}};
   for (const auto& [name, product] : forms) {
     std::vector<double> seconds[2];
     for (int turn = -1; turn < repeats; ++turn) {
@@ -127,5 +135,8 @@ int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
   at::set_num_threads(threads);
   muster::MeasurePeak(threads);
+  std::printf("this processor %s our own kernels, and the encoder %s them\n",
+              muster::CanRunOwnProducts() ? "can run" : "cannot run", muster::UsesOwnProducts() ? "uses" : "does not use");
+  if (!muster::CanRunOwnProducts()) return 1;
   for (const muster::Shape& shape : muster::kShapes) muster::Measure(shape, argc > 2 ? std::atoi(argv[2]) : 9);
 }
