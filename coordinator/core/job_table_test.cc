@@ -5,7 +5,7 @@
 
 #include <map>
 #include <random>
-#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/deterministic_bytes.h"
@@ -60,7 +60,9 @@ TEST(JobTable, SettlingChangesNothingThatCanBeSeen) {
         break;
       case 3:
         ASSERT_EQ(table.Find(id) == nullptr, !expected.contains(id));
-        if (expected.contains(id)) ASSERT_EQ(DeterministicBytes(table.at(id)), DeterministicBytes(expected.at(id)));
+        if (expected.contains(id)) {
+          ASSERT_EQ(DeterministicBytes(std::as_const(table).at(id)), DeterministicBytes(expected.at(id)));
+        }
         break;
       case 4:
         if (expected.contains(id)) {

@@ -3,7 +3,6 @@
 #include <malloc.h>
 #include <time.h>
 
-#include <algorithm>
 #include <functional>
 #include <utility>
 
