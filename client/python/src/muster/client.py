@@ -15,7 +15,7 @@ from .errors import InvalidArgumentError, MusterError, NotFoundError, explain_un
 from .job import Job
 from .v1 import blob_pb2, cluster_pb2, data_pb2, job_pb2, model_pb2
 
-_PHASES = {_job_file.word_of(value): value.number for value in job_pb2.JobPhase.DESCRIPTOR.values if value.number}
+_PHASES: dict[str, Any] = {_job_file.word_of(value): value.number for value in job_pb2.JobPhase.DESCRIPTOR.values if value.number}
 _SHOWN = 5  # jobs that an error names
 
 
