@@ -28,7 +28,8 @@ def connect(address: Optional[str] = None, certs: Union[str, os.PathLike[str], N
     is enough where the command `muster status` works.
 
     address: "HOST:PORT" of the coordinator. certs: a folder with ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and
-    tls.key; with a token, the authority alone is enough. insecure: no TLS.
+    tls.key, which are read once; with a token, the authority alone is enough. token_file: is read for every call.
+    insecure: no TLS.
 
     Raises InvalidArgumentError, UnreachableError, RefusedError.
     """
