@@ -218,8 +218,7 @@ class PythonClient(TopicsCase):
         self.assertEqual(len(names["log"].splitlines()), 1 + 4)
         self.assertTrue(list((folder / "runs/second").glob("*tfevents*")))
         self.assertEqual(names["preview"].total_steps, 4)
-        for third in self.client.jobs(name_prefix="third"):
-            third.cancel()
+        self.client.job("third").wait(timeout=300)
 
 
 def yaml_of(job):

@@ -3,7 +3,9 @@ installed package passes its unit tests with the newest grpcio and protobuf, its
 W&B take what it writes.
 
 The wheels' versions are beside this file: python_client_build.txt (what the build needs), python_client_run.txt (what users get) and
-python_client_tools.txt (what the tests compare with)."""
+python_client_tools.txt (what the tests compare with).
+
+usage: python_client_test.py [/FOLDER/OF/WHEELS]"""
 import os
 import pathlib
 import shutil
@@ -15,13 +17,27 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "client/python"
-WHEELS = ROOT / ".deps/python-client"
+WHEELS = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1].startswith("/") else ROOT / ".deps/python-client")
 
 TRACKERS = '''
 import os, pathlib, sys, unittest
 sys.path[:0] = [os.environ["CLIENT"] + "/tests", os.environ["CLIENT"] + "/testing"]
 import scratch, trackers_test
 from muster import trackers
+
+def records(data):
+    """Of W&B's file: a header of 7 bytes, then LevelDB's log format (blocks of 32 KiB; checksum, length, kind, bytes)."""
+    at, waiting = 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # the rest of a block is empty
+            at += 32768 - at % 32768
+            continue
+        length, kind = int.from_bytes(data[at + 4:at + 6], "little"), data[at + 6]
+        waiting += data[at + 7:at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield waiting
+            waiting = b""
 
 class Real(unittest.TestCase):
     folder = pathlib.Path(os.environ["FOLDER"])
@@ -50,11 +66,9 @@ class Real(unittest.TestCase):
         trackers.mirror(trackers_test.FakeJob(), [trackers.WandB("project", "n")])
         self.assertIsNone(wandb.run, "it was finished")
         from wandb.proto import wandb_internal_pb2
-        from wandb.sdk.internal.datastore import DataStore
         path, = (self.folder / "wandb").glob("offline-run-*/*.wandb")
-        store, history = DataStore(), []
-        store.open_for_scan(str(path))
-        while (data := store.scan_data()) is not None:
+        history = []
+        for data in records(path.read_bytes()):
             record = wandb_internal_pb2.Record.FromString(data)
             if record.WhichOneof("record_type") == "history":
                 history.append({item.key or "/".join(item.nested_key): item.value_json for item in record.history.item})
@@ -127,5 +141,5 @@ class Installed(unittest.TestCase):
 
 if __name__ == "__main__":
     if not WHEELS.is_dir():
-        sys.exit(".deps/python-client is missing: deploy/bootstrap --long makes it")
+        sys.exit(f"{WHEELS} is missing: deploy/bootstrap --long makes it")
     unittest.main(verbosity=2)

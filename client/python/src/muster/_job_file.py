@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 import yaml
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, EnumValueDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from . import _names
@@ -28,17 +28,17 @@ _FLOAT_MAX = 3.4028234663852886e38
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
-def word_of(value: EnumValueDescriptor) -> str:
+def word_of(value: Any) -> str:
     """JOB_PHASE_QUEUED → queued; …_UNSPECIFIED → default."""
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", value.type.name).upper() + "_"
     if value.name == prefix + "UNSPECIFIED":
         return "default"
-    return (value.name[len(prefix):] if value.name.startswith(prefix) else value.name).lower()
+    return str(value.name[len(prefix):] if value.name.startswith(prefix) else value.name).lower()
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
+def _is_repeated(field: Any) -> bool:
     repeated = getattr(field, "is_repeated", None)  # protobuf before 6.30 has only `label`
-    return bool(repeated) if repeated is not None else field.label == FieldDescriptor.LABEL_REPEATED
+    return bool(getattr(field, "label") == FieldDescriptor.LABEL_REPEATED if repeated is None else repeated)
 
 
 class _YamlValue:
@@ -98,7 +98,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _field_names(type_: Descriptor) -> list[str]:
+def _field_names(type_: Any) -> list[str]:
     return [field.name for field in type_.fields]
 
 
@@ -123,7 +123,7 @@ def _number(text: str) -> Optional[float]:
     return number if math.isfinite(number) else None
 
 
-def _enum_number(type_: EnumDescriptor, text: str) -> Optional[int]:
+def _enum_number(type_: Any, text: str) -> Optional[int]:
     for value in type_.values:
         # POOLING_UNSPECIFIED was POOLING_DEFAULT: files that an older version printed have it.
         former = value.name[:-len("UNSPECIFIED")] + "DEFAULT" if value.name.endswith("_UNSPECIFIED") else ""
@@ -170,7 +170,7 @@ class Reader:
             self.places[_join(path, key)] = self._place(key_value)
             self.read_field(item, _join(path, key), field, message)
 
-    def read_field(self, value: _Value, path: str, field: FieldDescriptor, message: Message) -> None:
+    def read_field(self, value: _Value, path: str, field: Any, message: Message) -> None:
         message.ClearField(field.name)
         if value.is_null:
             return
@@ -190,7 +190,7 @@ class Reader:
                 raise self._wrong(value, path, "must be a single value.")
             setattr(message, field.name, self._scalar(value, text, path, field))
 
-    def _add_item(self, item: _Value, path: str, field: FieldDescriptor, message: Message) -> None:
+    def _add_item(self, item: _Value, path: str, field: Any, message: Message) -> None:
         text = item.text
         is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING
         if text is None:
@@ -204,7 +204,7 @@ class Reader:
             raise self._wrong(item, path, f'"{text}" is not a number that this list can hold.')
         getattr(message, field.name).append(read)
 
-    def _scalar(self, value: _Value, text: str, path: str, field: FieldDescriptor) -> Any:
+    def _scalar(self, value: _Value, text: str, path: str, field: Any) -> Any:
         kind = field.cpp_type
         read: Any = None
         if kind == FieldDescriptor.CPPTYPE_STRING:

@@ -63,7 +63,7 @@ def read_token(file: str) -> str:
     return token
 
 
-class _Token(grpc.AuthMetadataPlugin):  # type: ignore[misc]
+class _Token(grpc.AuthMetadataPlugin):
     """Sends the token with every call, only over TLS. A token file is read again for each call, since it may be replaced."""
 
     def __init__(self, endpoint: _endpoint.Endpoint) -> None:
@@ -89,7 +89,7 @@ def open_channel(address: str, endpoint: _endpoint.Endpoint) -> grpc.Channel:
 def _class_of(descriptor: Any) -> Any:
     if hasattr(message_factory, "GetMessageClass"):
         return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory().GetPrototype(descriptor)  # protobuf before 4.22
+    return getattr(message_factory.MessageFactory(), "GetPrototype")(descriptor)  # protobuf before 4.22
 
 
 class Service:
@@ -162,7 +162,7 @@ def pause_before_retry(channel: grpc.Channel, seconds: float) -> None:
     is there answers ends the pause. (grpc.channel_ready_future leaves a thread that fails when the channel is closed.)"""
     started = time.monotonic()
     try:
-        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", wait_for_ready=True, timeout=seconds)
+        channel.unary_unary("/grpc.health.v1.Health/Check", None, None)(b"", wait_for_ready=True, timeout=seconds)
     except grpc.RpcError:
         pass
     waited = time.monotonic() - started

@@ -15,7 +15,7 @@ from .errors import InvalidArgumentError, MusterError, NotFoundError, explain_un
 from .job import Job
 from .v1 import blob_pb2, cluster_pb2, data_pb2, job_pb2, model_pb2
 
-_PHASES = {_job_file.word_of(value): value.number for value in job_pb2.JobPhase.DESCRIPTOR.values if value.number}
+_PHASES: dict[str, Any] = {_job_file.word_of(value): value.number for value in job_pb2.JobPhase.DESCRIPTOR.values if value.number}
 _SHOWN = 5  # jobs that an error names
 
 
@@ -28,7 +28,8 @@ def connect(address: Optional[str] = None, certs: Union[str, os.PathLike[str], N
     is enough where the command `muster status` works.
 
     address: "HOST:PORT" of the coordinator. certs: a folder with ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and
-    tls.key; with a token, the authority alone is enough. insecure: no TLS.
+    tls.key, which are read once; with a token, the authority alone is enough. token_file: is read for every call.
+    insecure: no TLS.
 
     Raises InvalidArgumentError, UnreachableError, RefusedError.
     """

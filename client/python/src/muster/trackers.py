@@ -61,7 +61,7 @@ class MLflow:
         self._mlflow: Any = mlflow
         if experiment:
             mlflow.set_experiment(experiment)
-        self._name, self._run = run_name, None
+        self._name, self._run = run_name, None  # type: Optional[str], Any
 
     def start(self, job: Job) -> None:
         self._run = self._mlflow.start_run(run_name=self._name, nested=self._mlflow.active_run() is not None)
@@ -82,7 +82,8 @@ class WandB:
 
     def __init__(self, target: Any = None, run_name: Optional[str] = None) -> None:
         self._name, self._own = run_name, target is None or isinstance(target, str)
-        self._project, self._run = (target, None) if self._own else (None, target)
+        self._project: Optional[str] = target if self._own else None
+        self._run: Any = None if self._own else target
 
     def start(self, job: Job) -> None:
         if self._own:
@@ -93,7 +94,6 @@ class WandB:
         self._run.define_metric("*", step_metric="step")
 
     def log(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
-        assert self._run is not None
         self._run.log({**metrics, "step": step})
 
     def finish(self, succeeded: bool) -> None:
