@@ -123,13 +123,22 @@ class DataServerTest : public testing::Test {
       muster::v1::ImportDatasetResponse response;
       while (stream->Read(&response)) continue;
     }
+    absl::Status Finish() {
+      stream->WritesDone();
+      ReadToEnd();
+      return FromGrpc(stream->Finish());
+    }
     grpc::ClientContext call;
     std::unique_ptr<grpc::ClientReaderWriter<muster::v1::ImportDatasetRequest, muster::v1::ImportDatasetResponse>> stream;
   };
   // Sends the header and the beginning of a file, which is still empty.
   std::unique_ptr<OpenImport> BeginImport(const muster::v1::ImportHeader& header, const std::string& path) {
+    return BeginImportAs(operator_, header, path);
+  }
+  static std::unique_ptr<OpenImport> BeginImportAs(const std::shared_ptr<grpc::Channel>& channel,
+                                                   const muster::v1::ImportHeader& header, const std::string& path) {
     auto import = std::make_unique<OpenImport>();
-    import->stream = muster::v1::DataService::NewStub(operator_)->ImportDataset(&import->call);
+    import->stream = muster::v1::DataService::NewStub(channel)->ImportDataset(&import->call);
     muster::v1::ImportDatasetRequest request;
     *request.mutable_header() = header;
     EXPECT_TRUE(import->stream->Write(request));

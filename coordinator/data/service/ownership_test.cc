@@ -14,35 +14,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// An import that has begun, and that the test ends.
-class OpenImport {
- public:
-  OpenImport(const std::shared_ptr<grpc::Channel>& channel, const v1::ImportHeader& header, const std::string& rows)
-      : stream_(v1::DataService::NewStub(channel)->ImportDataset(&call_)) {
-    v1::ImportDatasetRequest request;
-    *request.mutable_header() = header;
-    EXPECT_TRUE(stream_->Write(request));
-    request.mutable_file()->set_path("train.jsonl");
-    EXPECT_TRUE(stream_->Write(request));
-    request.set_chunk(rows);
-    EXPECT_TRUE(stream_->Write(request));
-    v1::ImportDatasetResponse response;
-    EXPECT_TRUE(stream_->Read(&response)) << "the server has looked at the name, and reads";
-  }
-  void Cut() { call_.TryCancel(); }
-  absl::Status Finish() {
-    stream_->WritesDone();
-    v1::ImportDatasetResponse response;
-    while (stream_->Read(&response)) {
-    }
-    return FromGrpc(stream_->Finish());
-  }
-
- private:
-  grpc::ClientContext call_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::ImportDatasetRequest, v1::ImportDatasetResponse>> stream_;
-};
-
 class Ownership : public DataServerTest {
  protected:
   void SetUp() override {
@@ -55,6 +26,15 @@ class Ownership : public DataServerTest {
   void Connect() {
     ana_ = Channel("ana");
     ben_ = Channel("ben");
+  }
+  // An import that has sent these rows, and that the test ends.
+  static std::unique_ptr<OpenImport> Open(const std::shared_ptr<grpc::Channel>& channel, const v1::ImportHeader& header,
+                                          const std::string& rows) {
+    auto import = BeginImportAs(channel, header, "train.jsonl");
+    EXPECT_TRUE(import->Send(rows));
+    v1::ImportDatasetResponse response;
+    EXPECT_TRUE(import->stream->Read(&response)) << "the server has looked at the name, and reads";
+    return import;
   }
   v1::Dataset Get(const std::string& name) {
     grpc::ClientContext call;
@@ -186,9 +166,9 @@ TEST_F(Ownership, AReplacementThatFailsLeavesTheOldDataset) {
   cut.set_total_bytes(1 << 20);
   EXPECT_EQ(ImportAs(ana_, cut, {{"train.jsonl", kTest}}).status().code(), absl::StatusCode::kAborted);
   EXPECT_EQ(StateListing(), before);
-  OpenImport broken(ana_, Replacing("set"), kTest);  // of a size that was not announced
-  broken.Cut();
-  EXPECT_FALSE(broken.Finish().ok());
+  const auto broken = Open(ana_, Replacing("set"), kTest);  // of a size that was not announced
+  broken->call.TryCancel();
+  EXPECT_FALSE(broken->Finish().ok());
   server_->Shutdown(absl::Seconds(10));  // waits for the handler
   EXPECT_EQ(StateListing(), before);
   StartServer();
@@ -198,20 +178,20 @@ TEST_F(Ownership, AReplacementThatFailsLeavesTheOldDataset) {
 TEST_F(Ownership, OfTwoConcurrentImportsOfANameOneWinsAndTheOtherIsRefused) {
   ASSERT_TRUE(ImportAs(ben_, Header("same-content"), BeirFiles(5)).ok());
   const auto before = StateListing();
-  OpenImport slow(ana_, Header("set"), kTrain);
+  const auto slow = Open(ana_, Header("set"), kTrain);
   const v1::Dataset won = ImportAs(ben_, Header("set"), BeirFiles(5))->dataset();
-  const absl::Status status = slow.Finish();
+  const absl::Status status = slow->Finish();
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
   EXPECT_EQ(ReasonOf(status), "NAME_CHANGED");
   EXPECT_THAT(std::string(status.message()), HasSubstr("imported by ben"));
   EXPECT_EQ(DeterministicBytes(Get("set")), DeterministicBytes(won));
   // Also if both replace, or if the name is removed meanwhile.
-  OpenImport second(operator_, Replacing("set"), kTrain);
+  const auto second = Open(operator_, Replacing("set"), kTrain);
   ASSERT_TRUE(ImportAs(ben_, Replacing("set"), BeirFiles(5)).ok()) << "the same content, at another time";
-  EXPECT_EQ(ReasonOf(second.Finish()), "NAME_CHANGED");
-  OpenImport third(ben_, Replacing("set"), kTrain);
+  EXPECT_EQ(ReasonOf(second->Finish()), "NAME_CHANGED");
+  const auto third = Open(ben_, Replacing("set"), kTrain);
   ASSERT_TRUE(Remove(ben_, "set").ok());
-  EXPECT_THAT(std::string(third.Finish().message()), HasSubstr("now it is gone"));
+  EXPECT_THAT(std::string(third->Finish().message()), HasSubstr("now it is gone"));
   EXPECT_EQ(StateListing(), before) << "nothing of those who lost";
 }
 

@@ -75,16 +75,21 @@ TEST_F(TokenStoreTest, NamesTheTextThatCannotBeEncoded) {
   EXPECT_THAT(Files(), IsEmpty());
 }
 
-TEST_F(TokenStoreTest, AppendsAtMostTheLimit) {
+TEST_F(TokenStoreTest, CopiesTheBeginningOfARangeInEitherWidth) {
   FakeDataset dataset;
   dataset.Query("w0 w1 w2");
   dataset.Document("a", "w4", "w3");
   dataset.Document("b", "");
   const auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), {}, folder_, {});
-  std::vector<uint32_t> ids;
-  store->AppendQuery(0, 2, ids);
-  store->AppendPassage(0, 9, ids);
-  EXPECT_THAT(ids, ElementsAre(4, 5, 7, 8));
+  ASSERT_TRUE(store->narrow());
+  TokenStore::Range query = store->QueryRange(0);
+  query.count = 2;
+  uint32_t wide[5] = {};
+  EXPECT_EQ(store->Copy(store->PassageRange(0), store->Copy(query, wide)), wide + 4);
+  EXPECT_THAT(wide, ElementsAre(4, 5, 7, 8, 0));
+  uint16_t narrow[5] = {};
+  EXPECT_EQ(store->Copy(store->PassageRange(0), store->Copy(query, narrow)), narrow + 4);
+  EXPECT_THAT(narrow, ElementsAre(4, 5, 7, 8, 0));
   EXPECT_THAT(store->Passage(1), IsEmpty());
 }
 
