@@ -7,9 +7,9 @@ target_compile_options(muster_warnings INTERFACE -Wall -Wextra -Werror -Wno-miss
 target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 # Most of the time of a compile step goes to the headers of gRPC, protobuf and torch, so the files of a library are
-# compiled together, eight at a time (docs/decisions/0089). -DCMAKE_UNITY_BUILD=OFF compiles each file by itself.
+# compiled together, sixteen at a time (docs/decisions/0089). -DCMAKE_UNITY_BUILD=OFF compiles each file by itself.
 option(CMAKE_UNITY_BUILD "Compile the files of a library together, several at a time" ON)
-set(CMAKE_UNITY_BUILD_BATCH_SIZE 8 CACHE STRING "How many files are compiled together; 0: a whole library")
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 16 CACHE STRING "How many files are compiled together; 0: a whole library")
 if(CMAKE_UNITY_BUILD)
   # Here a type of a .cc file is never in the compiler's main file, which is what this warning takes a header to be.
   target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
