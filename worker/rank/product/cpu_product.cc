@@ -26,6 +26,9 @@ constexpr int kRows = Registers64::kRows, kVectors = Registers64::kVectors;  // 
 constexpr int64_t kPanel = kVectors * kLanes;                                // columns of a tile
 // Columns of `b` for which a thread computes all its rows before the next.
 constexpr int64_t kWidest = 12 * kPanel;
+// Rows of `b` ahead that are loaded into the first-level cache. Panels follow each other, so beyond the
+// end of one are the first rows of the next.
+constexpr int64_t kPrefetched = 16;
 constexpr int64_t RowBlocks(int64_t rows) { return (rows + kRows - 1) / kRows; }
 
 enum class Store { kNew, kBiased, kAdded };
@@ -38,6 +41,8 @@ MUSTER_INLINE void Tile(int64_t depth, const float* a, const float* b, const flo
 #pragma GCC unroll 1
   for (int64_t k = 0; k < depth; ++k) {
     Vector right[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(b + (k + kPrefetched) * kPanel + v * kLanes);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) std::memcpy(&right[v], b + k * kPanel + v * kLanes, sizeof(Vector));
 #pragma GCC unroll 16
@@ -96,7 +101,15 @@ MUSTER_INLINE void CopyRows(const ProductJob& job, int64_t first, int64_t begin,
   } else {
     for (int64_t r = 0; r < kRows; ++r) {
       if (r < count) {
-        std::memcpy(to + r * kCopiedRow, from + r * job.a.row, depth * sizeof(float));
+        const float* row = from + r * job.a.row;
+        int64_t k = 0;
+        for (; k + kLanes <= depth; k += kLanes) {
+          __builtin_prefetch(row + kRows * job.a.row + k, 0, 2);  // of the next block of rows
+          Vector some;
+          std::memcpy(&some, row + k, sizeof(Vector));
+          std::memcpy(to + r * kCopiedRow + k, &some, sizeof(Vector));
+        }
+        for (; k < depth; ++k) to[r * kCopiedRow + k] = row[k];
       } else {
         std::fill_n(to + r * kCopiedRow, depth, 0.0f);
       }
@@ -190,12 +203,11 @@ MUSTER_INLINE void ComputeUnits(const Shared& shared, int64_t begin, int64_t end
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 bool HasAvx512() { return __builtin_cpu_supports("x86-64-v4"); }
-// AMD's, and Intel's since Sapphire Rapids (and Cooper Lake).
-bool IsMeasured() { return __builtin_cpu_is("amd") || __builtin_cpu_supports("avx512bf16"); }
+bool IsAmd() { return __builtin_cpu_is("amd"); }
 #define MUSTER_AVX512 __attribute__((target("arch=x86-64-v4")))
 #else
 bool HasAvx512() { return false; }
-bool IsMeasured() { return false; }
+bool IsAmd() { return false; }
 #define MUSTER_AVX512
 #endif
 
@@ -259,7 +271,7 @@ bool CanRunOwnProducts() {
 }
 
 bool UsesOwnProducts() {
-  static const bool uses = HasAvx512() && IsMeasured();
+  static const bool uses = HasAvx512() && IsAmd();
   return uses;
 }
 
