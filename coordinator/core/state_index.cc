@@ -54,10 +54,10 @@ std::vector<std::string> WorkersOfRunning(const JobRecord& record) {
   return workers;
 }
 
-void ChangeReference(bool add, bool needed, const std::string& digest, std::map<std::string, References>& digests) {
+void ChangeReference(bool add, bool needed, const std::string& digest, std::map<std::string, DigestReferences>& digests) {
   if (digest.empty()) return;
   const uint64_t one = add ? 1 : -1;
-  References& references = digests[digest];
+  DigestReferences& references = digests[digest];
   references.all += one;
   if (needed) references.needed += one;
   if (references.all == 0) digests.erase(digest);

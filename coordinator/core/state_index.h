@@ -52,10 +52,10 @@ using JobsByName = absl::btree_set<std::pair<std::string, SubmissionPlace>>;
 using JobsBySequence = absl::btree_set<std::pair<uint64_t, std::string>>;
 
 // How many references jobs have to a digest.
-struct References {
+struct DigestReferences {
   uint64_t all = 0;
   uint64_t needed = 0;  // of these, because of which the data server must keep it (RootsOf)
-  bool operator==(const References&) const = default;
+  bool operator==(const DigestReferences&) const = default;
 };
 
 struct StateIndex {
@@ -72,8 +72,8 @@ struct StateIndex {
   std::map<muster::v1::JobPhase, JobsInOrder> by_phase;
   absl::btree_set<std::pair<int64_t, std::string>> ended;  // by the time of their end, in nanoseconds
   std::map<std::string, std::set<std::string>> requests;   // key of a request that took effect → its jobs
-  std::map<std::string, References> manifests;             // that jobs refer to (retention.h)
-  std::map<std::string, References> vocabularies;          // blobs that jobs name without a manifest
+  std::map<std::string, DigestReferences> manifests;             // that jobs refer to (retention.h)
+  std::map<std::string, DigestReferences> vocabularies;          // blobs that jobs name without a manifest
   std::map<std::string, uint64_t> datasets;                // of jobs that have not ended → how often
   uint64_t gpu_workers = 0;
   // WorkKey → ranks of the newest attempt → jobs that have had one.
