@@ -132,7 +132,7 @@ void AddJob(const JobRecord& record, const Soft& soft, const std::map<muster::v1
 void AddJobs(const State& state, const Soft& soft, const std::map<muster::v1::Device, size_t>& free, absl::Time now,
              Samples& out) {
   std::map<uint64_t, std::string> running;
-  for (const std::string& id : state.index.running) running[state.jobs.at(id).sequence()] = id;
+  for (const auto& [id, attempt] : state.index.running) running[state.jobs.at(id).sequence()] = id;
   size_t shown = 0;
   for (const auto& [sequence, id] : running) {
     if (++shown > kMaxMeasuredJobs) return;

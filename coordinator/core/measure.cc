@@ -98,13 +98,10 @@ void Stepper::MeasureGoodput() {
   if (state_.index.waiting_slots > 0) {
     spent["queue"] = static_cast<double>(state_.index.waiting_slots) * absl::ToDoubleSeconds(passed);
   }
-  for (const std::string& id : state_.index.running) {
-    const JobRecord& record = state_.jobs.at(id);
-    const JobPhase phase = record.job().phase();
-    const double seconds = record.running().ranks_size() * absl::ToDoubleSeconds(passed);
+  for (const auto& [id, attempt] : state_.index.running) {
+    const double seconds = attempt.ranks * absl::ToDoubleSeconds(passed);
     const auto soft = soft_.jobs.find(id);
-    if (phase != JobPhase::JOB_PHASE_TRAINING || soft == soft_.jobs.end() ||
-        soft->second.attempt != record.running().number()) {
+    if (!attempt.trains || soft == soft_.jobs.end() || soft->second.attempt != attempt.number) {
       spent["start"] += seconds;
       continue;
     }

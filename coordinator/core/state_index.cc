@@ -170,7 +170,12 @@ void StateIndex::Change(const JobRecord& record, bool add) {
   if (record.cause_pending()) ChangeMember(add, id, cause_pending);
   if (IsWaiting(record)) ChangeMember(add, ShapeOf(record), PlaceOf(record), waiting);
   if (record.has_running()) {
-    ChangeMember(add, id, running);
+    if (add) {
+      running[id] = {record.running().number(), static_cast<uint32_t>(record.running().ranks_size()),
+                     job.phase() == JobPhase::JOB_PHASE_TRAINING};
+    } else {
+      running.erase(id);
+    }
     for (const std::string& worker : WorkersOfRunning(record)) ChangeMember(add, worker, id, by_worker);
   } else if (job.phase() != JobPhase::JOB_PHASE_PAUSED) {
     waiting_slots += (add ? 1 : -1) * static_cast<uint64_t>(std::max<uint32_t>(1, job.spec().resources().slots().min()));

@@ -51,6 +51,13 @@ using JobsByName = absl::btree_set<std::pair<std::string, SubmissionPlace>>;
 // Jobs by the order of their submission.
 using JobsBySequence = absl::btree_set<std::pair<uint64_t, std::string>>;
 
+// What each tick needs of a running attempt, without a look at its job's record.
+struct RunningAttempt {
+  uint32_t number = 0, ranks = 0;
+  bool trains = false;  // the job's phase
+  bool operator==(const RunningAttempt&) const = default;
+};
+
 // How many references jobs have to a digest.
 struct DigestReferences {
   uint64_t all = 0;
@@ -60,7 +67,7 @@ struct DigestReferences {
 
 struct StateIndex {
   std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
-  std::set<std::string> running;                           // jobs with a running attempt
+  std::map<std::string, RunningAttempt> running;           // by job
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
   WaitingJobs waiting;                                     // jobs that must be placed
   uint64_t waiting_slots = 0;                              // the least that active jobs without an attempt need; not of paused ones

@@ -209,7 +209,7 @@ void Stepper::FindMissedDeadlines() {
   const bool all = !soft_.data_server.answers();  // the timers of everything that waits for it are stopped
   if (all || soft_.deadlines.size() != state_.index.running.size()) {
     soft_.deadlines.Clear();
-    for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);
+    for (const auto& [id, attempt] : state_.index.running) soft_.deadlines.Set(id, now_);
   }
   const std::set<std::string> due = soft_.deadlines.Due(now_);
   for (const std::string& id : due) {

@@ -19,7 +19,7 @@ void Stepper::On(const DataServerSeen& event) {
   if (event.answers == view.answers()) return;
   view.lost_at = event.answers ? absl::InfiniteFuture() : now_;
   if (!event.answers) return;
-  for (const std::string& id : state_.index.running) soft_.deadlines.Set(id, now_);
+  for (const auto& [id, attempt] : state_.index.running) soft_.deadlines.Set(id, now_);
   for (auto& [id, job] : soft_.jobs) {
     if (!std::exchange(job.held, false)) continue;
     job.waiting = {};

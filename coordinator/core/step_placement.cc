@@ -56,7 +56,7 @@ void Stepper::RefreshCluster() {
   }
   for (const std::string& id : changed) NoteEnd(id);
   if (soft_.ends.size() >= state_.index.running.size()) return;
-  for (const std::string& id : state_.index.running) NoteEnd(id);  // after a start
+  for (const auto& [id, attempt] : state_.index.running) NoteEnd(id);  // after a start
 }
 
 void Stepper::On(const Plan&) {

@@ -246,7 +246,7 @@ class Cluster {
   // Of each running attempt, how many of its slots others can use once it has ended.
   void CheckEnds() const {
     FUZZ_CHECK(soft_.ends.size() == state_.index.running.size(), "the index of attempts has others than run");
-    for (const std::string& id : state_.index.running) {
+    for (const auto& [id, attempt] : state_.index.running) {
       uint32_t slots = 0;
       for (const auto& rank : state_.jobs.at(id).job().attempts().rbegin()->ranks()) {
         const auto worker = soft_.cluster.workers().find(rank.worker());
