@@ -58,8 +58,18 @@ MUSTER_INLINE float LargestLane(const Floats& x) {
   return std::max(largest[0], largest[1]);
 }
 
+// p <- exp(r) for |r| <= log(2) / 2, by the polynomial of Cephes' expf.
+MUSTER_INLINE void ExpOfRemainder(const Floats& r, Floats& p) {
+  p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+}
+
 // exp to 2 units in the last place; 0 below -87.3, where float32 has no normal number, and so for -inf. By Cody and
-// Waite's reduction to |r| <= log(2) / 2, and the polynomial of Cephes' expf.
+// Waite's reduction, and ExpOfRemainder.
 MUSTER_INLINE void Exp(Floats& x) {
   constexpr float kLow = -87.3f, kHigh = 88.3f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: added, it rounds to an integer in the low bits
@@ -69,12 +79,8 @@ MUSTER_INLINE void Exp(Floats& x) {
   const Floats shifted = x * 1.44269504088896341f + kRound;
   const Floats n = shifted - kRound;
   const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  Floats p;
+  ExpOfRemainder(r, p);
   const Ints exponent = ((Ints)shifted - 0x4B400000 + 127) << 23;
   p *= (Floats)exponent;  // a cast between vectors keeps the bits
   x = tiny ? Floats{} : p;

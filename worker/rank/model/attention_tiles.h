@@ -228,12 +228,8 @@ MUSTER_INLINE void ExpOfNegative(Floats& x) {
   x = low > x ? low : x;  // keeps a NaN
   const Floats shifted = x * 1.44269504088896341f + kRound;
   const Floats r = x - (shifted - kRound) * 0.693147180559945f;
-  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  Floats p;
+  ExpOfRemainder(r, p);
   x = p * (Floats)((Ints)shifted << 23);
 }
 
