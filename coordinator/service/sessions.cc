@@ -8,16 +8,6 @@ namespace muster {
 
 using muster::internal::v1::CoordinatorMessage;
 
-bool Sessions::Outbox::Next(CoordinatorMessage& message) {
-  const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !messages_.empty(); };
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(&ready));
-  if (closed_) return false;
-  message = std::move(messages_.front());
-  messages_.pop_front();
-  return true;
-}
-
 Sessions::Outbox::Found Sessions::Outbox::TryNext(CoordinatorMessage& message) {
   absl::MutexLock lock(&mutex_);
   if (closed_) return Found::kClosed;

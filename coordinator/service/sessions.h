@@ -21,8 +21,6 @@ class Sessions {
   // One stream's messages to its agent.
   class Outbox {
    public:
-    // Waits for the next message. False: closed.
-    bool Next(muster::internal::v1::CoordinatorMessage& message);
     // Does not wait.
     enum class Found { kMessage, kNothing, kClosed };
     Found TryNext(muster::internal::v1::CoordinatorMessage& message);

@@ -20,6 +20,7 @@
 #include "common/files.h"
 #include "common/process/child_process.h"
 #include "coordinator/runtime/event_loop.h"
+#include "coordinator/service/testing/outbox_reader.h"
 #include "test_paths.h"
 
 namespace muster {
@@ -141,8 +142,9 @@ TEST(DeliveryLaw, AStopReachesASessionWhoseHelloIsOnItsWay) {
   coordinator.loop->Post(HelloOf(first));
   coordinator.Submit("a");
   CoordinatorMessage message;
+  OutboxReader first_reader(first_outbox);
   do {
-    ASSERT_TRUE(first_outbox->Next(message));
+    ASSERT_TRUE(first_reader.Next(message));
   } while (message.desired().assignments_size() == 0);
 
   const auto [second, second_outbox] = coordinator.sessions.Open();
@@ -151,9 +153,10 @@ TEST(DeliveryLaw, AStopReachesASessionWhoseHelloIsOnItsWay) {
   AgentReport marker{"w1", second, {}};
   marker.report.set_sequence(1);
   coordinator.loop->Post(std::move(marker));
+  OutboxReader second_reader(second_outbox);
   bool welcomed = false, told_to_stop = false;
   do {  // an agent drops what comes before the welcome
-    ASSERT_TRUE(second_outbox->Next(message));
+    ASSERT_TRUE(second_reader.Next(message));
     welcomed = welcomed || message.has_welcome();
     told_to_stop = told_to_stop || (welcomed && message.has_desired() && message.desired().assignments().empty());
   } while (!message.has_ack());
@@ -322,7 +325,8 @@ class Agent {
       gone_later_ = false;
     }
     readers_.emplace_back([this, session = session, outbox = outbox] {
-      for (CoordinatorMessage message; outbox->Next(message);) Arrive({session, message});
+      OutboxReader reader(outbox);
+      for (CoordinatorMessage message; reader.Next(message);) Arrive({session, message});
       Arrive({session, std::nullopt});
     });
   }
