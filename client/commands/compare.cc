@@ -14,7 +14,6 @@
 #include "client/runs/run_flags.h"
 #include "client/words.h"
 #include "common/exit_code.h"
-#include "common/files.h"
 #include "common/status.h"
 
 namespace muster {
@@ -113,10 +112,8 @@ absl::StatusOr<int> Compare(const Cli& cli, const CompareFlags& flags) {
     notes.push_back(absl::StrCat("Intervals from ", a.queries.size(), " queries are often too narrow. Judge more queries."));
   }
   const std::vector<MetricComparison> compared = CompareRuns(flags.runs.metrics, a.values, b.values, flags.runs.seed);
-  if (!flags.runs.per_query.empty()) {
-    const absl::Status written = WriteFileAtomically(flags.runs.per_query, PerQueryText(flags.runs.metrics, a, b));
-    if (!written.ok()) return absl::InvalidArgumentError(WithContext(written, "compare: --per-query").message());
-  }
+  const absl::Status written = WritePerQuery(flags.runs, [&] { return PerQueryText(flags.runs.metrics, a, b); });
+  if (!written.ok()) return WithContext(written, "compare");
   if (cli.output != OutputFormat::kTable) {
     Json json = {{"a", flags.a},
                  {"b", flags.b},
@@ -146,11 +143,8 @@ void AddCompareCommand(CLI::App& app, Cli& cli) {
   CLI::App* command = app.add_subcommand("compare", "Test whether one run is better than another")->fallthrough();
   command->add_option("run_a", flags->a, "A run file in TREC's format, plain or .gz")->required()->type_name("RUN_A");
   command->add_option("run_b", flags->b, "The run that may be better")->required()->type_name("RUN_B");
-  AddRunFlags(*command, cli, flags->runs, "ndcg@10");
-  command->callback([&cli, flags] {
-    if (flags->runs.metrics.empty()) flags->runs.metrics = {"ndcg@10"};
-    cli.action = [&cli, flags] { return Compare(cli, *flags); };
-  });
+  AddRunFlags(*command, cli, flags->runs, {"ndcg@10"});
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Compare(cli, *flags); }; });
 }
 
 }  // namespace muster

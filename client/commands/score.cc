@@ -10,7 +10,6 @@
 #include "client/runs/comparison.h"
 #include "client/runs/run_flags.h"
 #include "common/exit_code.h"
-#include "common/files.h"
 #include "common/status.h"
 
 namespace muster {
@@ -40,10 +39,8 @@ absl::StatusOr<int> Score(const Cli& cli, const ScoreFlags& flags) {
   const std::vector<std::string> notes = NotesOf(*judged);
   std::vector<std::vector<MeanOfRun>> means;  // [run][metric]
   for (const JudgedRun& run : *judged) means.push_back(MeansOf(run.values, flags.runs.seed));
-  if (!flags.runs.per_query.empty()) {
-    const absl::Status written = WriteFileAtomically(flags.runs.per_query, ScoresOfQueries(flags, *judged));
-    if (!written.ok()) return absl::InvalidArgumentError(WithContext(written, "score: --per-query").message());
-  }
+  const absl::Status written = WritePerQuery(flags.runs, [&] { return ScoresOfQueries(flags, *judged); });
+  if (!written.ok()) return WithContext(written, "score");
   if (cli.output != OutputFormat::kTable) {
     nlohmann::ordered_json json = {{"qrels", flags.runs.qrels},
                                    {"rule", NameOf(flags.runs.rule)},
@@ -81,11 +78,8 @@ void AddScoreCommand(CLI::App& app, Cli& cli) {
   auto flags = std::make_shared<ScoreFlags>();
   CLI::App* command = app.add_subcommand("score", "Measure run files against judgments, with intervals")->fallthrough();
   command->add_option("runs", flags->files, "Run files in TREC's format, plain or .gz")->required()->type_name("RUN...");
-  AddRunFlags(*command, cli, flags->runs, "ndcg@10, mrr, recall@100");
-  command->callback([&cli, flags] {
-    if (flags->runs.metrics.empty()) flags->runs.metrics = {"ndcg@10", "mrr", "recall@100"};
-    cli.action = [&cli, flags] { return Score(cli, *flags); };
-  });
+  AddRunFlags(*command, cli, flags->runs, {"ndcg@10", "mrr", "recall@100"});
+  command->callback([&cli, flags] { cli.action = [&cli, flags] { return Score(cli, *flags); }; });
 }
 
 }  // namespace muster

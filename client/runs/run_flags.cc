@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "common/files.h"
 #include "common/flags/parse_flags.h"
 #include "common/status.h"
 
@@ -21,11 +23,13 @@ const std::vector<std::pair<std::string, RankingRule>>& RankingRules() {
 
 }  // namespace
 
-void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, const std::string& metrics_of_command) {
+void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics) {
+  flags.metrics = std::move(metrics);
   command.add_option("--qrels", flags.qrels, "Judgments, in TREC's or BEIR's format, plain or .gz")->required()->type_name("FILE");
   command
       .add_option("--metric", flags.metrics,
-                  absl::StrCat("ndcg@K, mrr, recall@K, map@K, precision@K, …; may be repeated (", metrics_of_command, ")"))
+                  absl::StrCat("ndcg@K, mrr, recall@K, map@K, precision@K, …; may be repeated (", absl::StrJoin(flags.metrics, ", "),
+                               ")"))
       ->type_name("METRIC")
       ->allow_extra_args(false);
   AddChoice(command, "--rule", flags.rule, RankingRules(),
@@ -38,6 +42,12 @@ void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, const std::string
       ->capture_default_str();
   command.add_option("--per-query", flags.per_query, "Also write the values of every query to this file, as CSV")->type_name("FILE");
   AsksNoCluster(&command, cli);
+}
+
+absl::Status WritePerQuery(const RunFlags& flags, const std::function<std::string()>& text) {
+  if (flags.per_query.empty()) return absl::OkStatus();
+  const absl::Status written = WriteFileAtomically(flags.per_query, text());
+  return written.ok() ? written : absl::InvalidArgumentError(WithContext(written, "--per-query").message());
 }
 
 absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& files, const RunFlags& flags) {

@@ -3,9 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cli.h"
 #include "common/retrieval/judged_run.h"
@@ -14,15 +16,15 @@ namespace muster {
 
 struct RunFlags {
   std::string qrels;
-  std::vector<std::string> metrics;  // empty: the command's own
+  std::vector<std::string> metrics;
   RankingRule rule = RankingRule::kMuster;
   Duplicates duplicates = Duplicates::kRefuse;
   uint64_t seed = 0;
   std::string per_query;  // a file, or empty
 };
 
-// Adds the flags to a command, which asks no cluster.
-void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, const std::string& metrics_of_command);
+// Adds the flags to a command, which asks no cluster. `metrics`: those of a command line without --metric.
+void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics);
 
 // Reads judgments and runs, one run after the other, and judges them. INVALID_ARGUMENT for files, metrics, and judged
 // queries that do not fit; with fewer than two queries there is nothing to say about the spread.
@@ -30,6 +32,9 @@ absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& 
 
 // "muster" or "trec_eval".
 std::string NameOf(RankingRule rule);
+
+// Writes the file of --per-query, if it is asked for. INVALID_ARGUMENT names the flag.
+absl::Status WritePerQuery(const RunFlags& flags, const std::function<std::string()>& text);
 
 // The notes of all runs, each once.
 std::vector<std::string> NotesOf(const std::vector<JudgedRun>& runs);
