@@ -127,7 +127,7 @@ absl::Status TrainLocally(const Options& options) {
   absl::Status first;
   for (const absl::Status& status :
        RunInProcessRanks(shares.size(), [&](Group& group) { return TrainRank(options, spec, shares[group.rank()], group); })) {
-    // A rank that fails alone makes the others' collectives fail: its own reason says more.
+    // If one rank fails, the others' collectives fail as a result, so its own error is the one to print.
     if (first.ok() || (absl::IsUnavailable(first) && !status.ok())) first = status;
   }
   return first;

@@ -86,7 +86,7 @@ absl::Status CheckFolder(const Encoder& encoder, const PackedBatch& probe, const
   batch.tokens = probe.tokens.to(encoder.options().device);
   const at::Tensor difference = encoder.Encode(batch, {}) - reloaded->Encode(batch, {});
   const double largest = difference.abs().max().item<double>();
-  if (!(largest <= kTolerance)) {  // a NaN is a difference, too
+  if (!(largest <= kTolerance)) {  // written so that NaN also fails
     return absl::DataLossError(absl::StrCat("the reloaded folder's embeddings differ by ", largest, ", more than ",
                                             kTolerance, ": the export is not kept"));
   }

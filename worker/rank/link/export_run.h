@@ -17,7 +17,7 @@
 
 namespace muster {
 
-// Exports into the rank's scratch folder, puts the folder, and returns its manifest's digest. The evaluations, and
+// Exports into the rank's scratch folder, stores the folder, and returns its manifest's digest. The evaluations, and
 // why training stopped early, go into the model card.
 absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
                                         const std::filesystem::path& tokenizer,
@@ -26,10 +26,11 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<muster::internal::v1::StoppedEarly>& stopped,
                                         BlobClient& blobs);
 
-// The encoder as a folder of whole weights: adapters are added to them. `options` without its probe.
+// Writes the encoder as a folder; adapters are merged into the weights. Sets the probe of `options` itself.
 absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 
-// Of a job that only exports, on each rank: rank 0 stores the folder of its model, a checkpoint of another job, and says so.
+// Runs a job that only exports. Every rank calls it; rank 0 stores the model, a checkpoint of another job, as a folder and
+// reports it.
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
 

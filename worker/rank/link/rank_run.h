@@ -1,4 +1,4 @@
-// One rank of one attempt, from its configuration to its result.
+// Runs one rank of one attempt, from its configuration to its result.
 //
 //   connect → join the group → load the model → restore the newest checkpoint that is not damaged → Started
 //     → from step 0: evaluate the untrained model on the report split

@@ -74,13 +74,13 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
   }
 }
 
-// Whatever a rank is about to do, it waits for the data server, says so, and continues as if nothing had happened.
+// In every phase, a rank that loses the data server waits for it, reports that, and continues with the same result.
 TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
   const Ended whole = Run(config_, 1)[0];
   // Before the first download; before the stream of shares; in the middle, with a checkpoint to put; after the last step.
   struct Case {
     std::string after;
-    std::optional<size_t> stored;  // checkpoints until then; the next one is not stored before the data server is away
+    std::optional<size_t> stored;  // checkpoints until then; the next one is held until the data server is unreachable
   };
   for (const auto& [after, stored] : {Case{"", {}}, Case{"untrained", {}}, Case{"step-2", 0}, Case{"step-6", 2}}) {
     enum { kThere, kAway, kBack } server = kThere;  // guarded by mutex_
@@ -88,7 +88,7 @@ TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
       absl::MutexLock lock(&mutex_);
       server = state;
     };
-    // What the rank sends is read later than it is sent: a rank that is not held here may be done before.
+    // The test reads messages later than the rank sends them. Without this wait the rank could be done before.
     cluster_.blobs.before_put = [&, stored = stored] {
       absl::MutexLock lock(&mutex_);
       const auto is_awaited = [&] { return server != kThere || stored_.size() != stored; };

@@ -19,8 +19,8 @@ using muster::rank::v1::RankConfig;
 
 namespace {
 
-// The coordinator ends an attempt without progress, and knows which rank caused it. A shorter timeout would end it
-// on the ranks that wait, and while one of them waits for a lost server.
+// The coordinator ends an attempt that makes no progress, and knows which rank caused it. A shorter timeout here would end the
+// attempt on ranks that only wait for another one, even while that one waits for an unreachable server.
 constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Attention as products of dense tensors, once for each length of a batch: on any device, in every form. Scores, softmax and
-// masks are float32 for bfloat16. Probabilities are computed again in the backward, a few megabytes at a time.
+// Attention as products of dense tensors, one set of products per length in the batch: for any device and form. Scores, softmax
+// and masks are float32 for bfloat16. Probabilities are computed again in the backward, a few megabytes at a time.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_softmax.h>
 #include <ATen/ops/_softmax_backward_data.h>
@@ -20,7 +20,7 @@
 namespace muster {
 namespace {
 
-// Elements of one buffer of probabilities: on the CPU it stays in a cache, on a GPU it fills the device.
+// Elements of one buffer of probabilities: small enough for the CPU's cache, large enough to keep a GPU busy.
 constexpr int64_t kProbabilitiesAtOnceCpu = int64_t{1} << 20, kProbabilitiesAtOnceGpu = int64_t{1} << 26;
 
 // `heads` heads of d numbers from a column on, of a run, as [count, heads, length, d]; no copy.
