@@ -71,7 +71,7 @@ absl::Status CheckDerived(const State& state) {
   if (derived.submissions != state.submissions) return absl::InternalError("the submissions differ from the jobs");
   if (derived.phases != state.phases) return absl::InternalError("the counts of jobs by phase differ from the jobs");
   if (derived.index != state.index) return absl::InternalError("the index differs from the jobs");
-  // Jobs that were removed may have had the last one.
+  // The last one may have belonged to a job that was removed.
   if (derived.last_sequence > state.last_sequence) return absl::InternalError("a job's sequence is above the last one");
   return absl::OkStatus();
 }

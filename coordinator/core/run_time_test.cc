@@ -34,7 +34,7 @@ class RunTimeTest : public testing::Test {
     EXPECT_TRUE(Apply(RecordOf(record), state_).ok());
     return state_.jobs.at(id);
   }
-  // One that never ran.
+  // A job that never ran.
   JobRecord Fresh(const std::string& id) {
     JobRecord record = Job(absl::StrCat("like-", id), 0, 0);
     record.mutable_job()->clear_attempts();
