@@ -30,7 +30,7 @@ constexpr TokenizerFile kTokenizerFiles[] = {
     {"vocab.json", TokenizerRole::kOther},              {"merges.txt", TokenizerRole::kOther},
     {"bpe.codes", TokenizerRole::kOther},               {"chat_template.jinja", TokenizerRole::kOther},
 };
-// Configuration files that change no embedding, or that are read.
+// Configuration files that Muster reads, or that change no embedding.
 constexpr std::string_view kConfigFiles[] = {
     "config.json", "config_sentence_transformers.json", "tokenizer_config.json",
     "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
@@ -81,7 +81,7 @@ absl::Status MissingWeights(std::span<const std::string> paths) {
   return Missing("model.safetensors", paths, "Save the model with safetensors.");
 }
 
-// The model's, its shards, and those of a module's folder; not those of a trainer's checkpoints and of variants.
+// Weights of the model, its shards, and modules' folders; not of a trainer's checkpoints or of variants.
 bool IsWeights(absl::string_view name) {
   if (!absl::EndsWith(name, ".safetensors") || absl::StartsWith(name, "checkpoint-")) return false;
   return name == "model.safetensors" || absl::StrContains(name, "-of-") || absl::EndsWith(name, "/model.safetensors");

@@ -17,7 +17,7 @@ bool IsModelFile(std::string_view path);
 
 // Whether a file at the top of the folder belongs to the tokenizer.
 bool IsTokenizerFile(std::string_view name);
-// Whether the tokenizer is read from this file: the ids that a job trains on depend on no other file.
+// Whether the tokenizer is read from this file. The ids that a job trains on depend on no other file.
 bool DecidesTokenIds(std::string_view name);
 // Whether this file is a complete tokenizer.
 bool IsTokenizerSource(std::string_view name);

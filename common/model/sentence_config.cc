@@ -54,7 +54,8 @@ absl::Status CheckArguments(const Keys& keys) {
   return absl::OkStatus();
 }
 
-// Since 5.4: which of the transformer's outputs are used. Text in, the last hidden state out.
+// Since 5.4: which of the transformer's outputs are used. Only text as the input and the last hidden state as the output are
+// supported.
 absl::Status CheckModality(const Keys& keys) {
   std::string task = "feature-extraction", output = "token_embeddings";
   RETURN_IF_ERROR(keys.Text("transformer_task", task));
@@ -150,7 +151,7 @@ absl::Status ReadSimilarity(const Keys& keys, EncoderConfig& config) {
   return absl::OkStatus();
 }
 
-// The first of the names that has a text; null if none of them is present.
+// The first prompt among the names that exists; null if there is none.
 const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts,
                                std::initializer_list<const char*> names) {
   const std::string* first = nullptr;

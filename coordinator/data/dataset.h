@@ -19,7 +19,7 @@ namespace muster {
 // An edge query → document. Edges of a query are sorted in the order of the user's files.
 struct Judgment {
   uint32_t document = 0;
-  uint32_t passage = 0;  // of the document
+  uint32_t passage = 0;  // the document's passage
   float grade = 1;       // > 0: relevant; 0: judged not relevant; meaningless for hard negatives
   uint16_t source = 0;   // index into sources()
   uint16_t hard_negative = 0;  // 0: the grade counts; kHardNegative or kIgnored

@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-// Which layers are local: layer_types of transformers 5, or every layer but each global_attn_every_n_layers-th.
+// Which layers are local: according to layer_types (transformers 5), or every layer except each global_attn_every_n_layers-th.
 absl::Status ReadLocalLayers(const Keys& keys, EncoderConfig& config) {
   int64_t every = 3;
   RETURN_IF_ERROR(keys.Size("global_attn_every_n_layers", every));

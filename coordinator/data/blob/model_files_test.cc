@@ -15,7 +15,7 @@ namespace {
 using muster::v1::FileManifest;
 using testing::HasSubstr;
 
-// A model.safetensors with every tensor of `config` but `left_out`, all zero.
+// A model.safetensors with every tensor of `config` except `left_out`, all zero.
 std::string Safetensors(const EncoderConfig& config, const std::string& left_out) {
   std::vector<TensorShape> tensors = EncoderTensors(config);
   std::erase_if(tensors, [&](const TensorShape& tensor) { return tensor.name == left_out; });
@@ -182,7 +182,7 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }
 
-// A job from before tokenizer.json was read keeps the ids of vocab.txt.
+// A job that began before tokenizer.json was supported keeps the ids of vocab.txt.
 TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();
   Put("tokenizer.json", R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",

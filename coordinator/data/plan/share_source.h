@@ -1,4 +1,4 @@
-// What a rank reads of each training step, made from the dataset, its tokens and the plan.
+// Makes the shares that ranks read in each training step, from the dataset, its tokens and the plan.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace muster {
 
-// The largest message that is made here; below kMaxMessageBytes of common/rpc/security.h.
+// The largest message that this makes; below kMaxMessageBytes of common/rpc/security.h.
 inline constexpr size_t kMaxShareBytes = 63 << 20;
 
 // Everything that one job's streams share: dataset, tokens, plan cache. Thread-safe.

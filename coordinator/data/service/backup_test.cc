@@ -1,4 +1,4 @@
-// The data server's half of a backup: what holding the gate promises while others remove things.
+// The data server's half of a backup: nothing is removed while a backup holds the gate.
 #include "coordinator/data/service/data_server_test_base.h"
 
 #include <algorithm>

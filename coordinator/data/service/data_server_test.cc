@@ -47,7 +47,7 @@ class ServerStream : public DataServerTest {
         FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
   }
-  // The notes of the answer.
+  // The notes in the answer's metadata.
   std::vector<std::string> ResolveNotes() {
     grpc::ClientContext call;
     internal::v1::ResolveRequest request;

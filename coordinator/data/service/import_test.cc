@@ -110,7 +110,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
   v1::PullModelResponse pulled;
   ASSERT_TRUE(stub->PullModel(&pull, request, &pulled).ok());
   EXPECT_EQ(pulled.files().files(0).path(), "vocab.txt");
-  // Its blobs are not deleted by digest.
+  // DeleteBlobs does not delete blobs of a stored model.
   internal::v1::DeleteBlobsRequest blobs;
   blobs.add_digests(pulled.files().files(0).digest());
   internal::v1::DeleteBlobsResponse deleted;

@@ -20,7 +20,7 @@ class ImportOperations : public DataServerTest {
     EXPECT_TRUE(v1::OperationService::NewStub(operator_)->ListOperations(&call, request, &response).ok());
     return {response.operations().begin(), response.operations().end()};
   }
-  // Those that run, once there is one.
+  // Waits until an operation runs, and returns all that do.
   std::vector<v1::Operation> AwaitRunning() {
     std::vector<v1::Operation> running;
     const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);

@@ -79,7 +79,7 @@ TEST_F(DatasetShelfTest, KeepsWhatIsHeld) {
 
 TEST_F(DatasetShelfTest, ValidatesOnceWhatIsOpenedAgain) {
   const std::string digest = Publish();
-  const Dataset* first = shelf_->Open(digest)->get();  // held by the shelf alone
+  const Dataset* first = shelf_->Open(digest)->get();  // only the shelf holds it
   EXPECT_EQ(shelf_->Open(digest)->get(), first);
 }
 

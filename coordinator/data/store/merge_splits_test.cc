@@ -15,7 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-// A judgment in terms that the user sees.
+// A judgment by the ids and texts that the user sees.
 struct Row {
   std::string split, query, document;
   bool hard_negative = false;

@@ -1,4 +1,5 @@
-// Hash maps with strings as keys that are looked up by std::string_view, which Debian's Abseil knows as another type.
+// Hash maps with string keys that can be looked up by std::string_view, which is not the same type as absl::string_view in
+// Debian's Abseil.
 #pragma once
 
 #include <cstddef>
