@@ -26,8 +26,8 @@ struct CompareFlags {
   RunFlags runs;
 };
 
-// Queries that only one of the runs has are left out of both. By Muster's rule there are none: both have every query with
-// a relevant document.
+// Queries that only one of the runs has are left out of both. By Muster's rule there are none, because both have every query
+// with a relevant document.
 absl::Status KeepShared(JudgedRun& a, JudgedRun& b, const CompareFlags& flags, std::vector<std::string>& notes) {
   const std::set<std::string> in_a(a.queries.begin(), a.queries.end()), in_b(b.queries.begin(), b.queries.end());
   const auto keep = [](JudgedRun& run, const std::set<std::string>& others) {

@@ -19,7 +19,7 @@ namespace {
 using muster::v1::DataService;
 using Json = nlohmann::ordered_json;
 
-// The dataset's own keys, as in versions without samples, and the sample beside them.
+// The dataset's own keys, as in versions without samples, plus the sample.
 Json ShownJson(const muster::v1::ShowDatasetResponse& response) {
   Json all = Json::parse(JsonText(response));
   Json shown = std::move(all["dataset"]);

@@ -63,11 +63,11 @@ std::string NoModel(const Job& job) {
 
 struct ModelExportFlags {
   std::string job, folder;
-  uint64_t step = 0;  // 0: what the job exported
+  uint64_t step = 0;  // 0: the job's export
   std::vector<std::string> overrides;
 };
 
-// Has a rank make a model of a checkpoint, as a job of its own, and returns that job when it has succeeded.
+// Submits a job that makes a model from a checkpoint, and returns that job when it has succeeded.
 absl::StatusOr<Job> MakeModel(const Cli& cli, const Connection& connection, JobService::Stub& stub, const Job& source,
                               const ModelExportFlags& flags) {
   const nlohmann::json job_file = {

@@ -165,7 +165,7 @@ TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {
   EXPECT_DOUBLE_EQ(arctic.optimizer().max_grad_norm(), 5);
 }
 
-// Every argument that a rule knows, and one that no rule knows, with values that fit and values that do not.
+// Every argument that a rule knows, and one that no rule knows, with valid and invalid values.
 TEST(TranslateArguments, DropsNothing) {
   for (const char* tool : {"sentence-transformers", "tevatron", "flagembedding", "swift", "arctic"}) {
     for (const std::string value : {"1", "0", "true", "null", "cls", "no such: \"value\" # \n x", "[1, 2]", ""}) {

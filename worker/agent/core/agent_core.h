@@ -13,7 +13,7 @@
 //
 // When a rank dies the agent only reports it: what happens to the others is the coordinator's decision.
 //
-// An agent that is asked to end drains: it says so, its ranks save the step where they stop (SIGUSR1), and it ends with
+// An agent that is asked to end drains: it reports that, its ranks save the step at which they stop (SIGUSR1), and it ends with
 // the last of them. After `drain_timeout`, or when it is asked again, they are stopped as above.
 //
 // A lost session changes nothing at first: ranks keep running, reports are kept, and the agent retries forever. After
@@ -133,7 +133,8 @@ class AgentCore {
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
   muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
-  // All ranks finish their step and save it, wherever they were asked.
+  // Makes all ranks finish their step and save it. All stop after the same step, even if the requests arrive at different
+  // steps.
   void SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);
