@@ -38,8 +38,8 @@ class RewrittenLine {
 
 // "training  ███████▏      42 %  step 50/120  loss 1.2345  310 queries/s  ETA 1:05", at most `style.width` columns.
 std::string ProgressBar(const muster::v1::Progress& progress, const ProgressStyle& style);
-// "step 50/120 epoch 0.42 loss 1.2345 learning rate 1.8e-05 310 queries/s ETA 1:05"; for an activity other than training "step
-// 50/120 evaluating (trained) 40 %".
+// "step 50/120  epoch 0.42  loss 1.2345  learning rate 1.8e-05  310 queries/s  ETA 1:05"; for an activity other than
+// training "step 50/120  evaluating (trained)  40 %".
 std::string ProgressLine(const muster::v1::Progress& progress);
 // "untrained: ndcg@10 0.1234  mrr 0.2345  (scifact/test, 300 queries, 5,183 documents, 12 s)"
 std::string EvaluationLine(const muster::v1::Evaluation& evaluation);

@@ -20,8 +20,7 @@ struct ServerPorts {
   int health_port = 0;
 };
 
-// A port file: {"port": 7070, "metrics_port": 7071, "health_port": 7080}; a program that serves nothing on `port` leaves it
-// out.
+// A port file: {"port": 7070, "metrics_port": 7071, "health_port": 7080}. `port` is absent if the program has none.
 absl::StatusOr<ServerPorts> ReadPortFile(const std::filesystem::path& file);
 
 // The pause before the next start, after the program has ended `failures` times in a row: 200 ms, doubled up to 5 s.

@@ -16,8 +16,7 @@ inline constexpr char kTicketMetadata[] = "muster-ticket-bin";
 inline constexpr char kRequestIdMetadata[] = "x-request-id";
 // GetCluster's answer carries this: "ROLE NAME" of the caller. Binary, because a name may be any UTF-8.
 inline constexpr char kCallerMetadata[] = "muster-caller-bin";
-// Sent with an answer, once per note: human-readable UTF-8 text about a call that succeeded, but perhaps not as the user
-// intended.
+// Sent with an answer, once per note: human-readable UTF-8 text about a call that succeeded, but perhaps not as intended.
 inline constexpr char kNoteMetadata[] = "muster-note-bin";
 
 // What the client sent; empty: nothing.

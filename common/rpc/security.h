@@ -70,8 +70,7 @@ class RpcServer {
   int port_ = 0;
 };
 
-// From the peer's certificate; without a certificate there is no role. On an insecure server {kOperator, "anonymous",
-// kInsecure}.
+// From the peer's certificate; without one there is no role. On an insecure server {kOperator, "anonymous", kInsecure}.
 Principal PrincipalOf(const grpc::ServerContextBase& context);
 
 // FAILED_PRECONDITION: the peer reports a version (common/version.h) that does not work with this one.

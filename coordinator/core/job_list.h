@@ -1,4 +1,5 @@
-// Lists of jobs. A call visits a bounded number of jobs: it walks the shortest index that fits its filter.
+// Lists of jobs. A call visits a bounded number of jobs: it walks the shortest index that fits its
+// filter.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -1,14 +1,12 @@
 // The records of all jobs, by id. Used like std::map<std::string, JobRecord>.
 //
-// A waiting job's record takes about 4 KiB as a message: 20 small messages and 30 strings, each allocated by itself. There may
-// be tens of thousands of waiting and ended jobs. So the record of a job without a running attempt that was not accessed
-// recently is kept as bytes, a third of that size. Accessing it parses the bytes (some microseconds), and it stays a message
-// until Settle.
+// A waiting job's record takes about 4 KiB as a message: 20 small messages and 30 strings, each allocated separately. There may
+// be tens of thousands of jobs. So a record that was not accessed recently, of a job without a running attempt, is kept as
+// bytes, a third of that size. Access parses it (some microseconds), and it stays a message until Settle.
 //
 //   operator[], Mutable ──► message ──Settle, once it is among the oldest──► bytes ──at, Find──► message and bytes ──Settle──► bytes
 //
-// References last until the next Settle, or until the job is erased. Not thread-safe: even access through const functions
-// changes it.
+// References last until the next Settle, or until the job is erased. Not thread-safe: even const functions change it.
 #pragma once
 
 #include <cstddef>

@@ -4,10 +4,9 @@
 // free now if that changes nothing for the reserved one, whichever of the running attempts ends first:
 //   - it ends before the reserved job can start at the earliest, or
 //   - it uses slots that the reserved job does not need, whenever that starts (`spare`).
-// Example. 3 slots are free, and the reserved job needs 8. An attempt of 8 slots ends in 10 to 15 minutes, another of 5
-// slots in 60 to 80. The reserved job starts when the first one ends, and 11 slots are free then: a job of any length may
-// have 3. If the end of the attempt of 5 slots were unknown, it might end first. Then 8 slots would be free, and none would be
-// spare.
+// Example. 3 slots are free, and the reserved job needs 8. An attempt of 8 slots ends in 10 to 15 minutes, another of 5 slots
+// in 60 to 80. The reserved job starts when the first one ends, and 11 slots are free then: a job of any length may have 3. If
+// the end of the attempt of 5 slots were unknown, it might end first. Then 8 slots would be free, and none would be spare.
 #pragma once
 
 #include <bitset>

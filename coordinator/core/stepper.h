@@ -81,9 +81,8 @@ class Stepper {
   void NoteEnd(const std::string& id);
   // An elastic job that has just stored a checkpoint starts again with more ranks, if slots are free that nobody waits for.
   void GrowAtCheckpoint(const std::string& id);
-  // step_delivery.cc
-  // Gives every push its worker's session. Drops pushes to workers without one: their next hello is answered with the desired
-  // state.
+  // step_delivery.cc Gives every push its worker's session. Drops pushes to workers without one: their next hello is answered
+  // with the desired state.
   void AddressPushes();
   // Sends the desired state again to agents whose heartbeats differ from it.
   void RepeatLostPushes();

@@ -39,8 +39,7 @@ class CoordinatorMetrics {
   void SetGauges(const std::vector<GaugeSample>& samples);
 
   MetricRegistry& registry() { return metrics_; }
-  // Collects the metrics for a scrape. Only then are the gauges taken from the loop. If `take` returns none, they keep their
-  // values.
+  // Collects the metrics for a scrape. Takes the gauges from the loop; if `take` returns none, they keep their values.
   std::shared_ptr<prometheus::Registry> WithGauges(std::function<std::vector<GaugeSample>()> take);
 
  private:

@@ -32,9 +32,8 @@ class RendezvousStore {
   void Close(const std::string& job_id, uint32_t attempt);  // waiting calls end
   void CloseAll();
 
-  // Executes one operation for a rank on one of the attempt's workers (otherwise PERMISSION_DENIED). FAILED_PRECONDITION: the
-  // attempt is not open (it ended, or has not begun). CANCELLED: `gone` became true while it waited (checked a few times per
-  // second).
+  // Executes one operation of a rank on one of the attempt's workers (else PERMISSION_DENIED). FAILED_PRECONDITION: the attempt
+  // is not open (it ended, or has not begun). CANCELLED: `gone` became true during the wait (checked a few times per second).
   absl::StatusOr<muster::internal::v1::RendezvousResponse> Do(const muster::internal::v1::RendezvousRequest& request,
                                                               const Principal& caller,
                                                               const std::function<bool()>& gone);

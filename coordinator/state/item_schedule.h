@@ -1,7 +1,6 @@
-// Decides when to write which item. The items are the state on disk, and the journal holds the changes since then. Every entry
-// of the journal pays for writing items, in bytes. So the total written is at most three times the entries, and the journal is
-// never longer than what pays for all items once. Items with the oldest changes come first, so that the journal's oldest
-// entries can be dropped.
+// Decides when to write which item. Items are the state on disk, the journal holds the changes since then. Every journal entry
+// pays for writing items, in bytes. So the total written is at most three times the entries, and the journal is never longer
+// than what pays for all items once. Oldest changes come first, so that the journal's oldest entries can be dropped.
 //
 //   entries     a1 b1 a2 a3 c1 …       b and c are small, a is large
 //   Next        none, until more than `least` entries wait; then a, as soon as it is paid for; then b, …

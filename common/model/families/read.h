@@ -32,8 +32,7 @@ absl::Status CheckRanges(const Keys& keys, const char* epsilon, const EncoderCon
 // Rotary positions turn pairs of numbers within a head: its size must be even.
 absl::Status CheckRotary(const Keys& keys, const EncoderConfig& config);
 
-// Subtracts from the rows of the position table the first pad_token + 1, which belong to no token. The result is the longest
-// sequence.
+// The longest sequence: the position table's rows without the first pad_token + 1, which belong to no token.
 absl::Status TakeOffsetPositions(const Keys& keys, EncoderConfig& config);
 
 // Refuses keys that are true and would change what the model computes.

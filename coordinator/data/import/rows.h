@@ -1,4 +1,5 @@
-// Turns canonical rows into a dataset: decides which rows are the same query or passage, and which judgments are left out.
+// Turns canonical rows into a dataset: decides which rows are the same query or passage, and which judgments are left
+// out.
 #pragma once
 
 #include <cstdint>

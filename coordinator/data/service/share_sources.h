@@ -33,8 +33,7 @@ class ShareSources {
                                                            const muster::v1::JobSpec& spec,
                                                            const muster::v1::ResolvedJob& resolved,
                                                            const GiveUp& give_up);
-  // The evaluation of a split by `world_size` ranks: the first caller assigns the sequences of all ranks, and the others wait
-  // for it.
+  // The evaluation of a split by `world_size` ranks: the first caller assigns the sequences of all ranks, the others wait.
   absl::StatusOr<std::shared_ptr<const EvaluationSource>> Evaluation(std::shared_ptr<const Dataset> dataset,
                                                                      uint32_t split, const muster::v1::JobSpec& spec,
                                                                      const muster::v1::ResolvedJob& resolved,

@@ -20,8 +20,7 @@ inline bool IsGiven(std::string_view id, char letter, uint32_t index) {
   return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
 }
 
-// The names of one kind in the merged dataset: the record that each belongs to, and new names for records that an import names
-// itself.
+// The names of one kind in the merged dataset and their records; makes new names for records without a user's id.
 class Names {
  public:
   explicit Names(char letter) : letter_(letter) {}

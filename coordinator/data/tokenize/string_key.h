@@ -1,5 +1,4 @@
-// Hash maps with string keys that can be looked up by std::string_view, which is not the same type as absl::string_view in
-// Debian's Abseil.
+// Hash maps with string keys and look-up by std::string_view, which is not absl::string_view in Debian's Abseil.
 #pragma once
 
 #include <cstddef>

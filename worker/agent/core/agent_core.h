@@ -133,8 +133,7 @@ class AgentCore {
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
   muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
-  // Makes all ranks finish their step and save it. All stop after the same step, even if the requests arrive at different
-  // steps.
+  // Makes all ranks stop after the same step and save it, even if the request reaches them at different steps.
   void SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);

@@ -174,8 +174,7 @@ struct Sight {
     const int64_t apart = key > query ? key - query : query - key;
     return query < length && key < length && (window == 0 || apart <= window) && (!causal || key <= query);
   }
-  // The range of keys, in whole tiles, that any of the queries [first, first + count) sees; and the range of queries that see
-  // any of these keys.
+  // The keys, in whole tiles, that any of queries [first, first + count) sees; the queries that see any of these keys.
   __device__ __forceinline__ int64_t FirstKey(int64_t first) const {
     return window > 0 && first > window ? (first - window) / kTile * kTile : 0;
   }

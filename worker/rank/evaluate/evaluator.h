@@ -16,7 +16,8 @@ namespace muster {
 
 struct EvaluationSource {
   muster::internal::v1::EvaluationHeader header;
-  // Reads this rank's next micro-batch into *micro; false after the last. Called by any encoding thread, but by one at a time.
+  // Reads this rank's next micro-batch into *micro; false after the last. Called by any encoding thread, but by one at a
+  // time.
   std::function<absl::StatusOr<bool>(muster::internal::v1::MicroBatch* micro)> next;
 };
 

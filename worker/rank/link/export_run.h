@@ -29,8 +29,7 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
 // Writes the encoder as a folder; adapters are merged into the weights. Sets the probe of `options` itself.
 absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 
-// Runs a job that only exports. Every rank calls it; rank 0 stores the model, a checkpoint of another job, as a folder and
-// reports it.
+// Runs a job that only exports; every rank calls it. Rank 0 stores and reports the model, a checkpoint of another job.
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
 

@@ -30,7 +30,8 @@
 
 namespace muster {
 
-// Only the training thread uses it. Later members depend on earlier ones, so the order of the members matters.
+// Only the training thread uses it. Later members depend on earlier ones, so the order of the members
+// matters.
 struct RankParts {
   // Connects, meets the other ranks, and loads the model. All ranks of the attempt call this together. The arguments must
   // outlive the result.

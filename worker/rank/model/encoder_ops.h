@@ -1,6 +1,5 @@
 // The row operations of an encoder, forward and backward, one implementation per type of device. An encoder is a fixed sequence
-// of these, of matrix products (at::mm, addmm), and of PackedAttention(). So the number of operations is the same for every
-// batch.
+// of these, of matrix products (at::mm, addmm) and PackedAttention(): the same for every batch.
 //
 // Common to all operations:
 // - Tensors are dense (contiguous), are on the implementation's device, and are allocated by the caller. "Rows"
@@ -9,9 +8,8 @@
 //   result is rounded to E once, when it is stored. Where a row is both stored and used further on (the sum before a
 //   norm), the rounded value is what is used, so that the backward sees the forward's numbers.
 // - T rows belong to the sequences of a SequencePlan, in its order. T = plan.rows unless an operation says otherwise.
-// - A tensor that is documented as optional may be undefined: the input is then 0 (a weight: 1), and the output is not
-// computed. - Outputs are overwritten. Gradients of parameters ("+=") are added to the former values, which are the sum over
-// the
+// - A tensor that is documented as optional may be undefined: the input is then 0 (a weight: 1), the output not computed.
+// - Outputs are overwritten. Gradients of parameters ("+=") are added to the former values, which are the sum over the
 //   micro-batches before. Masked gradients are drawn again from the mask's key; no mask is ever stored.
 // - Order of sums: a row's own sums (norms) depend on the row alone. Column sums (gradients of biases and norm weights)
 //   and scattered rows are added in a fixed order that depends on T and the width alone, never on the number of threads

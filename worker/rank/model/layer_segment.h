@@ -42,7 +42,8 @@ class LayerSegment final : public Segment {
   Activation activation = Activation::kGelu;
   bool gated = false, pre_norm = false;
   int64_t index = 0;
-  // ModernBERT's dropout sites: attention's output with attention's rate, and inside the feed-forward part instead of after it.
+  // ModernBERT's dropout sites: attention's output with attention's rate, and inside the feed-forward part instead of after
+  // it.
   bool drops_inside = false;
 
   ParameterLists Parameters() const override;

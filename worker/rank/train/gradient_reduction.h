@@ -19,8 +19,9 @@ struct Node;
 
 namespace muster {
 
-// Reduces the gradients of one step. Made, used and destroyed by the thread that calls backward(); autograd's threads report to
-// it during that call. Buckets start from the last to the first on every rank, whichever of them is ready first.
+// Reduces the gradients of one step. Made, used and destroyed by the thread that calls backward(); autograd's threads
+// report to it during that call. Buckets start from the last to the first on every rank, whichever of them is ready
+// first.
 class GradientReduction {
  public:
   // All must outlive it.

@@ -38,8 +38,7 @@ class StepLog {
 
   // The log's size now. 0: there is no log.
   uint64_t Size() const;
-  // Copies the log's first `size` bytes into a checkpoint's folder, which is created if absent. May run concurrently with
-  // Append.
+  // Copies its first `size` bytes into a checkpoint's folder, created if absent. May run concurrently with Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
   // Continues from a checkpoint of `steps` steps. Returns a note about the parts of its log that could not be used.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);

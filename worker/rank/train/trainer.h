@@ -58,9 +58,10 @@ class Trainer {
  public:
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
-  // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an embedding, a
-  // score or the gradient is not finite; the message names the text at fault if it is known. Nothing was updated.
-  // FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason RANKS_DISAGREE).
+  // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
+  // embedding, a score or the gradient is not finite; the message names the text at fault if it is known. Nothing was
+  // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason
+  // RANKS_DISAGREE).
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,

@@ -40,8 +40,7 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
   std::atomic<bool> other_plan = false;   // rank 1's plans differ from rank 0's
   std::atomic<bool> no_negative = false;  // in step 1 all passages are relevant to all queries
   std::atomic<int> break_after = 0;  // a stream becomes UNAVAILABLE after this many messages; 0: never
-  // Whether a stream that began at step `from` may send the share of `step`; called repeatedly until it returns true. Empty:
-  // always.
+  // Whether a stream that began at step `from` may send the share of `step`; called until it returns true. Empty: always.
   std::function<bool(uint64_t from, uint64_t step)> may_send;
   grpc::Status Stream(grpc::ServerContext* context, const muster::internal::v1::StreamRequest* request,
                       grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;

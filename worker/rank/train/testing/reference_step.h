@@ -28,8 +28,8 @@ absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& pro
                                             const Dropout& dropout);
 
 // Attention key biases have exactly zero gradient in theory (a constant added to a row of scores), as has an adapter's A
-// while its B is 0: their computed values are only rounding errors, so they are compared absolutely, and left out where trained
-// weights are compared.
+// while its B is 0: computed values are rounding errors, so they are compared absolutely, and left out of comparisons of
+// trained weights.
 bool HasZeroGradient(const std::string& parameter_name);
 
 // The largest norm(own - reference) / norm(reference) over the loss and all tensors but the key biases; `absolute`:
