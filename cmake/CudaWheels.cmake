@@ -2,7 +2,7 @@
 # Defines, where the compiler, libcudart, NCCL and torch's libc10_cuda are all there:
 #   MUSTER_CUDA      ON
 #   CUDA             the language, with nvcc from ${MUSTER_DEPS}/cuda (CUDA_STANDARD 17: CMake 3.25.1
-#                    knows no later one for it)
+#                    supports no later one for it)
 #   muster_cuda_api  cudart, c10_cuda and NCCL, with their headers
 # Needs no GPU, and ignores any CUDA toolkit that is installed on the machine.
 set(_cuda "${MUSTER_DEPS}/cuda/nvidia/cu13")

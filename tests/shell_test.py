@@ -15,7 +15,7 @@ compopt() { echo FILES; }
 _muster
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# zsh's own helpers need its line editor: these print what they would offer.
+# zsh's own helpers need its line editor. These replacements print the completions.
 ZSH = """script=$1; shift
 words=("$@") CURRENT=$#
 _describe() { local -a offered=("${(@P)2}"); print -rl -- "${(@)offered%%:*}" }

@@ -38,7 +38,7 @@ def linked_packages(program):
     paths = [str(pathlib.Path(path).resolve()) for path in re.findall(r"=> (/\S+)", manifests.run("ldd", program))]
     # The other libraries belong to LibTorch, which has a layer of its own in the image.
     paths = [path for path in paths if path.startswith("/usr/lib/")]
-    # dpkg knows some by their names from before /lib was a link.
+    # dpkg lists some under /lib, which is now a link.
     owners = subprocess.run(["dpkg-query", "-S", *paths, *(path.removeprefix("/usr") for path in paths)],
                             capture_output=True, text=True).stdout
     by_path = {path: owner.split(":")[0] for owner, path in (line.split(": ", 1) for line in owners.splitlines())}

@@ -1,4 +1,4 @@
-"""deploy/package: unpacked in a root that holds glibc and a shell alone, it trains a job there."""
+"""deploy/package: unpacked in a root with only glibc and a shell, it trains a job there."""
 import json
 import os
 import pathlib

@@ -207,7 +207,7 @@ class Watched:
         self.cluster.certs("data", "short", "--days", "30")
         self.prometheus.wait_until_clear("MusterCertificateExpires", instance=server.metrics)
 
-    # ---- faults that affect everybody
+    # ---- faults that affect all jobs
 
     def stopped(self, server, name):
         server.stop()

@@ -12,7 +12,8 @@ import audit  # noqa: E402
 from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 STEPS, EVERY = 150, 10
-OWN_COLUMNS = ("attempt", "time", "queries_per_second")  # of the step log; with the seconds, what equal runs may differ in
+OWN_COLUMNS = ("attempt", "time", "queries_per_second") # columns of the step log in which equal runs may differ, besides the
+seconds
 
 
 def job():

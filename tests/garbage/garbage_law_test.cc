@@ -1,4 +1,4 @@
-// The law of garbage collection: what a name or a job refers to is never removed, and in the end nothing else is left.
+// The law of garbage collection: content that a name or a job refers to is never removed, and in the end nothing else is left.
 //
 // Random histories of imports, pushes, submissions, checkpoints and deletions are cut into steps between which other
 // calls may run (asking for a blob, storing it, naming it). They are mixed with sweeps and collections of dropped

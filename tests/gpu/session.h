@@ -1,4 +1,4 @@
-// What a part of the GPU tests runs its tests with: the device, and the results.
+// The environment of a part of the GPU tests: the device, and the results.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// What a step of BERT-base with random weights costs. Figures only.
+// Measures a step of BERT-base with random weights. Only reports figures.
 #include <ATen/ATen.h>
 
 #include "absl/strings/str_cat.h"
