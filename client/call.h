@@ -21,7 +21,7 @@ namespace muster {
 struct CallOptions {
   absl::Duration deadline = absl::Seconds(60);  // of one try
   absl::Duration patience = absl::Seconds(5);  // how long to retry if the cluster does not answer
-  std::vector<std::string>* notes = nullptr;    // where to put the server's notes beside the answer; may be null
+  std::vector<std::string>* notes = nullptr;    // where to put the notes sent with the answer; may be null
 };
 
 // A random UUID, version 4 (RFC 9562).

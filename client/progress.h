@@ -58,7 +58,7 @@ class ProgressPrinter {
  public:
   ProgressPrinter(FILE* out, ProgressStyle style) : out_(out), style_(style), bar_(out, style.width) {}
   void Update(const muster::v1::Job& job, absl::Duration now);  // now: a monotonic clock's
-  void Note(const std::string& line);                           // a line of its own, such as "reconnecting"
+  void Note(const std::string& line);                           // a separate line, such as "reconnecting"
 
  private:
   void PrintLine(const std::string& line);

@@ -18,7 +18,7 @@ mark_as_advanced(MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY 
 foreach(_need "${_cuda}/bin/nvcc" MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY
         MUSTER_CUDART_LIBRARY)
   if((DEFINED ${_need} AND NOT ${_need}) OR (NOT DEFINED ${_need} AND NOT EXISTS "${_need}"))
-    message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains on the CPU alone. "
+    message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains only on the CPU. "
       "deploy/bootstrap --tests brings it.")
     return()
   endif()

@@ -16,7 +16,7 @@ if(CMAKE_UNITY_BUILD)
 endif()
 
 # muster_cc_library(NAME [SRCS ...] [DEPS ...])   headers are found from the root of the project
-# A source with compile options of its own (set_source_files_properties) is compiled by itself.
+# A source with its own compile options (set_source_files_properties) is compiled by itself.
 function(muster_cc_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -64,6 +64,6 @@ function(muster_cc_test name)
   # Makes MKL round the same way for any alignment of its operands, as in every rank (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # The ranks' setting: spinning threads beside other tests are very slow.
+    # The ranks' setting: spinning threads are very slow while other tests run.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

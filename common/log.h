@@ -9,7 +9,7 @@
 //   json  {"time":"2026-03-01T12:00:00.000Z","level":"info","program":"muster-worker","message":"started on slot 0",
 //          "worker":"w1","job":"a","attempt":1}
 //
-// A text line shows the fields of scopes alone: those of the process are known where it is read.
+// A text line shows only the fields of scopes, because readers know those of the process.
 #pragma once
 
 #include <cstdint>

@@ -37,10 +37,10 @@ class SplitAssignment {
     bool by_name = false;  // the file's name decided
   };
 
-  // `given`: the split of all files that have none of their own; empty: none was given.
+  // `given`: the split of all files without one; empty: none was given.
   explicit SplitAssignment(std::string given) : given_(std::move(given)) {}
 
-  // `own`: the split given for this file alone, or empty. INVALID_ARGUMENT names the files and what to do.
+  // `own`: the split given for this file, or empty. INVALID_ARGUMENT names the files and what to do.
   absl::StatusOr<Assigned> Add(const std::string& path, const std::string& own);
 
  private:

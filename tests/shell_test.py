@@ -58,7 +58,7 @@ class Shell(unittest.TestCase):
         return self.run_shell("fish", "--no-config", "-c", f"source {self.script('fish')}; complete -C '{line}'")
 
     def check(self, complete):
-        """What each shell must offer; what it adds of its own is left to it."""
+        """What each shell must offer. It may offer more."""
         first = complete("muster", "")
         self.assertLessEqual({"submit", "jobs", "data", "completion"}, first)
         self.assertNotIn("import", first)

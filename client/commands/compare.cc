@@ -43,7 +43,7 @@ absl::Status KeepShared(JudgedRun& a, JudgedRun& b, const CompareFlags& flags, s
     return dropped;
   };
   const size_t dropped = keep(a, in_b) + keep(b, in_a);
-  if (dropped > 0) notes.push_back(absl::StrCat(Plural(dropped, "query"), " of one run alone left out of the comparison."));
+  if (dropped > 0) notes.push_back(absl::StrCat(Plural(dropped, "query"), ", which only one of the runs has, left out of the comparison."));
   if (a.queries.size() >= 2) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(flags.a, " and ", flags.b, " share fewer than two judged queries. Compare "
                                                  "runs of the same queries, or use --rule muster."));

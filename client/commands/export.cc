@@ -137,7 +137,7 @@ void AddExportCommand(CLI::App& app, Cli& cli) {
   command->add_option("dir", flags->folder, "A new or empty folder")->required()->type_name("DIR");
   CLI::Option* step = command
                           ->add_option("--step", flags->step,
-                                       "The checkpoint of this step instead; a rank makes a model of it, as a job of its own")
+                                       "The checkpoint of this step instead; a separate job makes a model of it")
                           ->type_name("STEP")
                           ->check(CLI::PositiveNumber);
   CLI::Option* overrides = command

@@ -223,7 +223,7 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
       ->type_name("PHASE")
       ->take_all()
       ->expected(1, 9);
-  jobs->add_option("--since", flags->since_hours, "Only jobs submitted within so many hours")
+  jobs->add_option("--since", flags->since_hours, "Only jobs submitted within this many hours")
       ->type_name("HOURS")
       ->check(CLI::PositiveNumber);
   jobs->add_option("--name", flags->name, "Only jobs whose name contains this")->type_name("TEXT");

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<TokenEntry>> ReadTokens(const std::filesystem::path& 
   return ParseTokens(*text, file.string());
 }
 
-// One change at a time. Readers see the file before or after a change.
+// One change at a time. Readers see the old or the new file.
 absl::Status Change(const std::filesystem::path& file,
                     const std::function<absl::Status(std::vector<TokenEntry>&)>& change) {
   ASSIGN_OR_RETURN(const OwnedFd lock, LockFile(file.string() + ".lock", "muster tokens"));

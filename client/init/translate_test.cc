@@ -206,7 +206,7 @@ TEST(DetectTool, TheProgramDecidesThenWhatOneToolAloneHas) {
   EXPECT_EQ(DetectTool(Read("learning_rate: 1e-5")), "");
   EXPECT_EQ(DetectTool(Read("{grad_cache: true, task_type: embedding}")), "");
   EXPECT_EQ(TranslateArguments(Read("learning_rate: 1"), {}).status().message(),
-            "the arguments fit no tool alone. Name it with --tool. Allowed: sentence-transformers, tevatron, flagembedding, "
+            "the arguments do not fit exactly one tool. Name it with --tool. Allowed: sentence-transformers, tevatron, flagembedding, "
             "swift, arctic.");
 }
 

@@ -14,7 +14,7 @@ namespace {
 // How Muster uses a tokenizer's file.
 enum class TokenizerRole {
   kSource,  // a tokenizer by itself
-  kBeside,  // read beside a source
+  kBeside,  // read in addition to a source
   kUnread,  // a complete tokenizer for other tools; stays in the folder for them
   kOther,  // stays in the folder for other tools
 };
@@ -36,7 +36,7 @@ constexpr std::string_view kConfigFiles[] = {
     "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
     "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
-    "generation_config.json",    // text generation alone
+    "generation_config.json",    // only for text generation
     "preprocessor_config.json",  // images and sound
     "processor_config.json",
     "image_processor_config.json",
@@ -127,7 +127,7 @@ absl::Status CheckModelPaths(std::span<const std::string> paths) {
         "  from peft import AutoPeftModelForFeatureExtraction\n"
         "  model = AutoPeftModelForFeatureExtraction.from_pretrained(\"FOLDER\").merge_and_unload()\n"
         "  model.save_pretrained(\"NEW_FOLDER\")\n"
-        "and copy the tokenizer's files beside it.");
+        "and copy the tokenizer's files next to it.");
   }
   const bool has_weights = Has(paths, "model.safetensors") || Has(paths, "model.safetensors.index.json");
   const bool has_tokenizer = std::ranges::any_of(paths, [](const std::string& path) {
@@ -135,7 +135,7 @@ absl::Status CheckModelPaths(std::span<const std::string> paths) {
   });
   if (!Has(paths, "config.json")) {
     if (has_weights || !has_tokenizer) {
-      return Missing("config.json", paths, "Push a Hugging Face folder, or a tokenizer (tokenizer.json or vocab.txt) alone.");
+      return Missing("config.json", paths, "Push a Hugging Face folder, or only a tokenizer (tokenizer.json or vocab.txt).");
     }
     return absl::OkStatus();
   }

@@ -26,7 +26,7 @@ bool IsTokenizerSource(std::string_view name);
 // harmless, by name.
 std::vector<std::string> UnknownConfigFiles(const std::filesystem::path& folder);
 
-// Checks only a folder's paths: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing,
+// Checks only a folder's paths: a whole model, or only a tokenizer. INVALID_ARGUMENT names the file that is missing,
 // or that Muster does not read, and the remedy.
 absl::Status CheckModelPaths(std::span<const std::string> paths);
 

@@ -103,7 +103,7 @@ absl::StatusOr<std::optional<int64_t>> SentenceLength(const std::filesystem::pat
   if (lower_case) {
     ASSIGN_OR_RETURN(const bool lowers, LowersLetters(folder, config));
     if (!lowers) {
-      return keys.Wrong("do_lower_case: true is not supported beside a tokenizer that keeps capital letters. Let the "
+      return keys.Wrong("do_lower_case: true is not supported with a tokenizer that keeps capital letters. Let the "
                         "tokenizer lower them, or set it to false.");
     }
   }
@@ -163,7 +163,7 @@ const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts
 }
 
 // encode_query and encode_document of sentence-transformers look for these names. The default prompt precedes every
-// text that has no prompt of its own; the query's prompt precedes only queries.
+// text that does not have another prompt; the query's prompt precedes only queries.
 void ChoosePrompts(FolderPrompts& prompts) {
   const std::string* query = FirstPrompt(prompts.by_name, {"query"});
   const std::string* passage = FirstPrompt(prompts.by_name, {"document", "passage", "corpus"});

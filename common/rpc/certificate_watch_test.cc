@@ -124,7 +124,7 @@ TEST_F(CertificateWatchTest, TheAuthorityIsReplacedInThreeStepsWhileAStreamStays
   Issue("new", Role::kData, "server");
   Write("server/ca.pem", both);
   Issue("new", Role::kViewer, "only-new");
-  EXPECT_TRUE(Becomes("only-new", "only-new")) << "a client that trusts the new authority alone";
+  EXPECT_TRUE(Becomes("only-new", "only-new")) << "a client that trusts only the new authority";
   EXPECT_EQ(Call(Fresh("client")), "client") << "old certificates are good still";
   ASSERT_TRUE(send("c"));
   // 3. The old one is no longer trusted.

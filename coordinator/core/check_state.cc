@@ -57,7 +57,7 @@ absl::Status CheckState(const State& state) {
       return Broken(id, "has no id or no phase");
     }
     if (record.last_attempt() > std::numeric_limits<int32_t>::max()) return Broken(id, "has no number for another attempt");
-    if (NeedsAttempt(phase) != record.has_running()) return Broken(id, absl::StrCat("is ", PhaseName(phase), " beside its attempt"));
+    if (NeedsAttempt(phase) != record.has_running()) return Broken(id, absl::StrCat("is ", PhaseName(phase), ", which does not fit its attempt"));
     if (record.has_running()) RETURN_IF_ERROR(CheckRunning(id, record, used));
   }
   return absl::OkStatus();

@@ -105,7 +105,7 @@ TEST_F(RunTimeTest, AnAttemptEndsAroundTheTimeThatItsProgressGives) {
   EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "it saves and stops";
   record.mutable_running()->clear_stop();
   soft.attempt = 1;
-  EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "that was the attempt before";
+  EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "that was the previous attempt";
 }
 
 }  // namespace

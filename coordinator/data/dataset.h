@@ -61,7 +61,7 @@ class Dataset {
   virtual std::span<const Judgment> judgments(uint32_t split, uint32_t query) const = 0;
 };
 
-// The text that a passage's tokens are made of: "title body" with one space, or the body alone if there is no title.
+// The text that a passage's tokens are made of: "title body" with one space, or only the body if there is no title.
 std::string PassageText(std::string_view title, std::string_view body);
 
 }  // namespace muster

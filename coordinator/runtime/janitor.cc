@@ -130,7 +130,7 @@ absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, Co
   RETURN_IF_ERROR(RetireJobs(dry_run, response));
   RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
   RETURN_IF_ERROR(RemoveLogs(dry_run, response));
-  RETURN_IF_ERROR(begin("the data server's stores, as an operation of its own"));
+  RETURN_IF_ERROR(begin("the data server's stores, as a separate operation"));
   return Sweep(dry_run, response);
 }
 

@@ -130,7 +130,7 @@ TEST_F(StoreTest, RefusesAStateThatIsNotWhole) {
   }
   const auto again = Store::Open(Options());
   EXPECT_EQ(again.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training beside its attempt"));
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training, which does not fit its attempt"));
 }
 
 TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
@@ -166,7 +166,7 @@ void Tamper(const std::filesystem::path& folder, const std::string& sql) {
 }
 
 // Jobs change, come and go while items are written one at a time.
-TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
+TEST_F(StoreTest, ItemsThatAreWrittenDuringCommitsReplayToTheSameState) {
   for (int commits = 1; commits <= 60; commits += 7) {
     std::filesystem::remove_all(folder_);
     Store::Options options = Options();

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Becomes a Prometheus that scrapes the `muster local` of STATE, with the rules beside this file. Its data, configuration and
+"""Becomes a Prometheus that scrapes the `muster local` of STATE, with the rules in this folder. Its data, configuration and
 address (url.txt) are in STATE/prometheus. It listens on 127.0.0.1, on port 9090 where that is free.
 
 usage: muster local --state STATE -- deploy/prometheus/watch_local.py STATE

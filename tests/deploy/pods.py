@@ -1,5 +1,5 @@
 """Starts the pods of rendered manifests on this machine, as they are written: commands, arguments, environment, users, volumes
-with their modes, names of services and pods. They share the caller's network namespace; each has an address of its own in it.
+with their modes, names of services and pods. They share the caller's network namespace; each has its own address in it.
 """
 import json
 import os

@@ -282,7 +282,7 @@ def network(objects):
                     any(p["port"] == port["containerPort"] for p in rule["ports"]) and
                     all("namespaceSelector" in peer for peer in rule.get("from", [{}]))
                     for policy in chosen(labels) for rule in policy["spec"].get("ingress", [])):
-                yield owner, "network", "Prometheus, and it alone, does not reach the metrics"
+                yield owner, "network", "Prometheus, and only Prometheus, must reach the metrics"
             if port["name"] in PROBES_ONLY and passes("Ingress", labels, None, port["containerPort"]):
                 yield owner, "network", "anyone reaches the health port"
     worker, labels = by_part["worker"]

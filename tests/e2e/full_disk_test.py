@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 class SmallCoordinator(Apart):
-    """The coordinator's state is on a volume of 96 MiB of its own."""
+    """The coordinator's state is on a separate volume of 96 MiB."""
 
     def server(self, program, name, *words, **more):
         if program == "coordinator":

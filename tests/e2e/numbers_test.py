@@ -51,7 +51,7 @@ class Numbers(TopicsCase):
     def test_the_field_cases_of_equal_ids(self):
         case = SHARED / "cases/28-query-is-a-document"
         if not case.is_dir():
-            print(f"NOT TRIED: {case} does not exist; the test before has an input of its own")
+            print(f"NOT TRIED: {case} does not exist; the previous test has its own input")
             return
         for name in ("opposites", "row-numbers"):
             self.cluster.ok("data", "import", name, case / name)

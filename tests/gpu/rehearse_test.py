@@ -154,7 +154,7 @@ class Rehearsal(unittest.TestCase):
 
 if __name__ == "__main__":
     if os.geteuid() != 0:
-        print("skipped: a root folder of its own and its mounts need root")
+        print("skipped: a separate root folder and its mounts need root")
         sys.exit(SKIPPED)
     probe = subprocess.run([*NAMESPACE, "bash", "-c", "d=$(mktemp -d) && mount -t tmpfs none $d && umount $d; e=$?; rmdir $d; exit $e"],
                            capture_output=True, text=True)

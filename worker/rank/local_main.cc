@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "CPU threads per rank")->check(CLI::PositiveNumber);
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
-  app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
+  app.add_flag("--gpu", options.gpu, "train on the first GPU, with one rank");
   app.add_option("--profile", options.profile,
                  "a trace of the steps of rank 0, from the third on, is written to this file, for Perfetto");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");

@@ -62,7 +62,7 @@ absl::Status ReadDropout(const Keys& keys, EncoderConfig& config) {
   RETURN_IF_ERROR(keys.Number("mlp_dropout", config.hidden_dropout));
   RETURN_IF_ERROR(keys.Number("attention_dropout", config.attention_dropout));
   if (embeddings == config.hidden_dropout) return absl::OkStatus();
-  return keys.Wrong(absl::StrCat("embedding_dropout: ", embeddings, " is not supported beside mlp_dropout ",
+  return keys.Wrong(absl::StrCat("embedding_dropout: ", embeddings, " is not supported together with mlp_dropout ",
                                  config.hidden_dropout, ". Set both to the same probability."));
 }
 

@@ -48,7 +48,7 @@ TEST(AccessTable, HasOneEntryForEveryRpcAndNoOther) {
   EXPECT_EQ(FindRule("JobService/Steal"), nullptr);
 }
 
-TEST(AccessTable, EachPersonMayWhatTheOneBeforeMay) {
+TEST(AccessTable, EachUserRoleMayDoWhatThePreviousOneMay) {
   for (const AccessRule& rule : AccessRules()) {
     EXPECT_LE(rule.roles.contains(Role::kViewer), rule.roles.contains(Role::kSubmitter)) << rule.method;
     EXPECT_LE(rule.roles.contains(Role::kSubmitter), rule.roles.contains(Role::kOperator)) << rule.method;

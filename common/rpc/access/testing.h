@@ -21,7 +21,7 @@ absl::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std
                         const std::string& message = "", const std::string& request_id = "",
                         absl::Duration within = absl::Seconds(20));
 
-// Health of the server, without any credentials of its own: "/grpc.health.v1.Health/Check".
+// Health of the server, which needs no credentials: "/grpc.health.v1.Health/Check".
 absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel);
 
 }  // namespace muster

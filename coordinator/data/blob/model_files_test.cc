@@ -117,7 +117,7 @@ TEST_F(ModelFilesTest, NamesAMissingFile) {
   Remove("config.json");
   EXPECT_EQ(Error(),
             "models push: config.json is missing, the folder has no file. Push a Hugging Face folder, or a tokenizer "
-            "(tokenizer.json or vocab.txt) alone.");
+            "(tokenizer.json or vocab.txt).");
 }
 
 TEST_F(ModelFilesTest, WeightsThatAreNotReadHaveARemedy) {
@@ -125,7 +125,7 @@ TEST_F(ModelFilesTest, WeightsThatAreNotReadHaveARemedy) {
   Put("pytorch_model.bin", "x");
   EXPECT_THAT(Error(), HasSubstr("pytorch_model.bin is not read. Save the weights again, in Python:"));
   Put("model.safetensors", Safetensors(config_, ""));
-  EXPECT_EQ(Error(), "") << "beside safetensors it does not matter";
+  EXPECT_EQ(Error(), "") << "next to safetensors it does not matter";
   Put("adapter_config.json", "{}");
   EXPECT_THAT(Error(), HasSubstr("merge_and_unload"));
 }

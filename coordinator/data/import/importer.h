@@ -82,7 +82,7 @@ class Importer {
   std::string beir_corpus_;           // the path of its corpus
   bool has_documents_ = false, has_queries_ = false, has_judgments_ = false;
   absl::btree_set<std::string> paths_;
-  absl::btree_set<std::string> seen_fields_;  // the own names in `fields_` that occurred
+  absl::btree_set<std::string> seen_fields_;  // the files' names in `fields_` that occurred
   UnreadKeys unread_;
   struct Look {
     std::string path, begin;  // the file's first bytes

@@ -41,7 +41,7 @@ absl::Status Sequences::Fill(const char* name, const std::string& prompt, const 
                              uint32_t max_length, bool exclude_prompt, Side& side) const {
   if (max_length < special_tokens() + 1) {
     return absl::InvalidArgumentError(absl::StrCat("model.max_length.", name, ": ", max_length,
-                                                   " leaves no room for a token beside the ", special_tokens(),
+                                                   " leaves no room for a token besides the ", special_tokens(),
                                                    " special ones. Set ", special_tokens() + 1, " or more."));
   }
   const Tokenizer& tokenizer = tokens_->tokenizer();

@@ -30,7 +30,7 @@ class ShareSource {
     std::shared_ptr<const TokenStore> tokens;  // of `train`
     muster::v1::JobSpec spec;                  // defaults filled in
     muster::v1::ResolvedJob resolved;          // its train_queries and steps_per_epoch must be what the data gives
-    const Clock* clock = &RealClock();              // for `on_plan` alone: plans do not depend on time
+    const Clock* clock = &RealClock();              // only for `on_plan`: plans do not depend on time
     std::function<void(absl::Duration)> on_plan;    // how long a step's plan took; called from any thread
   };
   static absl::StatusOr<std::shared_ptr<ShareSource>> Create(Options options);

@@ -21,7 +21,7 @@ struct StepSample {
 // `most_texts` sequences. `total_steps` is at least 1.
 StepSample SampleSteps(const PlanInputs& inputs, uint64_t total_steps, size_t most_steps, size_t most_texts);
 
-// The texts of a sample as a dataset of their own, so that only they are tokenized: query i is sample.queries[i]. It
+// The texts of a sample as a separate dataset, so that only they are tokenized: query i is sample.queries[i]. It
 // has no documents and no judgments. Keeps references to both arguments.
 class SampledTexts final : public Dataset {
  public:

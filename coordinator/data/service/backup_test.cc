@@ -64,7 +64,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
   v1::DeleteDatasetRequest request;
   request.set_name("set");
   v1::DeleteDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&context, request, &response).ok()) << "a name may go";
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&context, request, &response).ok()) << "a name may be removed";
   const std::set<std::string> listed = List(*call);
   EXPECT_TRUE(listed.contains("catalogue.db"));
   EXPECT_TRUE(listed.contains(absl::StrCat("blobs/", digest.substr(0, 2), "/", digest)));

@@ -135,7 +135,7 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   spec_.mutable_model()->clear_preset();
   spec_.mutable_model()->clear_tokenizer();
   spec_.mutable_model()->set_from("vocab");
-  EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is a vocabulary alone, without weights."));
+  EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is only a vocabulary, without weights."));
 }
 
 TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {

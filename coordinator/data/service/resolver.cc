@@ -192,8 +192,8 @@ absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::intern
     ASSIGN_OR_RETURN(found.model, ManifestOfName(stores, spec.from(), "model.from"));
     ASSIGN_OR_RETURN(const muster::v1::Model entry, stores.catalogue->GetModel(spec.from()));
     if (entry.architecture().empty()) {
-      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" is a vocabulary alone, without weights. Name it as "
-                                              "model.tokenizer beside model.preset, or push a model."));
+      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" is only a vocabulary, without weights. Name it as "
+                                              "model.tokenizer with model.preset, or push a model."));
     }
     resolved.set_model_manifest(entry.manifest());
   }
@@ -212,7 +212,7 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
-// The tokenizer's manifest is stored as a blob of its own, because ranks read it when they write the export.
+// The tokenizer's manifest is stored as a separate blob, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
   RETURN_IF_ERROR(stores.blobs->PutBytes(manifest.digest, manifest.bytes));

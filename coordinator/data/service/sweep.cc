@@ -30,7 +30,7 @@ constexpr size_t kLargest = 20;
 constexpr size_t kDigestLength = 64;
 constexpr char kEpochFile[] = "coordinator_epoch";
 
-// A coordinator that lost its state knows no jobs, and would treat everything that they need as garbage.
+// A coordinator that lost its state has no jobs, and would treat everything that they need as garbage.
 absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool dry_run) {
   const std::filesystem::path file = root / kEpochFile;
   uint64_t seen = 0;

@@ -83,7 +83,7 @@ TEST_F(DatasetShelfTest, ValidatesOnceWhatIsOpenedAgain) {
   EXPECT_EQ(shelf_->Open(digest)->get(), first);
 }
 
-TEST_F(DatasetShelfTest, LetsGoOfWhatWasOpenedLongestAgo) {
+TEST_F(DatasetShelfTest, DropsTheDatasetOpenedLongestAgo) {
   const std::string oldest = Publish("oldest");
   const std::weak_ptr<const Dataset> dataset = shelf_->Open(oldest).value();
   for (size_t i = 0; i < DatasetShelf::kKept; ++i) {

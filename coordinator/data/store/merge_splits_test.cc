@@ -80,7 +80,7 @@ class MergeSplitsTest : public testing::Test {
     return Dataset::Open(folder);
   }
 
-  // "split: query → text", by texts alone.
+  // "split: query → text", only by texts.
   static std::multiset<std::string> Meaning(const Dataset& dataset) {
     std::multiset<std::string> rows;
     for (uint32_t split = 0; split < dataset.splits().size(); ++split) {

@@ -80,7 +80,7 @@ class FakeAgent {
 
   uint64_t Send(muster::internal::v1::Report report);  // returns its sequence
   void Send(muster::internal::v1::AgentMessage message);
-  // Reports Prepared and then, when the desired state is to run, RankStarted of `ranks`. False: that did not happen in time.
+  // Reports Prepared and then, when it should run, RankStarted of `ranks`. False: that did not happen in time.
   bool Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt = 1);
   uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::internal::v1::ExitCause cause,
                 const std::string& message = "");

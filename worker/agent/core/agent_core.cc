@@ -66,7 +66,7 @@ void AgentCore::On(const MessageReceived& event) {
 void AgentCore::Welcome(const muster::internal::v1::Welcome& welcome) {
   if (welcome.epoch() < epoch_) {
     actions_.push_back(CloseSession{absl::StrCat("the coordinator's epoch ", welcome.epoch(), " is older than ", epoch_,
-                                                 " of the one before. If its state was reset: restart this worker.")});
+                                                 " of the previous one. If its state was reset: restart this worker.")});
     return;
   }
   epoch_ = welcome.epoch();

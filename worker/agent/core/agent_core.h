@@ -47,7 +47,7 @@ struct AgentCoreOptions {
   AgentFacts facts;
   std::string coordinator_address;
   std::string certificates;       // folder; empty: insecure
-  std::string token_file;         // of a worker without a certificate of its own; empty: none
+  std::string token_file;         // of a worker without a certificate; empty: none
   std::string interface_address;  // that Gloo binds
   std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;

@@ -217,7 +217,7 @@ absl::Status NcclGroup::Await(absl::Duration deadline, absl::FunctionRef<absl::S
     ASSIGN_OR_RETURN(const bool done, ended(state));
     if (done) return absl::OkStatus();
     if (RealClock().Monotonic() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat("a rank was not there within ", absl::FormatDuration(timeout_)));
+      return absl::DeadlineExceededError(absl::StrCat("a rank did not arrive within ", absl::FormatDuration(timeout_)));
     }
     Pause(round);
   }

@@ -116,7 +116,7 @@ TEST(NcclGroup, APeerThatStaysAwayEndsTheOperationAtItsDeadline) {
   for (const int r : {0, 1}) {
     EXPECT_EQ(statuses[r].code(), absl::StatusCode::kUnavailable);
     EXPECT_EQ(statuses[r].message(),
-              "collective failed: all-gather of bytes: a rank was not there within 300ms");
+              "collective failed: all-gather of bytes: a rank did not arrive within 300ms");
   }
   EXPECT_EQ(fake_nccl::TheWorld().aborted, 2);
 }

@@ -34,7 +34,7 @@ absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, c
   if (const auto whole = files.find("tokenizer.json"); whole != files.end()) {
     ASSIGN_OR_RETURN(whole->second, UntruncatedTokenizer(whole->second));
   }
-  // From a vocabulary alone transformers cannot infer the tokenizer; it finds others by the model's type.
+  // transformers cannot infer the tokenizer if there is only a vocabulary; it finds others by the model's type.
   const bool alone = files.contains("vocab.txt") && !files.contains("tokenizer.json");
   if (alone) files.emplace("special_tokens_map.json", SpecialTokensMap());
   const auto [settings, made] = files.emplace("tokenizer_config.json", alone ? TokenizerConfig(config) : "{}");

@@ -18,7 +18,7 @@
 namespace muster {
 
 // One checkpoint at a time: the caller stops while the tensors are copied. A thread then writes the copy to scratch, puts
-// it into the blob store, and reports it. Owned by the training thread, which alone calls it.
+// it into the blob store, and reports it. Owned and called only by the training thread.
 class CheckpointWriter {
  public:
   struct Options {

@@ -33,7 +33,7 @@ absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
 
-// Stores the whole step log beside the checkpoints, as a folder of its own, and returns its manifest's digest. Empty, with
+// Stores the whole step log next to the checkpoints, as a separate folder, and returns its manifest's digest. Empty, with
 // a warning, if it cannot be stored: the log is informational.
 std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs);
 

@@ -98,7 +98,7 @@ class GrpcStore final : public c10d::Store {
         return response;
       }
       if (left <= kSlice) {
-        C10_THROW_ERROR(DistStoreError, "rendezvous: the other ranks were not there in time (key " + keys[0] + ")");
+        C10_THROW_ERROR(DistStoreError, "rendezvous: the other ranks did not arrive in time (key " + keys[0] + ")");
       }
     }
   }

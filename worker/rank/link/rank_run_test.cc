@@ -53,7 +53,7 @@ TEST_F(RunRankTest, StoresATraceOfTheStepsAskedFor) {
       if (message.has_trace()) manifests.push_back(message.trace().manifest());
     }
   }
-  ASSERT_EQ(manifests.size(), 1u) << "of rank 0 alone";
+  ASSERT_EQ(manifests.size(), 1u) << "only of rank 0";
   const auto manifest = blobs_.GetManifest(manifests[0]);
   ASSERT_EQ(manifest->files_size(), 1);
   const auto trace = blobs_.GetBytes(manifest->files(0).digest());
@@ -66,7 +66,7 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
     cluster_.data.other_query = false;
     std::vector<Ended> ended = Run(config_, world_size);
     EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
-    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "rank 0 alone tells";
+    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "only rank 0 reports";
     cluster_.data.other_query = true;
     ended = Run(config_, world_size);
     EXPECT_EQ(ended[0].result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();

@@ -60,7 +60,7 @@ absl::StatusOr<RankDevice> OpenDevice(const RankConfig& config) {
   const auto count = (*cuda)->CountDevices();
   if (!count.ok()) return refuse(count.status().message());
   if (config.slot() >= static_cast<uint32_t>(*count)) {
-    return refuse(absl::StrCat("slot ", config.slot(), " wants a GPU of its own, CUDA shows ", *count,
+    return refuse(absl::StrCat("slot ", config.slot(), " needs its own GPU, CUDA shows ", *count,
                                " here. Start muster-worker with --slots ", *count));
   }
   const RankDevice device{.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(config.slot())), .cuda = *cuda};

@@ -162,7 +162,7 @@ absl::Status TrainingLoop::Checkpoint(bool must) {
   RETURN_IF_ERROR(CompareParameters(*parts_.group, *parts_.encoder, parts_.cursor.step));
   if (parts_.config.rank() != 0) return absl::OkStatus();
   if (parts_.writer->Busy() && !must) {
-    spdlog::warn("no checkpoint of step {}: the one before is still being stored. Consider a larger "
+    spdlog::warn("no checkpoint of step {}: the previous one is still being stored. Consider a larger "
                  "checkpoint.every_steps.", parts_.cursor.step);
     return absl::OkStatus();
   }

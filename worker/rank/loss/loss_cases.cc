@@ -74,7 +74,7 @@ void Check(const Case& c) {
     Require(std::ranges::adjacent_find(named) == named.end(), "a row names a column twice");
     Require(c.weights.empty() || c.weights[r] >= 0, "a weight is below 0");
     if (c.grades.empty()) continue;
-    Require(c.grades[r].size() == c.positives[r].size(), "grades must be beside positives");
+    Require(c.grades[r].size() == c.positives[r].size(), "there must be one grade per positive");
     for (const double grade : c.grades[r]) Require(grade > 0, "a grade is not above 0");
   }
 }

@@ -1,7 +1,7 @@
 // Reference cases of the objectives, from a file: what `muster-loss-cases` and the tests compare against.
 //
 // A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and `ignored`
-// (columns per query), optional `query_weights` and `grades` (beside positives), and `expect`: `loss`, `valid_rows`,
+// (columns per query), optional `query_weights` and `grades` (one per positive), and `expect`: `loss`, `valid_rows`,
 // `d_queries`, `d_passages`.
 #pragma once
 

@@ -143,7 +143,7 @@ class Dense final : public AttentionOps {
       at::Tensor p = Probabilities(Contiguous(QueryView(qkv, run, layout)),
                                    Contiguous(SharedView(qkv, run, layout, layout.keys())), run, form, plan.longest);
       if (mask.rate.active()) MaskProbabilities(p, run, mask, plan, p);
-      // As flash attention does, probabilities are rounded for the product with V alone.
+      // As in flash attention, probabilities are rounded only for the product with V.
       StoreQueries(at::bmm(p.to(qkv.scalar_type()), Contiguous(SharedView(qkv, run, layout, layout.values()))), run,
                    layout, out);
     }

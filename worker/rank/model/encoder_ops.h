@@ -116,7 +116,7 @@ class EncoderOps {
   virtual void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) const = 0;
 
   // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says
-  // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], for kMax alone: the row of
+  // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], only for kMax: the row of
   // the batch that each element comes from (the first of equal ones), -1 where the sequence is left out as a whole.
   virtual void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, at::Tensor& places,
                     at::Tensor& out) const = 0;

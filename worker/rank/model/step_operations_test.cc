@@ -84,7 +84,7 @@ Step StepOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, do
   return step;
 }
 
-// The operations of PackedAttention() alone.
+// Only the operations of PackedAttention().
 Step AttentionOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, double dropout) {
   const PackedBatch batch = RandomBatch(config, lengths, 1);
   const SequencePlanPtr plan = MakeSequencePlan(batch, {.attention = dropout, .seed = 1, .step = 1});

@@ -237,7 +237,7 @@ class SharedWork {
            packed_ + panel * kPanel * shared_.depth);
       done_.fetch_add(1, std::memory_order_release);
     }
-    // Another thread still packs its last panel. Spinning takes less time than waking all threads a second time.
+    // Another thread still packs its last panel. Spinning takes less time than waking all threads again.
     while (done_.load(std::memory_order_acquire) < panels_) std::this_thread::yield();
     for (int64_t begin = next_unit_.load(); begin < units_;) {
       const int64_t end_unit = std::min(units_, begin + std::max<int64_t>(1, (units_ - begin) / sharing_));

@@ -218,7 +218,7 @@ TEST(Trainer, RefusesRanksWithDifferentPlans) {
   }
 }
 
-TEST(Trainer, TellsWhoseRowsWereAppliedHowMuchWasGatheredAndTheSkewOfTheStepBefore) {
+TEST(Trainer, ReportsAppliedRowsGatheredBytesAndTheSkewOfThePreviousStep) {
   const Problem problem = MakeProblem(8, false);
   QuerySum expected;
   for (int64_t q = 0; q < problem.queries; ++q) expected.Add(1000 + static_cast<uint64_t>(q));

@@ -197,7 +197,7 @@ ncclResult_t ncclReduce(const void* send, void* receive, size_t count, ncclDataT
 ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
                                ncclComm_t comm, cudaStream_t stream) {
   OrderOfThisThread().Read(stream, send, comm->meeting->comms.size() * count * SizeOf(type), "the rows of a reduce-scatter");
-  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "own rows of a reduce-scatter");
+  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "this rank's rows of a reduce-scatter");
   received += (comm->meeting->comms.size() - 1) * count * SizeOf(type);
   return Enqueue(comm, send, receive, [=](const Operation& operation) {
     for (size_t r = 0; r < operation.receives.size(); ++r) {
