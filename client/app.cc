@@ -32,7 +32,7 @@ void AddGlobalFlags(CLI::App& app, Cli& cli) {
   app.add_flag("--verbose", cli.verbose, "Print log lines of gRPC and of the connection on standard error");
 }
 
-// What Ctrl-C means, for commands that print nothing more specific while they run.
+// The note that Ctrl-C prints, for commands that set nothing more specific while they run.
 std::string InterruptNote(const std::string& command) {
   if (command == "muster submit") return "submit: interrupted. If it was submitted, muster jobs lists it.";
   if (command == "muster data import") return "data import: interrupted. An import is kept completely or not at all: see muster data list.";
@@ -139,7 +139,7 @@ int RunAction(const Cli& cli, const std::string& command) {
   // gRPC does not report why a TLS connection cannot be made.
   if (absl::IsUnavailable(code.status())) text = WhyUnreachable(cli.connection, text);
   std::cerr << text;
-  // An unexpected error: the id under which the servers' logs know the call.
+  // For an unexpected error, adds the id with which the servers' logs mark the call.
   const std::string request_id = RequestIdOf(code.status());
   const bool unexpected =
       absl::IsInternal(code.status()) || absl::IsUnknown(code.status()) || absl::IsDataLoss(code.status());

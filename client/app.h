@@ -9,7 +9,7 @@ namespace muster {
 // Adds every global flag and every command.
 void AddMuster(CLI::App& app, Cli& cli);
 
-// Words that users try, and the command that does it.
+// Wrong commands that users are likely to try, and the right ones.
 const CommandAdvice& MusterAdvice();
 
 // Runs `cli.action`: prints its error in one line, and returns the exit code.

@@ -12,7 +12,7 @@
 namespace muster {
 
 bool IsWrongCertificate(const absl::Status& status) {
-  const std::string text = absl::AsciiStrToLower(status.message());  // in OpenSSL's and BoringSSL's error texts
+  const std::string text = absl::AsciiStrToLower(status.message());  // matches OpenSSL's and BoringSSL's error texts
   return absl::IsUnavailable(status) && (absl::StrContains(text, "certificate verify failed") ||
                                          absl::StrContains(text, "certificate_verify_failed"));
 }

@@ -20,8 +20,8 @@ namespace muster {
 
 struct CallOptions {
   absl::Duration deadline = absl::Seconds(60);  // of one try
-  absl::Duration patience = absl::Seconds(5);  // for a cluster that does not answer
-  std::vector<std::string>* notes = nullptr;    // where to put the server's notes beside the answer; may be null
+  absl::Duration patience = absl::Seconds(5);  // how long to retry if the cluster does not answer
+  std::vector<std::string>* notes = nullptr;    // where to put the notes sent with the answer; may be null
 };
 
 // A random UUID, version 4 (RFC 9562).
@@ -38,8 +38,8 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
                               const Request& request, const CallOptions& options = {}) {
   const absl::Duration start = RealClock().Monotonic();
   absl::Duration deadline = options.deadline;
-  absl::Status unreachable;  // of the first try
-  const std::string request_id = NewRequestId();  // of all tries
+  absl::Status unreachable;  // the error of the first try
+  const std::string request_id = NewRequestId();  // the same for all tries
   while (true) {
     grpc::ClientContext context;
     context.AddMetadata(kRequestIdMetadata, request_id);
@@ -55,7 +55,7 @@ absl::StatusOr<Response> Call(Stub& stub, grpc::Status (Stub::*method)(grpc::Cli
     if (!unreachable.ok() && absl::IsDeadlineExceeded(status)) return ExplainUnreachable(unreachable);
     const absl::Duration left = options.patience - (RealClock().Monotonic() - start);
     if (const absl::Duration delay = RateLimitOf(status); delay > absl::ZeroDuration() && delay <= left) {
-      absl::SleepFor(delay);  // the server said when to retry
+      absl::SleepFor(delay);  // the server's own retry delay
       continue;
     }
     // A server that shuts down cancels the calls that are still running after its grace period.

@@ -16,7 +16,7 @@ using muster::v1::CancelJobRequest;
 using muster::v1::CancelJobResponse;
 using muster::v1::JobService;
 
-// Gives its canned answers in order, and keeps the request ids that came.
+// Returns its canned answers in order, and records the request ids.
 class Scripted final : public JobService::Service {
  public:
   explicit Scripted(std::deque<grpc::Status> answers) : answers_(std::move(answers)) {

@@ -1,4 +1,4 @@
-// What the commands of `muster` share: global flags, and how a command passes its work to main.
+// Shared by the commands of `muster`: global flags, and how a command passes its work to main.
 //
 // A command registers itself: void AddXCommand(CLI::App& app, Cli& cli). Its CLI11 callback sets `cli.action`; main
 // runs the action after the whole command line was checked.
@@ -21,7 +21,7 @@ struct Cli {
   bool verbose = false;  // log lines of gRPC and of the connection on standard error
   // Returns the exit code (common/exit_code.h), or an error that main prints in one line.
   std::function<absl::StatusOr<int>()> action;
-  // The flags themselves, for commands that do not use them.
+  // The options themselves, for commands that refuse them.
   std::vector<CLI::Option*> connection_flags;  // --address, --certs, --token-file, --insecure
   CLI::Option* output_flag = nullptr;
 };

@@ -26,7 +26,7 @@ TEST_F(CliTest, WhatFollowsAJobEndsWithTheWholeJob) {
   for (const std::string command : {"submit job.yaml --wait", "eval minilm scifact", "watch j1"}) {
     const Result result = Muster(command + " --output json");
     EXPECT_EQ(result.code, 0) << result.err;
-    auto job = nlohmann::json::parse(result.out);  // not const: a key that is missing is null
+    auto job = nlohmann::json::parse(result.out);  // not const, so that a missing key reads as null
     EXPECT_EQ(job["id"], "j1") << command;
     EXPECT_EQ(job["phase"], "JOB_PHASE_SUCCEEDED");
     EXPECT_TRUE(job.contains("reason"));

@@ -196,7 +196,7 @@ TEST_F(CliTest, ExportsOnceAndNeverOverwrites) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "some"), {}), 1) << "nothing is left aside";
 }
 
-TEST_F(CliTest, ExportsACheckpointThroughAJobOfItsOwn) {
+TEST_F(CliTest, ExportsACheckpointThroughASeparateJob) {
   muster::v1::FileManifest manifest;
   auto& file = *manifest.add_files();
   file.set_path("model.safetensors");

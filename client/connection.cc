@@ -83,7 +83,7 @@ ConfigFile ReadConfig(const std::filesystem::path& folder) {
   return file;
 }
 
-// A file that is named and cannot be read is a wrong argument, not an answer of the cluster.
+// A named file that cannot be read is a wrong argument, not an answer of the cluster.
 absl::Status CheckTokenFile(const std::filesystem::path& file) {
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (!text.ok()) return absl::InvalidArgumentError(absl::StrCat("token file: ", text.status().message()));
@@ -103,13 +103,13 @@ absl::StatusOr<Endpoint> ResolveEndpoint(const ConnectionFlags& flags,
   Endpoint endpoint;
   endpoint.address = FirstOf(flags.address, environment("MUSTER_ADDRESS"), config.address);
   const bool uses_remembered = endpoint.address.empty() && remembered.has_value();
-  // Certificates and tokens of the environment are another cluster's then.
+  // In this case certificates and tokens in the environment belong to another cluster.
   const auto variable = [&](const char* name) { return uses_remembered ? std::nullopt : environment(name); };
   if (uses_remembered) {
     endpoint.address = remembered->address;
     endpoint.remembered_state = remembered->state;
     config = {.certificates = remembered->certificates};
-    if (flags.certificates.empty()) config.token_file = remembered->token_file;  // it would decide who calls
+    if (flags.certificates.empty()) config.token_file = remembered->token_file;  // certificates that the user named win
   }
   if (endpoint.address.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(

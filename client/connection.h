@@ -26,13 +26,13 @@ struct ConnectionFlags {  // as given on the command line; empty: not given
 struct Endpoint {
   std::string address;
   SecurityOptions security;
-  std::string remembered_state{};  // of `muster local`, if its remembered address is used; otherwise empty
+  std::string remembered_state{};  // the state folder of `muster local`, if its remembered address is used; otherwise empty
 };
 
 // Keys address, certs, token_file and insecure. Its paths may begin with "~/"; relative ones start at the file's folder.
 struct ConfigFile {
   std::filesystem::path path;
-  std::string text;  // empty: there is none
+  std::string text;  // empty: no file
 };
 
 // `environment`: value of a variable, if set. Each setting is taken from the first place that has it. --insecure

@@ -1,4 +1,4 @@
-// Which job a user means: its id, its name, or the beginning of its id.
+// Finds the job that a user means by its id, its name, or the beginning of its id.
 #pragma once
 
 #include <string>
@@ -22,8 +22,8 @@ absl::StatusOr<std::string> ChooseJob(const std::string& given, const std::vecto
 // Calls ChooseJob with the jobs that the coordinator lists.
 absl::StatusOr<std::string> FindJobId(muster::v1::JobService::Stub& stub, const std::string& given);
 
-// Returns use(id), a StatusOr, and takes `given` for an id. Looks the job up only if there is none with that id, so that
-// an id costs no list. `use` must change nothing when it returns NOT_FOUND.
+// Returns use(id), a StatusOr. Tries `given` as an id first, and lists jobs only if there is no job with that id. `use` must
+// change nothing when it returns NOT_FOUND.
 template <typename Use>
 auto WithJob(muster::v1::JobService::Stub& stub, const std::string& given, Use use) -> decltype(use(given)) {
   auto result = use(given);

@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<ImportSource>> FilesBelow(const std::filesystem::path
   return files;
 }
 
-// Files that may be in a folder of data: descriptions that Hugging Face's tools write.
+// Files that a folder of data may also contain: descriptions that Hugging Face's tools write.
 bool IsDescription(const std::string& name) {
   const std::string file = std::filesystem::path(name).filename().string();
   return file == "dataset_infos.json" || file == "dataset_info.json" || file == "dataset_dict.json" || file == "state.json";
@@ -82,7 +82,7 @@ absl::Status CheckOneDataset(const std::filesystem::path& folder, const std::vec
       absl::StrJoin(datasets, ", "), ". Import one of them: ", (folder / datasets.front()).string(), "."));
 }
 
-// `split`: of all files of the folder, or empty.
+// `split`: for all files of the folder, or empty.
 absl::Status AddFolder(const std::filesystem::path& folder, const std::string& schema, const std::string& split,
                        ImportPlan& plan) {
   ASSIGN_OR_RETURN(const std::vector<ImportSource> files, FilesBelow(folder));
@@ -151,7 +151,7 @@ absl::Status AddPath(const std::string& path, const std::string& schema, const s
   return absl::OkStatus();
 }
 
-// Adds NAME=PATH: gives the split to a path that was named already, or adds the path to the import.
+// Handles NAME=PATH: assigns the split to a path that was already named, or adds the path to the import.
 absl::Status AddSplitPath(const std::string& split, const std::string& path, const std::string& schema,
                           ImportPlan& plan) {
   if (!IsValidName(split)) {
@@ -180,7 +180,7 @@ absl::Status AddSplitPath(const std::string& split, const std::string& path, con
   return absl::OkStatus();
 }
 
-// The common folder of two different files; empty: only the current folder or the root.
+// The common folder of two different files; empty if that is the current folder or the root.
 std::filesystem::path FolderAbove(const std::filesystem::path& a, const std::filesystem::path& b) {
   const std::filesystem::path left = a.lexically_normal(), right = b.lexically_normal();
   std::filesystem::path folder;
@@ -204,8 +204,8 @@ absl::Status SameName(const ImportSource& first, const ImportSource& second) {
       SplitFlagOf(first.file), " ", SplitFlagOf(second.file), "."));
 }
 
-// Files of one name in different folders (train/data.jsonl, test/data.jsonl) are distinguished by their folders, where
-// each has a split of its own.
+// Files with the same name in different folders (train/data.jsonl, test/data.jsonl) are named with their folders if each has
+// its own split.
 absl::Status NameApart(ImportPlan& plan) {
   std::map<std::string, size_t> uses;
   for (const ImportSource& source : plan.sources) ++uses[source.name];
@@ -233,7 +233,7 @@ absl::Status CheckSplits(const ImportPlan& plan) {
     if (TableNamedBy(source.name) != TableName::kNone && source.split.empty()) continue;  // has no judgments
     ASSIGN_OR_RETURN(const SplitAssignment::Assigned assigned, splits.Add(source.name, source.split));
     if (assigned.by_name || !source.split.empty() || !plan.split.empty()) continue;
-    if (source.name == kStandardInput) continue;  // /dev is not a folder of a split
+    if (source.name == kStandardInput) continue;  // its folder, /dev, does not name a split
     // The server does not see the folder that the user named: test/part-0.jsonl would arrive as part-0.jsonl.
     const std::filesystem::path folder = source.file.lexically_normal().parent_path();
     const std::string named = SplitOfWord(folder.filename().string());

@@ -1,4 +1,4 @@
-// Which files an import sends, in which order, and what is known of their splits.
+// Decides which files an import sends, in which order, and with which splits.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct ImportSource {
   std::filesystem::path file;
   std::string name;  // the name that the server and its messages use
   uint64_t size = 0;
-  std::string split;  // given for this file alone; empty: none was
-  std::string blob;   // digest, once the server has the file as a blob; empty: it is streamed
+  std::string split;  // given for this file; empty: none
+  std::string blob;   // digest, if the server has the file as a blob; empty: the file is streamed
 };
 
 struct ImportPlan {
@@ -33,9 +33,9 @@ struct ImportPlan {
 };
 
 // A BEIR folder gives corpus.jsonl, queries.jsonl, then qrels/*.tsv; any other folder its *.jsonl, *.json, *.csv, *.tsv and
-// *.parquet. Each may be compressed (.gz, .zst). A file is taken as it is; "-" is standard input, and a pattern (*, ?, [)
-// that is not a file's name means the files that it matches. INVALID_ARGUMENT where there is nothing to send, and where the
-// split of a file is ambiguous (common/split_name.h).
+// *.parquet. Each may be compressed (.gz, .zst). A named file is always sent; "-" is standard input, and a pattern (*, ?, [)
+// that is not a file's name means the files that it matches. INVALID_ARGUMENT if there is nothing to send, or the split of a
+// file is ambiguous (common/split_name.h).
 absl::StatusOr<ImportPlan> PlanImport(const ImportWishes& wishes);
 
 }  // namespace muster

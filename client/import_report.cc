@@ -17,7 +17,7 @@ using muster::v1::LengthSummary;
 using Counts = std::vector<std::pair<std::string, uint64_t>>;
 
 constexpr double kWorryingCut = 0.01;       // of the texts
-constexpr double kWorryingNegatives = 0.01;  // of the hard negatives
+constexpr double kWorryingNegatives = 0.01;  // share of the hard negatives
 
 std::string CountsText(const Counts& counts) {
   std::vector<std::string> parts;

@@ -30,7 +30,7 @@ Response& TheResponse() {
   Response& response = TheResponse();
   const std::lock_guard lock(response.mutex);
   if (response.clean_up) response.clean_up();
-  // The cursor's line may show ^C, or a bar.
+  // Starts a new line if the cursor's line may show ^C, or a bar.
   std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) != 0 ? "\n" : "", response.note.c_str());
   std::fflush(stdout);
   _exit(kExitInterrupted);

@@ -6,13 +6,13 @@
 
 namespace muster {
 
-// Handles SIGINT from now on, in a thread of its own. Call it once, in main, before other threads start: they inherit
+// Handles SIGINT from now on, in a separate thread. Call it once, in main, before other threads start: they inherit
 // the blocked signal. If the caller ignores SIGINT (a shell's background job), it stays ignored. `note`: printed on
 // standard error.
 void WatchInterrupts(std::string note);
 
-// While it lives, Ctrl-C prints `note` instead, after `clean_up`, which runs in the signal's thread while the command
-// is still running. Lives on the stack; scopes nest.
+// While this object lives, Ctrl-C first runs `clean_up`, in the signal's thread while the command is still running, and then
+// prints `note` instead. For local variables; scopes nest.
 class InterruptScope {
  public:
   explicit InterruptScope(std::string note, std::function<void()> clean_up = {});

@@ -59,7 +59,7 @@ std::string FormerName(const google::protobuf::EnumValueDescriptor& value) {
   return absl::EndsWith(name, "_UNSPECIFIED") ? absl::StrCat(name.substr(0, name.rfind('_')), "_DEFAULT") : "";
 }
 
-// Digits, or digits and a unit: 4GiB. Nothing if the text is neither or does not fit.
+// Parses digits, or digits and a unit: 4GiB. Nothing if the text is neither, or too large.
 std::optional<uint64_t> ParseSize(const std::string& text) {
   static const std::map<std::string, uint64_t> kUnits = {
       {"", 1},
@@ -270,7 +270,7 @@ class DocumentCounter final : public YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
-// Takes the text literally (it may contain ": "), unless it is quoted or null.
+// Reads the text literally (it may contain ": "), unless it is quoted or null.
 YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) {
   const bool quoted = !text.empty() && (text[0] == '"' || text[0] == '\'');
   const bool as_it_stands = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING && !field.is_repeated();
@@ -306,7 +306,7 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
   return absl::OkStatus();
 }
 
-// The result of the text and the overrides; `places` records where each field was given.
+// Reads the text and the overrides; `places` records where each field was given.
 absl::StatusOr<JobSpec> ReadText(const std::string& name, const std::string& text,
                                  const std::vector<std::string>& overrides, Places& places) {
   JobSpec spec;

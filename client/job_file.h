@@ -16,10 +16,10 @@
 namespace muster {
 
 // `name` appears in errors. Each override is "a.b=VALUE", VALUE in YAML (null: as if the field were left out), and is
-// applied after the file, in order. The result has no defaults filled in, but is known to be valid with them.
+// applied after the file, in order. Defaults are not filled in, but the result has been checked with them.
 absl::StatusOr<muster::v1::JobSpec> ParseJobFile(const std::string& name, const std::string& text,
                                                  const std::vector<std::string>& overrides = {});
-// The text alone, without defaults, and without checking it by the rules of a job.
+// Reads only the text, without defaults, and without checking the rules of a job.
 absl::StatusOr<muster::v1::JobSpec> ReadJobText(const std::string& name, const std::string& text);
 absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& file,
                                                 const std::vector<std::string>& overrides = {});
@@ -27,7 +27,7 @@ absl::StatusOr<muster::v1::JobSpec> ReadJobFile(const std::filesystem::path& fil
 // The number of documents in a YAML text, counted up to two. Throws YAML::Exception for text that is not YAML.
 int CountYamlDocuments(const std::string& text);
 
-// The text with only the characters that a job's name may have, and no longer than one.
+// The text, reduced to the characters and length that a job's name may have.
 std::string ValidJobName(const std::string& text);
 
 }  // namespace muster

@@ -195,7 +195,7 @@ TEST(JobFile, BrokenYamlIsNamed) {
   EXPECT_EQ(ErrorOf("name: [x\n").substr(0, 9), "job.yaml:");
   EXPECT_EQ(ErrorOf(""), "job.yaml: must hold one job, found none.");
   EXPECT_EQ(ErrorOf("a: 1\n---\nb: 2\n"), "job.yaml: must hold one job, found several.");
-  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp finds documents in it endlessly
+  EXPECT_THAT(ErrorOf("!!binnamey, x"), ::testing::StartsWith("job.yaml"));  // yaml-cpp would find endless documents in it
   EXPECT_EQ(ErrorOf("- a\n").substr(0, 27), "job.yaml:1: must have keys.");
 }
 

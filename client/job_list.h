@@ -12,7 +12,7 @@ namespace muster {
 // A job without its specification and histories.
 muster::v1::JobSummary SummaryOf(const muster::v1::Job& job);
 
-// The summaries of a page. A coordinator that knows no summaries sends whole jobs.
+// The summaries of a page. A coordinator without summaries sends whole jobs.
 std::vector<muster::v1::JobSummary> SummariesOf(const muster::v1::ListJobsResponse& page);
 
 // Calls `visit` with each page of the list, until it returns false or has seen `limit` jobs (0: all). Pages may be short or

@@ -9,7 +9,7 @@ namespace muster {
 
 void AddWideFlag(CLI::App& command, Cli& cli, bool& wide) {
   CLI::Option* flag = command.add_flag("--wide", wide, "Print exact times, and cut nothing to fit the terminal");
-  if (cli.output_flag != nullptr) flag->excludes(cli.output_flag);  // JSON and YAML are exact and whole anyway
+  if (cli.output_flag != nullptr) flag->excludes(cli.output_flag);  // JSON and YAML always have exact times and full texts
 }
 
 std::string TimeCell(const google::protobuf::Timestamp& time, bool wide) {

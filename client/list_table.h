@@ -14,7 +14,7 @@ void AddWideFlag(CLI::App& command, Cli& cli, bool& wide);
 // "3 min ago", or the exact local time with `wide`.
 std::string TimeCell(const google::protobuf::Timestamp& time, bool wide);
 
-// On standard output. Nothing is cut with `wide`, or in a pipe.
+// Prints to standard output. With `wide`, or in a pipe, nothing is cut.
 void PrintTable(const Table& table, bool wide);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Which files of a model folder are pushed.
+// Chooses the files of a model folder to push.
 #pragma once
 
 #include <filesystem>

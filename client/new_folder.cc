@@ -21,7 +21,7 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
 
 namespace {
 
-// Move it away first: a command that is still writing finds no folder, and cannot add to it.
+// Renames the folder first, so that a command that is still writing cannot add files to it.
 void Remove(const std::filesystem::path& folder) {
   std::filesystem::path removed = folder;
   removed += ".removed";

@@ -1,4 +1,4 @@
-// A folder that a command writes completely or not at all.
+// Writes a folder completely or not at all.
 #pragma once
 
 #include <filesystem>
@@ -18,11 +18,11 @@ absl::StatusOr<std::filesystem::path> NewFolderTarget(const std::string& command
 // are still being written must not bring it back.
 absl::Status MakeFoldersBelow(const std::filesystem::path& root, const std::filesystem::path& relative);
 
-// Files are written to a folder beside the target, which is renamed at the end. It is removed with its object, and at
-// Ctrl-C, unless it was published.
+// Files are written to a temporary folder next to the target, which is renamed at the end. The destructor and Ctrl-C remove it,
+// unless it was published.
 class NewFolder {
  public:
-  // `target`: of NewFolderTarget. Makes the folders above it.
+  // `target`: a result of NewFolderTarget. Creates the folders above it.
   static absl::StatusOr<std::unique_ptr<NewFolder>> Create(const std::string& command,
                                                            const std::filesystem::path& target);
   NewFolder(const NewFolder&) = delete;

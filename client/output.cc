@@ -15,7 +15,7 @@ namespace muster {
 namespace {
 
 constexpr int kBetweenColumns = 2;
-constexpr int kLeastColumn = 8;  // that a column is cut to
+constexpr int kLeastColumn = 8;  // the smallest width to which a column is cut
 
 void Emit(YAML::Emitter& out, const nlohmann::ordered_json& value) {
   if (value.is_object()) {

@@ -14,7 +14,7 @@ namespace muster {
 enum class OutputFormat { kTable, kJson, kYaml };
 std::vector<std::pair<std::string, OutputFormat>> OutputFormats();  // with their names
 
-// Columns of the terminal that `stream` is; 0: it is none.
+// The terminal's width in columns; 0 if `stream` is not a terminal.
 int ColumnsOfTerminal(FILE* stream);
 
 // Columns are as wide as their widest cell; the caller aligns numbers.
@@ -22,8 +22,8 @@ class Table {
  public:
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  // Lines without trailing blanks. With `columns` they have at most so many, as far as that is possible: the widest cells
-  // are cut, but none of the first column, and none to less than its header or 8 columns.
+  // Lines without trailing blanks. If `columns` is not 0, lines are made to fit if possible: the widest cells are cut, but
+  // never in the first column, and never to less than the header or 8 columns.
   std::string Text(int columns = 0) const;
 
  private:

@@ -175,7 +175,7 @@ TEST(ImportReportText, NamesWhatShouldWorryAndWhatToDo) {
   EXPECT_TRUE(ReportWarnings(muster::v1::ImportReport()).empty());
 }
 
-// Every figure that can be worrying has a warning, so a new field of the report needs a decision.
+// Every figure of the report either has a warning or is listed as one without, so a new field needs a decision.
 TEST(ImportReportText, EveryCountOfLostRecordsIsAWarning) {
   for (const char* field : {"bad_records", "empty_texts", "judgments_without_query", "judgments_without_document",
                             "queries_without_positive", "conflicting_judgments", "train_queries_in_test",

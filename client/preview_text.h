@@ -1,4 +1,4 @@
-// What a dry run found, as text.
+// Prints the result of a dry run as text.
 #pragma once
 
 #include <string>

@@ -85,7 +85,7 @@ std::string ProgressBar(const Progress& progress, const ProgressStyle& style) {
     facts.push_back(RateText(progress));
     facts.push_back(EtaText(progress));
   }
-  // Leaves out what does not fit, from the end. The bar takes the rest, 5 to 30 columns.
+  // Leaves out parts that do not fit, from the end. The bar fills the remaining 5 to 30 columns.
   constexpr int kLeastBar = 5, kMostBar = 30;
   std::string tail;
   for (const std::string& fact : facts) {
@@ -198,7 +198,7 @@ void ProgressPrinter::Update(const Job& job, absl::Duration now) {
   std::fflush(out_);
 }
 
-// The facts of the last step, whatever the ranks are doing now.
+// The figures of the last step, whatever the ranks are doing now.
 void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   Progress trained = progress;
   trained.set_activity("training");
@@ -208,9 +208,9 @@ void ProgressPrinter::PrintStep(const Progress& progress, absl::Duration now) {
   last_line_ = now;
 }
 
-// An evaluation measured what was trained before it: show its step first, even if the last line is recent.
+// An evaluation measures the steps before it, so show its step first, even if the last line is recent.
 void ProgressPrinter::PrintEvaluations(const Job& job, absl::Duration now) {
-  for (const Evaluation& evaluation : job.evaluations()) {  // old ones may leave the job
+  for (const Evaluation& evaluation : job.evaluations()) {  // the job may have dropped older ones
     if (!evaluations_shown_.insert({evaluation.label(), evaluation.dataset(), evaluation.split()}).second) continue;
     if (!style_.terminal && evaluation.step() > step_shown_ && job.progress().step() == evaluation.step()) {
       PrintStep(job.progress(), now);

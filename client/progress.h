@@ -1,4 +1,4 @@
-// How a running job is shown: a bar on a terminal, plain lines in a pipe.
+// Shows a running job: a bar on a terminal, plain lines in a pipe.
 #pragma once
 
 #include <cstdio>
@@ -26,19 +26,19 @@ ProgressStyle StyleOf(FILE* stream);
 class RewrittenLine {
  public:
   RewrittenLine(FILE* out, int width) : out_(out), width_(width) {}
-  int Width();  // columns now; the given ones where `out` is not a terminal
+  int Width();  // the present width in columns; the given one if `out` is not a terminal
   void Draw(const std::string& line);  // of at most Width() columns
   void Clear();
 
  private:
   FILE* out_;
   int width_;
-  int columns_ = 0;  // of what is drawn; 0: nothing
+  int columns_ = 0;  // width of the drawn line; 0: nothing is drawn
 };
 
 // "training  ███████▏      42 %  step 50/120  loss 1.2345  310 queries/s  ETA 1:05", at most `style.width` columns.
 std::string ProgressBar(const muster::v1::Progress& progress, const ProgressStyle& style);
-// "step 50/120  epoch 0.42  loss 1.2345  learning rate 1.8e-05  310 queries/s  ETA 1:05"; of an activity other than
+// "step 50/120  epoch 0.42  loss 1.2345  learning rate 1.8e-05  310 queries/s  ETA 1:05"; for an activity other than
 // training "step 50/120  evaluating (trained)  40 %".
 std::string ProgressLine(const muster::v1::Progress& progress);
 // "untrained: ndcg@10 0.1234  mrr 0.2345  (scifact/test, 300 queries, 5,183 documents, 12 s)"
@@ -58,7 +58,7 @@ class ProgressPrinter {
  public:
   ProgressPrinter(FILE* out, ProgressStyle style) : out_(out), style_(style), bar_(out, style.width) {}
   void Update(const muster::v1::Job& job, absl::Duration now);  // now: a monotonic clock's
-  void Note(const std::string& line);                           // a line of its own, such as "reconnecting"
+  void Note(const std::string& line);                           // a separate line, such as "reconnecting"
 
  private:
   void PrintLine(const std::string& line);

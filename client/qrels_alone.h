@@ -1,4 +1,4 @@
-// Judgments without a corpus, as `muster data add` takes them.
+// Judgments without a corpus, as input of `muster data add`.
 #pragma once
 
 #include <functional>
@@ -11,9 +11,9 @@
 
 namespace muster {
 
-// Renames each source that holds the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs) or of
-// TREC's judgments (query 0 document grade) to FILE/qrels/SPLIT.tsv, whatever it is called, so that the server
-// recognizes it.
+// Renames each source with the lines of a BEIR qrels file (query-id, corpus-id, score, separated by tabs) or of
+// TREC's judgments (query 0 document grade) to FILE/qrels/SPLIT.tsv, whatever its name, so that the server recognizes
+// it.
 //
 // The split is the one of `--split`, or a word in the file's name (common/split_name.h); otherwise the dataset's only
 // split, for which `splits_of_dataset` is called. INVALID_ARGUMENT if nothing decides.

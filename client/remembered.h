@@ -23,9 +23,9 @@ struct RememberedCluster {
 // CONFIG/local.yaml.
 std::filesystem::path RememberedFile(const std::filesystem::path& config_folder);
 
-// Readable by the user alone. Replaces what was remembered before.
+// Readable only by the user. Replaces the previously remembered cluster.
 absl::Status Remember(const RememberedCluster& cluster, const std::filesystem::path& config_folder);
-// Removes the file if it still names this cluster, and not one that was started later.
+// Removes the file if it still names this cluster and not one that was started later.
 void Forget(const RememberedCluster& cluster, const std::filesystem::path& config_folder);
 
 // Nothing: there is no such file. INVALID_ARGUMENT: it cannot be read.

@@ -11,8 +11,8 @@ namespace muster {
 // text cannot control the terminal.
 std::string SampleText(const muster::v1::ShowDatasetResponse& sample, int width);
 
-// `text` in lines of at most `width` characters, broken at blanks where there are any; after `lines` of them it ends
-// with "…". Every line but the first begins with `indent` blanks, which count.
+// `text` in lines of at most `width` characters, broken at blanks where possible; longer texts end with "…" after `lines`
+// lines. Every line except the first begins with `indent` blanks, which count.
 std::string Wrapped(const std::string& text, int width, int indent, int lines);
 
 }  // namespace muster

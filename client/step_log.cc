@@ -17,7 +17,7 @@ absl::StatusOr<std::string> ReadFrom(BlobClient& blobs, const std::string& diges
   ASSIGN_OR_RETURN(const auto manifest, blobs.GetManifest(digest));
   for (const muster::v1::FileEntry& file : manifest.files()) {
     if (file.path() != kStepLogFile) continue;
-    // Through a file: a long job's log may exceed the size of a message.
+    // Reads it into a file, because a long job's log may exceed the size of a message.
     ASSIGN_OR_RETURN(const auto folder, MakeScratchFolder(std::filesystem::temp_directory_path(), "muster-steps"));
     const absl::Cleanup remove = [&folder] {
       std::error_code ignored;

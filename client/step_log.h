@@ -1,4 +1,4 @@
-// A job's step log: of all steps once its model is exported, from its newest checkpoint before.
+// Reads a job's step log: with all steps if its model is exported, otherwise from its newest checkpoint.
 #pragma once
 
 #include <string>

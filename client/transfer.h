@@ -11,8 +11,8 @@ namespace muster {
 
 class TransferPrinter {
  public:
-  // `verb`: "sending", "receiving". A null `out` prints nothing. If standard output is not a terminal, it is for
-  // results, and progress goes to standard error.
+  // `verb`: "sending", "receiving". A null `out` prints nothing. If standard output is not a terminal, it only gets results,
+  // and progress goes to standard error.
   TransferPrinter(FILE* out, ProgressStyle style, std::string verb, absl::Duration now)
       : out_(out == stdout && !style.terminal ? stderr : out),
         style_(style),

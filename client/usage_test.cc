@@ -57,7 +57,7 @@ std::string GoodValue(CLI::Option& option) {
   return "";
 }
 
-// A command's words with everything that it requires, except `but`.
+// A command's words with everything that it requires, except the option `but`.
 std::vector<std::string> Complete(CLI::App& command, std::vector<std::string> words, const CLI::Option* but = nullptr) {
   for (CLI::Option* option : OptionsOf(command)) {
     if (option == but || !option->get_required()) continue;

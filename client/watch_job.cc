@@ -69,8 +69,7 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
       return absl::DeadlineExceededError(StillThere(id, last, options.timeout));
     }
     if (!MayReconnect(status)) return status;
-    // Certificates that are replaced while a job is watched may not match for a moment; at the start they are simply
-    // wrong.
+    // While certificates are being replaced they may not match for a moment, so this is only an error at the start.
     const bool heard = last.phase() != muster::v1::JOB_PHASE_UNSPECIFIED;
     if (!heard && IsWrongCertificate(status)) return ExplainUnreachable(status);
     if (clock.Monotonic() - last_heard > options.patience) {
@@ -101,7 +100,7 @@ std::string FinalJobText(const muster::v1::Job& job, OutputFormat format) {
     if (evaluation.label() != "trained" && !evaluates_alone) continue;
     for (const std::string& name : OrderedMetricNames(evaluation)) json["metrics"][name] = evaluation.metrics().at(name);
   }
-  // Scripts read what `eval` measured directly: jq '."ndcg@10"'.
+  // Scripts read the results of `eval` directly: jq '."ndcg@10"'.
   if (const auto metrics = json["metrics"]; evaluates_alone) json.update(metrics);
   return Format(json, format);
 }

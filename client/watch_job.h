@@ -26,8 +26,8 @@ absl::StatusOr<muster::v1::Job> WatchJob(const std::shared_ptr<grpc::Channel>& c
 // 0, 1 or 3 for a job that has ended.
 int ExitCodeOf(const muster::v1::Job& job);
 
-// The whole job, and `metrics`: those of the trained model, or of the model that an evaluation job measured; {} if
-// there are none. For an evaluation job each metric is also a key of its own.
+// The whole job, plus `metrics`: those of the trained model, or of the model that an evaluation job measured; {} if there are
+// none. For an evaluation job each metric is also a separate key.
 std::string FinalJobText(const muster::v1::Job& job, OutputFormat format);
 
 }  // namespace muster

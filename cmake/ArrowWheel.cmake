@@ -1,6 +1,6 @@
 # Arrow and Parquet for C++ as PyPI's pyarrow ships them, in ${MUSTER_DEPS}/pyarrow (deploy/bootstrap). Defines
 #   MUSTER_PARQUET  ON where both are installed
-#   muster_arrow    both libraries, with their headers. Only for programs of their own (docs/decisions/0057): libparquet
+#   muster_arrow    both libraries, with their headers. Only for separate programs (docs/decisions/0057): libparquet
 #                   exports names of libcrypto and of simdjson, which would hide those of gRPC and of the data server.
 set(_arrow "${MUSTER_DEPS}/pyarrow/pyarrow")
 set(MUSTER_PARQUET OFF)

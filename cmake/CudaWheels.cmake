@@ -2,7 +2,7 @@
 # Defines, where the compiler, libcudart, NCCL and torch's libc10_cuda are all there:
 #   MUSTER_CUDA      ON
 #   CUDA             the language, with nvcc from ${MUSTER_DEPS}/cuda (CUDA_STANDARD 17: CMake 3.25.1
-#                    knows no later one for it)
+#                    supports no later one for it)
 #   muster_cuda_api  cudart, c10_cuda and NCCL, with their headers
 # Needs no GPU, and ignores any CUDA toolkit that is installed on the machine.
 set(_cuda "${MUSTER_DEPS}/cuda/nvidia/cu13")
@@ -18,7 +18,7 @@ mark_as_advanced(MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY 
 foreach(_need "${_cuda}/bin/nvcc" MUSTER_NCCL_HEADER MUSTER_NCCL_LIBRARY MUSTER_C10_CUDA_LIBRARY
         MUSTER_CUDART_LIBRARY)
   if((DEFINED ${_need} AND NOT ${_need}) OR (NOT DEFINED ${_need} AND NOT EXISTS "${_need}"))
-    message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains on the CPU alone. "
+    message(STATUS "libmuster_cuda.so is left out: ${_need} is missing. This build trains only on the CPU. "
       "deploy/bootstrap --tests brings it.")
     return()
   endif()

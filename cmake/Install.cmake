@@ -1,6 +1,6 @@
-# What deploy/install puts below its prefix: the programs in bin, and in lib/muster every shared library that they load
-# but glibc's, so that the folder runs wherever it is moved to. The GPU plug-in and CUDA's libraries (4 GB) are left to
-# the image of GPU workers.
+# The files that deploy/install puts below its prefix: the programs in bin, and in lib/muster every shared library that they
+# load except glibc's, so that the folder can be moved. The GPU plug-in and CUDA's libraries (4 GB) are only in the image of GPU
+# workers.
 set(_programs muster muster-coordinator muster-data muster-worker)
 foreach(_program muster-rank muster-parquet)
   if(TARGET ${_program})

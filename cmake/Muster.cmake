@@ -1,4 +1,4 @@
-# One static library an idea, one test binary beside it; warnings are errors in our own code.
+# One static library per idea, with one test binary next to it; warnings are errors in our own code.
 
 add_library(muster_warnings INTERFACE)
 target_compile_options(muster_warnings INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers
@@ -11,12 +11,12 @@ target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-r
 option(CMAKE_UNITY_BUILD "Compile the files of a library together, several at a time" ON)
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 16 CACHE STRING "How many files are compiled together; 0: a whole library")
 if(CMAKE_UNITY_BUILD)
-  # Here a type of a .cc file is never in the compiler's main file, which is what this warning takes a header to be.
+  # In a unity build no .cc file is the compiler's main file, so this warning treats its types as if they were in a header.
   target_compile_options(muster_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 
 # muster_cc_library(NAME [SRCS ...] [DEPS ...])   headers are found from the root of the project
-# A source with compile options of its own (set_source_files_properties) is compiled by itself.
+# A source with its own compile options (set_source_files_properties) is compiled by itself.
 function(muster_cc_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -61,9 +61,9 @@ function(muster_cc_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_include_directories(${name} PRIVATE ${PROJECT_BINARY_DIR}/test_paths)
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
-  # MKL rounds alike whatever the alignment of its operands, as every rank has it (worker/rank/main.cc).
+  # Makes MKL round the same way for any alignment of its operands, as in every rank (worker/rank/main.cc).
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "MKL_CBWR=AUTO,STRICT"
-    # The ranks' setting: spinning threads beside other tests are very slow.
+    # The ranks' setting: spinning threads are very slow while other tests run.
     ENVIRONMENT_MODIFICATION "OMP_WAIT_POLICY=set:passive")
 endfunction()

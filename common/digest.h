@@ -20,7 +20,7 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void Update(std::string_view bytes);
-  std::array<uint8_t, 32> Finish();  // once; no Update afterwards
+  std::array<uint8_t, 32> Finish();  // call it once; no Update afterwards
   std::string FinishHex();
 
  private:

@@ -1,5 +1,5 @@
-// Whether a volume still has room for what may be left out: logs, audit lines, histories. They stop first, so that what
-// is left serves what must not be lost.
+// Whether a volume still has room for optional data: logs, audit lines, histories. These stop first on a full disk, so that the
+// remaining space is used for data that must not be lost.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace muster {
 
 using HasRoom = std::function<bool()>;  // any thread
 
-// At least `least` bytes are free in the folder's volume; true where that cannot be found out.
+// Whether at least `least` bytes are free in the folder's volume; true if that cannot be determined.
 HasRoom RoomIn(const std::filesystem::path& folder, uint64_t least);
 
 inline HasRoom AlwaysRoom() {

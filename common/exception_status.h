@@ -1,4 +1,4 @@
-// Where exceptions of libraries (torch, CUDA) end: they become statuses.
+// Converts exceptions of libraries (torch, CUDA) to statuses.
 #pragma once
 
 #include <exception>

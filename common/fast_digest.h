@@ -1,4 +1,4 @@
-// A digest at the speed of memory, which SHA-256 is far from. Detects accidental differences, not deliberate ones:
+// A digest at the speed of memory, much faster than SHA-256. Detects accidental differences, not deliberate ones:
 // never use it for names or signatures.
 #pragma once
 
@@ -10,9 +10,9 @@
 
 namespace muster {
 
-// To digest several pieces, chain their digests through `so far`. Every word enters by a bijection, so bytes that
-// differ within one 64-bit word always have different digests; other different bytes have equal digests with
-// probability 2^-64.
+// To digest several pieces, pass each digest as `so_far` of the next. Every word is mixed in by a bijection, so inputs that
+// differ only within one 64-bit word always have different digests; other different inputs have equal digests with probability
+// 2^-64.
 inline uint64_t FastDigest(std::string_view bytes, uint64_t so_far) {
   constexpr uint64_t kOdd = 0x9E3779B97F4A7C15, kOther = 0xC2B2AE3D27D4EB4F;
   constexpr size_t kLanes = 8, kBlock = kLanes * sizeof(uint64_t);
@@ -21,7 +21,7 @@ inline uint64_t FastDigest(std::string_view bytes, uint64_t so_far) {
   const auto take = [&] {
     for (size_t i = 0; i < kLanes; ++i) {
       lanes[i] = (lanes[i] ^ words[i]) * kOdd;
-      lanes[i] ^= lanes[i] >> 32;  // the highest bit alone would meet a single bit of the lane's next word
+      lanes[i] ^= lanes[i] >> 32;  // or one bit of the next word could cancel the highest bit
     }
   };
   size_t done = 0;

@@ -1,4 +1,4 @@
-// Categories of garbage: the API's enumeration, and the text beside it that older clients and servers read.
+// Categories of garbage: the API's enumeration, and the deprecated text field that older clients and servers read.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ std::string_view CategoryName(muster::v1::GarbageCategory category);
 void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageKind& kind);
 void SetCategory(muster::v1::GarbageCategory category, muster::v1::GarbageItem& item);
 
-// The category, also of what a server of the previous version sent: it knew only the text.
+// The category, even if a server of the previous version sent it, which set only the text.
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageKind& kind);
 muster::v1::GarbageCategory CategoryOf(const muster::v1::GarbageItem& item);
 

@@ -5,13 +5,13 @@
 namespace muster {
 namespace {
 
-TEST(GarbageCategory, IsWrittenBesideTheTextThatOlderClientsRead) {
+TEST(GarbageCategory, IsWrittenTogetherWithTheTextThatOlderClientsRead) {
   for (int value = 1; value <= muster::v1::GarbageCategory_MAX; ++value) {
     const auto category = static_cast<muster::v1::GarbageCategory>(value);
     muster::v1::GarbageKind kind;
     SetCategory(category, kind);
     EXPECT_EQ(kind.category(), category);
-    // A server of the previous version sends the text alone.
+    // A server of the previous version sends only the text.
     kind.clear_category();
     EXPECT_EQ(CategoryOf(kind), category) << CategoryName(category);
     muster::v1::GarbageItem item;

@@ -1,15 +1,15 @@
 // Logging of the server programs: one line per event on standard error, through spdlog.
 //
 //   InitLog("muster-worker", "info", LogFormat::kJson);
-//   SetLogFields({.worker = "w1"});                        // of every line of this process
-//   const ScopedLogFields scope({.job = "a", .attempt = 1});  // of this thread's lines, until the scope ends
+//   SetLogFields({.worker = "w1"});                        // for every line of this process
+//   const ScopedLogFields scope({.job = "a", .attempt = 1});  // for this thread's lines, until the scope ends
 //   spdlog::info("started on slot {}", 0);
 //
 //   text  2026-03-01T12:00:00.000Z muster-worker info started on slot 0 [job=a attempt=1]
 //   json  {"time":"2026-03-01T12:00:00.000Z","level":"info","program":"muster-worker","message":"started on slot 0",
 //          "worker":"w1","job":"a","attempt":1}
 //
-// A text line shows the fields of scopes alone: those of the process are known where it is read.
+// A text line shows only the fields of scopes, because readers know those of the process.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class formatter;
 namespace muster {
 
 enum class LogFormat { kText, kJson };
-// "json" is kJson, everything else kText; flags are checked where they are read.
+// "json" is kJson, everything else kText: the flag's parser has checked the value.
 LogFormat LogFormatFrom(std::string_view name);
 
 // Identifies what a line is about. Empty fields are left out.
@@ -57,7 +57,7 @@ class ScopedLogFields {
   const ScopedLogFields* const outer_;
 };
 
-// The fields of the scopes around the caller.
+// The fields that the caller's scopes set for this thread.
 LogFields CurrentLogFields();
 
 // For InitLog and its test.

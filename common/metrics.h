@@ -1,4 +1,4 @@
-// Prometheus metrics: one registry per process, served over HTTP on a port of its own. Names follow Prometheus' rules:
+// Prometheus metrics: one registry per process, served over HTTP on a separate port. Names follow Prometheus' rules:
 // prefix muster_, base units, _total on counters, labels with bounded sets of values.
 #pragma once
 

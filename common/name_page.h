@@ -14,10 +14,10 @@ namespace muster {
 inline constexpr size_t kPageBytes = 2 << 20;
 inline constexpr uint32_t kMaxPageSize = 1000;
 
-// Which items a page has; FillPage is how lists use it.
+// Decides which items a page has. Lists use it through FillPage.
 class NamePage {
  public:
-  // `page_size` 0: kMaxPageSize. INVALID_ARGUMENT: a token of something else.
+  // `page_size` 0: kMaxPageSize. INVALID_ARGUMENT: the token is malformed.
   static absl::StatusOr<NamePage> Create(uint32_t page_size, const std::string& page_token);
 
   const std::string& after() const { return after_; }  // empty: from the first
@@ -33,7 +33,7 @@ class NamePage {
 
 // Fills one page of `items`, which are sorted by name. `name_of(item)` returns an item's name. `add(item)` appends the item to
 // the answer, may move from it, and returns its bytes, or 0 if it left the item out, which then does not count. Returns the
-// token of the next page; empty: there are no more. With `all` the page has all items, whatever size was asked for.
+// token of the next page; empty: there are no more. With `all` the page has all items, whatever the requested size.
 template <typename Request, typename Items, typename NameOf, typename Add>
 absl::StatusOr<std::string> FillPage(const Request& request, Items& items, NameOf name_of, Add add, bool all = false) {
   absl::StatusOr<NamePage> page = NamePage::Create(request.page_size(), request.page_token());

@@ -14,7 +14,7 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& n
 // `Allowed: a, b. Did you mean "a"?`: all names of a closed set, and the nearest to a wrong one; no name is near an empty one.
 std::string AllowedNames(std::string_view wrong, const std::vector<std::string>& names);
 
-// `There are: a, b. Did you mean "a"?`, or `There are none.`; at most ten names are shown.
+// Like the above, for an open set: `There are: a, b. Did you mean "a"?`, or `There are none.`; shows at most ten names.
 std::string WhatExists(std::string_view name, const std::vector<std::string>& names);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Counter-based random numbers: a pure function of a key and a position, so that any element can be drawn alone,
+// Counter-based random numbers: a pure function of a key and a position, so that any element can be drawn by itself,
 // on any rank, in any order.
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Philox4x32-10).
 #pragma once

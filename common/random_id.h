@@ -1,4 +1,4 @@
-// Ids that a server draws.
+// Random ids that a server makes.
 #pragma once
 
 #include <string>

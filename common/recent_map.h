@@ -14,13 +14,13 @@ class RecentMap {
  public:
   explicit RecentMap(size_t capacity) : capacity_(capacity) {}
 
-  // Null: it is not remembered.
+  // Null if the key is not remembered.
   const Value* Find(const Key& key) const {
     const auto found = values_.find(key);
     return found == values_.end() ? nullptr : &found->second;
   }
 
-  // Replaces the value of a known key, which stays as old as it is.
+  // Replaces the value of a known key, whose age does not change.
   void Insert(const Key& key, Value value) {
     const auto [place, is_new] = values_.insert_or_assign(key, std::move(value));
     if (!is_new) return;

@@ -1,4 +1,4 @@
-// Request ids of mutations: the same id again is answered as the first one was, and changes nothing.
+// Request ids of mutations: a second request with the same id gets the first one's answer, and changes nothing.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// INVALID_ARGUMENT: too long to be kept.
+// INVALID_ARGUMENT: the id is too long to be stored.
 absl::Status CheckRequestId(const std::string& request_id);
 
 // ALREADY_EXISTS (REQUEST_ID_REUSED): the user has sent this id for something else. `by_what`: "for job a".

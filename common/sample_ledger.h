@@ -12,7 +12,7 @@ namespace muster {
 
 struct QuerySum {
   uint64_t queries = 0;
-  uint64_t sum = 0;  // of MixedDigest, modulo 2^64
+  uint64_t sum = 0;  // of MixedDigest values, modulo 2^64
   void Add(uint64_t query_digest);
   void Add(const QuerySum& other);
   bool operator==(const QuerySum&) const = default;
@@ -23,19 +23,19 @@ uint64_t MixedDigest(uint64_t query_digest);
 
 struct LedgerVerdict {
   uint64_t committed = 0;
-  uint64_t duplicated = 0, missing = 0;  // at least so many; both 0 if and only if applied == expected
+  uint64_t duplicated = 0, missing = 0;  // lower bounds; both 0 if and only if applied == expected
   bool operator==(const LedgerVerdict&) const = default;
 };
 LedgerVerdict JudgeEpoch(const QuerySum& applied, const QuerySum& expected);
 
-// The ledger of a run. If it did not see the beginning of its epoch (a checkpoint without a ledger), it judges from the
-// next epoch on.
+// The ledger of a run. If it did not see the beginning of its epoch (a checkpoint without a ledger), it checks epochs from the
+// next one on.
 struct SampleLedger {
   uint64_t epoch = 0;
   QuerySum applied;
   bool whole = true;  // it has seen `epoch` from its first step on
 
-  // A step of `epoch` was applied. `first`: it is its epoch's first.
+  // Call it after a step of `epoch` was applied. `first`: it is the epoch's first step.
   void Apply(uint64_t of_epoch, bool first, const QuerySum& step);
   bool operator==(const SampleLedger&) const = default;
 };

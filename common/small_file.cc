@@ -14,7 +14,7 @@ absl::StatusOr<std::string> ReadSmallFile(const std::filesystem::path& path, uin
     return absl::InvalidArgumentError(
         absl::StrCat(path.filename().string(), ": has ", bytes, " bytes, at most ", most, " are read"));
   }
-  return ReadFile(path);  // which reports what is wrong with a path without a size
+  return ReadFile(path);  // reports the error of a path that has no size
 }
 
 }  // namespace muster

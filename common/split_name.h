@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// The name of a file that comes from standard input: only its content shows what it is.
+// The name of a file from standard input. It says nothing about the content.
 inline constexpr std::string_view kStandardInput = "standard-input";
 
 // The split that a single word names: train, test, dev, val, validation, …, in any letter case. Empty: none.
@@ -23,7 +23,7 @@ std::string SplitOfWord(std::string_view word);
 // INVALID_ARGUMENT if it names two.
 absl::StatusOr<std::string> SplitNamedBy(std::string_view path);
 
-// What the files of a schema by id hold, by a word in their names: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
+// The content of a file of a schema with ids, by a word in its name: corpus.jsonl, queries.train.tsv, documents/part-0.parquet.
 enum class TableName { kNone, kDocuments, kQueries };
 // The file's own name counts first, then its folders. kNone: it has neither word, or both.
 TableName TableNamedBy(std::string_view path);
@@ -37,10 +37,10 @@ class SplitAssignment {
     bool by_name = false;  // the file's name decided
   };
 
-  // `given`: the split of all files that have none of their own; empty: none was given.
+  // `given`: the split of all files without one; empty: none was given.
   explicit SplitAssignment(std::string given) : given_(std::move(given)) {}
 
-  // `own`: the split given for this file alone, or empty. INVALID_ARGUMENT names the files and what to do.
+  // `own`: the split given for this file, or empty. INVALID_ARGUMENT names the files and what to do.
   absl::StatusOr<Assigned> Add(const std::string& path, const std::string& own);
 
  private:

@@ -61,7 +61,7 @@ TEST(SplitAssignment, GivesTheNamedSplitToFilesThatNameOne) {
   EXPECT_TRUE(splits.Add("test.jsonl", "")->by_name);
 }
 
-TEST(SplitAssignment, RefusesAFileThatNamesNothingBesideOneThatDoes) {
+TEST(SplitAssignment, RefusesAFileWithoutASplitTogetherWithOneThatNamesIt) {
   for (const bool named_first : {true, false}) {
     SplitAssignment splits("");
     EXPECT_TRUE(splits.Add(named_first ? "test.jsonl" : "rows.jsonl", "").ok());

@@ -16,11 +16,11 @@ namespace muster {
 // The same status with "context: " before its message. OK stays OK; payloads are kept.
 [[nodiscard]] absl::Status WithContext(const absl::Status& status, std::string_view context);
 
-// A stable, machine-readable reason ("DATASET_NOT_FOUND") beside the message; travels as google.rpc.ErrorInfo.
+// Adds a stable, machine-readable reason ("DATASET_NOT_FOUND") to the status. It is sent as google.rpc.ErrorInfo.
 [[nodiscard]] absl::Status WithReason(absl::Status status, std::string_view reason);
 std::string ReasonOf(const absl::Status& status);  // empty: none
 
-// How long a client should wait before its next try; travels as google.rpc.RetryInfo.
+// Adds how long a client should wait before its next try. It is sent as google.rpc.RetryInfo.
 [[nodiscard]] absl::Status WithRetryAfter(absl::Status status, absl::Duration wait);
 std::optional<absl::Duration> RetryAfterOf(const absl::Status& status);
 

@@ -6,8 +6,8 @@
 
 namespace muster {
 
-// To the nanosecond, as Timestamp demands it: `nanos` is never negative, before 1970 either. Times that 64 bits of
-// nanoseconds do not hold become the nearest that they do.
+// To the nanosecond, as Timestamp demands it: `nanos` is never negative, before 1970 either. Times that do not fit in 64 bits
+// of nanoseconds become the nearest that do.
 google::protobuf::Timestamp ToProto(absl::Time time);
 absl::Time FromProto(const google::protobuf::Timestamp& time);
 

@@ -1,5 +1,5 @@
-// Vectors of 16 numbers for inner loops. Their width is fixed by the source, not by the processor, so that the order of
-// sums is too. GCC splits them into the vectors that the processor has.
+// Vectors of 16 numbers for inner loops. Their width is fixed by the source, not by the processor, so that the order of sums is
+// fixed, too. GCC splits them into the vectors that the processor has.
 //
 // Put MUSTER_VECTOR_CLONES before a function that has such a loop: it is compiled for three kinds of processor, and the
 // kind is chosen when the program starts. Everything here is always inlined, and takes and returns vectors by reference:
@@ -144,7 +144,7 @@ MUSTER_INLINE void Normal(const Floats& x, Floats& distribution, Floats& density
 // order on a little-endian machine.
 template <int rounds = 10>
 MUSTER_INLINE void PhiloxBlocks(uint64_t key, uint64_t first, uint32_t out[4 * kLanes]) {
-  // A word of 32 bits per lane of 64, so that no product needs a shuffle. Two vectors at a time hide its latency.
+  // Each 64-bit lane holds one 32-bit word, so that products need no shuffle. Two vectors at a time hide the latency.
   typedef uint64_t Longs __attribute__((vector_size(8 * sizeof(uint64_t))));
   constexpr uint64_t kWord = 0xffffffff;
   Longs c0[2], c1[2], c2[2] = {}, c3[2] = {};

@@ -67,7 +67,7 @@ std::vector<float> AllMagnitudes(float largest) {
   return x;
 }
 
-// In units in the last place of the exact value's float32.
+// The error in units in the last place of the exact value's float32.
 template <typename Exact>
 double LargestError(void (*run)(float*, int64_t), const std::vector<float>& x, const Exact& exact) {
   std::vector<float> y = x;

@@ -41,8 +41,8 @@ FORBIDDEN = {
     "worker/rank/export": [r"grpc", r"worker/rank/cuda/", r"c10/cuda/", r"cuda_runtime"],
     "": [r"torch/torch\.h"],
 }
-# What client/python/src may import besides Python's own modules: what its pyproject.toml requires, and what it uses where that is
-# installed.
+# What client/python/src may import besides Python's own modules: packages that its pyproject.toml requires, and optional ones
+# that it uses if they are installed.
 PYTHON_IMPORTS = {"muster", "grpc", "google", "yaml", "pandas", "tqdm", "mlflow", "wandb"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

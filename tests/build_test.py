@@ -13,7 +13,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(sys.argv.pop(1))
-# What decides about a compile step, apart from what this test changes.
+# The inputs of a compile step, except those that this test changes.
 KEPT = ("CMAKE_BUILD_TYPE", "CMAKE_C_COMPILER", "CMAKE_CXX_COMPILER", "CMAKE_CXX_FLAGS", "CMAKE_CXX_FLAGS_RELEASE",
         "CMAKE_UNITY_BUILD", "CMAKE_UNITY_BUILD_BATCH_SIZE", "MUSTER_TORCH", "MUSTER_FUZZ")
 
@@ -68,7 +68,7 @@ class Build(unittest.TestCase):
         self.assertGreater(len(before), 50)
         changed = {name for name in before if before[name] != after.get(name)}
         self.assertEqual(set(), changed, "tests/run would compile these again after deploy/quickstart")
-        # The CUDA compiler, which --tests installs, is needed for the GPU plug-in alone.
+        # The CUDA compiler, which --tests installs, is needed only for the GPU plug-in.
         added = {name for name in after if name not in before and not name.startswith("worker/rank/cuda/")}
         self.assertEqual(set(), added)
 

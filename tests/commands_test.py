@@ -70,7 +70,7 @@ def calls_of(code):
 
 
 def wrong(name, words, commands):
-    """What is wrong with a call; "" if it could run."""
+    """The error in a call; "" if it could run."""
     flags = {match[0] for word in words if (match := FLAG.match(word))}
     if name == "muster":
         path = ""

@@ -30,7 +30,7 @@ class Dashboards(unittest.TestCase):
                              f"{name}: run deploy/grafana/generator/generate.py and commit what it writes")
 
     def test_the_schema_of_grafana_keeps_every_field(self):
-        # The SDK drops unknown fields and accepts wrong types silently, so a round trip must give back what it read.
+        # The SDK drops unknown fields and accepts wrong types silently, so a round trip must reproduce the file.
         register_default_plugins()
         for name, text in COMMITTED.items():
             again = json.loads(generate.encode(Dashboard.from_json(json.loads(text))))

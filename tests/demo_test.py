@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The quick start's own programs: facets to a retrieval set, and BM25."""
+"""Tests the quick start's programs: the one that turns facets into a retrieval set, and BM25."""
 import importlib.util
 import io
 import json

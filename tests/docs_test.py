@@ -114,7 +114,8 @@ class Pages(unittest.TestCase):
                     continue
                 for name in SOURCE.findall(line):
                     seen += 1
-                    # A name in capitals is a placeholder; "worker/rank/link/rank_run" is a header and its source.
+                    # A name in capitals is a placeholder, and is skipped; "worker/rank/link/rank_run" is a header and its
+                    # source.
                     if not re.search(r"[A-Z]", name) and not (ROOT / name).exists() and not list(ROOT.glob(name + ".*")):
                         missing.append(f"{path.relative_to(ROOT)}:{number}: {name}")
         self.assertGreater(seen, 300)

@@ -2,7 +2,7 @@
 """Runs the commands of docs/guides/comparing.md on synthetic runs, and compares what they print with the page.
 
 usage: guide_test.py [--write]     (MUSTER_BIN: the folder of the programs)
---write puts the current output into the page: at each place marked with a comment, or in place of the output before.
+--write puts the current output into the page: at each place marked with a comment, or in place of the previous output.
 """
 import csv
 import os

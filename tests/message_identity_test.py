@@ -5,7 +5,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ("client", "common", "coordinator", "tests", "worker")
-# Says itself that it may take equal messages for different ones, and what follows then.
+# Its own comment says that it may treat equal messages as different, and why that is harmless.
 EXCEPT = {"coordinator/core/message_change.cc"}
 IDENTITY = re.compile(r"[=!]= |_(EQ|NE)\(|Sha256Hex\(")
 

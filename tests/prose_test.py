@@ -36,7 +36,7 @@ RULES = {
     "stands before": (r"\b(?:stands?|stood|lies?|lay) (?:before|after|side by side|there|where|in|on|inside|outside|within|at)\b",
                       "comes before, is in"),
     "stands for": (r"\bstands? for\b", "means"),
-    "is there": (r"\b(?:that|which|what|it|all|both) (?:is|are) (?:not )?there\b(?! (?:is|are)\b)|\b(?:is|are) not there\b",
+    "is there": (r"\b(?:that|which|what|it|all|both) (?:is|are) (?:not )?there\b(?! (?:is|are)\b)|\b(?:is|are|was|were) not there\b",
                  "exists, does not exist, is missing"),
     "is to": (r"\b(?:is|are) to (?:be|run|save|stop|wait|end|continue|use|connect|build|know|come)\b", "must, should"),
     "is over": (r"\b(?:is|are) (?:not )?over\b(?! (?:the|all|queries)\b)", "has ended, passed, expired; unfinished"),
@@ -53,8 +53,23 @@ RULES = {
     "false negative": (r"false negative by position", "treated as a negative"),
     "normalizer": (r"\bonly normalizer\b", "the loss is divided by …, and by nothing else"),
     "share done": (r"\bshares? done\b", "reports progress; the completed share"),
-    "version before": (r"\b[Tt]he version before\b(?! (?:it|the)\b)", "the previous version"),
-    "own": (r"\b(?:cancels?|stops?|removes?|changes?|replaces?|this to) own [a-z]+s\b", "their own"),
+    "one before": (r"\b[Tt]he (?:version|one|step|checkpoint|page|line|file|attempt|output|release) before\b"
+                   r"(?! (?:it|the|that|this|a|an|its|they|training|we)\b)", "the previous one"),
+    "own": (r"\b(?:cancels?|stops?|removes?|changes?|replaces?|this to) own [a-z]+s\b|"
+            r"(?<!['’]s )(?<!s['’] )(?<!datasets )(?<!\bits\s)(?<!\bits\n// )(?<!\bour )(?<!\byour )(?<!\btheir )(?<!\bhis )(?<!\bher )"
+            r"\bown (?:rows|gradients|embeddings|micro-batches|sequences|queries|names)\b", "their own, this rank's"),
+    "of its own": (r"\b(?:thread|process|port|folder|file|layer|tree|volume|stream|connection|program|blob|job)s? of (?:its|their|our) own\b",
+                   "a separate thread"),
+    "beside": (r"(?<![-/\w])beside\b(?!-| = | /)", "next to, with, in addition to, together with"),
+    "so many": (r"\bso many\b(?! [a-z]+ that\b)", "this many"),
+    "broke off": (r"\b(?:broke|breaks?|broken) off\b", "was interrupted"),
+    "knows no": (r"\b(?:knows?|knew) no\b", "does not know any, is without"),
+    "is none": (r"(?<!there )(?<!There )\b(?:is|are) none\b", "does not count, is not a"),
+    "as always": (r"\bas (?:ever|always)\b|\ball the same\b", "as usual, still"),
+    "in turns": (r"\bin turns\b(?!\))", "alternating, one after the other"),
+    "lets go": (r"\b(?:lets?|letting) go\b", "releases, drops"),
+    "but for": (r"[,(] ?but for\b", "except"),
+    "who": (r"(?:^|[.:;/#] )Who (?:has|holds|waits|reads|asks|needs)\b", "a caller that, a thread that"),
     "British": (r"(?:normalis|organis|serialis|initialis|recognis|synchronis|utilis|summaris|generalis|materialis|quantis|tokenis|"
                 r"vectoris|parallelis[^m]|finalis|authoris|customis|minimis|maximis|prioritis|optimis(?!e\b|e_seconds|tic|m\b)|colour|"
                 r"behaviour|favour|honour|neighbour|labell|modelling|artefact|judgement|acknowledgement|\bwhilst|\bamongst|\blearnt\b|"
@@ -135,7 +150,13 @@ class Prose(unittest.TestCase):
             "quantiles": ["9 of 10", "99 of 100", "half of the jobs"], "for real": ["caused for real", "causing their faults for real"],
             "false negative": ["never a false negative by position"],
             "normalizer": ["the only normalizer is R"], "share done": ["report their share done"],
-            "version before": ["ranks of the version before"], "own": ["a user who stops own jobs"],
+            "one before": ["ranks of the version before", "it continues from the one before."],
+            "own": ["a user who stops own jobs", "[rows, d]: own rows"], "of its own": ["in a thread of its own"],
+            "beside": ["grades beside them"], "so many": ["jobs within so many hours"], "broke off": ["a backup that broke off"],
+            "knows no": ["the server knows no jobs"], "is none": ["so that a backup without a list is none"],
+            "as always": ["it counts as always", "it is named all the same"], "in turns": ["both run in turns"],
+            "lets go": ["manifests that the job let go"], "but for": ["all rows, but for the last"],
+            "who": ["an operation ends. Who has waited may read it"],
             "British": ["normalised", "the behaviour", "a colour", "the optimiser", "acknowledgement"],
         }
         self.assertEqual(set(wrong), set(RULES))
@@ -145,7 +166,8 @@ class Prose(unittest.TestCase):
         for line in ("one plan per step", "which passages a query brings to a step", "there is no file of that name", "optimise_seconds",
                      "the phase optimise", "Hop on a bus", "more than a second", "the step that a rank takes", "honorLabels",
                      "the job continues", "normalized", "there are no errors", "means are over the queries", "pointers are to row 0",
-                     "the state of the version before it", "cancel their own jobs"):
+                     "the state of the version before it", "cancel their own jobs", "the rank's own rows", "a folder next to it",
+                     "besides the tokenizer", "there is none", "Who may call what", "so many steps that it fits", "for m in turns)"):
             self.assertEqual([], list(findings(line)), line)
         self.assertEqual([(2, "goes on", "goes on"), (3, "per", "once a step")],
                          list(names("TEST(Law, Holds) {\nTEST_F(Job, GoesOnElsewhere) {\n    def test_runs_once_a_step(self):\n")))

@@ -22,7 +22,7 @@ BUF = str(OWN_BUF) if OWN_BUF.exists() else shutil.which("buf")
 
 
 def buf(*words, folder):
-    """(exit status, what it says)"""
+    """(exit status, output)"""
     if BUF is None:
         raise FileNotFoundError("buf is missing. Run deploy/bootstrap --tests.")
     with tempfile.TemporaryDirectory() as cache:
@@ -90,7 +90,7 @@ class Proto(unittest.TestCase):
                         self.assertRegex(body, rf"\b{field} = ", message)
 
 
-# (what, file, text, its replacement, rule of buf)
+# (description, file, text, its replacement, rule of buf)
 INCOMPATIBLE = [
     ("a field with another number", "job.proto", "string owner = 6;", "string owner = 60;", "FIELD_SAME_NAME|FIELD_NO_DELETE"),
     ("a removed field", "job.proto", "  string trace_manifest = 15;", "  //", "FIELD_NO_DELETE"),

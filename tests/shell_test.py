@@ -15,7 +15,7 @@ compopt() { echo FILES; }
 _muster
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-# zsh's own helpers need its line editor: these print what they would offer.
+# zsh's own helpers need its line editor. These replacements print the completions.
 ZSH = """script=$1; shift
 words=("$@") CURRENT=$#
 _describe() { local -a offered=("${(@P)2}"); print -rl -- "${(@)offered%%:*}" }
@@ -58,7 +58,7 @@ class Shell(unittest.TestCase):
         return self.run_shell("fish", "--no-config", "-c", f"source {self.script('fish')}; complete -C '{line}'")
 
     def check(self, complete):
-        """What each shell must offer; what it adds of its own is left to it."""
+        """What each shell must offer. It may offer more."""
         first = complete("muster", "")
         self.assertLessEqual({"submit", "jobs", "data", "completion"}, first)
         self.assertNotIn("import", first)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what was left out, with the reasons, and last the line "N passed, N failed" of a ctest JUnit report.
+"""Reads a ctest JUnit report. Prints the tests that were left out, with the reasons, and the line "N passed, N failed".
 
 usage: summary.py REPORT.xml      exit 1 if a test failed or none ran
 """

@@ -1,6 +1,6 @@
 """Wrong flags of the server programs are answered like those of muster: what is wrong, what is allowed, the nearest name.
 
-The law for every command of muster is client/usage_test.cc; here it is held on the programs as they are, by way of --help.
+The law for every command of muster is client/usage_test.cc; this test checks the built programs through --help.
 """
 import os
 import pathlib

@@ -29,7 +29,7 @@ class CopyClient {
   const muster::internal::v1::CopyHeld& held() const { return held_; }
   absl::StatusOr<std::vector<muster::internal::v1::CopyFile>> List();
   absl::Status Read(const std::string& path, const std::function<absl::Status(std::string_view)>& take);
-  // Ends the call. OK only if the server did not end it before: then nothing was removed until now.
+  // Ends the call. OK only if the server has not ended it earlier, which means that nothing was removed until now.
   absl::Status Close();
 
  private:

@@ -103,7 +103,7 @@ absl::StatusOr<BackupManifest> RestoreBackup(const BackupRepository& repository,
   for (const Target& target : targets) {
     if (syncfs(target.lock.get()) != 0) return absl::ErrnoToStatus(errno, absl::StrCat(target.folder.string(), ": cannot be flushed"));
   }
-  // Written last, so that neither server starts on half of a restore.
+  // Written last, so that neither server starts on an incomplete restore.
   for (const Target& target : targets) {
     RETURN_IF_ERROR(WriteRestoreMark(target.folder, {manifest.name(), /*complete=*/true, EpochAfterRestore(options.now)}));
   }

@@ -25,7 +25,7 @@ class Known {
       for (const CopyFile& file : part.files()) files_[file.path()] = file;
     }
   }
-  // Empty: not known.
+  // Empty: unknown.
   std::string DigestOf(const CopyFile& file) const {
     if (!file.digest().empty()) return file.digest();
     const auto found = files_.find(file.path());

@@ -20,7 +20,7 @@ struct BackupSummary {
 };
 
 struct TakeOptions {
-  absl::Duration within = absl::Hours(6);  // for at most this long the servers remove nothing
+  absl::Duration within = absl::Hours(6);  // the longest time for which the servers remove nothing
   absl::Time now;                          // names the backup
   std::function<void(uint64_t bytes, uint64_t total)> progress;  // total: as far as it is known
 };

@@ -26,8 +26,8 @@ struct CompareFlags {
   RunFlags runs;
 };
 
-// Queries that only one of the runs has are left out of both. By Muster's rule there are none: both have every query with
-// a relevant document.
+// Queries that only one of the runs has are left out of both. By Muster's rule there are none, because both have every query
+// with a relevant document.
 absl::Status KeepShared(JudgedRun& a, JudgedRun& b, const CompareFlags& flags, std::vector<std::string>& notes) {
   const std::set<std::string> in_a(a.queries.begin(), a.queries.end()), in_b(b.queries.begin(), b.queries.end());
   const auto keep = [](JudgedRun& run, const std::set<std::string>& others) {
@@ -43,7 +43,7 @@ absl::Status KeepShared(JudgedRun& a, JudgedRun& b, const CompareFlags& flags, s
     return dropped;
   };
   const size_t dropped = keep(a, in_b) + keep(b, in_a);
-  if (dropped > 0) notes.push_back(absl::StrCat(Plural(dropped, "query"), " of one run alone left out of the comparison."));
+  if (dropped > 0) notes.push_back(absl::StrCat(Plural(dropped, "query"), ", which only one of the runs has, left out of the comparison."));
   if (a.queries.size() >= 2) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(flags.a, " and ", flags.b, " share fewer than two judged queries. Compare "
                                                  "runs of the same queries, or use --rule muster."));

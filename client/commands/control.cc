@@ -20,7 +20,7 @@ struct ControlFlags {
   std::string request_id;
 };
 
-// "pausing 0193f: saving a checkpoint (step 25)" while it lasts, "job 0193f cancelled by ada" once it is done.
+// "pausing 0193f: saving a checkpoint (step 25)" while it is in progress, "job 0193f cancelled by ada" when it is done.
 std::string StateText(const std::string& command, const muster::v1::Job& job) {
   if (command == "pause" && job.phase() == muster::v1::JOB_PHASE_TRAINING) {
     const std::string step = job.progress().step() > 0 ? absl::StrCat(" (step ", job.progress().step(), ")") : "";

@@ -1,4 +1,4 @@
-// muster data list, rm; the other commands are in files of their own
+// muster data list, rm; each other command has a separate file
 #include <cstdio>
 #include <memory>
 

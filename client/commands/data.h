@@ -1,4 +1,4 @@
-// The commands `muster data …`, in files of their own.
+// The commands `muster data …`, each in a separate file.
 #pragma once
 
 #include <memory>

@@ -19,7 +19,7 @@ namespace {
 using muster::v1::DataService;
 using Json = nlohmann::ordered_json;
 
-// The dataset's own keys, as in versions without samples, and the sample beside them.
+// The dataset's own keys, as in versions without samples, plus the sample.
 Json ShownJson(const muster::v1::ShowDatasetResponse& response) {
   Json all = Json::parse(JsonText(response));
   Json shown = std::move(all["dataset"]);
@@ -75,7 +75,7 @@ void AddShowCommands(CLI::App& data, Cli& cli) {
   CLI::Option* seed = show->add_option_function<uint64_t>(
       "--seed", [request](uint64_t value) { request->set_seed(value); }, "Seed of the sample (0)");
   seed->type_name("K")->check(CLI::NonNegativeNumber);
-  show->add_option_function<std::string>("--query", text(request->mutable_query_id()), "This query alone")
+  show->add_option_function<std::string>("--query", text(request->mutable_query_id()), "Only this query")
       ->type_name("ID")
       ->excludes(queries)
       ->excludes(seed);

@@ -88,7 +88,7 @@ void AddDoctorCommand(CLI::App& app, Cli& cli) {
   CLI::Option* worker = doctor->add_flag("--worker", flags->worker, "Also check this host, as a worker's host");
   const std::vector<CLI::Option*> of_the_host = {
       doctor->add_option("--state", flags->host.state, "State folder of the worker")->type_name("DIR"),
-      doctor->add_option("--rank-binary", flags->host.rank_binary, "The rank's program; muster-rank beside this one")
+      doctor->add_option("--rank-binary", flags->host.rank_binary, "The rank's program; muster-rank next to this one")
           ->type_name("PATH"),
       doctor->add_option("--metrics", flags->host.metrics, "Where the worker serves metrics")
           ->type_name("HOST:PORT")

@@ -23,7 +23,7 @@ void Print(const FieldDoc& doc) {
   if (!doc.meaning.empty()) std::printf("    %s\n", doc.meaning.c_str());
 }
 
-// The field and those below it; all of the top level for an empty name.
+// The field and those below it. An empty name means all fields of the top level.
 std::vector<FieldDoc> Below(const std::string& name) {
   std::vector<FieldDoc> found;
   for (const FieldDoc& doc : FieldDocs()) {

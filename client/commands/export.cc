@@ -63,11 +63,11 @@ std::string NoModel(const Job& job) {
 
 struct ModelExportFlags {
   std::string job, folder;
-  uint64_t step = 0;  // 0: what the job exported
+  uint64_t step = 0;  // 0: the job's export
   std::vector<std::string> overrides;
 };
 
-// Has a rank make a model of a checkpoint, as a job of its own, and returns that job when it has succeeded.
+// Submits a job that makes a model from a checkpoint, and returns that job when it has succeeded.
 absl::StatusOr<Job> MakeModel(const Cli& cli, const Connection& connection, JobService::Stub& stub, const Job& source,
                               const ModelExportFlags& flags) {
   const nlohmann::json job_file = {
@@ -137,7 +137,7 @@ void AddExportCommand(CLI::App& app, Cli& cli) {
   command->add_option("dir", flags->folder, "A new or empty folder")->required()->type_name("DIR");
   CLI::Option* step = command
                           ->add_option("--step", flags->step,
-                                       "The checkpoint of this step instead; a rank makes a model of it, as a job of its own")
+                                       "The checkpoint of this step instead; a separate job makes a model of it")
                           ->type_name("STEP")
                           ->check(CLI::PositiveNumber);
   CLI::Option* overrides = command

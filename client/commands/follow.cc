@@ -16,7 +16,7 @@ bool ForPeople(const Cli& cli) { return cli.output == OutputFormat::kTable && is
 std::string ResultText(const Cli& cli, const muster::v1::Job& job) {
   if (cli.output != OutputFormat::kTable) return FinalJobText(job, cli.output);
   if (const std::string table = BeforeAfterTable(job); !table.empty()) return table;
-  if (ForPeople(cli)) return "";  // the progress has shown the evaluations already
+  if (ForPeople(cli)) return "";  // the progress already printed the evaluations
   std::string lines;
   for (const auto& evaluation : job.evaluations()) lines += EvaluationLine(evaluation) + "\n";
   return lines;

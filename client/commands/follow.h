@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// Where progress goes: standard output if that is a terminal and results are a table, otherwise standard error.
+// The stream for progress: standard output if that is a terminal and results are a table, otherwise standard error.
 FILE* ProgressStream(const Cli& cli);
 
 // Prints "job ID (NAME)" at once, so that a user who interrupts the command knows the job.

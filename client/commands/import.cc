@@ -49,7 +49,7 @@ struct ImportFlags {
   std::optional<double> max_missing_share;
 };
 
-// FIELD=NAME of each, or an error that names the one with another form.
+// Parses each FIELD=NAME. The error names the first that has another form.
 absl::Status SetColumns(const std::vector<std::string>& columns, muster::v1::ImportHeader& header) {
   for (const std::string& column : columns) {
     const size_t equals = column.find('=');
@@ -118,8 +118,8 @@ absl::Status PutFiles(const std::string& command, const std::shared_ptr<grpc::Ch
   return absl::OkStatus();
 }
 
-// Whether the server would accept the import: an existing name, another owner or a full store are reported before
-// anything is sent. The server announces that it reads, and the call ends there.
+// Asks whether the server would accept the import, so that an existing name, another owner or a full store are reported before
+// anything is sent. The call ends when the server announces that it is reading.
 absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(RealClock().Now() + absl::Seconds(60)));
@@ -135,7 +135,7 @@ absl::Status CheckWelcome(const muster::v1::ImportHeader& header, const std::sha
   return reads ? absl::OkStatus() : ExplainUnreachable(status);
 }
 
-// False: the server ended the stream; its status says why.
+// False: the server ended the stream; the call's status has the reason.
 absl::StatusOr<bool> SendFile(const ImportSource& source, Stream& stream) {
   ImportDatasetRequest request;
   request.mutable_file()->set_path(source.name);
@@ -246,7 +246,7 @@ absl::StatusOr<int> Import(const Cli& cli, const ImportFlags& flags) {
   return kExitSucceeded;
 }
 
-// Flags of both commands.
+// Adds the flags that both commands have.
 CLI::App* AddCommand(CLI::App& data, Cli& cli, const char* name, const char* help,
                      const std::shared_ptr<ImportFlags>& flags) {
   flags->command = absl::StrCat("data ", name);

@@ -99,7 +99,7 @@ struct RemoveFlags {
   bool yes = false;
 };
 
-// Whether the user agrees; a program that reads from no terminal has to say --yes.
+// Asks the user to confirm. Without a terminal, --yes is required.
 absl::Status AskToRemove(const std::string& job) {
   if (isatty(STDIN_FILENO) == 0) {
     return absl::InvalidArgumentError("job rm: removes the job's record, logs, checkpoints and model. Confirm with --yes.");
@@ -133,7 +133,7 @@ absl::StatusOr<int> RemoveJob(const Cli& cli, const RemoveFlags& flags) {
   return kExitSucceeded;
 }
 
-// Where the ranks of an attempt run, or ran: "w1: ranks 0, 1; w2: rank 2".
+// The workers on which the ranks of an attempt run, or ran: "w1: ranks 0, 1; w2: rank 2".
 std::string RanksText(const muster::v1::AttemptInfo& attempt) {
   std::vector<std::pair<std::string, std::vector<uint32_t>>> workers;  // in the order of their first ranks
   for (const muster::v1::RankPlacement& rank : attempt.ranks()) {
@@ -223,7 +223,7 @@ void AddJobsCommands(CLI::App& app, Cli& cli) {
       ->type_name("PHASE")
       ->take_all()
       ->expected(1, 9);
-  jobs->add_option("--since", flags->since_hours, "Only jobs submitted within so many hours")
+  jobs->add_option("--since", flags->since_hours, "Only jobs submitted within this many hours")
       ->type_name("HOURS")
       ->check(CLI::PositiveNumber);
   jobs->add_option("--name", flags->name, "Only jobs whose name contains this")->type_name("TEXT");

@@ -39,7 +39,7 @@ void Print(const muster::v1::StreamJobLogsResponse& part, bool one_rank) {
   std::fflush(stdout);
 }
 
-// A rank or an attempt that the job never had would have no lines, as if its log were empty.
+// Reports a rank or attempt that the job never had, which would otherwise look like an empty log.
 absl::Status CheckExists(muster::v1::JobService::Stub& stub, const std::string& id, const LogsFlags& flags) {
   if (flags.rank < 0 && flags.attempt < 0) return absl::OkStatus();
   muster::v1::GetJobRequest request;

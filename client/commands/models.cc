@@ -43,7 +43,7 @@ std::string PoolingText(muster::v1::Pooling pooling) {
   return absl::AsciiStrToLower(absl::StripPrefix(name, "POOLING_"));
 }
 
-// What jobs use of the model's folder. Models pushed by a version that did not record it have nothing here.
+// The facts about the model's folder that jobs use. Absent for models pushed by a version that did not record them.
 std::string UseText(const muster::v1::Model& model) {
   if (model.embedding_size() == 0) return "";
   std::string text = absl::StrCat("pooling ", PoolingText(model.pooling()), model.normalize() ? ", normalized" : "",

@@ -23,7 +23,7 @@ namespace {
 using muster::v1::Operation;
 using muster::v1::OperationService;
 
-// Each server has its own operations; the ids say which.
+// Each server has its own operations; the id names the server.
 constexpr absl::string_view kOfCoordinator = "collection-";
 
 absl::StatusOr<std::unique_ptr<OperationService::Stub>> StubFor(const Connection& connection, bool coordinator) {
@@ -37,7 +37,7 @@ absl::Status WithOperations(const absl::Status& status, const char* command) {
   return absl::UnimplementedError(absl::StrCat(command, ": the server is of an older version, and has no operations. Upgrade it."));
 }
 
-// "62 %", or what is known instead.
+// "62 %", or whatever else is known.
 std::string DoneText(const Operation& operation) {
   if (operation.done() > 0) return absl::StrFormat("%.0f %%", 100 * operation.done());
   return operation.bytes() > 0 ? SizeText(operation.bytes()) : "-";

@@ -1,4 +1,4 @@
-// muster completion, muster manual: what packages install beside the program.
+// muster completion, muster manual: files that packages install with the program.
 #include <cstdio>
 #include <memory>
 

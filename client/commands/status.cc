@@ -22,9 +22,9 @@ using muster::v1::JobService;
 
 constexpr size_t kActiveShown = 10;
 constexpr size_t kEndedShown = 5;
-constexpr size_t kEndedRead = 50;  // by submission: the last to end are among them, unless they ran for very long
+constexpr size_t kEndedRead = 50;  // newest submissions: the last to end are among them, unless they ran for very long
 
-// Jobs that run, then jobs that wait.
+// Running jobs first, then waiting jobs.
 absl::StatusOr<JobsPage> ListActive(JobService::Stub& stub) {
   muster::v1::ListJobsRequest running, waiting;
   for (const auto phase : {muster::v1::JOB_PHASE_TRAINING, muster::v1::JOB_PHASE_STARTING, muster::v1::JOB_PHASE_RESERVING,
@@ -65,7 +65,7 @@ absl::StatusOr<ClusterStatus> Collect(const Connection& connection) {
   const auto jobs = JobService::NewStub(connection.coordinator());
   ASSIGN_OR_RETURN(status.active, ListActive(*jobs));
   ASSIGN_OR_RETURN(status.ended, ListEnded(*jobs));
-  // By the coordinator's clock, which set the times of jobs and workers.
+  // Uses the coordinator's clock, which set the times of jobs and workers.
   status.now = status.cluster.has_time() ? absl::FromUnixSeconds(status.cluster.time().seconds()) : RealClock().Now();
   return status;
 }

@@ -29,7 +29,7 @@ struct SubmitFlags {
   std::vector<std::string> overrides;
   bool wait = false, dry_run = false;
   double timeout = 0;
-  uint32_t profile_steps = 0;  // 0: what the job file says
+  uint32_t profile_steps = 0;  // 0: the job file's
   std::string request_id;
 };
 
@@ -38,7 +38,7 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
   if (queue.empty() || queue == kDefaultQueue) return;
   const auto stub = muster::v1::ClusterService::NewStub(connection.coordinator());
   const auto response = Call(*stub, &muster::v1::ClusterService::Stub::ListQueues, muster::v1::ListQueuesRequest());
-  if (!response.ok()) return;  // the submission itself reports what is wrong
+  if (!response.ok()) return;  // the submission itself reports the error
   std::vector<std::string> names = {kDefaultQueue};
   for (const auto& known : response->queues()) {
     if (known.name() == queue) return;
@@ -48,8 +48,8 @@ void NoteNewQueue(const Connection& connection, const std::string& queue) {
                WhatExists(queue, names).c_str());
 }
 
-// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitJobRequest.dry_run would submit
-// the job; this id makes it refuse. Others ignore the id of a dry run.
+// Longer than any id that a coordinator accepts. A coordinator that does not know SubmitJobRequest.dry_run would submit the
+// job, and this id makes it refuse. Newer ones ignore the id of a dry run.
 constexpr size_t kRefusedId = 200;
 
 absl::StatusOr<muster::v1::JobSpec> SpecOf(const SubmitFlags& flags) {

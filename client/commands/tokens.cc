@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<TokenEntry>> ReadTokens(const std::filesystem::path& 
   return ParseTokens(*text, file.string());
 }
 
-// One change at a time; readers see the file before or after.
+// One change at a time. Readers see the old or the new file.
 absl::Status Change(const std::filesystem::path& file,
                     const std::function<absl::Status(std::vector<TokenEntry>&)>& change) {
   ASSIGN_OR_RETURN(const OwnedFd lock, LockFile(file.string() + ".lock", "muster tokens"));
@@ -62,7 +62,7 @@ absl::StatusOr<int> Issue(const TokenFlags& flags) {
                                                           " is there already, perhaps with a secret that is "
                                                           "in use. Choose another file, or remove it."));
       }
-      // The secret first: a hash without its secret would be useless.
+      // Writes the secret first, because a hash without its secret would be useless.
       if (!flags.out.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.out, secret + "\n", 0600));
       tokens.push_back(token);
       return absl::OkStatus();

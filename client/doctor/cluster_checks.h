@@ -16,17 +16,17 @@ struct PeerCertificate {
   std::string role, name;          // organizational unit, common name
   std::vector<std::string> hosts;  // subject alternative names
   absl::Time begins, expires;
-  std::string distrust;  // the error of verification against the authority; empty: none
+  std::string distrust;  // why the authority does not verify it; empty: it does
 };
 
 std::string ShownDate(absl::Time time);          // "2026-03-01 12:00 UTC"
-std::string HostOf(const std::string& address);  // of HOST:PORT, without the brackets of IPv6
+std::string HostOf(const std::string& address);  // the host in HOST:PORT, without the brackets of IPv6
 
 // Whether a name in a certificate covers `host`; "*.pool" covers one label.
 bool CoversHost(const std::string& pattern, const std::string& host);
 
-// `what`: "your certificate", "the coordinator's certificate". `roles`: those that fit; `host`: how the server is
-// addressed, empty for a client's.
+// `what`: "your certificate", "the coordinator's certificate". `roles`: the accepted ones; `host`: the name by which the server
+// is addressed, empty for a client's certificate.
 Findings CheckCertificate(const std::string& what, const PeerCertificate& certificate,
                           const std::vector<std::string>& roles, const std::string& host, absl::Time now);
 
@@ -39,7 +39,7 @@ struct ReachFacts {
 };
 Finding CheckReach(const std::string& server, const ReachFacts& facts);
 
-// `difference`: the server's clock minus ours; `round_trip`: how exact that is.
+// `difference`: the server's clock minus this host's; `round_trip`: its uncertainty.
 Finding CheckClock(const std::string& server, absl::Duration difference, absl::Duration round_trip);
 
 Finding CheckVersion(const std::string& server, const std::string& version, const std::string& own);

@@ -94,7 +94,7 @@ class Examination {
     }
   }
 
-  // Our name and role, as the coordinator sees them. A certificate contains both; a token does not.
+  // The caller's name and role, as the coordinator sees them. A certificate contains both; a token does not.
   void OwnName(const grpc::ClientContext& context) {
     const auto& metadata = context.GetServerInitialMetadata();
     const auto caller = metadata.find(kCallerMetadata);
@@ -167,7 +167,7 @@ class Examination {
 
   void DataServer(const std::string& address) {
     const auto channel = MakeChannel(address, endpoint_.security);
-    if (!channel.ok()) return;  // reported for the coordinator already: the same files
+    if (!channel.ok()) return;  // the same files were already reported for the coordinator
     const auto stub = muster::v1::DataService::NewStub(*channel);
     muster::v1::ListDatasetsResponse datasets;
     absl::Duration round_trip;

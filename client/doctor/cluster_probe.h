@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// From the client's own certificate to the workers. Checks that depend on something broken are left out.
+// Checks everything from the client's own certificate to the workers. Leaves out checks that depend on something broken.
 Findings ExamineCluster(const Endpoint& endpoint, const std::string& own_version);
 
 }  // namespace muster

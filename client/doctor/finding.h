@@ -1,4 +1,4 @@
-// What `muster doctor` found: one line per check.
+// A finding of `muster doctor`: one line per check.
 #pragma once
 
 #include <string>

@@ -35,7 +35,7 @@ std::string NamesOf(const std::vector<NetworkInterface>& interfaces) {
 Finding CheckSecretMode(Secret secret, const std::string& path, unsigned mode) {
   const bool token = secret == Secret::kToken;
   const std::string what = absl::StrCat(token ? "token file " : "private key ", path);
-  // The group may read it: a Kubernetes Secret with fsGroup is mounted that way. Others may not.
+  // Group access is allowed, because a Kubernetes Secret with fsGroup is mounted that way. Access for others is not.
   if ((mode & 0007) == 0) return {Verdict::kOk, what, "is not readable by others", ""};
   return {Verdict::kProblem, what, absl::StrFormat("may be read by everybody (mode %04o)", mode & 0777),
           absl::StrCat("chmod 600 ", path, ", and issue a new ", token ? "token" : "certificate",

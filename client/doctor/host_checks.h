@@ -14,10 +14,10 @@ namespace muster {
 enum class Secret { kPrivateKey, kToken };
 Finding CheckSecretMode(Secret secret, const std::string& path, unsigned mode);  // permission bits of its file
 
-// `name`: "metrics"; `owner`: program that listens there, empty: nobody.
+// `name`: "metrics"; `owner`: the program that listens on the port, empty if none does.
 Finding CheckPort(const std::string& name, int port, bool taken, const std::string& owner);
 
-// `towards`: our address on the way to the coordinator, empty: no route.
+// `towards`: this host's address on the route to the coordinator, empty if there is no route.
 Finding CheckInterface(const std::vector<NetworkInterface>& interfaces, const std::string& coordinator,
                        const std::string& towards);
 // `interface`: the worker's --interface.
@@ -29,9 +29,9 @@ Finding CheckNcclInterface(const std::vector<NetworkInterface>& interfaces, cons
 
 Finding CheckShm(uint64_t bytes, bool has_gpus);  // size of /dev/shm; 0: absent
 Finding CheckDisk(const std::string& folder, uint64_t free, uint64_t size);
-// `cores`: that the worker would use; `slots`: of the worker, 0: not known.
+// `cores`: those that the worker would use; `slots`: the worker's, 0 if unknown.
 Finding CheckCores(uint32_t cores, uint32_t slots);
-Finding CheckMemory(uint64_t bytes);  // that the worker may use
+Finding CheckMemory(uint64_t bytes);  // the memory that the worker may use
 Finding CheckOpenFiles(uint64_t limit);
 
 struct GpuFacts {
@@ -40,7 +40,7 @@ struct GpuFacts {
   GpuReading reading;
 };
 struct NvmlFacts {
-  std::string absent;  // why there is no NVML; empty: there is
+  std::string absent;  // why NVML is missing; empty: it is present
   std::string driver;
   std::vector<GpuFacts> gpus;
 };

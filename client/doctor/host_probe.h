@@ -9,7 +9,7 @@
 namespace muster {
 
 struct HostExamination {
-  std::filesystem::path state;  // of the worker; empty: not checked
+  std::filesystem::path state;  // the worker's; empty: not checked
   std::filesystem::path rank_binary;  // empty: not checked
   std::string coordinator;            // HOST:PORT; empty: not known
   std::string interface;              // --interface of the worker; empty: not given

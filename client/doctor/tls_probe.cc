@@ -40,7 +40,7 @@ PeerCertificate FactsOf(X509* certificate) {
   return facts;
 }
 
-// A connected socket, or the reason why there is none.
+// A connected socket, or the reason why the connection failed.
 absl::StatusOr<OwnedFd> Connect(const std::string& address, absl::Duration within) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) return absl::InvalidArgumentError("it is not HOST:PORT");
@@ -98,7 +98,7 @@ void Handshake(int fd, const SecurityOptions& security, TlsFacts& facts) {
     char byte;
     errno = 0;
     const int count = SSL_read(ssl.get(), &byte, 1);
-    const bool silent = count <= 0 && errno == EAGAIN;  // it has nothing to say yet, so it has not refused us
+    const bool silent = count <= 0 && errno == EAGAIN;  // the server sent nothing, so it has not refused the certificate
     if (count <= 0 && !silent) facts.handshake_error = OpenSslError();
   }
   const CertificatePtr peer(SSL_get1_peer_certificate(ssl.get()));

@@ -19,7 +19,7 @@ struct TlsFacts {
 // Connects to host:port; the handshake is left out where `security` is insecure.
 TlsFacts ProbeTls(const std::string& address, const SecurityOptions& security, absl::Duration within);
 
-// The certificate in a folder, as peers will see it. A folder with nothing but ca.pem is fine.
+// The certificate in a folder, as peers will see it. A folder with only ca.pem is valid.
 absl::StatusOr<std::optional<PeerCertificate>> ReadCertificate(const std::filesystem::path& folder, absl::Time now);
 
 }  // namespace muster

@@ -11,7 +11,7 @@ namespace {
 
 constexpr absl::Duration kLookWithin = absl::Seconds(1);
 
-// What is wrong with the server's certificate; "" if it can be trusted.
+// The problem with the server's certificate; "" if it is trusted.
 std::string WrongServer(const Endpoint& endpoint, const PeerCertificate& server) {
   const std::filesystem::path& folder = endpoint.security.certificates;
   const std::string authority = (folder / LayoutOf(folder).authority).string();

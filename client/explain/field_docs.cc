@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// Without links, code marks and the escapes of tables.
+// Removes links, code marks and the escapes of tables.
 std::string Plain(absl::string_view cell) {
   static const std::regex kLink(R"(\[([^\]]*)\]\([^)]*\))");
   const std::string text = std::regex_replace(std::string(absl::StripAsciiWhitespace(cell)), kLink, "$1");

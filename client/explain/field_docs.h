@@ -19,7 +19,7 @@ struct FieldDoc {
 // their own names, those of "## model" begin with "model.".
 std::vector<FieldDoc> ParseFieldDocs(absl::string_view page);
 
-// Those of the page that this program was built with.
+// The keys of the page that this program was built with.
 const std::vector<FieldDoc>& FieldDocs();
 
 }  // namespace muster

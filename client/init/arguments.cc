@@ -48,7 +48,7 @@ struct Word {
   int line = 0;
 };
 
-// Splits like a shell: quotes, backslashes, comments, continued lines. Nothing is expanded.
+// Splits a command line like a shell, with quotes, backslashes, comments and continued lines. Expands nothing.
 absl::StatusOr<std::vector<Word>> ShellWords(const std::string& name, const std::string& text) {
   std::vector<Word> words;
   bool in_word = false;

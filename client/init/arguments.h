@@ -13,7 +13,7 @@ struct Argument {
   std::vector<std::string> values;  // one for a scalar; empty for null
   int line = 0;                     // in the file
 
-  // The values as the tool's user would write them: "a", "[a, b]", "null".
+  // The values in the spelling of the tool's users: "a", "[a, b]", "null".
   std::string Text() const;
 };
 

@@ -10,7 +10,7 @@
 namespace muster {
 
 std::string DetectTool(const ToolArguments& arguments) {
-  // Words of the command line, and arguments, that only one tool has.
+  // Words of command lines, and arguments, that only one tool uses.
   static const std::map<std::string, std::vector<std::string>> kSigns = {
       {"tevatron",
        {"grad_cache", "gc_q_chunk_size", "gc_p_chunk_size", "query_prefix", "passage_prefix", "corpus_name", "q_max_len",

@@ -36,7 +36,7 @@ std::vector<std::string> FieldOrder() {
   return fields;
 }
 
-// Without control characters, because a comment ends with its line.
+// Removes control characters, because a comment ends at the end of its line.
 std::string OneLine(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';

@@ -1,4 +1,4 @@
-// A job file while it is being written: fields with comments, in the order of docs/reference/job-spec.md.
+// Builds a job file: fields with comments, in the order of docs/reference/job-spec.md.
 #pragma once
 
 #include <map>

@@ -186,7 +186,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"kd_loss_type", kHarmless, "without knowledge_distillation it has no effect"},
     {"sub_batch_size", kHarmless, kSpeed},
     {"cache_path", kHarmless, kLoading},
-    {"fix_position_embedding", kHarmlessIf, "all weights are trained, or adapters alone (model.lora)", "false"},
+    {"fix_position_embedding", kHarmlessIf, "all weights are trained, or only adapters (model.lora)", "false"},
     {"use_mrl", kHarmlessIf, "see mrl_dims", "true|false"},
     {"same_dataset_within_batch", kHarmlessIf, "a job trains one dataset", "false"},
     {"small_threshold", kHarmless, "without same_dataset_within_batch it has no effect"},

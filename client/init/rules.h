@@ -1,4 +1,4 @@
-// What each argument of the other tools means for a job.
+// The meaning of each argument of the other tools for a job.
 #pragma once
 
 #include <span>

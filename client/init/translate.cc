@@ -52,7 +52,7 @@ absl::Status Translator::CheckTool() const {
   for (const Profile& profile : Profiles()) tools.emplace_back(profile.name);
   if (result_.tool.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the arguments fit no tool alone. Name it with --tool. ", AllowedNames("", tools)));
+        absl::StrCat("the arguments do not fit exactly one tool. Name it with --tool. ", AllowedNames("", tools)));
   }
   if (FindProfile(result_.tool) != nullptr) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -62,7 +62,7 @@ absl::Status Translator::CheckTool() const {
 // OK: translated or harmless. Otherwise the reason why it is not translated.
 absl::Status Translator::Translate(const Argument& argument) {
   const RuleOf* rule = FindArgumentRule(argument.key);
-  if (rule == nullptr) return absl::InvalidArgumentError("Muster knows no such argument");
+  if (rule == nullptr) return absl::InvalidArgumentError("Muster does not know this argument");
   const std::vector<absl::string_view> values = absl::StrSplit(ToAbsl(rule->values), '|');
   switch (rule->rule) {
     case ArgumentRule::kCopy: return Copy(argument, std::string(rule->text));

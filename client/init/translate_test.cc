@@ -165,7 +165,7 @@ TEST(TranslateArguments, ReadsSentenceTransformersAndArcticEmbed) {
   EXPECT_DOUBLE_EQ(arctic.optimizer().max_grad_norm(), 5);
 }
 
-// Every argument that a rule knows, and one that no rule knows, with values that fit and values that do not.
+// Every argument that a rule knows, and one that no rule knows, with valid and invalid values.
 TEST(TranslateArguments, DropsNothing) {
   for (const char* tool : {"sentence-transformers", "tevatron", "flagembedding", "swift", "arctic"}) {
     for (const std::string value : {"1", "0", "true", "null", "cls", "no such: \"value\" # \n x", "[1, 2]", ""}) {
@@ -206,7 +206,7 @@ TEST(DetectTool, TheProgramDecidesThenWhatOneToolAloneHas) {
   EXPECT_EQ(DetectTool(Read("learning_rate: 1e-5")), "");
   EXPECT_EQ(DetectTool(Read("{grad_cache: true, task_type: embedding}")), "");
   EXPECT_EQ(TranslateArguments(Read("learning_rate: 1"), {}).status().message(),
-            "the arguments fit no tool alone. Name it with --tool. Allowed: sentence-transformers, tevatron, flagembedding, "
+            "the arguments do not fit exactly one tool. Name it with --tool. Allowed: sentence-transformers, tevatron, flagembedding, "
             "swift, arctic.");
 }
 

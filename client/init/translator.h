@@ -25,7 +25,7 @@ class Translator {
   const JobDraft& draft() const { return draft_; }
   const Argument* Find(std::string_view key) const;  // null: none
 
-  // Sets a field; one that has this value already keeps its comment.
+  // Sets a field. If it already has this value, keeps its comment.
   absl::Status Set(const std::string& field, const std::string& value, const std::string& comment);
   // Sets the field to `value` because of the argument, which counts as translated.
   absl::Status SetFrom(const Argument& argument, const std::string& field, const std::string& value,

@@ -25,15 +25,15 @@ namespace {
 
 constexpr char kLoopback[] = "127.0.0.1:";
 constexpr char kWorkerName[] = "local";
-constexpr char kUserName[] = "local";  // of the certificate and of the token
+constexpr char kUserName[] = "local";  // in the certificate and the token
 constexpr absl::Duration kTokenLifetime = absl::Hours(24 * 365);
-constexpr absl::Duration kPollEvery = absl::Milliseconds(50);  // while something starts
+constexpr absl::Duration kPollEvery = absl::Milliseconds(50);  // while servers start
 
 absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   RETURN_IF_ERROR(MakeFolders(certs));
   std::filesystem::permissions(certs, std::filesystem::perms::owner_all);
   RETURN_IF_ERROR(MakeAuthority(certs / "authority"));
-  // Issued again at every start, so that they do not expire under a cluster that is used for years.
+  // Certificates are issued again at every start, so that they do not expire in a cluster that is used for years.
   const CertificateRequest requests[] = {{Role::kCoordinator, "coordinator"},
                                          {Role::kData, "data"},
                                          {Role::kWorker, kWorkerName},
@@ -45,7 +45,7 @@ absl::Status PrepareCertificates(const std::filesystem::path& certs) {
   return absl::OkStatus();
 }
 
-// A new token for the user at every start; tokens of others stay.
+// Makes a new token for the user at every start. Tokens of others stay.
 absl::Status PrepareToken(const std::filesystem::path& tokens, const std::filesystem::path& secret_file, absl::Time now) {
   std::vector<TokenEntry> entries;
   if (const auto text = ReadFile(tokens); text.ok()) {
@@ -61,7 +61,7 @@ absl::Status PrepareToken(const std::filesystem::path& tokens, const std::filesy
 // Whether nothing listens on the port of the loopback interface.
 bool IsFree(int port) {
   const OwnedFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int reuse = 1;  // connections that ended a moment ago do not count
+  const int reuse = 1;  // ignore connections that have just ended
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -126,7 +126,7 @@ absl::Status LocalCluster::Start() {
       *data_, [this] { return data_->LearnPorts() && options_.serves(absl::StrCat(kLoopback, data_->ports().port)); }));
   const bool usual = !options_.port.has_value() && IsFree(options_.usual_port);
   absl::Status status = StartCoordinator(usual ? options_.usual_port : options_.port.value_or(0));
-  // Another program may take the usual port meanwhile.
+  // Another program may take the usual port before the server does.
   if (usual && absl::IsUnavailable(status) && !IsFree(options_.usual_port)) status = StartCoordinator(0);
   RETURN_IF_ERROR(status);
   if (!options_.port.has_value() && coordinator_->ports().port != options_.usual_port) {

@@ -24,19 +24,19 @@ class LocalCluster {
     std::filesystem::path state;       // absolute
     std::filesystem::path bin_folder;  // of the server programs
     std::optional<uint32_t> slots;
-    // The coordinator's; 0: a free one. Absent: the usual one, or a free one if that is taken.
+    // The coordinator's port; 0: a free one. Absent: the usual one, or a free one if that is in use.
     std::optional<int> port;
     int usual_port = 7070;
     absl::Duration start_timeout = absl::Seconds(60);
     absl::Duration stop_timeout = absl::Seconds(25);  // an agent gives its ranks 10 s to save, and then 10 s to end
-    // Does this server answer? And: does the coordinator list a ready worker?
+    // Checks whether a server answers, and whether the coordinator lists a ready worker.
     std::function<bool(const std::string& address)> serves;
     std::function<bool(const std::string& address)> has_worker;
   };
   // From here on, SIGINT, SIGTERM and SIGHUP are delivered to the cluster. Children end with the calling thread.
   static absl::StatusOr<std::unique_ptr<LocalCluster>> Create(Options options, const Clock& clock);
 
-  // Starts one server after the other, each once the one before answers. CANCELLED if a signal came meanwhile.
+  // Starts the servers one after the other, each when the previous one answers. CANCELLED if a signal arrived.
   absl::Status Start();
 
   // Supervises until a signal comes, or until `command` has ended; returns the exit code.
@@ -48,7 +48,7 @@ class LocalCluster {
   std::string address() const;
   std::filesystem::path user_certificates() const { return options_.state / "certs" / "user"; }
   std::filesystem::path tokens() const { return options_.state / "tokens.yaml"; }      // of the servers
-  std::filesystem::path user_token() const { return options_.state / "user.token"; }  // of an operator
+  std::filesystem::path user_token() const { return options_.state / "user.token"; }  // an operator's token
   PollLoop& loop() { return *loop_; }
 
  private:

@@ -152,7 +152,7 @@ TEST_F(LocalClusterTest, StartsAServerAgainOnItsPort) {
   ASSERT_TRUE((*cluster)->Start().ok());
   const pid_t before = Info()["pids"]["coordinator"];
   ASSERT_EQ(kill(before, SIGKILL), 0);
-  // The command waits for the new process and for the arguments that it records, and ends with an exit code of its own.
+  // The command waits for the new process and for the arguments that it records, and ends with its own exit code.
   const std::string is_old = absl::StrCat("grep -q '\"coordinator\": ", before, "' ", (folder_ / "state/local.json").string());
   const std::string is_noted = absl::StrCat("grep -q -e '--listen 127.0.0.1:4711' ", (folder_ / "calls").string());
   const auto code = (*cluster)->Run({"/bin/sh", "-c", absl::StrCat("i=0; while ", is_old, " || ! ", is_noted,

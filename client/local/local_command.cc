@@ -49,7 +49,7 @@ absl::StatusOr<int> RunLocal(const LocalFlags& flags) {
 
   signal(SIGPIPE, SIG_IGN);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalCluster> cluster, LocalCluster::Create(std::move(options), RealClock()));
-  RememberedCluster remembered;  // nothing until the cluster is ready; a command has its own environment
+  RememberedCluster remembered;  // written when the cluster is ready, unless a command is run, which gets its own environment
   const absl::Cleanup stop = [&] {
     Forget(remembered, ConfigFolder());
     cluster->Stop();

@@ -7,10 +7,10 @@
 
 namespace muster {
 
-// grpc.health.v1.Health/Check says SERVING.
+// Whether grpc.health.v1.Health/Check answers SERVING.
 bool Serves(const std::string& address, const SecurityOptions& security);
 
-// The coordinator lists a worker that is ready.
+// Whether the coordinator lists a worker that is ready.
 bool HasReadyWorker(const std::string& coordinator, const SecurityOptions& security);
 
 }  // namespace muster

@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kLongEnough = absl::Seconds(30);  // a server that ran this long has its failures forgotten
+constexpr absl::Duration kLongEnough = absl::Seconds(30);  // the count of failures restarts at 0 after a run of this length
 constexpr uint64_t kMaxLogBytes = 16 << 20;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// A server program that is kept running: restarted when it ends, on the same ports.
+// Keeps a server program running: restarts it when it ends, on the same ports.
 #pragma once
 
 #include <filesystem>
@@ -20,17 +20,17 @@ struct ServerPorts {
   int health_port = 0;
 };
 
-// A port file: {"port": 7070, "metrics_port": 7071, "health_port": 7080}; `port` is left out by a program that serves none.
+// A port file: {"port": 7070, "metrics_port": 7071, "health_port": 7080}. `port` is absent if the program has none.
 absl::StatusOr<ServerPorts> ReadPortFile(const std::filesystem::path& file);
 
-// How long to wait before the next start, after `failures` ends in a row: 200 ms, doubled up to 5 s.
+// The pause before the next start, after the program has ended `failures` times in a row: 200 ms, doubled up to 5 s.
 absl::Duration RestartDelay(int failures);
 
 class ServerChild {
  public:
   struct Options {
     std::string name;  // coordinator
-    std::function<std::vector<std::string>(const ServerPorts&)> arguments;  // argv, with the port file in it
+    std::function<std::vector<std::string>(const ServerPorts&)> arguments;  // argv, including the path of the port file
     std::filesystem::path port_file;
     std::filesystem::path log_file;  // its output is appended
     ServerPorts ports;
@@ -42,7 +42,7 @@ class ServerChild {
   ServerChild(const ServerChild&) = delete;
   ServerChild& operator=(const ServerChild&) = delete;
 
-  // If it cannot be started, the next start is planned.
+  // Starts the server. If that fails, plans the next start.
   absl::Status Start(absl::Duration now);
 
   // Reads the port file once it exists. True when the ports are known.
@@ -56,8 +56,8 @@ class ServerChild {
   const std::string& end() const { return end_; }  // how it ended last
   std::string last_words() const;  // how it ended, and the last line of its log
 
-  void Signal(int signal);  // it is asked to end, and not started again
-  // Reaps it if it has ended, and plans its next start.
+  void Signal(int signal);  // asks it to end, and prevents a restart
+  // Reaps the server if it has ended, and plans its next start.
   void Check(absl::Duration now);
 
  private:

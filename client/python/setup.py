@@ -13,7 +13,7 @@ import generate  # noqa: E402
 
 
 def proto_folder():
-    """That of the checkout, or the copy in a source distribution."""
+    """The folder proto of the checkout, or its copy in a source distribution."""
     for folder in (HERE.parents[1] / "proto", HERE / "proto"):
         if (folder / "muster/v1/job.proto").is_file():
             return folder
@@ -26,7 +26,7 @@ class BuildWithMessages(build_py):
             target = HERE / "src"
         else:
             target = pathlib.Path(self.build_lib)
-            shutil.rmtree(target / "muster", ignore_errors=True)  # of an earlier build: removed messages must not survive
+            shutil.rmtree(target / "muster", ignore_errors=True)  # an earlier build may contain messages that have been removed
         super().run()
         generate.write_messages(proto_folder(), target)
 

@@ -1,4 +1,4 @@
-// What the values of one or two runs show: means, intervals, tests, and a sentence. Pure; prints nothing.
+// Evaluates the values of one or two runs: means, intervals, tests, and a sentence. Pure; prints nothing.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct MetricComparison {
   double effect_size = 0;  // mean difference in standard deviations of the differences; may be infinite
   Wins wins;               // of B
   // The smallest difference that this many queries would show with kPower, at the level corrected for the number of
-  // metrics; and how many queries would show the difference found, nothing if it is 0 or they would be too many.
+  // metrics; and how many queries would show the difference that was found; nothing if it is 0, or too many would be needed.
   double detectable = 0;
   std::optional<int64_t> queries_needed;
   std::string verdict;  // one sentence

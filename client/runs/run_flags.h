@@ -1,4 +1,4 @@
-// What the commands that read run files share: flags, and reading.
+// Shared by the commands that read run files: flags, and reading.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -23,17 +23,17 @@ struct RunFlags {
   std::string per_query;  // a file, or empty
 };
 
-// Adds the flags to a command, which asks no cluster. `metrics`: those of a command line without --metric.
+// Adds the flags to a command, which needs no cluster. `metrics`: the default for --metric.
 void AddRunFlags(CLI::App& command, Cli& cli, RunFlags& flags, std::vector<std::string> metrics);
 
-// Reads judgments and runs, one run after the other, and judges them. INVALID_ARGUMENT for files, metrics, and judged
-// queries that do not fit; with fewer than two queries there is nothing to say about the spread.
+// Reads judgments and runs, one run after the other, and judges them. INVALID_ARGUMENT for wrong files and metrics, and for
+// fewer than two judged queries, which have no spread.
 absl::StatusOr<std::vector<JudgedRun>> ReadRuns(const std::vector<std::string>& files, const RunFlags& flags);
 
 // "muster" or "trec_eval".
 std::string NameOf(RankingRule rule);
 
-// Writes the file of --per-query, if it is asked for. INVALID_ARGUMENT names the flag.
+// Writes the file of --per-query, if the flag is set. INVALID_ARGUMENT names the flag.
 absl::Status WritePerQuery(const RunFlags& flags, const std::function<std::string()>& text);
 
 // The notes of all runs, each once.

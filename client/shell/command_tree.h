@@ -1,4 +1,4 @@
-// The commands and flags of a program as plain data, for what is generated from them: completion and the manual page.
+// The commands and flags of a program as plain data, from which completion and the manual page are generated.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -19,7 +19,7 @@ struct CommandInfo {
   std::string path;  // "muster data import"
   std::string name, description;
   std::string footer;           // examples
-  std::vector<FlagInfo> flags;  // those of the commands above it, too
+  std::vector<FlagInfo> flags;  // including those of the commands above it
   std::vector<CommandInfo> commands;
 };
 

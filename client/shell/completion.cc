@@ -18,7 +18,7 @@ void ForEach(const CommandInfo& command, const Visit& visit) {
   for (const CommandInfo& below : command.commands) ForEach(below, visit);
 }
 
-// The paths of all commands but the program itself, as patterns of a shell's `case`.
+// The paths of all commands, without the program itself, as patterns of a shell's `case`.
 std::string Paths(const CommandInfo& program, const std::string& separator) {
   std::vector<std::string> paths;
   ForEach(program, [&](const CommandInfo& command) {

@@ -1,4 +1,4 @@
-// Scripts with which a shell completes commands, flags and closed choices; where a value is expected, names of files.
+// Scripts with which a shell completes commands, flags and closed choices, and file names for other values.
 #pragma once
 
 #include <string>

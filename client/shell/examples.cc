@@ -81,7 +81,7 @@ const std::map<std::string, std::vector<std::string>>& Examples() {
 void AddExamples(CLI::App& app) {
   const std::string words(absl::StripPrefix(absl::StripPrefix(CommandPath(app), "muster"), " "));
   const auto found = Examples().find(words);
-  // A command without examples takes over none of those above it.
+  // A command without examples does not inherit those of the command above it.
   app.footer(found == Examples().end() ? "" : absl::StrCat("Example:\n  ", absl::StrJoin(found->second, "\n  ")));
   for (CLI::App* command : CommandsOf(app)) AddExamples(*command);
 }

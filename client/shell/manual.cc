@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-// A line of text: a hyphen stays one that can be copied, and a leading dot is no request.
+// Escapes a line of text, so that hyphens can be copied and a leading dot is not a request of roff.
 std::string Plain(const std::string& text) {
   const std::string escaped = absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}});
   return !escaped.empty() && (escaped[0] == '.' || escaped[0] == '\'') ? absl::StrCat("\\&", escaped) : escaped;

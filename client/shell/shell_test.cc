@@ -1,4 +1,4 @@
-// What real shells and groff make of the program's own scripts is tests/shell_test.py; here are the laws of the texts.
+// Tests the generated texts. tests/shell_test.py runs the program's own scripts in real shells and groff.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// What `muster status` shows. Pure: commands/status.cc collects the facts.
+// The text of `muster status`. Pure: commands/status.cc collects the facts.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -23,7 +23,7 @@ struct ClusterStatus {
   absl::Time now;
 };
 
-// What is wrong or about to be, and what to do: warnings and problems alone.
+// Present and expected problems, and what to do about them. Only warnings and problems.
 Findings HintsOf(const ClusterStatus& status);
 
 // One screen; lines of tables have at most `columns` columns (0: as many as they need). `wide`: exact times.

@@ -78,7 +78,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
       }
       return grpc::Status::OK;
     }
-    // Two pages.
+    // Answers with two pages.
     response->add_jobs()->set_id(request->page_token().empty() ? "j2" : "j1");
     if (request->page_token().empty()) response->set_next_page_token("more");
     return grpc::Status::OK;
@@ -156,7 +156,7 @@ class FakeJobs final : public muster::v1::JobService::Service {
   grpc::Status DryRun(const muster::v1::SubmitJobRequest& request, muster::v1::SubmitJobResponse& response) const {
     if (!knows_dry_runs) return {grpc::StatusCode::INVALID_ARGUMENT, "request_id: longer than 128 bytes. Use a UUID."};
     *response.mutable_job()->mutable_spec() = request.spec();
-    // What the coordinator of a cluster without GPUs decides.
+    // As the coordinator of a cluster without GPUs decides.
     response.mutable_job()->mutable_spec()->mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(*response.mutable_job()->mutable_spec());
     auto& preview = *response.mutable_preview();
@@ -359,8 +359,8 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
     return Sha256Hex(bytes);
   }
   std::map<std::string, std::string> blobs;
-  std::map<std::string, std::string> partial;  // of uploads that broke
-  size_t break_after = std::numeric_limits<size_t>::max();  // an upload breaks once it has these bytes
+  std::map<std::string, std::string> partial;  // bytes of broken uploads
+  size_t break_after = std::numeric_limits<size_t>::max();  // an upload breaks when it has this many bytes
   uint64_t received = 0;                                    // bytes of all uploads
   FakeJobs* hang = nullptr;
   std::string hang_at;
@@ -431,7 +431,7 @@ class CliTest : public ::testing::Test {
     return {WEXITSTATUS(status), *ReadFile(folder_ / "out"), *ReadFile(folder_ / "err")};
   }
 
-  // What it prints on a terminal of so many columns.
+  // The program's output on a terminal of this many columns.
   std::string MusterOnTerminal(int columns, const std::string& arguments) {
     winsize size{};
     size.ws_col = static_cast<unsigned short>(columns);

@@ -64,12 +64,12 @@ TEST_F(BackupTest, VerifyNamesAFileThatIsDamagedOrMissing) {
 TEST_F(BackupTest, PruneKeepsWhatTheNewestNeed) {
   ASSERT_TRUE(repository().Write(Manifest("1", {"old", "both"})).ok());
   ASSERT_TRUE(repository().Write(Manifest("2", {"both", "new"})).ok());
-  Put("of a backup that broke off");
+  Put("of an interrupted backup");
   ASSERT_TRUE(repository().Prune(1).ok());
   EXPECT_EQ(*repository().List(), std::vector<std::string>{"2"});
   EXPECT_TRUE(VerifyBackup(repository(), *repository().Read("2")).ok());
   EXPECT_FALSE(repository().Has(Sha256Hex("old"), 3));
-  EXPECT_FALSE(repository().Has(Sha256Hex("of a backup that broke off"), 26));
+  EXPECT_FALSE(repository().Has(Sha256Hex("of an interrupted backup"), 26));
 }
 
 TEST_F(BackupTest, AManifestThatPointsOutOfItsFolderIsRefused) {

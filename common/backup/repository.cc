@@ -77,7 +77,7 @@ absl::Status BackupRepository::Prepare() {
   RETURN_IF_ERROR(MakeFolders(folder_ / "files"));
   RETURN_IF_ERROR(MakeFolders(folder_ / "backups"));
   std::error_code error;
-  std::filesystem::remove_all(folder_ / "incoming", error);  // of a backup that broke off
+  std::filesystem::remove_all(folder_ / "incoming", error);  // left by an interrupted backup
   return MakeFolders(folder_ / "incoming");
 }
 

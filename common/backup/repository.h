@@ -1,7 +1,7 @@
 // A folder of backups:
 //
 //   files/ab/abcd…        contents by their SHA-256, shared by all backups
-//   backups/NAME.json     a BackupManifest: written last, so that a backup that broke off is none
+//   backups/NAME.json     a BackupManifest: written last, so an interrupted backup has none
 //   lock                  one writer at a time
 #pragma once
 
@@ -22,7 +22,7 @@ class BackupRepository {
   explicit BackupRepository(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   const std::filesystem::path& folder() const { return folder_; }
-  absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; none where the folder is absent
+  absl::StatusOr<std::vector<std::string>> List() const;  // names, oldest first; empty if the folder does not exist
   // `name`: "latest" or empty means the newest. NOT_FOUND lists the existing names. Checks the manifest: its paths stay
   // inside the folder.
   absl::StatusOr<muster::internal::v1::BackupManifest> Read(const std::string& name) const;
@@ -30,7 +30,7 @@ class BackupRepository {
   bool Has(const std::string& digest, uint64_t size) const;
   std::filesystem::path PathOf(const std::string& digest) const { return folder_ / "files" / digest.substr(0, 2) / digest; }
 
-  // For the writer.
+  // The following are for the writer.
   absl::Status Prepare();
   // Stores what `fill` writes to its argument, and returns the digest. With `expected`: DATA_LOSS if the digest
   // differs.

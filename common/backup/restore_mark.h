@@ -25,7 +25,7 @@ uint64_t EpochAfterRestore(absl::Time now);
 
 absl::Status WriteRestoreMark(const std::filesystem::path& folder, const RestoreMark& mark);
 
-// Nothing: the folder was not restored. FAILED_PRECONDITION: the restore did not finish.
+// The mark of the folder; nothing if the folder was not restored. FAILED_PRECONDITION: the restore did not finish.
 absl::StatusOr<std::optional<RestoreMark>> ReadRestoreMark(const std::filesystem::path& folder);
 
 }  // namespace muster

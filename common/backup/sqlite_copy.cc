@@ -27,7 +27,7 @@ absl::StatusOr<Database> Open(const std::filesystem::path& file, int flags) {
   return database;
 }
 
-// "ok", or the first thing that is wrong.
+// "ok", or the first problem found.
 std::string QuickCheck(sqlite3* database) {
   std::string answer = "no answer";
   sqlite3_stmt* statement = nullptr;
@@ -49,7 +49,7 @@ absl::Status CopySqlite(const std::filesystem::path& source, const std::filesyst
   const int stepped = sqlite3_backup_step(copy, -1);  // all pages in one read transaction
   const int finished = sqlite3_backup_finish(copy);
   if (stepped != SQLITE_DONE || finished != SQLITE_OK) return Error(to.get(), target, "the copy failed");
-  // The header says WAL, as the source's; the copy has no such file.
+  // The header is copied and says WAL, but the copy has no WAL file.
   if (sqlite3_exec(to.get(), "PRAGMA journal_mode = DELETE", nullptr, nullptr, nullptr) != SQLITE_OK) {
     return Error(to.get(), target, "cannot be closed");
   }

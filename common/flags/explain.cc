@@ -28,7 +28,7 @@ void AppendOptions(CLI::App& app, std::vector<CLI::Option*>& options) {
   for (CLI::App* group : GroupsOf(app)) AppendOptions(*group, options);
 }
 
-// Descriptions of its validators, in order, with each one's verdict on `value`.
+// The descriptions of the option's validators, in order, with the result of each for `value`.
 struct Verdict {
   std::string description, text;
 };
@@ -45,7 +45,7 @@ std::vector<Verdict> VerdictsOf(CLI::Option& option, const std::string& value) {
     try {
       std::string copy = value;
       text = (*validator)(copy);
-    } catch (const CLI::ValidationError& error) {  // a transformation throws what a check returns
+    } catch (const CLI::ValidationError& error) {  // a transformation throws the text that a check returns
       text = error.what();
     }
     if (!text.empty()) verdicts.push_back({validator->get_description(), text});

@@ -16,8 +16,8 @@ namespace {
 
 bool IsFlag(const std::string& word) { return word.size() > 1 && word[0] == '-' && !absl::ascii_isdigit(word[1]); }
 
-// Walks over the words as CLI11 will, and stops at the first that no command accepts. CLI11 would only say that it was
-// not expected, and takes a flag for the value of the one before it.
+// Walks over the words like CLI11, and stops at the first one that no command accepts. CLI11 itself would only report it as
+// unexpected, and reads a flag as the value of the previous one.
 class Walk {
  public:
   Walk(CLI::App& app, const CommandAdvice& advice) : app_(&app), advice_(advice) {}
@@ -143,7 +143,7 @@ CLI::App* MakeGroup(CLI::App& command, const std::string& name, const std::vecto
 absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const CommandAdvice& advice) {
   Walk walk(app, advice);
   if (const absl::Status status = walk.Run(words); !status.ok()) return status;
-  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  std::reverse(words.begin(), words.end());  // CLI11 expects them in reverse order
   try {
     app.parse(words);
   } catch (const CLI::Success&) {

@@ -22,7 +22,7 @@ using CommandAdvice = std::map<std::string, std::string>;
 // program should continue. "help COMMAND" is "COMMAND --help".
 std::optional<int> ParseFlags(CLI::App& app, int argc, const char* const* argv, const CommandAdvice& advice = {});
 
-// What ParseFlags does, without printing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.
+// Like ParseFlags, but prints nothing: INVALID_ARGUMENT holds the text. Throws CLI::Success for --help and --version.
 absl::Status ParseWords(CLI::App& app, std::vector<std::string> words, const CommandAdvice& advice = {});
 
 // Exactly one of `options` must be given. `name` appears in --help.

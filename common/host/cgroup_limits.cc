@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// The words of a file in /sys, whose size is unknown before reading.
+// The words of a file in /sys. Its size is not known before it is read.
 std::string Word(const std::filesystem::path& file, int index) {
   std::ifstream stream(file);
   std::string word;

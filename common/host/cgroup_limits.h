@@ -8,7 +8,7 @@
 namespace muster {
 
 struct CgroupLimits {
-  std::optional<uint32_t> cores;  // whole cores, at least 1: one thread more would be throttled in the middle of a step
+  std::optional<uint32_t> cores;  // rounded down, at least 1: threads above the limit would be throttled
   std::optional<uint64_t> memory_bytes;
 };
 

@@ -8,7 +8,7 @@
 namespace muster {
 
 std::string HostName();
-std::vector<uint32_t> AllowedCpus();  // numbers of the processors of this process's affinity, ascending
+std::vector<uint32_t> AllowedCpus();  // numbers of the processors that this process may use, ascending
 uint32_t CoreCount();    // that this process may use: by its affinity and its container's limit
 uint64_t MemoryBytes();  // the host's, or its container's limit
 std::vector<std::string> GpuNames();  // by NVML; empty without a driver. Honors CUDA_VISIBLE_DEVICES.

@@ -25,7 +25,7 @@ struct RankInterface {
 
 // `setting` is an address of this host, the name of an interface, or a network such as 10.0.0.0/16 or fd00::/64 in which
 // one interface has an address. Of an interface with several addresses, a name takes the first IPv4 address, or else the
-// first IPv6 address that is not link-local. INVALID_ARGUMENT names the interfaces that there are.
+// first IPv6 address that is not link-local. INVALID_ARGUMENT names the existing interfaces.
 absl::StatusOr<RankInterface> ChooseInterface(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
 
 // The interface that has this address; the loopback interface has all of 127.0.0.0/8. Null if there is none.
@@ -35,7 +35,7 @@ const NetworkInterface* InterfaceOf(const std::vector<NetworkInterface>& interfa
 // before exact names and "^" before those to leave out.
 std::vector<std::string> NcclInterfaces(const std::vector<NetworkInterface>& interfaces, const std::string& setting);
 
-// "eth0 (10.0.0.2), lo (127.0.0.1)", of those that are up.
+// "eth0 (10.0.0.2), lo (127.0.0.1)": the interfaces that are up.
 std::string Describe(const std::vector<NetworkInterface>& interfaces);
 
 bool IsIpv6(const std::string& address);

@@ -41,7 +41,7 @@ struct Nvml::Functions {
   int (*name)(Device, char*, unsigned);
   int (*uuid)(Device, char*, unsigned);
   int (*driver)(char*, unsigned);
-  // May be absent.
+  // Older drivers may lack these functions.
   int (*utilization)(Device, Utilization*);
   int (*memory)(Device, Memory*);
   int (*temperature)(Device, unsigned, unsigned*);

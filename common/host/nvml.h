@@ -23,7 +23,7 @@ struct GpuReading {
   std::optional<uint64_t> ecc_errors;                // uncorrected, since the driver was loaded
 };
 
-// A reason for which the driver reduces clocks: the value of the metric's label, and NVML's bit.
+// A reason why the driver reduces clocks: the value of the metric's label, and NVML's bit.
 struct ThrottleReason {
   const char* name;
   uint64_t bit;

@@ -4,7 +4,7 @@
 namespace muster {
 namespace {
 
-// Twelve bounds, each four times the one before.
+// Twelve bounds, each four times the previous one.
 std::vector<double> BucketsFrom(double first) {
   std::vector<double> bounds;
   for (int i = 0; i < 12; ++i, first *= 4) bounds.push_back(first);

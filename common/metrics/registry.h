@@ -1,4 +1,4 @@
-// How a program makes its metrics: by name, from the catalog. The program ends with a message if a name is not
+// Programs make their metrics with this, by name, from the catalog. The program ends with a message if a name is not
 // declared, or is declared with another type or for other programs, or if a label's value is outside its fixed set.
 // Such mistakes show at the first start.
 //
@@ -26,7 +26,7 @@ namespace muster {
 // The labels of a series: the catalog's names with `values`. Ends the program if they do not fit.
 prometheus::Labels LabelsOf(const MetricFamily& declared, const std::vector<std::string>& values);
 
-// Handles, cheap to copy; the registry outlives them. Thread-safe.
+// Handles, cheap to copy; the registry must outlive them. Thread-safe.
 class CounterFamily {
  public:
   CounterFamily(const MetricFamily& declared, prometheus::Family<prometheus::Counter>& family)

@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// As sentence-transformers' Pooling has them: weighted mean weighs the i-th token of a sequence, counted from 1, by i;
+// The modes of sentence-transformers' Pooling: weighted mean weighs the i-th token of a sequence, counted from 1, by i;
 // mean_sqrt_len divides the sum by the root of the number of tokens.
 enum class PoolingMode { kCls, kMean, kLast, kMax, kWeightedMean, kMeanSqrtLength };
 
@@ -23,7 +23,7 @@ struct DenseModule {
 // Low-rank adaptation: a product's weight is W + alpha / rank * B A, with W fixed and A and B trained, and nothing else
 // is. Source: arXiv 2106.09685.
 struct LoraConfig {
-  int64_t rank = 0;  // 0: none, all weights are trained
+  int64_t rank = 0;  // 0: no adaptation; all weights are trained
   double alpha = 32;
   std::vector<std::string> targets;  // ends of the products' names ("query", "output.dense"); empty: all products
   uint64_t seed = 0;                 // of A; B begins as 0
@@ -31,7 +31,7 @@ struct LoraConfig {
 
 // The prompts of config_sentence_transformers.json.
 struct FolderPrompts {
-  std::string query, passage;  // of the job, unless the job sets its own
+  std::string query, passage;  // for a job that does not set its own
   std::map<std::string, std::string> by_name;  // all prompts of the file
   std::string default_name;                    // default_prompt_name; empty: none
 };

@@ -14,7 +14,7 @@ namespace {
 // How Muster uses a tokenizer's file.
 enum class TokenizerRole {
   kSource,  // a tokenizer by itself
-  kBeside,  // read beside a source
+  kBeside,  // read in addition to a source
   kUnread,  // a complete tokenizer for other tools; stays in the folder for them
   kOther,  // stays in the folder for other tools
 };
@@ -30,13 +30,13 @@ constexpr TokenizerFile kTokenizerFiles[] = {
     {"vocab.json", TokenizerRole::kOther},              {"merges.txt", TokenizerRole::kOther},
     {"bpe.codes", TokenizerRole::kOther},               {"chat_template.jinja", TokenizerRole::kOther},
 };
-// Configuration files that change no embedding, or that are read.
+// Configuration files that Muster reads, or that change no embedding.
 constexpr std::string_view kConfigFiles[] = {
     "config.json", "config_sentence_transformers.json", "tokenizer_config.json",
     "sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
     "sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
-    "generation_config.json",    // text generation alone
+    "generation_config.json",    // only for text generation
     "preprocessor_config.json",  // images and sound
     "processor_config.json",
     "image_processor_config.json",
@@ -81,7 +81,7 @@ absl::Status MissingWeights(std::span<const std::string> paths) {
   return Missing("model.safetensors", paths, "Save the model with safetensors.");
 }
 
-// The model's, its shards, and those of a module's folder; not those of a trainer's checkpoints and of variants.
+// Weights of the model, its shards, and modules' folders; not of a trainer's checkpoints or of variants.
 bool IsWeights(absl::string_view name) {
   if (!absl::EndsWith(name, ".safetensors") || absl::StartsWith(name, "checkpoint-")) return false;
   return name == "model.safetensors" || absl::StrContains(name, "-of-") || absl::EndsWith(name, "/model.safetensors");
@@ -127,7 +127,7 @@ absl::Status CheckModelPaths(std::span<const std::string> paths) {
         "  from peft import AutoPeftModelForFeatureExtraction\n"
         "  model = AutoPeftModelForFeatureExtraction.from_pretrained(\"FOLDER\").merge_and_unload()\n"
         "  model.save_pretrained(\"NEW_FOLDER\")\n"
-        "and copy the tokenizer's files beside it.");
+        "and copy the tokenizer's files next to it.");
   }
   const bool has_weights = Has(paths, "model.safetensors") || Has(paths, "model.safetensors.index.json");
   const bool has_tokenizer = std::ranges::any_of(paths, [](const std::string& path) {
@@ -135,7 +135,7 @@ absl::Status CheckModelPaths(std::span<const std::string> paths) {
   });
   if (!Has(paths, "config.json")) {
     if (has_weights || !has_tokenizer) {
-      return Missing("config.json", paths, "Push a Hugging Face folder, or a tokenizer (tokenizer.json or vocab.txt) alone.");
+      return Missing("config.json", paths, "Push a Hugging Face folder, or only a tokenizer (tokenizer.json or vocab.txt).");
     }
     return absl::OkStatus();
   }

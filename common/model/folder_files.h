@@ -17,7 +17,7 @@ bool IsModelFile(std::string_view path);
 
 // Whether a file at the top of the folder belongs to the tokenizer.
 bool IsTokenizerFile(std::string_view name);
-// Whether the tokenizer is read from this file: the ids that a job trains on depend on no other file.
+// Whether the tokenizer is read from this file. The ids that a job trains on depend on no other file.
 bool DecidesTokenIds(std::string_view name);
 // Whether this file is a complete tokenizer.
 bool IsTokenizerSource(std::string_view name);
@@ -26,7 +26,7 @@ bool IsTokenizerSource(std::string_view name);
 // harmless, by name.
 std::vector<std::string> UnknownConfigFiles(const std::filesystem::path& folder);
 
-// Checks only a folder's paths: a whole model, or a tokenizer alone. INVALID_ARGUMENT names the file that is missing,
+// Checks only a folder's paths: a whole model, or only a tokenizer. INVALID_ARGUMENT names the file that is missing,
 // or that Muster does not read, and the remedy.
 absl::Status CheckModelPaths(std::span<const std::string> paths);
 

@@ -3,11 +3,11 @@
 namespace muster {
 namespace {
 
-constexpr std::string_view kGeneration = "used by text generation alone";
+constexpr std::string_view kGeneration = "used only by text generation";
 constexpr std::string_view kHead = "belongs to a head that no embedding uses";
 constexpr std::string_view kRecord = "records where the file comes from";
 constexpr std::string_view kSpecial = "the tokenizer adds special tokens itself";
-constexpr std::string_view kOutput = "chooses what transformers returns beside the last hidden state";
+constexpr std::string_view kOutput = "chooses what transformers returns besides the last hidden state";
 constexpr std::string_view kToken = "read with the tokenizer";
 constexpr std::string_view kLength = "read with the model's lengths, or used by nothing";
 
@@ -118,7 +118,7 @@ constexpr HarmlessKey kTokenizer[] = {
     {"backend", "names the library that transformers tokenizes with"},
     {"bos_token", kToken},
     {"bos_token_id", kSpecial},
-    {"chat_template", "used for conversations alone"},
+    {"chat_template", "used only for conversations"},
     {"clean_text", "read by no tokenizer of transformers 5 that Muster knows"},
     {"clean_up_tokenization_spaces", "used to turn ids into text"},
     {"cls_token", kToken},
@@ -165,7 +165,7 @@ constexpr HarmlessKey kTokenizer[] = {
     {"padding_side", "sequences are packed without padding"},
     {"processor_class", kRecord},
     {"remove_space", "read by no tokenizer of transformers 5 that Muster knows"},
-    {"response_schema", "used for conversations alone"},
+    {"response_schema", "used only for conversations"},
     {"return_tensors", "chooses what transformers returns"},
     {"sep_token", kToken},
     {"sep_token_id", kSpecial},
@@ -188,7 +188,7 @@ constexpr HarmlessKey kTokenizer[] = {
     {"unk_id", kSpecial},
     {"unk_token", kToken},
     {"unk_token_id", kSpecial},
-    {"use_default_system_prompt", "used for conversations alone"},
+    {"use_default_system_prompt", "used only for conversations"},
     {"use_fast", "the same function, computed another way"},
     {"vocab_file", kRecord},
     {"vocab_size", kRecord},

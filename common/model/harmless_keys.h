@@ -7,9 +7,9 @@
 
 namespace muster {
 
-// What transformers 4 and 5 write into every config.json, whatever the architecture.
+// Keys that transformers 4 and 5 write into every config.json, whatever the architecture.
 std::span<const HarmlessKey> HarmlessTransformerKeys();
-// tokenizer_config.json: what the tokenizer itself reads, and what does not matter. No other key is allowed.
+// tokenizer_config.json: keys that the tokenizer itself reads, and keys without effect. No other key is allowed.
 std::span<const HarmlessKey> HarmlessTokenizerKeys();
 // sentence_bert_config.json, and its names in older versions.
 std::span<const HarmlessKey> HarmlessSentenceKeys();

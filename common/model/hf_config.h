@@ -1,4 +1,4 @@
-// A Hugging Face model folder, without its weights: what the encoder must be, and which tensors it needs.
+// Reads a Hugging Face model folder, without its weights: the encoder's configuration, and the tensors that it needs.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,12 @@ absl::StatusOr<EncoderConfig> ReadEncoderConfig(const std::filesystem::path& fol
 
 // Every tensor that the encoder has, in a fixed order (pooler left out).
 std::vector<TensorShape> EncoderTensors(const EncoderConfig& config);
-// Those of a Dense module, "2_Dense.linear.weight": in its folder's model.safetensors without the folder before them.
+// The tensors of a Dense module, "2_Dense.linear.weight". In its folder's model.safetensors their names lack the folder.
 std::vector<TensorShape> DenseTensors(const DenseModule& module);
 
 // Every tensor of `config` is in the folder's weights with the right shape and a floating type, and vocab.txt, if there
-// is one, has no more entries than the model has word embeddings. Errors name both numbers. `notes`, if given,
-// receives what the folder holds and the encoder does not use.
+// is one, has no more entries than the model has word embeddings. Errors name both numbers. `notes`, if given, receives a list
+// of tensors in the folder that the encoder does not use.
 absl::Status CheckModelFolder(const std::filesystem::path& folder, const EncoderConfig& config,
                               std::vector<std::string>* notes = nullptr);
 

@@ -153,7 +153,7 @@ TEST_F(HfConfigTest, RefusesBrokenSafetensors) {
 }
 
 TEST_F(HfConfigTest, BoundsWhatAFolderCosts) {
-  config_["num_hidden_layers"] = 1 << 30;  // each layer is sixteen tensors to look for
+  config_["num_hidden_layers"] = 1 << 30;  // each layer has sixteen tensors to look for
   Write("config.json", config_.dump());
   EXPECT_THAT(std::string(ReadEncoderConfig(folder_).status().message()), HasSubstr("at most 1024 are supported"));
   config_["num_hidden_layers"] = 1;

@@ -28,7 +28,7 @@ class Keys {
  public:
   // NOT_FOUND where the file does not exist; INVALID_ARGUMENT unless it is a JSON object of at most 1 MB.
   static absl::StatusOr<Keys> Read(const std::filesystem::path& folder, const std::string& path);
-  // The same, without keys where the file does not exist.
+  // The same, but a missing file counts as one without keys.
   static absl::StatusOr<Keys> ReadOptional(const std::filesystem::path& folder, const std::string& path);
   // Keys of an object inside of a file; `name` precedes them in errors.
   Keys(std::string name, nlohmann::json object) : name_(std::move(name)), value_(std::move(object)) {}

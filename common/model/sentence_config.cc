@@ -54,7 +54,8 @@ absl::Status CheckArguments(const Keys& keys) {
   return absl::OkStatus();
 }
 
-// Since 5.4: which of the transformer's outputs are used. Text in, the last hidden state out.
+// Since 5.4: which of the transformer's outputs are used. Only text as the input and the last hidden state as the output are
+// supported.
 absl::Status CheckModality(const Keys& keys) {
   std::string task = "feature-extraction", output = "token_embeddings";
   RETURN_IF_ERROR(keys.Text("transformer_task", task));
@@ -102,7 +103,7 @@ absl::StatusOr<std::optional<int64_t>> SentenceLength(const std::filesystem::pat
   if (lower_case) {
     ASSIGN_OR_RETURN(const bool lowers, LowersLetters(folder, config));
     if (!lowers) {
-      return keys.Wrong("do_lower_case: true is not supported beside a tokenizer that keeps capital letters. Let the "
+      return keys.Wrong("do_lower_case: true is not supported with a tokenizer that keeps capital letters. Let the "
                         "tokenizer lower them, or set it to false.");
     }
   }
@@ -150,7 +151,7 @@ absl::Status ReadSimilarity(const Keys& keys, EncoderConfig& config) {
   return absl::OkStatus();
 }
 
-// The first of the names that has a text; null if none of them is present.
+// The first prompt among the names that exists; null if there is none.
 const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts,
                                std::initializer_list<const char*> names) {
   const std::string* first = nullptr;
@@ -162,7 +163,7 @@ const std::string* FirstPrompt(const std::map<std::string, std::string>& prompts
 }
 
 // encode_query and encode_document of sentence-transformers look for these names. The default prompt precedes every
-// text that has no prompt of its own; the query's prompt precedes only queries.
+// text that does not have another prompt; the query's prompt precedes only queries.
 void ChoosePrompts(FolderPrompts& prompts) {
   const std::string* query = FirstPrompt(prompts.by_name, {"query"});
   const std::string* passage = FirstPrompt(prompts.by_name, {"document", "passage", "corpus"});

@@ -1,4 +1,4 @@
-// The files of a model folder that say how texts become tokens of the model: lengths and prompts.
+// The files of a model folder that set how texts are tokenized: lengths and prompts.
 #pragma once
 
 #include <filesystem>

@@ -37,7 +37,7 @@ constexpr PoolingName kPoolings[] = {
 
 struct DenseActivation {
   const char* name;
-  const char* path;  // of the class; torch.nn has them all, too
+  const char* path;  // the class's path; torch.nn also exports all of them
 };
 constexpr DenseActivation kDenseActivations[] = {
     {"tanh", "torch.nn.modules.activation.Tanh"},       {"identity", "torch.nn.modules.linear.Identity"},
@@ -109,7 +109,7 @@ absl::StatusOr<PoolingMode> PoolingOfName(const Keys& keys, const json& value) {
                                  "mean_sqrt_len_tokens, weightedmean, lasttoken."));
 }
 
-// The one switch that is on. A file without any says nothing about pooling.
+// The only switch that is on. A file without any does not set the pooling.
 absl::StatusOr<PoolingMode> PoolingOfFlags(const Keys& keys) {
   std::optional<PoolingMode> mode;
   for (const PoolingName& pooling : kPoolings) {
@@ -130,7 +130,7 @@ absl::Status ReadPooling(const std::filesystem::path& folder, const std::string&
   ASSIGN_OR_RETURN(const Keys keys, Keys::Read(folder, path + "/config.json"));
   const json* name = keys.Find("pooling_mode");
   if (name != nullptr) {
-    // In sentence-transformers the name overrides the switches, in every version that knows it.
+    // In every version of sentence-transformers that has the name, it overrides the switches.
     ASSIGN_OR_RETURN(config.pooling, PoolingOfName(keys, *name));
     for (const PoolingName& pooling : kPoolings) {
       bool on = false;
@@ -207,7 +207,7 @@ absl::Status ReadNormalize(const std::filesystem::path& folder, const std::strin
   return keys.RefuseUnknown({});
 }
 
-// Transformer, Pooling, any number of Dense, and Normalize or not.
+// Accepts Transformer, Pooling, any number of Dense, and optionally Normalize.
 absl::Status CheckOrder(const std::vector<Module>& modules) {
   std::string order;
   for (const Module& module : modules) absl::StrAppend(&order, order.empty() ? "" : ", ", ToAbsl(module.kind));

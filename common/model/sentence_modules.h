@@ -1,4 +1,4 @@
-// What follows the transformer in a folder of sentence-transformers 2 to 6: pooling, Dense modules, normalization.
+// The modules after the transformer in a folder of sentence-transformers 2 to 6: pooling, Dense modules, normalization.
 #pragma once
 
 #include <filesystem>

@@ -35,7 +35,7 @@ absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_js
 absl::StatusOr<std::string> TokenizerConfigWithLength(const std::string& tokenizer_config_json, int64_t tokens) {
   ASSIGN_OR_RETURN(Json config, ReadObject(tokenizer_config_json, "tokenizer_config.json"));
   config["model_max_length"] = tokens;
-  if (config.contains("max_length")) config["max_length"] = tokens;  // of transformers' older folders
+  if (config.contains("max_length")) config["max_length"] = tokens;  // older versions of transformers wrote it
   return config.dump(2) + "\n";
 }
 

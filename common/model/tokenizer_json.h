@@ -11,7 +11,7 @@ namespace muster {
 // object, or nested deeper than any tokenizer.
 absl::StatusOr<std::string> UntruncatedTokenizer(const std::string& tokenizer_json);
 
-// tokenizer_config.json with `tokens` as the length at which texts are cut, wherever it names one; else as it was.
+// tokenizer_config.json with `tokens` as the length at which texts are cut, wherever it names one, and otherwise unchanged.
 absl::StatusOr<std::string> TokenizerConfigWithLength(const std::string& tokenizer_config_json, int64_t tokens);
 
 }  // namespace muster

@@ -24,9 +24,9 @@ using nlohmann::json;
 constexpr char kWhole[] = "model.safetensors", kIndex[] = "model.safetensors.index.json";
 constexpr uint64_t kMaxIndexBytes = 16 << 20;
 
-// Prefixes added by whatever wrapped the model when it was saved; they precede a family's own prefix.
+// Prefixes added by wrappers around the model when it was saved; they precede the family's own prefix.
 constexpr std::string_view kWrappers[] = {"model.", "base_model.", "module.", "auto_model.", "0.auto_model."};
-// Names of the output layer that shares its weights with the word embeddings, where those were left out.
+// Names of the output layer that shares its weights with the word embeddings, in files that lack the word embeddings.
 constexpr std::string_view kTied[] = {"cls.predictions.decoder.weight", "lm_head.decoder.weight", "lm_head.weight",
                                       "vocab_projector.weight", "generator_lm_head.weight", "decoder.weight"};
 // Parts of saved models that no embedding uses.

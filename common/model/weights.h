@@ -17,7 +17,7 @@ struct StoredTensor {
   SafetensorsEntry entry;
 };
 struct ModelWeights {
-  std::vector<StoredTensor> tensors;  // beside ModelTensors(config), with their shapes and a floating type
+  std::vector<StoredTensor> tensors;  // one per tensor of ModelTensors(config), checked for its shape and a floating type
   std::vector<std::string> notes;     // human-readable: what is not used
 };
 

@@ -31,15 +31,15 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// What the child needs, laid out before the fork: after it, only async-signal-safe calls are allowed.
+// Everything that the child needs, prepared before the fork, because only async-signal-safe calls are allowed after it.
 struct Plan {
   std::vector<char*> argv, environment;
   const char* working_directory;
   const std::vector<ChildProcess::FdMapping>& fds;
   bool own_group;
   pid_t parent;
-  int error_fd;  // closes on exec; carries errno when there is none
-  const cpu_set_t* cpus;  // null: ours
+  int error_fd;  // closes on exec; if exec fails, the child writes errno to it
+  const cpu_set_t* cpus;  // null: this process's
 };
 
 [[noreturn]] void Fail(int error_fd) {
@@ -136,7 +136,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   if (options.argv.empty()) return absl::InvalidArgumentError("a child process needs a program");
   if (options.fds.size() > 16) return absl::InvalidArgumentError("a child process takes at most 16 file descriptors");
   ASSIGN_OR_RETURN(Pipe errors, MakePipe());
-  fcntl(errors.read.get(), F_SETFL, 0);  // this end is waited for
+  fcntl(errors.read.get(), F_SETFL, 0);  // reading from this end blocks
   Plan plan{Pointers(options.argv), {}, nullptr, options.fds, options.own_group, getpid(), errors.write.get(),
             nullptr};
   cpu_set_t cpus;
@@ -154,7 +154,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   }
   if (!options.working_directory.empty()) plan.working_directory = options.working_directory.c_str();
 
-  // No handler of ours may run in the child.
+  // None of this process's signal handlers may run in the child.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -167,7 +167,7 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
   ChildProcess child;
   child.pid_ = pid;
   child.own_group_ = options.own_group;
-  if (options.own_group) setpgid(pid, pid);  // here as well: a signal may be sent before the child has run
+  if (options.own_group) setpgid(pid, pid);  // also set here, because a signal may be sent before the child has run
   child.pidfd_ = OwnedFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!child.pidfd_.valid()) {
     const int error = errno;

@@ -60,10 +60,10 @@ class ChildProcess {
   struct Options {
     std::vector<std::string> argv;  // argv[0] is the program's path
     std::optional<std::vector<std::string>> environment;  // "NAME=value"; absent: ours
-    std::vector<FdMapping> fds;  // all others are closed, 0 to 2 are ours unless named here
-    std::filesystem::path working_directory;  // empty: ours
+    std::vector<FdMapping> fds;  // all others are closed, except that 0 to 2 are inherited unless named here
+    std::filesystem::path working_directory;  // empty: this process's
     std::vector<uint32_t> cpus;               // the processors that it may run on; empty: ours
-    bool own_group = true;  // leads a process group, so that a signal reaches what it started, too
+    bool own_group = true;  // leads a process group, so that a signal also reaches its own children
   };
 
   // The child is killed by the kernel when the *thread* that called Start ends (PR_SET_PDEATHSIG): call it from a
@@ -78,7 +78,7 @@ class ChildProcess {
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }  // readable once the child has ended
 
-  // To the child's group (to the child alone without own_group). No effect once it was reaped.
+  // Sends a signal to the child's group, or only to the child without own_group. No effect after the child was reaped.
   void Signal(int signal);
 
   // Reaps the child if it has ended; never blocks. Kills the rest of its group first.

@@ -84,7 +84,7 @@ TEST(ChildProcess, RunsOnTheProcessorsThatItIsBoundTo) {
   EXPECT_EQ(ReadAll(out->read.get()), absl::StrCat(last, "\n"));
   cpu_set_t after;
   ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
-  EXPECT_TRUE(CPU_EQUAL(&ours, &after)) << "the child alone is bound";
+  EXPECT_TRUE(CPU_EQUAL(&ours, &after)) << "only the child is bound";
 }
 
 TEST(ChildProcess, SeesItsDescriptorsAndItsEnvironmentOnly) {

@@ -1,5 +1,5 @@
-// Does work on files on a thread of its own, so that a slow disk delays neither an agent's heartbeats nor the
-// coordinator's reading of them.
+// Does work on files in a separate thread, so that a slow disk delays neither an agent's heartbeats nor the coordinator's
+// reading of them.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
-// The end of a process whose libraries cannot be left in order.
+// Ends a process whose libraries cannot be shut down cleanly.
 #pragma once
 
 namespace muster {
 
-// Writes out what stdio still holds and ends the process at once, without destructors of static objects and without
-// waiting for threads: Gloo's wait while an operation is pending, and the profiler of LibTorch (Kineto) joins a thread
-// of its own that may have missed the wake-up, so that a process that has recorded a trace can hang at its end. Any
+// Flushes stdio and ends the process immediately, without destructors of static objects and without waiting for
+// threads: Gloo's threads wait while an operation is pending, and LibTorch's profiler (Kineto) joins a thread that may
+// have missed its wake-up, so that a process that has recorded a trace can hang on exit. May be called from any
 // thread.
 [[noreturn]] void Leave(int code);
 

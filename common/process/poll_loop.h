@@ -29,7 +29,7 @@ class PollLoop {
   // Runs `call` on the loop's thread. Thread-safe; never blocks.
   void Post(std::function<void()> call);
 
-  // Waits at most `timeout` until there is something to do, and does it.
+  // Waits at most `timeout` for something to do, and does it.
   void RunOnce(absl::Duration timeout);
 
  private:

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT of a program that serves until the first one, and stops at once at the second.
+// SIGTERM and SIGINT for a server program: the first one shuts it down, the second one ends it immediately.
 #pragma once
 
 #include <signal.h>
@@ -10,7 +10,7 @@ class StopSignals {
   // Blocks the signals for this thread and all that it starts: create it before any other thread.
   StopSignals();
 
-  int Wait();  // the number of the one that came
+  int Wait();  // returns the signal's number
   // From now on the next signal ends the process at once, with this exit code. Call it once.
   void ExitOnNext(int exit_code);
 

@@ -7,7 +7,7 @@
 namespace muster {
 namespace {
 
-// A child that says "r" once it waits and "w" once the first signal has come, and then never ends by itself.
+// A child that writes "r" when it waits and "w" when the first signal has arrived, and then never ends by itself.
 struct Child {
   pid_t pid = 0;
   int words = -1;

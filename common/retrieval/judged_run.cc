@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-// Queries of a kind, for a note: how many, and the first.
+// Queries that a note is about: how many, and the first one.
 class QueryCount {
  public:
   void Add(std::string_view id) {

@@ -18,8 +18,8 @@ struct JudgedRun {
 };
 
 // Which queries count:
-//   kMuster    every query with a relevant document; one that the run lacks counts 0, so that no run gains by leaving
-//              out what is hard
+//   kMuster    every query with a relevant document; one that the run lacks counts as 0, so that a run cannot improve by
+//              leaving out hard queries
 //   kTrecEval  every query that run and judgments share, also those without a relevant document, which have 0
 // INVALID_ARGUMENT if no query counts, or the run has none of the judged queries.
 absl::StatusOr<JudgedRun> JudgeRun(const RunFile& run, const Qrels& qrels, const std::vector<MetricName>& metrics,

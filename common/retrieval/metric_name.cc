@@ -33,7 +33,7 @@ std::tuple<int, int, std::string_view> OrderOf(std::string_view name) {
 absl::StatusOr<MetricName> ParseMetricName(std::string_view text) {
   const absl::string_view name = ToAbsl(text);
   using Kind = MetricName::Kind;
-  constexpr int kMostKept = 1000;  // ranks of documents that an evaluation keeps
+  constexpr int kMostKept = 1000;  // how many documents an evaluation ranks per query
   for (const auto& [word, kind] : {std::pair<absl::string_view, Kind>{"ndcg", Kind::kNdcg},
                                    {"mrr", Kind::kMrr},
                                    {"recall", Kind::kRecall},

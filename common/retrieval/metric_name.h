@@ -1,4 +1,4 @@
-// Names of retrieval metrics, as job files, run files' commands and reports spell them.
+// Names of retrieval metrics, as they appear in job files, commands and reports.
 #pragma once
 
 #include <string>

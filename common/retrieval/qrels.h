@@ -16,7 +16,7 @@ class Qrels {
  public:
   struct Query {
     std::string_view id;
-    absl::flat_hash_map<std::string_view, float> grades;  // by document; any number, above 0: relevant
+    absl::flat_hash_map<std::string_view, float> grades;  // by document; any number. Above 0: relevant
   };
 
   // Reads TREC's format (query, iteration, document, grade between blanks) or BEIR's (query, document, grade between

@@ -15,7 +15,7 @@
 namespace muster {
 namespace {
 
-// The first words of a line: no vector, since a run may have millions of lines.
+// The first words of a line. Not a vector, because a run may have millions of lines.
 struct RunWords {
   std::string_view words[6];
   int count = 0;  // of all words
@@ -61,7 +61,7 @@ absl::StatusOr<RunFile> RunFile::Read(const std::string& file, Duplicates duplic
 }
 
 absl::Status RunFile::Parse() {
-  size_t place = 0;  // of the line before: lines of a query are usually beside each other
+  size_t place = 0;  // of the previous line, because the lines of a query usually follow each other
   return ForEachLine(file_, *text_, [&](std::string_view line, uint32_t number) -> absl::Status {
     const RunWords fields = SplitWords(line);
     if (fields.count < 5) return WrongFields(fields.count);

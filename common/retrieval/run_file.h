@@ -20,7 +20,7 @@ enum class RankingRule {
   kTrecEval,
 };
 
-// What a document that a query has twice means.
+// How to treat a document that occurs twice for a query.
 enum class Duplicates {
   kRefuse,
   kBest,  // its best score counts, as for passages of documents

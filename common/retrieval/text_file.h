@@ -12,7 +12,7 @@
 namespace muster {
 
 // The bytes of a file, unpacked if it is gzip, without a byte order mark. INVALID_ARGUMENT, with the file's name and a
-// remedy, if it cannot be read, is cut off, or holds nothing but blanks.
+// remedy, if it cannot be read, is cut off, or contains only blanks.
 absl::StatusOr<std::string> ReadTextFile(const std::string& file);
 
 // Calls `take` with every line that is not blank and its number, from 1; lines come without "\n" and "\r". Stops at the

@@ -26,7 +26,7 @@ using muster::internal::v1::CopyResponse;
 
 constexpr size_t kCopyBytes = 1 << 20;
 constexpr int kFilesAMessage = 1000;
-constexpr absl::Duration kLongest = absl::Hours(24);  // at most this long one backup may prevent removals
+constexpr absl::Duration kLongest = absl::Hours(24);  // the longest time for which one backup may prevent removals
 
 using Stream = grpc::ServerReaderWriter<CopyResponse, CopyRequest>;
 

@@ -120,7 +120,7 @@ absl::Status PutOnce(BlobService::Stub& stub, const std::string& digest, std::st
 
 absl::Status PutView(const Persistence& persistence, BlobService::Stub& stub, const std::string& digest,
                      std::string_view bytes, const Report& report) {
-  uint64_t stored = 0;  // what the server kept of a broken upload
+  uint64_t stored = 0;  // how many bytes of a broken upload the server kept
   const absl::Status status = Persist(persistence, stored, [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const auto stats, Stat({persistence.channel, absl::ZeroDuration()}, stub, {digest}));
     const auto found = stats.find(digest);
@@ -155,7 +155,7 @@ absl::Status GetOnce(BlobService::Stub& stub, const std::string& digest, uint64_
   return taken.ok() ? status : taken;
 }
 
-// A file that bytes are appended to; removed unless it was kept.
+// A file to which bytes are appended. Removed unless Keep was called.
 class PartFile {
  public:
   explicit PartFile(const std::filesystem::path& target) : target_(target), part_(target) {

@@ -12,7 +12,7 @@ namespace muster {
 
 struct CertificateFiles {   // PEM
   std::string authority;    // one or several authorities
-  std::string certificate;  // with the chain to its authority; empty: none, a client that shows a token
+  std::string certificate;  // with the chain to its authority; empty for a client that presents a token
   std::string key;
   bool operator==(const CertificateFiles&) const = default;
 };

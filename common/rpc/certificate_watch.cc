@@ -22,7 +22,7 @@ int NewMemory() { return memfd_create("muster-certificates", MFD_CLOEXEC); }
 
 std::string PathOf(int fd) { return absl::StrCat("/proc/self/fd/", fd); }
 
-// From now on `fd` is a file with these bytes.
+// Makes `fd` refer to a new file with these bytes.
 absl::Status Replace(int fd, const std::string& bytes) {
   const int fresh = NewMemory();
   if (fresh < 0) return absl::ErrnoToStatus(errno, "memory for certificates");
@@ -40,7 +40,7 @@ struct Watches {
   std::map<std::string, CertificateWatch*> folders ABSL_GUARDED_BY(mutex);
 };
 Watches& AllWatches() {
-  static Watches* const watches = new Watches();  // gRPC's threads may look at it until the process is gone
+  static Watches* const watches = new Watches();  // never destroyed, because gRPC's threads may use it until the process ends
   return *watches;
 }
 

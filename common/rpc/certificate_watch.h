@@ -16,11 +16,11 @@
 
 namespace muster {
 
-// One per folder and process. One thread checks all folders once per second and uses what is complete. A folder that is
+// One per folder and process. One thread checks all folders once per second and loads those that are complete. A folder that is
 // being written, or was written wrongly, changes nothing (the log says so once). Open connections stay.
 //
 // gRPC's own watcher reads key and certificate one after the other, and may read one before a change and the other
-// after it. So it gets only what was checked here, as one file in memory for both (memfd), replaced at once.
+// after it. So it only gets pairs that were checked here, in one file in memory (memfd) that is replaced atomically.
 class CertificateWatch {
  public:
   // Reads the folder now; an error if it is not complete. The watch lives as long as the process.
@@ -42,7 +42,7 @@ class CertificateWatch {
   static void PollForever();
 
   const std::filesystem::path folder_;
-  const int authority_fd_, pair_fd_;  // the numbers stay, what they name is replaced
+  const int authority_fd_, pair_fd_;  // the descriptors stay, their files are replaced
   mutable absl::Mutex mutex_;
   CertificateFiles current_ ABSL_GUARDED_BY(mutex_);
   std::string last_error_ ABSL_GUARDED_BY(mutex_);

@@ -58,7 +58,7 @@ class CertificateWatchTest : public ::testing::Test {
   void Write(const std::string& path, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(folder_ / path, text).ok());
   }
-  // A channel with a connection of its own.
+  // A channel with a separate connection.
   std::shared_ptr<grpc::Channel> Fresh(const std::string& certificates) {
     grpc::ChannelArguments arguments;
     return MakeChannel(absl::StrCat("127.0.0.1:", server_->port()), {.certificates = folder_ / certificates}).value();
@@ -71,7 +71,7 @@ class CertificateWatchTest : public ::testing::Test {
     const grpc::Status status = BlobService::NewStub(channel)->StatBlobs(&context, {}, &response);
     return status.ok() ? response.blobs(0).digest() : absl::StrCat("error ", status.error_code());
   }
-  // Waits until a new connection gives this, at most 20 s.
+  // Waits at most 20 s until a new connection gives this result.
   bool Becomes(const std::string& certificates, const std::string& expected) {
     const absl::Duration end = RealClock().Monotonic() + absl::Seconds(20);
     while (RealClock().Monotonic() < end) {
@@ -124,7 +124,7 @@ TEST_F(CertificateWatchTest, TheAuthorityIsReplacedInThreeStepsWhileAStreamStays
   Issue("new", Role::kData, "server");
   Write("server/ca.pem", both);
   Issue("new", Role::kViewer, "only-new");
-  EXPECT_TRUE(Becomes("only-new", "only-new")) << "a client that trusts the new authority alone";
+  EXPECT_TRUE(Becomes("only-new", "only-new")) << "a client that trusts only the new authority";
   EXPECT_EQ(Call(Fresh("client")), "client") << "old certificates are good still";
   ASSERT_TRUE(send("c"));
   // 3. The old one is no longer trusted.

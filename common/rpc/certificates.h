@@ -13,7 +13,7 @@ namespace muster {
 
 struct CertificateRequest {
   Role role = Role::kUnknown;  // one must be given
-  std::string name;  // of a worker also PREFIX-*: every worker whose name begins so
+  std::string name;  // for a worker also PREFIX-*, which means every worker whose name begins with PREFIX-
   std::vector<std::string> hosts = {"localhost", "127.0.0.1"};  // names and addresses of a server
   absl::Duration lifetime = absl::Hours(24 * 365);
 };
@@ -31,7 +31,7 @@ absl::Status IssueCertificate(const std::filesystem::path& authority, const Cert
 absl::Status RenewCertificate(const std::filesystem::path& authority, const std::filesystem::path& folder,
                               absl::Duration lifetime, bool keep_authorities);
 
-// From now on `folder` trusts these authorities (folders with a ca.pem), and no other.
+// Makes `folder` trust exactly these authorities (folders with a ca.pem).
 absl::Status TrustAuthorities(const std::filesystem::path& folder,
                               const std::vector<std::filesystem::path>& authorities);
 

@@ -27,8 +27,8 @@ void Pack(google::rpc::Status& details, std::string_view url, const google::prot
   any.set_value(message.SerializeAsString());
 }
 
-// A message travels in the trailing metadata, which clients refuse entirely above 8 KiB. Every byte of it may take
-// three, and a status with a reason holds it twice. Messages that quote what a caller sent may be of any length.
+// A message travels in the trailing metadata, which clients refuse entirely above 8 KiB. Every byte may take three, and a
+// status with a reason contains the message twice. Messages that quote a caller's input may have any length.
 constexpr size_t kMaxMessage = 1024;
 
 std::string Shortened(absl::string_view message) {

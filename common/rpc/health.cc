@@ -20,7 +20,7 @@ namespace {
 constexpr char kReady[] = "";
 constexpr char kLive[] = "live";
 constexpr int kMaxProbeBytes = 1024;
-constexpr int kMaxProbes = 100;  // at once, a connection
+constexpr int kMaxProbes = 100;  // at the same time, per connection
 
 std::string BytesOf(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;

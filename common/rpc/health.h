@@ -1,5 +1,5 @@
-// Probes: is this process alive, and is it ready for work? Serves grpc.health.v1.Health (Check and Watch) on a port of
-// its own, in plain text, because the kubelet has no certificate. Nothing else is served there.
+// Answers probes whether this process is alive, and whether it is ready. Serves grpc.health.v1.Health (Check and Watch) on a
+// separate port, in plain text, because the kubelet has no certificate. Nothing else is served there.
 //
 //   service ""      ready: SERVING between SetReady(true) and SetReady(false)
 //   service "live"  SERVING until the process has not called Beat for `live_within`; a process that is starting is

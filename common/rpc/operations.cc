@@ -17,7 +17,7 @@ namespace {
 
 using muster::v1::Operation;
 
-constexpr absl::Duration kGrace = absl::Seconds(2);  // before what it waits for is interrupted, and after
+constexpr absl::Duration kGrace = absl::Seconds(2);  // before the work is interrupted, and again after that
 
 bool HasEnded(const Operation& operation) { return operation.phase() != muster::v1::OPERATION_PHASE_RUNNING; }
 
@@ -171,7 +171,7 @@ absl::StatusOr<Operation> Operations::Cancel(const std::string& id, const Princi
     entry.canceled_by = caller.name;
     entry.operation.set_reason(absl::StrCat("canceling for ", caller.name, ": ", entry.operation.reason()));
     if (!AwaitEnd(id)) {
-      // Another cancel may have come to this point first: it has taken the function.
+      // Another cancel may have got here first and taken the function.
       const std::function<void()> interrupt = std::exchange(entries_.at(id).interrupt, nullptr);
       if (interrupt != nullptr) interrupt();
     }

@@ -1,5 +1,5 @@
-// The long work of one server: what runs, how far it is, and canceling it. What ended is remembered for a while, and
-// nothing survives the process: an import that ends with its server leaves nothing behind either.
+// The long-running work of one server: a list of it, its progress, and cancellation. Ended operations are remembered for a
+// while, and nothing survives the process: an import that ends with its server leaves nothing behind either.
 //
 //   const auto operation = operations.Begin({.kind = …, .subject = "faq", .owner = "ada", .interrupt = […] { … }});
 //   while (…) {
@@ -47,7 +47,7 @@ class Operations {
     uint64_t bytes = 0, items = 0;
   };
 
-  // One operation, owned by what does the work.
+  // One operation, owned by the code that does the work.
   class Handle {
    public:
     ~Handle();  // an operation that was not ended counts as failed
@@ -57,8 +57,8 @@ class Operations {
     void Report(const Progress& progress);
     // ABORTED (OPERATION_CANCELED), with who canceled it.
     absl::Status Check() const;
-    // `what`: what it brought, if `status` is OK. Returns the status with which the work answers its caller: Check() if it
-    // was canceled and did not succeed.
+    // `what`: a description of the result, if `status` is OK. Returns the status with which the work answers its caller:
+    // Check() if it was canceled and did not succeed.
     absl::Status End(const absl::Status& status, const std::string& what);
 
    private:
@@ -75,8 +75,8 @@ class Operations {
 
   absl::StatusOr<muster::v1::ListOperationsResponse> List(const muster::v1::ListOperationsRequest& request) const;
   absl::StatusOr<muster::v1::Operation> Get(const std::string& id) const;  // NOT_FOUND
-  // Cancels it and waits a moment for its end. PERMISSION_DENIED (NOT_OWNER): a submitter, and it is another's.
-  // FAILED_PRECONDITION: it has ended otherwise.
+  // Cancels it and waits a moment for its end. PERMISSION_DENIED (NOT_OWNER): the caller is a submitter, and the operation is
+  // another user's. FAILED_PRECONDITION: it ended before it was canceled.
   absl::StatusOr<muster::v1::Operation> Cancel(const std::string& id, const Principal& caller, const std::string& request_id);
 
  private:

@@ -6,8 +6,8 @@
 
 namespace muster {
 
-// Viewer, submitter and operator are roles of users, and each may do what the one before may. The others are roles of
-// processes.
+// Viewer, submitter and operator are roles of users, and each may do everything that the previous one may. The others are roles
+// of processes.
 enum class Role { kUnknown, kViewer, kSubmitter, kOperator, kWorker, kCoordinator, kData };
 std::string_view RoleName(Role role);  // viewer, submitter, operator, worker, coordinator, data
 // kUnknown for other names. "user", which older certificates show, is a submitter.
@@ -18,7 +18,7 @@ bool IsPerson(Role role);
 enum class Proof { kNone, kCertificate, kToken, kInsecure };
 std::string_view ProofName(Proof proof);  // none, certificate, token, insecure
 
-// Every handler has one.
+// The caller of an RPC, which every handler gets.
 struct Principal {
   Role role = Role::kUnknown;
   std::string name;

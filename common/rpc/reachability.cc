@@ -11,7 +11,7 @@
 namespace muster {
 
 bool Answers(const std::shared_ptr<grpc::Channel>& channel, absl::Duration within) {
-  // Waiting drives the connection (common/rpc/retry.h).
+  // A call that waits makes the channel connect (common/rpc/retry.h).
   if (!channel->WaitForConnected(absl::ToChronoTime(RealClock().Now() + within))) return false;
   const absl::Status status = CheckHealth(channel, "", within).status();
   return !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status);

@@ -25,7 +25,7 @@ class ReachabilityWatch {
   struct Options {
     std::shared_ptr<grpc::Channel> channel;
     std::string name;                               // "data server 10.0.0.7:7072"
-    absl::Duration patience = absl::Seconds(1);  // longer waits are investigated
+    absl::Duration patience = absl::Seconds(1);  // a longer wait starts health checks
     absl::Duration answer_within = absl::Seconds(2);
   };
   explicit ReachabilityWatch(Options options);

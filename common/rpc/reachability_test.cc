@@ -75,7 +75,7 @@ TEST(ReachabilityWatch, NamesAServerThatIsGoneWhileSomethingWaitsForIt) {
 }
 
 TEST(ReachabilityWatch, NamesAServerThatIsFrozen) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);  // the kernel accepts, nobody answers
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);  // the kernel accepts connections, but nothing answers
   sockaddr_in address{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
   socklen_t size = sizeof(address);
   ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);

@@ -93,7 +93,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOfServer(con
   ASSIGN_OR_RETURN(CertificateWatch* const watch, CertificateWatch::Of(options.security.certificates));
   if (!watch->has_certificate()) {
     return absl::NotFoundError(absl::StrCat(options.security.certificates.string(),
-                                            ": a server needs a certificate and its key beside the authority's"));
+                                            ": a server needs a certificate and its key, besides the authority's"));
   }
   grpc::experimental::TlsServerCredentialsOptions tls(watch->MakeProvider());
   tls.watch_root_certs();

@@ -1,4 +1,4 @@
-// The one place where channels and servers are made, so that none is made without deciding on security.
+// Makes all channels and servers, so that each one has explicit security options.
 //
 // A server shows a certificate, asks its client for one, and verifies what it gets (mTLS, TLS 1.2 or newer); a client
 // without a certificate may show a token instead (common/rpc/access). A peer's identity is in its certificate's
@@ -30,9 +30,9 @@ struct SecurityOptions {
   std::string ticket;
 };
 
-// Largest message that a client takes, and that a server sends.
+// The largest message that a client receives, and that a server sends.
 inline constexpr int kMaxMessageBytes = 64 << 20;
-// Largest message that a server takes: chunks have 1 MiB.
+// The largest message that a server receives. Chunks have 1 MiB.
 inline constexpr int kMaxRequestBytes = 4 << 20;
 
 // A channel to host:port that keeps itself alive and reconnects with backoff (100 ms to 5 s). Does not connect yet.
@@ -58,7 +58,7 @@ class RpcServer {
   ~RpcServer();  // Shutdown(0) unless it was called
 
   int port() const { return port_; }
-  // What the health service on this port answers for "". After Shutdown it is NOT_SERVING whatever is set.
+  // Sets the answer of the health service on this port for "". After Shutdown it is always NOT_SERVING.
   void SetServing(bool serving);
   // Stops taking calls, lets running ones end for `grace`, then cancels them.
   void Shutdown(absl::Duration grace);
@@ -70,10 +70,10 @@ class RpcServer {
   int port_ = 0;
 };
 
-// From the peer's certificate; no role where it shows none. On an insecure server {kOperator, "anonymous", kInsecure}.
+// From the peer's certificate; without one there is no role. On an insecure server {kOperator, "anonymous", kInsecure}.
 Principal PrincipalOf(const grpc::ServerContextBase& context);
 
-// FAILED_PRECONDITION: the peer says a version (common/version.h) that does not work with this one.
+// FAILED_PRECONDITION: the peer reports a version (common/version.h) that does not work with this one.
 absl::Status CheckPeerVersion(const grpc::ServerContextBase& context);
 
 }  // namespace muster

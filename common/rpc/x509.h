@@ -1,4 +1,4 @@
-// OpenSSL's objects with owners, and the few questions that Muster asks of them.
+// Smart pointers for OpenSSL's objects, and the few functions on them that Muster needs.
 #pragma once
 
 #include <openssl/bio.h>
@@ -39,7 +39,7 @@ absl::StatusOr<KeyPtr> KeyFromPem(std::string_view pem);
 absl::StatusOr<std::string> PemOf(EVP_PKEY* key);
 absl::StatusOr<std::string> PemOf(X509* certificate);
 
-// The subject's entry as it is written; empty: there is none.
+// The text of the subject's entry; empty if there is none.
 std::string SubjectEntry(X509* certificate, int nid);
 // The subject alternative names: names and addresses at which a server is reached.
 std::vector<std::string> HostsOf(X509* certificate);

@@ -45,7 +45,7 @@ absl::Status CheckReference(absl::string_view path, absl::string_view name) {
   return Wrong(path, absl::StrCat("\"", name, "\" is not a valid name. Use 1 to 63 of a-z 0-9 . _ -, a letter or digit first."));
 }
 
-// Enumeration values that this program does not know arrive as their numbers.
+// An enumeration value that this program does not know has only its number.
 absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::Message& message) {
   using google::protobuf::FieldDescriptor;
   std::vector<const FieldDescriptor*> fields;
@@ -123,7 +123,7 @@ absl::Status CheckBatch(const JobSpec& spec) {
                             ". It must hold the longest sequence of model.max_length, ", longest, " tokens."));
 }
 
-// A job that trains and measures nothing. It stores a checkpoint as that checkpoint's job would have exported it.
+// A job that neither trains nor evaluates. It stores a checkpoint as that checkpoint's job would have exported it.
 absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
   const bool of_checkpoint = NamesJob(model.from()) && ParseJobSource(model.from())->step.has_value();
   if (!of_checkpoint) {

@@ -7,10 +7,10 @@
 
 namespace muster {
 
-// Fills in the defaults of the specification's profile, and then every default that job.proto names (all optional scalars are set afterwards, except those whose absence
-// means something: positives.min_grade, model.normalize and model.dropout of a pushed model). batch.micro_batch_tokens and
-// batch.keep_activations depend on resources.device: call it again once "auto" was decided. `ignore_identical_ids`
-// stays absent where it is false, since ranks of the previous version cannot read a specification that has it. Idempotent.
+// Fills in the defaults of the specification's profile, and then every default that job.proto names (all optional scalars are
+// set afterwards, except those whose absence has a meaning: positives.min_grade, model.normalize and model.dropout of a pushed
+// model). batch.micro_batch_tokens and batch.keep_activations depend on resources.device: call it again once "auto" was
+// decided. `ignore_identical_ids` stays absent if false, because ranks of the previous version cannot read it. Idempotent.
 void FillDefaults(muster::v1::JobSpec& spec);
 
 // The part of FillDefaults that concerns enumerations: those whose default does not depend on the model or the profile
@@ -21,7 +21,7 @@ void FillEnumerations(muster::v1::JobSpec& spec);
 absl::Status ValidateJobSpec(const muster::v1::JobSpec& spec);
 
 // INVALID_ARGUMENT unless the largest of loss.matryoshka_dimensions is the model's embedding size: whole embeddings are
-// what is evaluated and exported, so training without them would be a surprise. 0: the size is not known, and OK.
+// evaluated and exported, so they must be trained. OK if the size is 0, which means unknown.
 absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embedding_size);
 
 // The lowest Hello.protocol of an agent whose ranks honor everything in the specification, with its resolved model: 0
@@ -30,7 +30,7 @@ uint32_t NeededProtocol(const muster::v1::JobSpec& spec, const muster::v1::Resol
 
 // A job that trains nothing: duration.steps is 0.
 bool EvaluatesOnly(const muster::v1::JobSpec& spec);
-// One that measures nothing either: it stores a checkpoint of another job as a model.
+// A job that neither trains nor evaluates: it stores a checkpoint of another job as a model.
 bool ExportsOnly(const muster::v1::JobSpec& spec);
 
 }  // namespace muster

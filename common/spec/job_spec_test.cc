@@ -263,7 +263,7 @@ TEST(ValidateJobSpec, TakesEveryPooling) {
   }
 }
 
-// Older ranks would fail on the job, or train another one.
+// Older ranks would fail on the job, or train with other settings.
 TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   muster::v1::ResolvedJob resolved;
   EXPECT_EQ(NeededProtocol(Good(), resolved), 0);

@@ -23,7 +23,7 @@ using google::protobuf::Message;
 constexpr double kMany = 1e9;  // steps: what a counter of 32 bits holds, with room
 constexpr double kAnyFloat = std::numeric_limits<float>::max();
 
-// Floats and doubles end where single precision, in which weights and losses are computed, can still distinguish
+// The ranges of floats and doubles are those in which single precision, used for weights and losses, still distinguishes
 // numbers.
 constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "model.max_length.query", .low = 3, .high = 8192, .note = "tokens"},

@@ -20,7 +20,7 @@ constexpr uint32_t kHfBatch = 8;
 
 constexpr auto kProfiles = std::to_array<Profile>({
     // sentence_transformers/losses/MultipleNegativesRankingLoss.py: scale 20, similarity_fct cos_sim. The collator takes
-    // prompts from the arguments alone (training_args.py: prompts None). A row has one positive.
+    // prompts only from the arguments (training_args.py: prompts None). A row has one positive.
     {.name = "sentence-transformers",
      .temperature = 0.05f,
      .normalize = true,

@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// Absent: the tool has no default, decides by model or data, or has something that Muster does not have. Muster's own
+// Absent: the tool has no default, decides by model or data, or has a setting that Muster lacks. Muster's own
 // default applies then.
 struct Profile {
   std::string_view name;
@@ -22,7 +22,7 @@ struct Profile {
   std::optional<uint32_t> query_length, passage_length;  // tokens, with the special ones
   std::string_view query_prompt = "", passage_prompt = "";
   double learning_rate;
-  std::optional<double> lora_learning_rate;  // where model.lora is given; absent: learning_rate
+  std::optional<double> lora_learning_rate;  // used if model.lora is set; absent: learning_rate
   std::optional<uint32_t> lora_rank;         // where model.lora is given
   std::optional<double> lora_alpha;
   std::optional<muster::v1::Schedule> schedule;

@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// Which queries resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far below
+// The queries that resample number `resample` takes. A word of 32 bits per query: its bias, below count / 2^32, is far below
 // what resampling itself adds.
 MUSTER_VECTOR_CLONES
 void DrawQueries(uint64_t key, uint64_t resample, uint32_t* queries, size_t count) {

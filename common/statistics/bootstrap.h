@@ -29,7 +29,7 @@ struct BootstrapOptions {
 // 30 queries, or fewer than about 5 queries that differ from the others, intervals are too narrow.
 std::vector<Interval> BootstrapIntervals(absl::Span<const std::vector<double>> columns, const BootstrapOptions& options);
 
-// The same for one column.
+// The same, for a single column.
 Interval BootstrapInterval(const std::vector<double>& values, const BootstrapOptions& options);
 
 }  // namespace muster

@@ -48,7 +48,7 @@ TEST(SignFlips, OfManyQueriesAgreeWithAllAssignments) {
   std::vector<double> differences;
   for (int i = 0; i < 20; ++i) differences.push_back(DrawNormal(random) + 0.4);
   const double exact = TestBySignFlips(differences, {.seed = kSeed}).p;
-  // Differences of 1e-9 make 21 queries, so that signs are drawn, and change no sum by anything that matters.
+  // Differences of 1e-9 make 21 queries, so that signs are drawn at random, and change the sums only negligibly.
   differences.push_back(1e-9);
   const RandomizationTest drawn = TestBySignFlips(differences, {.seed = kSeed});
   EXPECT_FALSE(drawn.exact);

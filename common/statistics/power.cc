@@ -9,7 +9,7 @@ namespace muster {
 namespace {
 
 constexpr int64_t kMostPairs = 1'000'000'000;
-// From here on the t statistic is normal to more digits than anyone needs, and the series of the noncentral
+// From here on the t statistic is normal to within rounding, and the series of the noncentral
 // distribution gets slow.
 constexpr double kManyDegrees = 100'000;
 

@@ -16,13 +16,13 @@ struct PowerOptions {
 // `effect` standard deviations of the differences. 0 for fewer than two pairs.
 double PairedPower(int64_t count, double effect, double alpha);
 
-// The smallest number of pairs that finds a mean difference with the power asked for. `deviation`: of the differences.
+// The smallest number of pairs that finds a mean difference with the given power. `deviation`: of the differences.
 // Nothing if more than a billion would be needed, as for a difference of 0.
 std::optional<int64_t> PairsNeeded(double difference, double deviation, const PowerOptions& options);
 
-// The smallest mean difference that `count` pairs, at least two, find with the power asked for. It depends on the spread
-// of the differences alone, not on their mean: the power to find the observed difference would only restate p (Hoenig and
-// Heisey, "The abuse of power", The American Statistician 55, 2001).
+// The smallest mean difference that `count` pairs, at least two, find with the given power. It depends only on the spread of
+// the differences, not on their mean: the power to find the observed difference would only restate p (Hoenig and Heisey, "The
+// abuse of power", The American Statistician 55, 2001).
 double DetectableDifference(int64_t count, double deviation, const PowerOptions& options);
 
 }  // namespace muster

@@ -11,7 +11,7 @@ double NormalQuantile(double probability);  // probability in (0, 1)
 double StudentQuantile(double probability, double degrees);
 double StudentTwoSided(double t, double degrees);  // probability of a value at least as far from 0 as t
 
-// The distribution of (Z + shift) / sqrt(X / degrees), X chi-squared: what a t statistic follows if there is a
+// The distribution of (Z + shift) / sqrt(X / degrees), X chi-squared: the distribution of a t statistic if there is a
 // difference.
 double NoncentralStudentDistribution(double t, double degrees, double shift);
 

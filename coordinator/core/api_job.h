@@ -1,4 +1,4 @@
-// The one place where the journal's job becomes the API's.
+// Converts the journal's job to the API's. Nothing else does this.
 #pragma once
 
 #include "muster/journal/v1/journal.pb.h"

@@ -12,7 +12,7 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Gives every field a value, lists one element. Messages within a message of their own kind stay empty.
+// Gives every field a value, and every list one element. A message nested in a message of the same type stays empty.
 void Fill(Message& message) {
   const google::protobuf::Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {

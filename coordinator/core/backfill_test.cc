@@ -71,7 +71,7 @@ RandomQueue QueueOf(uint64_t seed) {
   return queue;
 }
 
-// When the job would start, and on how many ranks, if none but what runs now ever ran before it.
+// When the job would start, and on how many ranks, if only the jobs that run now ran before it.
 struct Promise {
   std::string job;
   absl::Time start = absl::InfiniteFuture();
@@ -87,7 +87,7 @@ Promise PromiseOf(const SimulatedJob& job, const QueueSimulation::Moment& moment
   }
   std::multimap<absl::Time, const SimulatedRun*> ends;
   for (const auto& [id, run] : moment.running) {
-    if (run.ahead && run.start == moment.now) {  // this plan put it ahead: not what was promised before
+    if (run.ahead && run.start == moment.now) {  // this plan put it ahead, after the promise was made
       free[run.group] += run.ranks;
     } else {
       ends.insert({run.end, &run});
@@ -112,7 +112,7 @@ Promise PromiseOf(const SimulatedJob& job, const QueueSimulation::Moment& moment
   return promise;
 }
 
-// Follows one simulation, and says what law it broke; empty: none.
+// Watches one simulation, and returns the law that it broke; empty: none.
 class Watch {
  public:
   explicit Watch(const QueueSimulation& simulation) : simulation_(simulation) {}
@@ -134,7 +134,7 @@ class Watch {
     }
     const auto head = moment.view.heads.find(kGpu);
     const std::string id = head == moment.view.heads.end() ? "" : head->second.place.id;
-    // Whoever is placed in turn is ahead of the job that waits: it may be delayed by that.
+    // A job placed in its normal turn is ahead of the job that waits, and may delay it.
     if (id.empty()) promise_ = {};
     if (!id.empty() && (in_turn || id != promise_.job)) promise_ = PromiseOf(simulation_.job(id), moment);
     if (!id.empty() && moment.now >= promise_.start) {
@@ -171,7 +171,7 @@ TEST(Backfill, NeverDelaysAReservedGangInRandomQueues) {
   }
 }
 
-// The watch above can fail: a planner that lets everybody ahead breaks the law.
+// Checks the checker above: with a planner that lets every job go ahead, it must report a broken law.
 TEST(Backfill, TheLawFailsWhereRunTimesAreUnderestimated) {
   uint64_t broken = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {

@@ -57,7 +57,7 @@ absl::Status CheckState(const State& state) {
       return Broken(id, "has no id or no phase");
     }
     if (record.last_attempt() > std::numeric_limits<int32_t>::max()) return Broken(id, "has no number for another attempt");
-    if (NeedsAttempt(phase) != record.has_running()) return Broken(id, absl::StrCat("is ", PhaseName(phase), " beside its attempt"));
+    if (NeedsAttempt(phase) != record.has_running()) return Broken(id, absl::StrCat("is ", PhaseName(phase), ", which does not fit its attempt"));
     if (record.has_running()) RETURN_IF_ERROR(CheckRunning(id, record, used));
   }
   return absl::OkStatus();
@@ -71,7 +71,7 @@ absl::Status CheckDerived(const State& state) {
   if (derived.submissions != state.submissions) return absl::InternalError("the submissions differ from the jobs");
   if (derived.phases != state.phases) return absl::InternalError("the counts of jobs by phase differ from the jobs");
   if (derived.index != state.index) return absl::InternalError("the index differs from the jobs");
-  // Jobs that were removed may have had the last one.
+  // The last one may have belonged to a job that was removed.
   if (derived.last_sequence > state.last_sequence) return absl::InternalError("a job's sequence is above the last one");
   return absl::OkStatus();
 }

@@ -11,7 +11,7 @@ namespace muster {
 // ranks. DATA_LOSS names the job and what is wrong.
 absl::Status CheckState(const State& state);
 
-// What Apply derives against what the jobs say. INTERNAL: Apply has a fault. For tests and fuzzers.
+// Compares what Apply derives with the jobs that it derives it from. INTERNAL: Apply has a bug. For tests and fuzzers.
 absl::Status CheckDerived(const State& state);
 
 }  // namespace muster

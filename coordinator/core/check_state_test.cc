@@ -44,8 +44,8 @@ TEST(CheckState, TakesAWholeOne) {
 TEST(CheckState, NamesWhatIsBroken) {
   const std::pair<const char*, std::function<void(JobRecord&)>> breaks[] = {
       {"no phase", [](JobRecord& job) { job.mutable_job()->set_phase(static_cast<muster::v1::JobPhase>(77)); }},
-      {"is queued beside", [](JobRecord& job) { job.mutable_job()->set_phase(muster::v1::JOB_PHASE_QUEUED); }},
-      {"is training beside", [](JobRecord& job) { job.clear_running(); }},
+      {"is queued, which does not fit", [](JobRecord& job) { job.mutable_job()->set_phase(muster::v1::JOB_PHASE_QUEUED); }},
+      {"is training, which does not fit", [](JobRecord& job) { job.clear_running(); }},
       {"not its newest", [](JobRecord& job) { job.mutable_running()->set_number(1); }},
       {"not its newest", [](JobRecord& job) { job.mutable_job()->clear_attempts(); }},
       {"another phase", [](JobRecord& job) { job.mutable_running()->clear_started(); }},

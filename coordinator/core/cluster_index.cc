@@ -14,10 +14,10 @@ using muster::v1::RankPlacement;
 
 namespace {
 
-// When time alone changes the result of SlotsOf for the worker.
+// The next time at which the result of SlotsOf for the worker changes without an event.
 absl::Time ChangesAt(const SoftWorker& worker, const WorkerSlots& slots, absl::Time now) {
   if (worker.silent) return absl::InfiniteFuture();
-  if (worker.session == 0 || now - worker.last_heard > kFresh) return now + absl::Seconds(1);  // its reason says for how long
+  if (worker.session == 0 || now - worker.last_heard > kFresh) return now + absl::Seconds(1);  // its reason states the duration
   absl::Time time = worker.last_heard + kFresh + absl::Nanoseconds(1);
   if (now < worker.avoided_until) time = std::min(time, worker.avoided_until);
   return slots.total == 0 ? absl::InfiniteFuture() : time;
@@ -26,7 +26,7 @@ absl::Time ChangesAt(const SoftWorker& worker, const WorkerSlots& slots, absl::T
 }  // namespace
 
 void ClusterIndex::Refresh(const State& state, const Soft& soft, absl::Time now) {
-  if (workers_.size() != soft.workers.size()) {  // filled by hand, or forgotten
+  if (workers_.size() != soft.workers.size()) {  // a test filled it, or workers were forgotten
     for (const auto& [name, worker] : soft.workers) touched_.insert(name);
     for (const auto& [name, slots] : workers_) touched_.insert(name);
   }

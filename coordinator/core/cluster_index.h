@@ -1,8 +1,8 @@
-// What is free on the workers now, kept as it changes: planning visits neither all workers nor all jobs.
+// The free slots of the workers, updated incrementally, so that planning visits neither all workers nor all jobs.
 //
 // Code that changes what the slots of a worker depend on (its jobs, what it reports to run, its session) touches it; Refresh
-// then recomputes it. What changes by time alone (a worker that is no longer heard, one that is no longer avoided) has
-// timers. After Refresh the index equals what SnapshotOf computes from the state.
+// then recomputes it. Timers cover changes that happen without an event (a worker falls silent, or is no longer avoided). After
+// Refresh the index equals what SnapshotOf computes from the state.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,8 @@ struct WorkerSlots {
   bool operator==(const WorkerSlots&) const = default;
 };
 
-// The slots of workers with one protocol. All ranks of a gang use one protocol, because two versions may mean different
-// things by one collective.
+// The slots of workers with one protocol. All ranks of a gang use one protocol, because the same collective may differ between
+// two versions.
 struct Supply {
   uint32_t protocol = 0;
   uint32_t total = 0, free = 0, withheld = 0, stopping = 0;
@@ -46,7 +46,7 @@ struct Supply {
   std::string withheld_reason;
 };
 
-// What a group of workers has: those of one kind of device and one protocol.
+// The slots of a group of workers: those of one kind of device and one protocol.
 using WorkerGroup = std::pair<muster::v1::Device, uint32_t>;
 struct GroupSupply {
   WorkerGroup group;
@@ -62,7 +62,7 @@ class ClusterIndex {
   // Workers whose slots the last Refresh computed.
   const std::set<std::string>& refreshed() const { return refreshed_; }
 
-  // For one protocol that understands `least`: the one with the most free slots, then with the most slots, then the newest.
+  // The supply of one protocol, at least `least`: the one with the most free slots, then with the most slots, then the newest.
   Supply SupplyOf(muster::v1::Device device, uint32_t least) const;
   // The groups that understand `least` and have free slots, in the order of SupplyOf's preference.
   std::vector<GroupSupply> GroupsWithFree(muster::v1::Device device, uint32_t least) const;

@@ -62,7 +62,7 @@ class Cluster {
   }
   std::vector<Effect> Cancel() { return Give(JobCommand{1, Verb::kCancel, "a", "ada", ""}); }
 
-  // Seconds with a heartbeat and a tick each; the pushes of each.
+  // Runs this many seconds, each with a heartbeat and a tick, and returns the pushes of each.
   std::vector<int> PushesPerSecond(uint64_t session, int seconds) {
     std::vector<int> result;
     for (int i = 0; i < seconds; ++i) {
@@ -125,7 +125,7 @@ TEST(Delivery, WaitsForTheHelloOfAWorkerWithoutASession) {
   const std::vector<PushDesired> pushes = Cluster::Pushes(effects);
   ASSERT_EQ(pushes.size(), 1);
   EXPECT_EQ(pushes[0].session, 2);
-  // After the welcome: an agent drops what it hears before.
+  // Sent after the welcome, because an agent drops messages that arrive before it.
   const auto is_welcome = [](const Effect& effect) { return std::holds_alternative<Welcome>(effect); };
   const auto is_push = [](const Effect& effect) { return std::holds_alternative<PushDesired>(effect); };
   EXPECT_LT(std::find_if(effects.begin(), effects.end(), is_welcome), std::find_if(effects.begin(), effects.end(), is_push));

@@ -26,7 +26,7 @@ muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std:
     assignment.set_world_size(static_cast<uint32_t>(info.ranks_size()));
     *assignment.mutable_spec() = record.job().spec();
     *assignment.mutable_resolved() = record.job().resolved();
-    // Those that the attempt began with: what it saves itself does not change its assignment.
+    // The checkpoints with which the attempt began: those that it saves itself do not change its assignment.
     const auto& checkpoints = record.job().checkpoints();
     for (auto it = checkpoints.rbegin(); it != checkpoints.rend(); ++it) {
       if (it->attempt() < info.number()) *assignment.add_checkpoints() = *it;

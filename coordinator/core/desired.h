@@ -1,4 +1,4 @@
-// What a worker should run, derived from the jobs' state. Whatever is not in it, the agent stops.
+// What a worker should run, derived from the jobs' state. The agent stops everything else.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace muster {
 
 muster::internal::v1::DesiredState DesiredStateOf(const State& state, const std::string& worker);
 
-// Those that have a rank of the attempt, each once.
+// The names of workers that have a rank of the attempt, each once.
 std::vector<std::string> WorkersOf(const State& state, const std::string& job_id, uint32_t attempt);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What can happen (events), and what the coordinator does beside writing records (effects).
+// What can happen (events), and what the coordinator does besides writing records (effects).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct JobCommand {
   Verb verb = Verb::kCancel;
   std::string job_id, user, request_id;
 };
-struct DeleteJob {  // a job that has ended: its record and what it alone stored
+struct DeleteJob {  // a job that has ended: its record, and what only it refers to
   uint64_t token = 0;
   std::string job_id, user, request_id;
 };
@@ -39,9 +39,9 @@ struct DrainWorker {
   std::string worker;
   bool undo = false;
   std::string user, request_id;
-  bool evict = false;  // what runs there saves, stops, and is placed elsewhere
+  bool evict = false;  // its jobs save, stop, and are placed elsewhere
 };
-// `session` names the stream: words of a stream that a newer one replaced are without effect.
+// `session` names the stream: messages of a stream that was replaced by a newer one have no effect.
 struct AgentHello {
   uint64_t session = 0;
   muster::internal::v1::Hello hello;
@@ -81,7 +81,7 @@ struct Overslept {
   absl::Time from;
 };
 struct Tick {};  // looks for silent workers and missed deadlines; once per second is enough
-struct Plan {};  // places what can be placed; due after every decision with `replan`
+struct Plan {};  // places waiting jobs; due after every decision with `replan`
 
 using Event = std::variant<SubmitJob, JobCommand, DeleteJob, DrainWorker, AgentHello, AgentHeartbeat, AgentReport, AgentProgress,
                            AgentGone, BlobsCollected, DataServerSeen, RetireJobs, Overslept, Tick, Plan>;
@@ -105,7 +105,7 @@ struct AckReport {
 struct PushDesired {
   std::string worker;
   uint64_t session = 0;  // filled in by Step: the worker's own; a worker without one receives it after its next hello
-  bool repeat = false;   // even if this session was sent the same before: the agent does not do what it says
+  bool repeat = false;   // send it even if this session already got the same, because the agent does not follow it
 };
 struct CloseSession {  // replaced by a newer one, or older than the worker's
   uint64_t session = 0;
@@ -154,11 +154,11 @@ struct Measured {
   std::string label;  // empty: the family has none
   double value = 1;
 };
-struct WaitingChanged {};  // why jobs wait: watchers of waiting jobs want to see it
+struct WaitingChanged {};  // the reasons why jobs wait have changed; for watchers of waiting jobs
 struct StepReported {  // a running attempt has taken a step: its progress is in the soft state
   std::string job_id;
 };
-struct JobChanged {  // durable or soft: watchers want to see it
+struct JobChanged {  // its durable or soft state has changed; for its watchers
   std::string job_id;
 };
 
@@ -167,8 +167,8 @@ using Effect = std::variant<Reply, Welcome, AckReport, PushDesired, CloseSession
                             WaitingChanged>;
 
 struct Decision {
-  std::vector<Record> records;  // commit these, then
-  std::vector<Effect> effects;  // do these, and
+  std::vector<Record> records;  // commit these first
+  std::vector<Effect> effects;  // then carry out these
   bool replan = false;          // then let Step see a Plan
 };
 

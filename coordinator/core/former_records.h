@@ -1,8 +1,8 @@
-// Records of older journal formats, read as this version writes them.
+// Converts records of older journal formats to the present one.
 //
 //   format 1   The default of an enumeration in a job's specification was 0, or the field was absent. Since format 2, 0
 //   is
-//              *_UNSPECIFIED, and the default has a number of its own.
+//              *_UNSPECIFIED, and the default has a number above 0.
 #pragma once
 
 #include "muster/journal/v1/journal.pb.h"

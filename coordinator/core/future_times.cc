@@ -13,12 +13,12 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Timestamp;
 
-// When a job is placed again: a time to come, which WaitsToRetry checks.
+// The time of a job's next placement is meant to be in the future; WaitsToRetry checks it.
 bool MayBeInTheFuture(const FieldDescriptor& field) {
   return field.full_name() == "muster.journal.v1.StartFailures.retry";
 }
 
-// By reflection, so that a time that is added to the records later is not forgotten here.
+// By reflection, so that it covers time fields that are added later.
 bool Clamp(absl::Time now, Message& message) {
   if (auto* time = dynamic_cast<Timestamp*>(&message); time != nullptr) {
     if (FromProto(*time) <= now) return false;

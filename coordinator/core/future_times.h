@@ -1,5 +1,5 @@
-// Stored times that are in the future: the wall clock was set back while the coordinator was down. A deadline that starts
-// there would never come, and a job that ended there would never be forgotten.
+// Stored times that are in the future: the wall clock was set back while the coordinator was down. A deadline counted from such
+// a time would come too late, and a job that ended at such a time would be kept too long.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// Records that set every time of every job that is later than `now` to `now`. Nothing where there is none.
+// Returns records that set every time later than `now` to `now`, for all jobs. Empty if there is none.
 std::vector<Record> WithoutFutureTimes(const State& state, absl::Time now);
 
 }  // namespace muster

@@ -42,14 +42,14 @@ std::string ReasonToSettle(const WaitingShape& shape, const Supply& supply) {
                       supply.stopping == 1 ? " comes" : " come", " free (", supply.withheld_reason, ")");
 }
 
-// The jobs behind one that waits, on its kind of device.
+// Places jobs that are behind a waiting one, on its kind of device.
 class Backfill {
  public:
   Backfill(const PlanInput& input, const WaitingShape& shape, const std::string& id) : input_(input), shape_(shape), id_(id) {
     max_ = std::max(shape.min, input.max_slots(id));
   }
 
-  // Whether one more job may be looked at.
+  // Whether the plan may look at one more job.
   bool Look() { return ++looks_ <= kMostBackfillLooks; }
 
   // Places the job if that cannot delay the one that waits.
@@ -59,7 +59,7 @@ class Backfill {
     for (const GroupSupply& supply : cluster.GroupsWithFree(shape.device, shape.protocol)) {
       if (supply.free < shape.min) continue;
       const uint32_t want = std::min(most, supply.free);
-      if (supply.group.second < shape_.protocol) {  // the other one does not run here
+      if (supply.group.second < shape_.protocol) {  // the reserved job cannot use this protocol
         return Start(id, cluster.Take(want, shape.device, supply.group.second), ", which cannot run on these workers");
       }
       Reservation& reserved = On(supply);
@@ -80,7 +80,7 @@ class Backfill {
     return std::nullopt;
   }
 
-  // The reasons as they are after those that were placed.
+  // Updates the reasons, now that other jobs are placed.
   void Finish(const ClusterIndex& cluster, QueueView& view) const {
     const Supply supply = cluster.SupplyOf(shape_.device, shape_.protocol);
     if (supply.free < shape_.min) view.heads.at(shape_.device).reason.text = ReasonToWait(shape_, supply);
@@ -106,13 +106,13 @@ class Backfill {
   std::map<std::string, Reason> refused_;
 };
 
-// The waiting jobs of all shapes in the order of the queue. The shapes that are left out are skipped as a whole.
+// Walks over the waiting jobs of all shapes in the order of the queue. Skips all jobs of excluded shapes at once.
 class QueueWalk {
  public:
   explicit QueueWalk(const WaitingJobs& waiting) {
     for (const auto& [shape, places] : waiting) heads_.push_back({&shape, places.begin(), places.end()});
   }
-  // False: none is left. Otherwise the first place that was not visited, until Next or a Skip.
+  // False: no job is left. Otherwise the iterator is at the first unvisited job, until Next or Skip.
   bool Find() {
     first_ = nullptr;
     for (Head& head : heads_) {
@@ -223,7 +223,7 @@ Reason QueueView::ReasonOf(const WaitingShape& shape, const QueuePlace& place) c
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue) {
   ClusterIndex index;
   for (const WorkerSlots& worker : cluster.workers) index.Put(worker);
-  const RunEnds ends;  // nothing is known of what runs
+  const RunEnds ends;  // no estimates for running attempts
   WaitingJobs waiting;
   std::map<std::string, uint32_t> most;
   std::map<QueuePlace, WaitingShape> order;

@@ -1,11 +1,11 @@
 // Gang placement: all ranks of a job at once, or none of them.
 //
 // Jobs are taken by priority (high first), then in the order of submission. A job with slots {min, max} gets max if
-// that many are free, otherwise as many as are free, if at least min. The first job of a kind of device that has to wait is
-// reserved the slots that come free, so that small jobs cannot starve a large one. Those behind it may start before it only
-// if that cannot delay it, nor leave it fewer ranks (backfill; reservation.h has the rule). A job that needs more slots than
-// the workers have that neither drain nor are silent reserves none. While a cluster is upgraded, a gang's workers are all of
-// one protocol (common/version.h).
+// that many are free, otherwise as many as are free, if at least min. For each kind of device, slots that come free are
+// reserved for the first job that has to wait, so that small jobs cannot starve a large one. Jobs behind it may start before it
+// only if that neither delays it nor leaves it fewer ranks (backfill; reservation.h has the rule). A job that needs more slots
+// than all workers have, without those that drain or are silent, reserves none. While a cluster is upgraded, a gang's workers
+// are all of one protocol (common/version.h).
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,7 @@ using JobQueue = std::vector<QueuedJob>;  // in any order
 struct Placement {
   std::string job;
   std::vector<muster::v1::RankPlacement> ranks;  // by rank
-  std::string started_ahead;  // of a job that waits, and why: a whole phrase; empty: of none
+  std::string started_ahead;  // "job b, which …", with the reason; empty: it was not started ahead of a waiting job
   bool operator==(const Placement& other) const;
 };
 struct Waiting {
@@ -53,33 +53,33 @@ struct GangPlan {
   std::vector<Waiting> waiting;
 };
 
-// The rule, for a snapshot and a queue that are computed from the state. The coordinator plans with PlanWaiting.
+// The rule for a given snapshot and queue; a reference for tests. The coordinator plans with PlanWaiting.
 GangPlan PlanGangs(const ClusterSnapshot& cluster, const JobQueue& queue);
 
-// Jobs behind the first one that waits that a plan looks at, per kind of device, while slots are free.
+// How many jobs behind the first waiting one a plan looks at, per kind of device, while slots are free.
 inline constexpr int kMostBackfillLooks = 100;
 
 struct PlanInput {
   const WaitingJobs* waiting = nullptr;
   std::function<uint32_t(const std::string& id)> max_slots;  // of a waiting job
   std::function<bool(const std::string& id)> is_held;        // not to be placed yet
-  // Whether the job continues after an attempt that ended just now: it waits for the slots of its last ranks to stop.
+  // Whether an attempt of the job has just ended, so that it waits until the ranks on its old slots have stopped.
   std::function<bool(const std::string& id)> settles;        // empty: none does
 
   // For backfill. Null: no job starts before one that waits ahead of it.
   const RunEnds* ends = nullptr;
-  std::function<std::optional<absl::Duration>(const std::string& id, uint32_t slots)> longest_run;  // nothing: not known
+  std::function<std::optional<absl::Duration>(const std::string& id, uint32_t slots)> longest_run;  // nothing: unknown
   absl::Time now;
 };
-// Places what can be placed, and says in `view` why the others wait. Visits the jobs that it places, the first of each kind
-// of device that it cannot place, at most kMostBackfillLooks behind it, and those that must wait before they are tried
-// again. `cluster` is up to date before.
+// Places the jobs that can be placed, and writes to `view` why the others wait. Visits the jobs that it places, the first of
+// each kind of device that it cannot place, at most kMostBackfillLooks behind it, and those that must wait before they are
+// tried again. `cluster` must be up to date.
 std::vector<Placement> PlanWaiting(const PlanInput& input, ClusterIndex& cluster, QueueView& view);
 
-inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats and a little
+inline constexpr absl::Duration kFresh = absl::Seconds(7);  // two heartbeats and some slack
 
-// What is free now. Derived from the running attempts and from what agents say they run, never counted by hand: a
-// slot is free when no attempt holds it and no rank of an older attempt is still seen on it.
+// The free slots. Always derived from the running attempts and from the agents' reports, never counted up and down: a slot is
+// free when no attempt holds it and no rank of an older attempt is reported on it.
 WorkerSlots SlotsOf(const State& state, const std::string& name, const SoftWorker& worker, absl::Time now);
 ClusterSnapshot SnapshotOf(const State& state, const Soft& soft, absl::Time now);
 

@@ -100,7 +100,7 @@ TEST(PlanGangs, AGroupOfWorkersThatTheReservedJobCannotUseIsFreeForOthers) {
   EXPECT_THAT(Where(plan.placements[0]), ElementsAre("w1:0"));
 }
 
-// What is left over when the reserved job starts, whatever ends first.
+// The slots left over when the reserved job starts, whichever attempt ends first.
 TEST(PlanGangs, SlotsThatTheReservedJobCannotUseAreFreeForOthers) {
   const ClusterSnapshot cluster = {{Worker("w1", muster::v1::DEVICE_GPU, 4, {0, 1, 2, 3}),
                                     Worker("w2", muster::v1::DEVICE_GPU, 4, {})}};
@@ -143,7 +143,7 @@ TEST(PlanGangs, NeverMixesKinds) {
   EXPECT_EQ(plan.placements[0].job, "b");
 }
 
-// A collective of two versions may mean two things.
+// The same collective may differ between two versions.
 TEST(PlanGangs, NeverMixesProtocolsInOneGang) {
   ClusterSnapshot mixed = kSix;
   mixed.workers[0].protocol = 1;

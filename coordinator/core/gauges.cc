@@ -57,7 +57,7 @@ void AddQueues(const State& state, absl::Time now, Samples& out) {
   }
 }
 
-// What the attempt's rank 0 reported of its last step.
+// The attempt's last step, as rank 0 reported it.
 void AddStep(const std::string& id, const Progress& progress, Samples& out) {
   const auto add = [&](const char* family, double value) { out.push_back({family, {id}, value}); };
   add("muster_job_step", static_cast<double>(progress.step()));

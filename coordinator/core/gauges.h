@@ -1,5 +1,5 @@
-// The coordinator's gauges as values: what a scrape shows of the state as it is. Names and labels are those of
-// common/metrics/catalogue.h; what is not in the result is not exported, so the series of ended jobs disappear.
+// The coordinator's gauges as values, computed from the state for a scrape. Names and labels are those of
+// common/metrics/catalogue.h; only values in the result are exported, so the series of ended jobs disappear.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace muster {
 
-inline constexpr size_t kMaxMeasuredJobs = 1000;   // more would make each scrape slow, and nobody's dashboard better
+inline constexpr size_t kMaxMeasuredJobs = 1000;   // more would make scrapes slow and dashboards unreadable
 inline constexpr size_t kMaxMeasuredQueues = 100;
 
 struct GaugeSample {
@@ -20,7 +20,7 @@ struct GaugeSample {
   double value = 0;
 };
 
-// Costs time in the number of active jobs and workers, not in that of ended ones.
+// Takes time proportional to the number of active jobs and workers, not of ended jobs.
 std::vector<GaugeSample> GaugesOf(const State& state, const Soft& soft, absl::Time now);
 
 }  // namespace muster

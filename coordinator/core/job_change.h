@@ -1,4 +1,4 @@
-// A job's record in the journal: only what changed of it.
+// Writes only the changes of a job's record to the journal.
 #pragma once
 
 #include "absl/status/status.h"
@@ -6,10 +6,10 @@
 
 namespace muster {
 
-// Makes the same state of `state` as the record does, in fewer bytes where it can: of a job that is known, its changes.
+// A record with the same effect on `state` in fewer bytes if possible: for a known job, its changes.
 Record SmallestRecord(Record record, const State& state);
 
-// Whether nothing that Apply derives from a job can differ after the change. Most changes of a running job are of this
+// Whether the change affects nothing that Apply derives from a job. Most changes of a running job are of this
 // kind, so that the start or end of one rank does not visit the others.
 bool KeepsDerived(const journal::v1::MessageChange& change);
 

@@ -33,7 +33,7 @@ JobRecord Running(int ranks) {
 
 using Disturbance = std::function<void(JobRecord&)>;
 
-// Applies it as the live path does. Whether nothing that is derived was looked at.
+// Applies the change as the coordinator does. Returns whether derived state did not need an update.
 bool Take(const Disturbance& disturb) {
   State state;
   EXPECT_TRUE(Apply(RecordOf(Running(100)), state).ok());

@@ -30,7 +30,7 @@ constexpr uint32_t kDefaultPage = 100;
 
 bool OldestFirst(const ListJobsRequest& request) { return request.order() == muster::v1::JOB_ORDER_OLDEST_FIRST; }
 
-// A digest of everything that decides which jobs a list has, in which order.
+// A digest of everything that decides which jobs a list contains, and in which order.
 std::string Fingerprint(ListJobsRequest request) {
   request.clear_page_size();
   request.clear_page_token();
@@ -66,7 +66,7 @@ std::set<JobPhase> PhasesOf(const ListJobsRequest& request) {
   return phases;
 }
 
-// Several indexes without a common member, walked as one in either direction.
+// Walks several disjoint indexes as one, in either direction.
 class Walk {
  public:
   // From `from` on (inclusive), in the direction of the list.
@@ -103,7 +103,7 @@ class Walk {
 struct Candidates {
   std::vector<const JobsInOrder*> sets;
   size_t jobs = 0;
-  JobsInOrder gathered;  // where `sets` has it
+  JobsInOrder gathered;  // `sets` points into it
 
   void Offer(std::vector<const JobsInOrder*> others) {
     size_t count = 0;
@@ -127,7 +127,7 @@ std::vector<const JobsInOrder*> SetOf(const Key& key, const std::map<Key, JobsIn
   return {&found->second};
 }
 
-// Jobs whose key begins with the prefix, of those from `entry` on; nothing: they are too many to gather.
+// Jobs whose key begins with the prefix, starting at `entry`; nothing: there are too many to gather.
 template <typename Iterator, typename Place>
 std::optional<JobsInOrder> WithPrefix(const std::string& prefix, Iterator entry, Iterator end, const Place& place_of) {
   JobsInOrder few;
@@ -177,14 +177,14 @@ bool Fits(const JobRecord& record, const ListJobsRequest& request, const std::se
          (!request.has_submitted_before() || FromProto(job.submitted()) < FromProto(request.submitted_before()));
 }
 
-// Whether the job is beyond the window of time, and all that follow it in the order of the list, too.
+// Whether the job, and so all that follow it in the order of the list, are outside the time window.
 bool IsBeyond(const SubmissionPlace& place, const ListJobsRequest& request) {
   const absl::Time submitted = absl::FromUnixNanos(std::get<0>(place));
   if (OldestFirst(request)) return request.has_submitted_before() && submitted >= FromProto(request.submitted_before());
   return request.has_submitted_since() && submitted < FromProto(request.submitted_since());
 }
 
-// The place where the walk begins: after the last page, or at the window of time. False: at the end of the order.
+// Finds where the walk begins: after the previous page, or at the start of the time window. False: nothing is left.
 absl::StatusOr<bool> Begin(const ListJobsRequest& request, SubmissionPlace& from) {
   if (!request.page_token().empty()) {
     absl::StatusOr<SubmissionPlace> place = PlaceOfToken(request);

@@ -1,5 +1,5 @@
-// Lists of jobs. A call visits a bounded number of jobs: of the indexes that fit its filter it walks the one with the
-// fewest.
+// Lists of jobs. A call visits a bounded number of jobs: it walks the shortest index that fits its
+// filter.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -11,7 +11,7 @@ namespace muster {
 
 inline constexpr size_t kMostVisitedByList = 2000;  // jobs in one call
 
-// INVALID_ARGUMENT: a token of something else, or of a list with another filter.
+// INVALID_ARGUMENT: the token is malformed, or belongs to a list with another filter.
 absl::StatusOr<muster::v1::ListJobsResponse> ViewJobs(const State& state, const Soft& soft,
                                                       const muster::v1::ListJobsRequest& request);
 

@@ -126,7 +126,7 @@ TEST_F(JobListTest, ACallVisitsABoundedNumberOfJobsAndAnswersABoundedNumberOfByt
     Add(i, [i](JobRecord& record) { if (i == 3) record.mutable_job()->mutable_spec()->set_name("needle"); });
   }
   ListJobsRequest request;
-  request.set_name_contains("needle");  // no index has it
+  request.set_name_contains("needle");  // no index covers this filter
   EXPECT_EQ(List(request), "||j3") << "empty pages with a token";
   request.Clear();
   Add(jobs + 1, [](JobRecord& record) { record.mutable_job()->set_reason(std::string(3 << 20, 'x')); });

@@ -13,9 +13,9 @@
 //   (2) every worker answered "prepared"
 //   (3) every rank reported that it is about to take its first step
 //   (4) a rank ended, its worker was lost, or nothing moved for 120 s: RECOVERING, to continue from the last checkpoint;
-//       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent. Failures
-//       before (3) of a job that has checkpoints are not among the 3: it is tried again, later and later, for a day
-//   (5) every rank succeeded, and the export is there if the job trains
+//       FAILED after 3 failures without a new checkpoint between them, or at once if the failure is permanent. If the job has
+//       checkpoints, failures before (3) are not among the 3: it is retried with growing delays, for a day
+//   (5) every rank succeeded and, if the job trains, the export is stored
 //   (5') TRAINING, asked to save and stop (a worker drains, a user pauses, the job grows): every rank stopped after a step that is saved,
 //       or 90 s have passed: RECOVERING or PAUSED. Not a failure of the job
 //   (4') a rank failed while the data server could not be reached: RECOVERING. Not a failure of the job
@@ -44,10 +44,10 @@
 namespace muster {
 
 inline constexpr int kMaxFailures = 3;     // without a new checkpoint between them
-// Attempts in a row that fail before they train, of a job that has checkpoints. With the delays between them: a day.
+// How many attempts in a row may fail before training, if the job has checkpoints. With the delays between them: a day.
 inline constexpr uint32_t kMaxStartFailures = 300;
 inline constexpr absl::Duration kLongestStartDelay = absl::Minutes(5);
-// How long ranks have to save and stop. The agent of a worker that drains waits a little longer.
+// How long ranks may take to save and stop. The agent of a worker that drains waits a little longer.
 inline constexpr absl::Duration kStopWithin = absl::Seconds(90);
 inline constexpr int kMaxAttemptInfos = 100;  // older ones leave the record
 inline constexpr int kMaxEvaluations = 1000;  // of one dataset and split; older ones leave the record
@@ -59,7 +59,7 @@ struct Placed {
 struct WorkerPrepared {
   std::string worker, instance;
 };
-struct WorkerRefused {  // or was late
+struct WorkerRefused {  // also sent if it was late
   std::string worker, reason;
 };
 struct WorkerLost {
@@ -69,7 +69,7 @@ struct SaveAndStop {  // the attempt has to leave a worker
   std::string worker, reason;  // reason: a whole phrase, "w2 drains"
   bool can_save = true;        // no agent of it is silent
 };
-struct Grow {  // slots are free for more ranks
+struct Grow {  // the attempt restarts on more ranks, because slots are free
   std::string reason;  // a whole phrase, "grows from 4 to 8 slots"
 };
 struct StopOverdue {};  // kStopWithin has passed
@@ -94,26 +94,26 @@ using JobEvent =
 struct Transition {
   JobRecord record;
   std::vector<Effect> effects;
-  std::vector<std::string> garbage;   // manifests of checkpoints that the job let go
+  std::vector<std::string> garbage;   // manifests of checkpoints that the job no longer refers to
   std::vector<std::string> restored;  // manifests that the job refers to (again)
   bool changed = false;               // otherwise the event was known already, and `record` is what it was
 };
 
-// What the event does to the job. FAILED_PRECONDITION: the event does not fit the phase ("job a has ended").
+// Applies the event to the job. FAILED_PRECONDITION: the event does not fit the phase ("job a has ended").
 // Events of agents must have passed Fence().
 absl::StatusOr<Transition> Advance(const JobRecord& job, const JobEvent& event, absl::Time now);
 
 // OK if the attempt is the one that runs; otherwise FAILED_PRECONDITION "attempt 1 ended".
 absl::Status Fence(const JobRecord& job, uint32_t attempt);
 
-// The last attempt ended with no cause but a collective's (survivors only see "connection closed"), and this is the
-// rank's own failure: the record with the better cause, FAILED if it is permanent. Nothing: not so.
+// If the last attempt's only known cause is a failed collective (survivors only see "connection closed"), and `event` is the
+// actual failure of a rank: the record with that cause, FAILED if it is permanent. Otherwise nothing.
 absl::StatusOr<Transition> AmendCause(const JobRecord& job, uint32_t attempt, const JobEvent& event, absl::Time now);
 
 // The newest checkpoint's step; 0: none. Damaged checkpoints do not count.
 uint64_t CheckpointStep(const JobRecord& job);
 
-// Whether the next attempt must wait because the ones before failed before they trained.
+// Whether the next attempt must wait because the previous ones failed before training.
 bool WaitsToRetry(const JobRecord& job, absl::Time now);
 
 // "rank 1 on w2 was killed by SIGKILL", or with the rank's own message "rank 0 on w1: loss is not finite".

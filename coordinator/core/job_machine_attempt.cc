@@ -1,4 +1,4 @@
-// An attempt from its placement to its end: workers, ranks, and what ranks report.
+// An attempt from its placement to its end: workers, ranks, and reports of ranks.
 #include <algorithm>
 #include <utility>
 
@@ -29,7 +29,7 @@ std::string DescribeEarlyStop(const muster::internal::v1::StoppedEarly& stopped,
                          stopped.patience(), stopped.patience() == 1 ? "" : "s");
 }
 
-// "; started ahead of job b, which …"; empty: of none.
+// "; started ahead of job b, which …"; empty: it was not started ahead.
 std::string AheadNote(const JobRecord& record) {
   const std::string& ahead = record.running().started_ahead();
   return ahead.empty() ? "" : absl::StrCat("; ", ahead);
@@ -144,7 +144,7 @@ absl::Status Machine::On(const RankExited& event) {
   if (event.cause() != muster::internal::v1::EXIT_CAUSE_SUCCESS) {
     const bool stopped = event.cause() == muster::internal::v1::EXIT_CAUSE_STOPPED;
     if (event.cause() != muster::internal::v1::EXIT_CAUSE_PERMANENT) {
-      // Its agent stops, and has told its ranks before it told the coordinator: all ranks stop after the same step.
+      // The agent is stopping. It notified its ranks before it notified the coordinator, so all ranks stop after the same step.
       if (stopped && !running.has_stop() && CanSave(true)) {
         OrderStop(ReasonOfExit(record(), running.number(), event), /*pause=*/false);
       }
@@ -175,7 +175,7 @@ absl::Status Machine::On(const RankExited& event) {
   for (std::string& manifest : DropCheckpoints(job())) result_.garbage.push_back(std::move(manifest));
   std::string reason = !exports ? "evaluated" : EvaluatesAlone(record()) ? "exported" : "trained and exported";
   if (!record().stopped_early().empty()) absl::StrAppend(&reason, "; ", record().stopped_early());
-  // What a rank has to say about a run that succeeded, all ranks say: steps without a negative, for one.
+  // All ranks of a successful run send the same note, such as one about steps without a negative.
   if (!event.message().empty()) absl::StrAppend(&reason, "; ", event.message());
   MoveTo(JobPhase::JOB_PHASE_SUCCEEDED, {record().stopped_early().empty() ? muster::v1::REASON_CODE_SUCCEEDED
                                                                          : muster::v1::REASON_CODE_STOPPED_EARLY,
@@ -187,7 +187,7 @@ absl::Status Machine::On(const Evaluation& event) {
   for (Evaluation& known : *job().mutable_evaluations()) {
     if (known.label() != event.label() || known.dataset() != event.dataset() || known.split() != event.split()) continue;
     if (DeterministicBytes(known) == DeterministicBytes(event)) return absl::OkStatus();
-    known = event;  // a later attempt came by again
+    known = event;  // a later attempt reported the same evaluation
     result_.changed = true;
     return absl::OkStatus();
   }

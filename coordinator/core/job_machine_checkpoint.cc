@@ -18,7 +18,7 @@ using muster::v1::JobPhase;
 
 constexpr absl::Duration kFirstStartDelay = absl::Seconds(5);
 
-// The first failure may be a chance: the second attempt comes at once.
+// The first failure may be an accident, so the second attempt starts immediately.
 absl::Duration StartDelay(uint32_t failures) {
   if (failures < 2) return absl::ZeroDuration();
   absl::Duration delay = kFirstStartDelay;
@@ -52,7 +52,7 @@ absl::Status Machine::On(const CheckpointSaved& event) {
   CheckpointInfo checkpoint = event.checkpoint();
   if (checkpoint.manifest().empty()) return absl::InvalidArgumentError("a checkpoint without a manifest");
   checkpoint.set_attempt(record().running().number());
-  // The rank's host may be ahead: its checkpoint would stay new for as long.
+  // The clock of the rank's host may be ahead, and the checkpoint would seem new for too long.
   if (!checkpoint.has_time() || FromProto(checkpoint.time()) > now_) *checkpoint.mutable_time() = ToProto(now_);
   const bool further = checkpoint.step() > CheckpointStep(record());
   for (const CheckpointInfo& known : job().checkpoints()) {

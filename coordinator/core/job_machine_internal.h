@@ -1,5 +1,5 @@
-// The inside of job_machine: one event's work on one job. job_machine_attempt.cc has what moves an attempt on,
-// job_machine_checkpoint.cc what its checkpoints do, job_machine_stop.cc what ends it or asks it to stop.
+// The implementation of job_machine: applies one event to one job. job_machine_attempt.cc: an attempt's progress;
+// job_machine_checkpoint.cc: its checkpoints; job_machine_stop.cc: its end, and requests to stop.
 #pragma once
 
 #include <string>
@@ -10,15 +10,15 @@
 
 namespace muster {
 
-journal::v1::StoredAttempt* InfoOf(JobRecord& record, uint32_t number);  // null: it is no longer listed
+journal::v1::StoredAttempt* InfoOf(JobRecord& record, uint32_t number);  // null: no longer in the record
 
-// A job of no steps: it measures a model, and has nothing to save or export.
+// A job without steps: it evaluates a model, and has nothing to save or export.
 bool EvaluatesAlone(const JobRecord& record);
 
-// "; the checkpoints of steps 40, 60 are damaged"; empty: none is.
+// "; the checkpoints of steps 40, 60 are damaged"; empty if none is.
 std::string DamageNote(const JobRecord& record);
 
-// One event's work on one job.
+// Applies one event to one job.
 class Machine {
  public:
   Machine(const JobRecord& job, absl::Time now) : now_(now) { result_.record = job; }
@@ -71,9 +71,9 @@ class Machine {
   void GiveUpOrRecover(const Reason& cause);
   // The attempt `number` of a job that has checkpoints failed before it trained.
   void RetryStart(uint32_t number, const Reason& cause);
-  // Moves the job to where the failure that RetryStart counted last leads, with this cause.
+  // Moves the job to the phase that follows the failure that RetryStart counted last, with this cause.
   void TellStartFailure(const Reason& cause);
-  // The reservation is given back: a worker refused it, was late, was lost or drains.
+  // Releases the reservation: a worker refused it, was late, was lost or drains.
   absl::Status Release(const Reason& reason);
 
   // Whether ranks that are asked to save and stop have something to save, and will receive the request.
@@ -84,7 +84,7 @@ class Machine {
   void AddToStop(const Reason& more);
   // A rank ended without success while its attempt is asked to stop.
   void StopRankInOrder(const muster::internal::v1::RankExited& event);
-  // `more`: what cut the stop short; empty: all ranks stopped as they were asked to.
+  // `more`: why the stop was cut short; empty: all ranks stopped as requested.
   void FinishStop(const std::string& more);
 
   absl::Time now_;

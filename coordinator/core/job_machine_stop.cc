@@ -1,4 +1,4 @@
-// What ends an attempt before its time: orders to save and stop, lost workers, and what users ask for.
+// What ends an attempt early: requests to save and stop, lost workers, and commands of users.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -17,7 +17,7 @@ constexpr int kMaxRequests = 32;
 constexpr absl::string_view kPausedBy = "paused by ";
 constexpr char kThen[] = ", then ";
 
-// What a job does between the order to stop and its last rank's end. `reason`: of the newest order.
+// A job between the request to stop and the end of its last rank. `reason`: the newest request's.
 std::string StoppingText(const Reason& reason, bool pause) {
   if (pause) return absl::StrCat("pausing for ", absl::StripPrefix(reason.text, kPausedBy), ": saving a checkpoint");
   return absl::StrCat(reason.text, ": saving a checkpoint, then ",
@@ -38,7 +38,7 @@ void Machine::OrderStop(const Reason& reason, bool pause) {
   MoveTo(phase(), {reason.code, StoppingText(reason, pause)});
 }
 
-// The attempt ends because of what was asked first; users may pause and resume the job any number of times meanwhile.
+// The first request decides why the attempt ends; users may pause and resume the job any number of times until then.
 void Machine::AddToStop(const Reason& more) {
   journal::v1::StopOrder& stop = *record().mutable_running()->mutable_stop();
   const std::string first = stop.reason().substr(0, stop.reason().find(kThen));
@@ -100,7 +100,7 @@ absl::Status Machine::On(const WorkerLost& event) {
     const bool needed = info == nullptr || std::any_of(info->ranks().begin(), info->ranks().end(), [&](const auto& rank) {
       return rank.worker() == event.worker && !record().running().ranks(static_cast<int>(rank.rank())).stopped();
     });
-    if (needed) FinishStop(event.reason);  // otherwise its part is done: it may go
+    if (needed) FinishStop(event.reason);  // otherwise its ranks have stopped, and it is not needed
     return absl::OkStatus();
   }
   Fail(reason, AttemptEnd::kLost, /*permanent=*/false, /*pending=*/false);
@@ -152,7 +152,7 @@ absl::Status Machine::On(const UserCommand& event) {
       break;
     case Verb::kResume:
       if (ended) break;
-      if (record().running().has_stop() && record().running().stop().pause()) {  // it stops anyway, and continues afterwards
+      if (record().running().has_stop() && record().running().stop().pause()) {  // it still stops, and continues afterwards
         record().mutable_running()->mutable_stop()->set_pause(false);
         AddToStop({muster::v1::REASON_CODE_RESUMED, absl::StrCat("resumed ", by)});
         MoveTo(phase(), {muster::v1::REASON_CODE_RESUMED,

@@ -262,7 +262,7 @@ TEST(JobMachine, TheReasonOfASuccessHasTheNoteOfTheRanks) {
             "trained and exported; 4 of the last 4 steps had no negative to learn from");
 }
 
-TEST(JobMachine, TheNewestTraceTakesThePlaceOfTheOneBefore) {
+TEST(JobMachine, TheNewestTraceReplacesThePreviousOne) {
   muster::internal::v1::TraceSaved first, second;
   first.set_manifest("t1");
   second.set_manifest("t2");

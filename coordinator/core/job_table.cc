@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMostPerSettle = 64;  // records
 
-// Of bytes that Settle made, and has parsed once.
+// Parses bytes that Settle wrote and verified.
 void ParseOwn(const std::string& bytes, JobRecord& record) {
   if (!record.ParseFromString(bytes)) std::abort();
 }
@@ -61,7 +61,7 @@ JobRecord& JobTable::operator[](const std::string& id) {
     slot.record = std::make_unique<JobRecord>();
     if (!slot.bytes.empty()) ParseOwn(slot.bytes, *slot.record);
   }
-  slot.bytes = std::string();  // and its memory
+  slot.bytes = std::string();  // frees the memory, too
   Note(id, slot);
   return *slot.record;
 }
@@ -90,7 +90,7 @@ void JobTable::Settle(size_t keep) {
     if (slot.record == nullptr || slot.record->has_running()) continue;
     if (slot.bytes.empty()) {
       std::string bytes;
-      // What cannot be read back (a text that is not UTF-8) stays a message.
+      // A record that cannot be parsed again (its text is not UTF-8) stays a message.
       if (!slot.record->SerializeToString(&bytes) || !scratch_.ParseFromString(bytes)) continue;
       slot.bytes.assign(bytes);  // no more memory than it needs
     }

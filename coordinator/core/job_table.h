@@ -1,12 +1,12 @@
 // The records of all jobs, by id. Used like std::map<std::string, JobRecord>.
 //
-// A waiting job's record takes about 4 KiB as a message: 20 small messages and 30 strings, each allocated by itself. Jobs
-// wait and are remembered by the ten thousand, so records of jobs without a running attempt that nobody looked at lately
-// are kept as bytes, a third of that. Looking at one parses it (some microseconds), and it stays a message until Settle.
+// A waiting job's record takes about 4 KiB as a message: 20 small messages and 30 strings, each allocated separately. There may
+// be tens of thousands of jobs. So a record that was not accessed recently, of a job without a running attempt, is kept as
+// bytes, a third of that size. Access parses it (some microseconds), and it stays a message until Settle.
 //
 //   operator[], Mutable ──► message ──Settle, once it is among the oldest──► bytes ──at, Find──► message and bytes ──Settle──► bytes
 //
-// References last until the next Settle, or until the job is erased. Not thread-safe: looking changes it, too.
+// References last until the next Settle, or until the job is erased. Not thread-safe: even const functions change it.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ class JobTable {
   using Slots = std::map<std::string, Slot>;
 
  public:
-  // Visits all without keeping what it parses: a reference lasts until the iterator moves, or is gone.
+  // Visits all records without keeping the parsed ones: a reference lasts until the iterator moves or is destroyed.
   class const_iterator {
    public:
     using value_type = std::pair<const std::string&, const journal::v1::JobRecord&>;
@@ -57,7 +57,7 @@ class JobTable {
 
    private:
     Slots::const_iterator slot_;
-    mutable std::shared_ptr<journal::v1::JobRecord> parsed_;  // of the slot that was looked at last
+    mutable std::shared_ptr<journal::v1::JobRecord> parsed_;  // of the slot accessed last
   };
 
   JobTable() = default;
@@ -73,7 +73,7 @@ class JobTable {
   bool empty() const { return slots_.empty(); }
   bool contains(const std::string& id) const { return slots_.contains(id); }
 
-  const journal::v1::JobRecord& at(const std::string& id) const;   // of a job that there is
+  const journal::v1::JobRecord& at(const std::string& id) const;   // the job must exist
   journal::v1::JobRecord& at(const std::string& id);               // to change it
   const journal::v1::JobRecord* Find(absl::string_view id) const;  // null: there is none
   journal::v1::JobRecord* Mutable(const std::string& id);          // null: there is none
@@ -86,7 +86,7 @@ class JobTable {
     });
   }
 
-  // Turns some of the records that were looked at or changed longest ago into bytes, if more than `keep` were. Call it
+  // If more than `keep` records were accessed or changed, turns some of the least recently used ones into bytes. Call it
   // often: it takes a bounded time.
   void Settle(size_t keep = 256);
 
@@ -94,7 +94,7 @@ class JobTable {
   const journal::v1::JobRecord& Look(const std::string& id, Slot& slot) const;
   void Note(const std::string& id, Slot& slot) const;
 
-  // Looking at a record keeps it parsed, which changes nothing that can be seen.
+  // Access keeps a record parsed, which callers cannot observe.
   mutable Slots slots_;
   mutable std::deque<std::string> recent_;  // ids, in the order in which they were noted
   journal::v1::JobRecord scratch_;

@@ -78,7 +78,7 @@ TEST(JobTable, SettlingChangesNothingThatCanBeSeen) {
   const JobTable copy = table;
   SettleAll(table);
   EXPECT_EQ(BytesOf(table), bytes);
-  EXPECT_EQ(BytesOf(copy), bytes) << "a copy has records of its own";
+  EXPECT_EQ(BytesOf(copy), bytes) << "a copy has its own records";
 }
 
 TEST(JobTable, AReferenceLastsUntilTheNextSettle) {

@@ -13,12 +13,12 @@ namespace {
 constexpr size_t kMostText = 200;
 constexpr size_t kMostListed = 8;  // ranks that a sentence lists
 
-// What an agent sends goes into durable reasons.
+// Reasons are stored durably, so long text from an agent is left out.
 std::string Short(const std::string& text) { return text.size() <= kMostText ? text : "…"; }
 
 using Standings = std::vector<RankStanding>;
 
-// How far a rank has come: a rank inside its 5th collective is behind one that has returned from it.
+// A rank's progress: a rank inside its 5th collective is behind one that has returned from it.
 uint64_t PositionOf(const RankStanding& rank) { return 2 * rank.collectives + (rank.in_collective ? 0 : 1); }
 
 std::string NameOf(const RankStanding& rank) { return absl::StrCat("rank ", rank.rank, " on ", rank.worker); }
@@ -52,7 +52,7 @@ Standings Select(const Standings& all, Predicate predicate) {
   return some;
 }
 
-// Where most of those who wait are: the place of the one that has come farthest.
+// The place of the rank that is farthest ahead, where most of the waiting ranks are.
 std::string WhileOthersWait(const Standings& others) {
   const Standings waiting = Select(others, [](const RankStanding& rank) { return rank.in_collective; });
   if (waiting.empty()) return "";

@@ -35,15 +35,15 @@ std::vector<RankStanding> StandingsOf(const JobRecord& job, const Soft& soft, ab
 // have begun the fewest collectives. Empty: no rank has reported anything.
 std::string DescribeLag(const std::vector<RankStanding>& standings);
 
-// The same for the peers that a rank still waited for when its collective failed. Empty: none of them was behind.
+// The same, only for peers that a rank still waited for when its collective failed. Empty: none of them was behind.
 std::string DescribePeersBehind(const std::vector<RankStanding>& standings, uint32_t rank);
 
 // The server that a rank waits for; empty: none does.
 std::string ServerWaitedFor(const std::vector<RankStanding>& standings);
 
-// Ranks wait for the data server, and the coordinator cannot reach it either: nobody's fault, so that the attempt's
-// no-progress timer and its failure budget stop. A rank that alone cannot reach the server is not believed: it
-// would otherwise hold its slots forever (docs/decisions/0035).
+// Whether ranks wait for the data server and the coordinator cannot reach it either. That is no rank's fault, so the attempt's
+// no-progress timer stops and failures are not counted. If only a rank cannot reach the server, its report is ignored, because
+// it would otherwise hold its slots forever (docs/decisions/0035).
 bool WaitsForLostServer(const std::vector<RankStanding>& standings, const Soft& soft);
 
 // "data server 10.0.0.7:7072, unreachable for 3m10s"

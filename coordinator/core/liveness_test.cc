@@ -66,7 +66,7 @@ TEST(DescribePeersBehind, BlamesOnlyPeersThatTheRankWaitedFor) {
   EXPECT_THAT(DescribePeersBehind({Rank(0, 5, "gather", 9, true), Rank(2, 5, "encode", 8, false)}, 0), HasSubstr("rank 2 on w2"));
 }
 
-// A job of one rank that trains on w1, as its records and its agent's words leave it.
+// A job of one rank that trains on w1, after its records and its agent's reports.
 class Attempt {
  public:
   Attempt() {
@@ -131,7 +131,7 @@ class Attempt {
   uint64_t sequence_ = 0;
 };
 
-// Written again every 10 s.
+// The reason is updated every 10 s.
 TEST(Liveness, UsersSeeWhichServerAnAttemptWaitsForAndHowLong) {
   Attempt attempt;
   attempt.Give(DataServerSeen{"10.0.0.7:7072", false});

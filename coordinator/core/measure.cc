@@ -12,7 +12,7 @@ namespace {
 using muster::v1::JobPhase;
 using muster::v1::Progress;
 
-constexpr absl::Duration kLongestSample = absl::Seconds(10);  // a coordinator that slept does not invent work
+constexpr absl::Duration kLongestSample = absl::Seconds(10);  // longer gaps were not observed
 
 // What the slots of a training attempt do now, as a phase of goodput; "train" is divided further.
 std::string TrainingPhase(const Progress& progress) {
@@ -61,7 +61,7 @@ void Stepper::MeasureTransition(const JobRecord& before, const JobRecord& after)
     const auto& known = before.job().checkpoints();
     const bool fresh = std::none_of(known.begin(), known.end(),
                                     [&](const auto& old) { return old.manifest() == newest.manifest(); });
-    // What was done while it was being stored is not in it.
+    // Steps taken while it was being stored are not in it.
     if (fresh) soft.at_risk = std::min(soft.at_risk, std::max(0.0, newest.seconds()) * after.running().ranks_size());
   }
 }

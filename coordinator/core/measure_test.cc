@@ -1,4 +1,4 @@
-// What Step() measures, over whole lives of jobs.
+// Checks the metrics of Step() over whole lives of jobs.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -36,7 +36,7 @@ class Cluster {
     submit.spec.mutable_checkpoint()->set_keep(3);
     Give(submit);
   }
-  // Until both ranks of the attempt train.
+  // Runs until both ranks of the attempt train.
   void Start(uint32_t attempt) {
     Say(attempt, [](Report& report) { report.mutable_prepared(); });
     for (uint32_t rank = 0; rank < 2; ++rank) {

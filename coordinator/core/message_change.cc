@@ -39,7 +39,7 @@ bool SameBits(const Value& a, const Value& b) {
   return a == b;
 }
 
-// Calls `visit` with a reader of the field's type, that reads such a place, and with a writer, that adds or sets a value.
+// Calls `visit` with two functions for the field's type: a reader for such a place, and a writer that adds or sets a value.
 template <typename Visit>
 void WithType(const FieldDescriptor* field, Visit visit) {
 #define MUSTER_ACCESS(NAME)                                                                                         \
@@ -63,7 +63,7 @@ void WithType(const FieldDescriptor* field, Visit visit) {
     case FieldDescriptor::CPPTYPE_BOOL: return MUSTER_ACCESS(Bool);
     case FieldDescriptor::CPPTYPE_ENUM: return MUSTER_ACCESS(EnumValue);
     case FieldDescriptor::CPPTYPE_STRING: return MUSTER_ACCESS(String);
-    case FieldDescriptor::CPPTYPE_MESSAGE: return;  // callers do not ask
+    case FieldDescriptor::CPPTYPE_MESSAGE: return;  // callers handle messages themselves
   }
 #undef MUSTER_ACCESS
 }
@@ -101,11 +101,11 @@ bool HasMap(const Descriptor& type) {
   return false;
 }
 
-// Most elements of long lists stay as they are, and generated code finds that several times faster than reflection. Maps
-// may be written in another order: then false of equal ones.
+// Most elements of long lists stay as they are, and generated code finds that several times faster than reflection. Maps may be
+// serialized in another order; then equal messages count as different.
 bool HaveSameBytes(const Message& a, const Message& b) { return a.SerializeAsString() == b.SerializeAsString(); }
 
-// Finds what changed of one message.
+// Finds the changes of one message.
 class Comparison {
  public:
   Comparison(const Message& before, const Message& after) : before_(before), after_(after) {}
@@ -154,7 +154,7 @@ class Comparison {
     }
   }
 
-  // Maps here are small: a map that changes is written whole.
+  // Maps here are small: a changed map is written completely.
   void CompareMap(const FieldDescriptor* field) {
     const auto bytes = [field](const Message& message) {
       const std::unique_ptr<Message> only(message.New());
@@ -174,8 +174,8 @@ class Comparison {
     return HaveSameBytes(a, b) || IsEmpty(ChangeOf(a, b));
   }
 
-  // Changes of the elements that are in both, if the first `dropped` elements leave. Elements without parts are not
-  // changed, but replaced: `common` then ends before the first that differs.
+  // Changes of the elements in both lists, if the first `dropped` elements are removed. Elements that are not messages can only
+  // be replaced, so `common` ends before the first that differs.
   std::vector<ElementChange> CompareElements(const FieldDescriptor* field, int dropped, int& common) const {
     common = std::min(Reflect().FieldSize(before_, field) - dropped, Reflect().FieldSize(after_, field));
     std::vector<ElementChange> changes;
@@ -201,7 +201,7 @@ class Comparison {
     int common = 0, dropped = 0;
     std::vector<ElementChange> elements = CompareElements(field, 0, common);
     const int differ = IsMessage(field) ? static_cast<int>(elements.size()) : std::min(had, has) - common;
-    if (2 * differ > std::min(had, has)) {  // then the oldest elements may have left
+    if (2 * differ > std::min(had, has)) {  // then the oldest elements may have been removed
       int first = 1;
       while (first < had && !SameElement(field, first, 0)) ++first;
       if (first < had) {
@@ -222,7 +222,7 @@ class Comparison {
 
   const Message& before_;
   const Message& after_;
-  std::unique_ptr<Message> set_;  // null: nothing is set
+  std::unique_ptr<Message> set_;  // null: no field is set
   MessageChange change_;
 };
 

@@ -1,9 +1,9 @@
-// The difference of two messages as a message, and back: what the journal writes of a job.
+// Computes the difference of two messages as a message, and applies it. The journal writes these for jobs.
 //
 //   ApplyChange(ChangeOf(before, after), before) makes `after` of `before`.
 //
-// One list element that changes, elements that are appended, and elements that leave a list at either end have a size of
-// their own, whatever the size of the list.
+// The size of a change does not depend on the size of a list if one element changes, or elements are appended or removed at
+// either end.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -16,11 +16,11 @@ namespace muster {
 // Both are of one type. Fields that this version does not know are taken as equal, and ApplyChange keeps them.
 journal::v1::MessageChange ChangeOf(const google::protobuf::Message& before, const google::protobuf::Message& after);
 
-// Whether nothing changes.
+// Whether the change is empty.
 bool IsEmpty(const journal::v1::MessageChange& change);
 
-// DATA_LOSS: the change is not one of such a message. FAILED_PRECONDITION: it is one of a newer version. The message may
-// be changed in part then.
+// DATA_LOSS: the change does not fit this type of message. FAILED_PRECONDITION: a newer version wrote it. In both cases the
+// message may be partly changed.
 absl::Status ApplyChange(const journal::v1::MessageChange& change, google::protobuf::Message& message);
 
 }  // namespace muster

@@ -187,7 +187,7 @@ TEST(MessageChange, IsRefusedWhereItDoesNotFit) {
   EXPECT_EQ(ApplyChange(unknown, record).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-// Field 999 of a record is of a newer version, which may take it away again.
+// A newer version wrote field 999 of a record, and may remove it again.
 TEST(MessageChange, KeepsAndClearsFieldsThatItDoesNotKnow) {
   JobRecord record;
   record.GetReflection()->MutableUnknownFields(&record)->AddVarint(999, 1);

@@ -1,4 +1,4 @@
-// What `model.from: job:ID` and `job:ID@STEP` mean.
+// Resolves `model.from: job:ID` and `job:ID@STEP`.
 #pragma once
 
 #include <optional>
@@ -20,10 +20,10 @@ struct ModelSource {
 };
 
 // `from` names a job. Errors begin with "model.from: ". FAILED_PRECONDITION: the job has no export, or no checkpoint of
-// this step; it names the steps that there are, and what to do.
+// this step; the message names the existing steps, and what to do.
 absl::StatusOr<ModelSource> SourceOfModel(const State& state, const std::string& from);
 
-// The checkpoint may have been removed since it was resolved. OK: it is kept, from now on also for the new job.
+// Checks that the checkpoint was not removed since it was resolved. OK: from now on it is also kept for the new job.
 absl::Status CheckStillKept(const State& state, const muster::v1::ResolvedJob& resolved);
 
 }  // namespace muster

@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// With the defaults of this version: the record may be of an older one.
+// Fills in the defaults of this version, because an older version may have written the record.
 std::string ComparableBytes(muster::v1::JobSpec spec, muster::v1::Device device) {
   spec.mutable_resources()->set_device(device);
   FillDefaults(spec);
@@ -47,10 +47,10 @@ absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::s
   if (found == state.submissions.end()) return nullptr;
   const JobRecord& known = state.jobs.at(found->second);
   const muster::v1::JobSpec& submitted = known.job().spec();
-  // The record's device is the one that "auto" became.
+  // If the submission says "auto", the record has the device that was chosen.
   const muster::v1::Device device = submitted.resources().device();
   const bool same_device = spec.resources().device() == device || spec.resources().device() == muster::v1::DEVICE_AUTO;
-  // The record has a value for what the submission leaves to the device: the one decided then, maybe by an older version.
+  // The submission leaves this value to the device. The record has the value that was chosen then, perhaps by an older version.
   muster::v1::JobSpec asked = spec;
   muster::v1::BatchSpec& batch = *asked.mutable_batch();
   if (!batch.has_micro_batch_tokens()) batch.set_micro_batch_tokens(submitted.batch().micro_batch_tokens());

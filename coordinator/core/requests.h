@@ -17,7 +17,7 @@ namespace muster {
 absl::StatusOr<const JobRecord*> FindSubmission(const State& state, const std::string& owner,
                                                 const std::string& request_id, const muster::v1::JobSpec& spec);
 
-// How a mutation's request id is kept in its subject's record: "pause/ada/ID".
+// The form in which a mutation's request id is kept in its subject's record: "pause/ada/ID".
 std::string RequestKey(const JobCommand& command);
 std::string RequestKey(const DrainWorker& command);
 std::string RequestKey(const DeleteJob& command);

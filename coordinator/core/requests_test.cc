@@ -109,7 +109,7 @@ TEST_F(Requests, AnIdThatWasUsedForAnotherJobIsRefused) {
   EXPECT_EQ(reply.status.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(reply.status.message(), HasSubstr("was used for job a"));
   EXPECT_EQ(state_.jobs.at("b").job().phase(), muster::v1::JOB_PHASE_QUEUED);
-  EXPECT_TRUE(Give(JobCommand{1, Verb::kPause, "b", "bob", "r"}).status.ok());  // another user's own id
+  EXPECT_TRUE(Give(JobCommand{1, Verb::kPause, "b", "bob", "r"}).status.ok());  // bob may use the same id as ada
 }
 
 TEST_F(Requests, AnIdThatWasUsedForAnotherWorkerIsRefused) {

@@ -23,21 +23,21 @@ void Subtract(uint32_t width, Widths& widths) {
 
 Reservation::Reservation(uint32_t min, uint32_t max, const GroupSupply& supply, const RunEnds& ends, absl::Time now)
     : min_(min), max_(std::max(min, std::min(max, supply.usable))) {
-  if (supply.usable < min) return;  // nothing here is for it
+  if (supply.usable < min) return;  // too few slots here for the reserved job
   const RunEnds::Group none;
   const RunEnds::Group* found = ends.Find(supply.group);
   const RunEnds::Group& running = found == nullptr ? none : *found;
   const uint64_t known = supply.free + running.slots;
   const uint64_t units = supply.usable > known ? supply.usable - known : 0;
 
-  // When enough may be free, at the earliest.
+  // The earliest time at which enough slots may be free.
   earliest_ = now;
   uint64_t may = supply.free + units + running.open_slots;
   for (auto next = running.by_earliest.begin(); may < min && next != running.by_earliest.end(); ++next) {
     may += ends.at(next->second).slots;
     earliest_ = std::max(now, next->first);
   }
-  // When enough is surely free. An attempt that ran for longer than expected may take any time now.
+  // The time at which enough slots are certainly free. An attempt that runs for longer than expected may take any time.
   absl::Time surely = absl::InfiniteFuture();
   uint64_t must = supply.free;
   const auto credible = running.by_latest.lower_bound({now, ""});
@@ -47,7 +47,8 @@ Reservation::Reservation(uint32_t min, uint32_t max, const GroupSupply& supply, 
   }
   if (supply.free >= min) surely = now;
 
-  // Those that have surely ended when the job can start, and those that may have: nobody waits for the rest.
+  // Attempts that have certainly ended when the job can start, and attempts that may have. The job does not wait for any
+  // others.
   base_ = supply.free;
   Widths ended;
   for (auto next = credible; next != running.by_latest.end() && next->first <= earliest_; ++next) {
@@ -72,9 +73,9 @@ Reservation::Reservation(uint32_t min, uint32_t max, const GroupSupply& supply, 
 }
 
 void Reservation::AddWidth(uint32_t slots, uint64_t count) {
-  for (uint64_t part = 1; count > 0; part *= 2) {  // 1, 2, 4, …, and what is left: every number up to `count` is a sum
+  for (uint64_t part = 1; count > 0; part *= 2) {  // 1, 2, 4, …, and the remainder, so that every number up to `count` is a sum
     const uint64_t taken = std::min(part, count);
-    if (taken * slots >= kSums) break;  // larger sums than anyone asks for
+    if (taken * slots >= kSums) break;  // no job is that wide
     sums_ |= sums_ << (taken * slots);
     count -= taken;
   }

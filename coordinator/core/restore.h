@@ -1,4 +1,4 @@
-// What must change in a state from a backup before anybody sees it.
+// The changes that a state from a backup needs before it is used.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace muster {
 // one are skipped, and a message from a rank of such an attempt cannot be mistaken for one of a new attempt.
 inline constexpr uint32_t kAttemptsAfterBackup = 1000;
 
-// Records that raise the epoch to `epoch`, end every attempt that ran when the backup was taken (no failure of its job,
-// which continues from its newest undamaged checkpoint), and skip attempt numbers. Nothing if the epoch is that far.
+// Records that raise the epoch to `epoch`, end every attempt that ran when the backup was taken (no failure of its job, which
+// continues from its newest undamaged checkpoint), and skip attempt numbers. Empty if the epoch is already `epoch` or higher.
 std::vector<Record> AfterRestore(const State& state, uint64_t epoch, const std::string& backup, absl::Time now);
 
 }  // namespace muster

@@ -48,7 +48,7 @@ TEST(AddCheckpoint, KeepsOneEvenWhenAskedForNone) {
 TEST(Retention, FollowsTheLineageOfTheJob) {
   journal::v1::StoredJob job;
   for (const uint64_t step : {4000, 4900, 5000}) AddCheckpoint(Checkpoint(step, std::to_string(step)), 3, job);
-  // An attempt continued from 4000 and did not say what is wrong with the later ones.
+  // An attempt continued from 4000 and did not report what is wrong with the later ones.
   EXPECT_THAT(AddCheckpoint(Checkpoint(4100, "n1"), 2, job), IsEmpty());
   EXPECT_THAT(StepsOf(job), ElementsAre(4000, 4100, 4900, 5000));
   EXPECT_THAT(AddCheckpoint(Checkpoint(4200, "n2"), 2, job), ElementsAre("4000"));
@@ -112,7 +112,7 @@ TEST(Retention, RootsThatAreReadInPartsAreAllRoots) {
     job.mutable_resolved()->set_train_dataset("data");
     job.mutable_resolved()->set_report_dataset(std::string("report of ") + id);
     *job.add_checkpoints() = Checkpoint(20, std::string("checkpoint of ") + id);
-    if (record.job().id() == "j3") {  // needs nothing but what it made
+    if (record.job().id() == "j3") {  // needs only what it made
       job.set_phase(muster::v1::JOB_PHASE_SUCCEEDED);
       job.clear_checkpoints();
       job.set_export_manifest("export");

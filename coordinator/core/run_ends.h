@@ -1,4 +1,4 @@
-// When running attempts are expected to end, kept as their progress comes in: a plan visits few of them.
+// The expected ends of running attempts, updated as they report progress, so that a plan visits few of them.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace muster {
 
 // An attempt ends no earlier and no later than this, as far as its progress tells.
 struct EndEstimate {
-  absl::Time earliest = absl::InfinitePast();  // past: at any moment
-  absl::Time latest = absl::InfiniteFuture();  // future: nobody knows
+  absl::Time earliest = absl::InfinitePast();  // infinite past: at any moment
+  absl::Time latest = absl::InfiniteFuture();  // infinite future: unknown
   bool operator==(const EndEstimate&) const = default;
 };
 
@@ -23,7 +23,7 @@ class RunEnds {
  public:
   struct Attempt {
     WorkerGroup group;
-    uint32_t slots = 0;  // those that others could use once it has ended
+    uint32_t slots = 0;  // slots that other jobs could use after its end
     EndEstimate end;
   };
   // The attempts on one group of workers.
@@ -34,9 +34,9 @@ class RunEnds {
     std::set<std::pair<absl::Time, std::string>> by_earliest, by_latest;  // jobs, where the time is finite
   };
 
-  // Replaces what was known of the job's attempt.
+  // Replaces the estimate for the job's attempt.
   void Set(const std::string& job, const Attempt& attempt);
-  // What its progress says by now. Without effect for a job without an attempt here.
+  // Updates the estimate after a progress report. No effect for a job without an attempt here.
   void SetEnd(const std::string& job, const EndEstimate& end);
   void Erase(const std::string& job);
   void Clear();

@@ -25,7 +25,7 @@ std::optional<Pace> PaceOf(const journal::v1::StoredAttempt& attempt, const must
               static_cast<uint32_t>(attempt.ranks_size())};
 }
 
-// By its newest attempt whose progress is known.
+// The rate of the newest attempt whose progress is known.
 std::optional<Pace> PaceOf(const StoredJob& job, const Soft& soft) {
   const auto live = soft.jobs.find(job.id());
   const bool speaks = live != soft.jobs.end() && live->second.attempt != 0;
@@ -40,7 +40,7 @@ std::optional<Pace> PaceOf(const StoredJob& job, const Soft& soft) {
   return std::nullopt;
 }
 
-// The most that the evaluations take which a job has yet to do, by those that `like` did. Nothing: not known.
+// An upper bound for the time of a job's remaining evaluations, based on those of `like`. Nothing: unknown.
 std::optional<double> EvaluationSeconds(const StoredJob& job, uint64_t steps_left, const StoredJob& like) {
   double evaluations = 0;
   if (!job.spec().report().dataset().empty()) evaluations += 2;
@@ -71,7 +71,7 @@ std::optional<absl::Duration> RunOf(const StoredJob& job, uint64_t steps_left, c
                                     const StoredJob& like) {
   const std::optional<double> evaluations = EvaluationSeconds(job, steps_left, like);
   if (!evaluations.has_value()) return std::nullopt;
-  // Fewer ranks do the work of more; more ranks need not be faster.
+  // With fewer ranks a job takes proportionally longer; with more ranks it need not be faster.
   const double share = std::max(1.0, static_cast<double>(pace.ranks) / slots);
   const double seconds = share * (static_cast<double>(steps_left) * pace.step_seconds + *evaluations);
   return kSlower * absl::Seconds(seconds) + kBesideSteps;

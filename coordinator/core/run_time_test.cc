@@ -34,7 +34,7 @@ class RunTimeTest : public testing::Test {
     EXPECT_TRUE(Apply(RecordOf(record), state_).ok());
     return state_.jobs.at(id);
   }
-  // One that never ran.
+  // A job that never ran.
   JobRecord Fresh(const std::string& id) {
     JobRecord record = Job(absl::StrCat("like-", id), 0, 0);
     record.mutable_job()->clear_attempts();
@@ -105,7 +105,7 @@ TEST_F(RunTimeTest, AnAttemptEndsAroundTheTimeThatItsProgressGives) {
   EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "it saves and stops";
   record.mutable_running()->clear_stop();
   soft.attempt = 1;
-  EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "that was the attempt before";
+  EXPECT_EQ(EndOf(record, &soft, kNow), EndEstimate()) << "that was the previous attempt";
 }
 
 }  // namespace

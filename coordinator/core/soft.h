@@ -1,5 +1,5 @@
-// What the coordinator knows for the moment: heartbeats, progress, what agents say they run. Never journaled; after
-// a restart it grows again from the agents' reports. Step() reads and changes it; so it depends on events alone.
+// The coordinator's soft state: heartbeats, progress, and what agents report to run. Never journaled; after a restart it is
+// rebuilt from the agents' reports. Step() reads and changes it, so it depends only on events.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 
 namespace muster {
 
-inline constexpr size_t kMostDeletions = 10'000;  // that are remembered
+inline constexpr size_t kMostDeletions = 10'000;  // how many are remembered
 inline constexpr absl::Duration kNoProgress = absl::Seconds(120);
 
 using AttemptKey = std::pair<std::string, uint32_t>;  // job id, attempt
@@ -34,7 +34,7 @@ struct SoftWorker {
   bool draining = false;      // its agent is about to end
   uint64_t last_report = 0;   // highest sequence of this instance that took effect
   absl::Time avoided_until = absl::InfinitePast();  // it refused a reservation, or was late
-  std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent says are running
+  std::map<AttemptKey, std::set<uint32_t>> observed;  // ranks that the agent reports as running
   std::map<AttemptKey, std::vector<muster::internal::v1::RankActivity>>
       activities;            // what those ranks last reported to be doing
   absl::Time activities_at;  // when the agent reported it
@@ -46,24 +46,24 @@ struct SoftJob {
   absl::Time changed;   // last sign of progress of the attempt
   Reason waiting;     // why it is not placed: "needs 2 slots, 1 free"
   Reason standstill;  // why its attempt does not move, as of the last tick; empty: it moves
-  absl::Time standstill_at;  // when that was written
-  absl::Time outage_seen = absl::InfinitePast();  // last tick that found it waiting for a lost server; past: it does not
+  absl::Time standstill_at;  // when the reason was set
+  absl::Time outage_seen = absl::InfinitePast();  // last tick that saw it wait for a lost server; past: none
   bool held = false;  // its last attempt failed because the data server is lost: placed once the server answers
 
   // For metrics.
-  absl::Time failed_at = absl::InfinitePast();  // end of an attempt that failed; past: no recovery is under way
+  absl::Time failed_at = absl::InfinitePast();  // end of an attempt that failed; infinite past: no recovery is in progress
   double at_risk = 0;          // slot-seconds of training since the last checkpoint of the attempt
   uint64_t last_closed = 0;    // 1 + the last epoch whose ledger was counted; 0: none
 };
 
-// The data server, as the coordinator itself sees it.
+// Whether the coordinator itself can reach the data server.
 struct DataServerView {
   std::string address;
-  absl::Time lost_at = absl::InfiniteFuture();  // future: it answers
+  absl::Time lost_at = absl::InfiniteFuture();  // infinite future: it answers
   bool answers() const { return lost_at == absl::InfiniteFuture(); }
 };
 
-// Why jobs wait, as of the last plan. A job that the plan did not come to waits behind the first one that it could not place.
+// Why jobs wait, as of the last plan. A job that the plan did not reach waits behind the first one that it could not place.
 struct QueueView {
   struct Head {
     QueuePlace place;
@@ -76,12 +76,12 @@ struct QueueView {
   std::set<std::string> held;                     // to wait before they are tried again
   uint64_t visited = 0;                           // jobs that the plan looked at
 
-  // Empty: the plan has not come to it yet, or it is held.
+  // Empty: no plan has reached it yet, or it is held.
   Reason ReasonOf(const WaitingShape& shape, const QueuePlace& place) const;
 };
 
 struct Soft {
-  absl::Time started;  // of this coordinator: nobody is silent for longer than it has listened
+  absl::Time started;  // of this coordinator: no silence is longer than the time since then
   AwakeTime awake;     // without the times in which it could hear nobody
   std::map<std::string, SoftWorker> workers;
   std::map<std::string, SoftJob> jobs;  // of active jobs
@@ -89,20 +89,20 @@ struct Soft {
   DataServerView data_server;
   absl::Duration no_progress = kNoProgress;     // an attempt without progress for this long ends
 
-  // Kept beside the above, so that no event has to visit all workers or jobs.
+  // Indexes of the above, so that no event has to visit all workers or jobs.
   ClusterIndex cluster;
   RunEnds ends;                     // of running attempts
   QueueView queue;
   TimerSet heard;                   // workers, by the time when they were last heard
   TimerSet deadlines;               // running jobs, by the next moment when their attempt may be late
   std::set<std::string> leaving;    // workers that drained and whose session ended
-  std::set<std::string> suspects;   // workers that may do otherwise than is desired
-  // Request key → job, of deletions since this start: a deletion that is sent again finds no job.
+  std::set<std::string> suspects;   // workers whose ranks may differ from the desired state
+  // Request key → job, for deletions since this start, because a repeated deletion no longer finds the job.
   RecentMap<std::string, std::string> deletions{kMostDeletions};
   bool missed_unheard = false;      // workers that this coordinator never heard have lost what they ran
 };
 
-// Replaces what a worker is known to run by what it reported at `now`.
+// Replaces the known ranks of a worker with those that it reported at `now`.
 template <typename Attempts>
 void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
   worker.observed.clear();
@@ -119,8 +119,8 @@ void Observe(const Attempts& attempts, absl::Time now, SoftWorker& worker) {
 // Records an attempt's progress report. True if anything changed: the step, the activity, or its progress.
 bool NoteProgress(const muster::internal::v1::ProgressReport& report, absl::Time now, SoftJob& job);
 
-// How long this coordinator has listened since then: every deadline is counted in this. Times before its start count as
-// its start.
+// How long this coordinator has listened since `since`: all deadlines are measured in this. Times before its start count as its
+// start.
 absl::Duration AwakeSince(const Soft& soft, absl::Time since, absl::Time now);
 
 // How long this coordinator has listened without hearing the worker.

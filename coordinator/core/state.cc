@@ -28,7 +28,7 @@ void CountPhase(JobPhase phase, int by, State& state) {
   if ((count->second += by) == 0) state.phases.erase(count);
 }
 
-// What is derived from a job, before it changes or leaves, and once it has come or has changed.
+// Updates what is derived from a job: removes it before the job changes or is erased, and adds it after a change.
 void Forget(const JobRecord& job, State& state) {
   CountPhase(job.job().phase(), -1, state);
   state.index.Remove(job);

@@ -1,5 +1,5 @@
-// The coordinator's durable state as a value. The authoritative copy is in coordinator/state, which alone can change it
-// (Store::Commit). Everything else sees it as const.
+// The coordinator's durable state as a value. The authoritative copy is in coordinator/state, and only Store::Commit can change
+// it. Everything else sees it as const.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ struct State {
   std::map<std::string, WorkerRecord> workers;
   std::set<std::string> garbage;  // manifests
 
-  // Derived by Apply, never written down.
+  // Derived by Apply, never stored.
   absl::btree_set<std::string> active;                     // ids of jobs that have not ended
   absl::btree_map<std::string, std::string> submissions;   // SubmissionKey → job id
   std::map<muster::v1::JobPhase, uint64_t> phases;         // how many jobs are in each; none: no entry
@@ -39,16 +39,16 @@ struct State {
   StateIndex index;
 };
 
-// What a record means, both for what happens now and for a replay. A record of an unknown kind (of a newer version) is
-// FAILED_PRECONDITION and changes nothing. A change that does not fit its job is DATA_LOSS, and may be applied in part.
+// Applies a record to the state, both when it is committed and in a replay. FAILED_PRECONDITION: the record is of an unknown
+// kind, from a newer version; nothing is changed. DATA_LOSS: the change does not fit its job; it may be partly applied.
 absl::Status Apply(const Record& record, State& state);
 
-// What a record is of: "job/ID", "worker/NAME", "garbage/MANIFEST" or "epoch". Records of different keys may be applied in
-// any order.
+// The key of what a record describes: "job/ID", "worker/NAME", "garbage/MANIFEST" or "epoch". Records of different keys may be
+// applied in any order.
 std::string KeyOf(const Record& record);
-// The record that makes what the state has under this key. Nothing: it has nothing there.
+// The record that recreates the state's entry for this key. Nothing: there is no such entry.
 std::optional<Record> RecordOfKey(absl::string_view key, const State& state);
-// The records that make the state.
+// The records that recreate the state.
 std::vector<Record> RecordsOf(const State& state);
 
 // The state in a snapshot of journal format 1 or 2. DATA_LOSS: it cannot be read. FAILED_PRECONDITION: of a newer version.

@@ -40,7 +40,7 @@ void ChangeCount(bool add, const std::string& key, std::map<std::string, uint64_
 
 int64_t Nanoseconds(const google::protobuf::Timestamp& time) { return absl::ToUnixNanos(FromProto(time)); }
 
-// Each once, of grants and of ranks.
+// Workers of the attempt's grants and ranks, each once.
 std::vector<std::string> WorkersOfRunning(const JobRecord& record) {
   std::vector<std::string> workers;
   for (const journal::v1::Grant& grant : record.running().grants()) workers.push_back(grant.worker());
@@ -75,7 +75,7 @@ void ChangeReferences(bool add, const JobRecord& record, StateIndex& index) {
   for (const std::string* made : {&job.export_manifest(), &job.trace_manifest(), &job.step_log_manifest()}) {
     change(true, *made);
   }
-  // Another job may be made of a checkpoint (`job:ID@STEP`), and then needs what this one was made of.
+  // Another job may start from a checkpoint (`job:ID@STEP`), and then needs the sources of this one's model.
   const bool needs_model = !ended || !job.checkpoints().empty();
   change(needs_model, resolved.model_manifest());
   change(needs_model, resolved.tokenizer_manifest());

@@ -1,7 +1,7 @@
-// What is derived from the jobs and workers of a State, so that no event has to visit all of them. Apply() keeps it as it
-// changes a record; it is never written down.
+// Indexes over the jobs and workers of a State, so that no event has to visit all of them. Apply() updates them when it changes
+// a record; they are never stored.
 //
-// Sets that have an element per job are B-trees: one of those takes about 50 bytes, and a node of std::set 96.
+// Sets with an element per job are B-trees, which take about 50 bytes per element; a node of std::set takes 96.
 #pragma once
 
 #include <compare>
@@ -26,7 +26,7 @@ struct WaitingShape {
   auto operator<=>(const WaitingShape&) const = default;
 };
 
-// Its place in the queue: by priority (high first), then in the order of submission.
+// A job's position in the queue: by priority (high first), then in the order of submission.
 struct QueuePlace {
   int32_t priority = 0;
   uint64_t sequence = 0;
@@ -51,22 +51,22 @@ using JobsByName = absl::btree_set<std::pair<std::string, SubmissionPlace>>;
 // Jobs by the order of their submission.
 using JobsBySequence = absl::btree_set<std::pair<uint64_t, std::string>>;
 
-// What each tick needs of a running attempt, without a look at its job's record.
+// What each tick needs to know about a running attempt, so that it does not read the job's record.
 struct RunningAttempt {
   uint32_t number = 0, ranks = 0;
   bool trains = false;  // the job's phase
   bool operator==(const RunningAttempt&) const = default;
 };
 
-// How many references jobs have to a digest.
+// The number of references from jobs to a digest.
 struct DigestReferences {
   uint64_t all = 0;
-  uint64_t needed = 0;  // of these, because of which the data server must keep it (RootsOf)
+  uint64_t needed = 0;  // those of them that make the data server keep it (RootsOf)
   bool operator==(const DigestReferences&) const = default;
 };
 
 struct StateIndex {
-  std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt it has a part of
+  std::map<std::string, std::set<std::string>> by_worker;  // worker → active jobs whose running attempt uses it
   std::map<std::string, RunningAttempt> running;           // by job
   std::set<std::string> cause_pending;                     // active jobs with JobRecord.cause_pending
   WaitingJobs waiting;                                     // jobs that must be placed
@@ -87,7 +87,7 @@ struct StateIndex {
   std::map<std::string, std::map<uint32_t, JobsBySequence>> ran;
   bool operator==(const StateIndex&) const = default;
 
-  // A record as it was before a change leaves, and as it is after it comes.
+  // Before a change, remove the old record; after it, add the new one.
   void Add(const journal::v1::JobRecord& record) { Change(record, true); }
   void Remove(const journal::v1::JobRecord& record) { Change(record, false); }
   void Add(const journal::v1::WorkerRecord& record) { gpu_workers += record.device() == "gpu" ? 1 : 0; }
@@ -97,7 +97,7 @@ struct StateIndex {
   void Change(const journal::v1::JobRecord& record, bool add);
 };
 
-// For how many workers and ranks the job asks, and where.
+// How many ranks the job requests, and on which workers.
 WaitingShape ShapeOf(const journal::v1::JobRecord& record);
 // Jobs with the same key train the same model on the same kind of device.
 std::string WorkKey(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);

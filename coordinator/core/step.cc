@@ -37,7 +37,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   JobRecord& record = transition.record;
   const std::string id = record.job().id();
   MeasureTransition(before, record);
-  // Measured, and not kept: ranks of the previous version could not read a configuration that has it.
+  // Only for metrics, and not stored: ranks of the previous version could not read a configuration that contains it.
   for (muster::v1::CheckpointInfo& checkpoint : *record.mutable_job()->mutable_checkpoints()) checkpoint.clear_seconds();
   const auto soft = soft_.jobs.find(id);
   if (before.has_running() && !record.has_running() && soft != soft_.jobs.end() &&
@@ -58,7 +58,7 @@ void Stepper::Take(const JobRecord& before, Transition transition) {
   }
   if (before.has_running() && !record.has_running()) PresumeRunning(before);
   TouchJob(before, record);
-  // A slot comes free, or a job comes to wait.
+  // A slot has become free, or a job has begun to wait.
   if (before.has_running() != record.has_running() || before.job().phase() != record.job().phase()) {
     decision_.replan = true;
   }
@@ -147,13 +147,13 @@ void Stepper::On(const Tick&) {
   FindSilentWorkers();
   FindMissedDeadlines();
   RepeatLostPushes();
-  decision_.replan = true;  // holds of refusers end, workers become fresh
+  decision_.replan = true;  // workers are no longer avoided, or count as fresh
 }
 
 void Stepper::FindSilentWorkers() {
   const std::set<std::string> leaving = soft_.leaving;
   for (const std::string& name : leaving) ForgetIfGone(name);
-  if (soft_.heard.size() != soft_.workers.size()) {  // filled by hand
+  if (soft_.heard.size() != soft_.workers.size()) {  // a test filled it
     soft_.heard.Clear();
     for (const auto& [name, worker] : soft_.workers) soft_.heard.Set(name, worker.last_heard);
   }
@@ -206,7 +206,7 @@ void Stepper::LoseSilentWorker(const std::string& name, absl::Duration age) {
 }
 
 void Stepper::FindMissedDeadlines() {
-  const bool all = !soft_.data_server.answers();  // the timers of everything that waits for it are stopped
+  const bool all = !soft_.data_server.answers();  // stops the timers of everything that waits for it
   if (all || soft_.deadlines.size() != state_.index.running.size()) {
     soft_.deadlines.Clear();
     for (const auto& [id, attempt] : state_.index.running) soft_.deadlines.Set(id, now_);

@@ -3,8 +3,8 @@
 //   gRPC threads ──Event──► Step(state, soft, event, now) ──► records ──► Store::Commit (journal, then apply)
 //                                                        └──► effects, once the records are durable
 //
-// The same state, soft state, event and time give the same decision, bytes and all. `state` changes by committing
-// the records alone; `soft` (heartbeats, progress) changes in place.
+// The same state, soft state, event and time give the same decision, bytes and all. `state` changes only when the records are
+// committed; `soft` (heartbeats, progress) changes in place.
 //
 // Worked example, a gang of two ranks on one worker:
 //   SubmitJob a            → record a QUEUED, Reply, replan

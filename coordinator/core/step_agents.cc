@@ -1,4 +1,4 @@
-// The part of Step that handles what agents send.
+// The part of Step that handles messages from agents.
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -32,7 +32,7 @@ std::string KindOf(const Report& report) {
   return "unknown";
 }
 
-// Nothing: it is not about a job's attempt, or is of a kind that this version does not know.
+// Nothing: the report is not about an attempt, or this version does not know its kind.
 std::optional<JobEvent> JobEventOf(const Report& report, const std::string& worker, const std::string& instance) {
   switch (report.event_case()) {
     case Report::kPrepared: return WorkerPrepared{worker, instance};
@@ -50,7 +50,7 @@ std::optional<JobEvent> JobEventOf(const Report& report, const std::string& work
   return std::nullopt;
 }
 
-// A report about a rank that the attempt has, or had, on another worker or not at all.
+// Whether the report is about a rank that the attempt never had on this worker.
 bool IsOfForeignRank(const JobRecord& job, const Report& report, const std::string& worker) {
   if (!report.has_rank_started() && !report.has_rank_exited()) return false;
   const uint32_t rank = report.has_rank_started() ? report.rank_started().rank() : report.rank_exited().rank();
@@ -70,7 +70,7 @@ SoftWorker* Stepper::Heard(const std::string& worker, uint64_t session) {
   if (found == soft_.workers.end() || found->second.session != session) return nullptr;
   SoftWorker& agent = found->second;
   if (agent.silent) decision_.effects.push_back(PushDesired{worker});
-  if (agent.silent || now_ - agent.last_heard > kFresh) {  // its slots were withheld
+  if (agent.silent || now_ - agent.last_heard > kFresh) {  // its slots were not counted as free
     Touch(worker);
     decision_.replan = true;
   }
@@ -92,7 +92,7 @@ void Stepper::Stale(CountStale stale, const absl::Status& status, const std::str
 void Stepper::On(const AgentHello& event) {
   const std::string& name = event.hello.worker();
   SoftWorker& agent = soft_.workers[name];
-  if (event.session < agent.session) {  // its handler was slow: the agent has given this stream up
+  if (event.session < agent.session) {  // a slow handler: the agent has already opened a newer stream
     decision_.effects.push_back(CloseSession{event.session});
     return;
   }

@@ -1,4 +1,4 @@
-// Step's part that answers users: submissions, commands, removals and drains.
+// The part of Step that answers users: submissions, commands, removals and drains.
 #include <algorithm>
 #include <utility>
 

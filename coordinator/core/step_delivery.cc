@@ -1,8 +1,8 @@
-// The part of Step that makes sure that agents learn what they should run.
+// The part of Step that makes sure that agents receive their desired state.
 //
-// A push is addressed to the session that its worker has when the core decides. It can be lost with that session only,
-// and the next hello is answered with the whole desired state. Beside that, heartbeats are compared with what is desired:
-// an agent that differs receives the desired state again, whatever the reason.
+// A push is addressed to the session that its worker has when the core decides. It can only be lost together with that session,
+// and the next hello is answered with the whole desired state. In addition, heartbeats are compared with the desired state: an
+// agent that differs receives it again, whatever the reason.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -17,7 +17,7 @@ namespace {
 
 using muster::v1::JobPhase;
 
-// What the worker runs of this attempt, or not, is not what the record asks for.
+// Whether the worker's ranks of this attempt differ from the record.
 bool GrantDiverges(const JobRecord& record, const journal::v1::Grant& grant, const SoftWorker& worker) {
   if (!grant.prepared()) return true;
   const bool runs = worker.observed.contains({record.job().id(), record.running().number()});

@@ -49,7 +49,7 @@ void Stepper::WatchProgress(const JobRecord& record) {
   }
   const std::vector<RankStanding> standings = StandingsOf(record, soft_, now_);
   if (WaitsForLostServer(standings, soft_)) {
-    // The timer is stopped from one tick to the next.
+    // The timer is paused between these two ticks.
     if (soft.outage_seen != absl::InfinitePast()) soft.changed += now_ - soft.outage_seen;
     soft.outage_seen = now_;
     ShowStandstill(id, soft, {muster::v1::REASON_CODE_WAITING_FOR_DATA_SERVER,
@@ -69,7 +69,7 @@ void Stepper::WatchProgress(const JobRecord& record) {
                     ", which answers the coordinator");
   } else if (!lag.empty()) {
     absl::StrAppend(&reason, ": ", lag);
-  } else if (soft.attempt == running.number()) {  // ranks of a version that does not say where they are
+  } else if (soft.attempt == running.number()) {  // ranks of a version that does not report its activity
     absl::StrAppend(&reason, " at step ", soft.progress.step());
     if (!soft.progress.activity().empty()) absl::StrAppend(&reason, ", ", soft.progress.activity());
   }

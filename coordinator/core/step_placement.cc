@@ -1,4 +1,4 @@
-// Step's part that plans: who is placed, and who grows.
+// The part of Step that plans which jobs are placed, and which grow.
 #include <algorithm>
 #include <utility>
 
@@ -12,7 +12,7 @@ namespace {
 
 // How long an elastic job whose attempt ended waits for slots on which old ranks still stop.
 constexpr absl::Duration kSettleWithin = absl::Seconds(15);
-// What it takes to save, stop and start again: growing has to win more time than this.
+// The time to save, stop and start again: growing must save more than this.
 constexpr absl::Duration kRestart = absl::Seconds(30);
 
 bool Settles(const JobRecord& record, absl::Time now) {
@@ -21,7 +21,7 @@ bool Settles(const JobRecord& record, absl::Time now) {
   return waited >= absl::ZeroDuration() && waited < kSettleWithin;  // less: the clock was set back
 }
 
-// Workers whose slots the job would lose, or whose agents are not known, do not count.
+// Without workers that drain or whose agents are not connected: the job would lose those slots.
 uint32_t SlotsToKeep(const journal::v1::StoredAttempt& attempt, const ClusterIndex& cluster) {
   return static_cast<uint32_t>(
       std::count_if(attempt.ranks().begin(), attempt.ranks().end(), [&](const muster::v1::RankPlacement& rank) {
@@ -103,7 +103,7 @@ void Stepper::GrowAtCheckpoint(const std::string& id) {
   const auto ranks = static_cast<uint32_t>(record.running().ranks_size());
   if (record.job().phase() != muster::v1::JOB_PHASE_TRAINING || record.running().has_stop()) return;
   if (ranks >= resources.slots().max() || record.job().attempts().empty() || record.running().grants().empty()) return;
-  // Those that wait go first: what is free is reserved for them.
+  // Waiting jobs go first: free slots are reserved for them.
   if (soft_.queue.heads.contains(resources.device()) || !soft_.data_server.answers() || !AgentsCanSave(record)) return;
   if (CheckpointStep(record) >= record.job().resolved().total_steps()) return;  // it is about to end
   RefreshCluster();

@@ -44,64 +44,64 @@ class Stepper {
   static bool HasGrant(const JobRecord& job, const std::string& worker);
   // The job as this decision leaves it so far: one decision may change a job more than once.
   const JobRecord* Job(const std::string& id) const;
-  // Takes a transition's record and effects.
+  // Adds a transition's record and effects to the decision.
   void Take(const JobRecord& before, Transition transition);
   // The ranks of an attempt that ended hold their slots until their agent says that they have stopped.
   void PresumeRunning(const JobRecord& job);
   // A rank has exited: its slot is free.
   void ForgetRank(SoftWorker& agent, const muster::internal::v1::Report& report);
-  // Advance and Take; a refusal is an event that came too late, and is dropped.
+  // Advance and Take. If Advance refuses, the event came too late and is dropped.
   void Drive(const std::string& id, const JobEvent& event);
-  // What the slots of the worker depend on, or what it should run, changes with this event.
+  // Marks that this event changes the worker's slots or what it should run.
   void Touch(const std::string& worker);
   void TouchWorkersOf(const journal::v1::StoredAttempt& attempt);
-  // The workers and timers of a job that changes.
+  // Marks the workers and timers of a job that changes.
   void TouchJob(const JobRecord& before, const JobRecord& after);
   void HeardNow(const std::string& name, SoftWorker& worker);
   // The worker's agent, if this is its current session; any message ends its silence. Null: stale.
   SoftWorker* Heard(const std::string& worker, uint64_t session);
-  // Ends what the worker ran, for every attempt that has it and for which `lost` is true.
+  // Ends every attempt that uses the worker and for which `lost` is true.
   template <typename Predicate>
   void LoseWorker(const std::string& worker, const std::string& reason, Predicate lost);
-  // With the worker and the status as its detail.
+  // Adds `stale` to the effects, with the worker and the status as its detail.
   void Stale(CountStale stale, const absl::Status& status, const std::string& worker);
-  // Whether no agent of the job's attempt is known to be silent, or unable to let its ranks save and stop.
+  // Whether every agent of the job's attempt is connected, and is able to make its ranks save and stop.
   bool AgentsCanSave(const JobRecord& job) const;
-  // What runs on the worker saves, stops, and is placed elsewhere.
+  // Makes the worker's jobs save, stop, and move elsewhere.
   void Evict(const std::string& worker);
-  // The agent says whether it is about to end.
+  // Handles an agent's report of whether it is about to end.
   void NoteDraining(const std::string& name, SoftWorker& worker, bool draining);
-  // A worker that drained, whose agent has ended, and of which nothing is waited for any more, is not missed: it is neither
-  // silent after a while nor counted with its slots.
+  // Forgets a worker that has left in order: it drained, its agent has ended, and nothing waits for it. So it is not reported
+  // as silent, and its slots do not count.
   void ForgetIfGone(const std::string& worker);
-  // step_placement.cc: what plans depend on, and jobs that grow.
-  // Brings the cluster's index, and the ends of attempts on the workers that changed, up to date.
+  // step_placement.cc: the input of plans, and jobs that grow. Updates the cluster's index, and the expected ends of attempts
+  // on workers that changed.
   void RefreshCluster();
   // Which slots the job's running attempt will leave, and when.
   void NoteEnd(const std::string& id);
   // An elastic job that has just stored a checkpoint starts again with more ranks, if slots are free that nobody waits for.
   void GrowAtCheckpoint(const std::string& id);
-  // step_delivery.cc
-  // Gives every push its worker's session. What has none is left out: it follows that worker's next hello.
+  // step_delivery.cc Gives every push its worker's session. Drops pushes to workers without one: their next hello is answered
+  // with the desired state.
   void AddressPushes();
-  // Sends a desired state again where an agent's heartbeats say that it does otherwise.
+  // Sends the desired state again to agents whose heartbeats differ from it.
   void RepeatLostPushes();
   bool IsDiverging(const std::string& name, const SoftWorker& worker) const;
   void FindSilentWorkers();
-  // Ends what the worker ran, once, when it is found silent.
+  // Ends the worker's attempts, once, when it is found silent.
   void LoseSilentWorker(const std::string& name, absl::Duration age);
   void FindMissedDeadlines();
-  // When the running attempt must be checked next, if nothing changes until then.
+  // The next time to check the running attempt, if nothing changes until then.
   absl::Time NextDeadline(const JobRecord& record);
   // The attempt's no-progress timer (step_liveness.cc).
   void WatchProgress(const JobRecord& record);
-  // Why the attempt makes no progress, as text: written again every 10 s, since watchers print each change.
+  // Sets the text why the attempt makes no progress. At most every 10 s, since watchers print each change.
   void ShowStandstill(const std::string& id, SoftJob& soft, Reason reason);
-  // What the rank's end has to do with others: a lost server, or a peer that lags. False: nothing is left to drive.
+  // Handles a rank's end that was caused by a lost server or a lagging peer. False: there is nothing more to do.
   bool TakeExitInOutage(const JobRecord& record, const muster::internal::v1::RankExited& exit);
   muster::internal::v1::RankExited WithLaggingPeer(const JobRecord& record,
                                                    muster::internal::v1::RankExited exit) const;
-  // measure.cc: what metrics count.
+  // measure.cc: metrics.
   void Count(Measure measure, std::string label = "", double value = 1);
   void MeasureTransition(const JobRecord& before, const JobRecord& after);
   void MeasureProgress(const JobRecord& job, SoftJob& soft);

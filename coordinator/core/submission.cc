@@ -9,7 +9,7 @@ namespace {
 using journal::v1::StoredJob;
 using muster::v1::Job;
 
-// How many of the newest jobs with one model and number of ranks are asked for their speed. Older ones say little.
+// How many of the newest jobs with the same model and number of ranks are used for the estimate. Older ones are less useful.
 constexpr int kMostAsked = 100;
 
 int RanksOfNewestAttempt(const StoredJob& job) {

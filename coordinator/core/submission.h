@@ -1,4 +1,4 @@
-// What a submission becomes, or would become: decided from the state alone.
+// Decides, from the state alone, what a submission becomes or would become.
 #pragma once
 
 #include "coordinator/core/soft.h"
@@ -10,8 +10,8 @@ namespace muster {
 // `auto` is gpu where a worker has one, otherwise cpu. Other devices stay.
 muster::v1::Device DecidedDevice(const State& state, muster::v1::Device device);
 
-// Fills in `preview.seconds` from the newest like job's tokens per second, with a note that names that job; without one,
-// with a note that the time is not known. A like job trained the same model (or preset) on the same device and on a number
+// Fills in `preview.seconds` from the tokens per second of the newest similar job, with a note that names that job; without
+// one, with a note that the time is not known. A similar job trained the same model (or preset) on the same device, on a number
 // of ranks that `planned` allows. `planned` has its device decided. Visits few jobs, however many there are.
 void EstimateSeconds(const State& state, const Soft& soft, const muster::v1::Job& planned,
                      muster::v1::TrainingPreview& preview);

@@ -20,7 +20,7 @@ class EstimateSecondsTest : public testing::Test {
     planned_.mutable_spec()->mutable_resources()->mutable_slots()->set_max(4);
   }
 
-  // A job that ended, like the planned one but for `change`.
+  // A job that has ended, like the planned one except for `change`.
   void Ran(const std::string& id, double tokens_per_second,
            const std::function<void(journal::v1::StoredJob&)>& change = {}) {
     JobRecord& record = state_.jobs[id];

@@ -14,8 +14,8 @@ using muster::v1::Job;
 using muster::v1::JobPhase;
 using muster::v1::Worker;
 
-// Why the job waits or makes no progress, where the soft state knows better than the record. `view`: a Job or a JobSummary
-// with the record's reason.
+// Replaces the record's reason if the soft state knows better why the job waits or makes no progress. `view`: a Job or a
+// JobSummary.
 template <typename View>
 void LayOver(const JobRecord& record, const Soft& soft, View& view) {
   if (const Reason waiting = WaitingReason(record, soft); !waiting.empty()) {
@@ -23,7 +23,7 @@ void LayOver(const JobRecord& record, const Soft& soft, View& view) {
       view.set_reason(waiting.text);
       view.set_reason_code(waiting.code);
     }
-    // The code stays that of the failure.
+    // Keeps the code of the failure.
     if (view.phase() == JobPhase::JOB_PHASE_RECOVERING) view.set_reason(absl::StrCat(view.reason(), "; ", waiting.text));
   }
   const auto found = soft.jobs.find(view.id());
@@ -32,7 +32,7 @@ void LayOver(const JobRecord& record, const Soft& soft, View& view) {
   view.set_reason_code(found->second.standstill.code);
 }
 
-// The metric that selects: what the specification names, or ndcg@10.
+// The metric that selects the best parameters: the specification's, or ndcg@10.
 void AddEvaluations(const journal::v1::StoredJob& job, muster::v1::JobSummary& summary) {
   const std::string& asked = job.spec().evaluate().metric();
   const std::string metric = asked.empty() ? "ndcg@10" : asked;

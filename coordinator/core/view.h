@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// Why the job is not placed: "needs 2 slots, 1 free". Empty: its record says, or no plan has come to it yet.
+// Why the job is not placed: "needs 2 slots, 1 free". Empty: the record has the reason, or no plan has reached the job yet.
 Reason WaitingReason(const JobRecord& record, const Soft& soft);
 absl::Status NoSuchJob(absl::string_view id);  // NOT_FOUND
 absl::StatusOr<muster::v1::Job> ViewJob(const State& state, const Soft& soft, const std::string& id);
@@ -23,7 +23,7 @@ muster::v1::JobSummary SummaryOf(const JobRecord& record, const Soft& soft);
 absl::StatusOr<muster::v1::Worker> ViewWorker(const State& state, const Soft& soft, const std::string& name,
                                               absl::Time now);
 std::vector<muster::v1::Worker> ViewWorkers(const State& state, const Soft& soft, absl::Time now);  // all
-// Pages, by name. INVALID_ARGUMENT: a token of something else.
+// Pages, by name. INVALID_ARGUMENT: the token is malformed.
 absl::StatusOr<muster::v1::ListWorkersResponse> PageOfWorkers(const State& state, const Soft& soft,
                                                               const muster::v1::ListWorkersRequest& request, absl::Time now);
 absl::StatusOr<muster::v1::ListQueuesResponse> PageOfQueues(const State& state,

@@ -1,5 +1,5 @@
-// Cost grows with what changes, not with what exists: events visit only what they must. The jobs that an event has no
-// business with are taken out of the state behind the index's back: a visit of one of them would fail.
+// The cost of an event depends on what changes, not on what exists. To prove it, jobs that an event must not visit are removed
+// from the state without updating the index: visiting one of them would fail.
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
@@ -31,7 +31,7 @@ class Cluster {
     for (const Record& record : decision.records) EXPECT_TRUE(Apply(record, state_).ok());
     return decision;
   }
-  // Some ticks, with the heartbeats that come between them.
+  // Some ticks, with heartbeats between them.
   void Pass() {
     for (int i = 0; i < 3; ++i) {
       now_ += absl::Seconds(1);
@@ -82,7 +82,7 @@ class Cluster {
   }
   std::string JobOf(int worker) const { return *state_.index.by_worker.at(absl::StrCat("w", worker)).begin(); }
 
-  // Whatever is not kept is not to be visited.
+  // All jobs but the kept ones must not be visited.
   void Hide(const std::function<bool(const JobRecord&)>& keep) {
     erase_if(state_.jobs, [&](const auto& job) { return !keep(job.second); });
   }

@@ -19,7 +19,7 @@ namespace muster {
 // An edge query → document. Edges of a query are sorted in the order of the user's files.
 struct Judgment {
   uint32_t document = 0;
-  uint32_t passage = 0;  // of the document
+  uint32_t passage = 0;  // the document's passage
   float grade = 1;       // > 0: relevant; 0: judged not relevant; meaningless for hard negatives
   uint16_t source = 0;   // index into sources()
   uint16_t hard_negative = 0;  // 0: the grade counts; kHardNegative or kIgnored
@@ -61,7 +61,7 @@ class Dataset {
   virtual std::span<const Judgment> judgments(uint32_t split, uint32_t query) const = 0;
 };
 
-// The text that a passage's tokens are made of: "title body" with one space, or the body alone if there is no title.
+// The text that a passage's tokens are made of: "title body" with one space, or only the body if there is no title.
 std::string PassageText(std::string_view title, std::string_view body);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Who may call what of the coordinator, through sockets.
+// Which callers may call which RPCs of the coordinator, through sockets.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

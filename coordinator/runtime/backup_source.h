@@ -1,4 +1,4 @@
-// What a backup of the coordinator contains: the journal, as of one moment, and the logs. Certificates, keys and
+// The content of a backup of the coordinator: the journal, as of one moment, and the logs. Certificates, keys and
 // tokens' digests are not included: they belong to the deployment.
 #pragma once
 

@@ -99,7 +99,7 @@ absl::StatusOr<std::vector<muster::v1::FileManifest>> BlobCollector::KeptManifes
   for (const std::string& digest : digests) {
     if (!known_.contains(digest)) {
       absl::StatusOr<muster::v1::FileManifest> read = client.GetManifest(digest);
-      if (absl::IsDataLoss(read.status())) read = client.GetManifest(digest);  // damaged there, or only on its way?
+      if (absl::IsDataLoss(read.status())) read = client.GetManifest(digest);  // perhaps damaged only in transit
       if (absl::IsNotFound(read.status())) continue;  // this server has none of its blobs
       if (absl::IsDataLoss(read.status())) {
         spdlog::warn("manifest {} is damaged: {}", digest, read.status().ToString());
@@ -118,8 +118,8 @@ absl::Status BlobCollector::CollectFrom(const std::shared_ptr<grpc::Channel>& se
   std::set<std::string> manifests, blobs;
   bool dropped = false;
   std::vector<std::string> page;
-  // In pages, so that the loop never stops for all of them. What comes to be referred to meanwhile is claimed by whoever
-  // stores it, as it is after the last page.
+  // In pages, so that the loop is never blocked for all of them. If something new is referred to between pages, the code that
+  // stores it claims the blob, just as after the last page.
   do {
     RETURN_IF_ERROR(backend_->Query([&](const State& state, const Soft&, absl::Time) {
       dropped = state.garbage.contains(manifest) && !IsReferenced(state, manifest);

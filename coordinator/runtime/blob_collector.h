@@ -1,6 +1,6 @@
-// Deletes the blobs of checkpoints that jobs dropped, one manifest after the other, on a thread of its own. One that
-// cannot be collected is tried again later and holds up no other. What is left when the coordinator ends is deleted
-// after its next start, because the journal remembers it.
+// Deletes the blobs of checkpoints that jobs dropped, one manifest after the other, in a separate thread. A manifest that
+// cannot be collected is retried later and does not block others. Those that remain when the coordinator ends are deleted after
+// its next start, because the journal remembers them.
 #pragma once
 
 #include <functional>
@@ -43,14 +43,14 @@ class BlobCollector {
   };
   void Run();
   absl::Status CollectFromAll(const Dropped& dropped);
-  // The kept manifests that the server has. One that is damaged there keeps nothing: nobody can read it again.
+  // The kept manifests that the server has. A damaged manifest keeps no blobs, because it can never be read again.
   absl::StatusOr<std::vector<muster::v1::FileManifest>> KeptManifests(BlobClient& client,
                                                                       const std::set<std::string>& digests);
   absl::Status CollectFrom(const std::shared_ptr<grpc::Channel>& server, const Dropped& dropped);
 
   const std::vector<std::shared_ptr<grpc::Channel>> servers_;
   Backend* backend_ = nullptr;
-  std::map<std::string, muster::v1::FileManifest> known_;  // by digest; the thread's own
+  std::map<std::string, muster::v1::FileManifest> known_;  // by digest; only for the thread
 
   absl::Mutex mutex_;
   std::multimap<absl::Duration, Dropped> queue_ ABSL_GUARDED_BY(mutex_);  // by when to try

@@ -71,8 +71,8 @@ absl::StatusOr<muster::v1::TrainingPreview> PreviewAt(const std::shared_ptr<grpc
   return response.preview();
 }
 
-// Datasets and models are stored where they were imported and pushed. A second server would lack what the first one
-// has, and half of the ranks would find nothing.
+// Datasets and models are stored only on the server that received them. With a second server, half of the ranks would find
+// nothing.
 absl::Status CheckDataAddress(const std::string& address) {
   if (address.empty()) return absl::InvalidArgumentError("--data: name the data server, as HOST:PORT");
   if (!absl::StrContains(address, ',') && !absl::StrContains(address, ' ')) return absl::OkStatus();
@@ -110,12 +110,12 @@ struct Coordinator::Parts {
 absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(const Options& options) {
   RETURN_IF_ERROR(CheckDataAddress(options.data_address));
   auto parts = std::make_unique<Parts>();
-  // First of all: a long replay is a start, not a failure.
+  // Before everything else, so that a long replay counts as starting and not as a failure.
   ASSIGN_OR_RETURN(parts->health, HealthServer::Start({.address = options.health, .clock = options.clock}));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> data_server, MakeChannel(options.data_address, options.security));
   const std::vector<std::shared_ptr<grpc::Channel>> channels = {data_server};
   parts->metrics = std::make_unique<CoordinatorMetrics>(MUSTER_VERSION, options.state);
-  // Below the limit the coordinator takes no new work either: what is left is the journal's.
+  // Below the limit the coordinator also refuses new work: the remaining space is for the journal.
   const HasRoom has_room = RoomIn(options.state, options.min_free_bytes);
   parts->logs = std::make_unique<LogStore>(options.state / "logs", LogStore::kMaxFile, has_room);
   parts->history = std::make_unique<MetricsHistory>(options.state / "logs", MetricsHistory::kMaxPoints, has_room);

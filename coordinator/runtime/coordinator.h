@@ -20,7 +20,7 @@ class Coordinator {
   struct Options {
     std::string listen = "127.0.0.1:7070";
     std::string metrics = "127.0.0.1:7071";
-    std::string health;  // HOST:PORT of the probes (common/rpc/health.h); empty: none are answered
+    std::string health;  // HOST:PORT of the probes (common/rpc/health.h); empty: no probes
     std::filesystem::path state;
     SecurityOptions security;
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none

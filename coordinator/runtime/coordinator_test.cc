@@ -187,7 +187,7 @@ TEST_F(CoordinatorTest, ADryRunAnswersWithThePlanAndLeavesNoTrace) {
     *request.mutable_spec() = SmallJob(2);
     request.mutable_spec()->mutable_data()->set_train(train);
     request.set_dry_run(true);
-    request.set_request_id(std::string(200, '-'));  // it is not looked at
+    request.set_request_id(std::string(200, '-'));  // a dry run ignores it
     return jobs_->SubmitJob(&context, request, &response);
   };
   muster::v1::SubmitJobResponse response;

@@ -19,7 +19,7 @@ namespace {
 
 // How long one turn handles agents' events, or users' calls. Heartbeats wait at most this long.
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(25);
-constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // of heartbeats and progress, for a turn
+constexpr absl::Duration kLongestWait = absl::Milliseconds(50);  // that heartbeats and progress wait for a turn
 constexpr absl::Duration kLongestPause = absl::Seconds(2);  // beyond a tick; if longer, the process was frozen
 
 absl::Status ShuttingDown() {
@@ -107,7 +107,7 @@ void EventLoop::Post(Event event) {
     agents_.emplace_back(std::move(event));
   } else if (auto* report = std::get_if<AgentReport>(&event)) {
     if (agents_.size() >= options_.capacity) {
-      // Its agent keeps what is not acknowledged, and sends it again over its next session.
+      // Its agent keeps unacknowledged reports, and sends them again in its next session.
       spdlog::warn("too many reports wait: worker {} must connect again", report->worker);
       options_.sessions->Close(report->session);
       return;

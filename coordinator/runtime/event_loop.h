@@ -7,11 +7,11 @@
 //   users' calls ─► queue (bounded) ─────┤                  └────► writer thread of the store
 //   timer, once per second ───────────────┘
 //
-// A turn takes the lanes in this order, and what was there when it began: an agent's progress is seen before its report of
-// the end, as it was sent. Heartbeats and progress replace what the loop has not reached yet, so that they are bounded by
-// sessions and attempts, and no reader of a session ever waits: overload must not read as silence. They wake nobody, and
-// wait up to 50 ms for a turn, which then takes all of them. What else a turn takes is bounded in time, so that a storm of
-// one kind keeps neither heartbeats nor ticks waiting.
+// A turn takes the lanes in this order, with the items that waited when it began. So an agent's progress is handled before its
+// report of the end, in the order of sending. A heartbeat or progress report replaces the previous one if the loop has not
+// reached it, so their number is bounded by sessions and attempts, and no reader of a session ever waits: overload must not
+// look like silence. They do not wake the loop, and wait up to 50 ms for a turn, which then takes all of them. The time for
+// other items is limited per turn, so that a storm of one kind delays neither heartbeats nor ticks.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ class EventLoop final : public Backend {
     CoordinatorMetrics* metrics = nullptr;
     std::function<void(const std::string& manifest)> collect;  // deletes a dropped checkpoint's blobs, at some later time
     std::function<void()> on_turn = [] {};                     // at every tick of the loop, by the loop
-    // Adds each assignment's ticket to what is sent to a worker; called on the loop's thread.
+    // Adds a ticket to each assignment that is sent to a worker; called on the loop's thread.
     std::function<void(muster::internal::v1::DesiredState& desired, const std::string& worker)> sign;
     std::string data_address;  // sent to every agent
     MetricsHistory* history = nullptr;  // of each job's metrics by step
@@ -72,7 +72,7 @@ class EventLoop final : public Backend {
   // The current gauges, computed on the loop's thread. Empty: the loop stops, or does not reach it within `wait`.
   std::vector<GaugeSample> TakeGauges(absl::Duration wait);
 
-  // From now on every Call is answered with UNAVAILABLE, reason SHUTTING_DOWN. Queries and agents are still served.
+  // Makes every later Call return UNAVAILABLE, reason SHUTTING_DOWN. Queries and agents are still served.
   void RefuseChanges();
 
   // Accepts no more events, answers waiting ones with UNAVAILABLE, flushes, and ends the thread. Idempotent.
@@ -107,11 +107,11 @@ class EventLoop final : public Backend {
   void HandleItem(const Item& item);
   // Handles the `count` oldest items of a lane. False: kLongestTurn passed before the last of them.
   bool Work(std::deque<Item>& lane, size_t count);
-  // Whether the session of a hello is gone: its agent has given it up and connects again.
+  // Whether the session of a hello has ended: its agent has given it up and connects again.
   bool IsDead(const Event& event) const;
   void FillGauges();
-  // Before each tick: reports to the core if since the last one the loop was frozen, or did not empty its queue, or the
-  // disk did not flush the loop's records.
+  // Called before each tick. Reports to the core if, since the last tick, the loop was frozen or did not empty its queue, or
+  // the disk did not flush the loop's records.
   void NoteDeafTime();
   void Plan();
   void Later(std::function<void()> act);
@@ -130,7 +130,7 @@ class EventLoop final : public Backend {
   bool drained_ = false;               // since the last tick a turn took all that was there when it began
   uint64_t durable_by_next_tick_ = 0;  // sequence number of a record
   absl::Duration deaf_for_;            // up to the last tick
-  std::string deaf_why_;  // empty: it keeps up
+  std::string deaf_why_;  // empty: the loop keeps up
 
   absl::Mutex mutex_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);   // users' calls and questions

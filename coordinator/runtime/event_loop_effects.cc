@@ -1,4 +1,4 @@
-// What the event loop does when the core has decided.
+// Carries out the core's decisions.
 #include <spdlog/spdlog.h>
 
 #include <utility>

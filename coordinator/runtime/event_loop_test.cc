@@ -19,7 +19,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kSoon = absl::Seconds(30);  // for what must happen; reached only by a fault
+constexpr absl::Duration kSoon = absl::Seconds(30);  // deadline for things that must happen; reached only after a fault
 
 class HandClock final : public Clock {
  public:
@@ -64,7 +64,7 @@ class EventLoopTest : public testing::Test {
     loop_ = *std::move(loop);
   }
 
-  // Asks on a thread of its own.
+  // Runs a question in a separate thread.
   void Ask(Backend::Look look) {
     threads_.emplace_back([this, look = std::move(look)] { EXPECT_TRUE(loop_->Query(look).ok()); });
   }
@@ -125,7 +125,7 @@ class EventLoopTest : public testing::Test {
     loop_->Post(started);
     ASSERT_EQ(JobA().job().phase(), muster::v1::JOB_PHASE_TRAINING);
   }
-  // Once the plan after the last event is made: a question of the next turn sees it.
+  // Returns after the plan that follows the last event: a question in the next turn sees it.
   JobRecord JobA() {
     JobRecord job;
     for (int turn = 0; turn < 2; ++turn) {
@@ -152,7 +152,7 @@ TEST_F(EventLoopTest, AHeartbeatReplacesTheOneThatWaits) {
   absl::Notification go;
   Hold(go);
   AgentHeartbeat draining{"w1", session_, {}}, newest{"w1", session_, {}};
-  draining.heartbeat.set_draining(true);  // alone it would take the job off the worker
+  draining.heartbeat.set_draining(true);  // without a newer heartbeat this would take the job off the worker
   loop_->Post(draining);
   loop_->Post(newest);
   go.Notify();

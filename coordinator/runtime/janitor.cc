@@ -22,7 +22,7 @@ using muster::internal::v1::SweepResponse;
 using muster::v1::CollectGarbageResponse;
 using muster::v1::GarbageCategory;
 
-constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // so that a coordinator that restarts often does this, too
+constexpr absl::Duration kFirstAfter = absl::Minutes(5);  // soon enough for a coordinator that restarts often
 constexpr absl::Duration kSweepWithin = absl::Minutes(10);
 constexpr size_t kRootsPerLook = 1000;  // manifests that one look at the state reads
 constexpr int kMostRoots = 10000;  // digests in one message, about 660 KB
@@ -130,7 +130,7 @@ absl::Status Janitor::CollectAll(bool dry_run, Operations::Handle& operation, Co
   RETURN_IF_ERROR(RetireJobs(dry_run, response));
   RETURN_IF_ERROR(begin("logs of jobs that are no longer known"));
   RETURN_IF_ERROR(RemoveLogs(dry_run, response));
-  RETURN_IF_ERROR(begin("the data server's stores, as an operation of its own"));
+  RETURN_IF_ERROR(begin("the data server's stores, as a separate operation"));
   return Sweep(dry_run, response);
 }
 
@@ -146,7 +146,7 @@ absl::Status Janitor::RetireJobs(bool dry_run, CollectGarbageResponse& response)
   }
 }
 
-// Logs first, then which jobs are known: a job that appears in between is known by then.
+// Lists logs before jobs, so that a job that appears in between is known.
 absl::Status Janitor::RemoveLogs(bool dry_run, CollectGarbageResponse& response) {
   std::set<std::string> ids = options_.logs->Jobs();
   RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
@@ -163,8 +163,8 @@ absl::Status Janitor::Sweep(bool dry_run, CollectGarbageResponse& response) {
   Roots roots;
   uint64_t epoch = 0;
   std::string after;
-  // In parts, so that the loop never stops for all of them. What a job comes to need meanwhile is claimed by whoever
-  // stores or resolves it, as it is after the last part.
+  // In parts, so that the loop is never blocked for all of them. If a job needs something new between two parts, the code that
+  // stores or resolves it claims it, just as after the last part.
   do {
     RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
       after = AddRoots(state, after, kRootsPerLook, roots);

@@ -1,5 +1,5 @@
 // Removes what nothing needs: records and logs of jobs that ended long ago, and everything in the data server that
-// neither a name nor a job refers to. On a thread of its own, periodically and on request.
+// neither a name nor a job refers to. Runs in a separate thread, periodically and on request.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,7 @@ class Janitor {
     LogStore* logs = nullptr;
     absl::Duration every = absl::Hours(1);
     absl::Duration unused = absl::Hours(24);  // content that was used within this time stays in any case
-    absl::Duration keep_ended = absl::Hours(24 * 90);  // jobs, after their end; infinite: for ever
+    absl::Duration keep_ended = absl::Hours(24 * 90);  // how long ended jobs are kept; infinite: forever
   };
   explicit Janitor(Options options) : options_(std::move(options)) {}
   ~Janitor() { Stop(); }
@@ -41,9 +41,9 @@ class Janitor {
   void Start();
   void Stop();
 
-  // Any thread; one call at a time. `user`: who asks. UNAVAILABLE while a data server is away or a backup runs. ABORTED
-  // (OPERATION_CANCELED): somebody canceled it; what it removed before stays removed. ALREADY_EXISTS (REQUEST_ID_REUSED): the
-  // user has sent this request id with another body; with the same body the first answer is returned.
+  // Any thread; one call at a time. `user`: the caller. UNAVAILABLE while a data server is unreachable or a backup runs.
+  // ABORTED (OPERATION_CANCELED): somebody canceled it; what was already removed stays removed. ALREADY_EXISTS
+  // (REQUEST_ID_REUSED): the user has sent this request id with another body; with the same body the first answer is returned.
   absl::StatusOr<muster::v1::CollectGarbageResponse> Collect(const muster::v1::CollectGarbageRequest& request,
                                                              const std::string& user) ABSL_LOCKS_EXCLUDED(collecting_);
 

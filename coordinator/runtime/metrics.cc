@@ -77,7 +77,7 @@ CoordinatorMetrics::CoordinatorMetrics(const std::string& version, std::filesyst
       counters_.emplace(measure, counters);
     }
   }
-  // Everything that GaugesOf may set.
+  // All gauges that GaugesOf may set.
   for (const MetricFamily& family : MetricCatalogue()) {
     const bool served_elsewhere = (family.programs & ~kCoordinatorServes) != 0;
     if (family.type != MetricType::kGauge || (family.programs & kCoordinatorServes) == 0 || served_elsewhere) continue;

@@ -17,13 +17,13 @@
 
 namespace muster {
 
-// The catalog's name for what Step() measures.
+// The catalog's name of a measure of Step().
 const char* FamilyOf(Measure measure);
 
 // Counters and histograms are thread-safe; SetGauges is not concurrent with itself.
 class CoordinatorMetrics {
  public:
-  // `folder`: of the state, whose volume is watched; empty: none is.
+  // `folder`: the state folder, whose volume is watched; empty: no volume is watched.
   CoordinatorMetrics(const std::string& version, std::filesystem::path folder);
 
   void CountTransition(muster::v1::JobPhase phase);
@@ -39,7 +39,7 @@ class CoordinatorMetrics {
   void SetGauges(const std::vector<GaugeSample>& samples);
 
   MetricRegistry& registry() { return metrics_; }
-  // What a scrape reads: the gauges are taken from the loop then, and at no other time. If `take` gives none, they stay.
+  // Collects the metrics for a scrape. Takes the gauges from the loop; if `take` returns none, they keep their values.
   std::shared_ptr<prometheus::Registry> WithGauges(std::function<std::vector<GaugeSample>()> take);
 
  private:

@@ -65,7 +65,8 @@ void AgentSession::OnReadDone(bool ok) {
 
 absl::Status AgentSession::Take() {
   if (outbox_ == nullptr) return Greet();
-  // An agent's heartbeats come every few seconds. One whose token was revoked learns why when it connects again.
+  // Heartbeats arrive every few seconds, so a revoked token is noticed quickly. The agent gets the reason when it connects
+  // again.
   if (!options_.admission->StillAdmitted(context_, call_).ok()) {
     return absl::UnavailableError("the session ended. Connect again.");
   }

@@ -1,6 +1,6 @@
-// One agent's session on the coordinator's side, without a thread of its own: gRPC's threads call it when something has
-// come or has been written, and the event loop when there is something to send. With two threads per session, most of what
-// a heartbeat cost was waking them.
+// One agent's session on the coordinator's side. It has no thread: gRPC's threads call it when a message has been read or
+// written, and the event loop calls it when there is something to send. With two threads per session, waking them was most of a
+// heartbeat's cost.
 //
 //   agent ── Hello, heartbeats, reports … ──► OnReadDone ──► Backend::Post        (never waits)
 //   agent ◄── Welcome, desired state … ────── StartWrite ◄── Outbox ◄── event loop
@@ -55,7 +55,7 @@ class AgentSession final : public grpc::ServerBidiReactor<muster::internal::v1::
   const Options options_;
   std::shared_ptr<AgentSession> self_;  // until OnDone
   AdmittedCall call_;
-  // Of the reader's calls alone, which come one at a time.
+  // Only for the reader's calls, which come one at a time.
   muster::internal::v1::AgentMessage incoming_;
   std::string worker_;
 
@@ -63,7 +63,7 @@ class AgentSession final : public grpc::ServerBidiReactor<muster::internal::v1::
   std::shared_ptr<Sessions::Outbox> outbox_;  // set by the first message
   absl::Mutex mutex_;
   muster::internal::v1::CoordinatorMessage outgoing_ ABSL_GUARDED_BY(mutex_);
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the call, once nothing more is read
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // the call's, when nothing more is read
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -64,7 +64,7 @@ grpc::Status ClusterServiceImpl::DrainWorker(ServerContext* context, const muste
     }));
     if (worker.ok()) {
       *response->mutable_worker() = *std::move(worker);
-    } else {  // known, but not connected: the drain holds for when it comes back
+    } else {  // known, but not connected: the drain applies when it returns
       response->mutable_worker()->set_name(drained);
       response->mutable_worker()->set_reason("not connected");
       response->mutable_worker()->set_reason_code(muster::v1::REASON_CODE_WORKER_NOT_CONNECTED);

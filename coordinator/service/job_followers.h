@@ -1,4 +1,4 @@
-// Those who wait for more of something that grows per job: the text of its logs, the history of its metrics. Thread-safe.
+// Wakes readers that wait for more of a job's growing data: the text of its logs, the history of its metrics. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace muster {
 
 class JobFollowers {
  public:
-  void Notify(const std::string& job_id);  // there is more of this job: others are not woken
+  void Notify(const std::string& job_id);  // wakes only the followers of this job
   void Stop();                             // every wait ends
 
  private:
@@ -27,7 +27,7 @@ class JobFollowers {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Somebody who follows one job.
+// A reader that follows one job.
 class JobFollower {
  public:
   JobFollower(JobFollowers& followers, std::string job_id);

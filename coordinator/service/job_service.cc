@@ -25,7 +25,7 @@ absl::Status Answer(absl::StatusOr<Job> job, Response& response) {
   return job.status();
 }
 
-// A submitter's commands are for jobs of his own.
+// A submitter may only command their own jobs.
 absl::Status CheckOwner(const AdmittedCall& call, const Job& job) {
   if (call.principal.role != Role::kSubmitter || job.owner() == call.principal.name) return absl::OkStatus();
   return WithReason(absl::PermissionDeniedError(absl::StrCat("job ", job.id(), " belongs to ", job.owner(), ", and you are ",
@@ -46,7 +46,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
                                                                   const muster::v1::JobSpec& filled) {
   muster::internal::v1::ResolveRequest resolve;
   *resolve.mutable_spec() = filled;
-  // The data server notes what was left out and perhaps should not have been.
+  // The data server's notes name data that was left out, perhaps by mistake.
   if (!given.data().negatives().has_per_query()) {
     resolve.mutable_spec()->mutable_data()->mutable_negatives()->clear_per_query();
   }
@@ -61,7 +61,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
   }
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
-    return absl::UnimplementedError("model.from: the data server is of an older version, and knows no checkpoints. Upgrade it.");
+    return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
   }
   return resolution;
 }
@@ -98,7 +98,7 @@ absl::StatusOr<Job> JobServiceImpl::SubmitJobFor(const std::string& owner, const
   submit.max_active_jobs = options_.max_active_jobs;
   submit.spec = request.spec();
   FillDefaults(submit.spec);
-  if (!request.request_id().empty()) {  // before anything that may answer otherwise by now
+  if (!request.request_id().empty()) {  // before any check whose result may have changed since the first request
     absl::StatusOr<Job> known = absl::NotFoundError("");
     RETURN_IF_ERROR(options_.backend->Query([&](const State& state, const Soft& soft, absl::Time) {
       const absl::StatusOr<const JobRecord*> found = FindSubmission(state, owner, request.request_id(), submit.spec);

@@ -1,4 +1,4 @@
-// JobService: parse, check who calls, enqueue, reply. Include in sources only.
+// JobService: parse, check the caller, enqueue, reply. Include in sources only.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ namespace muster {
 
 class JobServiceImpl final : public muster::v1::JobService::Service {
  public:
-  // Asks a data server what the names in a specification mean.
+  // Asks a data server to resolve the names in a specification.
   struct Resolution {
     muster::v1::ResolvedJob resolved;
     std::vector<std::string> notes;  // for the caller
@@ -37,7 +37,7 @@ class JobServiceImpl final : public muster::v1::JobService::Service {
     MetricsHistory* history = nullptr;
     Resolver resolve;
     Previewer preview;
-    std::function<std::string()> draw_id;  // a new job id at random
+    std::function<std::string()> draw_id;  // a new random job id
     uint32_t max_active_jobs = 0;          // of one owner; 0: no limit
     const std::atomic<bool>* stopping = nullptr;
   };

@@ -21,7 +21,7 @@ absl::Status ShuttingDown() {
   return absl::UnavailableError("the coordinator is shutting down. Running jobs continue; try again in a moment.");
 }
 
-// Whether following a log of this job can still bring anything.
+// Whether a log of this job can still grow.
 bool LogMayGrow(const Job& job) { return !IsFinal(job.phase()); }
 
 // Whether a watcher that has seen `last` has not seen `next`. The feed may still hold a view from before the first one.
@@ -42,7 +42,7 @@ absl::Status JobServiceImpl::Watch(ServerContext& context, const AdmittedCall& c
   Job last;
   if (first.ok()) last = *std::move(first);
   uint64_t version = 0;
-  // A revision above the job's own is of a state that a restore from a backup has undone.
+  // A revision above the job's own belongs to a state that a restore from a backup has undone.
   bool send = request.after_revision() == 0 || request.after_revision() != last.revision();
   while (status.ok()) {
     if (send) {
@@ -76,7 +76,7 @@ absl::Status JobServiceImpl::Logs(ServerContext& context, const AdmittedCall& ca
     if (!job.ok()) return job.status();
     if (options_.stopping->load()) return ShuttingDown();
     const bool last_look = !request.follow() || !LogMayGrow(*job);
-    if (last_look) {  // what came in before the job ended may still wait for the disk
+    if (last_look) {  // text from before the job's end may still wait for the disk
       const uint64_t announced = options_.logs->announced();
       while (!context.IsCancelled() && !options_.logs->WaitUntilSettled(announced, kLook)) {
       }
@@ -116,7 +116,7 @@ absl::Status JobServiceImpl::StreamMetrics(ServerContext& context, const Admitte
     if (options_.stopping->load()) return ShuttingDown();
     ASSIGN_OR_RETURN(const muster::v1::JobPhase phase, PhaseOf(request.id()));
     const bool last_look = !request.follow() || IsFinal(phase);
-    if (last_look) {  // what came in before the job ended may still wait for the disk
+    if (last_look) {  // text from before the job's end may still wait for the disk
       while (!context.IsCancelled() && !options_.history->WaitUntilWritten(kLook)) {
       }
     }

@@ -1,4 +1,4 @@
-// What the ranks print, one file per rank: FOLDER/JOB/ATTEMPT-RANK.log, at most 16 MiB each. Thread-safe.
+// The output of ranks, one file per rank: FOLDER/JOB/ATTEMPT-RANK.log, at most 16 MiB each. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,11 @@ class LogStore {
   explicit LogStore(std::filesystem::path folder, uint64_t max_file = kMaxFile, HasRoom has_room = AlwaysRoom())
       : folder_(std::move(folder)), max_file_(max_file), has_room_(std::move(has_room)) {}
 
-  // `job_id` must be a valid name (common/files.h). Past the file's limit, and while the disk has no room, the text is
-  // dropped; a line in its place says so.
+  // `job_id` must be a valid name (common/files.h). Past the file's limit, and while the disk has no room, the text is dropped
+  // and replaced by a line about that.
   absl::Status Append(const std::string& job_id, uint32_t attempt, uint32_t rank, const std::string& text);
 
-  // Everything of the job, its metrics included.
+  // Removes everything of the job, including its metrics.
   absl::Status Remove(const std::string& job_id);
   std::set<std::string> Jobs() const;  // ids of the jobs that have files
   uint64_t BytesOf(const std::string& job_id) const;
@@ -45,8 +45,8 @@ class LogStore {
 
   JobFollowers& followers() { return followers_; }  // of each job's text
 
-  // Text that agents sent and that waits for the disk: announced when it comes in, settled in the same order once it is
-  // appended or given up. A reader that must see all that was sent before now takes `announced()`, then waits for it.
+  // Text from agents that waits for the disk: announced when it arrives, and settled in the same order when it is appended or
+  // dropped. A reader that must see everything sent so far takes `announced()` and waits for it.
   void Announce();
   void Settle();
   uint64_t announced() const;

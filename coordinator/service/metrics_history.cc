@@ -25,7 +25,7 @@ bool IsAfter(const StepMetrics& point, const MetricsHistory::Cursor& cursor) {
   return std::tuple(point.attempt(), point.step()) > std::tuple(cursor.attempt, cursor.step);
 }
 
-// Whole points; what a crash left of the last one is left out.
+// Reads complete points; ignores one that a crash left incomplete at the end.
 std::vector<StepMetrics> ParsePoints(const std::string& bytes, bool& torn) {
   std::vector<StepMetrics> points;
   google::protobuf::io::ArrayInputStream stream(bytes.data(), static_cast<int>(bytes.size()));
@@ -79,7 +79,7 @@ bool MetricsHistory::HasRoomNow() {
 absl::StatusOr<MetricsHistory::Tail*> MetricsHistory::TailOf(const std::string& job_id) {
   const auto known = tails_.find(job_id);
   if (known != tails_.end()) return &known->second;
-  if (tails_.size() >= kMostTails) tails_.clear();  // they are read again where they are needed
+  if (tails_.size() >= kMostTails) tails_.clear();  // they are read again when needed
   Tail tail;
   std::error_code error;
   if (std::filesystem::exists(PathOf(job_id), error)) {
@@ -115,7 +115,7 @@ absl::Status MetricsHistory::Append(const std::string& job_id, const StepMetrics
   google::protobuf::util::SerializeDelimitedToOstream(point, &file);
   file.close();
   if (!file) {
-    tails_.erase(job_id);  // the next point repairs what this one may have left
+    tails_.erase(job_id);  // the next point repairs an incomplete one
     return absl::DataLossError(absl::StrCat(PathOf(job_id).string(), ": cannot be written. Is the disk full?"));
   }
   ++tail->points;

@@ -1,5 +1,5 @@
-// Each job's metrics by step, one file per job: FOLDER/JOB/steps.pb, beside its logs. A file has at most a fixed number of
-// points: when it is full, every second one goes, so that old steps grow sparse and recent ones stay dense.
+// Each job's metrics by step, one file per job: FOLDER/JOB/steps.pb, next to its logs. A file has a fixed maximum of points:
+// when it is full, every second one is removed, so that old steps become sparse and recent ones stay dense.
 //
 // Thread-safe. Recording never blocks; reading reads files.
 #pragma once
@@ -28,19 +28,19 @@ class MetricsHistory {
   explicit MetricsHistory(std::filesystem::path folder, size_t max_points = kMaxPoints, HasRoom has_room = AlwaysRoom())
       : folder_(std::move(folder)), max_points_(max_points), has_room_(std::move(has_room)) {}
 
-  // Points of one job come in the order of attempt and step; one that is not above the last is dropped. `job_id` must be
+  // Points of one job must come in the order of attempt and step; others are dropped. `job_id` must be
   // a valid name (common/files.h). Dropped, with a line in the log, if the disk is too slow or has no room.
   void Record(const std::string& job_id, muster::v1::StepMetrics point);
 
-  // What a reader has seen. The first one has seen nothing.
+  // How far a reader has read. The initial one has read nothing.
   struct Cursor {
     uint32_t attempt = 0;
     uint64_t step = 0;
   };
-  // The points after the cursor, at most `most`, and moves it behind them.
+  // Returns at most `most` points after the cursor, and moves the cursor past them.
   absl::StatusOr<std::vector<muster::v1::StepMetrics>> Read(const std::string& job_id, size_t most, Cursor& cursor) const;
 
-  // Waits until all that was recorded before this call is on the disk or given up, at most `wait`.
+  // Waits at most `wait` until everything recorded before this call is on disk or dropped.
   bool WaitUntilWritten(absl::Duration wait);
 
   JobFollowers& followers() { return followers_; }
@@ -62,14 +62,14 @@ class MetricsHistory {
   const size_t max_points_;
   const HasRoom has_room_;
   JobFollowers followers_;
-  // Of the writer's thread alone: whether the disk was full at the last point, and the files' tails.
+  // Only for the writer's thread: whether the disk was full at the last point, and the files' tails.
   bool full_ = false;
   std::map<std::string, Tail> tails_;
   absl::Mutex mutex_;
   uint64_t recorded_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  DiskWorker writer_;  // last: it ends before what it uses
+  DiskWorker writer_;  // declared last, so that it ends before the members that it uses
 };
 
 }  // namespace muster

@@ -44,7 +44,7 @@ class MetricsHistoryTest : public testing::Test {
 };
 
 TEST_F(MetricsHistoryTest, KeepsNothingWhileTheDiskIsFull) {
-  bool room = true;  // the writer asks
+  bool room = true;  // what the disk reports to the writer
   MetricsHistory history(folder_, MetricsHistory::kMaxPoints, [&room] { return room; });
   for (const uint64_t step : {1, 2, 3}) {
     room = step != 2;

@@ -1,6 +1,6 @@
 // The keys and values through which an attempt's ranks find each other: a c10d store, kept in memory, open from the
-// attempt's start to its end. Thread-safe. A coordinator restart empties it, which only matters to attempts whose
-// ranks are still looking for each other: they time out, fail and start again.
+// attempt's start to its end. Thread-safe. A coordinator restart empties it, which only affects attempts whose ranks have not
+// connected yet: they time out, fail and start again.
 #pragma once
 
 #include <functional>
@@ -27,13 +27,13 @@ inline constexpr absl::Duration kMaxStoreWait = absl::Seconds(30);
 
 class RendezvousStore {
  public:
-  // `workers`: those that have a rank of the attempt.
+  // `workers`: the workers that run a rank of the attempt.
   void Open(const std::string& job_id, uint32_t attempt, std::vector<std::string> workers);
   void Close(const std::string& job_id, uint32_t attempt);  // waiting calls end
   void CloseAll();
 
-  // One operation, of a rank that runs on one of the attempt's workers (otherwise PERMISSION_DENIED). FAILED_PRECONDITION: the attempt is not open (it ended, or has not begun). CANCELLED: `gone` became
-  // true while it waited (checked a few times per second).
+  // Executes one operation of a rank on one of the attempt's workers (else PERMISSION_DENIED). FAILED_PRECONDITION: the attempt
+  // is not open (it ended, or has not begun). CANCELLED: `gone` became true during the wait (checked a few times per second).
   absl::StatusOr<muster::internal::v1::RendezvousResponse> Do(const muster::internal::v1::RendezvousRequest& request,
                                                               const Principal& caller,
                                                               const std::function<bool()>& gone);

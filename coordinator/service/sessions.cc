@@ -26,7 +26,7 @@ void Sessions::Outbox::OnChange(std::function<void()> act) {
   Tell();
 }
 
-// Calls without the lock, because `act` looks at once.
+// Calls `act` without the lock, because it uses the outbox immediately.
 void Sessions::Outbox::Tell() {
   std::function<void()> act;
   {

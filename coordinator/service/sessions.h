@@ -1,5 +1,5 @@
-// The agents' open streams, by session number. Which session a worker has is the core's knowledge alone (Soft): every
-// effect names its session. Thread-safe; the event loop sends, the stream (agent_session.h) writes.
+// The agents' open streams, by session number. Only the core (Soft) knows which session a worker has, so every effect names its
+// session. Thread-safe; the event loop sends, the stream (agent_session.h) writes.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +24,13 @@ class Sessions {
     // Does not wait.
     enum class Found { kMessage, kNothing, kClosed };
     Found TryNext(muster::internal::v1::CoordinatorMessage& message);
-    // From now on `act` is called when TryNext may find something else, by whoever brings it. Call this once; `act` is
-    // called at once, too, if there is something already.
+    // Makes the thread that adds a message, or closes the outbox, call `act`. If there is a message already, calls `act`
+    // immediately. Call this once.
     void OnChange(std::function<void()> act);
     void Push(muster::internal::v1::CoordinatorMessage message);
-    // Leaves out a desired state that is the same as the last one of this session, unless `repeat`.
+    // Drops a desired state that equals the last one of this session, unless `repeat` is set.
     void PushDesired(const muster::internal::v1::DesiredState& desired, bool repeat);
-    // Replaces an acknowledgment that still waits.
+    // Replaces an acknowledgment that has not been sent.
     void PushAck(uint64_t sequence);
     void Close();
 
@@ -44,10 +44,10 @@ class Sessions {
     bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   };
 
-  // A new stream. Its number, higher than every number before, names it in events and effects.
+  // Registers a new stream. Its number, higher than all previous ones, identifies it in events and effects.
   std::pair<uint64_t, std::shared_ptr<Outbox>> Open();
   void Close(uint64_t session);
-  void CloseAll();  // and every later one at once
+  void CloseAll();  // also closes every later one immediately
 
   std::shared_ptr<Outbox> Find(uint64_t session);  // null: gone
 

@@ -15,7 +15,7 @@ namespace muster {
 
 class WatchFeed {
  public:
-  // A view that the loop made; ended jobs leave the feed when their last watcher has seen them.
+  // Publishes a view from the loop. Ended jobs are removed when their last watcher has seen them.
   void Publish(muster::v1::Job job);
   void PublishReason(muster::v1::Job job);  // only if its reason has changed
   void Stop();  // every wait ends
@@ -27,9 +27,9 @@ class WatchFeed {
   std::vector<std::string> WatchedJobs();
 
   enum class News { kChanged, kNone, kStopped };
-  // Lets `pace` pass between two views of one stream. True: stopped.
+  // Waits so that `pace` passes between two views of one stream. True: the feed was stopped.
   bool Pace(absl::Duration pace);
-  // Waits for a view newer than `version` (which it then is), at most `wait`.
+  // Waits at most `wait` for a view newer than `version`, and sets `version` to it.
   News Next(const std::string& job_id, absl::Duration wait, uint64_t& version, muster::v1::Job& job);
 
  private:

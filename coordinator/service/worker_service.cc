@@ -44,7 +44,7 @@ void WorkerServiceImpl::Forward(const std::string& worker, uint64_t session, Age
 }
 
 void WorkerServiceImpl::StoreLog(const std::string& worker, const muster::internal::v1::LogText& log) {
-  bool runs = false;  // no path of a client is ever opened: the job must be one of ours
+  bool runs = false;  // the id becomes part of a path, so it must be a known job
   absl::Status status = options_.backend->Query([&](const State& state, const Soft&, absl::Time) {
     const JobRecord* job = FindJob(state, log.job_id());
     if (job == nullptr) return;

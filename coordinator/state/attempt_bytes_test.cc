@@ -1,4 +1,4 @@
-// What one attempt writes to the journal, by the number of its ranks.
+// Measures how many bytes one attempt writes to the journal, by the number of its ranks.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -16,7 +16,7 @@ struct Bytes {
   Store::Written all;  // from the first attempt on
 };
 
-// What `attempts` attempts after `before` others write.
+// Measures `attempts` attempts, after `before` others.
 Bytes BytesOf(uint32_t ranks, int before, int attempts) {
   const auto folder = MakeScratchFolder(std::filesystem::temp_directory_path(), "attempt-bytes");
   EXPECT_TRUE(folder.ok()) << folder.status();
@@ -52,7 +52,7 @@ TEST(AttemptBytes, DoNotGrowWithTheAttemptsBefore) {
   EXPECT_LT(BytesOf(16, /*before=*/102, /*attempts=*/5).entries, 1.1 * BytesOf(16, /*before=*/2, /*attempts=*/5).entries);
 }
 
-// Rows, too: each record pays for twice its bytes.
+// The number of rows is bounded, too: each record pays for items of twice its bytes.
 TEST(AttemptBytes, RowsArePaidForByRecords) {
   for (const uint32_t ranks : {8, 64}) {
     const Bytes bytes = BytesOf(ranks, 20, 1);

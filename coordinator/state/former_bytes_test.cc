@@ -1,4 +1,5 @@
-// Bytes that former versions wrote to the journal still mean the same. protoc made them from those versions' proto files.
+// Bytes that former versions wrote to the journal still have the same meaning. protoc made them from those versions' proto
+// files.
 #include <gtest/gtest.h>
 
 #include "absl/strings/escaping.h"
@@ -9,7 +10,7 @@
 namespace muster {
 namespace {
 
-// The record, of which nothing is unknown.
+// Parses the record, and checks that no field is unknown.
 Record RecordFrom(absl::string_view hex) {
   Record record;
   EXPECT_TRUE(record.ParseFromString(absl::HexStringToBytes(hex)));

@@ -1,6 +1,6 @@
-// When which item is written: the items are the state on disk, and the journal is what has changed since. Every entry pays
-// for writing items, in bytes. So what is written in all is at most three times the entries, and the journal is never longer
-// than it takes to pay for all items once. Oldest changes first, so that the journal's oldest entries can go.
+// Decides when to write which item. Items are the state on disk, the journal holds the changes since then. Every journal entry
+// pays for writing items, in bytes. So the total written is at most three times the entries, and the journal is never longer
+// than what pays for all items once. Oldest changes come first, so that the journal's oldest entries can be dropped.
 //
 //   entries     a1 b1 a2 a3 c1 …       b and c are small, a is large
 //   Next        none, until more than `least` entries wait; then a, as soon as it is paid for; then b, …
@@ -17,16 +17,16 @@ namespace muster {
 
 class ItemSchedule {
  public:
-  // So many entries are never worth an item.
+  // While at most this many entries wait, no item is written.
   explicit ItemSchedule(uint64_t least) : least_(least) {}
 
   void NoteEntry(const std::string& key, uint64_t sequence, uint64_t bytes);
-  // The item that is due: the one that changed longest ago, if its `size(key)` in bytes is paid for. The caller writes it
-  // as it is after the newest entry. `size` is asked once per item.
+  // The next item to write: the one that changed longest ago, if its `size(key)` in bytes is paid for. The caller writes its
+  // state after the newest entry. `size` is called once per item.
   template <typename Size>
   std::optional<std::string> Next(Size size);
 
-  // Items have all entries up to this one.
+  // All entries up to this one are contained in items.
   uint64_t covered() const { return oldest_.empty() ? newest_ : oldest_.begin()->first - 1; }
 
  private:
@@ -35,8 +35,8 @@ class ItemSchedule {
   const uint64_t least_;
   uint64_t newest_ = 0;  // sequence number of the newest entry
   uint64_t paid_ = 0;    // bytes
-  std::map<uint64_t, std::string> oldest_;   // oldest entry that its item does not have → key
-  std::map<std::string, uint64_t> changed_;  // the other way round
+  std::map<uint64_t, std::string> oldest_;   // oldest entry that the key's item does not contain → key
+  std::map<std::string, uint64_t> changed_;  // the inverse of oldest_
   std::optional<uint64_t> next_size_;        // of the first of `oldest_`
 };
 

@@ -60,7 +60,7 @@ TEST(ItemSchedule, BoundsBothWhatIsWrittenAndWhatIsReplayed) {
     uint64_t entries = 0, items = 0;
     for (uint64_t sequence = 1; sequence <= 50000; ++sequence) {
       const uint64_t bytes = 20 + draw() % 100;
-      // A few change all the time, the others seldom.
+      // A few items change all the time, the others rarely.
       schedule.NoteEntry(absl::StrCat("key", draw() % 10 == 0 ? draw() % 50 : draw() % 3), sequence, bytes);
       entries += bytes;
       while (const auto key = schedule.Next([&](const std::string& next) { return sizes.at(next); })) items += sizes.at(*key);

@@ -43,8 +43,8 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-// Whether the last fault of the database's file or of its log was a quota, or a limit on the size of files: SQLite has a
-// code of its own for a full volume alone.
+// Whether the last fault of the database's file or of its log was a quota, or a limit on the size of files: SQLite only has a
+// code for a full volume.
 bool FoundNoSpace(sqlite3* database) {
   for (const int operation : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
     sqlite3_file* file = nullptr;
@@ -150,7 +150,7 @@ absl::Status Journal::Write(absl::Span<const JournalEntry> entries, absl::Span<c
   RETURN_IF_ERROR(Execute("BEGIN IMMEDIATE"));
   absl::Status status = WriteAll(entries, items, covered);
   if (status.ok()) status = Execute("COMMIT");
-  // Not after every fault is there still a transaction.
+  // Some faults have already ended the transaction.
   if (!status.ok() && sqlite3_get_autocommit(database_) == 0) Execute("ROLLBACK").IgnoreError();
   return status;
 }
@@ -159,7 +159,7 @@ absl::Status Journal::WriteAll(absl::Span<const JournalEntry> entries, absl::Spa
   Statement insert(database_, "INSERT INTO journal(sequence, record) VALUES(?1, ?2)");
   if (!insert.ok()) return Error("append");
   for (const JournalEntry& entry : entries) {
-    if (entry.sequence <= covered) continue;  // an item of this transaction has it
+    if (entry.sequence <= covered) continue;  // an item of this transaction contains it
     insert.Bind(1, entry.sequence);
     insert.BindBlob(2, entry.bytes);
     if (!insert.Run()) return Error("append");

@@ -4,7 +4,7 @@
 //   journal(sequence INTEGER PRIMARY KEY, record BLOB)         records, oldest first
 //   item(key TEXT PRIMARY KEY, sequence INTEGER, record BLOB)  one row per job, worker, manifest of garbage, and one for
 //                                                              the epoch: the record that makes it as it was after
-//                                                              `sequence`. Records of its key up to there are in it.
+//                                                              `sequence`. It contains all records of its key up to there.
 //   PRAGMA user_version                                        the format; 0: format 1, before it was written down. What
 //                                                              older formats meant: coordinator/core/former_records.h
 //
@@ -25,8 +25,8 @@ struct sqlite3;
 
 namespace muster {
 
-// Raised where a coordinator of the previous version could no longer read what this one writes, or would lose some of it.
-// Additions that it may ignore (new fields) leave it as it is.
+// Incremented when a coordinator of the previous version could no longer read this version's files, or would lose data. New
+// fields that it may ignore do not change it.
 inline constexpr int kJournalFormat = 3;
 inline constexpr int kFirstFormatWithItems = 3;
 
@@ -37,7 +37,7 @@ struct JournalEntry {
 struct JournalItem {
   std::string key;
   uint64_t sequence = 0;
-  std::string bytes;  // a Record; empty: there is no such item any more
+  std::string bytes;  // a Record; empty: the item was removed
 };
 struct JournalSnapshot {  // of a former format
   uint64_t sequence = 0;
@@ -47,11 +47,11 @@ struct JournalSnapshot {  // of a former format
 // Not thread-safe: opened and loaded by one thread, then written by one thread.
 class Journal {
  public:
-  // FAILED_PRECONDITION: a newer version has written it. An older format stays as it is until Upgrade.
+  // FAILED_PRECONDITION: a newer version has written it. An older format stays unchanged until Upgrade.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const std::filesystem::path& file);
   ~Journal();
 
-  int format() const { return format_; }  // as it was opened
+  int format() const { return format_; }  // the file's format when it was opened
   // Replaces everything in a file of a former format, and marks the file as kJournalFormat, in one transaction.
   absl::Status Upgrade(absl::Span<const JournalItem> items);
 

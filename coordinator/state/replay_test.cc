@@ -1,4 +1,4 @@
-// The state after a restart is the state before it, whatever happened: random events of a small cluster, decided by the core
+// The state after a restart equals the state before it: random events of a small cluster, decided by the core
 // and committed to a store that is closed and opened again at random moments.
 #include <gtest/gtest.h>
 
@@ -99,7 +99,7 @@ class World {
     return event;
   }
 
-  // Of a running attempt, from a worker that has a part of it.
+  // A report about a running attempt, from one of its workers.
   Event Report() {
     const std::string job = Job();
     const JobRecord* record = FindJob(store_->state(), job);
@@ -165,7 +165,7 @@ class World {
 
   void Give(const Event& event) {
     Decision decision = Step(store_->state(), soft_, event, now_);
-    // What the records say, all of each job.
+    // The full records, with all of each job.
     std::map<std::string, std::string> whole;
     for (const Record& record : decision.records) {
       if (record.has_job()) whole[record.job().job().id()] = record.SerializeAsString();

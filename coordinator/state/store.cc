@@ -85,7 +85,7 @@ absl::Status Store::CannotRead(absl::string_view what) const {
 
 absl::Status Store::Replay() {
   if (journal_->format() < kFirstFormatWithItems) return ReplayFormer();
-  std::map<std::string, uint64_t> has;  // key → the entry up to which its item has all
+  std::map<std::string, uint64_t> has;  // key → the last entry that its item contains
   ASSIGN_OR_RETURN(const std::vector<JournalItem> items, journal_->LoadItems());
   for (const JournalItem& item : items) {
     Record record;
@@ -99,7 +99,7 @@ absl::Status Store::Replay() {
   std::vector<Record> records;
   for (const JournalEntry& entry : entries) {
     if (!records.emplace_back().ParseFromString(entry.bytes)) return CannotRead(absl::StrCat("record ", entry.sequence));
-    // Its item may be gone already. What was said of a job before it was removed means nothing any more.
+    // Its item may have been removed already. Changes of a job before its removal are irrelevant.
     if (!records.back().has_removed()) continue;
     uint64_t& known = has[KeyOf(records.back())];
     known = std::max(known, entry.sequence - 1);
@@ -119,7 +119,7 @@ absl::Status Store::Replay() {
   return absl::OkStatus();
 }
 
-// A snapshot and records that each replace what their key had before. All of it becomes items.
+// A former format: a snapshot, and records that each replace the previous one of their key. Converts everything to items.
 absl::Status Store::ReplayFormer() {
   ASSIGN_OR_RETURN(const JournalSnapshot snapshot, journal_->LoadFormerSnapshot());
   if (!snapshot.bytes.empty()) {
@@ -182,7 +182,7 @@ std::vector<JournalItem> Store::TakeDueItems() {
     is_copied = false;
     const std::optional<std::string> key = schedule_.Next(size);
     if (!key.has_value()) break;
-    if (!is_copied) record = RecordOfKey(*key, state_);  // an earlier commit asked for its size
+    if (!is_copied) record = RecordOfKey(*key, state_);  // an earlier commit already computed its size
     items.push_back({*key, committed_, record.has_value() ? DeterministicBytes(*record) : ""});
     written_.items += items.back().bytes.size();
   }

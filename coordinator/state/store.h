@@ -7,13 +7,13 @@
 //   loop thread:   Commit(r1, r2) → 2    Commit(r3) → 3
 //   writer thread:                 [r1 r2 r3] one transaction, one fsync  → on_durable(3)
 //
-// A record of a job that is known is written as what changed of it, so that what an attempt writes in its life is linear
-// in its ranks. Beside the records, each commit writes some items (journal.h), as item_schedule.h says. No commit waits for
-// a pass over all jobs, and a restart replays no more than what the items do not have.
+// For a known job only the changes of its record are written, so that the bytes of a whole attempt are linear in its ranks. In
+// addition to the records, each commit writes some items (journal.h), chosen by item_schedule.h. No commit waits for a pass
+// over all jobs, and a restart replays only the entries that the items do not contain.
 //
-// A flush for which the disk has no space is tried again until it has: nothing is durable meanwhile, and nothing is lost.
-// Any other that fails ends the process: what was applied but not written must not be seen. It restarts and replays.
-// The folder is locked, so that no second coordinator opens it; a kill releases the lock.
+// If the disk is full, a flush is retried until there is space: until then nothing becomes durable, and nothing is lost. Any
+// other failed flush ends the process, because changes that were applied but not written must not be visible. It restarts and
+// replays. The folder is locked, so that no second coordinator opens it; a kill releases the lock.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ class Store {
     std::filesystem::path folder;  // made if absent; on a local disk
     absl::Duration group_delay = absl::Milliseconds(2);
     size_t group_size = 256;
-    uint64_t least_entries = 1000;   // that stay in the journal: no item is written for their sake
+    uint64_t least_entries = 1000;   // how many entries may stay in the journal before items are written
     size_t items_per_commit = 8;     // at most
     // Called by the writer thread, with the highest sequence number that is on disk.
     std::function<void(uint64_t sequence)> on_durable = [](uint64_t) {};
@@ -51,12 +51,12 @@ class Store {
     std::function<void(absl::Duration)> on_flush_time = [](absl::Duration) {};
     // Called by the writer thread when it begins to wait for space.
     std::function<void()> on_full = [] {};
-    // Ends the process; tests look instead.
+    // Ends the process. Tests replace it.
     std::function<void(const absl::Status&)> on_failure;
   };
 
   // Loads the items, replays the journal, and raises the epoch (durable when this returns); a folder that was restored from a
-  // backup begins as core/restore.h says. FAILED_PRECONDITION: another coordinator has the folder, or its restore
+  // backup begins as core/restore.h says. FAILED_PRECONDITION: another coordinator uses the folder, or its restore
   // was not finished.
   static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
   ~Store();  // flushes what is pending
@@ -64,7 +64,7 @@ class Store {
   // Only the thread that commits may look.
   const State& state() const { return state_; }
 
-  // Lets records that nobody looked at lately take less memory. References to records end here. Call it often.
+  // Compacts records that were not accessed recently. Invalidates references to records. Call it often.
   void Settle() { state_.jobs.Settle(); }
 
   // Applies the records, and queues them for the disk. Returns the sequence number of the last one. Never blocks.
@@ -74,7 +74,7 @@ class Store {
   // Waits until everything that was committed is on disk (or a flush failed); returns the highest number that is.
   uint64_t Flush();
 
-  // What was committed since Open, in bytes of records. Only the thread that commits may look.
+  // The bytes of records committed since Open. Only for the thread that commits.
   struct Written {
     uint64_t entries = 0, items = 0;
   };
@@ -93,13 +93,13 @@ class Store {
   absl::Status CannotRead(absl::string_view what) const;
   void Write();  // the writer thread
   bool WriteGroup(Pending pending);
-  // Tries until there is space, or the store closes.
+  // Retries until there is space, or the store closes.
   absl::Status WriteWhenThereIsSpace(const std::function<absl::Status()>& write, absl::Status status);
-  // The items that are due, as they are now.
+  // The items to write, with their present state.
   std::vector<JournalItem> TakeDueItems();
 
   const Options options_;
-  State state_;  // changed by Commit (and Replay) alone
+  State state_;  // changed only by Commit (and Replay)
   uint64_t committed_ = 0;
   ItemSchedule schedule_;
   Written written_;

@@ -76,7 +76,7 @@ class FullVolume {
 };
 
 TEST_F(StoreTest, WaitsForSpaceAndLosesNothing) {
-  constexpr uint64_t kJobs = 200;  // more than the files have room for
+  constexpr uint64_t kJobs = 200;  // more than fit in the files
   {
     absl::Notification full;
     Store::Options options = Options();
@@ -123,14 +123,14 @@ TEST_F(StoreTest, RefusesASecondOwner) {
 TEST_F(StoreTest, RefusesAStateThatIsNotWhole) {
   {
     Record broken = JobNumber(1);
-    broken.mutable_job()->mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);  // on nothing
+    broken.mutable_job()->mutable_job()->set_phase(muster::v1::JOB_PHASE_TRAINING);  // without a running attempt
     const auto store = Open(Options());
     store->Commit({broken});
     store->Flush();
   }
   const auto again = Store::Open(Options());
   EXPECT_EQ(again.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training beside its attempt"));
+  EXPECT_THAT(std::string(again.status().message()), HasSubstr("job \"j1\" is training, which does not fit its attempt"));
 }
 
 TEST_F(StoreTest, SeesWhatItCommittedAtOnce) {
@@ -166,7 +166,7 @@ void Tamper(const std::filesystem::path& folder, const std::string& sql) {
 }
 
 // Jobs change, come and go while items are written one at a time.
-TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
+TEST_F(StoreTest, ItemsThatAreWrittenDuringCommitsReplayToTheSameState) {
   for (int commits = 1; commits <= 60; commits += 7) {
     std::filesystem::remove_all(folder_);
     Store::Options options = Options();
@@ -193,7 +193,7 @@ TEST_F(StoreTest, ItemsThatAreWrittenBesideCommitsReplayToTheSameState) {
   }
 }
 
-// How many rows the table of a closed store has.
+// The number of rows in a table of a closed store.
 int64_t Rows(const std::filesystem::path& folder, const std::string& table) {
   sqlite3* database = nullptr;
   EXPECT_EQ(sqlite3_open((folder / "coordinator.db").c_str(), &database), SQLITE_OK);
@@ -320,7 +320,7 @@ TEST_F(StoreTest, FlushesInGroupsAndSaysSo) {
   EXPECT_LT(flushes, 500);
 }
 
-// A child commits and prints what was reported to be durable; it is killed in the middle of it.
+// A child commits and prints the numbers that were reported as durable; it is killed in the middle.
 TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
   for (int round = 0; round < 3; ++round) {
     int pipe_ends[2];
@@ -356,7 +356,7 @@ TEST_F(StoreTest, LosesNothingAcknowledgedWhenKilled) {
     ASSERT_TRUE(WIFSIGNALED(status));
     const auto store = Open(Options());
     ASSERT_NE(store, nullptr);
-    // Every record is a job of its own, except for the epochs, one per start.
+    // Every record is a different job, except for the epochs, one per start.
     const uint64_t epochs_before = store->state().epoch - 1;
     EXPECT_GE(store->state().jobs.size() + epochs_before, acknowledged) << "round " << round;
     EXPECT_EQ(store->state().jobs.size(), store->state().last_sequence) << "a hole in the journal, round " << round;
@@ -395,7 +395,7 @@ TEST_F(StoreTest, EndsTheProcessWhenAFlushFails) {
       {
         Store::Options options = Options();
         auto store = Store::Open(options);
-        // A second connection drops the table under the store's feet: the next append fails.
+        // A second connection drops the table, so that the store's next append fails.
         sqlite3* database = nullptr;
         sqlite3_open((folder_ / "coordinator.db").c_str(), &database);
         sqlite3_exec(database, "DROP TABLE journal", nullptr, nullptr, nullptr);

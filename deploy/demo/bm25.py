@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""BM25 over a BEIR folder, with Lucene's defaults (k1 1.2, b 0.75): the line to beat, from the standard library alone.
+"""BM25 over a BEIR folder, with Lucene's defaults (k1 1.2, b 0.75): the baseline to beat, with only the standard library.
 
 usage: bm25.py FOLDER SPLIT [--ignore-identical-ids]      prints {"ndcg@10": …, "mrr": …, "recall@100": …, "queries": …}
 Formula: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.2, with

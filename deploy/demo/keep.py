@@ -26,7 +26,7 @@ def running(state):
         words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return None
-    return pid if str(state).encode() in words else None  # not another process that got the number later
+    return pid if str(state).encode() in words else None  # not another process with a reused pid
 
 
 def is_ready(state):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Becomes a Prometheus that scrapes the `muster local` of STATE, with the rules beside this file. Its data, configuration and
+"""Becomes a Prometheus that scrapes the `muster local` of STATE, with the rules in this folder. Its data, configuration and
 address (url.txt) are in STATE/prometheus. It listens on 127.0.0.1, on port 9090 where that is free.
 
 usage: muster local --state STATE -- deploy/prometheus/watch_local.py STATE
@@ -35,7 +35,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("prometheus") is None:
         sys.exit("watch_local: prometheus is not installed. Run deploy/bootstrap --watch")
-    # One machine, and somebody who is watching: a shorter interval than the shipped one.
+    # A shorter interval than the shipped one, because there is one machine and a user who watches.
     config = (HERE / "prometheus.yml").read_text(encoding="utf-8").replace("interval: 15s", "interval: 5s")
     (folder / "prometheus.yml").write_text(config.replace("rules/*.yml", f"{HERE}/rules/*.yml"), encoding="utf-8")
     write_targets(state, folder / "targets")

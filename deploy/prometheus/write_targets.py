@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes Prometheus' target files for a `muster local`, from the metrics ports in its STATE/local.json.
 
-usage: deploy/prometheus/write_targets.py STATE [FOLDER]     (FOLDER: targets/ beside this file)
+usage: deploy/prometheus/write_targets.py STATE [FOLDER]     (FOLDER: targets/ in this folder)
 """
 import json
 import os

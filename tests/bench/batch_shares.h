@@ -13,7 +13,7 @@ struct TokenBatch {
   std::vector<std::vector<uint32_t>> positives;          // per query: passages
 };
 
-// Assigned to ranks and cut into micro-batches like the planner does; one share per rank.
+// Assigns the batch to ranks and cuts it into micro-batches like the planner; returns one share per rank.
 std::vector<muster::internal::v1::StepShare> SharesOf(const TokenBatch& batch, uint32_t world_size,
                                                       uint32_t micro_batch_tokens);
 

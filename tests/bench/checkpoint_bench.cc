@@ -64,7 +64,7 @@ void OrExit(const absl::Status& status) {
   std::exit(1);
 }
 
-// As after a real step, no blob of the checkpoint before is stored for this one.
+// As after a real step, this checkpoint shares no blob with the previous one.
 void ChangeAll(Encoder& encoder, AdamW& optimizer) {
   const at::NoGradGuard no_gradient;
   for (Parameter& parameter : encoder.parameters()) parameter.value.detach().add_(1e-3);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Muster's evaluation and sentence-transformers' encode() in turns on the same texts of scifact, with MiniLM.
+"""Muster's evaluation and sentence-transformers' encode(), alternating, on the same texts of scifact, with MiniLM.
 
 usage: .deps/parity/bin/python tests/bench/encoding.py [options]
   --queries N, --documents N   of scifact's test split (64, 192)
-  --turns N, --seconds S       at most so many turns (5), and none that would end later (120)
+  --turns N, --seconds S       at most this many turns (5), and none that would end later (120)
   --cpu-tokens N,…             tokens that Muster encodes at once; several take turns (its default)
   --json FILE                  figures in full
 

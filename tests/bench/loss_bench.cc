@@ -120,7 +120,7 @@ nlohmann::json Form(const char* name, const std::vector<double>& seconds, double
 }
 
 int Run(const Options& options) {
-  // First, while this process has no batch of its own.
+  // First, because this process has no batch yet.
   const double streaming_mib = MemoryOf("streaming", options);
   const double whole_mib = options.streaming_only ? 0 : MemoryOf("whole", options);
 
@@ -171,7 +171,7 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   muster::Options options;
-  CLI::App app("Measures the streaming loss beside the whole-matrix form.", "muster-loss-bench");
+  CLI::App app("Compares the streaming loss with the whole-matrix form.", "muster-loss-bench");
   app.add_option("--threads", options.threads)->check(CLI::Range(1, 1024))->capture_default_str();
   app.add_option("--rows", options.size.rows)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--columns", options.size.columns)->check(CLI::PositiveNumber)->capture_default_str();

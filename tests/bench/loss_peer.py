@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Times Muster's loss kernel in turns with PyTorch's plain cross entropy on the product.
+"""Times Muster's loss kernel and PyTorch's plain cross entropy on the product, alternating.
 
     .deps/parity/bin/python tests/bench/loss_peer.py build/dev/bin/muster-loss-bench
 
-Both compute the loss of one positive per query over all passages, and both gradients. Each has a process of its own.
+Both compute the loss of one positive per query over all passages, and both gradients. Each runs in a separate process.
 """
 import argparse
 import json

@@ -21,7 +21,7 @@ struct WholeMatrixLoss {
   double loss = 0;
   at::Tensor d_queries, d_passages;
 };
-// What a trainer without a kernel of its own does: one matrix of all scores, logsumexp, and autograd.
+// The loss as a trainer without a special kernel computes it: one matrix of all scores, logsumexp, and autograd.
 WholeMatrixLoss EvaluateWholeMatrix(const LossInput& input);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// What /proc says of this process's memory.
+// Reads this process's memory use from /proc.
 #pragma once
 
 #include <malloc.h>
@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// `name` of /proc/self/status (VmRSS, VmHWM, RssFile), in MiB. Ends the program where there is none.
+// `name` of /proc/self/status (VmRSS, VmHWM, RssFile), in MiB. Ends the program if there is none.
 inline double StatusMib(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -22,7 +22,7 @@ inline double StatusMib(const std::string& name) {
   std::exit(kExitJobFailed);
 }
 
-// VmHWM counts from here on.
+// Resets VmHWM to the present size.
 inline void BeginPeak() {
   malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << 5;

@@ -1,4 +1,4 @@
-"""How the benchmarks start Muster and sentence-transformers on the same batches."""
+"""Starts Muster and sentence-transformers on the same batches, for the benchmarks."""
 import json
 import pathlib
 import shutil

@@ -219,7 +219,7 @@ int main(int argc, char** argv) {
   app.add_option("--repeats", options.repeats, "steps of each kind, for cost")->check(CLI::PositiveNumber);
   app.add_flag("!--no-memory", options.memory, "leave the memory out");
   app.add_flag("!--no-cost", options.cost, "leave the cost out");
-  app.add_option("--child", options.child, "for its own use: one step of so many queries")->group("");
+  app.add_option("--child", options.child, "for its own use: one step of this many queries")->group("");
   app.add_option("--json", options.json, "the figures are written to this file too");
   CLI11_PARSE(app, argc, argv);
   muster::UseBlockAllocator();

@@ -43,8 +43,8 @@ struct Options {
   fs::path folder = fs::temp_directory_path();
   bool evaluation = false;
   bool former_ranks = false;  // ranks up to protocol 7
-  int client = 0;  // of a child: the server's port
-  int server = 0;  // of a child: the server's process
+  int client = 0;  // in a child: the server's port
+  int server = 0;  // in a child: the server's process
   std::string json;
 };
 
@@ -136,7 +136,7 @@ absl::StatusOr<muster::internal::v1::StreamRequest> Resolve(const Options& optio
   spec.mutable_duration()->set_steps(options.steps);
   spec.mutable_evaluate()->set_dataset("set");
   spec.mutable_evaluate()->set_split("train");
-  spec.mutable_resources()->set_device(muster::v1::DEVICE_GPU);  // decides micro_batch_tokens
+  spec.mutable_resources()->set_device(muster::v1::DEVICE_GPU);  // selects the default of micro_batch_tokens
   FillDefaults(spec);
   ASSIGN_OR_RETURN(const auto channel, ChannelAs(options, "coordinator", port));
   grpc::ClientContext call;
@@ -295,7 +295,7 @@ absl::Status RunServer(Options options) {
   ASSIGN_OR_RETURN(auto server, DataServer::Start(server_options));
   RETURN_IF_ERROR(ImportSet(options, server->port()));
   RETURN_IF_ERROR(PushVocabulary(options, server->port()));
-  absl::Duration resolved[2];  // the first such submission, and another one like it
+  absl::Duration resolved[2];  // times of the first submission, and of an equal second one
   muster::internal::v1::StreamRequest request;
   for (absl::Duration& took : resolved) {
     const absl::Duration start = RealClock().Monotonic();

@@ -1,6 +1,6 @@
 // muster-sweep-bench [BLOBS]: seconds and memory of a data server's garbage collection. Half of the blobs are needed,
 // named to it in messages of 10,000 digests as a coordinator does; the others go. Blobs are empty files, so the disk
-// holds their names alone.
+// holds only their names.
 #include <charconv>
 #include <cstdio>
 #include <cstring>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Muster's tokenizers and Hugging Face's in turns: MB per second of processor time, on one thread.
+"""Muster's tokenizers and Hugging Face's, alternating: MB per second of processor time, on one thread.
 
 usage: .deps/parity/bin/python tests/bench/tokenizing.py [--turns N] [--all] [--json FILE]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training steps of Muster and of sentence-transformers in turns, on the same batches: samples per second, memory, and the
+"""Training steps of Muster and of sentence-transformers, alternating, on the same batches: samples per second, memory, and the
 share of the machine's own product rate.
 
 usage: .deps/parity/bin/python tests/bench/training.py [options]
@@ -10,7 +10,7 @@ usage: .deps/parity/bin/python tests/bench/training.py [options]
   --precision P      of Muster: fp32, bf16 (fp32); the peer always computes in fp32
   --batch N          queries per step; default 32 (scifact), 64 (banking77-intent), 16 with up to 4 positives (mixed)
   --turns N          at most, per combination (5); --seconds S: and no new turn that would end later (100)
-  --neighbor         also beside one busy process on the same cores
+  --neighbor         also with one busy process on the same cores
   --muster-only      without the peer
   --threads N        of each program (2)
   --json FILE        figures in full
@@ -90,7 +90,7 @@ class Combination:
                 sys.exit(f"{self.name}: Muster encoded {mine} tokens, the peer {other}")
 
     def beside_a_neighbor(self, quiet):
-        """Times of a step beside a busy process, over those without it."""
+        """Times of a step with a busy process on the same cores, divided by those without it."""
         neighbor = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
             busy = turns(self.takers(), 3, self.options.seconds, expected=1.0)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: long-lived children that take turns, medians, and the line that names the machine."""
+"""Shared by the benchmarks: long-lived children that take turns, medians, and the line that names the machine."""
 import contextlib
 import datetime
 import json
@@ -65,8 +65,8 @@ def median(values):
 
 
 class Others:
-    """Measures which share of the cores other processes used while it was open. A measurement beside them is worth
-    little."""
+    """Measures which share of the cores other processes used while it was open. If that share is large, a measurement is not
+    reliable."""
 
     def __init__(self):
         self.start, self.busy, self.own = time.monotonic(), busy_seconds(), self.own_seconds()

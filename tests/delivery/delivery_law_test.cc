@@ -227,7 +227,7 @@ TEST(Standstill, ABacklogDoesNotMakeItsSendersSilent) {
   EXPECT_EQ(coordinator.PhaseOf("a"), muster::v1::JOB_PHASE_TRAINING);
 }
 
-// An agent in a process of its own, and the streams between it and the coordinator, which break when the test decides.
+// An agent in a separate process, and the streams between it and the coordinator, which the test can break.
 class Agent {
  public:
   Agent(Coordinator& coordinator, uint64_t seed) : coordinator_(coordinator), random_(seed) {
@@ -330,7 +330,7 @@ class Agent {
       Arrive({session, std::nullopt});
     });
   }
-  // A random delay up to 2 ms, as threads of a server are late.
+  // A random delay up to 2 ms, like a server's threads on a busy host.
   void Dawdle() {
     const absl::Duration until = Now() + absl::Microseconds(std::uniform_int_distribution<int>(0, 2000)(random_));
     while (Now() < until) std::this_thread::yield();

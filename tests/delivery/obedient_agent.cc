@@ -1,4 +1,4 @@
-// The agent's real core, with ranks that start and stop at once as they are asked to. Driven by lines on stdin:
+// The agent's real core, with ranks that start and stop immediately when asked. Driven by lines on stdin:
 //
 //   tick NOW | message NOW HEX | ended NOW        NOW in nanoseconds; HEX: a CoordinatorMessage
 //

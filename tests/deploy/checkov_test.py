@@ -15,7 +15,7 @@ ACCEPTED = yaml.safe_load((pathlib.Path(__file__).parent / "accepted_findings.ya
 
 
 def failed_checks(objects):
-    """(check, object, what it asks for) of every finding, and how many checks passed."""
+    """(check, object, demand) of every finding, and how many checks passed."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "manifests.yaml"
         file.write_text(yaml.safe_dump_all(objects))

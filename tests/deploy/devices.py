@@ -38,7 +38,7 @@ def is_worker(container):
 
 
 def images(objects):
-    """Every image is one that we build, or has its own name in another registry, and is pinned."""
+    """Every image is one of Muster's or has a full name in another registry, and is pinned."""
     for owner, _, container in containers(objects):
         repository, name, tag, digest = image_parts(container["image"])
         if digest is None and tag in (None, "latest"):

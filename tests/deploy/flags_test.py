@@ -36,9 +36,9 @@ def with_dependencies(packages):
 def linked_packages(program):
     """Library → package, of the system's shared libraries that a program loads."""
     paths = [str(pathlib.Path(path).resolve()) for path in re.findall(r"=> (/\S+)", manifests.run("ldd", program))]
-    # The other libraries belong to LibTorch, which has a layer of its own in the image.
+    # The other libraries belong to LibTorch, which is a separate layer of the image.
     paths = [path for path in paths if path.startswith("/usr/lib/")]
-    # dpkg knows some by their names from before /lib was a link.
+    # dpkg lists some under /lib, which is now a link.
     owners = subprocess.run(["dpkg-query", "-S", *paths, *(path.removeprefix("/usr") for path in paths)],
                             capture_output=True, text=True).stdout
     by_path = {path: owner.split(":")[0] for owner, path in (line.split(": ", 1) for line in owners.splitlines())}

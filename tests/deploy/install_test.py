@@ -1,4 +1,4 @@
-"""deploy/install: what it installs runs wherever it is moved to, and it replaces nothing of others."""
+"""deploy/install: the installed programs run wherever the folder is moved to, and files of others are not replaced."""
 import configparser
 import os
 import pathlib
@@ -76,7 +76,7 @@ class Install(unittest.TestCase):
             known = set(re.findall(r"--[a-z-]+", ok(program, "--help")))
             self.assertLessEqual({word for word in words if word.startswith("--")}, known)
             for name in re.findall(r"\$\{(\w+)\}", parsed["Service"]["ExecStart"]):
-                # Only the file that the unit demands can say where the coordinator is.
+                # The coordinator's address is only in the file that the unit requires.
                 self.assertTrue(name == "COORDINATOR" or f"{name}=" in unit.read_text(), name)
 
 

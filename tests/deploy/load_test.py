@@ -32,7 +32,7 @@ class Load(unittest.TestCase):
     def load(self, *words, tools=(), images=LOCAL, **environment):
         for tool in tools:
             (self.folder / "bin" / tool).symlink_to(FAKE)
-        # Hides the machine's own tools, above all buildah.
+        # Hides the machine's own tools, buildah in particular.
         for tool in ("bash", "env", "python3", "sed", "mktemp", "rm", "mkdir", "grep", "cat", "dirname"):
             (self.folder / "bin" / tool).symlink_to(shutil.which(tool))
         return subprocess.run([shutil.which("bash"), LOAD, *words], capture_output=True, text=True, env={
@@ -123,7 +123,7 @@ class Load(unittest.TestCase):
 
 
 class Build(unittest.TestCase):
-    """deploy/images/build in a copy of what it reads, with fake tools and empty programs and libraries."""
+    """Runs deploy/images/build in a copy of its inputs, with fake tools and empty programs and libraries."""
 
     def build(self, *parts):
         root = pathlib.Path(tempfile.mkdtemp(prefix="muster-build-"))
@@ -184,9 +184,9 @@ class Bootstrap(unittest.TestCase):
                 dpkg = pathlib.Path(folder) / "dpkg-query"  # claims that everything is there, so that nothing is installed
                 dpkg.write_text(f"#!/bin/sh\nfor last; do :; done; echo $last >> {folder}/asked\nprintf 'install ok installed'\n")
                 dpkg.chmod(0o755)
-                script, after = (manifests.ROOT / "deploy/bootstrap").read_text().split("\ntorch_wheels=", 1)  # packages come before
-                self.assertIn("pip install", after)
-                done = subprocess.run(["bash", "-c", script, manifests.ROOT / "deploy/bootstrap", option], capture_output=True, text=True,
+                script, after = (manifests.ROOT / "deploy/bootstrap").read_text().split("\ntorch_wheels=", 1) # the packages are
+                installed before this line self.assertIn("pip install", after) done = subprocess.run(["bash", "-c", script,
+                manifests.ROOT / "deploy/bootstrap", option], capture_output=True, text=True,
                                       env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
                 self.assertEqual(0, done.returncode, done.stderr)
                 asked[option] = set((pathlib.Path(folder) / "asked").read_text().split())

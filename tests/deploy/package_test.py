@@ -1,4 +1,4 @@
-"""deploy/package: unpacked in a root that holds glibc and a shell alone, it trains a job there."""
+"""deploy/package: unpacked in a root with only glibc and a shell, it trains a job there."""
 import json
 import os
 import pathlib
@@ -14,7 +14,7 @@ if not os.environ.get(INSIDE):
     words = ["unshare", "--mount", "--propagation", "private"]
     probe = [*words, "sh", "-c", "mount -t tmpfs none /mnt && cp -a /dev/null /mnt/null"]
     if os.geteuid() != 0 or subprocess.run(probe, capture_output=True).returncode != 0:
-        print("package_test: left out: a root of its own needs root, a mount namespace, and device files")
+        print("package_test: left out: a separate root needs root, a mount namespace, and device files")
         sys.exit(77)
     os.execvpe(words[0], [*words, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
 

@@ -1,7 +1,7 @@
-"""Starts one container as the kubelet and a container runtime would, without either: a mount and a host name of its own,
+"""Starts one container as the kubelet and a container runtime would, without either: its own mounts and host name,
 the manifest's absolute paths, a read-only root, its user and no privileges.
 
-usage: pod_start.py PLAN.json   (as root, in a mount and UTS namespace of its own; becomes the container's command)
+usage: pod_start.py PLAN.json   (as root, in its own mount and UTS namespace; becomes the container's command)
 
 PLAN: {"hostname", "command": [...], "environment": {...}, "user", "hosts": "text of /etc/hosts", "programs": {NAME: FILE},
        "libraries": [FOLDER...],

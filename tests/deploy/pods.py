@@ -1,5 +1,5 @@
 """Starts the pods of rendered manifests on this machine, as they are written: commands, arguments, environment, users, volumes
-with their modes, names of services and pods. They share the caller's network namespace; each has an address of its own in it.
+with their modes, names of services and pods. They share the caller's network namespace; each has its own address in it.
 """
 import json
 import os
@@ -93,7 +93,7 @@ class Pod:
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def probe(self, kind):
-        """SERVING by the probe `kind`, asked like the kubelet asks; otherwise the answer that came instead."""
+        """Runs the probe `kind` like the kubelet. True: SERVING; otherwise the actual answer."""
         wanted = self.container[kind]["grpc"]
         service = wanted.get("service", "").encode()
         request = (b"\x0a" + bytes([len(service)]) + service) if service else b""

@@ -1,6 +1,6 @@
-"""What schemas cannot see: whether objects fit together, and whether pods may do no more than they must.
+"""Checks that schemas cannot make: that objects fit together, and that pods have no more rights than they need.
 
-`findings(objects)` gives one line a fault, `OBJECT: rule: what is wrong`.
+`findings(objects)` returns one line per fault, `OBJECT: rule: what is wrong`.
 """
 import re
 
@@ -12,9 +12,9 @@ LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 RECOMMENDED = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of")
 # Only kubelets ask these: policies do not block traffic from the pod's own node.
 PROBES_ONLY = {"health"}
-# What a service mesh must know: TLS that it must not open, and plain HTTP.
+# The protocols that a service mesh must know: TLS that it must not open, and plain HTTP.
 APP_PROTOCOLS = {"grpc": "tls", "metrics": "http"}
-# Flags that say where a server is.
+# Flags with a server's address.
 ADDRESSES = ("coordinator", "data", "address")
 # The role in a part's certificate, where it is not the part's name.
 ROLES = {"backup": "operator"}
@@ -167,7 +167,7 @@ def resources(objects):
 
 
 def restricted(objects):
-    """Pod Security Standards, level restricted, and stricter rules of our own."""
+    """Pod Security Standards, level restricted, and Muster's stricter rules."""
     claims = {c["metadata"]["name"] for c in of_kind(objects, "PersistentVolumeClaim")} | {
         f"{claim['metadata']['name']}-{owner['metadata']['name']}-0"
         for owner in of_kind(objects, "StatefulSet") for claim in owner["spec"].get("volumeClaimTemplates", [])}
@@ -282,7 +282,7 @@ def network(objects):
                     any(p["port"] == port["containerPort"] for p in rule["ports"]) and
                     all("namespaceSelector" in peer for peer in rule.get("from", [{}]))
                     for policy in chosen(labels) for rule in policy["spec"].get("ingress", [])):
-                yield owner, "network", "Prometheus, and it alone, does not reach the metrics"
+                yield owner, "network", "Prometheus, and only Prometheus, must reach the metrics"
             if port["name"] in PROBES_ONLY and passes("Ingress", labels, None, port["containerPort"]):
                 yield owner, "network", "anyone reaches the health port"
     worker, labels = by_part["worker"]

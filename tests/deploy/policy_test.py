@@ -68,8 +68,8 @@ FAULTS = [
     (lambda o: policy_rules(o, "data", "ingress").pop(0), "does not let StatefulSet muster-worker in to 7072"),
     (lambda o: policy_rules(o, "worker", "ingress").pop(0), "ranks do not reach each other"),
     (lambda o: policy_rules(o, "worker", "ingress")[0].pop("from"), "their tensors are not encrypted"),
-    (lambda o: policy_rules(o, "worker", "ingress")[1].pop("from"), "and it alone, does not reach the metrics"),
-    (lambda o: policy_rules(o, "worker", "ingress")[1]["from"][0].pop("namespaceSelector"), "and it alone, does not reach the metrics"),
+    (lambda o: policy_rules(o, "worker", "ingress")[1].pop("from"), "and only Prometheus, must reach the metrics"),
+    (lambda o: policy_rules(o, "worker", "ingress")[1]["from"][0].pop("namespaceSelector"), "and only Prometheus, must reach the metrics"),
     (lambda o: part(o, "Certificate", "coordinator")["spec"]["dnsNames"].pop(0), "is not for muster-coordinator"),
     (lambda o: part(o, "Certificate", "data")["spec"]["dnsNames"].pop(1), "is not for muster-data.muster.svc"),
     (lambda o: part(o, "Certificate", "worker")["spec"].update(commonName="worker"), "does not cover the pods' names"),
@@ -91,7 +91,7 @@ class Policy(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual([], policy.findings(objects))
 
-    def test_the_restore_fits_beside_the_gpu_pool(self):
+    def test_the_restore_fits_together_with_the_gpu_pool(self):
         self.assertEqual([], policy.findings(manifests.overlay("gpu-pool") + manifests.restore()))
 
     def test_each_rule_finds_its_fault(self):

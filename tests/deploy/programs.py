@@ -1,4 +1,4 @@
-"""Runs programs for the tests of what is installed."""
+"""Runs programs for the tests of installations."""
 import subprocess
 
 

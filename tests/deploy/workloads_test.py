@@ -72,7 +72,7 @@ class Devices(unittest.TestCase):
             wanted = {"gpu": "muster-worker-cuda", "cpu": "muster-worker"}[device]
             self.assertEqual(f"{wanted}:{built()[wanted]}", worker_image(rendered), name)
 
-    def test_single_node_fits_on_two_cores_beside_the_system(self):
+    def test_single_node_fits_on_two_cores_together_with_the_system(self):
         for rendered in (manifests.overlay("single-node"), manifests.chart("single-node")):
             requests = [c["resources"]["requests"] for _, _, c in objects.containers(rendered)]
             self.assertLessEqual(sum(objects.quantity(r["cpu"]) for r in requests), 1.0, "kind's own pods request 0.95 of 2")

@@ -1,4 +1,4 @@
-"""Who may connect, and certificates that are replaced in a running cluster."""
+"""Access by certificate and token, and replacing certificates in a running cluster."""
 import json
 import os
 import pathlib

@@ -207,7 +207,7 @@ class Watched:
         self.cluster.certs("data", "short", "--days", "30")
         self.prometheus.wait_until_clear("MusterCertificateExpires", instance=server.metrics)
 
-    # ---- faults that affect everybody
+    # ---- faults that affect all jobs
 
     def stopped(self, server, name):
         server.stop()
@@ -279,7 +279,7 @@ class Alerts(unittest.TestCase):
                                   evaluate={"dataset": "topics", "split": "test", "every_steps": 20},
                                   report={"dataset": "topics", "split": "test", "allow_selection_split": True})
         self.watched.cluster.wait_for_phase(job, "JOB_PHASE_SUCCEEDED")
-        wait_until("checkpoints that were let go are counted", lambda: any(
+        wait_until("dropped checkpoints are counted", lambda: any(
             value > 0 for _, value in self.watched.prometheus.query('muster_garbage_bytes_total{kind="blobs"}')), 30)
         empty = []
         for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):

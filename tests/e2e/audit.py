@@ -2,8 +2,8 @@
 
 usage: audit.py FOLDER JOB STEPS.csv --queries N --steps-per-epoch N
 
-FOLDER is what MUSTER_AUDIT_DIR named when the worker started; STEPS.csv is `muster get JOB --metrics csv`, which names the
-attempt of every step on the final checkpoint's lineage. What other attempts logged of a step had no effect on it.
+FOLDER is the value of MUSTER_AUDIT_DIR when the worker started; STEPS.csv is `muster get JOB --metrics csv`, which names the
+attempt of every step on the final checkpoint's lineage. Log entries of other attempts for a step had no effect on it.
 """
 import argparse
 import csv

@@ -1,5 +1,5 @@
 """A cluster is backed up while a job trains, destroyed, and restored elsewhere: the job continues and ends with the
-bytes of an undisturbed one. And garbage is removed, but nothing else."""
+bytes of an undisturbed one. Garbage collection removes garbage, and nothing else."""
 import hashlib
 import json
 import os
@@ -43,7 +43,7 @@ class Backup(TopicsCase):
         shutil.rmtree(cluster.state)
 
     def test_a_content_without_a_name_is_collected(self):
-        """What no name and no job needs is removed once it is old enough; what is needed stays."""
+        """Content that no name and no job needs is removed when it is old enough; everything else stays."""
         cluster, data = self.cluster, self.cluster.state / "data"
         done = cluster.submit(job("small", steps=10))
         cluster.wait_for_phase(done, "JOB_PHASE_SUCCEEDED", seconds=120)

@@ -1,4 +1,4 @@
-"""Checkpoints with damaged blobs are skipped, checkpoints that a passing fault could not restore are not; a job
+"""Checkpoints with damaged blobs are skipped; checkpoints that a temporary fault kept from being restored are not; a job
 whose checkpoints are all damaged fails and says so."""
 import hashlib
 import os
@@ -57,7 +57,7 @@ class Checkpoints(unittest.TestCase):
         path.write_bytes(found)
 
     def paused_with_checkpoints(self, name, least):
-        """A job with as many checkpoints at multiples of ten and one at the step where it was paused, ascending."""
+        """A job with this many checkpoints at multiples of ten, and one at the step where it was paused, in ascending order."""
         job_id = self.cluster.submit(job(name))
         wait_until("checkpoints", lambda: len(self.cluster.job(job_id).get("checkpoints", [])) >= least, 120)
         self.cluster.ok("pause", job_id)
@@ -143,7 +143,7 @@ class Checkpoints(unittest.TestCase):
         job_id = cluster.submit(job("full-scratch"))
         before = wait_until("checkpoints", lambda: (cluster.job(job_id).get("checkpoints") or None), 120)
         ballast = self.inside / "ballast"
-        self.addCleanup(ballast.unlink, missing_ok=True)  # the other cases need the room
+        self.addCleanup(ballast.unlink, missing_ok=True)  # the other cases need the space
         with open(ballast, "wb") as file:
             try:
                 while True:

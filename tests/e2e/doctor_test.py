@@ -1,4 +1,4 @@
-"""muster doctor names each problem of a real cluster; each problem is really caused."""
+"""muster doctor names each problem of a real cluster; each problem is actually created."""
 import json
 import os
 import pathlib
@@ -58,7 +58,7 @@ class Doctor(unittest.TestCase):
 
     def test_an_expired_certificate(self):
         certs = issue(self.authority, "submitter", "late", self.folder / "expired")
-        # muster never issues an expired certificate: openssl does, by the same authority and for the same key.
+        # muster never issues an expired certificate, so openssl does, with the same authority and key.
         request = self.folder / "late.csr"
         for words in (["req", "-new", "-key", certs / "key.pem", "-subj", "/OU=submitter/CN=late", "-out", request],
                       ["x509", "-req", "-in", request, "-CA", self.authority / "ca.pem", "-CAkey", self.authority / "ca-key.pem",

@@ -17,8 +17,7 @@ STEPS = 160
 
 
 def job(name="drained", **changes):
-    # Evaluations choose the best weights; one may fall on a step where the job stops. Its own checkpoints are far
-    # apart.
+    # Evaluations choose the best weights; one may be due at the step where the job stops. Regular checkpoints are far apart.
     return topics_job(name, model={"preset": "tiny", "tokenizer": "small-vocab", "dropout": 0.1,
                                    "max_length": {"query": 16, "passage": 16}},
                       data={"train": "topics", "positives": {"per_query": 0}}, batch={"queries": 40, "micro_batch_tokens": 256},
@@ -72,7 +71,7 @@ class Drain(TopicsCase):
         return [max(steps, default=0) for _, steps in logs.values()]
 
     def wait_for_own_steps(self, job_id, attempt, count=6):
-        """Waits until both ranks of this attempt have completed some steps. Returns where it runs."""
+        """Waits until both ranks of this attempt have completed some steps. Returns its workers."""
         def there():
             found = self.cluster.job(job_id)
             self.assertNotIn(found["phase"], ("JOB_PHASE_FAILED", "JOB_PHASE_SUCCEEDED"), found.get("reason"))

@@ -1,4 +1,4 @@
-"""A job survives what kills a process: ranks, coordinator, data server and terminals."""
+"""A job survives the end of any process: ranks, coordinator, data server and terminals."""
 import os
 import pathlib
 import signal

@@ -23,7 +23,7 @@ class Frozen(TopicsCase):
         pid = self.cluster.info()["pids"]["coordinator"]
         os.kill(pid, signal.SIGSTOP)
         try:
-            time.sleep(seconds)  # what is tested: nobody can be asked meanwhile
+            time.sleep(seconds)  # the freeze itself, during which nothing can be polled
         finally:
             os.kill(pid, signal.SIGCONT)
 

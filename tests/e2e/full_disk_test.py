@@ -1,5 +1,5 @@
-"""The coordinator's volume fills under a running job: the job runs on, new work is refused with a reason, nothing that
-was acknowledged is lost, and everything continues by itself when there is space again."""
+"""The coordinator's volume fills under a running job: the job runs on, new work is refused with a reason, no acknowledged
+change is lost, and everything continues automatically when there is space again."""
 import os
 import pathlib
 import sys
@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 class SmallCoordinator(Apart):
-    """The coordinator's state is on a volume of 96 MiB of its own."""
+    """The coordinator's state is on a separate volume of 96 MiB."""
 
     def server(self, program, name, *words, **more):
         if program == "coordinator":
@@ -56,7 +56,7 @@ class FullDisk(unittest.TestCase):
         cluster.wait_for_step(job_id, 25)
         pids = sorted(cluster.rank_pids())
         ballast = cluster.inside / "ballast"
-        # First the limit below which nothing new comes in, then all of it.
+        # Fills it first to the limit below which new work is refused, then completely.
         with open(ballast, "wb") as file:
             file.write(bytes(60 * MIB))
         refused = cluster.muster("submit", cluster.folder / "kept.yaml")

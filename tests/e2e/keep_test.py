@@ -69,7 +69,7 @@ class Keep(unittest.TestCase):
     def test_a_cluster_that_cannot_start_is_reported_with_its_log(self):
         broken = self.folder / "bin"
         broken.mkdir()
-        shutil.copy(BIN / "muster", broken / "muster")  # it looks for its servers in its own folder
+        shutil.copy(BIN / "muster", broken / "muster")  # it looks for the servers in its own folder
         shutil.copy("/bin/false", broken / "muster-data")
         started = keep("start", broken, self.state, "1")
         self.assertEqual(started.returncode, 1)

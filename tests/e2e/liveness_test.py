@@ -71,7 +71,7 @@ class DataServerAway(Case):
         return training, evaluating, starting
 
     def outlast(self, jobs):
-        """Every job waits for longer than the bound, and says so."""
+        """Every job waits for longer than the bound, and its reason says so."""
         cluster = self.cluster
 
         def waited():

@@ -52,7 +52,7 @@ class Local(unittest.TestCase):
         self.assertEqual(status.json()["address"], info["address"])
         self.assertEqual(status.json()["hints"], [])
         self.assertIn(f"coordinator   {info['address']}, version", self.muster("status").out)
-        # The remembered token is used, and found right: one that is not known is refused.
+        # The remembered token is used and accepted: an unknown one would be refused.
         token = self.state / "user.token"
         secret = token.read_text()
         token.write_text("mst_" + 43 * "a" + "\n")
@@ -79,7 +79,7 @@ class Local(unittest.TestCase):
 
 class Names(TopicsCase):
     def submit_waiting(self, name):
-        """A job that fits nowhere, and so waits."""
+        """A job that fits on no worker, and so waits."""
         return self.cluster.submit(topics_job(name, resources={"device": "cpu", "slots": {"min": 64}}))
 
     def test_a_job_is_found_by_its_name_and_by_the_beginning_of_its_id(self):

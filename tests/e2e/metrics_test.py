@@ -137,7 +137,7 @@ class Metrics(TopicsCase):
     def test_checkpoints_and_goodput_are_counted(self):
         samples = self.scrape("coordinator")[1]
         stored = values(samples, "muster_checkpoints_total")
-        left_out = self.cluster.ok("logs", self.job).out.count("no checkpoint of step")  # where storing one took 50 steps
+        left_out = self.cluster.ok("logs", self.job).out.count("no checkpoint of step")  # storing one can take 50 steps
         self.assertEqual(stored[0] + left_out, 8, "one that is due is stored, or the log says why it is not")
         self.assertEqual(values(samples, "muster_checkpoint_seconds_count"), stored)
         self.assertEqual(values(samples, "muster_checkpoints_refused_total"), [0])

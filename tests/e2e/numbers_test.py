@@ -1,4 +1,4 @@
-"""Figures that a user would publish: BEIR's rule for equal ids, training without negatives, the length of an export."""
+"""Settings that change published figures: BEIR's rule for equal ids, training without negatives, the length of an export."""
 import json
 import pathlib
 import sys
@@ -51,12 +51,12 @@ class Numbers(TopicsCase):
     def test_the_field_cases_of_equal_ids(self):
         case = SHARED / "cases/28-query-is-a-document"
         if not case.is_dir():
-            print(f"NOT TRIED: {case} does not exist; the test before has an input of its own")
+            print(f"NOT TRIED: {case} does not exist; the previous test has its own input")
             return
         for name in ("opposites", "row-numbers"):
             self.cluster.ok("data", "import", name, case / name)
         self.check_opposites("opposites")
-        # There the relevant document has the query's id: although left out of the ranking, it still counts as relevant.
+        # In this set the relevant document has the query's id. It is left out of the ranking, but still counts as relevant.
         self.assertGreater(self.measure("row-numbers", False)["ndcg@10"], 0)
         self.assertEqual(set(self.measure("row-numbers", True).values()), {0})
 

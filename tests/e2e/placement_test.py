@@ -1,4 +1,4 @@
-"""An elastic job that lost a worker is back at its full width with the first checkpoint after the worker's return."""
+"""An elastic job that lost a worker gets back its full width at the first checkpoint after the worker returns."""
 import pathlib
 import sys
 import unittest
@@ -20,7 +20,7 @@ class Placement(TopicsCase):
         return agent
 
     def attempt_of_width(self, job_id, ranks, after=0):
-        """The job's newest attempt, once it trains on so many ranks."""
+        """Waits until the job trains on this many ranks, and returns that attempt."""
         def there():
             found = self.cluster.job(job_id)
             self.assertNotIn(found["phase"], ("JOB_PHASE_FAILED", "JOB_PHASE_SUCCEEDED"), found.get("reason"))

@@ -12,7 +12,8 @@ import audit  # noqa: E402
 from cluster import TopicsCase, topics_job, wait_until  # noqa: E402
 
 STEPS, EVERY = 150, 10
-OWN_COLUMNS = ("attempt", "time", "queries_per_second")  # of the step log; with the seconds, what equal runs may differ in
+OWN_COLUMNS = ("attempt", "time", "queries_per_second") # columns of the step log in which equal runs may differ, besides the
+seconds
 
 
 def job():
@@ -93,7 +94,7 @@ class Resume(TopicsCase):
         logs = audit.read_logs(cluster.audit, killed)
         for before, after in zip(done["attempts"], done["attempts"][1:]):
             resumed_at, lost = int(after["from_step"]), max(logs[int(before["number"])][0][1])
-            self.assertGreater(resumed_at, int(before["from_step"]), "from a checkpoint of the attempt before")
+            self.assertGreater(resumed_at, int(before["from_step"]), "from a checkpoint of the previous attempt")
             self.assertEqual(resumed_at % EVERY, 0)
             self.assertLess(resumed_at, lost, "steps beyond the checkpoint were lost and done again")
 

@@ -1,5 +1,5 @@
-"""A process whose folder is a small volume of its own: a tmpfs in a private mount namespace. Root may make one;
-other users can in a user namespace, if the kernel allows it."""
+"""Gives a process a small volume as its folder: a tmpfs in a private mount namespace. Needs root, or a kernel that allows user
+namespaces."""
 import functools
 import os
 import pathlib
@@ -8,7 +8,7 @@ import tempfile
 
 
 def prefix(folder, size):
-    """Words to put before a command: it then runs with `folder` as a volume of `size` bytes, in the same process."""
+    """A prefix for a command that makes `folder` a volume of `size` bytes and runs the command in the same process."""
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *user, "--mount", "--propagation", "private", "sh", "-c",

@@ -48,7 +48,7 @@ class Train(TopicsCase):
         self.assertNotEqual(refused.code, 0)
         self.assertIn(str(target), refused.err)
 
-        # The export is a model again: evaluated alone, it scores what the report said.
+        # The export is a model, too: an evaluation job on it gives the same score as the report.
         cluster.ok("models", "push", "trained-topics", target)
         alone = cluster.ok("eval", "trained-topics", "topics", "--split", "test", "--output", "json").json()
         self.assertAlmostEqual(alone["metrics"]["ndcg@10"], scores["trained"], places=4)
@@ -69,7 +69,7 @@ class Train(TopicsCase):
             self.assertEqual(cluster.job(copied)["spec"], job["spec"])
 
     def dry_run(self, path):
-        """What the job would do. Nothing is submitted or stored."""
+        """Prints what the job would do. Nothing is submitted or stored."""
         def known():
             stored = {str(file) for place in ("data/tokens", "data/blobs", "data/datasets", "data/scratch")
                       for file in (self.cluster.state / place).rglob("*")}

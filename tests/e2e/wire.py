@@ -30,10 +30,9 @@ def channel(address, certs):
 
 
 class Proxy(grpc.GenericRpcHandler):
-    """A proxy in front of the data server with a certificate of its authority. It passes everything on in the name
-    of the caller (whose certificates the test has), and lets `tamper(request, share)` change what a rank receives
-    for a step. `streams` records how each (job, attempt, rank) requested its steps: (request, metadata, with the
-    ticket of its attempt)."""
+    """A proxy in front of the data server with a certificate of its authority. It forwards all calls with the caller's identity
+    (the test has its certificates), and lets `tamper(request, share)` change what a rank receives for a step. `streams` records
+    how each (job, attempt, rank) requested its steps: (request, metadata, with the ticket of its attempt)."""
 
     def __init__(self, target, own_certs, certs_of):
         self.target, self.certs_of = target, certs_of
@@ -71,7 +70,7 @@ class Proxy(grpc.GenericRpcHandler):
                         self.note(details.method, request, metadata)
                     yield request
 
-            remaining = context.time_remaining()  # of a call without a deadline: some 9e18
+            remaining = context.time_remaining()  # about 9e18 for a call without a deadline
             call = self.channel_of(context).stream_stream(details.method)(
                 noted(), timeout=remaining if remaining < 1e9 else None, metadata=metadata)
             context.add_callback(call.cancel)

@@ -11,7 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import TopicsCase, topics_job  # noqa: E402
 
-# Norm of the difference over norm, of each tensor.
+# For each tensor, the norm of the difference divided by its norm.
 LIMIT_OF_GRADIENTS, LIMIT_OF_WEIGHTS = 1e-5, 1e-4
 
 
@@ -59,7 +59,7 @@ class WorldSizes(TopicsCase):
 
     def assert_near(self, one, other, limit, what):
         self.assertEqual(one.keys(), other.keys())
-        # A key bias has no gradient but rounding, which Adam amplifies; it changes no score.
+        # The gradient of a key bias is only rounding, which Adam amplifies. It changes no score.
         differences = {name: difference(tensor, other[name]) for name, tensor in one.items()
                        if not name.endswith("attention.self.key.bias")}
         self.assertLess(len(differences), len(one))

@@ -1,5 +1,5 @@
-// The agent's decisions, with a coordinator that sends anything, and ranks that report and do anything. Laws: a slot
-// has one rank at a time, reports are numbered without a gap, nothing follows the agent's end, and it ends when it is
+// The agent's decisions, with arbitrary messages from the coordinator, and arbitrary reports and behavior of ranks. Laws: a
+// slot has one rank at a time, reports are numbered without a gap, there are no actions after the agent's end, and it ends when
 // asked to.
 #include "worker/agent/core/agent_core.h"
 

@@ -32,7 +32,7 @@ bool MayWait(const MethodDescriptor& method) {
   return method.server_streaming() || method.client_streaming() || method.name() == "Rendezvous";
 }
 
-// A sequential call over a queue of its own.
+// A sequential call on a separate queue.
 class Call {
  public:
   Call(const std::shared_ptr<grpc::Channel>& channel, const AnyCall& call) : stub_(channel) {

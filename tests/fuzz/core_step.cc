@@ -89,7 +89,7 @@ class Cluster {
     }
   }
 
-  // What the service accepts: a valid specification.
+  // The service accepts only a valid specification.
   Event Submit(ByteSource& source) {
     SubmitJob event;
     event.token = 3;
@@ -110,7 +110,7 @@ class Cluster {
     return event;
   }
 
-  // What the service accepts: CheckHello of worker_service.cc.
+  // The service accepts only what CheckHello of worker_service.cc accepts.
   Event Hello(ByteSource& source) {
     AgentHello event;
     event.session = ++last_session_;
@@ -234,7 +234,7 @@ class Cluster {
     const ClusterSnapshot snapshot = SnapshotOf(state_, soft_, now_);
     FUZZ_CHECK(kept.size() == snapshot.workers.size(), "the index of the cluster has other workers");
     for (size_t i = 0; i < kept.size(); ++i) {
-      // How long a worker was not heard is rewritten every second.
+      // The duration of a worker's silence in a reason changes every second.
       const bool same = kept[i].free == snapshot.workers[i].free && kept[i].withheld == snapshot.workers[i].withheld &&
                         kept[i].total == snapshot.workers[i].total && kept[i].device == snapshot.workers[i].device &&
                         kept[i].withheld_reason.empty() == snapshot.workers[i].withheld_reason.empty();

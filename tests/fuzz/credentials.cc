@@ -1,4 +1,4 @@
-// Credentials of a hostile client: tickets, certificates, its version. Laws: only the ticket that the coordinator
+// Credentials of a hostile client: tickets, certificates and versions. Laws: only the ticket that the coordinator
 // signed is ever accepted, whatever parts a ticket is put together from; a certificate that leads to the authority is
 // one it issued.
 #include "common/rpc/access/ticket.h"

@@ -1,5 +1,5 @@
 // A damaged state folder: the files of a dataset and its token store with bytes changed, cut or added. If the manifest
-// is changed, its digests are adjusted, as in a hostile backup. Laws: refused, or readable.
+// is changed, its digests are adjusted, as in a hostile backup. Laws: the dataset is refused, or everything in it can be read.
 #include <nlohmann/json.hpp>
 
 #include "common/digest.h"

@@ -1,4 +1,4 @@
-// Model folders: config.json and the files beside it, the headers of weights, and their index. An input is the files,
+// Model folders: config.json and its companion files, the headers of weights, and their index. An input is the files,
 // each preceded by its number and length. Laws: a refusal has a message; accepted tensors are inside the file.
 #include "common/model/hf_config.h"
 

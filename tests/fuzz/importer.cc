@@ -1,4 +1,4 @@
-// Imports: files of every schema, compressed or not, in any pieces. Laws: what is accepted opens as a dataset with the
+// Imports: files of every schema, compressed or not, in any pieces. Laws: an accepted import opens as a dataset with the
 // reported counts, and every text, row and index in it can be read.
 #include "coordinator/data/import/importer.h"
 

@@ -1,4 +1,4 @@
-// Job files: YAML with overrides. Laws: what is accepted is valid with its defaults, and reading is deterministic.
+// Job files: YAML with overrides. Laws: an accepted file is valid with its defaults, and reading is deterministic.
 #include "client/job_file.h"
 
 #include "absl/strings/str_split.h"

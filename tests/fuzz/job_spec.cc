@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FUZZ_CHECK(status.ok() || !status.message().empty(), "an error without words");
   if (!status.ok()) return 0;
   FUZZ_CHECK(spec.ByteSizeLong() <= 64 << 10, "a specification that is too large to keep");
-  FUZZ_CHECK(muster::v1::Device_IsValid(spec.resources().device()), "a device that there is not");
-  FUZZ_CHECK(muster::v1::Objective_IsValid(spec.loss().objective()), "an objective that there is not");
+  FUZZ_CHECK(muster::v1::Device_IsValid(spec.resources().device()), "an unknown device");
+  FUZZ_CHECK(muster::v1::Objective_IsValid(spec.loss().objective()), "an unknown objective");
   return 0;
 }

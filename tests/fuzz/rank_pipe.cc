@@ -1,4 +1,4 @@
-// What a rank writes: messages on its pipe, lines on its standard output. Laws: pieces give the same as the whole; log
+// The output of a rank: messages on its pipe, lines on its standard output. Laws: pieces give the same as the whole; log
 // text is complete lines of valid UTF-8 within its limits.
 #include "common/deterministic_bytes.h"
 #include "common/process/delimited_reader.h"
@@ -32,7 +32,7 @@ Outcome Read(std::string_view bytes, size_t piece) {
         return outcome;
       }
       if (!*next) break;
-      outcome.messages.push_back(muster::DeterministicBytes(message));  // maps have no order of their own
+      outcome.messages.push_back(muster::DeterministicBytes(message));  // maps have no defined order
     }
   }
   return outcome;

@@ -1,5 +1,5 @@
 // A data server and a coordinator on loopback in this process, with a small dataset and a vocabulary, for targets that
-// make calls. Both are restarted, with empty folders, after a number of inputs, so that what inputs leave stays small.
+// make calls. Both are restarted, with empty folders, after a number of inputs, so that their state stays small.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -23,7 +23,7 @@ class FuzzServers {
   void Prepare();
   std::shared_ptr<grpc::Channel> data() const { return data_channel_; }
   std::shared_ptr<grpc::Channel> coordinator() const { return coordinator_channel_; }
-  // Names and digests of what is stored, and words that fields know.
+  // Names and digests of stored content, and words that fields accept.
   KnownStrings& known() { return known_; }
 
  private:

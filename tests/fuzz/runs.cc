@@ -1,4 +1,4 @@
-// Run files and judgments. Laws: an error is one line that names its file; every metric of what is accepted is from 0 to 1,
+// Run files and judgments. Laws: an error is one line that names its file; every metric of an accepted run is from 0 to 1,
 // whatever the rule.
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// Token files. Laws: what is accepted is written and read back the same; every entry is one that CheckToken permits; an
+// Token files. Laws: an accepted file is the same after writing and reading it; every entry is one that CheckToken permits; an
 // error names the file.
 #include "common/rpc/access/tokens.h"
 

@@ -1,8 +1,8 @@
-// The law of garbage collection: what a name or a job refers to is never removed, and in the end nothing else is left.
+// The law of garbage collection: content that a name or a job refers to is never removed, and in the end nothing else is left.
 //
 // Random histories of imports, pushes, submissions, checkpoints and deletions are cut into steps between which other
 // calls may run (asking for a blob, storing it, naming it). They are mixed with sweeps and collections of dropped
-// checkpoints in steps of their own, with the clock advancing and the data server dying at any point. The stores, the
+// checkpoints in separate steps, with the clock advancing and the data server dying at any point. The stores, the
 // sweep and the coordinator's rules are the real ones; only the network is left out.
 #include <gtest/gtest.h>
 

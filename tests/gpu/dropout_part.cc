@@ -39,7 +39,7 @@ absl::Status Same(const at::Tensor& own, const at::Tensor& expected, Figures& fi
   return AtMost("number of elements that differ from the CPU's", static_cast<double>(differing), 0);
 }
 
-// What the operations on rows keep of ones, at a site.
+// The result of the row operations on ones, at a site.
 at::Tensor MaskedOnes(at::Device device, at::ScalarType type, const RowMask& mask) {
   const SequencePlanPtr plan = PlanOn(device);
   const at::Tensor ones = at::ones({plan->rows, kWidth}, at::TensorOptions().dtype(type).device(device));

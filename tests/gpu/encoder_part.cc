@@ -59,7 +59,7 @@ absl::Status Compare(const Encoder& encoder, const Encoded& own, const Encoded& 
   figures["key_bias_beside_query_bias"] = key_bias;
   return Both(AtMost("difference of the outputs", outputs, limits.outputs),
               Both(AtMost(absl::StrCat("difference of the gradient of ", worst).c_str(), gradients, limits.gradients),
-                   AtMost("a key bias's gradient beside the query bias's", key_bias, limits.gradients)));
+                   AtMost("a key bias's gradient relative to the query bias's", key_bias, limits.gradients)));
 }
 
 // Compares float32 (or bfloat16 over float32 masters) on the session's device with something more exact.

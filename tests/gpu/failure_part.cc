@@ -1,4 +1,4 @@
-// A rank that is killed, and one that is frozen: the others end within the bound, and say so.
+// A rank that is killed, and one that is frozen: the others end within the bound, and report it.
 #include <ATen/ATen.h>
 
 #include <csignal>

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// What a rank receives.
+// The configuration of a rank.
 struct RankOrder {
   std::string task;
   int64_t rank = 0, world_size = 1;
@@ -22,7 +22,7 @@ struct RankOrder {
   double timeout_seconds = 60;  // for the meeting and for each operation
 };
 
-// A rank's part: joins the group, does its task, writes its report. Returns the exit code of the process.
+// Runs one rank: joins the group, does its task, writes its report. Returns the exit code of the process.
 int RunRank(const RankOrder& order);
 
 // The ranks of one task, started together. On a GPU they share it: each has its own NCCL_HOSTID, because NCCL refuses

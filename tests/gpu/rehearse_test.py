@@ -93,7 +93,7 @@ class Rehearsal(unittest.TestCase):
         cls.folder.cleanup()
 
     def in_root(self, *arguments):
-        # Mounts of a namespace of its own, gone with the command.
+        # The mounts are in a private namespace, and disappear with the command.
         binds = "".join(f'mount --bind /dev/{device} "$0/dev/{device}" && ' for device in DEVICES)
         # Private where / is a mount; in a chroot it may not be one.
         script = ('{ mount --make-rprivate / 2>/dev/null || true; } && mount -t proc proc "$0/proc" && ' + binds +
@@ -154,7 +154,7 @@ class Rehearsal(unittest.TestCase):
 
 if __name__ == "__main__":
     if os.geteuid() != 0:
-        print("skipped: a root folder of its own and its mounts need root")
+        print("skipped: a separate root folder and its mounts need root")
         sys.exit(SKIPPED)
     probe = subprocess.run([*NAMESPACE, "bash", "-c", "d=$(mktemp -d) && mount -t tmpfs none $d && umount $d; e=$?; rmdir $d; exit $e"],
                            capture_output=True, text=True)

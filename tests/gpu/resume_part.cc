@@ -1,4 +1,4 @@
-// Resuming: a run that stops at a checkpoint and continues in fresh objects ends in the bytes of the undisturbed run.
+// Resuming: a run that stops at a checkpoint and continues in fresh objects ends with the same bytes as the undisturbed run.
 #include <filesystem>
 
 #include "common/files.h"

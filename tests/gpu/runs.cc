@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint64_t kSteps = 8, kCheckpoint = 3;
 
-// Takes the steps [first, last), each on a problem of its own.
+// Takes the steps [first, last), each on a different problem.
 absl::Status TakeSteps(Trainer& trainer, Group& group, const RunKind& kind, uint64_t first, uint64_t last) {
   for (uint64_t step = first; step < last; ++step) {
     Problem problem = MakeProblem(40 + step, /*one_positive=*/false);

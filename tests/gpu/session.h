@@ -1,4 +1,4 @@
-// What a part of the GPU tests runs its tests with: the device, and the results.
+// The environment of a part of the GPU tests: the device, and the results.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -34,7 +34,7 @@ class Session {
   bool all_passed_ = true;
 };
 
-// A part runs in a process of its own and is stopped after `budget_seconds` (by tests/gpu/run).
+// A part runs in a separate process and is stopped after `budget_seconds` (by tests/gpu/run).
 struct Part {
   const char* name;
   int budget_seconds;

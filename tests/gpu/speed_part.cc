@@ -1,4 +1,4 @@
-// What a step of BERT-base with random weights costs. Figures only.
+// Measures a step of BERT-base with random weights. Only reports figures.
 #include <ATen/ATen.h>
 
 #include "absl/strings/str_cat.h"
@@ -57,7 +57,7 @@ StepShare ShareOfOneRank(const Workload& work, const EncoderConfig& config, uint
   return share;
 }
 
-// Floating-point operations of forward and backward, products alone: 6 per weight and token, and for attention's two
+// Floating-point operations of forward and backward, only the products: 6 per weight and token, and for attention's two
 // products 12 * length * hidden a layer and token (the backward is twice the forward).
 double StepFlops(const EncoderConfig& config, const StepBatch& batch) {
   const double hidden = static_cast<double>(config.hidden_size);

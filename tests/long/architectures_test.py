@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The whole path per architecture: what the newest sentence-transformers saves is pushed, trained, exported and reloaded.
 
-needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path); MUSTER_BIN
+needs: requirements.txt in this folder and torch (requirements-torch.txt, or on the module path); MUSTER_BIN
 
 Per family a small random model with a tokenizer of the family's own class, trained on the spot, is saved by
 sentence-transformers with prompts, pushed, and trained for a few steps. The figures that the job reports before and after

@@ -2,7 +2,7 @@
 """Compares muster-encode's embeddings and parameter gradients with transformers' BertModel in float64.
 
 usage: encoder_parity.py MUSTER_ENCODE MODEL_FOLDER
-needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
+needs: requirements.txt in this folder and torch (requirements-torch.txt, or on the module path)
 
 40 ragged sequences of random token ids, packed into one batch by muster-encode and one at a time here, mean pooled and
 normalized. Exit code 1 if an embedding differs by more than 1e-4, or a parameter's gradient by more than 1e-4 of its

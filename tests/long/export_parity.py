@@ -2,7 +2,7 @@
 """Compares muster-encode with sentence-transformers, on a model's folder and on what muster exports from it.
 
 usage: export_parity.py MUSTER_ENCODE MODEL_FOLDER
-needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
+needs: requirements.txt in this folder and torch (requirements-torch.txt, or on the module path)
 
 50 texts of 1 to about 200 words are tokenized by the folder's own tokenizer. Exit code 1 if an embedding differs
   (a) by more than 1e-5 between muster-encode and sentence-transformers, both on MODEL_FOLDER, or
@@ -77,7 +77,7 @@ def main(binary, folder):
         shutil.copy(pathlib.Path(folder) / "vocab.txt", scratch / "vocabulary")
         muster_encode([binary, folder, str(scratch / "bare"), str(scratch / "vocabulary")], ids)
         bare = SentenceTransformer(str(scratch / "bare"), device="cpu")
-        check("(b) exported, from vocab.txt alone", bare.encode(given), 1e-4)
+        check("(b) exported, from only vocab.txt", bare.encode(given), 1e-4)
         check("(b) exported, encode_query", bare.encode_query(given), 1e-4)
         check("(c) exported, AutoModel", mean_pooled(str(scratch / "whole"), ids), 1e-4)
     return 0 if passed else 1

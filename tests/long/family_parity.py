@@ -2,7 +2,7 @@
 """Random small models of every family against transformers, in float32.
 
 usage: family_parity.py MUSTER_ENCODE [MODELS_PER_FAMILY] [SEED]
-needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
+needs: requirements.txt in this folder and torch (requirements-torch.txt, or on the module path)
 
 For each family, models of random sizes with random weights (heads that share keys and values, odd head sizes, windows
 shorter than a text, biases, activations, both kinds of layers) are written as folders on the spot. 24 ragged sequences of

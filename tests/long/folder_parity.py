@@ -2,7 +2,7 @@
 """Model folders as the newest sentence-transformers and transformers save them, and as older versions did.
 
 usage: folder_parity.py MUSTER_ENCODE
-needs: requirements.txt beside this file and torch (requirements-torch.txt, or on the module path)
+needs: requirements.txt in this folder and torch (requirements-torch.txt, or on the module path)
 
 Small random models are made on the spot and saved in every layout below. muster-encode reads each one, embeds texts, and
 exports it. Exit code 1 if an embedding differs from sentence-transformers' own by more than 1e-5, or if the export,
@@ -89,14 +89,14 @@ def st2(folder, **how):
 def family(folder, model_type, **sizes):
     """Another architecture, as transformers saves it."""
     config = {"max_position_embeddings": 64} | sizes
-    if "dim" not in sizes:  # DistilBERT has names of its own
+    if "dim" not in sizes:  # DistilBERT has its own names
         config |= {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
     save_model(folder, lambda entries: AutoModel.from_config(AutoConfig.for_model(model_type, vocab_size=entries, **config)))
     write_st2(folder, 32)
 
 
 def write_st2(folder, hidden):
-    """The layout of sentence-transformers 2 to 5.3, beside weights that transformers saves."""
+    """The layout of sentence-transformers 2 to 5.3, with weights that transformers saves."""
     for file in ("modules", "1_Pooling/config", "sentence_bert_config", "config_sentence_transformers"):
         assert not (folder / f"{file}.json").exists()
     write(folder, "modules.json", [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}

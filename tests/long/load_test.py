@@ -64,7 +64,7 @@ class Load(unittest.TestCase):
             with tarfile.open(file) as tar:
                 image, = json.load(tar.extractfile("manifest.json"))
                 names[file.name] = image["RepoTags"]
-        # buildah adds the local name, which no manifest asks for.
+        # buildah also adds the local name, which no manifest uses.
         self.assertEqual({f"{name}.tar": {f"docker.io/library/{name}:{tag}", f"localhost/{name}:{tag}"}
                           for name, tag in built().items()}, {file: set(tags) for file, tags in names.items()})
         self.load("--archive", archives, *PARTS)  # again, over the existing files

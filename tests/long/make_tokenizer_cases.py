@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import tokenizer_kinds  # noqa: E402
 
-# What a character map of our own replaces, by code points in hexadecimal: from, to.
+# The replacements of a test character map, by code points in hexadecimal: from, to.
 RULES = [("FF21", "41"), ("FB01", "66 69"), ("61 301", "E1"), ("65 301", "E9"), ("2160", "49"), ("A0", "20"), ("9", "20"),
          ("AD", ""), ("200B", ""), ("1F600", "3A 29"), ("D A", "20"), ("AC00", "1100 1161"), ("915 93C", "958")]
 

@@ -1,4 +1,4 @@
-"""A data server that is away for ten minutes, at the default bound of the no-progress timer: nothing may end.
+"""A data server that is unreachable for ten minutes, with the default no-progress timer: no attempt may end.
 
 usage: MUSTER_BIN=build/dev/bin tests/long/outage.py [SECONDS]
 """

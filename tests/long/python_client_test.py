@@ -2,7 +2,7 @@
 installed package passes its unit tests with the newest grpcio and protobuf, its types are complete, and the real TensorBoard, MLflow and
 W&B take what it writes.
 
-The wheels' versions are beside this file: python_client_build.txt (what the build needs), python_client_run.txt (what users get) and
+The wheels' versions are in this folder: python_client_build.txt (what the build needs), python_client_run.txt (what users get) and
 python_client_tools.txt (what the tests compare with).
 
 usage: python_client_test.py [/FOLDER/OF/WHEELS]"""

@@ -130,7 +130,7 @@ class Soak:
             self.failures.append(f"{server.name} grows by {rise:.2f} ± {2 * error:.2f} MiB/min, at most {LIMIT} are allowed")
 
     def check_leaks(self, server):
-        """After the clients have gone, there are about as many open files and threads as before they came."""
+        """After the clients have ended, there are about as many open files and threads as before they started."""
         _, _, threads, fds = self.before[server.name]
         left = []
 

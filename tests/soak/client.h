@@ -39,13 +39,13 @@ class SoakClient {
 
   // All jobs' ids, page by page.
   absl::StatusOr<std::set<std::string>> ListAll();
-  // Cancels the jobs that still wait for it, and waits until every own job has ended.
+  // Cancels the jobs that are meant to be canceled, and waits until all of this client's jobs have ended.
   void Settle(absl::Duration within);
 
  private:
   struct Own {
     std::string request_id;
-    std::string kind;  // what its ranks do: muster-fake-rank
+    std::string kind;  // the behavior of its ranks: see muster-fake-rank
     bool cancelled = false;
     uint64_t revision = 0;
     muster::v1::JobPhase phase = muster::v1::JOB_PHASE_UNSPECIFIED;

@@ -1,4 +1,4 @@
-"""What docs/reference/errors.md says: which errors which RPC may give."""
+"""Reads docs/reference/errors.md: the errors that each RPC may return."""
 import pathlib
 import re
 

@@ -1,4 +1,4 @@
-// What all clients of a soak observed: calls, errors by kind, and broken promises.
+// The observations of all clients of a soak: calls, errors by kind, and broken promises.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class Ledger {
  private:
   struct Error {
     uint64_t count = 0;
-    std::string message;  // of the first
+    std::string message;  // the first error's
   };
   mutable absl::Mutex mutex_;
   std::map<std::string, std::vector<float>> milliseconds_ ABSL_GUARDED_BY(mutex_);

@@ -84,7 +84,7 @@ void Agent::Handle(const Event& event) {
     std::visit([this](const auto& concrete) { Do(concrete); }, action);
   }
   if (const auto* ended = std::get_if<RankEnded>(&event)) {
-    // The current code runs in one of this process's callbacks.
+    // This code runs in one of the process's own callbacks, so it must not be destroyed here.
     loop_->Post([this, key = ended->rank] {
       ranks_.erase(key);
       SampleUsage();

@@ -17,7 +17,7 @@ class AgentMetrics {
   void Publish(const AgentCore& core);
   void AddLogBytes(size_t bytes);
 
-  // The resources of the running ranks. A slot's CPU time adds up over the ranks that it has one after the other.
+  // The resources of the running ranks. A slot's CPU time is the sum over all ranks that ran on it.
   struct RankUsage {
     uint32_t slot = 0;
     ProcessUsage usage;

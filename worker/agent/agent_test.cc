@@ -302,7 +302,7 @@ TEST_F(AgentTest, IsReadyOnlyWithASession) {
   bool ready = true;
   while (ready && RealClock().Monotonic() < deadline) ready = CheckHealth(channel, "", kPatience).value();
   EXPECT_FALSE(ready);
-  EXPECT_TRUE(CheckHealth(channel, "live", kPatience).value()) << "without a coordinator it is alive all the same";
+  EXPECT_TRUE(CheckHealth(channel, "live", kPatience).value()) << "it is alive even without a coordinator";
 }
 
 TEST_F(AgentTest, RefusesToShareItsStateFolder) {

@@ -29,9 +29,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags& flags) {
       ->capture_default_str();
   app.add_option("--state", flags.state, "Folder for scratch files, cached models and logs")->required();
   app.add_option("--certs", flags.certs, "Folder with ca.pem, cert.pem and key.pem");
-  app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate of its own");
+  app.add_option("--token-file", flags.token_file, "File with a token of role worker, instead of a certificate");
   app.add_flag("--insecure", flags.insecure, "No TLS; the coordinator must be on this host");
-  app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank beside this one)");
+  app.add_option("--rank-binary", flags.rank_binary, "The rank's program (default: muster-rank next to this one)");
   app.add_option("--cache-bytes", flags.cache_bytes, "Maximum size of cached models, such as 20GB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();

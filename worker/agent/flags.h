@@ -25,7 +25,7 @@ struct WorkerFlags {
   std::filesystem::path certs;
   std::filesystem::path token_file;
   bool insecure = false;
-  std::filesystem::path rank_binary;  // empty: muster-rank beside this program
+  std::filesystem::path rank_binary;  // empty: muster-rank next to this program
   std::string metrics = "127.0.0.1:7075";
   std::string health = "127.0.0.1:7085";
   std::filesystem::path port_file;

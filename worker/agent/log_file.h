@@ -1,4 +1,4 @@
-// A rank's log on disk: NAME and, once that is full, NAME.1 with what came before. Never more than twice the limit.
+// A rank's log on disk: NAME and, when that is full, NAME.1 with the earlier text. Never more than twice the limit.
 #pragma once
 
 #include <cstdint>

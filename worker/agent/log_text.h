@@ -24,7 +24,7 @@ class LineCutter {
   std::string rest_;
 };
 
-// The last complete lines of what was added, at most `max_bytes`; the end of a last line that is longer.
+// The last complete lines of the added text, at most `max_bytes`. If the last line is longer, only its end.
 class LogTail {
  public:
   explicit LogTail(size_t max_bytes = 4096) : max_bytes_(max_bytes) {}

@@ -48,7 +48,7 @@ bool IsBeingFetched(const std::filesystem::path& lock) {
 void MarkUsed(const std::filesystem::path& cache, const std::string& digest, absl::Time now) {
   const timespec time = absl::ToTimespec(now);
   const timespec times[2] = {time, time};
-  utimensat(AT_FDCWD, (cache / digest).c_str(), times, 0);  // not there: it is about to be fetched
+  utimensat(AT_FDCWD, (cache / digest).c_str(), times, 0);  // fails if the folder is not fetched yet
 }
 
 void ModelsInUse::Use(const RankKey& rank, std::vector<std::string> digests) {

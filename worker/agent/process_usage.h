@@ -15,10 +15,10 @@ struct ProcessUsage {
   uint64_t resident_bytes = 0;
   double cpu_seconds = 0;  // of all its threads, in user and system mode
 };
-// Nothing: there is no such process.
+// Nothing if there is no such process.
 std::optional<ProcessUsage> UsageOf(pid_t pid);
 
-// From the text of /proc/PID/stat. Nothing: the text has another form.
+// Parses the text of /proc/PID/stat. Nothing if the text has another form.
 std::optional<ProcessUsage> UsageFromStat(absl::string_view stat, int64_t page_bytes, int64_t ticks_per_second);
 
 }  // namespace muster

@@ -23,7 +23,7 @@ struct RankVariables {
 };
 
 // `environment` is the agent's, as "NAME=value". INVALID_ARGUMENT: --rank-env names a variable that Muster sets itself or
-// that could carry a secret or foreign code; or NCCL_SOCKET_IFNAME or NCCL_SOCKET_FAMILY excludes what --interface names.
+// that could carry a secret or foreign code; or NCCL_SOCKET_IFNAME or NCCL_SOCKET_FAMILY excludes the interface of --interface.
 absl::StatusOr<RankVariables> ChooseRankVariables(const std::vector<std::string>& environment,
                                                   const RankVariableOptions& options,
                                                   const std::vector<NetworkInterface>& interfaces);

@@ -127,7 +127,7 @@ absl::Status TrainLocally(const Options& options) {
   absl::Status first;
   for (const absl::Status& status :
        RunInProcessRanks(shares.size(), [&](Group& group) { return TrainRank(options, spec, shares[group.rank()], group); })) {
-    // A rank that fails alone makes the others' collectives fail: its own reason says more.
+    // If one rank fails, the others' collectives fail as a result, so its own error is the one to print.
     if (first.ok() || (absl::IsUnavailable(first) && !status.ok())) first = status;
   }
   return first;
@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   app.add_option("--vocabulary", options.vocabulary, "entries of the vocabulary, for a preset")->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "CPU threads per rank")->check(CLI::PositiveNumber);
   app.add_flag("--float64", options.float64, "everything in double precision, to check arithmetic");
-  app.add_flag("--gpu", options.gpu, "train on the first GPU, one rank alone");
+  app.add_flag("--gpu", options.gpu, "train on the first GPU, with one rank");
   app.add_option("--profile", options.profile,
                  "a trace of the steps of rank 0, from the third on, is written to this file, for Perfetto");
   app.add_option("--out", options.out, "trained weights are written to this .safetensors file");

@@ -1,4 +1,4 @@
-// muster-rank: one training process of an attempt. Started by an agent, which reads what it says on descriptor 3.
+// muster-rank: one training process of an attempt. Started by an agent, which reads its messages from descriptor 3.
 #include <ATen/Parallel.h>
 #include <google/protobuf/text_format.h>
 #include <spdlog/spdlog.h>
@@ -50,18 +50,19 @@ int main(int argc, char** argv) {
                  text.ok() ? "is not a RankConfig in text format" : std::string(text.status().message()).c_str());
     return muster::kExitUsage;
   }
-  // A rank never outlives its agent: the kernel makes sure of that, and below the pipe, should the agent have died before.
+  // A rank never outlives its agent. The kernel signals the agent's death; if it died before this call, the pipe below is
+  // closed.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGTERM, [](int) { stop_requested = muster::StopRequest::kNow; });
   std::signal(SIGUSR1, [](int) {
-    auto none = muster::StopRequest::kNone;  // a stop without a checkpoint stays one
+    auto none = muster::StopRequest::kNone;  // an earlier request to stop without a checkpoint remains
     stop_requested.compare_exchange_strong(none, muster::StopRequest::kSave);
   });
-  std::signal(SIGINT, SIG_IGN);  // a terminal's, meant for the agent, which then stops its ranks in order
+  std::signal(SIGINT, SIG_IGN);  // Ctrl-C in a terminal is for the agent, which stops its ranks
   muster::UseBlockAllocator();
-  // MKL rounds the same way in every run, whatever the alignment; must come before its first use. AUTO: the fastest code of
-  // this kind of processor, so that another kind may round otherwise.
+  // MKL rounds the same way in every run, whatever the alignment; must come before its first use. AUTO: the fastest code for
+  // this kind of processor, so another kind may round differently.
   setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);
   if (const char* audit = std::getenv("MUSTER_AUDIT_DIR"); audit != nullptr) config.set_audit(audit);
   if (config.threads() > 0) at::set_num_threads(static_cast<int>(config.threads()));

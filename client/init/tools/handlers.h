@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// OK: translated or harmless. Otherwise the reason why the argument is not translated.
+// OK: the argument was translated, or is harmless. Otherwise the reason why it was not translated.
 using ArgumentHandler = absl::Status (*)(Translator& job, const Argument& argument);
 using ArgumentHandlers = std::map<std::string_view, ArgumentHandler>;  // by the key of the rule
 

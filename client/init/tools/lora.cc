@@ -44,7 +44,7 @@ absl::Status LoraTargets(Translator& job, const Argument& argument) {
 
 }  // namespace
 
-// A rank creates the section model.lora, for which the profile has the tool's other defaults.
+// A rank creates the section model.lora; the profile has the tool's defaults for its other fields.
 std::string ToolsRank(const Translator& job) { return absl::StrCat(FindProfile(job.tool())->lora_rank.value_or(16)); }
 
 // ms-swift trains adapters unless tuner_type says otherwise.

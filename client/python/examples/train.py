@@ -1,4 +1,4 @@
-"""Trains a small model on rows made here, and exports it. usage: train.py FOLDER      (a new folder; `muster local` must run)"""
+"""Trains a small model on generated rows, and exports it. usage: train.py FOLDER (a new folder; `muster local` must run)"""
 import itertools, pathlib, random, sys, tempfile  # noqa: E401
 
 import muster

@@ -1,4 +1,4 @@
-"""Reads TensorBoard's event files by the formats' definitions, apart from what writes them."""
+"""Reads TensorBoard's event files by the formats' definitions. Shares no code with the writer."""
 import struct
 
 from google.protobuf import descriptor_pb2, descriptor_pool

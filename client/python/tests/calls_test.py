@@ -267,7 +267,7 @@ class Blobs(Case):
         self.assertEqual((target / "a/model.bin").read_bytes(), self.CONTENT)
         self.assertEqual(offsets, [0, 500000, 1000000])
         self.assertEqual(seen[-1], (len(self.CONTENT), len(self.CONTENT)))
-        self.assertEqual([path.name for path in self.folder.iterdir()], ["out"], "nothing is left beside it")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["out"], "nothing else is left")
         with self.assertRaises(RefusedError) as caught:
             Job(self.servers, job_at(1)).export(self.folder / "out")
         self.assertIn("exists and is not empty", caught.exception.message)

@@ -1,4 +1,5 @@
-"""Where the cluster is: arguments, environment, config file, and the cluster that `muster local` remembers, in this order."""
+"""The sources of the cluster's address: arguments, environment, config file, and the cluster that `muster local` remembers, in
+this order."""
 import pathlib
 import tempfile
 import unittest

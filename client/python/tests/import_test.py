@@ -1,4 +1,4 @@
-"""What an import sends."""
+"""The files and rows that an import sends."""
 import datetime
 import json
 import pathlib

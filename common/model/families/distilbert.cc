@@ -17,7 +17,7 @@ constexpr PostNormNames kDistilBertNames = {.types = "",
                                             .output = "ffn.lin2",
                                             .output_norm = "output_layer_norm"};
 
-// sinusoidal_pos_embds only says how positions were initialized: the file has their table either way.
+// sinusoidal_pos_embds only says how positions were initialized: the file has their table in both cases.
 absl::Status ReadDistilBert(const Keys& keys, EncoderConfig& config) {
   constexpr SizeKeys kSizes = {.hidden = "dim", .layers = "n_layers", .heads = "n_heads", .intermediate = "hidden_dim"};
   RETURN_IF_ERROR(ReadActivation(keys, "activation", config));

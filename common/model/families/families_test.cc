@@ -36,7 +36,7 @@ TEST(Families, PositionsBeginAfterThePaddingToken) {
   EXPECT_EQ(Read("bert", {{"pad_token_id", 3}})->max_positions, 40);
   EXPECT_EQ(Read("roberta")->max_positions, 38);
   EXPECT_EQ(Read("xlm-roberta", {{"pad_token_id", 4}})->max_positions, 35);
-  EXPECT_EQ(Read("mpnet", {{"pad_token_id", 4}})->max_positions, 38) << "transformers' MPNet knows 1 alone";
+  EXPECT_EQ(Read("mpnet", {{"pad_token_id", 4}})->max_positions, 38) << "transformers' MPNet only knows 1";
   EXPECT_THAT(Error("roberta", {{"max_position_embeddings", 2}}), HasSubstr("leaves no position"));
   const EncoderConfig config = *Read("xlm-roberta", {{"pad_token_id", 4}});
   EXPECT_THAT(FamilyOf(config).tensors(config)[1].shape, ElementsAre(40, 12));
@@ -90,7 +90,7 @@ TEST(Families, ModernBertReadsBiasesAndRefusesTwoDropouts) {
   EXPECT_EQ(FamilyOf(config).tensors(config).size(), 1 + 2 + 4 * 12 - 2 + 2);
   EXPECT_EQ(config.hidden_dropout, 0.1);
   EXPECT_EQ(config.attention_dropout, 0.2);
-  EXPECT_THAT(Error("modernbert", {{"mlp_dropout", 0.1}}), HasSubstr("embedding_dropout: 0 is not supported beside"));
+  EXPECT_THAT(Error("modernbert", {{"mlp_dropout", 0.1}}), HasSubstr("embedding_dropout: 0 is not supported together with"));
 }
 
 TEST(Families, Qwen3HasHeadsOfTheirOwnSize) {

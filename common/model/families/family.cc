@@ -41,7 +41,7 @@ std::vector<std::string> FamilyNames() {
 absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
                                                      const std::vector<std::string>& targets) {
   std::vector<TensorShape> products, chosen;
-  std::vector<std::string> ends;  // of the first layer's, for the message
+  std::vector<std::string> ends;  // the first layer's targets, for the message
   for (TensorShape& tensor : FamilyOf(config).tensors(config)) {
     if (tensor.shape.size() != 2 || !absl::StrContains(tensor.name, "layer")) continue;
     const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));

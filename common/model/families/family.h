@@ -1,5 +1,5 @@
-// Families of encoders: one entry per model_type of config.json. A family reads its configuration keys and names its
-// tensors; what it computes is in worker/rank/model.
+// Families of encoders: one entry per model_type of config.json. A family reads its configuration keys and names its tensors;
+// worker/rank/model has its computation.
 #pragma once
 
 #include <span>
@@ -35,8 +35,8 @@ std::vector<std::string> FamilyNames();
 extern const Family kBertFamily, kDistilBertFamily, kModernBertFamily, kMpnetFamily, kQwen3Family, kRobertaFamily,
     kXlmRobertaFamily;
 
-// The tensors of products that `targets` name by their ends, "query" or "output.dense"; of all products of the layers
-// where there are none. INVALID_ARGUMENT that names the target and those that exist.
+// The weights of products whose names end in one of `targets`, such as "query" or "output.dense"; those of all products of the
+// layers if `targets` is empty. INVALID_ARGUMENT that names the target and those that exist.
 absl::StatusOr<std::vector<TensorShape>> LoraTargets(const EncoderConfig& config,
                                                      const std::vector<std::string>& targets);
 

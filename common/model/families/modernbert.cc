@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-// Which layers are local: layer_types of transformers 5, or every layer but each global_attn_every_n_layers-th.
+// Which layers are local: according to layer_types (transformers 5), or every layer except each global_attn_every_n_layers-th.
 absl::Status ReadLocalLayers(const Keys& keys, EncoderConfig& config) {
   int64_t every = 3;
   RETURN_IF_ERROR(keys.Size("global_attn_every_n_layers", every));
@@ -62,7 +62,7 @@ absl::Status ReadDropout(const Keys& keys, EncoderConfig& config) {
   RETURN_IF_ERROR(keys.Number("mlp_dropout", config.hidden_dropout));
   RETURN_IF_ERROR(keys.Number("attention_dropout", config.attention_dropout));
   if (embeddings == config.hidden_dropout) return absl::OkStatus();
-  return keys.Wrong(absl::StrCat("embedding_dropout: ", embeddings, " is not supported beside mlp_dropout ",
+  return keys.Wrong(absl::StrCat("embedding_dropout: ", embeddings, " is not supported together with mlp_dropout ",
                                  config.hidden_dropout, ". Set both to the same probability."));
 }
 

@@ -31,7 +31,7 @@ absl::Status ReadMpnet(const Keys& keys, EncoderConfig& config) {
                                    " is not supported. transformers always uses ", kRelativeBuckets, " of them."));
   }
   config.type_vocabulary_size = 0;
-  config.pad_token = 1;  // transformers has no key for it: pad_token_id is the tokenizer's alone
+  config.pad_token = 1;  // transformers has no key for it: pad_token_id is only for the tokenizer
   RETURN_IF_ERROR(TakeOffsetPositions(keys, config));
   RETURN_IF_ERROR(CheckHeads(keys, {}, config));
   return CheckRanges(keys, "layer_norm_eps", config);

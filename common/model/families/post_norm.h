@@ -21,7 +21,7 @@ inline constexpr std::string_view kWordEmbeddings = "embeddings.word_embeddings"
                                   kPositionEmbeddings = "embeddings.position_embeddings",
                                   kEmbeddingNorm = "embeddings.LayerNorm";
 
-// What transformers sorts distances between tokens into, whatever the size of the table.
+// The number of buckets into which transformers sorts distances between tokens, regardless of the table's size.
 inline constexpr int64_t kRelativeBuckets = 32;
 
 std::vector<TensorShape> PostNormTensors(const PostNormNames& names, const EncoderConfig& config);

@@ -71,8 +71,8 @@ std::vector<TensorShape> Qwen3Tensors(const EncoderConfig& config) {
   return tensors;
 }
 
-constexpr HarmlessKey kQwen3Harmless[] = {{"max_window_layers", "used with use_sliding_window alone"},
-                                          {"sliding_window", "used with use_sliding_window alone"}};
+constexpr HarmlessKey kQwen3Harmless[] = {{"max_window_layers", "used only with use_sliding_window"},
+                                          {"sliding_window", "used only with use_sliding_window"}};
 
 }  // namespace
 

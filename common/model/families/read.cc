@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMaxLayers = 1024, kMaxWidth = int64_t{1} << 20;
 
-// The last four are names of two that come before.
+// The last four are other names of earlier ones.
 constexpr std::array<std::string_view, 9> kActivations = {
     "gelu", "gelu_new", "relu", "silu", "tanh", "gelu_python", "gelu_pytorch_tanh", "gelu_fast", "swish"};
 

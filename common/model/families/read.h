@@ -1,4 +1,4 @@
-// What the families' readers of config.json have in common.
+// Helpers that the families' readers of config.json share.
 #pragma once
 
 #include <initializer_list>
@@ -23,7 +23,7 @@ struct SizeKeys {
 };
 absl::Status ReadSizes(const Keys& keys, const SizeKeys& names, EncoderConfig& config);
 
-// Where heads share hidden_size.
+// For families whose head size is hidden_size / heads.
 absl::Status CheckHeads(const Keys& keys, const SizeKeys& names, const EncoderConfig& config);
 
 // Ranges of what has been read: layers, dropout, epsilon.
@@ -32,7 +32,7 @@ absl::Status CheckRanges(const Keys& keys, const char* epsilon, const EncoderCon
 // Rotary positions turn pairs of numbers within a head: its size must be even.
 absl::Status CheckRotary(const Keys& keys, const EncoderConfig& config);
 
-// Turns rows of the position table into the longest sequence: its first pad_token + 1 rows belong to no token.
+// The longest sequence: the position table's rows without the first pad_token + 1, which belong to no token.
 absl::Status TakeOffsetPositions(const Keys& keys, EncoderConfig& config);
 
 // Refuses keys that are true and would change what the model computes.
@@ -40,7 +40,7 @@ absl::Status RefuseTrue(const Keys& keys, const char* key, const char* why);
 
 // rope_theta, or rope_parameters.rope_theta as transformers 5 writes it. Scaled rotary positions are refused.
 absl::Status ReadRopeTheta(const Keys& keys, double& theta);
-// The same from one object of rope parameters.
+// The same for one object of rope parameters.
 absl::Status ReadRopeObject(const Keys& keys, const char* key, const nlohmann::json& value, double& theta);
 
 }  // namespace muster

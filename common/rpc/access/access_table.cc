@@ -37,12 +37,12 @@ constexpr AccessRule kRules[] = {
     {"ClusterService/DrainWorker", kOperators, Effect::kChanges, kOnce, kSmall},
     {"ClusterService/CollectGarbage", kOperators, Effect::kChanges, kOnce, kSmall},
 
-    // Of both servers. A submitter may cancel their own operations, an operator all.
+    // Both servers have these. A submitter may cancel their own operations, an operator all.
     {"OperationService/ListOperations", kReaders, Effect::kReads, kOnce, kSmall},
     {"OperationService/GetOperation", kReaders, Effect::kReads, kOnce, kSmall},
     {"OperationService/CancelOperation", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
-    // A worker may open only its own session, and meet only ranks of attempts that it has a rank of.
+    // A worker may open only its own session, and use the rendezvous only of attempts that have a rank on it.
     {"WorkerService/Session", kWorkers, Effect::kWorks, kStreams, kChunkRequest},
     {"WorkerService/Rendezvous", kWorkers, Effect::kWorks, kOnce, kChunkRequest},
 
@@ -67,12 +67,12 @@ constexpr AccessRule kRules[] = {
     {"ModelService/ListModels", kReaders | kCoordinators, Effect::kReads, kOnce, kSmall},
     {"ModelService/DeleteModel", kSubmitters, Effect::kChanges, kOnce, kSmall},
 
-    // A worker with a ticket stores what its rank made, and reads what its attempt needs.
+    // A worker with a ticket stores blobs that its ranks made, and reads what its attempt needs.
     {"BlobService/PutBlob", kSubmitters | kWorkers, Effect::kChanges, kStreams, kChunkRequest},
     {"BlobService/GetBlob", kReaders | kWorkers | kCoordinators, Effect::kReads, kStreams, kSmall},
     {"BlobService/StatBlobs", kReaders | kWorkers, Effect::kReads, kOnce, kDescription},
 
-    // Changes nothing, but reads everything that a server has, so the audit log records it.
+    // Changes nothing, but reads all of a server's data, so the audit log records it.
     {"BackupService/Copy", kOperators, Effect::kChanges, kStreams, kChunkRequest},
 };
 

@@ -1,4 +1,4 @@
-// Who may call what: the one table of every RPC.
+// The roles that may call each RPC, in one table.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ struct AccessRule {
   RoleSet roles;
   enum class Effect {
     kReads,    // changes nothing
-    kChanges,  // always in the audit log, whoever calls
+    kChanges,  // always in the audit log, whoever the caller is
     kWorks,    // a process at its work: not in the audit log unless refused
   } effect;
   bool streams;              // runs for long, and counts against the streams of a user

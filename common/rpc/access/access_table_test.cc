@@ -16,7 +16,7 @@
 namespace muster {
 namespace {
 
-// Read from the text of proto/muster, so that a file that no test is linked with is included.
+// Parses the files of proto/muster, so that RPCs that are not linked into this test are included.
 std::set<std::string> RpcsOfTheSources() {
   std::set<std::string> methods;
   const std::regex line(R"((?:^|\n)\s*(service|rpc) (\w+)\s*[({])");
@@ -48,7 +48,7 @@ TEST(AccessTable, HasOneEntryForEveryRpcAndNoOther) {
   EXPECT_EQ(FindRule("JobService/Steal"), nullptr);
 }
 
-TEST(AccessTable, EachPersonMayWhatTheOneBeforeMay) {
+TEST(AccessTable, EachUserRoleMayDoWhatThePreviousOneMay) {
   for (const AccessRule& rule : AccessRules()) {
     EXPECT_LE(rule.roles.contains(Role::kViewer), rule.roles.contains(Role::kSubmitter)) << rule.method;
     EXPECT_LE(rule.roles.contains(Role::kSubmitter), rule.roles.contains(Role::kOperator)) << rule.method;

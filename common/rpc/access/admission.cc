@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kMaxRequestId = 64;
 
-// What the client sent, if it is safe to log; otherwise a new one.
+// The client's request id if it is safe to log, otherwise a new one.
 std::string RequestIdFrom(const grpc::ServerContextBase& context) {
   const std::string sent = MetadataOf(context, kRequestIdMetadata);
   const bool plain = !sent.empty() && sent.size() <= kMaxRequestId && std::ranges::all_of(sent, [](char c) {
@@ -122,7 +122,7 @@ absl::Status Admission::Begin(grpc::ServerContextBase& context, std::string_view
 }
 
 absl::Status Admission::StillAdmitted(const grpc::ServerContextBase& context, const AdmittedCall& call) {
-  if (call.principal.proof != Proof::kToken) return absl::OkStatus();  // a connection's certificate stays as it is
+  if (call.principal.proof != Proof::kToken) return absl::OkStatus();  // a certificate cannot change during a connection
   ASSIGN_OR_RETURN(const Principal principal, Authenticate(context, options_.clock->Now()));
   return call.rule->roles.contains(principal.role) ? absl::OkStatus() : Denied(*call.rule, principal);
 }

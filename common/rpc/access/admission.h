@@ -57,14 +57,14 @@ class Admission {
   struct Options {
     std::filesystem::path tokens;  // the file; empty: no token is accepted
     std::filesystem::path audit;  // the folder; empty: no audit log
-    HasRoom audit_room = AlwaysRoom();  // without it, audit lines are counted and left out
-    UserLimits limits;  // of users; processes have none
+    HasRoom audit_room = AlwaysRoom();  // if there is no room, audit lines are only counted
+    UserLimits limits;  // for users; processes have no limits
     CallObserver* observer = nullptr;
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<Admission>> Create(const Options& options);
 
-  // `method`: as in the access table. `request`: the message, null where it comes as a stream.
+  // `method`: as in the access table. `request`: the message; null for a stream of messages.
   template <typename Work>  // absl::Status(AdmittedCall&)
   grpc::Status Serve(grpc::ServerContextBase& context, std::string_view method, const google::protobuf::Message* request,
                      Work&& work) {
@@ -77,8 +77,8 @@ class Admission {
     return End(context, call, std::move(status));
   }
 
-  // For calls that gRPC serves without a thread (reactors): Begin first, which admits the call or says what to end it with,
-  // and End last, with what the call ended with; it gives the status to finish with.
+  // For calls that gRPC serves without a thread (reactors): call Begin first, which admits the call or returns the error to
+  // finish with, and End last, with the call's result; it returns the status to finish with.
   absl::Status Begin(grpc::ServerContextBase& context, std::string_view method, const google::protobuf::Message* request,
                      AdmittedCall& call);
   grpc::Status End(grpc::ServerContextBase& context, AdmittedCall& call, absl::Status status);

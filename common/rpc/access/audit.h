@@ -34,8 +34,8 @@ class AuditLog {
                                                         int kept = 8);
   ~AuditLog();
 
-  // Refusals of unknown callers are written at most ten per second in the long run, so that no stranger can push out
-  // what others did. The next line says how many were left out before it, and how many lines a full disk left out.
+  // Refusals of unknown callers are written at most ten per second in the long run, so that a stranger cannot rotate the
+  // records of others out of the log. The next line contains how many were left out, and how many lines a full disk left out.
   void Write(const AuditRecord& record);
 
  private:

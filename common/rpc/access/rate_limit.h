@@ -21,7 +21,7 @@ struct UserLimits {
 class TokenBucket {
  public:
   TokenBucket(double rate, double burst, absl::Duration now) : rate_(rate), burst_(burst), left_(burst), at_(now) {}
-  // Zero: a call was taken. Otherwise how long until one can be taken.
+  // Zero: the call is allowed and counted. Otherwise the time until one is allowed.
   absl::Duration Take(absl::Duration now);
   bool IsFull(absl::Duration now) const { return left_ + absl::ToDoubleSeconds(now - at_) * rate_ >= burst_; }
 

@@ -12,16 +12,16 @@
 
 namespace muster {
 
-// "JobService/SubmitJob", …: of every service in muster.v1 that this program is linked with.
+// "JobService/SubmitJob", …: the RPCs of all muster.v1 services that are linked into this program.
 std::vector<std::string> EveryRpc();
 
-// Makes the call with one message (none: an empty string is the empty message), and reads what comes until it ends.
+// Makes the call with one message (an empty string is an empty message), and reads responses until it ends.
 // `request_id`: sent along unless empty.
 absl::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
                         const std::string& message = "", const std::string& request_id = "",
                         absl::Duration within = absl::Seconds(20));
 
-// Health of the server, without any credentials of its own: "/grpc.health.v1.Health/Check".
+// Health of the server, which needs no credentials: "/grpc.health.v1.Health/Check".
 absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel);
 
 }  // namespace muster

@@ -33,7 +33,7 @@ class AccessMatrix {
   AccessMatrix(std::filesystem::path folder, std::string address)
       : folder_(std::move(folder)), address_(std::move(address)) {}
 
-  // One token of each role that has tokens, one that expired, and one that Revoke takes out.
+  // One token of each role that has tokens, one that has expired, and one that Revoke removes.
   static void WriteTokens(const std::filesystem::path& folder, bool with_revoked = true) {
     std::vector<TokenEntry> tokens = {{"late", Role::kOperator, Sha256Hex("mst_expired"), absl::UnixEpoch()}};
     for (const Role role : {Role::kViewer, Role::kSubmitter, Role::kOperator, Role::kWorker}) {
@@ -119,7 +119,7 @@ class AccessMatrix {
     const std::filesystem::path target = folder_ / absl::StrCat("as-", ToAbsl(RoleName(role)), "-", name);
     EXPECT_TRUE(MakeAuthority(folder_ / authority).ok());
     EXPECT_TRUE(IssueCertificate(folder_ / authority, {.role = role, .name = name, .lifetime = lifetime}, target).ok());
-    // The client trusts the server whoever signed its own certificate.
+    // The client trusts the server, no matter which authority signed the client's own certificate.
     EXPECT_TRUE(WriteFileAtomically(target / "ca.pem", ReadFile(folder_ / "authority/ca.pem").value()).ok());
     return target;
   }

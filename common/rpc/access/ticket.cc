@@ -20,7 +20,7 @@ constexpr absl::Duration kClockSkew = absl::Minutes(5);
 
 using DigestContext = std::unique_ptr<EVP_MD_CTX, OpenSslFree<EVP_MD_CTX, &EVP_MD_CTX_free>>;
 
-// The digest that the key's kind needs: Ed25519 hashes by itself.
+// The digest to use with this kind of key. Null for Ed25519, which hashes internally.
 const EVP_MD* HashFor(EVP_PKEY* key) {
   const int kind = EVP_PKEY_get_id(key);
   return kind == EVP_PKEY_ED25519 || kind == EVP_PKEY_ED448 ? nullptr : EVP_sha256();

@@ -1,9 +1,9 @@
-// Tickets: how the data server knows what a worker was assigned, without asking the coordinator.
+// Tickets tell the data server what a worker was assigned, so that it need not ask the coordinator.
 //
-// The coordinator signs what each assignment needs with the key of its certificate. Agent and rank pass it along. The
-// data server checks that the signature leads through the coordinator's certificate to the authority that both trust. A
-// ticket is valid only for the worker that it names, and only on a connection (or with a token) of that worker. It does
-// not expire: a newer attempt of the job fences it, and the worker had access to everything that it opens anyway.
+// With the key of its certificate, the coordinator signs a list of what each assignment needs. Agent and rank pass it along.
+// The data server checks that the signature leads through the coordinator's certificate to the authority that both trust. A
+// ticket is valid only for the worker that it names, and only on a connection (or with a token) of that worker. It does not
+// expire: a newer attempt of the job fences it, and the worker had access to everything that it opens anyway.
 #pragma once
 
 #include <filesystem>
@@ -28,7 +28,7 @@ muster::internal::v1::Ticket TicketFor(const muster::internal::v1::Assignment& a
 // Bytes of a SignedTicket.
 absl::StatusOr<std::string> SignTicket(const muster::internal::v1::Ticket& ticket, const CertificateFiles& signer);
 
-// UNAUTHENTICATED (BAD_TICKET): not signed by a coordinator whose certificate led, when it signed, to one of
+// UNAUTHENTICATED (BAD_TICKET): the signer is not a coordinator whose certificate, at the time of signing, led to one of
 // `authority`'s certificates (PEM).
 absl::StatusOr<muster::internal::v1::Ticket> ReadTicket(std::string_view bytes, const std::string& authority,
                                                         absl::Time now);

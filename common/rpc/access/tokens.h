@@ -1,7 +1,7 @@
 // Tokens: secrets that users (and workers) present instead of a certificate.
 //
-// A token is 256 random bits, so its plain SHA-256 can be stored: there is nothing to guess that a slow hash would
-// protect. The file:
+// A token is 256 random bits, so storing its plain SHA-256 is safe: a slow hash only protects secrets that can be guessed. The
+// file:
 //
 //   tokens:
 //     - {user: ana, role: submitter, sha256: HEX, expires: 2027-01-01T00:00:00Z}
@@ -22,7 +22,7 @@
 namespace muster {
 
 struct TokenEntry {
-  std::string user;  // 1 to 64 of [A-Za-z0-9._@-]; of a worker, as in its certificate
+  std::string user;  // 1 to 64 of [A-Za-z0-9._@-]; for a worker, the name as in its certificate
   Role role = Role::kUnknown;
   std::string sha256;  // of the token's text
   absl::Time expires = absl::InfiniteFuture();

@@ -96,7 +96,7 @@ SimulationResult QueueSimulation::Run(const std::function<void(const Moment&)>& 
     const std::vector<Placement> placements = PlanWaiting(input, cluster_, view);
     for (const Placement& placement : placements) Start(placement);
     if (look) look({now_, view, placements, running_, cluster_});
-    // The next arrival or end, and moments between them, as plans come every second.
+    // The next arrival or end, and moments between them, because the coordinator plans every second.
     absl::Time next = absl::InfiniteFuture();
     if (!arrivals.empty()) next = arrivals.begin()->first;
     for (const auto& [id, run] : running_) {

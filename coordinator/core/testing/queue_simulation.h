@@ -1,5 +1,5 @@
-// Runs a queue of jobs on a cluster through PlanWaiting, in simulated time: what tests of its laws and the benchmark of
-// utilization have in common. Jobs run for as long as their work takes on their ranks; the planner sees estimates alone.
+// Runs a queue of jobs on a cluster through PlanWaiting, in simulated time. Used by the tests of its laws and by the benchmark
+// of utilization. Jobs run for as long as their work takes on their ranks; the planner sees only estimates.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct SimulatedJob {
   int32_t priority = 0;
   WaitingShape shape;
   uint32_t max = 1;
-  double slot_seconds = 0;  // of work: on k ranks it takes a k-th, in whole seconds
+  double slot_seconds = 0;  // work: with k ranks it takes 1/k of this, in whole seconds
   // What is known of its run time, before it runs and while it runs. An estimate is off by no more than its slack, as a
   // share of the time that is left; progress comes `reports_after` the start.
   bool known_before = false, known_running = false;
@@ -52,7 +52,7 @@ class QueueSimulation {
   // `backfill`: whether later jobs may start ahead of one that waits.
   QueueSimulation(std::vector<WorkerSlots> workers, std::vector<SimulatedJob> jobs, bool backfill);
 
-  // What the caller sees after each plan.
+  // Passed to the caller after each plan.
   struct Moment {
     absl::Time now;
     const QueueView& view;

@@ -32,7 +32,7 @@
 
 namespace muster {
 
-// The first line that did not go as written, with what came instead.
+// The first line whose effects differ from the script, with the actual ones.
 absl::Status RunScenario(const std::string& script);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// States as bytes, for tests that compare them or write a journal of an older format.
+// Serializes states, for tests that compare them or write a journal of an older format.
 #pragma once
 
 #include <string>

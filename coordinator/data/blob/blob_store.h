@@ -29,7 +29,7 @@ class BlobUpload;
 struct StoredBlob {
   std::string digest;
   uint64_t size = 0;
-  absl::Time stored;  // when it was stored, or an upload asked for it and found it
+  absl::Time stored;  // when it was stored, or an upload found it stored already
 };
 
 // Thread-safe. Digests that come from outside are checked here.
@@ -51,7 +51,7 @@ class BlobStore {
   absl::Status PutBytes(const std::string& digest, std::string_view bytes);
   absl::StatusOr<std::vector<StoredBlob>> List() const;  // complete blobs, by digest
   absl::Status Visit(const std::function<void(const StoredBlob&)>& visit) const;  // in any order
-  // Deletes a blob that its user released at `let_go`. True: it was deleted. A blob that was stored since, or requested
+  // Deletes a blob that its only user released at `let_go`. True: it was deleted. A blob that was stored since, or requested
   // (Stat, Touch) within the last 10 minutes, stays, because somebody else may be about to refer to it.
   absl::StatusOr<bool> DeleteUnlessClaimed(const std::string& digest, absl::Time let_go);
   // Deletes a blob that was neither stored nor requested since `time`. True: it was deleted.
@@ -82,7 +82,7 @@ class BlobStore {
   const std::filesystem::path folder_;
   const Clock& clock_;
   absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, absl::Time> claims_ ABSL_GUARDED_BY(mutex_);  // asked for, and there
+  absl::flat_hash_map<std::string, absl::Time> claims_ ABSL_GUARDED_BY(mutex_);  // when Stat or Touch found the blob
   absl::flat_hash_set<std::string> uploading_ ABSL_GUARDED_BY(mutex_);
 };
 

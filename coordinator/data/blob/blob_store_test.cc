@@ -51,7 +51,7 @@ TEST_F(BlobStoreTest, KeepsWhatWasPut) {
   EXPECT_EQ(ReasonOf(store_->PathOf(digest_).status()), "BLOB_NOT_FOUND");
 }
 
-// The first jobs that use a new tokenizer are submitted at once.
+// Several jobs that use the same new tokenizer may be submitted at the same time.
 TEST_F(BlobStoreTest, BytesThatManyPutAtOnceAreStoredForAll) {
   auto running = Upload().value();
   std::vector<absl::Status> statuses(16);
@@ -144,7 +144,7 @@ TEST_F(BlobStoreTest, KeepsAnEmptyBlob) {
   EXPECT_EQ(ReadFile(store_->PathOf(Sha256Hex("")).value()).value(), "");
 }
 
-// What may be deleted, depending on the time it was last stored or requested.
+// A blob may be deleted depending on when it was last stored or requested.
 class BlobAgeTest : public BlobStoreTest {
  protected:
   void SetUp() override {

@@ -74,7 +74,7 @@ absl::Status CheckFiles(const FileManifest& files) {
   return CheckModelPaths(paths);
 }
 
-// Ranks write it into the export, after all training, so it must be valid.
+// Ranks copy it into the export after training, which would be late to find an error.
 absl::Status CheckTokenizerJson(const BlobStore& blobs, const FileManifest& files) {
   const FileEntry* entry = Find(files, "tokenizer.json");
   if (entry == nullptr) return absl::OkStatus();
@@ -219,7 +219,7 @@ absl::StatusOr<EncoderConfig> ReadConfig(const BlobStore& blobs, const muster::v
   ASSIGN_OR_RETURN(EncoderConfig config, checkpoint.has_base()
                                              ? ReadConfig(blobs, checkpoint.base(), base, scratch)
                                              : ReadConfig(blobs, spec, base, checkpoint.vocabulary_size(), scratch));
-  // What its job's export says in place of the folder that the job began with (worker/rank/train/model_spec.cc).
+  // The job's export has these values instead of those of the folder that the job began with (worker/rank/train/model_spec.cc).
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
   if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
   if (spec.has_include_prompt()) config.exclude_prompt = !spec.include_prompt();

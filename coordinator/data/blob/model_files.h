@@ -32,14 +32,14 @@ absl::StatusOr<muster::v1::FileManifest> ReadManifestBlob(const BlobStore& blobs
 absl::StatusOr<ScratchFolder> LayOut(const BlobStore& blobs, const muster::v1::FileManifest& files,
                                      const std::filesystem::path& scratch);
 
-// The tokenizer's files: tokenizer.json, or what is read where it is absent, and the files beside it. INVALID_ARGUMENT
-// without any of them.
+// The tokenizer's files: tokenizer.json or the files that replace it, and the configuration files next to it. INVALID_ARGUMENT
+// if there are none.
 absl::StatusOr<muster::v1::FileManifest> TokenizerFiles(const muster::v1::FileManifest& files);
 // Reads tokenizer.json, or vocab.txt, or a SentencePiece model: the first that exists.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files);
-// The tokenizer with this digest, as a job uses it. FAILED_PRECONDITION if the files give another one. A job submitted
-// when vocab.txt alone was read keeps the ids that it began with.
+// The tokenizer with this digest, as a job uses it. FAILED_PRECONDITION if the files give another one. A job submitted to a
+// version that read only vocab.txt keeps the ids that it began with.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> LoadTokenizer(const BlobStore& blobs,
                                                                const muster::v1::FileManifest& files,
                                                                const std::string& digest);

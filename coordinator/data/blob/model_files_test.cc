@@ -15,7 +15,7 @@ namespace {
 using muster::v1::FileManifest;
 using testing::HasSubstr;
 
-// A model.safetensors with every tensor of `config` but `left_out`, all zero.
+// A model.safetensors with every tensor of `config` except `left_out`, all zero.
 std::string Safetensors(const EncoderConfig& config, const std::string& left_out) {
   std::vector<TensorShape> tensors = EncoderTensors(config);
   std::erase_if(tensors, [&](const TensorShape& tensor) { return tensor.name == left_out; });
@@ -117,7 +117,7 @@ TEST_F(ModelFilesTest, NamesAMissingFile) {
   Remove("config.json");
   EXPECT_EQ(Error(),
             "models push: config.json is missing, the folder has no file. Push a Hugging Face folder, or a tokenizer "
-            "(tokenizer.json or vocab.txt) alone.");
+            "(tokenizer.json or vocab.txt).");
 }
 
 TEST_F(ModelFilesTest, WeightsThatAreNotReadHaveARemedy) {
@@ -125,7 +125,7 @@ TEST_F(ModelFilesTest, WeightsThatAreNotReadHaveARemedy) {
   Put("pytorch_model.bin", "x");
   EXPECT_THAT(Error(), HasSubstr("pytorch_model.bin is not read. Save the weights again, in Python:"));
   Put("model.safetensors", Safetensors(config_, ""));
-  EXPECT_EQ(Error(), "") << "beside safetensors it does not matter";
+  EXPECT_EQ(Error(), "") << "next to safetensors it does not matter";
   Put("adapter_config.json", "{}");
   EXPECT_THAT(Error(), HasSubstr("merge_and_unload"));
 }
@@ -182,7 +182,7 @@ TEST_F(ModelFilesTest, TheManifestsOrderDoesNotMatter) {
   EXPECT_FALSE(CanonicalManifest(files_).ok());
 }
 
-// A job from before tokenizer.json was read keeps the ids of vocab.txt.
+// A job that began before tokenizer.json was supported keeps the ids of vocab.txt.
 TEST_F(ModelFilesTest, AJobKeepsTheTokenizerThatItBeganWith) {
   const std::string began_with = LoadTokenizer(*blobs_, files_).value()->digest();
   Put("tokenizer.json", R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",

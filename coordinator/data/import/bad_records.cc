@@ -14,7 +14,7 @@ absl::Status BadRecords::Add(const Place& place, std::string_view what) {
   const std::string message = absl::StrCat(place.Text(), ": ", ToAbsl(what), ".");
   if (messages_.size() < kKept) messages_.push_back(message);
   if (count_ <= tolerated_) return absl::OkStatus();
-  // How many more there are is unknown, so the message proposes ten times the number that was not enough.
+  // The number of further bad records is unknown, so the message proposes ten times the number that was too small.
   return WithReason(absl::InvalidArgumentError(absl::StrCat(message, place.is_row ? " Fix the row, or import" : " Fix the line, or import",
                                                             " with --skip-bad ",
                                                             std::max<uint64_t>(1, tolerated_) * 10, ".")),

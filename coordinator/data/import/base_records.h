@@ -17,7 +17,7 @@ class BaseRecords {
  public:
   explicit BaseRecords(std::shared_ptr<const Dataset> dataset);
 
-  // Copies the record with this id to the writer, unless `index` has it. Returns the index's number for it.
+  // Copies the record with this id to the writer, unless `index` already contains it. Returns its number in `index`.
   absl::Status CopyDocument(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
   absl::Status CopyQuery(const Digest128& id, DigestIndex& index, DatasetWriter& writer) const;
 

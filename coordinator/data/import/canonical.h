@@ -27,7 +27,7 @@ struct CanonicalPassage {
 
 struct CanonicalRow {
   std::string query_id;  // empty: rows of one query text are one query
-  bool has_query = true; // false: the id of a query of another file
+  bool has_query = true; // false: query_id names a query of another file
   std::string query;
   std::vector<CanonicalPassage> passages;
   std::string source;    // of these judgments; empty: the import's

@@ -118,7 +118,7 @@ absl::Status Decoder::Feed(std::string_view bytes) {
     head_.append(bytes);
     return head_.size() < kZstdMagic.size() ? absl::OkStatus() : Begin();
   }
-  // Errors of the sink name their place; only the codec's own errors lack the file's name.
+  // Errors of the sink already name their place; only the codec's own errors need the file's name.
   absl::Status sink_status;
   const absl::Status status = codec_->Feed(bytes, [&](std::string_view decoded) {
     return sink_status = decoded.empty() ? absl::OkStatus() : sink_(decoded);

@@ -1,4 +1,4 @@
-// Decompresses a file, gzip or zstd, which its first bytes identify.
+// Decompresses a file; its first bytes tell whether it is gzip, zstd or not compressed.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,7 @@ class Decoder {
 
   std::string file_;
   Sink sink_;
-  std::string head_;  // the first bytes, until they decide
+  std::string head_;  // the first bytes, until the format is known
   std::unique_ptr<Codec> codec_;
 };
 

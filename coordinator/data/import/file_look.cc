@@ -24,7 +24,7 @@ absl::string_view FirstLine(absl::string_view begin) {
   return absl::StripSuffix(line, "\r");
 }
 
-// The cut may split a character.
+// The last character may be cut in the middle.
 bool IsText(absl::string_view begin) {
   const size_t invalid = FirstInvalidUtf8(ToStd(begin));
   const bool valid = invalid == std::string_view::npos || invalid + 3 >= kLookBytes;
@@ -39,7 +39,7 @@ std::string Columns(absl::string_view line, char separator) {
   return absl::StrCat(absl::StrJoin(columns, ", "), more ? ", …" : "");
 }
 
-// Whole characters.
+// Keeps only whole characters.
 std::string Shown(absl::string_view line) {
   if (line.size() <= kShownBytes) return std::string(line);
   size_t end = kShownBytes;

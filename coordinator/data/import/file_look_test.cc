@@ -23,7 +23,7 @@ TEST(LookOfFile, SaysWhatAFileIs) {
   EXPECT_THAT(LookOfFile("\xFF\xFF\xFF\xFF\x10"), testing::HasSubstr("load_from_disk"));
   EXPECT_EQ(LookOfFile("caf\xE9 au lait"), "is binary, or not in UTF-8");
   EXPECT_EQ(LookOfFile("one line"), "looks like text that begins \"one line\"");
-  // Cut between characters, never within one.
+  // Texts are cut between characters, never within one.
   EXPECT_EQ(LookOfFile(std::string(59, 'x') + "äöü"), "looks like text that begins \"" + std::string(59, 'x') + "…\"");
 }
 

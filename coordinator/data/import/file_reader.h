@@ -30,7 +30,7 @@ class FileReader {
     std::string path;                // as it came, for messages
     std::string plain_path;          // without .gz and .zst
     bool must_read = false;          // a schema was named: the file is read whatever its name
-    std::filesystem::path scratch;   // for what needs the whole file
+    std::filesystem::path scratch;   // for formats that need the whole file
     std::filesystem::path parquet;  // the program that reads Parquet
   };
   FileReader(Options options, JsonParser& json, Sink sink);
@@ -39,7 +39,7 @@ class FileReader {
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
-  // The file's format holds no records: nothing of it is passed on.
+  // Whether the file's format holds no records; then nothing of it is passed on.
   bool is_other() const { return format_ == Format::kOther; }
   const std::string& begin() const { return begin_; }  // its first bytes, at most kLookBytes
 

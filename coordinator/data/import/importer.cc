@@ -28,7 +28,7 @@ std::string WithoutCompressionSuffix(absl::string_view path) {
   return std::string(path);
 }
 
-// `muster data add` sends judgments alone as FILE/qrels/SPLIT.tsv, whatever their name; messages show FILE.
+// `muster data add` sends a file with only judgments as FILE/qrels/SPLIT.tsv, whatever its name; messages show FILE.
 std::string ShownPath(absl::string_view path, const std::string& split) {
   absl::ConsumeSuffix(&path, absl::StrCat("/qrels/", split, ".tsv"));
   return std::string(path);
@@ -59,7 +59,7 @@ bool IsNamedAsData(absl::string_view path) {
          absl::EndsWith(path, ".tsv") || absl::EndsWith(path, ".parquet");
 }
 
-// Files that are found beside data and never hold any, even if a schema is named.
+// Files that often accompany data but never contain any, even if a schema is named.
 bool IsNamedAsOther(absl::string_view path) {
   return absl::EndsWith(path, ".md") || absl::EndsWith(path, ".py") || absl::EndsWith(path, ".yaml") || absl::EndsWith(path, ".yml");
 }
@@ -164,7 +164,7 @@ absl::Status Importer::EndFile() {
   return absl::OkStatus();
 }
 
-// Keeps the beginnings of the first few files, because an import that finds no schema must describe what came.
+// Keeps the beginnings of the first few files, because the error of an import that finds no schema must describe the files.
 absl::Status Importer::LeaveOut() {
   if (!split_.empty()) {
     return absl::InvalidArgumentError(

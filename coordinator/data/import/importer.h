@@ -47,7 +47,7 @@ class Importer {
   absl::Status Chunk(std::string_view bytes);
   absl::StatusOr<muster::v1::ImportReport> Finish();
 
-  uint64_t bytes() const { return bytes_; }  // accepted files, as they came
+  uint64_t bytes() const { return bytes_; }  // of accepted files, as received
   uint64_t records() const { return records_; }  // that were read
 
  private:
@@ -58,7 +58,7 @@ class Importer {
   absl::Status LeaveOut();
   absl::Status Take(const Place& place, const absl::Status& status, std::string_view text, InputRecord& record);
   absl::Status Bad(const Place& place, const absl::Status& status, std::string_view text);
-  // What the current file holds, from its first record.
+  // Decides, from the first record, what the current file holds.
   absl::Status Detect(const Place& place, const InputRecord& record);
   absl::Status NotRecognized(const Place& place, const InputRecord& record) const;
   absl::Status BeginKind(const RecordKind& kind);
@@ -77,18 +77,18 @@ class Importer {
   Rows rows_;
   SplitAssignment splits_;
   std::vector<std::string> notes_;
-  std::string schema_, schema_path_;  // decided, and by which file; empty: not yet
+  std::string schema_, schema_path_;  // the schema, and the file that decided it; empty: not decided
   bool is_beir_ = false;              // a file is named like one of BEIR's
   std::string beir_corpus_;           // the path of its corpus
   bool has_documents_ = false, has_queries_ = false, has_judgments_ = false;
   absl::btree_set<std::string> paths_;
-  absl::btree_set<std::string> seen_fields_;  // of `fields_`, own names
+  absl::btree_set<std::string> seen_fields_;  // the files' names in `fields_` that occurred
   UnreadKeys unread_;
   struct Look {
     std::string path, begin;  // the file's first bytes
   };
-  std::vector<Look> looks_;  // of the first files of which nothing was read
-  // The current file: its path as it came and without .gz or .zst, the split given for it, and what it holds.
+  std::vector<Look> looks_;  // of the first files that no schema could read
+  // The current file: its path as received and without .gz or .zst, the split given for it, and its kind.
   std::string path_, plain_path_, split_;
   const RecordKind* kind_ = nullptr;
   std::vector<std::string> columns_;

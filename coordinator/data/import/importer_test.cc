@@ -139,7 +139,7 @@ TEST_F(ImporterTest, NamesABadQrelsLine) {
   EXPECT_EQ(error_of("q1\t3\tgood"), place + "expected a number as score, found \"good\"." + remedy);
   EXPECT_EQ(error_of("q1\t3\tnan"), place + "expected a finite score, found nan." + remedy);
   EXPECT_EQ(error_of("\td1\t1"), place + "expected the id of a query, found nothing." + remedy);
-  EXPECT_EQ(error_of("q1\td1\t2"), "");  // the same once more
+  EXPECT_EQ(error_of("q1\td1\t2"), "");  // a repeated judgment
 }
 
 TEST_F(ImporterTest, ToleratesAsManyBadRecordsAsTheHeaderSays) {

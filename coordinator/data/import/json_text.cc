@@ -49,7 +49,7 @@ void ForEachUnit(std::string_view text, const Take& take) {
 // Replaces halves of surrogate pairs. Returns how many there are; 0 leaves `repaired` as it was.
 uint64_t ReplaceHalves(std::string_view text, std::string& repaired) {
   uint64_t replaced = 0;
-  size_t pair_end = 0;  // after the second unit of a pair
+  size_t pair_end = 0;  // the position after the second unit of a pair
   ForEachUnit(text, [&](size_t position, int unit) {
     if (position < pair_end || (!IsHigh(unit) && !IsLow(unit))) return;
     if (IsHigh(unit) && text.substr(position + 6, 2) == "\\u" && IsLow(HexDigits(text, position + 8))) {
@@ -124,7 +124,7 @@ absl::Status NotJson(std::string_view text) {
       absl::StrCat("expected a JSON object, the text is not JSON from byte ", error.position));
 }
 
-// The value, whose type was checked before.
+// The value; the caller has checked its type.
 template <typename T>
 T As(simdjson::dom::element element) {
   T value{};
@@ -173,7 +173,7 @@ bool Append(simdjson::dom::element element, std::string_view key, int depth, Inp
   return false;
 }
 
-// The same for JSON that simdjson refuses: integers of more than 64 bits, which are read as numbers.
+// Reads JSON that simdjson refuses because an integer has more than 64 bits; such integers become floating-point numbers.
 bool AppendSlowly(const nlohmann::json& value, std::string_view key, int depth, InputRecord& record, bool& has_nul) {
   if (depth > kMaxDepth) return false;
   if (value.is_boolean()) {

@@ -17,8 +17,8 @@ class JsonParser {
   JsonParser();
   ~JsonParser();
 
-  // One JSON value in UTF-8. Its texts are valid until the next call. INVALID_ARGUMENT says what is wrong and at which
-  // byte of the text: no UTF-8, NUL, NaN, an early end. Half of a surrogate pair is read as U+FFFD and counted.
+  // One JSON value in UTF-8. Its texts are valid until the next call. INVALID_ARGUMENT says what is wrong, and at which byte of
+  // the text: invalid UTF-8, NUL, NaN, an early end. Half of a surrogate pair is read as U+FFFD and counted.
   absl::Status Parse(std::string_view text, InputRecord& record);
   // The same, and it must be an object.
   absl::Status ParseObject(std::string_view text, InputRecord& record);

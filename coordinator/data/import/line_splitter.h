@@ -31,7 +31,7 @@ class LineSplitter {
 
   std::string file_;
   Sink sink_;
-  std::string rest_;  // the begin of a line whose end has not come yet
+  std::string rest_;  // the beginning of a line whose end has not been read yet
   uint64_t line_ = 0;
 };
 

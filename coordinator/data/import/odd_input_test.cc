@@ -116,7 +116,7 @@ TEST_F(OddInput, NegativesOfAQueryThatHasAPositiveInAnotherRowAreKept) {
                           R"({"query": "never", "pos": null, "neg": ["n5"]})" "\n"
                           R"({"query": "never", "neg": ["n6"]})" "\n"}}, [] {
                ImportHeader header;
-               header.set_skip_bad(1);  // of the last row
+               header.set_skip_bad(1);  // the last row is bad
                return header;
              }())
           .value();
@@ -221,7 +221,7 @@ TEST_F(OddInput, LongIntegersOfOtherKeysAreNotInTheWay) {
   EXPECT_EQ(Dataset::Open(folder_).value()->query_text(0), "a");
 }
 
-// The client sends judgments alone as FILE/qrels/SPLIT.tsv, with the split set separately.
+// The client sends a file with only judgments as FILE/qrels/SPLIT.tsv, with the split set separately.
 TEST_F(OddInput, MessagesAboutAddedJudgmentsNameTheUsersFile) {
   ASSERT_TRUE(Import(Beir("q1\td1\t1\n")).ok());
   const auto added = [&](const std::string& path, const std::string& split, const std::string& lines) {

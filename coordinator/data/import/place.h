@@ -12,7 +12,7 @@ namespace muster {
 
 struct Place {
   std::string_view path;
-  uint64_t number = 0;  // of the line, or of the row in a file without lines (Parquet); both from 1
+  uint64_t number = 0;  // the line, or the row in a file without lines (Parquet); both counted from 1
   bool is_row = false;
 
   std::string Text() const { return absl::StrCat(ToAbsl(path), is_row ? ", row " : ":", number); }

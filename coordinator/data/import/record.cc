@@ -36,7 +36,7 @@ absl::Status ForEachIn(const InputRecord& record, std::string_view key, bool req
   const InputRecord::Value value = record.Find(key);
   if (!required && IsAbsent(value)) return absl::OkStatus();
   if (!value) return Expected(key, what, "nothing");
-  if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // how an empty list is saved
+  if (!allow_one && IsAbsent(value)) return absl::OkStatus();  // some tools save an empty list as null
   // Where one text may be given instead of a list, the text of a typed record is that one, even if it looks like a list.
   if (value.kind() == Kind::kText && (record.untyped || !allow_one)) {
     JsonParser parser;

@@ -23,7 +23,7 @@ class InputRecord {
   struct Node {
     Kind kind = Kind::kNull;
     bool negative = false;       // of an integer
-    mutable bool read = false;   // a schema has asked for it
+    mutable bool read = false;   // whether a schema has read it
     uint32_t end = 0;            // the index after the last descendant
     uint64_t magnitude = 0;      // of an integer
     double number = 0;           // of an integer and a number
@@ -77,7 +77,7 @@ class InputRecord {
   void AddInteger(std::string_view key, uint64_t magnitude, bool negative);
   void Close(uint32_t index) { nodes_[index].end = static_cast<uint32_t>(nodes_.size()); }
   // Gives the fields of an object other names: the file's own → the schema's. A field that already has one of these
-  // names of the schema is hidden. Names in capitals, as of data bases, are read as the schema's.
+  // names of the schema is hidden. Names in capitals, as databases write them, are matched with the schema's.
   void Rename(const std::map<std::string, std::string>& names);
 
   bool empty() const { return nodes_.empty(); }
@@ -93,7 +93,7 @@ class InputRecord {
   void ForEachUnread(absl::FunctionRef<void(std::string_view key)> take) const;
   // Cells of CSV and TSV have no types: a number is its digits, and a list is a JSON list.
   bool untyped = false;
-  bool renamed = false;  // fields were given the schema's names, so names count and not their order
+  bool renamed = false;  // fields were given the schema's names, so they are found by name and not by position
   uint64_t number = 0;   // of its line or row in the file
   std::span<const std::string> columns;  // what RecordKind::columns_of found in the file's first record
 
@@ -104,9 +104,9 @@ class InputRecord {
   std::vector<Node> nodes_;
 };
 
-// What a value is, for messages: "a list", "nothing".
+// Describes a value, for messages: "a list", "nothing".
 std::string_view KindOf(InputRecord::Value value);
-bool IsAbsent(InputRecord::Value value);  // or null, or an empty cell of CSV or TSV
+bool IsAbsent(InputRecord::Value value);  // also true for null, and for an empty cell of CSV or TSV
 
 // A string; an absent or null one is "" where `required` is false.
 absl::StatusOr<std::string_view> TextOf(const InputRecord& record, std::string_view key, bool required = true);

@@ -110,7 +110,7 @@ absl::Status JsonArraySplitter::Finish() {
                                                  " has no end. Is the file complete?"));
 }
 
-// None: more bytes are needed.
+// Nothing: more bytes are needed.
 std::optional<RecordSplitter::Kind> RecordSplitter::KindOf(std::string_view head) const {
   if (!may_be_json_) return Kind::kLines;
   if (kByteOrderMark.starts_with(head.substr(0, kByteOrderMark.size()))) {

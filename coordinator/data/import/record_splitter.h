@@ -20,7 +20,7 @@ class JsonArraySplitter {
   JsonArraySplitter(std::string file, bool bare, LineSplitter::Sink sink)
       : file_(std::move(file)), sink_(std::move(sink)), bare_(bare), state_(bare ? State::kNext : State::kBefore) {}
 
-  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for what is not an array.
+  // INVALID_ARGUMENT for an element above LineSplitter::kMaxLine bytes, and for content that is not an array.
   absl::Status Feed(std::string_view bytes);
   absl::Status Finish();
 
@@ -58,7 +58,7 @@ class RecordSplitter {
   absl::Status FeedDecided(std::string_view bytes);
   const bool may_be_json_;
   Kind kind_ = Kind::kUnknown;
-  std::string head_;  // until it decides
+  std::string head_;  // until the form of the file is known
   LineSplitter lines_;
   JsonArraySplitter array_, objects_;
 };

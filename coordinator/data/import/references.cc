@@ -89,7 +89,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
   return absl::OkStatus();
 }
 
-// No judgment can be kept: what to do depends on which side does not match.
+// No judgment can be kept. The advice depends on whether queries or documents do not match.
 absl::Status References::NoneIsThere(absl::string_view kind, const std::string& first) const {
   const std::string what = absl::StrCat("none of ", Plural(size_, "judgment"), " names a ", kind);
   const std::string where = absl::StrCat(". ", first, ", which does not exist.");

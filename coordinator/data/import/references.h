@@ -27,7 +27,7 @@ struct Reference {
 // Not thread-safe.
 class References {
  public:
-  // `is_added`: to a dataset, whose queries and documents the judgments may name.
+  // `is_added`: the import adds to a dataset, and the judgments may name its queries and documents.
   References(std::optional<double> max_missing_share, bool is_added)
       : max_missing_share_(max_missing_share), is_added_(is_added) {}
 
@@ -42,7 +42,7 @@ class References {
            uint16_t source);
   uint64_t size() const { return size_; }
 
-  // Copies what the judgments name, the dataset has and the files do not contain to the writer.
+  // Copies queries and documents from the dataset to the writer if judgments name them and the files do not contain them.
   absl::Status CopyFrom(const BaseRecords& base, DigestIndex& queries, DigestIndex& documents, DatasetWriter& writer) const;
 
   // `file`: the number of the file that names the query by an id; 0: the query's row was in the file itself.
@@ -60,11 +60,11 @@ class References {
 
   struct Entry {
     uint64_t number;  // of the line or row
-    Digest128 query, document;  // of the ids; or numbers
+    Digest128 query, document;  // digests of ids, or numbers
     float grade;
     uint16_t source;
     Relation relation;
-    bool is_row, has_query, has_document;  // has_…: a number
+    bool is_row, has_query, has_document;  // has_query, has_document: the field is a number, not an id's digest
   };
   struct File {
     std::string shown, split;

@@ -28,7 +28,7 @@ void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport&
       " are a positive of their own query: they are left out, and the loss masks a query's positives among its "
       "negatives; ",
       facts.other_positives,
-      " are a positive of another query or in another split: they are kept, as negatives of their own query alone"));
+      " are a positive of another query or in another split: they are kept, as negatives of only their own query"));
 }
 
 void AddNotesOnSharedQueries(const Dataset& dataset, muster::v1::ImportReport& report) {

@@ -10,11 +10,11 @@ namespace muster {
 // Repairs made while reading: two grades for one pair, halves of characters.
 void AddNotesOnRepairs(muster::v1::ImportReport& report);
 
-// How many hard negatives are a positive of their own query, and how many of another query. The share alone would
-// alarm.
+// How many hard negatives are a positive of their own query, and how many of another query. Without the counts, the share of
+// these would look alarming.
 void AddNoteOnHardNegatives(const DatasetFacts& facts, muster::v1::ImportReport& report);
 
-// Which splits share queries: training on one and measuring on the other measures what was trained on.
+// Which splits share queries: evaluating on one of them after training on the other gives figures that are too good.
 void AddNotesOnSharedQueries(const Dataset& dataset, muster::v1::ImportReport& report);
 
 // Counts the queries that have a document's id, and names the option that leaves that document out of their ranking.

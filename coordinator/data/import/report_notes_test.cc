@@ -35,7 +35,7 @@ ImportReport Import(const Files& files) {
   return report;
 }
 
-// `ids`: of two documents. Each query asks for the other document.
+// `ids`: the ids of two documents. Each query asks for the other document.
 Files Beir(const std::string& first_query, const std::string& text) {
   return {{"corpus.jsonl", R"({"_id": "t0", "text": "fish swim"})"
                            "\n"

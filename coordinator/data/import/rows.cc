@@ -185,7 +185,7 @@ absl::Status Rows::AddWaiting(muster::v1::ImportReport& report, std::vector<std:
   std::string first;
   for (const WaitingRow& waiting : waiting_) {
     split_ = waiting.split;
-    file_ = 0;  // the row was counted elsewhere, or its file's name decided nothing
+    file_ = 0;  // the row was counted already, or its file's name did not decide the split
     if (FindQuery(waiting.row).has_value()) {
       RETURN_IF_ERROR(Add(waiting.row));
       continue;
@@ -229,7 +229,7 @@ absl::Status Rows::Finish(std::vector<std::string>& notes, muster::v1::ImportRep
         CountQuery(file, query);
       },
       notes, report));
-  if (base_ == nullptr) DropWithoutPositive(report, notes);  // else the dataset may have the positives
+  if (base_ == nullptr) DropWithoutPositive(report, notes);  // when adding, the dataset may have the positives
   if (left_out_.contains(LeftOut::kUngradedScores)) {
     // One row whose scores are not grades shows that none of the file's scores are.
     for (auto& [split, edges] : writer_.edges()) {

@@ -1,4 +1,4 @@
-// Turns canonical rows into a dataset: decides what is one query and what is one passage, and which judgments are left
+// Turns canonical rows into a dataset: decides which rows are the same query or passage, and which judgments are left
 // out.
 #pragma once
 
@@ -32,7 +32,7 @@ namespace muster {
 // - A row with only negatives waits, too: it counts if its query has a positive in another row.
 class Rows final : public RowSink {
  public:
-  // `source`: of judgments that name none. The writer outlives this.
+  // `source`: for judgments that name none. The writer outlives this.
   // `base`: of the dataset that the rows are added to; null: none. It outlives this, too.
   Rows(DatasetWriter& writer, std::string source, std::optional<double> max_missing_share, const BaseRecords* base)
       : writer_(writer), references_(max_missing_share, base != nullptr), source_(std::move(source)), base_(base) {}
@@ -52,8 +52,8 @@ class Rows final : public RowSink {
   uint32_t queries() const { return query_ids_.size(); }
   bool has_judgments_by_id() const { return references_.size() > 0; }
 
-  // Processes what waited. Adds notes and the counts of what was left out to the report. INVALID_ARGUMENT if too many
-  // judgments name something missing.
+  // Processes the waiting judgments and rows. Adds notes and the counts of what was left out to the report. INVALID_ARGUMENT if
+  // too many judgments name something missing.
   absl::Status Finish(std::vector<std::string>& notes, muster::v1::ImportReport& report);
 
  private:
@@ -61,7 +61,7 @@ class Rows final : public RowSink {
   struct NamedFiles {
     std::vector<std::string> paths;  // the first few
     size_t files = 0;
-    uint64_t queries = 0;  // summed over files: one that is in two files counts twice
+    uint64_t queries = 0;  // summed over files: a query in two files counts twice
   };
   struct WaitingRow {
     CanonicalRow row;
@@ -90,7 +90,7 @@ class Rows final : public RowSink {
   std::map<std::string, NamedFiles> named_files_;  // by split
 
   DigestIndex document_ids_, query_ids_;                    // numbers are those of documents and queries
-  absl::flat_hash_map<Digest128, uint32_t> query_of_text_;  // of rows without ids, by normal form
+  absl::flat_hash_map<Digest128, uint32_t> query_of_text_;  // for rows without ids, by normal form
   std::vector<uint32_t> document_of_passage_;               // of passages without ids
   std::vector<uint32_t> last_file_;                         // by query: the file that had it last
   std::deque<WaitingRow> waiting_;

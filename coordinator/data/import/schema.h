@@ -17,14 +17,14 @@ namespace muster {
 struct RecordKind {
   enum class Holds { kDocuments, kQueries, kJudgments };
 
-  std::string_view schema;  // empty: documents and queries, which every schema by id may have beside its judgments
+  std::string_view schema;  // empty: documents and queries, which can accompany the judgments of every schema with ids
   std::string_view fields;  // a record's keys, for messages: "query, pos, neg"
   Holds holds = Holds::kJudgments;
   // Whether a file with this path and this first record holds such records. In a file of plain lines (TSV without a
   // header, TREC) the record is the line, as a text.
   bool (*matches)(std::string_view path, const InputRecord& record) = nullptr;
   absl::Status (*read)(const InputRecord& record, RowSink& sink) = nullptr;
-  // What `read` needs of the file's first good record, as InputRecord::columns. Empty: the record is not good.
+  // The part of the file's first good record that `read` needs, as InputRecord::columns. Empty: the record is not good.
   std::vector<std::string> (*columns_of)(const InputRecord& record) = nullptr;
   // Fields that --columns may give other names.
   std::vector<std::string_view> columns = {};
@@ -37,9 +37,9 @@ std::vector<std::string> SchemaNames();
 // "beir (corpus.jsonl, …), flagembedding (query, pos, neg), …", for messages.
 std::string KnownSchemas();
 
-// The kind of a file. `schema`: named, or decided by an earlier file; empty: neither. OK and null: none, which is an
-// error only for a file that must have a kind. INVALID_ARGUMENT: the record fits two kinds with different meanings; the
-// message names the flag that decides.
+// The kind of a file. `schema`: named, or decided by an earlier file; empty: neither. OK and null: no kind fits, which is an
+// error only for a file that must have one. INVALID_ARGUMENT: the record fits two kinds with different meanings; the message
+// names the flag that decides.
 absl::StatusOr<const RecordKind*> DetectKind(std::string_view path, const InputRecord& record, std::string_view schema);
 // The kind to report errors by when a record fits no kind: the first of the schema; null for an empty or unknown name.
 const RecordKind* FirstKindOf(std::string_view schema);

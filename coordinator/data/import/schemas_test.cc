@@ -1,4 +1,4 @@
-// The same ten records in the files of every schema give the same dataset; and what each schema refuses.
+// The same ten records in the files of every schema give the same dataset; and each schema refuses a record that breaks it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -83,7 +83,7 @@ std::string Queries(const std::string& id_key, const std::string& text_key) {
 struct Example {
   std::string name, schema;
   Files files;
-  bool has_negatives = true;  // whether the schema can say what a negative is
+  bool has_negatives = true;  // whether the schema can express negatives
   // A record that breaks the schema, its file, and what the message must contain.
   std::string bad_file, bad_line, message;
 };
@@ -309,7 +309,7 @@ TEST_P(Schemas, NameABadRecordByItsPlace) {
   ImportHeader header;
   header.set_schema(example.schema);
   uint64_t line = 1;
-  if (example.bad_file.empty()) {  // one record, which is the file
+  if (example.bad_file.empty()) {  // the whole file is one record
     files.back().second = example.bad_line;
   } else {
     auto& content = std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.first == example.bad_file; })->second;

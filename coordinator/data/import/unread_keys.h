@@ -15,7 +15,7 @@ class UnreadKeys {
  public:
   // Call after a record was read.
   void Count(const InputRecord& record);
-  // "keys that are not read: images (3 records), …", the most frequent ones first; none: nothing.
+  // "keys that are not read: images (3 records), …", the most frequent ones first. Nothing if there are none.
   void AddNote(std::vector<std::string>& notes) const;
 
  private:

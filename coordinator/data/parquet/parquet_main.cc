@@ -1,9 +1,9 @@
 // muster-parquet FILE: writes the rows of a Parquet file to standard output, one JSON object per line. The data server
-// starts it for each Parquet file of an import, so that Arrow, and whatever a damaged file does to it, stays out of the
+// starts it for each Parquet file of an import, so that neither Arrow nor a crash caused by a damaged file is inside the
 // server.
 //
-// A value of a type that no schema reads (a time, a decimal, a map, bytes that are not text) becomes an object that
-// says so (kUnreadValue): the importer counts it as left out.
+// A value of a type that no schema reads (a time, a decimal, a map, bytes that are not text) becomes an object that names the
+// type (kUnreadValue), and the importer counts it as left out.
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <arrow/util/utf8.h>

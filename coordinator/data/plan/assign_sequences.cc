@@ -10,7 +10,7 @@ namespace {
 // Slots in ascending order of length, those of one length in ascending order.
 struct SlotsByLength {
   std::vector<uint32_t> slots;
-  std::vector<uint32_t> ends;  // those of length i are slots[ends[i-1], ends[i])
+  std::vector<uint32_t> ends;  // slots[ends[i-1], ends[i]) have length i
 };
 
 // A counting sort: an evaluation has millions of sequences and some hundred lengths.
@@ -22,20 +22,20 @@ SlotsByLength SortByLength(std::vector<Sequence> sequences) {
   sorted.ends.resize(size_t{longest} + 1);
   for (const Sequence& sequence : sequences) ++sorted.ends[sequence.length];
   uint32_t begin = 0;
-  for (uint32_t& end : sorted.ends) begin = std::exchange(end, begin) + begin;  // where the length begins, so far
+  for (uint32_t& end : sorted.ends) begin = std::exchange(end, begin) + begin;  // for now, where each length begins
   sorted.slots.resize(sequences.size());
   for (const Sequence& sequence : sequences) sorted.slots[sorted.ends[sequence.length]++] = sequence.slot;
   return sorted;
 }
 
-// Gives away one item after the other, each to the rank with the least work, of equal ones the smallest rank.
+// Assigns items one by one, each to the rank with the least work; among equal ranks, to the lowest.
 class LeastWork {
  public:
   explicit LeastWork(uint32_t world_size) {
     for (uint32_t rank = 0; rank < world_size; ++rank) loads_.push_back({0, rank});
   }
 
-  // Calls take(rank) for each of `count` items of the same cost, in turn.
+  // Calls take(rank) once for each of `count` items of the same cost.
   template <typename Take>
   void Deal(uint32_t count, double cost, const Take& take) {
     const auto ranks = static_cast<uint32_t>(loads_.size());
@@ -76,7 +76,7 @@ class LeastWork {
     }
   }
 
-  std::vector<Load> loads_;  // a heap with the least in front; one that is sorted in ascending order is that too
+  std::vector<Load> loads_;  // a min-heap; a list sorted in ascending order also is one
 };
 
 }  // namespace
@@ -102,7 +102,7 @@ std::vector<RankLoad> AssignSequences(std::vector<Sequence> sequences, uint32_t 
   std::vector<RankLoad> ranks(world_size);
   least.ForEach([&](uint32_t rank, double cost) { ranks[rank].cost = cost; });
   for (uint32_t rank = 0; rank < world_size; ++rank) ranks[rank].slots.reserve(counts[rank]);
-  std::vector<uint64_t> tokens(world_size);  // of the last micro-batch
+  std::vector<uint64_t> tokens(world_size);  // in the last micro-batch of each rank
   for (uint32_t length = 0, i = 0; length < sorted.ends.size(); ++length) {
     for (; i < sorted.ends[length]; ++i) {
       const uint32_t rank = owners[i];

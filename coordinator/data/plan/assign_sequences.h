@@ -15,7 +15,7 @@ struct Sequence {
 
 // Estimated work of encoding a sequence, in tokens' worth of linear layers. A layer does 24 h² operations per token in
 // its linear maps and 4 h L in attention (h hidden size, L length), so attention weighs L / (6 h). h is 384 for every
-// model: a change of the assignment would change the bytes of running jobs, for about 1 % (docs/decisions/0041).
+// model: another value would change the bytes of running jobs, and gain only about 1 % (docs/decisions/0041).
 double EncodingCost(uint32_t length);
 
 // One rank's sequences in ascending order of length (then slot), cut into micro-batches.

@@ -46,7 +46,7 @@ RC_GTEST_PROP(AssignSequences, GivesEverySequenceToOneRankInMicroBatchesUnderThe
   RC_ASSERT(std::ranges::count(seen, 1) == static_cast<std::ptrdiff_t>(seen.size()));
 }
 
-// Each sequence, from the longest down, to the rank with the least work so far, in the plainest way.
+// Each sequence, from the longest down, to the rank with the least work so far, in the simplest implementation.
 std::vector<std::vector<uint32_t>> PlainlyAssigned(std::vector<Sequence> sequences, uint32_t world_size) {
   std::ranges::sort(sequences, {}, [](const Sequence& s) { return std::pair(s.length, s.slot); });
   std::vector<std::vector<uint32_t>> slots(world_size);

@@ -1,4 +1,4 @@
-// Which of its judged passages a query brings to a step: a pure function of (seed, epoch, query).
+// Chooses which of its judged passages a query brings to a step: a pure function of (seed, epoch, query).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace muster {
 
-// The part of a specification that decides; names turned into indices of the dataset.
+// The relevant part of a specification, with names turned into indices of the dataset.
 struct ChoiceRules {
   uint64_t seed = 0;
   uint32_t positives_per_query = 0;  // 0: all

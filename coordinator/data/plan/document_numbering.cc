@@ -25,10 +25,10 @@ size_t CommonPrefixOfIds(const Dataset& dataset) {
   return prefix.size();
 }
 
-// Ids lie all over a large file: most pairs are decided by bytes that are read once, in the file's order.
+// Ids are spread over a large file, so their first bytes are read once, in the file's order. These decide most comparisons.
 std::vector<uint32_t> InDescendingOrderOfIds(const Dataset& dataset) {
   struct Key {
-    uint64_t bytes;  // of the id, after what all ids begin with
+    uint64_t bytes;  // of the id, after the prefix that all ids share
     uint32_t document;
   };
   const size_t prefix = CommonPrefixOfIds(dataset);

@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// What all evaluations over a dataset's documents share, 12 bytes per document. Immutable.
+// Shared by all evaluations over a dataset's documents; 12 bytes per document. Immutable.
 //
 // Numbers are in descending order of the bytes of document ids: of two documents with equal scores, the one with the
 // smaller number comes first, as in trec_eval.

@@ -63,7 +63,7 @@ EvaluationSource::EvaluationSource(Options options, Sequences sequences)
 void EvaluationSource::AddJudgments(EvaluationHeader& header) const {
   header.add_judged_offsets(0);
   for (const uint32_t query : queries_) {
-    std::map<uint32_t, float> grades;  // by number; of several sources the highest grade counts
+    std::map<uint32_t, float> grades;  // by number; the highest grade of all sources
     for (const Judgment& judgment : options_.dataset->judgments(options_.split, query)) {
       if (!IsJudged(judgment)) continue;
       const auto [found, is_new] = grades.try_emplace(options_.numbering->numbers[judgment.document], judgment.grade);

@@ -1,4 +1,4 @@
-// What the ranks of an evaluation read, assigned to all of them at once.
+// The sequences that the ranks of an evaluation read, assigned to all ranks at once.
 #pragma once
 
 #include <cstdint>

@@ -54,10 +54,10 @@ TEST(EvaluationSource, NumbersDocumentsInDescendingOrderOfTheirIds) {
   const uint32_t db = dataset.Document("b", "w1");
   dataset.Query("w7");
   dataset.Query("w8 w8");
-  dataset.Judge(0, d10, 1, 0, 1);  // of the other split
+  dataset.Judge(0, d10, 1, 0, 1);  // in the other split
   dataset.Judge(1, d9, 2);
   dataset.Judge(1, de, 0);
-  dataset.Judge(1, d9, 3, 1);  // twice judged: the higher grade
+  dataset.Judge(1, d9, 3, 1);  // judged twice: the higher grade counts
   dataset.HardNegative(1, db);
   const auto tokens = TestTokens(dataset);
   const RankPart part = PartOf(*SourceOf(dataset, 0, tokens, 1), 0);

@@ -1,4 +1,4 @@
-// Whether and which negatives a training set offers: decided from the dataset and the rules alone, before any step.
+// Whether a training set offers negatives, and which: computed from the dataset and the rules only, before any step.
 #pragma once
 
 #include <cstdint>

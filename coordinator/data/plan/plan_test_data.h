@@ -1,4 +1,4 @@
-// What the planner's tests share: a small vocabulary, a job, random datasets.
+// Shared by the planner's tests: a small vocabulary, a job, random datasets.
 #pragma once
 
 #include <cstdlib>
@@ -25,7 +25,7 @@ inline std::shared_ptr<const Tokenizer> TestTokenizer() {
 inline std::shared_ptr<const TokenStore> TestTokens(const Dataset& dataset, JoinedPrompts prompts = {}) {
   const auto folder = *MakeScratchFolder(std::filesystem::temp_directory_path(), "tokens");
   auto store = *TokenStore::OpenOrBuild(dataset, TestTokenizer(), std::move(prompts), folder, {});
-  std::filesystem::remove_all(folder);  // stays mapped
+  std::filesystem::remove_all(folder);  // the files stay mapped
   return store;
 }
 

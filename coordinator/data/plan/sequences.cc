@@ -41,7 +41,7 @@ absl::Status Sequences::Fill(const char* name, const std::string& prompt, const 
                              uint32_t max_length, bool exclude_prompt, Side& side) const {
   if (max_length < special_tokens() + 1) {
     return absl::InvalidArgumentError(absl::StrCat("model.max_length.", name, ": ", max_length,
-                                                   " leaves no room for a token beside the ", special_tokens(),
+                                                   " leaves no room for a token besides the ", special_tokens(),
                                                    " special ones. Set ", special_tokens() + 1, " or more."));
   }
   const Tokenizer& tokenizer = tokens_->tokenizer();
@@ -70,7 +70,7 @@ uint32_t Sequences::Length(const Side& side, uint32_t text) const {
   return special_tokens() + static_cast<uint32_t>(std::min<uint64_t>(side.limit, side.prompt.size() + uint64_t{text}));
 }
 
-// As many ids as Length says.
+// Appends as many ids as Length() returns.
 template <typename Id>
 Id* Sequences::WriteSequence(const Side& side, TokenStore::Range text, Id* out) const {
   const Tokenizer& tokenizer = tokens_->tokenizer();
@@ -89,7 +89,7 @@ Id* Sequences::WriteSequence(const Side& side, TokenStore::Range text, Id* out) 
   return std::ranges::copy(tokenizer.suffix(), out).out;
 }
 
-// Texts whose memory is asked for before it is needed: an evaluation's lie all over the store.
+// How many texts are prefetched ahead, because an evaluation's texts are spread over the store.
 constexpr size_t kTextsAhead = 16;
 
 template <typename Id>

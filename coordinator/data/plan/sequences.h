@@ -13,12 +13,12 @@
 
 namespace muster {
 
-// The prompts of the job: those that were resolved, or for jobs resolved before these were kept, the specification's.
+// The prompts of the job: the resolved ones or, for jobs of versions that did not store these, the specification's.
 muster::v1::Prompts PromptsOf(const muster::v1::ModelSpec& model, const muster::v1::ResolvedJob& resolved);
 
 // The prompts that the tokenizer must see together with each text, as Hugging Face's tools tokenize them; the ids of
-// the others are put before the text's. Jobs resolved before their prompts were kept join none: they continue as they
-// began.
+// the others are put before the text's. Jobs of versions that did not store resolved prompts join none, so that they continue
+// as they began.
 JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelSpec& model,
                             const muster::v1::ResolvedJob& resolved);
 
@@ -28,19 +28,19 @@ JoinedPrompts PromptsToJoin(const Tokenizer& tokenizer, const muster::v1::ModelS
 // Where the job keeps prompts out of pooling, MicroBatch.unpooled counts the tokens that pooling leaves out at the
 // beginning of each sequence, the prefix ([CLS]) included: 0 to unpooled - 1. It is the prompt's length as
 // sentence-transformers 6 has it (include_prompt: false): the prompt tokenized alone, cut, with its special tokens but
-// the last one. A sequence shorter than that is left out as a whole, but for its last token.
+// the last one. Of a sequence shorter than that, only the last token is pooled.
 //
 // The caller keeps `tokens` alive. Thread-safe: immutable.
 class Sequences {
  public:
-  // INVALID_ARGUMENT if a length leaves no room for a token beside prefix and suffix. INTERNAL if `tokens` was built
+  // INVALID_ARGUMENT if a length leaves no room for a token between prefix and suffix. INTERNAL if `tokens` was built
   // for other prompts.
   static absl::StatusOr<Sequences> Create(const TokenStore& tokens, const muster::v1::ModelSpec& model,
                                           const muster::v1::ResolvedJob& resolved);
 
   uint32_t QueryLength(uint32_t query) const { return Length(query_, tokens_->QueryLength(query)); }
   uint32_t PassageLength(uint32_t passage) const { return Length(passage_, tokens_->PassageLength(passage)); }
-  // A hint, for lengths of many passages at random places.
+  // A prefetch hint, for reading the lengths of many passages at random places.
   void PrefetchPassageLength(uint32_t passage) const { tokens_->PrefetchPassageRange(passage); }
 
   // Fills in the sequences of `slots`: slot i < queries.size() is queries[i], the others passages[i - queries.size()].

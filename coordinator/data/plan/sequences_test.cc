@@ -98,7 +98,7 @@ TEST_F(SequencesTest, ExcludedPromptsAreCountedFromTheFirstToken) {
   resolved_.set_exclude_prompt(true);
   EXPECT_THAT(BatchOf(Bytes()).unpooled(), ElementsAre(4, 0)) << "<s> b : and the prompt's own blank";
   resolved_.mutable_prompts()->set_passage("a a a a a a a a a");
-  EXPECT_THAT(BatchOf(Bytes()).unpooled(), ElementsAre(4, 5)) << "cut to the passage's six tokens, but for the last";
+  EXPECT_THAT(BatchOf(Bytes()).unpooled(), ElementsAre(4, 5)) << "cut to the passage's six tokens, except the last";
 }
 
 TEST_F(SequencesTest, TheTokenizerSaysAtWhichEndTextsAreCut) {
@@ -111,7 +111,7 @@ TEST_F(SequencesTest, RefusesLengthsThatAreTooShort) {
   model_.mutable_max_length()->set_query(2);
   const auto tokens = TokenStore::OpenOrBuild(dataset_, Bytes(), {}, folder_, {});
   EXPECT_EQ(Sequences::Create(**tokens, model_, resolved_).status().message(),
-            "model.max_length.query: 2 leaves no room for a token beside the 2 special ones. Set 3 or more.");
+            "model.max_length.query: 2 leaves no room for a token besides the 2 special ones. Set 3 or more.");
 }
 
 TEST_F(SequencesTest, RefusesTokensOfOtherPrompts) {

@@ -1,4 +1,4 @@
-// What a rank's build reads of shares and evaluations.
+// Which form of shares and evaluations a rank's build can read.
 #pragma once
 
 #include <cstdint>

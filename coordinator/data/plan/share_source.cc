@@ -122,7 +122,7 @@ absl::Status CheckTrainingData(const ShareSource::Options& options, uint64_t que
 
 }  // namespace
 
-// Constant but for the cache of plans.
+// Constant except for the cache of plans.
 class ShareSource::State {
  public:
   State(Options options, Sequences sequences, PlanInputs inputs)
@@ -186,7 +186,7 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const PlanInputs inputs_;
-  QuerySum epoch_;  // what every epoch must contain, from the dataset itself, so that a wrong plan is noticed
+  QuerySum epoch_;  // the queries of an epoch, computed from the dataset itself so that a wrong plan is noticed
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,4 +1,4 @@
-// What a rank reads of each training step, made from the dataset, its tokens and the plan.
+// Makes the shares that ranks read in each training step, from the dataset, its tokens and the plan.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace muster {
 
-// The largest message that is made here; below kMaxMessageBytes of common/rpc/security.h.
+// The largest message that this makes; below kMaxMessageBytes of common/rpc/security.h.
 inline constexpr size_t kMaxShareBytes = 63 << 20;
 
 // Everything that one job's streams share: dataset, tokens, plan cache. Thread-safe.
@@ -30,7 +30,7 @@ class ShareSource {
     std::shared_ptr<const TokenStore> tokens;  // of `train`
     muster::v1::JobSpec spec;                  // defaults filled in
     muster::v1::ResolvedJob resolved;          // its train_queries and steps_per_epoch must be what the data gives
-    const Clock* clock = &RealClock();              // for `on_plan` alone: plans do not depend on time
+    const Clock* clock = &RealClock();              // only for `on_plan`: plans do not depend on time
     std::function<void(absl::Duration)> on_plan;    // how long a step's plan took; called from any thread
   };
   static absl::StatusOr<std::shared_ptr<ShareSource>> Create(Options options);

@@ -28,7 +28,7 @@ using Tokens = std::vector<uint32_t>;
 
 constexpr ShareForm kSlotsOfAllRanks = {.slots_of_all_ranks = true};
 
-// Adds a micro-batch's sequences to slot → ids; false if a slot is there already.
+// Adds a micro-batch's sequences to slot → ids; false if a slot is already present.
 bool Collect(const MicroBatch& batch, std::map<uint32_t, Tokens>& by_slot) {
   Tokens ids(batch.tokens().size() / sizeof(uint32_t));
   std::memcpy(ids.data(), batch.tokens().data(), batch.tokens().size());
@@ -120,7 +120,7 @@ RC_GTEST_PROP(ShareSource, GivesTheSameGraphOnAnyNumberOfRanks, ()) {
   for (uint32_t world_size : {2, 3, 4, 8}) RC_ASSERT(GraphOf(*source, step, world_size) == one);
 }
 
-// What the ranks receive against docs/reference/losses.md: columns are unique texts, a row's positives and ignored columns are
+// Compares the shares with docs/reference/losses.md: columns are unique texts, a row's positives and ignored columns are
 // disjoint, R is the weight of the valid rows, micro-batches keep the token budget, and all of it is a pure function of
 // seed, step and dataset.
 RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {

@@ -105,7 +105,7 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
     if (is_new) plan.passages.push_back(passage);
     return found->second;
   };
-  // What is relevant to each row, for the second pass: a later row may bring it.
+  // The passages relevant to each row, kept for the second pass, because a later row may bring one of them.
   std::vector<std::vector<uint32_t>> relevant;
   relevant.reserve(plan.queries.size());
   plan.positive_offsets.push_back(0);

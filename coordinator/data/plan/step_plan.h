@@ -13,7 +13,7 @@
 
 namespace muster {
 
-// What all plans of a job share.
+// The inputs that all plans of a job share.
 struct PlanInputs {
   const Dataset* dataset = nullptr;
   uint32_t split = 0;
@@ -23,14 +23,14 @@ struct PlanInputs {
   uint32_t batch = 0;      // queries of a step
   std::string identity;    // digest of dataset, tokenizer, prompts and lengths: part of every plan's digest
 };
-// All of a job's inputs but the identity. INVALID_ARGUMENT names a split or source that the dataset lacks. `queries` may
+// All of a job's inputs except the identity. INVALID_ARGUMENT names a split or source that the dataset lacks. `queries` may
 // be empty: the caller refuses that. Keeps a pointer to the dataset.
 absl::StatusOr<PlanInputs> MakePlanInputs(const Dataset& dataset, const muster::v1::JobSpec& spec);
 
 // The queries of `split` that have a selectable positive, ascending.
 std::vector<uint32_t> SelectableQueries(const Dataset& dataset, uint32_t split, const ChoiceRules& rules);
 
-// The last step of an epoch takes what is left.
+// The last step of an epoch takes the remaining queries.
 constexpr uint64_t StepsPerEpoch(uint64_t queries, uint64_t batch) { return (queries + batch - 1) / batch; }
 
 // Rows are queries; columns are unique passages, numbered in order of first appearance (rows in order, each row's
@@ -41,7 +41,7 @@ struct StepPlan {
   std::vector<uint32_t> queries;   // row → query of the dataset
   std::vector<uint32_t> passages;  // column → passage of the dataset
   std::vector<uint32_t> positive_offsets, positives;
-  std::vector<float> positive_weights;  // beside `positives`; empty: all equal
+  std::vector<float> positive_weights;  // one per element of `positives`; empty: all equal
   std::vector<uint32_t> ignored_offsets, ignored;
   std::vector<float> row_weights;  // empty: all 1
   double total_weight = 0;         // R

@@ -65,7 +65,7 @@ TEST(PlanStep, IgnoresARelevantPassageThatAnotherQueryBrought) {
   dataset.Judge(0, a);
   dataset.Judge(0, b);  // not selected: one positive per query, the first
   dataset.Judge(1, b);
-  dataset.Judge(1, c, 1, 0, /*split=*/1);  // of another split: no relevance here
+  dataset.Judge(1, c, 1, 0, /*split=*/1);  // in another split: does not count here
   dataset.HardNegative(1, c);
   dataset.HardNegative(0, b);  // relevant as well, so not a negative
   ChoiceRules rules;

@@ -1,4 +1,4 @@
-// A sample of a job's steps, as the planner would plan them, and what they cost: known before any rank runs.
+// A sample of a job's steps, as the planner would plan them, and their cost, computed before any rank runs.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ struct StepSample {
   std::vector<StepPlan> plans;
   std::vector<uint32_t> queries, passages;  // of all plans: indices of the dataset, ascending, each once
 };
-// The first step, the last one, and steps spread evenly between them: at most `most_steps`, and no further one once
-// they hold `most_texts` sequences. `total_steps` is at least 1.
+// Samples the first step, the last one, and steps spread evenly between them: at most `most_steps`, and stops when they hold
+// `most_texts` sequences. `total_steps` is at least 1.
 StepSample SampleSteps(const PlanInputs& inputs, uint64_t total_steps, size_t most_steps, size_t most_texts);
 
-// The texts of a sample as a dataset of their own, so that only they are tokenized: query i is sample.queries[i]. It
+// The texts of a sample as a separate dataset, so that only they are tokenized: query i is sample.queries[i]. It
 // has no documents and no judgments. Keeps references to both arguments.
 class SampledTexts final : public Dataset {
  public:
@@ -48,8 +48,8 @@ class SampledTexts final : public Dataset {
   const StepSample& sample_;
 };
 
-// Fills in the figures of the sampled steps. Both arguments are of SampledTexts' tokens: `cut` at the job's lengths,
-// `whole` at no length. Returns the most sequences of a step.
+// Fills in the figures of the sampled steps. Both are made from the tokens of SampledTexts: `cut` at the job's lengths, `whole`
+// not cut. Returns the most sequences of a step.
 uint64_t MeasureSample(const StepSample& sample, const Sequences& cut, const Sequences& whole,
                        muster::v1::TrainingPreview& preview);
 

@@ -1,4 +1,4 @@
-// Who may call what of the data server, through sockets.
+// Which callers may call which RPCs of the data server, through sockets.
 #include "common/rpc/access/testing_matrix.h"
 #include "common/spec/job_spec.h"
 #include "coordinator/data/service/data_server_test_base.h"

@@ -38,7 +38,7 @@ class ServerAdd : public DataServerTest {
 
 TEST_F(ServerAdd, JudgmentsAloneReferToTheDatasetsOwnQueriesAndDocuments) {
   const auto before = Import(Header("set"), BeirFiles(20)).value().dataset();
-  // Not in the dataset's order, and with a new pair.
+  // Judgments in another order than the dataset's, with a new pair.
   const auto report = Import(Adding("set", "llm"), {{"new.tsv/qrels/train.tsv", "q7\td3\t2\nq1\td1\t1\nq1\td9\t1\n"}});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->dataset().queries(), before.queries());

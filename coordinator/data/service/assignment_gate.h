@@ -37,12 +37,12 @@ class AssignmentGate {
   // Allows a manifest of the ticket, or a file of one.
   absl::Status AdmitRead(const grpc::ServerContext& context, const Principal& caller, const std::string& digest,
                          const BlobStore& blobs) const;
-  // Any running rank may store blobs: they are known by their content, so a new one replaces nothing.
+  // Any running rank may store blobs: they are identified by their content, so a new one replaces nothing.
   absl::Status AdmitWrite(const grpc::ServerContext& context, const Principal& caller) const;
 
  private:
   explicit AssignmentGate(const Options& options) : options_(options) {}
-  // None for those who need none.
+  // No ticket for callers that need none.
   absl::StatusOr<std::optional<muster::internal::v1::Ticket>> TicketOf(const grpc::ServerContext& context,
                                                                        const Principal& caller) const;
 

@@ -13,8 +13,8 @@
 
 namespace muster {
 
-// Thread-safe. Soft state: after a restart the first attempt that asks counts as the newest, because the coordinator
-// and the ranks' store fence attempts as well. For the same reason it may forget the jobs that asked longest ago.
+// Thread-safe. Soft state: after a restart the first attempt that calls counts as the newest. That is safe, because the
+// coordinator and the ranks' store fence attempts as well. For the same reason it may forget the jobs that called longest ago.
 class AttemptFence {
  public:
   static constexpr size_t kMaxJobs = 10'000;  // far more than train at once
@@ -30,7 +30,7 @@ class AttemptFence {
   };
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  std::list<std::string> by_use_ ABSL_GUARDED_BY(mutex_);  // the job that asked last is first
+  std::list<std::string> by_use_ ABSL_GUARDED_BY(mutex_);  // the job that called last is first
 };
 
 }  // namespace muster

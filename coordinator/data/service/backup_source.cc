@@ -7,7 +7,8 @@ namespace {
 
 constexpr char kCatalogue[] = "catalogue.db";
 
-// Names first, then contents: content is stored before it is named, and stays while the backup holds the gate.
+// Lists names first, then contents: content is stored before it gets a name, and is not removed while the backup holds the
+// gate.
 absl::StatusOr<std::vector<BackupFile>> ListStores(const DataStores& stores, const std::filesystem::path& folder) {
   std::vector<BackupFile> files;
   RETURN_IF_ERROR(CopySqlite(stores.state->catalogue(), folder / kCatalogue));

@@ -1,4 +1,4 @@
-// The data server's half of a backup: what holding the gate promises while others remove things.
+// The data server's half of a backup: nothing is removed while a backup holds the gate.
 #include "coordinator/data/service/data_server_test_base.h"
 
 #include <algorithm>
@@ -64,7 +64,7 @@ TEST_F(DataBackupTest, NothingIsRemovedBetweenHoldAndTheEndOfTheCall) {
   v1::DeleteDatasetRequest request;
   request.set_name("set");
   v1::DeleteDatasetResponse response;
-  ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&context, request, &response).ok()) << "a name may go";
+  ASSERT_TRUE(v1::DataService::NewStub(operator_)->DeleteDataset(&context, request, &response).ok()) << "a name may be removed";
   const std::set<std::string> listed = List(*call);
   EXPECT_TRUE(listed.contains("catalogue.db"));
   EXPECT_TRUE(listed.contains(absl::StrCat("blobs/", digest.substr(0, 2), "/", digest)));

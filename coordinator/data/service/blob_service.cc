@@ -102,8 +102,8 @@ class BlobServiceImpl final : public v1::BlobService::Service {
     return Damaged(request.digest());
   }
 
-  // The disk returned bytes that do not match the digest. After the blob is set aside, anybody with its bytes can store
-  // it again: a job that repeats the step of a damaged checkpoint has the same bytes.
+  // The disk returned bytes that do not match the digest. After the damaged file is set aside, the blob can be stored again: a
+  // job that repeats the step of a damaged checkpoint produces the same bytes.
   absl::Status Damaged(const std::string& digest) const {
     const absl::StatusOr<bool> aside = data_.stores.blobs->SetAsideIfDamaged(digest);
     const std::string what = absl::StrCat("blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged");

@@ -1,4 +1,4 @@
-// What every handler of the data server can use.
+// Shared by all handlers of the data server.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -34,14 +34,14 @@ struct DataContext {
   const std::atomic<bool>& stopping;  // true once the server shuts down: streams end, clients reconnect
 };
 
-// OK if one call may name so many digests.
+// OK if one call may name this many digests.
 inline absl::Status CheckDigestCount(int digests) {
   constexpr int kMaxDigests = 1000;
   if (digests <= kMaxDigests) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("digests: ", digests, " of them, at most ", kMaxDigests, " a call"));
 }
 
-// Not OK as soon as there is no point in continuing the call.
+// Not OK once the call need not continue: it was cancelled, or the server stops.
 inline absl::Status CheckAlive(const DataContext& data, const grpc::ServerContext& call) {
   if (call.IsCancelled()) return absl::CancelledError("the client cancelled the call");
   if (data.stopping) {

@@ -43,7 +43,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_flag("--insecure", flags.server.security.insecure, "no TLS; loopback only")->excludes(certs);
   app.add_option("--store-budget", flags.server.store_budget,
-                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: limited by the disk alone")
+                 "most bytes to store, such as 200GB; beyond it imports and pushes are refused; 0: limited only by the disk")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->capture_default_str();
   app.add_option("--port-file", flags.port_file, "file to write {\"port\", \"metrics_port\", \"health_port\"} to when ready");

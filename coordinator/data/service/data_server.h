@@ -34,13 +34,13 @@ class DataServer {
  public:
   struct Options {
     std::string listen = "127.0.0.1:7072";
-    std::string metrics = "127.0.0.1:7073";  // empty: none are served
-    std::string health;  // host:port of the probes (common/rpc/health.h); empty: none are answered
+    std::string metrics = "127.0.0.1:7073";  // empty: metrics are not served
+    std::string health;  // host:port of the probes (common/rpc/health.h); empty: no probes
     std::filesystem::path state;
     SecurityOptions security;
     std::filesystem::path tokens;  // file of tokens (common/rpc/access/tokens.h); empty: none
     UserLimits limits;
-    uint64_t store_budget = 0;  // bytes; 0: limited by the disk alone
+    uint64_t store_budget = 0;  // bytes; 0: limited only by the disk
     const Clock* clock = &RealClock();
   };
   static absl::StatusOr<std::unique_ptr<DataServer>> Start(const Options& options);
@@ -49,7 +49,7 @@ class DataServer {
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
   int health_port() const { return health_->port(); }
-  // Ends streams at once (clients reconnect) and lets other calls end for `grace`.
+  // Ends streams immediately (clients reconnect) and gives other calls `grace` to end.
   void Shutdown(absl::Duration grace);
 
  private:

@@ -47,7 +47,7 @@ class ServerStream : public DataServerTest {
         FromGrpc(internal::v1::DataPlaneService::NewStub(coordinator_)->Resolve(&call, request, &response)));
     return response.resolved();
   }
-  // The notes of the answer.
+  // The notes in the answer's metadata.
   std::vector<std::string> ResolveNotes() {
     grpc::ClientContext call;
     internal::v1::ResolveRequest request;
@@ -135,7 +135,7 @@ TEST_F(ServerStream, NamesWhatCannotBeResolved) {
   spec_.mutable_model()->clear_preset();
   spec_.mutable_model()->clear_tokenizer();
   spec_.mutable_model()->set_from("vocab");
-  EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is a vocabulary alone, without weights."));
+  EXPECT_THAT(ResolveError(), HasSubstr("model.from: \"vocab\" is only a vocabulary, without weights."));
 }
 
 TEST_F(ServerStream, APreviewSaysWhatRanksWouldReadAndStoresNothing) {

@@ -95,7 +95,7 @@ class DataServerTest : public testing::Test {
     *request.mutable_header() = header;
     bool open = stream->Write(request);
     for (const auto& [path, content] : files) {
-      if (!path.empty()) {  // otherwise the content continues the file before
+      if (!path.empty()) {  // otherwise the content continues the previous file
         request.mutable_file()->set_path(path);
         open = open && stream->Write(request);
       }

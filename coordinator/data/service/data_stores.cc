@@ -14,7 +14,7 @@ absl::StatusOr<std::unique_ptr<DataStores>> OpenDataStores(const std::filesystem
   ASSIGN_OR_RETURN(stores->blobs, BlobStore::Open(stores->state->blobs(), clock));
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(stores->state->datasets(), error)) {
-    // A removal was interrupted.
+    // Left over by an interrupted removal.
     if (entry.path().extension() == ".removed") std::filesystem::remove_all(entry.path(), error);
   }
   stores->shelf = std::make_unique<DatasetShelf>(stores->state->datasets(), clock);

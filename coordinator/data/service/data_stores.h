@@ -20,7 +20,7 @@
 
 namespace muster {
 
-// What a job's training reads from its data: a function of the dataset and the job's `data`, `batch` and `loss`.
+// Facts about a job's training data that depend only on the dataset and the job's `data`, `batch` and `loss`.
 struct TrainingFacts {
   uint64_t queries = 0;            // an epoch's
   std::vector<std::string> notes;  // for the submitter
@@ -32,11 +32,11 @@ struct DataStores {
   std::unique_ptr<Catalogue> catalogue;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<DatasetShelf> shelf;
-  RemovalGate removals;  // must be passed before anything that may be needed is removed
+  RemovalGate removals;  // every removal of stored content must pass it
   // Held from reading a name until changing it (service/ownership.h), so that the second of two concurrent changes sees
   // the first. Both disk writes of a change happen under it: changes of names are rare.
   absl::Mutex names;
-  // So that a submission like the ones before it reads neither a vocabulary nor all of a split's judgments.
+  // Caches, so that a submission similar to earlier ones reads neither a vocabulary nor all of a split's judgments.
   OnceCache<const Tokenizer> tokenizers{8};  // by the digest of their files' manifest
   OnceCache<const TrainingFacts> facts{64};  // resolver.cc has the keys
 };

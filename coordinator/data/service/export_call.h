@@ -9,8 +9,8 @@
 
 namespace muster {
 
-// Writes as fast as the client reads. What the format cannot carry is reported in notes beside the answer
-// (common/rpc/metadata.h). INVALID_ARGUMENT for an unknown format; NOT_FOUND names the dataset.
+// Writes as fast as the client reads. Notes in the call's metadata (common/rpc/metadata.h) report what the format cannot carry.
+// INVALID_ARGUMENT for an unknown format; NOT_FOUND names the dataset.
 absl::Status RunExport(const DataContext& data, grpc::ServerContext& call, const muster::v1::ExportDatasetRequest& request,
                        grpc::ServerWriter<muster::v1::ExportDatasetResponse>& writer);
 

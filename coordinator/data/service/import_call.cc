@@ -26,8 +26,8 @@ constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 constexpr uint64_t kRoomStep = 64 << 20;  // bytes between two checks of the disk
 constexpr size_t kMaxChunk = 1 << 20;
 
-// Who imports what, and the operation that others see of it. It begins with the first file: a client that only asks whether
-// it is welcome leaves none.
+// The caller and the header of an import, and its operation, which other callers can see. The operation begins with the first
+// file, so a client that only checks whether the header is accepted leaves none.
 class ImportOperation {
  public:
   ImportOperation(const DataContext& data, const std::string& owner, const grpc::ServerContext& call,
@@ -51,7 +51,7 @@ class ImportOperation {
                      .bytes = bytes,
                      .items = records});
   }
-  // Not OK as soon as there is no point in continuing.
+  // Not OK once the import need not continue.
   absl::Status Check() const {
     if (handle_ != nullptr) RETURN_IF_ERROR(WithContext(handle_->Check(), "import"));
     return CheckAlive(data_, call_);
@@ -77,7 +77,7 @@ class ImportReader {
       : data_(data), operation_(operation), stream_(stream), importer_(importer) {}
 
   absl::Status ReadAll() {
-    Tell("reading");  // announced at once: errors of the header alone have been returned by now
+    Tell("reading");  // announced now, because errors of the header have been returned already
     ImportDatasetRequest request;
     while (stream_.Read(&request)) RETURN_IF_ERROR(Take(request));
     return operation_.Check();
@@ -188,7 +188,7 @@ absl::StatusOr<ImportReport> ReadAndPublish(const DataContext& data, const Princ
   return report;
 }
 
-// The request id has come before. Reads the files for their digest alone: the first report, if they are the same ones.
+// The request id was used before. Reads the files only for their digest, and returns the first report if they are the same.
 absl::StatusOr<ImportReport> AnswerAgain(const DataContext& data, const muster::v1::ImportHeader& header,
                                          MutationRequest& asked, const ImportOperation& operation, ImportStream& stream) {
   ImportDatasetResponse reading;

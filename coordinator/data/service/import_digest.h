@@ -1,4 +1,4 @@
-// What an import was asked for, as a digest: with the same request id another one is refused.
+// The digest of an import's request: another import with the same request id is refused.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@ namespace muster {
 // The header's digest. Its request id does not count.
 std::string HeaderDigest(const muster::v1::ImportHeader& header);
 
-// Over the files in the order in which they come. A file that comes as a stored blob counts as its bytes do.
+// Adds the files in the order in which they arrive. A file sent as a stored blob counts like its bytes.
 class FilesDigest {
  public:
   void BeginFile(const muster::v1::ImportFile& file);
@@ -24,7 +24,7 @@ class FilesDigest {
   void EndFile();
   Sha256 all_;
   std::optional<Sha256> file_;
-  std::string blob_;   // of the current file; empty: its bytes come in chunks
+  std::string blob_;   // the current file's; empty: its bytes arrive in chunks
   bool in_file_ = false;
 };
 

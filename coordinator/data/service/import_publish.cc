@@ -63,7 +63,7 @@ void SetContent(const std::string& name, DatasetFacts facts, ImportReport& repor
   report.mutable_dataset()->set_name(name);
 }
 
-// The imported dataset plus the kept splits of the old one, in a folder of its own; completes the report's dataset.
+// The imported dataset plus the kept splits of the old one, in a separate folder; completes the report's dataset.
 absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const muster::v1::Dataset& before,
                                              const std::vector<std::string>& kept, const ScratchFolder& imported,
                                              ImportReport& report) {
@@ -82,7 +82,7 @@ absl::StatusOr<ScratchFolder> WithKeptSplits(const DataContext& data, const must
   return merged;
 }
 
-// The existing dataset plus the imported judgments, in a folder of its own; completes the report's dataset.
+// The existing dataset plus the imported judgments, in a separate folder; completes the report's dataset.
 absl::StatusOr<ScratchFolder> WithAdded(const DataContext& data, const ImportStart& start, const ScratchFolder& imported,
                                         ImportReport& report) {
   ASSIGN_OR_RETURN(const auto fresh, Dataset::Open(imported.path()));

@@ -15,7 +15,7 @@
 
 namespace muster {
 
-// What is known about an import before its files come.
+// The facts about an import that are known before its files arrive.
 struct ImportStart {
   bool adds = false;                         // to `before`, which must be set
   std::optional<muster::v1::Dataset> before;  // the dataset that has the name; nothing if it is free
@@ -28,7 +28,7 @@ struct ImportStart {
 absl::StatusOr<ImportStart> BeginImport(const DataContext& data, const Principal& caller,
                                         const muster::v1::ImportHeader& header);
 
-// The report that an import with this request id was answered with.
+// The report that answered an earlier import with this request id.
 absl::Status ReadAnswer(const std::string& bytes, muster::v1::ImportReport& report);
 
 // `scratch`: the imported files as a dataset, described by `report`. Adds them to the existing dataset, or keeps the

@@ -110,7 +110,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
   v1::PullModelResponse pulled;
   ASSERT_TRUE(stub->PullModel(&pull, request, &pulled).ok());
   EXPECT_EQ(pulled.files().files(0).path(), "vocab.txt");
-  // Its blobs are not deleted by digest.
+  // DeleteBlobs does not delete blobs of a stored model.
   internal::v1::DeleteBlobsRequest blobs;
   blobs.add_digests(pulled.files().files(0).digest());
   internal::v1::DeleteBlobsResponse deleted;
@@ -124,7 +124,7 @@ TEST_F(ServerImport, ModelsArePushedPulledAndKept) {
 TEST_F(ServerImport, RefusesAFolderThatIsNotAModel) {
   EXPECT_EQ(Push("x", {{"README.md", "text"}}).status().message(),
             "models push: config.json is missing, the folder has README.md. Push a Hugging Face folder, or a tokenizer "
-            "(tokenizer.json or vocab.txt) alone.");
+            "(tokenizer.json or vocab.txt).");
   EXPECT_THAT(std::string(Push("No Name", Vocabulary()).status().message()), HasSubstr("is not a valid model name"));
 }
 

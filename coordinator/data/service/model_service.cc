@@ -50,7 +50,8 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     return data_.admission.Serve(
         *call, "ModelService/ListModels", request, [&](AdmittedCall& admitted) -> absl::Status {
           ASSIGN_OR_RETURN(auto models, data_.stores.catalogue->ListModels());
-          // A coordinator of the previous version asks for no pages, and deletes what no model in the answer has.
+          // A coordinator of the previous version does not request pages, and deletes blobs that belong to no model in the
+          // answer.
           const bool all = admitted.principal.role == Role::kCoordinator && request->page_size() == 0;
           ASSIGN_OR_RETURN(*response->mutable_next_page_token(),
                            FillPage(*request, models, [](const v1::Model& model) { return model.name(); },
@@ -97,7 +98,7 @@ class ModelServiceImpl final : public v1::ModelService::Service {
     RETURN_IF_ERROR(data_.budget.CheckRoom(manifest->bytes.size()));
     ASSIGN_OR_RETURN(v1::Model model, CheckModel(*data_.stores.blobs, manifest->files, data_.stores.state->scratch()));
     RETURN_IF_ERROR(data_.stores.blobs->PutBytes(manifest->digest, manifest->bytes));
-    RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // its name follows in a moment
+    RETURN_IF_ERROR(TouchManifest(data_.stores, manifest->digest));  // it gets its name right after this
     model.set_name(request.name());
     model.set_manifest(manifest->digest);
     return Name(caller, request, std::move(model));

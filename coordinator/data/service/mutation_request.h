@@ -17,14 +17,14 @@ struct MutationRequest {
   std::string caller;
   std::string id;    // empty: it is never answered from memory
   std::string what;  // human-readable, one line: "to delete dataset faq"
-  std::string body;  // digest of what is asked for; empty: `what` says it all
+  std::string body;  // digest of the request's content; empty: `what` is the whole request
 
-  // To be stored in the same write as the change. Nothing: it has no id.
+  // The record to store in the same write as the change. Nothing: the request has no id.
   std::optional<RememberedRequest> Answered(absl::Time now, std::string answer = "") const;
 };
 
-// Whether the id is remembered, before all of the body is known. Errors as FirstAnswer, where what is known of the body
-// differs already.
+// Whether the id is remembered, for a caller that does not know the whole body yet. Errors as for FirstAnswer, if the known
+// part of the body already differs.
 absl::StatusOr<bool> WasAskedBefore(const Catalogue& catalogue, const MutationRequest& request);
 
 // The answer to the first request with this id; nothing: there was none. ALREADY_EXISTS (REQUEST_ID_REUSED): it asked for

@@ -1,4 +1,4 @@
-// Shared values that are costly to make: made once per key, in a thread of their own, and kept while they are used.
+// Shared values that are costly to make: made once per key, in a separate thread, and kept while they are used.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ class OnceCache {
     }
   }
 
-  // Lets go of the values that nobody else holds.
+  // Drops the values that nobody else holds.
   void DropUnused() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     for (auto it = entries_.begin(); it != entries_.end();) {
@@ -68,7 +68,7 @@ class OnceCache {
   static void Join(Entry& entry) {
     if (entry.thread.joinable()) entry.thread.join();
   }
-  // What is done: true, and whether it is a value.
+  // The first is true when the value is done; the second tells whether it is a value or an error.
   static std::pair<bool, bool> Look(Entry& entry) {
     absl::MutexLock lock(&entry.mutex);
     return {entry.done, entry.done && entry.value.ok()};
@@ -105,7 +105,7 @@ class OnceCache {
     return kept;
   }
 
-  // Values that are being made stay.
+  // Keeps values that are still being made.
   void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     while (entries_.size() > capacity_) {
       auto oldest = entries_.end();

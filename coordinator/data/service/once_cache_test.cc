@@ -70,7 +70,7 @@ TEST(OnceCache, ForgetsWhatWasAskedForLongestAgo) {
   EXPECT_EQ(*first, 1);
 }
 
-TEST(OnceCache, LetsGoOfWhatNobodyElseHoldsWhenAskedTo) {
+TEST(OnceCache, DropsWhatNobodyElseHoldsWhenAskedTo) {
   OnceCache<int> cache(4);
   const auto make = []() -> absl::StatusOr<std::shared_ptr<int>> { return std::make_shared<int>(7); };
   const auto held = cache.Get("held", make, Never).value();

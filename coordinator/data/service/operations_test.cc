@@ -20,7 +20,7 @@ class ImportOperations : public DataServerTest {
     EXPECT_TRUE(v1::OperationService::NewStub(operator_)->ListOperations(&call, request, &response).ok());
     return {response.operations().begin(), response.operations().end()};
   }
-  // Those that run, once there is one.
+  // Waits until an operation runs, and returns all that do.
   std::vector<v1::Operation> AwaitRunning() {
     std::vector<v1::Operation> running;
     const absl::Duration end = RealClock().Monotonic() + absl::Seconds(30);
@@ -42,7 +42,7 @@ TEST_F(ImportOperations, AnImportIsListedWithWhatItBrought) {
   ASSERT_TRUE(Import(Header("set"), BeirFiles(5)).ok());
   EXPECT_EQ(Import(Header("set"), BeirFiles(5)).status().code(), absl::StatusCode::kAlreadyExists);
   const auto operations = List();
-  ASSERT_EQ(operations.size(), 1u) << "the one that was refused for its header is none";
+  ASSERT_EQ(operations.size(), 1u) << "an import that was refused for its header is not an operation";
   EXPECT_EQ(operations[0].kind(), v1::OPERATION_KIND_IMPORT);
   EXPECT_EQ(operations[0].subject(), "set");
   EXPECT_EQ(operations[0].phase(), v1::OPERATION_PHASE_SUCCEEDED);

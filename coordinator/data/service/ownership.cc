@@ -17,7 +17,7 @@ std::string By(absl::string_view verb, const std::string& owner, const google::p
 
 absl::Status CheckOwnerOf(const Principal& caller, const std::string& what, const std::string& owner) {
   if (caller.role == Role::kOperator || (!owner.empty() && caller.name == owner)) return absl::OkStatus();
-  const std::string whose = owner.empty() ? "was stored before owners were kept, so that it is operators' alone"
+  const std::string whose = owner.empty() ? "was stored by a version without owners, so only operators may change it"
                                           : absl::StrCat("is of ", owner);
   return WithReason(absl::PermissionDeniedError(absl::StrCat(what, " ", whose, ", and you are ", caller.name, ". Ask ",
                                                              owner.empty() ? "" : "its owner or ",

@@ -1,6 +1,6 @@
-// Who may change what a name points to: its owner and operators, and only with an explicit flag.
+// Decides who may change what a name points to: its owner and operators, and only with an explicit flag.
 //
-// Whoever gives, replaces or removes a name holds DataStores::names from reading the name until changing it.
+// Code that gives, replaces or removes a name holds DataStores::names from reading the name until changing it.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ namespace muster {
 absl::Status CheckOwner(const Principal& caller, const muster::v1::Dataset& dataset);
 absl::Status CheckOwner(const Principal& caller, const muster::v1::Model& model);
 
-// For an import or push over an existing name. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: says
-// the existing content and what to do. With it: as CheckOwner.
+// For an import or push over an existing name. ALREADY_EXISTS (DATASET_EXISTS, MODEL_EXISTS) without `replace`: the message
+// describes the existing content and what to do. With it: as CheckOwner.
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Dataset& existing, bool replace);
 absl::Status CheckReplace(const Principal& caller, const muster::v1::Model& existing, bool replace);
 

@@ -1,4 +1,4 @@
-// Names that exist: who may replace or remove what they point to, and what stays.
+// Existing names: who may replace or remove what they point to, and what is kept.
 #include "coordinator/data/service/ownership.h"
 
 #include "common/deterministic_bytes.h"
@@ -27,7 +27,7 @@ class Ownership : public DataServerTest {
     ana_ = Channel("ana");
     ben_ = Channel("ben");
   }
-  // An import that has sent these rows, and that the test ends.
+  // Starts an import that has sent these rows; the test ends it.
   static std::unique_ptr<OpenImport> Open(const std::shared_ptr<grpc::Channel>& channel, const v1::ImportHeader& header,
                                           const std::string& rows) {
     auto import = BeginImportAs(channel, header, "train.jsonl");
@@ -166,7 +166,7 @@ TEST_F(Ownership, AReplacementThatFailsLeavesTheOldDataset) {
   cut.set_total_bytes(1 << 20);
   EXPECT_EQ(ImportAs(ana_, cut, {{"train.jsonl", kTest}}).status().code(), absl::StatusCode::kAborted);
   EXPECT_EQ(StateListing(), before);
-  const auto broken = Open(ana_, Replacing("set"), kTest);  // of a size that was not announced
+  const auto broken = Open(ana_, Replacing("set"), kTest);  // its size differs from the announced one
   broken->call.TryCancel();
   EXPECT_FALSE(broken->Finish().ok());
   server_->Shutdown(absl::Seconds(10));  // waits for the handler
@@ -185,7 +185,7 @@ TEST_F(Ownership, OfTwoConcurrentImportsOfANameOneWinsAndTheOtherIsRefused) {
   EXPECT_EQ(ReasonOf(status), "NAME_CHANGED");
   EXPECT_THAT(std::string(status.message()), HasSubstr("imported by ben"));
   EXPECT_EQ(DeterministicBytes(Get("set")), DeterministicBytes(won));
-  // Also if both replace, or if the name is removed meanwhile.
+  // The same holds if both replace, or if the name is removed meanwhile.
   const auto second = Open(operator_, Replacing("set"), kTrain);
   ASSERT_TRUE(ImportAs(ben_, Replacing("set"), BeirFiles(5)).ok()) << "the same content, at another time";
   EXPECT_EQ(ReasonOf(second->Finish()), "NAME_CHANGED");

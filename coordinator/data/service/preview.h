@@ -1,4 +1,4 @@
-// What a job would do, from a sample of its steps (`muster submit --dry-run`). Stores nothing.
+// Estimates what a job would do from a sample of its steps (`muster submit --dry-run`). Stores nothing.
 #pragma once
 
 #include "absl/status/statusor.h"

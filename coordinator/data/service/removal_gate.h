@@ -9,14 +9,14 @@
 
 namespace muster {
 
-// Thread-safe. Must outlive what it hands out.
+// Thread-safe. Must outlive the passes that it hands out.
 class RemovalGate {
  public:
   using Pass = std::shared_ptr<void>;
 
   // While the pass is held, no removal begins; waits for running removals.
   Pass Hold() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Hold this while something is removed. UNAVAILABLE (BACKUP_RUNS) while anybody holds a pass.
+  // Hold this while something is removed. UNAVAILABLE (BACKUP_RUNS) while a pass is held.
   absl::StatusOr<Pass> BeginRemoval() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

@@ -52,7 +52,7 @@ TEST_F(ServerReport, OfManyFilesThatMeanNothingStaysReadable) {
 TEST_F(ServerReport, OfAnOlderDatasetIsAbsent) {
   const auto report = Import(Header("set"), BeirFiles(5)).value();
   server_.reset();
-  {  // like a version that stored no reports
+  {  // as a version without stored reports leaves it
     auto catalogue = Catalogue::Open(root_ / "state/catalogue.db").value();
     ASSERT_TRUE(catalogue->DeleteDataset("set").ok());
     ASSERT_TRUE(catalogue->PutDataset(report.dataset()).ok());

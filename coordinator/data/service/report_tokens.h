@@ -18,8 +18,8 @@ namespace muster {
 class ReportTokens {
  public:
   // Texts are counted up to these bounds. A larger dataset is sampled; the sample depends on the dataset alone.
-  static constexpr uint64_t kMaxTexts = 20000;     // of queries; as many of passages
-  static constexpr uint64_t kMaxBytes = 32 << 20;  // of queries; as many of passages
+  static constexpr uint64_t kMaxTexts = 20000;     // of queries, and again of passages
+  static constexpr uint64_t kMaxBytes = 32 << 20;  // of queries, and again of passages
 
   // The counter that `header` asks for; nothing if it names no model. An error before anything is sent: NOT_FOUND
   // (MODEL_NOT_FOUND); INVALID_ARGUMENT for lengths without a model, or outside of what a job accepts.

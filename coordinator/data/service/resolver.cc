@@ -97,7 +97,7 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return Wrong("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
-// Walks the split's judgments once for equal questions.
+// Caches the result, so that equal requests walk the split's judgments once.
 absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores, std::shared_ptr<const Dataset> dataset,
                                                              uint32_t split, const JobSpec& spec, const JobSpec& given) {
   const auto walk = [&]() -> absl::StatusOr<std::shared_ptr<const TrainingFacts>> {
@@ -143,10 +143,10 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
 
 struct ResolvedModel {
   FileManifest tokenizer;  // files from which to read the tokenizer
-  std::optional<FileManifest> model;  // of a checkpoint: the folder from which the chain's first job trained
+  std::optional<FileManifest> model;  // for a checkpoint: the folder from which the chain's first job trained
 };
 
-// A checkpoint of another job.
+// Resolves a checkpoint of another job.
 absl::StatusOr<ResolvedModel> FindCheckpoint(DataStores& stores, const muster::internal::v1::ResolveRequest& request,
                                              ResolvedJob& resolved) {
   *resolved.mutable_model_checkpoint() = request.model_checkpoint();
@@ -192,8 +192,8 @@ absl::StatusOr<ResolvedModel> FindModel(DataStores& stores, const muster::intern
     ASSIGN_OR_RETURN(found.model, ManifestOfName(stores, spec.from(), "model.from"));
     ASSIGN_OR_RETURN(const muster::v1::Model entry, stores.catalogue->GetModel(spec.from()));
     if (entry.architecture().empty()) {
-      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" is a vocabulary alone, without weights. Name it as "
-                                              "model.tokenizer beside model.preset, or push a model."));
+      return Wrong("model.from", absl::StrCat("\"", spec.from(), "\" is only a vocabulary, without weights. Name it as "
+                                              "model.tokenizer with model.preset, or push a model."));
     }
     resolved.set_model_manifest(entry.manifest());
   }
@@ -212,7 +212,7 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
-// The tokenizer's manifest is stored as a blob of its own, because ranks read it when they write the export.
+// The tokenizer's manifest is stored as a separate blob, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
   RETURN_IF_ERROR(stores.blobs->PutBytes(manifest.digest, manifest.bytes));
@@ -306,8 +306,8 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal
                      ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
     resolved.set_report_dataset(digest);
   }
-  // The coordinator stores the job in a moment. Until it reports the job as needing them, the resolved names count as
-  // just used.
+  // The coordinator stores the job right after this. Until it reports what the job needs, everything resolved counts as just
+  // used.
   std::vector<std::string> used = {resolved.model_manifest(), resolved.tokenizer_manifest()};
   for (const auto* link = resolved.has_model_checkpoint() ? &resolved.model_checkpoint() : nullptr; link != nullptr;
        link = link->has_base() ? &link->base() : nullptr) {

@@ -13,7 +13,7 @@ namespace muster {
 
 struct Resolution {
   muster::v1::ResolvedJob resolved;
-  std::vector<std::string> notes;  // for the submitter: the job can run, but perhaps not as meant
+  std::vector<std::string> notes;  // for the submitter: the job can run, but perhaps not as intended
 };
 
 // The specification has its defaults filled in and passed ValidateJobSpec; `given` is the specification before that, so

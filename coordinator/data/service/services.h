@@ -15,7 +15,7 @@ std::unique_ptr<grpc::Service> MakeDataPlaneService(DataContext context);  // fo
 std::unique_ptr<grpc::Service> MakeBlobService(DataContext context);
 std::unique_ptr<grpc::Service> MakeModelService(DataContext context);
 
-// What a backup of the data server contains: names, datasets and blobs. Token stores are left out, because they can be
+// Lists the content of a backup of the data server: names, datasets and blobs. Token stores are left out, because they can be
 // made again.
 BackupSource DataBackup(DataStores& stores);
 

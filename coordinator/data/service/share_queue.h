@@ -16,7 +16,7 @@
 
 namespace muster {
 
-// Plans the steps begin..end-1 in a thread of its own, at most kMaxSteps and (except for one share) kMaxBytes ahead.
+// Plans the steps begin..end-1 in a separate thread, at most kMaxSteps and (except for one share) kMaxBytes ahead.
 // Pop is for one thread. The destructor stops after the share that is being planned.
 class ShareQueue {
  public:
@@ -47,7 +47,7 @@ class ShareQueue {
   std::deque<Planned> shares_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // not OK: nothing more is planned, for this reason
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // if not OK, why nothing more is planned
   std::thread planner_;
 };
 

@@ -12,7 +12,7 @@
 namespace muster {
 namespace {
 
-// What decides the tokens of a dataset.
+// The key of a dataset's tokens.
 std::string TokensKey(const Dataset& dataset, const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
   return absl::StrCat(dataset.digest(), " ", resolved.tokenizer(), " ", resolved.has_prompts(), " ",
                       DeterministicBytes(PromptsOf(spec.model(), resolved)));
@@ -65,7 +65,7 @@ absl::StatusOr<std::shared_ptr<const EvaluationSource>> ShareSources::Evaluation
   ASSIGN_OR_RETURN(const auto tokens, Tokens(dataset, spec, resolved, give_up));
   const auto number = [dataset] { return std::make_shared<const DocumentNumbering>(NumberDocuments(*dataset)); };
   ASSIGN_OR_RETURN(const auto numbering, numberings_.Get(dataset->digest(), number, give_up));
-  // What decides lengths and cuts. Jobs that train on other data share an evaluation.
+  // The parts of a job that decide lengths and cuts. Jobs that train on different data can share an evaluation.
   const std::string key = Sha256Hex(absl::StrCat(split, " ", world_size, " ", spec.batch().micro_batch_tokens(), " ",
                                                  resolved.exclude_prompt(), " ", DeterministicBytes(spec.model()), "\n",
                                                  TokensKey(*dataset, spec, resolved)));

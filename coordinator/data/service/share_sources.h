@@ -1,4 +1,4 @@
-// What the streams of a job share: dataset, tokens and plan, opened once and kept while they are used.
+// Shared by the streams of a job: dataset, tokens and plan, opened once and kept while they are used.
 #pragma once
 
 #include <functional>
@@ -33,12 +33,12 @@ class ShareSources {
                                                            const muster::v1::JobSpec& spec,
                                                            const muster::v1::ResolvedJob& resolved,
                                                            const GiveUp& give_up);
-  // The evaluation of a split by `world_size` ranks: the first of them has sequences assigned to all, the others wait for it.
+  // The evaluation of a split by `world_size` ranks: the first caller assigns the sequences of all ranks, the others wait.
   absl::StatusOr<std::shared_ptr<const EvaluationSource>> Evaluation(std::shared_ptr<const Dataset> dataset,
                                                                      uint32_t split, const muster::v1::JobSpec& spec,
                                                                      const muster::v1::ResolvedJob& resolved,
                                                                      uint32_t world_size, const GiveUp& give_up);
-  // Lets go of what no stream uses, and so of the datasets that it was made from. Sources go before the tokens that they
+  // Drops everything that no stream uses, and so releases the datasets behind it. Sources go before the tokens that they
   // hold.
   void DropUnused() {
     sources_.DropUnused();

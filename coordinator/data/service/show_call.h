@@ -1,4 +1,4 @@
-// DataService.ShowDataset: a few queries of a dataset with what was judged of them, to look at.
+// DataService.ShowDataset: a few queries of a dataset with their judgments, to look at.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -14,7 +14,7 @@ namespace muster {
 namespace {
 
 constexpr absl::Duration kCountEvery = absl::Seconds(10);
-constexpr size_t kNamed = 3;  // of the largest
+constexpr size_t kNamed = 3;  // how many of the largest items a message names
 
 std::string Megabytes(uint64_t bytes) { return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6); }
 

@@ -20,7 +20,7 @@ std::map<std::string, uint64_t> StoredBytes(const DataStores& stores);
 // Thread-safe.
 class StoreBudget {
  public:
-  // `budget` in bytes; 0: limited by the disk alone.
+  // `budget` in bytes; 0: limited only by the disk.
   StoreBudget(DataStores& stores, uint64_t budget, const Clock& clock)
       : stores_(stores), budget_(budget), clock_(clock) {}
 

@@ -18,7 +18,7 @@ uint64_t BytesBelow(const std::filesystem::path& folder);
 
 class StoreWatch {
  public:
-  // Everything but the bytes was read once when the constructor returns. `folder`: the state folder, whose volume is
+  // When the constructor returns, every metric except the bytes has been set once. `folder`: the state folder, whose volume is
   // watched.
   StoreWatch(const DataStores& stores, std::filesystem::path folder, MetricRegistry& metrics,
              absl::Duration interval = absl::Seconds(5), absl::Duration bytes_interval = absl::Minutes(1));

@@ -30,7 +30,7 @@ constexpr size_t kLargest = 20;
 constexpr size_t kDigestLength = 64;
 constexpr char kEpochFile[] = "coordinator_epoch";
 
-// A coordinator that lost its state knows no jobs, and would treat everything that they need as garbage.
+// A coordinator that lost its state has no jobs, and would treat everything that they need as garbage.
 absl::Status CheckEpoch(const std::filesystem::path& root, uint64_t epoch, bool dry_run) {
   const std::filesystem::path file = root / kEpochFile;
   uint64_t seen = 0;
@@ -99,7 +99,7 @@ absl::StatusOr<std::set<std::string>> BlobsOfModels(const DataStores& stores) {
 std::string Sweep::Candidate::id() const { return name.empty() ? HexOf(digest) : name; }
 
 void Sweep::Add(std::string_view digest, Digests& digests) {
-  if (const auto bytes = DigestOf(digest); bytes.has_value()) digests.insert(*bytes);  // nothing has another name
+  if (const auto bytes = DigestOf(digest); bytes.has_value()) digests.insert(*bytes);  // blobs have no other names
 }
 
 absl::StatusOr<std::unique_ptr<Sweep>> Sweep::Begin(DataStores& stores, const SweepRequest& request, absl::Time now) {
@@ -153,7 +153,7 @@ absl::Status Sweep::AddFilesOfManifests() {
   for (const Digest& digest : manifests_) {
     blobs_.insert(digest);
     const absl::StatusOr<muster::v1::FileManifest> files = ReadManifestBlob(*stores_.blobs, HexOf(digest));
-    if (absl::IsNotFound(files.status())) continue;  // nothing of it is stored here
+    if (absl::IsNotFound(files.status())) continue;  // the manifest is not stored here
     RETURN_IF_ERROR(WithContext(files.status(), "a manifest that jobs need"));
     for (const muster::v1::FileEntry& file : files->files()) Add(file.digest(), blobs_);
   }
@@ -186,7 +186,7 @@ bool Sweep::IsNeeded(const Candidate& candidate) const {
     case muster::v1::GarbageCategory_INT_MAX_SENTINEL_DO_NOT_USE_:
       break;
   }
-  return true;  // nothing else becomes a candidate
+  return true;  // other categories are never candidates
 }
 
 absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
@@ -198,7 +198,7 @@ absl::StatusOr<bool> Sweep::Remove(const Candidate& candidate) {
     case muster::v1::GARBAGE_CATEGORY_TOKENS:
       return unlink((stores_.state->tokens() / candidate.name).c_str()) == 0;
     case muster::v1::GARBAGE_CATEGORY_UPLOADS:
-      return true;  // Finish drops them
+      return true;  // Finish removes them
     case muster::v1::GARBAGE_CATEGORY_JOBS:
     case muster::v1::GARBAGE_CATEGORY_LOGS:
     case muster::v1::GARBAGE_CATEGORY_UNSPECIFIED:

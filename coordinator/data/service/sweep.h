@@ -1,5 +1,5 @@
-// Mark and sweep over everything that the data server stores. Marked is what names refer to, and what the coordinator
-// says that jobs need. Everything else that was not used for a while is removed.
+// Mark and sweep over everything that the data server stores. Everything that names refer to, or that jobs need according to
+// the coordinator, is marked. Everything else that was not used for a while is removed.
 //
 // Names and jobs may appear while a sweep runs. That is safe: everything that is about to refer to something makes it
 // as new as something just stored (BlobStore::Stat and Touch, DatasetShelf::Open and Publish), the sweep reads the
@@ -26,20 +26,20 @@
 namespace muster {
 
 inline constexpr absl::Duration kLeastUnused = absl::Hours(1);
-inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of unfinished uploads: they can be resumed
+inline constexpr absl::Duration kPartialLife = absl::Hours(24 * 7);  // of unfinished uploads, which can be resumed
 
 // FAILED_PRECONDITION (OLD_COORDINATOR): this data server has seen a newer coordinator. UNAVAILABLE: a backup runs.
 // INVALID_ARGUMENT: less than kLeastUnused. DATA_LOSS: something that is needed is damaged; then nothing is removed.
 //
-// About 100 bytes per stored thing that is old enough, and 64 per root.
+// Memory: about 100 bytes per stored item that is old enough, and 64 per root.
 class Sweep {
  public:
-  // Chooses what is old enough. The request's roots count, its setting of `last` does not.
+  // Chooses the candidates that are old enough. Uses the request's roots, but not its field `last`.
   static absl::StatusOr<std::unique_ptr<Sweep>> Begin(DataStores& stores,
                                                       const muster::internal::v1::SweepRequest& request,
                                                       absl::Time now);
   void AddRoots(const muster::internal::v1::SweepRequest& request);
-  absl::Status Mark();  // leaves out what is needed
+  absl::Status Mark();  // removes needed items from the candidates
   bool done() const { return next_ == candidates_.size(); }
   size_t visited() const { return next_; }
   size_t candidates() const { return candidates_.size(); }
@@ -74,18 +74,18 @@ class Sweep {
   Digests manifests_, blobs_, datasets_;  // needed
   std::vector<Candidate> candidates_;
   size_t next_ = 0;
-  std::vector<Candidate> largest_;  // of what is gone, by size
+  std::vector<Candidate> largest_;  // of the removed items, by size
   struct Total {
     uint64_t count = 0, bytes = 0;
   };
   std::map<muster::v1::GarbageCategory, Total> gone_;
 };
 
-// Called before each candidate is removed: how many of them are done, and their bytes. An error ends the sweep.
+// Called before each candidate is removed: how many have been removed, and their bytes. An error ends the sweep.
 using SweepStep = std::function<absl::Status(size_t done, size_t total, uint64_t bytes)>;
 
-// All of it. Where `first` is not the last request, `next` gives the others. CANCELLED if it ends before the last one: then
-// nothing is removed.
+// Runs a whole sweep. If `first` is not the last request, `next` returns the others. CANCELLED if it ends before the last one:
+// then nothing is removed.
 using NextSweepRequest = std::function<bool(muster::internal::v1::SweepRequest&)>;
 absl::StatusOr<muster::internal::v1::SweepResponse> SweepStores(DataStores& stores,
                                                                 const muster::internal::v1::SweepRequest& first,

@@ -115,7 +115,7 @@ TEST_F(ServerSweep, ADryRunRemovesNothing) {
   EXPECT_TRUE(BlobClient(operator_).GetBytes(digest).ok());
 }
 
-// A coordinator whose state was lost knows no jobs.
+// A coordinator whose state was lost has no jobs.
 TEST_F(ServerSweep, ACoordinatorOfAnOlderEpochRemovesNothing) {
   ASSERT_TRUE(Sweep(Request(7)).ok());
   const std::string digest = BlobClient(operator_).PutBytes("a checkpoint").value();

@@ -220,7 +220,7 @@ absl::StatusOr<std::optional<muster::v1::ImportReport>> Catalogue::ReportOf(cons
   if (!entry.has_value()) return std::nullopt;
   muster::v1::ImportReport report;
   if (!report.ParseFromString(*entry)) return absl::DataLossError("catalog: a report is damaged");
-  // A version without reports may have given the name other content since.
+  // A version without reports may have replaced the name's content since.
   if (report.dataset().digest() != dataset.digest()) return std::nullopt;
   return report;
 }

@@ -21,7 +21,7 @@
 
 namespace muster {
 
-// A mutation that was sent with a request id, and how it was answered.
+// A mutation that was sent with a request id, and its answer.
 struct RememberedRequest {
   std::string key;     // caller and request id
   std::string what;    // human-readable, one line: "to delete dataset faq"
@@ -37,11 +37,11 @@ class Catalogue {
 
   // Replaces an entry of the same name.
   absl::Status PutDataset(const muster::v1::Dataset& dataset);
-  // The report's dataset, and beside it, in one write, the report itself.
-  // Remembers the request, if there is one, in the same write; deletions do, too.
+  // Stores the report's dataset and the report itself in one write. Remembers the request, if there is one, in the same write;
+  // deletions do, too.
   absl::Status PutImport(const muster::v1::ImportReport& report, const std::optional<RememberedRequest>& request = {});
   absl::Status PutModel(const muster::v1::Model& model);
-  // The same, and in the same write remembers the push that gave the name: `push` identifies caller and request id.
+  // The same, and in the same write remembers the push that set the name: `push` identifies caller and request id.
   absl::Status PutPushedModel(const muster::v1::Model& model, const std::string& push);
   absl::StatusOr<std::optional<muster::v1::Model>> ModelOfPush(const std::string& push) const;
   absl::Status ForgetPushesBefore(absl::Time time);

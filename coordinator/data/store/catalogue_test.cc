@@ -43,7 +43,7 @@ TEST_F(CatalogueTest, KeepsTheReportOfTheImportThatGaveTheContent) {
   const auto catalogue = Open();
   EXPECT_EQ(catalogue->GetDataset("a")->digest(), "1");
   EXPECT_EQ((*catalogue->ReportOf(Named("a", "1")))->schema(), "beir");
-  // A version without reports gave the name other content.
+  // A version without reports replaced the name's content.
   ASSERT_TRUE(catalogue->PutDataset(Named("a", "2")).ok());
   EXPECT_FALSE(catalogue->ReportOf(*catalogue->GetDataset("a"))->has_value());
   EXPECT_FALSE(catalogue->ReportOf(Named("b", "1"))->has_value());

@@ -15,10 +15,10 @@
 //   judgments-K.edges    Judgment[offsets[queries]]
 //
 // The manifest's "content" is the digest of texts and judgments without ids, absent in datasets of older versions.
-// Format 2 has judgments that are ignored (kIgnored); a program that knows format 1 only would take them for negatives.
+// Format 2 has judgments that are ignored (kIgnored); a program that only knows format 1 would treat them as negatives.
 //
 // The digest of a dataset is the SHA-256 of its manifest without the key "digest", serialized without spaces and
-// with sorted keys; the folder carries it as its name.
+// with sorted keys; the folder is named after it.
 #pragma once
 
 #include <cstdint>

@@ -111,7 +111,7 @@ void DescribeDataset(const Dataset& dataset, muster::v1::ImportReport& report) {
     }
   }
   report.set_empty_queries(empty);
-  // The reader of the files may have left out some, which are not in the dataset at all.
+  // The import may also have left out queries that are not in the dataset at all.
   report.set_queries_without_positive(std::max(report.queries_without_positive(), without_positive));
   report.set_train_queries_in_test(shared);
 }

@@ -7,7 +7,7 @@
 
 namespace muster {
 
-// Sets what a writer knows once it has finished: positives per query, duplicates, false negatives, empty texts.
+// Sets the figures that the writer has after Finish: positives per query, duplicates, false negatives, empty texts.
 void AddFacts(const DatasetFacts& facts, muster::v1::ImportReport& report);
 
 // Sets grades and sources (judgments of each), empty queries, queries without a positive in any split, and queries of

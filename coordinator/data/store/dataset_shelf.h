@@ -27,8 +27,8 @@ class DatasetShelf {
   // Renames a finished dataset's scratch folder to its digest. A complete dataset with that digest stays as it is.
   absl::Status Publish(const std::filesystem::path& scratch, const std::string& digest);
 
-  // Maps and validates the dataset unless it is held, or was one of the last kKept that were opened. Callers for other
-  // datasets do not wait meanwhile. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
+  // Maps and validates the dataset unless it is held, or was one of the last kKept that were opened. Calls for other datasets
+  // do not wait for this. NOT_FOUND (DATASET_NOT_FOUND) if there is none.
   static constexpr size_t kKept = 8;
   absl::StatusOr<std::shared_ptr<const Dataset>> Open(const std::string& digest);
 
@@ -41,17 +41,17 @@ class DatasetShelf {
 
  private:
   struct Entry {
-    bool opening = false;  // by a thread that has let go of the mutex; the others wait for it
+    bool opening = false;  // a thread is opening it without holding the mutex; the others wait
     std::weak_ptr<const Dataset> dataset;
   };
 
-  // The entry, when nobody opens the dataset any more.
+  // Waits until no thread opens the dataset, and returns its entry.
   std::shared_ptr<Entry> Settled(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether someone other than the shelf holds the dataset. Afterwards the shelf does not.
   bool HeldByOthers(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep(std::shared_ptr<const Dataset> dataset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  void MakeNew(const std::filesystem::path& path) const;  // when it was last used, for sweeping
+  void MakeNew(const std::filesystem::path& path) const;  // records that it was used now, for sweeps
 
   const std::filesystem::path folder_;
   const Clock& clock_;

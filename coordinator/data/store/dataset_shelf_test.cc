@@ -79,11 +79,11 @@ TEST_F(DatasetShelfTest, KeepsWhatIsHeld) {
 
 TEST_F(DatasetShelfTest, ValidatesOnceWhatIsOpenedAgain) {
   const std::string digest = Publish();
-  const Dataset* first = shelf_->Open(digest)->get();  // held by the shelf alone
+  const Dataset* first = shelf_->Open(digest)->get();  // only the shelf holds it
   EXPECT_EQ(shelf_->Open(digest)->get(), first);
 }
 
-TEST_F(DatasetShelfTest, LetsGoOfWhatWasOpenedLongestAgo) {
+TEST_F(DatasetShelfTest, DropsTheDatasetOpenedLongestAgo) {
   const std::string oldest = Publish("oldest");
   const std::weak_ptr<const Dataset> dataset = shelf_->Open(oldest).value();
   for (size_t i = 0; i < DatasetShelf::kKept; ++i) {

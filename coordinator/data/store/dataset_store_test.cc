@@ -166,7 +166,7 @@ TEST_F(DatasetStoreTest, RefusesOffsetsAndIndicesThatLeadOutside) {
   }
 }
 
-// A manifest with a correct digest, so that its content is what is checked.
+// A manifest with a correct digest, so that only its content can be wrong.
 TEST_F(DatasetStoreTest, RefusesAManifestOfOtherTypes) {
   const std::pair<const char*, nlohmann::json> changes[] = {
       {"format", "1"},      {"format", nullptr},        {"passages", "2"},   {"passages", -1},

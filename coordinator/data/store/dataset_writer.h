@@ -1,4 +1,4 @@
-// Writes a dataset's folder: texts go to disk as they come, tables stay in memory until Finish.
+// Writes a dataset's folder: texts are written to disk immediately, tables stay in memory until Finish.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class DatasetWriter {
  public:
   static absl::StatusOr<std::unique_ptr<DatasetWriter>> Create(const std::filesystem::path& folder);
 
-  // The passage with this title and body, by DigestOfPassage; of equal passages the first text is stored.
+  // The passage with this title and body, identified by DigestOfPassage. For equal passages the first text is stored.
   absl::StatusOr<uint32_t> AddPassage(std::string_view title, std::string_view body);
   std::optional<uint32_t> FindPassage(std::string_view title, std::string_view body) const;
   absl::StatusOr<uint32_t> AddDocument(std::string_view id, uint32_t passage);
@@ -51,7 +51,7 @@ class DatasetWriter {
 
   absl::StatusOr<uint16_t> AddSource(std::string_view name);  // the index; names are kept once
   void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment);
-  // All judgments, by split, as they were added; for rules that only the last record decides.
+  // All judgments so far, by split, in the order in which they were added. For rules that need the last record to decide.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
 
   // Writes tables and manifest and flushes everything. INVALID_ARGUMENT if no query has a positive in any split, unless

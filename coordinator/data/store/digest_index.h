@@ -25,8 +25,8 @@ inline Digest128 HalfOf(const std::array<uint8_t, 32>& digest) {
 // byte.
 Digest128 DigestOfId(std::string_view id);
 
-// Not thread-safe. Distinct digests get the numbers 0, 1, … in the order in which they come. At most 16 bytes each for the
-// digest and 16 for the table, whose growth does not touch the digests.
+// Not thread-safe. Distinct digests get the numbers 0, 1, … in the order in which they come. Each takes at most 16 bytes for
+// the digest and 16 for the table. Growing the table does not read the digests.
 class DigestIndex {
  public:
   DigestIndex() : slots_(kFirstSlots) {}

@@ -43,7 +43,7 @@ class FirstNames {
   uint32_t next_ = 0;
 };
 
-// What all files of an export share.
+// Shared by all files of an export.
 struct Shared {
   bool has_grades = false;  // a positive of another grade than 1
   bool has_ids = false;  // titles, which an import of rows would not give
@@ -96,7 +96,7 @@ class SplitRows {
       RETURN_IF_ERROR(Advance(query));
       RETURN_IF_ERROR(AdvanceReady());
     }
-    // If no order gives all names again: writes the rest, query by query.
+    // If no order reproduces all names, writes the rest query by query.
     is_ordered_ = false;
     for (uint32_t query = 0; query < dataset_.queries(); ++query) {
       lost_.order |= NextOf(query, false) != nullptr || NextOf(query, true) != nullptr;
@@ -132,7 +132,7 @@ class SplitRows {
     return !is_ordered_ || (shared_.documents.May(judgment.document) && shared_.sources.May(judgment.source));
   }
 
-  // A positive of the source that a row already had; null: none.
+  // A positive of this source that an earlier row contained; null: none.
   const Judgment* WrittenPositive(uint32_t query, uint16_t source) const {
     const auto before = dataset_.judgments(split_, query).subspan(0, cursors_[query].positive);
     const auto found = std::find_if(before.begin(), before.end(), [&](const Judgment& judgment) {

@@ -20,7 +20,7 @@ inline bool IsGiven(std::string_view id, char letter, uint32_t index) {
   return ToAbsl(id) == absl::StrCat(std::string(1, letter), uint64_t{index} + 1);
 }
 
-// The names of one kind in the merged dataset: who owns them, and new ones for what an import numbers itself.
+// The names of one kind in the merged dataset and their records; makes new names for records without a user's id.
 class Names {
  public:
   explicit Names(char letter) : letter_(letter) {}
@@ -30,7 +30,7 @@ class Names {
     const auto found = indices_.find(ToAbsl(id));
     return found == indices_.end() ? kAbsent : found->second;
   }
-  // The name of position `index`, or the next one that is free.
+  // The name for position `index`, or the next free one.
   std::string_view TakeNew(uint32_t index) {
     uint64_t number = uint64_t{index} + 1;
     std::string id = absl::StrCat(std::string(1, letter_), number);

@@ -16,7 +16,7 @@ struct IdenticalId {
 // In ascending order of documents. Includes all documents that share an id.
 std::vector<IdenticalId> IdenticalIds(const Dataset& dataset);
 
-// Whether the query's text is the document's too, in normal form; with or without its title.
+// Whether the query's text equals the document's in normal form, with or without the title.
 bool IsSameText(const Dataset& dataset, const IdenticalId& pair);
 
 }  // namespace muster

@@ -16,12 +16,12 @@ namespace muster {
 // first in `old` with the passage, a query is the row of `old` with the same text in normal form. New ones get new
 // names.
 // - A judgment with the same query, document, source and sign as one of `old` in the split is that one, with the higher
-// grade of the two. One of another source is kept beside it.
+// grade of the two. A judgment of another source is kept in addition.
 //
 // Adding the files that a dataset was made of gives the same dataset.
 absl::Status AddDataset(const Dataset& old, const Dataset& fresh, DatasetWriter& out);
 
-// What `merged`, made by AddDataset of `old` and `fresh`, has more than `old`.
+// What `merged`, the result of AddDataset(`old`, `fresh`), contains in addition to `old`.
 muster::v1::AddedRecords CountAdded(const Dataset& old, const Dataset& fresh, const Dataset& merged);
 
 }  // namespace muster

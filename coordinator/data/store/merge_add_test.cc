@@ -122,7 +122,7 @@ TEST_F(MergeAddTest, AgainChangesNothing) {
   }
 }
 
-TEST_F(MergeAddTest, KeepsAnotherSourceBesideTheFirstAndTheHigherGradeOfOne) {
+TEST_F(MergeAddTest, KeepsBothSourcesAndTheHigherGradeOfOne) {
   const auto old = Make({{"d1", "a"}, {"d2", "b"}}, {{"x", "ask"}}, {{"train", "x", "d1", 2, "human"}, {"train", "x", "d2", 1, "human"}});
   const auto fresh = Make({{"d2", "b"}, {"d1", "a"}, {"d3", "c"}}, {{"x", "ask"}},
                           {{"train", "x", "d1", 1, "llm"}, {"train", "x", "d2", 3, "human"}, {"train", "x", "d1", 1, "human"},

@@ -15,7 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-// A judgment in terms that the user sees.
+// A judgment by the ids and texts that the user sees.
 struct Row {
   std::string split, query, document;
   bool hard_negative = false;
@@ -80,7 +80,7 @@ class MergeSplitsTest : public testing::Test {
     return Dataset::Open(folder);
   }
 
-  // "split: query → text", by texts alone.
+  // "split: query → text", only by texts.
   static std::multiset<std::string> Meaning(const Dataset& dataset) {
     std::multiset<std::string> rows;
     for (uint32_t split = 0; split < dataset.splits().size(); ++split) {

@@ -1,4 +1,4 @@
-// Which record of a merged dataset a document or query of the two datasets is. One rule for adding and for replacing.
+// Maps documents and queries of two datasets to records of the merged one. The same rule for adding and for replacing.
 #pragma once
 
 #include <cstdint>

@@ -47,9 +47,9 @@ std::string CollapseWhiteSpace(std::string_view text) {
   return collapsed;
 }
 
-// Whether a text is in normal form for a simple reason, as most texts are: ASCII without control characters, in which
-// single spaces are the only white space. False if that is not certain. Checks eight bytes at once, of which the last
-// is the next step's first, so that two adjacent spaces are found anywhere.
+// A fast check that most texts pass: whether a text is in normal form because it is ASCII without control characters, and
+// single spaces are its only white space. False if that is not certain. Checks eight bytes at once, of which the last is the
+// next step's first, so that two adjacent spaces are found anywhere.
 bool IsSurelyNormal(std::string_view text) {
   constexpr uint64_t kOnes = 0x0101010101010101, kHigh = kOnes << 7;
   if (text.empty()) return true;

@@ -1,4 +1,4 @@
-// The normal form of a text, by which passages are identified and rows without ids are grouped.
+// The normal form of a text. It identifies passages, and groups rows without ids.
 #pragma once
 
 #include <array>

@@ -32,7 +32,7 @@ class ScratchFolder {
 class StateFolder {
  public:
   // Makes the folders, takes the lock, and removes what an earlier process left in scratch.
-  // FAILED_PRECONDITION while another process has the folder.
+  // FAILED_PRECONDITION while another process uses the folder.
   static absl::StatusOr<std::unique_ptr<StateFolder>> Open(const std::filesystem::path& root);
   ~StateFolder();
 

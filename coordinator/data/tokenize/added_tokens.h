@@ -1,4 +1,4 @@
-// Tokens that are found in the text before the model sees it: special tokens, and what users added.
+// Tokens that are found in the text before the model sees it: special tokens, and tokens that users added.
 // Source: huggingface/tokenizers, tokenizer/added_vocabulary.rs.
 #pragma once
 

@@ -110,8 +110,8 @@ void ForEachWordOfAscii(std::string_view run, const BertOptions& options, const 
 
 }  // namespace
 
-// An ASCII character that is kept bounds what a normalization step looks across: it is decomposed already, and no mark
-// moves over it. Between two of them is the part that needs Unicode properties, in most texts little.
+// Normalization steps never look past an ASCII character that is kept: it is decomposed already, and no mark moves over it.
+// Only the parts between such characters need Unicode properties, and most texts have few.
 std::string NormalizeForBert(std::string_view utf8, const BertOptions& options) {
   const AsciiClasses& classes = options.clean ? kCleaned : kAsItIs;
   const auto stays = [&](char c) {

@@ -25,9 +25,9 @@ struct BertOptions {
 void ForEachBertWord(std::string_view utf8, const BertOptions& options,
                      absl::FunctionRef<void(std::string_view word)> word);
 
-// The normalizer alone. Bytes that are not UTF-8 count as U+FFFD.
+// Only the normalizer. Bytes that are not UTF-8 count as U+FFFD.
 std::string NormalizeForBert(std::string_view utf8, const BertOptions& options);
-// The pre-tokenizer alone. `text` must be UTF-8; the words are parts of it.
+// Only the pre-tokenizer. `text` must be UTF-8; the words are parts of it.
 void SplitForBert(std::string_view text, absl::FunctionRef<void(std::string_view word)> word);
 
 }  // namespace muster

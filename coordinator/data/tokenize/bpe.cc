@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<const Bpe>> Bpe::Create(Vocabulary vocabulary, co
   std::unique_ptr<Bpe> model(new Bpe(std::move(vocabulary), std::move(options)));
   const Vocabulary& tokens = model->vocabulary_;
   const size_t prefix = model->options_.continuing_prefix.size();
-  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; the last of equal ones is used
+  absl::flat_hash_map<uint64_t, uint32_t> ranks;  // of pairs; if a pair occurs twice, the last rank counts
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
     const auto left_id = tokens.Find(left), right_id = tokens.Find(right);
@@ -144,7 +144,7 @@ std::optional<uint32_t> Bpe::IdOf(std::string_view word, size_t begin, size_t en
 
 void Bpe::FillSymbols(std::string_view word, Symbols& symbols) const {
   int unknown =
-      0;  // unknown tokens that wait to be added: they come after the bytes that follow them, as in the source
+      0;  // unknown tokens to be added: like the source, after the bytes that follow them
   const auto add_unknown = [&] {
     if (unknown > 0) symbols.Add(unk_);
     unknown = 0;

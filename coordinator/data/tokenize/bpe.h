@@ -30,7 +30,7 @@ class Bpe : public TokenModel {
     bool byte_level = false;     // words are bytes, the vocabulary's characters those of ByteCharacters()
   };
   using Merges = std::vector<std::pair<std::string, std::string>>;
-  // INVALID_ARGUMENT if the vocabulary lacks the unknown token, or what a merge joins or makes.
+  // INVALID_ARGUMENT if the vocabulary lacks the unknown token, or a part or result of a merge.
   static absl::StatusOr<std::unique_ptr<const Bpe>> Create(Vocabulary vocabulary, const Merges& merges,
                                                            Options options);
 
@@ -61,7 +61,7 @@ class Bpe : public TokenModel {
 
   const Vocabulary vocabulary_;
   const Options options_;
-  // By a hash of the pair, then the next places. At most half of it is in use.
+  // Indexed by a hash of the pair, with linear probing. At most half full.
   std::vector<Merge> merges_;
   int merges_shift_ = 0;            // 64 - log2 of the table's size
   std::vector<uint32_t> made_ids_;  // by rank

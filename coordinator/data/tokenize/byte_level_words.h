@@ -1,4 +1,4 @@
-// A model whose words are bytes, written as characters (ByteLevel), for a model that handles only characters.
+// Adapts a model that handles only characters to words of bytes, by writing bytes as characters (ByteLevel).
 #pragma once
 
 #include <memory>

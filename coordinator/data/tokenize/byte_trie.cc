@@ -4,7 +4,7 @@
 
 namespace muster {
 
-// Level by level: a node is a range of the sorted keys that have its path in common.
+// Builds the trie level by level: a node is the range of sorted keys that begin with its path.
 ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, uint32_t>> keys) {
   constexpr uint16_t kFewChildren = 6;
   std::ranges::sort(keys);

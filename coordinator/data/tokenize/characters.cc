@@ -128,7 +128,7 @@ bool IsNumeric(UChar32 c) {
 
 void AppendLowerCase(UChar32 c, std::string& out) {
   const auto lower = [c]() -> UChar32 {
-    if (c >= 0x10D50 && c <= 0x10D65) return c + 0x20;  // these are newer than ICU 72
+    if (c >= 0x10D50 && c <= 0x10D65) return c + 0x20;  // letters that are newer than ICU 72
     if (c >= 0x16EA0 && c <= 0x16EB8) return c + 0x1B;
     switch (c) {
       case 0x1C89: return 0x1C8A;

@@ -24,14 +24,14 @@ bool IsBertPunctuation(UChar32 c);
 bool IsAccent(UChar32 c);
 // A mark of the normalizer StripAccents.
 bool IsCombiningMark(UChar32 c);
-// Normalization leaves it alone and never moves another character across it: it is newer than the tables.
+// A character newer than the tables: normalization neither changes it nor moves another character across it.
 bool IsInertInNormalization(UChar32 c);
 // Appends the lower case of `c`, which may be two characters.
 void AppendLowerCase(UChar32 c, std::string& out);
 bool IsNumeric(UChar32 c);  // of the pre-tokenizer Digits
 
-// A character of Unicode 15 with the same category and length in UTF-8: for a character that ICU does not know yet and
-// the regular expressions of the tokenizers do; else `c` itself.
+// A character of Unicode 15 with the same category and length in UTF-8: for characters that the tokenizers' regular expressions
+// know but ICU does not. Otherwise `c` itself.
 UChar32 StandIn(UChar32 c);
 // `text` with placeholders; every character keeps its place.
 std::string WithStandIns(std::string_view text);

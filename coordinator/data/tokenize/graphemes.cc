@@ -33,7 +33,7 @@ size_t EndOfGrapheme(std::string_view text, size_t begin) {
   size_t end = begin;
   UChar32 c = NextCodePoint(text, end);
   UGraphemeClusterBreak left = BreakOf(c);
-  bool pictograph = u_hasBinaryProperty(c, UCHAR_EXTENDED_PICTOGRAPHIC);  // followed by extenders alone, so far
+  bool pictograph = u_hasBinaryProperty(c, UCHAR_EXTENDED_PICTOGRAPHIC);  // so far, followed only by extenders
   bool joined = false;                                                    // by a joiner after a pictograph
   int regional = left == U_GCB_REGIONAL_INDICATOR ? 1 : 0;
   while (end < text.size()) {

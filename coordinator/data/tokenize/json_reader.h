@@ -1,4 +1,4 @@
-// Reads objects of a JSON file strictly: a key that nobody asked for is refused by name.
+// Reads objects of a JSON file strictly: a key that is not known is refused by name.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,7 @@ class Vocabulary {
  public:
   using Map = absl::node_hash_map<std::string, uint32_t, StringKeyHash, StringKeyEqual>;
 
-  void Add(std::string token, uint32_t id) { ids_.insert_or_assign(std::move(token), id); }  // the last one counts
+  void Add(std::string token, uint32_t id) { ids_.insert_or_assign(std::move(token), id); }  // replaces an earlier entry
   std::optional<uint32_t> Find(std::string_view token) const {
     const auto found = ids_.find(token);
     return found == ids_.end() ? std::nullopt : std::optional(found->second);

@@ -1,4 +1,4 @@
-// Unicode normalization as Hugging Face's tokenizers have it: ICU's, with the tables of Unicode 9.
+// Unicode normalization like Hugging Face's tokenizers: ICU's algorithm with the tables of Unicode 9.
 #pragma once
 
 #include <string>

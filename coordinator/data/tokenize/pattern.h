@@ -25,10 +25,10 @@ class Pattern {
 };
 
 std::unique_ptr<const Pattern> LiteralPattern(std::string literal);
-// `regex` is what Oniguruma understands. The patterns of GPT-2, of Qwen2 and of cl100k have splitters of their own, and so
-// has a repeated character (" {2,}"); others are ICU's work. INVALID_ARGUMENT names what the two libraries read differently.
+// `regex` has Oniguruma's syntax. The patterns of GPT-2, Qwen2 and cl100k, and a repeated character (" {2,}"), have fast
+// splitters; all others use ICU. INVALID_ARGUMENT names constructs that the two libraries interpret differently.
 absl::StatusOr<std::unique_ptr<const Pattern>> RegexPattern(const std::string& regex);
-// Always by ICU: what the splitters are tested against.
+// Always uses ICU; the splitters are tested against it.
 absl::StatusOr<std::unique_ptr<const Pattern>> IcuPattern(const std::string& regex);
 
 // The key "pattern" of the object: {"String": …} or {"Regex": …}.

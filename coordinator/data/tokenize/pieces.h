@@ -24,7 +24,7 @@ class Pieces {
     used_ = kBlock;
   }
   std::vector<Piece>& list() { return list_; }
-  std::vector<Piece>& spare() { return spare_; }  // for a step that makes a new list; swap it in
+  std::vector<Piece>& spare() { return spare_; }  // a step builds its new list here and swaps it in
 
   // Copies the bytes; the copy lives until Clear().
   std::string_view Keep(std::string_view bytes) {

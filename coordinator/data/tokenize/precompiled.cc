@@ -55,7 +55,7 @@ absl::StatusOr<bool> Precompiled::Apply(std::string& text) const {
   result.reserve(text.size());
   const std::string_view view = text;
   for (size_t begin = 0; begin < view.size();) {
-    // Most of most texts is ASCII, in which only line ends join with other characters.
+    // Most characters are ASCII, and of those only line ends combine with others.
     const bool ascii =
         IsAscii(view[begin]) && view[begin] != '\r' && (begin + 1 == view.size() || IsAscii(view[begin + 1]));
     const size_t end = ascii ? begin + 1 : EndOfGrapheme(view, begin);

@@ -1,4 +1,4 @@
-// SentencePiece's compiled character map: a trie of UTF-8 prefixes and what each becomes.
+// SentencePiece's compiled character map: a trie of UTF-8 prefixes and their replacements.
 // Source: crate spm_precompiled; huggingface/tokenizers, normalizers/precompiled.rs.
 #pragma once
 

@@ -26,7 +26,7 @@ struct Field {
   std::string_view bytes;  // wire type 2
 };
 
-// Reads fields from the front. Nothing at the end; sets `broken` if the bytes are not a message.
+// Reads the next field. Returns nothing at the end; sets `broken` if the bytes are not a message.
 class WireReader {
  public:
   explicit WireReader(std::string_view bytes) : rest_(bytes) {}

@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// The ids are XLMRobertaTokenizer's: <s>, <pad>, </s>, <unk>, then the pieces of the model but its first three, then
-// <mask>. INVALID_ARGUMENT for what is not a Unigram model.
+// The ids are XLMRobertaTokenizer's: <s>, <pad>, </s>, <unk>, then the pieces of the model except its first three, then <mask>.
+// INVALID_ARGUMENT if it is not a Unigram model.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfSentencePiece(std::string_view model,
                                                                           bool truncates_left = false);
 

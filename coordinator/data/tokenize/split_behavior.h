@@ -21,7 +21,7 @@ struct Part {
 // Joins and drops parts as the behavior says.
 void ApplyBehavior(SplitBehavior behavior, std::vector<Part>& parts);
 
-// INVALID_ARGUMENT for a name that is none.
+// INVALID_ARGUMENT for an unknown name.
 absl::StatusOr<SplitBehavior> SplitBehaviorOf(std::string_view name);
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// Hash maps with strings as keys that are looked up by std::string_view, which Debian's Abseil knows as another type.
+// Hash maps with string keys and look-up by std::string_view, which is not absl::string_view in Debian's Abseil.
 #pragma once
 
 #include <cstddef>

@@ -81,7 +81,7 @@ absl::Status EncodeText(const Dataset& dataset, const Tokenizer& tokenizer, cons
 struct Block {
   std::vector<uint32_t> ids;
   std::vector<uint32_t> lengths;
-  absl::Status status;  // of the first text that cannot be encoded; the block ends before it
+  absl::Status status;  // the error of the first text that cannot be encoded; the block ends before it
 };
 std::vector<Block> EncodeRound(const Dataset& dataset, const Tokenizer& tokenizer, const JoinedPrompts& prompts,
                                uint64_t begin, uint64_t end) {

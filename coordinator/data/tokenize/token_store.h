@@ -18,7 +18,7 @@
 
 namespace muster {
 
-// What precedes every query and every passage when it is tokenized. Both empty: the texts alone.
+// The prompts that precede every query and every passage when it is tokenized. Both empty: only the texts.
 struct JoinedPrompts {
   std::string query, passage;
   bool operator==(const JoinedPrompts&) const = default;
@@ -27,10 +27,10 @@ struct JoinedPrompts {
 // Thread-safe: immutable.
 class TokenStore {
  public:
-  // `folder` holds the stores of any number of datasets and tokenizers, a file each, named by both digests. A store
-  // that exists is mapped; otherwise it is built with all cores, written aside and renamed, so that a crash leaves
-  // none or a whole one. A broken file is rebuilt. `progress` (may be empty) gets the completed share, 0 to 1, now and
-  // then, from the calling thread.
+  // `folder` holds the stores of any number of datasets and tokenizers, a file each, named by both digests. An existing store
+  // is mapped. Otherwise it is built on all cores, written to a temporary file and renamed, so that a crash never leaves a
+  // partial store. A broken file is rebuilt. `progress` (may be empty) gets the completed share, 0 to 1, regularly, from the
+  // calling thread.
   static absl::StatusOr<std::shared_ptr<const TokenStore>> OpenOrBuild(
       const Dataset& dataset, std::shared_ptr<const Tokenizer> tokenizer, JoinedPrompts prompts,
       const std::filesystem::path& folder, const std::function<void(double share_done)>& progress);
@@ -45,8 +45,8 @@ class TokenStore {
   uint32_t QueryLength(uint32_t query) const { return Length(query); }
   uint32_t PassageLength(uint32_t passage) const { return Length(uint64_t{queries_} + passage); }
 
-  // Where a text's ids lie. Many texts are read fastest by their ranges first and by their ids then, each with the hints
-  // below some texts ahead: otherwise every text waits for the memory twice.
+  // The range of a text's ids. To read many texts fast, read all ranges first and then all ids, and prefetch some texts ahead
+  // with the hints below. Otherwise every text waits for memory twice.
   struct Range {
     uint64_t begin = 0;
     uint32_t count = 0;
@@ -57,7 +57,7 @@ class TokenStore {
   void PrefetchIds(const Range& range) const {
     narrow() ? __builtin_prefetch(narrow_ + range.begin) : __builtin_prefetch(wide_ + range.begin);
   }
-  // Writes the ids of a range, and returns what is behind them. Id: uint32_t, or uint16_t if the store is narrow.
+  // Writes the ids of a range, and returns the end of the output. Id: uint32_t, or uint16_t if the store is narrow.
   template <typename Id>
   Id* Copy(const Range& range, Id* out) const {
     if (narrow()) return std::copy_n(narrow_ + range.begin, range.count, out);

@@ -1,7 +1,7 @@
 // muster-tokenize FILE [cased] [null] [count] < texts: the ids of each text, separated by spaces, on a line each.
 //
 // FILE is a tokenizer.json, a vocab.txt (cased: neither lowered nor stripped of accents), or a model's folder. Texts
-// are lines; null: they end with NUL. count: the number of all ids alone is written, for timing.
+// are lines; null: they end with NUL. count: only writes the total number of ids, for timing.
 #include <cstdio>
 #include <filesystem>
 #include <iostream>

@@ -31,8 +31,8 @@ class Tokenizer {
   // always fails.
   virtual absl::Status Encode(std::string_view utf8, std::vector<uint32_t>& ids) const = 0;
 
-  // True if the ids of `prompt` followed by the ids of a text are the ids of the concatenation, for any text. False
-  // where the tokenizer may look across the end of the prompt, or does not know.
+  // True if the ids of `prompt` followed by the ids of a text are the ids of the concatenation, for any text. False if
+  // tokenization may depend on both sides of the prompt's end, or that is unknown.
   virtual bool SplitsAfter(std::string_view prompt) const = 0;
 
   const std::vector<uint32_t>& prefix() const { return facts_.prefix; }

@@ -1,4 +1,4 @@
-// Which class of transformers 5 reads a folder's tokenizer, and what that class makes of it.
+// Which class of transformers 5 reads a folder's tokenizer, and how that class changes it.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// tokenizer_config.json: what it changes of a tokenizer, as transformers 5 reads it.
+// How tokenizer_config.json changes a tokenizer, as transformers 5 reads it.
 #pragma once
 
 #include <initializer_list>

@@ -1,4 +1,4 @@
-// The tokenizer of a model's folder: which file counts, and what tokenizer_config.json changes.
+// Reads the tokenizer of a model's folder: chooses the file, and applies tokenizer_config.json.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ using TokenizerFileReader = std::function<absl::StatusOr<std::optional<std::stri
 // INVALID_ARGUMENT names file and place of what is not supported.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizer(const TokenizerFileReader& read);
 
-// Reads vocab.txt alone, lowered or not, as earlier versions did: for jobs that began with one of them.
+// Reads only vocab.txt, lower-cased or not, as earlier versions did. For jobs that began with such a version.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> ReadTokenizerOfEarlierVersions(const TokenizerFileReader& read);
 
 }  // namespace muster

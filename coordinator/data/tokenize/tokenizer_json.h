@@ -1,4 +1,4 @@
-// tokenizer.json of Hugging Face's tokenizers. What is not supported is refused, with the place in the file.
+// Reads tokenizer.json of Hugging Face's tokenizers. An unsupported value is refused, with its place in the file.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-// `file` is the parsed tokenizer.json; `name` is the file's, for messages.
+// `file` is the parsed tokenizer.json; `name` is the file's name, for messages.
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerOfJson(const nlohmann::json& file,
                                                                  std::string_view name = "tokenizer.json");
 

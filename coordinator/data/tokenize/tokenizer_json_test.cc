@@ -132,7 +132,7 @@ TEST(TokenizerJson, RefusesByNameWhatItDoesNotHonor) {
   EXPECT_EQ(with("/added_tokens/0/content", 5), "tokenizer.json: added_tokens[0].content: must be a string");
 }
 
-// Observed with tokenizers 0.23.3: what it writes for a score that it has read.
+// Observed with tokenizers 0.23.3: the scores that it writes after reading them.
 TEST(TokenizerJson, ScoresAreReadAsTheSourceReadsThem) {
   EXPECT_EQ(ScoreAsRead(-15.275492379532281), -15.27549237953228);
   EXPECT_EQ(ScoreAsRead(-9.908701741838819), -9.90870174183882);

@@ -40,7 +40,7 @@ void Unigram::Encode(std::string_view word, std::vector<uint32_t>& ids) const {
     uint32_t begin = UINT32_MAX;  // the last token of the best path to here; none yet
     uint32_t id = 0;
   };
-  thread_local std::vector<Node> best;  // by where the path ends
+  thread_local std::vector<Node> best;  // indexed by where the path ends
   best.assign(word.size() + 1, Node());
   const auto offer = [&](size_t begin, size_t end, double score, uint32_t id) {
     Node& node = best[end];

@@ -1,4 +1,4 @@
-// The unigram model: of all ways to cut a word into tokens, the one with the largest sum of scores.
+// The unigram model: among all ways to cut a word into tokens, it takes the one with the largest sum of scores.
 // Source: huggingface/tokenizers, models/unigram/model.rs.
 #pragma once
 

@@ -8,7 +8,7 @@ namespace muster {
 bool IsUtf8(std::string_view text) {
   const auto size = static_cast<int64_t>(text.size());
   int64_t i = 0;
-  while (i + 8 <= size) {  // most of most texts is ASCII
+  while (i + 8 <= size) {  // fast path, because most text is ASCII
     uint64_t word;
     std::memcpy(&word, text.data() + i, sizeof word);
     if ((word & 0x8080808080808080u) != 0) break;

@@ -9,14 +9,14 @@
 
 namespace muster {
 
-// The code point at `text[i]`, and moves `i` behind it. `text` must be UTF-8.
+// Returns the code point at `text[i]`, and moves `i` past it. `text` must be UTF-8.
 inline UChar32 NextCodePoint(std::string_view text, size_t& i) {
   UChar32 c;
   U8_NEXT_UNSAFE(text.data(), i, c);
   return c;
 }
 
-// The code point that ends before `text[i]`, and moves `i` to its first byte. `text` must be UTF-8.
+// Returns the code point that ends before `text[i]`, and moves `i` to its first byte. `text` must be UTF-8.
 inline UChar32 PreviousCodePoint(std::string_view text, size_t& i) {
   UChar32 c;
   U8_PREV_UNSAFE(text.data(), i, c);
@@ -38,7 +38,7 @@ inline bool IsAscii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 inline bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 bool IsUtf8(std::string_view text);
-// With U+FFFD for what is not UTF-8.
+// The text with U+FFFD in place of invalid UTF-8.
 std::string RepairUtf8(std::string_view text);
 size_t CountCodePoints(std::string_view text);
 

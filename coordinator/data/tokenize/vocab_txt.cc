@@ -21,7 +21,7 @@ std::string_view WithoutTrailingSpace(std::string_view line) {
   return line;
 }
 
-// Tokenizers of earlier versions only had the usual options; stores and jobs know them by these digests.
+// Earlier versions only had the usual options, and existing stores and jobs refer to such tokenizers by these digests.
 std::string DigestOf(std::string_view vocab_txt, const BertOptions& options) {
   std::string kind;
   if (options == BertOptions{true, true, true}) {

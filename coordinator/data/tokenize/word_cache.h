@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Bounded; when it is full, it starts over. Used by one thread.
+// Bounded: when it is full, it is emptied. Used by one thread.
 class WordCache {
  public:
   // Appends the ids of `word`; if it is not cached, `encode(word, ids)` computes them.

@@ -1,4 +1,4 @@
-// The well-known patterns that cut a text into words, by hand.
+// Hand-written splitters for the well-known patterns that cut a text into words.
 #pragma once
 
 #include <memory>

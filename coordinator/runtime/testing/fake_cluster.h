@@ -40,10 +40,10 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
     grpc::Status GetBlob(grpc::ServerContext*, const muster::v1::GetBlobRequest* request,
                          grpc::ServerWriter<muster::v1::GetBlobResponse>* writer) override;
     std::string Put(const std::string& bytes);
-    // All at once: nobody sees some of them gone.
+    // Removes all of them atomically.
     void Delete(const google::protobuf::RepeatedPtrField<std::string>& digests);
     bool Has(const std::string& digest);
-    void Refuse(const std::string& digest);  // to give it out
+    void Refuse(const std::string& digest);  // refuses to serve it
     bool WaitUntilGone(const std::string& digest, absl::Duration wait);
 
    private:
@@ -61,10 +61,10 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
   Blobs blobs;
   Models models;
   std::string last_job_model_manifest;
-  bool knows_checkpoints = true;  // false: like a version that did not
+  bool knows_checkpoints = true;  // false: like a version without checkpoints
 };
 
-// One agent's session. Reads in a thread of its own; the test decides what it reports.
+// One agent's session. Reads in a separate thread; the test decides what it reports.
 class FakeAgent {
  public:
   FakeAgent(std::shared_ptr<grpc::Channel> channel, const std::string& name, uint32_t slots,
@@ -80,7 +80,7 @@ class FakeAgent {
 
   uint64_t Send(muster::internal::v1::Report report);  // returns its sequence
   void Send(muster::internal::v1::AgentMessage message);
-  // Prepared; then, when asked to run, RankStarted of `ranks`. False: not asked in time.
+  // Reports Prepared and then, when it should run, RankStarted of `ranks`. False: that did not happen in time.
   bool Begin(const std::string& job, const std::vector<uint32_t>& ranks, uint32_t attempt = 1);
   uint64_t Exit(const std::string& job, uint32_t attempt, uint32_t rank, muster::internal::v1::ExitCause cause,
                 const std::string& message = "");

@@ -1,4 +1,4 @@
-// Reads an outbox from a thread of its own, as a test's agent.
+// Reads an outbox in a separate thread, as a test's agent.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// Attempts of one wide job from placement to end, decided by the core and committed to a store: what the journal of a gang
-// costs. Workers have 8 slots each.
+// Runs attempts of one wide job from placement to end, decided by the core and committed to a store, to measure what a gang
+// writes to the journal. Workers have 8 slots each.
 #pragma once
 
 #include <cstdint>
@@ -76,7 +76,7 @@ class GangLife {
     if (!decision.records.empty()) store_.Commit(std::move(decision.records));
     if (decision.replan) Give(Plan{});
   }
-  // By the worker that has the rank.
+  // Sends it from the worker that has the rank.
   template <typename Fill>
   void Report(uint32_t rank, Fill fill) {
     const std::string worker = job().job().attempts().rbegin()->ranks(static_cast<int>(rank)).worker();

@@ -1,4 +1,4 @@
-"""Fleet and queue: known workers, waiting jobs, what slot-seconds are used for, health of the GPUs."""
+"""Fleet and queue: known workers, waiting jobs, the use of slot-seconds, health of the GPUs."""
 from panels import Query, build_dashboard, lines, number, rows_of, stacked
 
 

@@ -1,4 +1,4 @@
-"""One job: what it learns, how fast, and what a failure would lose."""
+"""One job: its training progress and speed, and how much work a failure would lose."""
 from panels import Query, build_dashboard, job_variable, lines, number, stacked
 
 

@@ -26,7 +26,7 @@ class Panel:
     kind: str = "lines"  # lines, stacked, number, bars, table
     width: int = 8
     height: int = 7
-    red_above: float | None = None  # of a number: red from here on
+    red_above: float | None = None  # for a single number: red from this value on
     red_below: float | None = None
     whole: bool = False
     log: bool = False

@@ -1,4 +1,4 @@
-"""Reliability: what failed, what it cost, and how close the servers are to their limits."""
+"""Reliability: failures, their cost, and how close the servers are to their limits."""
 from panels import Query, build_dashboard, lines, number, stacked
 
 PER = "[$__rate_interval]"

@@ -1,4 +1,4 @@
-// A real coordinator in a process of its own, without TLS, beside a stand-in for the data server.
+// A real coordinator in a separate process, without TLS, and a stand-in for the data server.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -18,7 +18,7 @@ class StandInData;
 
 class CoordinatorProcess {
  public:
-  // `program`: of muster-coordinator. The folder is made if absent.
+  // `program`: the path of muster-coordinator. The folder is created if absent.
   static absl::StatusOr<std::unique_ptr<CoordinatorProcess>> Create(const std::filesystem::path& program,
                                                                     const std::filesystem::path& folder);
   ~CoordinatorProcess();

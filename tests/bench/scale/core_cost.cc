@@ -95,7 +95,7 @@ class Core {
     return desired.assignments().empty() ? "" : desired.assignments(0).job_id();
   }
 
-  // Mean times of `count` events, and of the plans that they ask for.
+  // Mean times of `count` events, and of the plans that they request.
   EventCost Measure(const std::string& name, uint32_t count, const std::function<Event(uint32_t)>& make) {
     EventCost cost{.event = name};
     uint32_t plans = 0;

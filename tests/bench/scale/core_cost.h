@@ -1,4 +1,4 @@
-// What one decision costs in the coordinator's core alone: no I/O, no threads, no gRPC.
+// Measures the cost of one decision in the coordinator's core: no I/O, no threads, no gRPC.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace muster::bench {
 struct EventCost {
   std::string event;
   double microseconds = 0;       // of processor time: mean of one Step with the Apply of its records
-  double plan_microseconds = 0;  // mean of the Plan that it asked for; 0: it asked for none
+  double plan_microseconds = 0;  // mean time of the Plan that it requested; 0: it requested none
 };
 struct CoreCosts {
   uint32_t workers = 0, jobs = 0, running = 0;

@@ -103,7 +103,7 @@ Running CountRunning(const AttemptsSeen& seen, uint32_t silenced) {
   return running;
 }
 
-// What has become of them.
+// Their state after the fault.
 AttemptsSeen Those(const AttemptsSeen& before, const AttemptsSeen& now) {
   AttemptsSeen those;
   for (const auto& [key, attempt] : before) those[key] = now.at(key);

@@ -1,4 +1,4 @@
-// A real coordinator under a simulated fleet: what it costs, how fast it answers, and how it takes faults.
+// Measures a real coordinator under a simulated fleet: its cost, its response times, and its recovery from faults.
 #pragma once
 
 #include <cstdint>

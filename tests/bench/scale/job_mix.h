@@ -1,4 +1,4 @@
-// The jobs of the benchmark: 1 to 16 slots, most of them small, with what a usual job file sets.
+// The jobs of the benchmark: 1 to 16 slots, most of them small, with the fields that a typical job file sets.
 #pragma once
 
 #include <cstdint>

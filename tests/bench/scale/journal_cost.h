@@ -1,4 +1,4 @@
-// What the journal of one wide job costs: attempts that start on all ranks, store a checkpoint and fail.
+// Measures the journal of one wide job, whose attempts start on all ranks, store a checkpoint and fail.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ struct JournalCosts {
   double restart_milliseconds = 0;         // of a store that all attempts have left behind
 };
 
-// Of the last half of the attempts.
+// Averages over the last half of the attempts.
 absl::StatusOr<JournalCosts> MeasureJournal(uint32_t ranks, uint32_t attempts);
 
 }  // namespace muster::bench

@@ -119,11 +119,11 @@ int main(int argc, char** argv) {
   run.coordinator = std::filesystem::path(argv[0]).parent_path() / "muster-coordinator";
   CLI::App* fleet = app.add_subcommand("fleet", "A real coordinator, under simulated agents over gRPC");
   fleet->add_option("--coordinator", run.coordinator, "The program")->capture_default_str();
-  fleet->add_option("--workers", run.workers, "Agents, each with a session of its own")->capture_default_str();
+  fleet->add_option("--workers", run.workers, "Agents, each with its own session")->capture_default_str();
   fleet->add_option("--slots", run.slots, "Of each worker")->capture_default_str();
   fleet->add_option("--jobs", run.jobs, "Jobs, of 1 to 16 slots")->capture_default_str();
   fleet->add_option("--submitters", run.submitters, "Submits at once")->capture_default_str();
-  fleet->add_option("--rest", run.rest_seconds, "Seconds of heartbeats alone")->capture_default_str();
+  fleet->add_option("--rest", run.rest_seconds, "Seconds with only heartbeats")->capture_default_str();
   fleet->add_option("--progress", run.progress_seconds, "Seconds between reports of progress; 0: none")->capture_default_str();
   fleet->add_flag("--queued-first", run.queued_first, "Submit all jobs before any agent connects");
   fleet->add_flag("!--no-silence", run.silence, "Leave out 10% of the workers falling silent");

@@ -14,7 +14,7 @@ namespace muster::bench {
 namespace {
 
 constexpr uint32_t kSlots = 8;
-constexpr uint32_t kWide = 8;  // slots, of jobs that count as wide
+constexpr uint32_t kWide = 8;  // jobs of at least this many slots count as wide
 
 std::vector<WorkerSlots> Workers(uint32_t count) {
   std::vector<WorkerSlots> workers(count);
@@ -28,7 +28,8 @@ std::vector<WorkerSlots> Workers(uint32_t count) {
   return workers;
 }
 
-// Widths of the mix; run times log-normal around 20 minutes; arrivals at random, so that `load` of the cluster is asked for.
+// Widths of the mix; run times log-normal around 20 minutes; arrivals at random, so that they request the share `load` of the
+// cluster.
 std::vector<SimulatedJob> Jobs(const PlacementRun& run, uint64_t seed, double known) {
   CounterRandom random(MixKey(run.seed, seed));
   std::vector<SimulatedJob> jobs(run.jobs);

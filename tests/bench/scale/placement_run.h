@@ -1,4 +1,4 @@
-// How much of a cluster jobs use, and how long they wait, with and without backfill: queues in simulated time.
+// Measures how much of a cluster jobs use, and how long they wait, with and without backfill, in simulated time.
 #pragma once
 
 #include <cstdint>

@@ -136,7 +136,7 @@ class SimulatedAgent {
 
   void Connect(const std::string& address, absl::Duration now) {
     grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a separate connection
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
     {
@@ -254,7 +254,7 @@ class SimulatedAgent {
 
   const uint32_t number_;
   SimulatedFleet& fleet_;
-  // The fleet's thread alone; gRPC's threads use the session only while it exists.
+  // Only for the fleet's thread; gRPC's threads use the session only while it exists.
   std::unique_ptr<SimulatedSession> session_;
   absl::Duration open_at_, welcome_by_, heartbeat_at_, progress_at_;
   absl::Duration backoff_ = kMinBackoff;

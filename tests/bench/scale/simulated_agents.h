@@ -1,5 +1,5 @@
-// Agents without ranks: each holds a session of its own over a connection of its own, and does what the coordinator asks,
-// at once. One thread sends for all of them; gRPC's threads read.
+// Agents without ranks: each has its own session and connection, and carries out the coordinator's requests immediately. One
+// thread sends for all of them; gRPC's threads read.
 #pragma once
 
 #include <cstdint>
@@ -39,10 +39,10 @@ class SimulatedFleet {
   // Where the agents connect from now on. They retry with backoff, as real ones do.
   void ConnectTo(const std::string& address);
   void ForgetWelcomes();
-  // How long it took from the last ForgetWelcomes until `share` of the agents were welcomed; infinite: not within `wait`.
+  // The time from the last ForgetWelcomes until `share` of the agents were welcomed; infinite: not within `wait`.
   absl::Duration WaitForWelcomes(uint32_t count, absl::Duration wait);
   uint32_t welcomed();
-  // From now on the first `count` agents neither send nor answer; their connections stay open.
+  // Makes the first `count` agents stop sending and answering; their connections stay open.
   void Silence(uint32_t count);
   AttemptsSeen attempts();
   uint32_t silenced() const { return silenced_; }

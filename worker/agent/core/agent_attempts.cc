@@ -25,7 +25,7 @@ std::string DeviceOf(const muster::internal::v1::Assignment& assignment, const s
 }  // namespace
 
 void AgentCore::Desire(const muster::internal::v1::DesiredState& desired) {
-  if (desired.epoch() < epoch_ || session_ != Session::kWelcomed) return;  // of a coordinator that was replaced
+  if (desired.epoch() < epoch_ || session_ != Session::kWelcomed) return;  // sent by a coordinator that was replaced
   for (auto& [key, attempt] : attempts_) attempt.desired = false;
   for (const auto& assignment : desired.assignments()) Adopt({assignment.job_id(), assignment.attempt()}, assignment);
   for (auto& [key, attempt] : attempts_) {

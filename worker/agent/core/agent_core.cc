@@ -66,7 +66,7 @@ void AgentCore::On(const MessageReceived& event) {
 void AgentCore::Welcome(const muster::internal::v1::Welcome& welcome) {
   if (welcome.epoch() < epoch_) {
     actions_.push_back(CloseSession{absl::StrCat("the coordinator's epoch ", welcome.epoch(), " is older than ", epoch_,
-                                                 " of the one before. If its state was reset: restart this worker.")});
+                                                 " of the previous one. If its state was reset: restart this worker.")});
     return;
   }
   epoch_ = welcome.epoch();
@@ -257,7 +257,7 @@ void AgentCore::MaybeEnd() {
   const bool pending = !outbox_.pending().empty();
   if (pending && session_ != Session::kWelcomed && drained_by_.has_value()) {
     farewell_at_.reset();
-    return;  // the coordinator must learn what ranks saved; if it is being replaced, it returns
+    return;  // the coordinator must receive what ranks saved; if it is being replaced, it will return
   }
   if (!farewell_at_.has_value()) farewell_at_ = now_ + options_.farewell;
   if (pending && session_ == Session::kWelcomed && now_ < *farewell_at_) return;

@@ -13,7 +13,7 @@
 //
 // When a rank dies the agent only reports it: what happens to the others is the coordinator's decision.
 //
-// An agent that is asked to end drains: it says so, its ranks save the step where they stop (SIGUSR1), and it ends with
+// An agent that is asked to end drains: it reports that, its ranks save the step at which they stop (SIGUSR1), and it ends with
 // the last of them. After `drain_timeout`, or when it is asked again, they are stopped as above.
 //
 // A lost session changes nothing at first: ranks keep running, reports are kept, and the agent retries forever. After
@@ -47,7 +47,7 @@ struct AgentCoreOptions {
   AgentFacts facts;
   std::string coordinator_address;
   std::string certificates;       // folder; empty: insecure
-  std::string token_file;         // of a worker without a certificate of its own; empty: none
+  std::string token_file;         // of a worker without a certificate; empty: none
   std::string interface_address;  // that Gloo binds
   std::string log_format = "text";  // of the ranks: text, json
   std::filesystem::path state;
@@ -133,7 +133,7 @@ class AgentCore {
   Slots CheckSlots(const AttemptKey& key, const Attempt& attempt, std::string& reason) const;
   void StartRanks(const AttemptKey& key, Attempt& attempt);
   muster::rank::v1::RankConfig ConfigFor(const RankKey& key, const Attempt& attempt, uint32_t slot) const;
-  // All ranks finish their step and save it, wherever they were asked.
+  // Makes all ranks stop after the same step and save it, even if the request reaches them at different steps.
   void SaveAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void StopAttempt(const AttemptKey& key, Attempt& attempt, const std::string& reason);
   void KillRank(const RankKey& key, Rank& rank, const std::string& reason);

@@ -10,8 +10,8 @@ namespace muster {
 
 struct RankHistory {
   std::optional<muster::rank::v1::RankResult> result;  // the rank's own last message
-  std::string stop_reason;  // why the agent asked it to stop; empty: it did not
-  std::string kill_reason;  // why the agent killed it; empty: it did not
+  std::string stop_reason;  // why the agent asked it to stop; empty: the agent did not
+  std::string kill_reason;  // why the agent killed it; empty: the agent did not
   bool nonsense = false;  // it was killed for invalid messages
 };
 

@@ -12,7 +12,7 @@ namespace muster {
 
 class Relay {
  public:
-  // A message of log text stays below `batch_bytes` (plus one line); of what waits, the oldest is dropped above `max_bytes`.
+  // A message of log text stays below `batch_bytes` (plus one line); if more than `max_bytes` wait, the oldest are dropped.
   explicit Relay(size_t batch_bytes = 32 << 10, size_t max_bytes = 1 << 20)
       : batch_bytes_(batch_bytes), max_bytes_(max_bytes) {}
 

@@ -1,4 +1,4 @@
-// A rank for tests: the job's name says what it does.
+// A rank for tests: the job's name selects its behavior.
 //   succeed   started, progress, a checkpoint, an evaluation, an export, result SUCCESS, exit 0
 //   wait      started, then runs until SIGTERM; then result STOPPED, exit 0
 //   stubborn  started, ignores SIGTERM
@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   RankConfig config;
   if (!text.ok() || !google::protobuf::TextFormat::ParseFromString(*text, &config)) return 97;
   const std::string what = config.spec().name();
-  // Tests see that scratch folders vanish.
+  // Tests check that scratch folders are removed.
   if (!muster::WriteFileAtomically(config.scratch() + "/file", "x").ok()) return 96;
   if (what == "succeed") {
     Succeed(config);

@@ -17,7 +17,7 @@ class InCollective {
   ActivityBoard& board_;
 };
 
-// Counted when it was started; the rank is in it while it waits.
+// Counts the operation when it starts; the board shows the rank in it while Wait runs.
 class ObservedPending final : public Pending {
  public:
   ObservedPending(std::unique_ptr<Pending> pending, ActivityBoard& board, absl::string_view operation)

@@ -23,7 +23,7 @@ class Transfer {
   virtual absl::Status Await() = 0;
 };
 
-// After the first failure every operation is refused with the same status, at once.
+// After the first failure every operation returns the same status immediately.
 class BackendGroup : public Group {
  public:
   std::unique_ptr<Pending> StartAllGather(std::vector<at::Tensor> pieces) final;
@@ -44,7 +44,7 @@ class BackendGroup : public Group {
   virtual Started AllReduce(at::Tensor tensor) = 0;            // in place
   // own: the sum over the ranks of the rows of `full` that belong to this rank.
   virtual Started ReduceScatter(const at::Tensor& full, std::span<const int64_t> counts, at::Tensor own) = 0;
-  // Called once, when an operation has failed: leave the peers, so that they fail too.
+  // Called once, when an operation has failed: disconnects from the peers, so that their operations fail too.
   virtual void Abandon() {}
 
  private:

@@ -1,4 +1,4 @@
-// A Group over a c10d backend. For .cc files of worker/rank alone: Backend.hpp is slow to compile.
+// A Group over a c10d backend. Include it only in .cc files of worker/rank: Backend.hpp is slow to compile.
 #pragma once
 
 #include <memory>

@@ -11,8 +11,8 @@ namespace muster {
 
 namespace {
 
-// c10d's flight recorder is one for the whole process, and its record of a collective races when several groups of one
-// process enqueue at once (2.11.0: a crash or an endless loop). 0 entries switch it off; c10d reads this once.
+// c10d has one flight recorder per process, and it races when several groups of the process start collectives at once (2.11.0:
+// a crash or an endless loop). 0 entries switch it off; c10d reads this once.
 void SwitchFlightRecorderOff() {
   static std::once_flag once;
   std::call_once(once, [] { setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1); });

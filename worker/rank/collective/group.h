@@ -1,7 +1,7 @@
 // The collective operations of an attempt's ranks. All ranks start the same operations in the same order.
 //
-// Reductions give every rank equal bits. An operation that fails (a peer is gone, or is later than the time allowed)
-// ends with UNAVAILABLE "collective failed: ..."; the group is of no use afterwards.
+// Reductions give every rank equal bits. An operation that fails (a peer is gone, or is later than the time allowed) ends with
+// UNAVAILABLE "collective failed: ..."; the group cannot be used afterwards.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -33,11 +33,11 @@ class Group {
   virtual int64_t world_size() const = 0;
 
   // Starts to give all pieces to every rank. pieces[r] is the place of rank r's piece: this rank's holds its values, Wait
-  // fills the others. Contiguous and of one dtype; as many rows on every rank, or none.
+  // fills the others. Contiguous and of one dtype; piece r has the same number of rows on every rank, which may be 0.
   virtual std::unique_ptr<Pending> StartAllGather(std::vector<at::Tensor> pieces) = 0;
   // Starts to sum a contiguous tensor over the ranks, in place.
   virtual std::unique_ptr<Pending> StartAllReduceSum(at::Tensor tensor) = 0;
-  // full [sum of counts, ...] → own rows [counts[rank()], ...] of the sum over all ranks.
+  // full [sum of counts, ...] → this rank's rows [counts[rank()], ...] of the sum over all ranks.
   virtual absl::StatusOr<at::Tensor> ReduceScatterRowsSum(const at::Tensor& full, std::span<const int64_t> counts) = 0;
   // A few bytes of each rank, in rank order. Lengths may differ; up to kShortBytes each travel in one message.
   virtual absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& own) = 0;

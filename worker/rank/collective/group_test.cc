@@ -37,7 +37,7 @@ TEST_P(Groups, GatherRowsOfUnequalCountsInRankOrder) {
   for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST_P(Groups, ReduceScatterGivesOwnRowsOfTheSum) {
+TEST_P(Groups, ReduceScatterGivesEachRankItsRowsOfTheSum) {
   const int64_t world = GetParam();
   std::vector<int64_t> counts;
   int64_t total = 0;

@@ -11,8 +11,8 @@
 namespace muster {
 
 // Runs `body` once per rank, each in its own thread, and returns their results in rank order. One rank runs in a
-// group of its own, without Gloo. A rank that returns leaves the group: the others' operations fail from then on.
-// The process ignores SIGPIPE after the first call: a write to a rank that has ended raises it.
+// single group, without Gloo. A rank that returns leaves the group: the others' operations fail from then on. After the
+// first call the process ignores SIGPIPE, which a write to a rank that has ended would raise.
 std::vector<absl::Status> RunInProcessRanks(int64_t world_size, const std::function<absl::Status(Group&)>& body);
 
 }  // namespace muster

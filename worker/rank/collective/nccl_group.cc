@@ -58,7 +58,7 @@ ncclDataType_t TypeOf(const at::Tensor& tensor) {
 
 bool IsError(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
 
-// One operation for each rank as root, which NCCL runs together.
+// One operation per root rank; NCCL runs all of them in one launch.
 ncclResult_t InOneLaunch(size_t ranks, absl::FunctionRef<ncclResult_t(size_t)> enqueue) {
   ncclResult_t first = ncclGroupStart();
   for (size_t root = 0; root < ranks && !IsError(first); ++root) first = enqueue(root);
@@ -105,7 +105,7 @@ class NcclGroup final : public BackendGroup {
   int64_t rank() const override { return rank_; }
   int64_t world_size() const override { return world_size_; }
 
-  // Once, before anything else.
+  // Connects to the other ranks. Call it once, before anything else.
   absl::Status Meet(c10d::Store& store);
 
  private:
@@ -131,7 +131,7 @@ class NcclGroup final : public BackendGroup {
       return InOneLaunch(counts.size(), [&](size_t root) {
         const at::Tensor rows = full.narrow(0, std::exchange(first, first + counts[root]), counts[root]);
         if (rows.numel() == 0) return ncclSuccess;
-        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // this rank receives nothing of other ranks' rows
+        void* sum = own.numel() > 0 ? own.mutable_data_ptr() : nullptr;  // a rank receives sums of its own rows only
         return ncclReduce(rows.const_data_ptr(), sum, rows.numel(), type, ncclSum, static_cast<int>(root), comm_, stream_);
       });
     });
@@ -157,7 +157,7 @@ class NcclGroup final : public BackendGroup {
 
   const int64_t rank_, world_size_;
   const absl::Duration timeout_;
-  ncclComm_t comm_ = nullptr;  // null: not met yet, or aborted
+  ncclComm_t comm_ = nullptr;  // null: not connected yet, or aborted
   // Operations run in a separate stream, so the work of the caller's stream continues meanwhile.
   cudaStream_t stream_{};
   std::vector<cudaEvent_t> free_events_;
@@ -165,13 +165,13 @@ class NcclGroup final : public BackendGroup {
   std::vector<at::Tensor> unfinished_;
 };
 
-// Enqueued. The stream of a thread that has waited may read the tensors.
+// An operation in the group's stream. After Await the calling thread's current stream may read the tensors.
 class NcclGroup::StreamTransfer final : public Transfer {
  public:
   StreamTransfer(NcclGroup& group, std::vector<at::Tensor> tensors, cudaEvent_t done)
       : group_(group), tensors_(std::move(tensors)), done_(done) {}
   ~StreamTransfer() override {
-    GiveUp();  // none are left of a transfer that has ended
+    GiveUp();  // does nothing after a successful Await, which clears tensors_
     group_.free_events_.push_back(done_);
   }
   StreamTransfer(const StreamTransfer&) = delete;
@@ -185,7 +185,8 @@ class NcclGroup::StreamTransfer final : public Transfer {
       return status;
     }
     tensors_.clear();
-    // The host has seen the end of the operation; the caller's stream learns of it here, for those who read its order.
+    // The operation has ended, so this never delays the stream: it records the dependency for whatever tracks the order of
+    // streams.
     const cudaError_t error = cudaStreamWaitEvent(group_.CurrentStream(), done_, 0);
     return error == cudaSuccess ? absl::OkStatus() : CudaError(error);
   }
@@ -208,7 +209,7 @@ ncclResult_t NcclGroup::State() const {
   return asked == ncclSuccess ? state : asked;
 }
 
-// Until `ended`, given the communicator's state, says so; an error of NCCL or the deadline ends the wait too.
+// Waits until `ended` returns true for the communicator's state, NCCL reports an error, or the deadline passes.
 absl::Status NcclGroup::Await(absl::Duration deadline, absl::FunctionRef<absl::StatusOr<bool>(ncclResult_t)> ended) {
   for (int64_t round = 0;; ++round) {
     const ncclResult_t state = State();
@@ -216,13 +217,13 @@ absl::Status NcclGroup::Await(absl::Duration deadline, absl::FunctionRef<absl::S
     ASSIGN_OR_RETURN(const bool done, ended(state));
     if (done) return absl::OkStatus();
     if (RealClock().Monotonic() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat("a rank was not there within ", absl::FormatDuration(timeout_)));
+      return absl::DeadlineExceededError(absl::StrCat("a rank did not arrive within ", absl::FormatDuration(timeout_)));
     }
     Pause(round);
   }
 }
 
-// A call to a communicator that does not block may end later, in NCCL's thread. Only then is its work in the stream.
+// A call to a non-blocking communicator may finish later, in NCCL's thread. Its work is in the stream only then.
 absl::Status NcclGroup::AwaitEnqueued(ncclResult_t result, absl::Duration deadline) {
   if (result == ncclSuccess) return absl::OkStatus();
   if (IsError(result)) return NcclError(result, comm_);
@@ -232,7 +233,7 @@ absl::Status NcclGroup::AwaitEnqueued(ncclResult_t result, absl::Duration deadli
 absl::Status NcclGroup::AwaitEvent(cudaEvent_t event, absl::Duration deadline) {
   bool done = false;
   return Await(deadline, [&](ncclResult_t) -> absl::StatusOr<bool> {
-    // One more look at the communicator after the event: an operation that an error cut short has failed.
+    // Await checks the communicator once more after the event, because an error also completes the event.
     if (done) return true;
     const cudaError_t error = cudaEventQuery(event);
     done = error == cudaSuccess;
@@ -290,7 +291,7 @@ absl::StatusOr<cudaEvent_t> NcclGroup::TakeEvent() {
   return event;
 }
 
-// Runs after the work that the caller's stream holds now, which makes the tensors.
+// The operation runs after all work that is now in the caller's stream: that work writes the tensors.
 BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::FunctionRef<ncclResult_t()> enqueue) {
   const c10::cuda::CUDAGuard on_device(device());
   ASSIGN_OR_RETURN(const cudaEvent_t event, TakeEvent());
@@ -302,8 +303,8 @@ BackendGroup::Started NcclGroup::Begin(std::vector<at::Tensor> tensors, absl::Fu
   return transfer;
 }
 
-// Tells the kernels that wait in the stream, and the peers, that this rank is gone. A separate thread makes the call,
-// which joins NCCL's threads: if one of them hangs, the rank still continues.
+// Ends the kernels that wait in the stream, and the peers' operations. The abort joins NCCL's threads, so it runs in a separate
+// thread: if one of them hangs, the rank still continues.
 void NcclGroup::Abandon() {
   if (comm_ == nullptr) return;
   const auto ended = std::make_shared<absl::Notification>();
@@ -317,7 +318,7 @@ void NcclGroup::Abandon() {
   ended->WaitForNotificationWithTimeout(kAbortPatience);
 }
 
-// Sends first what slower peers still need from this rank.
+// Finalize sends what slower peers still need from this rank.
 void NcclGroup::Leave() {
   const c10::cuda::CUDAGuard on_device(device());
   const absl::Duration deadline = RealClock().Monotonic() + kFinalizePatience;

@@ -1,4 +1,4 @@
-// A Group over NCCL's C API. Compiled into the CUDA plug-in alone (worker/rank/cuda).
+// A Group over NCCL's C API. Compiled only into the CUDA plug-in (worker/rank/cuda).
 //
 // c10d's ProcessGroupNCCL is not used: its watchdog threads end the process. Here the thread that waits for an operation
 // checks the deadline and NCCL's state of the peers meanwhile.
@@ -10,14 +10,14 @@
 
 namespace muster {
 
-// Tensors of the GPU `device`, of float32, float64, bfloat16, int64 or uint8. Operations run in a stream of the group's own,
-// after what the calling thread's current stream holds when they are started. Who has waited for one may use its tensors in
-// its current stream. A peer that is gone, or late by options.timeout, ends them with UNAVAILABLE "collective failed:
-// OPERATION: ..."; the communicator is aborted then.
+// Tensors of the GPU `device`, of float32, float64, bfloat16, int64 or uint8. Operations run in the group's own stream, after
+// the work that the calling thread's current stream holds when they start. A thread that has waited for an operation may use
+// its tensors in its current stream. If a peer has exited, or is late by options.timeout, operations fail with UNAVAILABLE
+// "collective failed: OPERATION: ...", and the communicator is aborted.
 //
-// Sums have equal bits on every rank. With options.fixed_order_of_sums they have them from run to run too on the same GPUs:
-// NCCL_ALGO and NCCL_PROTO are set to Ring and Simple where the environment does not set them. Without, NCCL takes what it
-// measures to be fastest, NVLink SHARP included.
+// Sums have equal bits on every rank. With options.fixed_order_of_sums they also have equal bits in every run on the same GPUs:
+// NCCL_ALGO and NCCL_PROTO are set to Ring and Simple where the environment does not set them. Without that option NCCL chooses
+// the algorithm that it measures to be fastest, NVLink SHARP included.
 //
 // NCCL takes the interface from NCCL_SOCKET_IFNAME and NCCL_SOCKET_FAMILY, which the agent sets to fit
 // options.interface_address (worker/agent/rank_environment.h). UNAVAILABLE if not all ranks join in time.

@@ -29,7 +29,7 @@ using testing::StartsWith;
 
 constexpr int64_t kWorld = 3;
 
-// Ranks as threads; `absent` does not come.
+// Runs ranks as threads, all but the rank `absent`.
 std::vector<absl::Status> RunRanks(absl::Duration timeout, const std::function<absl::Status(Group&)>& body,
                                    int64_t absent = -1, bool fixed_order = true) {
   fake_nccl::World& world = fake_nccl::TheWorld();
@@ -94,7 +94,7 @@ TEST(NcclGroup, AnErrorOfAPeerEndsTheOperationAndEveryLaterOneAtOnce) {
   fake_nccl::TheWorld().notice_aborts = false;
   for (const int r : {0, 2}) {
     EXPECT_EQ(statuses[r].code(), absl::StatusCode::kUnavailable);
-    // Rank 1 may leave before these have come out of their join: then it is the join that fails.
+    // Rank 1 may leave before the others have joined: then their join fails instead.
     EXPECT_THAT(std::string(statuses[r].message()),
                 MatchesRegex("collective failed: (join|all-reduce): remote process exited or there was a network error: "
                              "socket closed; by peer"));
@@ -116,13 +116,13 @@ TEST(NcclGroup, APeerThatStaysAwayEndsTheOperationAtItsDeadline) {
   for (const int r : {0, 1}) {
     EXPECT_EQ(statuses[r].code(), absl::StatusCode::kUnavailable);
     EXPECT_EQ(statuses[r].message(),
-              "collective failed: all-gather of bytes: a rank was not there within 300ms");
+              "collective failed: all-gather of bytes: a rank did not arrive within 300ms");
   }
   EXPECT_EQ(fake_nccl::TheWorld().aborted, 2);
 }
 
 TEST(NcclGroup, AMeetingWithoutAllRanksEndsAtItsDeadline) {
-  for (const int64_t absent : {0, 2}) {  // rank 0 has the id
+  for (const int64_t absent : {0, 2}) {  // rank 0 makes the id
     const auto statuses = RunRanks(absl::Milliseconds(300), [](Group&) { return absl::OkStatus(); }, absent);
     for (int64_t r = 0; r < kWorld; ++r) {
       if (r == absent) continue;
@@ -147,7 +147,7 @@ TEST(NcclGroup, ABrokenGpuIsAFailedOperation) {
 // Until the abort, NCCL reads and writes the tensors of an operation that this rank has abandoned, as slower peers join it.
 TEST(NcclGroup, TensorsOfAFailedOperationLiveUntilTheAbort) {
   std::latch joined(kWorld);
-  absl::Notification left, given_up;  // by rank 1, by rank 0
+  absl::Notification left, given_up;  // rank 1 has left; rank 0 has given up
   std::atomic<bool> freed{false}, freed_at_the_abort{true};
   float values[4] = {};
   fake_nccl::TheWorld().notice_aborts = true;
@@ -203,7 +203,7 @@ TEST(NcclGroup, OperationsAreOrderedWithTheWorkOfTheCallersStreamByEvents) {
   for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
 }
 
-// Checks that the double notices a missing event.
+// Checks that the test double notices a missing event.
 TEST(NcclGroup, AReadBeforeTheOperationHasEndedIsFound) {
   const auto statuses = RunRanks(absl::Minutes(1), [&](Group& group) -> absl::Status {
     testing_streams::StreamOrder& order = fake_nccl::OrderOfThisThread();

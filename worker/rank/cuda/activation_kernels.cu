@@ -10,8 +10,8 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int64_t kStripe = kThreads * kPacket;  // columns of a block
 constexpr int64_t kForwardBlocks = 2048;         // of rows
-// Blocks that a multiprocessor holds at least: 64 registers per thread, of float64 128. Left to itself, ptxas aims at
-// fewer registers, and spills.
+// The least number of blocks per multiprocessor: it allows 64 registers per thread, or 128 for float64. Without it ptxas aims
+// at fewer registers, and spills.
 template <typename E>
 constexpr int kLeastBlocks = sizeof(ParameterOf<E>) == sizeof(float) ? 8 : 4;
 

@@ -1,4 +1,4 @@
-// Softmax on the way, as Dao, "FlashAttention-2: faster attention with better parallelism and work partitioning", ICLR
+// Online softmax. Source: Dao, "FlashAttention-2: faster attention with better parallelism and work partitioning", ICLR
 // 2024: probabilities exist for one tile at a time, and the backward computes them again from the log of their sum. No
 // atomics: a block owns the rows that it writes, so the gradient of queries and that of keys and values are two kernels.
 #include "worker/rank/cuda/attention_kernels.h"
@@ -21,7 +21,7 @@ struct Sequence {
     const uint64_t own = threshold == 0 ? 0 : static_cast<uint64_t>(job.mask.keys[blockIdx.z]);
     return {MixKey(MixKey(own, job.mask.layer), job.mask.site), threshold, head, length};
   }
-  // Head `head` of rows of `heads` heads.
+  // Head `head` of rows that have `heads` heads each.
   __device__ __forceinline__ HeadRows Part(const AttentionJob& job, const void* rows, int64_t heads, int64_t head) const {
     const int64_t width = heads * job.head_size;
     return {static_cast<const Bfloat*>(rows) + first_row * width + head * job.head_size, width, length};
@@ -206,7 +206,7 @@ __global__ void __launch_bounds__(kTileThreads)
   StoreRows<D>(sums, factor, first + lane.warp * 16, sequence.Queries(job, job.d_qkv, head), lane);
 }
 
-// Queries at a time in the gradient of keys and values: fewer for wide heads, whose sums fill the registers.
+// How many queries the gradient of keys and values processes at a time: fewer for wide heads, whose sums fill the registers.
 template <int D>
 constexpr int kQueries = D > 64 ? 32 : 64;
 

@@ -8,7 +8,7 @@
 
 namespace muster::cuda {
 
-// Sizes of a head that there are kernels for.
+// The head sizes that have kernels.
 constexpr bool HasAttentionKernel(int64_t head_size) { return head_size == 32 || head_size == 64 || head_size == 128; }
 
 constexpr int64_t kMostAttentionHeads = 65535, kMostAttentionSequences = 65535;  // dimensions of a grid
@@ -18,7 +18,7 @@ struct AttentionJob {
   int64_t heads = 1, key_value_heads = 1, head_size = 64;
   bool causal = false;
   int64_t window = 0;
-  // Keys and first rows are needed without dropout as well: keys may then be null. `site` is that of probabilities.
+  // `first_rows` is needed even without dropout; `keys` may then be null. `site` is the one of probabilities.
   RowsMask mask;
   const void* qkv = nullptr;  // bfloat16 [rows, (heads + 2 key_value_heads) * head_size], aligned to 16 bytes
   void* out = nullptr;        // bfloat16 [rows, heads * head_size]; an input of the backward
@@ -31,7 +31,7 @@ struct AttentionBackwardJob : AttentionJob {
   float* delta = nullptr;       // [heads, rows] to work in
 };
 
-// One launch, and two. Each runs on `stream` (a cudaStream_t) and returns a cudaError_t.
+// Forward is one launch, backward two. Both run on `stream` (a cudaStream_t) and return a cudaError_t.
 int AttentionForward(const AttentionJob& job, void* stream);
 int AttentionBackward(const AttentionBackwardJob& job, void* stream);
 

@@ -1,5 +1,5 @@
 // The parts of the attention kernels: tiles in shared memory, their fragments for tensor cores, and dropout's
-// decisions for a tile. Included by attention_kernels.cu alone.
+// decisions for a tile. Only attention_kernels.cu includes it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ constexpr int kKeepBytes = 16;    // per query of a tile: 64 decisions, and as m
 
 using Bfloat = __nv_bfloat16;
 
-// A row of a tile. The eight numbers beyond it put neighboring rows into other banks.
+// The length of a tile's row in shared memory. The eight extra numbers put neighboring rows into different banks.
 template <int D>
 constexpr int kStride = D + 8;
 
@@ -27,7 +27,7 @@ __device__ __forceinline__ uint32_t PackPair(float low, float high) {
 }
 __device__ __forceinline__ uint32_t LoadPair(const Bfloat* from) { return *reinterpret_cast<const uint32_t*>(from); }
 
-// A head's numbers of a sequence: `from` is row 0's first, rows are `width` apart.
+// One head's numbers of a sequence: `from` points to row 0, and rows are `width` apart.
 struct HeadRows {
   const Bfloat* from;
   int64_t width, length;
@@ -174,7 +174,7 @@ struct Sight {
     const int64_t apart = key > query ? key - query : query - key;
     return query < length && key < length && (window == 0 || apart <= window) && (!causal || key <= query);
   }
-  // Tiles of keys that queries [first, first + count) see some of, and tiles of queries that see some of these keys.
+  // The keys, in whole tiles, that any of queries [first, first + count) sees; the queries that see any of these keys.
   __device__ __forceinline__ int64_t FirstKey(int64_t first) const {
     return window > 0 && first > window ? (first - window) / kTile * kTile : 0;
   }

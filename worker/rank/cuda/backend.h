@@ -1,4 +1,4 @@
-// The interface of libmuster_cuda.so. Made by the same build as the program that opens it.
+// The interface of libmuster_cuda.so. It must come from the same build as the program that opens it.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,4 @@
-// A kernel's launch that failed, as torch's exception.
+// Turns a failed kernel launch into torch's exception.
 #pragma once
 
 #include <c10/util/Exception.h>

@@ -27,7 +27,7 @@ void FillJob(const at::Tensor& qkv, const AttentionForm& form, const AttentionMa
   job.causal = form.causal;
   job.window = form.window;
   job.mask = MaskOf(mask.rate, {mask.layer, DropoutSite::kProbabilities}, plan, qkv);
-  job.mask.first_rows = plan.device_first_rows.const_data_ptr<int64_t>();  // without dropout as well
+  job.mask.first_rows = plan.device_first_rows.const_data_ptr<int64_t>();  // needed even without dropout
   job.mask.sequences = static_cast<int64_t>(plan.lengths.size());
   job.qkv = DataOf(qkv);
 }

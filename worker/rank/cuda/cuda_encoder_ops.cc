@@ -31,7 +31,7 @@ void CheckLike(const at::Tensor& tensor, const at::Tensor& rows, const char* wha
   CheckBeside(tensor, rows, rows.scalar_type(), rows.numel(), what);
 }
 
-// Room for the sums of blocks of rows.
+// Memory for the sums of blocks of rows.
 at::Tensor Partial(const at::Tensor& rows, int64_t columns) {
   return at::empty({cuda::PartialRows(rows.size(0)), columns}, rows.options().dtype(ParameterType(rows)));
 }
@@ -72,7 +72,7 @@ void FillTables(const EmbeddingTables& tables, const at::Tensor& rows, cuda::Emb
   job.positions = tables.positions.const_data_ptr<int64_t>();
 }
 
-// `partial` keeps the room alive until the launch.
+// `partial` keeps the memory alive until the launch.
 cuda::NormSums SumsOf(const NormGradients& gradients, const at::Tensor& rows, at::Tensor& partial) {
   if (!gradients.weight.defined() && !gradients.bias.defined() && !gradients.product_bias.defined()) return {};
   for (const at::Tensor& sum : {gradients.weight, gradients.bias, gradients.product_bias}) {

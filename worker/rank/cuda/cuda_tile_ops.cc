@@ -6,7 +6,7 @@
 namespace muster {
 namespace {
 
-// A vector beside the tile's rows.
+// A vector with one number per row of the tile.
 void CheckBeside(const at::Tensor& scores, const at::Tensor& vector, const char* name) {
   TORCH_CHECK(vector.device() == scores.device() && vector.scalar_type() == scores.scalar_type() &&
                   vector.is_contiguous() && vector.dim() == 1 && vector.size(0) == scores.size(0),

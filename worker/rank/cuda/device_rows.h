@@ -1,5 +1,5 @@
 // Shared by kernels over rows: packets of eight elements, sums over a block in a fixed order, and dropout's masks.
-// Included by .cu files alone.
+// Only .cu files include it.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace muster::cuda {
 
-constexpr int kPacket = 8;  // elements of a thread; as many decisions as one Philox block holds
+constexpr int kPacket = 8;  // elements per thread: one Philox block holds eight decisions
 constexpr int kMostWarps = 16;
 
 // The type in which elements of type E are computed, and the type of their parameters and statistics.
@@ -36,7 +36,7 @@ __device__ __forceinline__ int CountOf(int64_t width, int64_t column) {
   return left >= kPacket ? kPacket : left > 0 ? static_cast<int>(left) : 0;
 }
 
-// values[i] = from[i] for i < count, 0 beyond. Moved as one where the memory is aligned.
+// values[i] = from[i] for i < count, 0 beyond. One load where the memory is aligned.
 template <typename E, typename A>
 __device__ __forceinline__ void LoadPacket(const E* from, int count, A (&values)[kPacket]) {
   if (count == kPacket && reinterpret_cast<uintptr_t>(from) % alignof(Packed<E>) == 0) {
@@ -136,7 +136,7 @@ class RowMasks {
     for (int i = 0; i < kPacket; ++i) decisions[i] = words[i / 2] >> (i % 2 * 16) & 0xffff;
   }
 
-  // By `distance` where that bit is set. With an index that is known at run time alone, the array would be in memory.
+  // Shifts by `distance` where that bit is set. Indexing with a run-time value would move the array from registers to memory.
   template <int distance>
   static __device__ __forceinline__ void ShiftDown(int skipped, uint32_t (&decisions)[2 * kPacket]) {
 #pragma unroll

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a compile command of nvcc with -Xptxas -v, and keeps what ptxas says of each kernel beside the object, in
+# Runs a compile command of nvcc with -Xptxas -v, and keeps ptxas's report of each kernel next to the object, in
 # OBJECT.ptxas. Everything else that the compiler says goes to stderr as it is.
 object=
 previous=

@@ -3,7 +3,7 @@
 registers or shared memory than its row allows, every kernel has a row, and no row is without a kernel. Prints the share
 of a multiprocessor's warps that each kernel can keep running (occupancy).
 
-usage: kernel_resources_test.py [--write] BUDGET OBJECT...   what keep_ptxas_report.sh kept beside each object is read
+usage: kernel_resources_test.py [--write] BUDGET OBJECT...   reads the report of keep_ptxas_report.sh next to each object
   --write   regenerates BUDGET from the reports; block sizes of kernels that it knows are kept
 """
 import csv

@@ -27,7 +27,7 @@ absl::StatusOr<fs::path> TorchFolder() {
   return fs::path(info.dli_fname).parent_path();
 }
 
-// Never closed: what it registers stays registered.
+// Never closed, because what the library registers stays registered.
 absl::StatusOr<void*> Open(const fs::path& file, int visibility) {
   void* library = dlopen(file.c_str(), RTLD_NOW | visibility);
   if (library != nullptr) return library;

@@ -1,4 +1,4 @@
-// Opens the CUDA side of a rank: muster-rank itself is linked to the CPU's libraries alone.
+// Opens the CUDA side of a rank: muster-rank itself links only the CPU libraries.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,7 @@ namespace muster {
 // program's), registers the operations of backend.h for CUDA, and makes CUDA deterministic: deterministic algorithms,
 // float32 products in float32, CUBLAS_WORKSPACE_CONFIG. Must run before the process's first other use of torch's CUDA
 // hooks and before its first backward, since autograd counts devices then. A second call gives the same answer.
-// FAILED_PRECONDITION, in one line that names the library or what CUDA says, where GPUs cannot be used here.
+// FAILED_PRECONDITION if GPUs cannot be used here: one line that names the library, or quotes CUDA's error.
 absl::StatusOr<CudaBackend*> LoadCuda(const std::filesystem::path& folder = {});
 
 }  // namespace muster

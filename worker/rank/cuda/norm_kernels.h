@@ -8,12 +8,12 @@
 
 namespace muster::cuda {
 
-// A row is one block, eight elements per thread. Of float64 half as many.
+// The widest row: a block computes a row, with eight elements per thread. For float64 the limit is half of this.
 constexpr int64_t kMostNormWidth = 4096;
 
-enum class NormKind { kNone, kLayerNorm, kRmsNorm };  // kNone: of embeddings alone
+enum class NormKind { kNone, kLayerNorm, kRmsNorm };  // kNone: only for embeddings
 
-// E is `element`; P is double for it, otherwise float. Pointers are of the device; those that may be null say so.
+// E is the type `element`; P is double if E is double, otherwise float. Pointers are of the device, and not null unless stated.
 struct NormJob {
   Element element = Element::kFloat;
   int64_t rows = 0, width = 0;  // width <= kMostNormWidth
@@ -36,7 +36,7 @@ struct AddNormJob : NormJob {
 
 // Outputs of column sums: P [width] each, +=, or null.
 struct NormSums {
-  void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null where all three below are
+  void* partial = nullptr;  // P [PartialRows(rows), 3 * width] to work in; null if the three pointers below are null
   void *weight = nullptr, *bias = nullptr, *product_bias = nullptr;
 };
 

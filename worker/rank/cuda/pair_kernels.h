@@ -1,4 +1,4 @@
-// Dot products of named pairs of rows, in float64: the loss cancels against them. No torch header.
+// Dot products of given pairs of rows. In float64, because the loss subtracts nearly equal numbers from them. No torch header.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,7 @@ struct Pooled {
   double scale = 1;
 };
 
-// Row and value of the larger one; of equal ones the first, and the first NaN before all.
+// Row and value of the larger element. Equal values: the first row. A NaN is larger than any number.
 template <typename P>
 __device__ __forceinline__ void TakeLarger(P x, int32_t row, P& best, int32_t& best_row) {
   const bool better = best_row < 0   ? true
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kStripe* kGroups)
   }
 }
 
-// blockIdx.x: a place in the sorted indices, whose block works where a new index begins; blockIdx.y: 1024 columns.
+// blockIdx.x: a position in the sorted indices; only blocks at the first position of an index work. blockIdx.y: 1024 columns.
 template <typename P>
 __global__ void __launch_bounds__(128)
     AddToRowsKernel(const P* rows, const int64_t* sorted, const int64_t* order, int64_t count, int64_t width, P* table) {

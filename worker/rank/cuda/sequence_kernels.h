@@ -16,7 +16,7 @@ struct PoolJob {
   int64_t sequences = 0, rows = 0, width = 0;
   const int64_t* first_rows = nullptr;  // [sequences + 1]
   const int64_t* unpooled = nullptr;    // [sequences], or null: none
-  int32_t* places = nullptr;            // [sequences, width]; of kMax alone
+  int32_t* places = nullptr;            // [sequences, width]; only for kMax
 };
 
 // out P [sequences, width] from hidden E [rows, width], and back. Each runs on `stream` (a cudaStream_t) and returns a

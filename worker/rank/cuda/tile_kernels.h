@@ -1,4 +1,4 @@
-// The kernels on a tile of the streaming loss. No torch header: nvcc compiles the other side.
+// The kernels on a tile of the streaming loss. No torch header, because nvcc compiles files that include it.
 #pragma once
 
 #include <cstdint>

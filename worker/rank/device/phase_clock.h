@@ -16,9 +16,9 @@ class PhaseClock {
   explicit PhaseClock(Streams& streams) : streams_(streams) {}
 
   void Begin();                  // of a step
-  void Mark(StepPhase phase);  // what has been asked for since the last mark, or Begin, belongs to this phase
-  // Seconds by phase of the newest step whose work is done: this one on the CPU. On a GPU this step's last work usually still
-  // runs, and they are those of the step before; empty in the first step.
+  void Mark(StepPhase phase);  // work enqueued since the last Mark or Begin belongs to this phase
+  // Seconds by phase of the newest step whose work is done. On the CPU that is this step. On a GPU this step's last work
+  // usually still runs, so it is the previous step, and the result is empty in the first step.
   PhaseSeconds Finish();
 
  private:

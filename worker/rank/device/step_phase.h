@@ -1,4 +1,4 @@
-// What a training step's time is spent on.
+// The phases of a training step, for measuring where its time goes.
 #pragma once
 
 #include <array>

@@ -31,7 +31,7 @@ class HostStreams final : public Streams {
 };
 
 struct DeviceEvent final : StreamEvent {
-  explicit DeviceEvent(c10::DeviceType type) : event(type, c10::EventFlag::BACKEND_DEFAULT) {}  // with its time
+  explicit DeviceEvent(c10::DeviceType type) : event(type, c10::EventFlag::BACKEND_DEFAULT) {}  // records its time
   c10::Event event;
 };
 

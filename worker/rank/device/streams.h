@@ -1,5 +1,5 @@
-// The streams of a rank's device and the events between them. On the CPU all work is done when the call that asked for it
-// returns: events are readings of the clock there, and waiting for one does nothing.
+// The streams of a rank's device and the events between them. On the CPU all work is done when the call returns: events are
+// clock readings, and waiting for one does nothing.
 //
 // An interface, so that tests can check which stream waits for which event (testing/recording_streams.h).
 #pragma once
@@ -30,14 +30,14 @@ class Streams {
   virtual std::unique_ptr<StreamEvent> Record(Lane lane) = 0;
   // Work that the lane gets from now on runs after the event. The host does not wait.
   virtual void Wait(Lane lane, const StreamEvent& event) = 0;
-  // Does not wait either.
+  // Whether the event has passed. Does not wait.
   virtual bool Past(const StreamEvent& event) = 0;
   // The seconds between two events that are past.
   virtual double SecondsBetween(const StreamEvent& begin, const StreamEvent& end) = 0;
 
   // Starts to copy a tensor of the host to the device, in kUpload. Memory that is not pinned is copied while the host waits.
   virtual at::Tensor Upload(const at::Tensor& host) = 0;
-  // The lane reads a tensor that another one has made: its memory is not given away before that is done. Wait for the other
+  // Declares that the lane reads a tensor that another lane made, so that its memory is not reused before. Wait for the other
   // lane's event first.
   virtual void WillRead(Lane lane, const at::Tensor& tensor) = 0;
 };

@@ -1,4 +1,4 @@
-// Numbers of the host → a tensor of the device. The one way to do it: it never waits for the device.
+// Copies numbers from the host to a tensor on the device. Use only this to do so: it never waits for the device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// int64 [size]. `values` may go when the call returns.
+// int64 [size]. The caller may free `values` when the call returns.
 at::Tensor IndicesOn(at::Device device, std::span<const int64_t> values);
 
 }  // namespace muster

@@ -3,7 +3,7 @@
 namespace muster {
 namespace {
 
-// Bytes of a token: the message has one of the two forms.
+// Bytes per token: the message has one of two forms.
 size_t TokenBytes(const muster::internal::v1::MicroBatch& micro) {
   return micro.narrow_tokens().empty() ? sizeof(uint32_t) : sizeof(uint16_t);
 }

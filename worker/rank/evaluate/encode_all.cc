@@ -30,7 +30,8 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::internal::v1::MicroBatch;
 
-// The last micro-batch is cut into parts of this share of the others' size, so that all threads end at about one time.
+// The last micro-batch is cut into smaller parts, this share of the others' size, so that all threads finish at about the same
+// time.
 constexpr uint64_t kFinerAtTheEnd = 4;
 
 // Cuts the micro-batches of a stream into parts, and hands them out in order. Thread-safe.
@@ -43,9 +44,9 @@ class PartQueue {
 
   PartQueue(EvaluationSource& source, uint64_t tokens) : source_(source), tokens_(tokens) {}
 
-  // Nothing after the last part, and once the stream has failed.
+  // Returns nothing after the last part, and after the stream has failed.
   std::optional<Part> Take() ABSL_LOCKS_EXCLUDED(mutex_) {
-    // Also held while the stream is waited for: other threads have nothing to encode before it gives more.
+    // Also held while waiting for the stream: other threads have nothing to encode until it delivers more.
     const absl::MutexLock lock(&mutex_);
     while (next_ == parts_.size()) {
       if (!Refill()) return std::nullopt;
@@ -53,7 +54,7 @@ class PartQueue {
     return Part{taken_++, std::move(parts_[next_++])};
   }
 
-  // Whatever is left is not handed out.
+  // No further parts are handed out.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_) {
     const absl::MutexLock lock(&mutex_);
     End(absl::OkStatus());
@@ -99,7 +100,7 @@ class PartQueue {
 
 struct EncodedPart {
   at::Tensor embeddings;
-  std::vector<uint32_t> slots;  // of their rows
+  std::vector<uint32_t> slots;  // the slots of the rows
   int64_t non_finite = 0;
   std::string first_non_finite;
 };
@@ -117,7 +118,7 @@ EncodedPart EncodePart(const Encoder& encoder, const PackedBatch& batch, const E
   return part;
 }
 
-// What the threads have encoded, by the numbers of the parts. Thread-safe.
+// The embeddings from all threads, by the number of the part. Thread-safe.
 class EncodedParts {
  public:
   // Returns the number of texts that all threads have encoded so far.

@@ -18,9 +18,9 @@ struct LocalEmbeddings {
   std::string first_non_finite;  // 'a query, which begins "[CLS] red fish"'
 };
 
-// Call it without gradients. On a CPU in float32 each thread encodes parts of the stream of its own; otherwise the calling
-// thread encodes micro-batches as they come. INVALID_ARGUMENT: a part is malformed, or the stream has another number of
-// texts than its header says.
+// Call it with gradients disabled. On a CPU in float32 each thread encodes different parts of the stream; otherwise the calling
+// thread encodes one micro-batch after another. INVALID_ARGUMENT: a part is malformed, or the number of texts differs from the
+// stream's header.
 absl::StatusOr<LocalEmbeddings> EncodeAll(const Encoder& encoder, EvaluationSource& source,
                                           const EvaluatorOptions& options);
 

@@ -26,7 +26,7 @@ namespace {
 using muster::internal::v1::EvaluationHeader;
 using muster::v1::Evaluation;
 
-// The same on all ranks. NaN compares with nothing, and would give a random ranking.
+// The result is the same on all ranks. NaN compares with nothing, and would give a random ranking.
 absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const EvaluationHeader& header) {
   ASSIGN_OR_RETURN(const auto counts, group.AllGatherBytes(absl::StrCat(local.non_finite)));
   ASSIGN_OR_RETURN(const auto totals, group.AllGatherBytes(absl::StrCat(header.own_sequences())));
@@ -73,7 +73,7 @@ class Judge {
     if (options.ignore_identical_ids) RETURN_IF_ERROR(judge.TakeIdenticalIds());
     for (const std::string& name : options.metrics) {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
-      judge.metrics_.emplace(name, metric);  // a metric that is named twice counts once
+      judge.metrics_.emplace(name, metric);  // ignores repeated names
     }
     return judge;
   }
@@ -166,7 +166,7 @@ absl::StatusOr<Evaluation> Evaluate(const Encoder& encoder, Group& group, Evalua
   RETURN_IF_ERROR(CheckFinite(group, local, header));
   ASSIGN_OR_RETURN(const at::Tensor queries, GatherQueries(group, local, header.query_count()));
   const at::Tensor numbers = local.document_numbers.to(queries.device());
-  // One more document than a ranking keeps, if one may be left out of it.
+  // One more document than a ranking keeps, because one may be left out of it.
   const int64_t found = options.kept + (options.ignore_identical_ids ? 1 : 0);
   bool overflow = false;
   for (int64_t first = 0; first < queries.size(0); first += options.queries_at_once) {

@@ -16,8 +16,8 @@ namespace muster {
 
 struct EvaluationSource {
   muster::internal::v1::EvaluationHeader header;
-  // The next micro-batch of this rank into *micro; false after the last. Called from any of the threads that encode, by
-  // one at a time.
+  // Reads this rank's next micro-batch into *micro; false after the last. Called by any encoding thread, but by one at a
+  // time.
   std::function<absl::StatusOr<bool>(muster::internal::v1::MicroBatch* micro)> next;
 };
 
@@ -25,12 +25,12 @@ struct EvaluatorOptions {
   std::vector<std::string> metrics;  // names as common/spec/job_spec.h parses them
   int64_t kept = 1000;               // documents of a ranking; at least every cutoff
   int64_t queries_at_once = 256;
-  uint64_t cpu_tokens = 1024;  // that a thread of a CPU encodes at once, so that a layer's data stays in its core's cache
+  uint64_t cpu_tokens = 1024;  // per call of a CPU thread: a layer's data stays in the core's cache
   // BEIR's rule: a document whose id is the query's id is left out of that query's ranking. Its judgment still counts, in
   // the ideal ranking and among the relevant documents.
   bool ignore_identical_ids = false;
   std::filesystem::path tokenizer;  // folder with vocab.txt, to quote texts in errors by their words; empty: by token ids
-  std::function<void(double done)> progress;  // share of own sequences that are encoded; may be empty. Called from the
+  std::function<void(double done)> progress;  // this rank's encoded share; may be empty. Called from the
                                               // thread that called Evaluate
 };
 

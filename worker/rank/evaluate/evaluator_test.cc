@@ -59,7 +59,7 @@ EvaluationSource Source(int64_t rank, int64_t world_size, bool twin_11 = false) 
     header.add_alias_documents(7);
     header.add_alias_targets(3);
     // Query 0: document 1, first. Query 1: document 7, second after its twin 3. Query 2: judged, but not relevant.
-    // Query 3: not judged. Query 4: documents 9 (first) with grade 2, and 9's neighbors are not judged.
+    // Query 3: not judged. Query 4: document 9, first, with grade 2; its neighbors are not judged.
     for (const uint32_t offset : {0, 1, 2, 3, 3, 4}) header.add_judged_offsets(offset);
     for (const uint32_t document : {1, 7, 5, 9}) header.add_judged_documents(document);
     for (const float grade : {1.f, 1.f, 0.f, 2.f}) header.add_judged_grades(grade);

@@ -8,8 +8,8 @@
 namespace muster {
 
 struct TopDocuments {
-  at::Tensor scores;   // [queries, k], descending; -inf where there are fewer than k documents
-  at::Tensor numbers;  // int64 [queries, k]; -1 there
+  at::Tensor scores;   // [queries, k], descending; the rest is -inf if there are fewer than k documents
+  at::Tensor numbers;  // int64 [queries, k]; -1 where the score is -inf
 };
 
 // queries [q, d], documents [n, d] with `numbers` int64 [n] ascending. Memory: q * (k + tile) scores.

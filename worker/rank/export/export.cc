@@ -34,7 +34,7 @@ absl::Status WriteTokenizer(const EncoderConfig& config, const fs::path& from, c
   if (const auto whole = files.find("tokenizer.json"); whole != files.end()) {
     ASSIGN_OR_RETURN(whole->second, UntruncatedTokenizer(whole->second));
   }
-  // From a vocabulary alone transformers cannot infer the tokenizer; it finds others by the model's type.
+  // transformers cannot infer the tokenizer if there is only a vocabulary; it finds others by the model's type.
   const bool alone = files.contains("vocab.txt") && !files.contains("tokenizer.json");
   if (alone) files.emplace("special_tokens_map.json", SpecialTokensMap());
   const auto [settings, made] = files.emplace("tokenizer_config.json", alone ? TokenizerConfig(config) : "{}");
@@ -86,7 +86,7 @@ absl::Status CheckFolder(const Encoder& encoder, const PackedBatch& probe, const
   batch.tokens = probe.tokens.to(encoder.options().device);
   const at::Tensor difference = encoder.Encode(batch, {}) - reloaded->Encode(batch, {});
   const double largest = difference.abs().max().item<double>();
-  if (!(largest <= kTolerance)) {  // a NaN is a difference, too
+  if (!(largest <= kTolerance)) {  // written so that NaN also fails
     return absl::DataLossError(absl::StrCat("the reloaded folder's embeddings differ by ", largest, ", more than ",
                                             kTolerance, ": the export is not kept"));
   }

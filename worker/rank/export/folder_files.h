@@ -17,7 +17,7 @@ std::map<std::string, std::string> FolderFiles(const EncoderConfig& config, cons
 
 std::string NormalizeFolder(const EncoderConfig& config);  // 2_Normalize, or later behind Dense modules
 
-// The files that a folder with vocab.txt alone lacks.
+// The tokenizer files that a folder lacks if it only has vocab.txt.
 std::string TokenizerConfig(const EncoderConfig& config);
 std::string SpecialTokensMap();
 

@@ -35,7 +35,7 @@ void ActivityReporter::Run() {
       activity.set_collectives(seen.first.collectives);
       activity.set_in_collective(seen.first.in_collective);
       activity.set_unreachable(seen.second);
-      agent_.Send(message).IgnoreError();  // an agent that is gone ends this process elsewhere
+      agent_.Send(message).IgnoreError();  // if the agent has exited, other code ends this process
       sent = std::move(seen);
       sent_at = now;
     }

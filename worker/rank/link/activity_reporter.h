@@ -19,7 +19,7 @@ class ActivityReporter {
   struct Options {
     uint32_t rank = 0;
     std::function<std::string()> unreachable;  // the server that the rank waits for; empty: none
-    absl::Duration check_every = absl::Milliseconds(250);  // a change is sent then
+    absl::Duration check_every = absl::Milliseconds(250);  // how often the board is read; a change is sent
     absl::Duration report_every = absl::Seconds(2);        // sent even without a change: this process is not frozen
   };
   // Pipe and board must outlive it.

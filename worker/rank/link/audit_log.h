@@ -18,7 +18,7 @@ class AuditLog {
  public:
   explicit AuditLog(const muster::rank::v1::RankConfig& config);
 
-  // To be called after the step's update and before its checkpoint, so that no checkpoint is ahead of the logs. Each
+  // Call it after the step's update and before its checkpoint, so that no checkpoint is ahead of the logs. Each
   // call is one write to the file: lines of a process that was killed are kept.
   absl::Status Append(const StepBatch& batch);
 

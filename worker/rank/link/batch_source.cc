@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-constexpr absl::Duration kLook = absl::Milliseconds(100);  // how often the thread checks whether it must end
+constexpr absl::Duration kLook = absl::Milliseconds(100);  // how often the thread checks whether it should stop
 
 }  // namespace
 
@@ -32,7 +32,7 @@ absl::StatusOr<std::optional<BatchSource::Step>> BatchSource::Next(absl::Duratio
   absl::MutexLock lock(&mutex_);
   const auto there = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ready_.has_value(); };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&there), patience)) return std::nullopt;
-  if (!ready_->ok()) return ready_->status();  // stays: it is final
+  if (!ready_->ok()) return ready_->status();  // kept, because every later call returns it too
   absl::StatusOr<Step> step = std::move(*ready_);
   ready_.reset();
   return std::optional<Step>(*std::move(step));
@@ -61,7 +61,7 @@ absl::StatusOr<BatchSource::Step> BatchSource::Make(muster::internal::v1::StepSh
   Upload(batch, *options_.streams);
   share.clear_micro_batches();
   return Step{.share = std::move(share), .batch = std::move(batch)};
-} catch (const std::exception& error) {  // no memory, or a GPU that is broken
+} catch (const std::exception& error) {  // out of memory, or a broken GPU
   return StatusFromException(absl::StatusCode::kInternal, absl::StrCat("share of step ", share.step()), error);
 }
 

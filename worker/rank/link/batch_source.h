@@ -14,9 +14,9 @@
 
 namespace muster {
 
-// A thread decodes the next step's share while the step before is trained, and then waits until it is taken: beside the
-// batch in training there is one more, of at most 8 bytes per token and 8 per edge. An error of a share is returned
-// when its step is asked for, not earlier.
+// A thread decodes the next step's share during training, and then waits until it is taken. So at most one batch exists besides
+// the one in training, with at most 8 bytes per token and 8 per edge. An error of a share is returned when its step is asked
+// for, not earlier.
 class BatchSource {
  public:
   struct Options {

@@ -66,7 +66,7 @@ TEST(BatchSource, AFaultyShareIsReportedWhenItsStepIsAskedFor) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("share of step " + std::to_string(from + 1)));
 }
 
-// What is uploaded shows how many steps were made.
+// The number of uploads shows how many batches were made.
 class CountingStreams final : public Streams {
  public:
   std::unique_ptr<StreamEvent> Record(Lane lane) override {

@@ -65,7 +65,7 @@ absl::Status CheckpointWriter::Store(const StepLog& steps, uint64_t log_size, ab
   checkpoint->set_attempt(options_.attempt);
   checkpoint->mutable_time()->set_seconds(absl::ToUnixSeconds(RealClock().Now()));
   checkpoint->set_seconds(seconds);
-  busy_ = false;  // before the report, whose receiver may start the next checkpoint at once
+  busy_ = false;  // before the report, because its receiver may start the next checkpoint immediately
   options_.stored(*checkpoint);
   spdlog::info("the checkpoint of step {} is stored: {:.2f} s, in which training stopped for {:.3f} s", step_, seconds,
                stopped);

@@ -18,13 +18,13 @@
 namespace muster {
 
 // One checkpoint at a time: the caller stops while the tensors are copied. A thread then writes the copy to scratch, puts
-// it into the blob store, and reports it. Owned by the training thread, which alone calls it.
+// it into the blob store, and reports it. Owned and called only by the training thread.
 class CheckpointWriter {
  public:
   struct Options {
     uint32_t attempt = 0;
     std::filesystem::path scratch;
-    // Called from the writer's thread, once a checkpoint is whole at the store.
+    // Called from the writer's thread when a checkpoint is completely stored.
     std::function<void(const muster::v1::CheckpointInfo& checkpoint)> stored;
   };
   struct Source {
@@ -42,8 +42,8 @@ class CheckpointWriter {
   void Prepare(const Encoder& encoder, const AdamW& optimizer);
   // Whether a checkpoint is still being stored.
   bool Busy() const { return busy_; }
-  // Copies the source and begins to store it; waits for the checkpoint before, if that is Busy. One that cannot be stored
-  // is logged and left out: training continues, and the next one is tried. `began`: when the checkpoint did, on
+  // Copies the source and begins to store it; waits for the previous checkpoint first, if Busy. A checkpoint that cannot be
+  // stored is logged and skipped: training continues, and the next one is tried. `began`: when the checkpoint did, on
   // RealClock().Monotonic(). The step log must outlive it.
   void Start(const Source& source, absl::Duration began);
   // Waits until the checkpoint that was started last is stored. Returns its error if it could not be stored.
@@ -57,7 +57,7 @@ class CheckpointWriter {
   CheckpointCopy copy_;  // the writer's thread reads it while busy_
   uint64_t step_ = 0;
   std::atomic<bool> busy_ = false;
-  absl::Status last_;  // of the thread; read after it was joined
+  absl::Status last_;  // written by the thread; read after it has been joined
   std::thread thread_;
 };
 

@@ -10,7 +10,7 @@
 
 namespace muster {
 
-// How many evaluations a job has done once those of `step` are done.
+// How many evaluations a job has done after those of `step`.
 uint64_t EvaluationsDue(const muster::v1::JobSpec& spec, uint64_t step, uint64_t total_steps);
 
 // True once `patience` evaluations in a row were not better than the best one before them.

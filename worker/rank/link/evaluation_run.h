@@ -41,11 +41,11 @@ struct EvaluationTask {
   static EvaluationTask Of(const Section& section, std::string label, std::string digest) {
     return {std::move(label), section.dataset(), section.split(), std::move(digest), section.ignore_identical_ids()};
   }
-  std::string label, dataset, split, digest;  // digest: of the resolved dataset
+  std::string label, dataset, split, digest;  // digest: the resolved dataset's
   bool ignore_identical_ids = false;
 };
 
-// After `step` steps. Called by all ranks together; rank 0 logs the result and sends it to the agent.
+// Evaluates the model after `step` steps. Called by all ranks together; rank 0 logs the result and sends it to the agent.
 absl::StatusOr<muster::v1::Evaluation> RunEvaluation(const EvaluationContext& context, const EvaluationTask& task, uint64_t step);
 
 }  // namespace muster

@@ -12,7 +12,7 @@ muster::internal::v1::ExitCause CauseOf(const absl::Status& status) {
   if (ReasonOf(status) == kAllDamaged) return muster::internal::v1::EXIT_CAUSE_PERMANENT;
   if (ReasonOf(status) == kRanksDisagree) return muster::internal::v1::EXIT_CAUSE_DISAGREEMENT;
   if (absl::StrContains(status.message(), "collective failed: ")) return muster::internal::v1::EXIT_CAUSE_COLLECTIVE;
-  // A refused model, a wrong share, non-finite scores: every attempt would meet them again.
+  // A refused model, a wrong share, or non-finite scores: every attempt would fail in the same way.
   if (absl::IsInvalidArgument(status)) return muster::internal::v1::EXIT_CAUSE_PERMANENT;
   return muster::internal::v1::EXIT_CAUSE_ERROR;
 }

@@ -6,10 +6,10 @@
 
 namespace muster {
 
-// CANCELLED: asked to stop.
+// The cause for an error. CANCELLED means that the rank was asked to stop.
 muster::internal::v1::ExitCause CauseOf(const absl::Status& status);
 
-// Reason of an error that says that no checkpoint of the job can be restored.
+// The reason that an error carries if no checkpoint of the job can be restored.
 inline constexpr char kAllDamaged[] = "ALL_CHECKPOINTS_DAMAGED";
 
 }  // namespace muster

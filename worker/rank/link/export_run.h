@@ -17,7 +17,7 @@
 
 namespace muster {
 
-// Exports into the rank's scratch folder, puts the folder, and returns its manifest's digest. The evaluations, and
+// Exports into the rank's scratch folder, stores the folder, and returns its manifest's digest. The evaluations, and
 // why training stopped early, go into the model card.
 absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& config, const Encoder& encoder,
                                         const std::filesystem::path& tokenizer,
@@ -26,14 +26,14 @@ absl::StatusOr<std::string> ExportModel(const muster::rank::v1::RankConfig& conf
                                         const std::optional<muster::internal::v1::StoppedEarly>& stopped,
                                         BlobClient& blobs);
 
-// The encoder as a folder of whole weights: adapters are added to them. `options` without its probe.
+// Writes the encoder as a folder; adapters are merged into the weights. Sets the probe of `options` itself.
 absl::Status ExportEncoder(const Encoder& trained, ExportOptions options);
 
-// Of a job that only exports, on each rank: rank 0 stores the folder of its model, a checkpoint of another job, and says so.
+// Runs a job that only exports; every rank calls it. Rank 0 stores and reports the model, a checkpoint of another job.
 absl::Status StoreModel(const muster::rank::v1::RankConfig& config, const std::filesystem::path& folder, BlobClient& blobs,
                         AgentPipe& agent, Group& group);
 
-// Stores the whole step log beside the checkpoints, as a folder of its own, and returns its manifest's digest. Empty, with
+// Stores the whole step log next to the checkpoints, as a separate folder, and returns its manifest's digest. Empty, with
 // a warning, if it cannot be stored: the log is informational.
 std::string StoredStepLog(const StepLog& steps, const std::filesystem::path& scratch, BlobClient& blobs);
 

@@ -18,7 +18,7 @@ using muster::internal::v1::RendezvousRequest;
 using muster::internal::v1::RendezvousResponse;
 using std::chrono::milliseconds;
 
-constexpr absl::Duration kSlice = absl::Seconds(10);  // of one call that waits; a longer wait takes several
+constexpr absl::Duration kSlice = absl::Seconds(10);  // the longest wait of one call; a longer wait takes several calls
 constexpr absl::Duration kGrace = absl::Seconds(10);  // for the answer to travel
 
 class GrpcStore final : public c10d::Store {
@@ -76,7 +76,7 @@ class GrpcStore final : public c10d::Store {
   void wait(const std::vector<std::string>& keys, const milliseconds& timeout) override { Wait(keys, timeout, true); }
 
  private:
-  enum class Repeat { kNo, kYes };  // may a call of unknown outcome be made again?
+  enum class Repeat { kNo, kYes };  // whether a call may be retried if its outcome is unknown
 
   RendezvousResponse Get(const std::vector<std::string>& keys, absl::Duration timeout, bool keys_only) {
     RendezvousRequest request;
@@ -98,7 +98,7 @@ class GrpcStore final : public c10d::Store {
         return response;
       }
       if (left <= kSlice) {
-        C10_THROW_ERROR(DistStoreError, "rendezvous: the other ranks were not there in time (key " + keys[0] + ")");
+        C10_THROW_ERROR(DistStoreError, "rendezvous: the other ranks did not arrive in time (key " + keys[0] + ")");
       }
     }
   }

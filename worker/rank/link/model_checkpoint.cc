@@ -35,7 +35,7 @@ absl::Status LoadWeights(const ModelCheckpoint& checkpoint, BlobClient& blobs, c
   RETURN_IF_ERROR(blobs.GetFile(found->digest(), file));
   const absl::StatusOr<std::vector<Parameter>> weights = ReadSafetensors(file);
   const absl::Status status = weights.ok() ? AssignParameters(*weights, encoder.parameters()) : weights.status();
-  // The bytes are the stored ones.
+  // The bytes match their digests, so an error here means that what was stored is damaged.
   return absl::IsInvalidArgument(status) ? absl::DataLossError(status.message()) : status;
 }
 
@@ -57,7 +57,7 @@ absl::StatusOr<std::filesystem::path> FolderOfCheckpoint(const ModelCheckpoint& 
                                                          const std::filesystem::path& scratch) {
   const std::filesystem::path work = scratch / absl::StrCat("model-", checkpoint.job_id(), "-", checkpoint.step());
   RETURN_IF_ERROR(MakeFolders(work));
-  std::filesystem::path before;  // the folder from which its job trained
+  std::filesystem::path before;  // the folder that its job started from
   if (checkpoint.has_base()) {
     ASSIGN_OR_RETURN(before, FolderOfCheckpoint(checkpoint.base(), base, blobs, cache, work));
   } else if (checkpoint.model().preset().empty()) {

@@ -18,7 +18,7 @@ class ProgressReporter {
   ProgressReporter(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
                    ActivityBoard& board);
 
-  // Something other than training begins or continues; a new activity is always sent.
+  // Reports an activity other than training. A new activity is always sent.
   void Activity(const std::string& activity, double done = 0);
   // `steps_done` steps are done, the last in `seconds`. `always`: send it even if one was sent just now.
   void Step(const StepReport& report, uint64_t steps_done, double seconds, bool always);

@@ -15,7 +15,7 @@ namespace {
 using muster::rank::v1::RankConfig;
 using muster::rank::v1::RankMessage;
 
-constexpr absl::Duration kBlobPatience = absl::Minutes(2);  // of a server that can be reached
+constexpr absl::Duration kBlobPatience = absl::Minutes(2);  // while the server can be reached
 
 }  // namespace
 

@@ -30,8 +30,8 @@
 
 namespace muster {
 
-// Used by the training thread alone. Members are destroyed in the reverse of their order, in which they depend on each
-// other.
+// Only the training thread uses it. Later members depend on earlier ones, so the order of the members
+// matters.
 struct RankParts {
   // Connects, meets the other ranks, and loads the model. All ranks of the attempt call this together. The arguments must
   // outlive the result.
@@ -58,7 +58,7 @@ struct RankParts {
   ActivityBoard board;
   ProgressReporter progress;
   AuditLog audit;
-  StepLog steps;  // rank 0's alone is used
+  StepLog steps;  // only rank 0's is used
   bool log_failed = false;
   RankDevice device;
   RankChannels channels;
@@ -74,7 +74,7 @@ struct RankParts {
   std::unique_ptr<CheckpointWriter> writer;
   std::vector<uint32_t> threads;  // of each rank
 
-  // The position of the run, and the parameters that an evaluation chose; empty: none has chosen yet.
+  // The position of the run, and the parameters of the best evaluation; empty: there was none yet.
   TrainingCursor cursor;
   std::vector<Parameter> best;
 

@@ -16,7 +16,7 @@ TEST_F(RunRankTest, AResumedJobExportsTheBytesOfAnUndisturbedOneAndSkipsADamaged
   const Ended whole = Run(config_, 2)[0];
   ASSERT_EQ(whole.Checkpoints().size(), 3) << whole.result.message();
   const RankConfig next = Next(whole);
-  cluster_.blobs.Forget(next.checkpoints(0).manifest());  // that of step 4 is gone
+  cluster_.blobs.Forget(next.checkpoints(0).manifest());  // step 4's checkpoint is missing
   const std::vector<Ended> ranks = Run(next, 2);
   const Ended& again = ranks[0];
   EXPECT_EQ(again.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << again.result.message();
@@ -89,7 +89,7 @@ TEST_F(RunRankTest, WhatOneRankFindsDamagedNoRankContinuesFrom) {
   EXPECT_EQ(ranks[0].Manifest(), whole.Manifest()) << ranks[0].result.message();
 }
 
-// A limit on the size of files, of the whole process: to the writer it is a full disk.
+// Limits the size of files for the whole process, which the writer sees as a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -254,7 +254,7 @@ TEST_F(RunRankTest, ACheckpointOfAnotherJobIsTheModelThatItsJobWouldHaveExported
       }
       EXPECT_EQ(ModelDigest(ended[0]), ModelDigest(whole)) << (adapters ? "with adapters" : "");
     }
-    // A job that trains from it begins where the other one ended, and its own checkpoints are models, too.
+    // A job that trains from a checkpoint begins where the other job ended, and its own checkpoints can be models, too.
     const RankConfig continues = FromCheckpoint(source, whole, 6);
     const Ended next = Run(continues, 1)[0];
     ASSERT_EQ(next.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << next.result.message();

@@ -31,7 +31,7 @@ absl::Status ReportStart(RankParts& parts) {
 absl::Status EvaluateBeforeTraining(RankParts& parts) {
   const muster::v1::JobSpec& spec = parts.spec;
   if (parts.cursor.step != 0 || !spec.has_report()) return absl::OkStatus();
-  // A job that evaluates alone may measure a trained model: its label is what it measures.
+  // A job that only evaluates may measure a trained model, so its label names what it measures.
   const std::string& measured = spec.model().from().empty() ? spec.model().preset() : spec.model().from();
   ASSIGN_OR_RETURN(parts.cursor.untrained, parts.Evaluate(EvaluatesOnly(spec) ? measured : "untrained", spec.report(),
                                                           parts.config.resolved().report_dataset()));
@@ -52,7 +52,7 @@ absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) 
   return parts.agent.Send(message);
 }
 
-// The best parameters if an evaluation chose them, the last otherwise: report and export are of the same weights.
+// Loads the best parameters if there are evaluations, so that report and export describe the same weights.
 absl::Status EvaluateAndExport(RankParts& parts) {
   if (!parts.best.empty()) RETURN_IF_ERROR(AssignParameters(parts.best, parts.encoder->parameters()));
   std::optional<Evaluation> trained;

@@ -1,4 +1,4 @@
-// One rank of one attempt, from its configuration to its result.
+// Runs one rank of one attempt, from its configuration to its result.
 //
 //   connect → join the group → load the model → restore the newest checkpoint that is not damaged → Started
 //     → from step 0: evaluate the untrained model on the report split
@@ -16,7 +16,7 @@
 namespace muster {
 
 // `stop` is set when the rank is asked to stop: it finishes the step in progress, and with kSave the checkpoint of that
-// step is whole at the store before any rank of the attempt ends. Returns the last message of the
+// step is completely stored before any rank of the attempt ends. Returns the last message of the
 // rank; it has not been sent yet.
 muster::rank::v1::RankResult RunRank(const muster::rank::v1::RankConfig& config, AgentPipe& agent, const Clock& clock,
                                      const std::atomic<StopRequest>& stop);

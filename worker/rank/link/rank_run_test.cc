@@ -53,7 +53,7 @@ TEST_F(RunRankTest, StoresATraceOfTheStepsAskedFor) {
       if (message.has_trace()) manifests.push_back(message.trace().manifest());
     }
   }
-  ASSERT_EQ(manifests.size(), 1u) << "of rank 0 alone";
+  ASSERT_EQ(manifests.size(), 1u) << "only of rank 0";
   const auto manifest = blobs_.GetManifest(manifests[0]);
   ASSERT_EQ(manifest->files_size(), 1);
   const auto trace = blobs_.GetBytes(manifest->files(0).digest());
@@ -66,7 +66,7 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
     cluster_.data.other_query = false;
     std::vector<Ended> ended = Run(config_, world_size);
     EXPECT_THAT(ended[0].Epochs(), testing::ElementsAre("0: some 0 0", "1: some 0 0"));
-    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "rank 0 alone tells";
+    EXPECT_THAT(ended.back().Epochs(), testing::SizeIs(world_size == 1 ? 2 : 0)) << "only rank 0 reports";
     cluster_.data.other_query = true;
     ended = Run(config_, world_size);
     EXPECT_EQ(ended[0].result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended[0].result.message();
@@ -74,13 +74,13 @@ TEST_F(RunRankTest, ClosesTheLedgerOfEachEpochAndFindsAQueryThatWasAnother) {
   }
 }
 
-// Whatever a rank is about to do, it waits for the data server, says so, and continues as if nothing had happened.
+// In every phase, a rank that loses the data server waits for it, reports that, and continues with the same result.
 TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
   const Ended whole = Run(config_, 1)[0];
   // Before the first download; before the stream of shares; in the middle, with a checkpoint to put; after the last step.
   struct Case {
     std::string after;
-    std::optional<size_t> stored;  // checkpoints until then; the next one is not stored before the data server is away
+    std::optional<size_t> stored;  // checkpoints until then; the next one is held until the data server is unreachable
   };
   for (const auto& [after, stored] : {Case{"", {}}, Case{"untrained", {}}, Case{"step-2", 0}, Case{"step-6", 2}}) {
     enum { kThere, kAway, kBack } server = kThere;  // guarded by mutex_
@@ -88,7 +88,7 @@ TEST_F(RunRankTest, ADataServerThatIsAwayEndsNothing) {
       absl::MutexLock lock(&mutex_);
       server = state;
     };
-    // What the rank sends is read later than it is sent: a rank that is not held here may be done before.
+    // The test reads messages later than the rank sends them. Without this wait the rank could be done before.
     cluster_.blobs.before_put = [&, stored = stored] {
       absl::MutexLock lock(&mutex_);
       const auto is_awaited = [&] { return server != kThere || stored_.size() != stored; };

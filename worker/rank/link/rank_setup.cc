@@ -19,8 +19,8 @@ using muster::rank::v1::RankConfig;
 
 namespace {
 
-// The coordinator ends an attempt without progress, and knows which rank caused it. A shorter timeout would end it
-// on the ranks that wait, and while one of them waits for a lost server.
+// The coordinator ends an attempt that makes no progress, and knows which rank caused it. A shorter timeout here would end the
+// attempt on ranks that only wait for another one, even while that one waits for an unreachable server.
 constexpr absl::Duration kCollectiveTimeout = absl::Hours(24 * 7);
 
 }  // namespace
@@ -60,7 +60,7 @@ absl::StatusOr<RankDevice> OpenDevice(const RankConfig& config) {
   const auto count = (*cuda)->CountDevices();
   if (!count.ok()) return refuse(count.status().message());
   if (config.slot() >= static_cast<uint32_t>(*count)) {
-    return refuse(absl::StrCat("slot ", config.slot(), " wants a GPU of its own, CUDA shows ", *count,
+    return refuse(absl::StrCat("slot ", config.slot(), " needs its own GPU, CUDA shows ", *count,
                                " here. Start muster-worker with --slots ", *count));
   }
   const RankDevice device{.device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(config.slot())), .cuda = *cuda};

@@ -29,9 +29,9 @@ struct RankDevice {
   at::Device device = at::kCPU;
   CudaBackend* cuda = nullptr;  // null on the CPU
 };
-// The CPU, or the GPU of the rank's slot: the slots of a host are the devices that CUDA_VISIBLE_DEVICES leaves, in its
-// order. INVALID_ARGUMENT where the host has no such GPU, or this build no CUDA side: trying again would not help.
-// Must come before the rank's other use of torch.
+// The CPU, or the GPU of the rank's slot: the slots of a host are the devices in CUDA_VISIBLE_DEVICES, in that order.
+// INVALID_ARGUMENT if the host has no such GPU, or this build has no CUDA side: retrying would not help. Must come before
+// the rank's other use of torch.
 absl::StatusOr<RankDevice> OpenDevice(const muster::rank::v1::RankConfig& config);
 
 // Meets the attempt's other ranks through the coordinator: over Gloo, or NCCL for tensors of a GPU.

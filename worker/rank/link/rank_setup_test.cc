@@ -1,4 +1,4 @@
-// What of a rank's configuration reaches the group that it joins.
+// Checks which settings of a rank's configuration reach the group that it joins.
 #include "worker/rank/link/rank_setup.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace muster {
 namespace {
 
-// A CUDA side without a GPU, which keeps what a rank asks of NCCL.
+// A CUDA side without a GPU, which records the options that a rank passes to NCCL.
 class FakeCuda final : public CudaBackend {
  public:
   const TileOps& tile_ops() override { return CpuTileOps(); }

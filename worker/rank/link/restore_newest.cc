@@ -41,7 +41,7 @@ absl::Status ReportDamage(const CheckpointInfo& checkpoint, absl::string_view re
   return agent.Send(message);
 }
 
-// Returns what a rank found damaged; empty: all ranks continue from this checkpoint.
+// Returns the damage that a rank found; empty: all ranks continue from this checkpoint.
 absl::StatusOr<std::string> RestoreOnAllRanks(const CheckpointInfo& checkpoint, RankParts& parts) {
   auto restored = RestoreWithProgress(checkpoint, parts);
   std::string own_damage;

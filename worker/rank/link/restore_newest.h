@@ -7,7 +7,7 @@
 namespace muster {
 
 // Restores the newest checkpoint that no rank finds damaged, and sets `parts.cursor` and `parts.best`. A job without
-// checkpoints begins at step 0. DATA_LOSS if all are damaged, because only a person may give up what the job has done. All
+// checkpoints begins at step 0. DATA_LOSS if all are damaged: only the user may decide to start over. All
 // ranks call this together.
 absl::Status RestoreNewest(RankParts& parts);
 

@@ -54,7 +54,7 @@ TEST_F(RestoreStoredTest, AMissingOrChangedBlobIsDamage) {
     cluster_.blobs.Damage(file.digest());
     EXPECT_EQ(Restore().code(), absl::StatusCode::kDataLoss) << file.path() << ": " << Restore();
     EXPECT_THAT(std::string(Restore().message()), HasSubstr(file.path()));
-    cluster_.blobs.Damage(file.digest());  // back
+    cluster_.blobs.Damage(file.digest());  // undoes the damage
     EXPECT_TRUE(Restore().ok()) << Restore();
   }
   cluster_.blobs.Forget(manifest_.files(0).digest());

@@ -94,7 +94,7 @@ absl::Status ShareStream::ReadOnce(uint64_t& next) {
   return wrong.ok() ? status : wrong;
 }
 
-// Waits for room. False: stopped.
+// Waits until the buffer has room. False: the stream was stopped.
 bool ShareStream::Push(StepShare share) {
   const uint64_t bytes = share.ByteSizeLong();
   absl::MutexLock lock(&mutex_);

@@ -22,8 +22,8 @@ class ClientContext;
 
 namespace muster {
 
-// A thread reads ahead by `read_ahead_bytes` (one step at least). While the server cannot be reached it tries again from
-// the step that it needs, with growing pauses, for as long as it takes: "cannot reach" is not "failed".
+// A thread reads ahead by `read_ahead_bytes` (one step at least). While the server cannot be reached, it retries from the step
+// that it needs, with growing pauses and without a limit: an unreachable server is not a failure.
 class ShareStream {
  public:
   struct Options {
@@ -49,7 +49,7 @@ class ShareStream {
   absl::Mutex mutex_;
   std::deque<muster::internal::v1::StepShare> ready_ ABSL_GUARDED_BY(mutex_);
   uint64_t ready_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // why there is no more after `ready_`
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // why no more shares follow those in `ready_`
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* call_ ABSL_GUARDED_BY(mutex_) = nullptr;

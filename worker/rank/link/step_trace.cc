@@ -18,7 +18,7 @@ StepTrace::StepTrace(const RankConfig& config, uint64_t steps_left, bool gpu, Bl
       folder_(std::filesystem::path(config.scratch()) / "trace"),
       blobs_(blobs),
       agent_(agent),
-      recorder_({.skip = std::min<uint64_t>(2, steps_left == 0 ? 0 : steps_left - 1),  // a short run's last step is better than none
+      recorder_({.skip = std::min<uint64_t>(2, steps_left == 0 ? 0 : steps_left - 1),  // a short run records its last step
                  .steps = config.rank() == 0 ? config.spec().trace_steps() : 0,
                  .file = folder_ / "trace.json",
                  .gpu = gpu}) {

@@ -12,13 +12,13 @@
 
 namespace muster {
 
-// For the training thread. Errors of a trace are logged and do not stop training. Other ranks record nothing.
+// Only for the training thread. Errors of a trace are logged and do not stop training. Other ranks record nothing.
 class StepTrace {
  public:
   // `steps_left`: the attempt's remaining steps. All arguments must outlive it.
   StepTrace(const muster::rank::v1::RankConfig& config, uint64_t steps_left, bool gpu, BlobClient& blobs, AgentPipe& agent);
 
-  // Around each step. `last`: of the attempt.
+  // Call these before and after each step. `last`: the last step of the attempt.
   void BeforeStep() { recorder_.BeforeStep(); }
   void AfterStep(bool last);
 

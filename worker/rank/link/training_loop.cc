@@ -26,7 +26,7 @@ absl::Status TrainingLoop::Run() {
   const TrainingCursor& cursor = parts_.cursor;
   const uint64_t total_steps = parts_.TotalSteps();
   const auto batches = StartBatches();
-  // An attempt that was asked to stop after a step saved it before its evaluation.
+  // An attempt that was asked to stop saved its last step before that step's evaluation.
   if (cursor.step > 0 && cursor.evaluations_done < EvaluationsDue(parts_.spec, cursor.step, total_steps)) {
     RETURN_IF_ERROR(EvaluateIfDue(cursor.step == total_steps));
   }
@@ -77,7 +77,7 @@ absl::StatusOr<BatchSource::Step> TrainingLoop::NextStep(BatchSource& batches) {
   }
 }
 
-// Waits for the next batch, trains with it, and moves the cursor behind it.
+// Waits for the next batch, trains with it, and advances the cursor.
 absl::StatusOr<TrainingLoop::Taken> TrainingLoop::TakeStep(BatchSource& batches) {
   const absl::Duration start = parts_.clock.Monotonic();
   parts_.board.SetPhase(PhaseName(StepPhase::kData));
@@ -110,7 +110,7 @@ absl::Status TrainingLoop::Record(const Taken& taken) {
   return absl::OkStatus();
 }
 
-// A step of queries without a negative pushes nothing away: worth knowing before the GPUs have spent a day on it.
+// A step in which no query has a negative teaches nothing. The user should know before the GPUs have spent a day on such steps.
 void TrainingLoop::CountNegatives(const StepReport& report) {
   ++steps_taken_;
   if (report.negative_pairs > 0) return;
@@ -120,8 +120,8 @@ void TrainingLoop::CountNegatives(const StepReport& report) {
   }
 }
 
-// Whether the epoch's queries were applied once each. A fault is reported and counted, and training continues: what it
-// means for the model is for the user to judge.
+// Checks that each query of the epoch was applied exactly once. A fault is reported and counted, and training continues: the
+// user decides whether the model can still be used.
 absl::Status TrainingLoop::KeepLedger(const muster::internal::v1::StepShare& share, const StepReport& report) {
   const auto closed =
       ApplyToLedger(share, report.applied, parts_.config.resolved().steps_per_epoch(), parts_.cursor.ledger);
@@ -154,15 +154,15 @@ absl::Status TrainingLoop::EvaluateIfDue(bool last) {
   return absl::OkStatus();
 }
 
-// Stops training for a comparison of all ranks' parameters and, on rank 0, for a copy of the training state. If the
-// checkpoint before is still being stored, this one is left out, or waits for it if there `must` be one of this step.
+// Stops training for a comparison of all ranks' parameters and, on rank 0, for a copy of the training state. If the previous
+// checkpoint is still being stored, this one is skipped; with `must` it waits instead.
 absl::Status TrainingLoop::Checkpoint(bool must) {
   const absl::Duration began = RealClock().Monotonic();
   parts_.progress.Activity("saving a checkpoint");
   RETURN_IF_ERROR(CompareParameters(*parts_.group, *parts_.encoder, parts_.cursor.step));
   if (parts_.config.rank() != 0) return absl::OkStatus();
   if (parts_.writer->Busy() && !must) {
-    spdlog::warn("no checkpoint of step {}: the one before is still being stored. Consider a larger "
+    spdlog::warn("no checkpoint of step {}: the previous one is still being stored. Consider a larger "
                  "checkpoint.every_steps.", parts_.cursor.step);
     return absl::OkStatus();
   }
@@ -175,14 +175,14 @@ absl::Status TrainingLoop::Checkpoint(bool must) {
   return absl::OkStatus();
 }
 
-// All ranks are here after the same step.
+// All ranks get here after the same step.
 absl::Status TrainingLoop::Stop(StopRequest stop) {
   const uint64_t step = parts_.cursor.step;
   if (stop == StopRequest::kNow) return absl::CancelledError(absl::StrCat("stopped after step ", step));
   parts_.progress.Activity("saving a checkpoint, to stop");
   RETURN_IF_ERROR(Checkpoint(/*must=*/true));
   const absl::Status stored = parts_.writer->Wait();
-  parts_.group->Barrier().IgnoreError();  // a peer that is gone has nothing to wait for
+  parts_.group->Barrier().IgnoreError();  // if a peer has already exited, there is nothing to wait for
   return absl::CancelledError(absl::StrCat("stopped after step ", step,
                                            stored.ok() ? ", which is saved" : ", which could not be saved: ",
                                            stored.message()));

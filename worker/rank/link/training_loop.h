@@ -18,8 +18,8 @@ class TrainingLoop {
  public:
   explicit TrainingLoop(RankParts& parts) : parts_(parts) {}
 
-  // From `parts.cursor` to the last step, or to the step after which training stops early. CANCELLED if the rank was asked
-  // to stop; with kSave a checkpoint of that step was stored, or the message says why not.
+  // Trains from `parts.cursor` to the last step, or to the step after which training stops early. CANCELLED if the rank was
+  // asked to stop; with kSave a checkpoint of that step was stored, or the message says why not.
   absl::Status Run();
 
   // Human-readable note about a run that succeeded; equal on all ranks.
@@ -29,7 +29,7 @@ class TrainingLoop {
   struct Taken {
     BatchSource::Step data;
     StepReport report;
-    double seconds = 0;  // with the wait for data
+    double seconds = 0;  // including the wait for data
     bool last = false;   // of the job
   };
   std::unique_ptr<BatchSource> StartBatches() const;

@@ -45,7 +45,7 @@ double Difference(const at::Tensor& x, const at::Tensor& y) {
 
 struct Case {
   std::string name;
-  LossInput input;  // of all rows, but for the edges, weights and grades
+  LossInput input;  // of all rows, without the edges, weights and grades
   std::vector<std::vector<int64_t>> positives, ignored;
   std::vector<std::vector<double>> grades;
   std::vector<double> weights;
@@ -58,7 +58,7 @@ void Require(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
 
-// Every value is checked that the kernel takes for granted.
+// Checks every value that the kernel assumes to be valid.
 void Check(const Case& c) {
   const size_t rows = c.input.queries.size(0);
   Require(c.input.temperature > 0, "temperature must be above 0");
@@ -74,7 +74,7 @@ void Check(const Case& c) {
     Require(std::ranges::adjacent_find(named) == named.end(), "a row names a column twice");
     Require(c.weights.empty() || c.weights[r] >= 0, "a weight is below 0");
     if (c.grades.empty()) continue;
-    Require(c.grades[r].size() == c.positives[r].size(), "grades must be beside positives");
+    Require(c.grades[r].size() == c.positives[r].size(), "there must be one grade per positive");
     for (const double grade : c.grades[r]) Require(grade > 0, "a grade is not above 0");
   }
 }
@@ -116,7 +116,7 @@ void Append(const std::vector<int64_t>& columns, RowEdges& edges) {
   edges.offsets.push_back(static_cast<int64_t>(edges.columns.size()));
 }
 
-// How many of `total` each rank has, as evenly as can be.
+// How many of `total` each rank has, split as evenly as possible.
 std::vector<int64_t> Shares(int64_t total, int64_t world_size) {
   std::vector<int64_t> shares;
   for (int64_t rank = 0; rank < world_size; ++rank) {

@@ -1,8 +1,8 @@
 // Reference cases of the objectives, from a file: what `muster-loss-cases` and the tests compare against.
 //
-// A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and
-// `ignored` (columns a query), optional `query_weights` and `grades` (beside positives), and `expect`: `loss`,
-// `valid_rows`, `d_queries`, `d_passages`.
+// A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and `ignored`
+// (columns per query), optional `query_weights` and `grades` (one per positive), and `expect`: `loss`, `valid_rows`,
+// `d_queries`, `d_passages`.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ struct LossCaseOutcome {
   bool passed = false;
 };
 
-// Every case of the file. INVALID_ARGUMENT with the case's name where one has not the form above.
+// Every case of the file. INVALID_ARGUMENT names the first case that does not have the form above.
 absl::StatusOr<std::vector<LossCaseOutcome>> RunLossCases(const std::filesystem::path& file,
                                                           const LossCaseOptions& options);
 

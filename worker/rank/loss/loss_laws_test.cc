@@ -52,9 +52,9 @@ RC_GTEST_PROP(LossLaws, AnyBatchInAnyTilesMatchesTheDenseFormInFloat64, ()) {
 }
 
 // How far float32's rounding can move a gradient's numbers. A sum of n products is within n eps of the sum of their sizes,
-// and within `of_products` eps more where each product is rounded by itself: a score, of |q||p| / temperature, whose error
-// softmax and its like pass on to the score's gradient, which then multiplies a number of an embedding / temperature in a
-// sum over the columns, or over the rows.
+// and within `of_products` eps more where each product is rounded by itself: a score, of |q||p| / temperature, whose error the
+// objective's softmax passes on to the score's gradient, which then multiplies a number of an embedding / temperature in a sum
+// over the columns, or over the rows.
 double RoundingOfGradients(const LossInput& input, double of_products = 0) {
   const auto longest = [](const at::Tensor& rows) { return rows.norm(2, 1).max().item<double>(); };
   const double score = longest(input.queries) * longest(input.passages) / input.temperature;
@@ -78,13 +78,14 @@ RC_GTEST_PROP(LossLaws, TilesChangeNothingBeyondRounding, ()) {
   RC_ASSERT(Difference(tiled.d_passages, whole.d_passages) <= bound);
 }
 
-// The products of a GPU. Relative to a gradient that cancels, an error has no bound in any arithmetic of float32.
+// Products as a GPU computes them. Where terms of a gradient cancel, float32 arithmetic has no bound relative to the gradient
+// itself.
 RC_GTEST_PROP(LossLaws, SplitProductsMatchFloat64, ()) {
   const DenseBatch batch = AnyBatch(AnyObjective());
   const at::ScalarType type = *rc::gen::element(at::kFloat, at::kBFloat16);
   const CountingTileOps split({.all_blocks_at_once = true, .split_bfloat16 = true});
   LossInput input = InputFrom(batch, type), exact = InputFrom(batch, at::kDouble);
-  exact.queries = input.queries.to(at::kDouble);  // what the type cannot hold is lost for both
+  exact.queries = input.queries.to(at::kDouble);  // inputs are rounded to the type on both sides
   exact.passages = input.passages.to(at::kDouble);
   AnyTiles(input);
   input.ops = &split;

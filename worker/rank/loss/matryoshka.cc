@@ -15,7 +15,7 @@ constexpr double kLeastLength = 1e-12;  // as torch.nn.functional.normalize and 
 // Rows cut to their first numbers, and how a gradient of the cut becomes one of the whole row.
 class CutRows {
  public:
-  // `type`: of the gradients.
+  // `type`: the type of the gradients.
   CutRows(const at::Tensor& embeddings, int64_t size, bool normalize, at::ScalarType type)
       : size_(size), rows_(embeddings.narrow(1, 0, size)) {
     if (!normalize) return;

@@ -26,7 +26,7 @@ struct RowGradient {
   double push = 0;  // d loss / d s_n = push * exp(s_n - A) for each negative n; 0 without negatives
 };
 
-// `positives`: at least one score. `weights`: grades beside them, > 0; empty: all equal. `negative_lse` is A, -inf
+// `positives`: at least one score. `weights`: one grade per score, > 0; empty: all equal. `negative_lse` is A, -inf
 // where the row has no negative. Writes d loss / d s_p to `d_positives` (as many as positives). In double: finite for
 // scores of +-1e4. rand1lh takes the mean over its positives, which is its loss where one was drawn.
 RowGradient EvaluateRow(muster::v1::Objective objective, std::span<const double> positives,

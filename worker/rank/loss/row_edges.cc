@@ -23,7 +23,7 @@ Place PlaceOf(int64_t row, int64_t column, const Tiling& tiling) {
   return {tile, (row - tiling.first_row(tile)) * tiling.columns(tile) + column - tiling.first_column(tile)};
 }
 
-// From the count of tile t at [t + 1] to the begin of tile t at [t].
+// Turns counts (of tile t at [t + 1]) into offsets (the begin of tile t at [t]).
 void BeginsFromCounts(std::vector<int64_t>& counts) { std::partial_sum(counts.begin(), counts.end(), counts.begin()); }
 
 at::Tensor Range(const at::Tensor& all, int64_t offset, const std::vector<int64_t>& begins, int64_t tile) {
@@ -53,7 +53,7 @@ TileEdges::TileEdges(const RowEdges& positives, const RowEdges& ignored, int64_t
   ForEach(positives, first, tiling, add);
   ForEach(ignored, first, tiling, add);
 
-  // Buckets by tile: count, then place. Edges of a tile keep their order.
+  // A counting sort by tile: edges of a tile keep their order.
   for (int64_t i = 0; i < pair_count_; ++i) {
     if (i < positive_count) ++positive_begins_[places[i].tile + 1];
     ++excluded_begins_[places[i].tile + 1];

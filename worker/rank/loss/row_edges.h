@@ -18,7 +18,7 @@ struct RowEdges {
   int64_t end(int64_t row) const { return offsets[row + 1]; }
 };
 
-// How a matrix is cut: tiles are numbered row by row. The last ones of a row or column may be smaller.
+// How a matrix is cut into tiles, which are numbered row by row. The last tiles of a row or column may be smaller.
 struct Tiling {
   int64_t height = 0, width = 0;            // of the matrix
   int64_t tile_rows = 1, tile_columns = 1;  // of a tile, >= 1
@@ -30,7 +30,7 @@ struct Tiling {
   int64_t columns(int64_t tile) const { return std::min(tile_columns, width - first_column(tile)); }
 };
 
-// The edges of rows [first, first + tiling.height), by tile. All their indices go to the device in one piece.
+// The edges of rows [first, first + tiling.height), by tile. All their indices are copied to the device in one transfer.
 class TileEdges {
  public:
   TileEdges(const RowEdges& positives, const RowEdges& ignored, int64_t first, const Tiling& tiling);
@@ -38,8 +38,8 @@ class TileEdges {
   const std::vector<int64_t>& indices() const { return indices_; }
   int64_t positive_count() const { return static_cast<int64_t>(order_.size()); }
 
-  // The rest is of `on_device`, which is indices() there.
-  // Rows, counted from `first`, and columns of all pairs: positives in the order of RowEdges, then ignored.
+  // The next functions return parts of `on_device`, the copy of indices() on the device. Rows, counted from `first`, and
+  // columns of all pairs: positives in the order of RowEdges, then ignored.
   at::Tensor PairRows(const at::Tensor& on_device) const { return on_device.narrow(0, 0, pair_count_); }
   at::Tensor PairColumns(const at::Tensor& on_device) const { return on_device.narrow(0, pair_count_, pair_count_); }
   // Flat positions within a tile of pairs that are not negatives, and of positives. Undefined where there are none.
@@ -48,7 +48,7 @@ class TileEdges {
 
   // `values` belong to the positives, in the order of RowEdges; the result is in the order of tiles.
   std::vector<double> InTileOrder(const std::vector<double>& values) const;
-  // That part of `in_tile_order` which is beside Positives(tile).
+  // The part of `in_tile_order` that belongs to Positives(tile).
   at::Tensor OfTile(const at::Tensor& in_tile_order, int64_t tile) const;
 
  private:

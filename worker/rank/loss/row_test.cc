@@ -44,7 +44,7 @@ TEST(LossRow, GradientsSumToZero) {
       for (const std::vector<double>& weights : {std::vector<double>(), std::vector<double>{1, 2, 3, 1, 2}}) {
         const std::vector<double> own(weights.begin(), weights.begin() + (weights.empty() ? 0 : m));
         const Row row = Evaluate(objective, Scores(random, m, 6), 6 * random.Uniform(), own);
-        double sum = row.out.push;  // times the sum of exp(s_n - A), which is 1
+        double sum = row.out.push;  // the sum of exp(s_n - A) over negatives is 1
         for (const double d : row.d) sum += d;
         EXPECT_NEAR(sum, 0, 1e-12) << Objective_Name(objective) << " m=" << m;
       }

@@ -144,7 +144,7 @@ class Streamer {
                 const at::Tensor& scales) {
     const at::Tensor d_positives = scales.narrow(0, 2 * tiling.height, edges.positive_count());
     const auto slots = static_cast<int64_t>(slots_.size());
-    // Starts with the last tile, which the forward pass left in the slot that tiles share.
+    // Starts with the last tile: the forward pass left it in the slot that the tiles beyond the kept ones share.
     for (int64_t tile = tiling.count() - 1; tile >= 0; --tile) {
       const bool kept = tile < slots - 1 || tile == tiling.count() - 1;
       at::Tensor scores = kept ? SlotOf(tiling, tile) : ScoresOf(first, tiling, tile);

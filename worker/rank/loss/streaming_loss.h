@@ -21,26 +21,26 @@ namespace muster {
 
 // All tensors are on one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
 struct LossInput {
-  at::Tensor queries;   // [rows, d]: own rows
+  at::Tensor queries;   // [rows, d]: this rank's rows
   at::Tensor passages;  // [columns, d]: all columns of the global batch
-  RowEdges positives, ignored;           // of own rows
-  std::vector<double> positive_weights;  // beside positives.columns, > 0; empty: all equal
+  RowEdges positives, ignored;           // of this rank's rows
+  std::vector<double> positive_weights;  // one per element of positives.columns, > 0; empty: all equal
   std::vector<double> row_weights;       // one per row, >= 0; empty: all 1
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
   double factor = 1;  // the loss and its gradients are multiplied by it
-  // The members of TilePlan; 0, and -1 for kept_bytes, mean what the device's TileOps plan.
+  // Override members of TilePlan. 0, or -1 for kept_bytes: the plan of the device's TileOps.
   int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
   const TileOps* ops = nullptr;  // null: the device's
 };
 
 struct LossResult {
-  double loss_sum = 0;     // own rows' share of the loss: sum of weight * loss, divided by R
+  double loss_sum = 0;     // this rank's share of the loss: sum of weight * loss over its rows, divided by R
   at::Tensor d_queries;    // [rows, d], float32 (float64 where the embeddings are): of the loss, R included
-  at::Tensor d_passages;   // [columns, d], own rows' part
+  at::Tensor d_passages;   // [columns, d], the part from this rank's rows
   int64_t valid_rows = 0;  // rows with a positive
-  // If one of the two is set, it is why the loss could not be computed, and the gradients are undefined tensors.
+  // If one of the next two is set, the loss could not be computed because of it, and the gradients are undefined tensors.
   int64_t first_non_finite_passage = -1;  // a column whose embedding is not finite
   // A row whose embedding is not finite, or whose scores need not be: its length times the longest passage's, after
   // temperature, is beyond 1e38 (1e300 in float64).

@@ -20,7 +20,7 @@ struct TilePlan {
   bool split_bfloat16 = false;  // float32 products by tile_products.h's bfloat16 parts
 };
 
-// For a GPU: the products of a tile give every multiprocessor a block of 128 x 128 numbers to compute.
+// The plan for a GPU: tiles so large that their products give every multiprocessor a block of 128 x 128 numbers to compute.
 TilePlan GpuTilePlan(int64_t multiprocessors, int64_t memory_bytes);
 
 // Results are bitwise the same for the same arguments and number of threads. All tensors are of the device and dense;
@@ -42,7 +42,7 @@ class TileOps {
   // scores[positions[i]] <- values[i] of the flat scores. Positions are distinct, so no order is needed.
   virtual void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const = 0;
 
-  // The others have a form of at:: operations that is correct on every device.
+  // The following have a default implementation in at:: operations, which is correct on every device.
 
   // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
   virtual void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,

@@ -1,5 +1,5 @@
-// The parts of TileOps that use ATen on any device. They are in a separate file, because a device's plug-in, which
-// derives from TileOps, brings its own copy.
+// The parts of TileOps that use ATen on any device. They are in a separate file, because a device's plug-in derives from
+// TileOps and is linked with its own copy of them.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
@@ -13,7 +13,7 @@
 namespace muster {
 namespace {
 
-// Numbers that are copied to float64 at a time: few on the CPU, to stay in its cache; elsewhere launches count.
+// How many numbers are copied to float64 at a time: few on the CPU, to stay in its cache; many elsewhere, to save launches.
 int64_t NumbersAtOnce(const at::Tensor& tensor) { return int64_t{1} << (tensor.is_cpu() ? 18 : 23); }
 
 // Calls visit(begin, count) with consecutive parts of `size` rows of `width` numbers.

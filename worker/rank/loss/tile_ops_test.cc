@@ -117,7 +117,7 @@ TEST(TileOps, ScatterWritesItsPositionsAndNoOther) {
   }
 }
 
-// The CPU's own form, and the form of other devices.
+// The CPU's implementation, and the default one for other devices.
 TEST(TileOps, PairDotsAreFloat64ProductsOfTheirRows) {
   const at::Tensor queries = RandomScores(9, 53, 1, at::kDouble), passages = RandomScores(11, 53, 1, at::kDouble);
   const at::Tensor rows = Flat({0, 8, 8, 3, 0}), columns = Flat({10, 0, 7, 7, 10});

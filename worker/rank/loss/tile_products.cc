@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kParts = 3;
 
-// out <- beta * out + factor * a b, the narrow a and b into sums of out's type.
+// out <- beta * out + factor * a b. `a` and `b` may be bfloat16; sums have out's type.
 void Multiply(const at::Tensor& a, const at::Tensor& b, double beta, double factor, at::Tensor& out) {
   const at::ScalarType type = out.scalar_type();
   if (out.is_cuda() && a.scalar_type() == b.scalar_type() && a.scalar_type() != type) {

@@ -8,9 +8,9 @@
 
 namespace muster {
 
-// A matrix as a product takes it: whole, or as a sum of bfloat16 matrices, which tensor cores multiply into float32
-// sums many times as fast as they multiply float32. Part i rounds what the parts before it leave, so three parts leave
-// at most 2^-24 of each number: nothing that float32 holds. A bfloat16 matrix is its own single part.
+// An operand of a product: one matrix, or a sum of bfloat16 matrices. Tensor cores multiply bfloat16 into float32 sums many
+// times as fast as they multiply float32. Part i is the rounded remainder after the earlier parts, so three parts are within
+// 2^-24 of each number, which is float32's precision. A bfloat16 matrix is its own single part.
 class Operand {
  public:
   static Operand Whole(at::Tensor matrix) { return Operand(std::move(matrix), {}); }
@@ -28,7 +28,7 @@ class Operand {
 };
 
 // Multiplies only those parts of split operands that matter: six products of two float32 matrices, three of a float32
-// and a bfloat16 one, one of two bfloat16 ones. Beside the rounding of sums each number is within 5 * 2^-24 of the sum
+// and a bfloat16 one, one of two bfloat16 ones. Apart from the rounding of sums each number is within 5 * 2^-24 of the sum
 // of |a_i| |b_i|.
 
 // out <- factor * queries passages^T. out: [h, w], queries: [h, d], passages: [w, d].

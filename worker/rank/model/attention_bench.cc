@@ -1,4 +1,4 @@
-// Compares attention on the CPU with torch's flash attention without dropout, forward and backward in turns:
+// Compares attention on the CPU with torch's flash attention without dropout, alternating, forward and backward:
 // muster-attention-bench [THREADS] [REPEATS].
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

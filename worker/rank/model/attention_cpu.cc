@@ -38,15 +38,15 @@ char* WorkOfThread(int64_t bytes) {
   return memory.get();
 }
 
-// attend(sequence, head of keys and values, work) for all of a plan.
+// Calls attend(sequence, head of keys and values, work) for every task of a plan.
 template <typename Attend>
 void ForTasks(const SequencePlan& plan, const AttentionLayout& layout, const Attend& attend) {
   const int64_t heads = layout.key_value_heads, tasks = static_cast<int64_t>(plan.lengths.size()) * heads;
   int64_t products = 0;
   for (const int64_t length : plan.lengths) products += 4 * length * length * layout.d * layout.heads;
   const int64_t threads = std::clamp<int64_t>(products / kWorkPerThread, 1, at::get_num_threads());
-  // Longest first, where sequences ascend: the last tasks, for which threads wait, are short. A thread takes all heads of
-  // a sequence at once where there are sequences enough.
+  // Sequences ascend in length, so start with the last: then the tasks at the end, for which threads wait, are short. If there
+  // are enough sequences, a thread takes all heads of a sequence at once.
   const int64_t each = tasks >= 8 * threads * heads ? heads : 1;
   std::atomic<int64_t> next = 0;
   const int64_t bytes = AttentionWorkBytes(plan.longest, layout.d);

@@ -1,5 +1,5 @@
-// Attention as products of dense tensors, once for each length of a batch: on any device, in every form. Scores, softmax and
-// masks are float32 for bfloat16. Probabilities are computed again in the backward, a few megabytes at a time.
+// Attention as products of dense tensors, one set of products per length in the batch: for any device and form. Scores, softmax
+// and masks are float32 for bfloat16. Probabilities are computed again in the backward, a few megabytes at a time.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_softmax.h>
 #include <ATen/ops/_softmax_backward_data.h>
@@ -20,7 +20,7 @@
 namespace muster {
 namespace {
 
-// Elements of one buffer of probabilities: on the CPU it stays in a cache, on a GPU it fills the device.
+// Elements of one buffer of probabilities: small enough for the CPU's cache, large enough to keep a GPU busy.
 constexpr int64_t kProbabilitiesAtOnceCpu = int64_t{1} << 20, kProbabilitiesAtOnceGpu = int64_t{1} << 26;
 
 // `heads` heads of d numbers from a column on, of a run, as [count, heads, length, d]; no copy.
@@ -143,7 +143,7 @@ class Dense final : public AttentionOps {
       at::Tensor p = Probabilities(Contiguous(QueryView(qkv, run, layout)),
                                    Contiguous(SharedView(qkv, run, layout, layout.keys())), run, form, plan.longest);
       if (mask.rate.active()) MaskProbabilities(p, run, mask, plan, p);
-      // As flash attention does, probabilities are rounded for the product with V alone.
+      // As in flash attention, probabilities are rounded only for the product with V.
       StoreQueries(at::bmm(p.to(qkv.scalar_type()), Contiguous(SharedView(qkv, run, layout, layout.values()))), run,
                    layout, out);
     }

@@ -1,5 +1,5 @@
-// torch's variable-length flash attention on a GPU: the whole batch at once. Its backward is deterministic where
-// at::globalContext() asks for that, as LoadCuda() has it.
+// torch's variable-length flash attention on a GPU: the whole batch at once. Its backward is deterministic if
+// at::globalContext() asks for that, which LoadCuda() sets.
 #include <ATen/Context.h>
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
@@ -21,7 +21,7 @@ at::Tensor Part(const at::Tensor& qkv, const AttentionLayout& layout, int64_t co
   return qkv.narrow(1, column, heads * layout.d).view({qkv.size(0), heads, layout.d});
 }
 
-// The window's size to both sides; a causal kernel closes the right side itself.
+// The window's size on both sides; a causal kernel ignores the right one.
 std::optional<int64_t> WindowOf(const AttentionForm& form) {
   return form.window > 0 ? std::optional(form.window) : std::nullopt;
 }
@@ -67,8 +67,8 @@ class Flash final : public AttentionOps {
   }
 
  private:
-  // The kernel draws from the device's generator. A micro-batch is known by its first sequence, whose key holds seed,
-  // step and slot: no other of the step begins with it, and a replay draws the same masks.
+  // The kernel draws from the device's generator. The key of a micro-batch's first sequence, which holds seed, step and slot,
+  // identifies the micro-batch: no other one of the step begins with it, and a replay draws the same masks.
   static void SeedGenerator(at::Device device, const AttentionMask& mask, const SequencePlan& plan) {
     at::Generator generator = at::globalContext().defaultGenerator(device);
     const std::lock_guard lock(generator.mutex());

@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// Queries at a time: multiples of every tile's rows. Forward the scores of a block stay in the first-level cache.
+// Queries per block: multiples of every tile's rows. In the forward pass the scores of a block stay in the first-level cache.
 constexpr int64_t kBlock = 48, kForwardBlock = 24;
 constexpr int64_t kKeysPerPanel = 2 * kLanes;  // forward, keys are packed in panels [d][kKeysPerPanel]
 constexpr int64_t kStagger = kLanes;  // keeps rows that are powers of two long out of each other's cache sets
@@ -19,7 +19,7 @@ constexpr int64_t kStagger = kLanes;  // keeps rows that are powers of two long 
 struct Work {
   Work(int64_t length, int64_t d)
       : padded(RoundUp(length, kLanes)), width(RoundUp(d, kLanes)), across(padded + kStagger) {}
-  int64_t padded, width;  // of keys, of a head
+  int64_t padded, width;  // the number of keys; the size of a head
   int64_t across;         // from one row of keys side by side to the next
 
   int64_t Transposed() const { return width * across; }
@@ -80,7 +80,7 @@ MUSTER_INLINE void UnpackAs(const float* from, int64_t rows, int64_t d, float sc
     for (int64_t i = 0; i < d; ++i) to[r * stride + i] = static_cast<T>(from[r * width + i] * by);
   }
 }
-// Copies back, times `scale`, or with each row times its own scale if `scales` is not null.
+// Copies back, times `scale`, or each row times its element of `scales` if that is not null.
 MUSTER_VECTOR_CLONES
 void Unpack(const float* from, int64_t rows, int64_t d, float scale, const float* scales, const HeadRows& to) {
   if (to.bfloat16) {
@@ -106,7 +106,7 @@ struct Places {
   int64_t value_head() const { return key_head() + call.key_value_heads; }
 };
 
-// Keys that queries [first, last) of a sequence see between them.
+// The range of keys that any of the queries [first, last) sees.
 MUSTER_INLINE void SeenBy(const AttentionCall& call, int64_t length, int64_t first, int64_t last, int64_t& begin,
                           int64_t& end) {
   begin = call.window > 0 ? std::max<int64_t>(0, first - call.window) : 0;
@@ -119,7 +119,7 @@ struct Block {
   const AttentionCall& call;
   const AttentionTask& task;
   int64_t head, first, last;
-  int64_t first_key, vectors, keys;  // `keys` of them are of the sequence
+  int64_t first_key, vectors, keys;  // the first `keys` belong to the sequence
 
   Block(const AttentionCall& c, const AttentionTask& t, int64_t h, int64_t begin, int64_t block = kBlock)
       : call(c), task(t), head(h), first(begin), last(std::min(begin + block, t.length)) {
@@ -185,8 +185,8 @@ MUSTER_INLINE void Score(const Block& block, const float* queries, int64_t width
   }
 }
 
-// Starts to load rows [first, last) of the next head into the second-level cache: rows are far apart, so the processor
-// does not do it by itself.
+// Starts to load rows [first, last) of the next head into the second-level cache: rows are far apart, so the processor does not
+// prefetch them by itself.
 MUSTER_INLINE void PrefetchNextHead(const Places& places, int64_t head, int64_t first, int64_t last) {
   const AttentionCall& call = places.call;
   const int64_t bytes = call.d * (call.bfloat16 ? 2 : 4);
@@ -262,7 +262,7 @@ MUSTER_INLINE void BackwardHead(const AttentionCall& call, const AttentionTask& 
   Decisions decisions(reinterpret_cast<uint16_t*>(floor.Take(Decisions::Room(work.padded) / 2 + kLanes)));
   decisions.Start(task.mask_key);
 
-  // Values through `keys`, which is filled after them.
+  // Values are packed in the memory of `keys`, which is filled later.
   Pack(places.In(call.qkv, places.value_head(), 0), task.length, d, 1, keys);
   std::fill(keys + task.length * width, keys + work.padded * width, 0.0f);
   Transpose(keys, width, work.padded, width, values_across, work.across);

@@ -17,8 +17,8 @@ struct AttentionCall {
   const float* bias;   // [heads, BiasWidth(longest)], by key - query + longest - 1; null: none
   const void* qkv;
   void* out;
-  float* lse;  // [heads, rows]; null: not wanted
-  // For the backward alone.
+  float* lse;  // [heads, rows]; null: not computed
+  // Only for the backward.
   const void* d_out;
   void* d_qkv;
 };

@@ -39,8 +39,8 @@ struct AttentionForm {
   int64_t key_value_heads = 0;  // each serves heads / key_value_heads neighboring heads; 0: heads
   bool causal = false;          // a token sees itself and those before it
   int64_t window = 0;           // a token sees those at most this far away; 0: all
-  // Added to the scores of tokens by their distance: [2 * longest - 1, heads], row key - query + longest - 1, of
-  // float32, or of float64 for qkv of float64. Undefined: nothing. It receives its gradient.
+  // A bias that depends on the distance of two tokens, added to their score: [2 * longest - 1, heads], row key - query +
+  // longest - 1, float32, or float64 if qkv is. Undefined: none. It receives its gradient.
   at::Tensor distance_bias;
   bool backward = true;  // a Backward follows; if not, Forward may leave `lse` undefined
 
@@ -56,7 +56,7 @@ struct AttentionMask {
 struct AttentionResult {
   at::Tensor out;  // [T, heads * d], of qkv's type: row t, columns from h * d on
   // Further inputs of the backward. lse: float32 (float64 for qkv of float64), dense [heads, T]: element h * T + t.
-  // An implementation that does not need it leaves it undefined. random: of torch's flash attention alone.
+  // An implementation that does not need it leaves it undefined. random: only for torch's flash attention.
   at::Tensor lse;
   at::Tensor random;
 };
@@ -69,13 +69,13 @@ struct AttentionGradients {
 class AttentionOps {
  public:
   virtual ~AttentionOps() = default;
-  // Whether Forward and Backward compute this. All other forms run as products of dense tensors.
+  // Whether Forward and Backward support this combination. All others run as products of dense tensors.
   virtual bool Takes(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,
                      const SequencePlan& plan) const = 0;
   // qkv: dense [T, (heads + 2 * key_value_heads) * d], T = plan.rows: queries of all heads, then keys, then values.
   virtual AttentionResult Forward(const at::Tensor& qkv, const AttentionForm& form, const AttentionMask& mask,
                                   const SequencePlan& plan) const = 0;
-  // d_out: dense, like out. Everything else as it was given to, or returned by, Forward.
+  // d_out: dense, like out. All other arguments are those of Forward, or its results.
   virtual AttentionGradients Backward(const at::Tensor& d_out, const at::Tensor& qkv, const AttentionResult& result,
                                       const AttentionForm& form, const AttentionMask& mask,
                                       const SequencePlan& plan) const = 0;
@@ -87,7 +87,7 @@ const AttentionOps& AttentionOpsFor(const at::Tensor& qkv, const AttentionForm& 
 // Call it before the first use on that device. `ops` must live forever. The CPU's operations are built in.
 void RegisterAttentionOps(c10::DeviceType device, const AttentionOps& ops);
 
-// Float32 and bfloat16 in every form, in the caches of the threads that at::parallel_for has.
+// The CPU's: float32 and bfloat16 in every form, on the threads of at::parallel_for.
 const AttentionOps& CpuAttentionOps();
 // Products of dense tensors, launched for each length of the batch, on any device and for every form. Needs the device's
 // DropoutOps. The reference for the fused operations.

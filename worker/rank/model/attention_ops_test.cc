@@ -1,4 +1,4 @@
-// Attention of the CPU against products of dense tensors in float64, and what its results may not depend on.
+// Attention on the CPU against products of dense tensors in float64. Its results must not depend on threads or neighbors.
 #include "worker/rank/model/attention_ops.h"
 
 #include <ATen/ATen.h>
@@ -130,7 +130,7 @@ TEST(AttentionOfTheCpu, DrawsTheMasksOfApplyMask) {
   }
 }
 
-// Bits of a sequence's rows: alone, or among others; with one thread, or several.
+// A sequence's rows have the same bits alone and among others, with one thread and with several.
 TEST(AttentionOfTheCpu, DependsNeitherOnNeighborsNorOnThreads) {
   for (const Case& c : Cases()) {
     const SequencePlanPtr plan = PlanOf(c.lengths);

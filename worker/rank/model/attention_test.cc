@@ -1,4 +1,4 @@
-// Attention in bfloat16 against float64: what dropout changes is the masks, not the rounding of scores.
+// Attention in bfloat16 against float64. Dropout must only add masks, not change the rounding of scores.
 #include "worker/rank/model/attention.h"
 
 #include <ATen/ATen.h>

@@ -19,8 +19,8 @@ struct LeftFactor {
   int64_t row, step;
 };
 
-// Tiles that fill the registers of a kind of processor: kRows rows (a multiple of 3) of kVectors vectors, beside one of
-// each factor. A vector that is wider than the processor's would live in memory from one step of a sum to the next.
+// Tiles that fill the registers of one kind of processor: kRows rows (a multiple of 3) of kVectors vectors, and one vector for
+// each factor. A vector wider than the processor's would be kept in memory between the steps of a sum.
 struct Registers64 {
   typedef float Vector __attribute__((vector_size(64)));
   static constexpr int kRows = 12, kVectors = 2;  // of 32
@@ -86,8 +86,8 @@ MUSTER_INLINE void ProductStrip(int64_t rows, int64_t depth, LeftFactor a, const
   }
 }
 
-// All of c, [rows, columns], columns a multiple of kLanes. `a` and `c` must have rows up to the next multiple of
-// kRows / 3; what those receive means nothing.
+// All of c, [rows, columns], columns a multiple of kLanes. `a` and `c` must have rows up to the next multiple of kRows / 3; the
+// content of the extra rows is meaningless.
 template <typename Registers, bool add>
 MUSTER_INLINE void Product(int64_t rows, int64_t columns, int64_t depth, const LeftFactor& a, const float* b,
                            int64_t b_row, float* c, int64_t c_row) {
@@ -144,14 +144,14 @@ MUSTER_INLINE void Transpose(const float* from, int64_t from_row, int64_t rows, 
 // each decision is drawn once.
 class Decisions {
  public:
-  // `buffer` has room for Room(count) numbers of the largest `count` to come.
+  // `buffer` holds Room(count) numbers, for the largest `count` that will be requested.
   static constexpr int64_t Room(int64_t count) { return RoundUp(count, kEach) + 2 * kEach; }
   explicit Decisions(uint16_t* buffer) : buffer_(buffer) {}
   void Start(uint64_t key) {
     key_ = key;
     first_ = end_ = 0;
   }
-  // The numbers of `count` elements from `element` on, and at least 15 more that may be anything.
+  // The numbers of `count` elements from `element` on. At least 15 more can be read, whose values are undefined.
   MUSTER_INLINE const uint16_t* Of(uint64_t element, int64_t count) {
     const uint64_t first = element / kEach, end = (element + count + kEach - 1) / kEach;
     if (first < first_ || end > end_) Draw(first, end);
@@ -207,7 +207,7 @@ MUSTER_INLINE bool AllSeen(const ScoreRow& row, int64_t v) {
 MUSTER_INLINE void SetUnseen(const ScoreRow& row, float value, float* s) {
   for (int64_t v = 0; v < row.vectors; ++v) {
     if (AllSeen(row, v)) {
-      // The keys that are seen follow each other.
+      // The keys that a query sees are consecutive.
       v = std::max(v, (row.seen_end - row.first_key) / kLanes - 1);
       continue;
     }
@@ -220,8 +220,8 @@ MUSTER_INLINE void SetUnseen(const ScoreRow& row, float value, float* s) {
   }
 }
 
-// exp of x <= 0, to 2 units in the last place near 0 and 5 at -87, which all numbers below count as. As Exp(), with one
-// step of the reduction, since what is far below the largest score adds little to a sum.
+// exp(x) for x <= 0, within 2 units in the last place near 0 and 5 at -87; smaller x count as -87. Like Exp(), but with one
+// step of the reduction, because scores far below the largest add little to a sum.
 MUSTER_INLINE void ExpOfNegative(Floats& x) {
   constexpr float kRound = 12582912.0f + 127;  // the low bits of x / log(2) + kRound are the exponent of the result
   const Floats low = Floats{} - 87.3f;
@@ -252,7 +252,7 @@ MUSTER_INLINE void SoftmaxRow(const ScoreRow& row, float* s, float& top, float& 
     Load(s + v * kLanes, x);
     largest = x > largest ? x : largest;
   }
-  const float subtracted = LargestLane(largest);  // not through `top`, which might be one of the scores
+  const float subtracted = LargestLane(largest);  // not read through `top`, which might alias a score
   for (int64_t v = 0; v < row.vectors; ++v) {
     Load(s + v * kLanes, x);
     x -= subtracted;

@@ -1,11 +1,11 @@
 // Memory for large CPU tensors: blocks that are mapped once and reused.
 //
-// glibc either maps and unmaps every large block, so that each step pays for all its pages again, or keeps them in a
-// heap that ragged sizes break up, so that the peak grows with the number of micro-batches. Here a block goes back to
-// a list of its size class (eight to a doubling), and new memory is mapped only for what no idle block serves. Idle
-// memory is returned then, the longest idle first, until the total is at most the largest amount that was ever in use
-// at once, rounded up to size classes. While that is below kMostWithSpare, kSpare more are kept: an evaluation has few
-// tensors at once, of sizes that take turns, and would map new memory in each layer.
+// glibc either maps and unmaps every large block, so that each step pays for all its pages again, or keeps them in a heap that
+// blocks of varying sizes fragment, so that the peak grows with the number of micro-batches. Here a block goes back to a list
+// of its size class (eight to a doubling), and new memory is mapped only if no idle block fits. After that, idle memory is
+// returned, the longest idle first, until the total is at most the largest amount that was ever in use at once, rounded up to
+// size classes. While that is below kMostWithSpare, kSpare more are kept: an evaluation has few tensors at once, whose sizes
+// alternate, and would otherwise map new memory in each layer.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ void UseBlockAllocator();
 // Gives all idle memory back to the system, as malloc_trim does for malloc's.
 void ReturnIdleBlocks();
 
-// The bytes that it holds now.
+// The bytes that the allocator holds now.
 struct BlockUse {
   size_t in_use = 0, idle = 0, mapped_ever = 0;
 };

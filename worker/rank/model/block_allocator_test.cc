@@ -75,7 +75,7 @@ TEST(BlockAllocator, RaggedBatchesOfOneBudgetMapNothingNewAfterAWhile) {
   EXPECT_EQ(CurrentBlockUse().mapped_ever, after_warm_up) << "seed 18";
 }
 
-// The pattern of an evaluation: few tensors at once, whose sizes take turns.
+// The pattern of an evaluation: few tensors at once, whose sizes alternate.
 TEST(BlockAllocator, SizesThatTakeTurnsMapNothingNew) {
   UseBlockAllocator();
   ReturnIdleBlocks();
@@ -120,7 +120,7 @@ TEST(BlockAllocator, AsksForLargePages) {
   EXPECT_NE(flags.find(" hg "), std::string::npos) << flags;
 }
 
-// oneDNN takes and frees raw memory for both kinds.
+// oneDNN allocates and frees raw memory of both kinds.
 TEST(BlockAllocator, ServesOneDnn) {
   UseBlockAllocator();
   for (const int64_t size : {10, 10000, 1000000}) {

@@ -89,7 +89,7 @@ at::Tensor Activate(const std::string& activation, const at::Tensor& x) {
   if (activation == "silu" || activation == "swish") return at::silu(x);
   if (activation == "tanh") return at::tanh(x);
   if (activation == "sigmoid") return at::sigmoid(x);
-  TORCH_CHECK(activation == "identity", "activation ", activation, " is none of families/read.h");
+  TORCH_CHECK(activation == "identity", "activation ", activation, " is not in families/read.h");
   return x;
 }
 

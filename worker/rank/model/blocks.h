@@ -35,7 +35,7 @@ class Weights {
 
 // weight * x / sqrt(mean(x^2) + epsilon) over the last dimension; float32 inside for bfloat16.
 at::Tensor RmsNorm(const at::Tensor& weight, const at::Tensor& x, double epsilon);
-// A Dense module's, by transformers' name of the activation, or "identity".
+// A Dense module's activation, by transformers' name, or "identity".
 at::Tensor Activate(const std::string& activation, const at::Tensor& x);
 
 // Row of each token within its sequence, int64 [T], counted from pad_token + 1 on; tokens that are pad_token have its

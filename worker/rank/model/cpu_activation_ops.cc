@@ -38,7 +38,7 @@ MUSTER_INLINE void Evaluate(const Floats& x, Floats& value, Floats& derivative) 
     value = x > 0 ? x : Floats{};
     derivative = x > 0 ? Floats{} + 1.0f : Floats{};
   }
-  // A NaN stays one: vectors compare it as false.
+  // Keeps NaN, because comparisons with NaN are false.
   value = x == x ? value : x;
 }
 
@@ -84,9 +84,9 @@ struct Job {
   const SequencePlan& plan;
   int64_t width;  // of the output
   bool gated;
-  const E* d_out;  // backward alone
+  const E* d_out;  // only for the backward
   E* d_x;
-  E* out;  // null: not wanted
+  E* out;  // null: not computed
   int64_t InputWidth() const { return gated ? 2 * width : width; }
 
   // Columns [i, i + count) of x + bias in row r of the input.

@@ -141,7 +141,7 @@ struct AddJob {
   const RowMask& mask;
   const SequencePlan& plan;
   int64_t width;
-  E* sum;  // null: it is `product`, unchanged
+  E* sum;  // null: `product` is the sum already
   P* statistics;
   E* out;
 };

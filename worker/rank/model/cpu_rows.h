@@ -154,8 +154,8 @@ class RowMasks {
   uint64_t key_ = 0;
 };
 
-// Rows are cut into blocks of this many, whatever the number of threads: each block has column sums of its own, which
-// are added in the order of the blocks.
+// Rows are cut into blocks of this many, whatever the number of threads: each block has separate column sums, which are added
+// in the order of the blocks.
 constexpr int64_t kRowsPerBlock = 64;
 inline int64_t BlocksOf(int64_t rows) { return (rows + kRowsPerBlock - 1) / kRowsPerBlock; }
 
@@ -179,7 +179,7 @@ class BlockSums {
       : blocks_(BlocksOf(rows)), vectors_(vectors), width_(width) {
     sums_ = at::empty({blocks_, vectors, width}, options);
   }
-  // Zeroed.
+  // All are 0 at first.
   P* OfBlock(int64_t block) {
     P* sums = sums_.template mutable_data_ptr<P>() + block * vectors_ * width_;
     std::fill_n(sums, vectors_ * width_, P{0});

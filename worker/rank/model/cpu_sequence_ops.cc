@@ -20,8 +20,7 @@ MUSTER_VECTOR_CLONES void SumColumns(const E* rows, int64_t width, int64_t begin
   }
 }
 
-// A thread adds a part of the columns of all rows, in their order: no thread waits for another, and none shares a
-// number.
+// Each thread adds some of the columns of all rows, in order: no thread waits for another, and no number is written by two.
 template <typename P>
 MUSTER_VECTOR_CLONES void AddColumnsToRows(const P* rows, const int64_t* indices, int64_t count, int64_t width,
                                            int64_t begin, int64_t end, P* table) {
@@ -129,7 +128,7 @@ void AddToRows(const at::Tensor& rows, const at::Tensor& indices, at::Tensor& ta
   const int64_t width = table.size(1), count = indices.numel();
   WithElementType(table, "rows", [&](auto zero) {
     using P = ParameterOf<decltype(zero)>;
-    // Whole cache lines to each thread.
+    // Each thread writes whole cache lines.
     constexpr int64_t kColumns = 64;
     const int64_t parts = (width + kColumns - 1) / kColumns;
     const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, count * kColumns));

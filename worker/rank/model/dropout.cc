@@ -54,7 +54,7 @@ constexpr int64_t kElementsPerThread = 32768;  // below it another thread costs 
   }
 }
 
-// A: what T is computed in.
+// A: the type in which numbers of type T are computed.
 template <typename A, typename T>
 [[gnu::always_inline]] inline void ApplyMaskBody(uint64_t key, uint32_t threshold, A scale, int64_t size, const T* x,
                                                  T* out) {

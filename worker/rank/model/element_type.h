@@ -1,4 +1,4 @@
-// From a tensor's type of elements to a type of the compiler.
+// Maps a tensor's element type to a C++ type.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -68,7 +68,7 @@ Encoder::Impl::Impl(EncoderConfig encoder_config, const EncoderOptions& encoder_
 }
 
 // Makes the copies once per update, for all micro-batches: each change of a parameter in place increments its version.
-// Graphs that are kept hold the copies that they were made with.
+// A kept graph holds the copies that it was computed with.
 void Encoder::Impl::RefreshCasts() {
   std::vector<uint32_t> versions;
   for (const Parameter& parameter : parameters) versions.push_back(parameter.value._version());

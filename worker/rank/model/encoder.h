@@ -25,7 +25,7 @@ struct PackedBatch {
   at::Tensor tokens;              // int64 [total], on the encoder's device
   std::vector<int64_t> lengths;   // of each sequence; sum is total
   std::vector<uint32_t> slots;    // global slot of each sequence, the key of its dropout
-  // Tokens at the beginning of each sequence that pooling leaves out (the prompt's); empty: none of any sequence.
+  // Number of tokens at the beginning of each sequence that pooling leaves out (the prompt's); empty: 0 for all.
   std::vector<int64_t> unpooled;
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
 };
@@ -62,8 +62,8 @@ struct EncoderOptions {
   bool bfloat16;
 };
 
-// Not thread-safe, but for one method: Encode may run in several threads at once where it neither builds a graph nor
-// computes in bfloat16.
+// Not thread-safe, with one exception: Encode may run in several threads at once if it neither builds a graph nor computes in
+// bfloat16.
 class Encoder {
  public:
   // From a Hugging Face folder. `config` may override pooling and normalization.
@@ -81,7 +81,7 @@ class Encoder {
 
   const EncoderConfig& config() const;
   const EncoderOptions& options() const;
-  // The trained parameters: with low-rank adaptation the adapters alone, otherwise every tensor in the order of
+  // The trained parameters: with low-rank adaptation only the adapters, otherwise every tensor in the order of
   // EncoderTensors(config), then DenseTensors().
   std::vector<Parameter>& parameters();
   const std::vector<Parameter>& parameters() const;
@@ -104,8 +104,8 @@ class Encoder {
 };
 
 // While it lives, the encoder's weights must not change, and Encode reads copies of them in the order of this processor's
-// products (product/matrix_product.h); embeddings are the same bits. Takes as much memory as the weights of the layers,
-// or none where products do without. Must neither begin nor end while the encoder encodes.
+// products (product/matrix_product.h); embeddings are the same bits. Takes as much memory as the weights of the layers, or none
+// if products need no copies. Must neither begin nor end while the encoder encodes.
 class PackedWeights {
  public:
   explicit PackedWeights(const Encoder& encoder);

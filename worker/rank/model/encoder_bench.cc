@@ -1,4 +1,4 @@
-// Tokens a second of the encoder's forward and backward, MiniLM-sized, in one thread:
+// Tokens per second of the encoder's forward and backward, MiniLM-sized, in one thread:
 // muster-encoder-bench [LENGTH] [TOKENS] [DROPOUT].
 #include <ATen/Parallel.h>
 #include <ATen/ops/randint.h>

@@ -85,7 +85,7 @@ Activation ActivationFrom(std::string_view name) {
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return Activation::kGeluTanh;
   if (name == "relu") return Activation::kRelu;
   if (name == "silu" || name == "swish") return Activation::kSilu;
-  TORCH_CHECK(name == "tanh", "activation ", name, " is none of families/read.h");
+  TORCH_CHECK(name == "tanh", "activation ", name, " is not in families/read.h");
   return Activation::kTanh;
 }
 

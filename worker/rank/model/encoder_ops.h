@@ -1,5 +1,5 @@
-// The row operations of an encoder, forward and backward, one implementation per type of device. An encoder is a fixed
-// sequence of these, of matrix products (at::mm, addmm), and of PackedAttention(): as many operations for every batch.
+// The row operations of an encoder, forward and backward, one implementation per type of device. An encoder is a fixed sequence
+// of these, of matrix products (at::mm, addmm) and PackedAttention(): the same for every batch.
 //
 // Common to all operations:
 // - Tensors are dense (contiguous), are on the implementation's device, and are allocated by the caller. "Rows"
@@ -8,7 +8,7 @@
 //   result is rounded to E once, when it is stored. Where a row is both stored and used further on (the sum before a
 //   norm), the rounded value is what is used, so that the backward sees the forward's numbers.
 // - T rows belong to the sequences of a SequencePlan, in its order. T = plan.rows unless an operation says otherwise.
-// - A tensor that is documented as optional may be undefined: the input is then 0 (a weight: 1), the output not wanted.
+// - A tensor that is documented as optional may be undefined: the input is then 0 (a weight: 1), the output not computed.
 // - Outputs are overwritten. Gradients of parameters ("+=") are added to the former values, which are the sum over the
 //   micro-batches before. Masked gradients are drawn again from the mask's key; no mask is ever stored.
 // - Order of sums: a row's own sums (norms) depend on the row alone. Column sums (gradients of biases and norm weights)
@@ -116,7 +116,7 @@ class EncoderOps {
   virtual void AddColumnSums(const at::Tensor& rows, std::span<at::Tensor> sums) const = 0;
 
   // From hidden E [T, H] to one vector per sequence, out P [S, H], as pooling.h defines the modes; plan.unpooled says
-  // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], for kMax alone: the row of
+  // how many tokens at the beginning of each sequence are left out. `places`, int32 [S, H], only for kMax: the row of
   // the batch that each element comes from (the first of equal ones), -1 where the sequence is left out as a whole.
   virtual void Pool(const at::Tensor& hidden, PoolingMode mode, const SequencePlan& plan, at::Tensor& places,
                     at::Tensor& out) const = 0;

@@ -25,7 +25,7 @@ namespace {
 
 constexpr double kInitialDeviation = 0.02;
 
-// Two normal numbers a Philox block. Source: Box, Muller, "A note on the generation of random normal deviates", 1958.
+// Two normal numbers per Philox block. Source: Box, Muller, "A note on the generation of random normal deviates", 1958.
 at::Tensor NormalTensor(const std::vector<int64_t>& shape, uint64_t key, double deviation = kInitialDeviation) {
   at::Tensor tensor = at::empty(shape, at::kDouble);
   double* out = tensor.mutable_data_ptr<double>();
@@ -49,7 +49,7 @@ at::Tensor Leaf(const at::Tensor& value, at::ScalarType type, at::Device device)
   return value.to(type).to(device).contiguous().detach().set_requires_grad(true);
 }
 
-// The tensors of one file, whatever their order in the model: a large model is read shard by shard.
+// Reads the tensors of one file, which may be anywhere in the model's order: a large model is read shard by shard.
 absl::Status ReadFrom(const std::filesystem::path& folder, const std::string& file,
                       const std::vector<StoredTensor>& stored, at::ScalarType type, at::Device device,
                       std::vector<Parameter>& parameters) {
@@ -106,7 +106,7 @@ absl::StatusOr<std::vector<Parameter>> LoraParameters(const EncoderConfig& confi
   for (size_t i = 0; i < targets.size(); ++i) {
     const std::string name = targets[i].name.substr(0, targets[i].name.rfind('.'));
     const int64_t out = targets[i].shape[0], in = targets[i].shape[1], rank = config.lora.rank;
-    // The deviation of numbers that are uniform within 1 / sqrt(in), as PEFT begins.
+    // The standard deviation of a uniform distribution within 1 / sqrt(in), which is PEFT's initialization.
     const double deviation = 1 / std::sqrt(3.0 * static_cast<double>(in));
     parameters.push_back({name + kLoraDown, Leaf(NormalTensor({rank, in}, MixKey(key, i), deviation), type, device)});
     parameters.push_back({name + kLoraUp, Leaf(at::zeros({out, rank}, type), type, device)});

@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-// The script's uniform().
+// Draws the same numbers as uniform() in the script.
 at::Tensor Uniform(const std::string& name, int64_t size) {
   uint64_t seed = 0;
   for (size_t i = 0; i < name.size(); ++i) seed += (i + 1) * static_cast<uint8_t>(name[i]);
@@ -159,7 +159,7 @@ TEST_P(FamilyCases, Bfloat16IsNearFloat64) {
       results.back().push_back(embeddings);
     }
     double error = 0, size = 0;
-    // Where rounding turns the sign of a number, relu's derivative jumps: there the embeddings alone are near.
+    // If rounding flips the sign of a number, relu's derivative jumps. Then only the embeddings are close.
     const size_t first = config.activation == "relu" ? results[0].size() - 1 : 0;
     for (size_t i = first; i < results[0].size(); ++i) {
       error += (results[1][i].to(at::kDouble) - results[0][i]).square().sum().item<double>();

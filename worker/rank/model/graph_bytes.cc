@@ -18,8 +18,8 @@ Kept KeptByPostNorm(const EncoderConfig& config, uint64_t lse) {
   return {.activations = hidden + layers * (6 * hidden + inner), .statistics = 2 + layers * (4 + lse)};
 }
 
-// What post-norm keeps, with turned q, k, v and both halves of the gated part (2 I), and the cosines and sines of global
-// and local layers.
+// As for post-norm, plus rotated q, k, v, both halves of the gated part (2 I), and the cosines and sines of global and local
+// layers.
 Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers;
   return {.activations = hidden + layers * (6 * hidden + 2 * inner),
@@ -27,7 +27,7 @@ Kept KeptByModernBert(const EncoderConfig& config, uint64_t lse) {
 }
 
 // A layer: the inputs of its norms (2 H) with two numbers per row; queries, keys and values as the product gives them,
-// with a number per head; turned queries and keys, and values; context; and both halves of the gated part (2 I). The
+// with a number per head; rotated queries and keys, and values; context; and both halves of the gated part (2 I). The
 // embeddings. Cosines and sines.
 Kept KeptByQwen3(const EncoderConfig& config, uint64_t lse) {
   const uint64_t hidden = config.hidden_size, inner = config.intermediate_size, layers = config.layers,

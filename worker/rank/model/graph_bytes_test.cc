@@ -1,4 +1,4 @@
-// GraphBytes against what torch's allocator really hands out.
+// Compares GraphBytes with the memory that torch's allocator actually hands out.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>

@@ -32,7 +32,7 @@ NormGradients GradientsOf(const Norm& norm, const at::Tensor& product_bias, Para
           .product_bias = gradients.For(product_bias)};
 }
 
-// What AddNorm added with dropout has the gradient of the sum itself where nothing was dropped.
+// Without dropout, the gradient of AddNorm's product is the gradient of the sum.
 at::Tensor EmptyProductGradient(const RowMask& mask, const at::Tensor& d_sum) {
   return mask.active() ? at::empty_like(d_sum) : at::Tensor();
 }

@@ -7,7 +7,7 @@
 
 namespace muster {
 
-// From token ids to x, and to what the first attention reads. Outputs: x [T, H] and the product of the `next` weights.
+// Computes x from token ids, and the input of the first attention. Outputs: x [T, H] and the product of the `next` weights.
 class EmbeddingSegment final : public Segment {
  public:
   at::Tensor words, positions, types;  // tables; the last two may be undefined
@@ -28,8 +28,8 @@ class EmbeddingSegment final : public Segment {
   bool IsTrained() const;
 };
 
-// From the context of a layer's attention, and x, to x after the layer, and to what the next attention reads. Inputs:
-// context, x. Outputs: x and the product of the `next` weights; of the last layer its hidden states alone.
+// Computes x after a layer from x and the context of its attention, and the input of the next attention. Inputs: context, x.
+// Outputs: x and the product of the `next` weights; for the last layer only its hidden states.
 //   sum1 = x + dropout(attention_output context);   normed1 = norm1(sum1)
 //   inside = dropout(f(inner normed1))               (gated: f(a) * b)
 //   sum2 = (pre_norm ? sum1 : normed1) + dropout(output inside);   normed2 = norm2(sum2)
@@ -42,8 +42,8 @@ class LayerSegment final : public Segment {
   Activation activation = Activation::kGelu;
   bool gated = false, pre_norm = false;
   int64_t index = 0;
-  // ModernBERT's dropout sites: attention's output with attention's rate, and inside the feed-forward part instead of
-  // after.
+  // ModernBERT's dropout sites: attention's output with attention's rate, and inside the feed-forward part instead of after
+  // it.
   bool drops_inside = false;
 
   ParameterLists Parameters() const override;
@@ -66,7 +66,7 @@ struct Segments {
   c10::intrusive_ptr<EmbeddingSegment> embeddings = c10::make_intrusive<EmbeddingSegment>();
   std::vector<c10::intrusive_ptr<LayerSegment>> layers;
 
-  // For Layers::Products(). Replaces all segments by copies first, so that graphs that are kept hold on to theirs.
+  // For Layers::Products(). Replaces all segments with copies first, so that kept graphs still hold the old ones.
   std::vector<Linear*> NewProducts();
 };
 

@@ -1,4 +1,4 @@
-// The computation of a family between token ids and pooling. One file per kind of layer; blocks.h holds what they share.
+// The computation of a family between token ids and pooling. One file per kind of layer; their common parts are in blocks.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,8 +17,8 @@ class Layers {
   virtual ~Layers() = default;
   // The last hidden states [T, hidden_size] of a packed batch, with a graph where gradients are enabled.
   virtual at::Tensor Run(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan) const = 0;
-  // Its products, whose copies in other types and orders the encoder keeps up to date. Those that kept graphs were made
-  // with stay as they are: each call gives new ones.
+  // The products of the layers; the encoder updates their copies in other types and orders. Each call returns new products, so
+  // those in kept graphs do not change.
   virtual std::vector<Linear*> Products() = 0;
 };
 

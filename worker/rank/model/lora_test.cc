@@ -22,7 +22,7 @@ std::unique_ptr<Encoder> MakeAdapted(EncoderConfig config, std::vector<std::stri
   return Encoder::Random(config, 1, options).value();
 }
 
-// B begins as 0: here it is as after some steps.
+// B is 0 before training. Gives it values as after some steps.
 void FillUps(Encoder& encoder) {
   const at::NoGradGuard no_grad;
   for (Parameter& parameter : encoder.parameters()) {

@@ -1,4 +1,4 @@
-// bfloat16 over float32 masters: the encoder is compared with its own float32 by what rounding allows.
+// bfloat16 over float32 masters: compares the encoder with itself in float32, within what rounding allows.
 #include "worker/rank/model/mixed.h"
 
 #include <ATen/ATen.h>
@@ -93,7 +93,7 @@ TEST(EncoderInBfloat16, SeesEveryChangeOfItsParametersAndKeptGraphsDoNot) {
   EXPECT_TRUE(at::equal(pair.mixed->Encode(batch, {}), before));
 }
 
-// Sums over micro-batches are float32: many equal parts must add up to as many times one part.
+// Sums over micro-batches are float32: n equal parts must add up to n times one part.
 TEST(EncoderInBfloat16, GradientsOfMicroBatchesAddUpInFloat32) {
   EncoderConfig config = SmallConfig();
   config.layers = 1;

@@ -10,7 +10,7 @@ namespace muster {
 
 ParameterGradients::ParameterGradients(std::span<const at::Tensor> parameters)
     : parameters_(parameters), sums_(parameters.size()) {
-  // Which nodes are asked for: under backward(), all.
+  // The nodes whose gradients are requested: all of them under backward().
   const auto* asked = torch::autograd::get_current_graph_task_exec_info();
   direct_ = asked != nullptr && asked->empty();
 }

@@ -10,8 +10,8 @@ namespace muster {
 
 // Serves one call of a backward, on its thread. Under torch::autograd::backward() a parameter that has a gradient (of
 // FlatGradients) is added to directly: neither a temporary nor a second pass over it. Under grad(), which asks for
-// separate gradients, or if there is none yet, sums are returned to autograd. Autograd's node that would add to
-// the parameter runs in both cases, with nothing to add in the first: its hooks run when a gradient is complete.
+// separate gradients, or if there is none yet, sums are returned to autograd. In both cases autograd's node for the parameter
+// runs (in the first with nothing to add), so that its hooks run when the gradient is complete.
 class ParameterGradients {
  public:
   // `parameters` outlive this.

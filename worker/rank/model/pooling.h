@@ -1,4 +1,4 @@
-// From the hidden states of tokens to one vector per sequence, as sentence-transformers' Pooling does.
+// Reduces the hidden states of tokens to one vector per sequence, like sentence-transformers' Pooling.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// [T, hidden] → [sequences, hidden]; float32 of bfloat16. The plan's `unpooled` tokens at the beginning of each
+// [T, hidden] → [sequences, hidden]; float32 if the input is bfloat16. The plan's `unpooled` tokens at the beginning of each
 // sequence (the prompt's) are left out; a sequence of which nothing is left is 0. With cls, the first token that is
 // left is taken; weights of the weighted mean count from the sequence's own first token, and `last` is not affected.
 // Differentiable.

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// The parameters of a function: all whose gradients it gives, and those of them that it reads itself.
+// The parameters of a function: all those whose gradients it computes, and among them those that it reads.
 struct ParameterLists {
   std::vector<at::Tensor> all, read;
   void Append(const at::Tensor& parameter, bool is_read = true) {
@@ -25,7 +25,7 @@ struct ParameterLists {
 struct Linear {
   std::vector<Affine> masters;
   Affine cast;  // of all masters, in bfloat16; undefined where the encoder does not compute in it
-  // Copies of the masters' weights, which do not change meanwhile, by PackRightFactor. Empty: none.
+  // Copies of the masters' weights by PackRightFactor, valid while the weights do not change. Empty: none.
   std::vector<at::Tensor> packed;
 
   // The trained adapter of a master whose weight is fixed: adds scale * up down to it. Undefined: no adapter.
@@ -44,12 +44,12 @@ struct Linear {
 // Makes the copies in bfloat16 again.
 void RefreshCast(Linear& linear);
 
-// Makes `packed`, in float32 alone.
+// Makes `packed`; only in float32.
 void PackWeights(Linear& linear);
 
 // x [T, in] times the weights, side by side: [T, OutputSize()], without the biases. Builds no graph.
 at::Tensor Multiply(const Linear& linear, const at::Tensor& x);
-// With the biases.
+// The same, plus the biases.
 at::Tensor MultiplyAddBias(const Linear& linear, const at::Tensor& x);
 
 // The gradients of the weights and adapters, not of the biases, which belong to the operation that adds them. d_out: of

@@ -29,8 +29,7 @@ class Qwen3Layers final : public Layers {
   std::vector<at::Tensor> query_norms_, key_norms_;  // of each layer
 };
 
-// transformers drops attention probabilities alone. The other places are those of BERT, for a job that sets
-// model.dropout.
+// transformers applies dropout only to attention probabilities. A job that sets model.dropout also gets it where BERT has it.
 Qwen3Layers::Qwen3Layers(const EncoderConfig& config, const Weights& weights, bool bfloat16) : config_(config) {
   const auto in_layer = [](int64_t layer, const char* name) { return "layers." + std::to_string(layer) + "." + name; };
   const auto norm = [&](const std::string& name) {

@@ -11,7 +11,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// `sign` -1 turns back, which is the gradient.
+// `sign` -1 rotates back, which computes the gradient.
 at::Tensor Turned(const at::Tensor& rows, const at::Tensor& cosines, const at::Tensor& sines, int64_t heads,
                   int64_t head_size, double sign) {
   at::Tensor out = rows.clone(at::MemoryFormat::Contiguous);

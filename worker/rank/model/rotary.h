@@ -1,4 +1,4 @@
-// Rotary positions. Source: Su et al., "RoFormer", arXiv 2104.09864; halves of a head are turned, as in transformers.
+// Rotary positions. Source: Su et al., "RoFormer", arXiv 2104.09864; pairs are (i, i + d / 2), as in transformers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@ struct Rotary {
 // Angles are float32, as in transformers: a model was trained with their roundings. `type`: of the tables.
 Rotary MakeRotary(double theta, int64_t head_size, const SequencePlan& plan, at::ScalarType type, at::Device device);
 
-// Turns the first `heads` heads of each row of [T, width], and leaves the rest. Differentiable; keeps the tables alone.
+// Rotates the first `heads` heads of each row of [T, width], and copies the rest. Differentiable; keeps only the tables.
 at::Tensor Rotate(const at::Tensor& rows, const Rotary& rotary, int64_t heads, int64_t head_size);
 
 }  // namespace muster

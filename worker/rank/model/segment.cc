@@ -41,7 +41,7 @@ struct SegmentFunction : torch::autograd::Function<SegmentFunction> {
                                             {saved.begin(), saved.begin() + used}, wanted, gradients);
     const variable_list returned = gradients.Returned();
     result.insert(result.end(), returned.begin(), returned.end());
-    result.insert(result.end(), 3, at::Tensor());  // of the arguments that are no tensors
+    result.insert(result.end(), 3, at::Tensor());  // for the three arguments that are not tensors
     return result;
   }
 };

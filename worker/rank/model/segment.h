@@ -23,10 +23,10 @@ struct SegmentCall : torch::CustomClassHolder {
   at::Tensor tokens, positions;  // int64 [T]; the second: rows of the table of positions, where there is one
 };
 using SegmentCallPtr = c10::intrusive_ptr<SegmentCall>;
-// Of the calling thread's grad mode, which stays for the whole Encode.
+// Reads the calling thread's grad mode, which must not change during Encode.
 SegmentCallPtr MakeCall(const at::Tensor& tokens, const Dropout& dropout, const SequencePlanPtr& plan);
 
-// Immutable once a graph of it exists: where copies of weights in bfloat16 are made again, they belong to a new segment.
+// Immutable after a graph refers to it: new bfloat16 copies of the weights belong to a new segment.
 class Segment : public torch::CustomClassHolder {
  public:
   // The parameters that the backward adds gradients to. Those that it reads must not change before it, as autograd checks.
@@ -34,15 +34,15 @@ class Segment : public torch::CustomClassHolder {
   // Sets `kept` to the tensors that Backward needs, if there will be one: inputs, outputs and others. Builds no graph.
   virtual std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& inputs, const SegmentCall& call,
                                           std::vector<at::Tensor>& kept) const = 0;
-  // Gradients of the inputs from those of the outputs, which it may overwrite. `wanted`, per input: an undefined
-  // gradient will do where it is false.
+  // Computes the gradients of the inputs from those of the outputs, which it may overwrite. If `wanted` is false for an input,
+  // its gradient may be undefined.
   virtual std::vector<at::Tensor> Backward(const std::vector<at::Tensor>& d_outputs, const SegmentCall& call,
                                            const std::vector<at::Tensor>& kept, const std::vector<bool>& wanted,
                                            ParameterGradients& gradients) const = 0;
 };
 using SegmentPtr = c10::intrusive_ptr<Segment>;
 
-// Forward, with a graph where gradients are enabled and something requires one.
+// Runs Forward. Builds a graph if gradients are enabled and an input or parameter requires one.
 std::vector<at::Tensor> RunSegment(const SegmentPtr& segment, const std::vector<at::Tensor>& inputs,
                                    const SegmentCallPtr& call);
 

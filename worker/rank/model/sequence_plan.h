@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Consecutive sequences of one length: rows [first_row, first_row + count * length) are a dense [count, length].
+// Consecutive sequences of one length: rows [first_row, first_row + count * length) form a dense [count, length].
 struct Run {
   int64_t first_row = 0;
   int64_t first_sequence = 0;
@@ -29,8 +29,8 @@ struct SequencePlan : torch::CustomClassHolder {
   AttentionKeys attention_keys = AttentionKeys::kSequence;
   std::vector<int64_t> unpooled;             // tokens at the beginning of each that pooling leaves out; or empty
   at::Tensor positions;                      // int64 [rows], on the batch's device: of each token in its sequence
-  // The same for kernels of a GPU; undefined on the CPU. First rows with `rows` at the end: [sequences + 1], int64 and,
-  // for flash attention, int32; the bits of the keys, and `unpooled` where there are any: int64 [sequences].
+  // The same values as tensors for GPU kernels; undefined on the CPU. First rows, with `rows` at the end: [sequences + 1],
+  // int64 and, for flash attention, int32; the bits of the keys, and `unpooled` where there are any: int64 [sequences].
   at::Tensor device_first_rows, device_first_rows_int32, device_keys, device_unpooled;
 };
 using SequencePlanPtr = c10::intrusive_ptr<SequencePlan>;

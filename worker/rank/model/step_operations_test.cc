@@ -1,5 +1,5 @@
-// How many operations an encoder's step is made of. On a GPU each is a launch, so their number, for any lengths, is
-// part of what makes the step fast; the sequence is the CPU's.
+// Counts the operations of an encoder's step. On a GPU each is a launch, so a fixed small number, for any lengths, makes the
+// step fast. Both devices run the same sequence, so the CPU's is counted.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
@@ -17,7 +17,7 @@
 namespace muster {
 namespace {
 
-// They only describe memory.
+// These only create views.
 const std::set<std::string, std::less<>> kFree = {"aten::alias",      "aten::as_strided", "aten::contiguous",
                                                   "aten::detach",     "detach",           "aten::empty",
                                                   "aten::empty_like", "aten::expand",     "aten::empty_strided",
@@ -25,7 +25,7 @@ const std::set<std::string, std::less<>> kFree = {"aten::alias",      "aten::as_
                                                   "aten::select",     "aten::slice",      "aten::squeeze",
                                                   "aten::t",          "aten::transpose",  "aten::unsqueeze",
                                                   "aten::view",       "aten::flatten",    "aten::_reshape_alias"};
-// On a GPU they wait for it.
+// These wait for a GPU.
 const std::set<std::string, std::less<>> kWaiting = {"aten::item",       "aten::_local_scalar_dense", "aten::nonzero",
                                                      "aten::is_nonzero", "aten::masked_select",       "aten::equal"};
 
@@ -33,7 +33,7 @@ struct Counts {
   int64_t operations = 0, waiting = 0;
   std::map<std::string, int> by_name;
 };
-Counts* counts = nullptr;  // of the calls in progress, which are this thread's
+Counts* counts = nullptr;  // for the calls in progress, which belong to this thread
 int depth = 0;
 
 struct Entered : at::ObserverContext {
@@ -84,7 +84,7 @@ Step StepOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, do
   return step;
 }
 
-// The operations of PackedAttention() alone.
+// Only the operations of PackedAttention().
 Step AttentionOf(const EncoderConfig& config, const std::vector<int64_t>& lengths, double dropout) {
   const PackedBatch batch = RandomBatch(config, lengths, 1);
   const SequencePlanPtr plan = MakeSequencePlan(batch, {.attention = dropout, .seed = 1, .step = 1});
@@ -94,7 +94,7 @@ Step AttentionOf(const EncoderConfig& config, const std::vector<int64_t>& length
   step.forward = CountOf([&] { out = PackedAttention(qkv, {.heads = config.heads}, DropoutRate(dropout), 0, plan); });
   qkv.mutable_grad() = at::zeros_like(qkv);
   const at::Tensor gradient = at::ones_like(out);
-  // Less the addition to the leaf.
+  // Without the addition to the leaf.
   step.backward = CountOf([&] { torch::autograd::backward({out}, {gradient}); });
   step.backward.operations -= step.backward.by_name["aten::add_"];
   return step;
@@ -125,7 +125,7 @@ TEST(StepOperations, ALayerTakesAsManyForAnyLengths) {
               << equal.backward << " backward\n";
     EXPECT_EQ(ragged.forward, equal.forward);
     EXPECT_EQ(ragged.backward, equal.backward);
-    // One each is left for attention: 12 and 20 in all.
+    // Attention takes one more each: 12 and 20 in all.
     EXPECT_LE(equal.forward, 11);
     EXPECT_LE(equal.backward, 19);
   }
@@ -150,14 +150,14 @@ TEST(StepOperations, WhatIsAroundTheLayersTakesAsManyForAnyLengths) {
 TEST(StepOperations, WeightGradientsAreAddedByTheProducts) {
   at::set_num_threads(1);
   EncoderConfig config = SmallConfig();
-  config.normalize = false;  // torch's own
+  config.normalize = false;  // torch would normalize with several operations
   const Step step = StepOf(config, {3, 3, 5}, 0.1);
   for (const char* name : {"aten::add", "aten::add_", "aten::zeros_like"}) {
     EXPECT_FALSE(step.backward.by_name.contains(name)) << name;
   }
 }
 
-// grad() returns separate gradients, whatever the parameters hold; backward() adds the same numbers to them.
+// grad() returns separate gradients even if parameters hold some already; backward() adds the same numbers to those.
 TEST(StepOperations, GradLeavesTheGradientsOfParametersAlone) {
   const auto encoder = Encoder::Random(SmallConfig(), 1, at::kDouble).value();
   std::vector<at::Tensor> values;

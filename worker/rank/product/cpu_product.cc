@@ -1,5 +1,5 @@
 // The inner loop keeps a tile of `out` in registers: kRows rows of kVectors vectors. One row block of `a` at a time
-// stays in the first-level cache, kRows * kProductDepth. The part of `b` that it meets, kWidest wide, stays in the
+// stays in the first-level cache, kRows * kProductDepth. The part of `b` that is multiplied with it, kWidest wide, stays in the
 // second level for all rows that a thread computes. Both are copied there in the order in which they are read.
 #include "worker/rank/product/cpu_product.h"
 
@@ -26,8 +26,8 @@ constexpr int kRows = Registers64::kRows, kVectors = Registers64::kVectors;  // 
 constexpr int64_t kPanel = kVectors * kLanes;                                // columns of a tile
 // Columns of `b` for which a thread computes all its rows before the next.
 constexpr int64_t kWidest = 12 * kPanel;
-// Rows of `b` ahead that are loaded into the first-level cache. Panels follow each other, so beyond the
-// end of one are the first rows of the next.
+// Rows of `b` ahead that are loaded into the first-level cache. Panels are contiguous, so reading past the end of one loads the
+// first rows of the next.
 constexpr int64_t kPrefetched = 16;
 constexpr int64_t RowBlocks(int64_t rows) { return (rows + kRows - 1) / kRows; }
 
@@ -117,7 +117,7 @@ MUSTER_INLINE void CopyRows(const ProductJob& job, int64_t first, int64_t begin,
   }
 }
 
-// The position of a piece of the product. `b`: the panel at rows from `begin` on.
+// Where a piece of the product is. `b`: the panel, from row `begin` on.
 struct Piece {
   int64_t first_row, first_column, begin, depth;
   const float* a;
@@ -218,11 +218,11 @@ MUSTER_AVX512 void Compute(const Shared& shared, int64_t begin, int64_t end) { C
 
 int64_t PanelsOf(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
 
-// Packs the panels and computes the units, on this thread and others that call Work(). Guided: a thread that asks for
-// units takes its share of half of what is left, so that it asks seldom, and all end together.
+// Packs the panels and computes the units, on this thread and others that call Work(). Guided schedule: a thread takes half of
+// the remaining units, divided by the number of threads, so that it asks rarely and all threads end together.
 class SharedWork {
  public:
-  // `packed`: where the panels are packed to; null: they are.
+  // `packed`: memory for the packed panels; null: they are packed already.
   SharedWork(const Shared& shared, float* packed, int64_t threads)
       : shared_(shared),
         packed_(packed),
@@ -237,7 +237,7 @@ class SharedWork {
            packed_ + panel * kPanel * shared_.depth);
       done_.fetch_add(1, std::memory_order_release);
     }
-    // Another thread still packs its last panel: waiting is shorter than a second wake-up of all threads.
+    // Another thread still packs its last panel. Spinning takes less time than waking all threads again.
     while (done_.load(std::memory_order_acquire) < panels_) std::this_thread::yield();
     for (int64_t begin = next_unit_.load(); begin < units_;) {
       const int64_t end_unit = std::min(units_, begin + std::max<int64_t>(1, (units_ - begin) / sharing_));

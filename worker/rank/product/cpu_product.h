@@ -1,4 +1,4 @@
-// Products of float32 matrices by kernels of our own, for processors with AVX-512 that MKL serves by code for AVX2.
+// Our own kernels for products of float32 matrices, for AVX-512 processors on which MKL uses only AVX2.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +28,15 @@ bool CanRunOwnProducts();
 // processor and on nothing else, since two kinds of kernels round differently.
 bool UsesOwnProducts();
 
-// On the threads of at::parallel_for. A row of `out` is the same bits whatever the other rows are, and however many
+// Runs on the threads of at::parallel_for. A row of `out` is the same bits whatever the other rows are, and however many
 // threads compute: products along `depth` are summed in ascending order within blocks of kProductDepth, and the sums of
 // the blocks are added to `out` in ascending order. Only where CanRunOwnProducts().
 void OwnProduct(const ProductJob& job);
 
 inline constexpr int64_t kProductDepth = 512;
 
-// Copies `b` in the order in which products read it, for many products with the same `b`: otherwise each makes the copy.
-// The bits of a product do not depend on it. On the threads of at::parallel_for.
+// Copies `b` in the order in which products read it. This saves work if many products have the same `b`, because each makes the
+// copy otherwise. The bits of a product do not depend on it. Runs on the threads of at::parallel_for.
 void PackRightFactor(const Matrix& b, int64_t depth, int64_t columns, float* to);
 int64_t PackedRightFactorSize(int64_t depth, int64_t columns);  // in floats
 

@@ -45,7 +45,7 @@ double ErrorOf(const at::Tensor& own, const at::Tensor& a, const at::Tensor& b, 
   return ((own.to(at::kDouble) - exact).abs() / size).max().item<double>();
 }
 
-// Tiles, panels and blocks that are not full, in all directions.
+// Partly filled tiles, panels and blocks, in all directions.
 TEST_F(Products, OfEveryFormAndSizeAreTheExactOnes) {
   const std::array<int64_t, 3> sizes[] = {{1, 1, 1},     {11, 31, 17},  {12, 32, 16},     {13, 33, 512},
                                           {25, 385, 40}, {50, 48, 513}, {100, 400, 1100}, {7, 5, 5000}};
@@ -138,7 +138,7 @@ TEST(MatrixProduct, OfAnyTypeAndStrideIsTorchs) {
   }
 }
 
-// Without OpenMP in a file's options at::parallel_for is a loop on one thread, and nothing else tells.
+// If a file is compiled without OpenMP, at::parallel_for runs on one thread, and only this test notices.
 TEST(ParallelFor, RunsOnAllThreads) {
   at::set_num_threads(2);
   std::atomic<int> arrived = 0;

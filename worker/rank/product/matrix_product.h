@@ -12,8 +12,8 @@ void MultiplyInto(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bi
 // out += a b.
 void AddProductTo(const at::Tensor& a, const at::Tensor& b, at::Tensor& out);
 
-// A copy of `b` that makes many products with it cheaper, while it does not change; the same bits come out. Undefined where
-// products of this type on this processor do without.
+// A copy of `b` that makes repeated products with it cheaper, valid while `b` does not change. Results have the same bits.
+// Undefined if products of this type on this processor need no copy.
 at::Tensor PackRightFactor(const at::Tensor& b);
 
 // Computes either with the kernels of cpu_product.h, whose requirements on processor, type and strides must be met.

@@ -1,5 +1,5 @@
-// Compares products of an encoder's shapes by our own kernels with torch's, in turns, after the processor's peak, which
-// bounds both: muster-product-bench [THREADS] [REPEATS]. It also says whether the encoder uses them on this processor.
+// Compares our kernels with torch's on products of an encoder's shapes, alternating, after it measures the processor's peak:
+// muster-product-bench [THREADS] [REPEATS]. It also says whether the encoder uses them on this processor.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -32,7 +32,7 @@ double MedianSeconds(std::vector<double> seconds) {
 using Clock = std::chrono::steady_clock;
 double SecondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-constexpr int kChains = 12;  // independent sums: more than the latency of a multiply-add hides
+constexpr int kChains = 12;  // independent sums, enough to hide the latency of a multiply-add
 
 // Multiply-adds that read nothing but registers.
 template <typename Vector>
@@ -131,7 +131,7 @@ void Measure(const Shape& shape, int repeats) {
 }  // namespace muster
 
 int main(int argc, char** argv) {
-  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // as muster-rank
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // as in muster-rank
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
   at::set_num_threads(threads);
   muster::MeasurePeak(threads);

@@ -105,7 +105,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& con
   return batch;
 }
 
-// Unsigned numbers of so many bytes each.
+// Unsigned numbers of `bytes` bytes each.
 template <size_t kBytes>
 void ReadLittleEndian(const std::string& bytes, std::span<int64_t> numbers) {
   const auto* next = reinterpret_cast<const uint8_t*>(bytes.data());

@@ -20,12 +20,12 @@ struct StepBatch {
   int64_t query_count = 0, passage_count = 0;
   std::vector<PackedBatch> micro_batches;  // the sequences that this rank encodes
   int64_t row_begin = 0, row_end = 0;
-  RowEdges positives, ignored;  // of own rows
+  RowEdges positives, ignored;  // of this rank's rows
   std::vector<double> positive_weights, row_weights;
   double total_weight = 0;
   uint64_t plan_digest = 0;
   bool epoch_end = false;
-  std::vector<uint64_t> query_digests;  // of own rows
+  std::vector<uint64_t> query_digests;  // of this rank's rows
   int64_t tokens = 0;                   // own
   std::shared_ptr<StreamEvent> uploaded;  // the micro-batches' tokens are on the device; null: nothing had to be uploaded
 };
@@ -39,7 +39,7 @@ absl::StatusOr<StepBatch> HostBatchFromShare(const muster::internal::v1::StepSha
                                              bool pinned);
 // Starts to copy the tokens to the device, concurrently with the step in progress.
 void Upload(StepBatch& batch, Streams& streams);
-// The work that the calling thread asks for from now on sees them.
+// Makes the uploaded tokens visible to work that the calling thread enqueues from now on.
 void AwaitUpload(const StepBatch& batch, Streams& streams);
 
 // Slots must be below `slots`. INVALID_ARGUMENT that names the field.

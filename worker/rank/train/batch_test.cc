@@ -110,7 +110,7 @@ TEST(Upload, TheStepReadsTokensOnlyAfterTheEventOfTheirUpload) {
   EXPECT_EQ(streams.reads(), batch->micro_batches.size());
 }
 
-// Checks that the double notices a missing event.
+// Checks that the test double notices a missing event.
 TEST(Upload, AWaitForTheEventOfAnotherStreamIsFound) {
   testing_streams::RecordingStreams streams;
   auto batch = HostBatchFromShare(Good(), ProblemConfig(), /*pinned=*/false);

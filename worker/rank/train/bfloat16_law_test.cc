@@ -34,7 +34,7 @@ TEST(StepInBfloat16, IsNearFloat32OnAnyNumberOfRanksKeptOrReplayed) {
                                           {at::kFloat, at::kCPU, /*in_bfloat16=*/true});
         const double distance = LargestRelativeDistance(outcomes[0].gradients, single.gradients);
         std::cout << "dropout " << dropout << (matryoshka ? ", matryoshka" : "") << ", " << world_size << " ranks, " << KeepName(keep) << ": loss "
-                  << outcomes[0].loss << " beside " << single.loss << ", gradients " << distance << "\n";
+                  << outcomes[0].loss << ", one rank: " << single.loss << ", gradients " << distance << "\n";
         EXPECT_NEAR(outcomes[0].loss, single.loss, 1e-2 * single.loss);
         EXPECT_LT(distance, 0.05);
         for (const StepGradients& other : outcomes) {

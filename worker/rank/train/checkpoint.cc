@@ -30,7 +30,7 @@ constexpr char kOptimizer[] = "optimizer.safetensors", kBest[] = "best.safetenso
 Json JsonFrom(const TrainingCursor& cursor) {
   std::string untrained;
   if (cursor.untrained.has_value()) {
-    (void)google::protobuf::util::MessageToJsonString(*cursor.untrained, &untrained);  // fails for an Any alone
+    (void)google::protobuf::util::MessageToJsonString(*cursor.untrained, &untrained);  // can only fail for an Any
   }
   return {{"untrained", untrained.empty() ? Json() : Json::parse(untrained)},
           {"format", 1},
@@ -71,7 +71,7 @@ absl::StatusOr<TrainingCursor> CursorFrom(const std::string& text) {
                        .applied = {ledger.at("queries").get<uint64_t>(), ledger.at("sum").get<uint64_t>()},
                        .whole = ledger.at("whole").get<bool>()};
     } else {
-      cursor.ledger.whole = false;  // written by a version without ledgers: the current epoch cannot be judged
+      cursor.ledger.whole = false;  // written by a version without ledgers, so the current epoch is not checked
     }
     if (!json.at("best_metric").is_null()) cursor.best_metric = json["best_metric"].get<double>();
     if (!json.at("untrained").is_null() &&
@@ -102,7 +102,7 @@ void CopyPastCaches(void* to, const void* from, size_t bytes) {
   std::memcpy(target, source, bytes);
 }
 
-// Tensors on the host for values like `from`'s. Those that fit already stay.
+// Makes host tensors with the shapes of `from`. Reuses those that fit.
 void Allocate(const std::vector<Parameter>& from, std::vector<Parameter>& copies) {
   copies.resize(from.size());
   for (size_t i = 0; i < from.size(); ++i) {
@@ -141,7 +141,7 @@ absl::StatusOr<std::vector<Parameter>> ReadTensors(const std::filesystem::path& 
   return tensors;
 }
 
-// In the specifications of old checkpoints, an enumeration's default is 0 or absent. The digest has to equal theirs.
+// Old checkpoints have an enumeration's default as 0 or absent in their specification. The digest must match both.
 void ClearDefaultEnumerations(muster::v1::JobSpec& spec) {
   using namespace muster::v1;  // NOLINT: the enumerations' values
   if (spec.precision() == PRECISION_AUTO) spec.clear_precision();

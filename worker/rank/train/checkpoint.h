@@ -1,4 +1,4 @@
-// Everything that resuming to the same bytes needs, as a folder: model.safetensors, optimizer.safetensors, state.json,
+// A checkpoint is a folder with everything that bitwise resume needs: model.safetensors, optimizer.safetensors, state.json,
 // and best.safetensors once an evaluation has chosen one.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace muster {
 
 // The position of a training run.
 struct TrainingCursor {
-  uint64_t step = 0;  // steps done: the next step to take
+  uint64_t step = 0;  // steps done, which is also the index of the next step
   uint64_t total_steps = 0;
   uint64_t seed = 0;
   std::string spec_digest;
@@ -31,8 +31,8 @@ struct TrainingCursor {
   SampleLedger ledger;                              // of the epoch under way
 };
 
-// A note for an attempt with `now` threads per rank that continues from a checkpoint of an attempt with `before`: another
-// number of threads or ranks sums in another order. Empty if they are equal.
+// A note for an attempt with `now` threads per rank that continues from a checkpoint of an attempt with `before`: with another
+// number of threads or ranks, sums are in another order. Empty if they are equal.
 std::string RoundingNote(const std::vector<uint32_t>& before, const std::vector<uint32_t>& now);
 
 // Digest of everything that decides the update: the specification without resources and checkpoints, and its resolved names.
@@ -48,18 +48,18 @@ std::vector<Parameter> CopyParameters(const std::vector<Parameter>& parameters);
 // changed then.
 absl::Status AssignParameters(const std::vector<Parameter>& values, std::vector<Parameter>& parameters);
 
-// A training state as it is at one moment: Take copies it, WriteTo may run on another thread while training continues. Keeps
+// A snapshot of the training state: Take copies it; WriteTo may run on another thread while training continues. Keeps
 // its buffers on the host for the next copy: 12 bytes per parameter. Not thread-safe.
 class CheckpointCopy {
  public:
-  // Reserve allocates what the copies need. Touch writes into it, so that the first Take finds memory that the kernel has
-  // handed over already; any thread may call it, before that Take.
+  // Reserve allocates memory for the copies. Touch writes to it, so that the first Take causes no page faults; any thread may
+  // call it, before that Take.
   void Reserve(const Encoder& encoder, const AdamW& optimizer);
   void Touch();
   // `best`: empty if there is none yet. Its tensors are referred to, not copied: nobody writes into them.
   void Take(const Encoder& encoder, const AdamW& optimizer, const TrainingCursor& cursor,
             const std::vector<Parameter>& best);
-  // Into `folder`, which is made.
+  // Writes into `folder`, which it creates.
   absl::Status WriteTo(const std::filesystem::path& folder) const;
 
  private:
@@ -71,7 +71,7 @@ struct RestoredCheckpoint {
   TrainingCursor cursor;
   std::vector<Parameter> best;
 };
-// The file of a checkpoint that has the parameters that are trained, under the names that an encoder gives them.
+// The file of a checkpoint that holds the trained parameters, under the encoder's names.
 inline constexpr char kCheckpointModelFile[] = "model.safetensors";
 // The files that a checkpoint's manifest must name. Without one of them the checkpoint is damaged.
 std::vector<std::string> RequiredCheckpointFiles();

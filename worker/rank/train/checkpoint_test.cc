@@ -105,7 +105,7 @@ TEST_P(AdaptedCheckpoint, AResumedRunHasTheBytesOfAnUndisturbedOne) {
   const auto folder = Scratch();
   ASSERT_TRUE(Write(folder, first, {.step = 3, .total_steps = 6, .spec_digest = "d"}, {}).ok());
   EncoderConfig other = Config();
-  other.lora.seed = 4;  // A is the checkpoint's, and is not drawn again
+  other.lora.seed = 4;  // A comes from the checkpoint, and is not drawn again
   Training second = Make(other);
   ASSERT_NE(ParameterDigest(second.encoder->parameters()), ParameterDigest(Make().encoder->parameters()));
   const auto restored = RestoreCheckpoint(folder, "d", *second.encoder, second.trainer.optimizer());
@@ -163,14 +163,14 @@ TEST_P(AdaptedCheckpoint, TrainingLeavesTheBytesOfTheModelItselfAlone) {
   }
 }
 
-// An encoder that reads both ways, and one that reads forwards.
+// A bidirectional encoder and a causal one.
 INSTANTIATE_TEST_SUITE_P(Families, AdaptedCheckpoint, testing::Combine(testing::Values("bert", "qwen3"), testing::Bool()),
                          [](const auto& info) {
                            return absl::StrCat(std::get<0>(info.param),
                                                std::get<1>(info.param) ? "_bfloat16" : "_float32");
                          });
 
-// The contents of a file that is not as it was written.
+// Contents of a damaged file.
 struct Damage {
   const char* name;
   std::function<void(const std::filesystem::path& folder)> make;
@@ -211,7 +211,7 @@ TEST(Checkpoint, AFaultOfTheHostOrAnotherVersionIsNotDamage) {
     return RestoreCheckpoint(folder, digest, *run.encoder, run.trainer.optimizer()).status().code();
   };
   EXPECT_EQ(code_of("e"), absl::StatusCode::kFailedPrecondition);
-  std::filesystem::remove(folder / "model.safetensors");  // by somebody who empties temporary folders
+  std::filesystem::remove(folder / "model.safetensors");  // as by a cleanup of temporary folders
   EXPECT_EQ(code_of("d"), absl::StatusCode::kNotFound);
   std::filesystem::create_directory(folder / "model.safetensors");
   EXPECT_NE(code_of("d"), absl::StatusCode::kDataLoss);

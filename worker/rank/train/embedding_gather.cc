@@ -45,7 +45,7 @@ void EmbeddingGather::Encoded(int64_t rows) {
 absl::StatusOr<at::Tensor> EmbeddingGather::Finish() {
   Encoded(counts_[group_.rank()]);
   for (const auto& chunk : started_) RETURN_IF_ERROR(chunk->Wait());
-  started_.clear();  // they hold on to the rows
+  started_.clear();  // they hold references to the rows
   own_.reset();
   return std::move(all_);
 }

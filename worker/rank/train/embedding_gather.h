@@ -14,8 +14,8 @@
 
 namespace muster {
 
-// Which of its rows each rank sends in chunk `chunk` of `chunks`: [first, last). A function of the counts alone, so that all
-// ranks agree on it, however each of them cuts its sequences into micro-batches.
+// The rows [first, last) that each rank sends in chunk `chunk` of `chunks`. It depends only on the counts, so all ranks agree,
+// no matter how each cuts its sequences into micro-batches.
 inline std::pair<int64_t, int64_t> RowsOfChunk(int64_t count, int64_t chunk, int64_t chunks) {
   return {count * chunk / chunks, count * (chunk + 1) / chunks};
 }
@@ -34,7 +34,7 @@ class EmbeddingGather {
 
   // The destination of this rank's embeddings, in the order of its micro-batches.
   const at::Tensor& own_rows() const { return own_; }
-  // Call it when the first `rows` of them are written: starts each chunk that they complete.
+  // Call it when the first `rows` embeddings are written: starts each chunk that they complete.
   void Encoded(int64_t rows);
   // Starts the remaining chunks, and waits. Returns rank 0's rows, then rank 1's, …
   absl::StatusOr<at::Tensor> Finish();

@@ -46,7 +46,7 @@ double FlatGradients::Norm() const {
     return std::sqrt(flat_.scalar_type() == at::kDouble ? SumOfSquares(flat_.const_data_ptr<double>(), flat_.numel())
                                                         : SumOfSquares(flat_.const_data_ptr<float>(), flat_.numel()));
   }
-  // A norm in float64 is taken of a copy in float64: by the bucket, so that no second copy of all gradients exists.
+  // The norm is computed in float64 from a float64 copy, one bucket at a time, so that there is never a copy of all gradients.
   std::vector<at::Tensor> norms;
   for (const at::Tensor& bucket : buckets_) norms.push_back(NormInDouble(bucket));
   return NormInDouble(at::stack(norms)).item<double>();

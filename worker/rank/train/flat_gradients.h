@@ -1,4 +1,4 @@
-// The gradients of all parameters in one piece of memory: autograd adds into it, the ranks reduce it, and the update
+// The gradients of all parameters in one contiguous buffer: autograd adds into it, the ranks reduce it, and the update
 // reads it, without a copy.
 #pragma once
 
@@ -26,9 +26,9 @@ class FlatGradients {
   // First and last bucket that hold a part of a parameter's gradient.
   std::pair<size_t, size_t> BucketsOf(size_t parameter) const { return buckets_of_[parameter]; }
 
-  double Norm() const;  // of all, summed in float64
+  double Norm() const;  // of all gradients, summed in float64
 
-  // Sets all to 0 and makes them the parameters' .grad(), so that backward adds to them, until its end.
+  // Sets all to 0 and makes them the parameters' .grad(), so that backward adds to them while this object lives.
   class Collecting {
    public:
     Collecting(FlatGradients& gradients, std::span<Parameter> parameters);

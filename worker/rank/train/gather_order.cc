@@ -10,7 +10,7 @@
 namespace muster {
 namespace {
 
-// A message is this, then the rank's slots, as plain numbers: all ranks run the same build.
+// A message is this struct, followed by the rank's slots, in memory layout: all ranks run the same build.
 struct PlanOfStep {
   uint64_t step = 0, digest = 0;
   bool operator==(const PlanOfStep&) const = default;
@@ -29,7 +29,7 @@ absl::Status Disagree(const std::string& what) {
   return WithReason(absl::FailedPreconditionError(what), kRanksDisagree);
 }
 
-// Each of the batch's `count` slots is there once.
+// Whether each of the batch's `count` slots occurs exactly once.
 absl::Status CheckDivided(const std::vector<int64_t>& slots, uint64_t step, int64_t count) {
   const auto wrong = [&](int64_t slot, const char* by) {
     return Disagree(absl::StrFormat("step %d is assigned to the ranks differently: sequence %d of %d is encoded by %s. Data "

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// Reason of an error that says that the ranks hold different plans or parameters.
+// The reason that an error carries if the ranks hold different plans or parameters.
 inline constexpr char kRanksDisagree[] = "RANKS_DISAGREE";
 
 struct GatherOrder {

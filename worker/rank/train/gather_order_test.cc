@@ -38,7 +38,7 @@ TEST(ExchangeGatherOrder, GivesAllRanksTheSlotsOfAllInTheOrderOfTheirMicroBatche
   }
 }
 
-// What two ranks answer if one of them has spoiled its batch; the same on both.
+// The error of two ranks if one of them has spoiled its batch. It is the same on both.
 absl::Status AnswerAfter(const std::function<void(StepBatch&)>& spoil) {
   const Problem problem = MakeProblem(7, false);
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {

@@ -16,7 +16,7 @@ namespace {
 
 using namespace muster::v1;  // NOLINT: the objectives
 
-constexpr double kFloatRelative = 1e-5, kFloatAbsolute = 1e-6;  // the second for key biases: theirs is 0
+constexpr double kFloatRelative = 1e-5, kFloatAbsolute = 1e-6;  // absolute for key biases, whose gradient is 0
 constexpr int64_t kWorldSizes[] = {1, 2, 3, 4, 8};
 const std::vector<size_t> kAllCuts = {1, 40, 1000};  // tokens of a micro-batch: one sequence each, a few, all
 const std::vector<size_t> kOneCut = {40};
@@ -44,7 +44,7 @@ void ExpectEqualBits(const StepGradients& a, const StepGradients& b, const char*
   }
 }
 
-// One problem at all world sizes against the reference. Ranks hold equal bits; kept or replayed makes no bit of difference.
+// Compares one problem at all world sizes with the reference. All ranks hold equal bits, whether graphs are kept or replayed.
 StepDifference LargestOver(const std::vector<size_t>& cuts, const Problem& problem, const TrainerOptions& options) {
   const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
   const StepGradients reference = Reference(problem, options);

@@ -9,8 +9,8 @@
 namespace muster {
 
 // Runs after autograd's node that adds to a parameter's gradient. In a backward pass that node runs once, when all
-// contributions have been added; also where hand-written backwards (model/parameter_gradients.h) have added theirs to the gradient
-// themselves and leave nothing for it. A hook of the parameter would not run in that case.
+// contributions have been added. It also runs if hand-written backwards (model/parameter_gradients.h) added all contributions
+// themselves. A hook of the parameter would not run in that case.
 struct GradientReduction::Hook final : torch::autograd::FunctionPostHook {
   Hook(GradientReduction& to, size_t index) : reduction(to), parameter(index) {}
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,

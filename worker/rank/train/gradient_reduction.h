@@ -20,8 +20,8 @@ struct Node;
 namespace muster {
 
 // Reduces the gradients of one step. Made, used and destroyed by the thread that calls backward(); autograd's threads
-// report to it meanwhile. Buckets
-// start from the last to the first on every rank, whichever of them is ready first.
+// report to it during that call. Buckets start from the last to the first on every rank, whichever of them is ready
+// first.
 class GradientReduction {
  public:
   // All must outlive it.
@@ -33,7 +33,7 @@ class GradientReduction {
   // The backward pass that follows is the step's last: nothing is added to a parameter's gradient after it. Call it
   // when that pass's graph exists.
   void ExpectLast();
-  // Buckets whose reduction has begun.
+  // The number of buckets whose reduction has begun.
   int64_t started() const;
   // Call it after that pass. Starts the remaining buckets and waits for all; then gradients hold their sums over the ranks.
   absl::Status Finish();
@@ -46,7 +46,7 @@ class GradientReduction {
   FlatGradients& gradients_;
   const std::span<Parameter> parameters_;
   Group& group_;
-  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;  // where they hang, and their key
+  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, uintptr_t>> hooks_;  // the node of each hook, and its key
 
   // On a GPU, parameters to which a hand-written backward has added report on the calling thread, the others on autograd's.
   mutable absl::Mutex mutex_;

@@ -36,7 +36,7 @@ TEST(GradientReduction, StartsABucketInTheLastBackwardFromTheLastToTheFirst) {
   backward((model.parameters[0].value + model.parameters[1].value + model.parameters[2].value).sum());
   EXPECT_TRUE(group.reduced.empty()) << "this backward is not the last";
   reduction.ExpectLast();
-  backward((model.parameters[0].value * 2 + model.parameters[2].value * 3).sum());  // the second has no part in it
+  backward((model.parameters[0].value * 2 + model.parameters[2].value * 3).sum());  // the second parameter gets no gradient
   ASSERT_EQ(group.reduced.size(), 1u) << "the first is ready, and waits for the second";
   EXPECT_EQ(group.reduced[0].const_data_ptr(), gradients.views()[2].const_data_ptr());
   ASSERT_TRUE(reduction.Finish().ok());
@@ -61,7 +61,7 @@ TEST(GradientReduction, RefusesAContributionAfterTheLastOne) {
 
 class GradientReductionOfFamilies : public testing::TestWithParam<std::string> {};
 
-// Buckets as small as they can be. A hand-written backward adds to gradients past autograd, and the reduction must notice.
+// Buckets as small as they can be. A hand-written backward adds to gradients without autograd, and the reduction must notice.
 void ExpectFinalGradients(const EncoderConfig& config, const EncoderOptions& options, const std::string& what) {
   auto encoder = Encoder::Random(config, 11, options).value();
   FlatGradients gradients(encoder->parameters(), /*bucket_bytes=*/64);

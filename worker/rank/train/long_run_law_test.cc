@@ -96,7 +96,7 @@ TEST(LongRunLaw, SixtyStepsInFloat64AgreeOnAnyNumberOfRanks) {
       EXPECT_LE(difference.relative, 1e-9) << difference.worst;
     }
   }
-  // They have moved: agreement is not that of weights left alone.
+  // The weights have changed, so the ranks do not agree just because nothing was trained.
   EXPECT_GT(Compare(one, Encoder::Random(ProblemConfig(), kWeightSeed, at::kDouble).value()->parameters()).relative, 0.01);
 }
 

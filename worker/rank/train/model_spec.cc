@@ -9,7 +9,7 @@
 namespace muster {
 namespace {
 
-// 0.1 of 0.1f, which as a double would be 0.10000000149.
+// Converts 0.1f to 0.1, not to 0.10000000149.
 double ShortestDouble(float value) {
   double result = value;
   const auto text = absl::StrCat(value);
@@ -43,8 +43,8 @@ EncoderConfig WithModelSpec(EncoderConfig config, const muster::v1::ModelSpec& s
   }
   if (spec.has_normalize()) config.normalize = spec.normalize();
   if (spec.has_include_prompt()) config.exclude_prompt = !spec.include_prompt();
-  // The folder's lengths and dropout are those of its own training. From here on the model has those of the
-  // specification, and an export says so.
+  // Replaces the folder's lengths and dropout, which describe an earlier training, with the specification's. An export writes
+  // these.
   const int64_t longest = std::max(spec.max_length().query(), spec.max_length().passage());
   if (longest > 0) config.max_sequence_length = std::min(longest, config.max_positions);
   if (spec.has_dropout()) config.hidden_dropout = config.attention_dropout = ShortestDouble(spec.dropout());

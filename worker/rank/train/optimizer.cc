@@ -20,7 +20,7 @@
 namespace muster {
 namespace {
 
-constexpr int64_t kStretch = int64_t{1} << 14, kStretchesPerThread = 4;  // of elements: 256 KB of memory
+constexpr int64_t kStretch = int64_t{1} << 14, kStretchesPerThread = 4;  // in elements: a stretch reads 256 KB
 constexpr char kAverage[] = "exp_avg.", kSquare[] = "exp_avg_sq.", kStep[] = "step";
 
 }  // namespace
@@ -40,7 +40,7 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options)
     group.values.push_back(value.detach());  // shares storage; a leaf that requires gradients is not updated in place
     group.averages.push_back(averages_.back());
     group.squares.push_back(squares_.back());
-    // One counter for all: the kernel reads it alone.
+    // One step counter for all parameters, because the kernel only reads it.
     if (!steps_.defined()) steps_ = at::zeros({}, value.options().dtype(at::kFloat).requires_grad(false));
     group.steps.push_back(steps_);
     for (int64_t first = 0; first < value.numel(); first += kStretch) {
@@ -63,7 +63,7 @@ void AdamW::Update(std::span<const at::Tensor> gradients, double learning_rate, 
   } else {
     UpdateOnCpu<float>(gradients, learning_rate, gradient_scale);
   }
-  // So that copies of the parameters know themselves outdated, whatever the kernel does about it.
+  // Increments the versions, so that copies of the parameters are known to be outdated even if the kernel does not.
   for (const Parameter& parameter : parameters_) parameter.value.unsafeGetTensorImpl()->bump_version();
 }
 
@@ -102,7 +102,7 @@ void AdamW::UpdateOnCpu(std::span<const at::Tensor> gradients, double learning_r
 
 void AdamW::UpdateFused(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale) {
   steps_.fill_(static_cast<double>(step_));
-  // The kernel divides by it.
+  // The kernel divides by its scale.
   std::optional<at::Tensor> divisor;
   if (gradient_scale != 1) divisor = at::full({}, 1 / gradient_scale, steps_.options());
   for (Group& group : groups_) {

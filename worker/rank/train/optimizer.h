@@ -27,7 +27,7 @@ class AdamW {
   // Keeps references to the parameters' storage and updates them in place.
   AdamW(std::span<const Parameter> parameters, const AdamWOptions& options);
 
-  // One update, which counts up the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
+  // One update, which increments the parameters' versions. gradients[i] belongs to parameter i, has its shape and type, and
   // is contiguous. The update is that of g = gradient_scale * gradients[i]; the CPU leaves the gradients as they are, a GPU
   // stores g in their place.
   //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -40,12 +40,12 @@ class AdamW {
   // The state for a checkpoint, in the parameters' order: "exp_avg.NAME" and "exp_avg_sq.NAME" of each, then "step"
   // (int64 []). The moments share storage with the optimizer: copy them before the next Update.
   std::vector<Parameter> State() const;
-  // Takes State()'s tensors by name. INVALID_ARGUMENT if one is absent or has another shape: nothing has changed then.
+  // Restores State()'s tensors by name. INVALID_ARGUMENT if one is absent or has another shape; then nothing is changed.
   absl::Status Restore(std::span<const Parameter> state);
 
  private:
-  // A stretch of a tensor that one thread updates. Stretches begin at the same elements for any number of threads, so that
-  // these do not change the bits.
+  // A stretch of a tensor that one thread updates. Stretches begin at the same elements for any number of threads, so the
+  // number of threads does not change the bits.
   struct Stretch {
     size_t index = 0;  // into parameters_
     int64_t first = 0, size = 0;

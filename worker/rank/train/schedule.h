@@ -13,8 +13,8 @@ namespace muster {
 //   then, linear            rate * (total - step) / (total - w)
 //   then, cosine            rate * (1 + cos(pi * (step - w) / (total - w))) / 2
 //   then, constant          rate
-// After warmup these are transformers' get_{linear,cosine,constant}_schedule_with_warmup; during warmup transformers
-// has step / w, whose first update is lost. Linear and cosine reach 0 at total_steps, so every step's rate is > 0.
+// After warmup these are transformers' get_{linear,cosine,constant}_schedule_with_warmup; during warmup transformers has step /
+// w, whose first update has a rate of 0. Linear and cosine reach 0 at total_steps, so every step's rate is > 0.
 double LearningRateAt(const muster::v1::OptimizerSpec& spec, uint64_t step, uint64_t total_steps);
 
 // The factor for gradients that keeps their norm at most `max_norm`; 1 if it already is, or if

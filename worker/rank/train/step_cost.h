@@ -18,7 +18,7 @@ namespace muster {
 double StepOperations(const EncoderConfig& config, std::span<const PackedBatch> batches);
 
 // Floating-point operations per second of the encoder's largest product, [2048, hidden] x [hidden, intermediate], in the
-// type that it computes in, by the product that it computes with, on the calling thread's threads: the best of three, about
+// type that it computes in, with the encoder's own product function, on the calling thread's pool: the best of three, about
 // 0.1 s on a CPU core.
 double MeasureProductRate(const EncoderConfig& config, const EncoderOptions& options);
 
@@ -31,7 +31,7 @@ bool ProcessorHasBfloat16();
 // docs/decisions/0086-auto-does-not-measure.md.
 std::string PrecisionAdvice(const EncoderConfig& config, const EncoderOptions& options, double product_rate);
 
-// Peak since the process began: of the allocator of a GPU, or of the process's resident memory on a CPU. 0: not known.
+// Peak memory since the process began: of the allocator on a GPU, or resident memory on a CPU. 0: not known.
 uint64_t PeakMemoryBytes(at::Device device);
 
 }  // namespace muster

@@ -57,7 +57,7 @@ TEST(ProductRate, IsMeasuredInEveryTypeOfAnEncoder) {
   EXPECT_GT(MeasureProductRate(Small(), {at::kFloat, at::kCPU, /*in_bfloat16=*/true}), 0);
 }
 
-// Otherwise the share of products, and the advice on bfloat16, compare with a rate that no step reaches.
+// Otherwise the reported share of the peak, and the advice on bfloat16, would compare with a rate that no step reaches.
 TEST(ProductRate, IsThatOfTheProductThatTheEncoderComputesWith) {
   static thread_local std::set<std::string> seen;
   seen.clear();

@@ -22,10 +22,10 @@ std::string StepLogLine(const StepReport& report, uint32_t attempt, double secon
 // A log that an attempt continues.
 struct AdoptedStepLog {
   std::string text;  // with the header of this version
-  std::string note;  // human-readable: what could not be taken over; empty: nothing
+  std::string note;  // human-readable: what had to be left out; empty: nothing
 };
-// From the log of a checkpoint of `steps` steps, perhaps of another version: columns are found by name, absent ones are
-// empty, unknown ones and lines that are no step of this checkpoint are left out.
+// Continues the log of a checkpoint of `steps` steps, perhaps from another version. Columns are found by name: absent ones are
+// empty. Unknown columns, and lines that are not steps of this checkpoint, are left out.
 AdoptedStepLog AdoptStepLog(const std::string& text, uint64_t steps);
 
 // The log of one attempt, in a separate file. Not thread-safe.
@@ -33,14 +33,14 @@ class StepLog {
  public:
   explicit StepLog(std::filesystem::path file) : file_(std::move(file)) {}
 
-  absl::Status Clear();  // to the header alone
+  absl::Status Clear();  // leaves only the header
   absl::Status Append(const StepReport& report, uint32_t attempt, double seconds, absl::Time now);
 
-  // Its bytes now. Zero: there is no log.
+  // The log's size now. 0: there is no log.
   uint64_t Size() const;
-  // Its first `size` bytes into a checkpoint's folder, which is made if absent. May run concurrently with Append.
+  // Copies its first `size` bytes into a checkpoint's folder, created if absent. May run concurrently with Append.
   absl::Status WriteTo(const std::filesystem::path& folder, uint64_t size) const;
-  // From a checkpoint of `steps` steps. Returns a note on what of its log could not be used.
+  // Continues from a checkpoint of `steps` steps. Returns a note about the parts of its log that could not be used.
   std::string ReadFrom(const std::filesystem::path& folder, uint64_t steps);
 
  private:

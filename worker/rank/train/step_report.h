@@ -18,12 +18,12 @@ struct StepReport {
   double positive_entropy = 0;                  // mean over valid rows, in nats
   QuerySum applied;                             // whose rows the update holds, of all ranks
   uint64_t gathered_bytes = 0;                  // of the embeddings of all ranks
-  double rank_skew_seconds = 0;                 // slowest less fastest rank's own work, of the step before
+  double rank_skew_seconds = 0;                 // slowest minus fastest rank's own work, in the previous step
   double product_share = 0;                     // of the device's product rate; who measures it sets it; 0: not measured
   uint64_t peak_memory_bytes = 0;               // 0: not measured
   StopRequest stop = StopRequest::kNone;        // a rank was asked to stop: all do, after this step
-  // Without kData, which the caller adds. On a GPU those of the step before: its events are read once they are past, so
-  // that no phase waits for the device.
+  // Without kData, which the caller adds. On a GPU these are the previous step's: its events are read after they have passed,
+  // so that no phase waits for the device.
   PhaseSeconds seconds;
 };
 

@@ -21,8 +21,8 @@ struct Tally {
   int64_t faulty = 0;       // an embedding or a score is not finite
   int64_t faulty_row = -1;  // of the global batch: the query whose scores may not be finite
   int64_t stop = 0;
-  QuerySum queries;         // of own rows
-  double work_seconds = 0;  // own, of the step before; 0: there was none
+  QuerySum queries;         // of this rank's rows
+  double work_seconds = 0;  // this rank's, of the previous step; 0: there was none
 };
 static_assert(sizeof(Tally) <= Group::kShortBytes, "one message");
 

@@ -93,7 +93,7 @@ TEST(EmbeddingGather, GivesTheSameBytesForAnyNumberOfChunksAndAnyCutOfTheEncodin
          for (const int64_t chunks : {1, 2, 7, 16}) {
            EmbeddingGather gather(group, counts, 6, at::kFloat, chunks);
            gather.own_rows().copy_(rows);
-           // Each rank reports its progress at other places.
+           // The ranks report progress at different places.
            for (int64_t done = group.rank() + 1; done < own; done += group.rank() + 1) gather.Encoded(done);
            const auto all = gather.Finish();
            if (!all.ok()) return all.status();

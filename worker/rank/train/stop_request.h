@@ -3,10 +3,10 @@
 
 namespace muster {
 
-// The numbers travel between ranks.
+// Ranks send these numbers to each other.
 enum class StopRequest : int {
   kNone = 0,
-  kNow = 1,   // after the step in progress, without a checkpoint: nobody waits for one
+  kNow = 1,   // after the step in progress, without a checkpoint: none is needed
   kSave = 2,  // after the step in progress, with a checkpoint of that step
 };
 

@@ -10,12 +10,12 @@
 
 namespace muster {
 
-// For the training thread alone; one recorder of a process records at a time. Steps that are recorded are slower. A
+// Only for the training thread; one recorder per process records at a time. Recorded steps are slower. A
 // process that has recorded ends by Leave() (common/process/leave.h), since the profiler's own end can hang.
 class TraceRecorder {
  public:
   struct Options {
-    uint64_t skip = 2;   // steps before the first that is recorded: the first ones allocate and tune
+    uint64_t skip = 2;   // steps before the recording: the first ones allocate and tune
     uint64_t steps = 0;  // 0: nothing is recorded
     std::filesystem::path file;  // Chrome's trace event format, JSON; written once
     bool gpu = false;
@@ -25,9 +25,9 @@ class TraceRecorder {
   TraceRecorder(const TraceRecorder&) = delete;
   TraceRecorder& operator=(const TraceRecorder&) = delete;
 
-  // Around each step.
+  // Call these before and after each step.
   void BeforeStep();
-  // True, once: the last step of the recording, or of the run (`last`), has been recorded and the file is written.
+  // Returns true once: when the last step of the recording, or of the run (`last`), has been recorded and the file is written.
   absl::StatusOr<bool> AfterStep(bool last);
 
  private:

@@ -19,7 +19,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// The process of these tests has recorded, so it ends as ranks do.
+// A process that has recorded must exit like a rank: see trace_recorder.h.
 struct LeavesAtTheEnd : testing::EmptyTestEventListener {
   void OnTestProgramEnd(const testing::UnitTest& test) override { Leave(test.Passed() ? 0 : 1); }
 };
@@ -28,7 +28,8 @@ const bool kLeaves = [] {
   return true;
 }();
 
-// Runs `steps` steps, each a product of matrices of size 3 + step, and returns in which of them the recorder had its file.
+// Runs `steps` steps, each a product of matrices of size 3 + step, and returns the steps after which the recorder had written
+// its file.
 std::vector<uint64_t> StepsWithTrace(TraceRecorder& recorder, uint64_t steps) {
   at::set_num_threads(1);
   std::vector<uint64_t> written;

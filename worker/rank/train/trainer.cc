@@ -24,7 +24,7 @@
 namespace muster {
 namespace {
 
-// For each slot, its place among the rows that the ranks send.
+// For each slot, its position among the rows that the ranks send.
 std::vector<int64_t> PlacesOfSlots(const GatherOrder& order) {
   std::vector<int64_t> places(order.slots.size());
   for (size_t i = 0; i < places.size(); ++i) places[order.slots[i]] = static_cast<int64_t>(i);
@@ -38,11 +38,11 @@ at::Tensor InGatherOrder(LossResult loss, const StepBatch& batch, const GatherOr
   at::Tensor by_slot = at::zeros({slots.numel(), loss.d_passages.size(1)}, loss.d_passages.options());
   by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin).copy_(loss.d_queries);
   by_slot.narrow(0, batch.query_count, batch.passage_count).copy_(loss.d_passages);
-  loss = {};  // no more than two copies exist
+  loss = {};  // so that at most two copies exist
   return by_slot.index_select(0, slots);
 }
 
-// A library's exception, as the step's error.
+// Turns a library's exception into the step's error.
 absl::Status StepError(uint64_t step, const std::exception& error) {
   return StatusFromException(absl::StatusCode::kInternal, absl::StrCat("step ", step), error);
 }
@@ -117,7 +117,7 @@ std::vector<at::Tensor> Trainer::Encode(const StepBatch& batch, EmbeddingGather&
     bytes.push_back(Encoder::GraphBytes(encoder_.config(), micro, encoder_.options().bfloat16));
   }
   const std::vector<bool> keep = GraphsToKeep(bytes, options_.keep_activations);
-  std::vector<at::Tensor> graphs(batch.micro_batches.size());  // undefined: to be replayed
+  std::vector<at::Tensor> graphs(batch.micro_batches.size());  // undefined: will be replayed
   int64_t first = 0;
   for (size_t i = 0; i < batch.micro_batches.size(); ++i) {
     const PackedBatch& micro = batch.micro_batches[i];
@@ -155,7 +155,7 @@ LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by
                             cuts_, encoder_.config().normalize);
 }
 
-// An error if any rank met a number that is not finite.
+// Returns an error if any rank has found a number that is not finite.
 absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& loss, const at::Tensor& by_slot,
                                       StopRequest stop, StepReport& report) {
   Tally tally{.loss = loss.loss_sum,
@@ -180,8 +180,8 @@ absl::Status Trainer::ExchangeTallies(const StepBatch& batch, const LossResult& 
   return absl::OkStatus();
 }
 
-// Runs in the order of the micro-batches, kept or replayed, so the sums have equal bits. `gradient`: of own embeddings.
-// During the last one the gradients' reduction begins.
+// Runs in the order of the micro-batches, kept or replayed, so the sums have equal bits. `gradient`: of this rank's embeddings.
+// The reduction of the gradients begins during the last micro-batch.
 void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, const at::Tensor& gradient,
                        GradientReduction& reduction) {
   at::AutoGradMode with_graph(true);
@@ -196,8 +196,8 @@ void Trainer::Backward(const StepBatch& batch, std::vector<at::Tensor> graphs, c
   }
 }
 
-// "query 3 of the batch (query digest 00ab...), which begins "[CLS] red fish"", from what each rank knows. All ranks call
-// this together.
+// "query 3 of the batch (query digest 00ab...), which begins "[CLS] red fish"", with the parts that each rank knows. All ranks
+// call this together.
 absl::StatusOr<std::string> Trainer::DescribeSlot(const StepBatch& batch, int64_t slot) {
   std::string text, digest;
   for (const PackedBatch& micro : batch.micro_batches) {
@@ -215,8 +215,8 @@ absl::StatusOr<std::string> Trainer::DescribeSlot(const StepBatch& batch, int64_
                       absl::StrJoin(digests, ""), ", which begins ", absl::StrJoin(texts, ""));
 }
 
-// All ranks hold the same embeddings, so all come to the same words. `row`: where every embedding is finite, the query
-// whose scores may overflow.
+// All ranks hold the same embeddings, so all return the same message. `row`: if every embedding is finite, the query whose
+// scores may overflow.
 absl::Status Trainer::ExplainNonFinite(const StepBatch& batch, const at::Tensor& embeddings, int64_t row) {
   const at::Tensor bad = at::isfinite(embeddings).all(1).logical_not().to(at::kInt);
   const int64_t count = bad.sum().item<int64_t>(), slots = embeddings.size(0);

@@ -35,14 +35,14 @@ namespace muster {
 struct TrainerOptions {
   muster::v1::OptimizerSpec optimizer;
   muster::v1::LossSpec loss;
-  uint64_t keep_activations = 0;  // bytes of graphs that are kept; the other micro-batches are replayed
+  uint64_t keep_activations = 0;  // budget for kept graphs in bytes; other micro-batches are replayed
   uint64_t seed = 0;
   double hidden_dropout = 0, attention_dropout = 0;
   AttentionKeys attention_keys = AttentionKeys::kSequence;
   uint64_t total_steps = 1;
-  int64_t tile_rows = 0, tile_columns = 0;  // 0: what the device plans
+  int64_t tile_rows = 0, tile_columns = 0;  // 0: the device's plan
   std::filesystem::path tokenizer;  // folder with vocab.txt, to name texts in errors by their words; empty: by token ids
-  ActivityBoard* board = nullptr;  // shows the phase of the step in progress; null: nobody looks
+  ActivityBoard* board = nullptr;  // receives the phase of the step in progress; may be null
   std::shared_ptr<Streams> streams;  // of the encoder's device; null: the trainer makes its own
 };
 
@@ -59,9 +59,9 @@ class Trainer {
   Trainer(Encoder& encoder, Group& group, const Clock& clock, const TrainerOptions& options);
 
   // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
-  // embedding, a score or the gradient is not finite, and the text at fault is named where there is one; nothing was
-  // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks
-  // (reason RANKS_DISAGREE).
+  // embedding, a score or the gradient is not finite; the message names the text at fault if it is known. Nothing was
+  // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason
+  // RANKS_DISAGREE).
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,

@@ -73,7 +73,7 @@ TEST(Trainer, StepsLowerTheLossAndLeaveEqualWeightsOnAllRanks) {
   }
 }
 
-// A step on two ranks whose encoders `spoil` changed. Expects one error on both.
+// Runs a step on two ranks after `spoil` has changed their encoders. Expects the same error on both.
 std::string ErrorOfStep(const Problem& problem, const std::function<void(Encoder&)>& spoil, double temperature = 0.2,
                         bool normalize = true) {
   EncoderConfig config = ProblemConfig();
@@ -166,7 +166,7 @@ TEST(TrainerOptions, ASpecificationWhoseDeviceWasNeverDecidedIsRefusedByField) {
   EXPECT_EQ(TrainerOptionsFrom(spec, {}, 1).status().message(),
             "the specification has no batch.keep_activations, whose default depends on the device. Set it, or set "
             "resources.device to cpu or gpu");
-  spec.mutable_batch()->set_keep_activations(0);  // nothing is kept: a choice
+  spec.mutable_batch()->set_keep_activations(0);  // an explicit 0: keep no graph
   EXPECT_TRUE(TrainerOptionsFrom(spec, {}, 1).ok());
 }
 
@@ -218,7 +218,7 @@ TEST(Trainer, RefusesRanksWithDifferentPlans) {
   }
 }
 
-TEST(Trainer, TellsWhoseRowsWereAppliedHowMuchWasGatheredAndTheSkewOfTheStepBefore) {
+TEST(Trainer, ReportsAppliedRowsGatheredBytesAndTheSkewOfThePreviousStep) {
   const Problem problem = MakeProblem(8, false);
   QuerySum expected;
   for (int64_t q = 0; q < problem.queries; ++q) expected.Add(1000 + static_cast<uint64_t>(q));

@@ -19,8 +19,8 @@ struct AdamWFactors {
 template <typename T>
 void ApplyAdamW(const AdamWFactors& factors, int64_t size, const T* gradient, T* value, T* average, T* square);
 
-// The sum of squares, in double. Its order depends on `size` alone, and a product of two floats is exact in double: every
-// processor and every number of threads gives the same bits for floats.
+// The sum of squares, in double. Its order depends only on `size`, and a product of two floats is exact in double. So for
+// floats, every processor and every number of threads gives the same bits.
 template <typename T>
 double SumOfSquares(const T* values, int64_t size);
 

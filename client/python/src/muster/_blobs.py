@@ -14,7 +14,7 @@ from . import _rpc
 from .errors import MusterError, RefusedError, error_of
 from .v1 import blob_pb2
 
-CHUNK_BYTES = 1 << 20  # the most that the servers take in a message
+CHUNK_BYTES = 1 << 20  # the largest chunk that the servers accept in a message
 PATIENCE_SECONDS = 120.0
 _MEMORY_BYTES = 64 << 20
 Progress = Callable[[int, int], None]  # (bytes done, bytes in total)
@@ -109,7 +109,7 @@ class Blobs:
     def put_file(self, path: pathlib.Path, name: str, progress: Callable[[int], None] = lambda done: None) -> blob_pb2.FileEntry:
         """Sends the bytes that the server does not have."""
         entry = blob_pb2.FileEntry(path=name, digest=_digest_of(path), size=path.stat().st_size)
-        stored = 0  # what the server kept of an upload that broke
+        stored = 0  # how many bytes of a broken upload the server kept
 
         def requests(offset: int) -> Iterator[blob_pb2.PutBlobRequest]:
             yield blob_pb2.PutBlobRequest(header=blob_pb2.PutBlobHeader(digest=entry.digest, size=entry.size, offset=offset))
@@ -136,8 +136,8 @@ class Blobs:
 
 @contextlib.contextmanager
 def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder beside `target` that becomes `target` when the block ends without an error, and is removed otherwise. `target`
-    must be new or empty."""
+    """A temporary folder next to `target` that becomes `target` when the block ends without an error, and is removed otherwise.
+    `target` must be new or empty."""
     target = pathlib.Path(os.path.abspath(target.expanduser()))
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise RefusedError(f"{target} exists and is not empty. Choose another folder.", "FAILED_PRECONDITION")
@@ -147,7 +147,7 @@ def new_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
         yield aside
         aside.chmod(0o755)
         if target.exists():
-            target.rmdir()  # os.rename replaces an empty folder on POSIX alone
+            target.rmdir()  # os.rename replaces an empty folder only on POSIX
         aside.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -17,13 +17,13 @@ from .errors import InvalidArgumentError
 
 _CONFIG = "~/.config/muster/config.yaml"
 _KEYS = ("address", "certs", "token_file", "insecure")
-# What YAML 1.1 and yaml-cpp read as a truth value.
+# Texts that YAML 1.1 and yaml-cpp read as a truth value.
 _TRUTHS = {**dict.fromkeys(("y", "yes", "true", "on"), True), **dict.fromkeys(("n", "no", "false", "off"), False)}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one place. Empty: not given."""
+    """The settings from one place. Empty: not given."""
     address: str = ""
     certs: str = ""
     token: str = ""

@@ -52,7 +52,8 @@ def _event(seconds: float, step: int, rest: bytes) -> bytes:
 
 
 class EventFile:
-    """A new file in the folder, which is made. Each record reaches the file at once, so that TensorBoard shows a running job."""
+    """Writes a new file in the folder, which is created if absent. Each record is flushed, so that TensorBoard shows a running
+    job."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

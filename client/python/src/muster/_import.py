@@ -1,4 +1,4 @@
-"""What is sent for an import: rows as JSON Lines, and files by the rules of the command line (client/import_files.h)."""
+"""The data that an import sends: rows as JSON Lines, and files by the rules of the command line (client/import_files.h)."""
 from __future__ import annotations
 
 import datetime
@@ -138,8 +138,8 @@ def plan(source: Any, schema: str = "", split: str = "") -> list[Part]:
 
 
 def _named_apart(parts: list[Part]) -> list[Part]:
-    """Files of one name in different folders (train/data.jsonl, test/data.jsonl) get the names of their folders, where each
-    has a split of its own."""
+    """Files with the same name in different folders (train/data.jsonl, test/data.jsonl) are named with their folders if each
+    has its own split."""
     names = [part.name for part in parts]
     seen: dict[str, Part] = {}
     for part in parts:
@@ -153,7 +153,7 @@ def _named_apart(parts: list[Part]) -> list[Part]:
 
 
 def _json_value(value: Any) -> Any:
-    """Values that JSON does not know: of numpy, and dates."""
+    """Converts values that JSON does not have: numpy's, and dates."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, (datetime.date, datetime.datetime)):

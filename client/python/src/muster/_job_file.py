@@ -241,7 +241,8 @@ class ParsedJob:
         self.spec, self._name, self._places = spec, name, places
 
     def with_place(self, message: str) -> str:
-        """A broken rule begins with its field: puts the place of its innermost part that was given before it."""
+        """The message of a broken rule begins with a field. Puts the place where that field, or the innermost given field
+        around it, was set in front."""
         path = message.split(":", 1)[0]
         while path and path not in self._places:
             path = path.rpartition(".")[0]
@@ -317,5 +318,5 @@ def parse(job: JobSource, overrides: Optional[Mapping[str, Any]] = None) -> Pars
 
 
 def valid_name(text: str) -> str:
-    """The text with only the characters that a job's name may have, and no longer than one."""
+    """The text, reduced to the characters and length that a job's name may have."""
     return re.sub(r"[^a-z0-9._-]", "-", text.lower()[:63])

@@ -28,7 +28,7 @@ _OPTIONS = [
     ("grpc.primary_user_agent", f"muster/{__version__}"),  # servers compare versions by it
 ]
 CALL_SECONDS = 60.0      # deadline of one try
-PATIENCE_SECONDS = 20.0  # for a cluster that does not answer a call
+PATIENCE_SECONDS = 20.0  # how long to retry if the cluster does not answer
 FOLLOW_SECONDS = 60.0    # for a coordinator that restarts while a job is followed
 
 
@@ -153,13 +153,13 @@ class Servers:
 
 
 def new_request_id() -> str:
-    """Every change carries one, so that a retry changes nothing."""
+    """A new request id. Every mutation carries one, so that a retry changes nothing."""
     return str(uuid.uuid4())
 
 
 def pause_before_retry(channel: grpc.Channel, seconds: float) -> None:
-    """Waits for the connection, at most `seconds` and at least 0.1 s. The call drives the connection; whatever a server that
-    is there answers ends the pause. (grpc.channel_ready_future leaves a thread that fails when the channel is closed.)"""
+    """Waits for the connection, at most `seconds` and at least 0.1 s. The call makes the channel connect; any answer from a
+    running server ends the wait. (grpc.channel_ready_future leaves a thread that fails when the channel is closed.)"""
     started = time.monotonic()
     try:
         channel.unary_unary("/grpc.health.v1.Health/Check", None, None)(b"", wait_for_ready=True, timeout=seconds)
@@ -198,7 +198,8 @@ def persist(attempt: Callable[[], Any], channel: grpc.Channel, patience: float =
 
 
 def call(method: Any, request: Any, channel: grpc.Channel, notes: Optional[list[str]] = None, seconds: float = CALL_SECONDS) -> Any:
-    """One unary call, retried while the cluster does not answer. `notes` gets the server's notes beside the answer."""
+    """One unary call, retried while the cluster does not answer. `notes` receives the notes that the server sent with the
+    answer."""
     metadata = (("x-request-id", new_request_id()),)
 
     def attempt() -> Any:
@@ -210,7 +211,7 @@ def call(method: Any, request: Any, channel: grpc.Channel, notes: Optional[list[
 
 
 def translated(stream: Any) -> Iterator[Any]:
-    """The messages of a stream, which is canceled when the caller stops asking. Errors are ours."""
+    """The messages of a stream, which is canceled when the caller stops iterating. Raises this package's errors."""
     try:
         yield from stream
     except grpc.RpcError as error:
@@ -221,9 +222,10 @@ def translated(stream: Any) -> Iterator[Any]:
 
 def follow(start: Callable[[Optional[float]], Any], channel: grpc.Channel, timeout: Optional[float], patience: float = FOLLOW_SECONDS,
            on_pause: Callable[[], None] = lambda: None, is_done: Callable[[], bool] = lambda: False) -> Iterator[Any]:
-    """Messages of a stream that is opened again whenever it breaks. `start(seconds)` opens it after what the caller has seen.
-    A server that stops may end its streams without an error, so `is_done()` decides whether such an end is final. Raises
-    DEADLINE_EXCEEDED after `timeout` seconds, and UNAVAILABLE when nothing was received for `patience` seconds."""
+    """Messages of a stream that is opened again whenever it breaks. `start(seconds)` opens it after the last message that the
+    caller has seen. A server that stops may end its streams without an error, so `is_done()` decides whether such an end is
+    final. Raises DEADLINE_EXCEEDED after `timeout` seconds, and UNAVAILABLE when nothing was received for `patience`
+    seconds."""
     begun = last = time.monotonic()
     wait, heard = 0.2, False
     while True:
@@ -238,7 +240,7 @@ def follow(start: Callable[[Optional[float]], Any], channel: grpc.Channel, timeo
         except grpc.RpcError as rpc_error:
             error = from_rpc(rpc_error)
         finally:
-            stream.cancel()  # also when the caller stops asking
+            stream.cancel()  # also if the caller stops iterating
         limited = rate_limit_of(error)
         if error.code not in ("UNAVAILABLE", "CANCELLED") and not limited:
             raise error

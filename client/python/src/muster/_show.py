@@ -43,7 +43,7 @@ class _Bar:
         self._bar.set_description(now.phase if training else f"{now.activity} {100 * now.done:.0f} %", refresh=False)
         if now.step:
             self._bar.set_postfix(loss=f"{now.loss:.4f}", lr=f"{now.learning_rate:.2g}", refresh=False)
-        self._bar.n = now.step  # it may go back: an attempt continues from a checkpoint
+        self._bar.n = now.step  # it may decrease: an attempt continues from a checkpoint
         self._bar.refresh()
 
     def line(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a job reports, as values of Python."""
+"""The reports of a job, as Python values."""
 from __future__ import annotations
 
 import datetime
@@ -45,7 +45,7 @@ def ordered(metrics: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`label`: untrained, step-120 or trained; for a job that evaluates alone, the model's name."""
+    """`label`: untrained, step-120 or trained; for a job that only evaluates, the model's name."""
     label: str
     step: int
     dataset: str
@@ -141,7 +141,8 @@ class LogLine:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """`splits`: name → queries. `report`: of its import, if it is known; its fields are those of muster.v1.ImportReport."""
+    """`splits`: name → queries. `report`: the report of its import, if known; its fields are those of
+    muster.v1.ImportReport."""
     name: str
     digest: str
     queries: int

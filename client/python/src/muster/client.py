@@ -16,7 +16,7 @@ from .job import Job
 from .v1 import blob_pb2, cluster_pb2, data_pb2, job_pb2, model_pb2
 
 _PHASES: dict[str, Any] = {_job_file.word_of(value): value.number for value in job_pb2.JobPhase.DESCRIPTOR.values if value.number}
-_SHOWN = 5  # jobs that an error names
+_SHOWN = 5  # the most jobs that an error names
 
 
 def connect(address: Optional[str] = None, certs: Union[str, os.PathLike[str], None] = None, token: Optional[str] = None,
@@ -28,7 +28,7 @@ def connect(address: Optional[str] = None, certs: Union[str, os.PathLike[str], N
     is enough where the command `muster status` works.
 
     address: "HOST:PORT" of the coordinator. certs: a folder with ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and
-    tls.key, which are read once; with a token, the authority alone is enough. token_file: is read for every call.
+    tls.key, which are read once; with a token, only the authority is needed. token_file: is read for every call.
     insecure: no TLS.
 
     Raises InvalidArgumentError, UnreachableError, RefusedError.
@@ -77,7 +77,7 @@ class Client:
 
         The keys are those of docs/reference/job-spec.md. overrides: keys with dots and values that replace the job's, as
         {"loss.temperature": 0.02}; None means the default. request_id: the same id again returns the same job.
-        dry_run: checks everything and returns a job without an id, whose `preview` says what it would do.
+        dry_run: checks everything and returns a job without an id, whose `preview` describes what it would do.
 
         Raises InvalidArgumentError with the key and what is allowed; NotFoundError for an unknown dataset or model.
         """
@@ -92,7 +92,8 @@ class Client:
         return Job(self._servers, response.job, notes, response.preview if dry_run else None)
 
     def job(self, name: str) -> Job:
-        """The job of this id, of this name, or whose id begins so. Raises NotFoundError, and InvalidArgumentError if several fit."""
+        """The job with this id, with this name, or whose id begins with this text. Raises NotFoundError, and
+        InvalidArgumentError if several fit."""
         message = self._get(name)
         if message is None:
             message = self._get(self._job_id(name))
@@ -120,7 +121,7 @@ class Client:
         raise NotFoundError(f'there is no job "{given}"', "NOT_FOUND")
 
     def _summaries(self, request: job_pb2.ListJobsRequest, fits: Callable[[job_pb2.JobSummary], bool]) -> list[job_pb2.JobSummary]:
-        """Those that fit, up to one more than an error shows."""
+        """The jobs that fit, up to one more than an error shows."""
         request.view = job_pb2.JOB_VIEW_SUMMARY
         found: list[job_pb2.JobSummary] = []
         for page in self._pages(self._servers.jobs.ListJobs, request, self._servers.coordinator):
@@ -130,7 +131,7 @@ class Client:
         return found
 
     def _complete_model_job(self, spec: job_pb2.JobSpec) -> None:
-        """model.from: job:NAME becomes job:ID, as does job:NAME@STEP. A job that does not exist is the coordinator's to refuse."""
+        """model.from: job:NAME becomes job:ID, as does job:NAME@STEP. The coordinator refuses a job that does not exist."""
         start = getattr(spec.model, "from")
         if start.startswith("job:"):
             name, mark, step = start[len("job:"):].partition("@")
@@ -177,7 +178,7 @@ class Client:
                        columns: Optional[Mapping[str, str]] = None, label_source: str = "", skip_bad: int = 0,
                        max_missing_share: Optional[float] = None, model: str = "", request_id: Optional[str] = None,
                        progress: Optional[Callable[[data_pb2.ImportProgress], None]] = None) -> DatasetInfo:
-        """Imports a dataset, and returns what was found; `.report` has all of it, `.notes` what to look at.
+        """Imports a dataset, and returns a summary; `.report` has all details, `.notes` the warnings.
 
         source: a path, pattern or list of paths; rows as dicts, such as {"query": …, "pos": […]}, from any iterable, a
         datasets.Dataset or a pandas.DataFrame; or a dict (datasets.DatasetDict) with one of these per split:
@@ -185,9 +186,9 @@ class Client:
             client.import_dataset("mydata", {"train": rows, "test": "test.jsonl"})
 
         The layouts are those of docs/reference/data-schemas.md; `schema` names one instead of having it detected. columns:
-        field → column, {"query": "question"}. label_source: who judged, where records do not say it. skip_bad: bad records
-        that are tolerated. model: whose tokenizer counts tokens for the report. progress: is called with ImportProgress.
-        An existing name is refused, unless `replace` is True: then the splits of this import replace those of the dataset.
+        field → column, {"query": "question"}. label_source: who judged, for records that do not name it. skip_bad: how many bad
+        records to tolerate. model: whose tokenizer counts tokens for the report. progress: is called with ImportProgress. An
+        existing name is refused, unless `replace` is True: then the splits of this import replace those of the dataset.
         """
         return self._import(data_pb2.ImportHeader(name=name, schema=schema, source=label_source, skip_bad=skip_bad, replace=replace,
                                                   model=model), source, split, columns, max_missing_share, request_id, progress)
@@ -255,7 +256,7 @@ class Client:
 
     def push_model(self, name: str, folder: Union[str, os.PathLike[str]], replace: bool = False, request_id: Optional[str] = None,
                    progress: Optional[_blobs.Progress] = None) -> model_pb2.Model:
-        """Pushes a Hugging Face or sentence-transformers folder, or one with a tokenizer alone. Bytes that the cluster has are
+        """Pushes a Hugging Face or sentence-transformers folder, or one with only a tokenizer. Bytes that the cluster has are
         not sent again. The cluster checks the folder as a whole."""
         root = pathlib.Path(folder).expanduser()
         paths = _model_files(root)

@@ -1,4 +1,5 @@
-"""What can go wrong, by what a caller can do about it. Codes and reasons are those of docs/reference/errors.md.
+"""The errors of this package, grouped by what a caller can do about them. Codes and reasons are those of
+docs/reference/errors.md.
 
 Every error of this package is a MusterError. Programs decide by the class, `code` and `reason`, never by the text.
 """
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class MusterError(Exception):
     """`code`: the gRPC code, such as NOT_FOUND. `reason`: a reason of docs/reference/errors.md, or empty. `message`: one
     human-readable line. `request_id`: the call's id in the server's log. `retry_after`: seconds that the server asks to
-    wait, if it does. `exit_code`: with which the command line would end."""
+    wait, if it does. `exit_code`: the command line's exit code for this error."""
 
     exit_code = 1
 
@@ -60,7 +61,7 @@ class RefusedError(MusterError):
 
 
 class NotFoundError(RefusedError, LookupError):
-    """There is no job, dataset, model or file of the name."""
+    """There is no job, dataset, model or file with this name."""
 
 
 class ServerError(MusterError):
@@ -124,7 +125,7 @@ def from_rpc(error: Any) -> MusterError:
 
 
 def rate_limit_of(error: MusterError) -> float:
-    """Seconds to wait before a call that was refused for its rate is made again; 0: it was refused for something else."""
+    """Seconds to wait before a call that was refused for its rate is made again; 0: it was refused for another reason."""
     return (error.retry_after or 0.0) if error.code == "RESOURCE_EXHAUSTED" else 0.0
 
 

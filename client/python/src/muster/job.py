@@ -145,7 +145,7 @@ class Job:
         return self._change("ResumeJob", job_pb2.ResumeJobRequest, request_id)
 
     def delete(self, request_id: Optional[str] = None) -> None:
-        """Removes a job that has ended: its record, its logs, and what it alone stored."""
+        """Removes a job that has ended: its record, its logs, and everything that only it stored."""
         self._call(self._servers.jobs.DeleteJob, job_pb2.DeleteJobRequest(id=self.id, request_id=request_id or _rpc.new_request_id()))
 
     def _change(self, method: str, request: Any, request_id: Optional[str]) -> Job:
@@ -158,9 +158,9 @@ class Job:
     # --- metrics and logs ---
 
     def stream_metrics(self, follow: bool = True, after_step: int = 0, timeout: Optional[float] = None) -> Iterator[dict[str, Any]]:
-        """Metrics by step in the order in which they were reported; with `follow` until the job has ended, also across a
-        restart of the coordinator. Of steps that take less than the time between two reports some are left out; `step_log`
-        has every step. An attempt that continues from a checkpoint repeats steps: the later attempt counts."""
+        """Metrics by step, in the order in which they were reported; with `follow` until the job has ended, also across a
+        restart of the coordinator. If steps are shorter than the time between two reports, some are left out; `step_log` has
+        every step. An attempt that continues from a checkpoint repeats steps: the later attempt counts."""
         seen = after_step
 
         def start(seconds: Optional[float]) -> Any:
@@ -173,7 +173,7 @@ class Job:
 
     def metrics(self, after_step: int = 0) -> Any:
         """Metrics by step, up to now, as a pandas.DataFrame, or as a list of dicts without pandas: step, attempt, time, epoch,
-        loss, learning_rate, gradient_norm, … Of a step that was repeated, the last attempt's. Steps are left out where they
+        loss, learning_rate, gradient_norm, … For a repeated step these are the last attempt's. Some steps are left out if they
         are short, and in the older part of a long history; `step_log` has every step."""
         newest: dict[int, dict[str, Any]] = {}
         for row in self.stream_metrics(follow=False, after_step=after_step):

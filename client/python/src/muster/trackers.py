@@ -22,7 +22,7 @@ _LEFT_OUT = ("step", "attempt", "time")
 
 
 class Tracker(Protocol):
-    """What a tracker needs to have. Values are finite numbers; `seconds` is the time, in seconds since 1970."""
+    """The interface of a tracker. Values are finite numbers; `seconds` is the time, in seconds since 1970."""
 
     def start(self, job: Job) -> None:
         """Before the first metric."""

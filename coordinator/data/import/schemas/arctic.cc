@@ -1,4 +1,4 @@
-// Arctic Embed's labels, beside tables of queries and documents: query_id, document_id, label. +1 is a positive, -1 a
+// Arctic Embed's labels, with tables of queries and documents: query_id, document_id, label. +1 is a positive, -1 a
 // negative to train against, 0 neither.
 // Source: https://github.com/Snowflake-Labs/arctic-embed.
 #include "absl/strings/str_cat.h"

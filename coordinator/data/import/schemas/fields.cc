@@ -16,8 +16,8 @@ namespace {
 // TREC's second field, which has no meaning.
 bool IsNoField(absl::string_view field) { return field == "0" || field == "Q0" || field == "q0"; }
 
-// Three or four fields between tabs, or TREC's four between any blanks. Three between blanks are not a judgment: one of
-// TREC's four is missing.
+// Splits at tabs into three or four fields, or at any blanks into TREC's four. Three fields between blanks are not a judgment,
+// because one of TREC's four is missing.
 std::vector<absl::string_view> FieldsOf(absl::string_view line) {
   line = absl::StripTrailingAsciiWhitespace(line);
   std::vector<absl::string_view> by_tabs = absl::StrSplit(line, '\t');

@@ -35,7 +35,7 @@ absl::StatusOr<std::string> TextOfMessages(InputRecord::Value messages, std::str
 absl::Status ReadConversations(const InputRecord& record, std::string_view key, bool required, Relation relation,
                                CanonicalRow& row) {
   const InputRecord::Value list = record.Find(key);
-  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // null is how an empty list is saved
+  if (IsAbsent(list) && (!required || list)) return absl::OkStatus();  // some tools save an empty list as null
   if (!list || list.kind() != Kind::kList) return Expected(key, ToAbsl(KindOf(list)));
   for (const InputRecord::Value messages : list) {
     ASSIGN_OR_RETURN(std::string text, TextOfMessages(messages, key));

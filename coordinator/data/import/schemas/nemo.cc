@@ -37,7 +37,7 @@ absl::Status ReadOne(InputRecord::Value item, std::string_view key, Relation rel
 absl::Status ReadDocuments(const InputRecord& record, std::string_view key, bool required, Relation relation,
                            CanonicalRow& row) {
   const InputRecord::Value value = record.Find(key);
-  if (IsAbsent(value) && (!required || value)) return absl::OkStatus();  // null is how an empty list is saved
+  if (IsAbsent(value) && (!required || value)) return absl::OkStatus();  // some tools save an empty list as null
   if (!value) return absl::InvalidArgumentError(absl::StrCat("\"", ToAbsl(key), "\" must be texts, or objects with \"id\" or \"text\", found nothing"));
   if (record.untyped) {
     ASSIGN_OR_RETURN(std::vector<std::string> texts, TextsOf(record, key, required));

@@ -1,7 +1,7 @@
-// Lists of documents with a teacher's scores: as texts (DenseOn), or as ids beside tables of queries and documents
+// Lists of documents with a teacher's scores: as texts (DenseOn), or as ids with tables of queries and documents
 // (PyLate's knowledge distillation).
 //
-// As these lists are written, the first document is the positive, and the others are negatives to train against. A
+// By convention the first document of a list is the positive, and the others are negatives to train against. A
 // document that the teacher scores at least as high as the first one is neither. The scores themselves are left out.
 // Source: https://lightonai.github.io/pylate, "Knowledge distillation".
 #include "absl/strings/str_cat.h"

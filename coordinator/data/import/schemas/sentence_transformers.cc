@@ -25,7 +25,7 @@ bool IsNegative(std::string_view key) {
   return absl::StartsWith(ToAbsl(key), "negative") || absl::StartsWith(ToAbsl(key), "hard_negative");
 }
 
-// Columns that pandas writes for an index, and columns whose name another one took.
+// Columns that pandas writes for an index, or renames because another column has the name.
 bool IsIndex(std::string_view key) {
   return key.empty() || key.starts_with("Unnamed: ") || key.starts_with("__index_level_");
 }
@@ -58,7 +58,7 @@ bool Matches(std::string_view, const InputRecord& record) {
   return std::all_of(columns.begin() + 2, columns.end(), [](const auto& column) { return IsNegative(column.key()); });
 }
 
-// Names that imply another order than the columns have: it is unknown which of the two was meant.
+// Whether the names imply a different order than the columns have. Then it is unknown which of the two was meant.
 absl::Status CheckOrder(std::span<const std::string> columns) {
   for (size_t i = 0; i < columns.size(); ++i) {
     const std::string_view key = columns[i];

@@ -1,4 +1,4 @@
-// TREC's judgments: "query 0 document grade", by blanks or tabs; beside tables of queries and documents with ids.
+// TREC's judgments: "query 0 document grade", by blanks or tabs; with tables of queries and documents with ids.
 // Source: https://trec.nist.gov/data/qrels_eng/
 #include "coordinator/data/import/schemas/fields.h"
 

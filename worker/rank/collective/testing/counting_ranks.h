@@ -53,7 +53,7 @@ class CountingBackend final : public c10d::Backend {
   Traffic& traffic_;
 };
 
-// Like RunInProcessRanks, over Gloo; each rank sees its own traffic, which grows.
+// Like RunInProcessRanks, over Gloo; each rank gets its own counters, which grow as it runs.
 inline std::vector<absl::Status> RunCountedRanks(
     int64_t world_size, const std::function<absl::Status(Group&, const Traffic&)>& body) {
   const c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::HashStore>();

@@ -31,7 +31,7 @@ class StartingGroup final : public Group {
   }
 
   int64_t rows = 0, gathers = 0;
-  std::vector<at::Tensor> reduced, at_start;  // the second: their values then
+  std::vector<at::Tensor> reduced, at_start;  // at_start: copies of their values when the reduction started
 
  private:
   struct Done final : Pending {

@@ -86,7 +86,7 @@ void Compare(const Shape& shape, ActivationKind kind, bool gated, bool with_bias
     EXPECT_CLOSE(own_bias, d_bias, std::max(kSumBoundOf<P>, 1e-7));
     if (first.empty()) first = own_bias;
     EXPECT_TRUE(SameBytes(own_bias, first));
-    // In place, and without the outputs that are not wanted.
+    // In place, and without the optional outputs.
     if (gated) return;
     std::vector<E> in_place = d_out;
     back.out = nullptr, back.d_out = back.d_x = in_place.data(), back.d_bias = back.partial = nullptr;
@@ -98,7 +98,7 @@ void Compare(const Shape& shape, ActivationKind kind, bool gated, bool with_bias
 TYPED_TEST(ActivationKernels, ForwardAndBackwardOfEveryKindAndShape) {
   for (const Shape& shape : kShapes) {
     for (const ActivationKind kind : kKinds) {
-      if (shape.rows > 1000 && kind != ActivationKind::kGelu) continue;  // the kinds differ within an element alone
+      if (shape.rows > 1000 && kind != ActivationKind::kGelu) continue;  // the kinds differ only in the formula per element
       Compare<TypeParam>(shape, kind, /*gated=*/false, /*with_bias=*/true);
       Compare<TypeParam>(shape, kind, /*gated=*/true, /*with_bias=*/false);
     }

@@ -40,7 +40,7 @@ class Attention {
     return job;
   }
 
-  // Everything by definition.
+  // All results, computed by definition.
   void Evaluate() {
     out.assign(rows * form_.heads * form_.d, 0), lse.assign(form_.heads * rows, 0), d_qkv.assign(rows * width, 0);
     for (size_t s = 0; s < keys_.size(); ++s) {

@@ -39,7 +39,8 @@ class DropoutKernel : public testing::Test {};
 using Elements = testing::Types<float, double, __nv_bfloat16>;
 TYPED_TEST_SUITE(DropoutKernel, Elements);
 
-// Every element, at sizes that are not multiples of anything; `shift` elements off any alignment.
+// Compares every element, at sizes that are not multiples of a packet or block. Data begins `shift` elements past an aligned
+// address.
 TYPED_TEST(DropoutKernel, DrawsTheMaskOfItsDefinition) {
   using T = TypeParam;
   constexpr int64_t kSequences = 5;

@@ -1,4 +1,4 @@
-// The harness itself: what it computes, and what it refuses.
+// Tests the harness itself: its results, and the mistakes that it reports.
 #include "worker/rank/cuda/testing/host_cuda.h"
 
 #include <gmock/gmock.h>

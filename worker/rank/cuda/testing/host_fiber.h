@@ -51,7 +51,7 @@ class Fiber {
   void Start(void (*entry)()) {
     if (stack_ == nullptr) stack_.reset(new char[kStackBytes]);
 #ifdef MUSTER_HOST_ASAN
-    __asan_unpoison_memory_region(stack_.get(), kStackBytes);  // of frames that were left, not returned from
+    __asan_unpoison_memory_region(stack_.get(), kStackBytes);  // of frames that ended without a return
     fake_stack_ = nullptr;
 #endif
 #ifdef __x86_64__
@@ -74,7 +74,7 @@ class Fiber {
     Leave(next, /*for_good=*/false);
     Arrived();
   }
-  // The same, never to come back.
+  // Leaves this fiber for the last time.
   void FinishInto(Fiber& next) { Leave(next, /*for_good=*/true); }
   // The first thing that an entry calls.
   void Arrived() {

@@ -75,7 +75,7 @@ class Grid {
 
   void Barrier(const std::source_location& where) { Wait(State::kAtBarrier, 0, where); }
 
-  // Shows `value` to the lanes of `mask`, and returns when all of them have come to the same place.
+  // Makes `value` readable for the lanes of `mask`, and returns when all of them have arrived at the same place.
   template <typename T>
   void Exchange(unsigned mask, const T& value, const std::source_location& where) {
     static_assert(sizeof(T) <= kSlotBytes);
@@ -194,7 +194,7 @@ class Grid {
     own.fiber.SwitchTo(scheduler_);
   }
 
-  // From within a thread, whose stack is never returned to: nothing on it may own memory.
+  // Called within a thread of the block. Its stack is never unwound, so nothing on it may own memory.
   void Fail(const std::source_location& where, const char* what) {
     failure_.assign(what).append(", at ");
     failure_ += PlaceOf(where);

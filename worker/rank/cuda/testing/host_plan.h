@@ -11,7 +11,7 @@
 
 namespace muster {
 
-// In [-scale, scale).
+// Random numbers in [-scale, scale).
 inline at::Tensor RandomTensor(at::IntArrayRef sizes, at::ScalarType type, uint64_t seed, double scale = 1) {
   CounterRandom random(seed);
   at::Tensor numbers = at::empty(sizes, at::kDouble);

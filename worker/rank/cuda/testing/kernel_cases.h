@@ -30,7 +30,7 @@ constexpr double kBoundOf = std::is_same_v<E, double> ? 1e-13 : std::is_same_v<E
 template <typename P>
 constexpr double kSumBoundOf = std::is_same_v<P, double> ? 1e-12 : 2e-5;
 
-// `value` after rounding to an E.
+// `value`, rounded to type E.
 template <typename E>
 double Rounded(double value) {
   return static_cast<double>(static_cast<E>(static_cast<ParameterOfCase<E>>(value)));
@@ -79,7 +79,7 @@ inline double MaskFactor(const RowsMask& mask, int64_t row, int64_t width, int64
   return (words[element % 8 / 2] >> (element % 2 * 16) & 0xffff) < mask.threshold ? 0 : mask.scale;
 }
 
-// The largest |own - expected| / max(|expected|, scale of all), NaN and sizes included.
+// The largest |own - expected| / max(|expected|, scale of all). A NaN or a difference in size counts as infinite.
 template <typename T>
 double LargestError(const std::vector<T>& own, const std::vector<double>& expected) {
   if (own.size() != expected.size()) return std::numeric_limits<double>::infinity();

@@ -177,7 +177,7 @@ TYPED_TEST(NormKernels, AddNormBackwardIsTheDerivativeInEveryOrder) {
   }
 }
 
-// Only the gradients of the rows, written over their inputs, as the encoder does where it keeps the least.
+// Only the gradients of the rows, in place, as the encoder computes them when it keeps as little memory as possible.
 TYPED_TEST(NormKernels, ABackwardInPlaceGivesTheSameRows) {
   using E = TypeParam;
   using P = typename TestFixture::P;

@@ -42,7 +42,7 @@ void ComparePool(PoolKind kind, int64_t width, bool with_unpooled) {
   const Sequences sequences(70);
   const int64_t count = sequences.count();
   std::vector<int64_t> unpooled;
-  for (int64_t s = 0; s < count; ++s) unpooled.push_back(s == 1 ? 99 : s);  // the second is left out as a whole
+  for (int64_t s = 0; s < count; ++s) unpooled.push_back(s == 1 ? 99 : s);  // of the second sequence nothing is left
   const auto hidden = RandomNumbers<E>(70 * width, 5), unused = hidden;
   const auto d_out = RandomNumbers<P>(count * width, 6);
   std::vector<double> out(count * width), d_hidden(70 * width);

@@ -19,7 +19,7 @@ struct Tile {
   Tile(int64_t rows, int64_t columns) : rows(rows), columns(columns), scores(rows * columns) {
     CounterRandom random(rows * 1000 + columns);
     for (T& score : scores) score = static_cast<T>(60 * random.Uniform() - 30);
-    // The first and the last score, a row's every third, and a row as a whole.
+    // Excludes the first and the last score, every third score of a row, and one whole row.
     std::set<int64_t> positions = {0, rows * columns - 1};
     for (int64_t c = 0; c < columns; c += 3) positions.insert(rows / 2 * columns + c);
     for (int64_t c = 0; c < columns; ++c) positions.insert(rows / 3 * columns + c);
@@ -49,7 +49,7 @@ TYPED_TEST(TileKernels, AccumulateTakesInEveryScoreButTheExcluded) {
     double largest_error = 0;
     host_cuda::InEveryOrder([&] {
       std::vector<T> top(rows, kNone), sum(rows, 0);
-      for (int time = 0; time < 2; ++time) {  // the second tile is the first again
+      for (int time = 0; time < 2; ++time) {  // passes the same tile twice
         std::vector<T> scores = tile.scores;
         ASSERT_EQ(AccumulateLse<T>(scores.data(), rows, columns, tile.excluded.data(),
                                    static_cast<int64_t>(tile.excluded.size()), top.data(), sum.data(), nullptr),

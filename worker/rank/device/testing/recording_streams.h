@@ -28,7 +28,7 @@ class RecordingStreams final : public Streams {
     return Of(event).number <= finished_;
   }
   double SecondsBetween(const StreamEvent& begin, const StreamEvent& end) override {
-    return Of(end).number - Of(begin).number;  // each event one second after the one before
+    return Of(end).number - Of(begin).number;  // events are one second apart
   }
   at::Tensor Upload(const at::Tensor& host) override {
     const at::Tensor there = host.clone();

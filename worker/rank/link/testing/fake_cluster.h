@@ -21,10 +21,10 @@ namespace muster {
 
 class FakeRendezvous final : public muster::internal::v1::WorkerService::Service {
  public:
-  uint32_t attempt = 1;  // other ones are stale
+  uint32_t attempt = 1;  // calls with any other number are stale
   grpc::Status Rendezvous(grpc::ServerContext*, const muster::internal::v1::RendezvousRequest* request,
                           muster::internal::v1::RendezvousResponse* response) override;
-  // Call between two runs of one attempt: ranks would meet at addresses of ranks that have ended.
+  // Call it between two runs of one attempt, or ranks would connect to addresses of ranks that have ended.
   void Clear();
 
  private:
@@ -36,11 +36,11 @@ class FakeRendezvous final : public muster::internal::v1::WorkerService::Service
 class FakeData final : public muster::internal::v1::DataPlaneService::Service {
  public:
   uint32_t attempt = 1;
-  std::atomic<bool> other_query = false;  // step 1 holds another query than its epoch says
-  std::atomic<bool> other_plan = false;   // rank 1's plans are others than rank 0's
+  std::atomic<bool> other_query = false;  // step 1 holds a query that is not in its epoch
+  std::atomic<bool> other_plan = false;   // rank 1's plans differ from rank 0's
   std::atomic<bool> no_negative = false;  // in step 1 all passages are relevant to all queries
-  std::atomic<int> break_after = 0;  // a stream is UNAVAILABLE after so many messages; 0: never
-  // Whether a stream that began at step `from` may send the share of `step`; asked again until it may. Empty: always.
+  std::atomic<int> break_after = 0;  // a stream becomes UNAVAILABLE after this many messages; 0: never
+  // Whether a stream that began at step `from` may send the share of `step`; called until it returns true. Empty: always.
   std::function<bool(uint64_t from, uint64_t step)> may_send;
   grpc::Status Stream(grpc::ServerContext* context, const muster::internal::v1::StreamRequest* request,
                       grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;
@@ -64,7 +64,7 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
   void Forget(const std::string& digest);
   void Damage(const std::string& digest);  // its bytes change
 
-  // Called before each call is served; an error is its answer. Empty: none. Set while no call runs.
+  // Runs before each call; if it returns an error, so does the call. May be empty. Set it while no call runs.
   std::function<absl::Status()> before_put;
   std::function<absl::Status(const std::string& digest)> before_get;
 
@@ -76,7 +76,7 @@ class FakeBlobs final : public muster::v1::BlobService::Service {
 struct FakeCluster {
   FakeCluster();
   void Stop();     // breaks every call
-  void Restart();  // where it listened before
+  void Restart();  // on the same port
   std::shared_ptr<grpc::Channel> Channel() const;
   std::string address() const;
 

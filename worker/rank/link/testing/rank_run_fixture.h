@@ -119,7 +119,7 @@ class RunRankTest : public testing::Test {
     spec.mutable_duration()->set_steps(6);
     spec.mutable_resources()->set_device(muster::v1::DEVICE_CPU);
     FillDefaults(spec);
-    // Steps are shorter than storing a checkpoint, which would be left out: each is stored before the next step.
+    // Steps are too short for storing a checkpoint meanwhile; so that none is skipped, each is stored before the next step.
     cluster_.data.may_send = [this](uint64_t from, uint64_t step) {
       absl::MutexLock lock(&mutex_);
       for (uint64_t due = (from / 2 + 1) * 2; due <= step; due += 2) {
@@ -190,7 +190,7 @@ class RunRankTest : public testing::Test {
     return "no model.safetensors";
   }
 
-  // The state with which an attempt after `before` begins.
+  // The state from which the attempt after `before` begins.
   muster::rank::v1::RankConfig Next(const Ended& before) {
     muster::rank::v1::RankConfig next = config_;
     next.set_attempt(2);
@@ -201,7 +201,7 @@ class RunRankTest : public testing::Test {
     return next;
   }
 
-  // A job like `source` whose model is a checkpoint of it.
+  // A job like `source` that starts from a checkpoint of `source`.
   muster::rank::v1::RankConfig FromCheckpoint(const muster::rank::v1::RankConfig& source, const Ended& ended, uint64_t step) {
     muster::rank::v1::RankConfig next = source;
     muster::v1::ModelCheckpoint link;
@@ -261,7 +261,7 @@ class RunRankTest : public testing::Test {
   int runs_ = 0;
   absl::Mutex mutex_;
   std::set<uint64_t> stored_ ABSL_GUARDED_BY(mutex_);        // steps of checkpoints, of the run
-  std::set<std::string> evaluated_ ABSL_GUARDED_BY(mutex_);  // labels, of the run
+  std::set<std::string> evaluated_ ABSL_GUARDED_BY(mutex_);  // labels of the evaluations in this run
 };
 
 }  // namespace muster

@@ -1,4 +1,4 @@
-// The CPU's operations under any plan, counted: a GPU's plan can be tested without a GPU.
+// The CPU's operations with any plan, and counters: tests a GPU's plan without a GPU.
 #pragma once
 
 #include "worker/rank/loss/tile_ops.h"

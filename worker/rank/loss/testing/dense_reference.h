@@ -19,7 +19,7 @@ struct DenseBatch {
   double temperature = 0.5;
   Matrix queries, passages;
   std::vector<std::vector<int64_t>> positives, ignored;
-  Matrix grades;                // beside positives; empty: none
+  Matrix grades;                // one per positive; empty: none
   std::vector<double> weights;  // empty: all 1
 };
 

@@ -82,7 +82,7 @@ def case(name):
     gradients = {}
     for parameter_name, parameter in model.named_parameters():
         if name == WITH_PADDING and "embeddings.weight" in parameter_name:
-            continue  # torch keeps the padding token's row out of the gradient; here it is trained as any other
+            continue  # torch leaves the padding token's row out of the gradient; Muster trains it like any other
         grad = parameter.grad.reshape(-1)
         weights = torch.from_numpy(uniform("gradient " + parameter_name, grad.numel()) - 0.5)
         gradients[parameter_name] = [float(grad.norm()), float(grad @ weights)]

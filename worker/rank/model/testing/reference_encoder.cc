@@ -33,7 +33,7 @@ Padded Pad(const PackedBatch& batch) {
   return padded;
 }
 
-// Factors 0 or 1 / (share kept) of the elements of one sequence at one site.
+// The factors of the elements of one sequence at one site: 0, or 1 / (share kept).
 at::Tensor MaskOf(const Dropout& dropout, double probability, uint32_t slot, int64_t layer, int64_t site,
                   int64_t size) {
   const uint64_t key = MixKey(MixKey(MixKey(MixKey(dropout.seed, dropout.step), slot), layer), site);

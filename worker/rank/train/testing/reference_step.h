@@ -1,5 +1,5 @@
 // For tests: the gradient of one step in the simplest way, as a reference for the trainer. One process, float64, one
-// sequence at a time, no graph freed, autograd through the dense score matrix and the formulas of arXiv 2602.12727.
+// sequence at a time, keeping every graph, with autograd through the dense score matrix and the formulas of arXiv 2602.12727.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -28,7 +28,8 @@ absl::StatusOr<StepGradients> ReferenceStep(Encoder& encoder, const Problem& pro
                                             const Dropout& dropout);
 
 // Attention key biases have exactly zero gradient in theory (a constant added to a row of scores), as has an adapter's A
-// while its B is 0: they are nothing but rounding, so they are compared absolutely, and left out where trained weights are compared.
+// while its B is 0: computed values are rounding errors, so they are compared absolutely, and left out of comparisons of
+// trained weights.
 bool HasZeroGradient(const std::string& parameter_name);
 
 // The largest norm(own - reference) / norm(reference) over the loss and all tensors but the key biases; `absolute`:

@@ -13,7 +13,7 @@ namespace {
 using muster::fake_nccl::OrderOfThisThread;
 using muster::fake_nccl::TheWorld;
 
-// One collective: what each rank gave. Done once all ranks have and the last one has computed it.
+// One collective: the buffers that each rank passed. The last rank to arrive computes the result and sets `done`.
 struct Operation {
   std::vector<const void*> sends;
   std::vector<void*> receives;
@@ -23,13 +23,13 @@ struct Operation {
 
 struct Meeting {
   std::mutex lock;
-  std::vector<ncclComm*> comms;  // by rank; null: not there, or gone
+  std::vector<ncclComm*> comms;  // by rank; null: not joined, or left
   int joined = 0;
   std::vector<std::shared_ptr<Operation>> operations;
 };
 
 std::mutex meetings_lock;
-std::vector<std::shared_ptr<Meeting>> meetings;  // an id holds an index
+std::vector<std::shared_ptr<Meeting>> meetings;  // an ncclUniqueId holds an index into this
 thread_local std::shared_ptr<Operation> last_operation;
 thread_local int calls = 0;
 thread_local size_t received = 0;
@@ -73,13 +73,13 @@ struct ncclComm {
   std::atomic<ncclResult_t> failure{ncclSuccess};
 };
 struct FakeEvent {
-  std::shared_ptr<Operation> operation;  // null: of a stream without operations
+  std::shared_ptr<Operation> operation;  // null: recorded in a stream without operations
   muster::testing_streams::StreamOrder::Event order;
 };
 
 namespace {
 
-// A call to a communicator that does not block: it has ended a few polls later.
+// A call to a non-blocking communicator: it ends after a few polls.
 ncclResult_t Later(ncclComm_t comm) {
   comm->polls = 3;
   return ncclInProgress;
@@ -108,7 +108,7 @@ ncclResult_t Enqueue(ncclComm_t comm, const void* send, void* receive, std::func
 void Leave(ncclComm_t comm, ncclResult_t of_peers) {
   const std::lock_guard guard(comm->meeting->lock);
   comm->meeting->comms[comm->rank] = nullptr;
-  // This rank's buffers are freed now: an operation that waits for others never ends.
+  // This rank's buffers are freed now, so its operations that still wait for other ranks must never run.
   for (const auto& operation : comm->meeting->operations) {
     if (!operation->done) operation->arrived = INT_MIN;
   }
@@ -197,7 +197,7 @@ ncclResult_t ncclReduce(const void* send, void* receive, size_t count, ncclDataT
 ncclResult_t ncclReduceScatter(const void* send, void* receive, size_t count, ncclDataType_t type, ncclRedOp_t,
                                ncclComm_t comm, cudaStream_t stream) {
   OrderOfThisThread().Read(stream, send, comm->meeting->comms.size() * count * SizeOf(type), "the rows of a reduce-scatter");
-  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "own rows of a reduce-scatter");
+  OrderOfThisThread().Write(stream, receive, count * SizeOf(type), "this rank's rows of a reduce-scatter");
   received += (comm->meeting->comms.size() - 1) * count * SizeOf(type);
   return Enqueue(comm, send, receive, [=](const Operation& operation) {
     for (size_t r = 0; r < operation.receives.size(); ++r) {
