@@ -18,6 +18,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/job_node.h"
 #include "client/words.h"
 #include "common/nearest_name.h"
 #include "common/files.h"
@@ -277,33 +278,50 @@ YAML::Node OverrideValue(const std::string& text, const FieldDescriptor& field) 
   return as_it_stands && !quoted && text != "null" ? YAML::Node(text) : YAML::Load(text);
 }
 
+struct FoundField {
+  Message* message;
+  const FieldDescriptor* field;
+};
+
+// The field at "a.b", in a message that exists afterwards. `place` begins errors.
+absl::StatusOr<FoundField> FindField(const std::string& place, const std::string& path, JobSpec& spec) {
+  const std::vector<std::string> names = absl::StrSplit(path, '.');
+  Message* message = &spec;
+  std::string above;
+  for (size_t i = 0; i < names.size(); ++i) {
+    above = Join(above, names[i]);
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(place, ": ", above, ": unknown key.",
+                                                     Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
+    }
+    if (i + 1 == names.size()) return FoundField{message, field};
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
+      return absl::InvalidArgumentError(absl::StrCat(place, ": ", above, " has no fields."));
+    }
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(place, ": a key is missing."));
+}
+
 absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& places) {
   const std::string place = absl::StrCat("--set ", text);
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     return absl::InvalidArgumentError(absl::StrCat(place, ": must be FIELD=VALUE, such as loss.temperature=0.02."));
   }
-  const std::vector<std::string> names = absl::StrSplit(text.substr(0, equals), '.');
-  Message* message = &spec;
-  std::string path;
-  for (size_t i = 0; i < names.size(); ++i) {
-    path = Join(path, names[i]);
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
-    if (field == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, ": unknown key.",
-                                                     Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
-    }
-    if (i + 1 == names.size()) {
-      places[path] = place;
-      return Reader(place, false, places)
-          .ReadField(OverrideValue(text.substr(equals + 1), *field), path, *field, *message);
-    }
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_repeated()) {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, " has no fields."));
-    }
-    message = message->GetReflection()->MutableMessage(message, field);
-  }
-  return absl::OkStatus();
+  const std::string path = text.substr(0, equals);
+  ASSIGN_OR_RETURN(const FoundField found, FindField(place, path, spec));
+  places[path] = place;
+  return Reader(place, false, places)
+      .ReadField(OverrideValue(text.substr(equals + 1), *found.field), path, *found.field, *found.message);
+}
+
+absl::Status CheckRules(const JobSpec& spec, const std::string& name, const Places& places) {
+  JobSpec filled = spec;
+  FillDefaults(filled);
+  const absl::Status status = ValidateJobSpec(filled);
+  return status.ok() ? status : WithPlace(status, name, places);
 }
 
 // Reads the text and the overrides; `places` records where each field was given.
@@ -342,9 +360,21 @@ absl::StatusOr<JobSpec> ParseJobFile(const std::string& name, const std::string&
                                      const std::vector<std::string>& overrides) {
   Places places;
   ASSIGN_OR_RETURN(JobSpec spec, ReadText(name, text, overrides, places));
-  JobSpec filled = spec;
-  FillDefaults(filled);
-  if (const absl::Status status = ValidateJobSpec(filled); !status.ok()) return WithPlace(status, name, places);
+  RETURN_IF_ERROR(CheckRules(spec, name, places));
+  return spec;
+}
+
+absl::StatusOr<JobSpec> ReadJobNode(const std::string& name, const YAML::Node& job, const std::vector<JobOverride>& overrides) {
+  Places places;
+  JobSpec spec;
+  RETURN_IF_ERROR(Reader(name, true, places).ReadMessage(job, "", spec));
+  for (const JobOverride& one : overrides) {
+    const std::string place = absl::StrCat(name, ":", one.value.Mark().line + 1);
+    ASSIGN_OR_RETURN(const FoundField found, FindField(place, one.field, spec));
+    places[one.field] = place;
+    RETURN_IF_ERROR(Reader(name, true, places).ReadField(one.value, one.field, *found.field, *found.message));
+  }
+  RETURN_IF_ERROR(CheckRules(spec, name, places));
   return spec;
 }
 
