@@ -107,7 +107,7 @@ int PrintStudyEnd(const Cli& cli, const StudyFile& study, const StudyFlags& flag
     std::printf("all jobs are done. Write the report with: muster study report %s\n", flags.file.c_str());
   }
   if (counts.failed > 0) {
-    std::fprintf(stderr, "%s failed or were cancelled: see muster jobs --name %s. Submit them again with --retry.\n",
+    std::fprintf(stderr, "failed or cancelled: %s. See muster jobs --name %s. Submit what failed again with --retry.\n",
                  Plural(counts.failed, "job").c_str(), study.name.c_str());
   }
   return counts.failed > 0 ? kExitJobFailed : kExitSucceeded;

@@ -121,6 +121,7 @@ void TestPair(const PairValues& values, const StudyOptions& options, PairFigure&
 
 void AddPower(const PairValues& values, double difference, const PowerOptions& options, PairFigure& figure) {
   const int64_t seeds = static_cast<int64_t>(figure.seeds), queries = static_cast<int64_t>(figure.queries);
+  if (options.power == 0) return;
   if (figure.basis == PairBasis::kCrossed) {
     const CrossedComponents components = TestCrossed(values.by_query).components;
     figure.detectable = DetectableCrossed(components, seeds, queries, options);

@@ -17,7 +17,7 @@ namespace muster {
 
 struct StudyOptions {
   double level = 0.95;         // of intervals; differences are called at 1 - level for the whole study
-  double power = 0.8;          // of what the study could have shown
+  double power = 0.8;          // of what the study could have shown; 0: that is not computed
   uint64_t flips = 20'000;     // of the randomization test over queries
 };
 

@@ -168,7 +168,9 @@ std::string MeaningOf(const JobSpec& spec) {
   return DeterministicBytes(filled);
 }
 
-absl::Status AddCells(const StudyPlace& place, const YAML::Node& base, const StudyGrid& grid, StudyFile& study) {
+// `grid_node`: where errors about several arms are.
+absl::Status AddCells(const StudyPlace& place, const YAML::Node& base, const YAML::Node& grid_node, const StudyGrid& grid,
+                      StudyFile& study) {
   std::map<std::string, size_t> meanings;  // → arm
   for (size_t a = 0; a < study.arms.size(); ++a) {
     const StudyArm& arm = study.arms[a];
@@ -184,7 +186,7 @@ absl::Status AddCells(const StudyPlace& place, const YAML::Node& base, const Stu
     RETURN_IF_ERROR(CheckReported(place, base, study, arm, *spec));
     const auto [same, is_new] = meanings.emplace(MeaningOf(*spec), a);
     if (!is_new) {
-      return place.Wrong(base, "grid", absl::StrCat("the arms \"", study.arms[same->second].label, "\" and \"", arm.label,
+      return place.Wrong(grid_node, "grid", absl::StrCat("the arms \"", study.arms[same->second].label, "\" and \"", arm.label,
                                                     "\" are the same job. Remove one of the values, or exclude one arm."));
     }
     for (const uint64_t seed : study.seeds) {
@@ -323,7 +325,7 @@ absl::StatusOr<StudyFile> ReadRoot(const StudyPlace& place, const YAML::Node& ro
   study.arms = ArmsOf(study.factors, excluded);
   if (study.arms.empty()) return place.Wrong(keys.at("exclude"), "exclude", "excludes all arms. Remove a line.");
   RETURN_IF_ERROR(ReadReport(place, keys, study));
-  RETURN_IF_ERROR(AddCells(place, keys.at("base"), grid, study));
+  RETURN_IF_ERROR(AddCells(place, keys.at("base"), keys.contains("grid") ? keys.at("grid") : root, grid, study));
   return study;
 }
 

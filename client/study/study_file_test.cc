@@ -142,7 +142,7 @@ TEST(StudyFile, ErrorsNameThePlaceAndTheRemedy) {
               AllOf(StartsWith("pilot.yaml:11: loss.objective: unknown value \"lse_pair\"."), HasSubstr("Did you mean \"lsepair\"?")));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, -1]\n"), StartsWith("pilot.yaml:9: loss.temperature: "));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, null]\n"),
-              AllOf(StartsWith("pilot.yaml:3: grid: the arms \"temperature=0.05\" and \"temperature=null\" are the same job."),
+              AllOf(StartsWith("pilot.yaml:9: grid: the arms \"temperature=0.05\" and \"temperature=null\" are the same job."),
                     HasSubstr("Remove one")));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, 0.05]\n"), HasSubstr("\"0.05\" is given twice. Remove one."));
   EXPECT_THAT(ErrorOf("seeds: 2000\ngrid:\n  data.positives.per_query: [1, 2, 3, 4, 5, 6]\n"),

@@ -10,7 +10,7 @@ namespace muster {
 namespace {
 
 constexpr int kStudies = 200, kQueries = 100;
-const StudyOptions kFast = {.flips = 200};  // the test over queries decides nothing
+const StudyOptions kFast = {.power = 0, .flips = 200};  // neither decides anything
 
 StudyFile StudyOf(int arms, int64_t seeds) {
   std::string levels;
@@ -44,7 +44,8 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
         wrong += any;
       }
       std::cout << "seed " << seed << ": " << wrong << " of " << kStudies << " studies of equal arms have a difference\n";
-      EXPECT_LE(wrong, kStudies / 20);
+      // The t test over seeds has exactly its level, so a count may be two standard deviations above it.
+      EXPECT_LE(wrong, kStudies / 20 + (queries_are_known ? 0 : 6));
     }
   }
 }
@@ -85,7 +86,7 @@ TEST(StudySimulation, SeedsNeededAreEstimatedFromTheStudyItself) {
   double sum = 0;
   int never = 0;
   for (int s = 0; s < 50; ++s) {
-    const StudyFigures figures = FiguresOf(study, DrawResults(study, {0.5, 0.5}, kQueries, spread, random), kFast);
+    const StudyFigures figures = FiguresOf(study, DrawResults(study, {0.5, 0.5}, kQueries, spread, random), {.flips = 200});
     if (!figures.pairs[0].seeds_needed.has_value()) ++never;
     sum += figures.pairs[0].detectable;
   }

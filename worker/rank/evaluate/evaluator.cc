@@ -8,6 +8,7 @@
 #include <ATen/ops/sort.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -47,6 +48,12 @@ absl::Status CheckFinite(Group& group, const LocalEmbeddings& local, const Evalu
                                                  " of ", total, " are not). Look at its text, or at the model."));
 }
 
+// Reads back as the same bits.
+std::string ShortestNumber(double value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof(text), value).ptr);
+}
+
 absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t local) {
   ASSIGN_OR_RETURN(const auto texts, group.AllGatherBytes(absl::StrCat(local)));
   std::vector<int64_t> counts;
@@ -58,7 +65,7 @@ absl::StatusOr<std::vector<int64_t>> GatherCounts(Group& group, int64_t local) {
 class Judge {
  public:
   static absl::StatusOr<Judge> Make(const EvaluationHeader& header, const EvaluatorOptions& options) {
-    Judge judge(header);
+    Judge judge(header, options);
     const auto& offsets = header.judged_offsets();
     if (offsets.size() != int64_t{header.query_count()} + 1 || offsets[0] != 0 ||
         !std::is_sorted(offsets.begin(), offsets.end()) ||
@@ -75,6 +82,7 @@ class Judge {
       ASSIGN_OR_RETURN(const MetricName metric, ParseMetricName(name));
       judge.metrics_.emplace(name, metric);  // ignores repeated names
     }
+    if (options.query_values != nullptr) *options.query_values = judge.Header();
     return judge;
   }
 
@@ -103,7 +111,13 @@ class Judge {
       const auto found = grades.find(number);
       ranked.push_back(found == grades.end() ? 0 : found->second);
     }
-    for (const auto& [name, metric] : metrics_) sums_[name] += EvaluateMetric(metric, ranked, judged);
+    std::string line = absl::StrCat(query);
+    for (const auto& [name, metric] : metrics_) {
+      const double value = EvaluateMetric(metric, ranked, judged);
+      sums_[name] += value;
+      if (options_.query_values != nullptr) absl::StrAppend(&line, ",", ShortestNumber(value));
+    }
+    if (options_.query_values != nullptr) absl::StrAppend(options_.query_values, line, "\n");
     ++queries_;
   }
 
@@ -116,7 +130,13 @@ class Judge {
   }
 
  private:
-  explicit Judge(const EvaluationHeader& header) : header_(header) {}
+  Judge(const EvaluationHeader& header, const EvaluatorOptions& options) : header_(header), options_(options) {}
+
+  std::string Header() const {
+    std::string header = "query";
+    for (const auto& [name, metric] : metrics_) absl::StrAppend(&header, ",", name);
+    return header + "\n";
+  }
 
   absl::Status TakeIdenticalIds() {
     const auto &queries = header_.identical_id_queries(), &documents = header_.identical_id_documents();
@@ -132,6 +152,7 @@ class Judge {
   }
 
   const EvaluationHeader& header_;
+  const EvaluatorOptions& options_;
   std::unordered_multimap<int64_t, int64_t> aliases_;  // encoded document → documents with its text
   std::unordered_map<int64_t, int64_t> identical_ids_;  // query → document with its id, to be left out
   std::map<std::string, MetricName> metrics_;

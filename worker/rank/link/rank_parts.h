@@ -40,11 +40,14 @@ struct RankParts {
 
   uint64_t TotalSteps() const { return config.resolved().total_steps(); }
 
-  // Evaluates the model as it is now. `section` is the specification's evaluate or report.
+  // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in EvaluatorOptions.
   template <typename Section>
-  absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
-    return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock},
-                         EvaluationTask::Of(section, label, digest), cursor.step);
+  absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest,
+                                                  std::string* query_values = nullptr) {
+    EvaluationTask task = EvaluationTask::Of(section, label, digest);
+    task.query_values = query_values;
+    return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock}, task,
+                         cursor.step);
   }
 
   // The step log is informational: a disk without space for it does not stop training.
