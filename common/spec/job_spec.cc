@@ -193,6 +193,11 @@ absl::Status CheckResources(const JobSpec& spec) {
   return CheckReference("resources.queue", spec.resources().queue());
 }
 
+// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
+bool NeedsTrainingAids(const JobSpec& spec) {
+  return spec.loss().objective() == muster::v1::OBJECTIVE_MEAN1LH;
+}
+
 }  // namespace
 
 namespace {
@@ -323,6 +328,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
