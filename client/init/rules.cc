@@ -204,6 +204,8 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"INFONCE_TEMPERATURE", kCopy, "loss.temperature"},
     {"INFONCE_HARD_NEGATIVES", kCopy, "data.negatives.per_query"},
     {"INFONCE_USE_BATCH", kHarmlessIf, "all passages of the batch are negatives", "true|True|1"},
+    {"INFONCE_MASK_FAKE_NEGATIVE", kTranslate, ""},
+    {"INFONCE_FAKE_NEG_MARGIN", kTranslate, ""},
     {"INFONCE_*", kRefused, "the loss has no such setting"},
     {"split_dataset_ratio", kHarmlessIf, "splits are imported: muster data import --split", "0|0.0"},
     {"val_dataset", kRefused, kEvaluation},

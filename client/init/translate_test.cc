@@ -110,6 +110,11 @@ TEST(TranslateArguments, ReadsSwiftsCommandLine) {
   EXPECT_EQ(job.batch().queries(), 16);
   EXPECT_THAT(translation.job_file, HasSubstr("#   gradient_accumulation_steps: 4: the tool's parts do not see"));
   EXPECT_THAT(translation.job_file, HasSubstr("#   deepspeed: zero2: weights are not split over ranks"));
+  EXPECT_FALSE(job.loss().has_false_negatives());
+  const std::string masked = "INFONCE_MASK_FAKE_NEGATIVE=True ", swift = "swift sft --model a --tuner_type full";
+  EXPECT_FLOAT_EQ(Job(Translated(masked + swift)).loss().false_negatives().margin(), 0.1f) << "the tool's default";
+  EXPECT_FLOAT_EQ(Job(Translated(masked + "INFONCE_FAKE_NEG_MARGIN=0.05 " + swift)).loss().false_negatives().margin(), 0.05f);
+  EXPECT_FALSE(Job(Translated("INFONCE_FAKE_NEG_MARGIN=0.05 " + swift)).loss().has_false_negatives());
   const JobSpec lora = Job(Translated("swift sft --model a --lora_alpha 16"));
   EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless tuner_type says otherwise";
   EXPECT_DOUBLE_EQ(lora.model().lora().alpha(), 16);

@@ -94,6 +94,9 @@ absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
     if (std::find(sizes.begin(), sizes.begin() + i, sizes[i]) == sizes.begin() + i) continue;
     return Wrong("loss.matryoshka_dimensions", absl::StrCat("names ", sizes[i], " twice. Remove one."));
   }
+  if (loss.has_false_negatives() && !loss.false_negatives().has_margin()) {
+    return Wrong("loss.false_negatives.margin", "is missing. Set it, or leave loss.false_negatives out.");
+  }
   if (loss.matryoshka_weights().empty() || loss.matryoshka_weights_size() == sizes.size()) return absl::OkStatus();
   return Wrong("loss.matryoshka_weights",
                absl::StrCat("has ", loss.matryoshka_weights_size(), " numbers, and loss.matryoshka_dimensions has ", sizes.size(),
@@ -195,7 +198,7 @@ absl::Status CheckResources(const JobSpec& spec) {
 
 // Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
 bool NeedsTrainingAids(const JobSpec& spec) {
-  return spec.loss().objective() == muster::v1::OBJECTIVE_MEAN1LH;
+  return spec.loss().objective() == muster::v1::OBJECTIVE_MEAN1LH || spec.loss().has_false_negatives();
 }
 
 }  // namespace

@@ -159,6 +159,9 @@ INSTANTIATE_TEST_SUITE_P(
                  for (int i = 0; i < 2; ++i) s.mutable_loss()->add_matryoshka_weights(1);
                }},
         Broken{"loss.matryoshka_weights", [](JobSpec& s) { s.mutable_loss()->add_matryoshka_weights(1); }},
+        Broken{"loss.false_negatives.margin", [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives(); }},
+        Broken{"loss.false_negatives.margin",
+               [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives()->set_margin(0.0f / 0.0f); }},
         Broken{"profile", [](JobSpec& s) { s.set_profile("Tevatron 2"); }},
         Broken{"loss.temperature", [](JobSpec& s) { s.mutable_loss()->set_temperature(0); }},
         Broken{"batch.queries", [](JobSpec& s) { s.mutable_batch()->set_queries(0); }},
@@ -280,6 +283,7 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   };
   EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_LSEPAIR); }), 0);
   EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](auto& loss) { loss.mutable_false_negatives()->set_margin(0.1f); }), kTrainingAidsProtocol);
 }
 
 TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {

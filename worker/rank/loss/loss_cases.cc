@@ -89,6 +89,7 @@ Case ParseCase(const Json& json, const LossCaseOptions& options) {
   c.input.temperature = json.at("temperature").get<double>();
   c.input.queries = MatrixFrom(json.at("queries"), type);
   c.input.passages = MatrixFrom(json.at("passages"), type);
+  if (json.contains("false_negative_margin")) c.input.false_negative_margin = json["false_negative_margin"].get<double>();
   c.input.tile_rows = options.tile_rows;
   c.input.tile_columns = options.tile_columns;
   c.input.kept_bytes = options.kept_bytes;

@@ -44,16 +44,18 @@ Json CaseFrom(const std::string& name, const DenseBatch& batch) {
                  {"d_passages", expected.d_passages}}}};
   if (!batch.grades.empty()) json["grades"] = batch.grades;
   if (!batch.weights.empty()) json["query_weights"] = batch.weights;
+  if (batch.margin.has_value()) json["false_negative_margin"] = *batch.margin;
   return json;
 }
 
-// Four ragged batches of every objective.
+// Four ragged batches of every objective, and two in which false negatives are ignored.
 Json OwnCases() {
   Json cases = Json::array();
   for (int objective = v1::Objective_MIN + 1; objective <= v1::Objective_MAX; ++objective) {
-    for (uint64_t seed = 0; seed < 4; ++seed) {
-      cases.push_back(CaseFrom(absl::StrCat("own-", objective, "-", seed),
-                               RandomBatch(seed, static_cast<v1::Objective>(objective))));
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      DenseBatch batch = RandomBatch(seed, static_cast<v1::Objective>(objective));
+      if (seed >= 4) batch.margin = 0.1;
+      cases.push_back(CaseFrom(absl::StrCat("own-", objective, "-", seed), batch));
     }
   }
   return cases;
@@ -140,7 +142,7 @@ Json OneCase() {
 TEST(LossCasesProgram, ExitsWithZeroWhereAllCasesAreMet) {
   const auto [code, output] = RunProgram("--world-size 3 --tile-rows 2 --tile-columns 3 " + Written(OwnCases()));
   EXPECT_EQ(code, 0) << output;
-  EXPECT_THAT(output, HasSubstr("24 cases, 0 failed"));
+  EXPECT_THAT(output, HasSubstr("36 cases, 0 failed"));
 }
 
 TEST(LossCasesProgram, FailsOnAnyWrongExpectation) {

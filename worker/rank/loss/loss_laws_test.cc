@@ -12,7 +12,10 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "common/random.h"
 #include "worker/rank/loss/testing/counting_tile_ops.h"
@@ -164,6 +167,35 @@ RC_GTEST_PROP(LossLaws, TheMeanOfRand1LhOverItsChoicesIsTheMeanOverPositives, ()
   RC_ASSERT(std::abs(all - mean) < 1e-12 * (1 + all));
 }
 
+RC_GTEST_PROP(LossLaws, FalseNegativesAreIgnoredInAnyTiles, ()) {
+  DenseBatch batch = AnyBatch(AnyObjective());
+  batch.margin = 0.01 * *rc::gen::inRange(-100, 101);
+  LossInput input = InputFrom(batch, at::kDouble);
+  AnyTiles(input);
+  const LossResult result = EvaluateLoss(input);
+  const DenseResult expected = EvaluateDense(batch);
+  RC_ASSERT(LargestDifference(result, expected) < 1e-11);
+  const CountingTileOps at_once({.all_blocks_at_once = true});
+  input.ops = &at_once;
+  RC_ASSERT(LargestDifference(EvaluateLoss(input), expected) < 1e-11);
+  if (input.total_weight == 0) return;  // the dense form counts nothing
+  batch.margin.reset();
+  const LossResult all = EvaluateLoss(InputFrom(batch, at::kDouble));
+  RC_ASSERT(result.ignored_pairs - all.ignored_pairs == expected.false_negatives);
+  RC_ASSERT(all.negative_pairs - result.negative_pairs == expected.false_negatives);
+}
+
+RC_GTEST_PROP(LossLaws, AMarginThatNoScoreExceedsChangesNoBit, ()) {
+  LossInput input = InputFrom(AnyBatch(AnyObjective()), at::kFloat);
+  AnyTiles(input);
+  const LossResult plain = EvaluateLoss(input);
+  input.false_negative_margin = 1e4;
+  const LossResult result = EvaluateLoss(input);
+  RC_ASSERT(result.loss_sum == plain.loss_sum);
+  RC_ASSERT(result.d_queries.equal(plain.d_queries) && result.d_passages.equal(plain.d_passages));
+  RC_ASSERT(result.negative_pairs == plain.negative_pairs && result.negative_sum == plain.negative_sum);
+}
+
 RC_GTEST_PROP(LossLaws, ScoresOfTenThousandAreFiniteAndRight, ()) {
   DenseBatch batch = AnyBatch(AnyObjective());
   // Numbers with few bits: float32 and float64 have the same scores.
@@ -273,9 +305,10 @@ TEST(LossLaws, TheSameTilesGiveTheSameBitsKeptOrComputedAgain) {
   LossInput input = InputFrom(Large(11), at::kFloat);
   input.tile_rows = 128;
   input.tile_columns = 256;
-  for (const bool at_once : {false, true}) {
+  for (const auto& [at_once, margin] : {std::pair(false, std::optional<double>()), {true, {}}, {false, 0.5}, {true, 0.5}}) {
     const CountingTileOps ops({.all_blocks_at_once = at_once});
     input.ops = &ops;
+    input.false_negative_margin = margin;
     input.kept_bytes = -1;
     const LossResult first = EvaluateLoss(input);
     for (const int64_t kept_bytes : {int64_t{32} << 20, int64_t{5} * 128 * 256 * 4, int64_t{2} * 128 * 256 * 4, int64_t{0}}) {
@@ -306,16 +339,19 @@ int64_t CountOfWaits(const LossInput& input) {
 TEST(LossLaws, AGpuWaitsForTheHostThreeTimesHoweverManyBlocksThereAre) {
   for (const int64_t tile_rows : {300, 128, 16, 3}) {
     for (const int64_t tile_columns : {700, 64}) {
-      const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true});
-      LossInput input = InputFrom(Large(11), at::kFloat);
-      input.tile_rows = tile_rows;
-      input.tile_columns = tile_columns;
-      input.ops = &ops;
-      EXPECT_EQ(CountOfWaits(input), 0);
-      EXPECT_EQ(ops.counts().downloads, 1);
-      EXPECT_EQ(ops.counts().uploads, 2);
-      const int64_t tiles = (300 + tile_rows - 1) / tile_rows * ((700 + tile_columns - 1) / tile_columns);
-      EXPECT_LE(ops.counts().operations, 3 + 3 * tiles);
+      for (const bool ignores : {false, true}) {
+        const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true});
+        LossInput input = InputFrom(Large(11), at::kFloat);
+        input.tile_rows = tile_rows;
+        input.tile_columns = tile_columns;
+        input.ops = &ops;
+        if (ignores) input.false_negative_margin = 0.5;
+        EXPECT_EQ(CountOfWaits(input), 0);
+        EXPECT_EQ(ops.counts().downloads, 1);
+        EXPECT_EQ(ops.counts().uploads, 2);
+        const int64_t tiles = (300 + tile_rows - 1) / tile_rows * ((700 + tile_columns - 1) / tile_columns);
+        EXPECT_LE(ops.counts().operations, 3 + (ignores ? 5 : 3) * tiles);
+      }
     }
   }
 }

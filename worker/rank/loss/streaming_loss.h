@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "muster/v1/job.pb.h"
@@ -29,6 +30,9 @@ struct LossInput {
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
+  // A negative whose similarity exceeds that of the row's lowest positive by more than this is ignored; absent: none is.
+  // Similarities are those of `queries` and `passages` as they are here, in the precision of the tiles.
+  std::optional<double> false_negative_margin;
   double factor = 1;  // the loss and its gradients are multiplied by it
   // The members of TilePlan; 0, and -1 for kept_bytes, mean what the device's TileOps plan.
   int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
@@ -46,7 +50,7 @@ struct LossResult {
   // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 
-  // Similarities before temperature, over all pairs of valid rows.
+  // Similarities before temperature, over all pairs of valid rows. Ignored pairs include false negatives.
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;
   double positive_sum = 0, negative_sum = 0;
   double entropy_sum = 0;  // sum over valid rows of the entropy of |d s_p| over positives, in nats

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "common/model/families/family.h"
@@ -116,6 +117,17 @@ TEST_P(GradientLaw, HoldsForMatryoshkaSizes) {
     options.loss.add_matryoshka_weights(weight);
   }
   ExpectTheLaw("matryoshka, seed 5", problem, options, kOneCut);
+}
+
+// Rounding may decide about a passage near the limit: here none is.
+TEST_P(GradientLaw, HoldsWhereFalseNegativesAreIgnored) {
+  Problem problem = MakeProblem(6, OnePositive());
+  problem.graded = !OnePositive();
+  TrainerOptions options = ProblemOptions(GetParam(), 0.1);
+  const double all = Reference(problem, options).loss;
+  options.loss.mutable_false_negatives()->set_margin(0.1f);
+  EXPECT_GT(std::abs(Reference(problem, options).loss - all), 1e-3) << "none is ignored";
+  ExpectTheLaw("false negatives, seed 6", problem, options, kOneCut);
 }
 
 INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -141,6 +142,8 @@ absl::StatusOr<at::Tensor> Trainer::GatherBySlot(const GatherOrder& order, Embed
 
 LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot) {
   const at::NoGradGuard no_gradient;
+  const muster::v1::LossSpec& loss = options_.loss;
+  const auto margin = loss.has_false_negatives() ? std::optional<double>(loss.false_negatives().margin()) : std::nullopt;
   return EvaluateLossOfCuts({.queries = by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin),
                              .passages = by_slot.narrow(0, batch.query_count, batch.passage_count),
                              .positives = batch.positives,
@@ -148,8 +151,9 @@ LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by
                              .positive_weights = batch.positive_weights,
                              .row_weights = batch.row_weights,
                              .total_weight = batch.total_weight,
-                             .objective = options_.loss.objective(),
-                             .temperature = options_.loss.temperature(),
+                             .objective = loss.objective(),
+                             .temperature = loss.temperature(),
+                             .false_negative_margin = margin,
                              .tile_rows = options_.tile_rows,
                              .tile_columns = options_.tile_columns},
                             cuts_, encoder_.config().normalize);

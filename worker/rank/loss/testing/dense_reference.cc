@@ -103,6 +103,12 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
       const auto named = [&](const std::vector<int64_t>& some) { return std::ranges::count(some, int64_t(c)) > 0; };
       if (!named(batch.positives[r]) && !named(batch.ignored[r])) row.negatives.push_back(static_cast<int64_t>(c));
     }
+    if (batch.margin.has_value()) {
+      double lowest = std::numeric_limits<double>::infinity();
+      for (const int64_t p : row.positives) lowest = std::min(lowest, row.scores[p]);
+      result.false_negatives += static_cast<int64_t>(std::erase_if(
+          row.negatives, [&](int64_t n) { return (row.scores[n] - lowest) * batch.temperature > *batch.margin; }));
+    }
     const double scale = (batch.weights.empty() ? 1 : batch.weights[r]) / total;
     result.loss += scale * Evaluate(batch.objective, row);
     for (size_t c = 0; c < columns; ++c) {
@@ -197,6 +203,7 @@ LossInput InputFrom(const DenseBatch& batch, at::ScalarType type) {
   LossInput input{.queries = TensorFrom(batch.queries).to(type), .passages = TensorFrom(batch.passages).to(type)};
   input.objective = batch.objective;
   input.temperature = batch.temperature;
+  input.false_negative_margin = batch.margin;
   input.row_weights = batch.weights;
   for (size_t r = 0; r < batch.positives.size(); ++r) {
     for (const auto& [columns, edges] :

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,12 +22,14 @@ struct DenseBatch {
   std::vector<std::vector<int64_t>> positives, ignored;
   Matrix grades;                // beside positives; empty: none
   std::vector<double> weights;  // empty: all 1
+  std::optional<double> margin;  // of false negatives
 };
 
 struct DenseResult {
   double loss = 0;
   int64_t valid_rows = 0;
   Matrix d_queries, d_passages;
+  int64_t false_negatives = 0;
 };
 DenseResult EvaluateDense(const DenseBatch& batch);
 // The weighted sum over `cuts` of EvaluateDense on the first numbers of each embedding, divided by their length where

@@ -32,8 +32,16 @@ at::Tensor Stack(const std::vector<at::Tensor>& list) {
   return at::cat(rows);
 }
 
+// Of the row's negatives: far above the lowest positive.
+bool IsFalseNegative(const at::Tensor& scores, const std::vector<uint32_t>& positives, uint32_t column, const LossSpec& spec) {
+  if (!spec.has_false_negatives()) return false;
+  double lowest = scores[positives[0]].item<double>();
+  for (const uint32_t p : positives) lowest = std::min(lowest, scores[p].item<double>());
+  return (scores[column].item<double>() - lowest) * spec.temperature() > spec.false_negatives().margin();
+}
+
 // Loss of one query from its row of dense scores, after temperature.
-at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem& problem, uint32_t query) {
+at::Tensor DenseRow(const LossSpec& spec, const at::Tensor& scores, const Problem& problem, uint32_t query) {
   const auto &positives = problem.positives[query], &ignored = problem.ignored[query];
   std::vector<at::Tensor> s, logs, negatives;
   std::vector<double> shares;
@@ -46,7 +54,8 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
     logs.push_back(at::full({}, std::log(shares.back() * positives.size()), at::kDouble));
   }
   for (uint32_t c = 0; c < problem.passages; ++c) {
-    if (!Contains(positives, c) && !Contains(ignored, c)) negatives.push_back(scores[c]);
+    if (Contains(positives, c) || Contains(ignored, c) || IsFalseNegative(scores, positives, c, spec)) continue;
+    negatives.push_back(scores[c]);
   }
   const at::Tensor a = at::logsumexp(Stack(negatives), 0);
   const at::Tensor z = at::logsumexp(at::cat({Stack(s), Stack(negatives)}), 0);
@@ -55,7 +64,7 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
     mean = mean + s[p] * shares[p];
     mean_of_singles = mean_of_singles + at::softplus(a - s[p], 1, 1e9) * shares[p];
   }
-  switch (objective) {
+  switch (spec.objective()) {
     case OBJECTIVE_UNSPECIFIED:
     case OBJECTIVE_JOINTLH:
       return z - mean;
@@ -73,7 +82,7 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
     case Objective_INT_MAX_SENTINEL_DO_NOT_USE_:
       break;
   }
-  TORCH_CHECK(false, "unknown objective ", static_cast<int>(objective));
+  TORCH_CHECK(false, "unknown objective ", static_cast<int>(spec.objective()));
   return {};
 }
 
@@ -98,7 +107,7 @@ at::Tensor LossOf(const at::Tensor& all, const Problem& problem, const LossSpec&
   at::Tensor loss = at::zeros({}, at::kDouble);
   for (uint32_t q = 0; q < problem.queries; ++q) {
     if (problem.positives[q].empty()) continue;
-    loss = loss + DenseRow(spec.objective(), scores[q], problem, q) * static_cast<double>(problem.weights[q]);
+    loss = loss + DenseRow(spec, scores[q], problem, q) * static_cast<double>(problem.weights[q]);
   }
   return loss;
 }
