@@ -94,6 +94,16 @@ TEST(TranslateArguments, ReadsFlagEmbeddingsArguments) {
   EXPECT_EQ(job.batch().queries(), 32);
   EXPECT_EQ(job.optimizer().schedule(), SCHEDULE_COSINE);
   EXPECT_EQ(job.duration().epochs(), 2);
+  EXPECT_FALSE(job.loss().has_distill());
+}
+
+TEST(TranslateArguments, ReadsFlagEmbeddingsDistillation) {
+  const std::string start = R"({"model_name_or_path": "m", "train_data": "a.jsonl", "sentence_pooling_method": "cls", "num_train_epochs": 1, )";
+  EXPECT_EQ(Job(Translated(start + R"("knowledge_distillation": true, "kd_loss_type": "kl_div"})")).loss().distill().kind(),
+            DISTILL_KIND_KL);
+  EXPECT_FALSE(Job(Translated(start + R"("knowledge_distillation": false})")).loss().has_distill());
+  EXPECT_THAT(Translated(start + R"("knowledge_distillation": true, "kd_loss_type": "m3_kd_loss"})").job_file,
+              HasSubstr("kd_loss_type: m3_kd_loss: loss.distill has no such kind"));
 }
 
 TEST(TranslateArguments, ReadsSwiftsCommandLine) {

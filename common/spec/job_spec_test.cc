@@ -162,6 +162,15 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"loss.false_negatives.margin", [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives(); }},
         Broken{"loss.false_negatives.margin",
                [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives()->set_margin(0.0f / 0.0f); }},
+        Broken{"loss.false_negatives",
+               [](JobSpec& s) {
+                 s.mutable_loss()->mutable_false_negatives()->set_margin(0.1f);
+                 s.mutable_loss()->mutable_distill()->set_only(true);
+               }},
+        Broken{"loss.distill.kind",
+               [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_kind(static_cast<muster::v1::DistillKind>(9)); }},
+        Broken{"loss.distill.weight", [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_weight(0); }},
+        Broken{"loss.distill.temperature", [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_temperature(-1); }},
         Broken{"profile", [](JobSpec& s) { s.set_profile("Tevatron 2"); }},
         Broken{"loss.temperature", [](JobSpec& s) { s.mutable_loss()->set_temperature(0); }},
         Broken{"batch.queries", [](JobSpec& s) { s.mutable_batch()->set_queries(0); }},
@@ -284,6 +293,7 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
   EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_LSEPAIR); }), 0);
   EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
   EXPECT_EQ(needed([](auto& loss) { loss.mutable_false_negatives()->set_margin(0.1f); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
 }
 
 TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {

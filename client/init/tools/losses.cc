@@ -1,4 +1,4 @@
-// Arguments of losses: false negatives (ms-swift).
+// Arguments of losses: false negatives (ms-swift), distillation (FlagEmbedding).
 #include <set>
 #include <string>
 
@@ -22,12 +22,19 @@ absl::Status FalseNegativeMargin(Translator& job, const Argument& argument) {
   return job.Harmless(argument, "see INFONCE_MASK_FAKE_NEGATIVE");
 }
 
+// Divergence from softmax of the teacher's scores, without a temperature, beside the normal loss.
+absl::Status KnowledgeDistillation(Translator& job, const Argument& argument) {
+  if (ValueOf(argument) != "true") return job.Harmless(argument, "the tool's default");
+  return job.SetFrom(argument, "loss.distill.kind", "kl");
+}
+
 }  // namespace
 
 const ArgumentHandlers& LossHandlers() {
   static const auto* const kHandlers = new ArgumentHandlers{
       {"INFONCE_MASK_FAKE_NEGATIVE", MaskFalseNegatives},
       {"INFONCE_FAKE_NEG_MARGIN", FalseNegativeMargin},
+      {"knowledge_distillation", KnowledgeDistillation},
   };
   return *kHandlers;
 }

@@ -1,8 +1,9 @@
 // Reference cases of the objectives, from a file: what `muster-loss-cases` and the tests compare against.
 //
 // A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and
-// `ignored` (columns a query), optional `query_weights`, `grades` (beside positives) and `false_negative_margin`, and
-// `expect`: `loss`, `valid_rows`, `d_queries`, `d_passages`.
+// `ignored` (columns a query), optional `query_weights`, `grades` (beside positives), `false_negative_margin` and `distill`,
+// and `expect`: `loss`, `valid_rows`, `d_queries`, `d_passages`.
+// `distill`: `kind`, `weight`, `temperature`, `only`, `lists` (columns a query) and `scores` (beside lists).
 #pragma once
 
 #include <cstdint>

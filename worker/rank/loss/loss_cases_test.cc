@@ -45,16 +45,27 @@ Json CaseFrom(const std::string& name, const DenseBatch& batch) {
   if (!batch.grades.empty()) json["grades"] = batch.grades;
   if (!batch.weights.empty()) json["query_weights"] = batch.weights;
   if (batch.margin.has_value()) json["false_negative_margin"] = *batch.margin;
+  if (batch.teacher.has_value()) {
+    const DenseTeacher& teacher = *batch.teacher;
+    const std::string kind = v1::DistillKind_Name(teacher.kind).substr(sizeof("DISTILL_KIND_") - 1);
+    json["distill"] = {{"kind", absl::AsciiStrToLower(kind)}, {"weight", teacher.weight}, {"temperature", teacher.temperature},
+                       {"only", teacher.only}, {"lists", teacher.lists}, {"scores", teacher.scores}};
+  }
   return json;
 }
 
-// Four ragged batches of every objective, and two in which false negatives are ignored.
+// Four ragged batches of every objective, two in which false negatives are ignored, and one for each kind of distillation,
+// which every second objective leaves out.
 Json OwnCases() {
   Json cases = Json::array();
   for (int objective = v1::Objective_MIN + 1; objective <= v1::Objective_MAX; ++objective) {
-    for (uint64_t seed = 0; seed < 6; ++seed) {
+    for (uint64_t seed = 0; seed < 8; ++seed) {
       DenseBatch batch = RandomBatch(seed, static_cast<v1::Objective>(objective));
-      if (seed >= 4) batch.margin = 0.1;
+      if (seed == 4 || seed == 5) batch.margin = 0.1;
+      if (seed >= 6) {
+        batch.teacher = RandomTeacher(seed, batch, seed == 6 ? v1::DISTILL_KIND_KL : v1::DISTILL_KIND_MARGIN_MSE);
+        batch.teacher->only = objective % 2 == 0;
+      }
       cases.push_back(CaseFrom(absl::StrCat("own-", objective, "-", seed), batch));
     }
   }
@@ -142,7 +153,7 @@ Json OneCase() {
 TEST(LossCasesProgram, ExitsWithZeroWhereAllCasesAreMet) {
   const auto [code, output] = RunProgram("--world-size 3 --tile-rows 2 --tile-columns 3 " + Written(OwnCases()));
   EXPECT_EQ(code, 0) << output;
-  EXPECT_THAT(output, HasSubstr("36 cases, 0 failed"));
+  EXPECT_THAT(output, HasSubstr("48 cases, 0 failed"));
 }
 
 TEST(LossCasesProgram, FailsOnAnyWrongExpectation) {
@@ -187,6 +198,15 @@ TEST(LossCasesProgram, RefusesAMalformedCaseByName) {
       {"must have the shapes", [](Json& c) { c["expect"]["d_queries"].push_back(c["expect"]["d_queries"][0]); }},
       {"a weight is below 0",
        [](Json& c) { c["query_weights"] = std::vector<double>(c["queries"].size(), -1.0); }},
+      {"unknown kind of distillation mse", [](Json& c) { c["distill"] = {{"kind", "mse"}}; }},
+      {"distill: lists and scores must have as many rows",
+       [](Json& c) { c["distill"] = {{"kind", "kl"}, {"lists", Json::array()}, {"scores", Json::array()}}; }},
+      {"distill: scores must be beside lists",
+       [](Json& c) {
+         const std::vector<std::vector<double>> none(c["queries"].size());
+         c["distill"] = {{"kind", "kl"}, {"lists", none}, {"scores", none}};
+         c["distill"]["lists"][0] = {0};
+       }},
       {"a grade is not above 0",
        [](Json& c) {
          c["grades"] = Json::array();

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <span>
 
+#include "worker/rank/loss/distillation.h"
 #include "worker/rank/loss/row.h"
 #include "worker/rank/loss/tile_products.h"
 
@@ -29,6 +30,10 @@ double EntropyOf(std::span<const double> gradient) {
     if (share > 0) entropy -= share * std::log(share);
   }
   return entropy;
+}
+
+const TileOps& OpsOf(const LossInput& input) {
+  return input.ops != nullptr ? *input.ops : TileOpsOf(input.queries.device().type());
 }
 
 TilePlan PlanOf(const LossInput& input, const TileOps& ops) {
@@ -76,7 +81,7 @@ class Streamer {
  public:
   explicit Streamer(const LossInput& input)
       : in_(input),
-        ops_(input.ops != nullptr ? *input.ops : TileOpsOf(input.queries.device().type())),
+        ops_(OpsOf(input)),
         plan_(PlanOf(input, ops_)),
         type_(input.queries.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
         rows_(input.queries.size(0)),
@@ -116,9 +121,10 @@ class Streamer {
     const TileEdges edges(in_.positives, in_.ignored, first, tiling);
     const at::Tensor indices = ops_.ToDevice(edges.indices(), in_.queries.device());
     const RowNumbers numbers(ops_.ToHost(Forward(first, tiling, edges, indices)), height, edges.positive_count(),
-                             in_.false_negative_margin.has_value());
+                             in_.false_negative_margin.has_value() && !in_.without_objective);
     if (!Finite(first, numbers)) return;
     const RowScales scales = EvaluateRows(first, numbers);
+    if (in_.without_objective) return;
     std::vector<double> all = scales.base;
     all.insert(all.end(), scales.scale.begin(), scales.scale.end());
     const std::vector<double> d_positives = edges.InTileOrder(scales.d_positives);
@@ -136,6 +142,9 @@ class Streamer {
     ops_.PairDots(queries, in_.passages, pair_rows, edges.PairColumns(indices), dots);
     at::Tensor top = at::full({tiling.height}, kMinusInfinity, Options(type_));
     at::Tensor sum = at::zeros({tiling.height}, Options(type_));
+    if (in_.without_objective) {
+      return at::cat({longest_square_, squares, along, top.to(at::kDouble), sum.to(at::kDouble), dots});
+    }
     limits_ = LimitsOf(tiling.height, pair_rows.narrow(0, 0, edges.positive_count()), dots);
     at::Tensor ignored, ignored_sum;
     if (limits_.defined()) ignored = at::zeros({tiling.height}, Options(at::kDouble)), ignored_sum = at::zeros_like(ignored);
@@ -248,6 +257,7 @@ class Streamer {
                  {numbers.ignored_similarities() + in_.ignored.begin(row) - in_.ignored.begin(first),
                   static_cast<size_t>(in_.ignored.end(row) - in_.ignored.begin(row))},
                  static_cast<int64_t>(numbers.false_negatives(r)));
+      if (in_.without_objective) continue;
       std::vector<double> scores(similarities.begin(), similarities.end());
       for (double& score : scores) score /= in_.temperature;
       const std::span<double> gradient(out.d_positives.data() + offset, count);
@@ -300,7 +310,9 @@ class Streamer {
 
 LossResult EvaluateLoss(const LossInput& input) {
   at::NoGradGuard no_gradient;
-  return Streamer(input).Run();
+  LossResult result = Streamer(input).Run();
+  if (result.d_queries.defined()) AddDistillation(input, OpsOf(input), result);
+  return result;
 }
 
 }  // namespace muster

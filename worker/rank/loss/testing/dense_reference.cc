@@ -81,6 +81,41 @@ double Evaluate(Objective objective, ScoredRow& row) {
   return loss;
 }
 
+// The teacher's loss of one row. Adds its d loss / d score.
+double EvaluateTeacher(const DenseTeacher& teacher, size_t r, ScoredRow& row) {
+  const std::vector<int64_t>& list = teacher.lists[r];
+  std::vector<double> s, t;
+  for (size_t i = 0; i < list.size(); ++i) {
+    s.push_back(row.scores[list[i]]);
+    t.push_back(teacher.scores[r][i] / teacher.temperature);
+  }
+  double loss = 0;
+  if (teacher.kind == DISTILL_KIND_KL) {
+    const double zs = LogSumExp(s), zt = LogSumExp(t);
+    for (size_t i = 0; i < list.size(); ++i) {
+      const double p = std::exp(t[i] - zt);
+      loss += teacher.weight * p * ((t[i] - zt) - (s[i] - zs));
+      row.d[list[i]] += teacher.weight * (std::exp(s[i] - zs) - p);
+    }
+    return loss;
+  }
+  const auto positive = [&](size_t i) { return std::ranges::count(row.positives, list[i]) > 0; };
+  double pairs = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) pairs += positive(i) && !positive(j);
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) {
+      if (!positive(i) || positive(j)) continue;
+      const double error = s[i] - s[j] - t[i] + t[j];
+      loss += teacher.weight * error * error / pairs;
+      row.d[list[i]] += teacher.weight * 2 * error / pairs;
+      row.d[list[j]] -= teacher.weight * 2 * error / pairs;
+    }
+  }
+  return loss;
+}
+
 }  // namespace
 
 DenseResult EvaluateDense(const DenseBatch& batch) {
@@ -110,7 +145,12 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
           row.negatives, [&](int64_t n) { return (row.scores[n] - lowest) * batch.temperature > *batch.margin; }));
     }
     const double scale = (batch.weights.empty() ? 1 : batch.weights[r]) / total;
-    result.loss += scale * Evaluate(batch.objective, row);
+    double loss = Evaluate(batch.objective, row);
+    if (batch.teacher.has_value()) {
+      if (batch.teacher->only) loss = 0, row.d.assign(columns, 0);
+      loss += EvaluateTeacher(*batch.teacher, r, row);
+    }
+    result.loss += scale * loss;
     for (size_t c = 0; c < columns; ++c) {
       for (size_t i = 0; i < dim; ++i) {
         result.d_queries[r][i] += scale * row.d[c] * batch.passages[c][i] / batch.temperature;
@@ -191,6 +231,22 @@ DenseBatch RandomBatch(uint64_t seed, Objective objective) {
   return batch;
 }
 
+DenseTeacher RandomTeacher(uint64_t seed, const DenseBatch& batch, DistillKind kind) {
+  CounterRandom random(seed);
+  DenseTeacher teacher{.kind = kind, .weight = 0.25 * (1 + random.Below(8)), .temperature = 0.5 + random.Uniform()};
+  for (size_t r = 0; r < batch.queries.size(); ++r) {
+    const double share = random.Uniform();
+    std::vector<int64_t>& list = teacher.lists.emplace_back();
+    std::vector<double>& scores = teacher.scores.emplace_back();
+    for (size_t c = 0; c < batch.passages.size() && random.Below(12) > 0; ++c) {
+      if (random.Uniform() > share) continue;
+      list.push_back(static_cast<int64_t>(c));
+      scores.push_back(static_cast<float>(6 * random.Uniform() - 3));
+    }
+  }
+  return teacher;
+}
+
 at::Tensor TensorFrom(const Matrix& matrix) {
   const auto width = matrix.empty() ? 0 : static_cast<int64_t>(matrix[0].size());
   at::Tensor tensor = at::empty({static_cast<int64_t>(matrix.size()), width}, at::kDouble);
@@ -204,6 +260,19 @@ LossInput InputFrom(const DenseBatch& batch, at::ScalarType type) {
   input.objective = batch.objective;
   input.temperature = batch.temperature;
   input.false_negative_margin = batch.margin;
+  if (batch.teacher.has_value()) {
+    const DenseTeacher& from = *batch.teacher;
+    TeacherLists& teacher = input.teacher.emplace();
+    teacher.kind = from.kind;
+    teacher.weight = from.weight;
+    teacher.temperature = from.temperature;
+    input.without_objective = from.only;
+    for (size_t r = 0; r < from.lists.size(); ++r) {
+      teacher.lists.columns.insert(teacher.lists.columns.end(), from.lists[r].begin(), from.lists[r].end());
+      teacher.lists.offsets.push_back(static_cast<int64_t>(teacher.lists.columns.size()));
+      teacher.scores.insert(teacher.scores.end(), from.scores[r].begin(), from.scores[r].end());
+    }
+  }
   input.row_weights = batch.weights;
   for (size_t r = 0; r < batch.positives.size(); ++r) {
     for (const auto& [columns, edges] :

@@ -15,6 +15,15 @@ namespace muster {
 
 using Matrix = std::vector<std::vector<double>>;
 
+// A teacher's scores of some columns of each row.
+struct DenseTeacher {
+  muster::v1::DistillKind kind = muster::v1::DISTILL_KIND_KL;
+  double weight = 1, temperature = 1;
+  bool only = false;  // without the objective
+  std::vector<std::vector<int64_t>> lists;
+  Matrix scores;  // beside lists
+};
+
 struct DenseBatch {
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.5;
@@ -23,6 +32,7 @@ struct DenseBatch {
   Matrix grades;                // beside positives; empty: none
   std::vector<double> weights;  // empty: all 1
   std::optional<double> margin;  // of false negatives
+  std::optional<DenseTeacher> teacher;
 };
 
 struct DenseResult {
@@ -38,6 +48,9 @@ DenseResult EvaluateDenseCuts(const DenseBatch& batch, std::span<const Embedding
 
 // Ragged: rows without positives, rows without negatives, grades, and weights (also 0) all occur.
 DenseBatch RandomBatch(uint64_t seed, muster::v1::Objective objective);
+
+// Lists of any columns, some empty and some of one column.
+DenseTeacher RandomTeacher(uint64_t seed, const DenseBatch& batch, muster::v1::DistillKind kind);
 
 // The whole batch as the kernel's input; embeddings of `type`.
 LossInput InputFrom(const DenseBatch& batch, at::ScalarType type);

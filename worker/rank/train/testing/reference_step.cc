@@ -86,6 +86,31 @@ at::Tensor DenseRow(const LossSpec& spec, const at::Tensor& scores, const Proble
   return {};
 }
 
+// The teacher's loss of one query.
+at::Tensor TaughtRow(const DistillSpec& spec, const at::Tensor& scores, const Problem& problem, uint32_t query) {
+  const std::vector<uint32_t>& list = problem.lists[query];
+  std::vector<at::Tensor> s, t;
+  for (const uint32_t column : list) {
+    s.push_back(scores[column]);
+    t.push_back(at::full({}, TeacherScoreOf(query, column) / double{spec.temperature()}, at::kDouble));
+  }
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  if (list.size() < 2) return loss;
+  if (spec.kind() == DISTILL_KIND_KL) {
+    const at::Tensor log_q = Stack(s) - at::logsumexp(Stack(s), 0), log_p = Stack(t) - at::logsumexp(Stack(t), 0);
+    return (log_p.exp() * (log_p - log_q)).sum();
+  }
+  double pairs = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) {
+      if (!Contains(problem.positives[query], list[i]) || Contains(problem.positives[query], list[j])) continue;
+      loss = loss + (s[i] - s[j] - t[i] + t[j]).square();
+      ++pairs;
+    }
+  }
+  return pairs == 0 ? loss : loss / pairs;
+}
+
 absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, const Dropout& dropout) {
   std::vector<at::Tensor> rows;
   for (uint32_t slot = 0; slot < problem.tokens.size(); ++slot) {
@@ -107,7 +132,11 @@ at::Tensor LossOf(const at::Tensor& all, const Problem& problem, const LossSpec&
   at::Tensor loss = at::zeros({}, at::kDouble);
   for (uint32_t q = 0; q < problem.queries; ++q) {
     if (problem.positives[q].empty()) continue;
-    loss = loss + DenseRow(spec, scores[q], problem, q) * static_cast<double>(problem.weights[q]);
+    const double weight = problem.weights[q];
+    if (!spec.distill().only()) loss = loss + DenseRow(spec, scores[q], problem, q) * weight;
+    if (spec.has_distill()) {
+      loss = loss + TaughtRow(spec.distill(), scores[q], problem, q) * (weight * spec.distill().weight());
+    }
   }
   return loss;
 }
