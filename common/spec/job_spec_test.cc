@@ -68,6 +68,19 @@ TEST(FillDefaults, FillsWhatTheProtoNames) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
+TEST(FillDefaults, DistillsOnlyWhereAsked) {
+  JobSpec spec = Good();
+  FillDefaults(spec);
+  EXPECT_FALSE(spec.loss().has_distill());
+  spec.mutable_loss()->mutable_distill()->set_weight(2);
+  FillDefaults(spec);
+  EXPECT_EQ(spec.loss().distill().kind(), muster::v1::DISTILL_KIND_KL);
+  EXPECT_EQ(spec.loss().distill().weight(), 2);
+  EXPECT_EQ(spec.loss().distill().temperature(), 1);
+  EXPECT_TRUE(spec.loss().distill().has_only());
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
 TEST(FillDefaults, IsIdempotentAndKeepsWhatIsGiven) {
   JobSpec spec = Good();
   spec.mutable_optimizer()->set_warmup(0);
