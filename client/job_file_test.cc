@@ -126,7 +126,7 @@ TEST(JobFile, SizesHaveUnits) {
 TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, "  objective", "  objectve")),
             "job.yaml:8: loss.objectve: unknown key. Allowed: objective, temperature, matryoshka_dimensions, "
-            "matryoshka_weights. Did you mean \"objective\"?");
+            "matryoshka_weights, false_negatives, distill. Did you mean \"objective\"?");
   EXPECT_EQ(ErrorOf(Replaced(kShort, "per_query: 2", "zzz: 2")),
             "job.yaml:6: data.positives.zzz: unknown key. Allowed: per_query, choose, sources, min_grade, weigh.");
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profle: true\n").substr(0, 33), "job.yaml:10: profle: unknown key.");
@@ -156,8 +156,7 @@ TEST(JobFile, ListsOfNumbersAreReadAndChecked) {
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
             "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: default, jointlh, jointlh_sum, rand1lh, "
-            "summarglh, "
-            "lsepair. Did you mean \"lsepair\"?");
+            "summarglh, lsepair, mean1lh. Did you mean \"lsepair\"?");
 }
 
 TEST(JobFile, WrongTypesAreNamed) {
@@ -215,7 +214,7 @@ TEST(JobFile, OverridesTakePrecedence) {
 TEST(JobFile, WrongOverridesNameThemselves) {
   EXPECT_EQ(ErrorOf(kShort, {"loss.objectiv=lsepair"}),
             "--set loss.objectiv=lsepair: loss.objectiv: unknown key. Allowed: objective, temperature, "
-            "matryoshka_dimensions, matryoshka_weights. Did you mean \"objective\"?");
+            "matryoshka_dimensions, matryoshka_weights, false_negatives, distill. Did you mean \"objective\"?");
   EXPECT_EQ(ErrorOf(kShort, {"loss.temperature=-1"}),
             "--set loss.temperature=-1: loss.temperature: is -1. It must be from 0.0001 to 10000.");
   EXPECT_EQ(ErrorOf(kShort, {"seed"}), "--set seed: must be FIELD=VALUE, such as loss.temperature=0.02.");

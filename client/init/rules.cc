@@ -15,7 +15,7 @@ constexpr std::string_view kHub = "where the tool fetches models from";
 constexpr std::string_view kEvaluation = "evaluation is of an imported dataset: set evaluate or report";
 constexpr std::string_view kOptimizer = "the optimizer is AdamW";
 constexpr std::string_view kOneSize = "weights are not split over ranks: every rank holds the model";
-constexpr std::string_view kNoTeacher = "there is no distillation: labels come from the data";
+constexpr std::string_view kOwnTeacher = "a teacher's scores come with the data: see loss.distill";
 
 constexpr auto kRules = std::to_array<RuleOf>({
     // transformers.TrainingArguments
@@ -167,7 +167,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"add_special_tokens", kHarmlessIf, "special tokens are those of the tokenizer", "true"},
     {"passage_field_separator", kHarmlessIf, "title and body are joined by a space", " "},
     {"untie_encoder", kHarmlessIf, "queries and passages share one encoder", "false"},
-    {"distil_temperature", kRefused, kNoTeacher},
+    {"distil_temperature", kRefused, kOwnTeacher},
     {"num_proc", kHarmless, kLoading},
     {"dataset_cache_dir", kHarmless, kLoading},
     {"encode_*", kHarmless, "of encoding, not of training"},
@@ -182,8 +182,8 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"passage_instruction_format", kTranslate, ""},
     {"negatives_cross_device", kHarmlessIf, "in Muster the passages of all ranks are negatives, on any number of ranks",
      "true"},
-    {"knowledge_distillation", kHarmlessIf, kNoTeacher, "false"},
-    {"kd_loss_type", kHarmless, "without knowledge_distillation it has no effect"},
+    {"knowledge_distillation", kTranslate, ""},
+    {"kd_loss_type", kHarmlessIf, "loss.distill has no such kind", "kl_div"},
     {"sub_batch_size", kHarmless, kSpeed},
     {"cache_path", kHarmless, kLoading},
     {"fix_position_embedding", kHarmlessIf, "all weights are trained, or only adapters (model.lora)", "false"},
@@ -194,7 +194,7 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"max_example_num_per_dataset", kRefused, "all queries of the split are trained"},
     {"shuffle_ratio", kHarmlessIf, "texts are trained as they are", "0|0.0"},
     {"unified_finetuning", kHarmlessIf, "only dense embeddings are trained", "false"},
-    {"use_self_distill", kHarmlessIf, kNoTeacher, "false"},
+    {"use_self_distill", kHarmlessIf, "only dense embeddings are trained", "false"},
     // ms-swift.
     {"tuner_type", kTranslate, ""},
     {"train_type", kTranslate, ""},
@@ -204,6 +204,8 @@ constexpr auto kRules = std::to_array<RuleOf>({
     {"INFONCE_TEMPERATURE", kCopy, "loss.temperature"},
     {"INFONCE_HARD_NEGATIVES", kCopy, "data.negatives.per_query"},
     {"INFONCE_USE_BATCH", kHarmlessIf, "all passages of the batch are negatives", "true|True|1"},
+    {"INFONCE_MASK_FAKE_NEGATIVE", kTranslate, ""},
+    {"INFONCE_FAKE_NEG_MARGIN", kTranslate, ""},
     {"INFONCE_*", kRefused, "the loss has no such setting"},
     {"split_dataset_ratio", kHarmlessIf, "splits are imported: muster data import --split", "0|0.0"},
     {"val_dataset", kRefused, kEvaluation},

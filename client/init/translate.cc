@@ -23,7 +23,7 @@ const ArgumentHandlers& Handlers() {
   static const auto* const kHandlers = [] {
     auto* const all = new ArgumentHandlers;
     for (const ArgumentHandlers* handlers : {&TransformersHandlers(), &TevatronAndFlagEmbeddingHandlers(), &LoraHandlers(),
-                                             &SentenceTransformersHandlers()}) {
+                                             &SentenceTransformersHandlers(), &LossHandlers()}) {
       all->insert(handlers->begin(), handlers->end());
     }
     return all;

@@ -94,6 +94,16 @@ TEST(TranslateArguments, ReadsFlagEmbeddingsArguments) {
   EXPECT_EQ(job.batch().queries(), 32);
   EXPECT_EQ(job.optimizer().schedule(), SCHEDULE_COSINE);
   EXPECT_EQ(job.duration().epochs(), 2);
+  EXPECT_FALSE(job.loss().has_distill());
+}
+
+TEST(TranslateArguments, ReadsFlagEmbeddingsDistillation) {
+  const std::string start = R"({"model_name_or_path": "m", "train_data": "a.jsonl", "sentence_pooling_method": "cls", "num_train_epochs": 1, )";
+  EXPECT_EQ(Job(Translated(start + R"("knowledge_distillation": true, "kd_loss_type": "kl_div"})")).loss().distill().kind(),
+            DISTILL_KIND_KL);
+  EXPECT_FALSE(Job(Translated(start + R"("knowledge_distillation": false})")).loss().has_distill());
+  EXPECT_THAT(Translated(start + R"("knowledge_distillation": true, "kd_loss_type": "m3_kd_loss"})").job_file,
+              HasSubstr("kd_loss_type: m3_kd_loss: loss.distill has no such kind"));
 }
 
 TEST(TranslateArguments, ReadsSwiftsCommandLine) {
@@ -110,6 +120,11 @@ TEST(TranslateArguments, ReadsSwiftsCommandLine) {
   EXPECT_EQ(job.batch().queries(), 16);
   EXPECT_THAT(translation.job_file, HasSubstr("#   gradient_accumulation_steps: 4: the tool's parts do not see"));
   EXPECT_THAT(translation.job_file, HasSubstr("#   deepspeed: zero2: weights are not split over ranks"));
+  EXPECT_FALSE(job.loss().has_false_negatives());
+  const std::string masked = "INFONCE_MASK_FAKE_NEGATIVE=True ", swift = "swift sft --model a --tuner_type full";
+  EXPECT_FLOAT_EQ(Job(Translated(masked + swift)).loss().false_negatives().margin(), 0.1f) << "the tool's default";
+  EXPECT_FLOAT_EQ(Job(Translated(masked + "INFONCE_FAKE_NEG_MARGIN=0.05 " + swift)).loss().false_negatives().margin(), 0.05f);
+  EXPECT_FALSE(Job(Translated("INFONCE_FAKE_NEG_MARGIN=0.05 " + swift)).loss().has_false_negatives());
   const JobSpec lora = Job(Translated("swift sft --model a --lora_alpha 16"));
   EXPECT_EQ(lora.model().lora().rank(), 8) << "the tool trains adapters unless tuner_type says otherwise";
   EXPECT_DOUBLE_EQ(lora.model().lora().alpha(), 16);

@@ -94,6 +94,12 @@ absl::Status CheckLoss(const muster::v1::LossSpec& loss) {
     if (std::find(sizes.begin(), sizes.begin() + i, sizes[i]) == sizes.begin() + i) continue;
     return Wrong("loss.matryoshka_dimensions", absl::StrCat("names ", sizes[i], " twice. Remove one."));
   }
+  if (loss.has_false_negatives() && !loss.false_negatives().has_margin()) {
+    return Wrong("loss.false_negatives.margin", "is missing. Set it, or leave loss.false_negatives out.");
+  }
+  if (loss.distill().only() && loss.has_false_negatives()) {
+    return Wrong("loss.false_negatives", "is about the objective, which loss.distill.only leaves out. Remove one of them.");
+  }
   if (loss.matryoshka_weights().empty() || loss.matryoshka_weights_size() == sizes.size()) return absl::OkStatus();
   return Wrong("loss.matryoshka_weights",
                absl::StrCat("has ", loss.matryoshka_weights_size(), " numbers, and loss.matryoshka_dimensions has ", sizes.size(),
@@ -193,6 +199,12 @@ absl::Status CheckResources(const JobSpec& spec) {
   return CheckReference("resources.queue", spec.resources().queue());
 }
 
+// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
+bool NeedsTrainingAids(const JobSpec& spec) {
+  const muster::v1::LossSpec& loss = spec.loss();
+  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill();
+}
+
 }  // namespace
 
 namespace {
@@ -216,6 +228,9 @@ void FillEnumerations(JobSpec& spec) {
   using namespace muster::v1;  // NOLINT: the enumerations' values
   if (spec.precision() == PRECISION_UNSPECIFIED) spec.set_precision(PRECISION_AUTO);
   if (spec.loss().objective() == OBJECTIVE_UNSPECIFIED) spec.mutable_loss()->set_objective(OBJECTIVE_JOINTLH);
+  if (spec.loss().has_distill() && spec.loss().distill().kind() == DISTILL_KIND_UNSPECIFIED) {
+    spec.mutable_loss()->mutable_distill()->set_kind(DISTILL_KIND_KL);
+  }
   if (spec.optimizer().schedule() == SCHEDULE_UNSPECIFIED) spec.mutable_optimizer()->set_schedule(SCHEDULE_LINEAR);
   DataSpec& data = *spec.mutable_data();
   if (data.positives().choose() == CHOOSE_UNSPECIFIED) data.mutable_positives()->set_choose(CHOOSE_RANDOM);
@@ -247,6 +262,11 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(*data.mutable_negatives(), per_query, 0);
 
   MUSTER_DEFAULT(*spec.mutable_loss(), temperature, 0.05f);
+  if (spec.loss().has_distill()) {
+    MUSTER_DEFAULT(*spec.mutable_loss()->mutable_distill(), weight, 1.0f);
+    MUSTER_DEFAULT(*spec.mutable_loss()->mutable_distill(), temperature, 1.0f);
+    MUSTER_DEFAULT(*spec.mutable_loss()->mutable_distill(), only, false);
+  }
   MUSTER_DEFAULT(*spec.mutable_batch(), queries, 32);
   FillDeviceDefaults(spec);
 
@@ -323,6 +343,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }

@@ -68,6 +68,19 @@ TEST(FillDefaults, FillsWhatTheProtoNames) {
   EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
 }
 
+TEST(FillDefaults, DistillsOnlyWhereAsked) {
+  JobSpec spec = Good();
+  FillDefaults(spec);
+  EXPECT_FALSE(spec.loss().has_distill());
+  spec.mutable_loss()->mutable_distill()->set_weight(2);
+  FillDefaults(spec);
+  EXPECT_EQ(spec.loss().distill().kind(), muster::v1::DISTILL_KIND_KL);
+  EXPECT_EQ(spec.loss().distill().weight(), 2);
+  EXPECT_EQ(spec.loss().distill().temperature(), 1);
+  EXPECT_TRUE(spec.loss().distill().has_only());
+  EXPECT_TRUE(ValidateJobSpec(spec).ok()) << ValidateJobSpec(spec);
+}
+
 TEST(FillDefaults, IsIdempotentAndKeepsWhatIsGiven) {
   JobSpec spec = Good();
   spec.mutable_optimizer()->set_warmup(0);
@@ -159,6 +172,18 @@ INSTANTIATE_TEST_SUITE_P(
                  for (int i = 0; i < 2; ++i) s.mutable_loss()->add_matryoshka_weights(1);
                }},
         Broken{"loss.matryoshka_weights", [](JobSpec& s) { s.mutable_loss()->add_matryoshka_weights(1); }},
+        Broken{"loss.false_negatives.margin", [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives(); }},
+        Broken{"loss.false_negatives.margin",
+               [](JobSpec& s) { s.mutable_loss()->mutable_false_negatives()->set_margin(0.0f / 0.0f); }},
+        Broken{"loss.false_negatives",
+               [](JobSpec& s) {
+                 s.mutable_loss()->mutable_false_negatives()->set_margin(0.1f);
+                 s.mutable_loss()->mutable_distill()->set_only(true);
+               }},
+        Broken{"loss.distill.kind",
+               [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_kind(static_cast<muster::v1::DistillKind>(9)); }},
+        Broken{"loss.distill.weight", [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_weight(0); }},
+        Broken{"loss.distill.temperature", [](JobSpec& s) { s.mutable_loss()->mutable_distill()->set_temperature(-1); }},
         Broken{"profile", [](JobSpec& s) { s.set_profile("Tevatron 2"); }},
         Broken{"loss.temperature", [](JobSpec& s) { s.mutable_loss()->set_temperature(0); }},
         Broken{"batch.queries", [](JobSpec& s) { s.mutable_batch()->set_queries(0); }},
@@ -269,6 +294,19 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), 0);
   resolved.mutable_model_checkpoint()->set_step(20);
   EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
+  const auto needed = [](const std::function<void(muster::v1::LossSpec&)>& change) {
+    JobSpec spec = Good();
+    change(*spec.mutable_loss());
+    FillDefaults(spec);
+    return NeededProtocol(spec, {});
+  };
+  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_LSEPAIR); }), 0);
+  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](auto& loss) { loss.mutable_false_negatives()->set_margin(0.1f); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](auto& loss) { loss.mutable_distill(); }), kTrainingAidsProtocol);
 }
 
 TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {

@@ -41,6 +41,9 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "loss.temperature", .low = 1e-4, .high = 1e4},
     {.field = "loss.matryoshka_dimensions", .low = 1, .high = 1 << 16, .note = "numbers"},
     {.field = "loss.matryoshka_weights", .low = 1e-4, .high = 1e4},
+    {.field = "loss.false_negatives.margin", .low = -1e4, .high = 1e4},
+    {.field = "loss.distill.weight", .low = 1e-4, .high = 1e4},
+    {.field = "loss.distill.temperature", .low = 1e-4, .high = 1e4},
     {.field = "batch.queries", .low = 1, .high = 1 << 20},
     {.field = "batch.micro_batch_tokens", .low = 3, .high = 4 << 20, .note = "tokens"},
     {.field = "batch.keep_activations", .low = 0, .high = 1125899906842624.0, .note = "bytes"},  // 1 PiB

@@ -4,8 +4,10 @@
 // (a user's id) for a passage. Queries are never merged by text when they have ids.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +27,9 @@ struct Judgment {
   uint16_t hard_negative = 0;  // 0: the grade counts; kHardNegative or kIgnored
 };
 static_assert(sizeof(Judgment) == 16);
+// A teacher model's score of a query and a passage (loss.distill), beside a judgment; not a number: there is none.
+inline constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
+inline bool HasScore(float score) { return !std::isnan(score); }
 inline constexpr uint16_t kHardNegative = 1;  // given as a negative to train against
 inline constexpr uint16_t kIgnored = 2;       // neither a positive nor a negative: training masks it, evaluation skips it
 
@@ -59,6 +64,8 @@ class Dataset {
   virtual const std::vector<std::string>& splits() const = 0;
   // Judgments of a query in a split (index into splits()).
   virtual std::span<const Judgment> judgments(uint32_t split, uint32_t query) const = 0;
+  // A teacher's scores beside judgments(), finite or kNoScore; empty: no judgment of the split has one.
+  virtual std::span<const float> scores(uint32_t /*split*/, uint32_t /*query*/) const { return {}; }
 };
 
 // The text that a passage's tokens are made of: "title body" with one space, or only the body if there is no title.

@@ -1,4 +1,6 @@
 """The whole path: import, push, submit, watch, export, through the CLI of a real cluster."""
+import csv
+import io
 import json
 import pathlib
 import sys
@@ -89,7 +91,7 @@ class Train(TopicsCase):
         return answer
 
     def test_every_objective_trains(self):
-        for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair"):
+        for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair", "mean1lh"):
             with self.subTest(objective):
                 rate = 3e-4 if objective == "jointlh_sum" else 1e-3
                 job = topics_job("objective-" + objective.replace("_", "-"), loss={"objective": objective},
@@ -114,6 +116,33 @@ class Train(TopicsCase):
         del job["report"]
         done = cluster.wait_for_phase(cluster.submit(job), "JOB_PHASE_SUCCEEDED")
         self.assertEqual(int(done["progress"]["step"]), 2 * 4)
+
+    def test_a_teachers_scores_train_beside_the_objective_and_alone(self):
+        cluster = self.cluster
+        path = cluster.folder / "taught.jsonl"
+        with open(path, "w") as out:
+            for n in range(24):
+                topic, other = (("apple", "iron"), ("iron", "horse"), ("horse", "apple"))[n % 3]
+                documents = [f"{topic} cherry {n}", f"{topic} zinc", f"{other} wolf", "wolf"]
+                out.write(json.dumps({"query": f"{topic} {n}", "documents": documents, "scores": [4, 4.5, -1, -3]}) + "\n")
+        cluster.ok("data", "import", "taught", path)
+        data = {"train": "taught", "negatives": {"per_query": 3}}
+        untaught = cluster.folder / "untaught.yaml"
+        untaught.write_text(json.dumps(topics_job("untaught", loss={"distill": {"kind": "kl"}})))
+        self.assertIn('no judgment of split "train" has a teacher\'s score', cluster.muster("submit", untaught).err)
+        for kind, only in (("kl", False), ("margin_mse", True)):
+            with self.subTest(kind):
+                loss = {"temperature": 1, "distill": {"kind": kind, "temperature": 4, "only": only}}
+                job = topics_job("taught-" + kind.replace("_", "-"), data=data, loss=loss, duration={"epochs": 4}, batch={"queries": 8},
+                                 checkpoint={"every_steps": 100})
+                del job["report"]
+                job_id = cluster.submit(job)
+                done = cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
+                self.assertEqual(int(done["progress"]["step"]), 4 * 3)
+                steps = list(csv.DictReader(io.StringIO(cluster.ok("get", job_id, "--metrics", "csv").out)))
+                losses = [float(step["loss"]) for step in steps]
+                print(kind, losses)
+                self.assertLess(sum(losses[-3:]), sum(losses[:3]))
 
     def test_a_cancelled_job_frees_its_slots(self):
         cluster = self.cluster

@@ -29,6 +29,9 @@ inline void ReadAll(const Dataset& dataset) {
         FUZZ_CHECK(judgment.passage < dataset.passages(), "a judgment of no passage");
         FUZZ_CHECK(judgment.source < dataset.sources().size(), "a judgment of no source");
       }
+      const auto scores = dataset.scores(split, i);
+      FUZZ_CHECK(scores.empty() || scores.size() == dataset.judgments(split, i).size(), "scores of other judgments");
+      for (const float score : scores) bytes += static_cast<size_t>(score > 0);
     }
   }
   volatile size_t sink = bytes;

@@ -20,6 +20,7 @@ const ArgumentHandlers& TransformersHandlers();
 const ArgumentHandlers& TevatronAndFlagEmbeddingHandlers();
 const ArgumentHandlers& LoraHandlers();
 const ArgumentHandlers& SentenceTransformersHandlers();
+const ArgumentHandlers& LossHandlers();
 
 // Whether the tool trains adapters, and their rank if no argument sets it.
 bool UsesLora(const Translator& job);

@@ -69,13 +69,14 @@ class JobFile(unittest.TestCase):
     def test_errors_name_line_field_what_is_allowed_and_the_nearest_name(self):
         for text, expected in (
             ("name: a\nloss:\n  objective: lse_pair\n",
-             'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair. '
+             'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair, mean1lh. '
              'Did you mean "lsepair"?'),
             ("name: a\nlos: {}\n", "job:2: los: unknown key. Allowed: name, model, data, loss, batch, optimizer, duration, evaluate, "
              'report, resources, checkpoint, seed, precision, profile, trace_steps. Did you mean "loss"?'),
             ("name: a\nname: b\n", "job:2: name: is given twice. Remove one."),
             ("duration:\n  epochs: 1\n  steps: 2\n", "job:3: duration.steps: excludes duration.epochs. Remove one of them."),
-            ("loss: [1]\n", "job:1: loss: must have keys. Allowed: objective, temperature, matryoshka_dimensions, matryoshka_weights."),
+            ("loss: [1]\n", "job:1: loss: must have keys. Allowed: objective, temperature, matryoshka_dimensions, matryoshka_weights, "
+             "false_negatives, distill."),
             ("model: {normalize: yes}\n", 'job:1: model.normalize: "yes" is not a truth value: true or false.'),
             ("batch: {queries: -1}\n", 'job:1: batch.queries: "-1" is not a whole number from 0 to 4294967295.'),
             ("batch: {queries: 3.5}\n", 'job:1: batch.queries: "3.5" is not a whole number from 0 to 4294967295.'),
@@ -94,7 +95,7 @@ class JobFile(unittest.TestCase):
 
     def test_errors_of_a_dict_name_the_field(self):
         self.assertEqual(self.refused({"loss": {"temprature": 1}}), "job: loss.temprature: unknown key. Allowed: objective, temperature, "
-                         'matryoshka_dimensions, matryoshka_weights. Did you mean "temperature"?')
+                         'matryoshka_dimensions, matryoshka_weights, false_negatives, distill. Did you mean "temperature"?')
         self.assertEqual(self.refused({"loss": {"temperature": float("inf")}}), 'job: loss.temperature: "inf" is not a number.')
         self.assertEqual(self.refused({"batch": {"queries": 3.0}}), 'job: batch.queries: "3.0" is not a whole number from 0 to 4294967295.')
         self.assertEqual(self.refused({"name": object()}), "job: name: must be a single value.")

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "coordinator/data/dataset.h"
 
 namespace muster {
 
@@ -17,12 +18,17 @@ enum class Relation : uint8_t {
   kIgnored,   // neither a positive nor a negative of the query
 };
 
-struct CanonicalPassage {
+// What a record says about a query and a passage.
+struct RecordedJudgment {
+  Relation relation = Relation::kGraded;
+  float grade = 1;
+  float score = kNoScore;  // of a teacher
+};
+
+struct CanonicalPassage : RecordedJudgment {
   std::string id;           // empty: it has none
   bool has_text = true;     // false: the id of a document of another file
   std::string title, text;
-  Relation relation = Relation::kGraded;
-  float grade = 1;
 };
 
 struct CanonicalRow {
@@ -33,8 +39,9 @@ struct CanonicalRow {
   std::string source;    // of these judgments; empty: the import's
 };
 
-// Fields that have no meaning here and are left out; a note says how many records had them.
-enum class LeftOut : uint8_t { kNegativeScores, kPrompt, kAnswers, kScores, kMargin, kUngradedScores };
+// Fields that have no meaning here and are left out, or whose meaning a user may not expect; a note says how many records
+// had them.
+enum class LeftOut : uint8_t { kNegativeScores, kPrompt, kAnswers, kScores, kMargin, kUngradedScores, kTeacherScores };
 
 // Reads canonical rows. INVALID_ARGUMENT is about the record and may be tolerated; other errors end the import.
 class RowSink {

@@ -34,6 +34,15 @@ std::vector<File> BeirFiles() {
   return {{"corpus.jsonl", kCorpus}, {"queries.jsonl", kQueries}, {"qrels/train.tsv", kTrain}};
 }
 
+// Of a query in the first split: "2.5 - 0", where - is none; "": the split has none.
+std::string ScoresOf(const Dataset& dataset, uint32_t query) {
+  std::string text;
+  for (const float score : dataset.scores(0, query)) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", HasScore(score) ? absl::StrCat(score) : "-");
+  }
+  return text;
+}
+
 class ImporterTest : public testing::Test {
  protected:
   void SetUp() override { folder_ = MakeScratchFolder(testing::TempDir(), "import").value(); }
@@ -318,8 +327,8 @@ TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
   EXPECT_EQ(report.dataset().splits(0).name(), "fit");
   // "p2" of query 0 contradicts its positive; "p1" of query 1 is a positive of query 0; "n1" is neither.
   EXPECT_DOUBLE_EQ(report.false_negative_share(), 2.0 / 3);
-  EXPECT_THAT(report.notes(), ElementsAre("neg_scores: left out (1 row)",
-                                          "prompt: left out (1 row); a job names its own in model.prompts",
+  EXPECT_THAT(report.notes(), ElementsAre("prompt: left out (1 row); a job names its own in model.prompts",
+                                          "pos_scores, neg_scores: a teacher's, which loss.distill uses (1 row)",
                                           HasSubstr("of 3 hard negatives, 1 are a positive of their own query")));
   const auto dataset = Dataset::Open(folder_).value();
   EXPECT_THAT(dataset->sources(), ElementsAre("llm", "human"));
@@ -331,11 +340,44 @@ TEST_F(ImporterTest, GroupsRowsOfOneQueryText) {
   EXPECT_EQ(edges[2].grade, 3.0f);
   EXPECT_EQ(dataset->body(edges[3].passage), "n1");
   EXPECT_EQ(edges[3].hard_negative, kHardNegative);
+  EXPECT_EQ(ScoresOf(*dataset, 0), "2.5 - - 0") << "the second row has no neg_scores: its scores are grades alone";
+}
+
+TEST_F(ImporterTest, ScoresOfPositivesAndNegativesAreATeachers) {
+  ASSERT_TRUE(Import({{"t.jsonl", R"({"query": "a", "pos": ["p", "r"], "neg": ["n"], "pos_scores": [2, -1.5], "neg_scores": [-3]})"
+                                  "\n"
+                                  R"({"query": "b", "pos": ["p"], "neg": ["n"], "neg_scores": [1]})"}})
+                  .ok());
+  const auto flag = Dataset::Open(folder_).value();
+  EXPECT_EQ(ScoresOf(*flag, 0), "2 -1.5 -3");
+  EXPECT_EQ(flag->judgments(0, 0)[0].grade, 1.0f) << "not all are above 0";
+  EXPECT_EQ(ScoresOf(*flag, 1), "- -");
+  ASSERT_TRUE(Import({{"t.jsonl", R"({"query_id": "x", "query": "a", "positive_passages": [{"docid": "1", "text": "p", "score": 4}],)"
+                                  R"( "negative_passages": [{"docid": "2", "text": "n", "score": 0.5}, {"docid": "3", "text": "m"}]})"
+                                  "\n"
+                                  R"({"query_id": "y", "query": "b", "positive_passages": [{"docid": "1", "text": "p", "score": 4}]})"}})
+                  .ok());
+  const auto tevatron = Dataset::Open(folder_).value();
+  EXPECT_EQ(ScoresOf(*tevatron, 0), "4 0.5 -");
+  EXPECT_EQ(ScoresOf(*tevatron, 1), "-") << "a grade alone";
+}
+
+TEST_F(ImporterTest, ScoredListsKeepTheirScores) {
+  const ImportReport texts =
+      Import({{"t.jsonl", R"({"query": "a", "documents": ["p", "n", "o"], "scores": [7, -2.5, 8]})"}}).value();
+  EXPECT_THAT(texts.notes(), ElementsAre("scores: a teacher's, which loss.distill uses (1 row); the first document is the "
+                                         "positive, and those that score as high or higher are neither positive nor negative"));
+  EXPECT_EQ(ScoresOf(*Dataset::Open(folder_).value(), 0), "7 -2.5 8");
+  ASSERT_TRUE(Import({{"documents.jsonl", R"({"document_id": "d1", "text": "p"})" "\n" R"({"document_id": "d2", "text": "n"})"},
+                      {"queries.jsonl", R"({"query_id": "x", "text": "a"})"},
+                      {"train.jsonl", R"({"query_id": "x", "document_ids": ["d1", "d2"], "scores": [0.25, -4]})"}})
+                  .ok());
+  EXPECT_EQ(ScoresOf(*Dataset::Open(folder_).value(), 0), "0.25 -4") << "by ids, which wait for their texts";
 }
 
 TEST_F(ImporterTest, ScoresThatAreNotGradesAreLeftOut) {
   const ImportReport report = Import({{"t.jsonl", R"({"query": "a", "pos": ["p", "r"], "pos_scores": [2, -1.5]})"}}).value();
-  EXPECT_THAT(report.notes(), ElementsAre("pos_scores: left out, since 1 row holds scores that are not above 0; every "
+  EXPECT_THAT(report.notes(), ElementsAre("pos_scores: not used as grades, since 1 row holds scores that are not above 0; every "
                                           "positive has grade 1"));
   EXPECT_EQ(Dataset::Open(folder_).value()->judgments(0, 0)[0].grade, 1.0f);
 }

@@ -34,14 +34,13 @@ std::string IdOfDigest(const Digest128& digest) {
 
 }  // namespace
 
-void References::Add(const Place& place, const Reference& query, const Reference& document, Relation relation,
-                     float grade, uint16_t source) {
+void References::Add(const Place& place, const Reference& query, const Reference& document, const RecordedJudgment& judgment,
+                     uint16_t source) {
   file_->entries.push_back({.number = place.number,
                             .query = DigestOf(query),
                             .document = DigestOf(document),
-                            .grade = grade,
+                            .judgment = judgment,
                             .source = source,
-                            .relation = relation,
                             .is_row = place.is_row,
                             .has_query = query.number.has_value(),
                             .has_document = document.number.has_value()});
@@ -67,8 +66,7 @@ absl::Status References::Resolve(const DigestIndex& queries, const DigestIndex& 
       const auto query = NumberOf(entry.query, entry.has_query, queries);
       const auto document = NumberOf(entry.document, entry.has_document, documents);
       if (query.has_value() && document.has_value()) {
-        judge(file.split, *query, *document, entry.relation, entry.grade, entry.source,
-              entry.has_query ? 0 : file.number);
+        judge(file.split, *query, *document, entry.judgment, entry.source, entry.has_query ? 0 : file.number);
         continue;
       }
       const auto names = [&](absl::string_view kind, const Digest128& id) {

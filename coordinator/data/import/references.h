@@ -38,7 +38,7 @@ class References {
     file_->split = split;
     file_->number = number;
   }
-  void Add(const Place& place, const Reference& query, const Reference& document, Relation relation, float grade,
+  void Add(const Place& place, const Reference& query, const Reference& document, const RecordedJudgment& judgment,
            uint16_t source);
   uint64_t size() const { return size_; }
 
@@ -46,8 +46,8 @@ class References {
   absl::Status CopyFrom(const BaseRecords& base, DigestIndex& queries, DigestIndex& documents, DatasetWriter& writer) const;
 
   // `file`: the number of the file that names the query by an id; 0: the query's row was in the file itself.
-  using Judge = absl::FunctionRef<void(const std::string& split, uint32_t query, uint32_t document, Relation relation,
-                                       float grade, uint16_t source, uint32_t file)>;
+  using Judge = absl::FunctionRef<void(const std::string& split, uint32_t query, uint32_t document,
+                                       const RecordedJudgment& judgment, uint16_t source, uint32_t file)>;
   // Passes on the judgments, file by file in the order of their paths. Judgments of a query or document that does not
   // exist are left out and counted. INVALID_ARGUMENT if there are too many.
   absl::Status Resolve(const DigestIndex& queries, const DigestIndex& documents, Judge judge,
@@ -61,9 +61,8 @@ class References {
   struct Entry {
     uint64_t number;  // of the line or row
     Digest128 query, document;  // digests of ids, or numbers
-    float grade;
+    RecordedJudgment judgment;
     uint16_t source;
-    Relation relation;
     bool is_row, has_query, has_document;  // has_query, has_document: the field is a number, not an id's digest
   };
   struct File {

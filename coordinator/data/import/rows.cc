@@ -150,9 +150,9 @@ absl::Status Rows::Add(const CanonicalRow& row) {
       ASSIGN_OR_RETURN(document.number, DocumentOf(passage));
     }
     if (query.number.has_value() && document.number.has_value()) {
-      AddJudgment(split_, *query.number, *document.number, passage.relation, passage.grade, source);
+      AddJudgment(split_, *query.number, *document.number, passage, source);
     } else {
-      references_.Add(place_, query, document, passage.relation, passage.grade, source);
+      references_.Add(place_, query, document, passage, source);
     }
   }
   if (query.number.has_value()) CountQuery(file_, *query.number);
@@ -166,18 +166,18 @@ void Rows::CountQuery(uint32_t file, uint32_t query) {
   last_file_[query] = file;
 }
 
-void Rows::AddJudgment(const std::string& split, uint32_t query, uint32_t document, Relation relation, float grade,
+void Rows::AddJudgment(const std::string& split, uint32_t query, uint32_t document, const RecordedJudgment& recorded,
                        uint16_t source) {
   Judgment judgment = {.document = document, .passage = writer_.passage_of(document), .source = source};
-  switch (relation) {
+  switch (recorded.relation) {
     case Relation::kGraded:
-      judgment.grade = grade;
-      negative_grades_ += grade < 0;
+      judgment.grade = recorded.grade;
+      negative_grades_ += recorded.grade < 0;
       break;
     case Relation::kNegative: judgment.hard_negative = kHardNegative; break;
     case Relation::kIgnored: judgment.hard_negative = kIgnored; break;
   }
-  writer_.AddJudgment(split, query, judgment);
+  writer_.AddJudgment(split, query, judgment, recorded.score);
 }
 
 absl::Status Rows::AddWaiting(muster::v1::ImportReport& report, std::vector<std::string>& notes) {
@@ -223,9 +223,9 @@ absl::Status Rows::Finish(std::vector<std::string>& notes, muster::v1::ImportRep
   if (base_ != nullptr) RETURN_IF_ERROR(references_.CopyFrom(*base_, query_ids_, document_ids_, writer_));
   RETURN_IF_ERROR(references_.Resolve(
       query_ids_, document_ids_,
-      [this](const std::string& split, uint32_t query, uint32_t document, Relation relation, float grade,
-             uint16_t source, uint32_t file) {
-        AddJudgment(split, query, document, relation, grade, source);
+      [this](const std::string& split, uint32_t query, uint32_t document, const RecordedJudgment& recorded, uint16_t source,
+             uint32_t file) {
+        AddJudgment(split, query, document, recorded, source);
         CountQuery(file, query);
       },
       notes, report));
@@ -256,16 +256,22 @@ void Rows::AddNotes(std::vector<std::string>& notes) {
   for (const auto& [field, rows] : left_out_) {
     switch (field) {
       case LeftOut::kUngradedScores:
-        notes.push_back(absl::StrCat("pos_scores: left out, since ", RowCount(rows),
+        notes.push_back(absl::StrCat("pos_scores: not used as grades, since ", RowCount(rows),
                                      rows == 1 ? " holds" : " hold", " scores that are not above 0; every positive has grade 1"));
         break;
-      case LeftOut::kNegativeScores: notes.push_back(absl::StrCat("neg_scores: left out (", RowCount(rows), ")")); break;
+      case LeftOut::kNegativeScores:
+        notes.push_back(absl::StrCat("neg_scores: left out (", RowCount(rows), "), since the positives have no scores"));
+        break;
+      case LeftOut::kTeacherScores:
+        notes.push_back(absl::StrCat("pos_scores, neg_scores: a teacher's, which loss.distill uses (", RowCount(rows), ")"));
+        break;
       case LeftOut::kPrompt:
         notes.push_back(absl::StrCat("prompt: left out (", RowCount(rows), "); a job names its own in model.prompts"));
         break;
       case LeftOut::kAnswers: notes.push_back(absl::StrCat("answers: left out (", RowCount(rows), ")")); break;
       case LeftOut::kScores:
-        notes.push_back(absl::StrCat("scores: left out (", RowCount(rows), "); the first document is the positive, and those "
+        notes.push_back(absl::StrCat("scores: a teacher's, which loss.distill uses (", RowCount(rows),
+                                     "); the first document is the positive, and those "
                                      "that score as high or higher are neither positive nor negative"));
         break;
       case LeftOut::kMargin:

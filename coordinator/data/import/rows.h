@@ -72,7 +72,7 @@ class Rows final : public RowSink {
   absl::StatusOr<uint32_t> QueryOf(const CanonicalRow& row);
   std::optional<uint32_t> FindQuery(const CanonicalRow& row) const;
   absl::StatusOr<uint32_t> DocumentOf(const CanonicalPassage& passage);
-  void AddJudgment(const std::string& split, uint32_t query, uint32_t document, Relation relation, float grade,
+  void AddJudgment(const std::string& split, uint32_t query, uint32_t document, const RecordedJudgment& recorded,
                    uint16_t source);
   absl::Status AddWaiting(muster::v1::ImportReport& report, std::vector<std::string>& notes);
   void DropWithoutPositive(muster::v1::ImportReport& report, std::vector<std::string>& notes);

@@ -98,23 +98,31 @@ absl::StatusOr<ChoiceRules> MakeChoiceRules(const Dataset& dataset, const muster
   ChoiceRules rules = PositiveRules(dataset, spec.data());
   rules.seed = spec.seed();
   rules.draw_one = spec.loss().objective() == muster::v1::OBJECTIVE_RAND1LH;
+  rules.distill = spec.loss().has_distill();
   return rules;
 }
 
-PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules) {
+std::optional<float> PassagesOfQuery::ScoreOf(uint32_t passage) const {
+  const auto found = std::ranges::lower_bound(scored, passage, {}, &Scored::passage);
+  return found == scored.end() || found->passage != passage ? std::nullopt : std::optional(found->score);
+}
+
+PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules, std::span<const float> scores) {
   struct Entry {
     uint32_t passage;
     uint32_t first;  // position in the files' order
-    bool relevant, selectable, hard_negative;
-    float grade;
+    bool relevant, positive, selectable, hard_negative;
+    float grade, score;
   };
   std::vector<Entry> entries;
   entries.reserve(judgments.size());
   for (uint32_t i = 0; i < judgments.size(); ++i) {
     const Judgment& judgment = judgments[i];
     const bool selectable = IsSelectable(judgment, rules);
-    entries.push_back({judgment.passage, i, judgment.hard_negative == kIgnored || (judgment.hard_negative == 0 && judgment.grade > 0),
-                       selectable, judgment.hard_negative == kHardNegative, selectable ? judgment.grade : 0});
+    const bool positive = judgment.hard_negative == 0 && judgment.grade > 0;
+    entries.push_back({judgment.passage, i, positive || judgment.hard_negative == kIgnored, positive, selectable,
+                       judgment.hard_negative == kHardNegative, selectable ? judgment.grade : 0,
+                       scores.empty() ? kNoScore : scores[i]});
   }
   std::ranges::sort(entries, {}, [](const Entry& e) { return uint64_t{e.passage} << 32 | e.first; });
   size_t unique = 0;
@@ -125,21 +133,24 @@ PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const Choice
     }
     Entry& same = entries[unique - 1];
     same.relevant |= entry.relevant;
+    same.positive |= entry.positive;
     same.selectable |= entry.selectable;
     same.hard_negative |= entry.hard_negative;
     same.grade = std::max(same.grade, entry.grade);
+    if (!HasScore(same.score)) same.score = entry.score;
   }
   entries.resize(unique);
-  std::ranges::sort(entries, {}, &Entry::first);
 
   PassagesOfQuery judged;
   for (const Entry& entry : entries) {
+    if (HasScore(entry.score)) judged.scored.push_back({entry.passage, entry.score});
+  }
+  std::ranges::sort(entries, {}, &Entry::first);
+  for (const Entry& entry : entries) {
     if (entry.selectable) judged.selectable.push_back({entry.passage, entry.grade});
-    if (entry.relevant) {
-      judged.relevant.push_back(entry.passage);
-    } else if (entry.hard_negative) {
-      judged.negatives.push_back(entry.passage);
-    }
+    if (entry.relevant) judged.relevant.push_back(entry.passage);
+    const bool taught = rules.distill && entry.relevant && !entry.positive && HasScore(entry.score);
+    if (taught || (entry.hard_negative && !entry.relevant)) judged.negatives.push_back(entry.passage);
   }
   return judged;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct ChoiceRules {
   bool draw_one = false;      // rand1lh: one positive, uniformly, whatever the two fields above say
   uint32_t negatives_per_query = 0;
   muster::v1::Choose choose_negatives = muster::v1::CHOOSE_RANDOM;
+  bool distill = false;  // a teacher's scores are used
 };
 // A source that the dataset lacks selects nothing.
 ChoiceRules PositiveRules(const Dataset& dataset, const muster::v1::DataSpec& data);
@@ -36,9 +38,19 @@ struct PassagesOfQuery {
   };
   std::vector<Positive> selectable;
   std::vector<uint32_t> relevant;   // judged relevant by any source, whatever the grade above 0: never a negative
-  std::vector<uint32_t> negatives;  // hard negatives that are not relevant
+  // Hard negatives that are not relevant. With rules.distill also ignored passages that a teacher scored: brought, they are
+  // ignored by the objective, since they are in `relevant`, too.
+  std::vector<uint32_t> negatives;
+  struct Scored {
+    uint32_t passage;
+    float score;  // the first of the judgments that have one
+  };
+  std::vector<Scored> scored;  // by a teacher, in ascending order of passages
+  std::optional<float> ScoreOf(uint32_t passage) const;
 };
-PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules);
+// `scores`: a teacher's, beside the judgments; empty: none.
+PassagesOfQuery JudgedPassages(std::span<const Judgment> judgments, const ChoiceRules& rules,
+                               std::span<const float> scores = {});
 
 // True if JudgedPassages gives a selectable positive, without making it.
 bool HasSelectablePositive(std::span<const Judgment> judgments, const ChoiceRules& rules);

@@ -132,5 +132,20 @@ TEST(MakeChoiceRules, NamesTheExistingSources) {
             "data.positives.sources: the dataset has no judgment of \"lmm\". It has: human, llm.");
 }
 
+TEST(JudgedPassages, APassagesScoreIsTheFirstThatATeacherGave) {
+  const std::vector<Judgment> judgments = {{.document = 0, .passage = 5},
+                                           {.document = 1, .passage = 2, .hard_negative = kHardNegative},
+                                           {.document = 2, .passage = 5},
+                                           {.document = 3, .passage = 5},
+                                           {.document = 4, .passage = 9}};
+  const std::vector<float> scores = {kNoScore, -1, 4, 6, kNoScore};
+  const PassagesOfQuery judged = JudgedPassages(judgments, {}, scores);
+  EXPECT_EQ(judged.ScoreOf(5), 4);
+  EXPECT_EQ(judged.ScoreOf(2), -1);
+  EXPECT_EQ(judged.ScoreOf(9), std::nullopt);
+  EXPECT_EQ(judged.ScoreOf(1), std::nullopt);
+  EXPECT_TRUE(JudgedPassages(judgments, {}).scored.empty());
+}
+
 }  // namespace
 }  // namespace muster

@@ -94,6 +94,12 @@ StepShare ShareOf(const AssignedStep& assigned, const Dataset& dataset, const Se
   if (!plan.row_weights.empty()) {
     share.mutable_row_weights()->Add(plan.row_weights.begin() + begin, plan.row_weights.begin() + end);
   }
+  if (!plan.teacher_offsets.empty()) {
+    CopyEdges(plan.teacher_offsets, plan.teacher_columns, begin, end, *share.mutable_teacher_offsets(),
+              *share.mutable_teacher_columns());
+    share.mutable_teacher_scores()->Add(plan.teacher_scores.begin() + plan.teacher_offsets[begin],
+                                        plan.teacher_scores.begin() + plan.teacher_offsets[end]);
+  }
   share.set_total_weight(plan.total_weight);
   share.set_plan_digest(plan.digest);
   for (uint32_t row = begin; row < end; ++row) share.add_query_digests(dataset.query_digest(plan.queries[row]));

@@ -164,6 +164,42 @@ RC_GTEST_PROP(ShareSource, SharesAreWhatTheStepCountsOn, ()) {
   RC_ASSERT(total == announced);
 }
 
+// Columns are numbered alike for any number of ranks.
+TEST(ShareSource, ATeachersListsAreTheSameOnAnyNumberOfRanks) {
+  auto dataset = RandomDataset(17, 30, 40);
+  CounterRandom random(3);
+  for (uint32_t query = 0; query < dataset->queries(); ++query) {
+    for (int i = 0; i < 3; ++i) {
+      dataset->HardNegative(query, static_cast<uint32_t>(random.Below(40)));
+      dataset->Score(query, static_cast<float>(random.Uniform()));
+    }
+  }
+  muster::v1::JobSpec spec = TestJob(12);
+  spec.mutable_data()->mutable_negatives()->set_per_query(3);
+  spec.mutable_loss()->mutable_distill();
+  const auto source = *TestSource(dataset, spec);
+  using List = std::vector<std::pair<uint32_t, float>>;
+  std::vector<List> whole;
+  for (const uint32_t world_size : {1u, 2u, 3u, 4u}) {
+    std::vector<List> lists;
+    for (uint32_t rank = 0; rank < world_size; ++rank) {
+      const StepShare share = *source->Share(0, rank, world_size);
+      ASSERT_EQ(share.teacher_offsets_size(), static_cast<int>(share.row_end() - share.row_begin() + 1));
+      ASSERT_EQ(share.teacher_scores_size(), share.teacher_columns_size());
+      for (int row = 0; row + 1 < share.teacher_offsets_size(); ++row) {
+        List& list = lists.emplace_back();
+        for (uint32_t i = share.teacher_offsets(row); i < share.teacher_offsets(row + 1); ++i) {
+          list.emplace_back(share.teacher_columns(i), share.teacher_scores(i));
+        }
+        EXPECT_NE(list.size(), 1u);
+      }
+    }
+    if (world_size == 1) whole = lists;
+    EXPECT_EQ(lists, whole) << world_size << " ranks";
+  }
+  EXPECT_TRUE(std::ranges::any_of(whole, [](const List& list) { return list.size() > 1; }));
+}
+
 // Equal texts under two ids, judged by different queries: one column, encoded once, positive to both.
 TEST(ShareSource, EqualTextsUnderTwoIdsAreEncodedOnceAndPositiveToBothQueries) {
   auto dataset = std::make_shared<FakeDataset>();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <span>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
@@ -45,10 +47,34 @@ uint64_t DigestOf(const StepPlan& plan, const std::string& identity, const Datas
   AddToDigest(hash, plan.ignored_offsets);
   AddToDigest(hash, plan.ignored);
   AddToDigest(hash, plan.row_weights);
+  if (!plan.teacher_offsets.empty()) {  // otherwise the digest is that of versions that knew no teacher
+    AddToDigest(hash, plan.teacher_offsets);
+    AddToDigest(hash, plan.teacher_columns);
+    AddToDigest(hash, plan.teacher_scores);
+  }
   const auto bytes = hash.Finish();
   uint64_t digest;
   std::memcpy(&digest, bytes.data(), sizeof digest);
   return digest;
+}
+
+// The list of the query whose passages have been given columns.
+template <typename ColumnOf>
+void AddTeacherList(const PassagesOfQuery& judged, const Choice& choice, const ColumnOf& column_of, StepPlan& plan) {
+  const size_t begin = plan.teacher_columns.size();
+  const auto add = [&](uint32_t passage) {
+    const std::optional<float> score = judged.ScoreOf(passage);
+    if (!score.has_value()) return;
+    plan.teacher_columns.push_back(column_of(passage));
+    plan.teacher_scores.push_back(*score);
+  };
+  for (const PassagesOfQuery::Positive& positive : choice.positives) add(positive.passage);
+  for (const uint32_t passage : choice.negatives) add(passage);
+  if (plan.teacher_columns.size() < begin + 2) {
+    plan.teacher_columns.resize(begin);
+    plan.teacher_scores.resize(begin);
+  }
+  plan.teacher_offsets.push_back(static_cast<uint32_t>(plan.teacher_columns.size()));
 }
 
 }  // namespace
@@ -82,7 +108,8 @@ size_t StepPlan::MemoryBytes() const {
   return sizeof(StepPlan) + sizeof(uint32_t) * (queries.capacity() + passages.capacity() + positive_offsets.capacity() +
                                                 positives.capacity() + positive_weights.capacity() +
                                                 ignored_offsets.capacity() + ignored.capacity() +
-                                                row_weights.capacity());
+                                                row_weights.capacity() + teacher_offsets.capacity() +
+                                                teacher_columns.capacity() + teacher_scores.capacity());
 }
 
 StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
@@ -109,14 +136,18 @@ StepPlan PlanStep(const PlanInputs& inputs, uint64_t step) {
   std::vector<std::vector<uint32_t>> relevant;
   relevant.reserve(plan.queries.size());
   plan.positive_offsets.push_back(0);
+  const bool distill = inputs.rules.distill;
+  if (distill) plan.teacher_offsets.push_back(0);
   for (const uint32_t query : plan.queries) {
-    PassagesOfQuery judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules);
+    PassagesOfQuery judged = JudgedPassages(dataset.judgments(inputs.split, query), inputs.rules,
+                                            distill ? dataset.scores(inputs.split, query) : std::span<const float>());
     const Choice choice = ChoosePassages(judged, inputs.rules, plan.epoch, query);
     for (const PassagesOfQuery::Positive& positive : choice.positives) {
       plan.positives.push_back(column(positive.passage));
       if (inputs.weigh) plan.positive_weights.push_back(positive.grade);
     }
     for (const uint32_t passage : choice.negatives) column(passage);
+    if (distill) AddTeacherList(judged, choice, column, plan);
     plan.positive_offsets.push_back(static_cast<uint32_t>(plan.positives.size()));
     relevant.push_back(std::move(judged.relevant));
   }

@@ -84,6 +84,55 @@ TEST(PlanStep, IgnoresARelevantPassageThatAnotherQueryBrought) {
   EXPECT_THAT(Row(plan.ignored_offsets, plan.ignored, row1), IsEmpty());
 }
 
+// Two positives, of which one has no score; a hard negative; and a passage that the teacher puts above the positive, which
+// is neither.
+FakeDataset TaughtDataset() {
+  FakeDataset dataset;
+  dataset.Query("w1");
+  dataset.Query("w2");
+  for (int i = 0; i < 5; ++i) dataset.Document("d" + std::to_string(i), "w" + std::to_string(i));
+  dataset.Judge(0, 0);
+  dataset.Score(0, 2);
+  dataset.Judge(0, 1);
+  dataset.HardNegative(0, 2);
+  dataset.Score(0, -1);
+  dataset.Ignore(0, 3);
+  dataset.Score(0, 3);
+  dataset.Judge(1, 4);
+  dataset.Score(1, 7);
+  return dataset;
+}
+
+TEST(PlanStep, ATeachersListIsWhatTheQueryBroughtAndTheTeacherScored) {
+  const FakeDataset dataset = TaughtDataset();
+  ChoiceRules rules;
+  rules.negatives_per_query = 4;
+  rules.distill = true;
+  const StepPlan plan = PlanStep(Inputs(dataset, rules, 2), 0);
+  const size_t row = RowOf(plan, 0);
+  EXPECT_THAT(Row(plan.teacher_offsets, plan.teacher_columns, row),
+              ElementsAre(ColumnOf(plan, 0), ColumnOf(plan, 2), ColumnOf(plan, 3)));
+  EXPECT_THAT(plan.teacher_scores, ElementsAre(2, -1, 3));
+  EXPECT_THAT(Row(plan.ignored_offsets, plan.ignored, row), ElementsAre(ColumnOf(plan, 3))) << "the objective leaves it out";
+  EXPECT_THAT(Row(plan.teacher_offsets, plan.teacher_columns, RowOf(plan, 1)), IsEmpty()) << "a list of one says nothing";
+
+  rules.negatives_per_query = 0;
+  const StepPlan positives = PlanStep(Inputs(dataset, rules, 2), 0);
+  EXPECT_THAT(positives.teacher_columns, IsEmpty());
+  EXPECT_EQ(positives.teacher_offsets.size(), 3);
+}
+
+TEST(PlanStep, WithoutDistillationATeacherChangesNothing) {
+  const FakeDataset dataset = TaughtDataset();
+  ChoiceRules rules;
+  rules.negatives_per_query = 4;
+  const StepPlan plan = PlanStep(Inputs(dataset, rules, 2), 0);
+  EXPECT_THAT(plan.teacher_offsets, IsEmpty());
+  EXPECT_EQ(ColumnOf(plan, 3), plan.passages.size()) << "an ignored passage is not brought";
+  rules.distill = true;
+  EXPECT_NE(PlanStep(Inputs(dataset, rules, 2), 0).digest, plan.digest);
+}
+
 TEST(PlanStep, EqualTextsUnderTwoIdsAreOneColumn) {
   FakeDataset dataset;
   const uint32_t a = dataset.Document("a", "same text"), b = dataset.Document("b", "same text");

@@ -226,6 +226,29 @@ TEST_F(ServerStream, RefusesTrainingWithoutANegativeAndNamesUnusedHardNegatives)
   EXPECT_THAT(ResolveError(), HasSubstr("Raise batch.queries"));
 }
 
+TEST_F(ServerStream, RefusesDistillationThatSaysNothing) {
+  spec_.mutable_loss()->mutable_distill()->set_kind(v1::DISTILL_KIND_MARGIN_MSE);
+  EXPECT_EQ(ResolveError(), "loss.distill: no judgment of split \"train\" has a teacher's score. Import data with scores "
+                            "(docs/reference/data-schemas.md), or remove loss.distill.");
+  std::string lines;
+  for (int i = 0; i < 8; ++i) {
+    absl::StrAppend(&lines, R"({"query": "asked word)", i, R"(", "pos": ["told word)", i, R"("], "neg": ["told asked"])",
+                    i < 6 ? R"(, "pos_scores": [2], "neg_scores": [-1])" : "", "}\n");
+  }
+  ASSERT_TRUE(Import(Header("taught"), {{"train.jsonl", lines}}).ok());
+  spec_.mutable_data()->set_train("taught");
+  spec_.mutable_data()->mutable_negatives()->set_per_query(0);
+  EXPECT_EQ(ResolveError(), "loss.distill: no query of split \"train\" brings a positive and another passage that a teacher "
+                            "scored to a step. Set data.negatives.per_query.");
+  spec_.mutable_data()->mutable_negatives()->set_per_query(2);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre("loss.distill: 6 of 8 queries of split \"train\" can bring a positive and "
+                                                   "another passage that a teacher scored. The others have the objective alone."));
+  // Without the objective no negative is needed.
+  spec_.mutable_loss()->mutable_distill()->set_only(true);
+  spec_.mutable_batch()->set_queries(1);
+  EXPECT_THAT(ResolveNotes(), testing::ElementsAre(HasSubstr("The others add nothing to the loss.")));
+}
+
 TEST_F(ServerStream, NotesHardNegativesThatAreNotUsed) {
   std::string lines;
   for (int i = 0; i < 8; ++i) {

@@ -145,6 +145,13 @@ TEST_F(ServerExport, WritesTheKeysThatOtherToolsRead) {
   EXPECT_THAT(beir.notes, ElementsAre(HasSubstr("1 judgments without a grade, as hard negatives are; BEIR has none")));
 }
 
+TEST_F(ServerExport, NotesATeachersScores) {
+  ASSERT_TRUE(Import(Header("set"), {{"train.jsonl", R"({"query": "a", "documents": ["b", "c"], "scores": [2, 1]})" "\n"}}).ok());
+  for (const auto format : {v1::DATASET_FORMAT_JSONL, v1::DATASET_FORMAT_BEIR}) {
+    EXPECT_THAT(Export("set", format)->notes, testing::Contains(HasSubstr("2 scores of a teacher")));
+  }
+}
+
 TEST_F(ServerExport, SaysWhatAFormatCannotCarry) {
   ASSERT_TRUE(Import(Header("set"), {{"corpus.jsonl", R"({"_id": "d", "title": "t", "text": "x"})" "\n"
                                                       R"({"_id": "e", "text": "y"})" "\n" R"({"_id": "f", "text": "z"})" "\n"},

@@ -18,6 +18,7 @@
 #include "coordinator/data/plan/negatives.h"
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/plan/step_plan.h"
+#include "coordinator/data/plan/teacher_lists.h"
 #include "coordinator/data/store/judgment_table.h"
 #include "common/nearest_name.h"
 
@@ -79,6 +80,7 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
     notes.push_back(absl::StrCat("data.negatives.per_query: is left out, so the ", unused, " hard negatives of split \"",
                                  spec.data().split(), "\" are not used. Set it to use them, or to 0 to leave them out."));
   }
+  if (spec.loss().distill().only()) return absl::OkStatus();  // a teacher needs none
   if (MayHaveNegatives(dataset, split, rules, queries, spec.batch().queries())) return absl::OkStatus();
   const char* remedy = unused > 0                    ? "Set data.negatives.per_query to use the hard negatives of the data."
                        : spec.batch().queries() == 1 ? "Raise batch.queries, or import hard negatives and set "
@@ -97,6 +99,32 @@ absl::Status CheckNegatives(const Dataset& dataset, uint32_t split, const JobSpe
   return Wrong("data.train", absl::StrCat(fact, ", so the loss would be 0 at every step. ", remedy));
 }
 
+// Without a list that says something, loss.distill would have no effect.
+absl::Status CheckTeacher(const Dataset& dataset, uint32_t split, const JobSpec& spec, std::vector<std::string>& notes) {
+  if (!spec.loss().has_distill()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const ChoiceRules rules, MakeChoiceRules(dataset, spec));
+  const std::vector<uint32_t> queries = SelectableQueries(dataset, split, rules);
+  const TeacherListCounts counts = CountTeacherLists(dataset, split, rules, queries, spec.loss().distill().kind());
+  const std::string of_split = absl::StrCat(" of split \"", spec.data().split(), "\"");
+  if (counts.scores == 0) {
+    return Wrong("loss.distill", absl::StrCat("no judgment", of_split, " has a teacher's score. Import data with scores "
+                                              "(docs/reference/data-schemas.md), or remove loss.distill."));
+  }
+  const bool margins = spec.loss().distill().kind() == muster::v1::DISTILL_KIND_MARGIN_MSE;
+  const char* list = margins ? "a positive and another passage that a teacher scored" : "two passages that a teacher scored";
+  if (counts.queries == 0) {
+    return Wrong("loss.distill", absl::StrCat("no query", of_split, " brings ", list, " to a step. ",
+                                              rules.negatives_per_query == 0 ? "Set data.negatives.per_query."
+                                                                             : "Import data with more scores."));
+  }
+  if (counts.queries < queries.size()) {
+    notes.push_back(absl::StrCat("loss.distill: ", counts.queries, " of ", queries.size(), " queries", of_split, " can bring ",
+                                 list, ". The others ",
+                                 spec.loss().distill().only() ? "add nothing to the loss." : "have the objective alone."));
+  }
+  return absl::OkStatus();
+}
+
 // Caches the result, so that equal requests walk the split's judgments once.
 absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores, std::shared_ptr<const Dataset> dataset,
                                                              uint32_t split, const JobSpec& spec, const JobSpec& given) {
@@ -108,11 +136,14 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
                                               "another split, or change positives.sources or positives.min_grade."));
     }
     RETURN_IF_ERROR(CheckNegatives(*dataset, split, spec, given, facts.notes));
+    RETURN_IF_ERROR(CheckTeacher(*dataset, split, spec, facts.notes));
     return std::make_shared<const TrainingFacts>(std::move(facts));
   };
   const std::string key = Sha256Hex(absl::StrCat(dataset->digest(), " ", split, " ", spec.batch().queries(), " ",
                                                  spec.loss().objective(), " ",
-                                                 given.data().negatives().has_per_query(), "\n",
+                                                 given.data().negatives().has_per_query(), " ",
+                                                 spec.loss().has_distill(), " ",
+                                                 DeterministicBytes(spec.loss().distill()), "\n",
                                                  DeterministicBytes(spec.data())));
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }

@@ -1,5 +1,6 @@
 // Dataset::Open: a dataset's folder, mapped.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -84,6 +85,7 @@ struct Strings {
 struct Rows {
   Table<uint64_t> offsets;
   Table<Judgment> edges;
+  Table<float> scores;  // empty: none
 };
 
 class MappedDataset final : public Dataset {
@@ -145,6 +147,12 @@ class MappedDataset final : public Dataset {
     const uint64_t begin = rows.offsets[query], end = rows.offsets[query + 1];
     return {rows.edges.data() + begin, end - begin};
   }
+  std::span<const float> scores(uint32_t split, uint32_t query) const override {
+    const Rows& rows = rows_[split];
+    if (rows.scores.size() == 0) return {};
+    const uint64_t begin = rows.offsets[query], end = rows.offsets[query + 1];
+    return {rows.scores.data() + begin, end - begin};
+  }
 
  private:
   // Offsets and indices are checked once, here, so that readers need no checks.
@@ -159,6 +167,11 @@ class MappedDataset final : public Dataset {
       if (edge.document >= documents_ || edge.passage >= passages_ || edge.source >= sources_.size()) {
         return Damaged(folder / JudgmentEdges(split), "a judgment names a document, passage or source that does not exist");
       }
+    }
+    if (!files.contains(JudgmentScores(split))) return absl::OkStatus();
+    RETURN_IF_ERROR(rows.scores.Open(folder, JudgmentScores(split), files, rows.offsets[queries_]));
+    if (std::ranges::any_of(rows.scores.values(), [](float score) { return std::isinf(score); })) {
+      return Damaged(folder / JudgmentScores(split), "a score is not finite");
     }
     return absl::OkStatus();
   }

@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "common/digest.h"
@@ -83,6 +84,38 @@ TEST_F(DatasetStoreTest, IgnoredJudgmentsHaveAFormatThatOlderProgramsRefuse) {
   ASSERT_TRUE(writer->Finish().ok());
   EXPECT_EQ(format(), kDatasetFormatWithIgnored);
   EXPECT_TRUE(Dataset::Open(folder_).ok());
+}
+
+TEST_F(DatasetStoreTest, ATeachersScoresStayBesideTheirJudgments) {
+  const auto writer = DatasetWriter::Create(folder_).value();
+  const uint32_t first = writer->AddPassage("", "one").value(), second = writer->AddPassage("", "two").value();
+  writer->AddDocument("d1", first).value();
+  writer->AddDocument("d2", second).value();
+  writer->AddDocument("d3", second).value();
+  for (const char* id : {"q1", "q2"}) writer->AddQuery(id, id).value();
+  writer->AddSource("human").value();
+  writer->AddJudgment("train", 0, {.document = 1, .passage = second, .hard_negative = kHardNegative}, -1.5f);
+  writer->AddJudgment("train", 0, {.document = 0, .passage = first}, 2);
+  writer->AddJudgment("train", 0, {.document = 0, .passage = first}, 9);  // repeats it: the first score stays
+  writer->AddJudgment("train", 0, {.document = 2, .passage = second, .hard_negative = kHardNegative});
+  writer->AddJudgment("train", 0, {.document = 2, .passage = second, .hard_negative = kHardNegative}, 0.5f);
+  writer->AddJudgment("train", 1, {.document = 0, .passage = first});
+  writer->AddJudgment("dev", 1, {.document = 0, .passage = first});
+  ASSERT_TRUE(writer->Finish().ok());
+  const auto dataset = Dataset::Open(folder_).value();
+  EXPECT_TRUE(dataset->scores(0, 1).empty()) << "split dev has none";
+  EXPECT_FALSE(std::filesystem::exists(folder_ / JudgmentScores(0)));
+  ASSERT_EQ(dataset->judgments(1, 0).size(), 3u);
+  const auto scores = dataset->scores(1, 0);
+  EXPECT_THAT(std::vector<float>(scores.begin(), scores.end()), ElementsAre(2, -1.5f, 0.5f)) << "grades come first";
+  ASSERT_EQ(dataset->scores(1, 1).size(), 1u);
+  EXPECT_FALSE(HasScore(dataset->scores(1, 1)[0]));
+
+  const float infinite = std::numeric_limits<float>::infinity();
+  std::string bytes = ReadFile(folder_ / JudgmentScores(1)).value();
+  bytes.replace(4, 4, reinterpret_cast<const char*>(&infinite), 4);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / JudgmentScores(1), bytes).ok());
+  EXPECT_THAT(std::string(Dataset::Open(folder_).status().message()), testing::HasSubstr("a score is not finite"));
 }
 
 TEST_F(DatasetStoreTest, ReadsWhatWasWritten) {

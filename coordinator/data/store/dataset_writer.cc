@@ -134,8 +134,8 @@ absl::StatusOr<uint16_t> DatasetWriter::AddSource(std::string_view name) {
   return static_cast<uint16_t>(sources_.size() - 1);
 }
 
-void DatasetWriter::AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment) {
-  edges_[split].push_back({query, judgment});
+void DatasetWriter::AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment, float score) {
+  edges_[split].push_back({query, judgment, score});
 }
 
 absl::Status DatasetWriter::CloseText() {
@@ -166,7 +166,8 @@ absl::Status DatasetWriter::WriteTables() {
   return write(kQueryDigests, query_digests_);
 }
 
-// The content of a split without ids: for each query its text, and for each judgment its text, grade and source.
+// The content of a split without ids: for each query its text, and for each judgment its text, grade and source. A
+// teacher's scores are left out: plans that use them have them in their own digests.
 void DatasetWriter::AddContent(const std::string& split, const JudgmentTable& table) {
   content_.Update(absl::StrCat("split ", split, "\n"));
   for (size_t query = 0; query + 1 < table.offsets.size(); ++query) {
@@ -197,6 +198,9 @@ absl::Status DatasetWriter::WriteJudgments(DatasetFacts& facts) {
                      WriteTable<uint64_t>(folder_ / JudgmentOffsets(split), table.offsets));
     ASSIGN_OR_RETURN(files_[JudgmentEdges(split)],
                      WriteTable<Judgment>(folder_ / JudgmentEdges(split), table.judgments));
+    if (!table.scores.empty()) {
+      ASSIGN_OR_RETURN(files_[JudgmentScores(split)], WriteTable<float>(folder_ / JudgmentScores(split), table.scores));
+    }
     *facts.dataset.add_splits() = counts.Add(name, table);
     facts.conflicting += table.conflicting;
     AddContent(name, table);

@@ -50,7 +50,7 @@ class DatasetWriter {
   const Digest128& query_text_digest(uint32_t query) const { return query_text_digests_[query]; }  // of the normal form
 
   absl::StatusOr<uint16_t> AddSource(std::string_view name);  // the index; names are kept once
-  void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment);
+  void AddJudgment(const std::string& split, uint32_t query, const Judgment& judgment, float score = kNoScore);
   // All judgments so far, by split, in the order in which they were added. For rules that need the last record to decide.
   std::map<std::string, std::vector<JudgmentEdge>>& edges() { return edges_; }
 

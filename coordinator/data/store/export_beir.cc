@@ -80,6 +80,9 @@ absl::Status ExportBeir(const Dataset& dataset, const ExportSink& sink, std::vec
                                  " judgments without a grade, as hard negatives are; BEIR has none. --format jsonl carries "
                                  "hard negatives"));
   }
+  if (const uint64_t scores = CountScores(dataset); scores > 0) {
+    notes.push_back(absl::StrCat("left out: ", scores, " scores of a teacher; no format carries them"));
+  }
   if (lost.other_sources > 0) {
     notes.push_back(absl::StrCat("left out: ", lost.other_sources,
                                  " judgments of pairs that another source judged too; the highest grade stays"));

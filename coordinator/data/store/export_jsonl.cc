@@ -256,6 +256,7 @@ absl::Status ExportJsonl(const Dataset& dataset, const ExportSink& sink, std::ve
   note(shared.documents.never(), " documents are left out: no row names them. --format beir carries the whole corpus");
   note(shared.silent_queries, " queries are left out: they have no row. --format beir carries them");
   note(lost.others, " judgments that are neither positive nor a hard negative are left out: --format beir carries grade 0");
+  note(CountScores(dataset), " scores of a teacher are left out: no format carries them");
   note(lost.negatives, " hard negatives are left out: their query has no positive of their source before them");
   if (shared.has_ids || lost.order) {
     notes.push_back("ids are in query_id, pos_ids and neg_ids; an import of these rows numbers queries and documents again");

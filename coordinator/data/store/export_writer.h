@@ -1,8 +1,11 @@
 // Text files of an export, written in pieces.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,6 +41,18 @@ class ExportWriter {
   const ExportSink& sink_;
   std::string buffer_;
 };
+
+// A teacher's scores, which no format carries.
+inline uint64_t CountScores(const Dataset& dataset) {
+  uint64_t count = 0;
+  for (uint32_t split = 0; split < dataset.splits().size(); ++split) {
+    for (uint32_t query = 0; query < dataset.queries(); ++query) {
+      const std::span<const float> scores = dataset.scores(split, query);
+      count += static_cast<uint64_t>(std::count_if(scores.begin(), scores.end(), HasScore));
+    }
+  }
+  return count;
+}
 
 // The shortest text that reads back as the same number.
 inline std::string GradeText(float grade) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -18,23 +19,27 @@ void AppendRow(const JudgmentEdge* first, const JudgmentEdge* last, JudgmentTabl
     if (IsPositive(edge->judgment)) positive_passages.insert(edge->judgment.passage);
   }
   absl::flat_hash_map<JudgedPair, size_t> stored;
-  const size_t begin = table.judgments.size();
+  std::vector<JudgmentEdge> row;
   for (const JudgmentEdge* edge = first; edge != last; ++edge) {
     const Judgment& judgment = edge->judgment;
     const auto [found, is_new] = stored.try_emplace(
-        JudgedPair(judgment.document, judgment.source, judgment.hard_negative), table.judgments.size());
+        JudgedPair(judgment.document, judgment.source, judgment.hard_negative), row.size());
     if (judgment.hard_negative != 0 && positive_passages.contains(judgment.passage)) {
       table.contradicted += is_new && judgment.hard_negative == kHardNegative;
     } else if (is_new) {
-      table.judgments.push_back(judgment);
+      row.push_back(*edge);
     } else {
-      Judgment& kept = table.judgments[found->second];
-      table.conflicting += judgment.hard_negative == 0 && kept.grade != judgment.grade;
-      kept.grade = std::max(kept.grade, judgment.grade);
+      JudgmentEdge& kept = row[found->second];
+      table.conflicting += judgment.hard_negative == 0 && kept.judgment.grade != judgment.grade;
+      kept.judgment.grade = std::max(kept.judgment.grade, judgment.grade);
+      if (!HasScore(kept.score)) kept.score = edge->score;
     }
   }
-  std::stable_partition(table.judgments.begin() + static_cast<std::ptrdiff_t>(begin), table.judgments.end(),
-                        [](const Judgment& judgment) { return judgment.hard_negative == 0; });
+  std::stable_partition(row.begin(), row.end(), [](const JudgmentEdge& edge) { return edge.judgment.hard_negative == 0; });
+  for (const JudgmentEdge& edge : row) {
+    table.judgments.push_back(edge.judgment);
+    table.scores.push_back(edge.score);
+  }
 }
 
 }  // namespace
@@ -54,6 +59,7 @@ JudgmentTable TableFromEdges(std::vector<JudgmentEdge> edges, uint32_t queries) 
     if (first != next) AppendRow(first, next, table);
   }
   table.offsets.push_back(table.judgments.size());
+  if (std::none_of(table.scores.begin(), table.scores.end(), HasScore)) table.scores = {};
   return table;
 }
 

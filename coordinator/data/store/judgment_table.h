@@ -11,18 +11,20 @@ namespace muster {
 struct JudgmentEdge {
   uint32_t query = 0;
   Judgment judgment;
+  float score = kNoScore;
 };
 
 struct JudgmentTable {
   std::vector<uint64_t> offsets;    // queries + 1
   std::vector<Judgment> judgments;  // query q has offsets[q] .. offsets[q + 1]
+  std::vector<float> scores;        // of a teacher, one per judgment; empty: no judgment has one
   uint64_t contradicted = 0;        // hard negatives that were left out since the same query has the text as a positive
   uint64_t conflicting = 0;  // judgments that repeat another one with another grade
 };
 
 // Rows in ascending order of queries. Within a query, graded judgments come first, then negatives and ignored ones,
 // each in the given order, so that the same judgments give the same row however the files distribute them. Of judgments
-// with the same document, source and sign the first stays, with the highest grade. A hard negative or ignored judgment
+// with the same document, source and sign the first stays, with the highest grade and the first score. A hard negative or ignored judgment
 // whose passage is a positive of the same query in this split is left out.
 JudgmentTable TableFromEdges(std::vector<JudgmentEdge> edges, uint32_t queries);
 

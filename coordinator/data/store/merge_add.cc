@@ -63,11 +63,14 @@ class Adder {
   absl::Status AddJudgments(const Dataset& from, const DocumentIndex& document_of, const QueryIndex& query_of) {
     for (uint32_t split = 0; split < from.splits().size(); ++split) {
       for (uint32_t query = 0; query < from.queries(); ++query) {
+        const std::span<const float> scores = from.scores(split, query);
+        size_t next = 0;
         for (Judgment judgment : from.judgments(split, query)) {
+          const float score = scores.empty() ? kNoScore : scores[next++];
           judgment.document = document_of(judgment.document);
           judgment.passage = out_.passage_of(judgment.document);
           ASSIGN_OR_RETURN(judgment.source, out_.AddSource(from.sources()[judgment.source]));
-          out_.AddJudgment(from.splits()[split], query_of(query), judgment);
+          out_.AddJudgment(from.splits()[split], query_of(query), judgment, score);
         }
       }
     }

@@ -20,6 +20,7 @@ struct Row {
   float grade = 1;
   std::string source = "human";
   bool hard_negative = false;
+  float score = kNoScore;
 };
 
 class MergeAddTest : public testing::Test {
@@ -44,7 +45,8 @@ class MergeAddTest : public testing::Test {
                            .passage = writer->passage_of(document),
                            .grade = row.grade,
                            .source = writer->AddSource(row.source).value(),
-                           .hard_negative = row.hard_negative});
+                           .hard_negative = row.hard_negative},
+                          row.score);
     }
     EXPECT_TRUE(writer->Finish(false).ok());
     return Dataset::Open(folder).value();
@@ -86,7 +88,8 @@ TEST_F(MergeAddTest, OfRowsIsAsIfTheirFilesHadBeenImportedTogether) {
       for (int i = 0; i < 12; ++i) {
         made.push_back({random() % 2 == 0 ? "train" : "test", absl::StrCat("ask ", random() % 6),
                         absl::StrCat("told ", random() % 15), static_cast<float>(1 + random() % 3),
-                        random() % 3 == 0 ? "llm" : "human", random() % 4 == 0});
+                        random() % 3 == 0 ? "llm" : "human", random() % 4 == 0,
+                        random() % 2 == 0 ? kNoScore : static_cast<float>(random() % 9)});
       }
       made[0].hard_negative = false;
       return made;

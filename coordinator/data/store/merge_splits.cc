@@ -80,12 +80,15 @@ class Merger {
   absl::Status AddJudgments(const Dataset& from, uint32_t split, const DocumentOf& document_of,
                             const QueryOf& query_of) {
     for (uint32_t query = 0; query < from.queries(); ++query) {
+      const std::span<const float> scores = from.scores(split, query);
+      size_t next = 0;
       for (Judgment judgment : from.judgments(split, query)) {
+        const float score = scores.empty() ? kNoScore : scores[next++];
         ASSIGN_OR_RETURN(const uint32_t own_query, query_of(query));
         ASSIGN_OR_RETURN(judgment.document, document_of(judgment.document));
         judgment.passage = out_.passage_of(judgment.document);
         ASSIGN_OR_RETURN(judgment.source, out_.AddSource(from.sources()[judgment.source]));
-        out_.AddJudgment(from.splits()[split], own_query, judgment);
+        out_.AddJudgment(from.splits()[split], own_query, judgment, score);
       }
     }
     return absl::OkStatus();

@@ -19,6 +19,7 @@ using testing::UnorderedElementsAre;
 struct Row {
   std::string split, query, document;
   bool hard_negative = false;
+  float score = kNoScore;
 };
 
 class MergeSplitsTest : public testing::Test {
@@ -45,7 +46,8 @@ class MergeSplitsTest : public testing::Test {
                            .passage = writer->passage_of(document),
                            .grade = 2,
                            .source = from,
-                           .hard_negative = row.hard_negative});
+                           .hard_negative = row.hard_negative},
+                          row.score);
     }
     EXPECT_TRUE(writer->Finish().ok());
     return Dataset::Open(folder).value();

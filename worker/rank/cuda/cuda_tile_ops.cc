@@ -42,6 +42,17 @@ void WeighAll(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& 
             "the weights of a tile");
 }
 
+template <typename T>
+void IgnoreAll(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+               at::Tensor& sums, void* stream) {
+  CheckCuda(cuda::IgnoreAbove<T>(scores.mutable_data_ptr<T>(), scores.size(0), scores.size(1),
+                                 excluded.defined() ? excluded.const_data_ptr<int64_t>() : nullptr,
+                                 excluded.defined() ? excluded.numel() : 0, limits.const_data_ptr<T>(),
+                                 counts.defined() ? counts.mutable_data_ptr<double>() : nullptr,
+                                 counts.defined() ? sums.mutable_data_ptr<double>() : nullptr, stream),
+            "the false negatives of a tile");
+}
+
 TilePlan PlanOfCurrentDevice() {
   const DeviceSize size = SizeOfCurrentDevice();
   return GpuTilePlan(size.multiprocessors, size.memory_bytes);
@@ -83,6 +94,25 @@ class Ops final : public TileOps {
       WeighAll<double>(scores, excluded, lse, scale, scope.stream());
     } else {
       WeighAll<float>(scores, excluded, lse, scale, scope.stream());
+    }
+  }
+
+  void IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                   at::Tensor& sums) const override {
+    CheckTile(scores, excluded);
+    CheckBeside(scores, limits, "limits");
+    for (const at::Tensor* numbers : {&counts, &sums}) {
+      TORCH_CHECK(numbers->defined() == counts.defined() &&
+                      (!numbers->defined() ||
+                       (numbers->device() == scores.device() && numbers->scalar_type() == at::kDouble &&
+                        numbers->is_contiguous() && numbers->dim() == 1 && numbers->size(0) == scores.size(0))),
+                  "counts and sums must both be dense float64 [", scores.size(0), "] of the scores' device, or undefined");
+    }
+    const DeviceScope scope(scores.device());
+    if (scores.scalar_type() == at::kDouble) {
+      IgnoreAll<double>(scores, excluded, limits, counts, sums, scope.stream());
+    } else {
+      IgnoreAll<float>(scores, excluded, limits, counts, sums, scope.stream());
     }
   }
 

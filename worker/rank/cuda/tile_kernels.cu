@@ -101,6 +101,30 @@ __global__ void __launch_bounds__(kThreads) WeighKernel(T* scores, int64_t colum
   }
 }
 
+// A block per row.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    IgnoreAboveKernel(T* scores, int64_t columns, const T* limits, double* counts, double* sums) {
+  const int64_t row = blockIdx.x;
+  T* own = scores + row * columns;
+  const T limit = limits[row], none = -std::numeric_limits<T>::infinity();
+  double count = 0, sum = 0;
+  for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
+    const T score = own[c];
+    if (!(score > limit)) continue;
+    own[c] = none;
+    count += 1;
+    sum += score;
+  }
+  if (counts == nullptr) return;
+  count = OverBlock(count, Sum());
+  sum = OverBlock(sum, Sum());
+  if (threadIdx.x == 0) {
+    counts[row] += count;
+    sums[row] += sum;
+  }
+}
+
 }  // namespace
 
 template <typename T>
@@ -136,6 +160,21 @@ int Scatter(T* scores, const int64_t* positions, const T* values, int64_t count,
                 positions, values, count);
 }
 
+template <typename T>
+int IgnoreAbove(T* scores, int64_t rows, int64_t columns, const int64_t* excluded, int64_t excluded_count,
+                const T* limits, double* counts, double* sums, void* stream) {
+  const auto on = static_cast<cudaStream_t>(stream);
+  if (rows == 0 || columns == 0) return cudaSuccess;
+  if (const cudaError_t error = Fill(scores, excluded, excluded_count, -std::numeric_limits<T>::infinity(), on);
+      error != cudaSuccess) {
+    return error;
+  }
+  return Launch(IgnoreAboveKernel<T>, static_cast<unsigned>(rows), kThreads, 0, on, scores, columns, limits, counts, sums);
+}
+
+template int IgnoreAbove<float>(float*, int64_t, int64_t, const int64_t*, int64_t, const float*, double*, double*, void*);
+template int IgnoreAbove<double>(double*, int64_t, int64_t, const int64_t*, int64_t, const double*, double*, double*,
+                                 void*);
 template int Scatter<float>(float*, const int64_t*, const float*, int64_t, void*);
 template int Scatter<double>(double*, const int64_t*, const double*, int64_t, void*);
 template int AccumulateLse<float>(float*, int64_t, int64_t, const int64_t*, int64_t, float*, float*, void*);

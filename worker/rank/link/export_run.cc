@@ -47,6 +47,16 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                    {"learning rate", Number(spec.optimizer().learning_rate())},
                    {"steps", Steps(config.resolved().total_steps(), stopped)},
                    {"seed", absl::StrCat(spec.seed())}};
+  if (spec.loss().has_false_negatives()) {
+    card.settings.push_back({"margin of false negatives", Number(spec.loss().false_negatives().margin())});
+  }
+  if (const auto& distill = spec.loss().distill(); spec.loss().has_distill()) {
+    std::string kind = muster::v1::DistillKind_Name(distill.kind()).substr(sizeof("DISTILL_KIND_") - 1);
+    std::transform(kind.begin(), kind.end(), kind.begin(), [](unsigned char c) { return std::tolower(c); });
+    card.settings.push_back({"distillation", absl::StrCat(kind, ", weight ", Number(distill.weight()), ", temperature ",
+                                                          Number(distill.temperature()),
+                                                          distill.only() ? ", without the objective" : "")});
+  }
   if (!spec.loss().matryoshka_dimensions().empty()) {
     card.settings.push_back({"matryoshka dimensions", absl::StrJoin(spec.loss().matryoshka_dimensions(), ", ")});
   }

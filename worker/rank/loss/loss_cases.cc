@@ -10,6 +10,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -49,6 +50,8 @@ struct Case {
   std::vector<std::vector<int64_t>> positives, ignored;
   std::vector<std::vector<double>> grades;
   std::vector<double> weights;
+  std::vector<std::vector<int64_t>> lists;  // of the teacher; empty: there is none
+  std::vector<std::vector<double>> teacher_scores;
   double expected_loss = 0;
   int64_t expected_valid_rows = 0;
   at::Tensor expected_d_queries, expected_d_passages;
@@ -56,6 +59,24 @@ struct Case {
 
 void Require(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
+}
+
+// One row's columns.
+void CheckColumns(std::vector<int64_t> named, int64_t columns) {
+  std::ranges::sort(named);
+  Require(named.empty() || (named.front() >= 0 && named.back() < columns), "a column is out of range");
+  Require(std::ranges::adjacent_find(named) == named.end(), "a row names a column twice");
+}
+
+void CheckTeacher(const Case& c) {
+  if (!c.input.teacher.has_value()) return;
+  const size_t rows = c.input.queries.size(0);
+  Require(c.input.teacher->temperature > 0, "distill.temperature must be above 0");
+  Require(c.lists.size() == rows && c.teacher_scores.size() == rows, "distill: lists and scores must have as many rows as queries");
+  for (size_t r = 0; r < rows; ++r) {
+    CheckColumns(c.lists[r], c.input.passages.size(0));
+    Require(c.lists[r].size() == c.teacher_scores[r].size(), "distill: there must be one score per column of a list");
+  }
 }
 
 // Checks every value that the kernel assumes to be valid.
@@ -69,14 +90,25 @@ void Check(const Case& c) {
   for (size_t r = 0; r < rows; ++r) {
     std::vector<int64_t> named = c.positives[r];
     named.insert(named.end(), c.ignored[r].begin(), c.ignored[r].end());
-    std::ranges::sort(named);
-    Require(named.empty() || (named.front() >= 0 && named.back() < c.input.passages.size(0)), "a column is out of range");
-    Require(std::ranges::adjacent_find(named) == named.end(), "a row names a column twice");
+    CheckColumns(std::move(named), c.input.passages.size(0));
     Require(c.weights.empty() || c.weights[r] >= 0, "a weight is below 0");
     if (c.grades.empty()) continue;
     Require(c.grades[r].size() == c.positives[r].size(), "there must be one grade per positive");
     for (const double grade : c.grades[r]) Require(grade > 0, "a grade is not above 0");
   }
+}
+
+void ParseTeacher(const Json& json, Case& c) {
+  TeacherLists& teacher = c.input.teacher.emplace();
+  const auto kind = json.at("kind").get<std::string>();
+  if (!muster::v1::DistillKind_Parse("DISTILL_KIND_" + absl::AsciiStrToUpper(kind), &teacher.kind)) {
+    throw std::runtime_error("unknown kind of distillation " + kind);
+  }
+  teacher.weight = json.value("weight", 1.0);
+  teacher.temperature = json.value("temperature", 1.0);
+  c.input.without_objective = json.value("only", false);
+  json.at("lists").get_to(c.lists);
+  json.at("scores").get_to(c.teacher_scores);
 }
 
 Case ParseCase(const Json& json, const LossCaseOptions& options) {
@@ -89,6 +121,7 @@ Case ParseCase(const Json& json, const LossCaseOptions& options) {
   c.input.temperature = json.at("temperature").get<double>();
   c.input.queries = MatrixFrom(json.at("queries"), type);
   c.input.passages = MatrixFrom(json.at("passages"), type);
+  if (json.contains("false_negative_margin")) c.input.false_negative_margin = json["false_negative_margin"].get<double>();
   c.input.tile_rows = options.tile_rows;
   c.input.tile_columns = options.tile_columns;
   c.input.kept_bytes = options.kept_bytes;
@@ -96,7 +129,9 @@ Case ParseCase(const Json& json, const LossCaseOptions& options) {
   json.at("ignored").get_to(c.ignored);
   if (json.contains("grades") && !json["grades"].is_null()) json["grades"].get_to(c.grades);
   if (json.contains("query_weights") && !json["query_weights"].is_null()) json["query_weights"].get_to(c.weights);
+  if (json.contains("distill")) ParseTeacher(json["distill"], c);
   Check(c);
+  CheckTeacher(c);
   for (size_t r = 0; r < c.positives.size(); ++r) {
     if (!c.positives[r].empty()) c.input.total_weight += c.weights.empty() ? 1.0 : c.weights[r];
   }
@@ -149,6 +184,9 @@ absl::StatusOr<LossCaseOutcome> RunCase(const Case& c, Group& group) {
       input.positive_weights.insert(input.positive_weights.end(), c.grades[r].begin(), c.grades[r].end());
     }
     if (!c.weights.empty()) input.row_weights.push_back(c.weights[r]);
+    if (!input.teacher.has_value()) continue;
+    Append(c.lists[r], input.teacher->lists);
+    input.teacher->scores.insert(input.teacher->scores.end(), c.teacher_scores[r].begin(), c.teacher_scores[r].end());
   }
   const LossResult own = EvaluateLoss(input);
   const bool bad = own.first_non_finite_row >= 0 || own.first_non_finite_passage >= 0;

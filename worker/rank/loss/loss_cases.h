@@ -1,8 +1,9 @@
 // Reference cases of the objectives, from a file: what `muster-loss-cases` and the tests compare against.
 //
 // A case: `name`, `objective`, `temperature`, `queries` [rows][dim], `passages` [columns][dim], `positives` and `ignored`
-// (columns per query), optional `query_weights` and `grades` (one per positive), and `expect`: `loss`, `valid_rows`,
-// `d_queries`, `d_passages`.
+// (columns per query), optional `query_weights`, `grades` (one per positive), `false_negative_margin` and `distill`, and
+// `expect`: `loss`, `valid_rows`, `d_queries`, `d_passages`.
+// `distill`: `kind`, `weight`, `temperature`, `only`, `lists` (columns per query) and `scores` (one per column of a list).
 #pragma once
 
 #include <cstdint>

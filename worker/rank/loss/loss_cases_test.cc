@@ -25,7 +25,8 @@ using Json = nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-const char kShared[] = MUSTER_SOURCE_DIR "/../shared/reference/loss_cases.json";
+constexpr const char* kShared[] = {MUSTER_SOURCE_DIR "/../shared/reference/loss_cases.json",
+                                   MUSTER_SOURCE_DIR "/../shared/reference/mean1lh_cases.json"};
 
 Json CaseFrom(const std::string& name, const DenseBatch& batch) {
   const DenseResult expected = EvaluateDense(batch);
@@ -43,16 +44,29 @@ Json CaseFrom(const std::string& name, const DenseBatch& batch) {
                  {"d_passages", expected.d_passages}}}};
   if (!batch.grades.empty()) json["grades"] = batch.grades;
   if (!batch.weights.empty()) json["query_weights"] = batch.weights;
+  if (batch.margin.has_value()) json["false_negative_margin"] = *batch.margin;
+  if (batch.teacher.has_value()) {
+    const DenseTeacher& teacher = *batch.teacher;
+    const std::string kind = v1::DistillKind_Name(teacher.kind).substr(sizeof("DISTILL_KIND_") - 1);
+    json["distill"] = {{"kind", absl::AsciiStrToLower(kind)}, {"weight", teacher.weight}, {"temperature", teacher.temperature},
+                       {"only", teacher.only}, {"lists", teacher.lists}, {"scores", teacher.scores}};
+  }
   return json;
 }
 
-// Four ragged batches of every objective.
+// Four ragged batches of every objective, two in which false negatives are ignored, and one for each kind of distillation,
+// which every second objective leaves out.
 Json OwnCases() {
   Json cases = Json::array();
   for (int objective = v1::Objective_MIN + 1; objective <= v1::Objective_MAX; ++objective) {
-    for (uint64_t seed = 0; seed < 4; ++seed) {
-      cases.push_back(CaseFrom(absl::StrCat("own-", objective, "-", seed),
-                               RandomBatch(seed, static_cast<v1::Objective>(objective))));
+    for (uint64_t seed = 0; seed < 8; ++seed) {
+      DenseBatch batch = RandomBatch(seed, static_cast<v1::Objective>(objective));
+      if (seed == 4 || seed == 5) batch.margin = 0.1;
+      if (seed >= 6) {
+        batch.teacher = RandomTeacher(seed, batch, seed == 6 ? v1::DISTILL_KIND_KL : v1::DISTILL_KIND_MARGIN_MSE);
+        batch.teacher->only = objective % 2 == 0;
+      }
+      cases.push_back(CaseFrom(absl::StrCat("own-", objective, "-", seed), batch));
     }
   }
   return cases;
@@ -90,11 +104,13 @@ void ExpectMet(const std::string& file, const LossCaseOptions& options, double f
   std::printf("%zu cases, largest difference %.2e\n", outcomes->size(), largest);
 }
 
-TEST_P(LossCases, OfTheSharedFileAreMet) {
-  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "left out: " << kShared << " is absent";
+TEST_P(LossCases, OfTheSharedFilesAreMet) {
   const auto [world, rows, columns] = GetParam();
-  ExpectMet(kShared, {.world_size = world, .tile_rows = rows, .tile_columns = columns}, 0);
-  ExpectMet(kShared, {.world_size = world, .tile_rows = rows, .tile_columns = columns, .kept_bytes = 0}, 0);
+  for (const char* const file : kShared) {
+    if (!std::filesystem::exists(file)) GTEST_SKIP() << "left out: " << file << " is absent";
+    ExpectMet(file, {.world_size = world, .tile_rows = rows, .tile_columns = columns}, 0);
+    ExpectMet(file, {.world_size = world, .tile_rows = rows, .tile_columns = columns, .kept_bytes = 0}, 0);
+  }
 }
 
 TEST_P(LossCases, OfADenseReferenceAreMet) {
@@ -137,7 +153,7 @@ Json OneCase() {
 TEST(LossCasesProgram, ExitsWithZeroWhereAllCasesAreMet) {
   const auto [code, output] = RunProgram("--world-size 3 --tile-rows 2 --tile-columns 3 " + Written(OwnCases()));
   EXPECT_EQ(code, 0) << output;
-  EXPECT_THAT(output, HasSubstr("20 cases, 0 failed"));
+  EXPECT_THAT(output, HasSubstr("48 cases, 0 failed"));
 }
 
 TEST(LossCasesProgram, FailsOnAnyWrongExpectation) {
@@ -182,6 +198,15 @@ TEST(LossCasesProgram, RefusesAMalformedCaseByName) {
       {"must have the shapes", [](Json& c) { c["expect"]["d_queries"].push_back(c["expect"]["d_queries"][0]); }},
       {"a weight is below 0",
        [](Json& c) { c["query_weights"] = std::vector<double>(c["queries"].size(), -1.0); }},
+      {"unknown kind of distillation mse", [](Json& c) { c["distill"] = {{"kind", "mse"}}; }},
+      {"distill: lists and scores must have as many rows",
+       [](Json& c) { c["distill"] = {{"kind", "kl"}, {"lists", Json::array()}, {"scores", Json::array()}}; }},
+      {"distill: there must be one score per column of a list",
+       [](Json& c) {
+         const std::vector<std::vector<double>> none(c["queries"].size());
+         c["distill"] = {{"kind", "kl"}, {"lists", none}, {"scores", none}};
+         c["distill"]["lists"][0] = {0};
+       }},
       {"a grade is not above 0",
        [](Json& c) {
          c["grades"] = Json::array();

@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/norm.h>
+#include <ATen/ops/zeros_like.h>
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,8 +10,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "common/random.h"
 #include "worker/rank/loss/testing/counting_tile_ops.h"
@@ -163,6 +168,35 @@ RC_GTEST_PROP(LossLaws, TheMeanOfRand1LhOverItsChoicesIsTheMeanOverPositives, ()
   RC_ASSERT(std::abs(all - mean) < 1e-12 * (1 + all));
 }
 
+RC_GTEST_PROP(LossLaws, FalseNegativesAreIgnoredInAnyTiles, ()) {
+  DenseBatch batch = AnyBatch(AnyObjective());
+  batch.margin = 0.01 * *rc::gen::inRange(-100, 101);
+  LossInput input = InputFrom(batch, at::kDouble);
+  AnyTiles(input);
+  const LossResult result = EvaluateLoss(input);
+  const DenseResult expected = EvaluateDense(batch);
+  RC_ASSERT(LargestDifference(result, expected) < 1e-11);
+  const CountingTileOps at_once({.all_blocks_at_once = true});
+  input.ops = &at_once;
+  RC_ASSERT(LargestDifference(EvaluateLoss(input), expected) < 1e-11);
+  if (input.total_weight == 0) return;  // the dense form counts nothing
+  batch.margin.reset();
+  const LossResult all = EvaluateLoss(InputFrom(batch, at::kDouble));
+  RC_ASSERT(result.ignored_pairs - all.ignored_pairs == expected.false_negatives);
+  RC_ASSERT(all.negative_pairs - result.negative_pairs == expected.false_negatives);
+}
+
+RC_GTEST_PROP(LossLaws, AMarginThatNoScoreExceedsChangesNoBit, ()) {
+  LossInput input = InputFrom(AnyBatch(AnyObjective()), at::kFloat);
+  AnyTiles(input);
+  const LossResult plain = EvaluateLoss(input);
+  input.false_negative_margin = 1e4;
+  const LossResult result = EvaluateLoss(input);
+  RC_ASSERT(result.loss_sum == plain.loss_sum);
+  RC_ASSERT(result.d_queries.equal(plain.d_queries) && result.d_passages.equal(plain.d_passages));
+  RC_ASSERT(result.negative_pairs == plain.negative_pairs && result.negative_sum == plain.negative_sum);
+}
+
 RC_GTEST_PROP(LossLaws, ScoresOfTenThousandAreFiniteAndRight, ()) {
   DenseBatch batch = AnyBatch(AnyObjective());
   // Numbers with few bits: float32 and float64 have the same scores.
@@ -215,14 +249,67 @@ DenseBatch Large(uint64_t seed) {
   return batch;
 }
 
+// The average of rand1lh over all draws. Of a row's draws each has the same share, whatever the other rows draw, so draw k
+// takes positive k of each row that has one.
+LossResult AverageOverDraws(const DenseBatch& batch, at::ScalarType type) {
+  const LossInput whole = InputFrom(batch, type);
+  LossResult sum{.d_queries = at::zeros_like(whole.queries, at::kDouble),
+                 .d_passages = at::zeros_like(whole.passages, at::kDouble)};
+  size_t most = 0;
+  for (const auto& columns : batch.positives) most = std::max(most, columns.size());
+  for (size_t draw = 0; draw < most; ++draw) {
+    DenseBatch drawn = batch;
+    drawn.objective = v1::OBJECTIVE_RAND1LH;
+    drawn.weights.assign(batch.queries.size(), 0);
+    for (size_t row = 0; row < batch.queries.size(); ++row) {
+      const std::vector<int64_t>& positives = batch.positives[row];
+      drawn.positives[row].clear();
+      if (draw >= positives.size()) continue;
+      drawn.positives[row] = {positives[draw]};
+      drawn.weights[row] = (batch.weights.empty() ? 1 : batch.weights[row]) / static_cast<double>(positives.size());
+      for (const int64_t column : positives) {
+        if (column != positives[draw]) drawn.ignored[row].push_back(column);
+      }
+    }
+    LossInput input = InputFrom(drawn, type);
+    input.total_weight = whole.total_weight;
+    const LossResult part = EvaluateLoss(input);
+    sum.loss_sum += part.loss_sum;
+    sum.d_queries += part.d_queries;
+    sum.d_passages += part.d_passages;
+  }
+  return sum;
+}
+
+RC_GTEST_PROP(LossLaws, Mean1LhIsTheAverageOfRand1LhOverAllDraws, ()) {
+  DenseBatch batch = AnyBatch(v1::OBJECTIVE_MEAN1LH);
+  batch.grades.clear();
+  const LossResult mean = EvaluateLoss(InputFrom(batch, at::kDouble)), average = AverageOverDraws(batch, at::kDouble);
+  RC_ASSERT(std::abs(mean.loss_sum - average.loss_sum) < 1e-12 * (1 + average.loss_sum));
+  RC_ASSERT(LargestDifference(mean.d_queries, average.d_queries) < 1e-11);
+  RC_ASSERT(LargestDifference(mean.d_passages, average.d_passages) < 1e-11);
+}
+
+TEST(LossLaws, Mean1LhIsTheAverageOfRand1LhOverAllDrawsInFloat32) {
+  DenseBatch batch = Large(11);
+  batch.objective = v1::OBJECTIVE_MEAN1LH;
+  const LossResult mean = EvaluateLoss(InputFrom(batch, at::kFloat)), average = AverageOverDraws(batch, at::kFloat);
+  const double queries = LargestDifference(mean.d_queries, average.d_queries),
+               passages = LargestDifference(mean.d_passages, average.d_passages);
+  std::printf("largest difference %.1e of d_queries, %.1e of d_passages\n", queries, passages);
+  EXPECT_LE(queries, 1e-6);
+  EXPECT_LE(passages, 1e-6);
+}
+
 // Enough rows and columns that several threads share each product and each pass.
 TEST(LossLaws, TheSameTilesGiveTheSameBitsKeptOrComputedAgain) {
   LossInput input = InputFrom(Large(11), at::kFloat);
   input.tile_rows = 128;
   input.tile_columns = 256;
-  for (const bool at_once : {false, true}) {
+  for (const auto& [at_once, margin] : {std::pair(false, std::optional<double>()), {true, {}}, {false, 0.5}, {true, 0.5}}) {
     const CountingTileOps ops({.all_blocks_at_once = at_once});
     input.ops = &ops;
+    input.false_negative_margin = margin;
     input.kept_bytes = -1;
     const LossResult first = EvaluateLoss(input);
     for (const int64_t kept_bytes : {int64_t{32} << 20, int64_t{5} * 128 * 256 * 4, int64_t{2} * 128 * 256 * 4, int64_t{0}}) {
@@ -253,16 +340,19 @@ int64_t CountOfWaits(const LossInput& input) {
 TEST(LossLaws, AGpuWaitsForTheHostThreeTimesHoweverManyBlocksThereAre) {
   for (const int64_t tile_rows : {300, 128, 16, 3}) {
     for (const int64_t tile_columns : {700, 64}) {
-      const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true});
-      LossInput input = InputFrom(Large(11), at::kFloat);
-      input.tile_rows = tile_rows;
-      input.tile_columns = tile_columns;
-      input.ops = &ops;
-      EXPECT_EQ(CountOfWaits(input), 0);
-      EXPECT_EQ(ops.counts().downloads, 1);
-      EXPECT_EQ(ops.counts().uploads, 2);
-      const int64_t tiles = (300 + tile_rows - 1) / tile_rows * ((700 + tile_columns - 1) / tile_columns);
-      EXPECT_LE(ops.counts().operations, 3 + 3 * tiles);
+      for (const bool ignores : {false, true}) {
+        const CountingTileOps ops({.all_blocks_at_once = true, .split_bfloat16 = true});
+        LossInput input = InputFrom(Large(11), at::kFloat);
+        input.tile_rows = tile_rows;
+        input.tile_columns = tile_columns;
+        input.ops = &ops;
+        if (ignores) input.false_negative_margin = 0.5;
+        EXPECT_EQ(CountOfWaits(input), 0);
+        EXPECT_EQ(ops.counts().downloads, 1);
+        EXPECT_EQ(ops.counts().uploads, 2);
+        const int64_t tiles = (300 + tile_rows - 1) / tile_rows * ((700 + tile_columns - 1) / tile_columns);
+        EXPECT_LE(ops.counts().operations, 3 + (ignores ? 5 : 3) * tiles);
+      }
     }
   }
 }

@@ -8,11 +8,13 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <span>
 
+#include "worker/rank/loss/distillation.h"
 #include "worker/rank/loss/row.h"
 #include "worker/rank/loss/tile_products.h"
 
@@ -28,6 +30,10 @@ double EntropyOf(std::span<const double> gradient) {
     if (share > 0) entropy -= share * std::log(share);
   }
   return entropy;
+}
+
+const TileOps& OpsOf(const LossInput& input) {
+  return input.ops != nullptr ? *input.ops : TileOpsOf(input.queries.device().type());
 }
 
 TilePlan PlanOf(const LossInput& input, const TileOps& ops) {
@@ -48,10 +54,12 @@ int64_t FirstNonFinite(const at::Tensor& rows) {
 
 // The device's results for a range of rows, as contiguous float64 numbers.
 struct RowNumbers {
-  RowNumbers(std::vector<double> all, int64_t rows, int64_t positive_count)
-      : numbers(std::move(all)), height(rows), positives(positive_count) {}
+  // `ignores`: the last numbers are those of the false negatives.
+  RowNumbers(std::vector<double> all, int64_t rows, int64_t positive_count, bool ignores)
+      : numbers(std::move(all)), height(rows), positives(positive_count), has_ignored(ignores) {}
   const std::vector<double> numbers;
   const int64_t height, positives;
+  const bool has_ignored;
   double longest_passage() const { return std::sqrt(numbers[0]); }
   double length(int64_t row) const { return std::sqrt(numbers[1 + row]); }
   double similarity_sum(int64_t row) const { return numbers[1 + height + row]; }  // over all columns
@@ -59,6 +67,9 @@ struct RowNumbers {
   double sum(int64_t row) const { return numbers[1 + 3 * height + row]; }
   const double* positive_similarities() const { return numbers.data() + 1 + 4 * height; }
   const double* ignored_similarities() const { return positive_similarities() + positives; }
+  // How many false negatives there are, and the sum of their scores.
+  double false_negatives(int64_t row) const { return has_ignored ? numbers[numbers.size() - 2 * height + row] : 0; }
+  double false_negative_sum(int64_t row) const { return has_ignored ? numbers[numbers.size() - height + row] : 0; }
 };
 
 // Inputs of the backward pass for a range of rows: negatives weigh scale * exp(s - base).
@@ -70,7 +81,7 @@ class Streamer {
  public:
   explicit Streamer(const LossInput& input)
       : in_(input),
-        ops_(input.ops != nullptr ? *input.ops : TileOpsOf(input.queries.device().type())),
+        ops_(OpsOf(input)),
         plan_(PlanOf(input, ops_)),
         type_(input.queries.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
         rows_(input.queries.size(0)),
@@ -109,9 +120,11 @@ class Streamer {
     const Tiling tiling{height, columns_, plan_.rows, plan_.columns};
     const TileEdges edges(in_.positives, in_.ignored, first, tiling);
     const at::Tensor indices = ops_.ToDevice(edges.indices(), in_.queries.device());
-    const RowNumbers numbers(ops_.ToHost(Forward(first, tiling, edges, indices)), height, edges.positive_count());
+    const RowNumbers numbers(ops_.ToHost(Forward(first, tiling, edges, indices)), height, edges.positive_count(),
+                             in_.false_negative_margin.has_value() && !in_.without_objective);
     if (!Finite(first, numbers)) return;
     const RowScales scales = EvaluateRows(first, numbers);
+    if (in_.without_objective) return;
     std::vector<double> all = scales.base;
     all.insert(all.end(), scales.scale.begin(), scales.scale.end());
     const std::vector<double> d_positives = edges.InTileOrder(scales.d_positives);
@@ -129,14 +142,43 @@ class Streamer {
     ops_.PairDots(queries, in_.passages, pair_rows, edges.PairColumns(indices), dots);
     at::Tensor top = at::full({tiling.height}, kMinusInfinity, Options(type_));
     at::Tensor sum = at::zeros({tiling.height}, Options(type_));
+    if (in_.without_objective) {
+      return at::cat({longest_square_, squares, along, top.to(at::kDouble), sum.to(at::kDouble), dots});
+    }
+    limits_ = LimitsOf(tiling.height, pair_rows.narrow(0, 0, edges.positive_count()), dots);
+    at::Tensor ignored, ignored_sum;
+    if (limits_.defined()) ignored = at::zeros({tiling.height}, Options(at::kDouble)), ignored_sum = at::zeros_like(ignored);
     MakeSlots(tiling);
     for (int64_t tile = 0; tile < tiling.count(); ++tile) {
       at::Tensor scores = ScoresOf(first, tiling, tile);
       at::Tensor tops = top.narrow(0, tiling.first_row(tile), tiling.rows(tile));
       at::Tensor sums = sum.narrow(0, tiling.first_row(tile), tiling.rows(tile));
+      IgnoreFalseNegatives(tiling, tile, edges.Excluded(indices, tile), scores, ignored, ignored_sum);
       ops_.AccumulateLse(scores, edges.Excluded(indices, tile), tops, sums);
     }
-    return at::cat({longest_square_, squares, along, top.to(at::kDouble), sum.to(at::kDouble), dots});
+    std::vector<at::Tensor> parts = {longest_square_, squares, along, top.to(at::kDouble), sum.to(at::kDouble), dots};
+    if (limits_.defined()) parts.insert(parts.end(), {ignored, ignored_sum});
+    return at::cat(parts);
+  }
+
+  // The scores above which a row's pairs are false negatives: +inf without a positive. `dots`: those of the positives first.
+  // Undefined: none is ignored. The host need not know the positives' scores for it.
+  at::Tensor LimitsOf(int64_t height, const at::Tensor& positive_rows, const at::Tensor& dots) const {
+    if (!in_.false_negative_margin.has_value()) return {};
+    at::Tensor lowest = at::full({height}, -kMinusInfinity, Options(at::kDouble));
+    lowest.scatter_reduce_(0, positive_rows, dots.narrow(0, 0, positive_rows.numel()), "amin");
+    return ((lowest + *in_.false_negative_margin) / in_.temperature).to(type_);
+  }
+
+  // Counts them where the last two tensors, of all rows, are defined.
+  void IgnoreFalseNegatives(const Tiling& tiling, int64_t tile, const at::Tensor& excluded, at::Tensor& scores,
+                            const at::Tensor& ignored, const at::Tensor& ignored_sum) const {
+    if (!limits_.defined()) return;
+    const auto of_tile = [&](const at::Tensor& all) {
+      return all.defined() ? all.narrow(0, tiling.first_row(tile), tiling.rows(tile)) : at::Tensor();
+    };
+    at::Tensor counts = of_tile(ignored), sums = of_tile(ignored_sum);
+    ops_.IgnoreAbove(scores, excluded, of_tile(limits_), counts, sums);
   }
 
   // `scales`: RowScales in one piece, positives in the order of tiles.
@@ -149,6 +191,7 @@ class Streamer {
       const bool kept = tile < slots - 1 || tile == tiling.count() - 1;
       at::Tensor scores = kept ? SlotOf(tiling, tile) : ScoresOf(first, tiling, tile);
       const int64_t row = tiling.first_row(tile), column = tiling.first_column(tile);
+      if (!kept) IgnoreFalseNegatives(tiling, tile, edges.Excluded(indices, tile), scores, {}, {});
       ops_.Weigh(scores, edges.Excluded(indices, tile), scales.narrow(0, row, tiling.rows(tile)),
                  scales.narrow(0, tiling.height + row, tiling.rows(tile)));
       if (const at::Tensor positions = edges.Positives(indices, tile); positions.defined()) {
@@ -210,9 +253,11 @@ class Streamer {
       const bool negatives = numbers.top(r) != kMinusInfinity;
       const int64_t offset = begin - in_.positives.begin(first);
       const std::span similarities(numbers.positive_similarities() + offset, count);
-      CountPairs(numbers.similarity_sum(r), similarities,
+      CountPairs(numbers.similarity_sum(r) - in_.temperature * numbers.false_negative_sum(r), similarities,
                  {numbers.ignored_similarities() + in_.ignored.begin(row) - in_.ignored.begin(first),
-                  static_cast<size_t>(in_.ignored.end(row) - in_.ignored.begin(row))});
+                  static_cast<size_t>(in_.ignored.end(row) - in_.ignored.begin(row))},
+                 static_cast<int64_t>(numbers.false_negatives(r)));
+      if (in_.without_objective) continue;
       std::vector<double> scores(similarities.begin(), similarities.end());
       for (double& score : scores) score /= in_.temperature;
       const std::span<double> gradient(out.d_positives.data() + offset, count);
@@ -235,15 +280,16 @@ class Streamer {
     return out;
   }
 
-  // A sum over negatives is the sum over all pairs minus the excluded ones.
-  void CountPairs(double similarity_sum, std::span<const double> positives, std::span<const double> ignored) {
+  // A sum over negatives is the sum over all pairs minus the excluded ones. `similarity_sum`: of all but the false negatives.
+  void CountPairs(double similarity_sum, std::span<const double> positives, std::span<const double> ignored,
+                  int64_t false_negatives) {
     double positive_sum = 0, ignored_sum = 0;
     for (const double similarity : positives) positive_sum += similarity;
     for (const double similarity : ignored) ignored_sum += similarity;
     ++result_.valid_rows;
     result_.positive_pairs += static_cast<int64_t>(positives.size());
-    result_.ignored_pairs += static_cast<int64_t>(ignored.size());
-    result_.negative_pairs += columns_ - static_cast<int64_t>(positives.size() + ignored.size());
+    result_.ignored_pairs += static_cast<int64_t>(ignored.size()) + false_negatives;
+    result_.negative_pairs += columns_ - static_cast<int64_t>(positives.size() + ignored.size()) - false_negatives;
     result_.positive_sum += positive_sum;
     result_.negative_sum += similarity_sum - positive_sum - ignored_sum;
   }
@@ -256,6 +302,7 @@ class Streamer {
   const Operand queries_, passages_;
   LossResult result_;
   at::Tensor passage_sum_, longest_square_;
+  at::Tensor limits_;  // of the rows that are visited: LimitsOf
   std::vector<at::Tensor> slots_;
 };
 
@@ -263,7 +310,9 @@ class Streamer {
 
 LossResult EvaluateLoss(const LossInput& input) {
   at::NoGradGuard no_gradient;
-  return Streamer(input).Run();
+  LossResult result = Streamer(input).Run();
+  if (result.d_queries.defined()) AddDistillation(input, OpsOf(input), result);
+  return result;
 }
 
 }  // namespace muster

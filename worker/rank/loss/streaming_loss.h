@@ -3,7 +3,7 @@
 // By blocks of rows. The forward pass keeps a running (max, sum) per row over the tiles, which gives A, the logsumexp
 // over the row's negatives; the m positive scores give the rest (loss/row.h). The backward pass turns each tile into
 // weight * push / (R * temperature) * exp(s - A) at negatives and the sparse gradients at positives, and multiplies it
-// into both gradients. Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
+// into both gradients. Distillation is a sparse pass of its own (distillation.h). Tiles that fit `kept_bytes` stay from forward to backward, and the others are computed again.
 // The memory besides inputs and outputs is kept_bytes, whatever the batch. For one machine, number of threads and choice of
 // tiles the result is bitwise the same.
 #pragma once
@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "muster/v1/job.pb.h"
@@ -18,6 +19,14 @@
 #include "worker/rank/loss/tile_ops.h"
 
 namespace muster {
+
+// What a teacher says about own rows: see distillation.h.
+struct TeacherLists {
+  RowEdges lists;              // columns of own rows, each once
+  std::vector<double> scores;  // beside lists.columns, finite
+  muster::v1::DistillKind kind = muster::v1::DISTILL_KIND_KL;
+  double weight = 1, temperature = 1;
+};
 
 // All tensors are on one device. A column is positive, ignored, or else negative; positives and ignored of a row are disjoint.
 struct LossInput {
@@ -29,6 +38,11 @@ struct LossInput {
   double total_weight = 0;               // R: sum of the weights of valid rows of the whole global batch
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.05;
+  // A negative whose similarity exceeds that of the row's lowest positive by more than this is ignored; absent: none is.
+  // Similarities are those of `queries` and `passages` as they are here, in the precision of the tiles.
+  std::optional<double> false_negative_margin;
+  std::optional<TeacherLists> teacher;  // its loss is added
+  bool without_objective = false;       // the teacher's loss alone: counts and similarities are as with the objective
   double factor = 1;  // the loss and its gradients are multiplied by it
   // Override members of TilePlan. 0, or -1 for kept_bytes: the plan of the device's TileOps.
   int64_t tile_rows = 0, tile_columns = 0, kept_bytes = -1;
@@ -46,10 +60,10 @@ struct LossResult {
   // temperature, is beyond 1e38 (1e300 in float64).
   int64_t first_non_finite_row = -1;
 
-  // Similarities before temperature, over all pairs of valid rows.
+  // Similarities before temperature, over all pairs of valid rows. Ignored pairs include false negatives.
   int64_t positive_pairs = 0, negative_pairs = 0, ignored_pairs = 0;
   double positive_sum = 0, negative_sum = 0;
-  double entropy_sum = 0;  // sum over valid rows of the entropy of |d s_p| over positives, in nats
+  double entropy_sum = 0;  // sum over valid rows of the entropy of the objective's |d s_p| over positives, in nats
 };
 
 LossResult EvaluateLoss(const LossInput& input);

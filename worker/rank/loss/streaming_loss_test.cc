@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -97,6 +98,37 @@ TEST(StreamingLoss, ABatchWithoutAValidRowGivesZeroGradients) {
   EXPECT_EQ(result.loss_sum, 0);
   EXPECT_EQ(result.d_queries.abs().max().item<float>(), 0);
   EXPECT_EQ(result.d_passages.abs().max().item<float>(), 0);
+}
+
+// One row, one positive of similarity 0.5, and columns of similarities -1, 0.5, 0.6, 0.75 and 1, of which the last is
+// judged, and so neither a negative nor a false one.
+TEST(StreamingLoss, APassageFarAboveTheLowestPositiveIsIgnored) {
+  LossInput input;
+  input.queries = at::ones({1, 1});
+  input.passages = at::empty({6, 1});
+  const float similarities[] = {0.5f, -1, 0.5f, 0.6f, 0.75f, 1};
+  for (int64_t i = 0; i < 6; ++i) input.passages.data_ptr<float>()[i] = similarities[i];
+  input.positives = {.offsets = {0, 1}, .columns = {0}};
+  input.ignored = {.offsets = {0, 1}, .columns = {5}};
+  input.total_weight = 1;
+  input.tile_columns = 2;
+  const auto ignored = [&](double margin) {
+    input.false_negative_margin = margin;
+    const LossResult result = EvaluateLoss(input);
+    EXPECT_EQ(result.ignored_pairs + result.negative_pairs, 5);
+    for (int64_t column = 1; column < 6; ++column) {
+      const bool out = column == 5 || similarities[column] - 0.5 > margin;
+      EXPECT_EQ(result.d_passages[column].item<float>() == 0, out) << column << ", margin " << margin;
+    }
+    return result.ignored_pairs - 1;
+  };
+  EXPECT_EQ(ignored(0.25), 0);
+  EXPECT_EQ(ignored(0.2), 1);
+  EXPECT_EQ(ignored(0), 2) << "an equal score is a negative";
+  EXPECT_EQ(ignored(-0.5), 3);
+  EXPECT_EQ(ignored(-2), 4) << "no negative is left";
+  input.false_negative_margin = 0.2;
+  EXPECT_NEAR(EvaluateLoss(input).negative_sum, -1 + 0.5 + 0.6, 1e-6);
 }
 
 TEST(StreamingLoss, WithoutNegativesOnlyJointLhHasALossAndAGradient) {

@@ -44,6 +44,11 @@ class TileOps {
 
   // The following have a default implementation in at:: operations, which is correct on every device.
 
+  // Scores above limits[r] become -inf, as do those of `excluded` pairs, so that the three above leave them out. limits: [h],
+  // of the scores' type; +inf: no score of the row. How many there are besides the excluded, and their sum, is added to
+  // counts and sums, float64 [h]; undefined: nothing is counted.
+  virtual void IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                           at::Tensor& sums) const;
   // For each of `rows` [n, d]: its squared length, and its product with `direction` [d]. Both float64 [n].
   virtual void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
                            at::Tensor& along) const;

@@ -5,8 +5,11 @@
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/maximum.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "worker/rank/loss/tile_ops.h"
 
@@ -39,6 +42,18 @@ TilePlan GpuTilePlan(int64_t multiprocessors, int64_t memory_bytes) {
   plan.columns = 2 * plan.rows;
   plan.kept_bytes = std::max(memory_bytes / 64, plan.rows * plan.columns * 4);
   return plan;
+}
+
+void TileOps::IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                          at::Tensor& sums) const {
+  constexpr double kNone = -std::numeric_limits<double>::infinity();
+  if (excluded.defined()) scores.view(-1).index_fill_(0, excluded, kNone);
+  const at::Tensor above = scores > limits.unsqueeze(1);
+  if (counts.defined()) {
+    counts.add_(above.sum(1));
+    sums.add_(at::where(above, scores, at::zeros({}, scores.options())).sum(1, /*keepdim=*/false, at::kDouble));
+  }
+  scores.masked_fill_(above, kNone);
 }
 
 void TileOps::MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,

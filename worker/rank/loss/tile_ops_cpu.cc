@@ -136,6 +136,31 @@ void WeighRows(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor&
   Put(excluded, T{0}, s);
 }
 
+template <typename T>
+void IgnoreRows(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                at::Tensor& sums) {
+  constexpr T kNone = -std::numeric_limits<T>::infinity();
+  T* s = scores.mutable_data_ptr<T>();
+  const T* limit = limits.const_data_ptr<T>();
+  double* count = counts.defined() ? counts.mutable_data_ptr<double>() : nullptr;
+  double* sum = counts.defined() ? sums.mutable_data_ptr<double>() : nullptr;
+  const int64_t width = scores.size(1);
+  Put(excluded, kNone, s);
+  ForRows(scores, [=](int64_t row) {
+    int64_t ignored = 0;
+    double total = 0;
+    for (T* score = s + row * width; score != s + (row + 1) * width; ++score) {
+      if (!(*score > limit[row])) continue;
+      ++ignored;
+      total += *score;
+      *score = kNone;
+    }
+    if (count == nullptr) return;
+    count[row] += static_cast<double>(ignored);
+    sum[row] += total;
+  });
+}
+
 constexpr int64_t kDotLanes = 8;
 
 template <typename T>
@@ -186,6 +211,11 @@ class Cpu : public TileOps {
   void Scatter(at::Tensor& scores, const at::Tensor& positions, const at::Tensor& values) const override {
     scores.scalar_type() == at::kDouble ? ScatterAll<double>(scores, positions, values)
                                         : ScatterAll<float>(scores, positions, values);
+  }
+  void IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                   at::Tensor& sums) const override {
+    scores.scalar_type() == at::kDouble ? IgnoreRows<double>(scores, excluded, limits, counts, sums)
+                                        : IgnoreRows<float>(scores, excluded, limits, counts, sums);
   }
   void PairDots(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& rows,
                 const at::Tensor& columns, at::Tensor& dots) const override {

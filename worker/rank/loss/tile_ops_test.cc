@@ -106,6 +106,43 @@ TEST(TileOps, WeighGivesZeroAtExcludedPairsWhateverTheirScore) {
   }
 }
 
+// The CPU's own form, and the form of other devices.
+TEST(TileOps, IgnoreAboveLeavesOutAndCountsWhatIsAboveARowsLimit) {
+  constexpr double kNone = kMinusInfinity;
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const at::Tensor before = RandomScores(4, 33, 2, type);
+    at::Tensor limits = at::full({4}, 0.5, type);
+    limits[1].fill_(-kNone);  // nothing
+    limits[2].fill_(-3);      // everything
+    const std::vector<int64_t> out = {1, 34, 131};
+    for (const bool own : {true, false}) {
+      at::Tensor scores = before.clone(), counts = at::full({4}, 1.0, at::kDouble), sums = at::full({4}, 10.0, at::kDouble);
+      at::Tensor again = before.clone(), none;
+      if (own) {
+        CpuTileOps().IgnoreAbove(scores, Flat(out), limits, counts, sums);
+        CpuTileOps().IgnoreAbove(again, Flat(out), limits, none, none);
+      } else {
+        CpuTileOps().TileOps::IgnoreAbove(scores, Flat(out), limits, counts, sums);
+        CpuTileOps().TileOps::IgnoreAbove(again, Flat(out), limits, none, none);
+      }
+      EXPECT_TRUE(scores.equal(again)) << "uncounted";
+      for (int64_t row = 0; row < 4; ++row) {
+        double count = 1, sum = 10;
+        for (int64_t i = 33 * row; i < 33 * (row + 1); ++i) {
+          const double score = before.view(-1)[i].item<double>();
+          const bool excluded = std::ranges::count(out, i) > 0, above = score > limits[row].item<double>();
+          EXPECT_EQ(scores.view(-1)[i].item<double>(), excluded || above ? kNone : score) << i;
+          if (excluded || !above) continue;
+          count += 1;
+          sum += score;
+        }
+        EXPECT_EQ(counts[row].item<double>(), count);
+        EXPECT_NEAR(sums[row].item<double>(), sum, 1e-12 * 33);
+      }
+    }
+  }
+}
+
 TEST(TileOps, ScatterWritesItsPositionsAndNoOther) {
   for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
     at::Tensor scores = RandomScores(3, 7, 1, type);

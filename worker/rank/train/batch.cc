@@ -71,6 +71,25 @@ absl::Status CheckWeights(const StepBatch& batch) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTeacher(const StepBatch& batch) {
+  if (batch.teacher_scores.size() != batch.teacher_lists.columns.size()) {
+    return Bad("teacher_scores has another size than teacher_columns");
+  }
+  for (const double score : batch.teacher_scores) {
+    if (!std::isfinite(score)) return Bad(absl::StrCat("teacher_scores: ", score));
+  }
+  std::vector<int64_t> columns;
+  for (int64_t row = 0; row < batch.teacher_lists.rows(); ++row) {
+    columns.assign(batch.teacher_lists.columns.begin() + batch.teacher_lists.begin(row),
+                   batch.teacher_lists.columns.begin() + batch.teacher_lists.end(row));
+    std::sort(columns.begin(), columns.end());
+    if (std::adjacent_find(columns.begin(), columns.end()) != columns.end()) {
+      return Bad(absl::StrCat("teacher: row ", batch.row_begin + row, " names a column twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<PackedBatch> PackOnHost(const MicroBatch& micro, int64_t slots, const EncoderConfig& config, bool pinned);
 
 absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& config, bool pinned) {
@@ -83,6 +102,7 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& con
                   .positive_weights = {share.positive_weights().begin(), share.positive_weights().end()},
                   .row_weights = {share.row_weights().begin(), share.row_weights().end()},
                   .total_weight = share.total_weight(),
+                  .teacher_scores = {share.teacher_scores().begin(), share.teacher_scores().end()},
                   .plan_digest = share.plan_digest(),
                   .epoch_end = share.epoch_end(),
                   .query_digests = {share.query_digests().begin(), share.query_digests().end()}};
@@ -100,8 +120,13 @@ absl::StatusOr<StepBatch> Parse(const StepShare& share, const EncoderConfig& con
                    EdgesFrom("positive", share.positive_offsets(), share.positives(), rows, batch.passage_count));
   ASSIGN_OR_RETURN(batch.ignored,
                    EdgesFrom("ignored", share.ignored_offsets(), share.ignored(), rows, batch.passage_count));
+  if (!share.teacher_offsets().empty()) {
+    ASSIGN_OR_RETURN(batch.teacher_lists,
+                     EdgesFrom("teacher", share.teacher_offsets(), share.teacher_columns(), rows, batch.passage_count));
+  }
   RETURN_IF_ERROR(CheckDisjoint(batch));
   RETURN_IF_ERROR(CheckWeights(batch));
+  RETURN_IF_ERROR(CheckTeacher(batch));
   return batch;
 }
 

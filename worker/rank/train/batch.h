@@ -23,6 +23,10 @@ struct StepBatch {
   RowEdges positives, ignored;  // of this rank's rows
   std::vector<double> positive_weights, row_weights;
   double total_weight = 0;
+  // Columns of own rows that a teacher scored, and the scores; rows() is 0 if the share has none at all, as those of a job
+  // without distillation.
+  RowEdges teacher_lists;
+  std::vector<double> teacher_scores;
   uint64_t plan_digest = 0;
   bool epoch_end = false;
   std::vector<uint64_t> query_digests;  // of this rank's rows

@@ -63,6 +63,29 @@ TEST(BatchFromShare, TakesPromptsThatLeaveATokenToPool) {
   EXPECT_THAT(batch->micro_batches[0].unpooled, testing::ElementsAreArray(sent.unpooled()));
 }
 
+// One more passage in the list of the share's last row.
+void Teach(StepShare& share, uint32_t column, float score) {
+  const auto rows = static_cast<int>(share.row_end() - share.row_begin());
+  while (share.teacher_offsets_size() <= rows) share.add_teacher_offsets(0);
+  share.add_teacher_columns(column);
+  share.add_teacher_scores(score);
+  share.set_teacher_offsets(rows, share.teacher_columns_size());
+}
+
+TEST(BatchFromShare, TakesTheScoresOfATeacher) {
+  StepShare share = Good();
+  EXPECT_EQ(BatchFromShare(share, ProblemConfig(), at::kCPU)->teacher_lists.rows(), 0) << "it has none";
+  Teach(share, 3, 0.5f);
+  Teach(share, 16, -2);
+  const auto batch = BatchFromShare(share, ProblemConfig(), at::kCPU);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  const int64_t last = batch->row_end - batch->row_begin - 1;
+  EXPECT_EQ(batch->teacher_lists.rows(), last + 1);
+  EXPECT_EQ(batch->teacher_lists.begin(last), 0);
+  EXPECT_THAT(batch->teacher_lists.columns, testing::ElementsAre(3, 16));
+  EXPECT_THAT(batch->teacher_scores, testing::ElementsAre(0.5, -2));
+}
+
 TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
   const std::vector<std::pair<std::string, std::function<void(StepShare&)>>> wrongs = {
       {"token 50", [](StepShare& s) { (*s.mutable_micro_batches(0)->mutable_tokens())[0] = 50; }},
@@ -88,6 +111,15 @@ TEST(BatchFromShare, RefusesWhatIsOutOfRange) {
       {"row_weights", [](StepShare& s) { s.set_row_weights(0, NAN); }},
       {"positive_weights", [](StepShare& s) { s.add_positive_weights(1); }},
       {"total_weight", [](StepShare& s) { s.set_total_weight(NAN); }},
+      {"teacher: column 17 of 17", [](StepShare& s) { Teach(s, 17, 1); }},
+      {"teacher_offsets", [](StepShare& s) { Teach(s, 0, 1), s.add_teacher_offsets(1); }},
+      {"teacher_scores: nan", [](StepShare& s) { Teach(s, 0, NAN); }},
+      {"teacher_scores", [](StepShare& s) { Teach(s, 0, 1), s.add_teacher_scores(1); }},
+      {"teacher_scores", [](StepShare& s) { s.add_teacher_scores(1); }},
+      {"names a column twice",
+       [](StepShare& s) {
+         Teach(s, 0, 1), Teach(s, 0, 1);
+       }},
   };
   for (const auto& [message, spoil] : wrongs) {
     StepShare share = Good();

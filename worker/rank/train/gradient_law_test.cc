@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <tuple>
 
+#include "absl/strings/str_cat.h"
 #include "common/model/families/family.h"
 #include "worker/rank/model/testing/family_configs.h"
 #include "worker/rank/train/testing/trained_step.h"
@@ -118,10 +121,57 @@ TEST_P(GradientLaw, HoldsForMatryoshkaSizes) {
   ExpectTheLaw("matryoshka, seed 5", problem, options, kOneCut);
 }
 
+// Rounding may decide about a passage near the limit: here none is.
+TEST_P(GradientLaw, HoldsWhereFalseNegativesAreIgnored) {
+  Problem problem = MakeProblem(6, OnePositive());
+  problem.graded = !OnePositive();
+  TrainerOptions options = ProblemOptions(GetParam(), 0.1);
+  const double all = Reference(problem, options).loss;
+  options.loss.mutable_false_negatives()->set_margin(0.1f);
+  EXPECT_GT(std::abs(Reference(problem, options).loss - all), 1e-3) << "none is ignored";
+  ExpectTheLaw("false negatives, seed 6", problem, options, kOneCut);
+}
+
 INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,
                          testing::Values(OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH,
-                                         OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR),
+                                         OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH),
                          [](const auto& info) { return Objective_Name(info.param); });
+
+// Beside each objective, alone, and with cut embeddings.
+TEST(GradientLawCorner, HoldsForDistillation) {
+  for (const DistillKind kind : {DISTILL_KIND_KL, DISTILL_KIND_MARGIN_MSE}) {
+    for (const auto& [objective, only, cut] : {std::tuple(OBJECTIVE_JOINTLH, false, false), {OBJECTIVE_LSEPAIR, false, true},
+                                               {OBJECTIVE_RAND1LH, false, false}, {OBJECTIVE_JOINTLH, true, false},
+                                               {OBJECTIVE_JOINTLH, true, true}}) {
+      Problem problem = MakeProblem(7, objective == OBJECTIVE_RAND1LH);
+      AddTeacher(problem, 8);
+      TrainerOptions options = ProblemOptions(objective, 0.1);
+      DistillSpec& distill = *options.loss.mutable_distill();
+      distill.set_kind(kind);
+      distill.set_weight(0.5);
+      distill.set_temperature(1.5);
+      distill.set_only(only);
+      for (const uint32_t size : cut ? std::vector<uint32_t>{16, 32} : std::vector<uint32_t>()) {
+        options.loss.add_matryoshka_dimensions(size);
+      }
+      ExpectTheLaw(absl::StrCat(DistillKind_Name(kind), only ? ", alone" : "", cut ? ", cut" : "").c_str(), problem, options,
+                   kOneCut);
+    }
+  }
+}
+
+TEST(GradientLawCorner, AShareWithoutATeacherIsRefusedIfTheJobDistills) {
+  TrainerOptions options = ProblemOptions(OBJECTIVE_JOINTLH, 0);
+  options.loss.mutable_distill()->set_kind(DISTILL_KIND_KL);
+  const auto statuses = RunInProcessRanks(1, [&](Group& group) -> absl::Status {
+    const auto encoder = Encoder::Random(ProblemConfig(), kWeightSeed).value();
+    const auto batch = BatchFromShare(ShareOf(MakeProblem(1, false), 0, 1, 40), ProblemConfig(), at::kCPU);
+    if (!batch.ok()) return batch.status();
+    return Trainer(*encoder, group, RealClock(), options).Differentiate(*batch).status();
+  });
+  EXPECT_EQ(statuses[0].code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(statuses[0].message().find("Upgrade the data server"), absl::string_view::npos) << statuses[0];
+}
 
 // 5 sequences on 8 ranks: three encode nothing, and hold the same gradient.
 TEST(GradientLawCorner, RanksWithoutASequenceHoldTheSameGradient) {

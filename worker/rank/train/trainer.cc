@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -139,8 +140,20 @@ absl::StatusOr<at::Tensor> Trainer::GatherBySlot(const GatherOrder& order, Embed
   return gathered.index_select(0, IndicesOn(gathered.device(), PlacesOfSlots(order)));
 }
 
+std::optional<TeacherLists> Trainer::TeacherOf(const StepBatch& batch) const {
+  if (!options_.loss.has_distill()) return std::nullopt;
+  const muster::v1::DistillSpec& distill = options_.loss.distill();
+  return TeacherLists{.lists = batch.teacher_lists,
+                      .scores = batch.teacher_scores,
+                      .kind = distill.kind(),
+                      .weight = distill.weight(),
+                      .temperature = distill.temperature()};
+}
+
 LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot) {
   const at::NoGradGuard no_gradient;
+  const muster::v1::LossSpec& loss = options_.loss;
+  const auto margin = loss.has_false_negatives() ? std::optional<double>(loss.false_negatives().margin()) : std::nullopt;
   return EvaluateLossOfCuts({.queries = by_slot.narrow(0, batch.row_begin, batch.row_end - batch.row_begin),
                              .passages = by_slot.narrow(0, batch.query_count, batch.passage_count),
                              .positives = batch.positives,
@@ -148,8 +161,11 @@ LossResult Trainer::EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by
                              .positive_weights = batch.positive_weights,
                              .row_weights = batch.row_weights,
                              .total_weight = batch.total_weight,
-                             .objective = options_.loss.objective(),
-                             .temperature = options_.loss.temperature(),
+                             .objective = loss.objective(),
+                             .temperature = loss.temperature(),
+                             .false_negative_margin = margin,
+                             .teacher = TeacherOf(batch),
+                             .without_objective = loss.distill().only(),
                              .tile_rows = options_.tile_rows,
                              .tile_columns = options_.tile_columns},
                             cuts_, encoder_.config().normalize);
@@ -239,6 +255,11 @@ absl::Status Trainer::ExplainNonFinite(const StepBatch& batch, const at::Tensor&
 
 absl::StatusOr<StepReport> Trainer::Differentiate(const StepBatch& batch, StopRequest stop) try {
   StepReport report{.step = batch.step, .queries = batch.query_count};
+  if (options_.loss.has_distill() && batch.teacher_lists.rows() != batch.row_end - batch.row_begin) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("step ", batch.step, ": the data server sent no teacher's scores, and the job has loss.distill. Upgrade "
+                     "the data server."));
+  }
   phases_.Begin();
   AwaitUpload(batch, *streams_);
   ASSIGN_OR_RETURN(const GatherOrder order, ExchangeGatherOrder(group_, batch));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,7 +62,7 @@ class Trainer {
   // One update. Errors are equal on all ranks, except where a collective fails (UNAVAILABLE). INVALID_ARGUMENT: an
   // embedding, a score or the gradient is not finite; the message names the text at fault if it is known. Nothing was
   // updated. FAILED_PRECONDITION: the ranks hold different plans, or different assignments of a plan to ranks (reason
-  // RANKS_DISAGREE).
+  // RANKS_DISAGREE); or a job with distillation has a share without a teacher's scores.
   absl::StatusOr<StepReport> Step(const StepBatch& batch, StopRequest stop = StopRequest::kNone);
 
   // The part of Step before the update: gradients() then holds the sums over all ranks, in the parameters' order,
@@ -75,6 +76,7 @@ class Trainer {
   // The stages of Differentiate.
   std::vector<at::Tensor> Encode(const StepBatch& batch, EmbeddingGather& gather);
   absl::StatusOr<at::Tensor> GatherBySlot(const GatherOrder& order, EmbeddingGather& gather, StepReport& report);
+  std::optional<TeacherLists> TeacherOf(const StepBatch& batch) const;
   LossResult EvaluateOwnRows(const StepBatch& batch, const at::Tensor& by_slot);
   absl::Status ExchangeTallies(const StepBatch& batch, const LossResult& loss, const at::Tensor& by_slot, StopRequest stop,
                                StepReport& report);

@@ -31,10 +31,16 @@ absl::Status ReadFlagRow(const InputRecord& record, RowSink& sink) {
   AddTexts(std::move(positives), Relation::kGraded, row);
   for (size_t i = 0; i < positive_scores.size(); ++i) row.passages[i].grade = positive_scores[i];
   AddTexts(std::move(negatives), Relation::kNegative, row);
+  // Scores of positives alone are grades. Of both, they are what a teacher said.
+  const bool taught = !positive_scores.empty() && !negative_scores.empty();
+  for (size_t i = 0; taught && i < row.passages.size(); ++i) {
+    row.passages[i].score =
+        i < positive_scores.size() ? positive_scores[i] : negative_scores[i - positive_scores.size()];
+  }
   if (std::any_of(positive_scores.begin(), positive_scores.end(), [](float score) { return score <= 0; })) {
     sink.Leave(LeftOut::kUngradedScores);
   }
-  if (!negative_scores.empty()) sink.Leave(LeftOut::kNegativeScores);
+  if (!negative_scores.empty()) sink.Leave(taught ? LeftOut::kTeacherScores : LeftOut::kNegativeScores);
   if (!prompt.empty()) sink.Leave(LeftOut::kPrompt);
   return sink.Row(row);
 }

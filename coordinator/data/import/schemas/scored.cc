@@ -2,7 +2,7 @@
 // (PyLate's knowledge distillation).
 //
 // By convention the first document of a list is the positive, and the others are negatives to train against. A
-// document that the teacher scores at least as high as the first one is neither. The scores themselves are left out.
+// document that the teacher scores at least as high as the first one is neither. Distillation uses the scores.
 // Source: https://lightonai.github.io/pylate, "Knowledge distillation".
 #include "absl/strings/str_cat.h"
 #include "common/status.h"
@@ -21,8 +21,9 @@ absl::Status ReadScores(const InputRecord& record, absl::string_view documents, 
                                                    scores.size(), " and ", row.passages.size()));
   }
   row.passages[0].relation = Relation::kGraded;
-  for (size_t i = 1; i < scores.size(); ++i) {
-    if (scores[i] >= scores[0]) row.passages[i].relation = Relation::kIgnored;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    row.passages[i].score = scores[i];
+    if (i > 0 && scores[i] >= scores[0]) row.passages[i].relation = Relation::kIgnored;
   }
   sink.Leave(LeftOut::kScores);
   return sink.Row(row);

@@ -7,10 +7,10 @@
 namespace muster {
 namespace {
 
-// A passage's score is its grade, if all passages of the list have one.
-absl::Status ReadScores(const InputRecord& record, std::string_view key, size_t first, CanonicalRow& row, RowSink& sink) {
+// A positive's score is its grade, and may be a teacher's. Whether the list has any.
+absl::StatusOr<bool> ReadScores(const InputRecord& record, std::string_view key, size_t first, CanonicalRow& row, RowSink& sink) {
   const InputRecord::Value list = record.Find(key);
-  if (IsAbsent(list)) return absl::OkStatus();
+  if (IsAbsent(list)) return false;
   size_t index = first;
   bool has_scores = false, ungraded = false;
   for (const InputRecord::Value item : list) {
@@ -20,13 +20,19 @@ absl::Status ReadScores(const InputRecord& record, std::string_view key, size_t 
       ASSIGN_OR_RETURN(const float grade, NumberOf(score, "score", false));
       ungraded |= grade <= 0;
       if (row.passages[index].relation == Relation::kGraded) row.passages[index].grade = grade;
+      row.passages[index].score = grade;
     }
     ++index;
   }
-  if (!has_scores) return absl::OkStatus();
-  if (key == "negative_passages") sink.Leave(LeftOut::kNegativeScores);
   if (key == "positive_passages" && ungraded) sink.Leave(LeftOut::kUngradedScores);
-  return absl::OkStatus();
+  return has_scores;
+}
+
+// Scores of positives alone are grades. Of both, they are what a teacher said.
+void NoteTeacher(bool of_positives, bool of_negatives, CanonicalRow& row, RowSink& sink) {
+  if (of_negatives) sink.Leave(of_positives ? LeftOut::kTeacherScores : LeftOut::kNegativeScores);
+  if (of_positives && of_negatives) return;
+  for (CanonicalPassage& passage : row.passages) passage.score = kNoScore;
 }
 
 absl::Status ReadInline(const InputRecord& record, RowSink& sink) {
@@ -34,10 +40,11 @@ absl::Status ReadInline(const InputRecord& record, RowSink& sink) {
   RETURN_IF_ERROR(ReadQuery(record, {"query", "query_text"}, row));
   const PassageKeys keys = {.text = "text", .ids = {"docid", "doc_id"}};
   RETURN_IF_ERROR(ReadPassages(record, "positive_passages", true, keys, Relation::kGraded, row));
-  RETURN_IF_ERROR(ReadScores(record, "positive_passages", 0, row, sink));
+  ASSIGN_OR_RETURN(const bool of_positives, ReadScores(record, "positive_passages", 0, row, sink));
   const size_t positives = row.passages.size();
   RETURN_IF_ERROR(ReadPassages(record, "negative_passages", false, keys, Relation::kNegative, row));
-  RETURN_IF_ERROR(ReadScores(record, "negative_passages", positives, row, sink));
+  ASSIGN_OR_RETURN(const bool of_negatives, ReadScores(record, "negative_passages", positives, row, sink));
+  NoteTeacher(of_positives, of_negatives, row, sink);
   return sink.Row(row);
 }
 

@@ -30,11 +30,11 @@ class FakeDataset final : public Dataset {
     return static_cast<uint32_t>(documents_.size() - 1);
   }
   uint32_t Query(const std::string& text, float weight = 1) {
-    queries_.push_back({"q" + std::to_string(queries_.size()), text, weight, {}});
+    queries_.push_back({"q" + std::to_string(queries_.size()), text, weight, {}, {}});
     return static_cast<uint32_t>(queries_.size() - 1);
   }
   uint32_t QueryWithId(const std::string& id, const std::string& text) {
-    queries_.push_back({id, text, 1, {}});
+    queries_.push_back({id, text, 1, {}, {}});
     return static_cast<uint32_t>(queries_.size() - 1);
   }
   void Judge(uint32_t query, uint32_t document, float grade = 1, uint16_t source = 0, uint32_t split = 0) {
@@ -42,6 +42,16 @@ class FakeDataset final : public Dataset {
   }
   void HardNegative(uint32_t query, uint32_t document, uint32_t split = 0) {
     Edges(query, split).push_back({document, documents_[document].second, 0, 0, 1});
+  }
+  void Ignore(uint32_t query, uint32_t document, uint32_t split = 0) {
+    Edges(query, split).push_back({document, documents_[document].second, 0, 0, kIgnored});
+  }
+  // A teacher's score beside the query's last judgment.
+  void Score(uint32_t query, float score, uint32_t split = 0) {
+    auto& scores = queries_[query].scores;
+    if (scores.size() <= split) scores.resize(split + 1);
+    scores[split].resize(Edges(query, split).size() - 1, kNoScore);
+    scores[split].push_back(score);
   }
 
   const std::string& digest() const override { return digest_; }
@@ -62,12 +72,19 @@ class FakeDataset final : public Dataset {
     const auto& by_split = queries_[query].edges;
     return split < by_split.size() ? std::span<const Judgment>(by_split[split]) : std::span<const Judgment>();
   }
+  std::span<const float> scores(uint32_t split, uint32_t query) const override {
+    auto& by_split = queries_[query].scores;
+    if (split >= by_split.size() || by_split[split].empty()) return {};
+    by_split[split].resize(judgments(split, query).size(), kNoScore);
+    return by_split[split];
+  }
 
  private:
   struct QueryRow {
     std::string id, text;
     float weight;
-    std::vector<std::vector<Judgment>> edges;  // by split
+    std::vector<std::vector<Judgment>> edges;        // by split
+    mutable std::vector<std::vector<float>> scores;  // by split; may be shorter than the edges until they are read
   };
   std::vector<Judgment>& Edges(uint32_t query, uint32_t split) {
     auto& edges = queries_[query].edges;

@@ -79,5 +79,27 @@ TEST(CudaTileOps, SumsAndWeightsAreTheCpusWithinRounding) {
   }
 }
 
+TEST(CudaTileOps, FalseNegativesAreThoseOfTheCpu) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+    const at::Tensor before = RandomTensor({5, 257}, type, 3, 30), limits = RandomTensor({5}, type, 4, 30);
+    const at::Tensor excluded = IndicesOn(at::kCPU, std::vector<int64_t>{0, 300, 1284});
+    const auto run = [&](const TileOps& ops, at::Tensor& counts, at::Tensor& sums) {
+      at::Tensor scores = before.clone();
+      ops.IgnoreAbove(scores, excluded, limits, counts, sums);
+      return scores;
+    };
+    at::Tensor counts = at::zeros({5}, at::kDouble), sums = at::zeros({5}, at::kDouble), none;
+    at::Tensor expected_counts = at::zeros({5}, at::kDouble), expected_sums = at::zeros({5}, at::kDouble);
+    const at::Tensor expected = run(CpuTileOps(), expected_counts, expected_sums);
+    EXPECT_TRUE(at::equal(run(CudaTileOps(), counts, sums), expected));
+    EXPECT_TRUE(at::equal(run(CudaTileOps(), none, none), expected));
+    EXPECT_TRUE(at::equal(counts, expected_counts));
+    EXPECT_LE(LargestRelative(sums, expected_sums), 1e-12);
+    at::Tensor short_counts = at::zeros({4}, at::kDouble);
+    EXPECT_THROW(run(CudaTileOps(), short_counts, sums), c10::Error);
+    EXPECT_THROW(run(CudaTileOps(), counts, none), c10::Error);
+  }
+}
+
 }  // namespace
 }  // namespace muster

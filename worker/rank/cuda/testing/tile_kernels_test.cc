@@ -88,6 +88,39 @@ TYPED_TEST(TileKernels, ScoresThatAreNotFiniteMakeTheSumNaN) {
   }
 }
 
+TYPED_TEST(TileKernels, IgnoreAboveLeavesOutAndCountsWhatIsAboveARowsLimit) {
+  using T = TypeParam;
+  constexpr T kNone = -std::numeric_limits<T>::infinity();
+  for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {4, 33}, {3, 513}}) {
+    const Tile<T> tile(rows, columns);
+    std::vector<T> limits(rows);
+    for (int64_t r = 0; r < rows; ++r) limits[r] = r == 1 ? -kNone : static_cast<T>(3 * r - 4);
+    double largest_error = 0;
+    host_cuda::InEveryOrder([&] {
+      std::vector<T> scores = tile.scores, uncounted = tile.scores;
+      std::vector<double> counts(rows, 1), sums(rows, 0);
+      ASSERT_EQ(IgnoreAbove<T>(scores.data(), rows, columns, tile.excluded.data(), static_cast<int64_t>(tile.excluded.size()),
+                               limits.data(), counts.data(), sums.data(), nullptr),
+                cudaSuccess);
+      ASSERT_EQ(IgnoreAbove<T>(uncounted.data(), rows, columns, tile.excluded.data(),
+                               static_cast<int64_t>(tile.excluded.size()), limits.data(), nullptr, nullptr, nullptr),
+                cudaSuccess);
+      EXPECT_EQ(uncounted, scores);
+      for (int64_t r = 0; r < rows; ++r) {
+        double count = 1, sum = 0;
+        for (int64_t i = r * columns; i < (r + 1) * columns; ++i) {
+          const bool above = tile.scores[i] > limits[r];
+          EXPECT_EQ(scores[i], tile.out[i] || above ? kNone : tile.scores[i]);
+          if (!tile.out[i] && above) count += 1, sum += tile.scores[i];
+        }
+        EXPECT_EQ(counts[r], count);
+        largest_error = std::max(largest_error, std::abs(sums[r] - sum) / (1 + std::abs(sum)));
+      }
+    });
+    EXPECT_LE(largest_error, 1e-12);
+  }
+}
+
 TYPED_TEST(TileKernels, WeighScalesEveryRowAndZeroesTheExcluded) {
   using T = TypeParam;
   for (const auto& [rows, columns] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {4, 33}, {3, 513}}) {

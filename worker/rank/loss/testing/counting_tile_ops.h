@@ -28,6 +28,11 @@ class CountingTileOps final : public TileOps {
     ++counts_.operations;
     cpu_.Scatter(scores, positions, values);
   }
+  void IgnoreAbove(at::Tensor& scores, const at::Tensor& excluded, const at::Tensor& limits, at::Tensor& counts,
+                   at::Tensor& sums) const override {
+    ++counts_.operations;
+    cpu_.IgnoreAbove(scores, excluded, limits, counts, sums);
+  }
   void MeasureRows(const at::Tensor& rows, const at::Tensor& direction, at::Tensor& squares,
                    at::Tensor& along) const override {
     ++counts_.operations;

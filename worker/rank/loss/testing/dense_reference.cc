@@ -49,12 +49,13 @@ double Evaluate(Objective objective, ScoredRow& row) {
     for (const int64_t n : row.negatives) row.d[n] = c * std::exp(row.scores[n] - a);
   };
   double loss = 0;
-  if (objective == OBJECTIVE_RAND1LH) {
+  if (objective == OBJECTIVE_RAND1LH || objective == OBJECTIVE_MEAN1LH) {
     double c = 0;
     for (size_t i = 0; i < sp.size(); ++i) {
-      loss += Softplus(a - sp[i]) / m;
-      c += Sigma(a - sp[i]) / m;
-      row.d[row.positives[i]] = -Sigma(a - sp[i]) / m;
+      const double part = objective == OBJECTIVE_RAND1LH ? 1 / m : share[i];
+      loss += part * Softplus(a - sp[i]);
+      c += part * Sigma(a - sp[i]);
+      row.d[row.positives[i]] = -part * Sigma(a - sp[i]);
     }
     push(c);
   } else if (objective == OBJECTIVE_JOINTLH || objective == OBJECTIVE_JOINTLH_SUM) {
@@ -76,6 +77,41 @@ double Evaluate(Objective objective, ScoredRow& row) {
     loss = Softplus(margin);
     push(Sigma(margin));
     for (size_t i = 0; i < sp.size(); ++i) row.d[row.positives[i]] = -Sigma(margin) * std::exp(terms[i] - l);
+  }
+  return loss;
+}
+
+// The teacher's loss of one row. Adds its d loss / d score.
+double EvaluateTeacher(const DenseTeacher& teacher, size_t r, ScoredRow& row) {
+  const std::vector<int64_t>& list = teacher.lists[r];
+  std::vector<double> s, t;
+  for (size_t i = 0; i < list.size(); ++i) {
+    s.push_back(row.scores[list[i]]);
+    t.push_back(teacher.scores[r][i] / teacher.temperature);
+  }
+  double loss = 0;
+  if (teacher.kind == DISTILL_KIND_KL) {
+    const double zs = LogSumExp(s), zt = LogSumExp(t);
+    for (size_t i = 0; i < list.size(); ++i) {
+      const double p = std::exp(t[i] - zt);
+      loss += teacher.weight * p * ((t[i] - zt) - (s[i] - zs));
+      row.d[list[i]] += teacher.weight * (std::exp(s[i] - zs) - p);
+    }
+    return loss;
+  }
+  const auto positive = [&](size_t i) { return std::ranges::count(row.positives, list[i]) > 0; };
+  double pairs = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) pairs += positive(i) && !positive(j);
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) {
+      if (!positive(i) || positive(j)) continue;
+      const double error = s[i] - s[j] - t[i] + t[j];
+      loss += teacher.weight * error * error / pairs;
+      row.d[list[i]] += teacher.weight * 2 * error / pairs;
+      row.d[list[j]] -= teacher.weight * 2 * error / pairs;
+    }
   }
   return loss;
 }
@@ -102,8 +138,19 @@ DenseResult EvaluateDense(const DenseBatch& batch) {
       const auto named = [&](const std::vector<int64_t>& some) { return std::ranges::count(some, int64_t(c)) > 0; };
       if (!named(batch.positives[r]) && !named(batch.ignored[r])) row.negatives.push_back(static_cast<int64_t>(c));
     }
+    if (batch.margin.has_value()) {
+      double lowest = std::numeric_limits<double>::infinity();
+      for (const int64_t p : row.positives) lowest = std::min(lowest, row.scores[p]);
+      result.false_negatives += static_cast<int64_t>(std::erase_if(
+          row.negatives, [&](int64_t n) { return (row.scores[n] - lowest) * batch.temperature > *batch.margin; }));
+    }
     const double scale = (batch.weights.empty() ? 1 : batch.weights[r]) / total;
-    result.loss += scale * Evaluate(batch.objective, row);
+    double loss = Evaluate(batch.objective, row);
+    if (batch.teacher.has_value()) {
+      if (batch.teacher->only) loss = 0, row.d.assign(columns, 0);
+      loss += EvaluateTeacher(*batch.teacher, r, row);
+    }
+    result.loss += scale * loss;
     for (size_t c = 0; c < columns; ++c) {
       for (size_t i = 0; i < dim; ++i) {
         result.d_queries[r][i] += scale * row.d[c] * batch.passages[c][i] / batch.temperature;
@@ -184,6 +231,22 @@ DenseBatch RandomBatch(uint64_t seed, Objective objective) {
   return batch;
 }
 
+DenseTeacher RandomTeacher(uint64_t seed, const DenseBatch& batch, DistillKind kind) {
+  CounterRandom random(seed);
+  DenseTeacher teacher{.kind = kind, .weight = 0.25 * (1 + random.Below(8)), .temperature = 0.5 + random.Uniform()};
+  for (size_t r = 0; r < batch.queries.size(); ++r) {
+    const double share = random.Uniform();
+    std::vector<int64_t>& list = teacher.lists.emplace_back();
+    std::vector<double>& scores = teacher.scores.emplace_back();
+    for (size_t c = 0; c < batch.passages.size() && random.Below(12) > 0; ++c) {
+      if (random.Uniform() > share) continue;
+      list.push_back(static_cast<int64_t>(c));
+      scores.push_back(static_cast<float>(6 * random.Uniform() - 3));
+    }
+  }
+  return teacher;
+}
+
 at::Tensor TensorFrom(const Matrix& matrix) {
   const auto width = matrix.empty() ? 0 : static_cast<int64_t>(matrix[0].size());
   at::Tensor tensor = at::empty({static_cast<int64_t>(matrix.size()), width}, at::kDouble);
@@ -196,6 +259,20 @@ LossInput InputFrom(const DenseBatch& batch, at::ScalarType type) {
   LossInput input{.queries = TensorFrom(batch.queries).to(type), .passages = TensorFrom(batch.passages).to(type)};
   input.objective = batch.objective;
   input.temperature = batch.temperature;
+  input.false_negative_margin = batch.margin;
+  if (batch.teacher.has_value()) {
+    const DenseTeacher& from = *batch.teacher;
+    TeacherLists& teacher = input.teacher.emplace();
+    teacher.kind = from.kind;
+    teacher.weight = from.weight;
+    teacher.temperature = from.temperature;
+    input.without_objective = from.only;
+    for (size_t r = 0; r < from.lists.size(); ++r) {
+      teacher.lists.columns.insert(teacher.lists.columns.end(), from.lists[r].begin(), from.lists[r].end());
+      teacher.lists.offsets.push_back(static_cast<int64_t>(teacher.lists.columns.size()));
+      teacher.scores.insert(teacher.scores.end(), from.scores[r].begin(), from.scores[r].end());
+    }
+  }
   input.row_weights = batch.weights;
   for (size_t r = 0; r < batch.positives.size(); ++r) {
     for (const auto& [columns, edges] :

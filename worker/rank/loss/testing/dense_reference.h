@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,15 @@ namespace muster {
 
 using Matrix = std::vector<std::vector<double>>;
 
+// A teacher's scores of some columns of each row.
+struct DenseTeacher {
+  muster::v1::DistillKind kind = muster::v1::DISTILL_KIND_KL;
+  double weight = 1, temperature = 1;
+  bool only = false;  // without the objective
+  std::vector<std::vector<int64_t>> lists;
+  Matrix scores;  // beside lists
+};
+
 struct DenseBatch {
   muster::v1::Objective objective = muster::v1::OBJECTIVE_JOINTLH;
   double temperature = 0.5;
@@ -21,12 +31,15 @@ struct DenseBatch {
   std::vector<std::vector<int64_t>> positives, ignored;
   Matrix grades;                // one per positive; empty: none
   std::vector<double> weights;  // empty: all 1
+  std::optional<double> margin;  // of false negatives
+  std::optional<DenseTeacher> teacher;
 };
 
 struct DenseResult {
   double loss = 0;
   int64_t valid_rows = 0;
   Matrix d_queries, d_passages;
+  int64_t false_negatives = 0;
 };
 DenseResult EvaluateDense(const DenseBatch& batch);
 // The weighted sum over `cuts` of EvaluateDense on the first numbers of each embedding, divided by their length where
@@ -35,6 +48,9 @@ DenseResult EvaluateDenseCuts(const DenseBatch& batch, std::span<const Embedding
 
 // Ragged: rows without positives, rows without negatives, grades, and weights (also 0) all occur.
 DenseBatch RandomBatch(uint64_t seed, muster::v1::Objective objective);
+
+// Lists of any columns, some empty and some of one column.
+DenseTeacher RandomTeacher(uint64_t seed, const DenseBatch& batch, muster::v1::DistillKind kind);
 
 // The whole batch as the kernel's input; embeddings of `type`.
 LossInput InputFrom(const DenseBatch& batch, at::ScalarType type);

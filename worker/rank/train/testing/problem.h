@@ -19,6 +19,7 @@ struct Problem {
   std::vector<float> weights;                             // of each query
   bool graded = false;
   uint64_t step = 3;
+  std::vector<std::vector<uint32_t>> lists;  // of each query: columns that a teacher scored; empty: there is no teacher
 };
 
 inline EncoderConfig ProblemConfig() {
@@ -51,6 +52,21 @@ inline Problem MakeProblem(uint64_t seed, bool one_positive, int64_t queries = 7
   }
   return problem;
 }
+
+// Each query's positives, and up to 4 other passages, some of which are ignored; query 1 has a list of one.
+inline void AddTeacher(Problem& problem, uint64_t seed) {
+  CounterRandom random(seed);
+  for (int64_t q = 0; q < problem.queries; ++q) {
+    std::vector<uint32_t> list = problem.positives[q];
+    for (uint32_t i = 0; i < 4; ++i) {
+      const auto column = static_cast<uint32_t>(random.Below(problem.passages));
+      if (std::ranges::find(list, column) == list.end()) list.push_back(column);
+    }
+    if (q == 1) list.resize(1);
+    problem.lists.push_back(list);
+  }
+}
+inline float TeacherScoreOf(uint32_t query, uint32_t column) { return 0.5f * static_cast<float>((3 * query + 5 * column) % 11) - 2; }
 
 inline float GradeOf(uint32_t query, uint32_t column) { return 1.0f + (query + column) % 3; }
 
@@ -88,6 +104,7 @@ inline muster::internal::v1::StepShare ShareOf(const Problem& problem, int64_t r
   share.set_row_end(problem.queries * (rank + 1) / world_size);
   share.add_positive_offsets(0);
   share.add_ignored_offsets(0);
+  if (!problem.lists.empty()) share.add_teacher_offsets(0);
   for (uint32_t q = share.row_begin(); q < share.row_end(); ++q) {
     share.mutable_positives()->Add(problem.positives[q].begin(), problem.positives[q].end());
     share.mutable_ignored()->Add(problem.ignored[q].begin(), problem.ignored[q].end());
@@ -95,6 +112,11 @@ inline muster::internal::v1::StepShare ShareOf(const Problem& problem, int64_t r
     share.add_ignored_offsets(share.ignored_size());
     share.add_row_weights(problem.weights[q]);
     share.add_query_digests(1000 + q);
+    if (!problem.lists.empty()) {
+      for (const uint32_t column : problem.lists[q]) share.add_teacher_scores(TeacherScoreOf(q, column));
+      share.mutable_teacher_columns()->Add(problem.lists[q].begin(), problem.lists[q].end());
+      share.add_teacher_offsets(share.teacher_columns_size());
+    }
     if (problem.graded) {
       for (const uint32_t column : problem.positives[q]) share.add_positive_weights(GradeOf(q, column));
     }

@@ -32,8 +32,16 @@ at::Tensor Stack(const std::vector<at::Tensor>& list) {
   return at::cat(rows);
 }
 
+// Of the row's negatives: far above the lowest positive.
+bool IsFalseNegative(const at::Tensor& scores, const std::vector<uint32_t>& positives, uint32_t column, const LossSpec& spec) {
+  if (!spec.has_false_negatives()) return false;
+  double lowest = scores[positives[0]].item<double>();
+  for (const uint32_t p : positives) lowest = std::min(lowest, scores[p].item<double>());
+  return (scores[column].item<double>() - lowest) * spec.temperature() > spec.false_negatives().margin();
+}
+
 // Loss of one query from its row of dense scores, after temperature.
-at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem& problem, uint32_t query) {
+at::Tensor DenseRow(const LossSpec& spec, const at::Tensor& scores, const Problem& problem, uint32_t query) {
   const auto &positives = problem.positives[query], &ignored = problem.ignored[query];
   std::vector<at::Tensor> s, logs, negatives;
   std::vector<double> shares;
@@ -46,13 +54,17 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
     logs.push_back(at::full({}, std::log(shares.back() * positives.size()), at::kDouble));
   }
   for (uint32_t c = 0; c < problem.passages; ++c) {
-    if (!Contains(positives, c) && !Contains(ignored, c)) negatives.push_back(scores[c]);
+    if (Contains(positives, c) || Contains(ignored, c) || IsFalseNegative(scores, positives, c, spec)) continue;
+    negatives.push_back(scores[c]);
   }
   const at::Tensor a = at::logsumexp(Stack(negatives), 0);
   const at::Tensor z = at::logsumexp(at::cat({Stack(s), Stack(negatives)}), 0);
-  at::Tensor mean = at::zeros({}, at::kDouble);
-  for (size_t p = 0; p < s.size(); ++p) mean = mean + s[p] * shares[p];
-  switch (objective) {
+  at::Tensor mean = at::zeros({}, at::kDouble), mean_of_singles = at::zeros({}, at::kDouble);
+  for (size_t p = 0; p < s.size(); ++p) {
+    mean = mean + s[p] * shares[p];
+    mean_of_singles = mean_of_singles + at::softplus(a - s[p], 1, 1e9) * shares[p];
+  }
+  switch (spec.objective()) {
     case OBJECTIVE_UNSPECIFIED:
     case OBJECTIVE_JOINTLH:
       return z - mean;
@@ -62,9 +74,41 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
       return at::softplus(a - at::logsumexp(Stack(s) + Stack(logs), 0), 1, 1e9);
     case OBJECTIVE_LSEPAIR:
       return at::softplus(a + at::logsumexp(Stack(logs) - Stack(s), 0), 1, 1e9);
-    default:  // rand1lh: the one that was drawn
+    case OBJECTIVE_RAND1LH:  // the one that was drawn
       return at::softplus(a - s[0], 1, 1e9);
+    case OBJECTIVE_MEAN1LH:
+      return mean_of_singles;
+    case Objective_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case Objective_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
+  TORCH_CHECK(false, "unknown objective ", static_cast<int>(spec.objective()));
+  return {};
+}
+
+// The teacher's loss of one query.
+at::Tensor TaughtRow(const DistillSpec& spec, const at::Tensor& scores, const Problem& problem, uint32_t query) {
+  const std::vector<uint32_t>& list = problem.lists[query];
+  std::vector<at::Tensor> s, t;
+  for (const uint32_t column : list) {
+    s.push_back(scores[column]);
+    t.push_back(at::full({}, TeacherScoreOf(query, column) / double{spec.temperature()}, at::kDouble));
+  }
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  if (list.size() < 2) return loss;
+  if (spec.kind() == DISTILL_KIND_KL) {
+    const at::Tensor log_q = Stack(s) - at::logsumexp(Stack(s), 0), log_p = Stack(t) - at::logsumexp(Stack(t), 0);
+    return (log_p.exp() * (log_p - log_q)).sum();
+  }
+  double pairs = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    for (size_t j = 0; j < list.size(); ++j) {
+      if (!Contains(problem.positives[query], list[i]) || Contains(problem.positives[query], list[j])) continue;
+      loss = loss + (s[i] - s[j] - t[i] + t[j]).square();
+      ++pairs;
+    }
+  }
+  return pairs == 0 ? loss : loss / pairs;
 }
 
 absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, const Dropout& dropout) {
@@ -88,7 +132,11 @@ at::Tensor LossOf(const at::Tensor& all, const Problem& problem, const LossSpec&
   at::Tensor loss = at::zeros({}, at::kDouble);
   for (uint32_t q = 0; q < problem.queries; ++q) {
     if (problem.positives[q].empty()) continue;
-    loss = loss + DenseRow(spec.objective(), scores[q], problem, q) * static_cast<double>(problem.weights[q]);
+    const double weight = problem.weights[q];
+    if (!spec.distill().only()) loss = loss + DenseRow(spec, scores[q], problem, q) * weight;
+    if (spec.has_distill()) {
+      loss = loss + TaughtRow(spec.distill(), scores[q], problem, q) * (weight * spec.distill().weight());
+    }
   }
   return loss;
 }
