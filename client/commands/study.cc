@@ -54,7 +54,8 @@ class StudyDisplay {
       shown_ = shown;
     } else {
       const int columns = ColumnsOfTerminal(out_);
-      const std::string text = absl::StrCat(StudyTable(study_, cells, columns), "\n", FitText(summary, std::max(columns - 1, 1)), "\n");
+      const std::string text =
+          absl::StrCat(StudyTable(study_, cells, columns), "\n", FitText(summary, std::max(columns - 1, 1)), "\n");
       if (lines_ > 0) std::fprintf(out_, "\033[%dA\033[J", lines_);
       std::fprintf(out_, "%s", text.c_str());
       lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
@@ -121,14 +122,16 @@ absl::StatusOr<int> DetachStudy(const Cli& cli, const StudyFile& study, JobServi
   if (cli.output != OutputFormat::kTable) {
     std::printf("%s", Format(StudyJson(study, cells), cli.output).c_str());
   } else {
-    std::printf("%s\nfollow it with: muster study status %s\n", StudySummary(cells, RealClock().Now()).c_str(), flags.file.c_str());
+    std::printf("%s\nfollow it with: muster study status %s\n", StudySummary(cells, RealClock().Now()).c_str(),
+                flags.file.c_str());
   }
   return kExitSucceeded;
 }
 
 absl::StatusOr<int> FollowStudy(const Cli& cli, const StudyFile& study, JobService::Stub& stub, const StudyFlags& flags) {
-  const InterruptScope interrupt(absl::StrCat("The jobs of study ", study.name, " keep running. Continue it with muster study run ",
-                                              flags.file, ", or cancel its jobs: muster jobs --name ", study.name, "."));
+  const InterruptScope interrupt(absl::StrCat("The jobs of study ", study.name,
+                                              " keep running. Continue it with muster study run ", flags.file,
+                                              ", or cancel its jobs: muster jobs --name ", study.name, "."));
   StudyDisplay display(ProgressStream(cli), study);
   const absl::Duration wait = absl::Milliseconds(study.cells.size() > kManyCells ? 2000 : 500);
   absl::Duration last_heard = RealClock().Monotonic();
@@ -159,8 +162,9 @@ absl::StatusOr<int> RunStudy(const Cli& cli, const StudyFlags& flags) {
   ASSIGN_OR_RETURN(const StudyFile study, ReadStudyFile(flags.file));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  const auto code = flags.detach ? DetachStudy(cli, study, *stub, flags) : FollowStudy(cli, study, *stub, flags);
-  return code.ok() ? code : WithContext(code.status(), "study run");
+  auto code = flags.detach ? DetachStudy(cli, study, *stub, flags) : FollowStudy(cli, study, *stub, flags);
+  if (!code.ok()) return WithContext(code.status(), "study run");
+  return code;
 }
 
 absl::StatusOr<int> ShowStudy(const Cli& cli, const StudyFlags& flags) {
@@ -185,8 +189,8 @@ absl::StatusOr<int> ReportStudy(const Cli& cli, const StudyFlags& flags) {
   if (!results.ok()) return WithContext(results.status(), "study report");
   const bool any = std::any_of(results->begin(), results->end(), [](const CellResult& result) { return result.done; });
   if (!any) {
-    return absl::FailedPreconditionError(absl::StrCat("study report: no job of study ", study.name,
-                                                      " is done. Run it with muster study run ", flags.file, "."));
+    return absl::FailedPreconditionError(
+        absl::StrCat("study report: no job of study ", study.name, " is done. Run it with muster study run ", flags.file, "."));
   }
   const std::filesystem::path folder = flags.out.empty() ? absl::StrCat(study.name, "-report") : flags.out;
   if (const absl::Status made = MakeFolders(folder); !made.ok()) return WithContext(made, "study report: --out");

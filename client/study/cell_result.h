@@ -12,10 +12,10 @@
 namespace muster {
 
 struct CellResult {
-  bool done = false;                   // the job succeeded, and its model was measured
-  std::string state = "not submitted";  // "succeeded", "failed", "cancelled", "not ended"
+  bool done = false;                                 // the job succeeded, and its model was measured
+  std::string state = "not submitted";               // "succeeded", "failed", "cancelled", "not ended"
   std::map<std::string, double> trained, untrained;  // metric → value; `untrained` may be empty
-  std::string dataset, split, digest;  // what was measured
+  std::string dataset, split, digest;                // what was measured
   uint64_t queries = 0, documents = 0;
   // metric → value of each query, in the order of the evaluation; empty: the job has not stored them.
   std::map<std::string, std::vector<double>> by_query;

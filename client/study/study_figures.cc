@@ -49,10 +49,10 @@ std::optional<ArmFigure> ArmFigureOf(const StudyFile& study, Results results, si
 
 // The values of a pair on the seeds that both arms have.
 struct PairValues {
-  std::vector<double> by_seed;                   // differences
-  std::vector<std::vector<double>> by_query;     // [seed][query], differences; empty: not known for all
-  bool has_two_sets = false;                     // the arms measure datasets or splits of other names
-  bool has_two_contents = false;                 // of one name
+  std::vector<double> by_seed;                // differences
+  std::vector<std::vector<double>> by_query;  // [seed][query], differences; empty: not known for all
+  bool has_two_sets = false;                  // the arms measure datasets or splits of other names
+  bool has_two_contents = false;              // of one name
 };
 
 bool AddQueries(const CellResult& a, const CellResult& b, const std::string& metric, PairValues& values) {
@@ -139,8 +139,8 @@ std::string ProbabilityText(double p) { return p < 0.0001 ? "p < 0.0001" : absl:
 std::string VerdictText(const StudyFile& study, const StudyFigures& figures, const PairFigure& figure) {
   const PairNames names = NamesOfPair(study, figure.pair);
   const std::string where = names.shared.empty() ? "" : absl::StrCat(", with ", names.shared);
-  const std::string p = absl::StrCat(ProbabilityText(figure.p_holm), " after Holm's correction for ",
-                                     Plural(figures.tests, "comparison"));
+  const std::string p =
+      absl::StrCat(ProbabilityText(figure.p_holm), " after Holm's correction for ", Plural(figures.tests, "comparison"));
   if (figure.is_difference) {
     const bool b_is_better = figure.mean > 0;
     return absl::StrFormat("%s is better than %s%s: by %.4f (95%% interval %.4f to %.4f), %s", b_is_better ? names.b : names.a,
@@ -148,13 +148,13 @@ std::string VerdictText(const StudyFile& study, const StudyFigures& figures, con
                            b_is_better ? figure.interval.low : -figure.interval.high,
                            b_is_better ? figure.interval.high : -figure.interval.low, p);
   }
-  std::string text =
-      absl::StrFormat("no difference shown between %s and %s%s (%s): %s would show one of %.4f with 80%% power", names.a, names.b,
-                      where, p, Plural(figure.seeds, "seed"), figure.detectable);
+  std::string text = absl::StrFormat("no difference shown between %s and %s%s (%s): %s would show one of %.4f with 80%% power",
+                                     names.a, names.b, where, p, Plural(figure.seeds, "seed"), figure.detectable);
   if (!figure.seeds_needed.has_value()) {
     absl::StrAppend(&text, "; no number of seeds would show one of ", study.difference, " with these queries");
   } else if (*figure.seeds_needed > static_cast<int64_t>(figure.seeds)) {
-    absl::StrAppend(&text, "; one of ", study.difference, " would take ", WithThousands(static_cast<uint64_t>(*figure.seeds_needed)));
+    absl::StrAppend(&text, "; one of ", study.difference, " would take ",
+                    WithThousands(static_cast<uint64_t>(*figure.seeds_needed)));
   }
   return text;
 }
@@ -163,8 +163,9 @@ std::string WhyNotTested(const StudyFile& study, const PairValues& values, const
   const PairNames names = NamesOfPair(study, figure.pair);
   const std::string what = absl::StrCat(names.a, " and ", names.b, names.shared.empty() ? "" : ", with ", names.shared);
   if (values.has_two_contents) {
-    return absl::StrCat(what, ": not compared, because the dataset that they measure was imported anew between the jobs. Run the "
-                              "study under another name");
+    return absl::StrCat(what,
+                        ": not compared, because the dataset that they measure was imported again between the jobs. Run "
+                        "the study under another name");
   }
   if (values.by_seed.empty()) return absl::StrCat(what, ": not compared, because no seed of both is done");
   return absl::StrCat(what, ": not tested, because one seed says nothing about others. Add seeds");
@@ -178,9 +179,10 @@ void AddSettingNotes(const StudyFile& study, Results results, std::vector<std::s
       if (cell.done) settings.insert(cell.settings);
     }
     if (settings.size() < 2) continue;
-    notes.push_back(absl::StrCat("The jobs of the arm \"", study.arms[a].label,
-                                 "\" differ in more than their seeds: data or a model was replaced, or Muster was upgraded to other "
-                                 "defaults, while the study ran. Run it again under another name."));
+    notes.push_back(
+        absl::StrCat("The jobs of the arm \"", study.arms[a].label,
+                     "\" differ in more than their seeds: data or a model was replaced, or Muster was upgraded to other "
+                     "defaults, while the study ran. Run it again under another name."));
   }
 }
 
@@ -201,12 +203,14 @@ std::vector<std::string> StudyNotes(const StudyFile& study, Results results) {
     if (!result.by_query_note.empty()) unread.insert(result.by_query_note);
   }
   for (const auto& [state, cells] : undone) {
-    notes.push_back(absl::StrCat(Plural(cells.size(), "cell"), " without a result (", state, "): ", absl::StrJoin(cells, "; "), "."));
+    notes.push_back(
+        absl::StrCat(Plural(cells.size(), "cell"), " without a result (", state, "): ", absl::StrJoin(cells, "; "), "."));
   }
   if (without_queries > 0) {
-    notes.push_back(absl::StrCat("Values by query are missing for ", Plural(without_queries, "job"), " of ", done,
-                                 ", because older workers do not store them. Comparisons with these jobs are about these queries, "
-                                 "and not about others of their kind."));
+    notes.push_back(
+        absl::StrCat("Values by query are missing for ", Plural(without_queries, "job"), " of ", done,
+                     ", because older workers do not store them. Comparisons with these jobs are about these queries, "
+                     "and not about others of their kind."));
   }
   notes.insert(notes.end(), unread.begin(), unread.end());
   AddSettingNotes(study, results, notes);
@@ -263,7 +267,8 @@ StudyFigures FiguresOf(const StudyFile& study, Results results, const StudyOptio
       figure.verdict = WhyNotTested(study, all_values[i], figure);
       continue;
     }
-    AddPower(all_values[i], study.difference, {.alpha = alpha / static_cast<double>(figures.tests), .power = options.power}, figure);
+    AddPower(all_values[i], study.difference, {.alpha = alpha / static_cast<double>(figures.tests), .power = options.power},
+             figure);
     figure.is_difference = figure.p_holm <= alpha;
     figure.verdict = VerdictText(study, figures, figure);
   }

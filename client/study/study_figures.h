@@ -16,9 +16,9 @@
 namespace muster {
 
 struct StudyOptions {
-  double level = 0.95;         // of intervals; differences are called at 1 - level for the whole study
-  double power = 0.8;          // of what the study could have shown; 0: that is not computed
-  uint64_t flips = 20'000;     // of the randomization test over queries
+  double level = 0.95;      // of intervals; differences are called at 1 - level for the whole study
+  double power = 0.8;       // of what the study could have shown; 0: that is not computed
+  uint64_t flips = 20'000;  // of the randomization test over queries
 };
 
 // An arm's values of one metric.
@@ -27,7 +27,7 @@ struct ArmFigure {
   std::vector<uint64_t> seeds;  // those that are done
   std::vector<double> values;   // one per seed
   double mean = 0, deviation = 0;
-  Interval interval;  // Student's over seeds; of no width with fewer than two
+  Interval interval;                // Student's over seeds; of no width with fewer than two
   std::optional<double> untrained;  // mean over the seeds that have it
 };
 
@@ -45,11 +45,11 @@ struct PairFigure {
   size_t seeds = 0, queries = 0;  // queries: 0 unless kCrossed
   double mean = 0;
   Interval interval;
-  double p = 1;        // of the test that decides
-  double p_holm = 1;   // corrected for all comparisons of the study
-  double p_seeds = 1;  // of the paired t test over seeds
+  double p = 1;                     // of the test that decides
+  double p_holm = 1;                // corrected for all comparisons of the study
+  double p_seeds = 1;               // of the paired t test over seeds
   std::optional<double> p_queries;  // of the randomization test over queries, each with its mean over seeds
-  double effect = 0;  // mean in standard deviations: over queries if they are known, else over seeds; may be infinite
+  double effect = 0;            // mean in standard deviations: over queries if they are known, else over seeds; may be infinite
   Wins queries_won, seeds_won;  // by B
   // With the present queries: the difference that this many seeds show, and the seeds that show StudyFile.difference. Nothing:
   // no number of seeds does.
@@ -60,9 +60,9 @@ struct PairFigure {
 };
 
 struct StudyFigures {
-  std::vector<ArmFigure> arms;    // by metric, then arm; arms without a result are left out
-  std::vector<PairFigure> pairs;  // by metric, then as StudyFile.pairs
-  size_t tests = 0;               // comparisons that Holm's correction is for
+  std::vector<ArmFigure> arms;     // by metric, then arm; arms without a result are left out
+  std::vector<PairFigure> pairs;   // by metric, then as StudyFile.pairs
+  size_t tests = 0;                // comparisons that Holm's correction is for
   std::vector<std::string> notes;  // what is missing or does not fit together; sentences
 };
 

@@ -66,7 +66,7 @@ absl::StatusOr<std::vector<uint64_t>> ReadSeeds(const StudyPlace& place, const Y
     uint64_t count = 0;
     if (!absl::SimpleAtoi(node.Scalar(), &count) || count == 0 || count > kMostStudyCells) {
       return place.Wrong(node, "seeds",
-                         absl::StrCat("\"", node.Scalar(), "\" is no number of seeds from 1 to ", kMostStudyCells,
+                         absl::StrCat("\"", node.Scalar(), "\" is not a number of seeds from 1 to ", kMostStudyCells,
                                       ". Give a number, or a list such as [1, 2, 3]."));
     }
     for (uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
@@ -119,9 +119,10 @@ absl::Status CheckCellCount(const StudyPlace& place, const YAML::Node& root, con
   double cells = static_cast<double>(study.seeds.size());
   for (const StudyFactor& factor : study.factors) cells *= static_cast<double>(factor.levels.size());
   if (cells <= static_cast<double>(kMostStudyCells)) return absl::OkStatus();
-  return place.Wrong(root, "grid", absl::StrCat("has ", WithThousands(static_cast<uint64_t>(std::min(cells, 1e15))),
-                                                " cells, and a study at most ", WithThousands(kMostStudyCells),
-                                                ". Make several studies of it."));
+  return place.Wrong(
+      root, "grid",
+      absl::StrCat("has ", WithThousands(static_cast<uint64_t>(std::min(cells, 1e15))), " cells, and a study at most ",
+                   WithThousands(kMostStudyCells), ". Make several studies of it."));
 }
 
 // What the report needs of a cell's job.
@@ -186,8 +187,9 @@ absl::Status AddCells(const StudyPlace& place, const YAML::Node& base, const YAM
     RETURN_IF_ERROR(CheckReported(place, base, study, arm, *spec));
     const auto [same, is_new] = meanings.emplace(MeaningOf(*spec), a);
     if (!is_new) {
-      return place.Wrong(grid_node, "grid", absl::StrCat("the arms \"", study.arms[same->second].label, "\" and \"", arm.label,
-                                                    "\" are the same job. Remove one of the values, or exclude one arm."));
+      return place.Wrong(grid_node, "grid",
+                         absl::StrCat("the arms \"", study.arms[same->second].label, "\" and \"", arm.label,
+                                      "\" are the same job. Remove one of the values, or exclude one arm."));
     }
     for (const uint64_t seed : study.seeds) {
       StudyCell& cell = study.cells.emplace_back();

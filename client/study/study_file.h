@@ -33,8 +33,8 @@ struct StudyArm {
 struct StudyCell {
   size_t arm = 0;
   uint64_t seed = 0;
-  // STUDY.VALUES.DIGEST. The digest is of the study's name and of all that the file says about the cell, in a form that does not
-  // depend on the order of its keys.
+  // STUDY.VALUES.DIGEST. The digest is of the study's name and of all that the file says about the cell, whatever the
+  // order of its keys.
   std::string job_name;
   std::string request_id;  // of the cell's first submission
   muster::v1::JobSpec spec;

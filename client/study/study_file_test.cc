@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "client/study/testing/study_results.h"
 #include "common/deterministic_bytes.h"
 #include "common/files.h"
+#include "test_paths.h"
 
 namespace muster {
 namespace {
@@ -71,8 +73,9 @@ TEST(StudyFile, NamedSetsChangeFieldsTogether) {
       "  - {from: minilm}\n"
       "  - {from: other, normalize: true}\n"
       "seeds: 2\n");
-  EXPECT_THAT(Labels(study), ElementsAre("labels=human, model={from: minilm}", "labels=human, model={from: other, normalize: true}",
-                                         "labels=both, model={from: minilm}", "labels=both, model={from: other, normalize: true}"));
+  EXPECT_THAT(Labels(study),
+              ElementsAre("labels=human, model={from: minilm}", "labels=human, model={from: other, normalize: true}",
+                          "labels=both, model={from: minilm}", "labels=both, model={from: other, normalize: true}"));
   EXPECT_THAT(study.seeds, ElementsAre(1, 2));
   EXPECT_THAT(study.cells[0].spec.data().positives().sources(), ElementsAre("human"));
   EXPECT_EQ(study.cells[4].spec.data().positives().sources_size(), 0);
@@ -80,14 +83,16 @@ TEST(StudyFile, NamedSetsChangeFieldsTogether) {
 }
 
 TEST(StudyFile, ExcludedArmsAreLeftOut) {
-  const StudyFile study = Read(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: lsepair, data.positives.per_query: [1]}]\n"));
+  const StudyFile study =
+      Read(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: lsepair, data.positives.per_query: [1]}]\n"));
   EXPECT_THAT(Labels(study), ElementsAre("objective=jointlh, per_query=1", "objective=jointlh, per_query=4",
                                          "objective=lsepair, per_query=4"));
 }
 
 TEST(StudyFile, TheReportChoosesWhatIsCompared) {
   EXPECT_EQ(Read(absl::StrCat(kTwoByTwo, "report: {compare: all}\n")).pairs.size(), 6u);
-  const StudyFile with_baseline = Read(absl::StrCat(kTwoByTwo, "report: {baseline: {loss.objective: jointlh}, metrics: [mrr, ndcg@10]}\n"));
+  const StudyFile with_baseline =
+      Read(absl::StrCat(kTwoByTwo, "report: {baseline: {loss.objective: jointlh}, metrics: [mrr, ndcg@10]}\n"));
   ASSERT_EQ(with_baseline.pairs.size(), 2u);
   EXPECT_EQ(with_baseline.pairs[0].a, 0u);
   EXPECT_EQ(with_baseline.pairs[0].b, 2u);
@@ -134,22 +139,45 @@ TEST(StudyFile, ACellIsTheJobFileWithItsValues) {
   EXPECT_EQ(DeterministicBytes(*job), DeterministicBytes(study.cells[6].spec));
 }
 
+// The first block of YAML of a page.
+std::string YamlOf(const std::string& page) {
+  const auto text = ReadFile(std::filesystem::path(MUSTER_SOURCE_DIR) / page);
+  EXPECT_TRUE(text.ok()) << text.status();
+  const std::string fence = "```yaml\n";
+  const size_t begin = text->find(fence) + fence.size();
+  return text->substr(begin, text->find("```\n", begin) - begin);
+}
+
+TEST(StudyFile, TheFilesOfTheDocumentationAreRight) {
+  const auto guide = ParseStudyFile("guide", YamlOf("docs/guides/studies.md"));
+  ASSERT_TRUE(guide.ok()) << guide.status();
+  EXPECT_EQ(guide->arms.size(), 5u);
+  EXPECT_EQ(guide->cells.size(), 25u) << "as the page says";
+  const auto reference = ParseStudyFile("reference", YamlOf("docs/reference/study-file.md"));
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  EXPECT_EQ(reference->arms.size(), 10u);
+  EXPECT_EQ(reference->arms.front().label, "objective=jointlh, model={from: minilm}, labels=human");
+  EXPECT_EQ(reference->pairs.size(), 4u);
+}
+
 TEST(StudyFile, ErrorsNameThePlaceAndTheRemedy) {
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.objektive: [jointlh]\n"),
-              AllOf(StartsWith("pilot.yaml:9: loss.objektive: unknown key. Allowed: "), HasSubstr("Did you mean \"objective\"?"),
-                    HasSubstr("This is the arm \"objektive=jointlh\".")));
-  EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.objective:\n  - jointlh\n  - lse_pair\n"),
-              AllOf(StartsWith("pilot.yaml:11: loss.objective: unknown value \"lse_pair\"."), HasSubstr("Did you mean \"lsepair\"?")));
+              AllOf(StartsWith("pilot.yaml:9: loss.objektive: unknown key. Allowed: "),
+                    HasSubstr("Did you mean \"objective\"?"), HasSubstr("This is the arm \"objektive=jointlh\".")));
+  EXPECT_THAT(
+      ErrorOf("seeds: 2\ngrid:\n  loss.objective:\n  - jointlh\n  - lse_pair\n"),
+      AllOf(StartsWith("pilot.yaml:11: loss.objective: unknown value \"lse_pair\"."), HasSubstr("Did you mean \"lsepair\"?")));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, -1]\n"), StartsWith("pilot.yaml:9: loss.temperature: "));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, null]\n"),
               AllOf(StartsWith("pilot.yaml:9: grid: the arms \"temperature=0.05\" and \"temperature=null\" are the same job."),
                     HasSubstr("Remove one")));
-  EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, 0.05]\n"), HasSubstr("\"0.05\" is given twice. Remove one."));
+  EXPECT_THAT(ErrorOf("seeds: 2\ngrid:\n  loss.temperature: [0.05, 0.05]\n"),
+              HasSubstr("\"0.05\" is given twice. Remove one."));
   EXPECT_THAT(ErrorOf("seeds: 2000\ngrid:\n  data.positives.per_query: [1, 2, 3, 4, 5, 6]\n"),
               HasSubstr("grid: has 12,000 cells, and a study at most 10,000. Make several studies"));
   EXPECT_THAT(ErrorOf("grid: {seed: [1, 2]}\nseeds: 2\n"), HasSubstr("grid.seed: seeds gives them, too. Remove one."));
   EXPECT_THAT(ErrorOf("seeds: [1, 1]\n"), StartsWith("pilot.yaml:7: seeds: 1 is given twice."));
-  EXPECT_THAT(ErrorOf("seeds: some\n"), HasSubstr("\"some\" is no number of seeds"));
+  EXPECT_THAT(ErrorOf("seeds: some\n"), HasSubstr("\"some\" is not a number of seeds"));
   EXPECT_THAT(ErrorOf("grid: {loss.temperature: [1]}\n"), HasSubstr("seeds: is missing."));
   EXPECT_THAT(ErrorOf("seed: 2\n"), HasSubstr("pilot.yaml:7: seed: unknown key. Allowed: "));
   EXPECT_THAT(ErrorOf("seeds: 2\ngrid: {loss.temperature: 0.1}\n"), HasSubstr("must be a list of values"));
@@ -159,9 +187,12 @@ TEST(StudyFile, ErrorsNameThePlaceAndTheRemedy) {
               HasSubstr("grid.model.from: sets model.from, and grid.model sets model. Join them"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objektive: lsepair}]\n")),
               HasSubstr("exclude.loss.objektive: is no key of the grid. Allowed: loss.objective"));
-  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: rand1lh}]\n")), HasSubstr("is no value of the grid."));
-  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: [jointlh, lsepair]}]\n")), HasSubstr("excludes all arms."));
-  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {metrics: p@5}\n")), HasSubstr("report.metrics: unknown metric \"p@5\""));
+  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: rand1lh}]\n")),
+              HasSubstr("is no value of the grid."));
+  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "exclude: [{loss.objective: [jointlh, lsepair]}]\n")),
+              HasSubstr("excludes all arms."));
+  EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {metrics: p@5}\n")),
+              HasSubstr("report.metrics: unknown metric \"p@5\""));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {metrics: precision@5}\n")), HasSubstr("do not measure precision@5."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {compare: some}\n")), HasSubstr("Allowed: one_factor, all."));
   EXPECT_THAT(ErrorOf(absl::StrCat(kTwoByTwo, "report: {difference: 0}\n")), HasSubstr("is not a number above 0"));

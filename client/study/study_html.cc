@@ -80,7 +80,8 @@ std::string MeansFigure(const StudyFile& study, const StudyFigures& figures, siz
   const int ticks = static_cast<int>(std::lround((scale.high - scale.low) / scale.step));
   for (int i = 0; i <= ticks; ++i) {
     const double value = scale.low + i * scale.step;
-    absl::StrAppendFormat(&svg, "<line class=\"grid\" x1=\"%s\" y1=\"%d\" x2=\"%s\" y2=\"%d\"/>", x(value), kTop, x(value), bottom);
+    absl::StrAppendFormat(&svg, "<line class=\"grid\" x1=\"%s\" y1=\"%d\" x2=\"%s\" y2=\"%d\"/>", x(value), kTop, x(value),
+                          bottom);
     absl::StrAppendFormat(&svg, "<text x=\"%s\" y=\"%d\" text-anchor=\"middle\">%.*f</text>\n", x(value), bottom + 18,
                           std::max(0, static_cast<int>(std::ceil(-std::log10(scale.step) - 1e-9))), value);
   }
@@ -106,18 +107,22 @@ std::string MeansFigure(const StudyFile& study, const StudyFigures& figures, siz
 std::string StudyHtml(const StudyFile& study, const StudyFigures& figures) {
   std::string html = absl::StrCat(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" "
-      "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>Study ",
+      "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta name=\"viewport\" "
+      "content=\"width=device-width\">\n<title>Study ",
       study.name, "</title>\n<style>", kStudyStyle, "</style></head>\n<body>\n<h1>Study ", study.name, "</h1>\n<p>",
-      Plural(study.arms.size(), "arm"), ", ", Plural(study.seeds.size(), "seed"), ", ", Plural(study.cells.size(), "job"), ".</p>\n");
+      Plural(study.arms.size(), "arm"), ", ", Plural(study.seeds.size(), "seed"), ", ", Plural(study.cells.size(), "job"),
+      ".</p>\n");
   if (!figures.notes.empty()) absl::StrAppend(&html, "<h2>Notes</h2>\n", HtmlList(figures.notes));
   for (size_t m = 0; m < study.metrics.size(); ++m) {
     std::vector<std::string> verdicts;
     for (const PairFigure& pair : figures.pairs) {
       if (pair.metric == m) verdicts.push_back(absl::StrCat(pair.verdict, "."));
     }
-    absl::StrAppend(&html, "<h2>", EscapedText(study.metrics[m]), "</h2>\n<p>Dots: means over seeds, with 95% intervals. Circles: "
-                    "single seeds.</p>\n", MeansFigure(study, figures, m), HtmlTable(StudyArmRows(study, figures, m)),
-                    "<h3>Comparisons</h3>\n", HtmlList(verdicts), HtmlTable(StudyPairRows(study, figures, m)));
+    absl::StrAppend(&html, "<h2>", EscapedText(study.metrics[m]),
+                    "</h2>\n<p>Dots: means over seeds, with 95% intervals. Circles: "
+                    "single seeds.</p>\n",
+                    MeansFigure(study, figures, m), HtmlTable(StudyArmRows(study, figures, m)), "<h3>Comparisons</h3>\n",
+                    HtmlList(verdicts), HtmlTable(StudyPairRows(study, figures, m)));
   }
   return absl::StrCat(html, "<h2>Method</h2>\n", HtmlList(StudyMethod(study, figures)), "</body></html>\n");
 }

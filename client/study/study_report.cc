@@ -25,9 +25,12 @@ std::string SeedsNeededCell(const PairFigure& figure) {
 
 const char* NameOfBasis(PairBasis basis) {
   switch (basis) {
-    case PairBasis::kNone: return "none";
-    case PairBasis::kSeeds: return "seeds";
-    case PairBasis::kCrossed: return "seeds and queries";
+    case PairBasis::kNone:
+      return "none";
+    case PairBasis::kSeeds:
+      return "seeds";
+    case PairBasis::kCrossed:
+      return "seeds and queries";
   }
   return "";
 }
@@ -41,7 +44,8 @@ std::string MarkdownTable(const TextRows& rows) {
     std::vector<std::string> cells;
     for (const std::string& cell : rows[r]) cells.push_back(MarkdownCell(cell));
     absl::StrAppend(&text, "| ", absl::StrJoin(cells, " | "), " |\n");
-    if (r == 0) absl::StrAppend(&text, "|", std::string(absl::StrJoin(std::vector<std::string>(cells.size(), "---"), "|")), "|\n");
+    if (r == 0)
+      absl::StrAppend(&text, "|", std::string(absl::StrJoin(std::vector<std::string>(cells.size(), "---"), "|")), "|\n");
   }
   return text + "\n";
 }
@@ -64,18 +68,23 @@ std::vector<std::string> FactorTexts(const StudyFile& study) {
 }  // namespace
 
 std::vector<std::string> StudyMethod(const StudyFile& study, const StudyFigures& figures) {
-  return {absl::StrCat("Means are over seeds, with Student's 95% intervals. Differences are B - A on the same seeds."),
-          absl::StrCat("Design: seeds and queries are both samples, and every seed is measured on every query. Where values by query "
-                       "are known, a difference is tested against the spread over seeds and queries together, and against that over "
-                       "seeds alone, and the larger p counts (decision 0109). Otherwise only the spread over seeds is tested, and "
-                       "the result is about these queries."),
-          absl::StrCat("A difference is called one if its p, after Holm's correction for all ",
-                       Plural(figures.tests, "comparison"), " of the study, is at most 0.05: the probability of even one wrong call "
-                       "is then at most 5%."),
-          absl::StrCat("Decide by ", study.metrics.front(), ". EFFECT is the mean difference in standard deviations of the queries' "
-                       "differences, or of the seeds' where values by query are not known. SHOWN is the difference that these seeds "
-                       "would show with 80% power; NEEDED is the number of seeds that would show one of ", study.difference,
-                       " with these queries.")};
+  return {
+      absl::StrCat(
+          "Each mean is the mean of the seeds, with Student's 95% intervals. Differences are B - A on the same seeds."),
+      absl::StrCat(
+          "Design: seeds and queries are both samples, and every seed is measured on every query. Where values by query "
+          "are known, a difference is tested against the spread over seeds and queries together, and against that over "
+          "seeds alone, and the larger p counts (decision 0109). Otherwise only the spread over seeds is tested, and "
+          "the result is about these queries."),
+      absl::StrCat("A difference is called one if its p, after Holm's correction for all ", Plural(figures.tests, "comparison"),
+                   " of the study, is at most 0.05: the probability of even one wrong call "
+                   "is then at most 5%."),
+      absl::StrCat(
+          "Decide by ", study.metrics.front(),
+          ". EFFECT is the mean difference in standard deviations of the queries' "
+          "differences, or of the seeds' where values by query are not known. SHOWN is the difference that these seeds "
+          "would show with 80% power; NEEDED is the number of seeds that would show one of ",
+          study.difference, " with these queries.")};
 }
 
 std::vector<std::vector<std::string>> StudyArmRows(const StudyFile& study, const StudyFigures& figures, size_t metric) {
@@ -91,15 +100,16 @@ std::vector<std::vector<std::string>> StudyArmRows(const StudyFile& study, const
 }
 
 std::vector<std::vector<std::string>> StudyPairRows(const StudyFile& study, const StudyFigures& figures, size_t metric) {
-  TextRows rows = {{"A", "B", "WITH", "B-A", "LOW", "HIGH", "P", "HOLM", "EFFECT", "QUERIES WON/TIED/LOST", "SEEDS WON/TIED/LOST",
-                    "SHOWN", "NEEDED", "DIFFERENT"}};
+  TextRows rows = {{"A", "B", "WITH", "B-A", "LOW", "HIGH", "P", "HOLM", "EFFECT", "QUERIES WON/TIED/LOST",
+                    "SEEDS WON/TIED/LOST", "SHOWN", "NEEDED", "DIFFERENT"}};
   for (const PairFigure& pair : figures.pairs) {
     if (pair.metric != metric || pair.basis == PairBasis::kNone) continue;
     const PairNames names = NamesOfPair(study, pair.pair);
     rows.push_back({names.a, names.b, names.shared, DifferenceCell(pair.mean), DifferenceCell(pair.interval.low),
-                    DifferenceCell(pair.interval.high), PCell(pair.p), PCell(pair.p_holm), absl::StrFormat("%+.2f", pair.effect),
-                    pair.queries > 0 ? WinsCell(pair.queries_won) : "-", WinsCell(pair.seeds_won), MetricCell(pair.detectable),
-                    SeedsNeededCell(pair), pair.is_difference ? "yes" : "no"});
+                    DifferenceCell(pair.interval.high), PCell(pair.p), PCell(pair.p_holm),
+                    absl::StrFormat("%+.2f", pair.effect), pair.queries > 0 ? WinsCell(pair.queries_won) : "-",
+                    WinsCell(pair.seeds_won), MetricCell(pair.detectable), SeedsNeededCell(pair),
+                    pair.is_difference ? "yes" : "no"});
   }
   return rows;
 }
@@ -124,9 +134,9 @@ std::string StudyMarkdown(const StudyFile& study, const StudyFigures& figures) {
 std::string StudyArmsCsv(const StudyFile& study, const StudyFigures& figures) {
   std::string text = "metric,arm,seeds,mean,low,high,deviation,untrained\n";
   for (const ArmFigure& arm : figures.arms) {
-    text += CsvLine({study.metrics[arm.metric], study.arms[arm.arm].label, absl::StrCat(arm.values.size()), ExactNumber(arm.mean),
-                     ExactNumber(arm.interval.low), ExactNumber(arm.interval.high), ExactNumber(arm.deviation),
-                     arm.untrained.has_value() ? ExactNumber(*arm.untrained) : ""});
+    text += CsvLine({study.metrics[arm.metric], study.arms[arm.arm].label, absl::StrCat(arm.values.size()),
+                     ExactNumber(arm.mean), ExactNumber(arm.interval.low), ExactNumber(arm.interval.high),
+                     ExactNumber(arm.deviation), arm.untrained.has_value() ? ExactNumber(*arm.untrained) : ""});
   }
   return text;
 }
@@ -137,15 +147,29 @@ std::string StudyPairsCsv(const StudyFile& study, const StudyFigures& figures) {
       "queries_lost,seeds_won,seeds_tied,seeds_lost,detectable,seeds_needed,different\n";
   for (const PairFigure& pair : figures.pairs) {
     const auto count = [&](int64_t value) { return pair.queries > 0 ? absl::StrCat(value) : ""; };
-    text += CsvLine({study.metrics[pair.metric], study.arms[pair.pair.a].label, study.arms[pair.pair.b].label,
-                     NameOfBasis(pair.basis), absl::StrCat(pair.seeds), absl::StrCat(pair.queries), ExactNumber(pair.mean),
-                     ExactNumber(pair.interval.low), ExactNumber(pair.interval.high), ExactNumber(pair.p),
-                     ExactNumber(pair.p_holm), ExactNumber(pair.p_seeds),
-                     pair.p_queries.has_value() ? ExactNumber(*pair.p_queries) : "", ExactNumber(pair.effect),
-                     count(pair.queries_won.wins), count(pair.queries_won.ties), count(pair.queries_won.losses),
-                     absl::StrCat(pair.seeds_won.wins), absl::StrCat(pair.seeds_won.ties), absl::StrCat(pair.seeds_won.losses),
+    text += CsvLine({study.metrics[pair.metric],
+                     study.arms[pair.pair.a].label,
+                     study.arms[pair.pair.b].label,
+                     NameOfBasis(pair.basis),
+                     absl::StrCat(pair.seeds),
+                     absl::StrCat(pair.queries),
+                     ExactNumber(pair.mean),
+                     ExactNumber(pair.interval.low),
+                     ExactNumber(pair.interval.high),
+                     ExactNumber(pair.p),
+                     ExactNumber(pair.p_holm),
+                     ExactNumber(pair.p_seeds),
+                     pair.p_queries.has_value() ? ExactNumber(*pair.p_queries) : "",
+                     ExactNumber(pair.effect),
+                     count(pair.queries_won.wins),
+                     count(pair.queries_won.ties),
+                     count(pair.queries_won.losses),
+                     absl::StrCat(pair.seeds_won.wins),
+                     absl::StrCat(pair.seeds_won.ties),
+                     absl::StrCat(pair.seeds_won.losses),
                      ExactNumber(pair.detectable),
-                     pair.seeds_needed.has_value() ? absl::StrCat(*pair.seeds_needed) : "", pair.is_difference ? "yes" : "no"});
+                     pair.seeds_needed.has_value() ? absl::StrCat(*pair.seeds_needed) : "",
+                     pair.is_difference ? "yes" : "no"});
   }
   return text;
 }
@@ -159,8 +183,9 @@ std::string StudyCellsCsv(const StudyFile& study, absl::Span<const CellResult> r
   std::string text = CsvLine(header);
   for (size_t c = 0; c < study.cells.size(); ++c) {
     const CellResult& result = results[c];
-    std::vector<std::string> line = {study.arms[study.cells[c].arm].label, absl::StrCat(study.cells[c].seed), result.state,
-                                     result.dataset, result.split, absl::StrCat(result.queries), absl::StrCat(result.documents)};
+    std::vector<std::string> line = {
+        study.arms[study.cells[c].arm].label, absl::StrCat(study.cells[c].seed), result.state, result.dataset, result.split,
+        absl::StrCat(result.queries),         absl::StrCat(result.documents)};
     for (const std::string& metric : study.metrics) {
       for (const auto* metrics : {&result.trained, &result.untrained}) {
         const auto found = metrics->find(metric);
@@ -172,7 +197,8 @@ std::string StudyCellsCsv(const StudyFile& study, absl::Span<const CellResult> r
   return text;
 }
 
-std::vector<std::pair<std::string, std::string>> StudyReportFiles(const StudyFile& study, absl::Span<const CellResult> results) {
+std::vector<std::pair<std::string, std::string>> StudyReportFiles(const StudyFile& study,
+                                                                  absl::Span<const CellResult> results) {
   const StudyFigures figures = FiguresOf(study, results);
   return {{"report.md", StudyMarkdown(study, figures)},
           {"report.html", StudyHtml(study, figures)},

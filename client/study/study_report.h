@@ -13,11 +13,12 @@
 namespace muster {
 
 std::string StudyMarkdown(const StudyFile& study, const StudyFigures& figures);
-std::string StudyHtml(const StudyFile& study, const StudyFigures& figures);  // one page, without scripts, that needs no other file
+// One page, without scripts, that needs no other file.
+std::string StudyHtml(const StudyFile& study, const StudyFigures& figures);
 
 // CSV, numbers with all digits.
-std::string StudyArmsCsv(const StudyFile& study, const StudyFigures& figures);   // a line per metric and arm
-std::string StudyPairsCsv(const StudyFile& study, const StudyFigures& figures);  // a line per comparison
+std::string StudyArmsCsv(const StudyFile& study, const StudyFigures& figures);            // a line per metric and arm
+std::string StudyPairsCsv(const StudyFile& study, const StudyFigures& figures);           // a line per comparison
 std::string StudyCellsCsv(const StudyFile& study, absl::Span<const CellResult> results);  // a line per job
 
 // Names and contents of all files.

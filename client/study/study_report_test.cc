@@ -18,7 +18,8 @@ using testing::Not;
 constexpr uint64_t kSeed = 21;
 
 StudyFile Study(const std::string& more = "") {
-  auto study = ParseStudyFile("pilot.yaml", StudyText("grid: {loss.objective: [jointlh, lsepair, rand1lh]}\nseeds: 5\n" + more));
+  auto study =
+      ParseStudyFile("pilot.yaml", StudyText("grid: {loss.objective: [jointlh, lsepair, rand1lh]}\nseeds: 5\n" + more));
   EXPECT_TRUE(study.ok()) << study.status();
   return *std::move(study);
 }
@@ -103,7 +104,7 @@ TEST(StudyReport, ResultsOnOtherContentAreNotCompared) {
   for (size_t c = 5; c < 10; ++c) results[c].digest = "d2";
   const StudyFigures replaced = FiguresOf(study, results);
   EXPECT_EQ(replaced.tests, 1u);
-  EXPECT_THAT(replaced.pairs[0].verdict, HasSubstr("was imported anew between the jobs"));
+  EXPECT_THAT(replaced.pairs[0].verdict, HasSubstr("was imported again between the jobs"));
   for (size_t c = 5; c < 10; ++c) results[c].dataset = "another";
   EXPECT_EQ(FiguresOf(study, results).pairs.size(), 1u) << "sets of other names are no comparison at all";
 }

@@ -15,8 +15,8 @@ const StudyOptions kFast = {.power = 0, .flips = 200};  // neither decides anyth
 StudyFile StudyOf(int arms, int64_t seeds) {
   std::string levels;
   for (int a = 0; a < arms; ++a) levels += (a > 0 ? ", " : "") + std::to_string(a + 1);
-  auto study = ParseStudyFile("pilot.yaml", StudyText("grid: {data.positives.per_query: [" + levels + "]}\nseeds: " +
-                                                      std::to_string(seeds) + "\n"));
+  auto study = ParseStudyFile(
+      "pilot.yaml", StudyText("grid: {data.positives.per_query: [" + levels + "]}\nseeds: " + std::to_string(seeds) + "\n"));
   EXPECT_TRUE(study.ok()) << study.status();
   return *std::move(study);
 }
@@ -53,7 +53,8 @@ TEST(StudySimulation, EqualArmsAreCalledDifferentInAtMostFivePercentOfStudies) {
 TEST(StudySimulation, PlantedDifferencesAreFoundAtTheStatedPower) {
   const Spread spread = {.seed = 0.01, .arm_query = 0.03, .residual = 0.1};
   // Of a difference of two arms.
-  const CrossedComponents components = {.seeds = 2 * spread.seed * spread.seed, .queries = 2 * spread.arm_query * spread.arm_query,
+  const CrossedComponents components = {.seeds = 2 * spread.seed * spread.seed,
+                                        .queries = 2 * spread.arm_query * spread.arm_query,
                                         .residual = 2 * spread.residual * spread.residual};
   constexpr double kDifference = 0.04;
   constexpr int kPairs = 3;  // of three arms

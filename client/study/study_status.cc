@@ -25,7 +25,8 @@ auto RankOf(const JobSummary& job) {
 }
 
 bool IsWaiting(JobPhase phase) {
-  return phase == muster::v1::JOB_PHASE_QUEUED || phase == muster::v1::JOB_PHASE_RESERVING || phase == muster::v1::JOB_PHASE_PAUSED;
+  return phase == muster::v1::JOB_PHASE_QUEUED || phase == muster::v1::JOB_PHASE_RESERVING ||
+         phase == muster::v1::JOB_PHASE_PAUSED;
 }
 
 double StepsDone(const CellJob& cell) {
@@ -127,7 +128,8 @@ std::string StudyTable(const StudyFile& study, absl::Span<const CellJob> cells, 
       if (cell.job.has_value()) total += static_cast<double>(cell.job->total_steps());
     }
     // Of all seeds, also of those that are not submitted yet.
-    const double share = total > 0 ? done / total * static_cast<double>(seeds - counts.to_submit) / static_cast<double>(seeds) : 0;
+    const double share =
+        total > 0 ? done / total * static_cast<double>(seeds - counts.to_submit) / static_cast<double>(seeds) : 0;
     table.Add({study.arms[a].label, absl::StrCat(counts.to_submit), absl::StrCat(counts.waiting), absl::StrCat(counts.running),
                absl::StrCat(counts.done), absl::StrCat(counts.failed), absl::StrFormat("%.0f %%", 100 * share)});
   }
@@ -138,8 +140,13 @@ nlohmann::ordered_json StudyJson(const StudyFile& study, absl::Span<const CellJo
   nlohmann::ordered_json jobs = nlohmann::ordered_json::array();
   for (size_t c = 0; c < cells.size(); ++c) {
     const StudyCell& cell = study.cells[c];
-    nlohmann::ordered_json job = {{"arm", study.arms[cell.arm].label}, {"seed", cell.seed}, {"name", cell.job_name},
-                                  {"id", nullptr},  {"phase", nullptr}, {"step", 0}, {"total_steps", 0}};
+    nlohmann::ordered_json job = {{"arm", study.arms[cell.arm].label},
+                                  {"seed", cell.seed},
+                                  {"name", cell.job_name},
+                                  {"id", nullptr},
+                                  {"phase", nullptr},
+                                  {"step", 0},
+                                  {"total_steps", 0}};
     if (const auto& found = cells[c].job; found.has_value()) {
       job["id"] = found->id();
       job["phase"] = muster::v1::JobPhase_Name(found->phase());
@@ -149,7 +156,7 @@ nlohmann::ordered_json StudyJson(const StudyFile& study, absl::Span<const CellJo
     jobs.push_back(std::move(job));
   }
   const StudyCounts counts = CountCells(cells);
-  return {{"study", study.name},       {"to_submit", counts.to_submit}, {"waiting", counts.waiting}, {"running", counts.running},
+  return {{"study", study.name}, {"to_submit", counts.to_submit}, {"waiting", counts.waiting}, {"running", counts.running},
           {"done", counts.done}, {"failed", counts.failed},       {"jobs", std::move(jobs)}};
 }
 

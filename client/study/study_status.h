@@ -32,15 +32,15 @@ StudyCounts CountCells(absl::Span<const CellJob> cells);
 
 // Cells whose jobs failed or were cancelled.
 std::set<size_t> FailedCells(absl::Span<const CellJob> cells);
-// Cells whose job is to be submitted now, those of the first seed first: those without a job, and `retry`. `parallel`: at most so
-// many unfinished jobs; 0: any number.
+// The cells to submit now: those without a job, and `retry`, the first seed first. `parallel`: the most unfinished jobs; 0: any
+// number.
 std::vector<size_t> CellsToSubmit(const StudyFile& study, absl::Span<const CellJob> cells, size_t parallel,
                                   const std::set<size_t>& retry);
 
 // From the mean speed since the first submission. Nothing until a step is done.
 std::optional<absl::Duration> TimeLeft(absl::Span<const CellJob> cells, absl::Time now);
 
-std::string StudySummary(absl::Span<const CellJob> cells, absl::Time now);  // one line
+std::string StudySummary(absl::Span<const CellJob> cells, absl::Time now);                     // one line
 std::string StudyTable(const StudyFile& study, absl::Span<const CellJob> cells, int columns);  // a line per arm; columns 0: any
 nlohmann::ordered_json StudyJson(const StudyFile& study, absl::Span<const CellJob> cells);
 

@@ -20,7 +20,8 @@ StudyFile TwoArms() {
   return *ParseStudyFile("pilot.yaml", StudyText("grid: {loss.objective: [jointlh, lsepair]}\nseeds: 2\n"));
 }
 
-JobSummary JobOf(const StudyCell& cell, const std::string& id, muster::v1::JobPhase phase, int64_t submitted, uint64_t step = 0) {
+JobSummary JobOf(const StudyCell& cell, const std::string& id, muster::v1::JobPhase phase, int64_t submitted,
+                 uint64_t step = 0) {
   JobSummary job;
   job.set_id(id);
   job.set_name(cell.job_name);

@@ -25,10 +25,9 @@ struct ErrorOfMean {
 ErrorOfMean ErrorOf(const MeanSquares& squares, int64_t seeds, int64_t queries) {
   const double cells = static_cast<double>(seeds) * static_cast<double>(queries);
   const double s = static_cast<double>(seeds - 1), q = static_cast<double>(queries - 1);
-  const double sum =
-      std::max({squares.seeds + squares.queries - squares.residual, squares.seeds, squares.queries});
-  const double spread = squares.seeds * squares.seeds / s + squares.queries * squares.queries / q +
-                        squares.residual * squares.residual / (s * q);
+  const double sum = std::max({squares.seeds + squares.queries - squares.residual, squares.seeds, squares.queries});
+  const double spread =
+      squares.seeds * squares.seeds / s + squares.queries * squares.queries / q + squares.residual * squares.residual / (s * q);
   return {sum / cells, spread > 0 ? std::max(1.0, sum * sum / spread) : s};
 }
 

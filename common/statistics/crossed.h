@@ -38,8 +38,8 @@ struct CrossedTest {
 // `differences`: [seed][query], at least two seeds and two queries, one value for each pair.
 CrossedTest TestCrossed(const std::vector<std::vector<double>>& differences, double level = 0.95);
 
-// The probability that TestCrossed finds a mean difference, two-sided at level `alpha`, with so many seeds and queries. It is
-// a lower bound: both tests have to find it, and they often fail together.
+// The probability that TestCrossed finds a mean difference, two-sided at level `alpha`, with this many seeds and queries. It
+// is a lower bound: both tests have to find it, and they often fail together.
 double CrossedPower(const CrossedComponents& components, int64_t seeds, int64_t queries, double difference, double alpha);
 
 // The smallest number of seeds, at least two, that finds a mean difference with the given power. The queries stay the same, so
@@ -47,7 +47,7 @@ double CrossedPower(const CrossedComponents& components, int64_t seeds, int64_t 
 std::optional<int64_t> SeedsNeeded(const CrossedComponents& components, int64_t queries, double difference,
                                    const PowerOptions& options);
 
-// The smallest mean difference that so many seeds and queries find with the given power.
+// The smallest mean difference that this many seeds and queries find with the given power.
 double DetectableCrossed(const CrossedComponents& components, int64_t seeds, int64_t queries, const PowerOptions& options);
 
 }  // namespace muster

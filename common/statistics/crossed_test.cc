@@ -52,7 +52,7 @@ TEST(Crossed, IsNeverSurerThanTheTestOverSeedsAndItsIntervalAgreesWithP) {
     for (const std::vector<double>& row : differences) means.push_back(Mean(row));
     EXPECT_NEAR(test.p_seeds, TestByT(means).p, 1e-9);
     EXPECT_GE(test.p, test.p_seeds);
-    EXPECT_EQ(test.p < 0.05, test.interval.low > 0 || test.interval.high < 0) << test.p;
+    EXPECT_EQ(test.p<0.05, test.interval.low> 0 || test.interval.high < 0) << test.p;
   }
 }
 
@@ -79,8 +79,8 @@ TEST(Crossed, ErrsAtMostAsOftenAsItsLevelWhereverTheSpreadComesFrom) {
         at_5 += p <= 0.05;
         at_1 += p <= 0.01;
       }
-      std::cout << seeds << " seeds, variances " << components.seeds << " " << components.queries << " "
-                << components.residual << ": " << 100.0 * at_5 / kDraws << "% at 5%, " << 100.0 * at_1 / kDraws << "% at 1%\n";
+      std::cout << seeds << " seeds, variances " << components.seeds << " " << components.queries << " " << components.residual
+                << ": " << 100.0 * at_5 / kDraws << "% at 5%, " << 100.0 * at_1 / kDraws << "% at 1%\n";
       EXPECT_LE(at_5, kDraws * 0.05 + 3 * std::sqrt(kDraws * 0.05 * 0.95));
       EXPECT_LE(at_1, kDraws * 0.01 + 3 * std::sqrt(kDraws * 0.01 * 0.99));
     }

@@ -47,8 +47,8 @@ inline CellResult MeasuredCell(std::vector<double> by_query) {
 }
 
 // Results of all cells; `means`: one per arm.
-inline std::vector<CellResult> DrawResults(const StudyFile& study, const std::vector<double>& means, int queries, const Spread& spread,
-                                           CounterRandom& random) {
+inline std::vector<CellResult> DrawResults(const StudyFile& study, const std::vector<double>& means, int queries,
+                                           const Spread& spread, CounterRandom& random) {
   std::vector<double> hardness;
   for (int q = 0; q < queries; ++q) hardness.push_back(0.2 * DrawNormal(random));
   std::vector<CellResult> results;

@@ -40,7 +40,8 @@ struct RankParts {
 
   uint64_t TotalSteps() const { return config.resolved().total_steps(); }
 
-  // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in EvaluatorOptions.
+  // Evaluates the model as it is now. `section` is the specification's evaluate or report. `query_values`: as in
+  // EvaluatorOptions.
   template <typename Section>
   absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest,
                                                   std::string* query_values = nullptr) {
