@@ -128,8 +128,11 @@ class Reader {
     if (node.IsNull()) return absl::OkStatus();
     if (field.is_repeated()) {
       if (!node.IsSequence()) return Wrong(node, path, "must be a list, such as [a, b].");
+      const bool of_messages = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+      size_t index = 0;
       for (const YAML::Node& item : node) {
-        RETURN_IF_ERROR(AddItem(item, path, field, message));
+        RETURN_IF_ERROR(of_messages ? AddMessage(item, absl::StrCat(path, "[", index++, "]"), field, message)
+                                    : AddItem(item, path, field, message));
       }
       return absl::OkStatus();
     }
@@ -147,6 +150,12 @@ class Reader {
   absl::Status Wrong(const YAML::Node& node, const std::string& path, const std::string& what) const {
     return absl::InvalidArgumentError(
         absl::StrCat(PlaceOf(node), ": ", path.empty() ? "" : absl::StrCat(path, ": "), what));
+  }
+
+  absl::Status AddMessage(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
+                          Message& message) {
+    places_[path] = PlaceOf(item);
+    return ReadMessage(item, path, *message.GetReflection()->AddMessage(&message, &field));
   }
 
   absl::Status AddItem(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,

@@ -15,6 +15,7 @@
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -52,7 +53,13 @@ absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::M
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
     const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
-    if (field->is_repeated()) continue;  // lists of words
+    if (field->is_repeated()) {
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;  // lists of words
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        RETURN_IF_ERROR(CheckEnumerations(absl::StrCat(name, "[", i, "]"), message.GetReflection()->GetRepeatedMessage(message, field, i)));
+      }
+      continue;
+    }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(CheckEnumerations(name, message.GetReflection()->GetMessage(message, field)));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
@@ -258,6 +265,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(optimizer, beta1, 0.9);
   MUSTER_DEFAULT(optimizer, beta2, 0.999);
   MUSTER_DEFAULT(optimizer, epsilon, 1e-8);
+  FillStages(spec);
 
   if (spec.has_evaluate()) {
     auto& evaluate = *spec.mutable_evaluate();
@@ -297,9 +305,10 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
   RETURN_IF_ERROR(CheckProfile(spec));
   RETURN_IF_ERROR(CheckModel(spec.model()));
-  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
+  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET && spec.stages().empty()) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
+  RETURN_IF_ERROR(CheckStages(spec));
   RETURN_IF_ERROR(CheckLoss(spec.loss()));
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
@@ -323,6 +332,7 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
 }
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
+  if (!spec.stages().empty()) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }

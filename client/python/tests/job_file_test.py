@@ -72,7 +72,7 @@ class JobFile(unittest.TestCase):
              'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair. '
              'Did you mean "lsepair"?'),
             ("name: a\nlos: {}\n", "job:2: los: unknown key. Allowed: name, model, data, loss, batch, optimizer, duration, evaluate, "
-             'report, resources, checkpoint, seed, precision, profile, trace_steps. Did you mean "loss"?'),
+             'report, resources, checkpoint, seed, precision, profile, trace_steps, stages. Did you mean "loss"?'),
             ("name: a\nname: b\n", "job:2: name: is given twice. Remove one."),
             ("duration:\n  epochs: 1\n  steps: 2\n", "job:3: duration.steps: excludes duration.epochs. Remove one of them."),
             ("loss: [1]\n", "job:1: loss: must have keys. Allowed: objective, temperature, matryoshka_dimensions, matryoshka_weights."),
@@ -91,6 +91,15 @@ class JobFile(unittest.TestCase):
             with self.subTest(text):
                 self.assertEqual(self.refused(text), expected)
         self.assertIn("is not valid YAML", self.refused("name: [a\nb: c\n"))
+
+    def test_stages_are_a_list_of_keys(self):
+        spec = _job_file.parse("stages:\n  - {sources: [llm], epochs: 3}\n  - {steps: 40}\n").spec
+        self.assertEqual([(list(stage.sources), stage.epochs, stage.steps) for stage in spec.stages], [(["llm"], 3, 0), ([], 0, 40)])
+        self.assertEqual(_job_file.parse({"stages": [{"steps": 1}]}).spec.stages[0].steps, 1)
+        self.assertEqual(self.refused("stages:\n  - {epochs: 3}\n  - {epoch: 3}\n"), "job:3: stages[1].epoch: unknown key. Allowed: "
+                         'sources, epochs, steps, learning_rate, warmup, schedule. Did you mean "epochs"?')
+        parsed = _job_file.parse("name: a\nstages:\n  - {epochs: 3}\n")
+        self.assertEqual(parsed.with_place("stages[0]: x: y"), "job:3: stages[0]: x: y")
 
     def test_errors_of_a_dict_name_the_field(self):
         self.assertEqual(self.refused({"loss": {"temprature": 1}}), "job: loss.temprature: unknown key. Allowed: objective, temperature, "

@@ -1,5 +1,6 @@
 #include "coordinator/data/service/preview.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -7,6 +8,7 @@
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
+#include "coordinator/data/plan/job_plan.h"
 #include "coordinator/data/plan/step_sample.h"
 #include "coordinator/data/tokenize/token_store.h"
 
@@ -39,11 +41,12 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal
                                       TrainingPreview& preview) {
   const ResolvedJob& resolved = request.resolved();
   ASSIGN_OR_RETURN(const auto dataset, stores.shelf->Open(resolved.train_dataset()));
-  ASSIGN_OR_RETURN(const PlanInputs inputs, MakePlanInputs(*dataset, request.spec()));
-  if (inputs.queries.empty() || inputs.batch == 0 || resolved.total_steps() == 0) {
+  ASSIGN_OR_RETURN(const JobPlan job, MakeJobPlan(*dataset, request.spec(), resolved));
+  const auto has_steps = [](const PlanInputs& stage) { return !stage.queries.empty() && stage.batch > 0; };
+  if (resolved.total_steps() == 0 || !std::ranges::all_of(job.inputs, has_steps)) {
     return absl::InvalidArgumentError("preview: the job has no step");
   }
-  const StepSample sample = SampleSteps(inputs, resolved.total_steps(), kMostSteps, kMostTexts);
+  const StepSample sample = SampleSteps(job, resolved.total_steps(), kMostSteps, kMostTexts);
   const SampledTexts texts(*dataset, sample);
   ASSIGN_OR_RETURN(const auto files, ReadManifestBlob(*stores.blobs, resolved.tokenizer_manifest()));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(*stores.blobs, files));

@@ -12,6 +12,7 @@
 #include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/blob/model_files.h"
@@ -117,10 +118,10 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }
 
-absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
-                             std::vector<std::string>& notes) {
+// Of a job without stages, or of the job that trains as one of the stages.
+absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset, const JobSpec& spec,
+                                                       const JobSpec& given, std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
-  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
   ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
   for (const std::string& source : spec.data().positives().sources()) {
     const auto& sources = dataset->sources();
@@ -131,13 +132,32 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
   }
   ASSIGN_OR_RETURN(const auto facts, FactsOf(stores, dataset, split, spec, given));
   notes.insert(notes.end(), facts->notes.begin(), facts->notes.end());
-  const uint64_t queries = facts->queries;
-  const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
+  muster::v1::ResolvedStage stage;
+  stage.set_train_queries(facts->queries);
+  stage.set_steps_per_epoch(StepsPerEpoch(facts->queries, std::max<uint64_t>(1, spec.batch().queries())));
+  stage.set_steps(spec.duration().has_steps() ? spec.duration().steps() : stage.steps_per_epoch() * spec.duration().epochs());
+  return stage;
+}
+
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
+                             std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, spec.data().train(), "data.train"));
   resolved.set_train_dataset(dataset->digest());
-  resolved.set_train_queries(queries);
-  resolved.set_steps_per_epoch((queries + batch - 1) / batch);
-  resolved.set_total_steps(spec.duration().has_steps() ? spec.duration().steps()
-                                                       : resolved.steps_per_epoch() * spec.duration().epochs());
+  uint64_t steps = 0;
+  for (int i = 0; i < std::max(1, spec.stages_size()); ++i) {
+    const std::string context = spec.stages().empty() ? "" : absl::StrCat("stages[", i, "]");
+    std::vector<std::string> own_notes;
+    const auto stage = ResolveStage(stores, dataset, SpecOfStage(spec, i), given, own_notes);
+    if (!stage.ok()) return context.empty() ? stage.status() : WithContext(stage.status(), context);
+    for (const std::string& note : own_notes) notes.push_back(absl::StrCat(context, context.empty() ? "" : ": ", note));
+    if (i == 0) {
+      resolved.set_train_queries(stage->train_queries());
+      resolved.set_steps_per_epoch(stage->steps_per_epoch());
+    }
+    if (!context.empty()) *resolved.add_stages() = *stage;
+    steps += stage->steps();
+  }
+  resolved.set_total_steps(steps);
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 
 namespace muster {
@@ -45,6 +46,7 @@ ModelCard CardFor(const muster::rank::v1::RankConfig& config, const std::optiona
                    {"learning rate", Number(spec.optimizer().learning_rate())},
                    {"steps", Steps(config.resolved().total_steps(), stopped)},
                    {"seed", absl::StrCat(spec.seed())}};
+  if (!spec.stages().empty()) card.settings.push_back({"stages", StagesText(spec)});
   if (!spec.loss().matryoshka_dimensions().empty()) {
     card.settings.push_back({"matryoshka dimensions", absl::StrJoin(spec.loss().matryoshka_dimensions(), ", ")});
   }

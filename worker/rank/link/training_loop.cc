@@ -34,7 +34,8 @@ absl::Status TrainingLoop::Run() {
   AdvisePrecision();
   StepTrace trace(parts_.config, total_steps - std::min(total_steps, cursor.step), !parts_.device.device.is_cpu(),
                   *parts_.blobs, parts_.agent);
-  while (cursor.step < total_steps && !StopsEarly(parts_.spec, cursor)) {
+  while (cursor.step < total_steps && !StopsEarly(parts_.spec, parts_.stages, cursor)) {
+    BeginStageIfDue();
     trace.BeforeStep();
     ASSIGN_OR_RETURN(const Taken taken, TakeStep(*batches));
     const StopRequest stop = taken.report.stop;
@@ -42,7 +43,7 @@ absl::Status TrainingLoop::Run() {
     RETURN_IF_ERROR(Record(taken));
     if (stop != StopRequest::kNone) return Stop(stop);
     RETURN_IF_ERROR(EvaluateIfDue(taken.last));
-    const bool ends = taken.last || StopsEarly(parts_.spec, cursor);
+    const bool ends = taken.last || StopsEarly(parts_.spec, parts_.stages, cursor);
     if (ends || cursor.step % parts_.spec.checkpoint().every_steps() == 0) RETURN_IF_ERROR(Checkpoint(/*must=*/ends));
   }
   return absl::OkStatus();
@@ -75,6 +76,18 @@ absl::StatusOr<BatchSource::Step> TrainingLoop::NextStep(BatchSource& batches) {
     if (parts_.stop.load() != StopRequest::kNone) return absl::CancelledError("stopped while waiting for data");
     parts_.progress.Activity("waiting for the data server");
   }
+}
+
+// The trainer begins the stage's optimizer and schedule itself.
+void TrainingLoop::BeginStageIfDue() {
+  TrainingCursor& cursor = parts_.cursor;
+  const Stage& stage = parts_.CurrentStage();
+  if (parts_.stages.size() == 1 || cursor.step != stage.begin) return;
+  cursor.evaluations_without_better = 0;  // early_stop.patience counts those of one stage
+  if (parts_.config.rank() != 0) return;
+  const size_t index = StageAt(parts_.stages, cursor.step);
+  spdlog::info("stage {} of {} begins: {} steps, {} per epoch", index + 1, parts_.stages.size(), stage.end - stage.begin,
+               stage.steps_per_epoch);
 }
 
 // Waits for the next batch, trains with it, and moves the cursor behind it.
@@ -124,7 +137,7 @@ void TrainingLoop::CountNegatives(const StepReport& report) {
 // means for the model is for the user to judge.
 absl::Status TrainingLoop::KeepLedger(const muster::internal::v1::StepShare& share, const StepReport& report) {
   const auto closed =
-      ApplyToLedger(share, report.applied, parts_.config.resolved().steps_per_epoch(), parts_.cursor.ledger);
+      ApplyToLedger(share, report.applied, parts_.stages[StageAt(parts_.stages, share.step())], parts_.cursor.ledger);
   if (!closed.has_value() || parts_.config.rank() != 0) return absl::OkStatus();
   if (closed->duplicated() + closed->missing() > 0) {
     spdlog::error("epoch {}: of {} queries at least {} were applied more than once and {} not at all", closed->epoch(),

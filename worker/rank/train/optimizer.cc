@@ -115,6 +115,14 @@ void AdamW::UpdateFused(std::span<const at::Tensor> gradients, double learning_r
   }
 }
 
+void AdamW::Reset() {
+  const at::NoGradGuard no_grad;
+  for (const std::vector<at::Tensor>* moments : {&averages_, &squares_}) {
+    for (const at::Tensor& moment : *moments) moment.zero_();
+  }
+  step_ = 0;
+}
+
 std::vector<Parameter> AdamW::State() const {
   std::vector<Parameter> state;
   for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -34,6 +34,9 @@ class AdamW {
   //   p = p (1 - rate * decay) - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
   void Update(std::span<const at::Tensor> gradients, double learning_rate, double gradient_scale = 1);
 
+  // Back to the state before the first update.
+  void Reset();
+
   // Updates done so far.
   uint64_t step() const { return step_; }
 

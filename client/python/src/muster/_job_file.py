@@ -178,8 +178,13 @@ class Reader:
             items = value.items()
             if items is None:
                 raise self._wrong(value, path, "must be a list, such as [a, b].")
-            for item in items:
-                self._add_item(item, path, field, message)
+            for index, item in enumerate(items):
+                if field.message_type is None:
+                    self._add_item(item, path, field, message)
+                    continue
+                item_path = f"{path}[{index}]"
+                self.places[item_path] = self._place(item)
+                self.read_message(item, item_path, getattr(message, field.name).add())
         elif field.message_type is not None:
             inner = getattr(message, field.name)
             inner.SetInParent()
