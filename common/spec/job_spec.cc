@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/parts.h"
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
@@ -92,6 +93,9 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
+  for (const std::string& part : model.freeze()) {
+    if (const auto parsed = ParsePart(part); !parsed.ok()) return Wrong("model.freeze", parsed.status().message());
+  }
   return absl::OkStatus();
 }
 
@@ -144,6 +148,7 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
       {"prompts.passage", model.prompts().has_passage()},
       {"include_prompt", model.has_include_prompt()},
       {"lora", model.has_lora()},
+      {"freeze", !model.freeze().empty()},
   };
   for (const auto& [field, set] : fields) {
     if (!set) continue;
@@ -265,6 +270,7 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(optimizer, beta1, 0.9);
   MUSTER_DEFAULT(optimizer, beta2, 0.999);
   MUSTER_DEFAULT(optimizer, epsilon, 1e-8);
+  if (optimizer.layer_decay() == 1) optimizer.clear_layer_decay();
   FillStages(spec);
 
   if (spec.has_evaluate()) {
@@ -331,8 +337,20 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
+namespace {
+
+// Of a checkpoint that is the model, or of one on which it is built.
+bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
+  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
+}
+
+}  // namespace
+
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (!spec.stages().empty()) return kTrainingAidsProtocol;
+  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
+  if (!spec.stages().empty() || frozen || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay()) {
+    return kTrainingAidsProtocol;
+  }
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }

@@ -53,6 +53,10 @@ constexpr auto kRanges = std::to_array<NumberRange>({
     {.field = "optimizer.beta2", .low = 0, .high = 0.999999},
     // In single precision 1e-46 is 0, so a gradient of 0 would be divided by 0.
     {.field = "optimizer.epsilon", .low = 1e-15, .high = 1},
+    {.field = "optimizer.learning_rates.embeddings", .low = 0, .high = 1},
+    {.field = "optimizer.learning_rates.layers", .low = 0, .high = 1},
+    {.field = "optimizer.learning_rates.head", .low = 0, .high = 1},
+    {.field = "optimizer.layer_decay", .low = 0.01, .high = 1, .note = "(1: none)"},
     {.field = "duration.epochs", .low = 1, .high = 1e6},
     {.field = "duration.steps", .low = 0, .high = kMany},
     {.field = "stages.epochs", .low = 1, .high = 1e6},

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/model/families/family.h"
+#include "common/model/parts.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
 #include "coordinator/data/blob/model_files.h"
@@ -66,22 +67,26 @@ absl::StatusOr<uint64_t> MeasureSteps(DataStores& stores, const muster::internal
 absl::StatusOr<uint64_t> EstimateBytesPerRank(const EncoderConfig& config, const JobSpec& spec,
                                               uint32_t embedding_size, uint64_t sequences) {
   const bool adapted = spec.model().has_lora();
-  uint64_t parameters = 0, adapters = 0;
+  uint64_t parameters = 0, frozen = 0, adapters = 0;
+  EncoderConfig trained = config;
+  trained.frozen = {spec.model().freeze().begin(), spec.model().freeze().end()};
   for (const TensorShape& tensor : EncoderTensors(config)) {
     uint64_t numbers = 1;
     for (const int64_t size : tensor.shape) numbers *= static_cast<uint64_t>(size);
     parameters += numbers;
+    if (IsFrozen(trained, tensor.name)) frozen += numbers;
   }
   if (adapted) {
     const auto& names = spec.model().lora().targets();
     ASSIGN_OR_RETURN(const auto targets, LoraTargets(config, {names.begin(), names.end()}));
     for (const TensorShape& target : targets) {
+      if (IsFrozen(trained, target.name)) continue;
       adapters += spec.model().lora().rank() * static_cast<uint64_t>(target.shape[0] + target.shape[1]);
     }
   }
-  // float32: a weight, its gradient and two moments. With low-rank adaptation only the adapters have gradients and
-  // moments.
-  const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * parameters;
+  // float32: a weight, its gradient and two moments. What is frozen has only weights, and with low-rank adaptation all but the
+  // adapters.
+  const uint64_t weights = adapted ? 4 * parameters + 16 * adapters : 16 * (parameters - frozen) + 4 * frozen;
   return weights + spec.batch().keep_activations() + kCopiesOfEmbeddings * 4 * sequences * embedding_size;
 }
 

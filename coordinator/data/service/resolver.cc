@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
+#include "common/model/parts.h"
 #include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
@@ -232,6 +233,17 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
+// Parts that the specification freezes or gives rates of their own.
+absl::Status CheckParts(const JobSpec& spec, EncoderConfig config) {
+  const auto& model = spec.model();
+  config.frozen = {model.freeze().begin(), model.freeze().end()};
+  config.lora.rank = model.has_lora() ? model.lora().rank() : 0;
+  config.lora.targets = {model.lora().targets().begin(), model.lora().targets().end()};
+  RETURN_IF_ERROR(CheckFrozen(config));
+  if (!spec.optimizer().learning_rates().has_head() || HasHead(config)) return absl::OkStatus();
+  return Wrong("optimizer.learning_rates.head", "the model has nothing behind its layers. Leave it out.");
+}
+
 // The tokenizer's manifest is stored as a blob of its own, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -296,6 +308,7 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
     const auto& targets = request.spec().model().lora().targets();
     RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
   }
+  RETURN_IF_ERROR(CheckParts(request.spec(), *config));
   if (!preset) {
     if (!ExportsOnly(request.spec())) NoteOtherLength(request.spec(), given, *config, notes);
     resolved.set_architecture(config->architecture);

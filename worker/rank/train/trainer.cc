@@ -18,6 +18,7 @@
 #include "common/spec/stages.h"
 #include "common/status.h"
 #include "worker/rank/device/upload.h"
+#include "worker/rank/train/part_rates.h"
 #include "worker/rank/train/schedule.h"
 #include "worker/rank/train/step_tally.h"
 #include "worker/rank/train/text_of.h"
@@ -109,7 +110,8 @@ Trainer::Trainer(Encoder& encoder, Group& group, const Clock& clock, const Train
       optimizer_(encoder.parameters(), {.weight_decay = options.optimizer.weight_decay(),
                                         .beta1 = options.optimizer.beta1(),
                                         .beta2 = options.optimizer.beta2(),
-                                        .epsilon = options.optimizer.epsilon()}),
+                                        .epsilon = options.optimizer.epsilon()},
+                 RateGroupsOf(stages_.front().optimizer, encoder.parameters(), encoder.config().layers)),
       gradients_(encoder.parameters()),
       streams_(options.streams != nullptr ? options.streams
                                           : std::shared_ptr<Streams>(MakeStreams(encoder.options().device, clock))),
@@ -315,8 +317,11 @@ absl::Status Trainer::Update(StepReport& report) {
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
   const TrainingStage& stage = StageOf(report.step);
   if (report.step == stage.begin) optimizer_.Reset();  // does nothing in a job's first step
-  report.learning_rate = LearningRateAt(stage.optimizer, report.step - stage.begin, stage.steps);
-  optimizer_.Update(gradients_.views(), report.learning_rate, factor);
+  const uint64_t step = report.step - stage.begin;
+  report.learning_rate = LearningRateAt(stage.optimizer, step, stage.steps);
+  std::vector<double> rates = MaximaOf(stage.optimizer, encoder_.config().layers);
+  for (double& rate : rates) rate = LearningRateAt(stage.optimizer, rate, step, stage.steps);
+  optimizer_.Update(gradients_.views(), rates, factor);
   return absl::OkStatus();
 }
 
