@@ -132,6 +132,17 @@ TEST(JobFile, UnknownKeysAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profle: true\n").substr(0, 33), "job.yaml:10: profle: unknown key.");
 }
 
+TEST(JobFile, GradientAccumulationIsRefusedWithWhatToUseInstead) {
+  constexpr char kRemedy[] = "There is no gradient accumulation: its parts would not see each other's passages as negatives. Set "
+                             "batch.queries to the queries of a whole update.";
+  EXPECT_THAT(ErrorOf(std::string(kShort) + "batch: {queries: 8, gradient_accumulation_steps: 4}\n"),
+              ::testing::StartsWith(std::string("job.yaml:10: batch.gradient_accumulation_steps: unknown key. ") + kRemedy));
+  EXPECT_THAT(ErrorOf(std::string(kShort) + "accumulate: 4\n"),
+              ::testing::StartsWith(std::string("job.yaml:10: accumulate: unknown key. ") + kRemedy));
+  EXPECT_THAT(ErrorOf(kShort, {"optimizer.grad_accum_steps=4"}),
+              ::testing::StartsWith(std::string("--set optimizer.grad_accum_steps=4: optimizer.grad_accum_steps: unknown key. ") + kRemedy));
+}
+
 TEST(JobFile, AProfileIsCheckedAndLeftToTheCoordinator) {
   EXPECT_EQ(ErrorOf(std::string(kShort) + "profile: swif\n"),
             "job.yaml:10: profile: unknown profile \"swif\". Allowed: sentence-transformers, tevatron, flagembedding, swift, "

@@ -1,5 +1,6 @@
 """Job files and dicts become specifications by the rules of the command line."""
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -91,6 +92,16 @@ class JobFile(unittest.TestCase):
             with self.subTest(text):
                 self.assertEqual(self.refused(text), expected)
         self.assertIn("is not valid YAML", self.refused("name: [a\nb: c\n"))
+
+    def test_gradient_accumulation_is_refused_with_what_to_use_instead(self):
+        for job in ("batch: {gradient_accumulation_steps: 4}\n", "accumulate: 4\n", {"optimizer": {"grad-accum-steps": 2}}):
+            with self.subTest(job):
+                self.assertIn("unknown key. There is no gradient accumulation: ", self.refused(job))
+        source = (pathlib.Path(__file__).resolve().parents[3] / "common/spec/foreign_keys.cc").read_text()
+        found = "".join(re.findall(r'"([^"\n]*)"', source[source.index("kAccumulation ="):source.index("// Without")]))
+        self.assertEqual(found, _job_file._ACCUMULATION, "the same words as the command line's")
+        keys = source[source.index("kAccumulationKeys ="):source.index("}  // namespace")]
+        self.assertEqual(set(re.findall(r'"([a-z]+)"', keys)), _job_file._ACCUMULATION_KEYS)
 
     def test_stages_are_a_list_of_keys(self):
         spec = _job_file.parse("stages:\n  - {sources: [llm], epochs: 3}\n  - {steps: 40}\n").spec

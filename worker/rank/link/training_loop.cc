@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/status.h"
 #include "worker/rank/link/early_stop.h"
 #include "worker/rank/link/epoch_ledger.h"
@@ -50,8 +53,17 @@ absl::Status TrainingLoop::Run() {
 }
 
 std::string TrainingLoop::Note() const {
-  if (steps_without_negative_ == 0) return "";
-  return absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from");
+  std::vector<std::string> notes;
+  const TrainingCursor& cursor = parts_.cursor;
+  if (cursor.best_metric.has_value()) {
+    notes.push_back(absl::StrFormat("the export has the weights of step %d, the best by %s (%.4f)", cursor.best_step,
+                                    parts_.spec.evaluate().metric(), *cursor.best_metric));
+  }
+  if (steps_without_negative_ > 0) {
+    notes.push_back(
+        absl::StrCat(steps_without_negative_, " of the last ", steps_taken_, " steps had no negative to learn from"));
+  }
+  return absl::StrJoin(notes, "; ");
 }
 
 std::unique_ptr<BatchSource> TrainingLoop::StartBatches() const {

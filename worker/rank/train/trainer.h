@@ -63,7 +63,7 @@ absl::StatusOr<TrainerOptions> TrainerOptionsFrom(const muster::v1::JobSpec& spe
 // The stages of a job as a trainer takes them; empty: the job has none.
 std::vector<TrainingStage> TrainingStagesOf(const muster::v1::JobSpec& spec, const muster::v1::ResolvedJob& resolved);
 
-// Not thread-safe; encoder, group and clock must outlive it. The optimizer, the schedule and dropout begin anew with each
+// Not thread-safe; encoder, group and clock must outlive it. The optimizer, the schedule and dropout start over with each
 // stage, so that a stage trains as a job of its own does.
 class Trainer {
  public:
