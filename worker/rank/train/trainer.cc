@@ -316,7 +316,7 @@ absl::Status Trainer::Update(StepReport& report) {
   }
   const double factor = ClipFactor(report.gradient_norm, options_.optimizer.max_grad_norm());
   const TrainingStage& stage = StageOf(report.step);
-  if (report.step == stage.begin) optimizer_.Reset();  // does nothing in a job's first step
+  if (report.step == stage.begin && report.step > 0) optimizer_.Reset();
   const uint64_t step = report.step - stage.begin;
   report.learning_rate = LearningRateAt(stage.optimizer, step, stage.steps);
   std::vector<double> rates = MaximaOf(stage.optimizer, encoder_.config().layers);
