@@ -52,7 +52,8 @@ std::vector<std::string> FieldNames(const Descriptor& type) {
 // What is wrong with a key that the message does not have.
 std::string UnknownKey(const std::string& key, const Descriptor& type) {
   const std::string_view remedy = RemedyForKey(key);
-  return remedy.empty() ? absl::StrCat("unknown key.", Suggestion(key, FieldNames(type))) : absl::StrCat("unknown key. ", ToAbsl(remedy));
+  return remedy.empty() ? absl::StrCat("unknown key.", Suggestion(key, FieldNames(type)))
+                        : absl::StrCat("unknown key. ", ToAbsl(remedy));
 }
 
 std::vector<std::string> EnumWords(const EnumDescriptor& type) {

@@ -51,8 +51,8 @@ TEST(ModelParts, NamesAreReadAndOthersRefused) {
   EXPECT_EQ(ParsePart("layers.3")->first, 3);
   EXPECT_EQ(ParsePart("layers.3")->last, 3);
   EXPECT_EQ(ParsePart("layers.0-10")->last, 10);
-  for (const char* wrong : {"", "layer.3", "layers.", "layers.a", "layers.-1", "layers.3-", "layers.3-2", "layers.1-2-3", "Layers",
-                            "layers.99999999999999999999"}) {
+  for (const char* wrong : {"", "layer.3", "layers.", "layers.a", "layers.-1", "layers.3-", "layers.3-2", "layers.1-2-3",
+                            "Layers", "layers.99999999999999999999"}) {
     EXPECT_EQ(ParsePart(wrong).status().message(),
               std::string("\"") + wrong + "\" is no part of a model. Allowed: embeddings, layers, layers.3, layers.0-5, head.");
   }

@@ -57,7 +57,8 @@ absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::M
     if (field->is_repeated()) {
       if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;  // lists of words
       for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
-        RETURN_IF_ERROR(CheckEnumerations(absl::StrCat(name, "[", i, "]"), message.GetReflection()->GetRepeatedMessage(message, field, i)));
+        RETURN_IF_ERROR(
+            CheckEnumerations(absl::StrCat(name, "[", i, "]"), message.GetReflection()->GetRepeatedMessage(message, field, i)));
       }
       continue;
     }

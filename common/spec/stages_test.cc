@@ -54,7 +54,8 @@ ResolvedJob Resolved() {
 
 TEST(Stages, FollowEachOther) {
   const std::vector<Stage> stages = StagesOf(Resolved());
-  ASSERT_EQ(stages, (std::vector<Stage>{{.begin = 0, .end = 12, .steps_per_epoch = 4}, {.begin = 12, .end = 52, .steps_per_epoch = 7}}));
+  ASSERT_EQ(stages, (std::vector<Stage>{{.begin = 0, .end = 12, .steps_per_epoch = 4},
+                                        {.begin = 12, .end = 52, .steps_per_epoch = 7}}));
   EXPECT_EQ(StageAt(stages, 0), 0);
   EXPECT_EQ(StageAt(stages, 11), 0);
   EXPECT_EQ(StageAt(stages, 12), 1);
@@ -113,7 +114,8 @@ TEST(Stages, AreCheckedByTheirPlaceInTheList) {
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_duration()->set_steps(3); }),
             "duration: excludes stages, which have lengths of their own. Remove one of them.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->clear_steps(); }), "stages[1]: has no length. Give epochs or steps.");
-  EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->set_steps(0); }), "stages[1].steps: is 0. It must be from 1 to 1000000000.");
+  EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(1)->set_steps(0); }),
+            "stages[1].steps: is 0. It must be from 1 to 1000000000.");
   EXPECT_EQ(error([](JobSpec& s) { s.mutable_stages(0)->set_schedule(static_cast<muster::v1::Schedule>(9)); }),
             "stages[0].schedule: unknown value 9. Use a client of the server's version.");
   EXPECT_THAT(error([](JobSpec& s) {

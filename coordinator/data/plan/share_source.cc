@@ -196,7 +196,8 @@ class ShareSource::State {
   const Options options_;
   const Sequences sequences_;
   const JobPlan job_;
-  std::vector<QuerySum> epochs_;  // what every epoch of a stage must contain, from the dataset itself, so that a wrong plan is noticed
+  // By stage: what every epoch must contain, from the dataset itself, so that a wrong plan is noticed.
+  std::vector<QuerySum> epochs_;
   absl::Mutex mutex_;
   std::list<std::shared_ptr<Entry>> recent_ ABSL_GUARDED_BY(mutex_);  // the last used first
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -214,7 +215,8 @@ absl::StatusOr<std::shared_ptr<ShareSource>> ShareSource::Create(Options options
   ASSIGN_OR_RETURN(JobPlan job, MakeJobPlan(*options.train, spec, options.resolved));
   RETURN_IF_ERROR(CheckDigests(options));
   for (size_t i = 0; i < job.stages.size(); ++i) {
-    RETURN_IF_ERROR(CheckTrainingData(SpecOfStage(spec, i), ResolvedOfStage(options.resolved, i), job.inputs[i].queries.size()));
+    RETURN_IF_ERROR(
+        CheckTrainingData(SpecOfStage(spec, i), ResolvedOfStage(options.resolved, i), job.inputs[i].queries.size()));
   }
   ASSIGN_OR_RETURN(Sequences sequences, Sequences::Create(*options.tokens, spec.model(), options.resolved));
   for (PlanInputs& stage : job.inputs) {

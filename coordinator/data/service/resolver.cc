@@ -120,8 +120,9 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
 }
 
 // Of a job without stages, or of the job that trains as one of the stages.
-absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset, const JobSpec& spec,
-                                                       const JobSpec& given, std::vector<std::string>& notes) {
+absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset,
+                                                       const JobSpec& spec, const JobSpec& given,
+                                                       std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
   ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
   for (const std::string& source : spec.data().positives().sources()) {

@@ -30,7 +30,8 @@ AdamW::AdamW(std::span<const Parameter> parameters, const AdamWOptions& options,
     : options_(options), parameters_(parameters.begin(), parameters.end()), rate_groups_(std::move(rate_groups)) {
   const at::NoGradGuard no_grad;
   if (rate_groups_.empty()) rate_groups_.resize(parameters_.size());
-  TORCH_CHECK(rate_groups_.size() == parameters_.size(), rate_groups_.size(), " groups for ", parameters_.size(), " parameters");
+  TORCH_CHECK(rate_groups_.size() == parameters_.size(), rate_groups_.size(), " groups for ", parameters_.size(),
+              " parameters");
   // Two of each rate: with decay, and without.
   const size_t rates = parameters_.empty() ? 1 : *std::ranges::max_element(rate_groups_) + 1;
   groups_.resize(2 * rates);

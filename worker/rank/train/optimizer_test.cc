@@ -152,7 +152,9 @@ TEST(AdamW, ResetIsTheBeginning) {
   for (int step = 0; step < 3; ++step) optimizer.Update(reset.gradients, 0.01);
   optimizer.Reset();
   EXPECT_EQ(optimizer.step(), 0);
-  for (size_t i = 0; i < fresh.parameters.size(); ++i) fresh.parameters[i].value.detach().copy_(reset.parameters[i].value.detach());
+  for (size_t i = 0; i < fresh.parameters.size(); ++i) {
+    fresh.parameters[i].value.detach().copy_(reset.parameters[i].value.detach());
+  }
   AdamW other(fresh.parameters, kOptions);
   for (int step = 0; step < 3; ++step) {
     optimizer.Update(reset.gradients, 0.01);

@@ -12,8 +12,9 @@ using testing::ElementsAre;
 
 std::vector<Parameter> OneOfEachDepth() {
   std::vector<Parameter> parameters;
-  for (const char* name : {"embeddings.LayerNorm.bias", "encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.bias",
-                           "encoder.layer.2.output.dense.weight", "2_Dense.linear.weight"}) {
+  for (const char* name :
+       {"embeddings.LayerNorm.bias", "encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.bias",
+        "encoder.layer.2.output.dense.weight", "2_Dense.linear.weight"}) {
     parameters.push_back({name, at::Tensor()});
   }
   return parameters;

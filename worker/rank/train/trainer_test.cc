@@ -136,7 +136,8 @@ TEST(Trainer, ScoresThatOverflowAreNamedAsThat) {
 }
 
 // The weights after some steps on 2 ranks.
-std::vector<Parameter> WeightsAfterSteps(const EncoderConfig& config, const TrainerOptions& options, int64_t* gradient_numbers = nullptr) {
+std::vector<Parameter> WeightsAfterSteps(const EncoderConfig& config, const TrainerOptions& options,
+                                         int64_t* gradient_numbers = nullptr) {
   std::vector<Parameter> weights;
   const auto statuses = RunInProcessRanks(2, [&](Group& group) -> absl::Status {
     auto encoder = Encoder::Random(config, kWeightSeed);
