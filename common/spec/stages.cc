@@ -14,10 +14,15 @@ using muster::v1::StageSpec;
 std::vector<Stage> StagesOf(const ResolvedJob& resolved) {
   if (resolved.stages().empty()) return {{.end = resolved.total_steps(), .steps_per_epoch = resolved.steps_per_epoch()}};
   std::vector<Stage> stages;
-  uint64_t begin = 0;
+  uint64_t begin = 0, epochs = 0;
   for (const muster::v1::ResolvedStage& stage : resolved.stages()) {
-    stages.push_back({.begin = begin, .end = begin + stage.steps(), .steps_per_epoch = stage.steps_per_epoch()});
+    stages.push_back({.begin = begin,
+                      .end = begin + stage.steps(),
+                      .steps_per_epoch = stage.steps_per_epoch(),
+                      .epochs_before = epochs});
     begin = stages.back().end;
+    const uint64_t per_epoch = std::max<uint64_t>(1, stage.steps_per_epoch());
+    epochs += (stage.steps() + per_epoch - 1) / per_epoch;
   }
   return stages;
 }

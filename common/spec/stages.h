@@ -23,6 +23,7 @@ inline constexpr int kMaxStages = 16;
 struct Stage {
   uint64_t begin = 0, end = 0;  // steps of the job, from 0; `end` is the first that is not the stage's
   uint64_t steps_per_epoch = 0;
+  uint64_t epochs_before = 0;  // that the stages before began, so that epochs of a job can be told apart
   bool operator==(const Stage&) const = default;
 };
 // In their order; never empty. The last one ends with the job.

@@ -55,7 +55,7 @@ ResolvedJob Resolved() {
 TEST(Stages, FollowEachOther) {
   const std::vector<Stage> stages = StagesOf(Resolved());
   ASSERT_EQ(stages, (std::vector<Stage>{{.begin = 0, .end = 12, .steps_per_epoch = 4},
-                                        {.begin = 12, .end = 52, .steps_per_epoch = 7}}));
+                                        {.begin = 12, .end = 52, .steps_per_epoch = 7, .epochs_before = 3}}));
   EXPECT_EQ(StageAt(stages, 0), 0);
   EXPECT_EQ(StageAt(stages, 11), 0);
   EXPECT_EQ(StageAt(stages, 12), 1);
