@@ -3,7 +3,7 @@
 // be sizes (4GiB, 512MB). What `muster get` prints as a job's spec, in JSON or YAML, is a job file.
 //
 // Errors name file, line and field, what is allowed, and the nearest right name:
-//   job.yaml:7: loss.objective: unknown value "lse_pair". Allowed: jointlh, …, lsepair. Did you mean "lsepair"?
+//   job.yaml:7: loss.objective: unknown value "lse_pair". Allowed: jointlh, …, mean1lh. Did you mean "lsepair"?
 #pragma once
 
 #include <filesystem>

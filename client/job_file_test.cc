@@ -194,8 +194,7 @@ TEST(JobFile, ListsOfStagesAreReadAndCheckedByTheirPlace) {
 TEST(JobFile, UnknownValuesAreNamedWithLineAndNearest) {
   EXPECT_EQ(ErrorOf(Replaced(kShort, ": lsepair", ": lse_pair")),
             "job.yaml:8: loss.objective: unknown value \"lse_pair\". Allowed: default, jointlh, jointlh_sum, rand1lh, "
-            "summarglh, "
-            "lsepair. Did you mean \"lsepair\"?");
+            "summarglh, lsepair, mean1lh. Did you mean \"lsepair\"?");
 }
 
 TEST(JobFile, WrongTypesAreNamed) {

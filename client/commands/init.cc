@@ -35,7 +35,7 @@ std::string MinimalJobFile(const InitFlags& flags) {
   const bool of_a_job = absl::StartsWith(model, "job:");
   draft.Set("model.from", model, of_a_job ? "the model of this job; with @STEP, its checkpoint" : absl::StrCat("muster models push ", model, " DIR")).IgnoreError();
   draft.Set("data.train", data, absl::StrCat("muster data import ", data, " PATH")).IgnoreError();
-  draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair").IgnoreError();
+  draft.Set("loss.objective", "jointlh", "jointlh, jointlh_sum, rand1lh, summarglh, lsepair, mean1lh").IgnoreError();
   draft.Set("duration.epochs", "3", "or steps").IgnoreError();
   draft.Set("report.dataset", data, "measured before and after training, on split test").IgnoreError();
   return draft.Text();

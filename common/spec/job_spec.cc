@@ -206,6 +206,11 @@ absl::Status CheckResources(const JobSpec& spec) {
   return CheckReference("resources.queue", spec.resources().queue());
 }
 
+// Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
+bool NeedsTrainingAids(const JobSpec& spec) {
+  return spec.loss().objective() == muster::v1::OBJECTIVE_MEAN1LH;
+}
+
 }  // namespace
 
 namespace {
@@ -352,6 +357,7 @@ uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& reso
   if (!spec.stages().empty() || frozen || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay()) {
     return kTrainingAidsProtocol;
   }
+  if (NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }

@@ -290,6 +290,17 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedForRatesOrFreezingByPart) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), kTrainingAidsProtocol) << "of the job whose checkpoint is the model";
 }
 
+TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {
+  const auto needed = [](const std::function<void(muster::v1::LossSpec&)>& change) {
+    JobSpec spec = Good();
+    change(*spec.mutable_loss());
+    FillDefaults(spec);
+    return NeededProtocol(spec, {});
+  };
+  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_LSEPAIR); }), 0);
+  EXPECT_EQ(needed([](auto& loss) { loss.set_objective(muster::v1::OBJECTIVE_MEAN1LH); }), kTrainingAidsProtocol);
+}
+
 TEST(NeededProtocol, AnOldAgentIsNotAskedForAMetricThatItDoesNotKnow) {
   const auto needed = [](const char* metric) {
     JobSpec spec = Good();

@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
   app.add_option("--positives", options.size.positives, "a row")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--ignored", options.size.ignored, "a row")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--objective", options.objective)
-      ->check(CLI::IsMember({"rand1lh", "jointlh", "jointlh_sum", "summarglh", "lsepair"}))
+      ->check(CLI::IsMember({"rand1lh", "jointlh", "jointlh_sum", "summarglh", "lsepair", "mean1lh"}))
       ->capture_default_str();
   app.add_option("--repeats", options.repeats, "turns of each form")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("--tile-rows", options.tile_rows)->check(CLI::PositiveNumber)->capture_default_str();

@@ -30,6 +30,7 @@ at::Tensor RowLosses(muster::v1::Objective objective, const at::Tensor& positive
   const at::Tensor mean = positives.mean(1);
   switch (objective) {
     case OBJECTIVE_RAND1LH:
+    case OBJECTIVE_MEAN1LH:  // without grades
       return at::softplus(negative_lse.unsqueeze(1) - positives).mean(1);
     case OBJECTIVE_SUMMARGLH:
       return at::softplus(negative_lse - at::logsumexp(positives, 1));
@@ -37,9 +38,13 @@ at::Tensor RowLosses(muster::v1::Objective objective, const at::Tensor& positive
       return at::softplus(negative_lse + at::logsumexp(-positives, 1));
     case OBJECTIVE_JOINTLH_SUM:
       return (at::logaddexp(negative_lse, at::logsumexp(positives, 1)) - mean) * positives.size(1);
-    default:
-      return at::logaddexp(negative_lse, at::logsumexp(positives, 1)) - mean;
+    case OBJECTIVE_UNSPECIFIED:
+    case OBJECTIVE_JOINTLH:
+    case Objective_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case Objective_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
+  return at::logaddexp(negative_lse, at::logsumexp(positives, 1)) - mean;
 }
 
 }  // namespace

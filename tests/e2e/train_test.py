@@ -89,7 +89,7 @@ class Train(TopicsCase):
         return answer
 
     def test_every_objective_trains(self):
-        for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair"):
+        for objective in ("jointlh", "jointlh_sum", "rand1lh", "summarglh", "lsepair", "mean1lh"):
             with self.subTest(objective):
                 rate = 3e-4 if objective == "jointlh_sum" else 1e-3
                 job = topics_job("objective-" + objective.replace("_", "-"), loss={"objective": objective},

@@ -129,7 +129,7 @@ void RunLossPart(Session& session) {
   for (const auto& [name, type] : kTypes) {
     for (const Objective objective :
          {muster::v1::OBJECTIVE_JOINTLH, muster::v1::OBJECTIVE_JOINTLH_SUM, muster::v1::OBJECTIVE_RAND1LH,
-          muster::v1::OBJECTIVE_SUMMARGLH, muster::v1::OBJECTIVE_LSEPAIR}) {
+          muster::v1::OBJECTIVE_SUMMARGLH, muster::v1::OBJECTIVE_LSEPAIR, muster::v1::OBJECTIVE_MEAN1LH}) {
       const std::string word = absl::AsciiStrToLower(absl::StripPrefix(Objective_Name(objective), "OBJECTIVE_"));
       session.Test(absl::StrCat("loss.", name, ".", word),
                    [&](Figures& figures) { return CompareLoss(session, objective, type, figures); });

@@ -15,7 +15,7 @@ namespace {
 using namespace muster::v1;  // NOLINT: the specification's values
 
 constexpr Objective kObjectives[] = {OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH,
-                                     OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR};
+                                     OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH};
 
 // Own gradients against the reference; both are of the global batch.
 absl::Status CompareStep(Objective objective, Group& group, at::Device device, Figures& figures) {

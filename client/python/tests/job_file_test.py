@@ -70,7 +70,7 @@ class JobFile(unittest.TestCase):
     def test_errors_name_line_field_what_is_allowed_and_the_nearest_name(self):
         for text, expected in (
             ("name: a\nloss:\n  objective: lse_pair\n",
-             'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair. '
+             'job:3: loss.objective: unknown value "lse_pair". Allowed: default, jointlh, jointlh_sum, rand1lh, summarglh, lsepair, mean1lh. '
              'Did you mean "lsepair"?'),
             ("name: a\nlos: {}\n", "job:2: los: unknown key. Allowed: name, model, data, loss, batch, optimizer, duration, evaluate, "
              'report, resources, checkpoint, seed, precision, profile, trace_steps, stages. Did you mean "loss"?'),

@@ -25,7 +25,8 @@ using Json = nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-const char kShared[] = MUSTER_SOURCE_DIR "/../shared/reference/loss_cases.json";
+constexpr const char* kShared[] = {MUSTER_SOURCE_DIR "/../shared/reference/loss_cases.json",
+                                   MUSTER_SOURCE_DIR "/../shared/reference/mean1lh_cases.json"};
 
 Json CaseFrom(const std::string& name, const DenseBatch& batch) {
   const DenseResult expected = EvaluateDense(batch);
@@ -90,11 +91,13 @@ void ExpectMet(const std::string& file, const LossCaseOptions& options, double f
   std::printf("%zu cases, largest difference %.2e\n", outcomes->size(), largest);
 }
 
-TEST_P(LossCases, OfTheSharedFileAreMet) {
-  if (!std::filesystem::exists(kShared)) GTEST_SKIP() << "left out: " << kShared << " is absent";
+TEST_P(LossCases, OfTheSharedFilesAreMet) {
   const auto [world, rows, columns] = GetParam();
-  ExpectMet(kShared, {.world_size = world, .tile_rows = rows, .tile_columns = columns}, 0);
-  ExpectMet(kShared, {.world_size = world, .tile_rows = rows, .tile_columns = columns, .kept_bytes = 0}, 0);
+  for (const char* const file : kShared) {
+    if (!std::filesystem::exists(file)) GTEST_SKIP() << "left out: " << file << " is absent";
+    ExpectMet(file, {.world_size = world, .tile_rows = rows, .tile_columns = columns}, 0);
+    ExpectMet(file, {.world_size = world, .tile_rows = rows, .tile_columns = columns, .kept_bytes = 0}, 0);
+  }
 }
 
 TEST_P(LossCases, OfADenseReferenceAreMet) {
@@ -137,7 +140,7 @@ Json OneCase() {
 TEST(LossCasesProgram, ExitsWithZeroWhereAllCasesAreMet) {
   const auto [code, output] = RunProgram("--world-size 3 --tile-rows 2 --tile-columns 3 " + Written(OwnCases()));
   EXPECT_EQ(code, 0) << output;
-  EXPECT_THAT(output, HasSubstr("20 cases, 0 failed"));
+  EXPECT_THAT(output, HasSubstr("24 cases, 0 failed"));
 }
 
 TEST(LossCasesProgram, FailsOnAnyWrongExpectation) {

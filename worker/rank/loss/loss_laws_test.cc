@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/norm.h>
+#include <ATen/ops/zeros_like.h>
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <string_view>
 
@@ -212,6 +214,58 @@ DenseBatch Large(uint64_t seed) {
     batch.ignored.push_back({row + 1, row + 300});
   }
   return batch;
+}
+
+// The average of rand1lh over all draws. Of a row's draws each has the same share, whatever the other rows draw, so draw k
+// takes positive k of each row that has one.
+LossResult AverageOverDraws(const DenseBatch& batch, at::ScalarType type) {
+  const LossInput whole = InputFrom(batch, type);
+  LossResult sum{.d_queries = at::zeros_like(whole.queries, at::kDouble),
+                 .d_passages = at::zeros_like(whole.passages, at::kDouble)};
+  size_t most = 0;
+  for (const auto& columns : batch.positives) most = std::max(most, columns.size());
+  for (size_t draw = 0; draw < most; ++draw) {
+    DenseBatch drawn = batch;
+    drawn.objective = v1::OBJECTIVE_RAND1LH;
+    drawn.weights.assign(batch.queries.size(), 0);
+    for (size_t row = 0; row < batch.queries.size(); ++row) {
+      const std::vector<int64_t>& positives = batch.positives[row];
+      drawn.positives[row].clear();
+      if (draw >= positives.size()) continue;
+      drawn.positives[row] = {positives[draw]};
+      drawn.weights[row] = (batch.weights.empty() ? 1 : batch.weights[row]) / static_cast<double>(positives.size());
+      for (const int64_t column : positives) {
+        if (column != positives[draw]) drawn.ignored[row].push_back(column);
+      }
+    }
+    LossInput input = InputFrom(drawn, type);
+    input.total_weight = whole.total_weight;
+    const LossResult part = EvaluateLoss(input);
+    sum.loss_sum += part.loss_sum;
+    sum.d_queries += part.d_queries;
+    sum.d_passages += part.d_passages;
+  }
+  return sum;
+}
+
+RC_GTEST_PROP(LossLaws, Mean1LhIsTheAverageOfRand1LhOverAllDraws, ()) {
+  DenseBatch batch = AnyBatch(v1::OBJECTIVE_MEAN1LH);
+  batch.grades.clear();
+  const LossResult mean = EvaluateLoss(InputFrom(batch, at::kDouble)), average = AverageOverDraws(batch, at::kDouble);
+  RC_ASSERT(std::abs(mean.loss_sum - average.loss_sum) < 1e-12 * (1 + average.loss_sum));
+  RC_ASSERT(LargestDifference(mean.d_queries, average.d_queries) < 1e-11);
+  RC_ASSERT(LargestDifference(mean.d_passages, average.d_passages) < 1e-11);
+}
+
+TEST(LossLaws, Mean1LhIsTheAverageOfRand1LhOverAllDrawsInFloat32) {
+  DenseBatch batch = Large(11);
+  batch.objective = v1::OBJECTIVE_MEAN1LH;
+  const LossResult mean = EvaluateLoss(InputFrom(batch, at::kFloat)), average = AverageOverDraws(batch, at::kFloat);
+  const double queries = LargestDifference(mean.d_queries, average.d_queries),
+               passages = LargestDifference(mean.d_passages, average.d_passages);
+  std::printf("largest difference %.1e of d_queries, %.1e of d_passages\n", queries, passages);
+  EXPECT_LE(queries, 1e-6);
+  EXPECT_LE(passages, 1e-6);
 }
 
 // Enough rows and columns that several threads share each product and each pass.

@@ -15,7 +15,7 @@ namespace {
 using namespace muster::v1;  // NOLINT: the enumeration's values
 
 constexpr Objective kAll[] = {OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH, OBJECTIVE_SUMMARGLH,
-                              OBJECTIVE_LSEPAIR};
+                              OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH};
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 struct Row {
@@ -140,9 +140,23 @@ TEST(LossRow, Rand1LhOverItsChoicesIsTheMeanOfSingles) {
   EXPECT_NEAR(mean, (Softplus(-0.5) + Softplus(2.5) + Softplus(-2.5)) / 3, 1e-12);
 }
 
+TEST(LossRow, GradesAreTheProbabilitiesOfMean1Lh) {
+  const std::vector<double> s = {1, -2, 3}, grades = {1, 3, 4};
+  const Row mean = Evaluate(OBJECTIVE_MEAN1LH, s, 0.5, grades);
+  double loss = 0, push = 0;
+  for (size_t p = 0; p < s.size(); ++p) {
+    const Row single = Evaluate(OBJECTIVE_RAND1LH, {s[p]}, 0.5);
+    loss += single.out.loss * grades[p] / 8;
+    push += single.out.push * grades[p] / 8;
+    EXPECT_NEAR(mean.d[p], single.d[0] * grades[p] / 8, 1e-12);
+  }
+  EXPECT_NEAR(mean.out.loss, loss, 1e-12);
+  EXPECT_NEAR(mean.out.push, push, 1e-12);
+}
+
 TEST(LossRow, WithoutNegativesOnlyJointLhHasALoss) {
   const std::vector<double> s = {1, -2, 3};
-  for (const Objective objective : {OBJECTIVE_RAND1LH, OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR}) {
+  for (const Objective objective : {OBJECTIVE_RAND1LH, OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH}) {
     const Row row = Evaluate(objective, s, kNone);
     EXPECT_EQ(row.out.loss, 0);
     EXPECT_EQ(row.out.push, 0);

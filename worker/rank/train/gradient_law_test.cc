@@ -120,7 +120,7 @@ TEST_P(GradientLaw, HoldsForMatryoshkaSizes) {
 
 INSTANTIATE_TEST_SUITE_P(Objectives, GradientLaw,
                          testing::Values(OBJECTIVE_JOINTLH, OBJECTIVE_JOINTLH_SUM, OBJECTIVE_RAND1LH,
-                                         OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR),
+                                         OBJECTIVE_SUMMARGLH, OBJECTIVE_LSEPAIR, OBJECTIVE_MEAN1LH),
                          [](const auto& info) { return Objective_Name(info.param); });
 
 // 5 sequences on 8 ranks: three encode nothing, and hold the same gradient.

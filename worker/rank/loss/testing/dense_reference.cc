@@ -49,12 +49,13 @@ double Evaluate(Objective objective, ScoredRow& row) {
     for (const int64_t n : row.negatives) row.d[n] = c * std::exp(row.scores[n] - a);
   };
   double loss = 0;
-  if (objective == OBJECTIVE_RAND1LH) {
+  if (objective == OBJECTIVE_RAND1LH || objective == OBJECTIVE_MEAN1LH) {
     double c = 0;
     for (size_t i = 0; i < sp.size(); ++i) {
-      loss += Softplus(a - sp[i]) / m;
-      c += Sigma(a - sp[i]) / m;
-      row.d[row.positives[i]] = -Sigma(a - sp[i]) / m;
+      const double part = objective == OBJECTIVE_RAND1LH ? 1 / m : share[i];
+      loss += part * Softplus(a - sp[i]);
+      c += part * Sigma(a - sp[i]);
+      row.d[row.positives[i]] = -part * Sigma(a - sp[i]);
     }
     push(c);
   } else if (objective == OBJECTIVE_JOINTLH || objective == OBJECTIVE_JOINTLH_SUM) {

@@ -50,8 +50,11 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
   }
   const at::Tensor a = at::logsumexp(Stack(negatives), 0);
   const at::Tensor z = at::logsumexp(at::cat({Stack(s), Stack(negatives)}), 0);
-  at::Tensor mean = at::zeros({}, at::kDouble);
-  for (size_t p = 0; p < s.size(); ++p) mean = mean + s[p] * shares[p];
+  at::Tensor mean = at::zeros({}, at::kDouble), mean_of_singles = at::zeros({}, at::kDouble);
+  for (size_t p = 0; p < s.size(); ++p) {
+    mean = mean + s[p] * shares[p];
+    mean_of_singles = mean_of_singles + at::softplus(a - s[p], 1, 1e9) * shares[p];
+  }
   switch (objective) {
     case OBJECTIVE_UNSPECIFIED:
     case OBJECTIVE_JOINTLH:
@@ -62,9 +65,16 @@ at::Tensor DenseRow(Objective objective, const at::Tensor& scores, const Problem
       return at::softplus(a - at::logsumexp(Stack(s) + Stack(logs), 0), 1, 1e9);
     case OBJECTIVE_LSEPAIR:
       return at::softplus(a + at::logsumexp(Stack(logs) - Stack(s), 0), 1, 1e9);
-    default:  // rand1lh: the one that was drawn
+    case OBJECTIVE_RAND1LH:  // the one that was drawn
       return at::softplus(a - s[0], 1, 1e9);
+    case OBJECTIVE_MEAN1LH:
+      return mean_of_singles;
+    case Objective_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case Objective_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
+  TORCH_CHECK(false, "unknown objective ", static_cast<int>(objective));
+  return {};
 }
 
 absl::StatusOr<at::Tensor> EncodeEach(Encoder& encoder, const Problem& problem, const Dropout& dropout) {
