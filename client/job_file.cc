@@ -21,8 +21,10 @@
 #include "client/words.h"
 #include "common/nearest_name.h"
 #include "common/files.h"
+#include "common/spec/foreign_keys.h"
 #include "common/spec/job_spec.h"
 #include "common/status.h"
+#include "common/view.h"
 
 namespace muster {
 namespace {
@@ -45,6 +47,13 @@ std::vector<std::string> FieldNames(const Descriptor& type) {
   std::vector<std::string> names;
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return names;
+}
+
+// What is wrong with a key that the message does not have.
+std::string UnknownKey(const std::string& key, const Descriptor& type) {
+  const std::string_view remedy = RemedyForKey(key);
+  return remedy.empty() ? absl::StrCat("unknown key.", Suggestion(key, FieldNames(type)))
+                        : absl::StrCat("unknown key. ", ToAbsl(remedy));
 }
 
 std::vector<std::string> EnumWords(const EnumDescriptor& type) {
@@ -104,8 +113,7 @@ class Reader {
       const std::string key = entry.first.Scalar();
       const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(key);
       if (field == nullptr) {
-        return Wrong(entry.first, Join(path, key),
-                     absl::StrCat("unknown key.", Suggestion(key, FieldNames(*message.GetDescriptor()))));
+        return Wrong(entry.first, Join(path, key), UnknownKey(key, *message.GetDescriptor()));
       }
       if (!seen.insert(key).second) return Wrong(entry.first, Join(path, key), "is given twice. Remove one.");
       if (const auto* oneof = field->real_containing_oneof(); oneof != nullptr) {
@@ -128,8 +136,11 @@ class Reader {
     if (node.IsNull()) return absl::OkStatus();
     if (field.is_repeated()) {
       if (!node.IsSequence()) return Wrong(node, path, "must be a list, such as [a, b].");
+      const bool of_messages = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+      size_t index = 0;
       for (const YAML::Node& item : node) {
-        RETURN_IF_ERROR(AddItem(item, path, field, message));
+        RETURN_IF_ERROR(of_messages ? AddMessage(item, absl::StrCat(path, "[", index++, "]"), field, message)
+                                    : AddItem(item, path, field, message));
       }
       return absl::OkStatus();
     }
@@ -147,6 +158,12 @@ class Reader {
   absl::Status Wrong(const YAML::Node& node, const std::string& path, const std::string& what) const {
     return absl::InvalidArgumentError(
         absl::StrCat(PlaceOf(node), ": ", path.empty() ? "" : absl::StrCat(path, ": "), what));
+  }
+
+  absl::Status AddMessage(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
+                          Message& message) {
+    places_[path] = PlaceOf(item);
+    return ReadMessage(item, path, *message.GetReflection()->AddMessage(&message, &field));
   }
 
   absl::Status AddItem(const YAML::Node& item, const std::string& path, const FieldDescriptor& field,
@@ -290,8 +307,8 @@ absl::Status ApplyOverride(const std::string& text, JobSpec& spec, Places& place
     path = Join(path, names[i]);
     const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(names[i]);
     if (field == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": ", path, ": unknown key.",
-                                                     Suggestion(names[i], FieldNames(*message->GetDescriptor()))));
+      return absl::InvalidArgumentError(
+          absl::StrCat(place, ": ", path, ": ", UnknownKey(names[i], *message->GetDescriptor())));
     }
     if (i + 1 == names.size()) {
       places[path] = place;

@@ -11,10 +11,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/files.h"
+#include "common/model/parts.h"
 #include "common/retrieval/metric_name.h"
 #include "common/spec/job_source.h"
 #include "common/spec/number_ranges.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/version.h"
 
@@ -52,7 +54,14 @@ absl::Status CheckEnumerations(absl::string_view path, const google::protobuf::M
   message.GetReflection()->ListFields(message, &fields);
   for (const FieldDescriptor* field : fields) {
     const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
-    if (field->is_repeated()) continue;  // lists of words
+    if (field->is_repeated()) {
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;  // lists of words
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        RETURN_IF_ERROR(
+            CheckEnumerations(absl::StrCat(name, "[", i, "]"), message.GetReflection()->GetRepeatedMessage(message, field, i)));
+      }
+      continue;
+    }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(CheckEnumerations(name, message.GetReflection()->GetMessage(message, field)));
     } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
@@ -85,6 +94,9 @@ absl::Status CheckModel(const muster::v1::ModelSpec& model) {
     RETURN_IF_ERROR(CheckReference("model.from", model.from()));
   }
   if (!model.tokenizer().empty()) RETURN_IF_ERROR(CheckReference("model.tokenizer", model.tokenizer()));
+  for (const std::string& part : model.freeze()) {
+    if (const auto parsed = ParsePart(part); !parsed.ok()) return Wrong("model.freeze", parsed.status().message());
+  }
   return absl::OkStatus();
 }
 
@@ -143,6 +155,7 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
       {"prompts.passage", model.prompts().has_passage()},
       {"include_prompt", model.has_include_prompt()},
       {"lora", model.has_lora()},
+      {"freeze", !model.freeze().empty()},
   };
   for (const auto& [field, set] : fields) {
     if (!set) continue;
@@ -202,7 +215,8 @@ absl::Status CheckResources(const JobSpec& spec) {
 // Whether the job has a setting of training that ranks below kTrainingAidsProtocol would leave out.
 bool NeedsTrainingAids(const JobSpec& spec) {
   const muster::v1::LossSpec& loss = spec.loss();
-  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill();
+  return loss.objective() == muster::v1::OBJECTIVE_MEAN1LH || loss.has_false_negatives() || loss.has_distill() ||
+         !spec.stages().empty() || spec.optimizer().has_learning_rates() || spec.optimizer().has_layer_decay();
 }
 
 }  // namespace
@@ -278,6 +292,8 @@ void FillDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(optimizer, beta1, 0.9);
   MUSTER_DEFAULT(optimizer, beta2, 0.999);
   MUSTER_DEFAULT(optimizer, epsilon, 1e-8);
+  if (optimizer.layer_decay() == 1) optimizer.clear_layer_decay();
+  FillStages(spec);
 
   if (spec.has_evaluate()) {
     auto& evaluate = *spec.mutable_evaluate();
@@ -317,9 +333,10 @@ absl::Status ValidateJobSpec(const JobSpec& spec) {
   RETURN_IF_ERROR(CheckReference("name", spec.name()));
   RETURN_IF_ERROR(CheckProfile(spec));
   RETURN_IF_ERROR(CheckModel(spec.model()));
-  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET) {
+  if (spec.duration().length_case() == muster::v1::DurationSpec::LENGTH_NOT_SET && spec.stages().empty()) {
     return Wrong("duration", "is missing. Give duration.epochs or duration.steps.");
   }
+  RETURN_IF_ERROR(CheckStages(spec));
   RETURN_IF_ERROR(CheckLoss(spec.loss()));
   RETURN_IF_ERROR(CheckData(spec));
   RETURN_IF_ERROR(CheckBatch(spec));
@@ -342,8 +359,18 @@ absl::Status CheckMatryoshka(const muster::v1::LossSpec& loss, uint32_t embeddin
                             " would not be trained. Add ", embedding_size, "."));
 }
 
+namespace {
+
+// Of a checkpoint that is the model, or of one on which it is built.
+bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
+  return !checkpoint.model().freeze().empty() || (checkpoint.has_base() && AnyIsFrozen(checkpoint.base()));
+}
+
+}  // namespace
+
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
-  if (NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
+  const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
+  if (frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }

@@ -153,6 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"model.hidden_dropout", [](JobSpec& s) { s.mutable_model()->set_hidden_dropout(1); }},
         Broken{"model.attention_dropout", [](JobSpec& s) { s.mutable_model()->set_attention_dropout(-0.1f); }},
         Broken{"model.max_length.query", [](JobSpec& s) { s.mutable_model()->mutable_max_length()->set_query(2); }},
+        Broken{"model.freeze", [](JobSpec& s) { s.mutable_model()->add_freeze("layers.5-2"); }},
         Broken{"data.train", [](JobSpec& s) { s.mutable_data()->clear_train(); }},
         Broken{"data.negatives.choose",
                [](JobSpec& s) { s.mutable_data()->mutable_negatives()->set_choose(muster::v1::CHOOSE_TOP_GRADED); }},
@@ -190,6 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"batch.micro_batch_tokens", [](JobSpec& s) { s.mutable_batch()->set_micro_batch_tokens(255); }},
         Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(-1); }},
         Broken{"optimizer.learning_rate", [](JobSpec& s) { s.mutable_optimizer()->set_learning_rate(0.0 / 0.0); }},
+        Broken{"optimizer.layer_decay", [](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(1.1); }},
+        Broken{"optimizer.learning_rates.head", [](JobSpec& s) { s.mutable_optimizer()->mutable_learning_rates()->set_head(-1); }},
         Broken{"optimizer.beta1", [](JobSpec& s) { s.mutable_optimizer()->set_beta1(1); }},
         Broken{"duration", [](JobSpec& s) { s.clear_duration(); }},
         Broken{"duration.epochs", [](JobSpec& s) { s.mutable_duration()->set_epochs(0); }},
@@ -294,6 +297,22 @@ TEST(NeededProtocol, AnOldAgentIsNotAskedToMakeAModelOfACheckpoint) {
   EXPECT_EQ(NeededProtocol(Good(), resolved), 0);
   resolved.mutable_model_checkpoint()->set_step(20);
   EXPECT_EQ(NeededProtocol(Good(), resolved), kModelCheckpointProtocol);
+}
+
+TEST(NeededProtocol, AnOldAgentIsNotAskedForRatesOrFreezingByPart) {
+  const auto needed = [](const std::function<void(JobSpec&)>& change) {
+    JobSpec spec = Good();
+    change(spec);
+    FillDefaults(spec);
+    return NeededProtocol(spec, {});
+  };
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_model()->add_freeze("embeddings"); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->mutable_learning_rates()->set_layers(0); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(0.9); }), kTrainingAidsProtocol);
+  EXPECT_EQ(needed([](JobSpec& s) { s.mutable_optimizer()->set_layer_decay(1); }), 0) << "no decay";
+  muster::v1::ResolvedJob resolved;
+  resolved.mutable_model_checkpoint()->mutable_base()->mutable_model()->add_freeze("head");
+  EXPECT_EQ(NeededProtocol(Good(), resolved), kTrainingAidsProtocol) << "of the job whose checkpoint is the model";
 }
 
 TEST(NeededProtocol, AnOldAgentIsNotAskedForALossThatItDoesNotKnow) {

@@ -63,6 +63,9 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
     return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
   }
+  if (resolution.resolved.stages_size() != filled.stages_size()) {
+    return absl::UnimplementedError("stages: the data server is of an older version, and knows no stages. Upgrade it.");
+  }
   return resolution;
 }
 

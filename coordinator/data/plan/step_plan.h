@@ -37,6 +37,7 @@ constexpr uint64_t StepsPerEpoch(uint64_t queries, uint64_t batch) { return (que
 // positives and then its negatives). Edges as CSR over the rows; a column without an edge to a row is its negative.
 struct StepPlan {
   uint64_t step = 0, epoch = 0;
+  uint32_t stage = 0;  // of the job; the digest is that of the plan as the stage's own
   bool epoch_end = false;
   std::vector<uint32_t> queries;   // row → query of the dataset
   std::vector<uint32_t> passages;  // column → passage of the dataset

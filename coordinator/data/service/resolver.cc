@@ -9,9 +9,11 @@
 #include "common/digest.h"
 #include "common/model/families/family.h"
 #include "common/model/hf_config.h"
+#include "common/model/parts.h"
 #include "common/spec/job_source.h"
 #include "common/spec/job_spec.h"
 #include "common/spec/profiles.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "common/view.h"
 #include "coordinator/data/blob/model_files.h"
@@ -148,10 +150,11 @@ absl::StatusOr<std::shared_ptr<const TrainingFacts>> FactsOf(DataStores& stores,
   return stores.facts.Get(key, walk, [] { return absl::OkStatus(); });
 }
 
-absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
-                             std::vector<std::string>& notes) {
+// Of a job without stages, or of the job that trains as one of the stages.
+absl::StatusOr<muster::v1::ResolvedStage> ResolveStage(DataStores& stores, std::shared_ptr<const Dataset> dataset,
+                                                       const JobSpec& spec, const JobSpec& given,
+                                                       std::vector<std::string>& notes) {
   const std::string& name = spec.data().train();
-  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, name, "data.train"));
   ASSIGN_OR_RETURN(const uint32_t split, SplitIndex(*dataset, name, spec.data().split(), "data.split"));
   for (const std::string& source : spec.data().positives().sources()) {
     const auto& sources = dataset->sources();
@@ -162,13 +165,32 @@ absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobS
   }
   ASSIGN_OR_RETURN(const auto facts, FactsOf(stores, dataset, split, spec, given));
   notes.insert(notes.end(), facts->notes.begin(), facts->notes.end());
-  const uint64_t queries = facts->queries;
-  const uint64_t batch = std::max<uint64_t>(1, spec.batch().queries());
+  muster::v1::ResolvedStage stage;
+  stage.set_train_queries(facts->queries);
+  stage.set_steps_per_epoch(StepsPerEpoch(facts->queries, std::max<uint64_t>(1, spec.batch().queries())));
+  stage.set_steps(spec.duration().has_steps() ? spec.duration().steps() : stage.steps_per_epoch() * spec.duration().epochs());
+  return stage;
+}
+
+absl::Status ResolveTraining(DataStores& stores, const JobSpec& spec, const JobSpec& given, ResolvedJob& resolved,
+                             std::vector<std::string>& notes) {
+  ASSIGN_OR_RETURN(const auto dataset, OpenByName(stores, spec.data().train(), "data.train"));
   resolved.set_train_dataset(dataset->digest());
-  resolved.set_train_queries(queries);
-  resolved.set_steps_per_epoch((queries + batch - 1) / batch);
-  resolved.set_total_steps(spec.duration().has_steps() ? spec.duration().steps()
-                                                       : resolved.steps_per_epoch() * spec.duration().epochs());
+  uint64_t steps = 0;
+  for (int i = 0; i < std::max(1, spec.stages_size()); ++i) {
+    const std::string context = spec.stages().empty() ? "" : absl::StrCat("stages[", i, "]");
+    std::vector<std::string> own_notes;
+    const auto stage = ResolveStage(stores, dataset, SpecOfStage(spec, i), given, own_notes);
+    if (!stage.ok()) return context.empty() ? stage.status() : WithContext(stage.status(), context);
+    for (const std::string& note : own_notes) notes.push_back(absl::StrCat(context, context.empty() ? "" : ": ", note));
+    if (i == 0) {
+      resolved.set_train_queries(stage->train_queries());
+      resolved.set_steps_per_epoch(stage->steps_per_epoch());
+    }
+    if (!context.empty()) *resolved.add_stages() = *stage;
+    steps += stage->steps();
+  }
+  resolved.set_total_steps(steps);
   return absl::OkStatus();
 }
 
@@ -243,6 +265,17 @@ absl::Status CheckLengths(const JobSpec& spec, const EncoderConfig& config) {
   return check("model.max_length.passage", lengths.passage());
 }
 
+// Parts that the specification freezes or gives rates of their own.
+absl::Status CheckParts(const JobSpec& spec, EncoderConfig config) {
+  const auto& model = spec.model();
+  config.frozen = {model.freeze().begin(), model.freeze().end()};
+  config.lora.rank = model.has_lora() ? model.lora().rank() : 0;
+  config.lora.targets = {model.lora().targets().begin(), model.lora().targets().end()};
+  RETURN_IF_ERROR(CheckFrozen(config));
+  if (!spec.optimizer().learning_rates().has_head() || HasHead(config)) return absl::OkStatus();
+  return Wrong("optimizer.learning_rates.head", "the model has nothing behind its layers. Leave it out.");
+}
+
 // The tokenizer's manifest is stored as a separate blob, because ranks read it when they write the export.
 absl::StatusOr<std::string> StoreManifest(DataStores& stores, const FileManifest& files) {
   ASSIGN_OR_RETURN(const NamedManifest manifest, CanonicalManifest(files));
@@ -307,6 +340,7 @@ absl::Status ResolveModel(DataStores& stores, const muster::internal::v1::Resolv
     const auto& targets = request.spec().model().lora().targets();
     RETURN_IF_ERROR(LoraTargets(*config, {targets.begin(), targets.end()}).status());
   }
+  RETURN_IF_ERROR(CheckParts(request.spec(), *config));
   if (!preset) {
     if (!ExportsOnly(request.spec())) NoteOtherLength(request.spec(), given, *config, notes);
     resolved.set_architecture(config->architecture);

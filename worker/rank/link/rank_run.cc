@@ -41,7 +41,7 @@ absl::Status EvaluateBeforeTraining(RankParts& parts) {
 absl::Status Export(RankParts& parts, const std::optional<Evaluation>& trained) {
   parts.progress.Activity("exporting");
   const std::optional<muster::internal::v1::StoppedEarly> stopped =
-      EarlyStopOf(parts.spec, parts.cursor, parts.TotalSteps());
+      EarlyStopOf(parts.spec, parts.stages, parts.cursor);
   ASSIGN_OR_RETURN(const std::string manifest,
                    ExportModel(parts.config, *parts.encoder, parts.tokenizer, parts.cursor.untrained, trained, stopped,
                                *parts.blobs));

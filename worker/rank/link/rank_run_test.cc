@@ -122,6 +122,8 @@ TEST_F(RunRankTest, SaysWhenAndWhyItStoppedEarly) {
   config_.mutable_spec()->mutable_evaluate()->mutable_early_stop()->set_patience(1);
   for (const Ended& ended : Run(config_, 2)) {
     EXPECT_EQ(ended.result.cause(), muster::internal::v1::EXIT_CAUSE_SUCCESS) << ended.result.message();
+    EXPECT_THAT(ended.result.message(),
+                testing::MatchesRegex("the export has the weights of step 2, the best by mrr@5 \\([01]\\..*\\)"));
     for (const RankMessage& message : ended.messages) {
       if (!message.has_exported()) continue;
       const muster::internal::v1::StoppedEarly& stopped = message.exported().stopped_early();
@@ -176,6 +178,7 @@ TEST_F(RunRankTest, AMissingGpuIsPermanentAndNamesTheRemedy) {
 }
 
 TEST_F(RunRankTest, StepsWithoutANegativeAreNamedAtTheEndByAllRanks) {
+  config_.mutable_spec()->clear_evaluate();
   for (const Ended& ended : Run(config_, 2)) EXPECT_EQ(ended.result.message(), "");
   cluster_.data.no_negative = true;
   for (const Ended& ended : Run(config_, 2)) {

@@ -8,6 +8,7 @@
 #include "common/digest.h"
 #include "common/rpc/errors.h"
 #include "common/sample_ledger.h"
+#include "common/spec/stages.h"
 #include "common/status.h"
 #include "worker/rank/train/testing/problem.h"
 
@@ -89,7 +90,10 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       absl::SleepFor(absl::Milliseconds(1));
     }
-    Problem problem = MakeProblem(step, false);
+    const std::vector<Stage> stages = StagesOf(request->resolved());
+    const Stage& stage = stages[StageAt(stages, step)];
+    const uint64_t own = step - stage.begin;
+    Problem problem = MakeProblem(own, false);
     problem.step = step;
     if (no_negative && step == 1) {
       for (size_t q = 0; q < problem.positives.size(); ++q) {
@@ -102,9 +106,9 @@ grpc::Status FakeData::Stream(grpc::ServerContext* context, const muster::intern
     }
     muster::internal::v1::StepShare share =
         ShareOf(problem, request->identity().rank(), request->identity().world_size(), 40);
-    if (const uint64_t steps = request->resolved().steps_per_epoch(); steps > 0) {
-      share.set_epoch(step / steps);
-      share.set_epoch_end(step % steps + 1 == steps);
+    if (const uint64_t steps = stage.steps_per_epoch; steps > 0) {
+      share.set_epoch(own / steps);
+      share.set_epoch_end(own % steps + 1 == steps);
       if (share.epoch_end()) FillEpoch(share.epoch() * steps, steps, share);
     }
     if (other_query && step == 1 && share.query_digests_size() > 0) share.set_query_digests(0, 999);

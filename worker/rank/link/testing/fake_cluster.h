@@ -32,7 +32,8 @@ class FakeRendezvous final : public muster::internal::v1::WorkerService::Service
   std::map<uint32_t, std::map<std::string, std::string>> attempts_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them.
+// Steps and evaluations of train/problem.h; an epoch has resolved.steps_per_epoch of them, and each stage begins with the
+// first step.
 class FakeData final : public muster::internal::v1::DataPlaneService::Service {
  public:
   uint32_t attempt = 1;
