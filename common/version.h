@@ -33,7 +33,7 @@ std::optional<Version> VersionOfUserAgent(std::string_view user_agent);
 // The protocol version that an agent of this build reports (Hello.protocol). Increase it by one with every addition
 // that the other side has to know about, and with every change of what ranks send to each other: a gang never mixes
 // protocols. Agents below 6 call services that no longer exist, so none of them gets as far as its Hello.
-inline constexpr uint32_t kProtocol = 8;
+inline constexpr uint32_t kProtocol = 9;
 
 // From this version on an agent's ranks make models of other jobs' checkpoints (model.from: job:ID@STEP).
 inline constexpr uint32_t kModelCheckpointProtocol = 7;
@@ -41,5 +41,8 @@ inline constexpr uint32_t kModelCheckpointProtocol = 7;
 // From this version on ranks tell each other which sequences they encode, and read tokens of 16 bits. Older ranks receive
 // the slots of all ranks in every share, and tokens of 32 bits.
 inline constexpr uint32_t kCompactSharesProtocol = 8;
+
+// From this version on ranks mine hard negatives, and honor the aids to training that came with it.
+inline constexpr uint32_t kTrainingAidsProtocol = 9;
 
 }  // namespace muster

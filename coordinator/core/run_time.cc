@@ -42,6 +42,7 @@ std::optional<Pace> PaceOf(const StoredJob& job, const Soft& soft) {
 
 // The most that the evaluations take which a job has yet to do, by those that `like` did. Nothing: not known.
 std::optional<double> EvaluationSeconds(const StoredJob& job, uint64_t steps_left, const StoredJob& like) {
+  if (job.spec().has_mine()) return std::nullopt;  // not measured
   double evaluations = 0;
   if (!job.spec().report().dataset().empty()) evaluations += 2;
   if (!job.spec().evaluate().dataset().empty()) {
