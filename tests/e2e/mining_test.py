@@ -2,12 +2,13 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster, push_topics, topics_job, wait_until, write_topics  # noqa: E402
+from cluster import ROOT, Cluster, push_topics, topics_job, wait_until, write_topics, write_vocabulary  # noqa: E402
 
 
 def mining_job(name, model, dataset, out, ranks=2, **mine):
@@ -103,6 +104,26 @@ class Mining(unittest.TestCase):
         self.assertIn('mine.out: dataset "taken" exists', result.err)
 
 
+class Guide(unittest.TestCase):
+    """The commands of docs/guides/mining.md, in their order, on a small set under the names that the page uses."""
+
+    def test_every_command_of_the_page_runs_and_prints_what_it_shows(self):
+        page = (ROOT / "docs/guides/mining.md").read_text(encoding="utf-8")
+        commands = re.findall(r"^    (muster [^\n]+)\n(?:\n```text\n(.*?)```)?", page, re.MULTILINE | re.DOTALL)
+        self.assertGreaterEqual(len(commands), 4)
+        with Cluster(slots=1) as cluster:
+            cluster.ok("models", "push", "small-vocab", write_vocabulary(cluster.folder / "vocab"))
+            cluster.ok("data", "import", "faq", write_topics(cluster.folder / "faq", documents_per_topic=30))
+            first = cluster.submit(topics_job("first", data={"train": "faq"}, report=None, resources={"device": "cpu"}))
+            cluster.wait_for_phase(first, "JOB_PHASE_SUCCEEDED")
+            cluster.ok("export", "first", cluster.folder / "model")
+            cluster.ok("models", "push", "minilm", cluster.folder / "model")
+            for command, shown in commands:
+                result = cluster.ok(*command.split()[1:])
+                if shown:
+                    self.assertEqual(re.sub(r"^job \w+", "job ID", result.out), re.sub(r"^job \w+", "job ID", shown), command)
+
+
 class MiningThroughFailures(unittest.TestCase):
     """A corpus whose encoding lasts for some seconds."""
 
@@ -112,7 +133,7 @@ class MiningThroughFailures(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start()
         push_topics(cls.cluster)
-        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=5000))
+        cls.cluster.ok("data", "import", "large", write_topics(cls.cluster.folder / "large", documents_per_topic=20000))
         job_id = cls.cluster.submit(topics_job("teacher", duration={"steps": 2}, report=None))
         cls.cluster.wait_for_phase(job_id, "JOB_PHASE_SUCCEEDED")
         cls.model = f"job:{job_id}"

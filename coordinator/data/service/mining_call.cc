@@ -71,7 +71,7 @@ absl::StatusOr<MinedNegatives> ReadMined(const DataContext& data, const std::str
     return absl::DataLossError(absl::StrCat("mined: blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged"));
   }
   MinedNegatives mined;
-  if (file.size() > std::numeric_limits<int>::max() ||
+  if (file.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
       !mined.ParseFromArray(file.bytes().data(), static_cast<int>(file.size()))) {
     return absl::InvalidArgumentError("mined: the blob holds no mined negatives");
   }
