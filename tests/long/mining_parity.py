@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""muster mine against sentence-transformers' mine_hard_negatives, where the rules are the same: one positive per query, all texts
-distinct, ranks without a margin or from the first one with a margin.
+"""muster mine against sentence-transformers' mine_hard_negatives, where the rules are the same: all texts distinct, ranks without
+a margin or from the first one with a margin. Some queries have several positives.
 
 usage: mining_parity.py        (MUSTER_BIN: the folder of the programs)
 needs: requirements.txt beside this file and torch, the MiniLM folder, and ../shared/data/scifact
@@ -78,7 +78,7 @@ def records(name):
 
 
 def write_set(folder):
-    """({query id: text}, {document id: text}, {query id: document id}), and the same as a BEIR folder."""
+    """({query id: text}, {document id: text}, {query id: [document id]}), and the same as a BEIR folder."""
     corpus = {record["_id"]: record for record in records("corpus.jsonl")}
     queries = {record["_id"]: record for record in records("queries.jsonl")}
     judged = {}
@@ -86,21 +86,21 @@ def write_set(folder):
         query, document, _ = line.split("\t")
         judged.setdefault(query, []).append(document)
     positives, texts = {}, set()
-    for query, documents in judged.items():
-        if len(documents) == 1 and queries[query]["text"] not in texts and len(positives) < QUERIES:
-            positives[query] = documents[0]
+    for query in sorted(judged, key=lambda query: (-len(judged[query]), query)):  # those with several first
+        if queries[query]["text"] not in texts and len(positives) < QUERIES:
+            positives[query] = judged[query]
             texts.add(queries[query]["text"])
     kept, seen = {}, set()
-    for document in [*positives.values(), *corpus]:
+    for document in [*(document for documents in positives.values() for document in documents), *corpus]:
         text = f"{corpus[document]['title']} {corpus[document]['text']}"
         if text not in seen and len(kept) < DOCUMENTS:
             kept[document] = text
             seen.add(text)
+    assert all(document in kept for documents in positives.values() for document in documents)
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text("".join(json.dumps(corpus[d]) + "\n" for d in kept), encoding="utf-8")
     (folder / "queries.jsonl").write_text("".join(json.dumps(queries[q]) + "\n" for q in positives), encoding="utf-8")
-    (folder / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{d}\t1\n" for q, d in positives.items()),
-                                            encoding="utf-8")
+    (folder / "qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"{query}\t{document}\t1\n" for query, documents in positives.items() for document in documents), encoding="utf-8")
     return {query: queries[query]["text"] for query in positives}, kept, positives
 
 
@@ -126,14 +126,18 @@ class Parity(unittest.TestCase):
                       for d, document in enumerate(cls.documents)}
 
     def theirs(self, **rules):
-        pairs = Table({"query": list(self.queries.values()), "positive": [self.documents[self.positives[q]] for q in self.queries]})
+        pairs = [(self.queries[query], self.documents[document]) for query in self.queries for document in self.positives[query]]
+        self.assertGreater(len(pairs), len(self.queries))
+        pairs = Table({"query": [query for query, _ in pairs], "positive": [positive for _, positive in pairs]})
         mined = self.util.mine_hard_negatives(pairs, self.peer, corpus=list(self.documents.values()), output_format="triplet",
                                               verbose=False, **rules)
         ids = {text: document for document, text in self.documents.items()}
         of_query = {text: query for query, text in self.queries.items()}
         found = {query: [] for query in self.queries}
-        for query, negative in zip(mined["query"], mined["negative"]):
-            found[of_query[query]].append(ids[negative])
+        for query, negative in zip(mined["query"], mined["negative"]):  # once for each positive
+            negatives = found[of_query[query]]
+            if ids[negative] not in negatives:
+                negatives.append(ids[negative])
         return found
 
     def ours(self, out, *flags):
