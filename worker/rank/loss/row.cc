@@ -31,10 +31,12 @@ std::vector<double> LogRelativeGrades(std::span<const double> weights, size_t co
   return logs;
 }
 
-RowGradient Rand1Lh(std::span<const double> s, double a, std::span<double> ds) {
+// Each positive against the negatives alone.
+RowGradient MeanOfSingles(std::span<const double> s, std::span<const double> weights, double a, std::span<double> ds) {
   RowGradient row;
-  const double share = 1.0 / s.size();
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   for (size_t p = 0; p < s.size(); ++p) {
+    const double share = weights.empty() ? 1.0 / s.size() : weights[p] / total;
     const double c = share * Logistic(a - s[p]);
     row.loss += share * Softplus(a - s[p]);
     row.push += c;
@@ -76,7 +78,9 @@ RowGradient EvaluateRow(Objective objective, std::span<const double> positives, 
                         double negative_lse, std::span<double> d_positives) {
   switch (objective) {
     case Objective::OBJECTIVE_RAND1LH:
-      return Rand1Lh(positives, negative_lse, d_positives);
+      return MeanOfSingles(positives, {}, negative_lse, d_positives);
+    case Objective::OBJECTIVE_MEAN1LH:
+      return MeanOfSingles(positives, weights, negative_lse, d_positives);
     case Objective::OBJECTIVE_UNSPECIFIED:
     case Objective::OBJECTIVE_JOINTLH:
       return JointLh(positives, weights, negative_lse, 1, d_positives);

@@ -4,6 +4,7 @@
 // L- = logsumexp of -s_p, Z = logaddexp(A, L+), w_p = g_p / sum of g.
 //
 //   rand1lh      softplus(A - s_p), the one p that was drawn
+//   mean1lh      sum w_p softplus(A - s_p): with equal weights, the expectation of rand1lh over its draw
 //   jointlh      Z - sum w_p s_p
 //   jointlh_sum  m times jointlh
 //   summarglh    softplus(A - L+)      with s_p + log(g_p / mean g) in L+
@@ -28,7 +29,7 @@ struct RowGradient {
 
 // `positives`: at least one score. `weights`: grades beside them, > 0; empty: all equal. `negative_lse` is A, -inf
 // where the row has no negative. Writes d loss / d s_p to `d_positives` (as many as positives). In double: finite for
-// scores of +-1e4. rand1lh takes the mean over its positives, which is its loss where one was drawn.
+// scores of +-1e4. rand1lh takes the mean over its positives whatever the weights: its loss where one was drawn.
 RowGradient EvaluateRow(muster::v1::Objective objective, std::span<const double> positives,
                         std::span<const double> weights, double negative_lse, std::span<double> d_positives);
 
