@@ -38,7 +38,8 @@ absl::StatusOr<std::pair<uint32_t, uint32_t>> ParseRanks(const std::string& text
   const std::vector<std::string> ends = absl::StrSplit(text, '-');
   std::pair<uint32_t, uint32_t> ranks = {1, 0};
   const bool numbers = ends.size() == 1   ? absl::SimpleAtoi(ends[0], &ranks.second)
-                       : ends.size() == 2 ? absl::SimpleAtoi(ends[0], &ranks.first) && absl::SimpleAtoi(ends[1], &ranks.second)
+                       : ends.size() == 2 ? absl::SimpleAtoi(ends[0], &ranks.first) &&
+                                                absl::SimpleAtoi(ends[1], &ranks.second)
                                           : false;
   if (numbers) return ranks;
   return absl::InvalidArgumentError(absl::StrCat("mine: --ranks: \"", text, "\" is not a range of ranks. Write the first and the "
@@ -72,7 +73,9 @@ absl::StatusOr<int> MineNegatives(const Cli& cli, const MineFlags& flags) {
   request.set_request_id(RequestIdOr(flags.request_id));
   ASSIGN_OR_RETURN(const Connection connection, Connection::Open(cli.connection));
   const auto stub = JobService::NewStub(connection.coordinator());
-  if (const absl::Status status = CompleteModelJob(*stub, *request.mutable_spec()); !status.ok()) return WithContext(status, "mine");
+  if (const absl::Status status = CompleteModelJob(*stub, *request.mutable_spec()); !status.ok()) {
+    return WithContext(status, "mine");
+  }
   std::vector<std::string> notes;
   const auto submitted =
       Call(*stub, &JobService::Stub::SubmitJob, request, {.patience = absl::Seconds(20), .notes = &notes});
@@ -116,7 +119,8 @@ void AddMineCommand(CLI::App& app, Cli& cli) {
   command->add_option("--set", flags->overrides, "A field of the job: --set resources.slots.min=4; may be repeated")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--request-id", flags->request_id, "Id of this request; repeating it returns the same job")->type_name("ID");
+  command->add_option("--request-id", flags->request_id, "Id of this request; repeating it returns the same job")
+      ->type_name("ID");
   command->callback([&cli, flags] { cli.action = [&cli, flags] { return MineNegatives(cli, *flags); }; });
 }
 

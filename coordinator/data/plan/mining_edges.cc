@@ -87,7 +87,8 @@ class EdgeMaker {
       const uint32_t passage = numbering_.passages[number];
       const auto found = by_digest.find(dataset_.passage_digest(passage));
       if (found == by_digest.end() || !dataset_.title(passage).empty()) continue;
-      if (NormalizeText(dataset_.body(passage)) != NormalizeText(dataset_.query_text(queries_[found->second->front()]))) continue;
+      const std::string_view query = dataset_.query_text(queries_[found->second->front()]);
+      if (NormalizeText(dataset_.body(passage)) != NormalizeText(query)) continue;
       for (const uint32_t i : *found->second) excluded_[i].push_back(number);
     }
     for (uint32_t i = 0; i < queries_.size(); ++i) AddDocumentOfOwnId(i);

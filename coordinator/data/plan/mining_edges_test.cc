@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -60,7 +62,8 @@ class MiningEdgesTest : public testing::Test {
       for (uint32_t e = offsets[static_cast<int>(i)]; e < offsets[static_cast<int>(i) + 1]; ++e) {
         row.emplace_back(dataset_->document_id(numbering.documents[numbers[static_cast<int>(e)]]));
       }
-      EXPECT_TRUE(std::is_sorted(numbers.begin() + offsets[static_cast<int>(i)], numbers.begin() + offsets[static_cast<int>(i) + 1]));
+      EXPECT_TRUE(std::is_sorted(numbers.begin() + offsets[static_cast<int>(i)],
+                                 numbers.begin() + offsets[static_cast<int>(i) + 1]));
     }
     return rows;
   }

@@ -68,7 +68,8 @@ absl::StatusOr<MinedNegatives> ReadMined(const DataContext& data, const std::str
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   if (Sha256Hex(file.bytes()) != digest) {
     RETURN_IF_ERROR(data.stores.blobs->SetAsideIfDamaged(digest).status());
-    return absl::DataLossError(absl::StrCat("mined: blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged"));
+    return absl::DataLossError(
+        absl::StrCat("mined: blob ", digest.substr(0, 12), ": its bytes on the data server's disk are damaged"));
   }
   MinedNegatives mined;
   if (file.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
@@ -118,9 +119,10 @@ absl::StatusOr<ImportStart> BeginMined(const DataContext& data, const PublishMin
   }
   RETURN_IF_ERROR(CheckOwner(OwnerOf(request), *existing));
   if (existing->digest() != digest) {
-    return WithReason(absl::AbortedError(absl::StrCat("mine.out: dataset \"", mine.out(), "\" changed since the job was submitted (now: ",
-                                                      Describe(*existing), "). Mine again, or with another name.")),
-                      "NAME_CHANGED");
+    return WithReason(
+        absl::AbortedError(absl::StrCat("mine.out: dataset \"", mine.out(), "\" changed since the job was submitted (now: ",
+                                        Describe(*existing), "). Mine again, or with another name.")),
+        "NAME_CHANGED");
   }
   start.before = *existing;
   return start;
@@ -137,8 +139,12 @@ std::string ProvenanceOf(const PublishMinedRequest& request) {
                                   " per query, ", mine.sampling() == muster::v1::SAMPLING_RANDOM
                                                       ? absl::StrCat("at random by seed ", request.spec().seed())
                                                       : "the highest");
-  if (mine.relative_margin() > 0) absl::StrAppend(&text, ", at most ", mine.relative_margin(), " of the lowest positive's score");
-  if (mine.has_absolute_margin()) absl::StrAppend(&text, ", at least ", mine.absolute_margin(), " below the lowest positive's score");
+  if (mine.relative_margin() > 0) {
+    absl::StrAppend(&text, ", at most ", mine.relative_margin(), " of the lowest positive's score");
+  }
+  if (mine.has_absolute_margin()) {
+    absl::StrAppend(&text, ", at least ", mine.absolute_margin(), " below the lowest positive's score");
+  }
   return text;
 }
 

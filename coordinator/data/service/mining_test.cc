@@ -225,7 +225,8 @@ TEST_F(ServerMining, ABlobOfAnotherDatasetIsRefusedAndLeavesNothing) {
   const auto request = Request();
   const auto worker = WorkerOf(request);
   const std::vector<std::string> before = StateListing();
-  for (const std::string& wrong : {Mined({{0}}), Mined({{10}, {}, {}, {}, {}, {}, {}, {}, {}, {}}), std::string("\xFF\xFF nonsense")}) {
+  for (const std::string& wrong :
+       {Mined({{0}}), Mined({{10}, {}, {}, {}, {}, {}, {}, {}, {}, {}}), std::string("\xFF\xFF nonsense")}) {
     EXPECT_EQ(Publish(worker, request, wrong).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(StateListing(), before);

@@ -28,7 +28,8 @@ class MinedDatasetTest : public testing::Test {
       EXPECT_TRUE(writer->AddDocument(rows ? absl::StrCat("p", d + 1) : absl::StrCat("p", 20 - d), passage).ok());
     }
     for (int q = 0; q < 5; ++q) {
-      EXPECT_TRUE(writer->AddQuery(rows ? absl::StrCat("q", q + 1) : absl::StrCat("q", 9 - q), absl::StrCat("ask ", q % 4)).ok());
+      const std::string id = rows ? absl::StrCat("q", q + 1) : absl::StrCat("q", 9 - q);
+      EXPECT_TRUE(writer->AddQuery(id, absl::StrCat("ask ", q % 4)).ok());
     }
     const uint16_t human = writer->AddSource("human").value();
     for (uint32_t q = 0; q < 5; ++q) {

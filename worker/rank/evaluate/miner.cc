@@ -98,8 +98,9 @@ class Chooser {
 
  private:
   void AddQuery(int64_t query, const TopDocuments& best, int64_t row) {
-    const std::span<const float> positives(positive_scores_.const_data_ptr<float>() + edges_.positive_offsets(static_cast<int>(query)),
-                                           positive_scores_.const_data_ptr<float>() + edges_.positive_offsets(static_cast<int>(query) + 1));
+    const float* const all = positive_scores_.const_data_ptr<float>();
+    const std::span<const float> positives(all + edges_.positive_offsets(static_cast<int>(query)),
+                                           all + edges_.positive_offsets(static_cast<int>(query) + 1));
     std::vector<uint32_t> chosen;
     if (!positives.empty()) {
       const int64_t width = best.scores.size(1);

@@ -77,7 +77,8 @@ std::vector<std::vector<uint32_t>> PlainMined(const Encoder& encoder, const Mini
     const std::vector<uint32_t> ids = MinedTokens(slot);
     const std::vector<int64_t> wide(ids.begin(), ids.end());
     at::NoGradGuard no_gradient;
-    return encoder.Encode({.tokens = at::tensor(wide, at::kLong), .lengths = {static_cast<int64_t>(ids.size())}, .slots = {slot}}, {});
+    return encoder.Encode({.tokens = at::tensor(wide, at::kLong), .lengths = {static_cast<int64_t>(ids.size())},
+                           .slots = {slot}}, {});
   };
   std::vector<std::vector<uint32_t>> mined(kMinedQueries);
   for (uint32_t q = 0; q < kMinedQueries; ++q) {

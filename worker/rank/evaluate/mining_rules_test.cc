@@ -76,7 +76,8 @@ TEST(ChooseMined, RandomSamplingIsAFunctionOfSeedAndQueryInTheOrderOfRanks) {
     EXPECT_NEAR(count, 150, 50) << document;  // 400 * 3 / 8; the standard deviation is 10
   }
   rules.seed = 6;
-  EXPECT_NE(Chosen(rules, 1, {}, 7), Chosen({.first_rank = 2, .last_rank = 9, .per_query = 3, .random = true, .seed = 5}, 1, {}, 7));
+  const MiningRules other{.first_rank = 2, .last_rank = 9, .per_query = 3, .random = true, .seed = 5};
+  EXPECT_NE(Chosen(rules, 1, {}, 7), Chosen(other, 1, {}, 7));
   rules.per_query = 8;
   EXPECT_EQ(Chosen(rules, 1).size(), 8u);
   rules.per_query = 20;

@@ -85,8 +85,8 @@ absl::StatusOr<muster::v1::Dataset> Publish(const EvaluationContext& context, co
 absl::StatusOr<std::string> StoreAndPublish(const EvaluationContext& context, BlobClient& blobs, const Mined& mined) {
   ASSIGN_OR_RETURN(const std::string blob, blobs.PutBytes(mined.negatives.SerializeAsString()));
   ASSIGN_OR_RETURN(const muster::v1::Dataset dataset, Publish(context, blob));
-  std::string summary = absl::StrCat(mined.negatives.documents_size(), " negatives for ", mined.queries, " queries, in dataset ",
-                                     dataset.name());
+  std::string summary = absl::StrCat(mined.negatives.documents_size(), " negatives for ", mined.queries,
+                                     " queries, in dataset ", dataset.name());
   if (mined.short_queries > 0) {
     absl::StrAppend(&summary, "; ", mined.short_queries, " queries have fewer than ", context.config.spec().mine().per_query());
   }
