@@ -42,8 +42,8 @@ absl::StatusOr<std::pair<uint32_t, uint32_t>> ParseRanks(const std::string& text
                                                 absl::SimpleAtoi(ends[1], &ranks.second)
                                           : false;
   if (numbers) return ranks;
-  return absl::InvalidArgumentError(absl::StrCat("mine: --ranks: \"", text, "\" is not a range of ranks. Write the first and the "
-                                                 "last one: --ranks 10-100."));
+  return absl::InvalidArgumentError(absl::StrCat("mine: --ranks: \"", text, "\" is not a range of ranks. Write the first and "
+                                                 "the last one: --ranks 10-100."));
 }
 
 // Flags that are left out have the job's defaults.
