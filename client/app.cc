@@ -71,6 +71,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddExportCommand(app, cli);
   AddTraceCommand(app, cli);
   AddEvalCommand(app, cli);
+  AddMineCommand(app, cli);
   AddScoreCommand(app, cli);
   AddCompareCommand(app, cli);
   AddClusterCommands(app, cli);

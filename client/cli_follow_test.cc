@@ -251,5 +251,37 @@ TEST_F(CliTest, EvalSubmitsAJobThatTrainsNothing) {
   EXPECT_EQ(spec.report().split(), "dev");
 }
 
+TEST_F(CliTest, MineSubmitsAJobThatTrainsNothingAndNamesTheNextStep) {
+  const Result result = Muster(
+      "mine scifact --model minilm --out scifact-mined --ranks 10-50 --per-query 8 --absolute-margin 0 --relative-margin 0.9 "
+      "--sampling random --seed 3 --set resources.slots.min=2");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("job j1 (mine-minilm-scifact)\n"));
+  EXPECT_THAT(result.out, HasSubstr("muster data report scifact-mined\n"));
+  ASSERT_EQ(jobs_.requests.size(), 1);
+  const auto& spec = jobs_.requests[0].spec();
+  EXPECT_EQ(spec.duration().length_case(), muster::v1::DurationSpec::kSteps);
+  EXPECT_EQ(spec.mine().dataset(), "scifact");
+  EXPECT_EQ(spec.mine().out(), "scifact-mined");
+  EXPECT_EQ(spec.mine().ranks().first(), 10);
+  EXPECT_EQ(spec.mine().ranks().last(), 50);
+  EXPECT_EQ(spec.mine().per_query(), 8);
+  EXPECT_TRUE(spec.mine().has_absolute_margin());
+  EXPECT_EQ(spec.mine().relative_margin(), 0.9);
+  EXPECT_EQ(spec.mine().sampling(), muster::v1::SAMPLING_RANDOM);
+  EXPECT_EQ(spec.seed(), 3);
+  EXPECT_EQ(spec.resources().slots().min(), 2);
+  EXPECT_EQ(Muster("mine scifact --model minilm --out m --ranks 7").code, 0);
+  EXPECT_EQ(jobs_.requests[1].spec().mine().ranks().first(), 1);
+  EXPECT_EQ(jobs_.requests[1].spec().mine().ranks().last(), 7);
+  for (const char* wrong : {"ten", "10-", "1-2-3", "-5"}) {
+    const Result refused = Muster(absl::StrCat("mine scifact --model minilm --out m --ranks=", wrong));
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_EQ(refused.err, absl::StrCat("mine: --ranks: \"", wrong, "\" is not a range of ranks. Write the first and the last "
+                                        "one: --ranks 10-100.\n"));
+  }
+  EXPECT_EQ(jobs_.requests.size(), 2u);
+}
+
 }  // namespace
 }  // namespace muster

@@ -26,7 +26,8 @@ std::string PreviewText(const muster::v1::SubmitJobResponse& response) {
   facts.Add({"model", spec.model().from().empty() ? spec.model().preset() : spec.model().from()});
   if (!spec.profile().empty()) facts.Add({"profile", spec.profile()});
   if (preview.sampled_steps() == 0) {
-    facts.Add({"steps", "0: the job trains nothing and evaluates by report"});
+    facts.Add({"steps", spec.has_mine() ? absl::StrCat("0: the job trains nothing and mines dataset ", spec.mine().out())
+                                        : "0: the job trains nothing and evaluates by report"});
   } else {
     const std::string queries = spec.stages().empty() ? absl::StrCat(", ", Plural(preview.train_queries(), "query")) : "";
     facts.Add({"train", absl::StrCat(spec.data().train(), "/", spec.data().split(), queries)});

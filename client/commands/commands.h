@@ -22,6 +22,7 @@ void AddExplainCommand(CLI::App& app, Cli& cli);
 void AddExportCommand(CLI::App& app, Cli& cli);
 void AddTraceCommand(CLI::App& app, Cli& cli);
 void AddEvalCommand(CLI::App& app, Cli& cli);
+void AddMineCommand(CLI::App& app, Cli& cli);
 void AddScoreCommand(CLI::App& app, Cli& cli);
 void AddCompareCommand(CLI::App& app, Cli& cli);
 void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain

@@ -164,6 +164,30 @@ absl::Status CheckExportAlone(const muster::v1::ModelSpec& model) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMining(const JobSpec& spec) {
+  const muster::v1::MineSpec& mine = spec.mine();
+  if (!EvaluatesOnly(spec)) {
+    return Wrong("mine", "a job that trains mines nothing. Set duration.steps: 0, and train with the result in a job of its own.");
+  }
+  if (spec.has_evaluate() || spec.has_report()) {
+    return Wrong(spec.has_evaluate() ? "evaluate" : "report", "a job that mines measures nothing. Leave it out, and use muster eval.");
+  }
+  if (!spec.data().train().empty()) {
+    return Wrong("data.train", "has no effect on a job that mines. Name the dataset as mine.dataset.");
+  }
+  RETURN_IF_ERROR(CheckReference("mine.dataset", mine.dataset()));
+  RETURN_IF_ERROR(CheckReference("mine.split", mine.split()));
+  RETURN_IF_ERROR(CheckReference("mine.out", mine.out()));
+  if (mine.ranks().last() < mine.ranks().first()) {
+    return Wrong("mine.ranks.last", absl::StrCat("is ", mine.ranks().last(), ". It must be at least mine.ranks.first, ",
+                                                 mine.ranks().first(), "."));
+  }
+  const uint32_t ranks = mine.ranks().last() - mine.ranks().first() + 1;
+  if (mine.per_query() <= ranks) return absl::OkStatus();
+  return Wrong("mine.per_query", absl::StrCat("is ", mine.per_query(), ", and mine.ranks are only ", ranks,
+                                              ". Lower it, or widen the ranks."));
+}
+
 bool IsNewMetric(const std::string& text) {
   const auto metric = ParseMetricName(text);
   if (!metric.ok()) return false;
@@ -171,6 +195,7 @@ bool IsNewMetric(const std::string& text) {
 }
 
 absl::Status CheckEvaluation(const JobSpec& spec) {
+  if (spec.has_mine()) return CheckMining(spec);
   if (spec.has_evaluate() && EvaluatesOnly(spec)) {
     return Wrong("evaluate", "a job that trains nothing evaluates by report. Move dataset and split there.");
   }
@@ -236,6 +261,14 @@ void FillDeviceDefaults(JobSpec& spec) {
   MUSTER_DEFAULT(batch, keep_activations, uint64_t{gpu ? 8u : 4u} << 30);
 }
 
+void FillMiningDefaults(muster::v1::MineSpec& mine) {
+  SetIfEmpty(*mine.mutable_split(), "train");
+  MUSTER_DEFAULT(*mine.mutable_ranks(), first, 1);
+  MUSTER_DEFAULT(*mine.mutable_ranks(), last, std::max(100u, mine.ranks().first()));
+  MUSTER_DEFAULT(mine, per_query, 4);
+  MUSTER_DEFAULT(mine, relative_margin, 0.95);
+}
+
 }  // namespace
 
 void FillEnumerations(JobSpec& spec) {
@@ -250,6 +283,7 @@ void FillEnumerations(JobSpec& spec) {
   if (data.positives().choose() == CHOOSE_UNSPECIFIED) data.mutable_positives()->set_choose(CHOOSE_RANDOM);
   if (data.negatives().choose() == CHOOSE_UNSPECIFIED) data.mutable_negatives()->set_choose(CHOOSE_RANDOM);
   if (spec.resources().device() == DEVICE_UNSPECIFIED) spec.mutable_resources()->set_device(DEVICE_AUTO);
+  if (spec.has_mine() && spec.mine().sampling() == SAMPLING_UNSPECIFIED) spec.mutable_mine()->set_sampling(SAMPLING_TOP);
 }
 
 void FillDefaults(JobSpec& spec) {
@@ -307,6 +341,8 @@ void FillDefaults(JobSpec& spec) {
     MUSTER_DEFAULT(*spec.mutable_report(), allow_selection_split, false);
     if (!spec.report().ignore_identical_ids()) spec.mutable_report()->clear_ignore_identical_ids();
   }
+
+  if (spec.has_mine()) FillMiningDefaults(*spec.mutable_mine());
 
   auto& resources = *spec.mutable_resources();
   auto& slots = *resources.mutable_slots();
@@ -370,7 +406,7 @@ bool AnyIsFrozen(const muster::v1::ModelCheckpoint& checkpoint) {
 
 uint32_t NeededProtocol(const JobSpec& spec, const muster::v1::ResolvedJob& resolved) {
   const bool frozen = !spec.model().freeze().empty() || AnyIsFrozen(resolved.model_checkpoint());
-  if (frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
+  if (spec.has_mine() || frozen || NeedsTrainingAids(spec)) return kTrainingAidsProtocol;
   if (spec.has_evaluate() && IsNewMetric(spec.evaluate().metric())) return kMetricsProtocol;
   return resolved.has_model_checkpoint() ? kModelCheckpointProtocol : 0;
 }
@@ -379,6 +415,8 @@ bool EvaluatesOnly(const JobSpec& spec) {
   return spec.duration().length_case() == muster::v1::DurationSpec::kSteps && spec.duration().steps() == 0;
 }
 
-bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report(); }
+bool MinesOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && spec.has_mine(); }
+
+bool ExportsOnly(const JobSpec& spec) { return EvaluatesOnly(spec) && !spec.has_report() && !spec.has_mine(); }
 
 }  // namespace muster

@@ -21,6 +21,7 @@
 #include "coordinator/data/plan/share_source.h"
 #include "coordinator/data/plan/step_plan.h"
 #include "coordinator/data/plan/teacher_lists.h"
+#include "coordinator/data/service/ownership.h"
 #include "coordinator/data/store/judgment_table.h"
 #include "common/nearest_name.h"
 
@@ -68,6 +69,26 @@ absl::StatusOr<std::string> ResolveEvaluation(DataStores& stores, const std::str
   ASSIGN_OR_RETURN(const uint32_t index, SplitIndex(*dataset, name, split, field));
   if (HasPositive(*dataset, index)) return dataset->digest();
   return Wrong(field, absl::StrCat("no query of split \"", split, "\" has a positive. Choose another split."));
+}
+
+// The name of what mining makes is free, or it is that of the mined dataset and its owner asks. It is checked again when
+// the dataset is published.
+absl::Status CheckMinedName(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
+  const auto existing = stores.catalogue->GetDataset(mine.out());
+  if (absl::IsNotFound(existing.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(existing.status());
+  if (mine.out() != mine.dataset()) {
+    return Wrong("mine.out", absl::StrCat("dataset \"", mine.out(), "\" exists: ", Describe(*existing),
+                                          ". Choose another name, or remove it with muster data rm ", mine.out(), "."));
+  }
+  if (owner.empty()) return absl::OkStatus();
+  return WithContext(CheckOwner({Role::kSubmitter, owner}, *existing), "mine.out");
+}
+
+absl::StatusOr<std::string> ResolveMining(DataStores& stores, const muster::v1::MineSpec& mine, const std::string& owner) {
+  ASSIGN_OR_RETURN(std::string digest, ResolveEvaluation(stores, mine.dataset(), mine.split(), "mine"));
+  RETURN_IF_ERROR(CheckMinedName(stores, mine, owner));
+  return digest;
 }
 
 // Without a negative every objective's loss is 0 and nothing is trained, except that the joint likelihoods even out the
@@ -370,6 +391,9 @@ absl::StatusOr<Resolution> ResolveJob(DataStores& stores, const muster::internal
     ASSIGN_OR_RETURN(const std::string digest,
                      ResolveEvaluation(stores, spec.report().dataset(), spec.report().split(), "report"));
     resolved.set_report_dataset(digest);
+  }
+  if (spec.has_mine()) {
+    ASSIGN_OR_RETURN(*resolved.mutable_mine_dataset(), ResolveMining(stores, spec.mine(), request.owner()));
   }
   // The coordinator stores the job right after this. Until it reports what the job needs, everything resolved counts as just
   // used.

@@ -46,8 +46,10 @@ struct RankParts {
   // Evaluates the model as it is now. `section` is the specification's evaluate or report.
   template <typename Section>
   absl::StatusOr<muster::v1::Evaluation> Evaluate(const std::string& label, const Section& section, const std::string& digest) {
-    return RunEvaluation({config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock},
-                         EvaluationTask::Of(section, label, digest), cursor.step);
+    return RunEvaluation(ContextOfEvaluation(), EvaluationTask::Of(section, label, digest), cursor.step);
+  }
+  EvaluationContext ContextOfEvaluation() {
+    return {config, *encoder, *group, tokenizer, channels.data, data_watch.get(), progress, agent, clock};
   }
 
   // The step log is informational: a disk without space for it does not stop training.

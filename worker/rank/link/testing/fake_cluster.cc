@@ -131,7 +131,17 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
   const auto slots = SlotsOfRank(problem, request->identity().rank(), request->identity().world_size());
   header.set_own_sequences(slots.size());
   for (const uint32_t slot : slots) header.set_own_queries(header.own_queries() + (slot < problem.queries));
-  if (request->identity().rank() == 0) {
+  if (request->mining()) {
+    auto& edges = *header.mutable_mining();
+    edges.add_positive_offsets(0);
+    for (std::vector<uint32_t> positives : problem.positives) {
+      std::ranges::sort(positives);
+      edges.mutable_positives()->Add(positives.begin(), positives.end());
+      edges.add_positive_offsets(edges.positives_size());
+    }
+    *edges.mutable_excluded() = edges.positives();
+    *edges.mutable_excluded_offsets() = edges.positive_offsets();
+  } else if (request->identity().rank() == 0) {
     header.add_judged_offsets(0);
     for (const auto& positives : problem.positives) {
       for (const uint32_t column : positives) {
@@ -153,6 +163,29 @@ grpc::Status FakeData::StreamEvaluation(grpc::ServerContext*,
     writer->Write(message);
   }
   return grpc::Status::OK;
+}
+
+grpc::Status FakeData::PublishMined(grpc::ServerContext*, const muster::internal::v1::PublishMinedRequest* request,
+                                    grpc::ServerWriter<muster::internal::v1::PublishMinedResponse>* writer) {
+  if (before_publish) {
+    if (const absl::Status status = before_publish(); !status.ok()) return ToGrpc(status);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    published_.push_back(request->blob());
+  }
+  muster::internal::v1::PublishMinedResponse response;
+  response.set_done(0.5);
+  writer->Write(response);
+  response.mutable_dataset()->set_name(request->spec().mine().out());
+  response.mutable_dataset()->set_digest(std::string(64, 'd'));
+  writer->Write(response);
+  return grpc::Status::OK;
+}
+
+std::vector<std::string> FakeData::published() const {
+  absl::MutexLock lock(&mutex_);
+  return published_;
 }
 
 std::vector<uint64_t> FakeData::asked() const {

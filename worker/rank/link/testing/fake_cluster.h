@@ -47,11 +47,17 @@ class FakeData final : public muster::internal::v1::DataPlaneService::Service {
                       grpc::ServerWriter<muster::internal::v1::StepShare>* writer) override;
   grpc::Status StreamEvaluation(grpc::ServerContext*, const muster::internal::v1::StreamEvaluationRequest* request,
                                 grpc::ServerWriter<muster::internal::v1::StreamEvaluationResponse>* writer) override;
+  // Publishes whatever comes, as dataset mine.out. `before_publish` as FakeBlobs::before_put.
+  std::function<absl::Status()> before_publish;
+  grpc::Status PublishMined(grpc::ServerContext*, const muster::internal::v1::PublishMinedRequest* request,
+                            grpc::ServerWriter<muster::internal::v1::PublishMinedResponse>* writer) override;
+  std::vector<std::string> published() const;  // blobs
   std::vector<uint64_t> asked() const;  // from_step of each call of Stream
 
  private:
   mutable absl::Mutex mutex_;
   std::vector<uint64_t> asked_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> published_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeBlobs final : public muster::v1::BlobService::Service {
