@@ -73,6 +73,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddEvalCommand(app, cli);
   AddScoreCommand(app, cli);
   AddCompareCommand(app, cli);
+  AddReportCommand(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);
   AddBackupCommands(app, cli);
