@@ -184,7 +184,7 @@ std::string LegendOf(const Figure& figure) {
   return html + "</ul>";
 }
 
-// Whether every bucket of every curve has so many points; the last ones may have fewer.
+// Whether every bucket of every curve has this many points; the last ones may have fewer.
 bool AllHave(const Figure& figure, double points) {
   for (const Curve& curve : figure.curves) {
     for (size_t i = 0; i + 1 < curve.buckets.all.size(); ++i) {

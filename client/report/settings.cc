@@ -144,7 +144,7 @@ std::vector<Setting> SettingsOf(const JobSpec& spec) {
 
 std::string JobFileOf(const JobSpec& spec) {
   std::string text;
-  std::vector<std::string> open;  // sections that the line before is in
+  std::vector<std::string> open;  // sections of the previous line
   for (const Setting& setting : SettingsOf(spec)) {
     const std::vector<std::string> names = absl::StrSplit(setting.field, '.');
     size_t shared = 0;

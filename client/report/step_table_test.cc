@@ -78,7 +78,7 @@ TEST(StepTable, ZeroOfAPointIsNotMeasured) {
   table.Append(points);
   EXPECT_THAT(table.Column("loss"), ElementsAre(0, 0)) << "a loss may be zero";
   EXPECT_THAT(table.Column("queries_per_second"), ElementsAre(10, IsNan()));
-  EXPECT_THAT(table.Column("positive_entropy"), ElementsAre(IsNan(), 0)) << "zero beside a similarity was measured";
+  EXPECT_THAT(table.Column("positive_entropy"), ElementsAre(IsNan(), 0)) << "zero with a similarity was measured";
 }
 
 }  // namespace
