@@ -74,6 +74,7 @@ void AddMuster(CLI::App& app, Cli& cli) {
   AddMineCommand(app, cli);
   AddScoreCommand(app, cli);
   AddCompareCommand(app, cli);
+  AddReportCommand(app, cli);
   AddClusterCommands(app, cli);
   AddCertsCommands(app, cli);
   AddBackupCommands(app, cli);

@@ -283,5 +283,26 @@ TEST_F(CliTest, MineSubmitsAJobThatTrainsNothingAndNamesTheNextStep) {
   EXPECT_EQ(jobs_.requests.size(), 2u);
 }
 
+TEST_F(CliTest, EvalOfSeveralDatasetsIsOneTable) {
+  const Result result = Muster("eval minilm scifact msmarco/dev");
+  EXPECT_EQ(result.code, 0) << result.err;
+  ASSERT_EQ(jobs_.requests.size(), 2);
+  EXPECT_EQ(jobs_.requests[0].spec().report().split(), "test");
+  EXPECT_EQ(jobs_.requests[1].spec().report().dataset(), "msmarco");
+  EXPECT_EQ(jobs_.requests[1].spec().report().split(), "dev");
+  EXPECT_NE(jobs_.requests[0].request_id(), jobs_.requests[1].request_id());
+  EXPECT_THAT(result.out, HasSubstr("\nDATASET      QUERIES  DOCUMENTS  ndcg@10  mrr     JOB\n"));
+  EXPECT_THAT(result.out, HasSubstr("\nmean                             0.7500   0.5000\n"));
+  jobs_.job.clear_evaluations();
+  auto json = nlohmann::json::parse(Muster("eval minilm scifact msmarco/dev --request-id r --output json").out);
+  EXPECT_EQ(json["evaluations"].size(), 2u);
+  EXPECT_EQ(json["evaluations"][1]["metrics"]["ndcg@10"], 0.75);
+  EXPECT_EQ(json["means"]["mrr"], 0.5);
+  EXPECT_EQ(jobs_.requests[3].request_id(), "r-msmarco/dev") << "repeating the command returns the same jobs";
+  const Result twice = Muster("eval minilm scifact scifact");
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_THAT(twice.err, HasSubstr("eval: scifact is given twice."));
+}
+
 }  // namespace
 }  // namespace muster

@@ -25,6 +25,7 @@ void AddEvalCommand(CLI::App& app, Cli& cli);
 void AddMineCommand(CLI::App& app, Cli& cli);
 void AddScoreCommand(CLI::App& app, Cli& cli);
 void AddCompareCommand(CLI::App& app, Cli& cli);
+void AddReportCommand(CLI::App& app, Cli& cli);
 void AddClusterCommands(CLI::App& app, Cli& cli);  // workers, queues, drain
 void AddCertsCommands(CLI::App& app, Cli& cli);
 void AddBackupCommands(CLI::App& app, Cli& cli);  // backup, restore

@@ -59,6 +59,10 @@ class Train(TopicsCase):
         self.assertEqual([e["label"] for e in alone["evaluations"]], ["trained-topics"], "what was measured, which is not untrained")
         self.assertEqual(cluster.ok("eval", f"job:{job['id']}", "topics", "--output", "json").json()["evaluations"][0]["label"],
                          f"job:{job['id']}")
+        several = cluster.ok("eval", "trained-topics", "topics", "topics/train", "--output", "json").json()
+        self.assertEqual([("topics", "test"), ("topics", "train")], [(e["dataset"], e["split"]) for e in several["evaluations"]])
+        self.assertEqual(alone["metrics"], several["evaluations"][0]["metrics"], "as if it were measured alone")
+        self.assertAlmostEqual(several["means"]["mrr"], sum(e["metrics"]["mrr"] for e in several["evaluations"]) / 2)
 
         # The specification that `get` prints is a job file.
         for output in ("json", "yaml"):
