@@ -1,5 +1,5 @@
 // muster-train-bench: trains on given batches, one step per command, so that training.py can let it and another trainer
-// take turns. One rank; the step is production's: shares of the planner's cut, the defaults of a job.
+// take turns. One rank; the step is that of a job: shares that the planner cuts, and a job's defaults.
 //
 // --steps FILE  JSON: {"batches": [{"queries": [[id, …], …], "passages": […], "positives": [[column, …], …]}]}
 //
