@@ -61,7 +61,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const muster:
   }
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
-    return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
+    return absl::UnimplementedError("model.from: the data server has an older version, without checkpoints of other jobs. Upgrade it.");
   }
   return resolution;
 }

@@ -8,7 +8,7 @@
 
 namespace muster {
 
-// The figures of a step. Counts and means cover the global batch and are equal on all ranks; seconds are of this rank.
+// The figures of a step. Counts and means cover the global batch and are equal on all ranks; seconds are those of this rank.
 struct StepReport {
   uint64_t step = 0;
   double loss = 0, learning_rate = 0, gradient_norm = 0;  // the norm before clipping
