@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
   app.add_option("--cpu-tokens", options.cpu_tokens, "tokens that an evaluation encodes at once")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
   muster::UseBlockAllocator();
-  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // as muster-rank
+  setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0);  // the same as in muster-rank
   at::set_num_threads(options.threads);
   const absl::Status status = muster::Serve(options);
   if (status.ok()) return muster::kExitSucceeded;
