@@ -62,7 +62,7 @@ absl::StatusOr<JobServiceImpl::Resolution> JobServiceImpl::Resolve(const std::st
   }
   ASSIGN_OR_RETURN(Resolution resolution, options_.resolve(resolve));
   if (resolve.has_model_checkpoint() && !resolution.resolved.has_model_checkpoint()) {
-    return absl::UnimplementedError("model.from: the data server is of an older version, without checkpoints of other jobs. Upgrade it.");
+    return absl::UnimplementedError("model.from: the data server has an older version, without checkpoints of other jobs. Upgrade it.");
   }
   if (resolution.resolved.stages_size() != filled.stages_size()) {
     return absl::UnimplementedError("stages: the data server is of an older version, and knows no stages. Upgrade it.");
